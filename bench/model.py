@@ -55,7 +55,7 @@ class Bench:
             flush=True,
         )
 
-    def ours(self, name: str, verb: str, words: Sequence[str | Path]) -> None:
+    def ours(self, name: str, subcommand: str, words: Sequence[str | Path]) -> None:
         """Measure a subcommand of the helper."""
         arguments = self.folder / "arguments"
         arguments.write_text("".join(f"{word}\n" for word in words))
@@ -65,7 +65,7 @@ class Bench:
             if not found or not found.origin:
                 raise SystemExit(f"{module} has to be importable")
             packages += ["--packages", Path(found.origin).parents[1]]
-        self.measure(name, [sys.executable, *FLAGS, PACKAGE / "main.py", *packages, verb, f"@{arguments}"])
+        self.measure(name, [sys.executable, *FLAGS, PACKAGE / "main.py", *packages, subcommand, f"@{arguments}"])
 
     def actions(self) -> None:
         """Measure BentoModel, BentoArchive, and BentoExport in each format. Keeps the `.bento`."""

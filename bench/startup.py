@@ -77,7 +77,7 @@ def measure(command: list[str], runs: int) -> str:
 def main() -> None:
     """Print the table."""
     sys.path.insert(0, str(PY))
-    from rules_bento.verbs import MODULES
+    from rules_bento.subcommands import MODULES
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default=sys.executable, help="the interpreter of the actions")
@@ -85,15 +85,19 @@ def main() -> None:
     options = parser.parse_args()
     start = [options.python, *FLAGS]
     given = [word for folder in package_folders() for word in ("--packages", folder)]
-    verbs = {verb: f"rules_bento/{module.replace('.', '/')}.py" for verb, module in sorted(MODULES.items())}
+    subcommands = {
+        subcommand: f"rules_bento/{module.replace('.', '/')}.py" for subcommand, module in sorted(MODULES.items())
+    }
     with tempfile.TemporaryDirectory() as scratch:
         at_main = Helper(options.python, Path(scratch, "main"), {"main": "main.py"})
-        at_verb = Helper(options.python, Path(scratch, "verb"), verbs)
+        at_subcommand = Helper(options.python, Path(scratch, "subcommand"), subcommands)
         rows: list[tuple[str, list[str], list[str]]] = [("interpreter alone", [*start, "-c", STAMP], [])]
         rows.append(("main", [*start, str(at_main.program)], [*start, str(at_main.main)]))
-        for verb in verbs:
-            words = [*given, verb]
-            rows.append((verb, [*start, str(at_verb.program), *words], [*start, str(at_verb.main), *words]))
+        for subcommand in subcommands:
+            words = [*given, subcommand]
+            rows.append(
+                (subcommand, [*start, str(at_subcommand.program), *words], [*start, str(at_subcommand.main), *words])
+            )
         print(f"{'first line of':24}{'program':>10}{'sources':>10}")
         for name, program, sources in rows:
             slow = measure(sources, max(options.runs // 4, 1)) if sources else ""

@@ -9,8 +9,8 @@ import sys
 
 
 def main() -> int:
-    """Run a verb; the status is 0, 1 for input that cannot be built from, 2 for a wrong command."""
-    # Imports make no garbage: `run` has it looked for again, in what the verb makes.
+    """Run a subcommand; the status is 0, 1 for input that cannot be built from, 2 for a wrong command."""
+    # Imports make no garbage: `run` has it looked for again, in what the subcommand makes.
     gc.disable()
     if sys.platform != "win32":
         # The standard library asks for these six times, and each time all that is on the path would be searched.
@@ -24,7 +24,7 @@ def main() -> int:
     while len(argv) > 1 and argv[0] == "--packages":
         sys.path.append(argv[1])
         del argv[:2]
-    from rules_bento.verbs import run
+    from rules_bento.subcommands import run
 
     if argv[-1:] == ["--persistent_worker"]:
         from rules_bento.worker import serve

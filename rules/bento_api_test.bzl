@@ -20,7 +20,7 @@ def _bento_api_test_impl(ctx):
             runfile(ctx, schema),
         ],
         files = depset([golden, schema]),
-        verb = "check_api",
+        subcommand = "check_api",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
 

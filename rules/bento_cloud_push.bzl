@@ -7,7 +7,7 @@ def _bento_cloud_push_impl(ctx):
     words = ["--context", ctx.attr.cloud_context] if ctx.attr.cloud_context else []
     if ctx.attr.force:
         words.append("--force")
-    return store_program(ctx, verb = "push", words = words)
+    return store_program(ctx, subcommand = "push", words = words)
 
 bento_cloud_push = rule(
     implementation = _bento_cloud_push_impl,

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoDebInfo", "BentoDebLayerInfo", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "add_pairs")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//rules/private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "extension")
 
 _EXCLUDES = [
@@ -49,7 +49,7 @@ def _write(ctx, architecture, files, lower):
         ctx,
         mnemonic = "BentoDebLayer",
         progress_message = "Installing Debian packages of %{label}",
-        verb = verb(
+        subcommand = subcommand(
             "deb_layer",
             args,
             inputs = depset(below + ctx.files.certificates, transitive = [files]),

@@ -22,7 +22,7 @@ def _bento_debs_impl(ctx):
         ctx,
         arguments = ["--target", label_string(ctx.label), "--lock", in_package(ctx.label, ctx.attr.lock)] + shared,
         files = depset(),
-        verb = "update_debs",
+        subcommand = "update_debs",
     )
     return [
         BentoDebLockInfo(arguments = tuple(shared), update = ctx.label),

@@ -11,7 +11,7 @@ def _bento_debs_test_impl(ctx):
         ctx,
         arguments = arguments + ["--lock", runfile(ctx, ctx.file.lock), ctx.file.lock.short_path],
         files = depset([ctx.file.lock]),
-        verb = "check_debs",
+        subcommand = "check_debs",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles), testing.ExecutionInfo({"block-network": "1"})]
 

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 load("//rules/private:attributes.bzl", "add_pairs", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 
 def _bento_deployment_impl(ctx):
     src = ctx.attr.src
@@ -32,7 +32,7 @@ def _bento_deployment_impl(ctx):
         ctx,
         mnemonic = "BentoDeployment",
         progress_message = "Writing Kubernetes manifest %{label}",
-        verb = verb(
+        subcommand = subcommand(
             "deployment",
             args,
             inputs = depset([digest] + [file for image in images for file in (image.config, image.bento_yaml)]),

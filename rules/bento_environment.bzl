@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoEnvironmentInfo")
 load("//rules/private:attributes.bzl", "label_string", "workspace_path")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//rules/private:image_steps.bzl", "decode_steps")
 
 def _describe_source(file):
@@ -29,7 +29,7 @@ def _bento_environment_impl(ctx):
         ctx,
         mnemonic = "BentoEnvironment",
         progress_message = "Checking environment %{label}",
-        verb = verb("environment", args, inputs = depset(ctx.files.srcs + [info.image for info in extended])),
+        subcommand = subcommand("environment", args, inputs = depset(ctx.files.srcs + [info.image for info in extended])),
         outputs = [image],
     )
     return [

@@ -9,7 +9,7 @@ def _bento_export_impl(ctx):
     words = ["--format", ctx.attr.format] if ctx.attr.format else []
     if not ctx.attr.bundle_models:
         words.append("--no-models")
-    return store_program(ctx, verb = "export", to = ctx.attr.destination, words = words, status = status_files(ctx, [ctx.attr.destination]), command = ctx.attr.bento_command)
+    return store_program(ctx, subcommand = "export", to = ctx.attr.destination, words = words, status = status_files(ctx, [ctx.attr.destination]), command = ctx.attr.bento_command)
 
 bento_export = rule(
     implementation = _bento_export_impl,

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoInfo", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "CREATION_TIME", "STAMP", "add_pairs", "add_strings", "creation_time", "is_stamped", "label_string", "status_files")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "target_arguments", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "target_arguments")
 load("//rules/private:image_checks.bzl", "check_libraries", "check_size", "check_system", "scan_added_layers")
 load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "MOUNTED", "USER", "write_joined_layer", "write_layer", "write_prefetch_layer")
@@ -26,7 +26,7 @@ def _environment_layer(ctx, base):
         compression = ctx.attr.compression,
         name = ctx.label.name + ".environment",
         progress_message = "Writing environment layer of %{label}",
-        verb = verb("environment_layer", args, inputs = depset()),
+        subcommand = subcommand("environment_layer", args, inputs = depset()),
     )
 
 def _check_target(ctx, base, bento):
@@ -122,7 +122,7 @@ def _bento_layer(ctx, bento):
         compression = ctx.attr.compression,
         name = ctx.label.name + ".bento",
         progress_message = "Writing Bento layer of %{label}",
-        verb = verb("bento_layer", args, inputs = depset(list(parts) + [model.description for model in models])),
+        subcommand = subcommand("bento_layer", args, inputs = depset(list(parts) + [model.description for model in models])),
     )
 
 def _data_layers(bento, compression):
@@ -184,7 +184,7 @@ def _assemble(ctx, base, bento, layers):
         ctx,
         mnemonic = "BentoImage",
         progress_message = "Writing image %{label}",
-        verb = verb("image", args, inputs = depset([bento.bento_yaml, base.config] + descriptions + status), packages = ["pyyaml"]),
+        subcommand = subcommand("image", args, inputs = depset([bento.bento_yaml, base.config] + descriptions + status), packages = ["pyyaml"]),
         outputs = [outputs.config, outputs.digest, outputs.manifest],
     )
     return outputs

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 load("//rules/private:attributes.bzl", "STAMP", "add_pairs", "is_stamped", "status_files")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 
 _PLATFORMS = "//command_line_option:platforms"
 
@@ -28,7 +28,7 @@ def _bento_image_index_impl(ctx):
         ctx,
         mnemonic = "BentoImageIndex",
         progress_message = "Writing image index %{label}",
-        verb = verb(
+        subcommand = subcommand(
             "image_index",
             args,
             inputs = depset([file for image in images for file in (image.config, image.manifest)] + status),

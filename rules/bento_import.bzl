@@ -4,7 +4,7 @@ load("//rules/private:bento_command.bzl", "SRC", "store_program")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 
 def _bento_import_impl(ctx):
-    return store_program(ctx, verb = "import")
+    return store_program(ctx, subcommand = "import")
 
 bento_import = rule(
     implementation = _bento_import_impl,

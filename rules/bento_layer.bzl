@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "add_pairs", "json_string", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "target_arguments", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
 load("//rules/private:layers.bzl", "COMPRESSIONS", "write_layer")
 
 _MODE = "0644"
@@ -45,7 +45,7 @@ def _files_layer(ctx):
         compression = ctx.attr.compression,
         name = ctx.label.name,
         progress_message = "Writing layer %{label}",
-        verb = verb("files_layer", args, inputs = depset([file for file, _ in pairs])),
+        subcommand = subcommand("files_layer", args, inputs = depset([file for file, _ in pairs])),
     )
 
 def _tar_layer(ctx):
@@ -57,7 +57,7 @@ def _tar_layer(ctx):
         name = ctx.label.name,
         progress_message = "Writing layer %{label}",
         # The tar might be compressed with zstd, independent of the layer's compression.
-        verb = verb("tar_layer", args, inputs = depset([ctx.file.tar]), packages = ["zstandard"]),
+        subcommand = subcommand("tar_layer", args, inputs = depset([ctx.file.tar]), packages = ["zstandard"]),
     )
 
 def _bento_layer_impl(ctx):

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//rules/private:image_base.bzl", "scan_layers")
 load("//rules/private:target.bzl", "PLATFORM", "image_cfg", "platform_name")
 
@@ -66,7 +66,7 @@ def _describe(ctx, layout):
         ctx,
         mnemonic = "BentoBaseLayout",
         progress_message = "Reading OCI layout of %{label}",
-        verb = verb("base_layout", args, inputs = layout.inputs),
+        subcommand = subcommand("base_layout", args, inputs = layout.inputs),
         outputs = [config] + descriptions,
     )
     return config, descriptions
@@ -81,7 +81,7 @@ def _layer(ctx, layout, number, description):
         ctx,
         mnemonic = "BentoBaseLayer",
         progress_message = "Extracting layer {} of %{{label}}".format(number),
-        verb = verb("base_layer", args, inputs = depset([description], transitive = [layout.inputs])),
+        subcommand = subcommand("base_layer", args, inputs = depset([description], transitive = [layout.inputs])),
         outputs = [blob],
     )
     return BentoLayerInfo(blob = blob, description = description)

@@ -13,7 +13,7 @@ def _bento_load_impl(ctx):
     arguments += ["--reference", ctx.attr.reference or ctx.attr.src.label.name + ":latest"]
     if ctx.attr.backend:
         arguments += ["--backend", ctx.attr.backend]
-    launcher = helper_launcher(ctx, arguments = arguments, files = depset(described.files + [description]), verb = "load")
+    launcher = helper_launcher(ctx, arguments = arguments, files = depset(described.files + [description]), subcommand = "load")
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(ctx.runfiles(root_symlinks = described.links)))]
 
 bento_load = rule(

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoImageInfo", "BentoModelInfo")
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS")
 
@@ -22,7 +22,7 @@ def _assemble(ctx, model, layers):
         ctx,
         mnemonic = "BentoModelImage",
         progress_message = "Assembling model image %{label}",
-        verb = verb("model_image", args, inputs = depset([model.description] + descriptions)),
+        subcommand = subcommand("model_image", args, inputs = depset([model.description] + descriptions)),
         outputs = [outputs.config, outputs.digest, outputs.manifest],
     )
     return outputs

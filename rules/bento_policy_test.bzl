@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoInfo")
 load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runtime_modules")
 load("//rules/private:providers.bzl", "BentoImagePackagesInfo")
 load("//rules/private:transitions.bzl", "metadata_plus_licenses_cfg")
@@ -58,7 +58,7 @@ def _write_inventory(ctx):
         ctx,
         mnemonic = "BentoInventory",
         progress_message = "Listing packages of %{label}",
-        verb = verb("inventory", args, inputs = depset(parts + wheels + contents.debs + contents.system, transitive = [contents.packages]), packages = ["packaging"]),
+        subcommand = subcommand("inventory", args, inputs = depset(parts + wheels + contents.debs + contents.system, transitive = [contents.packages]), packages = ["packaging"]),
         outputs = [output],
     )
     return output
@@ -79,7 +79,7 @@ def _write_sarif(ctx, settings, inventory):
         ctx,
         mnemonic = "BentoSarif",
         progress_message = "Writing findings of %{label}",
-        verb = verb(
+        subcommand = subcommand(
             "check_policy",
             args,
             inputs = depset([settings, inventory] + ctx.files.advisories + ctx.files.vex),
@@ -118,7 +118,7 @@ def _bento_policy_test_impl(ctx):
         files = depset([settings, inventory] + ctx.files.advisories + ctx.files.vex),
         in_runfiles = True,
         modules = runtime_modules(ctx, _PACKAGES),
-        verb = "check_policy",
+        subcommand = "check_policy",
     )
     return [
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),

@@ -45,7 +45,7 @@ def _bento_push_impl(ctx):
     # A few packages, only for a target that signs or reads a cache.
     more_modules = depset(transitive = more).to_list()
     modules = runtime_modules(ctx, ["blake3", "pyyaml"] if BentoInfo in ctx.attr.src else ["blake3"]) + more_modules
-    launcher = helper_launcher(ctx, arguments = ["--directory", RUNFILES] + arguments, files = depset(files), modules = modules, verb = "push")
+    launcher = helper_launcher(ctx, arguments = ["--directory", RUNFILES] + arguments, files = depset(files), modules = modules, subcommand = "push")
     links = ctx.runfiles(root_symlinks = described.links)
     return [
         BentoPushInfo(arguments = tuple(arguments), modules = tuple(modules), runfiles = ctx.runfiles(files).merge(links)),

@@ -14,7 +14,7 @@ def _bento_push_all_impl(ctx):
         arguments = ["--target", label_string(ctx.label), "--directory", RUNFILES, "--pushes", runfile_path(ctx, file)],
         files = depset([file]),
         modules = modules.keys(),
-        verb = "push",
+        subcommand = "push",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge_all([push.runfiles for push in pushes]))]
 

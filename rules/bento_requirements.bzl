@@ -5,7 +5,7 @@ load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runfile"
 load("//rules/private:providers.bzl", "BentoLockInfo")
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 
-# Packages that the verbs for these files import.
+# Packages that the subcommands for these files import.
 RESOLUTION_PACKAGES = ["packaging", "pyyaml"]
 
 def source_arguments(ctx, sources, constraints, overrides):
@@ -28,7 +28,7 @@ def _bento_requirements_impl(ctx):
     arguments += source_arguments(ctx, ctx.files.srcs, ctx.files.constraints, ctx.files.overrides)
     launcher = helper_launcher(
         ctx,
-        verb = "update_requirements",
+        subcommand = "update_requirements",
         arguments = arguments,
         files = depset(ctx.files.srcs + ctx.files.constraints + ctx.files.overrides + [uv]),
         modules = runtime_modules(ctx, RESOLUTION_PACKAGES),

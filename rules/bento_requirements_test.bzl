@@ -12,7 +12,7 @@ def _bento_requirements_test_impl(ctx):
     arguments += source_arguments(ctx, info.sources, info.constraints, info.overrides)
     launcher = helper_launcher(
         ctx,
-        verb = "check_requirements",
+        subcommand = "check_requirements",
         arguments = arguments,
         files = depset([ctx.file.lock] + list(info.sources + info.constraints + info.overrides)),
         modules = runtime_modules(ctx, RESOLUTION_PACKAGES),

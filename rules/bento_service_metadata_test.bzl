@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoInfo")
 load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
 load("//rules/private:providers.bzl", "BentoServiceMetadataInfo")
 load("//rules/private:service_metadata.bzl", "import_service")
@@ -26,7 +26,7 @@ def _bento_service_metadata_test_impl(ctx):
         ctx,
         mnemonic = "BentoCompareMetadata",
         progress_message = "Comparing service metadata of %{label}",
-        verb = verb(
+        subcommand = subcommand(
             "compare_service_metadata",
             [metadata.package_arguments, args],
             inputs = depset([imported], transitive = [metadata.package_inputs]),
@@ -38,7 +38,7 @@ def _bento_service_metadata_test_impl(ctx):
         ctx,
         arguments = ["--target", label_string(ctx.label), "--report", runfile(ctx, report)],
         files = depset([report]),
-        verb = "check_service_metadata",
+        subcommand = "check_service_metadata",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
 

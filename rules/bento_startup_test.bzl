@@ -17,7 +17,7 @@ def _bento_startup_test_impl(ctx):
         arguments = arguments,
         files = startup.files,
         modules = runtime_modules(ctx, ["zstandard"]),
-        verb = "startup_test",
+        subcommand = "startup_test",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles), testing.ExecutionInfo({"block-network": "1"})]
 

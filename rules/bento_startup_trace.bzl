@@ -11,7 +11,7 @@ def _bento_startup_trace_impl(ctx):
         arguments = startup.arguments + ["--trace", in_package(ctx.label, ctx.attr.trace)],
         files = startup.files,
         modules = runtime_modules(ctx, ["zstandard"]),
-        verb = "startup_trace",
+        subcommand = "startup_trace",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
 

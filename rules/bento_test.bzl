@@ -50,7 +50,7 @@ def _bento_test_impl(ctx):
             transitive = [module.files for module in modules] + [dep[BentoSourcesInfo].files for dep in ctx.attr.deps],
         ),
         in_runfiles = True,
-        verb = "test",
+        subcommand = "test",
     )
     return [
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),

@@ -57,7 +57,7 @@ def _bento_venv_impl(ctx):
         ctx,
         arguments = ["--target", label_string(ctx.label), "--runfiles", RUNFILES, "--settings", runfile(ctx, settings), "--uv", runfile(ctx, uv), "--python", PYTHON],
         files = depset([settings, uv] + [module.wheel for module in modules]),
-        verb = "venv",
+        subcommand = "venv",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
 

@@ -4,7 +4,7 @@ load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
 load("//rules/private:attributes.bzl", "minor_version")
 load("//rules/private:built_wheel.bzl", "unpacked_wheel")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//rules/private:providers.bzl", "BentoFlagInfo")
 
 def _describe(ctx, distribution):
@@ -16,7 +16,7 @@ def _describe(ctx, distribution):
         ctx,
         mnemonic = "BentoWheelMetadata",
         progress_message = "Reading metadata of {}".format(distribution),
-        verb = verb("describe_wheel", args, inputs = depset([ctx.file.src])),
+        subcommand = subcommand("describe_wheel", args, inputs = depset([ctx.file.src])),
         outputs = [description],
     )
     return description

@@ -15,7 +15,7 @@ from typing import Any
 import bento_cli
 import pytest
 import rules_bento
-from rules_bento import dataclasses_lite, typing_lite, verbs
+from rules_bento import dataclasses_lite, subcommands, typing_lite
 
 FOLDER = Path(rules_bento.__file__).parent
 
@@ -200,7 +200,7 @@ def test_no_module_of_the_package_imports_the_standard_librarys_records() -> Non
             )
 
 
-VERBS = sorted(verbs.MODULES)
+SUBCOMMANDS = sorted(subcommands.MODULES)
 # Modules of the standard library that cost a start one to forty million instructions, and that no verb needs for it.
 DEAR = {
     "argparse", "asyncio", "ast", "dataclasses", "dis", "http.client", "importlib.metadata", "inspect", "ssl",
@@ -212,17 +212,17 @@ def test_no_verb_imports_at_its_start_what_is_dear_there() -> None:
     code = f"""
 import os, sys
 sys.path[:0] = {sys.path!r}
-from rules_bento import verbs
-for verb in {VERBS!r}:
+from rules_bento import subcommands
+for verb in {SUBCOMMANDS!r}:
     if not os.fork():
-        verbs.find(verb)
+        subcommands.find(verb)
         print(verb, *sorted({DEAR!r}.intersection(sys.modules)), flush=True)
         os._exit(0)
     os.wait()
 """
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
-    assert len(VERBS) > 40
-    assert done.stdout.splitlines() == VERBS
+    assert len(SUBCOMMANDS) > 40
+    assert done.stdout.splitlines() == SUBCOMMANDS
 
 
 def test_modules_take_the_names_of_annotations_from_where_they_cost_nothing() -> None:

@@ -20,12 +20,12 @@ class Arguments:
         """Parse `argv`. `@FILE` at the position of a flag is replaced by the file's lines.
 
         `flags` is the number of values by flag. Everything after `--` is `rest`. Everything after `--then` is
-        `next_verb`: another subcommand with its arguments. Raises BentoError for an unknown flag, and for one with too
-        few values.
+        `next_subcommand`: another subcommand with its arguments. Raises BentoError for an unknown flag, and for a flag
+        with too few values.
         """
         self._values: dict[str, list[tuple[str, ...]]] = {flag: [] for flag in flags}
         self.rest: list[str] = []
-        self.next_verb: list[str] = []
+        self.next_subcommand: list[str] = []
         words = list(argv)
         at = 0
         while at < len(words):
@@ -34,7 +34,7 @@ class Arguments:
                 self.rest = words[at + 1 :]
                 return
             if flag == THEN:
-                self.next_verb = words[at + 1 :]
+                self.next_subcommand = words[at + 1 :]
                 return
             if flag.startswith("@"):
                 words[at : at + 1] = _lines(flag[1:])

@@ -22,8 +22,8 @@ import sys
 import traceback
 
 from rules_bento.arguments import THEN
+from rules_bento.subcommands import find
 from rules_bento.typing_lite import Any, Callable, NoReturn
-from rules_bento.verbs import find
 
 _INVALID_REQUEST = "a worker of rules_bento received an invalid request, and stops: "
 _MAX_REQUESTS = 500  # per fork, so that memory of large requests is released
@@ -38,9 +38,9 @@ def serve(run: Callable[[list[str]], int], words: list[str]) -> int:
     """
     responses = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)
-    for verb in words[:1]:
+    for subcommand in words[:1]:
         with contextlib.suppress(ImportError):
-            find(verb)
+            find(subcommand)
     fork: _Fork | None = None
     for line in sys.stdin.buffer:
         try:
@@ -181,15 +181,17 @@ def _run_requests(run: Callable[[list[str]], int], asked: int, output: int, answ
 
 def _is_reusable(words: list[str]) -> bool:
     """Return whether all subcommands of a request are reusable. A value equal to THEN ends the fork."""
-    verbs = [words[at] for at in range(len(words)) if not at or words[at - 1] == THEN]
-    return bool(verbs) and all(verb is not None and verb.reusable for verb in map(find, verbs))
+    subcommands = [words[at] for at in range(len(words)) if not at or words[at - 1] == THEN]
+    return bool(subcommands) and all(
+        subcommand is not None and subcommand.reusable for subcommand in map(find, subcommands)
+    )
 
 
 def _surroundings() -> list[Any]:
     """Return the state of the process, except memory, that a subcommand could change for a later one."""
     umask = os.umask(0o077)
     os.umask(umask)
-    directory = os.stat(".")  # noqa: PTH116 - as in verbs, no pathlib before a verb needs it
+    directory = os.stat(".")  # noqa: PTH116 - as in subcommands, no pathlib before a subcommand needs it
     fds: list[str] = []
     with contextlib.suppress(OSError):  # a sandbox might not have this directory
         fds = sorted(os.listdir("/dev/fd"))  # noqa: PTH208 - as above

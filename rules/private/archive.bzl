@@ -1,7 +1,7 @@
 """The actions that join the parts of a Bento to an archive, with the labels of a stamped build."""
 
 load(":attributes.bzl", "STAMP", "add_pairs", "is_stamped", "status_files")
-load(":helper.bzl", "arguments", "run_helper", "target_arguments", "verb")
+load(":helper.bzl", "arguments", "run_helper", "subcommand", "target_arguments")
 
 STAMPED_LABELS = STAMP | {
     "stamped_labels": attr.string_dict(doc = "Labels of a stamped build, in which `{KEY}` is replaced by a value of the workspace status: `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`. Only the archive has them; version, digest, images, and tests don't change."),
@@ -24,7 +24,7 @@ def _stamped(ctx, part):
         ctx,
         mnemonic = "BentoStamp",
         progress_message = "Stamping labels of %{label}",
-        verb = verb("stamp", args, inputs = depset([part] + status), packages = ["pyyaml"]),
+        subcommand = subcommand("stamp", args, inputs = depset([part] + status), packages = ["pyyaml"]),
         outputs = [output],
     )
     return output
@@ -42,7 +42,7 @@ def _join(ctx, output, *, parts, models, form = ""):
         ctx,
         mnemonic = "BentoExport" if form else "BentoArchive",
         progress_message = "Writing %{output}" if form else "Archiving %{label}",
-        verb = verb(
+        subcommand = subcommand(
             "archive",
             args,
             inputs = depset(parts + [model.description for model in models] + [model.archive_part for model in models]),

@@ -15,7 +15,7 @@ def _bento_command_impl(ctx):
 
         # A few packages, only for a target with transports.
         modules = runtime(ctx).command_packages + modules.to_list(),
-        verb = "bento_cli.programs.command",
+        subcommand = "bento_cli.programs.command",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles), BentoCommandInfo(modules = modules)]
 
@@ -46,17 +46,17 @@ def serve_program(ctx, archive, *, build_ctx, import_roots, models = []):
                     [word for model in models for word in ("--model", runfile(ctx, model.description), runfile(ctx, model.archive_part))],
         files = depset([archive, uv] + [file for model in models for file in (model.description, model.archive_part)]),
         modules = runtime(ctx).command_packages,
-        verb = "bento_cli.programs.serve",
+        subcommand = "bento_cli.programs.serve",
     )
 
 SRC = attr.label(doc = "The Bento.", mandatory = True, providers = [BentoInfo])
 
-def store_program(ctx, *, verb, to = "", words = [], status = [], command = None):
+def store_program(ctx, *, subcommand, to = "", words = [], status = [], command = None):
     """Writes a program that runs a `bento` command on the Bento of `src`; the caller's arguments follow.
 
     Args:
       ctx: context of an executable rule with the attributes of `RUN_RUNTIME`, and a `src`.
-      verb: the command.
+      subcommand: the command.
       to: default destination.
       words: list of further arguments.
       status: list of Files with values for `{KEY}` in `to`.
@@ -66,7 +66,7 @@ def store_program(ctx, *, verb, to = "", words = [], status = [], command = None
       The providers of the rule.
     """
     archive = ctx.attr.src[BentoInfo].archive
-    arguments = ["--target", label_string(ctx.label), "--archive", runfile(ctx, archive), "--verb", verb]
+    arguments = ["--target", label_string(ctx.label), "--archive", runfile(ctx, archive), "--subcommand", subcommand]
     if to:
         arguments += ["--to", to]
     for word in words:
@@ -80,6 +80,6 @@ def store_program(ctx, *, verb, to = "", words = [], status = [], command = None
 
         # A few packages, only for a target with `bento_command`.
         modules = runtime(ctx).command_packages + (command[BentoCommandInfo].modules.to_list() if command else []),
-        verb = "bento_cli.programs.deliver",
+        subcommand = "bento_cli.programs.deliver",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":attributes.bzl", "label_string")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "verb")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "subcommand")
 load(":launcher.bzl", "runfile_path")
 
 _PLATFORM_TAGS = {"linux": "linux_{}", "macos": "macosx_11_0_{}"}
@@ -30,7 +30,7 @@ def _built_wheel_impl(ctx):
         ctx,
         mnemonic = "BentoWheel",
         progress_message = "Building wheel of {}".format(ctx.attr.distribution),
-        verb = verb(
+        subcommand = subcommand(
             "build_wheel",
             args,
             inputs = depset([ctx.file.source], transitive = [module.files for module in modules]),
@@ -104,7 +104,7 @@ def unpacked_wheel(ctx, wheel, folder_name):
         ctx,
         mnemonic = "BentoWheelModules",
         progress_message = "Unpacking wheel of {}".format(wheel.distribution),
-        verb = verb("unpack_wheel", args, inputs = depset([wheel.file])),
+        subcommand = subcommand("unpack_wheel", args, inputs = depset([wheel.file])),
         outputs = [folder],
     )
 

@@ -1,7 +1,7 @@
 """The actions that pack `data` of a Bento separately from its sources: a changed source line repacks, stores, and sends no data."""
 
 load(":attributes.bzl", "describe_data", "describe_source")
-load(":helper.bzl", "arguments", "run_helper", "verb")
+load(":helper.bzl", "arguments", "run_helper", "subcommand")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "write_layer")
 load(":snapshot.bzl", "add_secrets", "add_selection", "file_options")
 
@@ -47,7 +47,7 @@ def pack_data(ctx):
         ctx,
         mnemonic = "BentoData",
         progress_message = "Packing data of %{label}",
-        verb = verb("data_part", args, inputs = inputs, packages = packages),
+        subcommand = subcommand("data_part", args, inputs = inputs, packages = packages),
         outputs = [part, manifest],
     )
     layers = {}
@@ -59,6 +59,6 @@ def pack_data(ctx):
             compression = compression,
             name = ctx.label.name + ".data",
             progress_message = "Writing data layer of %{label}",
-            verb = verb("data_layer", args, inputs = inputs, packages = packages),
+            subcommand = subcommand("data_layer", args, inputs = inputs, packages = packages),
         )
     return struct(layers = layers, manifest = manifest, part = part)

@@ -21,15 +21,15 @@ _WORKER_REQUIREMENTS = _REQUIREMENTS | {"requires-worker-protocol": "json", "sup
 _THREADED = ["data_layer", "data_part", "deb_layer", "export_model", "files_layer", "model", "model_layer", "tar_layer", "weights_layer", "wheel_layer"]
 
 def _several_cores(_os, _inputs):
-    """Returns the resources of a verb with threads: memory in MB for eight threads. Bazel runs it alone on fewer cores."""
+    """Returns the resources of a subcommand with threads: memory in MB for eight threads. Bazel runs it alone on fewer cores."""
     return {"cpu": 4, "memory": 250}
 
 def arguments(ctx):
-    """Returns an Args for a verb, passed in a file with one argument per line."""
+    """Returns an Args for a subcommand, passed in a file with one argument per line."""
     return ctx.actions.args().use_param_file("@%s", use_always = True).set_param_file_format("multiline")
 
 def target_arguments(ctx):
-    """Returns the arguments for a verb of a target, which begin with the target's label."""
+    """Returns the arguments for a subcommand of a target, which begin with the target's label."""
     args = arguments(ctx)
     args.add("--target", label_string(ctx.label))
     return args
@@ -42,15 +42,15 @@ def add_directories(args, flag, modules):
         expand_directories = False,
     )
 
-def verb(name, args, *, inputs, packages = [], sandboxed = False, unused_inputs_list = None):
-    """Describes an action of the helper: a verb with its arguments, inputs, and packages.
+def subcommand(name, args, *, inputs, packages = [], sandboxed = False, unused_inputs_list = None):
+    """Describes an action of the helper: a subcommand with its arguments, inputs, and packages.
 
     Args:
-      name: name of a subcommand of `py/rules_bento/verbs.py`.
+      name: name of a subcommand of `py/rules_bento/subcommands.py`.
       args: result of `arguments`, or a list of such.
-      inputs: depset of Files that the verb reads.
-      packages: names of the third-party packages that the verb imports.
-      sandboxed: whether the verb runs third-party code, which requires a sandbox (no worker) and a complete interpreter.
+      inputs: depset of Files that the subcommand reads.
+      packages: names of the third-party packages that the subcommand imports.
+      sandboxed: whether the subcommand runs third-party code, which requires a sandbox (no worker) and a complete interpreter.
       unused_inputs_list: output that names the inputs without influence.
 
     Returns:
@@ -65,69 +65,69 @@ def verb(name, args, *, inputs, packages = [], sandboxed = False, unused_inputs_
         unused_inputs_list = unused_inputs_list,
     )
 
-def run_helper(ctx, *, mnemonic, progress_message, verb, outputs):
-    """Runs a verb of the helper as an action.
+def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs):
+    """Runs a subcommand of the helper as an action.
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
       mnemonic: `Bento...`.
       progress_message: message during the action.
-      verb: result of `verb`.
-      outputs: list of Files that the verb writes.
+      subcommand: result of `subcommand`.
+      outputs: list of Files that the subcommand writes.
     """
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
-    modules = [module for name in verb.packages for module in toolchain.packages[name]]
-    in_worker = toolchain.persistent_workers and not verb.sandboxed
-    program = toolchain.complete if verb.sandboxed else toolchain
+    modules = [module for name in subcommand.packages for module in toolchain.packages[name]]
+    in_worker = toolchain.persistent_workers and not subcommand.sandboxed
+    program = toolchain.complete if subcommand.sandboxed else toolchain
     start = ctx.actions.args()
     start.add_all(INTERPRETER_FLAGS)
     start.add(toolchain.helper)
     add_directories(start, "--packages", modules)
-    start.add(verb.name)
+    start.add(subcommand.name)
     ctx.actions.run(
         mnemonic = mnemonic,
         progress_message = progress_message,
         executable = program.python.interpreter or program.python.interpreter_path,
-        arguments = [start] + verb.args,
-        inputs = verb.inputs,
+        arguments = [start] + subcommand.args,
+        inputs = subcommand.inputs,
         outputs = outputs,
-        tools = depset(transitive = [program.tools] + [toolchain.tools_of_packages[name] for name in verb.packages]),
-        resource_set = _several_cores if verb.name in _THREADED else None,
-        unused_inputs_list = verb.unused_inputs_list,
+        tools = depset(transitive = [program.tools] + [toolchain.tools_of_packages[name] for name in subcommand.packages]),
+        resource_set = _several_cores if subcommand.name in _THREADED else None,
+        unused_inputs_list = subcommand.unused_inputs_list,
         env = {},
         execution_requirements = _WORKER_REQUIREMENTS if in_worker else _REQUIREMENTS,
         toolchain = TOOLCHAIN_TYPE,
     )
 
 def run_steps(ctx, *, mnemonic, progress_message, steps):
-    """Runs verbs of the helper sequentially in one process, as one action.
+    """Runs subcommands of the helper sequentially in one process, as one action.
 
-    Use it for verbs that the same changes run again: it saves process starts, sandboxes, and cache entries.
+    Use it for subcommands that the same changes run again: it saves process starts, sandboxes, and cache entries.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       mnemonic: `Bento...`.
       progress_message: message during the action.
-      steps: list of structs of `verb` (result of `verb`), and two lists of Files: `outputs`, and `step_inputs`, additional inputs that
-        an earlier step might write. No verb is sandboxed. Only the first has an `unused_inputs_list`, without inputs of later steps.
+      steps: list of structs of `subcommand` (result of `subcommand`), and two lists of Files: `outputs`, and `step_inputs`, additional inputs that
+        an earlier step might write. No subcommand is sandboxed. Only the first has an `unused_inputs_list`, without inputs of later steps.
     """
     written = {file: True for step in steps for file in step.outputs}
-    verbs = [step.verb for step in steps]
-    for one, following in zip(verbs, verbs[1:]):
+    subcommands = [step.subcommand for step in steps]
+    for one, following in zip(subcommands, subcommands[1:]):
         one.args[-1].add_all(["--then", following.name])
     run_helper(
         ctx,
         mnemonic = mnemonic,
         progress_message = progress_message,
-        verb = verb(
-            verbs[0].name,
-            [args for one in verbs for args in one.args],
+        subcommand = subcommand(
+            subcommands[0].name,
+            [args for one in subcommands for args in one.args],
             inputs = depset(
                 [file for step in steps for file in step.step_inputs if file not in written],
-                transitive = [one.inputs for one in verbs],
+                transitive = [one.inputs for one in subcommands],
             ),
-            packages = {name: True for one in verbs for name in one.packages}.keys(),
-            unused_inputs_list = verbs[0].unused_inputs_list,
+            packages = {name: True for one in subcommands for name in one.packages}.keys(),
+            unused_inputs_list = subcommands[0].unused_inputs_list,
         ),
         outputs = written.keys(),
     )

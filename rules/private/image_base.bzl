@@ -1,7 +1,7 @@
 """Rules for bases that are existing images, in repositories of `bento.base`."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 
 def _image_layer_impl(ctx):
     layer = BentoLayerInfo(blob = ctx.file.blob, description = ctx.file.description, origin = ctx.attr.origin)
@@ -82,7 +82,7 @@ def scan_layers(ctx, layers, *, linked = None, with_machines = False):
         ctx,
         mnemonic = "BentoBaseContents",
         progress_message = "Scanning layers of %{label}",
-        verb = verb(
+        subcommand = subcommand(
             "base_contents",
             args,
             inputs = depset([file for pair in layers for file in pair], transitive = [linked] if linked else []),

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoDebLayerInfo", "BentoLayerInfo")
 load(":attributes.bzl", "add_strings", "label_string")
-load(":helper.bzl", "run_helper", "target_arguments", "verb")
+load(":helper.bzl", "run_helper", "subcommand", "target_arguments")
 load(":image_base.bzl", "scan_layers")
 load(":reports.bzl", "deb_indexes")
 
@@ -59,7 +59,7 @@ def check_libraries(ctx, base, packages, added, *, early):
         ctx,
         mnemonic = "BentoImageCheck",
         progress_message = "Checking libraries of image %{label}",
-        verb = verb("check_image", args, inputs = depset([base.config] + below + debs + packages.libraries + machines)),
+        subcommand = subcommand("check_image", args, inputs = depset([base.config] + below + debs + packages.libraries + machines)),
         outputs = [output],
     )
     return output
@@ -92,7 +92,7 @@ def check_system(ctx, base, bento, parts):
         ctx,
         mnemonic = "BentoSystemCheck",
         progress_message = "Checking system requirements of image %{label}",
-        verb = verb("check_system", args, inputs = depset([base.config, bento.bento_yaml] + debs + system), packages = ["pyyaml"]),
+        subcommand = subcommand("check_system", args, inputs = depset([base.config, bento.bento_yaml] + debs + system), packages = ["pyyaml"]),
         outputs = [output],
     )
     return output
@@ -119,7 +119,7 @@ def check_size(ctx, layers):
         ctx,
         mnemonic = "BentoSizeCheck",
         progress_message = "Checking size of image %{label}",
-        verb = verb("check_size", args, inputs = depset(descriptions)),
+        subcommand = subcommand("check_size", args, inputs = depset(descriptions)),
         outputs = [output],
     )
     return [output]

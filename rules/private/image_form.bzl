@@ -1,6 +1,6 @@
 """Images as files: an OCI layout, or an archive for `docker load`."""
 
-load(":helper.bzl", "run_helper", "target_arguments", "verb")
+load(":helper.bzl", "run_helper", "subcommand", "target_arguments")
 
 # Output group to the form, the end of the output's name, and the mnemonic.
 _FORMS = {"docker_archive": ("docker-archive", ".tar", "BentoDockerArchive"), "oci_layout": ("oci-layout", ".oci", "BentoOciLayout")}
@@ -33,7 +33,7 @@ def write_form(ctx, image, layers, group):
         ctx,
         mnemonic = mnemonic,
         progress_message = "Writing %{label} as " + form,
-        verb = verb(
+        subcommand = subcommand(
             "image_files",
             args,
             inputs = depset([image.config, image.manifest] + [file for layer in layers for file in (layer.description, layer.blob) if file]),

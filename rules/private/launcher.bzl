@@ -83,15 +83,15 @@ def _script(ctx, words, in_runfiles):
         python = runfile(ctx, python.interpreter).shell if python.interpreter else shell_word(python.interpreter_path, target),
     )
 
-def helper_launcher(ctx, *, verb, arguments, files, modules = [], in_runfiles = False):
-    """Writes a program that runs a verb of the helper; the caller's arguments follow after `--`.
+def helper_launcher(ctx, *, subcommand, arguments, files, modules = [], in_runfiles = False):
+    """Writes a program that runs a subcommand of the helper; the caller's arguments follow after `--`.
 
     Args:
       ctx: context of a rule with the attributes of `RUN_RUNTIME` or `TEST_RUNTIME`.
-      verb: name of a module of `py/rules_bento/run`, or the full name of another module.
+      subcommand: name of a module of `py/rules_bento/run`, or the full name of another module.
       arguments: list of flags and values: strings, and results of `runfile`.
-      files: depset of Files that the verb reads.
-      modules: list of structs with `files` and `imports` (such as BentoWheelModulesInfo) that the verb imports. See `runtime_modules`,
+      files: depset of Files that the subcommand reads.
+      modules: list of structs with `files` and `imports` (such as BentoWheelModulesInfo) that the subcommand imports. See `runtime_modules`,
         and `command_packages` of the runtime for the `bento` command.
       in_runfiles: whether the current directory is the runfiles' root instead of the caller's.
 
@@ -104,7 +104,7 @@ def helper_launcher(ctx, *, verb, arguments, files, modules = [], in_runfiles = 
         for root in module.imports:
             words += ["--packages", _below_runfiles(ctx, root)]
     executable = ctx.actions.declare_file(ctx.label.name)
-    ctx.actions.write(executable, _script(ctx, words + [verb] + arguments, in_runfiles), is_executable = True)
+    ctx.actions.write(executable, _script(ctx, words + [subcommand] + arguments, in_runfiles), is_executable = True)
     return struct(
         executable = executable,
         runfiles = ctx.runfiles(transitive_files = depset(

@@ -1,7 +1,7 @@
 """Actions that write layers."""
 
 load("//rules:providers.bzl", "BentoLayerInfo")
-load(":helper.bzl", "arguments", "run_helper", "verb")
+load(":helper.bzl", "arguments", "run_helper", "subcommand")
 
 # Paths in an image, as in BentoML's images.
 BENTO = "/home/bentoml/bento"
@@ -29,39 +29,39 @@ def extension(compression):
     """Returns the file suffix for a compression, without a colon, because labels use colons."""
     return compression.replace(":", "-")
 
-def write_layer(ctx, *, name, compression, verb, progress_message, more_outputs = []):
+def write_layer(ctx, *, name, compression, subcommand, progress_message, more_outputs = []):
     """Declares a layer and the action that writes it.
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
       name: prefix of the outputs' names.
       compression: one of `COMPRESSIONS`.
-      verb: result of `verb`, without outputs and the package of the compression.
+      subcommand: result of `subcommand`, without outputs and the package of the compression.
       progress_message: message during the action.
-      more_outputs: list of Files that the verb writes in addition to the layer.
+      more_outputs: list of Files that the subcommand writes in addition to the layer.
 
     Returns:
       A BentoLayerInfo.
     """
     blob = ctx.actions.declare_file("{}.layer.{}".format(name, extension(compression)))
     description = ctx.actions.declare_file("{}.layer.{}.json".format(name, extension(compression)))
-    args = verb.args[-1]
+    args = subcommand.args[-1]
     args.add_all(["--compression", compression, "--output", blob, "--description", description])
     run_helper(
         ctx,
-        mnemonic = {"join_layers": "BentoLayerJoin", "prefetch_layer": "BentoLayerPrefetch"}.get(verb.name, "BentoLayer"),
+        mnemonic = {"join_layers": "BentoLayerJoin", "prefetch_layer": "BentoLayerPrefetch"}.get(subcommand.name, "BentoLayer"),
         progress_message = progress_message,
-        verb = _importing(verb, COMPRESSION_PACKAGES[compression]),
+        subcommand = _importing(subcommand, COMPRESSION_PACKAGES[compression]),
         outputs = [blob, description] + more_outputs,
     )
     return BentoLayerInfo(blob = blob, description = description)
 
 def _importing(base, packages):
-    """Returns the verb with more packages."""
-    return verb(base.name, base.args, inputs = base.inputs, packages = base.packages + packages)
+    """Returns the subcommand with more packages."""
+    return subcommand(base.name, base.args, inputs = base.inputs, packages = base.packages + packages)
 
 def wheel_arguments(ctx, settings, wheel):
-    """Returns the arguments of a verb for wheels: the settings of their environment."""
+    """Returns the arguments of a subcommand for wheels: the settings of their environment."""
     args = arguments(ctx)
     args.add_all(["--prefix", settings.prefix, "--python-version", wheel.python_version, "--user", USER])
     return args
@@ -93,7 +93,7 @@ def write_joined_layer(ctx, *, name, parts, settings, what = ""):
         compression = settings.compression,
         name = name,
         progress_message = "Writing layer of {}".format(what),
-        verb = verb(
+        subcommand = subcommand(
             "join_layers",
             args,
             inputs = depset([file for part in parts for file in (part.listing, part.part)]),
@@ -110,5 +110,5 @@ def write_prefetch_layer(ctx, *, name, layer, trace):
         compression = "estargz",
         name = name,
         progress_message = "Reordering files of " + layer.blob.basename,
-        verb = verb("prefetch_layer", args, inputs = depset([layer.description, layer.blob, trace]), packages = INFLATE),
+        subcommand = subcommand("prefetch_layer", args, inputs = depset([layer.description, layer.blob, trace]), packages = INFLATE),
     )

@@ -1,7 +1,7 @@
 """The step that selects the locked packages that a Bento needs."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "run_helper", "target_arguments", "verb")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "run_helper", "subcommand", "target_arguments")
 load(":providers.bzl", "BentoResolutionInfo")
 
 def _pip_tools(resolver):
@@ -62,7 +62,7 @@ def lock_subset(ctx, *, requirements, packages, pins, service, all_files):
     step = struct(
         step_inputs = [service] if service else [],
         outputs = [output],
-        verb = verb(
+        subcommand = subcommand(
             "lock",
             args,
             inputs = depset([toolchain.uv] + answers, transitive = [locked] + [module.files for module in pip_tools]),
@@ -102,7 +102,7 @@ def _resolved_aspect_impl(target, ctx):
         ctx,
         mnemonic = "BentoResolve",
         progress_message = "Resolving %{label}",
-        verb = verb("resolve", args, inputs = depset([toolchain.uv], transitive = [requirement.packages]), packages = ["packaging"]),
+        subcommand = subcommand("resolve", args, inputs = depset([toolchain.uv], transitive = [requirement.packages]), packages = ["packaging"]),
         outputs = [answer],
     )
     return [BentoResolutionInfo(answer = answer)]

@@ -3,7 +3,7 @@
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoModelInfo", "BentoRequirementInfo")
 load(":attributes.bzl", "creation_time", "label_string", "workspace_path")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "target_arguments", "verb")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
 load(":option_groups.bzl", "option_groups", "service_configs")
 load(":providers.bzl", "BentoFlagInfo", "BentoSourcesInfo")
 load(":snapshot.bzl", "add_secrets", "bentofile_arguments", "requested_image")
@@ -113,12 +113,12 @@ def _add_options(ctx, args, lock):
     args.add_all(ctx.files.description_file, before_each = "--description-file")
 
 def _packages(ctx, lock):
-    """Returns the third-party packages that the verb imports."""
+    """Returns the third-party packages that the subcommand imports."""
 
     # jinja2 renders docker.dockerfile_template, which either of them can set.
     packages = ["blake3", "pyyaml"] + (["jinja2"] if ctx.attr.docker or ctx.file.bentofile else [])
 
-    # Without a lock, the verb compares the pins of libraries of rules_python with the requirements files.
+    # Without a lock, the subcommand compares the pins of libraries of rules_python with the requirements files.
     return packages + (["packaging"] if ctx.attr.deps and not lock else [])
 
 def dependency_pins(ctx):
@@ -175,7 +175,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     step = struct(
         step_inputs = step_inputs + into.contents,
         outputs = [into.part, outputs.bento_yaml, outputs.digest, outputs.manifest, outputs.tag] + ([into.archive] if into.archive else []),
-        verb = verb("package", args, inputs = inputs, packages = packages),
+        subcommand = subcommand("package", args, inputs = inputs, packages = packages),
     )
     return struct(
         bento_yaml = outputs.bento_yaml,

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoModelInfo")
 load(":attributes.bzl", "describe_source", "label_string")
-load(":helper.bzl", "run_helper", "target_arguments", "verb")
+load(":helper.bzl", "run_helper", "subcommand", "target_arguments")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "extension", "write_layer")
 
 _PACKAGES = ["blake3", "pyyaml"]
@@ -19,7 +19,7 @@ def _arguments(ctx, source):
     return args
 
 def _write(ctx, source, *, mnemonic, progress_message, name, outputs):
-    """Declares the action of a verb that reads the model, with outputs by flag; its temporary directory is named after the first output."""
+    """Declares the action of a subcommand that reads the model, with outputs by flag; its temporary directory is named after the first output."""
     args = _arguments(ctx, source)
     for flag, output in outputs.items():
         args.add_all([flag, output])
@@ -28,7 +28,7 @@ def _write(ctx, source, *, mnemonic, progress_message, name, outputs):
         ctx,
         mnemonic = mnemonic,
         progress_message = progress_message,
-        verb = verb(name, args, inputs = source.inputs, packages = _PACKAGES + source.packages),
+        subcommand = subcommand(name, args, inputs = source.inputs, packages = _PACKAGES + source.packages),
         outputs = outputs.values(),
     )
 
@@ -47,7 +47,7 @@ def _layer(ctx, source, compression):
         compression = compression,
         name = ctx.label.name,
         progress_message = "Writing layer of model %{label}",
-        verb = verb("model_layer", args, inputs = source.inputs, packages = _PACKAGES + source.packages),
+        subcommand = subcommand("model_layer", args, inputs = source.inputs, packages = _PACKAGES + source.packages),
     )
 
 def _groups(files, most):
@@ -72,7 +72,7 @@ def _weights_layers(ctx, source, groups, folder, compression):
             compression = compression,
             name = "{}.weights-{}".format(ctx.label.name, number),
             progress_message = "Writing weights layer of %{label}",
-            verb = verb("weights_layer", args, inputs = depset(files), packages = ["blake3"]),
+            subcommand = subcommand("weights_layer", args, inputs = depset(files), packages = ["blake3"]),
         ))
     return layers
 
@@ -90,7 +90,7 @@ def _layer_of_the_rest(ctx, source, weights, folder, metadata, compression):
         compression = compression,
         name = ctx.label.name,
         progress_message = "Writing layer of model %{label} without weights",
-        verb = verb("model_layer", args, inputs = depset(others + [metadata.description, metadata.manifest, metadata.model_yaml]), packages = _PACKAGES),
+        subcommand = subcommand("model_layer", args, inputs = depset(others + [metadata.description, metadata.manifest, metadata.model_yaml]), packages = _PACKAGES),
     )
 
 def _describe_weights(file):
@@ -134,7 +134,7 @@ def model_source(*, place, describe, files = [], more_inputs = [], packages = []
 
     Args:
       place: a function that adds the placement of sources in the model to an Args.
-      describe: a function that adds the other arguments of the verb `model`, except sources.
+      describe: a function that adds the other arguments of the subcommand `model`, except sources.
       files: list of Files: the sources.
       more_inputs: list of Files in the arguments of `describe`.
       packages: third-party packages that reading the files requires.

@@ -78,12 +78,12 @@ BentoResolutionInfo = provider(
 BentoServiceMetadataInfo = provider(
     doc = "The inputs of actions that import the service of a Bento, and build the Bento from the result.",
     fields = {
-        "import_arguments": "Args - of the verb `import_service`, without packages and outputs.",
+        "import_arguments": "Args - of the subcommand `import_service`, without packages and outputs.",
         "import_packages": "depset[BentoRequirementInfo] - packages of the Bento and of `import_packages`; in the configuration of an import, BentoML and `import_packages` have modules.",
         "import_inputs": "depset[File] - files in these arguments.",
-        "package_arguments": "Args - of the verb `package` of the Bento's own action.",
+        "package_arguments": "Args - of the subcommand `package` of the Bento's own action.",
         "package_inputs": "depset[File] - files in these arguments.",
-        "package_packages": "list[str] - third-party packages that the verb `package` imports.",
+        "package_packages": "list[str] - third-party packages that the subcommand `package` imports.",
     },
 )
 

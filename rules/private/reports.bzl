@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoDebLayerInfo")
 load(":attributes.bzl", "add_wheels", "creation_time", "json_string")
-load(":helper.bzl", "run_helper", "target_arguments", "verb")
+load(":helper.bzl", "run_helper", "subcommand", "target_arguments")
 load(":layers.bzl", "BENTO")
 
 def write_summary(ctx, *, tag, digest, files, models = []):
@@ -28,7 +28,7 @@ def write_summary(ctx, *, tag, digest, files, models = []):
         ctx,
         mnemonic = "BentoSummary",
         progress_message = "Writing summary of %{label}",
-        verb = verb(
+        subcommand = subcommand(
             "summary",
             args,
             inputs = depset([tag, digest] + files.values() + [model.description for model in models]),
@@ -65,7 +65,7 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
         ctx,
         mnemonic = "BentoReport",
         progress_message = "Writing report of %{label}",
-        verb = verb(
+        subcommand = subcommand(
             "report",
             args,
             inputs = depset(
@@ -107,7 +107,7 @@ def write_layer_report(ctx, layers, parts):
         ctx,
         mnemonic = "BentoLayerReport",
         progress_message = "Writing layer report of %{label}",
-        verb = verb(
+        subcommand = subcommand(
             "layer_report",
             args,
             inputs = depset(ctx.files.report_against + excluded + [file for layer in layers for file in (layer.description, layer.blob) if file]),
@@ -157,7 +157,7 @@ def write_sbom(ctx, base, bento, image, contents):
         ctx,
         mnemonic = "BentoSbom",
         progress_message = "Writing SBOM of %{label}",
-        verb = verb(
+        subcommand = subcommand(
             "sbom",
             args,
             inputs = depset([base.config, bento.digest, bento.tag, image.digest] + debs + models + built + excluded),
@@ -215,7 +215,7 @@ def write_build_definition(ctx, *, bento, locked = None, image = None):
         ctx,
         mnemonic = "BentoBuildDefinition",
         progress_message = "Writing build definition of %{label}",
-        verb = verb("build_definition", args, inputs = depset(inputs), packages = ["blake3"]),
+        subcommand = subcommand("build_definition", args, inputs = depset(inputs), packages = ["blake3"]),
         outputs = [output],
     )
     return output

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "check_interpreter")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "target_arguments", "verb")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "subcommand", "target_arguments")
 load(":lock_subset.bzl", "hub_requirements")
 load(":providers.bzl", "BentoServiceMetadataInfo", "BentoSourcesInfo")
 load(":snapshot.bzl", "bentofile_arguments", "file_options", "requested_image")
@@ -130,7 +130,7 @@ def import_service(ctx, metadata, requirements, *, api = None, report_packages =
         ctx,
         mnemonic = "BentoApi" if api else "BentoImportService",
         progress_message = "Importing service of %{label}",
-        verb = verb(
+        subcommand = subcommand(
             "import_service",
             [metadata.import_arguments, args],
             inputs = depset(transitive = [metadata.import_inputs, locked] + [module.files for module in modules]),

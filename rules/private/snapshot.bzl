@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoEnvironmentInfo")
 load(":attributes.bzl", "add_strings", "describe_data", "describe_dependency", "describe_source", "describe_vendored", "directory_path", "label_string")
-load(":helper.bzl", "arguments", "verb")
+load(":helper.bzl", "arguments", "subcommand")
 load(":option_groups.bzl", "option_groups")
 load(":providers.bzl", "BentoSourcesInfo")
 
@@ -111,7 +111,7 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
     step = struct(
         step_inputs = [],
         outputs = outputs,
-        verb = verb(
+        subcommand = subcommand(
             "snapshot",
             args,
             inputs = depset(inputs, transitive = [dependencies, vendored]),

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "add_strings", "label_string")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand")
 load(":layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "INFLATE", "extension", "wheel_arguments", "wheel_name", "write_layer")
 load(":providers.bzl", "BentoCompilersInfo", "BentoFlagInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
 load(":wheel_groups.bzl", "ALONE")
@@ -43,7 +43,7 @@ def _write_layer(ctx, *, wheel, settings):
         more_outputs = [libraries],
         name = wheel.distribution,
         progress_message = "Writing layer of {}".format(wheel_name(wheel)),
-        verb = verb("wheel_layer", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
+        subcommand = subcommand("wheel_layer", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
     )
     return layer, libraries
 
@@ -59,7 +59,7 @@ def _write_part(ctx, *, wheel, settings):
         ctx,
         mnemonic = "BentoLayer",
         progress_message = "Writing layer part of {}".format(wheel_name(wheel)),
-        verb = verb("wheel_part", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression]),
+        subcommand = subcommand("wheel_part", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression]),
         outputs = [part, listing, libraries],
     )
     return part, listing, libraries
@@ -76,7 +76,7 @@ def _write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler, program):
         ctx,
         mnemonic = "BentoBytecode",
         progress_message = "Compiling bytecode of {}".format(wheel_name(wheel)),
-        verb = verb(
+        subcommand = subcommand(
             "bytecode_part",
             args,
             inputs = depset([wheel.file, program], transitive = [compiler.files]),
@@ -96,7 +96,7 @@ def _libraries(ctx, wheel):
         ctx,
         mnemonic = "BentoScanLibraries",
         progress_message = "Scanning shared libraries of {} {}".format(wheel.distribution, wheel.version),
-        verb = verb("wheel_libraries", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
+        subcommand = subcommand("wheel_libraries", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
         outputs = [output],
     )
     return output
@@ -113,7 +113,7 @@ def _excluded(ctx, wheel):
         ctx,
         mnemonic = "BentoExcludedFiles",
         progress_message = "Listing excluded files of {} {}".format(wheel.distribution, wheel.version),
-        verb = verb("wheel_excluded", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
+        subcommand = subcommand("wheel_excluded", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
         outputs = [output],
     )
     return output

@@ -1,7 +1,7 @@
 """What tests of actions share."""
 
 import pytest
-from verbs import Actions
+from helper import Actions
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from rules_bento.verbs import run
+from rules_bento.subcommands import run
 
 BENTO = """\
 name: svc

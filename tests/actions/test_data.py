@@ -6,7 +6,7 @@ import lzma
 import tarfile
 
 import pytest
-from verbs import LABEL, Actions, described
+from helper import LABEL, Actions, described
 
 WEIGHTS = "svc/weights.bin"
 SERVICE = "svc/service.py"

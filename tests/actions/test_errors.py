@@ -5,7 +5,7 @@ import re
 import struct
 
 import pytest
-from actions.verbs import LABEL, SERVICE, label_of
+from actions.helper import LABEL, SERVICE, label_of
 
 
 def refused(outcome, target, *words):

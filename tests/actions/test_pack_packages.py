@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from verbs import Actions, Outcome
+from helper import Actions, Outcome
 
 NATIVE = ("blake3", "yaml")
 USED = """\

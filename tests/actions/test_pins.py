@@ -2,8 +2,8 @@
 
 import pytest
 import yaml
+from actions.helper import LABEL
 from actions.test_errors import refused
-from actions.verbs import LABEL
 
 HASH = "--hash=sha256:" + "0" * 64
 PYTHON = {"options": {"docker": {"python_version": "3.12"}}}

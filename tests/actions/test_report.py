@@ -5,8 +5,8 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from actions.helper import LABEL
 from actions.test_errors import refused
-from actions.verbs import LABEL
 from rules_bento.reports import bento_report
 
 

@@ -4,8 +4,8 @@ import io
 import tarfile
 
 import yaml
+from actions.helper import LABEL
 from actions.test_errors import refused
-from actions.verbs import LABEL
 
 STATUS = "STABLE_COMMIT 1f3a\nBUILD_NOTE two words\n"
 

@@ -1,11 +1,11 @@
-"""Several verbs of one action give what each gives in an action of its own."""
+"""Several subcommands of one action give what each gives in an action of its own."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from verbs import FLAGS, HELPER, LABEL, SERVICE, TIME, Actions, described, packages
+from helper import FLAGS, HELPER, LABEL, SERVICE, TIME, Actions, described, packages
 
 NAMES = {
     "snapshot": ("manifest", "part", "service-info", "unused"),

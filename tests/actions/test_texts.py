@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 import yaml
-from actions.verbs import Actions
+from actions.helper import Actions
 
 TEXTS = ["# Title\n\n--version\n@file\n", "two\nlines", "é \u2028 \U0001f600", '"quoted" \\n', " ", "\ttab\r\n"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import pytest
-from verbs import FLAGS, HELPER, LABEL, SERVICE, TIME, Actions, Outcome, packages
+from helper import FLAGS, HELPER, LABEL, SERVICE, TIME, Actions, Outcome, packages
 
 SECONDS = 20
 # Tells of what a process carries along, and then changes all of it.
@@ -68,10 +68,10 @@ CHANGES = [
     "signal.signal(signal.SIGUSR1, signal.SIG_IGN) * 0", "locale.setlocale(locale.LC_ALL, 'C') and 0",
     "__import__('fractions') and 0",
 ]  # fmt: skip
-# Runs verbs one after the other, twice, and then others, and tells which variables of modules these changed.
+# Runs subcommands one after the other, twice, and then others, and tells which variables of modules these changed.
 WATCHED = """\
 import functools, json, sys, types
-from rules_bento.verbs import run
+from rules_bento.subcommands import run
 PLAIN = (str, bytes, int, float, type(None))
 ITEMS = (list, tuple, set, frozenset)
 def described(value, depth=0):
@@ -206,7 +206,7 @@ def started(command: list[str], folder: Path, *, code: int = 0, errors: str = ""
 
 
 def serving(run: str) -> list[str]:
-    """The words that start a worker with another function in the place of the verbs."""
+    """The words that start a worker with another function in the place of the subcommands."""
     start = f"import sys; sys.path.insert(0, {str(HELPER.parent)!r}); from rules_bento.worker import serve"
     return ["-c", f"{start}\n{run}\nsys.exit(serve(run, []))"]
 

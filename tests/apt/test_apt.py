@@ -8,7 +8,7 @@ import stat
 import pytest
 from rules_bento.debian import apt
 from rules_bento.errors import BentoError
-from rules_bento.verbs import run
+from rules_bento.subcommands import run
 
 REQUEST = apt.Request(["trixie"], ["arm64", "amd64"], ["python3"], ["tzdata"])
 STANZAS = """\

@@ -12,7 +12,7 @@ import tarfile
 import pytest
 from made_debs import make_deb, member
 from rules_bento.debian.apt import parse_stanzas
-from rules_bento.verbs import run
+from rules_bento.subcommands import run
 
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 

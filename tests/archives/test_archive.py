@@ -23,7 +23,7 @@ from rules_bento.archives import archive, tarstream, xz
 from rules_bento.archives.tarstream import Member, check_links
 from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
-from rules_bento.verbs import run
+from rules_bento.subcommands import run
 
 RANDOM = random.Random(6).randbytes(2 * xz.BLOCK)
 

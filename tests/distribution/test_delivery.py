@@ -32,7 +32,7 @@ def archive(tmp_path, monkeypatch):
 
 
 def run(archive, verb, *words, flags=()):
-    words = ["--target", "//:t", "--archive", str(archive), "--verb", verb, *flags, "--", *words]
+    words = ["--target", "//:t", "--archive", str(archive), "--subcommand", verb, *flags, "--", *words]
     return deliver.run.run(Arguments(words, deliver.run.flags))
 
 

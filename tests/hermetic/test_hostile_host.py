@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from actions.verbs import LABEL, TIME, Actions
+from actions.helper import LABEL, TIME, Actions
 
 MODULES = ("blake3", "json", "sitecustomize", "usercustomize", "yaml")
 PROGRAMS = ("bash", "env", "git", "python", "python3", "sh", "tar", "uv", "xz")

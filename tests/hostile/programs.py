@@ -1,4 +1,4 @@
-"""All verbs and commands, found as the program finds them, with files that are no input to any of them.
+"""All subcommands and commands, found as the program finds them, with files that are no input to any of them.
 
 A case is JSON: words, and what stands where they name a file. Its reader runs the words in the process, and raises
 what came out: nothing for success, BentoError for a status and a message, and whatever else reached the caller.
@@ -17,7 +17,7 @@ import readers
 from bento_cli import cli
 from bento_cli.cli import parsing, table
 from readers import Reader, tar_of, zip_of
-from rules_bento import verbs
+from rules_bento import subcommands
 from rules_bento.errors import BentoError
 
 # An error that no part of the program has a message for; it says the place in the program, not in what was given.
@@ -54,7 +54,7 @@ KINDS: dict[str, Callable[[Path], object]] = {
 BAD = "bad"
 
 
-# Plain values of flags that name no file, by what several verbs call them. Others are left out where they may be.
+# Plain values of flags that name no file, by what several subcommands call them. Others are left out where they may be.
 TEXTS = {
     "--api-version": "v1",
     "--bentoml-version": "1.4.39",
@@ -95,7 +95,7 @@ TEXTS = {
 
 _SHA = f"sha256:{readers.SHA}"
 _LAYER = {"media_type": "x", "digest": _SHA, "size": 3, "diff_id": _SHA, "name": "x"}
-# Sound files that several verbs read, by their flags.
+# Sound files that several subcommands read, by their flags.
 FILES: dict[str, bytes] = {
     "--archive": readers.packed(tar_of(readers.bento_files()), "xz"),
     "--base-config": json.dumps(readers.CONFIG).encode(),
@@ -138,8 +138,8 @@ def _sound(verb: str, flags: Mapping[str, int], but: str) -> list[str]:
 
 def of_verbs() -> Iterator[dict[str, Any]]:
     """Each verb with all of its flags on one kind of file, and each flag with another value beside sound ones."""
-    for name in verbs.every():
-        flags = verbs.find(name).flags
+    for name in subcommands.every():
+        flags = subcommands.find(name).flags
         for kind in KINDS:
             values = {flag: [_text(name, flag, count) or BAD] * count for flag, count in flags.items()}
             words = [word for flag, given in values.items() for word in (flag, *given)]
@@ -176,7 +176,7 @@ def read(path: Path, out: Path) -> None:
     printed = io.StringIO()
     with contextlib.redirect_stdout(_Printed()), contextlib.redirect_stderr(printed):
         try:
-            code = verbs.run([case["verb"], *case["words"]]) if "verb" in case else cli.main(case["words"])
+            code = subcommands.run([case["verb"], *case["words"]]) if "verb" in case else cli.main(case["words"])
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
     message = printed.getvalue()

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import programs
 import pytest
-from actions.verbs import FLAGS, SERVICE, Actions, packages
+from actions.helper import FLAGS, SERVICE, Actions, packages
 from bento_cli import cli
 from bento_cli.cli import table
 from limited import run
-from rules_bento import verbs
+from rules_bento import subcommands
 from rules_bento.arguments import Subcommand
 from rules_bento.errors import BentoError
 
@@ -34,7 +34,7 @@ def ended(cases):
 
 def test_verbs_refuse_what_is_no_input():
     cases = list(programs.of_verbs())
-    assert {case["verb"] for case in cases} == set(verbs.every())
+    assert {case["verb"] for case in cases} == set(subcommands.every())
     wrong, unforeseen = ended(cases)
     assert not wrong
     assert not [(case, outcome) for case, outcome in unforeseen if case.get("flag") in programs.FOREIGN]
@@ -48,10 +48,10 @@ def test_commands_refuse_what_is_no_input():
 
 
 def test_a_module_that_verbs_share_is_none(capsys):
-    assert "snapshot" in verbs.every()
+    assert "snapshot" in subcommands.every()
     for name in ("arguments", "push_cache", "watch", "x.y", ""):
-        assert name not in verbs.every()
-        assert verbs.run([name]) == 2
+        assert name not in subcommands.every()
+        assert subcommands.run([name]) == 2
         assert capsys.readouterr().err.startswith("usage: main.py SUBCOMMAND")
 
 
@@ -63,7 +63,7 @@ def test_a_module_that_verbs_share_is_none(capsys):
         (OSError(18, "Invalid cross-device link", "x", None, "y"), 1, "//:x: x -> y: Invalid cross-device link.\n"),
         (OSError(28, "No space left on device", "x", None, "y"), 1, "//:x: No space left on device: y. Free space"),
         (OSError(28, "No space left on device"), 1, "//:x: No space left on device: the output or temporary"),
-        (KeyError("x"), 1, "//:x: internal error: KeyError: 'x' (verbs.py:"),
+        (KeyError("x"), 1, "//:x: internal error: KeyError: 'x' (subcommands.py:"),
         (MemoryError(), 1, "//:x: internal error: MemoryError: "),
         (RecursionError("deep"), 1, "//:x: internal error: RecursionError: deep"),
         (KeyboardInterrupt(), 130, "//:x: interrupted\n"),
@@ -73,13 +73,13 @@ def test_a_verb_ends_with_a_message(error, status, message, monkeypatch, capsys)
     def fails(_arguments):
         raise error
 
-    monkeypatch.setattr(verbs, "find", lambda _: Subcommand({"--target": 1})(fails))
-    assert verbs.run(["x", "--target", "//:x"]) == status
+    monkeypatch.setattr(subcommands, "find", lambda _: Subcommand({"--target": 1})(fails))
+    assert subcommands.run(["x", "--target", "//:x"]) == status
     assert capsys.readouterr().err.startswith(message)
     monkeypatch.setenv("BENTO_TRACEBACK", "1")
     if "internal error" in message:
         with pytest.raises(type(error)):
-            verbs.run(["x", "--target", "//:x"])
+            subcommands.run(["x", "--target", "//:x"])
 
 
 @pytest.fixture

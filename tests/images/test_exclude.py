@@ -13,7 +13,7 @@ from rules_bento.images.wheels.exclude import Exclude, without
 from rules_bento.images.wheels.install import InstallLayout, installed_files, installed_folders
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
-from rules_bento.verbs import run
+from rules_bento.subcommands import run
 
 LAYOUT = InstallLayout.venv("/app/.venv", 12)
 SITE = "app/.venv/lib/python3.12/site-packages"

@@ -22,7 +22,7 @@ from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.libraries import Libraries, Linked, Watched, code, words
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.sources.cpu_arch import machine_of
-from rules_bento.verbs import run
+from rules_bento.subcommands import run
 
 BASE = Base("//base", "amd64", (2, 36), frozenset({"libc.so.6", "libm.so.6"}))
 

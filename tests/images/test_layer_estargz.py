@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_layers import ADDED, LARGE, LAYOUT, SITE, members, odd_wheel, parts_of, two_wheels, unpacked
 from made_wheels import Maker, record_line
-from rules_bento import verbs
+from rules_bento import subcommands
 from rules_bento.archives import zipread
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
@@ -415,7 +415,7 @@ def prefetched(folder, compression, name):
         "--layer", "in.json", "in", "--startup-trace", "start.json", "--output", "out", "--description", "out.json",
     ]  # fmt: skip
     paths = [word if word.startswith("--") else str(folder / word) for word in words]
-    assert verbs.run(["prefetch_layer", *paths, "--compression", "estargz", "--target", "//:image"]) == 0
+    assert subcommands.run(["prefetch_layer", *paths, "--compression", "estargz", "--target", "//:image"]) == 0
     return json.loads((folder / "out.json").read_text("utf-8"))
 
 

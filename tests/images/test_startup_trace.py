@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from rules_bento import verbs
+from rules_bento import subcommands
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.images import rootfs as of_image
@@ -289,7 +289,7 @@ def changed(image, folder, config=(), layer=None):
 def record(image, folder, monkeypatch, *words):
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(folder))
     arguments = ["--directory", str(image), "--contents", "contents.json", "--trace", "start.json", "--target", "//:x"]
-    return verbs.run(["startup_trace", *arguments, "--ready", "/readyz", "--seconds", "60", *words])
+    return subcommands.run(["startup_trace", *arguments, "--ready", "/readyz", "--seconds", "60", *words])
 
 
 def test_what_a_start_reads_is_written(image, tmp_path, monkeypatch, capfd):
@@ -306,7 +306,7 @@ def limit(image, *words):
     arguments = ["--directory", str(image), "--contents", "contents.json", "--target", "//:x", "--ready", "/readyz"]
     limits = {"--seconds": "60", "--max-megabytes": "0", "--max-cpu-seconds": "0"}
     given = dict(zip(words[::2], words[1::2], strict=True))
-    return verbs.run(["startup_test", *arguments, *(word for pair in (limits | given).items() for word in pair)])
+    return subcommands.run(["startup_test", *arguments, *(word for pair in (limits | given).items() for word in pair)])
 
 
 def test_a_startup_within_its_limits_passes_with_a_report(image, capfd):
@@ -402,8 +402,8 @@ def test_a_recording_that_is_ended_leaves_no_process_and_no_file(image, tmp_path
     starts = f"import os; os.fork() or os.setsid(); {STAYS}"
     silent = changed(image, tmp_path / "silent", {"Entrypoint": [python, "-S", "-c", starts]})
     words = ["--directory", str(silent), "--contents", "contents.json", "--trace", "start.json", "--target", "//:x"]
-    code = "import sys; from rules_bento import verbs; from rules_bento.run import container; "
-    code += f"container._STOPPING_SECONDS = 0.5; sys.exit(verbs.run({['startup_trace', *words, *NEVER]!r}))"
+    code = "import sys; from rules_bento import subcommands; from rules_bento.run import container; "
+    code += f"container._STOPPING_SECONDS = 0.5; sys.exit(subcommands.run({['startup_trace', *words, *NEVER]!r}))"
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     program = subprocess.Popen(
@@ -505,5 +505,5 @@ def until(condition):
 
 def test_it_is_for_a_source_tree(image, monkeypatch, capsys):
     monkeypatch.delenv("BUILD_WORKSPACE_DIRECTORY", raising=False)
-    assert verbs.run(["startup_trace", "--target", "//:x"]) == 1
+    assert subcommands.run(["startup_trace", "--target", "//:x"]) == 1
     assert "Run `bazel run //:x`" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from rules_bento.images.layers import deflate
 from rules_bento.images.wheels.install import InstallLayout, installed_files
 from rules_bento.images.wheels.metadata import canonical_version, normalized
 from rules_bento.images.wheels.wheel import EntryPoint, Locked, Wheel
-from rules_bento.verbs import run
+from rules_bento.subcommands import run
 
 CHANCE = random.Random(8)
 LARGE = b"".join(CHANCE.randbytes(100) + bytes(900) for _ in range(3000))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rules_bento.errors import BentoError
 from rules_bento.packages.build import check, unpack
-from rules_bento.verbs import run
+from rules_bento.subcommands import run
 
 MINOR = ".".join(str(part) for part in sys.version_info[:2])
 HERE = "_".join(["macos" if sys.platform == "darwin" else "linux", os.uname().machine])

@@ -8,7 +8,7 @@ from rules_bento.packages import lock as locks
 from rules_bento.packages import resolution
 from rules_bento.packages.indexes import Indexes, split_index
 from rules_bento.packages.requirement_sources import RequirementSource, read
-from rules_bento.verbs import run
+from rules_bento.subcommands import run
 
 PROJECT = """\
 [project]

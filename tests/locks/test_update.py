@@ -7,7 +7,7 @@ import pytest
 from locks.metadata_index import Index, package, serve, uv_that_distrusts
 from rules_bento.packages import lock as locks
 from rules_bento.packages import resolution
-from rules_bento.verbs import run
+from rules_bento.subcommands import run
 
 UV = os.environ["RULES_BENTO_UV"]
 

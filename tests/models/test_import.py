@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from actions.verbs import Actions
+from actions.helper import Actions
 from rules_bento.archives.archive import join
 
 SAVE = """\

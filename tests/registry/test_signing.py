@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from images import make_image, make_index
 from nacl.secret import SecretBox
-from rules_bento import verbs
+from rules_bento import subcommands
 from rules_bento.artifacts import artifact, signatures
 from rules_bento.artifacts.signatures import InLayout, InRegistry
 from rules_bento.dataclasses_lite import replace
@@ -640,7 +640,7 @@ def pushed_by_rule(
 
 def push_again(folder: Path, reference: Reference, *words: str) -> int:
     rule = ["--target", "//x:push", "--signed", "--directory", str(folder), "--contents", "contents.json"]
-    return verbs.run(["push", *rule, "--repository", reference.name, "--tag", "v1", "--", *words])
+    return subcommands.run(["push", *rule, "--repository", reference.name, "--tag", "v1", "--", *words])
 
 
 @pytest.mark.parametrize("form", signatures.FORMS)

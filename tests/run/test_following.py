@@ -12,7 +12,7 @@ import pytest
 from bento_cli.programs import reload_forkserver
 from bento_cli.programs.watch import BuildWatcher, SourceWatcher
 from conftest import free_port, post, wait_until_ready
-from rules_bento import verbs
+from rules_bento import subcommands
 from rules_bento.errors import BentoError
 from store_support import bento_yaml
 
@@ -237,7 +237,9 @@ def test_a_source_tree_is_asked_for_before_anything_is_installed(monkeypatch, ca
     for name in ("BUILD_WORKSPACE_DIRECTORY", "IBAZEL_NOTIFY_CHANGES"):
         monkeypatch.delenv(name, raising=False)
     assert (
-        verbs.run(["bento_cli.programs.serve", "--target", "//svc:hi", "--archive", "none.bento", "--", "--reload"])
+        subcommands.run(
+            ["bento_cli.programs.serve", "--target", "//svc:hi", "--archive", "none.bento", "--", "--reload"]
+        )
         == 1
     )
     said = "//svc:hi: --reload requires a source tree. Start the server with `bazel run //svc:hi`.\n"

@@ -2,7 +2,7 @@
 
 import pytest
 from rules_bento.run import load, push
-from rules_bento.verbs import run
+from rules_bento.subcommands import run
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])

@@ -127,9 +127,9 @@ def host_platform(rctx):
 _HELPER = Label("//py:main.py")
 _TIMEOUT_SECONDS = 6 * 60 * 60
 
-def run_helper(rctx, where, verb, arguments):
+def run_helper(rctx, where, subcommand, arguments):
     """Runs a subcommand of the helper from its sources, without third-party packages, and shows its progress; errors begin with `where`."""
-    done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", "-X", "utf8", rctx.path(_HELPER), verb] + arguments, timeout = _TIMEOUT_SECONDS)
+    done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", "-X", "utf8", rctx.path(_HELPER), subcommand] + arguments, timeout = _TIMEOUT_SECONDS)
     if done.return_code:
         fail("{}: {}".format(where, done.stderr.strip()))
 

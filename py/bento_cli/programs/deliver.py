@@ -17,7 +17,7 @@ from rules_bento.workspace_status import read_status, substitute
 if TYPE_CHECKING:
     from bento_cli.library import Store
 
-VERBS = ("push", "containerize", "export", "import")
+SUBCOMMANDS = ("push", "containerize", "export", "import")
 """The commands that accept a built Bento."""
 
 
@@ -26,7 +26,7 @@ VERBS = ("push", "containerize", "export", "import")
         "--archive": 1,
         "--status": 1,  # Bazel's stable or volatile status: KEY value lines, for {KEY} in arguments
         "--to": 1,  # the destination; the caller's first argument replaces it, unless it is an option
-        "--verb": 1,  # one of VERBS
+        "--subcommand": 1,  # one of SUBCOMMANDS
         "--word": 1,  # an argument for the command, before the caller's arguments
     }
 )
@@ -41,10 +41,10 @@ def run(arguments: Arguments) -> int:
         *(substitute(word, status, "arguments") for word in arguments.repeated("--word")),
         *arguments.rest,
     ]
-    return deliver(Path(arguments.required("--archive")), arguments.required("--verb"), words)
+    return deliver(Path(arguments.required("--archive")), arguments.required("--subcommand"), words)
 
 
-def deliver(archive: Path, verb: str, words: Sequence[str]) -> int:
+def deliver(archive: Path, subcommand: str, words: Sequence[str]) -> int:
     """Run a `bento` command on an archive or a directory, and return the exit status.
 
     The command runs in the directory where Bazel was started. Raises BentoError for a command that doesn't accept a
@@ -57,15 +57,15 @@ def deliver(archive: Path, verb: str, words: Sequence[str]) -> int:
     folder = os.environ.get("BUILD_WORKING_DIRECTORY")
     if folder:
         os.chdir(folder)
-    if verb == "import":
-        return main([verb, str(archive), *words])
-    if verb not in VERBS:
-        raise BentoError(f"{verb!r}: unknown command. Valid commands: {', '.join(VERBS)}.")
+    if subcommand == "import":
+        return main([subcommand, str(archive), *words])
+    if subcommand not in SUBCOMMANDS:
+        raise BentoError(f"{subcommand!r}: unknown command. Valid commands: {', '.join(SUBCOMMANDS)}.")
     with tempfile.TemporaryDirectory(prefix="rules_bento-deliver-") as scratch:
         store = Store(scratch, durable=False)
         _keep_contexts(store)
         entry = store.bentos.import_archive(archive, "folder" if archive.is_dir() else "xz").entry
-        return main(["--home", scratch, verb, str(entry.tag), *words])
+        return main(["--home", scratch, subcommand, str(entry.tag), *words])
 
 
 def _keep_contexts(store: Store) -> None:

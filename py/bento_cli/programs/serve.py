@@ -49,12 +49,12 @@ def run(arguments: Arguments) -> int:
     """Unpack the Bento, install its packages, and serve the Bento until a signal; return the exit status.
 
     The arguments after `--` are a command (default: `serve`) and options for BentoML. The command can also be `tree` or
-    one of `deliver.VERBS`.
+    one of `deliver.SUBCOMMANDS`.
     """
     words = arguments.rest
     if words[:1] == ["tree"]:
         return _tree(arguments)
-    if words and words[0] in deliver.VERBS:
+    if words and words[0] in deliver.SUBCOMMANDS:
         return _deliver(arguments)
     command, options = (words[0], words[1:]) if words and words[0] in _COMMANDS else ("serve", words)
     reload = [option for option in options if option in _RELOAD]
@@ -124,12 +124,12 @@ def _tree(arguments: Arguments) -> int:
 
 def _deliver(arguments: Arguments) -> int:
     """Pass the complete Bento to another command."""
-    verb, *words = arguments.rest
+    subcommand, *words = arguments.rest
     if not arguments.has("--model"):
-        return deliver.deliver(Path(arguments.required("--archive")), verb, words)
+        return deliver.deliver(Path(arguments.required("--archive")), subcommand, words)
     with tempfile.TemporaryDirectory(prefix="rules_bento-whole-") as folder:
         _unpack(arguments, Path(folder, "bento"))
-        return deliver.deliver(Path(folder, "bento"), verb, words)
+        return deliver.deliver(Path(folder, "bento"), subcommand, words)
 
 
 def _unpack(arguments: Arguments, folder: Path) -> None:

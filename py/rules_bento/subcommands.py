@@ -45,8 +45,8 @@ def run(argv: list[str]) -> int:
 
         open_streams()
     while True:
-        verb = find(argv[0] if argv else "")
-        if verb is None:
+        subcommand = find(argv[0] if argv else "")
+        if subcommand is None:
             sys.stderr.write(
                 f"usage: main.py SUBCOMMAND [@FILE | --FLAG VALUE...]...\nsubcommands: {', '.join(every())}\n"
             )
@@ -54,25 +54,25 @@ def run(argv: list[str]) -> int:
         if not gc.isenabled():  # main.py: skip the garbage collection of imported objects
             gc.freeze()
             gc.enable()
-        status, argv = _run_one(verb, argv[1:])
+        status, argv = _run_one(subcommand, argv[1:])
         if status or not argv:
             return status
 
 
-def _run_one(verb: Subcommand, words: list[str]) -> tuple[int, list[str]]:
+def _run_one(subcommand: Subcommand, words: list[str]) -> tuple[int, list[str]]:
     """Run one subcommand; return the exit status, and the next subcommand with its arguments."""
     target = ""
     try:
-        arguments = Arguments(words, verb.flags)
+        arguments = Arguments(words, subcommand.flags)
         target = arguments.optional("--target")
-        if {"-h", "--help"}.intersection(arguments.rest) and verb.usage:
-            sys.stdout.write(f"bazel run {target} -- [FLAG VALUE]...\n\n{verb.usage}")
+        if {"-h", "--help"}.intersection(arguments.rest) and subcommand.usage:
+            sys.stdout.write(f"bazel run {target} -- [FLAG VALUE]...\n\n{subcommand.usage}")
             return 0, []
-        status = verb.run(arguments)
+        status = subcommand.run(arguments)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         return _fail(target, error), []
-    return status or 0, arguments.next_verb
+    return status or 0, arguments.next_subcommand
 
 
 def _fail(target: str, error: Exception | KeyboardInterrupt) -> int:
@@ -95,12 +95,12 @@ def _told(error: Exception) -> str:
     return exit_handling.os_error_message(error) if isinstance(error, OSError) else exit_handling.crash_message(error)
 
 
-def find(verb: str) -> Subcommand | None:
+def find(subcommand: str) -> Subcommand | None:
     """Import a subcommand; return None if it doesn't exist."""
-    if verb in MODULES:
-        module, name = f"rules_bento.{MODULES[verb]}", verb
-    elif verb in _PROGRAMS.split() or verb.startswith("bento_cli.programs."):
-        module, name = verb if "." in verb else f"rules_bento.run.{verb}", "run"
+    if subcommand in MODULES:
+        module, name = f"rules_bento.{MODULES[subcommand]}", subcommand
+    elif subcommand in _PROGRAMS.split() or subcommand.startswith("bento_cli.programs."):
+        module, name = subcommand if "." in subcommand else f"rules_bento.run.{subcommand}", "run"
     else:
         return None
     try:
