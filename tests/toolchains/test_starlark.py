@@ -17,10 +17,10 @@ def test_starlark_is_as_it_should_be():
     assert not found, "\n".join(found)
 
 
-def test_verbs_that_take_several_cores_are_there():
+def test_subcommands_with_several_cores_exist():
     [threaded] = re.findall(r"^_THREADED = (\[.*\])$", Path("rules/private/helper.bzl").read_text("utf-8"), re.M)
     text = "\n".join(path.read_text("utf-8") for path in SOURCES)
-    assert not [name for name in json.loads(threaded) if not re.search(rf'(verb\(\s*|name = )"{name}"', text)]
+    assert not [name for name in json.loads(threaded) if not re.search(rf'(subcommand\(\s*|name = )"{name}"', text)]
 
 
 def test_mirrors_are_there():
