@@ -1,4 +1,4 @@
-"""Subcommands of the helper that Bazel runs in a sandbox. Each one is an action of the rules.
+"""Contains the helper's subcommands that Bazel runs as actions, in a sandbox.
 
 `rules_bento.subcommands` lists the module of each subcommand. Its function has the decorator `Subcommand` with its
 flags, and raises BentoError for errors that users can fix.

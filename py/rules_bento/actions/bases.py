@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     }
 )
 def base_contents(arguments: Arguments) -> None:
-    """Write which shared libraries, packages, and machine code the layers contain. Reads each layer once."""
+    """Write a list of the shared libraries, packages, and machine code in the layers. Reads each layer once."""
     from rules_bento.images.layers.contents import read_files
     from rules_bento.images.system_packages import SystemFiles
     from rules_bento.sources.cpu_arch import machine_of
@@ -69,7 +69,7 @@ def _is_code(path: str, head: bytes) -> bool:
     }
 )
 def base_images(arguments: Arguments) -> None:
-    """Find the images of a layout that Bentos can be built on, and write their configs and layers.
+    """Find the images of a layout that can be base images, and write their configs and layers.
 
     Verifies digests and sizes. The repository rules of `bento.base` run this subcommand.
     """
@@ -113,7 +113,7 @@ def base_layer(arguments: Arguments) -> None:
 def base_layout(arguments: Arguments) -> None:
     """Write config and layer descriptions of the image in an OCI layout that another rule builds.
 
-    Raises BentoError for an invalid layout, and for another number of layers.
+    Raises BentoError for an invalid layout, or if the number of layers differs.
     """
     from rules_bento.registry.base_images import check_layers, find_images
     from rules_bento.registry.layout import Layout

@@ -1,4 +1,4 @@
-"""Checks an image that a target defines, and writes it for Bentos."""
+"""Checks the image definition of a target, and writes the definition for Bentos."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     }
 )
 def environment(arguments: Arguments) -> None:
-    """Write the image: the steps of the image that it extends, then its own steps with their requirements files."""
+    """Write the image definition: the steps of the base definition, then its own steps with requirements files."""
     place = arguments.required("--target")
     files = ProjectFiles(dict(arguments.tuples("--source")))  # type: ignore[arg-type]
     own = images.from_json(arguments.required("--image"), place)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     }
 )
 def check_image(arguments: Arguments) -> None:
-    """Check the libraries of wheels. Writes what optional parts lack, or raises BentoError with all problems."""
+    """Check the libraries of wheels. Writes problems of optional parts; raises BentoError for other problems."""
     from rules_bento.formats.json import read_object
     from rules_bento.images import image_checks
     from rules_bento.images.wheels.libraries import Libraries
@@ -61,7 +61,7 @@ def check_image(arguments: Arguments) -> None:
 
 
 def _glibc(arguments: Arguments) -> tuple[int, int] | None:
-    """Return the version of the base's C library, None if it is unknown. Raises BentoError for an invalid version."""
+    """Return the version of the base's C library, or None if unknown. Raises BentoError for an invalid version."""
     text = arguments.optional("--glibc")
     if not text:
         return None
@@ -112,7 +112,7 @@ def check_size(arguments: Arguments) -> None:
     }
 )
 def check_system(arguments: Arguments) -> None:
-    """Write an empty file, or raise BentoError with all system packages that are missing."""
+    """Write an empty file, or raise BentoError with all missing system packages."""
     from rules_bento.images import image_requirements
 
     requirements = image_requirements.read_requirements(_read_bento_yaml(arguments.required("--bento-yaml")))

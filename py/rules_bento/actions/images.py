@@ -70,7 +70,7 @@ def image(arguments: Arguments) -> None:
 
 
 def _require_gzip(layers: list[oci_image.Layer]) -> None:
-    """Raise BentoError for a layer of zstd: runtimes that need gzip don't support it."""
+    """Raise BentoError for zstd layers, because some runtimes support only gzip."""
     others = [layer.name for layer in layers if layer.media_type.endswith("+zstd")]
     if others:
         raise BentoError(
@@ -80,7 +80,7 @@ def _require_gzip(layers: list[oci_image.Layer]) -> None:
 
 
 def _require_estargz(layers: list[oci_image.Layer]) -> None:
-    """Raise BentoError for other layers below a layer of eStargz: containerd pulls all layers above them completely."""
+    """Raise BentoError for other layers below eStargz layers: containerd pulls all layers above them completely."""
     from rules_bento.images.layers import estargz
 
     is_lazy = [estargz.TOC_DIGEST in (layer.annotations or {}) for layer in layers]
@@ -95,7 +95,7 @@ def _require_estargz(layers: list[oci_image.Layer]) -> None:
 
 
 def _require_prefetched(layers: list[oci_image.Layer], trace: str) -> None:
-    """Raise BentoError for a trace of another image: no layer has a file of the trace."""
+    """Raise BentoError for a trace of another image, that is, if no layer contains a file of the trace."""
     if not any(layer.prefetched for layer in layers):
         raise BentoError(
             f"startup_trace: no layer with prioritized files contains a file of {trace}. Record a trace of this "
@@ -141,7 +141,7 @@ def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, A
 
 
 def _oci_annotations(texts: dict[str, str]) -> dict[str, str]:
-    """Return the keys that OCI defines: readers of labels and readers of annotations get the same values."""
+    """Return the standard OCI keys, which are set as both labels and annotations."""
     return {key: value for key, value in texts.items() if key.startswith(ANNOTATION)}
 
 

@@ -34,7 +34,7 @@ _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
     }
 )
 def bento_layer(arguments: Arguments) -> None:
-    """Write the layer of a Bento without models and data: a changed source line changes only this layer."""
+    """Write the layer of a Bento without models and data. A one-line change in a source changes only this layer."""
     out, compression = description.output(arguments)
     info = write_tar_layer(out, _bento_tar(arguments), compression)
     description.describe(arguments, info, "Bento")
@@ -164,7 +164,7 @@ def environment_layer(arguments: Arguments) -> None:
     }
 )
 def files_layer(arguments: Arguments) -> None:
-    """Write the layer of files and the contents of directories."""
+    """Write a layer that contains files and the contents of directories."""
     if not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", whose := arguments.required("--owner")):
         raise BentoError(f"invalid owner {whose!r}. Use numeric IDs, as uid or uid:gid.")
     owner = description.owner(whose)

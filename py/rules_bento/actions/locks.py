@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     reusable=True,
 )
 def lock(arguments: Arguments) -> None:
-    """Write the subset of the lock that a service needs, as JSON: roots, requirements, and requirements with hashes."""
+    """Write the lock subset of a service as JSON: roots, requirements, and requirements with hashes."""
     from rules_bento.bento.env.python import LockedRequirements
     from rules_bento.packages import lock_subset
 
@@ -139,7 +139,7 @@ def resolve(arguments: Arguments) -> None:
     }
 )
 def normalize_lock(arguments: Arguments) -> None:
-    """Convert a lock of any form to the form that hubs use. Module extensions run this subcommand."""
+    """Convert a lock of any format to the format of package hubs. Module extensions run this subcommand."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.conflicts import Choice
     from rules_bento.packages.indexes import Indexes

@@ -155,7 +155,7 @@ def _model_fields(arguments: Arguments) -> dict[str, Any]:
 
 
 def _stated_fields(arguments: Arguments) -> dict[str, dict[str, Any]]:
-    """Return metadata, options, and signatures of the attributes and of `fields_file`, which must not share names."""
+    """Return the metadata, options, and signatures of the attributes and `fields_file`. Names must be unique."""
     stated: dict[str, dict[str, Any]] = {
         "metadata": dict(arguments.pairs("--metadata")),
         "options": dict(arguments.pairs("--option")),
@@ -326,7 +326,7 @@ def weights_layer(arguments: Arguments) -> None:
     }
 )
 def model_image(arguments: Arguments) -> None:
-    """Write config, manifest, and digest of an image of a model, or of a CNCF ModelPack artifact."""
+    """Write the config, manifest, and digest of a model image or a CNCF ModelPack artifact."""
     from rules_bento.formats.oci import ANNOTATION
     from rules_bento.images import modelpack, oci_image
 

@@ -85,7 +85,7 @@ def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.Assemble
 
 
 def _check_architectures(arguments: Arguments, sources: TreeManifest) -> None:
-    """Reject machine code for another platform than the Bento's. Most Bentos contain no machine code."""
+    """Reject machine code for a platform other than the Bento's. Most Bentos contain no machine code."""
     files = {f"src/{entry.path}": entry.machine for entry in sources.entries if entry.machine}
     unchecked = arguments.repeated("--ignore-library")
     if files or unchecked:

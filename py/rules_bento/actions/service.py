@@ -104,7 +104,7 @@ def _missing_packages(locked: Sequence[str], roots: Sequence[Path]) -> list[str]
 
 
 def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
-    """Reject other services or dependencies than the Bento's: BentoML finds services by these names."""
+    """Reject services or dependencies that differ from the Bento's, because BentoML finds services by these names."""
     from rules_bento.service.metadata import to_json
 
     if any(unknown["fact"].partition(".")[0] in _MEMBERS for unknown in analyzed["unknowns"]):

@@ -120,7 +120,7 @@ def read_plan(arguments: Arguments, declared: Sequence[DeclaredFile]) -> Plan:
 
 
 def select(declared: Sequence[DeclaredFile], plan: Plan) -> Selection:
-    """Apply the plan. Raises as `selections.select`."""
+    """Apply the plan. Raises the errors of `selections.select`."""
     return selections.select(declared, plan.include, plan.exclude, src_layout=plan.src_layout)
 
 
@@ -239,7 +239,7 @@ def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
 
 
 def _service_name(plan: Plan, sources: dict[str, DeclaredFile]) -> str:
-    """Return `module:Service`: of the target, or of the bentofile, or the only service in the sources."""
+    """Return `module:Service` from the target or the bentofile, or the only service in the sources."""
     if plan.service is not None:
         return plan.service
     from rules_bento.build_options.options import BuildOptions

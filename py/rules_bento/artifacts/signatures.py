@@ -1,4 +1,4 @@
-"""Signatures and attestations next to their subjects, in cosign's formats, in registries and layouts.
+"""Reads and writes signatures and attestations in cosign's formats, in registries and layouts.
 
 By default, each is a sigstore bundle that refers to its subject, as cosign 3 writes it. The legacy form is
 `sha256-<hex>.sig`, a manifest whose layers are signed documents, and `sha256-<hex>.att`, a manifest whose layers are
@@ -133,12 +133,12 @@ def tag_of(kind: str, digest: str) -> str:
 
 
 def _has(bundle: Descriptor, kinds: Iterable[str]) -> bool:
-    """Return whether a bundle can have one of these predicates. The annotation is a hint: it isn't signed."""
+    """Return whether a bundle might have one of these predicates. The annotation isn't signed, so it is a hint."""
     return bundle.annotations.get(_BUNDLED_PREDICATE, "") in ("", *kinds)
 
 
 def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey, form: str = BUNDLE) -> bool:
-    """Sign a manifest of `name` (`registry/repository`); return whether the signature is new. Others stay."""
+    """Sign a manifest of `name` (`registry/repository`); return whether it is new. Keeps existing signatures."""
     if form == BUNDLE:
         return attest(place, name, subject, cosign.SIGNED, {}, key)
     document = cosign.make_payload(name, subject.digest)
@@ -163,7 +163,7 @@ def attest(
     key: PrivateKey,
     form: str = BUNDLE,
 ) -> bool:
-    """Attach a signed predicate of type `kind` to a manifest; return whether it is new. Raises as `sign` does."""
+    """Attach a signed predicate of type `kind` to a manifest; return whether it is new. Raises the errors of `sign`."""
     statement = cosign.make_statement(name, subject.digest, kind, predicate)
 
     def is_same(layer: Descriptor) -> bool:
@@ -187,7 +187,7 @@ def attest(
 
 
 def verify(place: Place, digest: str, key: PublicKey) -> str:
-    """Return the (unverified) name under which the key signed a digest, or raise SignatureError."""
+    """Return the image name (unverified) in a valid signature of the digest. Raises SignatureError for none."""
 
     def read(layer: Descriptor) -> str:
         if layer.media_type.startswith(cosign.BUNDLE_TYPE):
@@ -207,7 +207,7 @@ def verify(place: Place, digest: str, key: PublicKey) -> str:
 
 
 def verify_attestation(place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey) -> dict[str, Any]:
-    """Return a predicate of one of the types, signed with the key. Raises SignatureError if there is none."""
+    """Return a predicate of one of the types that the key signed. Raises SignatureError if none exists."""
 
     def read(layer: Descriptor) -> dict[str, Any]:
         _, kind, predicate = cosign.read_statement(_statement(place, layer, key), digest)
@@ -242,7 +242,7 @@ def _holds(is_same: Callable[[Descriptor], bool], layers: Iterable[Descriptor]) 
 
 
 def carry(source: Place, target: Place, digest: str) -> None:
-    """Copy the signatures and attestations of a digest; existing ones at the target are kept. Raises as `sign` does."""
+    """Copy the signatures and attestations of a digest. Keeps existing ones. Raises the errors of `sign`."""
     for kind in (SIGNATURES, ATTESTATIONS):
         before = _listed(target, kind, digest)
         there = {to_json(layer.to_json()) for layer in before}
@@ -252,7 +252,7 @@ def carry(source: Place, target: Place, digest: str) -> None:
 
 
 def carry_all(source: Reference, targets: Iterable[Reference], registries: Registries, counter: Counter) -> None:
-    """Copy the signatures of an image, an index with its images, or an artifact. Raises as `carry` does."""
+    """Copy the signatures of an image, an index with its images, or an artifact. Raises the errors of `carry`."""
     root = registries.repository(source).get_manifest(source.target)
     place = InRegistry(source, registries, counter)
     others = {target.name: target for target in targets if target.name != source.name}

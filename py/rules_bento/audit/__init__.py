@@ -1,1 +1,1 @@
-"""Checks of a Bento before a release: vulnerabilities, licenses, and hashes of packages; secrets in files."""
+"""Checks a Bento before a release: vulnerabilities, licenses, and hashes of packages, and secrets in files."""

@@ -38,7 +38,7 @@ _CHANGED_SCOPE_PRIVILEGES = {"N": 0.85, "L": 0.68, "H": 0.5}
 
 
 def _rating_from_word(word: str) -> str:
-    """Return the rating for a database's word; empty for an unsupported one."""
+    """Return the rating for a severity word of a database; empty for an unsupported word."""
     return _WORDS.get(word.strip().lower(), "")
 
 
@@ -118,7 +118,7 @@ class Match(NamedTuple):
 
 
 class Affected(NamedTuple):
-    """Holds what a record specifies for one package."""
+    """Holds the part of a record about one package."""
 
     ecosystem: str  # `PyPI`, `Debian` for all releases, or `Debian:13`
     name: str  # normalized; of a source package for Debian
@@ -142,7 +142,7 @@ class Advisory(NamedTuple):
     affected: tuple[Affected, ...]
 
     def rating_of(self, name: str, ecosystem: str = PYPI) -> str:
-        """Return the highest rating for a package; empty for none."""
+        """Return the highest rating for a package; empty if no rating exists."""
         own = [affected.rating for affected in self.affected if affected.is_about(name, ecosystem)]
         if ecosystem != PYPI and own and set(own) == {"none"}:
             return "none"  # the distribution's own rating
@@ -188,7 +188,7 @@ def _affected(entry: dict[str, Any]) -> Affected | None:
 
 
 def _rating(entry: dict[str, Any]) -> str:
-    """Return the highest supported rating of a record or an entry of it."""
+    """Return the highest supported rating of a record or of one of its entries."""
     if entry.get(_URGENCY[0], {}).get(_URGENCY[1]) == "unimportant":
         return "none"  # of Debian, for vulnerabilities that don't affect its binary packages
     ratings = [rating_from_vector(stated["score"]) for stated in entry.get("severity", ())]
@@ -237,7 +237,7 @@ def _in_range(events: tuple[dict[str, str], ...], version: Any, ecosystem: str) 
 
 
 def _events(events: tuple[dict[str, str], ...], ecosystem: str) -> Iterator[tuple[Any, int, str]]:
-    """Yield version (None: first), kind (0 introduced, 1 last affected, 2 fixed), and text of each event."""
+    """Yield the version (None: first), kind (0 introduced, 1 last affected, 2 fixed), and text of each event."""
     for event in events:
         for number, key in enumerate(("introduced", "last_affected", "fixed")):
             if key in event:

@@ -44,7 +44,7 @@ class Package(NamedTuple):
         return f"{self.name} {self.version}" if self.version else self.name
 
     def note(self) -> str:
-        """Return why the package is installed, for messages."""
+        """Return the reason why the package is installed, for messages."""
         if self.binaries:
             return f" (installed: {', '.join(binary.partition(' ')[0] for binary in self.binaries)})"
         return f" (required by {', '.join(self.required_by)})" if self.required_by else ""
@@ -72,13 +72,13 @@ def from_lock(packages: Iterable[Mapping[str, Any]]) -> list[Package]:
 
 
 def from_requirements(text: str, origin: str) -> list[Package]:
-    """Return the packages of a requirements file. Raises BentoError as `requirements.parse` does."""
+    """Return the packages of a requirements file. Raises the errors of `requirements.parse`."""
     parsed, _ = requirements.parse(text, origin)
     return [Package(one.name, (one.pin or ("", ""))[1], bool(one.hashes) or one.is_commit) for one in parsed]
 
 
 def from_pylock(data: bytes, origin: str) -> list[Package]:
-    """Return the packages of a `pylock.toml` (PEP 751). Raises BentoError for an invalid one."""
+    """Return the packages of a `pylock.toml` (PEP 751). Raises BentoError for an invalid file."""
     from rules_bento.formats.toml import read_toml
 
     document = read_toml(data, origin)
@@ -93,7 +93,7 @@ def from_pylock(data: bytes, origin: str) -> list[Package]:
 
 
 def from_sbom(data: bytes, origin: str) -> list[Package]:
-    """Return the PyPI packages of an SBOM. Raises BentoError for an invalid one."""
+    """Return the PyPI packages of an SBOM. Raises BentoError for an invalid SBOM."""
     document = read_object(data, origin)
     if document.get("bomFormat") == "CycloneDX":
         schema.validate(document, _CYCLONEDX, origin, _SBOM_REMEDY)

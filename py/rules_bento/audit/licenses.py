@@ -130,7 +130,7 @@ def format_terms(terms: Terms | None) -> str:
 
 
 class LicensePolicy(NamedTuple):
-    """Decides which licenses are allowed. Entries can have `*`, and include licenses with an exception."""
+    """Decides whether licenses are allowed. Entries can contain `*`, and match licenses with an exception."""
 
     allowed: tuple[str, ...]  # empty: all except denied ones
     denied: tuple[str, ...]
@@ -158,7 +158,7 @@ class LicensePolicy(NamedTuple):
 
 
 def read_policy(allowed: Sequence[str], denied: Sequence[str]) -> LicensePolicy:
-    """Return the policy of two lists. Raises BentoError for an invalid entry."""
+    """Return the policy that two lists define. Raises BentoError for an invalid entry."""
     allowed = [_entry(text, "allow_licenses") for text in allowed]
     return LicensePolicy(tuple(allowed), tuple(_entry(text, "deny_licenses") for text in denied))
 
@@ -241,7 +241,7 @@ def _leaves(terms: Terms) -> list[str]:
 
 
 def _policy_names(term: str) -> list[str]:
-    """Return the names under which lists can have a term: also without its exception and `+`."""
+    """Return the names that match a term in a list, including names without its exception or `+`."""
     without = term.partition(" WITH ")[0]
     return [term, *dict.fromkeys(name for name in (without, without.removesuffix("+")) if name != term)]
 

@@ -73,7 +73,7 @@ class PackageLicense(NamedTuple):
 
 
 class Report(NamedTuple):
-    """Holds the result of an audit; `violations` are messages for everything that the policy rejects."""
+    """Holds the result of an audit. `violations` contains a message for each rejected item."""
 
     packages: int
     records: int  # in the database; 0 without one
@@ -175,7 +175,7 @@ def evaluate(
 
 
 def summary_lines(report: Report) -> Iterator[str]:
-    """Yield the parts of the report that aren't violations."""
+    """Yield the lines of the report, except violations."""
     yield f"{report.packages:,} packages were checked against {report.records:,} advisories."
     for vulnerability in report.vulnerabilities:
         if not vulnerability.rejected:
@@ -262,7 +262,7 @@ def _acceptance_by_name(package: Package, names: set[str], policy: Policy, date:
 
 
 def _upstream(advisory: Advisory) -> list[set[str]]:
-    """Return the names of each vulnerability of an advisory. Debian's also name their own records: `DEBIAN-CVE-...`."""
+    """Return the names of each vulnerability of an advisory. Debian's advisories also list `DEBIAN-CVE-...`."""
     stems = dict.fromkeys(name.removeprefix(_OWN) for name in advisory.upstream)
     return [{stem, _OWN + stem} for stem in stems]
 
@@ -274,7 +274,7 @@ def _names(advisory: Advisory) -> set[str]:
 
 
 def _group_aliases(advisories: Sequence[Advisory]) -> list[list[Advisory]]:
-    """Return the records grouped by vulnerability, that is, by common aliases."""
+    """Group the records by vulnerability, that is, by common aliases."""
     groups: list[tuple[set[str], list[Advisory]]] = []
     for advisory in advisories:
         names, members = _names(advisory), [advisory]

@@ -58,7 +58,7 @@ class _Kind(NamedTuple):
 
 
 def scan(path: str, content: bytes) -> list[SecretFinding]:
-    """Return the findings in a file, by line; none if it is binary. `PRAGMA` allows those on its line and the next."""
+    """Return the findings by line; none for a binary file. `PRAGMA` allows findings on its line and the next line."""
     text = _text(content[:MAX_BYTES])
     starts = sorted({(start, kind.name) for kind in _KINDS for start in _starts(kind, text)}) if text else []
     findings: dict[SecretFinding, None] = {}
@@ -74,7 +74,7 @@ def scan(path: str, content: bytes) -> list[SecretFinding]:
 
 
 def scan_files(files: Iterable[tuple[str, bytes]]) -> Iterator[SecretFinding]:
-    """Yield the findings in files. Small files are first scanned together, because few have any."""
+    """Yield the findings in files. Small files are first scanned together, because few contain findings."""
     small: list[tuple[str, bytes]] = []
     size = 0
     for path, content in files:
@@ -104,7 +104,7 @@ class OptionNames(NamedTuple):
 
 
 def check(findings: Iterable[SecretFinding], allowed: Iterable[str], known: Iterable[str], words: OptionNames) -> None:
-    """Raise BentoError for findings outside of `allowed` files, and for `allowed` files without any."""
+    """Raise BentoError for findings outside of `allowed` files, and for `allowed` files without findings."""
     all_findings, names, existing = list(findings), set(allowed), set(known)
     shown = [finding for finding in all_findings if finding.path not in names]
     lines = []
@@ -154,7 +154,7 @@ def _has_pragma(text: bytes, line_start: int) -> bool:
 
 
 def _is_plausible(secret: bytes) -> bool:
-    """Return whether it can be a secret: not `xxxx…`, a sequence of letters or digits, or a known example."""
+    """Return whether a match is plausible: not `xxxx…`, a sequence of letters or digits, or a known example."""
     lower = secret.lower()
     return len(set(lower)) >= _MIN_DISTINCT and not any(word in lower for word in (*_RUNS, *_EXAMPLES))
 
@@ -212,7 +212,7 @@ def _decode_base64(text: bytes) -> bytes:
 
 
 def _token(name: str, words: bytes, pattern: bytes, start: bytes = _START) -> _Kind:
-    """Return a kind without further conditions; `words` are separated by blanks."""
+    """Return a kind without further conditions. `words`: literals, separated by spaces."""
     return _Kind(name, tuple(words.split()), start + pattern + _END)
 
 

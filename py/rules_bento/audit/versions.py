@@ -18,7 +18,7 @@ _END = ((0,), 0)
 
 
 def parse(text: str, ecosystem: str) -> Any:
-    """Return a version of an ecosystem of OSV, such as `PyPI` or `Debian:13`. Raises ValueError for an invalid one."""
+    """Return a version of an ecosystem of OSV, such as `PyPI` or `Debian:13`. Raises ValueError if invalid."""
     return parse_pypi(text) if ecosystem == PYPI else parse_debian(text)
 
 
@@ -33,7 +33,7 @@ def parse_pypi(text: str) -> Version:
 
 
 def parse_debian(text: str) -> tuple[object, ...]:
-    """Return a version in the order of dpkg (deb-version(7)). Raises ValueError for an invalid one."""
+    """Return a version in the order of dpkg (deb-version(7)). Raises ValueError if invalid."""
     match = _DEBIAN_VERSION.fullmatch(text)
     if not match:
         raise ValueError(text)
@@ -41,7 +41,7 @@ def parse_debian(text: str) -> tuple[object, ...]:
 
 
 def _debian_key(text: str) -> tuple[tuple[tuple[int, ...], int], ...]:
-    """Return strings and numbers in turn. `~` sorts before the end of a string, and letters before other characters."""
+    """Return alternating strings and numbers. `~` sorts before the end, and letters before other characters."""
     parts = (match for match in _PART.finditer(text or "0") if match[0])
     return (*(((*map(_order, part[1]), 0), int(part[2] or "0")) for part in parts), _END)
 

@@ -71,7 +71,7 @@ class Statement(NamedTuple):
         return bool(pairs) and all(named(name, version) for name, _, version in pairs)
 
     def problem(self, date: str) -> str:
-        """Return why the statement doesn't accept the vulnerability at a date; empty if it does."""
+        """Return why the statement doesn't accept the vulnerability at a date; empty if it accepts it."""
         if self.status not in ("fixed", "not_affected"):
             return f"its status is {self.status}"
         if not self.expires:
@@ -80,7 +80,7 @@ class Statement(NamedTuple):
 
 
 def read_vex(data: bytes, origin: str) -> list[Statement]:
-    """Read a document. Raises BentoError, beginning with `origin`, for an invalid one."""
+    """Read a document. Raises BentoError, beginning with `origin`, for an invalid document."""
     document = schema.without_nulls(read_object(data, origin))
     schema.validate(document, _SHAPE, origin, _REMEDY)
     if not document["@context"].startswith(_CONTEXT):
