@@ -1,4 +1,4 @@
-"""The error type that is shown to people."""
+"""Defines the error type for users."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def _environment(
 
 
 def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> None:
-    """Raise BentoError if the options specify another Python version than the lock."""
+    """Raise BentoError if the options specify a Python version other than the lock's."""
     python_version = settings.options.docker.python_version
     # As with bento_name: the name of the target's attribute.
     place = settings.options.at("docker.python_version").removeprefix("docker.")

@@ -1,4 +1,4 @@
-"""Converts YAML values: what is accepted, and what it becomes.
+"""Converts YAML values to the types of BentoML's descriptors.
 
 BentoML reads its descriptors with cattrs, by the types of its classes: a number becomes a string if a string is
 expected, unknown keys are dropped, and missing keys get a default. A conversion in this module does the same for one

@@ -1,4 +1,4 @@
-"""The Python packages that options and an image declare, to check against a lock."""
+"""Collects the Python packages that options and an image declare, and checks the packages against a lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image of a Bento as ordered steps, from a `bentoml.images.Image` or from a target.
+"""Defines the image of a Bento as ordered steps, from a `bentoml.images.Image` or from a target.
 
 `freeze` reads the files that an ImageDefinition refers to, and returns the input of bento.yaml and the Dockerfile.
 """
@@ -54,7 +54,7 @@ class Step:
 
 @dataclass(frozen=True)
 class ImageDefinition:
-    """An image as it was written; None is an unset field."""
+    """An image as declared. An unset field is None."""
 
     base_image: str | None = None
     distro: str | None = None  # empty: none, for a base image without system packages

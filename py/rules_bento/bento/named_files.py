@@ -104,7 +104,7 @@ def _nested_lines(
 
 
 def check_lines(text: str, path: str) -> None:
-    """Raise BentoError, with file and line, for a line that installers reject."""
+    """Raise BentoError, with the file and the line, for a line that installers reject."""
     for number, line in logical_lines(text):
         fitting = check_editable if line.startswith("-") else check_requirement
         fitting(line, f"{path}:{number}")

@@ -34,7 +34,7 @@ def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> Buil
 
 
 def read_arguments(path: str | FilePath, origin: str) -> dict[str, Any]:
-    """Read the arguments of a Bento from a YAML mapping. Raises BentoError with file (`origin`) and line."""
+    """Read the arguments of a Bento from a YAML mapping. Raises BentoError with the file (`origin`) and the line."""
     values = plain(yaml_document(_read_text(path, origin), origin).data)
     return {str(key): value for key, value in values.items()}
 

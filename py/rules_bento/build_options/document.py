@@ -125,7 +125,7 @@ class Table:
         return tuple(strings)
 
     def mapping(self, key: str) -> dict[str, str] | None:
-        """Return a mapping of strings, or None. Numbers and booleans are converted. Raises BentoError for others."""
+        """Return a mapping of strings, or None. Numbers and booleans are converted. Otherwise raises BentoError."""
         value = self.typed(key, dict, "a mapping of strings")
         if value is None:
             return None

@@ -73,5 +73,5 @@ class ProjectFiles:
             raise BentoError(f"{place}: {written!r} isn't UTF-8. Save it as UTF-8.") from None
 
     def text(self, written: str, place: str) -> str:
-        """Return the UTF-8 content with LF line ends and without a byte order mark. Raises as `exact_text` does."""
+        """Return the content with LF line endings, without a byte order mark. Raises the errors of `exact_text`."""
         return self.exact_text(written, place).removeprefix("\N{BYTE ORDER MARK}").replace("\r\n", "\n")

@@ -1,4 +1,4 @@
-"""Client for the API of a registry (OCI distribution specification 1.1), with one method for each endpoint.
+"""Calls the API of a registry (OCI distribution specification 1.1), with a method for each endpoint.
 
 `Registries` caches registries, `Registry` sends requests to one, `Repository` has the endpoints of a repository.
 """

@@ -1,4 +1,4 @@
-"""OCI image layouts: a directory of blobs and an index (OCI image specification 1.1, `image-layout.md`)."""
+"""Reads and writes OCI image layouts: directories with blobs and an index (`image-layout.md` of the OCI image spec)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Content of a push: manifests of an image, index, or artifact, and the sources of their blobs."""
+"""Describes the content of a push: manifests of an image, index, or artifact, and the sources of their blobs."""
 
 from __future__ import annotations
 

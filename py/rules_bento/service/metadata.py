@@ -1,4 +1,4 @@
-"""The metadata of a service as frozen values, and their JSON form.
+"""Defines the metadata of a service as frozen values, and their JSON form.
 
 Shapes follow bento.yaml of BentoML 1.4: `services`, `labels`, `envs`, `schema.routes`; for a legacy service `runners`
 and `apis`.

@@ -1,4 +1,4 @@
-"""Stand-ins for third-party modules that the import of a service does without.
+"""Replaces third-party modules that aren't installed with stand-ins during the import of a service.
 
 A stand-in has every attribute, and can be called, subscripted, entered, subclassed, and used as a decorator or an
 annotation: the result is again a stand-in. Its value isn't known. If the project's code or BentoML uses the value, the

@@ -1,4 +1,4 @@
-"""Common parts of `env/` and bento.yaml in both of BentoML's formats: settings, variables, and the entry point."""
+"""Defines the parts of `env/` and bento.yaml that both formats share: settings, variables, and the entry point."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def merge_envs(env: dict[str, str] | None, envs: Sequence[EnvVariable]) -> tuple
 def parse_dotenv(text: str, origin: str) -> dict[str, str]:
     """Return the variables of a file. `$NAME` refers to earlier lines, never to this machine's environment.
 
-    Raises BentoError, with file and line, for an invalid line or an undefined `$NAME`.
+    Raises BentoError, with the file and the line, for an invalid line or an undefined `$NAME`.
     """
     values: dict[str, str] = {}
     for number, raw in enumerate(text.splitlines(), 1):

@@ -1,4 +1,4 @@
-"""`env/python`: requirements for pip and uv, and the script that installs them in a Bento of spec 1."""
+"""Creates `env/python`: requirements for pip and uv, and the script that installs them in a Bento of spec 1."""
 
 from __future__ import annotations
 

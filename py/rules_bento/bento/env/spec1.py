@@ -1,4 +1,4 @@
-"""`env/` and `docker`, `python`, and `conda` of spec 1: legacy services, conda, CUDA, templates, and wheels."""
+"""Creates `env/` and the options of spec 1, for legacy services, conda, CUDA, templates, and wheels."""
 
 from __future__ import annotations
 

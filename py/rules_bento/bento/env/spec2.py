@@ -1,4 +1,4 @@
-"""`env/` and `image` of spec 2, BentoML's format since 1.4."""
+"""Creates `env/` and `image` of spec 2, BentoML's format since 1.4."""
 
 from __future__ import annotations
 
