@@ -86,7 +86,7 @@ OPTIONS = {
     "model": ("models: ['other:v1']", "1: models: the Bento needs the model 'other:v1', but models has weights:"),
     "package": ("\npython:\n  packages: [flask]", "3: python.packages: flask isn't in the lock subset of"),
     "python": ("docker: {python_version: 3.9}", "1: docker.python_version: 3.9 isn't the locked Python version"),
-    "script": ("docker: {setup_script: setup.sh}", "1: docker.setup_script: 'setup.sh' isn't a file of"),
+    "script": ("docker: {setup_script: setup.sh}", "1: docker.setup_script: 'setup.sh' isn't a file in"),
     "service": ("service: 'other:Service'", "1: service: 'other:Service' isn't the target's service"),
     "type": ("name: x\ninclude: yes", "2: include: expected a list of strings, got a boolean"),
     "yaml": ("labels:\n  a: {", "3: invalid YAML: "),
