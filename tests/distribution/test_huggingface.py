@@ -144,7 +144,7 @@ def test_what_the_hub_does_not_have_or_show_is_told(hub, monkeypatch):
     monkeypatch.delenv("HF_ENDPOINT")
     with pytest.raises(
         BentoError,
-        match=r"--endpoint: expected an http:// or https:// URL\. Specify a valid URL with --endpoint or HF_ENDPOINT",
+        match=r"--endpoint: the URL of the Hugging Face Hub is missing\. Set --endpoint or HF_ENDPOINT",
     ):
         pin("Acme/Tiny-BERT")
     for name in ("../x", "a/b/c", "a b", ""):

@@ -105,6 +105,8 @@ class _Hub:
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint.rstrip("/")
+        if not self._endpoint:
+            raise BentoError("--endpoint: the URL of the Hugging Face Hub is missing. Set --endpoint or HF_ENDPOINT.")
         if not self._endpoint.startswith(("https://", "http://")):
             raise BentoError(
                 "--endpoint: expected an http:// or https:// URL. Specify a valid URL with --endpoint or HF_ENDPOINT."
