@@ -405,7 +405,7 @@ def lock(actions: Recorded, name: str) -> Outcome:
     return actions.run("lock", words, {"--output": "locked"})
 
 
-def test_verbs_that_say_so_change_no_variable(actions: Recorded) -> None:
+def test_programs_that_say_so_change_no_variable(actions: Recorded) -> None:
     """Of ours, whatever they are asked: what they remember, they were given by value."""
     requests: list[list[list[str]]] = []
     for text, label in (("text: str", "a=1"), ("other: list[int]", "b=größe")):

@@ -32,7 +32,7 @@ def ended(cases):
     return wrong, [(case, outcome) for case, outcome in ends if programs.UNEXPECTED in outcome.message]
 
 
-def test_verbs_refuse_what_is_no_input():
+def test_programs_refuse_what_is_no_input():
     cases = list(programs.of_verbs())
     assert {case["verb"] for case in cases} == set(subcommands.every())
     wrong, unforeseen = ended(cases)

@@ -6,7 +6,7 @@ import pytest
 from images import make_image
 from rules_bento.registry import docker_archive
 from rules_bento.registry.layout import Layout
-from test_verbs import image_contents, run
+from test_programs import image_contents, run
 
 _TOOL = """#!/bin/sh
 case "$1 $3" in

@@ -29,7 +29,7 @@ from rules_bento.registry.pushable import BytesSource, Pushable
 from rules_bento.registry.reference import Reference
 from rules_bento.signing import SignatureError, cosign, provenance, to_json
 from rules_bento.signing.keys import PASSWORD, read_private, read_public, sha256_digest
-from test_verbs import image_contents
+from test_programs import image_contents
 
 COSIGN = json.loads(Path("tests/registry/cosign.json").read_text("utf-8"))
 SIGNATURE = "dev.cosignproject.cosign/signature"
