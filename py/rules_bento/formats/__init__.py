@@ -1,7 +1,7 @@
 """Reads YAML, JSON, and TOML from untrusted sources, within limits.
 
-A reader returns plain Python values, or raises `FormatError` with the file and, if known, the line. Its time and memory
-are proportional to the size of the input. docs/formats.md lists the limits and the restrictions.
+A reader returns plain Python values, or raises `FormatError` with the file and, if known, the line. A reader's time and
+memory are proportional to the size of the input. docs/formats.md lists the limits and the restrictions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_NUMBER = 250  # maximum characters of a number, so that floats and Python's 
 
 
 class FormatError(BentoError):
-    """Reports an invalid file, or one that exceeds the limits."""
+    """Reports a file that is invalid or exceeds the limits."""
 
 
 def decode_text(data: bytes | str, origin: str) -> str:
@@ -42,7 +42,7 @@ def decode_text(data: bytes | str, origin: str) -> str:
 
 
 def read_file(path: str | PathLike[str], origin: str = "") -> bytes:
-    """Return the content of a file (`origin` in messages). Raises FormatError if it is too large, and OSError."""
+    """Return the content of a file, which messages call `origin`. Raises OSError, and FormatError for a large file."""
     with open(path, "rb") as file:  # noqa: PTH123 - starts of actions do without pathlib
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:

@@ -1,7 +1,7 @@
-"""Reads untrusted JSON (RFC 8259): UTF-8, and without duplicate keys.
+"""Reads untrusted JSON (RFC 8259) in UTF-8, and rejects duplicate keys.
 
-The standard library parses the text after the limits are checked. The check takes little time: it counts brackets, and
-searches only large input, with `str.replace`.
+The standard library parses the text after the limits are checked. The check is fast: it counts brackets, and searches
+only large input, with `str.replace`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any
 
 
 def read_object(data: bytes | str, origin: str) -> dict[str, Any]:
-    """Read a JSON object. Raises FormatError as `read_json` does, and for another value."""
+    """Read a JSON object. Raises FormatError as `read_json` does, and for a value that isn't an object."""
     value = read_json(data, origin)
     if not isinstance(value, dict):
         raise FormatError(f"{origin}: expected a JSON object. Correct the file.")
@@ -52,7 +52,7 @@ def read_object(data: bytes | str, origin: str) -> dict[str, Any]:
 
 
 def _check_size(text: str, origin: str) -> None:
-    """Raise FormatError for too many values or too deep nesting."""
+    """Raise FormatError for too many values, or for nesting that is too deep."""
     opened = text.count("[") + text.count("{")
     if opened <= MAX_DEPTH and len(text) < MAX_VALUES:
         return
@@ -76,7 +76,7 @@ _TO_SQUARE = str.maketrans("{}", "[]")
 
 
 def _skeleton(text: str) -> str:
-    """Return the brackets, commas, and colons outside of strings; all brackets are square."""
+    """Return the brackets (all as square brackets), commas, and colons outside of strings."""
     import re
 
     # Without escaped quotes, each string ends at the next quote.

@@ -23,5 +23,5 @@ def digest_of(content: bytes) -> str:
 
 
 def to_bytes(document: Mapping[str, Any]) -> bytes:
-    """Return canonical JSON: without spaces, keys in the given order."""
+    """Return canonical JSON, without spaces, and with keys in the given order."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""Checks the types of values in the documents of other tools.
+"""Checks the types of values in documents that other tools write.
 
 A shape is a type (`str`), a list of one shape (`[str]`), or a mapping: `{"name": str, "marker?": str}` has a required
 and an optional key; `{...: str}` is the shape of all other values. Keys without a shape can have any value.

@@ -34,7 +34,7 @@ def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] 
 
 
 def read_project(tables: dict[str, Any], origin: str) -> dict[str, Any]:
-    """Return the table `project` of a pyproject.toml; empty without one. Raises BentoError for an invalid one."""
+    """Return the `project` table of a pyproject.toml, empty if absent. Raises BentoError for an invalid file."""
     project: dict[str, Any] = tables.get("project", {})
     schema.validate(project, {"name?": str, "requires-python?": str}, f"{origin}: project", "Correct it.")
     return project
@@ -64,7 +64,7 @@ def _check_keys_and_numbers(text: str, origin: str) -> None:
 
 
 def _check_size(tables: dict[str, Any], origin: str) -> None:
-    """Raise FormatError for too many values or too deep nesting."""
+    """Raise FormatError for too many values, or for nesting that is too deep."""
     level: list[Any] = [tables]
     count = 1
     for _ in range(MAX_DEPTH):

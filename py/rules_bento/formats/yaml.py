@@ -1,8 +1,8 @@
-"""Reads untrusted YAML: the core types, as PyYAML and therefore BentoML read them.
+"""Reads untrusted YAML with the core types, in the same way as PyYAML and therefore BentoML.
 
 Values are built from the parser's events, so the depth and size of a document are limited while it is read. Scalars
-have the types of `yaml.safe_load` (null, booleans, numbers, times, strings), and `<<` merges mappings. Rejects features
-that are surprising, and that BentoML never writes: other tags, duplicate keys, base-60 numbers (`1:30`), and recursive
+have the types of `yaml.safe_load` (null, booleans, numbers, times, strings), and `<<` merges mappings. Rejects
+surprising features that BentoML never writes: other tags, duplicate keys, base-60 numbers (`1:30`), and recursive
 values.
 """
 
@@ -32,7 +32,7 @@ def read_yaml(data: bytes | str, origin: str, *, binary: bool = False) -> Any:
 
 
 def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
-    """Read a mapping. Raises FormatError as `read_yaml` does, and for another value."""
+    """Read a mapping. Raises FormatError as `read_yaml` does, and for a value that isn't a mapping."""
     value = read_yaml(data, origin)
     if not isinstance(value, dict):
         raise FormatError(f"{origin}: expected a mapping of keys to values. Write lines of the form `key: value`.")
@@ -42,8 +42,8 @@ def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
 def read_with_lines(data: bytes | str, origin: str, parse_float: Callable[[str], Any]) -> tuple[Any, LineIndex]:
     """Read a document as `read_yaml` does, and return its value and the lines of all values.
 
-    Keys are strings as written, and `parse_float` converts floats. Raises FormatError as `read_yaml` does, and for a
-    key that is null or a time.
+    Keys are the strings in the document, and `parse_float` converts floats. Raises FormatError as `read_yaml` does,
+    and for a key that is null or a time.
     """
     root = _YamlReader(data, origin, parse_float=parse_float).read()
     return root.value, LineIndex((root.line, root.inner))
@@ -67,7 +67,7 @@ class LineIndex:
 
 
 class _YamlNode:
-    """A value, its line, the text of a scalar, and the lines of the contained values."""
+    """Holds a value, its line, the text of a scalar, and the lines of the contained values."""
 
     __slots__ = ("inner", "line", "size", "text", "value")
 
@@ -80,7 +80,7 @@ class _YamlNode:
 
 
 class _YamlReader:
-    """Builds a value from the parser's events. With `parse_float`, keys are strings, and lines are kept."""
+    """Builds a value from the parser's events. With `parse_float`, keeps keys as strings, and records lines."""
 
     def __init__(
         self, data: bytes | str, origin: str, *, binary: bool = False, parse_float: Callable[[str], Any] | None = None
@@ -125,7 +125,7 @@ class _YamlReader:
         return FormatError(f"{self._origin}:{line}: {problem}")
 
     def _item(self, event: Any) -> _YamlNode:
-        """Return the node of a value, which isn't a key."""
+        """Return the node of a value that isn't a key."""
         node = self._node(event)
         if node.value is _MERGE:
             raise self._error(node.line, "'<<' isn't a value. Quote the value.")
@@ -213,7 +213,10 @@ class _YamlReader:
         return node
 
     def _merged(self, node: _YamlNode) -> list[_YamlNode]:
-        """Return the mappings of `<<`; later mappings take precedence. Raises FormatError for another value."""
+        """Return the mappings of `<<`; later mappings take precedence.
+
+        Raises FormatError if the value isn't a mapping.
+        """
         nodes = [node]
         if isinstance(node.value, list):
             inner = [node.inner.get(index, _NOWHERE)[1] for index in range(len(node.value))]
@@ -231,7 +234,7 @@ class _YamlReader:
         raise self._error(line, "the key isn't a string. Use a string.")
 
     def _scalar(self, event: Any, line: int, *, is_key: bool) -> Any:
-        """Return the value of a scalar. Raises FormatError for an invalid or rejected one."""
+        """Return the value of a scalar. Raises FormatError for an invalid or rejected scalar."""
         text, tag = event.value, event.tag
         if not text.isascii():
             try:
@@ -292,5 +295,5 @@ def _decode_base64(text: str) -> bytes:
 
 
 def _quote(text: str) -> str:
-    """Return the beginning of a string, in quotes."""
+    """Return the beginning of a string in quotation marks."""
     return repr(text if len(text) <= 40 else text[:40] + "...")

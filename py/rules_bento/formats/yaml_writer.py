@@ -1,6 +1,6 @@
 """Writes the same bytes as PyYAML's `safe_dump`, but ten times as fast for simple documents.
 
-PyYAML examines each character about twenty times, and its import takes longer than the rest of an action. Simple
+PyYAML examines each character about twenty times, and importing PyYAML takes longer than the rest of an action. Simple
 documents have mappings with plain keys, lists, booleans, integers, and strings of printable ASCII without escapes.
 PyYAML writes all other documents.
 """
@@ -41,11 +41,11 @@ _RUNS = re.compile(r" +|\n+|[^ \n]+")
 
 
 class _NotSimpleError(Exception):
-    """The document isn't simple, so PyYAML must write it."""
+    """Reports that a document isn't simple, so PyYAML must write it."""
 
 
 def dump_yaml(document: dict[str, Any], *, sort_keys: bool = False, allow_unicode: bool = True) -> bytes:
-    """Return a document as `yaml.safe_dump` with these arguments."""
+    """Return a document in UTF-8, as `yaml.safe_dump` writes it with these arguments."""
     writer = _YamlWriter(sort_keys=sort_keys)
     try:
         writer.mapping(document, 0)
@@ -137,7 +137,7 @@ class _YamlWriter:
             raise _NotSimpleError
 
     def _folded(self, text: str, indent: int, column: int) -> None:
-        """Write a string, folded at the width."""
+        """Write a string, and fold it at the line width."""
         margin = "\n" + " " * (indent + 2)
         last = len(text)
         for run in _RUNS.finditer(text):

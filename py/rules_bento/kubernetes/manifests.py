@@ -1,7 +1,7 @@
-"""Manifests of a workload: a Deployment and a Service for each service of the Bento, and optional autoscalers.
+"""Builds a workload's manifests: a Deployment and a Service for each service of the Bento, and optional autoscalers.
 
-Services find each other as with BentoML's own separate start: `start-http-server --service-name NAME --depends
-OTHER=URL`, with the cluster's name of the other Service in the URL.
+Services find each other as if BentoML started them separately: with `start-http-server --service-name NAME --depends
+OTHER=URL`, where the URL contains the other Service's name in the cluster.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PROBE_SECONDS = 10  # between two probes; BentoML waits 5 s for dependencies be
 
 @dataclass(frozen=True)
 class DeploymentOptions:
-    """Holds the attributes of a target for its Deployments."""
+    """Holds a target's attributes for the Deployments."""
 
     image: str  # repository@digest
     name: str = ""
@@ -269,7 +269,7 @@ class ManifestBuilder:
         return command
 
     def _mounts(self) -> list[dict[str, str]]:
-        """Return mounts of directories that a read-only container can write to."""
+        """Return mounts for the directories that a container with a read-only file system must be able to write to."""
         if not self._options.read_only:
             return []
         folders = [_SCRATCH, *self._options.writable]
@@ -324,5 +324,5 @@ def _kebab(name: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """Return a string that Kubernetes expands to `text`: `$$` becomes `$`, `$(NAME)` the value of a variable."""
+    """Escape `text`, because Kubernetes replaces `$$` with `$`, and `$(NAME)` with the value of a variable."""
     return text.replace("$", "$$")

@@ -1,6 +1,6 @@
 """Describes the services of a Bento that Kubernetes runs, their resources, and how the image starts them.
 
-In `resources` of a service, a number means cores for CPUs and GiB for memory; strings have units of Kubernetes.
+In a service's `resources`, a number specifies cores for CPUs and GiB for memory; strings have Kubernetes units.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BINARY = {"Gi": 1 << 30, "Mi": 1 << 20}
 
 
 def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
-    """Return the quantities that a service requests, by Kubernetes' names.
+    """Return the quantities that a service requests, by their names in Kubernetes.
 
     `where` names the service in messages. Raises BentoError for resources that Kubernetes cannot provide: fractions of
     a GPU, TPUs, and strings without a unit.
@@ -139,7 +139,7 @@ class WorkloadService:
 
 @dataclass(frozen=True)
 class StartupConfig:
-    """Describes how an image starts, from its config."""
+    """Describes how an image starts, as specified by the image's config."""
 
     uid: int
     gid: int | None
@@ -149,13 +149,13 @@ class StartupConfig:
 
     @property
     def serves_bento(self) -> bool:
-        """Return whether the image starts as bento_image configures it: a Python, and `-m bentoml serve DIRECTORY`."""
+        """Return whether the image runs Python with `-m bentoml serve DIRECTORY`, as bento_image configures it."""
         return len(self.entrypoint) == len(_SERVE) + 2 and list(self.entrypoint[1:-1]) == _SERVE
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Describes a Bento in an image: its tag, its services with the entry service first, and required variables."""
+    """Describes a Bento in an image: its tag, its services (first, the entry service), and the required variables."""
 
     name: str
     version: str
@@ -272,7 +272,7 @@ def _image(config: dict[str, Any]) -> StartupConfig:
 
 
 def _check_startup(image: StartupConfig, services: tuple[WorkloadService, ...], port: int) -> None:
-    """Raise BentoError for an image that listens on another port than the manifest's, or that runs another service."""
+    """Raise BentoError if the image listens on a port other than the manifest's, or runs another service."""
     for word in image.cmd if image.serves_bento else ():
         if word.partition("=")[0] in ("--port", "-p", "--host"):
             raise BentoError(

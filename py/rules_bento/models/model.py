@@ -1,4 +1,4 @@
-"""Creates entries of BentoML's model store: `model.yaml`, and the manifest of a model's files."""
+"""Creates entries for BentoML's model store: `model.yaml` and the manifest of a model's files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODEL_YAML = "model.yaml"
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """The metadata of a model that Bentos need; actions exchange it as JSON."""
+    """Holds the metadata of a model that Bentos need. Actions exchange the metadata as JSON."""
 
     tag: str  # name:version
     module: str  # BentoML's framework module; empty for a generic model
@@ -31,14 +31,14 @@ class ModelDescription:
 
     @staticmethod
     def loads(text: str) -> ModelDescription:
-        """Parse JSON of `dumps`. Raises BentoError if it's invalid."""
+        """Parse the JSON that `dumps` returns. Raises BentoError for invalid JSON."""
         from rules_bento.formats.json import read_json
 
         return ModelDescription.from_fields(read_json(text, "the description of a model", constants=True))
 
     @staticmethod
     def from_fields(document: Any) -> ModelDescription:
-        """Convert a JSON value. Raises BentoError if it's invalid."""
+        """Convert a JSON value to a description. Raises BentoError for an invalid value."""
         remedy = "Push the Bento again."
         schema.validate(document, _FIELDS, "the description of a model", remedy)
         if unknown := document.keys() - {item.name for item in fields(ModelDescription)}:
@@ -51,18 +51,18 @@ _FIELDS = {"tag": str, "module": str, "creation_time": str, "blake3": str, "size
 
 @dataclass(frozen=True)
 class BundledModel:
-    """A model that a Bento includes, with an optional alias."""
+    """Describes a model that a Bento includes, with an optional alias."""
 
     description: ModelDescription
     alias: str = ""
 
     @property
     def tag(self) -> Tag:
-        """Return the tag of name and version."""
+        """Return the tag, `NAME:VERSION`."""
         return Tag.parse(self.description.tag, "models")
 
     def entry(self, alias: str = "") -> dict[str, Any]:
-        """Return the entry of bento.yaml."""
+        """Return the model's entry in bento.yaml."""
         description = self.description
         entry = {"tag": description.tag, "module": description.module, "creation_time": description.creation_time}
         return entry | ({"alias": alias} if alias else {})
@@ -79,7 +79,7 @@ def latest_versions(models: Iterable[ModelDescription]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model of the store, without the content of its files."""
+    """Describes a model in the store, without the contents of its files."""
 
     description: ModelDescription
     model_yaml: bytes
@@ -89,8 +89,9 @@ class ModelEntry:
 def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: TreeManifest) -> ModelEntry:
     """Create a model entry with the `model.yaml` that BentoML 1.4 writes (api_version v1).
 
-    `fields` has module, labels, options, metadata, context, signatures, and api_version. The default version is the
-    digest of the files and `fields`. Raises BentoError if there is no file, or if a file is a `model.yaml`.
+    `fields` contains the module, labels, options, metadata, context, signatures, and api_version. The default
+    version is the digest of the files and `fields`. Raises BentoError if there are no files, or if one of the files
+    is a `model.yaml`.
     """
     from rules_bento.formats.yaml_writer import dump_yaml
 
@@ -114,7 +115,7 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Tree
 
 
 def content_identity(name: str, fields: dict[str, Any], files: TreeManifest) -> bytes:
-    """Return the digest of a model's content, without version and creation time; see `make_entry`."""
+    """Return the digest of a model's content, which excludes its version and creation time; see `make_entry`."""
     from rules_bento.formats.yaml_writer import dump_yaml
 
     descriptor = TreeEntry.of_bytes(MODEL_YAML, dump_yaml({"name": name, **fields}))

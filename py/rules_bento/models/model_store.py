@@ -1,4 +1,4 @@
-"""Reads models of BentoML's store, and archives of a single model, for Bentos."""
+"""Reads models for Bentos from BentoML's store and from archives of a single model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KEYS = ("module", "labels", "options", "metadata", "context", "signatures", "ap
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model of the store with the paths of its files."""
+    """Describes a model in the store with the paths of its files."""
 
     entry: ModelEntry
     sources: dict[str, str]  # locations of the files except model.yaml
@@ -45,7 +45,7 @@ class StoredModel:
         return self._members(f"models/{self.entry.description.tag.replace(':', '/')}/")
 
     def own_members(self) -> list[Member]:
-        """Return the files with their paths in an archive of only this model."""
+        """Return the files with their paths in an archive that contains only this model."""
         return self._members("")
 
     def _members(self, folder: str) -> list[Member]:
@@ -62,7 +62,7 @@ class StoredModel:
 
 
 def find_newest(store: Path, tag: str) -> dict[str, Any] | None:
-    """Return the `model.yaml` of the newest model that matches a tag, or None. Raises BentoError if it is invalid."""
+    """Return the `model.yaml` of the newest model that matches a tag, or None. Raises BentoError for an invalid one."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     tags = [model.description.tag for model in list_versions(store, name)]
     models = (_model_yaml(store / tag.replace(":", "/") / MODEL_YAML) for tag in tags)
@@ -83,7 +83,7 @@ def list_versions(store: Path, name: str) -> list[BundledModel]:
 
 
 def read(store: Path, tag: str) -> StoredModel:
-    """Read the model with a complete tag. Raises BentoError as `from_files` does."""
+    """Read the model with this complete tag. Raises BentoError as `from_files` does."""
     folder = store / tag.replace(":", "/")
     return from_files(list(snapshot.walk(str(folder))), str(folder), Tag.parse(tag, "models"))
 
@@ -102,7 +102,7 @@ def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | N
 
 
 def describe(model_yaml: Mapping[str, Any], tag: Tag, files: TreeManifest) -> ModelDescription:
-    """Return the metadata of a model of the store, from its parsed `model.yaml`, which `files` includes."""
+    """Return the metadata of a model in the store from its parsed `model.yaml`. `files` includes the `model.yaml`."""
     fields = {"signatures": {}, **model_yaml}
     chosen = {key: fields[key] for key in _KEYS}
     others = TreeManifest(tuple(entry for entry in files.entries if entry.path != MODEL_YAML))
@@ -142,8 +142,8 @@ def _creation_time(fields: dict[str, Any]) -> str:
 def unpack_model(archive: Path, name: str, folder: Path) -> list[snapshot.DeclaredFile]:
     """Unpack an archive into a directory, and return its files; `name` determines the format.
 
-    A common prefix `models/NAME/VERSION` is removed. A `.part`, as in registries, has no end marker. Raises BentoError
-    as `unpack.read` does, and for an archive of several models.
+    Removes a common prefix `models/NAME/VERSION`. Also accepts a `.part`, as in registries, which has no end
+    marker. Raises BentoError as `unpack.read` does, and for an archive of several models.
     """
     from rules_bento.archives import unpack
     from rules_bento.archives.archive import join

@@ -1,6 +1,7 @@
 r"""Parses the headers of a response in linear time, without internal errors.
 
-Only accepts ASCII digits: `str.isdigit` and `\d` accept more than `int`, and `int` rejects thousands of digits.
+Accepts only ASCII digits, because `str.isdigit` and `\d` accept more digits than `int`. Limits the number of digits,
+because `int` rejects thousands of digits.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _VALUE = re.compile(r'\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
 
 class ContentRange(NamedTuple):
-    """Holds the range of a partial response: first byte, last byte, and the total size if it is specified."""
+    """Holds the range of a partial response: the first byte, the last byte, and the total size, if specified."""
 
     first: int
     last: int
@@ -27,13 +28,13 @@ class ContentRange(NamedTuple):
 
 
 def parse_nonnegative_int(text: str | None) -> int | None:
-    """Return the value of a header as a number of at most 18 digits; None for any other value."""
+    """Parse the value of a header as a number of at most 18 digits. Returns None for any other value."""
     value = (text or "").strip()
     return int(value) if _NUMBER.fullmatch(value) else None
 
 
 def content_range(text: str | None) -> ContentRange | None:
-    """Parse a `Content-Range` of bytes (RFC 9110, section 14.4); None for any other value."""
+    """Parse a `Content-Range` of bytes (RFC 9110, section 14.4). Returns None for any other value."""
     match = _RANGE.fullmatch((text or "").strip())
     if not match:
         return None
@@ -43,7 +44,7 @@ def content_range(text: str | None) -> ContentRange | None:
 
 
 def next_link(text: str | None) -> str | None:
-    """Return the target of the first `next` link in a `Link` header (RFC 8288); None if there is none."""
+    """Return the target of the first `next` link in a `Link` header (RFC 8288), or None if there is none."""
     at, value = 0, text or ""
     while target := _TARGET.match(value, at):
         at = target.end()
@@ -56,7 +57,7 @@ def next_link(text: str | None) -> str | None:
 
 
 def challenges(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the challenges of `WWW-Authenticate` (RFC 9110, 11.6.1): lowercase schemes and parameters."""
+    """Yield the challenges in `WWW-Authenticate` (RFC 9110, 11.6.1), with the schemes in lowercase."""
     scheme, parameters, at = "", dict[str, str](), 0
     while word := _WORD.match(text, at):
         at = word.end()

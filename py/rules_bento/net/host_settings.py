@@ -1,4 +1,4 @@
-"""Finds the connection settings of a host: its proxy, its trusted certificates, and its login in netrc.
+"""Finds the connection settings for a host: the proxy, the trusted certificates, and the login in netrc.
 
 Proxies come from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, and `NO_PROXY`, as for curl and Go. Certificates come from
 the system and, for registries, from docker's and podman's `certs.d`.
@@ -30,7 +30,7 @@ _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.
 
 
 class Proxy(NamedTuple):
-    """Describes a proxy: its address, and the value of its authorization header (empty for none)."""
+    """Describes a proxy: its address, and the value of its authorization header (empty if there is none)."""
 
     host: str
     port: int
@@ -38,7 +38,7 @@ class Proxy(NamedTuple):
 
 
 def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
-    """Return the proxy for a server; None without one. Raises BentoError for an unsupported proxy."""
+    """Return the proxy for a server, or None. Raises BentoError for an unsupported proxy."""
     # A CGI client can set the uppercase HTTP_PROXY; most build machines use it, and this isn't a CGI program.
     name, url = next(((name, url) for name in (f"{scheme}_proxy", "all_proxy") if (url := _variable(name))), ("", ""))
     if not url or is_loopback(host) or _excluded(host, port):
@@ -61,7 +61,7 @@ def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether the host (without a port) is this machine by its name or address."""
+    """Return whether the name or address of the host (without a port) refers to this machine."""
     address = _address(host)
     return host == "localhost" or host.endswith(".localhost") or bool(address and address.is_loopback)
 
@@ -71,7 +71,7 @@ def _variable(name: str) -> str:
 
 
 def _excluded(host: str, port: int) -> bool:
-    """Return whether `NO_PROXY` matches: `*`, domains with subdomains, addresses, networks; with or without a port."""
+    """Match `NO_PROXY`: `*`, domains with subdomains, addresses, and networks; each with or without a port."""
     address = _address(host)
     for entry in filter(None, (word.strip().lower() for word in _variable("no_proxy").split(","))):
         if entry == "*":
@@ -100,9 +100,9 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def tls_context(host: str) -> ssl.SSLContext:
     """Return the TLS settings for a host, given as `host` or `host:port`.
 
-    Trusts the authorities in `SSL_CERT_FILE` and `SSL_CERT_DIR`, or else the system's, and `*.crt` in
-    `certs.d/<host>/`. A `*.cert` with its `*.key` there is the client certificate. Raises BentoError for an invalid
-    file there.
+    Trusts the authorities in `SSL_CERT_FILE` and `SSL_CERT_DIR`, or else the system's authorities, and `*.crt`
+    files in `certs.d/<host>/`. In that directory, a `*.cert` file with its `*.key` file is the client certificate.
+    Raises BentoError for an invalid file in the directory.
     """
     import ssl
 
@@ -128,7 +128,10 @@ def tls_context(host: str) -> ssl.SSLContext:
 
 
 def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
-    """Return user and password of a host's or the `default` entry in netrc; None without one for the user."""
+    """Return the user and the password from a host's netrc entry, or from `default`.
+
+    Returns None if none matches `user`.
+    """
     import netrc
 
     path = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())

@@ -1,7 +1,7 @@
 """Defines the limits for data from the network, for every client of this package.
 
-They apply to whatever a server sends. docs/architecture.md lists them, and `toolchains/private/locate.py`, which has no
-imports, repeats `PATIENCE` and `BODY`. Tests verify that all of them are equal.
+The limits apply to all data that a server sends. docs/architecture.md lists the limits. `toolchains/private/locate.py`,
+which has no imports, repeats `PATIENCE` and `BODY`. Tests verify that all copies are equal.
 """
 
 from __future__ import annotations

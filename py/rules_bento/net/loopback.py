@@ -18,7 +18,7 @@ _ERRORS = OSError, http.client.HTTPException  # the errors of urllib, and those 
 
 
 class ServerError(Exception):
-    """Reports a response with another status than 2xx, or no response; the message has status and body."""
+    """Reports a status other than 2xx, or a missing response. The message contains the status and the body."""
 
 
 def wait(url: str, seconds: float, has_ended: Callable[[], bool]) -> bool:
@@ -34,7 +34,7 @@ def wait(url: str, seconds: float, has_ended: Callable[[], bool]) -> bool:
 
 
 def post(url: str, body: str) -> None:
-    """Send a JSON body. Raises ServerError for an error response, or none."""
+    """Send a JSON body. Raises ServerError for an error response or a missing response."""
     request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
     try:
         with _opener().open(request, timeout=_PATIENCE) as answer:

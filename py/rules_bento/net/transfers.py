@@ -1,4 +1,4 @@
-"""Runs parallel transfers, with retries and a progress line at a terminal."""
+"""Runs parallel transfers with retries, and shows a progress line on a terminal."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ _Result = TypeVar("_Result")
 
 
 class Counter(Protocol):
-    """The interface through which transfers report their progress."""
+    """Defines the interface through which transfers report their progress."""
 
     def expect(self, size: int) -> None:
         """Add `size` bytes to the total."""
 
     def advance(self, size: int) -> None:
-        """Count `size` transferred bytes; negative if bytes are transferred again."""
+        """Count `size` transferred bytes. If bytes are transferred again, `size` is negative."""
 
 
 class Progress:
-    """Counts bytes, and updates one line on `out` during the block if `out` is a terminal. Thread-safe."""
+    """Counts bytes, and updates one line on `out` during the block if `out` is a terminal. Is thread-safe."""
 
     def __init__(self, what: str, total: int = 0, out: TextIO | None = None) -> None:
         self._what = what
@@ -70,7 +70,7 @@ class Progress:
             self._total += size
 
     def advance(self, size: int) -> None:
-        """Count `size` transferred bytes; negative if bytes are transferred again."""
+        """Count `size` transferred bytes. If bytes are transferred again, `size` is negative."""
         with self._lock:
             self._done += size
             now = time.monotonic()
@@ -129,7 +129,7 @@ class Transfers:
         self._counter.advance(size)
 
     def stop(self) -> None:
-        """Stop all transfers: immediately if they wait for a connection, otherwise before the next attempt."""
+        """Stop all transfers: immediately if they are waiting for a connection, otherwise before the next attempt."""
         with self._lock:
             self._stopped.set()
             for abort in self._waiting:
@@ -177,7 +177,10 @@ def pause(seconds: float) -> None:
 def parallel_map(
     function: Callable[[_Item, Counter], _Result], items: Iterable[_Item], counter: Counter, jobs: int = JOBS
 ) -> list[_Result]:
-    """Return the results in the order of the items, or raise the first error after all transfers have stopped."""
+    """Apply `function` to the items in parallel, and return the results in the order of the items.
+
+    After an error, stops all transfers, and raises the first error.
+    """
     transfers = Transfers(counter)
 
     def one(item: _Item) -> _Result:
@@ -209,13 +212,16 @@ class Retry:
         self._moved = 0
 
     def progressed(self, size: int) -> None:
-        """Count `size` transferred bytes; enough of them reset the count of failures."""
+        """Count `size` transferred bytes. Enough progress resets the count of failures."""
         self._moved += size
         if self._moved >= MIN_PROGRESS:
             self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
-        """Wait (`asked` seconds if the server sent them, otherwise longer each time), and return whether to retry."""
+        """Wait, and return whether to retry.
+
+        Waits for `asked` seconds if the server sent a delay, otherwise longer after each failure.
+        """
         self._failed += 1
         self._moved = 0
         if self._failed >= _ATTEMPTS:
@@ -226,7 +232,7 @@ class Retry:
 
 
 def retry_after(headers: Message) -> float | None:
-    """Return the seconds of a `Retry-After` header (RFC 9110, section 10.2.3); None without a valid one."""
+    """Return the seconds in a `Retry-After` header (RFC 9110, section 10.2.3), or None without a valid header."""
     value = headers.get("Retry-After", "")
     seconds = parse_nonnegative_int(value)
     if seconds is not None:
@@ -244,7 +250,7 @@ _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def open_partial(path: Path) -> Iterator[BinaryIO | None]:
-    """Open `.NAME.part` exclusively; it becomes `path` on success. Yields None if another process completed it."""
+    """Open `.NAME.part` exclusively, and rename it to `path` on success. Yields None if `path` already exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     while not path.exists():

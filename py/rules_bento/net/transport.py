@@ -1,7 +1,7 @@
-"""Sends HTTP/1.1 requests over persistent connections: one response per request, without retries.
+"""Sends HTTP/1.1 requests over persistent connections, without retries.
 
-Uses the standard library's client, because a body goes from file to socket inside the kernel. It needs less than half
-of the CPU time of urllib3, and a quarter of httpx's (docs/contributing/adr).
+Uses the standard library's client, with which the kernel copies a body from a file to a socket. The client needs less
+than half of the CPU time of urllib3, and a quarter of the CPU time of httpx (docs/contributing/adr).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _UNSENDABLE = re.compile(r"[^\x21-\x7e]+")
 
 
 class Origin(NamedTuple):
-    """Identifies a server by scheme (`http` or `https`), host, and port."""
+    """Identifies a server by its scheme (`http` or `https`), host, and port."""
 
     scheme: str
     host: str
@@ -38,7 +38,7 @@ class Origin(NamedTuple):
 
     @staticmethod
     def from_url(url: str) -> Origin:
-        """Return the origin of an absolute URL. Raises BentoError for an invalid URL, or another scheme."""
+        """Return the origin of an absolute URL. Raises BentoError for an invalid URL or scheme."""
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -51,7 +51,7 @@ class Origin(NamedTuple):
 
     @property
     def netloc(self) -> str:
-        """`host:port`, without the port if it is the scheme's default."""
+        """The `host:port`, or only the host if the port is the scheme's default."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -60,7 +60,7 @@ class Origin(NamedTuple):
 
 
 class Body(Protocol):
-    """Writes the content of an upload; for a retry, again from its start to another connection."""
+    """Writes the content of an upload. A retry writes the content again, from the beginning, to another connection."""
 
     @property
     def size(self) -> int:
@@ -115,7 +115,7 @@ class _Wire(io.RawIOBase):
 
 
 class _HeadReader(io.BufferedReader):
-    """Reads lines, remembers the last one, and limits their length and total."""
+    """Reads lines, limits their length and total size, and remembers the last line."""
 
     last = b"\n"
     _lines = 0
@@ -133,7 +133,7 @@ class _HeadReader(io.BufferedReader):
 
 
 class BoundedResponse(http.client.HTTPResponse):
-    """Reads a response with a limited head, and detects a truncated head, unlike the standard library."""
+    """Reads a response with limited headers. Unlike the standard library, detects truncated headers."""
 
     def begin(self) -> None:
         """Read the headers. Raises ConnectionLostError, LongHeadError, or SlowAnswerError."""
@@ -157,11 +157,14 @@ class Response:
 
     @property
     def length(self) -> int | None:
-        """The number in `Content-Length`; None if it is absent."""
+        """The number in `Content-Length`, or None if the header is absent."""
         return parse_nonnegative_int(self.headers.get("Content-Length"))
 
     def read(self, most: int) -> bytes:
-        """Return the body, at most `most` bytes, or `limits.REFUSAL` of an error. Raises BentoError beyond."""
+        """Return the body.
+
+        Raises BentoError if it exceeds `most` bytes, or `limits.REFUSAL` bytes for an error response.
+        """
         is_refusal = not 200 <= self.status < 300
         wanted = limits.REFUSAL if is_refusal else most + 1
         content = bytearray()
@@ -199,7 +202,7 @@ class Response:
             raise ConnectionLostError("the response was truncated")
 
     def _read_some(self, buffer: memoryview) -> int:
-        """Fill the buffer with the available bytes; `readinto` would wait, and lose them on an error."""
+        """Fill the buffer with the available bytes; `readinto` would wait for more bytes, and lose them on an error."""
         rest = self._response.length
         if rest is None:  # unknown until the end
             return self._response.readinto(buffer)
@@ -211,14 +214,14 @@ class Response:
 
     @property
     def finished(self) -> bool:
-        """Return whether the connection can be reused: the body was read, and the server keeps it open."""
+        """Return whether the connection can be reused: the body is read, and the server keeps the connection open."""
         if self._response.length == 0:
             self._response.close()
         return self._response.isclosed() and not self._response.will_close
 
 
 class Transport:
-    """Keeps connections to any number of servers. Thread-safe."""
+    """Keeps connections to any number of servers. Is thread-safe."""
 
     def __init__(self, patience: float = limits.PATIENCE) -> None:
         self._patience = patience
@@ -238,7 +241,10 @@ class Transport:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, and yield the response. Raises BentoError for permanent errors (certificates)."""
+        """Send a request, and yield the response.
+
+        Raises BentoError for permanent errors, such as an invalid certificate.
+        """
         origin = Origin.from_url(url)
         connection = self._take(origin)
         reusable = False
@@ -276,7 +282,10 @@ class Transport:
 
 
 def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Response:
-    """Send a GET request over an open connection, which isn't kept. Raises as `Transport.exchange`."""
+    """Send a GET request over an open connection, which isn't reused.
+
+    Raises the same errors as `Transport.exchange`.
+    """
     origin = Origin.from_url(url)
     connection = http.client.HTTPConnection(origin.host, origin.port, timeout=limits.PATIENCE)
     connection.response_class = BoundedResponse
@@ -352,7 +361,7 @@ def _shut(connection: http.client.HTTPConnection) -> None:
 
 
 def _put_header(connection: http.client.HTTPConnection, name: str, value: str) -> None:
-    """Add a header, whose value can come from a server (a token, an ETag). Raises BentoError if it is invalid."""
+    """Add a header. Raises BentoError for an invalid value, because a server can send the value (a token, an ETag)."""
     try:
         connection.putheader(name, value)
     except ValueError:  # a line break; includes UnicodeError
@@ -363,7 +372,7 @@ def _put_header(connection: http.client.HTTPConnection, name: str, value: str) -
 
 @contextmanager
 def translate_errors(host: str = "") -> Iterator[None]:
-    """Convert errors of a connection to ConnectionLostError, or to BentoError if a retry can't help."""
+    """Convert connection errors to ConnectionLostError, or to BentoError if a retry can't help."""
     try:
         yield
     except LongHeadError:
@@ -395,12 +404,12 @@ def resolve(base: str, reference: str) -> str:
 
 
 def percent_encode(text: str, encoding: str = "utf-8") -> str:
-    """Encode spaces and non-ASCII characters as `%XX`; use `latin-1` for headers, as the standard library."""
+    """Encode spaces and non-ASCII characters as `%XX`. Use `latin-1` for headers, as the standard library does."""
     return _UNSENDABLE.sub(lambda match: quote(match[0].encode(encoding, "surrogateescape")), text)
 
 
 def display_url(url: str) -> str:
-    """Return a URL for messages, without its query and credentials, which can contain secrets."""
+    """Return a URL for messages, without the credentials and the query, which might contain secrets."""
     text = re.sub(r"^([^/]{0,20}//|)[^/]*@", r"\1", url.partition("?")[0])
     return "".join(character if character.isprintable() else "?" for character in text[:200])
 
