@@ -1,9 +1,10 @@
 """Writes `.bento` archives by joining parts that are compressed once.
 
-A `.bento` or `.bentomodel` file is a tar inside xz, and the blocks of an xz stream are independent. Each *part* (the
-sources and the environment; each model) is an xz stream of its own that contains tar members without an end of archive.
-Joining copies the blocks of the parts, and adds a small block with the end of the tar, and an index. A one-line change
-compresses one small part again, never a model. The other formats that BentoML reads come from the same parts.
+A `.bento` or `.bentomodel` file is an xz-compressed tar, and the blocks of an xz stream are independent. Each *part*
+(the sources and the environment, or a model) is a separate xz stream of tar members without an end of archive. Joining
+copies the blocks of the parts, and adds a small block with the end of the tar, and an index. After a one-line change,
+only one small part is compressed again, never a model. The other formats that BentoML reads are built from the same
+parts.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class PartInfo(NamedTuple):
 
 
 def write_part(out: Path, members: Iterable[tarstream.Member], *, threads: int | None = None) -> None:
-    """Write the members to a part atomically; the bytes don't depend on `threads`. Needs less than 100 MB."""
+    """Write the members to a part atomically, with less than 100 MB of memory. The bytes don't depend on `threads`."""
     with atomic_file(out) as file:
         file.writelines(xz.stream(tarstream.stream(members), threads))
 
@@ -60,13 +61,16 @@ def write_measured_part(out: Path, members: Iterable[tarstream.Member]) -> PartI
 
 
 def write_archive(out: Path, members: Iterable[tarstream.Member]) -> None:
-    """Write the members in the given order to an archive at `out`; otherwise like `write_part`."""
+    """Write an archive to `out` as `write_part` does, with the members in the given order."""
     with atomic_file(out) as file:
         write_tar(file, "xz", chain(tarstream.stream(members), [tarstream.END]))
 
 
 def join(out: Path, parts: Sequence[Path]) -> None:
-    """Write an archive of parts atomically: copies their blocks. Raises BentoError for a file that isn't a part."""
+    """Write an archive atomically by copying the blocks of the parts.
+
+    Raises BentoError for a file that isn't a part.
+    """
     records = []
     with atomic_file(out) as file:
         file.write(xz.HEAD)
@@ -77,7 +81,10 @@ def join(out: Path, parts: Sequence[Path]) -> None:
 
 
 def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
-    """Write the parts (the last can be an archive) in another format atomically; a directory must be empty."""
+    """Write the parts atomically in another format. The last part can be an archive.
+
+    An output directory must be empty.
+    """
     if form == "folder":
         with atomic_dir(out) as folder:
             write_folder(folder, items(parts))
@@ -90,7 +97,7 @@ def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
 
 
 def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: Form | None = None) -> None:
-    """Write the archive (default: `.bento`) of the parts, and of pointers to the latest model of each name."""
+    """Write an archive (default: `.bento`) that contains the parts, and a pointer to each model's latest version."""
     pointers = out.with_name(out.name + ".latest")
     members = [tarstream.Member.inline(f"models/{name}/latest", version.encode()) for name, version in latest.items()]
     if members:
@@ -106,7 +113,7 @@ def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: 
 
 
 def items(parts: Sequence[Path]) -> Iterator[StreamedMember]:
-    """Yield the members of parts; the last part can be a whole archive. Raises BentoError for a damaged part."""
+    """Yield the members of parts; the last part can be an archive. Raises BentoError for a damaged part."""
     from rules_bento.archives import tarread
 
     links: dict[str, str] = {}
@@ -123,7 +130,7 @@ def items(parts: Sequence[Path]) -> Iterator[StreamedMember]:
 
 
 def read_requirements(part: Path) -> tuple[str, str]:
-    """Return the requirements in a part with the environment, and their path; otherwise "" and the part's path."""
+    """Return a part's requirements and their path, or "" and the part's path if the part has no environment."""
     texts = {
         item.path: b"".join(item.contents).decode()
         for item in items([part])
@@ -134,7 +141,10 @@ def read_requirements(part: Path) -> tuple[str, str]:
 
 @cache
 def _end_block() -> tuple[bytes, xz.Record]:
-    """Return the block that ends each archive. Cached: an encoder needs a tenth of the time of a small Bento."""
+    """Return the block that ends each archive.
+
+    Cached, because encoding needs a tenth of the build time of a small Bento.
+    """
     return xz.block(tarstream.END)
 
 
@@ -175,7 +185,7 @@ TarForm = Literal["tar", "xz", "gz", "bz2", "zst"]  # the formats of a tar, plai
 
 
 class StreamedMember(NamedTuple):
-    """Describes a member to write. Consume a file's contents before you request the next member."""
+    """Describes a member to write. Read a file's contents before you request the next member."""
 
     path: str
     mode: int
@@ -185,7 +195,7 @@ class StreamedMember(NamedTuple):
 
 
 def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
-    """Write a tar, given in pieces that include its end."""
+    """Write a tar. The pieces include the end of the tar."""
     if form == "tar":
         file.writelines(xz.split(tar))  # whole pages at a time
     elif form == "xz":
@@ -227,7 +237,7 @@ def write_zip(file: BinaryIO, items: Iterable[StreamedMember]) -> None:
 
 
 def write_folder(folder: Path, items: Iterable[StreamedMember]) -> None:
-    """Fill an empty directory. Creates links last, so nothing is written through a link."""
+    """Write the members to an empty directory. Creates links last, so that no file is written through a link."""
     links = []
     for item in items:
         target = folder / item.path
@@ -246,7 +256,7 @@ def write_folder(folder: Path, items: Iterable[StreamedMember]) -> None:
 
 
 def _gzip_member(block: bytes) -> bytes:
-    """Return a gzip member without time and name. Concatenated members are a gzip file."""
+    """Return a gzip member without a time and a name. Concatenated members form a gzip file."""
     import zlib
 
     compressor = zlib.compressobj(6 if xz.compressible(block) else 0, zlib.DEFLATED, 16 + zlib.MAX_WBITS)

@@ -1,7 +1,7 @@
-"""Writes files and directories atomically: each appears under its name when it is complete.
+"""Writes files and directories atomically: each file or directory gets its name when it is complete.
 
-A temporary file has no name if the system supports it (Linux, most file systems), so nothing remains however the
-process ends. Otherwise, it has a random name, which no other process can have created or linked.
+If the system supports it (Linux, most file systems), a temporary file has no name, so no file remains if the process
+ends. Otherwise, a temporary file has a random name, which no other process can create or link.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that becomes `path` if the block succeeds; otherwise nothing changes. Raises OSError."""
+    """Yield a file that becomes `path` if the block succeeds; otherwise, `path` doesn't change. Raises OSError."""
     nameless = _open_unnamed(path.parent)
     name = _sibling(path)
     descriptor = os.open(name, _NEW, _MODE) if nameless is None else nameless
@@ -38,7 +38,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Replace a user's file atomically. Raises BentoError for a symbolic link, and if it can't be written."""
+    """Replace a user's file atomically. Raises BentoError for a symbolic link, or if the file can't be written."""
     if path.is_symlink():
         raise BentoError(f"{path}: a symbolic link can't be overwritten. Replace the link with a file.")
     try:
@@ -64,7 +64,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 
 
 def is_unfinished(name: str, path: Path) -> bool:
-    """Return whether the file of an OSError is the temporary file or directory of `path`, or is inside it."""
+    """Return whether `name`, from an OSError, is the temporary file or directory of `path`, or is inside it."""
     place = Path(name)
     return any(
         above.parent == path.parent and re.fullmatch(_UNFINISHED, above.name) for above in (place, *place.parents)
@@ -76,7 +76,7 @@ def _sibling(path: Path) -> Path:
 
 
 def _open_unnamed(folder: Path) -> int | None:
-    """Return a new file without a name; None if this isn't supported, or if the file can't get a name later."""
+    """Return a new file without a name, or None if the system can't create the file or name it later."""
     if not hasattr(os, "O_TMPFILE"):
         return None
     with suppress(OSError):

@@ -1,7 +1,7 @@
 """Decodes compressed streams completely, in pieces of bounded size.
 
-Python's own readers stop at the end of the requested data. They don't notice a wrong checksum, a missing end, or other
-bytes after it. This module reads each stream until its file ends, and reports these errors.
+Python's own readers stop at the end of the requested data. They don't detect a wrong checksum, a missing end, or bytes
+after the end. This module reads each stream to the end of its file, and reports these errors.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def pieces(file: BinaryIO) -> Iterator[bytes]:
 
 
 def detect_form(first: bytes) -> str:
-    """Return the format of data that begins with `first`, as for `decode`; `tar` if it isn't a compressed format."""
+    """Return the format, as in `decode`, of data that begins with `first`; `tar` if the data isn't compressed."""
     return _guess(first) or "tar"
 
 
 def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator[bytes]:
     """Decode `raw`, which is in the format `tar` (unchanged), `xz`, `gz`, `bz2`, or `zst`.
 
-    `memory` (bytes) limits the memory that the stream can require of the decoder. Raises BentoError, beginning with
+    `memory` (bytes) limits the memory that the decoder can use for the stream. Raises BentoError, beginning with
     `where`, for another format, a damaged or truncated stream, a wrong checksum, bytes after the end, and a stream that
     requires more memory.
     """
@@ -105,7 +105,7 @@ def _decoder_factory(form: str, memory: int) -> Callable[[], Any]:
 
 
 def _decode_streams(raw: Iterable[bytes], make: Callable[[], Any], alignment: int) -> Iterator[bytes]:
-    """Decode consecutive streams. Zeros between and after them are padding if there is an alignment."""
+    """Decode consecutive streams. If `alignment` isn't 0, zeros between and after the streams are padding."""
     decoder: Any = None
     padding = 0
     for piece in raw:
@@ -168,7 +168,7 @@ class _Gzip:
 
 
 class _Zstd:
-    """Decodes one frame of zstd. The decoder has no output bound; small inputs keep a bomb below 70 MB."""
+    """Decodes one zstd frame. The decoder can't limit its output, so small inputs keep a bomb's output below 70 MB."""
 
     _FED = 2048  # a block has at least 4 bytes, and at most 128 KiB of output
 

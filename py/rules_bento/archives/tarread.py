@@ -1,8 +1,8 @@
 """Reads the members of a tar archive as a stream, and rejects archives that readers interpret in different ways.
 
-Accepts the formats that occur (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the format before them), as `tarfile`
+Accepts the formats that are in use (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the pre-POSIX format), as `tarfile`
 reads them for `bentoml import`. Rejects a truncated archive, data after the end, a wrong checksum, an invalid number,
-and a directory or link with contents. The kinds in `SYSTEM`, which a Bento can't have, are accepted on request. The
+and a directory or link with contents. Accepts the kinds in `SYSTEM`, which a Bento can't contain, only on request. The
 caller checks limits and names (see `rules_bento.archives.unpack`); `compressed_members` limits the decompressed size.
 """
 
@@ -41,7 +41,7 @@ _REFUSED = {
 
 
 class TarMember(NamedTuple):
-    """Describes a member by its headers: `kind` is one of `_KINDS` or `SYSTEM`, `link` the target."""
+    """Describes a member by its headers: `kind` is in `_KINDS` or `SYSTEM`, and `link` is the target of a link."""
 
     name: str
     kind: str
@@ -62,7 +62,7 @@ class PieceReader:
         self.position = 0
 
     def some(self, most: int) -> bytes | memoryview:
-        """Return up to `most` bytes; empty at the end."""
+        """Return up to `most` bytes, or no bytes at the end."""
         while not self._rest:
             piece = next(self._pieces, None)
             if piece is None:
@@ -73,7 +73,7 @@ class PieceReader:
         return taken
 
     def run(self, size: int) -> Iterator[bytes | memoryview]:
-        """Yield exactly `size` bytes, in pieces. Raises BentoError if there are fewer."""
+        """Yield exactly `size` bytes in pieces. Raises BentoError if the stream ends earlier."""
         while size:
             piece = self.some(size)
             if not piece:
@@ -82,11 +82,11 @@ class PieceReader:
             yield piece
 
     def exactly(self, size: int) -> bytes:
-        """Return exactly `size` bytes. Raises the errors of `run`."""
+        """Return exactly `size` bytes. Raises BentoError as `run` does."""
         return b"".join(self.run(size))
 
     def skip(self, size: int) -> None:
-        """Skip `size` bytes. Raises the errors of `run`."""
+        """Skip `size` bytes. Raises BentoError as `run` does."""
         for _ in self.run(size):
             pass
 
@@ -101,13 +101,13 @@ class SeekableReader(PieceReader):
         file.seek(0)
 
     def some(self, most: int) -> bytes:
-        """Return up to `most` bytes; empty at the end."""
+        """Return up to `most` bytes, or no bytes at the end."""
         taken = self._file.read(min(most, _READ))
         self.position += len(taken)
         return taken
 
     def skip(self, size: int) -> None:
-        """Skip `size` bytes. Raises the errors of `run`."""
+        """Skip `size` bytes. Raises BentoError as `run` does."""
         if size > self._size - self.position:
             size = self._size - self.position + 1  # so that the last byte is missing
         if size > _READ:
@@ -117,7 +117,7 @@ class SeekableReader(PieceReader):
 
 
 def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
-    """Yield the members of a tar that can be compressed, with `SYSTEM`. Raises BentoError for a bomb."""
+    """Yield the members, including `SYSTEM` kinds, of a tar that might be compressed. Raises BentoError for a bomb."""
     from rules_bento.archives import streams
 
     packed = 0
@@ -142,7 +142,7 @@ def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
 
 
 def members(stream: PieceReader, also: Collection[str] = ()) -> Members:
-    """Yield each member and its contents, which are skipped at the next one; `also` are accepted kinds of `SYSTEM`."""
+    """Yield each member and its contents. Skips unread contents. `also` contains the accepted kinds of `SYSTEM`."""
     common = _GlobalAttributes()
     while (block := stream.exactly(RECORD)) != _ZEROS:
         extended: dict[str, str] = {}
@@ -283,7 +283,7 @@ def _decimal(text: str, name: str, where: str, what: str = "the size") -> int:
 
 
 def _pax(data: bytes, where: str) -> dict[str, str]:
-    """Return the records of an extended header: lines of `length keyword=value` with the length of the line."""
+    """Return the records of an extended header: lines of `LENGTH KEYWORD=VALUE`, with the length of the line."""
     values: dict[str, str] = {}
     at = 0
     while at < len(data):

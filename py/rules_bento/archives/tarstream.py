@@ -1,9 +1,9 @@
-"""Writes the members of a tar archive as a stream of bytes, the same for the same members.
+"""Writes the members of a tar archive as a reproducible stream of bytes.
 
 Headers have the POSIX.1-2001 (pax interchange) format: a ustar header, preceded by an extended header if a name or link
-is longer than 100 bytes or isn't ASCII, or a file has 8 GiB or more. The bytes equal those of `tarfile` with
-`PAX_FORMAT`, several times faster. The owner is number 0 without a name, so no host's user table has an effect. Names
-begin with `./`, as BentoML's do.
+is longer than 100 bytes or isn't ASCII, or if a file has 8 GiB or more. `tarfile` writes the same bytes with
+`PAX_FORMAT`, but several times slower. The owner is 0 without a name, so the host's user table has no effect. Names
+begin with `./`, as in BentoML's archives.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ _NO_TIME = b"0" * 11
 
 @lru_cache(maxsize=64)
 def owner(mode: int, uid: int, gid: int) -> bytes:
-    """Return the fields of mode and owner. Each number has at most seven octal digits."""
+    """Return the header fields for the mode and the owner. Each number has at most seven octal digits."""
     return b"%07o\0%07o\0%07o\0" % (mode & 0o7777, uid, gid)
 
 
 def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefix: bytes = b"") -> bytes:
-    """Return a header. `name` and `link` have at most `MAX_NAME` bytes, `prefix` 155; `owned` comes from `owner`."""
+    """Return a header.
+
+    `name` and `link` have at most `MAX_NAME` bytes, and `prefix` at most 155; `owner` returns `owned`.
+    """
     before = b"%b%b%b%011o\0%b\0" % (name, _ZEROS[len(name) : MAX_NAME], owned, size, _NO_TIME)
     after = b"%b%b%b%b" % (kind, link, _ZEROS[len(link) : MAX_NAME], _MAGIC)
     checksum = sum(before) + sum(after) + sum(prefix) + 8 * 0x20  # the checksum itself counts as spaces
@@ -44,7 +47,7 @@ def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefi
 
 
 def extended_header(values: Mapping[str, str], mode: int) -> bytes:
-    """Return an extended header, lines of `length keyword=value`; values that aren't UTF-8 are marked as binary."""
+    """Return an extended header: lines of `LENGTH KEYWORD=VALUE`. Values that aren't UTF-8 are marked as binary."""
     data = b"" if all(map(is_utf8, values.values())) else b"21 hdrcharset=BINARY\n"
     for keyword, value in values.items():
         line = f" {keyword}={value}\n".encode("utf-8", "surrogateescape")
@@ -60,7 +63,7 @@ def padding(size: int) -> bytes:
 
 
 def is_utf8(text: str) -> bool:
-    """Return whether a string can be encoded as UTF-8, that is, has no unpaired surrogate."""
+    """Return whether a string can be encoded as UTF-8: whether it contains no unpaired surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -77,10 +80,11 @@ _NOT_RELATIVE = re.compile(r"\A\Z|\A/|\A[A-Za-z]:|[\\\0]")
 
 
 class Member(NamedTuple):
-    """Describes a file, a symbolic link, or a directory of a tar. Use its constructors.
+    """Describes a file, a symbolic link, or a directory in a tar. Use the class methods to create members.
 
-    `path` is relative to the root of the archive, without `./`. A file has either `data`, or a `source` with exactly
-    `size` bytes when it is read. A symbolic link has a `link`. A directory has none of these. Only layers have owners.
+    `path` is relative to the root of the archive, without `./`. A file has either `data`, or a `source` that must have
+    exactly `size` bytes when it is read. A symbolic link has a `link`. A directory has none of these attributes. Only
+    layers have owners.
     """
 
     path: str
@@ -96,7 +100,10 @@ class Member(NamedTuple):
     def file(
         cls, path: str, source: str, *, size: int | None = None, mode: int = 0o644, uid: int = 0, gid: int = 0
     ) -> Member:
-        """Return a file with the bytes of `source`, which are read when needed; `size` avoids a system call."""
+        """Return a file with the bytes of `source`, which are read when needed.
+
+        Specify `size` to avoid a system call.
+        """
         return cls(path, mode, Path(source).stat().st_size if size is None else size, source, uid=uid, gid=gid)
 
     @classmethod
@@ -121,11 +128,11 @@ class Member(NamedTuple):
 
 
 def stream(members: Iterable[Member]) -> Iterator[bytes]:
-    """Yield the members as tar in the given order, without the end of an archive.
+    """Yield a tar of the members in the given order, without the end of the archive.
 
     The length is a multiple of `RECORD`. Raises BentoError for members that `bentoml import` would reject or move: a
-    path or link outside the archive (`checked_members`), a duplicate path, a path below a file or link. Also raises it
-    for a source whose size isn't the declared one.
+    path or link outside the archive (`checked_members`), a duplicate path, or a path below a file or link. Also raises
+    BentoError for a source that doesn't have the declared size.
     """
     seen: dict[str, bool] = {}
     for member in checked_members(members):
@@ -165,7 +172,7 @@ def checked_members(members: Iterable[Member]) -> Iterator[Member]:
 
 
 def check(path: str, link: str | None = None) -> None:
-    """Raise BentoError if the path, or the target of the link at it, is outside the archive or nested too deeply."""
+    """Raise BentoError if the path, or the target of a link at the path, is outside the archive or too deep."""
     if _NOT_RELATIVE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
         raise BentoError(f"{path!r}: `bentoml import` requires a normalized relative path. Rename the file.")
     if path.count("/") > MAX_DEPTH:
@@ -241,7 +248,7 @@ _MAX_STEPS = 4_000_000  # path components of all links together
 
 
 def check_links(links: Mapping[str, str], where: str) -> None:
-    """Raise BentoError if a link (target by path), followed through all others, leads outside or into a cycle."""
+    """Raise BentoError if a link, resolved through all other links, leads outside the archive or into a cycle."""
     steps = 0
     for path, text in links.items():
         refused = f"{where}: {path!r}: the link target {text!r}"

@@ -1,9 +1,9 @@
 """Reads archives of Bentos and models from any origin.
 
-`read` yields the members of an archive in order, so a file of any size needs constant memory, and yields only members
-that are safe to write below a directory. Accepts what `bentoml import` (1.4.40) accepts, except for the archives in
-docs/cli.md: it rejects damaged, ambiguous, and hostile archives. The BentoError can come at any member, also at the
-very end. Discard all earlier members then.
+`read` yields the members of an archive in order, so it needs constant memory for files of any size. All members are
+safe to write below a directory. Accepts the archives that `bentoml import` (1.4.40) accepts, except for the archives in
+docs/cli.md: rejects damaged, ambiguous, and hostile archives. `read` can raise BentoError at any member, even at the
+end. After an error, discard all earlier members.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _RATIO_THRESHOLD = 256 << 20  # bytes of output before the ratio applies
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits the size of an archive. A larger archive is a bomb, or needs larger limits."""
+    """Limits the size of an archive. A larger archive is a decompression bomb, or requires larger limits."""
 
     size: int = 256 << 30  # bytes of all files
     members: int = 200_000
@@ -48,11 +48,11 @@ class Limits:
 
 
 class SafeMember(NamedTuple):
-    """Describes a member that is safe to write: `path` is POSIX, relative, normalized, and unique.
+    """Describes a member that is safe to write: `path` is a relative, normalized, and unique POSIX path.
 
-    A `file` has `size` bytes and can be executable, a `link` has a target, a `folder` neither. Links come last, so no
-    file is written through a link. A `hard link`, if `Limits` accept it, is the file at the path `link`, which came
-    before.
+    A `file` has `size` bytes and can be executable, a `link` has a target, and a `folder` has neither. Links are last,
+    so no file is written through a link. A `hard link`, if `Limits` accept it, is a copy of the earlier file at the
+    path `link`.
     """
 
     path: str
@@ -63,19 +63,19 @@ class SafeMember(NamedTuple):
 
 
 def form_from_name(path: str) -> Form:
-    """Return the format by a file's extension, as in BentoML: `xz`, the format of `.bento`, for unknown extensions."""
+    """Return the format for a file's extension, as in BentoML: `xz`, the format of `.bento`, for unknown extensions."""
     return _SUFFIXES.get(os.path.splitext(path)[1], "xz")  # noqa: PTH122 - of a name, which may be a URL's
 
 
 def read(
     source: Path | BinaryIO, form: Form, limits: Limits | None = None, progress: Progress | None = None
 ) -> Iterator[tuple[SafeMember, Contents]]:
-    """Yield the members of an archive with their contents. Consume or ignore the contents before the next member.
+    """Yield the members of an archive with their contents. Read or ignore the contents before the next member.
 
     Reads an open file from its position, and doesn't close it; a zip must be seekable. Doesn't yield directories that
-    only occur in paths. Raises BentoError for a source that can't be read, is truncated, or has another format than
-    `form`, for a path or link outside the archive, two members with one path (also on other systems), a member below a
-    file or link, a hard link or device, and an archive that exceeds `limits`.
+    exist only as parents in paths. Raises BentoError for a source that can't be read, is truncated, or has a format
+    other than `form`, for a path or link outside the archive, two members with the same path (on any system), a member
+    below a file or link, a hard link or device, and an archive that exceeds `limits`.
     """
     limits = limits or Limits()
     where = source_name(source)
@@ -180,7 +180,7 @@ class _Guard:
         self._names = 0
 
     def admit(self, item: SafeMember) -> SafeMember | None:
-        """Return the member with its normalized path; None for the root. Raises BentoError for an unsafe member."""
+        """Return the member with its normalized path, or None for the root. Raises BentoError for an unsafe member."""
         path = self._normal(item.path)
         self._members += 1
         if self._members > self.limits.members:
@@ -218,7 +218,7 @@ class _Guard:
             yield piece
 
     def links(self) -> Iterator[SafeMember]:
-        """Validate the targets of all links, and yield the links. Raises BentoError for a link to the outside."""
+        """Validate the targets of all links, and yield the links. Raises BentoError for a link out of the archive."""
         check_links(self._links, self.where)
         for path, link in self._links.items():
             yield SafeMember(path, "link", link=link)
@@ -247,7 +247,7 @@ class _Guard:
         return normal
 
     def _take(self, path: str, kind: str) -> None:
-        """Record the kind of a path, and that its parents are directories."""
+        """Record the kind of a path, and record its parents as directories."""
         known = self._kinds.get(path)
         if known and not known == kind == "folder":
             raise self._error(f"{path!r}: duplicate path. Remove one of the members.")

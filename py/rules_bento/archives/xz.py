@@ -2,15 +2,15 @@
 
 liblzma alone needs minutes for a model, because it tries to compress incompressible weights. This module splits the
 input into blocks of `BLOCK` bytes. It writes each block as LZMA2 *uncompressed* chunks, at the speed of memory, or with
-liblzma's raw LZMA2 encoder, whichever is smaller; a sample shows if the encoder isn't needed. The blocks are
-independent, so threads can share them, and the bytes depend neither on the number of threads nor on the position:
-streams are joined by copying blocks (`read_index`, `tail`). The result is one stream, because some readers ignore all
-streams after the first (for example, Python's `tarfile.open(mode="r|xz")`).
+liblzma's raw LZMA2 encoder, whichever is smaller; a sample shows whether to try the encoder. The blocks are
+independent, so threads can encode them in parallel, and a block's bytes depend neither on the number of threads nor on
+the block's position: streams are joined by copying blocks (`read_index`, `tail`). The result is one stream, because
+some readers ignore all streams after the first (for example, Python's `tarfile.open(mode="r|xz")`).
 
 The format is "The .xz File Format", version 1.2.0; liblzma's `lzma2_decoder.c` describes the chunks of LZMA2. Every
-block header has both of its sizes, so a threaded `xz` decodes on all cores. The check is CRC32. The content of a
-compressed block depends on liblzma's version, and near the threshold on zlib's; the same interpreter writes the same
-bytes. A Bento's identity, the digest of its content, depends on none of these.
+block header contains both sizes of the block, so a multithreaded `xz` decodes on all cores. The check is CRC32. A
+compressed block depends on the version of liblzma, and near the threshold also on the version of zlib; the same
+interpreter writes the same bytes. A Bento's identity, the digest of its content, doesn't depend on these versions.
 """
 
 from __future__ import annotations
@@ -51,14 +51,17 @@ HEAD = b"\xfd7zXZ\0" + _FLAGS + _crc32(_FLAGS)  # the header of every stream
 
 
 class Record(NamedTuple):
-    """Describes a block as in the index: its size in the stream without padding, and its uncompressed size."""
+    """Describes a block in the index: its size in the stream without padding, and its uncompressed size."""
 
     unpadded_size: int
     size: int
 
 
 def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-    """Yield one xz stream in pieces; by default, each usable core (at most eight) has a thread for blocks."""
+    """Yield an xz stream in pieces.
+
+    By default, encodes blocks with one thread per usable core, and at most eight threads.
+    """
     records = []
     yield HEAD
     for encoded, record in ordered_map(block, split(data), threads):
@@ -68,7 +71,7 @@ def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]
 
 
 def block(data: bytes) -> tuple[bytes, Record]:
-    """Return the block that contains `data`, from 1 to `BLOCK` bytes."""
+    """Encode `data`, 1 to `BLOCK` bytes, as a block, and return the block and its index record."""
     # The header has one byte for the size of the dictionary, which can express the powers of two from 4 KiB on.
     dictionary = max(12, (len(data) - 1).bit_length())
     chunks = _store(data)
@@ -94,7 +97,10 @@ def tail(records: Sequence[Record]) -> bytes:
 
 
 def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
-    """Return the size and the records of the blocks of the only stream; leaves the file after `HEAD`."""
+    """Return the size and the records of the blocks in a file with one stream.
+
+    Leaves the file position after `HEAD`.
+    """
     end = file.seek(0, os.SEEK_END) - _FOOTER
     if end < len(HEAD):
         raise ValueError("the file is too short for an xz stream")
@@ -133,7 +139,10 @@ def split(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[byt
 def ordered_map(
     function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None
 ) -> Iterator[_Result]:
-    """Map `function` on threads; the results have the order of the items, few of which are in memory at a time."""
+    """Apply `function` to the items in threads, and yield the results in order.
+
+    Only a few items are in memory at a time.
+    """
     threads = threads or min(_usable_cores(), _MAX_THREADS)
     remaining = iter(items)
     first = list(islice(remaining, 2))
@@ -156,18 +165,18 @@ def ordered_map(
 
 
 def compressible(block: bytes) -> bool:
-    """Return whether compression is worth its time: a fast compressor reduces a sample by at least a quarter.
+    """Return whether compression is worth the time: whether a fast compressor saves a quarter of a sample.
 
-    This is true for text, code, and most pickled trees, and false for compressed data and weights: 32-bit floats shrink
-    by 7 percent and 16-bit floats by 8 to 25, at a hundredth of the speed. If the beginnings of the pieces hardly
-    shrink, the rest of the sample isn't tried.
+    Text, code, and most pickled trees are worth compressing. Compressed data and weights aren't: 32-bit floats shrink
+    by only 7 percent and 16-bit floats by 8 to 25 percent, and storing them is 100 times faster. If the first bytes of
+    the pieces hardly shrink, the rest of the sample is skipped.
     """
     if len(block) <= _SAMPLES * _SAMPLE:
         return True
     step = (len(block) - _SAMPLE) // (_SAMPLES - 1)
 
     def share(size: int) -> float:
-        """Return the compressed share of a sample with `size` bytes of each piece."""
+        """Return the compressed share of a sample that contains `size` bytes of each piece."""
         sample = b"".join([block[start : start + size] for start in range(0, _SAMPLES * step, step)])
         return len(zlib.compress(sample, 1)) / len(sample)
 
@@ -201,7 +210,7 @@ def _compress(block: bytes, dictionary: int) -> bytes:
 
 
 def _store(block: bytes) -> list[bytes | memoryview]:
-    """Return a block as uncompressed LZMA2 chunks: control 1 (reset the dictionary) or 2, size - 1, bytes; then 0."""
+    """Return uncompressed LZMA2 chunks, each with control 1 (reset the dictionary) or 2, size - 1, bytes; then 0."""
     view = memoryview(block)
     chunks: list[bytes | memoryview] = []
     for start in range(0, len(block), _CHUNK):
@@ -211,7 +220,7 @@ def _store(block: bytes) -> list[bytes | memoryview]:
 
 
 def _integer(value: int) -> bytes:
-    """Return a number in groups of seven bits, lowest first; the high bit means that more groups follow."""
+    """Encode a number in groups of seven bits, lowest first. The high bit means that more groups follow."""
     groups = bytearray()
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)

@@ -1,8 +1,9 @@
-"""Reads zips, and rejects a zip whose directory contradicts its local headers or contents.
+"""Reads zips, and rejects a zip if its directory contradicts its local headers or contents.
 
-The format is PKWARE's APPNOTE 6.3, for wheels and archives of the store. A zip describes each member twice, so readers
-can interpret it in different ways: this one rejects whatever is described differently, overlaps, is left over, links,
-encryption, or multi-part zips. The caller checks names and duplicates. `Bounds` limits directory and sizes.
+Wheels and archives of the store have the format of PKWARE's APPNOTE 6.3. A zip describes each member twice, so readers
+can interpret a zip in different ways. This reader rejects contradictory descriptions, overlapping members, unused
+bytes, links, encryption, and multi-part zips. The caller checks names and duplicates. `Bounds` limits the directory and
+the sizes.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ class Bounds(NamedTuple):
 
 
 class ZipMember(NamedTuple):
-    """Describes a member by the directory; `Zip.contents` verifies it. The path of a directory ends with a slash."""
+    """Describes a member as in the zip's directory; `Zip.contents` verifies it.
+
+    Paths of directories end with a slash.
+    """
 
     path: str
     size: int  # bytes unpacked
@@ -76,7 +80,7 @@ class ZipMember(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Contains up to `PIECE` bytes of the contents of a member, and their compressed bytes."""
+    """Contains up to `PIECE` bytes of a member's contents, and the corresponding compressed bytes."""
 
     data: bytes
     packed: bytes | None  # bytes of the deflate stream, can be empty; None if the member isn't deflated
@@ -108,7 +112,7 @@ class Zip:
         return data
 
     def error(self, message: str, member: str = "", remedy: str = "") -> BentoError:
-        """Return the error for the zip, or for a member of it."""
+        """Return the error for the zip, or for a member of the zip."""
         where = f"{self.where}: {member!r}" if member else self.where
         remedy = f"{remedy or self._remedy}."
         return BentoError(f"{where}: {message}. {remedy}")
@@ -128,7 +132,7 @@ class Zip:
         return members
 
     def contents(self, member: ZipMember) -> Iterator[bytes]:
-        """Yield the contents in pieces; verifies size and CRC at the end."""
+        """Yield the contents in pieces, and verify the size and the CRC at the end."""
         crc32 = fast_zlib().crc32
         size = crc = 0
         for chunk in self.unverified(member):
@@ -140,7 +144,7 @@ class Zip:
         self.check(member, size, crc)
 
     def unverified(self, member: ZipMember) -> Iterator[Chunk]:
-        """Return the contents in pieces, without verification of size and CRC."""
+        """Return the contents in pieces, without verifying the size and the CRC."""
         begin = self.contents_at(member, self.read(member.offset, min(member.room, PIECE)))
         return self.unpacked(member, member.offset + begin)
 
@@ -153,7 +157,7 @@ class Zip:
         return (Chunk(piece, None) for piece in self._pieces(member, start))
 
     def contents_at(self, member: ZipMember, local: bytes) -> int:
-        """Return the offset of the contents from the local header, which must match the directory."""
+        """Read the offset of the contents from the local header, which must match the directory."""
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
             raise self.error("has no header at the position in the directory", member.path)
         _, _, flags, method, _, _, crc, packed_size, size, name_length, extra_length = _LOCAL.unpack_from(local)
@@ -171,7 +175,7 @@ class Zip:
         return begin
 
     def inflate(self, member: ZipMember, inflate: Any, packed: bytes, most: int) -> bytes:
-        """Return up to `most` bytes of output of a decompressor of `fast_zlib` for a piece."""
+        """Decompress a piece to at most `most` bytes with `inflate`, a decompressor from `fast_zlib`."""
         try:
             data: bytes = inflate.decompress(packed, most)
         except fast_zlib().error as error:
@@ -179,14 +183,14 @@ class Zip:
         return data
 
     def check(self, member: ZipMember, size: int, crc: int) -> None:
-        """Raise BentoError if the size or CRC isn't that in the directory."""
+        """Raise BentoError if the size or the CRC differs from the directory."""
         if size != member.size:
             raise self.error(f"its contents don't have the declared {member.size} bytes", member.path)
         if crc != member.crc:
             raise self.error("its CRC isn't that in the directory", member.path)
 
     def _directory(self) -> tuple[bytes, int, int]:
-        """Return the central directory, its position, and its number of members."""
+        """Return the central directory, its position, and the number of members."""
         length = self.length()
         tail_at = max(0, length - _END.size - 0xFFFF)
         tail = self.read(tail_at, length - tail_at)
@@ -249,7 +253,10 @@ class Zip:
             raise self.error("the name isn't UTF-8, or isn't marked as UTF-8", raw.decode("latin-1")) from None
 
     def _zip64(self, name: str, extra: bytes, size: int, packed_size: int, offset: int) -> tuple[int, int, int]:
-        """Return the values that were too large for their fields; only these are in the extra field, in this order."""
+        """Return the values that were too large for their fields.
+
+        The extra field contains only these values, in this order.
+        """
         at = 0
         while at + 4 <= len(extra):
             kind, length = struct.unpack_from("<2H", extra, at)
@@ -287,7 +294,7 @@ class Zip:
             raise self.error(message, largest.path, self._bounds.way_out)
 
     def _with_room(self, members: list[ZipMember], end: int) -> list[ZipMember]:
-        """Return the members by position, each with the bytes up to the next one. Raises BentoError if two overlap."""
+        """Sort the members by position, and set the `room` of each member. Raises BentoError if two members overlap."""
         kept = []
         for member in sorted(members, key=lambda member: member.offset, reverse=True):
             room = end - member.offset
@@ -351,7 +358,10 @@ class FileZip(Zip):
 
 
 def fast_zlib() -> Any:
-    """Return ISA-L's zlib, which inflates twice as fast, if it is installed; otherwise Python's. Outputs are equal."""
+    """Return ISA-L's zlib, which inflates twice as fast, if installed; otherwise Python's.
+
+    Both return the same bytes.
+    """
     global _zlib_module
     if _zlib_module is None:
         try:

@@ -1,4 +1,4 @@
-"""Locks Debian packages: resolves them with apt for suites and architectures, without mirror host names.
+"""Locks Debian packages: resolves packages with apt for suites and architectures. A lock contains no mirror host names.
 
 apt uses its own directories and sources, so the result is independent of the host's packages and architecture. The
 mirror, proxies, credentials, and keys come from the host. The lock::
@@ -10,7 +10,8 @@ mirror, proxies, credentials, and keys come from the host. The lock::
                              "sha256": "<hex>", "size": 2847692, "dependencies": ["libgcc-s1"]}]}}
 
 `filename` is relative to a mirror of `archive`, which is `debian` or `debian-security`. Dependencies are names in the
-same list; of alternatives, the one that apt selected. `exclude` are packages that apt assumed to be installed.
+same list. For alternatives, a dependency is the package that apt selected. `exclude` lists packages that apt assumed to
+be installed.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
 class Request(NamedTuple):
-    """The packages to lock, and their suites and architectures."""
+    """Describes the packages to lock, with their suites and architectures."""
 
     suites: list[str]
     architectures: list[str]  # Debian's names
@@ -53,7 +54,7 @@ class Request(NamedTuple):
     exclude: list[str]
 
     def to_json(self) -> dict[str, list[str]]:
-        """Return the request as in the lock, in canonical order."""
+        """Return the request in the form and the canonical order of a lock."""
         names = {"architectures": self.architectures, "packages": self.packages, "exclude": self.exclude}
         return {"suites": self.suites} | {key: sorted(set(values)) for key, values in names.items()}
 
@@ -64,7 +65,7 @@ def dumps(lock: Lock) -> str:
 
 
 def loads(text: str, origin: str) -> Lock:
-    """Parse a lock; an empty file is an empty lock. Raises BentoError for an invalid lock."""
+    """Parse a lock. An empty file is an empty lock. Raises BentoError for an invalid lock."""
     if not text.strip():
         return {"deb_lock": FORMAT, "inputs": {}, "packages": {}}
     try:
@@ -78,7 +79,7 @@ def loads(text: str, origin: str) -> Lock:
 
 
 def find_problems(lock: Lock, request: Request) -> list[str]:
-    """Return the differences of a lock and a request, and inconsistencies of the lock; needs no network."""
+    """Return the differences between a lock and a request, or inconsistencies in the lock, without network access."""
     problems = []
     before, now = lock["inputs"], request.to_json()
     for key, noun in (("packages", "package"), ("exclude", "excluded package"), ("architectures", "architecture")):
@@ -93,7 +94,7 @@ def find_problems(lock: Lock, request: Request) -> list[str]:
 
 
 def _find_inconsistencies(lock: Lock, architecture: str, roots: list[str]) -> list[str]:
-    """Return the inconsistencies of a lock, for example after a merge of two locks."""
+    """Return the inconsistencies in a lock, for example after two locks were merged."""
     packages = lock["packages"].get(architecture, [])
     by_name = {package["name"]: package for package in packages}
     problems = []
@@ -112,7 +113,10 @@ def _find_inconsistencies(lock: Lock, architecture: str, roots: list[str]) -> li
 
 
 def host_mirrors() -> dict[str, str]:
-    """Return the Debian mirrors of the host's apt, by archive. Raises BentoError if there is no apt."""
+    """Return the Debian mirrors in the host's apt configuration, by archive.
+
+    Raises BentoError if apt isn't installed.
+    """
     if not shutil.which("apt-get"):
         raise BentoError("locking Debian packages requires apt-get. Run this on Debian, or in a Debian container.")
     mirrors: dict[str, str] = {}
@@ -125,14 +129,14 @@ def host_mirrors() -> dict[str, str]:
 
 
 def expand_mirror(mirror: str) -> dict[str, str]:
-    """Return the mirrors by archive, replacing `{archive}` in the URL."""
+    """Return the mirrors by archive, with `{archive}` in the URL replaced."""
     if "{archive}" in mirror:
         return {archive: mirror.replace("{archive}", archive).rstrip("/") for archive in (MAIN, SECURITY)}
     return {MAIN: mirror.rstrip("/")}
 
 
 def resolve(request: Request, mirrors: Mapping[str, str], folder: Path) -> Lock:
-    """Resolve a request with apt, with `folder` for its state, over the network. Raises BentoError if apt fails."""
+    """Resolve a request over the network with apt, whose state is in `folder`. Raises BentoError if apt fails."""
     for name in [*request.packages, *request.exclude]:
         if not _NAME.fullmatch(name):
             raise BentoError(f"invalid package name {name!r}. Omit the version: it comes from the suites.")
@@ -150,7 +154,10 @@ def resolve(request: Request, mirrors: Mapping[str, str], folder: Path) -> Lock:
 
 
 def parse_stanzas(text: str) -> list[Stanza]:
-    """Return the paragraphs of a control file, with line breaks. Raises ValueError for a line without a field."""
+    """Return the paragraphs of a control file. Values keep line breaks.
+
+    Raises ValueError for a line without a field.
+    """
     stanzas = []
     for paragraph in re.split(r"\n\s*\n", text):
         lines: dict[str, list[str]] = {}  # lists of lines, because appending to a string takes quadratic time
@@ -193,13 +200,13 @@ def _package(stanza: Stanza, providers: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _alternatives(relations: str) -> list[list[str]]:
-    """Return the names of a relationship field: for each relation a list of alternatives (Debian Policy 7.1)."""
+    """Return the names in a relationship field: a list of alternatives for each relation (Debian Policy 7.1)."""
     groups = [group.split("|") for group in relations.replace("\n", " ").split(",") if group.strip()]
     return [[re.split(r"[\s(:\[<]", name.strip(), maxsplit=1)[0] for name in group] for group in groups]
 
 
 def _configure(folder: Path, request: Request, architecture: str, mirrors: Mapping[str, str]) -> Any:
-    """Write apt's configuration; return a function that begins the command of a program."""
+    """Write apt's configuration, and return a function that returns the first arguments of a command."""
     for name in ("cache/archives/partial", "lists/partial", "sources"):
         (folder / name).mkdir(parents=True)
     (folder / "sources/debian.sources").write_text(_sources(request.suites, architecture, mirrors))

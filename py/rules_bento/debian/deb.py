@@ -1,7 +1,7 @@
-"""Reads Debian packages as a stream, without unpacking or running anything.
+"""Reads Debian packages as streams, without unpacking them or running their scripts.
 
 A .deb is an ar archive of three members: `debian-binary`, `control.tar.*`, and `data.tar.*` (deb(5)). The tars are read
-as streams, so memory is independent of their size.
+as streams, so memory use is independent of their size.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _COMPRESSIONS = {"": "tar", ".gz": "gz", ".xz": "xz", ".zst": "zst", ".bz2": "bz
 
 
 class DebMember(NamedTuple):
-    """A file, directory, or link of a package."""
+    """Describes a file, directory, or link in a package."""
 
     path: str  # relative, without `./`; empty for the root
     kind: str  # "file", "folder", "link", "hard link"
@@ -59,14 +59,14 @@ class Deb:
         return files
 
     def members(self) -> Iterator[tuple[DebMember, Iterator[bytes]]]:
-        """Yield the installed members in order; read a file before the next member. Raises BentoError."""
+        """Yield the installed members in order. Read a file before you request the next member. Raises BentoError."""
         for member, contents in self._tar("data.tar", _MAX_DATA, "files"):
             with self._errors():
                 part = _member(member)
             yield part, map(bytes, contents)
 
     def _tar(self, kind: str, max_bytes: int, what: str) -> tarread.Members:
-        """Yield the members of a tar. Raises BentoError for more than `max_bytes` of content."""
+        """Yield the members of a tar. Raises BentoError if the contents exceed `max_bytes`."""
         with self._errors():
             name = next((name for name in self._members if name.startswith(kind)), "")
             if not name:
@@ -92,7 +92,7 @@ class Deb:
 
 
 class _Window:
-    """A section of a file, as a stream."""
+    """Reads a section of a file as a stream."""
 
     def __init__(self, file: IO[bytes], offset: int, size: int) -> None:
         self._file = file
@@ -134,7 +134,7 @@ def _member(member: tarread.TarMember) -> DebMember:
 
 
 def _check_name(name: str) -> str:
-    """Return a name. Raises ValueError for a control character or invalid UTF-8, which dpkg's lists can't have."""
+    """Return a name. Raises ValueError for control characters and invalid UTF-8, which dpkg's lists can't represent."""
     if any(character < " " or "\ud800" <= character <= "\udfff" for character in name):
         raise ValueError(f"{name!r} contains a control character or isn't UTF-8")
     return name

@@ -1,10 +1,10 @@
-"""Builds a root file system from Debian packages, as the tar of a layer.
+"""Builds a root file system from Debian packages as a layer's tar.
 
-Unpacks packages as dpkg does, in one streaming pass, without temporary files and without running anything; `system`
-replaces maintainer scripts. Writes dpkg's database, so that dpkg, apt, and scanners find the packages. As in Debian
-since 12, /bin, /lib, and /sbin are links to /usr.
+Unpacks packages as dpkg does, in one streaming pass, without temporary files and without running programs; `system`
+replaces maintainer scripts. Writes dpkg's database, so that dpkg, apt, and scanners find the packages. As in Debian 12
+and later, /bin, /lib, and /sbin are links to directories in /usr.
 
-A layer can extend layers of this module, described by an index, a JSON object::
+A layer can extend other layers that this module built. An index, which is a JSON object, describes these layers::
 
     {"packages": {"libc6": "2.41-12+deb13u4"}, "status": "<dpkg's status file>",
      "folders": {"etc": [493, 0, 0]}, "files": {"etc/passwd": "<package>"}, "links": {"bin": "usr/bin"}}
@@ -45,7 +45,7 @@ class PathFilter(NamedTuple):
 
     @staticmethod
     def from_patterns(exclude: Iterable[str], include: Sequence[str]) -> PathFilter:
-        """Return a filter of patterns, in which `*` also matches slashes. Raises BentoError for a relative one."""
+        """Return a filter for patterns, in which `*` also matches slashes. Raises BentoError for a relative pattern."""
         for pattern in [*exclude, *include]:
             if not pattern.startswith("/"):
                 raise BentoError(f"invalid pattern {pattern!r}. Start it with a slash, as in dpkg.")
@@ -80,10 +80,9 @@ class Rootfs:
         is_captured: Callable[[str], bool],
         on_demand: Collection[str] = (),
     ) -> None:
-        """Start from the index of the layers below.
+        """Initialize the content from the index of the layers below.
 
-        `is_captured` selects files whose content is stored in `captured`. Directories in `on_demand` are omitted if
-        empty.
+        `is_captured` selects files whose content is stored in `captured`. Empty directories in `on_demand` are omitted.
         """
         below = lower or {}
         self.packages: dict[str, str] = dict(below.get("packages", {}))
@@ -100,7 +99,7 @@ class Rootfs:
         self._pending: dict[str, Owner] = {}  # directories without content so far
 
     def index(self) -> Index:
-        """Return the index for layers above."""
+        """Return the index for the layers above."""
         return {
             "packages": dict(sorted(self.packages.items())),
             "status": self._status,
@@ -110,10 +109,10 @@ class Rootfs:
         }
 
     def install(self, deb: Deb, architecture: str = "") -> Iterator[bytes]:
-        """Yield the tar of a package and its dpkg files; nothing if a layer below has the package.
+        """Yield the tar of a package and its dpkg files, or nothing if a layer below contains the package.
 
-        Raises BentoError for a second version of a package, for conflicting files of two packages, and for a package
-        of another architecture than `architecture`, if it is set.
+        Raises BentoError for a second version of a package, for conflicting files of two packages, and for a package of
+        an architecture other than `architecture`, if `architecture` is set.
         """
         control = deb.control()
         stanza = _stanza(deb.name, control["control"])
@@ -147,7 +146,7 @@ class Rootfs:
         yield from self._dpkg_files(stanza, control, own, paths)
 
     def directory(self, path: str, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
-        """Add a directory unless it exists, with its mode and owner. Raises BentoError if the path is a file."""
+        """Add a directory with this mode and owner unless it exists. Raises BentoError if the path is a file."""
         if path not in self.files and path not in self.directories:
             yield from self._directory(path, (mode, uid, gid), GENERATED)
 
@@ -222,7 +221,7 @@ class Rootfs:
         yield whole
 
     def _directory(self, path: str, owner: Owner, package: str) -> Iterator[bytes]:
-        """Yield a directory with its parents. A directory of a layer below keeps its mode and owner."""
+        """Yield a directory and its parents. A directory from a layer below keeps its mode and owner."""
         if path in self.files:
             raise BentoError(self._conflict(path, package))
         if path in self._written:
@@ -255,7 +254,7 @@ class Rootfs:
     def _dpkg_files(
         self, stanza: Stanza, control: dict[str, bytes], own: dict[str, str], paths: list[str]
     ) -> Iterator[bytes]:
-        """Yield dpkg's files for a package, limited to existing paths."""
+        """Yield dpkg's files for a package; the lists contain only existing paths."""
         name = stanza["Package"]
         base = f"{_DPKG}info/{name}" + (f":{stanza['Architecture']}" if stanza.get("Multi-Arch") == "same" else "")
         yield from self.file(f"{base}.list", "".join(f"{path}\n" for path in paths).encode())
@@ -279,7 +278,7 @@ def _decode(deb: str, name: str, data: bytes) -> str:
 
 
 def _stanza(deb: str, data: bytes) -> Stanza:
-    """Return the fields of a package; some of them become paths."""
+    """Return the fields of a package, and validate the fields that become parts of paths."""
     try:
         stanzas = parse_stanzas(_decode(deb, "control", data))
     except ValueError as error:

@@ -42,7 +42,7 @@ def is_captured(path: str) -> bool:
 
 
 def directories(root: Rootfs) -> Iterator[bytes]:
-    """Yield the directories that every system has."""
+    """Yield the directories that every system requires."""
     for path, mode in _DIRECTORIES.items():
         yield from root.directory(path, mode)
     for target in _MERGED.values():
@@ -54,7 +54,7 @@ def directories(root: Rootfs) -> Iterator[bytes]:
 
 
 def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
-    """Yield `/etc/passwd`, `/etc/group`, and homes; a user's group has the same name and number. Raises BentoError."""
+    """Yield users, their groups (with the same name and number), and homes. Raises BentoError for an invalid ID."""
     taken = {*_GROUPS.values(), *(number for number, _, _ in _USERS.values())}
     passwd = ["root:x:0:0:root:/root:/bin/sh\n"]
     passwd += [f"{name}:x:{uid}:{gid}:{name}:{home}:{_NOLOGIN}\n" for name, (uid, gid, home) in _USERS.items()]
@@ -71,14 +71,14 @@ def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
 
 
 def name_service(root: Rootfs) -> Iterator[bytes]:
-    """Yield Debian's `/etc/nsswitch.conf`, unless a layer below has one."""
+    """Yield Debian's `/etc/nsswitch.conf`, unless a layer below contains the file."""
     files = [root.captured[path] for path in _NSSWITCH if path in root.captured]
     if files and not root.has("etc/nsswitch.conf"):
         yield from root.file("etc/nsswitch.conf", files[0])
 
 
 def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
-    """Yield the bundle of `ca-certificates` and of `own` certificates, in OpenSSL's default locations.
+    """Yield a bundle of the certificates in `ca-certificates` and `own`, at OpenSSL's default locations.
 
     Raises BentoError for an invalid certificate, or if a layer below has the bundle.
     """
