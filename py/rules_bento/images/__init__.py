@@ -1,1 +1,1 @@
-"""OCI images: builds layers from wheels and files, assembles images from layers, and reports their contents."""
+"""Builds layers from wheels and files, assembles OCI images from layers, and reports the contents of images."""

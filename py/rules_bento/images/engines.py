@@ -1,4 +1,4 @@
-"""Finds the container engines of this machine."""
+"""Finds the container engines on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _SECONDS = 30  # seconds within which a daemon must answer
 
 
 def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
-    """Return why a program doesn't answer, or "" if it does; `probes` are arguments of commands that must succeed."""
+    """Return why a program isn't usable, or "" if it is.
+
+    `probes` contains arguments with which the program must succeed.
+    """
     program = which(name)
     if not program:
         return f"{name} is not installed"
@@ -30,5 +33,5 @@ def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
 
 
 def find_loader() -> str:
-    """Return the first available program of `LOADERS`; empty if there is none."""
+    """Return the first available program in `LOADERS`, or an empty string."""
     return next((name for name in LOADERS if not find_problem(name, [DOCKER_PROBE] if name == "docker" else [])), "")

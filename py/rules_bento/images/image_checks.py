@@ -1,4 +1,4 @@
-"""Finds problems that would make an image fail at run time; each problem names its package and a remedy."""
+"""Finds problems that would make an image fail at run time. Each problem names the package and a remedy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MAX_LISTED = 5
 
 
 class Base(NamedTuple):
-    """Describes the base of an image, as far as it was determined."""
+    """Describes the known properties of an image's base."""
 
     name: str
     architecture: str  # Go's name
@@ -59,7 +59,10 @@ def check(
     unchecked: Collection[str],
     machines: Mapping[str, str] | None = None,
 ) -> CheckResult:
-    """Check packages, and the machines of files in further layers by path, against the base."""
+    """Check packages, and files in other layers, against the base.
+
+    `machines` maps the paths of files to their machines.
+    """
     problems = list(_wrong_machine_files(base, machines or {}, unchecked))
     notes: list[str] = []
     newest = base.glibc or base.allowed
@@ -105,7 +108,7 @@ def _wrong_tag(wheel: str, base: Base, glibc: tuple[int, int]) -> Iterator[str]:
 
 
 def _glibc_of(base: Base, glibc: tuple[int, int], remedy: str) -> str:
-    """Return the end of a message about a wheel that requires a newer glibc than the base has or the hub allows."""
+    """Return the end of a message about a wheel that requires a newer glibc than the base or the package hub allows."""
     if base.glibc:
         return f"but {base.name} has {_dotted(glibc)}. {remedy}"
     return (
@@ -177,7 +180,7 @@ def _without_glibc(libraries: Iterable[Libraries], base: Base, there: Collection
 
 
 def _missing(files: Iterable[File], base: Base, there: Collection[str]) -> Iterator[_Problem]:
-    """Yield the libraries that loaded files need and that don't exist, each name once for a package."""
+    """Yield a problem for each missing library that loaded files require, once per package."""
     wanting: dict[tuple[str, str], str] = {}
     for file in files:
         for name in _absent(file.elf.needed, there):
@@ -188,7 +191,7 @@ def _missing(files: Iterable[File], base: Base, there: Collection[str]) -> Itera
 
 
 def _missing_optional(files: Iterable[File], libraries: Iterable[Libraries], there: Collection[str]) -> Iterator[str]:
-    """Yield missing libraries of files that nothing links to: the package loads these files by name or not at all."""
+    """Yield missing libraries of files that no file links to: packages load such files by name or not at all."""
     are_loaded = {(file.package.wheel, file.path) for file in files}
     for package in libraries:
         for path, elf in package.linked:

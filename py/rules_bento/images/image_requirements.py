@@ -1,4 +1,4 @@
-"""Checks the requirements of a Bento against base and layers: packages, distribution, CUDA, commands."""
+"""Checks a Bento's requirements against the base and the layers: packages, distribution, CUDA, and commands."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class UnsupportedStep(NamedTuple):
 
 
 class Installation(NamedTuple):
-    """Describes a command of bento.yaml that only installs packages of a distribution."""
+    """Describes a command in bento.yaml that only installs packages of a distribution."""
 
     distro: str
     packages: tuple[str, ...]  # the requested ones; every image of the distribution has further packages
 
 
 def reject_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> None:
-    """Raise BentoError for a bento.yaml with commands, a template, or conda packages that aren't `provided`."""
+    """Raise BentoError if bento.yaml has commands, a template, or conda packages that aren't `provided`."""
     for step in unsupported_steps(bento):
         if step.name not in provided:
             raise BentoError(
@@ -40,7 +40,7 @@ def reject_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> No
 
 
 def unsupported_steps(bento: dict[str, Any]) -> Iterator[UnsupportedStep]:
-    """Yield the steps of a bento.yaml that only a container builder can run."""
+    """Yield the steps in bento.yaml that only a container builder can run."""
     image, docker, conda = (bento.get(key) or {} for key in ("image", "docker", "conda"))
     for command in [*image.get("commands", ()), *image.get("post_commands", ())]:
         if installation(command) is None:
@@ -82,7 +82,7 @@ _CUDA_WHEEL = re.compile(r"nvidia_cuda_runtime(?:_cu\d+)?-(\d+(?:\.\d+)*)")
 
 
 class ImageRequirements(NamedTuple):
-    """Holds the requirements of a Bento for its image."""
+    """Holds a Bento's requirements for its image."""
 
     distro: str  # BentoML's name; empty for none
     packages: tuple[str, ...]  # of the distribution, as requested
@@ -91,7 +91,7 @@ class ImageRequirements(NamedTuple):
 
 
 class ImageSystem(NamedTuple):
-    """Describes the contents of the base and the layers, as far as they were determined."""
+    """Describes the known contents of the base and the layers."""
 
     base: str  # label
     ids: tuple[str, ...]  # ID and ID_LIKE of os-release; empty if unknown
@@ -122,7 +122,7 @@ def read_requirements(bento: dict[str, Any]) -> ImageRequirements:
 
 
 def cuda_of_wheels(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the versions of CUDA that packages include, from the names of their wheels."""
+    """Return the CUDA versions that packages include, as specified by the names of the packages' wheels."""
     return tuple(match[1] for name in names if (match := _CUDA_WHEEL.match(name)))
 
 
@@ -147,7 +147,7 @@ def _unrequested(requirements: ImageRequirements, provided: Iterable[str]) -> It
 
 
 def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[str]:
-    """Yield a problem if the base and the Bento have different distributions; BentoML's default counts as unset."""
+    """Yield a problem if the base and the Bento have different distributions. BentoML's default counts as unset."""
     if not system.ids or not (requirements.packages or requirements.distro not in ("", distros.DEFAULT)):
         return
     if requirements.distro and not _IDS[requirements.distro].intersection(system.ids):
@@ -159,7 +159,7 @@ def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[st
 
 
 def _cuda(requested: str, system: ImageSystem) -> Iterator[str]:
-    """Yield a problem if the image has another version of CUDA; patch releases are compatible."""
+    """Yield a problem if the image has a different version of CUDA. Patch releases are compatible."""
     if not any(version.split(".")[:2] == requested.split(".")[:2] for version in system.cuda):
         has = f"have {_listed(system.cuda)}" if system.cuda else "have no known CUDA"
         yield (

@@ -1,7 +1,7 @@
 """Reports the contents of an image's layers: packages, their sizes and largest files, and changes from another image.
 
-The layer itself specifies the owner of a file: RECORD of an installed wheel, the lists of dpkg, the directories of a
-Bento and its models.
+The layer itself specifies the owner of a file: in the RECORD of an installed wheel, in dpkg's lists, or by the
+directories of a Bento and its models.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Owner(NamedTuple):
 
 @dataclass
 class OwnedFiles:
-    """Sums up the files of one owner in one layer."""
+    """Sums up the files that an owner has in a layer."""
 
     owner: Owner
     size: int = 0  # bytes of all files
@@ -63,7 +63,7 @@ class OwnedFiles:
 def describe_layer(
     layer: Layer, blob: Path | None, bento: str, owners: dict[str, Owner] | None = None
 ) -> dict[str, Any]:
-    """Return the report of a layer, without packages if there is no blob. Adds the layer's `owners`."""
+    """Return the report of a layer, without packages if there is no blob. Adds the layer's owners to `owners`."""
     packages = read_packages(blob, layer.media_type, bento, owners) if blob else []
     listed = [package.to_json() for package in packages]
     return {"name": layer.name, "digest": layer.digest, "size": layer.size, "packages": listed}
@@ -86,7 +86,7 @@ def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Own
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return packages that were added, removed, or changed in size or version, the largest difference first."""
+    """Return packages that were added, removed, or changed in size or version; the largest difference is first."""
     before, after = _by_name(old), _by_name(new)
     rows = []
     for key in before.keys() | after.keys():

@@ -1,12 +1,12 @@
-"""zstd:chunked: zstd layers from which a machine pulls only the files that none of its other layers has.
+"""Writes zstd:chunked layers, from which a machine pulls only files that aren't in its other layers.
 
 The format is from podman and related tools (containers/storage, pkg/chunked). A layer is an ordinary zstd file whose
 frames are the members of `toc_layer`. Frames that decoders skip (RFC 8878, 3.1.2) follow: the table; the data that
-rebuilds the tar from the files, in the form of tar-split; and the offsets of these two. The manifest also has the
-offsets, and the digest of the table; the table has the digest of the tar-split.
+rebuilds the tar from the files, in the form of tar-split; and the offsets of these two. The manifest also contains the
+offsets, and the digest of the table; the table contains the digest of the tar-split.
 
-podman rebuilds the tar from its own files and the fetched ones, and compares the tar's digest with the diff id.
-Therefore the tar-split has each header and a CRC-64 of each file.
+podman rebuilds the tar from local and fetched files, and compares the tar's digest with the diff id. Therefore, the
+tar-split contains each header and a CRC-64 of each file.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _HEADER, _CRC = "header", "crc64"
 
 
 class ChunkedBlob(toc_layer.TocBlob):
-    """Writes the blob of a layer, or of a part of layers, with its table of contents."""
+    """Writes the blob of a layer, or a part of layers, with its table of contents."""
 
     def __init__(self, count: Count, *, storing: bool = False) -> None:
         """Begin a blob; for `count`, see `TocBlob`. With `storing`, data that doesn't shrink by a quarter is stored."""
@@ -66,7 +66,7 @@ class ChunkedBlob(toc_layer.TocBlob):
         entry[_CRC] = self._crc64(data, entry.get(_CRC, 0))
 
     def end(self) -> Iterator[bytes]:
-        """Yield the end of the tar, the table, the tar-split, and their offsets."""
+        """Yield the end of the tar, the table, the tar-split, and the offsets."""
         split = _take_tar_split(self.entries)
         packed_split = zstd.table(split)
         fields = {
@@ -114,7 +114,7 @@ def _formatted(entries: list[TocEntry], end: int) -> list[TocEntry]:
 
 
 def _take_tar_split(entries: list[TocEntry]) -> bytes:
-    """Move the tar-split's data out of the entries: headers with padding before them, CRC-64s of contents."""
+    """Move the tar-split's data out of the entries: headers with the padding before them, and CRC-64s of contents."""
     lines: list[str] = []
     padding = b""
 

@@ -34,7 +34,7 @@ def read_files(
     found: Callable[[str, bytes], bool],
     kept: Callable[[str], bool] = lambda _path: False,
 ) -> dict[str, bytes]:
-    """Return an image's files that `kept` selects, and the first bytes (`HEAD`) of those that `found` selects."""
+    """Return the files of an image that `kept` selects, and the first `HEAD` bytes of files that `found` selects."""
     files: dict[str, bytes] = {}
     for blob, media_type in layers:
         here: dict[str, bytes] = {}
@@ -72,7 +72,7 @@ def _is_hidden(path: str, hidden: set[str]) -> bool:
 
 
 def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
-    """Yield each path except directories: with the contents of files to keep, with the first bytes of others."""
+    """Yield each path, except directories, with the contents of files to keep, or the first bytes of other files."""
     for member, contents in members(blob, media_type):
         if member.kind == "folder":
             continue

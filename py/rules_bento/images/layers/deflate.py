@@ -3,16 +3,16 @@
 Libraries compress the same bytes differently, depending on version, fork, and processor. Apart from the wheels' own
 streams, a gzip layer of wheels contains tar headers, padding, and lists with one line for each file. These are short
 and similar, so fixed codes and a few kinds of matches compress them as well as zlib does: runs of zeros, the common
-bytes of a header and the previous header, and of a line and the previous line. Therefore the bytes are the same on
-every machine, and encoding a header is as fast as setting up zlib for it.
+bytes of a header and the previous header, and of a line and the previous line. Therefore, the bytes are the same on
+every machine, and encoding a header is as fast as setting up zlib.
 
 The format is RFC 1951: blocks with fixed codes (3.2.6) or with codes of their own (3.2.7, for RECORD), and stored
-blocks (3.2.4). A stream of complete blocks ends at a whole byte here, so that another stream can follow: empty blocks
-fill up the last byte, such as the stored one that zlib writes for a flush.
+blocks (3.2.4). A stream of complete blocks ends at a byte boundary here, so that another stream can follow: empty
+blocks fill up the last byte, such as the stored block that zlib writes for a flush.
 
-The invariant: each stream begins and ends at a whole byte, none of its blocks is marked as the last, and it refers only
-to itself or to at most 32 KiB before it in the joined stream (the record that `records` receives). Therefore
-concatenated streams with a final `END` inflate to their contents, in their order.
+The invariant: each stream begins and ends at a byte boundary, none of its blocks is marked as the last, and the stream
+refers only to itself or to at most 32 KiB before it in the joined stream (the record that `records` receives).
+Therefore concatenated streams with a final `END` inflate to their contents, in their order.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class HuffmanCodes:
-    """Holds the codes of a kind of block."""
+    """Holds the Huffman codes for one kind of block."""
 
     def __init__(self, header: str, symbols: Sequence[str], distances: Sequence[str]) -> None:
         self.header = header
@@ -54,7 +54,7 @@ class HuffmanCodes:
 
     @classmethod
     def dynamic(cls, symbols: Runs, distances: Runs) -> HuffmanCodes:
-        """Return dynamic codes from runs of equal widths (3.2.7): of bytes, the end, and lengths; of distances."""
+        """Return dynamic codes from runs of equal widths (3.2.7): for bytes, the end, and lengths; for distances."""
         widths = [[width for count, width in runs for _ in range(count)] for runs in (symbols, distances)]
         counts = ((len(widths[0]) - _END - 1, 5), (len(widths[1]) - 1, 5), (len(_IN_HEADER) - 4, 4))
         header = "".join(_number(*number) for number in (*counts, *((width, 3) for width in _IN_HEADER)))
@@ -74,7 +74,7 @@ class HuffmanCodes:
 
 
 def bits(text: str) -> Bits:
-    """Convert bits, written in the order of the stream, to a number and their count."""
+    """Convert bits, written in the order of the stream, to a number and the number of bits."""
     return int(text[::-1] or "0", 2), len(text)
 
 
@@ -85,12 +85,12 @@ def packed(text: str) -> bytes:
 
 
 def _number(value: int, width: int) -> str:
-    """Write a number with its lowest bit first; Huffman codes have their highest bit first."""
+    """Write a number with its lowest bit first. In contrast, Huffman codes begin with their highest bit."""
     return f"{value:0{width}b}"[::-1] if width else ""
 
 
 def _canonical(widths: Sequence[int]) -> list[str]:
-    """Return the canonical codes of these widths: shorter ones first, then by symbol (3.2.2)."""
+    """Return the canonical codes for these widths: shorter codes first, then by symbol (3.2.2)."""
     codes = [""] * len(widths)
     code = width = 0
     for symbol in sorted(range(len(widths)), key=widths.__getitem__):
@@ -116,7 +116,7 @@ def _encode_runs(runs: Runs) -> str:
 
 
 def _lengths(symbols: Sequence[str]) -> list[str]:
-    """Return the bits of each length: a code for a range, and extra bits for the position in it."""
+    """Return the bits of each length: a code for a range, and extra bits for the position in the range."""
     codes = [""] * MIN_MATCH
     for number, symbol in enumerate(symbols[: _LENGTHS - 1]):
         extra = max(0, (number - 4) // 4)
@@ -147,10 +147,10 @@ _EIGHT = bytes(bits(code)[0] if len(code) == 8 else 0 for code in _CODE.bytes)  
 
 
 def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -> bytes:
-    """Return deflate blocks that hold `padding` zeros and then records of tar.
+    """Return deflate blocks that contain `padding` zeros, followed by tar records.
 
-    `before` is a similar record that the stream already holds: it begins `distance` bytes before the padding. Without
-    it, or if it is too far away, only runs of zeros are matched.
+    `before` is a similar record that begins `distance` bytes before the padding in the stream. Without `before`, or if
+    it is too far away, only runs of zeros are matched.
     """
     value, width = _BLOCK
     if padding:
@@ -168,11 +168,11 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
 
 
 def joinable(stream: bytes) -> Iterator[bytes]:
-    """Yield candidates for the stream without its end, so that others can follow it; none for several blocks.
+    """Yield candidates for the stream without its end, so that other streams can follow. Only for streams of one block.
 
     The first bit of a stream of one block marks the last block. With that bit cleared, the zeros that fill up the last
-    byte begin a stored block if there are three of them; otherwise it needs another byte. Only inflating shows which
-    candidate is right.
+    byte begin a stored block if there are three such zeros; otherwise, the stream needs another byte. Only inflating
+    shows which candidate is right.
     """
     if stream and stream[0] & 1:
         first, rest = bytes((stream[0] ^ 1,)), stream[1:]
@@ -181,7 +181,7 @@ def joinable(stream: bytes) -> Iterator[bytes]:
 
 
 def lines(data: bytes) -> bytes:
-    """Encode lines as a block: each line repeats the beginning of the previous one, as sorted paths do."""
+    """Encode lines as a block. As in sorted paths, a line repeats the beginning of the previous line."""
     code = _record_code() if len(data) > _MIN_DYNAMIC else _CODE
     pieces = []
     text = [code.header]
@@ -203,7 +203,7 @@ def _record_code() -> HuffmanCodes:
 
 
 def _line(code: HuffmanCodes, line: bytes, before: bytes, text: list[str]) -> None:
-    """Append the bits of a line: a match with the previous line, then the rest."""
+    """Append the bits of a line: a match with the previous line, and the rest of the line."""
     byte = code.bytes.__getitem__
     begin = min(_common(line, before), MAX_MATCH)
     if begin >= MIN_MATCH and len(before) <= WINDOW:
@@ -229,7 +229,7 @@ def _common(one: bytes, other: bytes) -> int:
 
 
 def _whole(value: int, width: int) -> bytes:
-    """Fill up the last byte: by empty blocks of ten bits each, or by a stored one."""
+    """Fill up the last byte with empty blocks of ten bits each, or with a stored block."""
     missing = -width % 8
     if missing % 2:
         return value.to_bytes((width + _HEADER + 7) // 8, "little") + _EMPTY
@@ -276,7 +276,7 @@ def _different(one: bytes, other: bytes) -> bytes:
 
 
 def _literals(data: bytes, codes: bytes) -> Bits:
-    """Encode bytes as literals; `codes` has their codes if each is of eight bits."""
+    """Encode bytes as literals; `codes` contains their codes if all codes have eight bits."""
     if codes:
         return int.from_bytes(codes, "little"), 8 * len(codes)
     return bits("".join(map(_CODE.bytes.__getitem__, data)))
@@ -284,7 +284,7 @@ def _literals(data: bytes, codes: bytes) -> Bits:
 
 @lru_cache(maxsize=1 << 12)
 def _matches(length: int, distance: int) -> Bits:
-    """Encode a repetition of at least three bytes from `distance` bytes before, in as many matches as it needs."""
+    """Encode a repetition of at least three bytes from `distance` bytes before, in as many matches as needed."""
     text = ""
     while length:
         # The rest after a match must not be shorter than the shortest match.

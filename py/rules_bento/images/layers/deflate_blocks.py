@@ -1,16 +1,16 @@
 """Splits existing deflate streams between their blocks, so that each piece can be inflated separately.
 
 A block (RFC 1951, 3.2.3) begins at any bit, and only the end of the previous block determines it. If the bit that marks
-a last block is set, inflating ends with the block: this yields the byte, and the beginning of the next block yields the
-bit. Thus a stream is walked block by block, and the output is compared with the contents, which are known. If a
-beginning cannot be determined, contents come without a stream.
+a last block is set, inflating ends with the block: this determines the byte, and the beginning of the next block
+determines the bit. Thus, the code walks through a stream block by block, and compares the output with the known
+contents. If the beginning of a block cannot be determined, the contents are returned without a stream.
 
-A block refers to at most 32 KiB before it. The first blocks of a piece that begins within a stream are compressed again
-until they hold 32 KiB, and the other blocks are copied. Empty blocks between them move the copied blocks to their
-original bits of a byte, so that nothing must be shifted.
+A block refers to at most 32 KiB before the block. The first blocks of a piece that begins within a stream are
+compressed again until they contain 32 KiB, and the other blocks are copied. Empty blocks before the copied blocks keep
+the copied blocks at their original bits of a byte, so that no bits must be shifted.
 
-The invariant: each piece begins and ends at a whole byte and refers to nothing before it, and the concatenated pieces
-inflate to the contents.
+The invariant: each piece begins and ends at a byte boundary and is independent of previous pieces, and the concatenated
+pieces inflate to the contents.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ _EMPTY_DYNAMIC = 0x46AFF810000000000081E104, 95
 
 
 def cut(pieces: Iterator[tuple[bytes, bytes]], size: int) -> Iterator[Chunk]:
-    """Split a deflate stream, given as contents and parts of it, into pieces of at most `size` bytes of contents."""
+    """Split a deflate stream into chunks with at most `size` bytes of contents.
+
+    `pieces` contains contents and stream.
+    """
     walk = _Walk(pieces, size)
     try:
         yield walk.cut(copied=(0, 0))
@@ -54,7 +57,7 @@ class _UnknownError(Exception):
 
 
 class _Walk:
-    """Walks along a deflate stream and its contents, from the byte at which a piece begins."""
+    """Walks through a deflate stream and its contents, from the byte at which a piece begins."""
 
     def __init__(self, pieces: Iterator[tuple[bytes, bytes]], size: int) -> None:
         self.is_over = False
@@ -65,7 +68,10 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Take as many blocks as fit; from `copied` on (bit of the stream, offset of contents), unchanged."""
+        """Return as many blocks as fit.
+
+        Blocks from `copied` (bit of the stream, offset of contents) on are copied unchanged.
+        """
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
@@ -96,7 +102,7 @@ class _Walk:
         return blocks
 
     def rest(self) -> Iterator[bytes]:
-        """Return the contents that no piece has."""
+        """Return the contents that aren't in any piece yet."""
         return chain((bytes(self._data),), (data for data, _ in self._pieces))
 
     def _end(self, end: int, held: int) -> None:
@@ -130,7 +136,10 @@ class _Walk:
         return bool(self._stream[at >> 3] >> (at & 7) & 1)
 
     def _inflated(self, at: int, held: int) -> tuple[int, int]:
-        """Compare the contents of the block at a bit with the expected ones; return their length and its end, a bit."""
+        """Compare a block's contents with the expected contents.
+
+        Return the contents' length and the bit of the block's end.
+        """
         byte, bit = at >> 3, at & 7
         module = fast_zlib()
         window = self._window(held)
@@ -222,7 +231,7 @@ def _may_begin(value: int, padding: int) -> bool:
 
 
 def _moved(bit: int, byte: int) -> bytes:
-    """Return empty blocks up to a bit of their last byte, whose remaining bits come from `byte`."""
+    """Return empty blocks that end at a bit of their last byte. The remaining bits come from `byte`."""
     value, width = _EMPTY_DYNAMIC if bit & 1 else (0, 0)
     while width % 8 != bit:
         value |= _EMPTY_FIXED[0] << width

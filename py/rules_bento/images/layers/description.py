@@ -76,7 +76,7 @@ def describe(
 
 
 def environment(arguments: Arguments) -> InstallLayout:
-    """Return the location of installed wheels, and the owner of their files."""
+    """Return the layout of the environment: the location of installed wheels, and the owner of their files."""
     from rules_bento.images.wheels.install import InstallLayout
 
     minor = int(arguments.required("--python-version").split(".")[1])
@@ -85,7 +85,7 @@ def environment(arguments: Arguments) -> InstallLayout:
 
 
 def owner(user: str) -> dict[str, int]:
-    """Return the owner of entries, `uid` or `uid:gid`."""
+    """Parse the owner of entries, `uid` or `uid:gid`."""
     uid, _, gid = user.partition(":")
     return {"uid": int(uid), "gid": int(gid or uid)}
 
@@ -98,7 +98,7 @@ def home_directory(bento: str, whose: dict[str, int]) -> Member:
 
 
 def place(folder: str, file: TreeEntry) -> str:
-    """Return a weights file's path in the image, by digest and name: the same for all versions of a model."""
+    """Return a weights file's path in the image, from its digest and name, so that model versions share files."""
     return f"{folder.strip('/')}/{file.blake3}/{file.path.rpartition('/')[2]}"
 
 
@@ -112,12 +112,12 @@ WHEEL_FLAGS = {
 
 
 def read_wheel(arguments: Arguments) -> Wheel:
-    """Return the wheel that the arguments name, without excluded files."""
+    """Return the wheel that the arguments specify, without excluded files."""
     return without_excluded(arguments, read_unfiltered(arguments))
 
 
 def read_unfiltered(arguments: Arguments) -> Wheel:
-    """Return the complete wheel that the arguments name. Raises as `Wheel.read`."""
+    """Return the complete wheel that the arguments specify. Raises BentoError as `Wheel.read` does."""
     from rules_bento.images.wheels.wheel import Locked, Wheel
 
     locked = Locked(arguments.optional("--locked"), allow_record_mismatch=arguments.has("--allow-record-mismatch"))
@@ -125,7 +125,7 @@ def read_unfiltered(arguments: Arguments) -> Wheel:
 
 
 def without_excluded(arguments: Arguments, wheel: Wheel) -> Wheel:
-    """Return the wheel without the files that the arguments exclude. Raises as `exclude.without`."""
+    """Return the wheel without the files that the arguments exclude. Raises BentoError as `exclude.without` does."""
     own, preset = arguments.json_strings("--exclude"), arguments.json_strings("--exclude-preset")
     if not own and not preset:
         return wheel
@@ -135,7 +135,7 @@ def without_excluded(arguments: Arguments, wheel: Wheel) -> Wheel:
 
 
 def library_scanner(arguments: Arguments, wheel: Wheel) -> Watched | None:
-    """Return a scanner that finds libraries while the wheel is installed; None without `--libraries`."""
+    """Return a scanner that finds libraries while the wheel is installed, or None without `--libraries`."""
     if not arguments.optional("--libraries"):
         return None
     from rules_bento.images.wheels.libraries import Watched

@@ -1,8 +1,8 @@
-"""eStargz: gzip layers from which a container reads files before the whole layer is fetched.
+"""Writes eStargz layers: gzip layers from which a container reads files before the whole layer is fetched.
 
-The format is from containerd's stargz-snapshotter (its docs/estargz.md): a layer is an ordinary gzip file whose
-members are those of `toc_layer`. Its table is the last file of the tar; an empty member at the end has the table's
-offset. Streams of wheels are reused, as in `gzip`.
+The format is from containerd's stargz-snapshotter (its docs/estargz.md): a layer is an ordinary gzip file with the
+members that `toc_layer` defines. The table is the last file in the tar; an empty member at the end contains the table's
+offset. The streams of wheels are reused, as in `gzip`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _RESERVED = LANDMARKS | {_TABLE}
 
 
 class EstargzBlob(toc_layer.TocBlob):
-    """Writes the blob of a layer, or of a part of layers, with its table of contents."""
+    """Writes the blob of a layer, or a part of layers, with its table of contents."""
 
     def __init__(self, count: Count) -> None:
         super().__init__(count)
@@ -43,7 +43,7 @@ class EstargzBlob(toc_layer.TocBlob):
         self._reserved = _RESERVED
 
     def compress(self, member: TocMember) -> bytes:
-        """Return the gzip member for a tar member; two members if its stream cannot be joined."""
+        """Return the gzip member for a tar member, or two gzip members if the stream cannot be joined."""
         kind, data, packed, _, following, _ = member
         records = b"".join(following)
         if data and kind == gzip.RAW:
@@ -66,7 +66,10 @@ class EstargzBlob(toc_layer.TocBlob):
         self._reserved = _RESERVED
 
     def end(self) -> Iterator[bytes]:
-        """Yield the table and its offset; without a landmark, first the one for a layer without prefetched files."""
+        """Yield the table and its offset.
+
+        If there is no landmark, first yields the landmark for no prefetched files.
+        """
         if not self._is_marked:
             yield from self.mark(_NO_PREFETCH)
         fields = {"version": 1, "entries": self.entries}
@@ -84,7 +87,7 @@ class EstargzBlob(toc_layer.TocBlob):
 
 
 def table_offset(footer: bytes) -> int:
-    """Return the offset of the table from a footer. Raises ValueError for invalid bytes."""
+    """Read the offset of the table in a footer. Raises ValueError for an invalid footer."""
     offset = int(footer[16:32], 16)
     if footer != _footer(offset):
         raise ValueError
@@ -92,7 +95,7 @@ def table_offset(footer: bytes) -> int:
 
 
 def _footer(offset: int) -> bytes:
-    """Return an empty member, of 51 bytes, with the offset of the table in its extra field (RFC 1952, 2.3.1.1)."""
+    """Return an empty member of 51 bytes with the table's offset in the extra field (RFC 1952, 2.3.1.1)."""
     field = b"%016xSTARGZ" % offset
     extra = b"SG" + struct.pack("<H", len(field)) + field
     head = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff" + struct.pack("<H", len(extra))

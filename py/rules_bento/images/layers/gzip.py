@@ -1,8 +1,8 @@
-"""Gzip of a layer: reuses existing deflate streams, or compresses with zlib.
+"""Compresses layers with gzip: reuses existing deflate streams, or compresses with zlib.
 
-RFC 1952: a file consists of members, each a deflate stream with the CRC and the size of its contents. The streams of a
-wheel are reused: joinable ones (`deflate.joinable`) go into one member, with the tar headers between them in new
-blocks; a stream that isn't joinable ends its member.
+RFC 1952: a file consists of members; each member is a deflate stream with the CRC and the size of its contents. The
+streams of a wheel are reused: joinable ones (`deflate.joinable`) go into one member, with the tar headers between them
+in new blocks; a stream that isn't joinable ends its member.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def compress(data: bytes) -> bytes:
 
 
 def _stored(data: bytes) -> Iterator[bytes | memoryview]:
-    """Yield stored blocks (RFC 1951, 3.2.4), each after whether it is the last one, its size and that inverted."""
+    """Yield stored blocks (RFC 1951, 3.2.4), each after the bit of a last block, the size, and the inverted size."""
     view = memoryview(data)
     for start in range(0, len(data), _BLOCK):
         block = view[start : start + _BLOCK]
@@ -46,7 +46,10 @@ def _stored(data: bytes) -> Iterator[bytes | memoryview]:
 
 
 def reuse(pieces: Iterable[Piece]) -> Iterator[bytes]:
-    """Yield the members of a tar of wheels, whose streams are reused. Only `RAW` pieces are compressed by zlib."""
+    """Yield gzip members for a tar of wheels.
+
+    Reuses the wheels' streams, and compresses only `RAW` pieces with zlib.
+    """
     member = _GzipMember()
     is_ending = False
     for records, kind, data, packed in pieces:
@@ -75,7 +78,7 @@ class _GzipMember:
         self._before_at = 0
 
     def add(self, data: bytes, packed: bytes) -> bytes:
-        """Append blocks that hold the data."""
+        """Append blocks that contain the data."""
         head = b"" if self._size else _HEAD
         self._crc = self._crc32(data, self._crc)
         self._size += len(data)
@@ -91,7 +94,7 @@ class _GzipMember:
         return packed
 
     def end(self) -> bytes:
-        """End the stream and the member. Returns nothing if no member has begun."""
+        """End the stream and the member. Returns no bytes if no member has begun."""
         return deflate.END + self.close() if self._size else b""
 
     def close(self) -> bytes:

@@ -1,8 +1,8 @@
-"""Headers of the tar in an image layer: with owners, which the tar in a `.bento` doesn't have (`tarstream`).
+"""Creates the tar headers in image layers, with owners, which the tar in a `.bento` doesn't have (`tarstream`).
 
-POSIX.1-2001 "pax interchange format": a ustar header, whose prefix field has the directories of a long name, and an
-extended header before it only for values that ustar cannot represent. Names have the form of image builders, without
-`./`, and directories end with a slash. Owners are numbers; the image defines their names.
+The format is the POSIX.1-2001 "pax interchange format": a ustar header, whose prefix field contains the directories of
+a long name, preceded by an extended header only for values that ustar cannot represent. As in other image builders,
+names begin without `./`, and directories end with a slash. Owners are numbers; the image defines their names.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MOST_NUMBER = 8**7 - 1
 
 
 def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0, link: str = "") -> bytes:
-    """Return the header records of a member: one, or at least three with an extended header."""
+    """Return the header records of a member: one record, or at least three records with an extended header."""
     extended: dict[str, str] = {}
     name = path if kind != FOLDER else f"{path}/"
     prefix, last = _split(name)
@@ -40,7 +40,7 @@ def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0,
 
 
 def _split(name: str) -> tuple[bytes, bytes]:
-    """Split a name into prefix and name at a slash; both are empty if it doesn't fit."""
+    """Split a name at a slash into a prefix and a name. Both are empty if the name doesn't fit."""
     if not name.isascii():
         return b"", b""
     encoded = name.encode()

@@ -1,8 +1,8 @@
-"""Layers of an image: compressed tars of wheels or of files, with the digests that images refer to.
+"""Writes image layers: compressed tars of wheels or files, with the digests that images refer to.
 
 A layer is a tar (OCI image layer specification). Its diff id is the digest of the tar; its other digest is the digest
-of the stored blob. One pass writes the layer and computes both digests and the sizes. All members have one time, and
-each directory precedes its contents.
+of the stored blob. One pass writes the layer and computes both digests and the sizes. All members have the same time,
+and each directory precedes its contents.
 
 - `gzip` of wheels reuses their deflate streams (`gzip`); only files that installing changes are compressed again.
 - `zstd` has a frame for each `ZSTD_FRAME` bytes of tar, with its size and without a checksum. Incompressible data of
@@ -64,7 +64,7 @@ _WHITEOUT = ".wh."
 
 
 class LayerInfo(NamedTuple):
-    """Describes a layer that was written. Digests are `sha256:` and hexadecimal digits, sizes are bytes."""
+    """Describes a written layer. Digests are `sha256:` and hexadecimal digits, and sizes are in bytes."""
 
     diff_id: str  # of the tar
     digest: str  # of the file
@@ -82,7 +82,7 @@ def write_wheel_layer(
     threads: int | None = None,
     watch: Watch | None = None,
 ) -> LayerInfo:
-    """Write a layer with the installed wheel atomically. Needs less than 200 MB of memory, and a thread per core."""
+    """Write a layer with the installed wheel atomically. Uses less than 200 MB of memory, and a thread per core."""
     tar = Sum()
     return write_blob(
         out, tar, *_wheel_blob(WheelPlan.of(wheel, layout), set(), layout, compression, tar, threads, watch)
@@ -108,7 +108,7 @@ def write_files_layer(
 def write_tar_layer(
     out: Path, tar: Iterable[bytes], compression: Compression, *, threads: int | None = None
 ) -> LayerInfo:
-    """Write a layer with the members of `tar`, a tar in pieces without its end, atomically to `out`."""
+    """Write a layer atomically to `out`. `tar` contains the pieces of a tar without its end."""
     total = Sum()
     return write_blob(out, total, *_tar_blob(map(raw_piece, tar), compression, total, threads))
 
@@ -123,7 +123,7 @@ class Sum:
         self.size = 0
 
     def add(self, data: bytes | memoryview) -> None:
-        """Add the bytes of a piece."""
+        """Add the bytes of a piece to the digest and the size."""
         self._digest.update(data)
         self.size += len(data)
 
@@ -135,12 +135,12 @@ class Sum:
 
     @property
     def digest(self) -> str:
-        """Return the digest in the form of images."""
+        """Return the digest in the format of OCI, `sha256:` and hexadecimal digits."""
         return f"sha256:{self._digest.hexdigest()}"
 
 
 def open_toc_blob(compression: Compression, count: toc_layer.Count, *, storing: bool = False) -> toc_layer.TocBlob:
-    """Begin a blob of a compression in `LAZY`; for `count`, see `TocBlob`, for `storing`, see `encoder`."""
+    """Begin a blob with a compression in `LAZY`. For `count`, see `TocBlob`; for `storing`, see `encoder`."""
     if compression == "estargz":
         from rules_bento.images.layers import estargz
 
@@ -151,13 +151,13 @@ def open_toc_blob(compression: Compression, count: toc_layer.Count, *, storing: 
 
 
 def write_layer(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
-    """Write a layer of pieces atomically to `out`."""
+    """Write the pieces of a layer atomically to `out`."""
     tar = Sum()
     return write_blob(out, tar, encode(_counted(pieces, tar)), None)
 
 
 def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob | None) -> LayerInfo:
-    """Write the pieces of a blob, and the end of a table of contents, atomically to `out`; `tar` sums up the tar."""
+    """Write a blob and the end of its table of contents, if any, atomically to `out`. `tar` sums up the tar."""
     blob = Sum()
     with open_output(out) as file:
         file.writelines(blob.hashing(coalesce(chain(pieces, toc_blob.end() if toc_blob else ()))))
@@ -186,7 +186,10 @@ def _write_part(out: Path, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob 
 def _tar_blob(
     pieces: Iterable[Piece], compression: Compression, tar: Sum | None, threads: int | None, *, storing: bool = False
 ) -> Blob:
-    """Return the blob of a tar without its end, and the table of contents; without a sum `tar`, as a part of layers."""
+    """Return the blob of a tar without its end, and the table of contents.
+
+    If `tar` is None, returns a part of layers.
+    """
     if compression in LAZY:
         toc_blob = open_toc_blob(compression, tar.add if tar else _ignore, storing=storing)
         return toc_blob.members(_tar(pieces), threads), toc_blob
@@ -203,7 +206,7 @@ def _wheel_blob(
     threads: int | None,
     watch: Watch | None,
 ) -> Blob:
-    """Return the blob of a wheel as `_tar_blob` does, but with its deflate streams."""
+    """Return the blob of a wheel as `_tar_blob` does, but reuse the wheel's deflate streams."""
     carry = reuses_deflate(compression)
     members = wheel_members(plan, known, carry=carry, watch=watch)
     if compression in LAZY:
@@ -261,7 +264,7 @@ def raw_piece(data: bytes) -> Piece:
 
 
 def encoder(compression: Compression, threads: int | None, *, storing: bool = False) -> Encoder:
-    """Return the function that compresses pieces, without reuse; with `storing`, zstd stores what hardly shrinks."""
+    """Return a function that compresses pieces without reuse. With `storing`, zstd stores data that hardly shrinks."""
     if compression == "none":
         return _tar
     if compression == "gzip":
@@ -291,7 +294,7 @@ class WheelPlan(NamedTuple):
         return cls(wheel, installed_folders(wheel, layout), installed_files(wheel, layout))
 
     def all_folders(self) -> set[str]:
-        """Return all directories that its files need."""
+        """Return all directories that the wheel's files require."""
         known: set[str] = set()
         for path in (*(f"{folder}/" for folder in self.folders), *(file.path for file in self.files)):
             _new_folders(path, known)
@@ -299,7 +302,7 @@ class WheelPlan(NamedTuple):
 
 
 class WheelMember(NamedTuple):
-    """Describes a file of a wheel with the new directories above it, or only directories."""
+    """Describes a file of a wheel with new parent directories, or only directories."""
 
     folders: list[str]
     file: Installed | None
@@ -309,7 +312,7 @@ class WheelMember(NamedTuple):
 def wheel_members(
     plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None
 ) -> Iterator[WheelMember]:
-    """Yield a wheel's files without the directories in `known`; `watch` passes the contents on."""
+    """Yield a wheel's files without the directories in `known`. `watch` must yield the contents unchanged."""
     wheel, folders, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
     for folder in folders:
@@ -415,7 +418,7 @@ def _with_folders(entries: Iterable[Member]) -> list[Member]:
 
 
 def _new_folders(path: str, known: set[str]) -> list[str]:
-    """Return the directories above a path that aren't in `known`, from the top, and add them to it."""
+    """Return the directories above a path that aren't in `known`, from the top, and add them to `known`."""
     folder = path.rpartition("/")[0]
     if folder in known:
         return []

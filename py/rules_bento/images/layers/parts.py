@@ -1,10 +1,11 @@
-"""Layers of several wheels, joined from parts that are built once for each wheel.
+"""Builds layers of several wheels by joining parts, which are built once for each wheel.
 
-A part holds the files of one wheel as tar members that are compressed on their own: gzip members and zstd frames can be
-concatenated (RFC 1952, RFC 8878). The listing of a part has the directories, which wheels share: they are written once,
-at the head of the layer. Thus a wheel is converted once for all images, and joining copies it; joining decompresses
-only to compute the layer's diff id. If two wheels have a file at one path, the later wheel's file is used, as with an
-installer, and the part of the earlier wheel is compressed again without the file.
+A part contains the files of one wheel as separately compressed tar members: gzip members and zstd frames can be
+concatenated (RFC 1952, RFC 8878). The listing of a part contains the directories, which wheels share: the directories
+are written once, at the beginning of the layer. Thus, a wheel is converted once for all images, and joining copies the
+result. Joining decompresses parts only to compute the layer's diff id. If two wheels have a file at the same path, the
+layer contains the later wheel's file, as with an installer, and the part of the earlier wheel is compressed again
+without the file.
 """
 
 from __future__ import annotations
@@ -70,13 +71,13 @@ def write_part(
 
 
 def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, compression: Compression) -> LayerInfo:
-    """Join parts to a layer atomically. Raises BentoError if a file of one wheel is a directory of another."""
+    """Join parts into a layer atomically. Raises BentoError if a file of one wheel is a directory of another."""
     left_out = _replaced_files([part.listing for part in parts])
     tar = layer.Sum()
     toc_blob = layer.open_toc_blob(compression, tar.add) if compression in layer.LAZY else None
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Compress tar members that are not copied from a part."""
+        """Compress tar members that aren't copied from a part."""
         if toc_blob:
             return toc_blob.members(pieces, 1)
         encode = layer.encoder(compression, 1)

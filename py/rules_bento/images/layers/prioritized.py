@@ -1,11 +1,11 @@
 """Writes eStargz layers that begin with the files that startup reads, so that one request fetches all of them.
 
 Such a layer is derived from the ordinary layer, which is built once for all images. Its members are copied. The headers
-after the contents of a file are part of the file's member, so the member is compressed again if other headers follow
-now; for a large file only the last chunk is.
+after a file's contents are in the file's member, so the member (for a large file, only the last chunk) is compressed
+again if other headers follow.
 
-Prioritized files keep their order, as do the others. Directories precede their contents. A file of several chunks stays
-at its place: startup reads only some pages of a large library, and chunks are fetched as they are read.
+Prioritized files keep their order, as do the other files. Directories precede their contents. A file of several chunks
+isn't moved, because startup reads only some pages of a large library, and chunks are fetched when they are read.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def write_prioritized(
 
 
 def _prioritized_files(table: Iterable[TocEntry], names: Collection[str]) -> set[str]:
-    """Return the files of one chunk that have one of the names, or to which a hard link with such a name leads."""
+    """Return the files of one chunk that have a name in `names`, or that are the target of a hard link in `names`."""
     entries = list(table)
     linked = {entry["linkName"] for entry in entries if entry["name"] in names and entry["type"] == "hardlink"}
     is_small = {
@@ -102,7 +102,10 @@ class _EstargzReader:
         return entries
 
     def members(self, table: list[TocEntry]) -> list[_StoredMember]:
-        """Return the tar's members in order, without landmark and table; only of our own layers."""
+        """Return the tar's members in order, without the landmark and the table.
+
+        Supports only layers from this module.
+        """
         offsets = [entry["offset"] for entry in table if "offset" in entry]
         if offsets != sorted(set(offsets)):  # several files in a member, as other builders write them
             raise self._error()
@@ -124,12 +127,12 @@ class _EstargzReader:
         return [member for member in listed if member.name not in estargz.LANDMARKS]
 
     def chunk(self, place: _Range) -> tuple[bytes, bytes]:
-        """Return the blob in a range without records, and the contents."""
+        """Return the part of the blob in a range without records, and the contents."""
         packed = self._read(place.begin, place.end)
         return packed, b"".join(data for data, _ in self._pieces(packed))
 
     def last_chunk(self, place: _Range, records: bytes) -> tuple[bytes, bytes]:
-        """Return the blob in a range, with its records replaced by `records`, and its contents."""
+        """Return the part of the blob in a range, with its records replaced with `records`, and the contents."""
         packed = self._read(place.begin, place.end)
         pieces = list(self._pieces(packed))
         whole = b"".join(data for data, _ in pieces)
@@ -168,7 +171,7 @@ class _EstargzReader:
 
 
 def _headers(records: bytes) -> Iterator[bytes]:
-    """Cut records into the headers of members without contents, each with the extensions before it."""
+    """Split records into the headers of members without contents, each with its extended headers."""
     begin = at = 0
     while at < len(records):
         is_extension = records[at + 156] in _EXTENSIONS

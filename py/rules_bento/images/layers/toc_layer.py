@@ -1,10 +1,11 @@
-"""The common part of formats that let a container read files before the whole layer is fetched.
+"""Defines the common part of formats that let a container read files before the whole layer is fetched.
 
-The contents of each file begin a member (of gzip) or a frame (of zstd); a large file has one for each `CHUNK` bytes. A
-table of contents has their offsets and digests; the manifest has the digest of the table.
+The contents of each file begin a member (of gzip) or a frame (of zstd); a large file has a member or a frame for each
+`CHUNK` bytes. A table of contents contains their offsets and digests, and the manifest contains the digest of the
+table.
 
-The table is built in the same pass that writes the blob. Members that were written before can be copied: the offsets of
-their entries are shifted.
+The table is built in the same pass that writes the blob. Existing members can be copied, with adjusted offsets in their
+entries.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class TarFile(NamedTuple):
 
 
 class TocMember(NamedTuple):
-    """Describes a member to write: contents, or a chunk of them, and the records up to the next contents."""
+    """Describes a member to write: a file's contents or a chunk of them, and the records before the next contents."""
 
     kind: int
     data: bytes
@@ -56,17 +57,17 @@ class TocMember(NamedTuple):
 
 
 class TocBlob:
-    """Writes the blob of a layer, or of a part of layers, with its table of contents."""
+    """Writes the blob of a layer, or a part of layers, with its table of contents."""
 
     def __init__(self, count: Count) -> None:
-        """Begin a blob; `count` receives the bytes of its tar in their order, except for copied members."""
+        """Begin a blob. `count` receives the bytes of the tar in order, except for copied members."""
         self.entries: list[TocEntry] = []
         self.count = count
         self.carries = False
         self.size = 0
 
     def compress(self, member: TocMember) -> bytes:
-        """Compress a member. Several threads call it in parallel."""
+        """Compress a member. Several threads call this method in parallel."""
         raise NotImplementedError
 
     def add_header(self, entry: TocEntry, header: bytes) -> None:
@@ -84,7 +85,7 @@ class TocBlob:
         raise NotImplementedError
 
     def members(self, tar: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-        """Yield the blob of a tar without its end; `threads` compress it."""
+        """Yield the blob of a tar without its end. Compresses members with `threads` threads."""
         return self.files(_RecordingTarReader(tar).files(), threads)
 
     def files(self, files: Iterable[TarFile], threads: int | None = None) -> Iterator[bytes]:
@@ -104,7 +105,7 @@ class TocBlob:
                 yield blob
 
     def copy_members(self, blob: Iterable[bytes], entries: Iterable[TocEntry]) -> Iterator[bytes]:
-        """Yield members that were written for another blob, with these entries."""
+        """Yield members that were written for another blob, and add their entries with adjusted offsets."""
         for entry in entries:
             copy = entry.copy()
             if "offset" in copy:
@@ -147,7 +148,7 @@ class TocBlob:
         return (TocMember(kind, data, packed, file.entry, [], file.digest),)
 
     def _chunks(self, file: TarFile) -> Iterator[TocMember]:
-        """Yield a file's chunks, all but the last with a size, and store the digest of all in its entry."""
+        """Yield a file's chunks, all except the last with a size, and add the digest of the contents to its entry."""
         import hashlib
 
         entry, size, digest = file.entry, file.size, file.digest
@@ -226,7 +227,7 @@ def _entry(member: TarMember, header: bytes) -> TocEntry:
 
 
 def make_entry(name: str, kind: str, mode: int, uid: int, gid: int, size: int = 0) -> TocEntry:
-    """Return the entry of a member, without chunks, time and link; a directory's name ends with a slash."""
+    """Return a member's entry without chunks, time, and link. A directory's name ends with a slash."""
     entry: TocEntry = {"name": name, "type": kind, "mode": mode}
     if size:
         entry["size"] = size

@@ -1,7 +1,7 @@
 """Compresses layers with zstd: in frames of libzstd, or in frames that store incompressible data.
 
 RFC 8878: a frame is a header and blocks of at most 128 KiB; a raw block is three bytes and its contents. A frame of raw
-blocks costs 24 bytes in a MiB and the time of a copy, both when writing and when unpacking the layer.
+blocks adds 24 bytes per MiB. Writing or unpacking such a frame is as fast as copying it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BLOCK = 128 << 10
 
 
 def stored(data: bytes) -> bytes:
-    """Return a frame of raw blocks; `data` has up to 8 MiB, the window that every decoder supports."""
+    """Return a frame of raw blocks. `data` has at most 8 MiB, the window size that every decoder supports."""
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [struct.pack("<LBL", _MAGIC, _SINGLE_SEGMENT_OF_4_BYTES, len(data))]
     for start in range(0, len(data), _BLOCK) or (0,):
@@ -42,7 +42,7 @@ def stored(data: bytes) -> bytes:
 
 
 def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
-    """Return a function that makes a frame of some MiB; with `storing`, only if a sample shrinks."""
+    """Return a function that compresses some MiB to a frame; with `storing`, stores data that hardly shrinks."""
     import zstandard
 
     def made(parameters: Mapping[str, int]) -> zstandard.ZstdCompressor:
@@ -71,7 +71,7 @@ def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
 
 
 def table(data: bytes) -> bytes:
-    """Return a frame of a table; a layer has one or two."""
+    """Compress a table to a frame; a layer has one or two such frames."""
     import zstandard
 
     return zstandard.ZstdCompressor(level=_LEVEL_TABLE, write_checksum=False).compress(data)
