@@ -1,4 +1,4 @@
-"""Models as artifacts of CNCF ModelPack, over the same layer as in images."""
+"""Builds CNCF ModelPack artifacts of models, from the same layers as in images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FILEPATH = "org.cncf.model.filepath"
 
 
 class ModelLayer(NamedTuple):
-    """Describes a model in a layer, without links: tools that unpack artifacts reject links."""
+    """Describes a model in a layer without links, because tools that unpack artifacts reject links."""
 
     layer: Layer
     folder: str  # of the model's files in the layer

@@ -1,6 +1,6 @@
-"""Images by the OCI image specification 1.1: a config and a manifest over layers that have descriptions.
+"""Assembles OCI images (image specification 1.1): a config, and a manifest of layers that have descriptions.
 
-Assembling an image reads no layer, so its time doesn't depend on the size of the layers.
+Assembling an image doesn't read layers, so the time is independent of the size of the layers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Images as files: an OCI image layout (a directory), and the archive that `docker load` accepts."""
+"""Writes images to files: as an OCI image layout (a directory), or as an archive that `docker load` accepts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CONTAINERD_NAME = "io.containerd.image.name"
 
 
 def write_layout(folder: Path, image: OciImage, blobs: dict[str, Path], reference: str) -> None:
-    """Write an OCI layout of an image: `blobs` are the layers by digest, `reference` names the image in the index."""
+    """Write an OCI layout of an image. `blobs` maps digests to layers, and `reference` names the image in the index."""
     sha256 = folder / "blobs" / "sha256"
     sha256.mkdir(parents=True)
     for content in (image.config, image.manifest):

@@ -1,8 +1,8 @@
-"""Unpacks an image's file system to a directory, for programs that run in it.
+"""Unpacks an image's file system to a directory, for programs that run in the directory.
 
-Names and links have the meaning that they have in the image: no link leads writes or removals out of the directory.
-Therefore each path is resolved again, part by part: a layer can replace a directory by a link at any time. Owners,
-devices, and pipes are ignored.
+Names and links have the same meaning as in the image: writes and removals never follow links out of the directory.
+Therefore, each path is resolved again, part by part, because a layer can replace a directory with a link at any time.
+Owners, devices, and pipes are ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _EPOCH = 0, 0  # times of access and modification, nanoseconds
 
 
 def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
-    """Unpack layers (blob, media type), lowest first, into an empty directory. All times are set to 1970."""
+    """Unpack layers (blob and media type), lowest first, into an empty directory. Sets all times to 1970."""
     image = _RootfsWriter(root)
     for blob, media_type in layers:
         image.begin_layer()
@@ -56,12 +56,12 @@ def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def create_directory(root: Path, name: str) -> Path:
-    """Return the directory of a path in the image, created if missing; no part of it is a link."""
+    """Return the directory for a path in the image, created if missing. No part of the returned path is a link."""
     return _resolve(root, name)[0]
 
 
 def _resolve(root: Path, name: str) -> tuple[Path, int]:
-    """Resolve a path as `create_directory` does. Returns also the number of resolved names."""
+    """Resolve a path as `create_directory` does. Also returns the number of resolved names."""
     at, waiting, links, names = root, name.split("/")[::-1], 0, 0
     while waiting:
         part = waiting.pop()
@@ -99,7 +99,7 @@ def remove(path: Path) -> None:
 
 
 class _RootfsWriter:
-    """Unpacks layers. A whiteout hides files of the layers below, but none of its own layer."""
+    """Unpacks layers. A whiteout hides files of the layers below, but not files of its own layer."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -130,7 +130,7 @@ class _RootfsWriter:
                 place = place.parent
 
     def _place(self, path: str) -> Path:
-        """Return the location of a path of the image, without following its last part."""
+        """Return the location of a path in the image, without following a link in the last part."""
         above, _, name = path.rpartition("/")
         place, names = _resolve(self._root, above)
         self._names_left -= names
@@ -157,7 +157,7 @@ class _RootfsWriter:
 
 
 def _write_member(place: Path, target: Path | None, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
-    """Write a member, replacing what exists; an existing directory stays. `target` is the target of a hard link."""
+    """Write a member. Replaces an existing file, but keeps a directory. `target` is the target of a hard link."""
     if member.kind == "folder":
         if place.is_symlink() or not place.is_dir():
             remove(place)

@@ -1,4 +1,4 @@
-"""Writes an SBOM: the packages, models, and sources of a Bento, and the system packages below it.
+"""Writes an SBOM of a Bento's packages, models, and sources, and of the image's system packages.
 
 The SBOM contains no random number or time: its identity is a name-based UUID of the image.
 """
@@ -27,7 +27,7 @@ EXCLUDED_FILES = "bento.pypi excludes files of the wheel: {files} files, {size} 
 
 
 class ImageSubject(NamedTuple):
-    """Describes the image of an SBOM."""
+    """Describes the image that an SBOM is about."""
 
     name: str
     version: str
@@ -36,7 +36,7 @@ class ImageSubject(NamedTuple):
 
 
 class Component(NamedTuple):
-    """Describes a component of the image. `reference` is unique in an SBOM: the package URL, if there is one."""
+    """Describes a component of the image. `reference` is unique in an SBOM: the package URL, if available."""
 
     kind: Literal["library", "machine-learning-model", "application"]
     reference: str
@@ -47,18 +47,18 @@ class Component(NamedTuple):
 
     @property
     def purl(self) -> str:
-        """Return the package URL, or an empty string for a component without one."""
+        """Return the package URL, or an empty string."""
         return self.reference if self.reference.startswith("pkg:") else ""
 
 
 def python_package(name: str, version: str, sha256: str, remark: str = "") -> Component:
-    """Return the component of a wheel: the one file of its release that is installed."""
+    """Return the component of a wheel, which is the installed file of a release."""
     reference = f"pkg:pypi/{quote(name)}@{quote(version)}"
     return Component("library", reference, name, version, f"sha256:{sha256}", remark)
 
 
 def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Component]:
-    """Return the components of dpkg's packages, by name."""
+    """Return the components of dpkg's packages. `versions` maps package names to versions."""
     return [
         Component("library", f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}", name, version)
         for name, version in versions.items()
@@ -66,14 +66,14 @@ def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Comp
 
 
 def model(description: ModelDescription) -> Component:
-    """Return the component of a model of the store."""
+    """Return the component of a model in the store."""
     name, _, version = description.tag.partition(":")
     digest = f"blake3:{description.blake3}"
     return Component("machine-learning-model", f"model:{description.tag}", name, version, digest)
 
 
 def sources(subject: ImageSubject, digest: str) -> Component:
-    """Return the component of the Bento's own files, with the `blake3:<hex>` of the Bento."""
+    """Return the component of the Bento's own files, with the Bento's `blake3:<hex>`."""
     return Component("application", f"bento:{subject.name}:{subject.version}", subject.name, subject.version, digest)
 
 
@@ -170,7 +170,7 @@ def _spdx_checksum(digest: str) -> dict[str, str]:
 
 
 def _utc(moment: str) -> str:
-    """Return a time in the form of SPDX: in seconds, in UTC."""
+    """Return a time in SPDX's format: UTC, with a precision of seconds."""
     from datetime import timezone
 
     from rules_bento.formats.times import parse_time

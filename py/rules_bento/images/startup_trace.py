@@ -1,4 +1,4 @@
-"""Reads and writes the list of files that a container reads at startup, which is recorded and committed."""
+"""Reads and writes a startup trace: a recorded, committed list of files that a container reads at startup."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rules_bento.typing_lite import Iterable
 
 
 def dumps(files: Iterable[str]) -> str:
-    """Return the trace of these files, paths in the image without the leading slash."""
+    """Return the trace of these files. Paths are paths in the image without the leading slash."""
     fields = {"files": [f"/{file}" for file in sorted(files)]}
     return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 
 
 def loads(data: bytes, where: str) -> frozenset[str]:
-    """Return the files of a trace. Raises BentoError, which begins with `where`, for an invalid trace."""
+    """Return the files in a trace. Raises BentoError, beginning with `where`, for an invalid trace."""
     document = read_object(data, where)
     files = document.get("files")
     if document.keys() != {"files"} or not isinstance(files, list):

@@ -1,4 +1,4 @@
-"""Installed packages of a distribution, from the databases of dpkg and apk, and requests for such packages."""
+"""Reads a distribution's installed packages from the databases of dpkg and apk, and parses package requests."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PackageRequest(NamedTuple):
         return PackageRequest(match[1], match[2] or "", match[3] or "")
 
     def is_satisfied(self, packages: Iterable[InstalledPackage]) -> bool:
-        """Return whether one of the packages is the requested one, or provides it."""
+        """Return whether one of the packages is or provides the requested package."""
         return any(
             name == self.name and (not self.version or fnmatch.fnmatchcase(version, self.version))
             for package in packages
@@ -58,21 +58,21 @@ class PackageRequest(NamedTuple):
 
 
 class SystemFiles(NamedTuple):
-    """Describes a system's distribution and packages, from its files."""
+    """Describes a system's distribution and packages, as specified by the system's files."""
 
     ids: tuple[str, ...]  # ID and ID_LIKE of os-release; empty if there is none
     packages: tuple[InstalledPackage, ...] | None  # the installed ones; None if neither dpkg nor apk has a database
 
     @staticmethod
     def has(path: str) -> bool:
-        """Return whether the system's description needs this file, a path without the leading slash."""
+        """Return whether the description requires the file at `path`, which has no leading slash."""
         return path in (_STATUS, *_APK, *_RELEASE) or (
             path.startswith(_STATUS_OF_ONE) and not path.endswith(".md5sums")
         )
 
     @staticmethod
     def from_files(files: Mapping[str, bytes]) -> SystemFiles:
-        """Read the contents of files, by their paths."""
+        """Create a description from the contents of files, by path."""
         texts = {path: data.decode("utf-8", "replace") for path, data in sorted(files.items())}
         release = next((texts[path] for path in _RELEASE if path in texts), "")
         packages: list[InstalledPackage] = []
@@ -99,7 +99,7 @@ class SystemFiles(NamedTuple):
 
 
 def read_dpkg(text: str) -> Iterator[InstalledPackage]:
-    """Yield the installed packages in dpkg's status file, or in a file of distroless' `status.d`."""
+    """Yield the installed packages in dpkg's status file, or in a file in the `status.d` of distroless images."""
     for paragraph in text.split("\n\n"):
         fields = {name: value.strip() for name, value in _FIELD.findall(paragraph)}
         # distroless writes no status.
@@ -110,7 +110,7 @@ def read_dpkg(text: str) -> Iterator[InstalledPackage]:
 
 
 def read_apk(text: str) -> Iterator[InstalledPackage]:
-    """Yield the packages in Alpine's `installed`."""
+    """Yield the packages in Alpine's `installed` file."""
     for paragraph in text.split("\n\n"):
         fields: dict[str, str] = {
             line[0]: line[2:] for line in paragraph.splitlines() if line[1:2] == ":" and line[0] in "PVAp"

@@ -1,8 +1,8 @@
-"""Compiles the modules of a wheel to bytecode, as a part of layers next to the parts of wheels.
+"""Compiles a wheel's modules to bytecode, which is a separate part of layers.
 
-The result equals `uv pip install --compile-bytecode`, except that the bytecode is bound to its sources by hashes (PEP
-552) instead of times. The files are in `__pycache__` next to each module. RECORD doesn't list them, and sources that
-can't be compiled have none.
+The result equals the result of `uv pip install --compile-bytecode`, except that hashes of the sources (PEP 552) instead
+of times validate the bytecode. The files are in `__pycache__` next to each module. RECORD doesn't list the files.
+Sources that can't be compiled have no bytecode.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _VARIABLES = {"PYTHONHASHSEED": "0"}
 
 
 class Compiler:
-    """Runs a Python that compiles modules for interpreters of its version; `py/bytecode.py` defines the protocol."""
+    """Runs a Python interpreter that compiles modules for its own version; `py/bytecode.py` defines the protocol."""
 
     def __init__(self, interpreter: str, program: str, mode: str) -> None:
         """Start the compiler; `mode` is `checked-hash` or `unchecked-hash`."""
@@ -59,7 +59,7 @@ class Compiler:
         self._process.wait()
 
     def compile(self, path: str, source: bytes) -> bytes:
-        """Return the bytecode of the module at `path` in the image; empty if the source can't be compiled."""
+        """Return the bytecode of the module at `path` in the image, or no bytes if the source can't be compiled."""
         name = path.encode()
         requests = _open(self._process.stdin)
         try:
@@ -88,7 +88,7 @@ class Compiler:
 def write_bytecode_part(
     out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, compiler: Compiler
 ) -> PartListing:
-    """Write the bytecode of a wheel's modules atomically. Raises BentoError for a compiler of another version."""
+    """Write the bytecode of a wheel's modules atomically. Raises BentoError if the compiler has another version."""
     if compiler.cache_tag != f"cpython-3{layout.python_minor}":
         raise BentoError(
             f"bytecode requires CPython 3.{layout.python_minor}, but the interpreter is {compiler.cache_tag}. "

@@ -1,6 +1,6 @@
-"""Reads the fields of a shared library or program that the dynamic linker uses: 64-bit little-endian ELF.
+"""Reads the ELF fields that the dynamic linker uses from 64-bit little-endian shared libraries and programs.
 
-Sources: System V ABI, chapters 4 and 5; for symbol versions, the Linux Standard Base.
+Sources: System V ABI, chapters 4 and 5, and Linux Standard Base for symbol versions.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Elf(NamedTuple):
 
 
 def read_elf(data: bytes | mmap.mmap, fetch: Fetch | None = None) -> Elf | None:
-    """Read a dynamically linked 64-bit little-endian file, or return None; calls `fetch` before it reads a range."""
+    """Read a dynamically linked 64-bit little-endian file. Returns None for others. Calls `fetch` before each read."""
     fetch = fetch or (lambda _begin, _end: None)
     fetch(0, _HEADER.size)
     if data[:4] != MAGIC or data[4:6] != _CLASS_64_LITTLE or len(data) < _HEADER.size:
@@ -76,7 +76,7 @@ def _read(data: bytes | mmap.mmap, fetch: Fetch) -> Elf | None:
     ]
 
     def place(address: int) -> int:
-        """Return the offset in the file of a virtual address."""
+        """Return the file offset of a virtual address."""
         return next(at + address - start for start, at, length in loads if start <= address < start + length)
 
     values: dict[int, list[int]] = {}
@@ -135,7 +135,10 @@ def _versions(data: bytes | mmap.mmap, fetch: Fetch, at: int, count: int) -> lis
 
 
 def _modules(data: bytes | mmap.mmap, start: int, end: int) -> set[str]:
-    """Return the modules whose init functions are in the string table; searched parts of the file leave memory."""
+    """Return the modules whose init functions are in the string table.
+
+    Releases searched pages of the file from memory.
+    """
     modules: set[str] = set()
     end = min(end, len(data))
     while start < end:
@@ -161,10 +164,10 @@ _TURNS = 4  # after this number of reads, more than a linker makes, the rest of 
 
 
 class SparseFile:
-    """Maps a sparse temporary file of the same size, with fetched ranges at their offsets. A context manager."""
+    """Maps a sparse temporary file of the same size, which contains fetched ranges. Use it as a context manager."""
 
     def __init__(self, file: BinaryIO, size: int, read: Callable[[], Iterator[Chunk]]) -> None:
-        """Create an empty temporary file; each call of `read` starts to read the contents from the beginning."""
+        """Create an empty temporary file. Each call of `read` reads the contents from the beginning."""
         self._size = size
         self._read = read
         self._chunks: Iterator[Chunk] | None = None
@@ -182,7 +185,7 @@ class SparseFile:
         self.data.close()
 
     def fetch(self, start: int, end: int) -> None:
-        """Fetch these bytes into `data`, as far as the file has them."""
+        """Fetch these bytes into `data`, up to the end of the file."""
         end = min(end, self._size)
         if self._has(start, end):
             return
@@ -198,7 +201,7 @@ class SparseFile:
             self._at = following
 
     def tee(self, chunks: Iterable[Chunk], probe: Callable[[mmap.mmap, Fetch], object]) -> Iterator[Chunk]:
-        """Yield the contents, and keep ranges that a probe fetches meanwhile. Call it before `fetch`."""
+        """Yield the contents unchanged, and keep the ranges that `probe` fetches. Call this method before `fetch`."""
         at = 0
         wanted: tuple[int, int] | None = (0, 1)
         for chunk in chunks:
@@ -211,7 +214,7 @@ class SparseFile:
             yield chunk
 
     def _missing(self, probe: Callable[[mmap.mmap, Fetch], object], at: int) -> tuple[int, int] | None:
-        """Return the range that a probe misses; None if it is before an offset that already passed."""
+        """Return the first missing range that `probe` needs, or None if the missing bytes begin before `at`."""
 
         def ask(start: int, end: int) -> None:
             end = min(end, self._size)
@@ -229,7 +232,7 @@ class SparseFile:
         return start >= end or any(first <= start and end <= last for first, last in self._kept)
 
     def _keep(self, data: bytes, start: int) -> None:
-        """Write bytes at their offset, and merge the range with ranges that it touches."""
+        """Write bytes at their offset, and merge the range with adjacent ranges."""
         data = data[: self._size - start]
         os.pwrite(self._file, data, start)
         end = start + len(data)

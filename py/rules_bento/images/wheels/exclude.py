@@ -1,8 +1,8 @@
 """Excludes files of a wheel from images, as `exclude` and `exclude_presets` of `bento.pypi` specify.
 
-The rest is handled like a wheel without these files: RECORD, bytecode, and library checks follow from the remaining
-files. Patterns have the syntax of `exclude` in a bentofile. They are matched with the path of a file in site-packages
-or, for scripts, headers, and data, with its name in the wheel (`acme-1.0.data/scripts/run`).
+The result is handled as a wheel without the excluded files: RECORD, bytecode, and library checks use only the remaining
+files. Patterns have the syntax of `exclude` in a bentofile. Patterns match the path of a file in site-packages or, for
+scripts, headers, and data, the file's name in the wheel (`acme-1.0.data/scripts/run`).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _IMPORTED = (".py", ".so")
 
 
 class Exclude(NamedTuple):
-    """Decides which files of a wheel are excluded; a pattern of `own` overrides a pattern of `preset`."""
+    """Decides which files of a wheel are excluded. Patterns in `own` override patterns in `preset`."""
 
     own: Sequence[str] = ()  # each must match a file of the wheel
     preset: Sequence[str] = ()  # these can name files of other releases
 
 
 def without(wheel: Wheel, exclude: Exclude) -> Wheel:
-    """Return the wheel without excluded files. Raises BentoError if a pattern has no or an unsafe effect."""
+    """Return the wheel without excluded files. Raises BentoError if a pattern has no effect or an unsafe effect."""
     paths = {member.path: _imported_path(wheel, member.path) for member in wheel.members}
     own = _own(wheel, exclude, paths.values())
     preset = Patterns(exclude.preset, "a preset of bento.pypi")
@@ -58,7 +58,7 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
 
 
 def _imported_path(wheel: Wheel, name: str) -> str:
-    """Return the path of a file in site-packages, or its name in the wheel if it is installed elsewhere."""
+    """Return the path of a file in site-packages, or the name in the wheel if the file is installed elsewhere."""
     for scheme in ("purelib/", "platlib/"):
         name = name.removeprefix(wheel.data_folder + scheme)
     return name
@@ -85,7 +85,7 @@ def _own(wheel: Wheel, exclude: Exclude, paths: Iterable[str]) -> Patterns:
 
 
 def _nearest(pattern: str, paths: Iterable[str]) -> str:
-    """Return the most similar file, directory, or suffix; empty if nothing is similar."""
+    """Return the most similar file, directory, or suffix, or an empty string if there is no similar name."""
     plain = pattern.removeprefix("!").strip("/").removesuffix("/**").removeprefix("**/")
     names = {*paths, *folders_above(paths)}
     if "/" not in plain:

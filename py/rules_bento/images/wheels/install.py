@@ -1,8 +1,9 @@
-"""Decides where the files of a wheel are installed, before any of them is unpacked.
+"""Decides where the files of a wheel are installed, before unpacking the files.
 
 The rules come from PyPA's "Binary distribution format" (schemes, scripts, RECORD) and "Recording installed projects"
-(INSTALLER, REQUESTED). If these allow several results, the result equals `uv pip install --no-compile`. RECORD is
-complete: it lists every installed file with digest and size, sorted, and nothing else. `bytecode` compiles bytecode.
+(INSTALLER, REQUESTED). If these rules allow several results, the result equals the result of `uv pip install
+--no-compile`. RECORD is a complete, sorted list of the installed files with digests and sizes. `bytecode` compiles
+bytecode.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ if __name__ == "__main__":
 
 
 class InstallLayout(NamedTuple):
-    """Describes the path of an environment in the image and its owner. All paths are absolute paths in the image."""
+    """Describes the paths and the owner of an environment in the image. All paths are absolute paths in the image."""
 
     prefix: str  # the directory for the data scheme; the owner owns it and everything in it
     site_packages: str
@@ -83,7 +84,7 @@ class Installed(NamedTuple):
 
 
 def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
-    """Return the installed files by path, including RECORD; reads only contents that an installer changes."""
+    """Return the installed files by path, including RECORD. Reads only contents that an installer changes."""
     files: dict[str, Installed] = {}
     launchers = {point.name: point for point in _with_pip(wheel.entry_points, layout.python_minor)}
     for file in (*_spread(wheel, layout, launchers.keys()), *_made(wheel, layout, launchers.values())):
@@ -104,7 +105,7 @@ def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
 
 
 def installed_folders(wheel: Wheel, layout: InstallLayout) -> list[str]:
-    """Return the directories that the wheel lists, by path in the image; some might have no files."""
+    """Return the paths in the image of the directories that the wheel lists. Some directories might be empty."""
     data_folder = wheel.data_folder
     schemes = _schemes(wheel, layout)
     root = _inside(layout.site_packages)
@@ -126,7 +127,7 @@ def _inside(path: str) -> str:
 
 
 def _with_pip(points: Iterable[EntryPoint], python_minor: int) -> Iterator[EntryPoint]:
-    """Rename pip's versioned command (`pip3.11`) for this Python; pip's wheel names the Python that built it."""
+    """Rename pip's versioned command (`pip3.11`) for this Python: the version in pip's wheel is from its build."""
     for point in points:
         if not (point.name.startswith("pip3.") and point.name[5:].isdecimal()):
             yield point
@@ -172,7 +173,7 @@ def _schemes(wheel: Wheel, layout: InstallLayout) -> dict[str, str]:
 
 
 def _command(name: str) -> str:
-    """Return the command that a build tool generated a script for, if the wheel also has an entry point for it."""
+    """Return the command for which a build tool generated a script, if the wheel also has the command's entry point."""
     for suffix in (".exe", "-script.py", ".pya"):
         if name.endswith(suffix):
             return name.removesuffix(suffix)
@@ -206,7 +207,7 @@ def _made(wheel: Wheel, layout: InstallLayout, launchers: Iterable[EntryPoint]) 
 
 
 def _first_line(interpreter: str) -> str:
-    """Return the first line of a script; uses the shell if the kernel can't run the interpreter directly."""
+    """Return the first line of a script. Uses the shell if the kernel can't run the interpreter directly."""
     if len(interpreter) <= _LONGEST_INTERPRETER and " " not in interpreter:
         return f"#!{interpreter}"
     quoted = interpreter.replace("'", "'\"'\"'")
@@ -214,7 +215,7 @@ def _first_line(interpreter: str) -> str:
 
 
 def _record(files: Iterable[tuple[str, Installed]], root: str, record: str) -> bytes:
-    """Write RECORD: lines sorted by path relative to `root`; the line of RECORD itself has no digest."""
+    """Write RECORD: lines sorted by path relative to `root`. The line of RECORD itself has no digest."""
     lines = [(_relative(path, root), f"{_digest(file)},{file.size}") for path, file in files]
     lines.append((_relative(record, root), ","))
     return "".join([f"{_quoted(path)},{rest}\n" for path, rest in sorted(lines)]).encode()

@@ -25,7 +25,7 @@ _SMALL = 1 << 20  # bytes of a file that is read completely
 
 
 class Linked(NamedTuple):
-    """Describes a dynamically linked file of a wheel."""
+    """Describes a dynamically linked file in a wheel."""
 
     path: str  # in the wheel
     elf: Elf
@@ -79,11 +79,11 @@ class Libraries(NamedTuple):
         return json.dumps(fields, indent=1) + "\n"
 
     def of_machine(self, machine: str) -> Libraries:
-        """Return the libraries without files that are linked for other machines."""
+        """Return the libraries, without files for machines other than `machine`."""
         return self._replace(linked=tuple(linked for linked in self.linked if linked.elf.machine == machine))
 
     def names(self) -> set[str]:
-        """The names by which other files can refer to its libraries."""
+        """Return the names by which other files can refer to the package's libraries."""
         return {path.rpartition("/")[2] for path, _ in self.linked} | {elf.soname for _, elf in self.linked} - {""}
 
     def without(self, sources: Callable[[], Iterable[bytes]]) -> frozenset[str]:
@@ -115,7 +115,7 @@ class Watched:
         self.files: dict[str, tuple[str, Elf | None]] = {}
 
     def libraries(self) -> Libraries:
-        """Return the result of `Libraries.read`, after all contents were copied."""
+        """Return the result of `Libraries.read`. Call this method after all contents are copied."""
         return Libraries.read(self._wheel, self)
 
     def watch(self, member: ZipMember, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -151,7 +151,7 @@ def _text(chunks: Iterator[Chunk]) -> bytes:
 
 
 def words(source: bytes) -> Iterator[bytes]:
-    """Yield words from `lib` on and before `.so`: two searches need a fifth of one expression's time."""
+    """Yield words that begin with `lib` or precede `.so`. Two searches are five times as fast as one expression."""
     for match in _BEGINNING.finditer(source):
         start = match.start()
         if not start or source[start - 1] not in _LETTERS:
@@ -165,7 +165,7 @@ def words(source: bytes) -> Iterator[bytes]:
 
 
 def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | None]:
-    """Return a file's machine and dynamic section; each call of `read` begins to read the contents again."""
+    """Return a file's machine and dynamic section. Each call of `read` reads the contents from the beginning."""
     import tempfile
 
     from rules_bento.images.wheels.elf import SparseFile

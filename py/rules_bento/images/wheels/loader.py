@@ -1,8 +1,8 @@
-"""Finds the shared libraries of packages that Python and the dynamic linker load, and the files that load them.
+"""Finds the packages' shared libraries that Python and the dynamic linker load, and the files that load them.
 
 Python loads extension modules that can be imported, and libraries that its sources name (ctypes, cffi). The linker
-loads the libraries that these files require, transitively. Programs are in `bin` of the environment. Other libraries
-load the remaining ones by name: these are optional parts, such as an NCCL transport for an absent network.
+loads the libraries that these files require, transitively. Programs are in `bin` in the environment. The remaining
+libraries are optional parts that other libraries load by name, such as an NCCL transport for an absent network.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class File(NamedTuple):
 
 
 def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File]:
-    """Return the files that Python (version X.Y, or any version if empty) or a program of the packages loads."""
+    """Return the files that a program of the packages or Python (version X.Y; if empty, any version) loads."""
     files = [File(package, *linked) for package in packages for linked in package.linked]
     by_place = {_installed(file.path): file for file in files}
     by_name: dict[str, list[File]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Reads METADATA of a wheel, and compares it with the name of the wheel's file as uv does.
+"""Reads METADATA in a wheel, and compares METADATA with the wheel's file name as uv does.
 
 Sources: PyPA's "Core metadata", "Binary distribution format" (the file's name), and "Version specifiers" (PEP 440:
 equal versions).
@@ -31,7 +31,7 @@ class FileName(NamedTuple):
 
     @staticmethod
     def of(text: str) -> FileName | None:
-        """Parse the file name NAME-VERSION-PYTHON-ABI-PLATFORM.whl; None if it has another form."""
+        """Parse a file name NAME-VERSION-PYTHON-ABI-PLATFORM.whl. Returns None for a name in another form."""
         parts = _FILE_NAME.fullmatch(text)
         return FileName(parts[1], parts[2]) if parts and canonical_version(parts[2]) else None
 
@@ -48,7 +48,7 @@ class Metadata(NamedTuple):
 
     @staticmethod
     def read(text: str, file: FileName) -> Metadata:
-        """Read METADATA. Raises BentoError, with the problem, if it doesn't match the wheel's file name."""
+        """Read METADATA. Raises BentoError, with the problem, if METADATA doesn't match the wheel's file name."""
         fields = _fields(text)
         core = Metadata(
             next(iter(fields.get("name", ())), ""),
@@ -105,13 +105,13 @@ def _canonical_release(text: str) -> str:
 
 
 def _is_version(stated: str, in_file_name: str) -> bool:
-    """Compare the version in METADATA with the file name, where the local part (`+cu126`) is optional."""
+    """Return whether the version in METADATA matches the file name, where the local part (`+cu126`) is optional."""
     own, wanted = canonical_version(stated), canonical_version(in_file_name)
     return bool(own) and own in (wanted, wanted.partition("+")[0])
 
 
 def _fields(text: str) -> dict[str, list[str]]:
-    """Return the headers before the first empty line by lower-case key, with continuation lines."""
+    """Return the headers before the first empty line by lowercase key. Values include continuation lines."""
     fields: dict[str, list[list[str]]] = {}  # pieces are joined once: repeated concatenation takes quadratic time
     last: list[str] = []
     for line in text.replace("\r\n", "\n").partition("\n\n")[0].split("\n"):

@@ -1,7 +1,8 @@
-"""Finds libraries that a package can be imported without, by a conservative analysis of its Python sources.
+"""Finds a package's optional libraries, which importing the package doesn't require, from its Python sources.
 
-An extension module is optional if each import of it is in a `try` statement that handles the failure. A library is
-optional if only functions name it that aren't called while modules are imported. All other libraries count as loaded.
+The analysis is conservative. An extension module is optional if each import is in a `try` statement that handles the
+failure. A library is optional if its name is only in functions that aren't called while modules are imported. All other
+libraries count as loaded.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class _UnclearError(Exception):
 def optional_libraries(
     modules: Collection[str], libraries: Collection[str], read: Callable[[], Iterable[bytes]]
 ) -> frozenset[str]:
-    """Return the modules and libraries (stems) that the package can be imported without; `read` starts again."""
+    """Return the optional modules and libraries (stems). Each call of `read` returns the sources from the beginning."""
     try:
         places = _places({*modules, *libraries}, read)
         excused = {name for name in modules if _is_tried(places[name])}
@@ -50,13 +51,13 @@ def optional_libraries(
 
 
 def _is_tried(places: Iterable[_NameUse]) -> bool:
-    """Check whether a module is imported, and only in code that handles a failed import."""
+    """Return whether a module is imported only in code that handles a failed import, and at least once."""
     loading = [place for place in places if place.kind in ("import", "path")]
     return bool(loading) and all(place.kind == "import" and place.is_guarded for place in loading)
 
 
 def _runs(functions: set[str], read: Callable[[], Iterable[bytes]]) -> bool:
-    """Check whether importing the package might call one of the functions, by name only."""
+    """Return whether importing the package might call one of the functions, which are identified only by name."""
     seen: set[str] = set()
     for _ in range(_ROUNDS):
         if "" in functions:
@@ -99,7 +100,7 @@ def _parse(source: bytes) -> ast.Module:
 
 
 def _uses(tree: ast.Module, aliases: dict[str, set[str]]) -> Iterator[tuple[str, _NameUse]]:
-    """Yield the names in a source with their uses; `aliases` collects names that imports rename."""
+    """Yield the names in a source with their uses. Adds names that imports rename to `aliases`."""
     stack: list[tuple[ast.AST, str, bool]] = [(tree, "", False)]
     while stack:
         node, function, is_guarded = stack.pop()
@@ -147,7 +148,7 @@ def _words(node: ast.AST) -> list[str]:
 
 
 def _goes_on(node: ast.Try) -> bool:
-    """Check whether a `try` statement handles a failed import without raising."""
+    """Return whether a `try` statement handles a failed import without raising an error."""
     for handler in node.handlers:
         caught = {getattr(name, "id", "") for name in ast.walk(handler.type)} if handler.type else _CAUGHT
         if caught & _CAUGHT:

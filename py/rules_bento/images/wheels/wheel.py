@@ -1,9 +1,9 @@
-"""Reads wheels: the contents of the zip and its metadata, without unpacking it.
+"""Reads the contents and the metadata of wheels, without unpacking the wheels.
 
 A wheel is a zip (`rules_bento.archives.zipread`) with a manifest (PyPA, "Binary distribution format", version 1.0).
-Each chunk of contents has its part of the deflate stream, so that a layer can reuse the stream. Installers trust the
-wheels that they unpack; this module rejects members with unsafe or ambiguous names, kinds, compressions, or contents,
-and those that RECORD doesn't list with their digest and size.
+Each chunk of contents includes its part of the deflate stream, so that a layer can reuse the stream. Installers trust
+the wheels that they unpack. This module rejects members with unsafe or ambiguous names, kinds, compressions, or
+contents, and members that RECORD doesn't list with their digest and size.
 """
 
 from __future__ import annotations
@@ -79,7 +79,10 @@ class Wheel(NamedTuple):
 
     @classmethod
     def read(cls, file: Path, locked: Locked = Locked()) -> Wheel:  # noqa: B008 - it cannot be changed
-        """Read directory and metadata. If a wrong RECORD is allowed, compute all digests, and reject a correct one."""
+        """Read the directory and metadata.
+
+        If a wrong RECORD is allowed, computes all digests, and rejects a correct RECORD.
+        """
         with _Zip(file, locked) as zip_file:
             return _read(cls, zip_file)
 
@@ -89,7 +92,7 @@ class Wheel(NamedTuple):
         return self.dist_info.removesuffix(".dist-info") + ".data/"
 
     def entry_modules(self) -> frozenset[str]:
-        """Return the modules that its entry points name, including entry points of plugins."""
+        """Return the modules that the wheel's entry points name, including entry points of plugins."""
         member = next((member for member in self.members if member.path == f"{self.dist_info}/{_ENTRY_POINTS}"), None)
         if member is None:
             return frozenset()
@@ -103,24 +106,24 @@ class Wheel(NamedTuple):
         return next(member for member in self.members if member.path == path)
 
     def chunks(self, members: Iterable[ZipMember], *, join: bool = False) -> Iterator[Iterator[Chunk]]:
-        """Yield the bytes of each member, verified; with `join`, other streams can follow (`Chunk.joined`)."""
+        """Yield the verified bytes of each member. With `join`, other streams can follow (`Chunk.joined`)."""
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield zip_file.chunks(member, join=join)
 
     def unverified(self, members: Iterable[ZipMember]) -> Generator[Callable[[], Iterator[Chunk]]]:
-        """Yield functions that start to read a member without verification, until the next is requested."""
+        """Yield a function for each member that reads it unverified. Call it before you request the next function."""
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield partial(zip_file.unverified, member)
 
     def contents(self, member: ZipMember) -> bytes:
-        """Return the bytes of a small member, verified. Raises BentoError as `chunks` does, and for a large member."""
+        """Return the verified bytes of a small member. Raises BentoError as `chunks` does, and for a large member."""
         with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
     def starts_with(self, member: ZipMember, prefix: bytes) -> bool:
-        """Check whether the contents, which aren't verified, begin with a few given bytes."""
+        """Return whether the contents, which aren't verified, begin with these bytes."""
         with _Zip(self.file, self.locked) as zip_file:
             pieces = zip_file.unverified(member)
             return next(pieces, Chunk(b"", None)).data.startswith(prefix)
@@ -219,7 +222,7 @@ class _Zip(Zip):
             raise self.record_error(f"its {member.algorithm} doesn't match RECORD", member.path)
 
     def record_error(self, message: str, member: str) -> RecordError:
-        """Return the error for a wrong RECORD, with the line that accepts it."""
+        """Return the error for a wrong RECORD, with the line that makes rules_bento accept this RECORD."""
         remedy = _REMEDY
         if self.locked.sha256:
             name = normalized(self.where.partition("-")[0])
@@ -230,7 +233,7 @@ class _Zip(Zip):
         return RecordError(str(self.error(message, member, remedy)))
 
     def right_record_error(self) -> BentoError:
-        """Return the error for a correct RECORD, if a wrong RECORD was expected."""
+        """Return the error for a correct RECORD when a wrong RECORD is expected."""
         return self.error("its RECORD is correct", remedy="Remove the wheel from allow_record_mismatch of bento.pypi")
 
 
@@ -275,7 +278,7 @@ def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text:
 
 
 def _measured_all(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
-    """Compute the digests of the members, for a RECORD that is wrong. Raises BentoError if it is correct."""
+    """Compute the digests of the members, if RECORD is wrong. Raises BentoError for a correct RECORD."""
     try:
         for member in _with_digests(zip_file, members, path, text):
             for _ in zip_file.chunks(member):
@@ -429,7 +432,7 @@ def _entry_point(zip_file: _Zip, name: str, value: str | None) -> EntryPoint:
 
 
 def stated_by(path: str | Path) -> tuple[str, DeclaredLicense]:
-    """Return the normalized package name and the declared license. Raises BentoError as `Wheel.read`."""
+    """Return the normalized package name and the declared license. Raises BentoError as `Wheel.read` does."""
     from rules_bento.audit.licenses import DeclaredLicense
 
     wheel = Wheel.read(Path(path))
