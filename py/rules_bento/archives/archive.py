@@ -143,7 +143,7 @@ def read_requirements(part: Path) -> tuple[str, str]:
 def _end_block() -> tuple[bytes, xz.Record]:
     """Return the block that ends each archive.
 
-    Cached, because encoding needs a tenth of the build time of a small Bento.
+    The block is cached, because encoding needs a tenth of the build time of a small Bento.
     """
     return xz.block(tarstream.END)
 

@@ -10,7 +10,7 @@ from rules_bento.errors import BentoError
 from rules_bento.typing_lite import Any, BinaryIO, Callable, Iterable, Iterator
 
 PIECE = 1 << 20  # the maximum bytes of a decoded piece (except for zstd, see `_Zstd`)
-# The maximum the stream is followed by zeros of an archive or a stream. A sparse file can have terabytes of them.
+# The maximum bytes of zeros after the end of an archive or a stream. A sparse file can have terabytes of zeros.
 MAX_PADDING = 64 << 20
 _RAW = 1 << 18
 _MAGICS = {"xz": b"\xfd7zXZ\0", "gz": b"\x1f\x8b", "bz2": b"BZh", "zst": b"\x28\xb5\x2f\xfd", "zip": b"PK"}

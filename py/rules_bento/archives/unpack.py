@@ -64,7 +64,7 @@ class SafeMember(NamedTuple):
 
 def form_from_name(path: str) -> Form:
     """Return the format for a file's extension, as in BentoML: `xz`, the format of `.bento`, for unknown extensions."""
-    return _SUFFIXES.get(os.path.splitext(path)[1], "xz")  # noqa: PTH122 - of a name, which may be a URL's
+    return _SUFFIXES.get(os.path.splitext(path)[1], "xz")  # noqa: PTH122 - the name can be from a URL
 
 
 def read(

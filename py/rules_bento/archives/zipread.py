@@ -317,7 +317,7 @@ class Zip:
                 break
             data = self.inflate(member, inflate, piece, _MAX_INFLATED)
             yield Chunk(data, piece)
-            while len(data) == _MAX_INFLATED and not inflate.eof:  # the decompressor can have more output
+            while len(data) == _MAX_INFLATED and not inflate.eof:  # the decompressor might have more output
                 data = self.inflate(member, inflate, inflate.unconsumed_tail, _MAX_INFLATED)
                 yield Chunk(data, b"")
         if not inflate.eof or inflate.unused_data:

@@ -13,7 +13,7 @@ from rules_bento.typing_lite import Any, NoReturn
 
 
 def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any:
-    """Read a JSON text; `origin` names it in messages.
+    """Read a JSON text. `origin` names the text in messages.
 
     `constants` allows NaN and Infinity, which Python writes. Raises FormatError for invalid JSON, a duplicate key, an
     unpaired surrogate, and input that exceeds the limits of `rules_bento.formats`.

@@ -9,14 +9,14 @@ from rules_bento.formats import MAX_DEPTH, MAX_NUMBER, MAX_PARTS, MAX_VALUES, Fo
 from rules_bento.typing_lite import Any, Callable
 
 _LINE = re.compile(r" \(at line (\d+), column \d+\)| \(at end of document\)")
-# Strings and comments of a document without escaped quotes. An unterminated one ends at its limit.
+# Strings and comments of a document without escaped quotes. An unterminated string ends at the limit.
 _QUOTED = re.compile(r"""\"""[\s\S]*?(?:"{3,5}|\Z)|'''[\s\S]*?(?:'{3,5}|\Z)|"[^"\n]*"?|'[^'\n]*'?|#[^\n]*""")
 _BLANKS_AND_KEYS = re.compile(r"[\w \t-]+")
 _LONG_NUMBER = re.compile(rf"(?<![\w.+-])[+-]?[0-9][\w.+-]{{{MAX_NUMBER}}}")
 
 
 def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
-    """Read a TOML document; `origin` names it in messages, `parse_float` converts floats.
+    """Read a TOML document. `origin` names the document in messages, and `parse_float` converts floats.
 
     Raises FormatError for invalid TOML, and input that exceeds the limits of `rules_bento.formats`.
     """

@@ -23,7 +23,7 @@ _NOWHERE: _Lines = (1, {})
 
 
 def read_yaml(data: bytes | str, origin: str, *, binary: bool = False) -> Any:
-    """Read a YAML document; None if it is empty. `origin` names it in messages.
+    """Read a YAML document. Returns None for an empty document. `origin` names the document in messages.
 
     `binary` also accepts `!!binary`, as bytes. Raises FormatError, with the line, for invalid YAML, a rejected feature,
     and input that exceeds the limits of `rules_bento.formats`.
@@ -57,7 +57,7 @@ class LineIndex:
         self._root = root
 
     def get(self, path: tuple[str | int, ...]) -> int | None:
-        """Return the line of a key, an item, or the root; None if it doesn't exist."""
+        """Return the line of a key, an item, or the root, or None if there is no such value."""
         line, inner = self._root
         for part in path:
             if part not in inner:

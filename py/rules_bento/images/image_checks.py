@@ -32,7 +32,7 @@ class Base(NamedTuple):
     """Describes the known properties of an image's base."""
 
     name: str
-    architecture: str  # Go's name
+    architecture: str  # as named in Go
     glibc: tuple[int, int] | None
     libraries: Collection[str] | None  # file names
     python_version: str = ""  # X.Y; empty if it isn't relevant
@@ -59,10 +59,7 @@ def check(
     unchecked: Collection[str],
     machines: Mapping[str, str] | None = None,
 ) -> CheckResult:
-    """Check packages, and files in other layers, against the base.
-
-    `machines` maps the paths of files to their machines.
-    """
+    """Check packages and files in other layers against the base. `machines` maps paths of files to their machines."""
     problems = list(_wrong_machine_files(base, machines or {}, unchecked))
     notes: list[str] = []
     newest = base.glibc or base.allowed
@@ -142,7 +139,7 @@ def _wrong_machine_wheel(package: Libraries, base: Base, unchecked: Collection[s
     wrong = {path: machine for path, machine in wrong.items() if _name(path) not in unchecked}
     if wrong:
         path, machine = min(wrong.items())
-        # Nothing in a wheel for another machine works; an `any` wheel might have files for other machines.
+        # No file in a wheel for another machine works; an `any` wheel might have files for other machines.
         is_for_any = package.wheel.endswith("-any.whl") or base.architecture in machines.values()
         yield _Problem(
             f"{package.wheel}: {path} is for {machine}, but {base.name} is for {base.architecture}. "

@@ -25,7 +25,7 @@ class Installation(NamedTuple):
     """Describes a command in bento.yaml that only installs packages of a distribution."""
 
     distro: str
-    packages: tuple[str, ...]  # the requested ones; every image of the distribution has further packages
+    packages: tuple[str, ...]  # requested packages; every image of the distribution has other packages
 
 
 def reject_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> None:
@@ -129,7 +129,7 @@ def cuda_of_wheels(names: Iterable[str]) -> tuple[str, ...]:
 def problems(
     requirements: ImageRequirements, system: ImageSystem, hint: DebLayerHint, provided: Collection[str]
 ) -> Iterator[str]:
-    """Yield the requirements, except for `provided`, that the image doesn't meet, each with a remedy."""
+    """Yield the requirements that the image doesn't meet, except for `provided`, each with a remedy."""
     yield from _unrequested(requirements, provided)
     if DISTRO not in provided:
         yield from _distro(requirements, system)

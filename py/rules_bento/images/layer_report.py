@@ -26,7 +26,7 @@ _MAX_LIST_SIZE = 32 << 20  # larger than any RECORD or list
 
 
 class Owner(NamedTuple):
-    """Names the package, or another owner, of a file."""
+    """Describes the owner of a file: a package, or another owner."""
 
     kind: Kind
     name: str
@@ -54,7 +54,7 @@ class OwnedFiles:
         self.largest = sorted(self.largest, key=lambda file: (-file[0], file[1]))[:_MAX_FILES]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the entry of the report."""
+        """Return the entry for the report."""
         self._cut()
         largest = [{"path": path, "size": size} for size, path in self.largest]
         return {**self.owner._asdict(), "size": self.size, "files": self.files, "largest": largest}
@@ -70,7 +70,7 @@ def describe_layer(
 
 
 def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Owner] | None = None) -> list[OwnedFiles]:
-    """Return the packages of a layer, the largest first; for `owners`, see `describe_layer`."""
+    """Return the packages in a layer, sorted by descending size. For `owners`, see `describe_layer`."""
     files: dict[str, int] = {}
     owners = {} if owners is None else owners
     for member, contents in members(blob, media_type):
@@ -86,7 +86,7 @@ def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Own
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return packages that were added, removed, or changed in size or version; the largest difference is first."""
+    """Return packages that were added, removed, or changed in size or version, sorted by descending difference."""
     before, after = _by_name(old), _by_name(new)
     rows = []
     for key in before.keys() | after.keys():

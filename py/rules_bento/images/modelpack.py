@@ -24,7 +24,7 @@ class ModelLayer(NamedTuple):
 
 
 def make_artifact(tag: Tag, created: str, part: ModelLayer, annotations: dict[str, str]) -> OciImage:
-    """Return the config and the manifest of a model; the config also has the annotations that OCI defines."""
+    """Return the config and the manifest of a model; the config also contains the annotations that OCI defines."""
     standard = {key.removeprefix(ANNOTATION): value for key, value in annotations.items() if key.startswith(ANNOTATION)}
     described: dict[str, Any] = {"createdAt": created, "name": tag.name, "version": tag.version}
     further = {"title": "title", "description": "description", "vendor": "vendor", "revision": "revision"}

@@ -43,7 +43,7 @@ class Layer(NamedTuple):
 class ImageConfig(NamedTuple):
     """Describes how a container of the image runs, and the image's labels and annotations."""
 
-    architecture: str  # Go's name
+    architecture: str  # as named in Go
     os: str
     created: str  # RFC 3339
     labels: dict[str, str]
@@ -71,7 +71,7 @@ class OciImage(NamedTuple):
 
 
 def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:
-    """Assemble an image from layers, the lowest first."""
+    """Assemble an image from layers, starting with the lowest layer."""
     config = to_bytes(
         {
             "created": settings.created,

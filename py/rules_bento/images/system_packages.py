@@ -28,7 +28,7 @@ class InstalledPackage(NamedTuple):
     name: str
     version: str
     architecture: str  # `all` for any architecture
-    provides: tuple[tuple[str, str], ...] = ()  # name and version of virtual packages; a version may be empty
+    provides: tuple[tuple[str, str], ...] = ()  # name and version of virtual packages; a version can be empty
     source: str = ""  # dpkg's `Source`; empty if it has the package's name and version
 
 
@@ -61,7 +61,7 @@ class SystemFiles(NamedTuple):
     """Describes a system's distribution and packages, as specified by the system's files."""
 
     ids: tuple[str, ...]  # ID and ID_LIKE of os-release; empty if there is none
-    packages: tuple[InstalledPackage, ...] | None  # the installed ones; None if neither dpkg nor apk has a database
+    packages: tuple[InstalledPackage, ...] | None  # installed packages; None if neither dpkg nor apk has a database
 
     @staticmethod
     def has(path: str) -> bool:
@@ -102,7 +102,7 @@ def read_dpkg(text: str) -> Iterator[InstalledPackage]:
     """Yield the installed packages in dpkg's status file, or in a file in the `status.d` of distroless images."""
     for paragraph in text.split("\n\n"):
         fields = {name: value.strip() for name, value in _FIELD.findall(paragraph)}
-        # distroless writes no status.
+        # Distroless images omit the status.
         if "Package" in fields and fields.get("Status", _INSTALLED) == _INSTALLED:
             provides = _provided(fields.get("Provides", "").split(","))
             version, architecture = fields.get("Version", ""), fields.get("Architecture", "")

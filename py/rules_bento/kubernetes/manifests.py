@@ -82,7 +82,7 @@ class ManifestBuilder:
         self._env = self._variables()
 
     def objects(self) -> list[dict[str, Any]]:
-        """Return the objects of all services; the objects of the entry service are first."""
+        """Return the objects of all services, starting with the objects of the entry service."""
         objects = []
         for service in self._workload.services:
             low, high = self._replicas(service)

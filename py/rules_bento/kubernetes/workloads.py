@@ -169,7 +169,7 @@ def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 
 
     Raises BentoError for services that Kubernetes cannot run without changes.
     """
-    # Both can be those of an imported Bento, which is others' work.
+    # Both documents can be from an imported Bento, so they are untrusted.
     document, config = schema.without_nulls(document), schema.without_nulls(config)
     schema.validate(document, _BENTO, "bento.yaml", "Build the Bento again.")
     schema.validate(config, _CONFIG, "the image's config", "Build the image again.")

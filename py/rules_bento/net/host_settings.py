@@ -128,10 +128,7 @@ def tls_context(host: str) -> ssl.SSLContext:
 
 
 def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
-    """Return the user and the password from a host's netrc entry, or from `default`.
-
-    Returns None if none matches `user`.
-    """
+    """Return the user and the password of a host (or of `default`) in netrc, or None without an entry for `user`."""
     import netrc
 
     path = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())

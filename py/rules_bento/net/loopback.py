@@ -14,7 +14,7 @@ _PATIENCE = 60  # seconds for an answer
 _PROBE = 5  # seconds for a response to the readiness check
 _MAX_ANSWER = 1 << 24  # bytes
 _SHOWN = 4000  # bytes of an error response
-_ERRORS = OSError, http.client.HTTPException  # the errors of urllib, and those of an invalid HTTP response
+_ERRORS = OSError, http.client.HTTPException  # errors from urllib, and errors for an invalid HTTP response
 
 
 class ServerError(Exception):
@@ -22,7 +22,7 @@ class ServerError(Exception):
 
 
 def wait(url: str, seconds: float, has_ended: Callable[[], bool]) -> bool:
-    """Wait until an address responds. Returns False after `seconds`, or if the server has ended."""
+    """Wait until an address responds. Returns False after `seconds`, or if the server has stopped."""
     deadline = time.monotonic() + seconds
     while not has_ended() and (left := deadline - time.monotonic()) > 0:
         try:

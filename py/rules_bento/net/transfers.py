@@ -110,7 +110,7 @@ class StoppedError(BentoError):
 
 
 class Transfers:
-    """Counts the bytes of several transfers. After one fails, the others end at their next step."""
+    """Counts the bytes of several transfers. After a transfer fails, the others end at their next step."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -157,7 +157,7 @@ class Transfers:
             raise StoppedError
 
 
-_thread = threading.local()  # its `transfers`, if any, are those to which the thread belongs
+_thread = threading.local()  # `transfers`, if set, is the group to which the thread belongs
 
 
 @contextmanager

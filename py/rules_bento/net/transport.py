@@ -257,7 +257,7 @@ class Transport:
                 except ConnectionLostError:
                     if not was_open or not isinstance(body, BytesBody | None):
                         raise
-                    connection.close()  # the server can have closed an idle connection, which isn't a failure
+                    connection.close()  # the server might have closed an idle connection, which isn't a failure
                     answer = send()
                 response = Response(answer, url)
                 yield response
@@ -344,7 +344,7 @@ def _request(
             try:
                 body.write_to(connection.sock)
             except (BrokenPipeError, ConnectionResetError):
-                unwanted = True  # the server can have sent an error before it closed
+                unwanted = True  # the server might have sent an error before it closed
         connection.sock.settimeout(patience * limits.ANSWER / limits.PATIENCE)
         response = connection.getresponse()
         response.will_close |= unwanted

@@ -65,7 +65,7 @@ class HuffmanCodes:
         """Return the bits of a match: repeat `length` bytes from `distance` bytes before."""
         return self.lengths[length] + self.distance(distance)
 
-    @lru_cache(maxsize=1 << 12)  # noqa: B019  # there are two of them, and they stay
+    @lru_cache(maxsize=1 << 12)  # noqa: B019  # the only two objects are never freed
     def distance(self, distance: int) -> str:
         """Return the bits of a distance: from 5 on, each number of extra bits has two symbols (RFC 1951, 3.2.5)."""
         extra = max(0, (distance - 1).bit_length() - 2)

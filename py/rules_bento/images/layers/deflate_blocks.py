@@ -92,7 +92,7 @@ class _Walk:
         with memoryview(self._data) as known:
             data = bytes(known[:held])
         if copied and copied[0] == at:
-            copied = None  # it is the block that did not fit
+            copied = None  # this is the block that didn't fit
         lead = copied[1] if copied else held
         stream = _compressed(data[:lead]) if lead else b""
         if copied:

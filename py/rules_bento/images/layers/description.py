@@ -91,7 +91,7 @@ def owner(user: str) -> dict[str, int]:
 
 
 def home_directory(bento: str, whose: dict[str, int]) -> Member:
-    """Return the user's home directory, which contains the Bento: everything in it inherits its owner."""
+    """Return the user's home directory, which contains the Bento. All files in the directory inherit its owner."""
     from rules_bento.archives.tarstream import Member
 
     return Member.directory(bento.rpartition("/")[0] or bento, **whose)

@@ -99,4 +99,4 @@ def _footer(offset: int) -> bytes:
     field = b"%016xSTARGZ" % offset
     extra = b"SG" + struct.pack("<H", len(field)) + field
     head = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff" + struct.pack("<H", len(extra))
-    return head + extra + b"\x01\0\0\xff\xff" + bytes(8)  # a stored block of nothing; its checksum and its size
+    return head + extra + b"\x01\0\0\xff\xff" + bytes(8)  # an empty stored block, its checksum, and its size

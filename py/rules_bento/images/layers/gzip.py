@@ -14,10 +14,10 @@ from rules_bento.archives.zipread import fast_zlib
 from rules_bento.images.layers import deflate
 from rules_bento.typing_lite import Iterable, Iterator
 
-# Kinds of contents: the lines of RECORD; contents without a stream, or none; contents with their part of a deflate
+# Kinds of contents: the lines of RECORD; contents without a stream, or no contents; contents with part of a deflate
 # stream; all contents of a file, with a joinable stream.
 RECORD_TEXT, RAW, REUSED, REUSED_WHOLE = range(4)
-# Bytes of a tar: the padding of a file and records; what follows them, its bytes, and those of its deflate stream.
+# Bytes of a tar: a file's padding and records; the kind of the next contents, the contents, and their deflate stream.
 Piece = tuple[bytes, int, bytes, bytes]
 _HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate, no flags, no time, unknown system
 _LEVEL = 6

@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 
 Compression = Literal["zstd", "gzip", "estargz", "zstd:chunked", "none"]
 
-# Compressions from which single files can be read.
+# Compressions that allow reading single files.
 LAZY: frozenset[Compression] = frozenset(("estargz", "zstd:chunked"))
-# Bytes of tar in a zstd frame: the window of the compression level. Fewer compress worse, more need more memory.
+# Bytes of tar in a zstd frame: the level's window. Smaller frames compress worse; larger frames need more memory.
 ZSTD_FRAME = 2 << 20
 GZIP_MEMBER = 1 << 20  # bytes of tar in a gzip member without reused streams
 MEDIA_TYPES: dict[Compression, str] = {
@@ -166,7 +166,10 @@ def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer
 
 
 def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> list[toc_layer.TocEntry]:
-    """Write pieces to `out` as a part of layers, and return their entries for a table of contents, if there is one."""
+    """Write pieces to `out` as a part of layers.
+
+    Returns the entries for the table of contents, if the format has it.
+    """
     return _write_part(out, *_tar_blob(pieces, compression, None, 1))
 
 
@@ -285,7 +288,7 @@ class WheelPlan(NamedTuple):
     """Holds a wheel with the directories and files that it installs."""
 
     wheel: Wheel
-    folders: list[str]  # those in its listing
+    folders: list[str]  # directories that the wheel lists
     files: list[Installed]
 
     @classmethod

@@ -149,7 +149,7 @@ def _inflated(path: Path) -> Iterator[bytes]:
                     is_more = bool(packed)
                 else:
                     packed = member.unconsumed_tail
-                    is_more = bool(packed) or len(data) == _PIECE  # a full piece: zlib may hold more
+                    is_more = bool(packed) or len(data) == _PIECE  # a full piece: zlib might hold more
 
 
 def _without_files(names: set[str], tar: Iterable[bytes], part: WheelPart, layout: InstallLayout) -> Iterator[bytes]:

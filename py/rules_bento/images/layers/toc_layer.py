@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Count = Callable[[bytes | memoryview], None]
 
-# The table's entry for a member of the tar, or for a chunk of one, with the keys of the formats.
+# The table's entry for a member of the tar, or for a chunk of a member, with the keys of the formats.
 TocEntry = dict[str, Any]
 CHUNK = 4 << 20  # maximum bytes of a file in a member: reading any of them fetches all of them
 _EMPTY_SHA256 = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -41,7 +41,7 @@ _PIECE = 1 << 20  # bytes that are searched for modules in one step: TensorFlow 
 class Elf(NamedTuple):
     """Describes a dynamically linked file."""
 
-    machine: str  # in Go's names; `ELF machine <number>` for others
+    machine: str  # as named in Go; `ELF machine <number>` for others
     soname: str  # empty if there is none
     needed: tuple[str, ...]  # required libraries
     versions: tuple[str, ...]  # versions of symbols of other libraries, such as GLIBC_2.28

@@ -415,7 +415,7 @@ def _sections(zip_file: _Zip, text: str) -> Mapping[str, Mapping[str, str | None
     parser = configparser.ConfigParser(
         allow_no_value=True, default_section="", delimiters=("=",), interpolation=None, strict=False
     )
-    parser.optionxform = str  # type: ignore[method-assign, assignment]  # names have their case
+    parser.optionxform = str  # type: ignore[method-assign, assignment]  # names are case-sensitive
     try:
         parser.read_string(text)
     except (configparser.Error, AttributeError) as error:  # the second for a continuation line without a first line
