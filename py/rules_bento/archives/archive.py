@@ -67,10 +67,7 @@ def write_archive(out: Path, members: Iterable[tarstream.Member]) -> None:
 
 
 def join(out: Path, parts: Sequence[Path]) -> None:
-    """Write an archive atomically by copying the blocks of the parts.
-
-    Raises BentoError for a file that isn't a part.
-    """
+    """Write an archive atomically by copying the parts' blocks. Raises BentoError for a file that isn't a part."""
     records = []
     with atomic_file(out) as file:
         file.write(xz.HEAD)
@@ -81,10 +78,7 @@ def join(out: Path, parts: Sequence[Path]) -> None:
 
 
 def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
-    """Write the parts atomically in another format. The last part can be an archive.
-
-    An output directory must be empty.
-    """
+    """Write the parts (the last can be an archive) atomically in another format. Output directories must be empty."""
     if form == "folder":
         with atomic_dir(out) as folder:
             write_folder(folder, items(parts))
@@ -141,10 +135,7 @@ def read_requirements(part: Path) -> tuple[str, str]:
 
 @cache
 def _end_block() -> tuple[bytes, xz.Record]:
-    """Return the block that ends each archive.
-
-    The block is cached, because encoding needs a tenth of the build time of a small Bento.
-    """
+    """Return the block that ends each archive. Cached, because encoding needs a tenth of a small Bento's time."""
     return xz.block(tarstream.END)
 
 

@@ -35,7 +35,7 @@ def owner(mode: int, uid: int, gid: int) -> bytes:
 def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefix: bytes = b"") -> bytes:
     """Return a header.
 
-    `name` and `link` have at most `MAX_NAME` bytes, and `prefix` at most 155; `owner` returns `owned`.
+    `name` and `link` have at most `MAX_NAME` bytes, `prefix` at most 155; `owner` returns `owned`.
     """
     before = b"%b%b%b%011o\0%b\0" % (name, _ZEROS[len(name) : MAX_NAME], owned, size, _NO_TIME)
     after = b"%b%b%b%b" % (kind, link, _ZEROS[len(link) : MAX_NAME], _MAGIC)
@@ -100,10 +100,7 @@ class Member(NamedTuple):
     def file(
         cls, path: str, source: str, *, size: int | None = None, mode: int = 0o644, uid: int = 0, gid: int = 0
     ) -> Member:
-        """Return a file with the bytes of `source`, which are read when needed.
-
-        Specify `size` to avoid a system call.
-        """
+        """Return a file with the bytes of `source`, which are read when needed; pass `size` to avoid a system call."""
         return cls(path, mode, Path(source).stat().st_size if size is None else size, source, uid=uid, gid=gid)
 
     @classmethod

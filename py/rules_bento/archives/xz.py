@@ -58,10 +58,7 @@ class Record(NamedTuple):
 
 
 def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-    """Yield an xz stream in pieces.
-
-    By default, encodes blocks with one thread per usable core, and at most eight threads.
-    """
+    """Yield an xz stream in pieces. By default, encodes blocks with a thread per usable core (at most eight)."""
     records = []
     yield HEAD
     for encoded, record in ordered_map(block, split(data), threads):
@@ -97,10 +94,7 @@ def tail(records: Sequence[Record]) -> bytes:
 
 
 def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
-    """Return the size and the records of the blocks in a file with one stream.
-
-    Leaves the file position after `HEAD`.
-    """
+    """Return the size and the records of the blocks in a file with one stream. Leaves the position after `HEAD`."""
     end = file.seek(0, os.SEEK_END) - _FOOTER
     if end < len(HEAD):
         raise ValueError("the file is too short for an xz stream")
@@ -139,10 +133,7 @@ def split(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[byt
 def ordered_map(
     function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None
 ) -> Iterator[_Result]:
-    """Apply `function` to the items in threads, and yield the results in order.
-
-    Only a few items are in memory at a time.
-    """
+    """Apply `function` to the items in threads; yield the results in order. Keeps only a few items in memory."""
     threads = threads or min(_usable_cores(), _MAX_THREADS)
     remaining = iter(items)
     first = list(islice(remaining, 2))

@@ -54,7 +54,7 @@ class Bounds(NamedTuple):
 class ZipMember(NamedTuple):
     """Describes a member as in the zip's directory; `Zip.contents` verifies it.
 
-    Paths of directories end with a slash.
+    A directory's path ends with a slash.
     """
 
     path: str
@@ -255,7 +255,7 @@ class Zip:
     def _zip64(self, name: str, extra: bytes, size: int, packed_size: int, offset: int) -> tuple[int, int, int]:
         """Return the values that were too large for their fields.
 
-        The extra field contains only these values, in this order.
+        The extra field contains only these, in this order.
         """
         at = 0
         while at + 4 <= len(extra):
@@ -358,10 +358,7 @@ class FileZip(Zip):
 
 
 def fast_zlib() -> Any:
-    """Return ISA-L's zlib, which inflates twice as fast, if installed; otherwise Python's.
-
-    Both return the same bytes.
-    """
+    """Return ISA-L's zlib, which inflates twice as fast, if installed; otherwise Python's. The outputs are equal."""
     global _zlib_module
     if _zlib_module is None:
         try:

@@ -113,10 +113,7 @@ def _find_inconsistencies(lock: Lock, architecture: str, roots: list[str]) -> li
 
 
 def host_mirrors() -> dict[str, str]:
-    """Return the Debian mirrors in the host's apt configuration, by archive.
-
-    Raises BentoError if apt isn't installed.
-    """
+    """Return the Debian mirrors in the host's apt sources, by archive. Raises BentoError if apt isn't installed."""
     if not shutil.which("apt-get"):
         raise BentoError("locking Debian packages requires apt-get. Run this on Debian, or in a Debian container.")
     mirrors: dict[str, str] = {}
@@ -154,10 +151,7 @@ def resolve(request: Request, mirrors: Mapping[str, str], folder: Path) -> Lock:
 
 
 def parse_stanzas(text: str) -> list[Stanza]:
-    """Return the paragraphs of a control file. Values keep line breaks.
-
-    Raises ValueError for a line without a field.
-    """
+    """Return the paragraphs of a control file. Values keep line breaks. Raises ValueError if a line has no field."""
     stanzas = []
     for paragraph in re.split(r"\n\s*\n", text):
         lines: dict[str, list[str]] = {}  # lists of lines, because appending to a string takes quadratic time

@@ -213,10 +213,7 @@ class _YamlReader:
         return node
 
     def _merged(self, node: _YamlNode) -> list[_YamlNode]:
-        """Return the mappings of `<<`; later mappings take precedence.
-
-        Raises FormatError if the value isn't a mapping.
-        """
+        """Return the mappings of `<<`; later mappings take precedence. Raises FormatError for other values."""
         nodes = [node]
         if isinstance(node.value, list):
             inner = [node.inner.get(index, _NOWHERE)[1] for index in range(len(node.value))]

@@ -62,10 +62,7 @@ class StoredModel:
 
 
 def find_newest(store: Path, tag: str) -> dict[str, Any] | None:
-    """Return the `model.yaml` of the newest model that matches a tag, or None.
-
-    Raises BentoError for an invalid file.
-    """
+    """Return the `model.yaml` of the newest model that matches a tag, or None. Raises BentoError if it is invalid."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     tags = [model.description.tag for model in list_versions(store, name)]
     models = (_model_yaml(store / tag.replace(":", "/") / MODEL_YAML) for tag in tags)

@@ -218,10 +218,7 @@ class Retry:
             self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
-        """Wait, and return whether to retry.
-
-        Waits for `asked` seconds if the server sent a delay, otherwise longer after each failure.
-        """
+        """Wait for `asked` seconds (if not set, longer after each failure), and return whether to retry."""
         self._failed += 1
         self._moved = 0
         if self._failed >= _ATTEMPTS:

@@ -161,10 +161,7 @@ class Response:
         return parse_nonnegative_int(self.headers.get("Content-Length"))
 
     def read(self, most: int) -> bytes:
-        """Return the body.
-
-        Raises BentoError if it exceeds `most` bytes, or `limits.REFUSAL` bytes for an error response.
-        """
+        """Return the body. Raises BentoError for more than `most` bytes, or `limits.REFUSAL` for an error response."""
         is_refusal = not 200 <= self.status < 300
         wanted = limits.REFUSAL if is_refusal else most + 1
         content = bytearray()
@@ -241,10 +238,7 @@ class Transport:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, and yield the response.
-
-        Raises BentoError for permanent errors, such as an invalid certificate.
-        """
+        """Send a request, and yield the response. Raises BentoError for permanent errors (such as certificates)."""
         origin = Origin.from_url(url)
         connection = self._take(origin)
         reusable = False
@@ -282,10 +276,7 @@ class Transport:
 
 
 def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Response:
-    """Send a GET request over an open connection, which isn't reused.
-
-    Raises the same errors as `Transport.exchange`.
-    """
+    """Send a GET request over an open connection, which isn't reused. Raises BentoError as `Transport.exchange`."""
     origin = Origin.from_url(url)
     connection = http.client.HTTPConnection(origin.host, origin.port, timeout=limits.PATIENCE)
     connection.response_class = BoundedResponse

@@ -39,10 +39,7 @@ _EMPTY_DYNAMIC = 0x46AFF810000000000081E104, 95
 
 
 def cut(pieces: Iterator[tuple[bytes, bytes]], size: int) -> Iterator[Chunk]:
-    """Split a deflate stream into chunks with at most `size` bytes of contents.
-
-    `pieces` contains contents and stream.
-    """
+    """Split a deflate stream into chunks with at most `size` bytes of contents; `pieces` are contents and stream."""
     walk = _Walk(pieces, size)
     try:
         yield walk.cut(copied=(0, 0))
@@ -68,10 +65,7 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return as many blocks as fit.
-
-        Blocks from `copied` (bit of the stream, offset of contents) on are copied unchanged.
-        """
+        """Return as many blocks as fit. Blocks from `copied` (bit of stream, offset of contents) on are unchanged."""
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
@@ -136,10 +130,7 @@ class _Walk:
         return bool(self._stream[at >> 3] >> (at & 7) & 1)
 
     def _inflated(self, at: int, held: int) -> tuple[int, int]:
-        """Compare a block's contents with the expected contents.
-
-        Return the contents' length and the bit of the block's end.
-        """
+        """Compare a block's contents with the expected contents. Returns their length and the block's end (a bit)."""
         byte, bit = at >> 3, at & 7
         module = fast_zlib()
         window = self._window(held)

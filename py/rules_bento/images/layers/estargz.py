@@ -66,10 +66,7 @@ class EstargzBlob(toc_layer.TocBlob):
         self._reserved = _RESERVED
 
     def end(self) -> Iterator[bytes]:
-        """Yield the table and its offset.
-
-        If there is no landmark, first yields the landmark for no prefetched files.
-        """
+        """Yield the table and its offset. Without a landmark, first yields the landmark for no prefetched files."""
         if not self._is_marked:
             yield from self.mark(_NO_PREFETCH)
         fields = {"version": 1, "entries": self.entries}

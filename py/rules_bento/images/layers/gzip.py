@@ -46,10 +46,7 @@ def _stored(data: bytes) -> Iterator[bytes | memoryview]:
 
 
 def reuse(pieces: Iterable[Piece]) -> Iterator[bytes]:
-    """Yield gzip members for a tar of wheels.
-
-    Reuses the wheels' streams, and compresses only `RAW` pieces with zlib.
-    """
+    """Yield gzip members for a tar of wheels. Reuses the wheels' streams, and compresses only `RAW` pieces."""
     member = _GzipMember()
     is_ending = False
     for records, kind, data, packed in pieces:

@@ -166,10 +166,7 @@ def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer
 
 
 def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> list[toc_layer.TocEntry]:
-    """Write pieces to `out` as a part of layers.
-
-    Returns the entries for the table of contents, if the format has it.
-    """
+    """Write pieces to `out` as a part of layers. Returns the entries for a table of contents, if there is one."""
     return _write_part(out, *_tar_blob(pieces, compression, None, 1))
 
 
@@ -189,10 +186,7 @@ def _write_part(out: Path, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob 
 def _tar_blob(
     pieces: Iterable[Piece], compression: Compression, tar: Sum | None, threads: int | None, *, storing: bool = False
 ) -> Blob:
-    """Return the blob of a tar without its end, and the table of contents.
-
-    If `tar` is None, returns a part of layers.
-    """
+    """Return the blob of a tar without its end, and the table of contents. If `tar` is None, the blob is a part."""
     if compression in LAZY:
         toc_blob = open_toc_blob(compression, tar.add if tar else _ignore, storing=storing)
         return toc_blob.members(_tar(pieces), threads), toc_blob

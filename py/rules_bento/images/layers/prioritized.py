@@ -102,10 +102,7 @@ class _EstargzReader:
         return entries
 
     def members(self, table: list[TocEntry]) -> list[_StoredMember]:
-        """Return the tar's members in order, without the landmark and the table.
-
-        Supports only layers from this module.
-        """
+        """Return the tar's members in order, without the landmark and the table. Supports only our own layers."""
         offsets = [entry["offset"] for entry in table if "offset" in entry]
         if offsets != sorted(set(offsets)):  # several files in a member, as other builders write them
             raise self._error()

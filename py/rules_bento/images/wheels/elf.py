@@ -135,10 +135,7 @@ def _versions(data: bytes | mmap.mmap, fetch: Fetch, at: int, count: int) -> lis
 
 
 def _modules(data: bytes | mmap.mmap, start: int, end: int) -> set[str]:
-    """Return the modules whose init functions are in the string table.
-
-    Releases searched pages of the file from memory.
-    """
+    """Return the modules whose init functions are in the string table. Releases searched pages from memory."""
     modules: set[str] = set()
     end = min(end, len(data))
     while start < end:
