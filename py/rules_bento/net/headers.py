@@ -57,7 +57,7 @@ def next_link(text: str | None) -> str | None:
 
 
 def challenges(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the challenges in `WWW-Authenticate` (RFC 9110, 11.6.1), with the schemes in lowercase."""
+    """Yield the schemes and parameters in `WWW-Authenticate` (RFC 9110, 11.6.1), with lowercase names."""
     scheme, parameters, at = "", dict[str, str](), 0
     while word := _WORD.match(text, at):
         at = word.end()

@@ -168,7 +168,7 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
 
 
 def joinable(stream: bytes) -> Iterator[bytes]:
-    """Yield candidates for the stream without its end, so that other streams can follow. Only for streams of one block.
+    """Yield candidates for the stream without its end, so that others can follow. Yields none for several blocks.
 
     The first bit of a stream of one block marks the last block. With that bit cleared, the zeros that fill up the last
     byte begin a stored block if there are three such zeros; otherwise, the stream needs another byte. Only inflating

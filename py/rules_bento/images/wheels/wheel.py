@@ -81,7 +81,7 @@ class Wheel(NamedTuple):
     def read(cls, file: Path, locked: Locked = Locked()) -> Wheel:  # noqa: B008 - it cannot be changed
         """Read the directory and metadata.
 
-        If a wrong RECORD is allowed, computes digests, and rejects a correct one.
+        If a wrong RECORD is allowed, computes all digests, and rejects a correct RECORD.
         """
         with _Zip(file, locked) as zip_file:
             return _read(cls, zip_file)
