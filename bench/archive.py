@@ -56,46 +56,46 @@ def median(used: Sequence[Used]) -> Used:
     return Used(*(statistics.median(values) for values in zip(*used, strict=True)))
 
 
-def write_sources(folder: Path, megabytes: int) -> None:
+def write_sources(directory: Path, megabytes: int) -> None:
     """Write a tree of Python sources: part of the standard library."""
     library = Path(os.__file__).parent
     for name in ("asyncio", "email", "encodings", "json", "multiprocessing", "unittest", "xml"):
-        shutil.copytree(library / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(library / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def write_json(folder: Path, megabytes: int) -> None:
+def write_json(directory: Path, megabytes: int) -> None:
     """Write records of short strings and numbers."""
     chance = random.Random(1)
-    with (folder / "records.jsonl").open("w") as file:
+    with (directory / "records.jsonl").open("w") as file:
         for number in range(megabytes * 11_000):
             text = " ".join(chance.choices(["the", "quick", "brown", "fox", "jumps", "over"], k=6))
             file.write(json.dumps({"id": number, "score": chance.random(), "text": text}) + "\n")
 
 
-def write_forest(folder: Path, megabytes: int) -> None:
+def write_forest(directory: Path, megabytes: int) -> None:
     """Write data similar to a pickled forest: arrays of nodes with small integers and repeated thresholds."""
     chance = random.Random(2)
-    with (folder / "forest.pkl").open("wb") as file:
+    with (directory / "forest.pkl").open("wb") as file:
         for _ in range(megabytes):
             thresholds = [chance.randbytes(8) for _ in range(500)]
             node = (chance.choice(thresholds) + chance.randrange(4000).to_bytes(8, "little") for _ in range(65_536))
             file.write(b"".join(node))
 
 
-def write_weights(folder: Path, megabytes: int) -> None:
+def write_weights(directory: Path, megabytes: int) -> None:
     """Write 32-bit floats similar to a trained layer: any mantissa, few exponents."""
     chance = random.Random(3)
     exponents = bytes(chance.choices([0x3A, 0x3B, 0x3C, 0xBA, 0xBB, 0xBC], weights=[1, 3, 5, 1, 3, 5], k=256))
-    with (folder / "model.safetensors").open("wb") as file:
+    with (directory / "model.safetensors").open("wb") as file:
         for _ in range(megabytes):
             data = bytearray(chance.randbytes(PIECE))
             data[3::4] = data[3::4].translate(exponents)
             file.write(data)
 
 
-def write_random(folder: Path, megabytes: int) -> None:
+def write_random(directory: Path, megabytes: int) -> None:
     """Write incompressible bytes."""
-    with (folder / "model.bin").open("wb") as file:
+    with (directory / "model.bin").open("wb") as file:
         for _ in range(megabytes):
             file.write(os.urandom(PIECE))
 
@@ -123,15 +123,15 @@ def make_bento(home: Path, kind: str, megabytes: int) -> Path:
     return bento
 
 
-def pack(folder: Path, out: Path, threads: int) -> None:
+def pack(directory: Path, out: Path, threads: int) -> None:
     """Pack in the measured process as the actions do: one part with all files, then the archive."""
     sys.path.insert(0, str(PACKAGE))
     from rules_bento.archives import archive
     from rules_bento.archives.tarstream import Member
 
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
     part = out.with_suffix(".part")
-    members = (Member.file(path.relative_to(folder).as_posix(), str(path)) for path in files)
+    members = (Member.file(path.relative_to(directory).as_posix(), str(path)) for path in files)
     archive.write_part(part, members, threads=threads or None)
     archive.join(out, [part])
 
@@ -173,31 +173,31 @@ def main() -> None:
             compare(kind, Path(name), options)
 
 
-def compare(kind: str, folder: Path, options: argparse.Namespace) -> None:
+def compare(kind: str, directory: Path, options: argparse.Namespace) -> None:
     """Print the rows of one kind of content."""
-    bento = make_bento(folder / "home", kind, options.megabytes)
+    bento = make_bento(directory / "home", kind, options.megabytes)
     size = sum(path.stat().st_size for path in bento.rglob("*") if path.is_file()) / 1e6
-    out = folder / "out.bento"
+    out = directory / "out.bento"
     for tool, command in commands(bento, out, options).items():
         used = []
         for _ in range(options.runs):
             out.unlink(missing_ok=True)
-            used.append(run(command, BENTOML_HOME=str(folder / "home"), BENTOML_DO_NOT_TRACK="true"))
+            used.append(run(command, BENTOML_HOME=str(directory / "home"), BENTOML_DO_NOT_TRACK="true"))
         middle = median(used)
         print(
             f"{kind:15} {tool:16} {size:7.1f} {out.stat().st_size / 1e6:7.1f} {middle.wall:7.2f} {middle.cpu:7.2f}"
-            f" {size / middle.wall:6.0f} {middle.peak:5.0f} {import_seconds(out, folder, options):>8}",
+            f" {size / middle.wall:6.0f} {middle.peak:5.0f} {import_seconds(out, directory, options):>8}",
             flush=True,
         )
 
 
-def import_seconds(file: Path, folder: Path, options: argparse.Namespace) -> str:
+def import_seconds(file: Path, directory: Path, options: argparse.Namespace) -> str:
     """Return the time that BentoML needs to import the file."""
     if not options.bentoml:
         return ""
     used = []
     for number in range(options.runs):
-        home = folder / f"imported-{number}"
+        home = directory / f"imported-{number}"
         command = [options.bentoml, "import", file]
         used.append(run(command, BENTOML_HOME=str(home), BENTOML_DO_NOT_TRACK="true"))
         shutil.rmtree(home)

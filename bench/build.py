@@ -67,18 +67,18 @@ class Used(NamedTuple):
         return f"{self.work:.2f}" + (f" + {self.around:.2f}" if self.around else "")
 
 
-def run(command: list[str], folder: Path, **variables: str) -> float:
+def run(command: list[str], directory: Path, **variables: str) -> float:
     """Run a command, and return its CPU seconds. Exits if the command fails."""
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=os.environ | variables
+            command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=os.environ | variables
         )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             output.seek(0)
             sys.exit(
-                f"{' '.join(command)}, in {folder}: exit code {process.returncode}\n{output.read().decode()[-3000:]}"
+                f"{' '.join(command)}, in {directory}: exit code {process.returncode}\n{output.read().decode()[-3000:]}"
             )
     return usage.ru_utime + usage.ru_stime
 
@@ -86,15 +86,15 @@ def run(command: list[str], folder: Path, **variables: str) -> float:
 class Rules:
     """Runs builds in a scratch workspace, and measures its Bazel server."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         """Create the workspace, without packages."""
-        self.root = folder
-        folder.mkdir()
-        (folder / "MODULE.bazel").write_text(MODULE.format(repository=REPOSITORY))
-        (folder / "BUILD.bazel").write_text("")
+        self.root = directory
+        directory.mkdir()
+        (directory / "MODULE.bazel").write_text(MODULE.format(repository=REPOSITORY))
+        (directory / "BUILD.bazel").write_text("")
         # For a checkout that is in /tmp itself, which actions have to themselves.
-        (folder / ".bazelrc").write_text("build --noincompatible_sandbox_hermetic_tmp\n")
-        shutil.copy(REPOSITORY / "e2e/smoke/requirements.lock.json", folder)
+        (directory / ".bazelrc").write_text("build --noincompatible_sandbox_hermetic_tmp\n")
+        shutil.copy(REPOSITORY / "e2e/smoke/requirements.lock.json", directory)
 
     def bazel(self, command: str, *arguments: str) -> float:
         """Run a Bazel command, and return the CPU seconds of the client."""
@@ -126,13 +126,13 @@ class Rules:
 class Project:
     """Holds the same files twice: as a package of the workspace, and as a BentoML project."""
 
-    def __init__(self, name: str, rules: Rules, folder: Path, contents: dict[str, bytes]) -> None:
+    def __init__(self, name: str, rules: Rules, directory: Path, contents: dict[str, bytes]) -> None:
         """Write the files."""
         self.name = name
         self._rules = rules
         self._package = rules.root / name
-        self._folder = folder / name
-        for root in (self._package, self._folder):
+        self._directory = directory / name
+        for root in (self._package, self._directory):
             for path, data in {"service.py": SERVICE.encode(), **contents}.items():
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (root / path).write_bytes(data)
@@ -151,7 +151,7 @@ class Project:
 
     def theirs(self, bentoml: str, home: Path, *, lock: bool) -> list[Used]:
         """Measure four builds by BentoML: the first, again, without a change, and after a one-line change."""
-        (self._folder / "bentofile.yaml").write_text(
+        (self._directory / "bentofile.yaml").write_text(
             f"service: service:Hello\npython:\n  packages: ['bentoml==1.4.39']\n  lock_packages: {str(lock).lower()}\n"
         )
         variables = {
@@ -163,8 +163,8 @@ class Project:
         measured = []
         for moment in ("first", "again", "no-op", "one line"):
             if moment == "one line":
-                self._change(self._folder, lock)
-            measured.append(Used(run([bentoml, "build"], self._folder, **variables)))
+                self._change(self._directory, lock)
+            measured.append(Used(run([bentoml, "build"], self._directory, **variables)))
             shutil.rmtree(home / "bentos")
         return measured
 
@@ -186,7 +186,7 @@ def show(project: Project, bentoml: str, home: Path) -> None:
             print(f"{project.name:14} {locked:9} {tool:8}" + "".join(f"{one!s:>16}" for one in used), flush=True)
 
 
-def archives(rules: Rules, bentoml: str, home: Path, folder: Path, megabytes: int, exported: int) -> None:
+def archives(rules: Rules, bentoml: str, home: Path, directory: Path, megabytes: int, exported: int) -> None:
     """Measure and print the cost of archives of one file."""
     print(f"\n{'archive of':14} {'tool':24} {'cpu s':>8} {'MB/cpu s':>9}")
     bento = home / "bentos/big/v1"
@@ -197,7 +197,7 @@ def archives(rules: Rules, bentoml: str, home: Path, folder: Path, megabytes: in
     )
     (bento / "src/data.bin").write_bytes(os.urandom(exported << 20))
     variables = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
-    used = run([bentoml, "export", "big:v1", str(folder / "big.bento")], folder, **variables)
+    used = run([bentoml, "export", "big:v1", str(directory / "big.bento")], directory, **variables)
     print(f"{f'{exported} MB':14} {'bentoml export':24} {used:8.2f} {exported / used:9.0f}", flush=True)
     rules.bazel("clean")
     name = f"{megabytes}MB"

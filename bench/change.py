@@ -71,13 +71,13 @@ class Service:
 
 def write_workspace(checkout: Checkout, megabytes: int) -> str:
     """Write a package with a service and a model of the given size, and return its label."""
-    folder = f"bench/change_{megabytes}"
-    checkout.write(f"{folder}/BUILD.bazel", BUILD)
-    checkout.write(f"{folder}/service.py", SOURCE.format(0))
-    with (checkout.root / folder / "weights.bin").open("wb") as file:
+    directory = f"bench/change_{megabytes}"
+    checkout.write(f"{directory}/BUILD.bazel", BUILD)
+    checkout.write(f"{directory}/service.py", SOURCE.format(0))
+    with (checkout.root / directory / "weights.bin").open("wb") as file:
         for _ in range(megabytes):
             file.write(os.urandom(1_000_000))
-    return f"//{folder}"
+    return f"//{directory}"
 
 
 def push(checkout: Checkout, label: str, relay: Relay) -> None:
@@ -89,7 +89,7 @@ def measure(checkout: Checkout, label: str, runs: int, binary: str) -> str:
     """Return the cells of a row for the rules' image."""
     checkout.build(f"{label}:image")
     server = Path("/proc", checkout.bazel("info", "server_pid").succeeded().output.strip(), "stat")
-    with tempfile.TemporaryDirectory() as folder, servers.serve(binary, Path(folder)) as registry:
+    with tempfile.TemporaryDirectory() as directory, servers.serve(binary, Path(directory)) as registry:
         with Relay(registry.port) as relay:
             push(checkout, label, relay)
         seconds, inside, cpu, written, actions = [], [], [], [], []
@@ -126,14 +126,14 @@ def spent(stat: Path) -> float:
 class Buildah:
     """Builds images with buildah in a separate store. The context is a Bento."""
 
-    def __init__(self, checkout: Checkout, folder: Path) -> None:
+    def __init__(self, checkout: Checkout, directory: Path) -> None:
         """Create the base image, and unpack a Bento with an empty model."""
-        self._store = folder / "images"
-        self._engine = Engine(folder)
+        self._store = directory / "images"
+        self._engine = Engine(directory)
         self._engine.make_base()
         label = write_workspace(checkout, 0)
         checkout.build(f"{label}:bento", f"--//rules:python_version={VERSION}")
-        self._context = folder / "context"
+        self._context = directory / "context"
         self._context.mkdir()
         archive = checkout.root / f"bazel-bin/{label[2:]}/bento.bento"
         subprocess.run(["tar", "-xJf", archive, "-C", self._context], check=True)
@@ -177,9 +177,9 @@ class Buildah:
         self._engine.close()
 
 
-def kept(folder: Path) -> int:
+def kept(directory: Path) -> int:
     """Return the disk usage of the files in a directory."""
-    return sum(path.lstat().st_blocks for path in folder.rglob("*")) * 512
+    return sum(path.lstat().st_blocks for path in directory.rglob("*")) * 512
 
 
 def main() -> None:
@@ -195,8 +195,8 @@ def main() -> None:
         raise SystemExit(f"{options.registry}: no such program; Debian's package docker-registry has it")
     print("| model, MB | | seconds | in actions | cpu | written | requests that write | pushed |")
     print("|---|---|---|---|---|---|---|---|")
-    with Workbench() as bench, tempfile.TemporaryDirectory() as folder:
-        buildah = None if options.no_buildah else Buildah(bench.plain, Path(folder))
+    with Workbench() as bench, tempfile.TemporaryDirectory() as directory:
+        buildah = None if options.no_buildah else Buildah(bench.plain, Path(directory))
         try:
             for megabytes in map(int, options.megabytes.split(",")):
                 label = write_workspace(bench.plain, megabytes)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / folder) for folder in ("py", "tests", "tests/hostile")]
+sys.path[:0] = [str(ROOT / directory) for directory in ("py", "tests", "tests/hostile")]
 
 from limited import Outcome, run  # noqa: E402 - the paths stand above
 from mutations import mutate  # noqa: E402

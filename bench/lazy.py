@@ -89,7 +89,7 @@ def started(command: list[str], log: Path) -> Iterator[None]:
 
 
 @contextmanager
-def registry(storage: Path, folder: Path) -> Iterator[None]:
+def registry(storage: Path, directory: Path) -> Iterator[None]:
     """Run the registry until the block ends. It logs requests in `registry.log` of the directory."""
     settings = {
         "version": 0.1,
@@ -97,29 +97,30 @@ def registry(storage: Path, folder: Path) -> Iterator[None]:
         "storage": {"filesystem": {"rootdirectory": str(storage)}},
         "http": {"addr": REGISTRY},
     }
-    (folder / "registry.yml").write_text(json.dumps(settings))
-    with started(["docker-registry", "serve", str(folder / "registry.yml")], folder / "registry.log"):
+    (directory / "registry.yml").write_text(json.dumps(settings))
+    with started(["docker-registry", "serve", str(directory / "registry.yml")], directory / "registry.log"):
         read(f"http://{REGISTRY}/v2/")
         yield
 
 
 @contextmanager
-def engine(folder: Path, snapshotter: str, *, is_idle: bool) -> Iterator[None]:
+def engine(directory: Path, snapshotter: str, *, is_idle: bool) -> Iterator[None]:
     """Run an empty containerd until the block ends, with stargz-snapshotter if it is selected."""
-    socket, lazy = folder / "containerd.sock", folder / "stargz.sock"
-    (folder / "stargz.toml").write_text(f"no_background_fetch = {str(is_idle).lower()}\n")
-    (folder / "containerd.toml").write_text(
+    socket, lazy = directory / "containerd.sock", directory / "stargz.sock"
+    (directory / "stargz.toml").write_text(f"no_background_fetch = {str(is_idle).lower()}\n")
+    (directory / "containerd.toml").write_text(
         'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
-        f'root = "{folder}/root"\nstate = "{folder}/state"\n[grpc]\naddress = "{socket}"\n'
+        f'root = "{directory}/root"\nstate = "{directory}/state"\n[grpc]\naddress = "{socket}"\n'
         f'[proxy_plugins.stargz]\ntype = "snapshot"\naddress = "{lazy}"\n'
     )
-    beside = ["--address", str(lazy), "--root", str(folder / "stargz"), "--config", str(folder / "stargz.toml")]
+    beside = ["--address", str(lazy), "--root", str(directory / "stargz"), "--config", str(directory / "stargz.toml")]
     with ExitStack() as stack:
         if snapshotter == "stargz":
-            stack.enter_context(started(["containerd-stargz-grpc", *beside], folder / "stargz.log"))
+            stack.enter_context(started(["containerd-stargz-grpc", *beside], directory / "stargz.log"))
             while not lazy.exists():
                 time.sleep(0.05)
-        stack.enter_context(started(["containerd", "-c", str(folder / "containerd.toml")], folder / "containerd.log"))
+        command = ["containerd", "-c", str(directory / "containerd.toml")]
+        stack.enter_context(started(command, directory / "containerd.log"))
         os.environ["CONTAINERD_ADDRESS"] = str(socket)
         while subprocess.run(["ctr", "version"], capture_output=True).returncode:
             time.sleep(0.05)
@@ -130,24 +131,24 @@ def start(name: str, way: str, options: argparse.Namespace) -> Row:
     """Pull and start an image without cached data."""
     pull, snapshotter = WAYS[way]
     image = f"{REGISTRY}/{name}"
-    with tempfile.TemporaryDirectory(prefix="lazy-", dir=options.folder) as held, ExitStack() as stack:
-        folder = Path(held)
-        stack.enter_context(registry(options.storage, folder))
-        stack.enter_context(engine(folder, snapshotter, is_idle=options.idle))
+    with tempfile.TemporaryDirectory(prefix="lazy-", dir=options.directory) as held, ExitStack() as stack:
+        directory = Path(held)
+        stack.enter_context(registry(options.storage, directory))
+        stack.enter_context(engine(directory, snapshotter, is_idle=options.idle))
         begin = time.monotonic()
         run([*pull, "--plain-http", "--snapshotter", snapshotter, image])
         pulled = time.monotonic() - begin
         run(["ctr", "run", "--detach", "--net-host", "--snapshotter", snapshotter, image, "service"])
         read(f"{SERVICE}/readyz")
         ready = time.monotonic() - begin
-        requests, sent = answered(folder / "registry.log")
+        requests, sent = answered(directory / "registry.log")
         path, body = options.request
         read(SERVICE + path, body)
         answer = time.monotonic() - begin
         if options.logs:
-            subprocess.run(["cp", *folder.glob("*.log"), options.logs], check=True)
+            subprocess.run(["cp", *directory.glob("*.log"), options.logs], check=True)
         run(["ctr", "task", "rm", "--force", "service"])
-        subprocess.run(["umount", "--recursive", folder], capture_output=True)
+        subprocess.run(["umount", "--recursive", directory], capture_output=True)
     return Row(pulled, ready, answer, sent / 1e6, requests)
 
 
@@ -161,7 +162,7 @@ def run(command: list[str]) -> None:
 def size_of(name: str, options: argparse.Namespace) -> tuple[float, bool]:
     """Return the size of an image's layers in megabytes, and whether a layer has the format eStargz."""
     repository, _, tag = name.rpartition(":")
-    with tempfile.TemporaryDirectory() as folder, registry(options.storage, Path(folder)):
+    with tempfile.TemporaryDirectory() as directory, registry(options.storage, Path(directory)):
         url = f"http://{REGISTRY}/v2/{repository}/manifests/{tag}"
         asked = urllib.request.Request(url, headers={"Accept": "application/vnd.oci.image.manifest.v1+json"})
         with urllib.request.urlopen(asked) as answer:
@@ -178,7 +179,7 @@ def main() -> None:
     parser.add_argument("--request", nargs=2, default=["/livez", ""], metavar=("PATH", "BODY"))
     parser.add_argument("--idle", action="store_true")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    parser.add_argument("--folder", type=Path, help="for what is pulled")
+    parser.add_argument("--directory", type=Path, help="for what is pulled")
     parser.add_argument("--logs", type=Path, help="folder, to keep what servers say of the last start")
     parser.add_argument("names", nargs="+")
     options = parser.parse_args()

@@ -42,13 +42,13 @@ PLATFORM = f"linux_{os.uname().machine}"
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
 
 
-def seconds(command: list[str], runs: int, folder: Path | None = None, **variables: str) -> float:
+def seconds(command: list[str], runs: int, directory: Path | None = None, **variables: str) -> float:
     """Return the median wall time of a command, which must succeed."""
     used = []
     for _ in range(runs):
         began = time.perf_counter()
         done = subprocess.run(
-            command, cwd=folder, env=os.environ | variables, check=False, capture_output=True, text=True
+            command, cwd=directory, env=os.environ | variables, check=False, capture_output=True, text=True
         )
         used.append(time.perf_counter() - began)
         if done.returncode:
@@ -56,36 +56,38 @@ def seconds(command: list[str], runs: int, folder: Path | None = None, **variabl
     return statistics.median(used)
 
 
-def make_lock(folder: Path, requirements: list[str], uv: str) -> list[Path]:
+def make_lock(directory: Path, requirements: list[str], uv: str) -> list[Path]:
     """Lock requirements over the network. Return the files that a package hub contains for this platform."""
-    (folder / "r.in").write_text("".join(f"{line}\n" for line in requirements), "utf-8")
+    (directory / "r.in").write_text("".join(f"{line}\n" for line in requirements), "utf-8")
     command = [*HELPER, "update_requirements", "--target", "bench", "--lock", "lock.json", "--uv", uv]
-    command += ["--requires-python", f"=={MINOR}.*", "--source", str(folder / "r.in"), "r.in"]
+    command += ["--requires-python", f"=={MINOR}.*", "--source", str(directory / "r.in"), "r.in"]
     command += ["--platform", PLATFORM]
-    seconds(command, 1, BUILD_WORKSPACE_DIRECTORY=str(folder))
-    lock = json.loads((folder / "lock.json").read_text("utf-8"))
+    seconds(command, 1, BUILD_WORKSPACE_DIRECTORY=str(directory))
+    lock = json.loads((directory / "lock.json").read_text("utf-8"))
     names = [package["name"] for package in lock["packages"]]
     pins = [
         f"{package['name']}=={package['version']}\n"
         for package in lock["packages"]
         if names.count(package["name"]) == 1
     ]
-    (folder / "constraints.txt").write_text("".join(pins), "utf-8")
+    (directory / "constraints.txt").write_text("".join(pins), "utf-8")
     paths = []
     for package in lock["packages"]:
-        paths.append(folder / f"{package['name']}=={package['version']}.json")
+        paths.append(directory / f"{package['name']}=={package['version']}.json")
         paths[-1].write_text(json.dumps(package), "utf-8")
     return paths
 
 
-def slice_command(folder: Path, paths: list[Path], requirements: list[str], uv: str, pip_tools: list[str]) -> list[str]:
+def subset_command(
+    directory: Path, paths: list[Path], requirements: list[str], uv: str, pip_tools: list[str]
+) -> list[str]:
     """Return the command that writes a subset of a lock."""
     lines = ["--target", "bench", "--platform", PLATFORM, "--python-version", VERSION, "--glibc", "2.28", "--uv", uv]
-    lines += ["--python", sys.executable, "--output", str(folder / "locked")]
+    lines += ["--python", sys.executable, "--output", str(directory / "locked")]
     lines += [word for line in requirements for word in ("--requirement", line)]
     lines += [word for path in paths for word in ("--locked", str(path))]
     lines += [word for root in pip_tools for word in ("--pip-tools", root)]
-    arguments = folder / f"arguments-{len(pip_tools)}"
+    arguments = directory / f"arguments-{len(pip_tools)}"
     arguments.write_text("".join(f"{line}\n" for line in lines), "utf-8")
     return [*HELPER, "lock", f"@{arguments}"]
 
@@ -96,24 +98,24 @@ def pins(hashed: str) -> str:
     return "".join(line.removesuffix(" \\") + "\n" for line in lines)
 
 
-def compile_command(folder: Path, uv: str) -> list[str]:
+def compile_command(directory: Path, uv: str) -> list[str]:
     """Return uv's command that resolves over the network, with its cache, and writes hashes as in a lock."""
     command = [uv, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--strip-extras", "--generate-hashes"]
     command += ["--python", sys.executable, "--python-platform", f"{os.uname().machine}-manylinux_2_28"]
-    command += ["--constraints", str(folder / "constraints.txt")]
-    return [*command, "--output-file", str(folder / "compiled"), str(folder / "r.in")]
+    command += ["--constraints", str(directory / "constraints.txt")]
+    return [*command, "--output-file", str(directory / "compiled"), str(directory / "r.in")]
 
 
-def bentoml_builds(folder: Path, requirements: list[str], bentoml: str, runs: int) -> list[float]:
+def bentoml_builds(directory: Path, requirements: list[str], bentoml: str, runs: int) -> list[float]:
     """Measure `bentoml build` of an empty service, with and without lock_packages."""
-    project = folder / "project"
+    project = directory / "project"
     project.mkdir()
     (project / "service.py").write_text(SERVICE, "utf-8")
     used = []
     for lock in (True, False):
         python = {"packages": requirements, "lock_packages": lock}
         (project / "bentofile.yaml").write_text(json.dumps({"service": "service:Service", "python": python}), "utf-8")
-        variables = {"BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "true"}
+        variables = {"BENTOML_HOME": str(directory / "home"), "BENTOML_DO_NOT_TRACK": "true"}
         used.append(seconds([bentoml, "build"], runs, project, **variables))
     return used
 
@@ -135,22 +137,22 @@ def compare(options: argparse.Namespace) -> None:
     print("{:>8} {:>7} {:>9} {:>8} {:>13} {:>13}   seconds".format(*columns))
     for requirements in LOCKS.values():
         with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            paths = make_lock(folder, requirements, options.uv)
-            compile_seconds = seconds(compile_command(folder, options.uv), options.runs + 1)
-            uvs_text = (folder / "compiled").read_text("utf-8")
+            directory = Path(name)
+            paths = make_lock(directory, requirements, options.uv)
+            compile_seconds = seconds(compile_command(directory, options.uv), options.runs + 1)
+            uvs_text = (directory / "compiled").read_text("utf-8")
             uvs = [line.partition(" ")[0] for line in uvs_text.splitlines() if "==" in line]
             # What a hub works out: of the lock, the closure on this platform.
             paths = [path for path in paths if path.name.removesuffix(".json") in uvs]
-            ours = seconds(slice_command(folder, paths, requirements, options.uv, []), options.runs)
-            ours_text = pins(json.loads((folder / "locked").read_text("utf-8"))["pinned_with_hashes"])
+            ours = seconds(subset_command(directory, paths, requirements, options.uv, []), options.runs)
+            ours_text = pins(json.loads((directory / "locked").read_text("utf-8"))["pinned_with_hashes"])
             if ours_text.split() != uvs:
                 raise SystemExit(f"uv resolves something else: {sorted(set(uvs) ^ set(ours_text.split()))}")
             tools = pip_tools_roots()
-            second = seconds(slice_command(folder, paths, requirements, options.uv, tools), 1) if tools else None
+            second = seconds(subset_command(directory, paths, requirements, options.uv, tools), 1) if tools else None
             peers: list[float | None] = [None, None]
             if options.bentoml:
-                peers = [*bentoml_builds(folder, requirements, options.bentoml, options.runs)]
+                peers = [*bentoml_builds(directory, requirements, options.bentoml, options.runs)]
             shown = [f"{value:.2f}" if value is not None else "" for value in (ours, second, compile_seconds, *peers)]
             print(
                 "{:8} {:>7} {:>9} {:>8} {:>13} {:>13}".format(len(uvs), *shown, *([""] * (5 - len(shown)))), flush=True
@@ -162,20 +164,20 @@ def download(options: argparse.Namespace) -> None:
     from workbench import Workbench
 
     with Workbench() as bench:
-        checkout = bench.checkout("large", cache=bench.folder / "downloads")
-        folder = checkout.root / "e2e/smoke"
-        make_lock(folder, ["bentoml==1.4.39", "torch"], options.uv)
-        shutil.move(folder / "lock.json", folder / "requirements.lock.json")
+        checkout = bench.checkout("large", cache=bench.directory / "downloads")
+        directory = checkout.root / "e2e/smoke"
+        make_lock(directory, ["bentoml==1.4.39", "torch"], options.uv)
+        shutil.move(directory / "lock.json", directory / "requirements.lock.json")
         checkout.edit("e2e/smoke/MODULE.bazel", 'name = "pypi",', f'name = "pypi",\n    python_version = "{MINOR}",')
         checkout.edit("e2e/smoke/BUILD.bazel", '["@pypi//bentoml"]', '["@pypi//bentoml", "@pypi//torch"]')
-        profile = bench.folder / "profile"
+        profile = bench.directory / "profile"
         built = checkout.build("//:hello", f"--profile={profile}", "--noslim_profile", workspace="e2e/smoke")
         events = json.loads(profile.read_text("utf-8"))["traceEvents"]
         evaluated = [
             event for event in events if "module extension" in event["name"].lower() and "bento" in event["name"]
         ]
-        files = [path for path in (bench.folder / "downloads").rglob("*") if path.is_file()]
-        lock = json.loads((folder / "requirements.lock.json").read_text("utf-8"))
+        files = [path for path in (bench.directory / "downloads").rglob("*") if path.is_file()]
+        lock = json.loads((directory / "requirements.lock.json").read_text("utf-8"))
         count = len(lock["packages"])
         print(f"\na Bento that requires torch, {count} packages in its lock, from nothing: {built.seconds:.0f} s")
         for event in evaluated:

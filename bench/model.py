@@ -1,6 +1,6 @@
 """Measures a large model and a Bento that contains it, with the actions and with BentoML.
 
-    python bench/model.py [--bentoml COMMAND] [--megabytes N] [--slow-megabytes N] [--folder DIRECTORY]
+    python bench/model.py [--bentoml COMMAND] [--megabytes N] [--slow-megabytes N] [--directory DIRECTORY]
 
 Prints one table of one run: the subcommands of the actions, in the interpreter that runs this program (blake3 and
 PyYAML must be installed), BentoML, and `cp` as the limit of the disk. "cpu" is the user and system time in seconds of a
@@ -35,19 +35,19 @@ FORMS = {"tar": ".tar", "gz": ".tar.gz", "zip": ".zip", "folder": ".folder"}
 class Bench:
     """Measures commands in a directory with a model, and prints the table."""
 
-    def __init__(self, folder: Path, megabytes: int, bentoml: str | None) -> None:
+    def __init__(self, directory: Path, megabytes: int, bentoml: str | None) -> None:
         """Write the only file of the model."""
-        self.folder = folder
+        self.directory = directory
         self.megabytes = megabytes
         self.bentoml = bentoml
-        with (folder / "weights.bin").open("wb") as file:
+        with (directory / "weights.bin").open("wb") as file:
             for _ in range(megabytes):
                 file.write(os.urandom(PIECE))
 
     def measure(self, name: str, command: Sequence[str | Path]) -> None:
         """Run a command, and print its row."""
         os.sync()  # what was written before is not its burden
-        variables = {"BENTOML_HOME": str(self.folder / "home"), "BENTOML_DO_NOT_TRACK": "true"}
+        variables = {"BENTOML_HOME": str(self.directory / "home"), "BENTOML_DO_NOT_TRACK": "true"}
         used = run(command, **variables)
         speed = self.megabytes / used.wall
         print(
@@ -57,7 +57,7 @@ class Bench:
 
     def ours(self, name: str, subcommand: str, words: Sequence[str | Path]) -> None:
         """Measure a subcommand of the helper."""
-        arguments = self.folder / "arguments"
+        arguments = self.directory / "arguments"
         arguments.write_text("".join(f"{word}\n" for word in words))
         packages: list[str | Path] = []
         for module in ("blake3", "yaml"):
@@ -69,7 +69,7 @@ class Bench:
 
     def actions(self) -> None:
         """Measure BentoModel, BentoArchive, and BentoExport in each format. Keeps the `.bento`."""
-        at = self.folder
+        at = self.directory
         words = [
             "--target",
             "//svc:model",
@@ -114,26 +114,26 @@ class Bench:
         """Measure BentoML's exports of the same Bento, and its imports of the last export and of the rules' archive."""
         if not self.bentoml:
             return
-        archives = [self.folder / "ours.bento"] if (self.folder / "ours.bento").exists() else []
+        archives = [self.directory / "ours.bento"] if (self.directory / "ours.bento").exists() else []
         for archive in archives:
             self.measure("`bentoml import` of our .bento", [self.bentoml, "import", archive])
             archive.unlink()
         if not archives:
             self._store()
         for suffix in suffixes:
-            output = self.folder / f"theirs{suffix}"
+            output = self.directory / f"theirs{suffix}"
             self.measure(f"`bentoml export` to {suffix}", [self.bentoml, "export", "big:v1", output])
-            shutil.rmtree(self.folder / "home")
+            shutil.rmtree(self.directory / "home")
             self.measure(f"`bentoml import` of its {suffix}", [self.bentoml, "import", output])
             output.unlink()
 
     def _store(self) -> None:
         """Write the Bento and its model to the directories of a BentoML store."""
-        model = self.folder / "home/models/weights/v1"
-        bento = self.folder / "home/bentos/big/v1"
-        for folder in (model, bento):
-            folder.mkdir(parents=True)
-        (self.folder / "weights.bin").replace(model / "weights.bin")
+        model = self.directory / "home/models/weights/v1"
+        bento = self.directory / "home/bentos/big/v1"
+        for directory in (model, bento):
+            directory.mkdir(parents=True)
+        (self.directory / "weights.bin").replace(model / "weights.bin")
         (model.parent / "latest").write_text("v1")
         (model / "model.yaml").write_text(
             "name: weights\nversion: v1\nmodule: ''\nlabels: {}\noptions: {}\nmetadata: {}\nsignatures: {}\n"
@@ -157,17 +157,17 @@ def main() -> None:
     parser.add_argument("--bentoml", default=os.environ.get("RULES_BENTO_BENTOML") or shutil.which("bentoml"))
     parser.add_argument("--megabytes", type=int, default=2000)
     parser.add_argument("--slow-megabytes", type=int, default=50)
-    parser.add_argument("--folder", type=Path, help="default: a temporary one")
+    parser.add_argument("--directory", type=Path, help="default: a temporary one")
     options = parser.parse_args()
     print("| | MB | seconds | cpu | MB/s | peak, MB |\n|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+    with tempfile.TemporaryDirectory(dir=options.directory) as name:
         bench = Bench(Path(name), options.megabytes, options.bentoml)
         copy = Path(name, "copy")
         bench.measure("`cp`", ["cp", Path(name, "weights.bin"), copy])
         copy.unlink()
         bench.actions()
         bench.peer(".tar")
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+    with tempfile.TemporaryDirectory(dir=options.directory) as name:
         Bench(Path(name), options.slow_megabytes, options.bentoml).peer(".bento")
 
 

@@ -64,30 +64,30 @@ def cases(corpus: Path) -> Iterator[tuple[Path, Path, str]]:
             yield root, file, name
 
 
-def bento(folder: Path, root: Path, models: set[str]) -> Path:
+def bento(directory: Path, root: Path, models: set[str]) -> Path:
     """Write the sources and the models of the Bento."""
-    shutil.copytree(root, folder / "src", ignore=shutil.ignore_patterns(".git"), symlinks=True)
+    shutil.copytree(root, directory / "src", ignore=shutil.ignore_patterns(".git"), symlinks=True)
     for name in models:
-        entry = folder / "models" / name / "v1"
+        entry = directory / "models" / name / "v1"
         entry.mkdir(parents=True)
         (entry.parent / "latest").write_text("v1", "utf-8")
         (entry / "model.yaml").write_text(MODEL.format(name=name), "utf-8")
-    return folder
+    return directory
 
 
 class Environments:
     """Provides environments that contain BentoML, other packages, and their transitive dependencies."""
 
-    def __init__(self, folder: Path, site_packages: Path) -> None:
-        self._folder, self._site_packages = folder, site_packages
+    def __init__(self, directory: Path, site_packages: Path) -> None:
+        self._directory, self._site_packages = directory, site_packages
         self._made: dict[frozenset[str], tuple[Path, Path]] = {}
 
     def get(self, packages: frozenset[str]) -> tuple[Path, Path]:
         """Return the interpreter, and the directory of its modules."""
         if packages not in self._made:
-            folder = self._folder / str(len(self._made))
-            site = link_closure(folder / "site", [self._site_packages], "bentoml", "fastapi", *packages)
-            self._made[packages] = make_environment(folder / "environment", [site]), site
+            directory = self._directory / str(len(self._made))
+            site = link_closure(directory / "site", [self._site_packages], "bentoml", "fastapi", *packages)
+            self._made[packages] = make_environment(directory / "environment", [site]), site
         return self._made[packages]
 
     def has(self, package: str) -> bool:
@@ -102,8 +102,8 @@ def attempt(root: Path, service: str, environments: Environments, site_packages:
     while True:
         python, site = environments.get(frozenset(packages))
         with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-            folder = bento(Path(scratch, "bento"), root, models)
-            subject = Subject(service, folder, seconds=60, packages=None, remedy="Import {}")
+            directory = bento(Path(scratch, "bento"), root, models)
+            subject = Subject(service, directory, seconds=60, packages=None, remedy="Import {}")
             try:
                 import_service(subject, python, [site, site_packages], Path(scratch, "imports"))
             except BentoError as error:

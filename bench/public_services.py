@@ -50,15 +50,15 @@ print("\\n" + json.dumps({
 """
 
 
-def services_of(folder: Path) -> list[tuple[Path, str, str]]:
+def services_of(directory: Path) -> list[tuple[Path, str, str]]:
     """Return the services in a directory: the project directory, the module, and the name of each service."""
     found = []
-    for file in sorted(folder.rglob("*.py")):
+    for file in sorted(directory.rglob("*.py")):
         text = file.read_text(errors="replace")
-        if file.is_relative_to(folder / "BentoML/src") or not _MENTION.search(text):
+        if file.is_relative_to(directory / "BentoML/src") or not _MENTION.search(text):
             continue
-        root = next(one for one in file.parents if one == folder or any((one / name).exists() for name in _MARKERS))
-        if root == folder or root.name == "BentoML":
+        root = next(one for one in file.parents if one == directory or any((one / name).exists() for name in _MARKERS))
+        if root == directory or root.name == "BentoML":
             root = file.parent
         module = file.relative_to(root).as_posix()[:-3].replace("/", ".")
         names = [name for pattern in _NAMES for name in pattern.findall(text)]
@@ -120,7 +120,7 @@ def main() -> None:
     options = parser.parse_args()
     counts = dict.fromkeys(["static", "rejected", "compared", "different"], 0)
     spent = 0.0
-    for root, module, name in [each for folder in options.folders for each in services_of(folder)]:
+    for root, module, name in [each for directory in options.directories for each in services_of(directory)]:
         files = {
             path.relative_to(root).as_posix(): path
             for path in root.rglob("*")

@@ -60,9 +60,9 @@ def run(command: list[str]) -> Used:
     return Used(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit)
 
 
-def write_layout(folder: Path, layers: int, size: int, earlier: Path | None = None) -> None:
+def write_layout(directory: Path, layers: int, size: int, earlier: Path | None = None) -> None:
     """Write an OCI layout of an image. With `earlier`, only the last layer differs from this image, and is small."""
-    blobs = folder / "blobs/sha256"
+    blobs = directory / "blobs/sha256"
     blobs.mkdir(parents=True)
 
     def put(pieces: Iterable[bytes]) -> dict[str, object]:
@@ -98,8 +98,8 @@ def write_layout(folder: Path, layers: int, size: int, earlier: Path | None = No
     }
     entry = {"mediaType": MANIFEST, **put([json.dumps(document).encode()])}
     entry["annotations"] = {"org.opencontainers.image.ref.name": "v1"}
-    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    (directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
 
 
 def commands(package: Path, jobs: list[int]) -> dict[str, Callable[[Path, str], list[str]]]:
@@ -125,7 +125,7 @@ def commands(package: Path, jobs: list[int]) -> dict[str, Callable[[Path, str], 
 
 def measure(binary: str, command: Callable[[Path, str], list[str]], first: Path, second: Path) -> list[Used]:
     """Measure the three pushes to a new registry."""
-    with tempfile.TemporaryDirectory() as folder, servers.serve(binary, Path(folder)) as server:
+    with tempfile.TemporaryDirectory() as directory, servers.serve(binary, Path(directory)) as server:
         name = f"{server.host}/bench/app"
         return [run(command(layout, name)) for layout in (first, first, second)]
 
@@ -133,7 +133,7 @@ def measure(binary: str, command: Callable[[Path, str], list[str]], first: Path,
 def count(binary: str, command: Callable[[Path, str], list[str]], first: Path, second: Path) -> list[tuple[int, float]]:
     """Count the write requests and the sent megabytes of the three pushes."""
     found = []
-    with tempfile.TemporaryDirectory() as folder, servers.serve(binary, Path(folder)) as server:
+    with tempfile.TemporaryDirectory() as directory, servers.serve(binary, Path(directory)) as server:
         for layout in (first, first, second):
             with Relay(server.port) as relay:
                 run(command(layout, f"{relay.host}/bench/app"))
@@ -155,15 +155,15 @@ def main() -> None:
     if not binary:
         raise SystemExit(f"{options.registry}: no such program; Debian's package docker-registry has it")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with tempfile.TemporaryDirectory() as folder:
-        first, second, small, changed = (Path(folder, name) for name in ("first", "second", "small", "changed"))
+    with tempfile.TemporaryDirectory() as directory:
+        first, second, small, changed = (Path(directory, name) for name in ("first", "second", "small", "changed"))
         write_layout(first, options.layers, options.megabytes * 1_000_000)
         write_layout(second, options.layers, 0, first)
         write_layout(small, options.layers, 100_000)
         write_layout(changed, options.layers, 0, small)
-        shutil.copytree(ROOT / "py", Path(folder, "py"))
-        compileall.compile_dir(Path(folder, "py"), quiet=2)  # as the toolchain has it
-        tools = commands(Path(folder, "py"), [int(number) for number in options.jobs.split(",")])
+        shutil.copytree(ROOT / "py", Path(directory, "py"))
+        compileall.compile_dir(Path(directory, "py"), quiet=2)  # as the toolchain has it
+        tools = commands(Path(directory, "py"), [int(number) for number in options.jobs.split(",")])
         runs: dict[str, list[list[Used]]] = {tool: [] for tool in tools}
         for _ in range(options.runs):  # in turn, so that what else the machine does meets all
             for tool, command in tools.items():

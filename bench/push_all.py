@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 MAIN = [sys.executable, "-I", "-S", "-B", str(ROOT / "py/main.py"), "push"]
 
 
-def write_image(folder: Path, shared: list[Path], own: bytes) -> None:
+def write_image(directory: Path, shared: list[Path], own: bytes) -> None:
     """Write an OCI layout of an image from the files of the shared layers and the content of its own layer."""
-    blobs = folder / "blobs/sha256"
+    blobs = directory / "blobs/sha256"
     blobs.mkdir(parents=True)
 
     def put(content: bytes) -> dict[str, object]:
@@ -58,19 +58,19 @@ def write_image(folder: Path, shared: list[Path], own: bytes) -> None:
         "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", **layer} for layer in layers],
     }
     entry = {"mediaType": MANIFEST, **put(json.dumps(document).encode())}
-    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    (directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
 
 
 def push_all(layouts: list[Path], names: list[str]) -> list[list[str]]:
     """Return the command that pushes all images."""
-    folder = layouts[0].parent
+    directory = layouts[0].parent
     pushes = [
         ["--layout", str(layout), "--repository", name, "--tag", "v1"]
         for layout, name in zip(layouts, names, strict=True)
     ]
-    (folder / "pushes.json").write_text(json.dumps({"pushes": pushes}))
-    return [[*MAIN, "--directory", str(folder), "--pushes", "pushes.json"]]
+    (directory / "pushes.json").write_text(json.dumps({"pushes": pushes}))
+    return [[*MAIN, "--directory", str(directory), "--pushes", "pushes.json"]]
 
 
 def push_each(layouts: list[Path], names: list[str]) -> list[list[str]]:
@@ -92,8 +92,8 @@ def measure(binary: str, commands: Commands, rounds: list[list[Path]]) -> list[t
     """Return seconds, CPU seconds, requests, and uploaded megabytes of each round, in two new registries."""
     times, counts = [], []
     for counted in (False, True):
-        with tempfile.TemporaryDirectory() as folder, servers.serve(binary, Path(folder)) as server:
-            os.environ["HOME"] = folder  # no history of earlier pushes
+        with tempfile.TemporaryDirectory() as directory, servers.serve(binary, Path(directory)) as server:
+            os.environ["HOME"] = directory  # no history of earlier pushes
             for layouts in rounds:
                 with Relay(server.port) as relay:
                     host = relay.host if counted else server.host
@@ -119,16 +119,16 @@ def main() -> None:
     if shutil.which("crane"):
         tools["crane push for each"] = crane
     with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
+        directory = Path(text)
         shared = []
         for _ in range(options.shared):
             content = os.urandom(options.megabytes << 20)
-            shared.append(folder / hashlib.sha256(content).hexdigest())
+            shared.append(directory / hashlib.sha256(content).hexdigest())
             shared[-1].write_bytes(content)
-        layouts = [folder / f"image{number}" for number in range(options.images)]
+        layouts = [directory / f"image{number}" for number in range(options.images)]
         for layout in layouts:
             write_image(layout, shared, os.urandom(100_000))
-        changed = folder / "changed"
+        changed = directory / "changed"
         write_image(changed, shared, os.urandom(100_000))
         rounds = [layouts, layouts, [changed, *layouts[1:]]]
         print(f"{'':24}{'':10}{'seconds':>9}{'cpu':>9}{'requests':>10}{'MB':>9}")

@@ -94,13 +94,13 @@ def ours(checkout: Checkout, log: Path) -> tuple[Server, subprocess.Popen[bytes]
     return Server("bazel run -- --reload", checkout.root / SERVICE, port, log), process
 
 
-def stock(checkout: Checkout, folder: Path, log: Path) -> tuple[Server, subprocess.Popen[bytes]]:
+def stock(checkout: Checkout, directory: Path, log: Path) -> tuple[Server, subprocess.Popen[bytes]]:
     """Serve a copy of the same sources with BentoML and the same packages."""
-    environment = folder / "venv"
-    home = {"BENTOML_HOME": str(folder / "home")}
+    environment = directory / "venv"
+    home = {"BENTOML_HOME": str(directory / "home")}
     checkout.bazel("run", f"{TARGET}_venv", "--", "--directory", str(environment)).succeeded()
     checkout.bazel("run", TARGET, "--", "import", **home).succeeded()
-    tree = folder / "tree"
+    tree = directory / "tree"
     shutil.copytree(checkout.root / "examples/features", tree / "examples/features")
     tree.joinpath("service.py").write_text(checkout.read(SERVICE), "utf-8")
     port = free_port()
@@ -126,8 +126,8 @@ def main() -> None:
     edits = parser.parse_args().edits
     with Workbench() as bench:
         checkout = bench.plain
-        made = [stock(checkout, bench.folder / "stock", bench.folder / "stock.log")]
-        made.append(ours(checkout, bench.folder / "ours.log"))
+        made = [stock(checkout, bench.directory / "stock", bench.directory / "stock.log")]
+        made.append(ours(checkout, bench.directory / "ours.log"))
         try:
             for server, _ in made:
                 server.seconds_until(0, SECONDS_TO_START)

@@ -127,13 +127,13 @@ def show(step: str, results: dict[str, Result]) -> None:
         print(f"{step:24}{'ratio':10}{seconds[0] / seconds[-1]:>31.2f}", flush=True)
 
 
-def exported(commit: str, folder: Path) -> Path:
+def exported(commit: str, directory: Path) -> Path:
     """Write the files of a commit of this repository to a directory, also the files that a release archive excludes."""
-    folder.mkdir()
-    index = {**os.environ, "GIT_INDEX_FILE": str(folder.with_name(f"{folder.name}.index"))}
-    for command in (["read-tree", commit], ["checkout-index", "--all", f"--prefix={folder}/"]):
+    directory.mkdir()
+    index = {**os.environ, "GIT_INDEX_FILE": str(directory.with_name(f"{directory.name}.index"))}
+    for command in (["read-tree", commit], ["checkout-index", "--all", f"--prefix={directory}/"]):
         subprocess.run(["git", *command], cwd=REPOSITORY, env=index, check=True)
-    return folder
+    return directory
 
 
 def main() -> None:
@@ -148,7 +148,7 @@ def main() -> None:
     with workbench.Workbench() as bench:
         sources = {"now": REPOSITORY}
         if options.against:
-            sources = {options.against: exported(options.against, bench.folder / "exported"), **sources}
+            sources = {options.against: exported(options.against, bench.directory / "exported"), **sources}
         for number in options.numbers:
             checkouts = {name: bench.checkout(f"{name}_of_{number}", source=source) for name, source in sources.items()}
             measure([Repository(name, checkout, given) for name, checkout in checkouts.items()], number)

@@ -37,7 +37,7 @@ EXCLUDE = [
 ]  # fmt: skip
 IGNORE_FILES = {".bentoignore": "*.csv\n*.parquet\n/local/\n", "pkg_0/.bentoignore": "module_1*.json\n"}
 NAMES = ["module_{}.py", "test_{}.py", "module_{}.json", "notes_{}.txt", "run_{}.log", "weights_{}.bin", "table_{}.csv"]
-FOLDERS = ["pkg_{}", "pkg_{}/core", "pkg_{}/core/scratch", "pkg_{}/tests", "assets/pkg_{}"]
+DIRECTORIES = ["pkg_{}", "pkg_{}/core", "pkg_{}/core/scratch", "pkg_{}/tests", "assets/pkg_{}"]
 
 # What `bentoml build` does to choose files, without its copying (bentoml/_internal/bento/bento.py).
 BENTOML = """
@@ -67,40 +67,40 @@ def main() -> None:
     print("| files | kept | walk | select | hash | walk + select | pathspec | BentoML | BentoML / ours |")
     print("|---|---|---|---|---|---|---|---|---|")
     for count in (1_000, 10_000):
-        with tempfile.TemporaryDirectory() as folder:
-            make_tree(Path(folder), count)
-            print(row(folder, count, options.rounds, options.bentoml))
+        with tempfile.TemporaryDirectory() as directory:
+            make_tree(Path(directory), count)
+            print(row(directory, count, options.rounds, options.bentoml))
 
 
 def make_tree(root: Path, count: int) -> None:
     """Write ``count`` small files similar to a project, and the ignore files."""
     for index in range(count):
-        folder = root / FOLDERS[index % len(FOLDERS)].format(index % 40)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / NAMES[index % len(NAMES)].format(index)).write_text(f"# {index}\n" * (index % 200))
+        directory = root / DIRECTORIES[index % len(DIRECTORIES)].format(index % 40)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / NAMES[index % len(NAMES)].format(index)).write_text(f"# {index}\n" * (index % 200))
     for path, lines in IGNORE_FILES.items():
         (root / path).write_text(lines)
 
 
-def row(folder: str, count: int, rounds: int, bentoml: str | None) -> str:
+def row(directory: str, count: int, rounds: int, bentoml: str | None) -> str:
     """Return one row of the table."""
-    walked, files = best(rounds, lambda: list(walk(folder)))
+    walked, files = best(rounds, lambda: list(walk(directory)))
     selected, selection = best(rounds, lambda: select(files, INCLUDE, EXCLUDE))
     hashed, _ = best(rounds, lambda: digest(selection.kept))
-    peer, peer_kept = best(rounds, lambda: plain_pathspec(folder))
+    peer, peer_kept = best(rounds, lambda: plain_pathspec(directory))
     assert peer_kept == len(selection.kept)
     figures = [walked, selected, hashed, walked + selected, peer]
     cells = [f"{count:,}", f"{len(selection.kept):,}", *(f"{seconds * 1e3:.1f}" for seconds in figures)]
     if bentoml is None:
         return f"| {' | '.join(cells)} | | |"
-    arguments = json.dumps([folder, INCLUDE, EXCLUDE, rounds])
+    arguments = json.dumps([directory, INCLUDE, EXCLUDE, rounds])
     result = subprocess.run([bentoml, "-W", "ignore", "-c", BENTOML, arguments], check=True, capture_output=True)
     theirs, kept = json.loads(result.stdout)
     assert kept == len(selection.kept)
     return f"| {' | '.join(cells)} | {theirs * 1e3:.1f} | {theirs / (walked + selected):.1f} |"
 
 
-def plain_pathspec(folder: str) -> int:
+def plain_pathspec(directory: str) -> int:
     """Walk and match with pathspec, each ignore file only in its directory. Return the number of selected files."""
     from pathspec import PathSpec
     from rules_bento.sources.patterns import BUILT_IN
@@ -111,8 +111,8 @@ def plain_pathspec(folder: str) -> int:
         for path, lines in IGNORE_FILES.items()
     ]
     kept = 0
-    for root, _, names in os.walk(folder):
-        prefix = root[len(folder) + 1 :]
+    for root, _, names in os.walk(directory):
+        prefix = root[len(directory) + 1 :]
         inside = [(len(top) + 1 if top else 0, spec) for top, spec in ignored if f"{prefix}/".startswith(top)]
         for name in names:
             path = f"{prefix}/{name}" if prefix else name

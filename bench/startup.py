@@ -34,15 +34,15 @@ STAMP = "import os, time; os.write(1, str(time.monotonic_ns()).encode()); os._ex
 class Helper:
     """Copies the helper, and changes the copy to print the time at the first line of a function and exit."""
 
-    def __init__(self, python: str, folder: Path, functions: Mapping[str, str]) -> None:
+    def __init__(self, python: str, directory: Path, functions: Mapping[str, str]) -> None:
         """Copy the helper, insert the time stamp into the functions, and pack it as the toolchain does."""
-        shutil.copytree(PY, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(PY, directory, ignore=shutil.ignore_patterns("__pycache__"))
         for function, source in functions.items():
-            put_stamp(folder / source, function)
-        self.program = folder / "helper.zip"
-        self.main = folder / "main.py"
-        modules = sorted(folder.glob("rules_bento/**/*.py"))
-        words = [folder / "compile.py", self.program, self.main, *modules]
+            put_stamp(directory / source, function)
+        self.program = directory / "helper.zip"
+        self.main = directory / "main.py"
+        modules = sorted(directory.glob("rules_bento/**/*.py"))
+        words = [directory / "compile.py", self.program, self.main, *modules]
         subprocess.run([python, *FLAGS, *map(str, words)], check=True)
 
 
@@ -56,7 +56,7 @@ def put_stamp(source: Path, function: str) -> None:
     source.write_text("".join(lines), "utf-8")
 
 
-def package_folders() -> list[str]:
+def package_directories() -> list[str]:
     """Return the directories of the helper's third-party packages."""
     found = [importlib.util.find_spec(name) for name in PACKAGES]
     return list(dict.fromkeys(str(Path(spec.origin).parents[1]) for spec in found if spec and spec.origin))
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     options = parser.parse_args()
     start = [options.python, *FLAGS]
-    given = [word for folder in package_folders() for word in ("--packages", folder)]
+    given = [word for directory in package_directories() for word in ("--packages", directory)]
     subcommands = {
         subcommand: f"rules_bento/{module.replace('.', '/')}.py" for subcommand, module in sorted(MODULES.items())
     }

@@ -101,11 +101,11 @@ def fill(home: Path, entries: int) -> None:
     files += ["env/python/requirements.in", "env/python/requirements.txt", "src/bentofile.yaml", "src/service.py"]
     for number in range(entries):
         tag = f"service{number % 50}:v{number}"
-        folder = home / "bentos" / tag.replace(":", "/")
+        directory = home / "bentos" / tag.replace(":", "/")
         for path in files:
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(f"{path} {number}\n" * 20)
-        (folder / "bento.yaml").write_bytes(descriptor(tag, number))
+            (directory / path).parent.mkdir(parents=True, exist_ok=True)
+            (directory / path).write_text(f"{path} {number}\n" * 20)
+        (directory / "bento.yaml").write_bytes(descriptor(tag, number))
     (home / "models").mkdir()
 
 
@@ -167,20 +167,20 @@ def main() -> None:
             moving(Path(name), title, contents, options)
 
 
-def listing(folder: Path, entries: int, options: argparse.Namespace) -> None:
+def listing(directory: Path, entries: int, options: argparse.Namespace) -> None:
     """Measure `list` of many Bentos, and `get` of one Bento."""
-    fill(folder, entries)
+    fill(directory, entries)
 
     def anew() -> Path:
-        shutil.rmtree(folder / ".rules_bento", ignore_errors=True)
-        return folder
+        shutil.rmtree(directory / ".rules_bento", ignore_errors=True)
+        return directory
 
     rows = [
         Row(f"list {entries}, the first time", "bento", [*OURS, "list"], anew),
-        Row(f"list {entries}", "bento", [*OURS, "list"], lambda: folder),
-        Row(f"list {entries}", "bentoml", [options.bentoml, "list"], lambda: folder),
-        Row(f"get, one of {entries}", "bento", [*OURS, "get", "service7:v57"], lambda: folder),
-        Row(f"get, one of {entries}", "bentoml", [options.bentoml, "get", "service7:v57"], lambda: folder),
+        Row(f"list {entries}", "bento", [*OURS, "list"], lambda: directory),
+        Row(f"list {entries}", "bentoml", [options.bentoml, "list"], lambda: directory),
+        Row(f"get, one of {entries}", "bento", [*OURS, "get", "service7:v57"], lambda: directory),
+        Row(f"get, one of {entries}", "bentoml", [options.bentoml, "get", "service7:v57"], lambda: directory),
     ]
     for row in rows:
         if row.command[0]:
@@ -188,13 +188,13 @@ def listing(folder: Path, entries: int, options: argparse.Namespace) -> None:
 
 
 def moving(
-    folder: Path,
+    directory: Path,
     title: str,
     contents: Callable[[int], Iterator[tuple[str, int, BinaryIO]]],
     options: argparse.Namespace,
 ) -> None:
     """Measure imports and exports."""
-    first, second, out = folder / "v1.bento", folder / "v2.bento", folder / "out.bento"
+    first, second, out = directory / "v1.bento", directory / "v2.bento", directory / "out.bento"
     many = contents is small_files
     pack(first, "hi:v1", contents(1))
     if many:
@@ -204,7 +204,7 @@ def moving(
     numbers = count()
 
     def empty() -> Path:
-        home = folder / f"home{next(numbers)}"
+        home = directory / f"home{next(numbers)}"
         (home / "bentos").mkdir(parents=True)
         (home / "models").mkdir()
         return home

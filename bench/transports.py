@@ -128,8 +128,8 @@ def compare(url: str, source: Path, others: str) -> None:
     megabytes = source.stat().st_size / 1e6
     for name, (python, put, get) in clients.items():
         sent = measure(python, put, url, source) if put else (0.0, 0.0, 0.0)
-        with tempfile.TemporaryDirectory(dir=source.parent) as folder:
-            target = Path(folder) / "received"
+        with tempfile.TemporaryDirectory(dir=source.parent) as directory:
+            target = Path(directory) / "received"
             received = measure(python, get, url, target)
             if received[0] and not filecmp.cmp(source, target, shallow=False):
                 raise SystemExit(f"{name}: other bytes came than were sent")
@@ -148,8 +148,8 @@ def main() -> None:
     parser.add_argument("urls", nargs="+")
     options = parser.parse_args()
     print("| | client | put, MB/s | cpu | MB | get, MB/s | cpu | MB |\n|---|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "source"
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory) / "source"
         with source.open("wb") as file:
             for _ in range(options.megabytes):
                 file.write(os.urandom(1_000_000))

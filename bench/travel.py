@@ -44,25 +44,25 @@ def main() -> None:
     sys.path.insert(0, str(PACKAGE))
     print(f"{'operation':36} {'tool':16} {'wall s':>8} {'cpu s':>8} {'MB':>6}")
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        home = folder / "home"
-        archive = folder / "v1.bento"
+        directory = Path(name)
+        home = directory / "home"
+        archive = directory / "v1.bento"
         pack(archive, "hi:v1", large_file(options.megabytes))
         (home / "models").mkdir(parents=True)
         run([*OURS, "import", "--no-sync", str(archive)], home)
         title = f"{options.megabytes} MB"
         if options.registry:
-            registry(folder, home, title, options)
+            registry(directory, home, title, options)
         for strategy in "presigned_url", "multipart":
-            cloud(folder, home, title, strategy, options)
+            cloud(directory, home, title, strategy, options)
 
 
-def fresh(folder: Path, before: Callable[[], object]) -> Callable[[], Path]:
+def fresh(directory: Path, before: Callable[[], object]) -> Callable[[], Path]:
     """Return a function that calls `before` and creates an empty store."""
 
     def home() -> Path:
         before()
-        made = Path(tempfile.mkdtemp(dir=folder))
+        made = Path(tempfile.mkdtemp(dir=directory))
         (made / "bentos").mkdir()
         (made / "models").mkdir()
         return made
@@ -70,9 +70,9 @@ def fresh(folder: Path, before: Callable[[], object]) -> Callable[[], Path]:
     return home
 
 
-def registry(folder: Path, home: Path, title: str, options: argparse.Namespace) -> None:
+def registry(directory: Path, home: Path, title: str, options: argparse.Namespace) -> None:
     """Measure a registry. Each push uses a new repository."""
-    with servers.serve(options.registry, folder / "registry") as server:
+    with servers.serve(options.registry, directory / "registry") as server:
         for number in range(options.runs):
             place = f"oci://{server.host}/bench/{number}"
             show(
@@ -82,26 +82,26 @@ def registry(folder: Path, home: Path, title: str, options: argparse.Namespace) 
             Row(f"registry: push {title}, again", "bento", [*OURS, "push", "hi:v1", place], lambda: home), options.runs
         )
         pull = [*OURS, "pull", "--no-sync", f"{place}:v1"]
-        show(Row(f"registry: pull {title}", "bento", pull, fresh(folder, lambda: None)), options.runs)
+        show(Row(f"registry: pull {title}", "bento", pull, fresh(directory, lambda: None)), options.runs)
         oras = shutil.which("oras")
         if oras:
-            shutil.copyfile(next((home / "bentos/hi/v1/src").glob("weights.bin")), folder / "weights.bin")
+            shutil.copyfile(next((home / "bentos/hi/v1/src").glob("weights.bin")), directory / "weights.bin")
             for number in range(options.runs):
                 words = [oras, "push", "--plain-http", f"{server.host}/oras/{number}:v1", "--disable-path-validation"]
                 show(
                     Row(
                         f"registry: push {title}, {number + 1}",
                         "oras",
-                        [*words, str(folder / "weights.bin")],
+                        [*words, str(directory / "weights.bin")],
                         lambda: home,
                     ),
                     1,
                 )
-            words = [oras, "pull", "--plain-http", f"{server.host}/oras/0:v1", "-o", str(folder / "pulled")]
+            words = [oras, "pull", "--plain-http", f"{server.host}/oras/0:v1", "-o", str(directory / "pulled")]
             show(Row(f"registry: pull {title}", "oras", words, lambda: home), options.runs)
 
 
-def cloud(folder: Path, home: Path, title: str, strategy: str, options: argparse.Namespace) -> None:
+def cloud(directory: Path, home: Path, title: str, strategy: str, options: argparse.Namespace) -> None:
     """Measure a cloud with one of its upload methods."""
     command = [sys.executable, "-c", CLOUD, str(ROOT / "tests/distribution"), strategy]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
@@ -116,7 +116,7 @@ def cloud(folder: Path, home: Path, title: str, strategy: str, options: argparse
                     show(Row(f"cloud, {strategy}: push {title}", tool, push, lambda: home), options.runs)
             for tool, words in (("bento", [*OURS, "pull", "--no-sync"]), ("bentoml", [*theirs, "pull"])):
                 if words[0] != "pull":
-                    empty = fresh(folder, lambda: None)
+                    empty = fresh(directory, lambda: None)
                     show(Row(f"cloud, {strategy}: pull {title}", tool, [*words, "hi:v1"], empty), options.runs)
         finally:
             server.kill()

@@ -110,12 +110,12 @@ def images_are_built_on_pulled_bases(bench: Workbench) -> str:
     checkout.build("//tests/images:gzip_debs_layer")
     # The second layer is of this run alone: no cache has it.
     layers = [(checkout.root / "bazel-bin" / LAYER).read_bytes(), random_layer()]
-    layout = bench.folder / "base"
+    layout = bench.directory / "base"
     digest = write_layout(layout, layers)
     binary = distribution.registry_program(bench)
     with (
-        servers.serve(binary, bench.folder / "bases", htpasswd=True) as server,
-        servers.serve(binary, bench.folder / "mirror") as mirror,
+        servers.serve(binary, bench.directory / "bases", htpasswd=True) as server,
+        servers.serve(binary, bench.directory / "mirror") as mirror,
         Relay(server.port) as relay,
     ):
         login = f"--dest-creds={servers.USER}:{servers.PASSWORD}"
@@ -130,7 +130,7 @@ def images_are_built_on_pulled_bases(bench: Workbench) -> str:
         checkout.write("tests/bases/BUILD.bazel", BUILD.format(host=relay.host))
         write_misfits(checkout.root / "tests/bases", layers[1])
         try:
-            shown = {"DOCKER_CONFIG": str(distribution.docker_config(bench.folder / "login", relay.host))}
+            shown = {"DOCKER_CONFIG": str(distribution.docker_config(bench.directory / "login", relay.host))}
             told = pulled_as_needed(checkout, relay, layers, shown)
             unpacked(checkout, layers)
             misfits(checkout, relay, shown)
@@ -166,14 +166,14 @@ def pulled_as_needed(checkout: Checkout, relay: Relay, layers: list[bytes], show
     return f"no layer fetched for a build and a push, {sum(map(len, layers)) / 1e6:.0f} MB once for an OCI layout"
 
 
-def write_misfits(folder: Path, layer: bytes) -> None:
+def write_misfits(directory: Path, layer: bytes) -> None:
     """Write invalid bases: without libraries, for another architecture, and with a missing blob."""
-    write_layout(folder / "bare", [layer], ("amd64",))
-    call("skopeo", "copy", "--quiet", f"oci:{folder / 'bare'}:3", f"docker-archive:{folder / 'bare.tar'}")
-    shutil.rmtree(folder / "bare")
-    write_layout(folder / "foreign", [layer], ("s390x",))
-    write_layout(folder / "partial", [layer], ("amd64",))
-    (folder / "partial/blobs/sha256" / sha256(layer).partition(":")[2]).unlink()
+    write_layout(directory / "bare", [layer], ("amd64",))
+    call("skopeo", "copy", "--quiet", f"oci:{directory / 'bare'}:3", f"docker-archive:{directory / 'bare.tar'}")
+    shutil.rmtree(directory / "bare")
+    write_layout(directory / "foreign", [layer], ("s390x",))
+    write_layout(directory / "partial", [layer], ("amd64",))
+    (directory / "partial/blobs/sha256" / sha256(layer).partition(":")[2]).unlink()
 
 
 def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
@@ -222,10 +222,10 @@ def random_layer() -> bytes:
 
 
 def write_layout(
-    folder: Path, contents: list[bytes], architectures: Sequence[str] = ("amd64", "arm64", "s390x")
+    directory: Path, contents: list[bytes], architectures: Sequence[str] = ("amd64", "arm64", "s390x")
 ) -> str:
     """Write an OCI layout with an index for these architectures and the tag 3. Returns its digest."""
-    blobs = folder / "blobs/sha256"
+    blobs = directory / "blobs/sha256"
     blobs.mkdir(parents=True)
 
     def put(content: bytes, media_type: str, **more: Any) -> dict[str, Any]:
@@ -247,8 +247,8 @@ def write_layout(
         images.append(document("manifest.v1+json", manifest, platform=platform))
     index = document("index.v1+json", {"schemaVersion": 2, "manifests": images})
     named = {**index, "annotations": {"org.opencontainers.image.ref.name": "3"}}
-    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
+    (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    (directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
     return index["digest"]
 
 

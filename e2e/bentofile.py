@@ -90,13 +90,13 @@ def bento(checkout: Checkout, *words: str) -> str:
     return checkout.bazel("run", "@rules_bento//tools:bento", "--", *words, workspace=WORKSPACE).succeeded().output
 
 
-def moved(checkout: Checkout, folder: str) -> dict[str, str]:
+def moved(checkout: Checkout, directory: str) -> dict[str, str]:
     """Let the command write its files, and lock as the first note describes."""
-    made = json.loads(bento(checkout, "migrate", folder, "--write", "-o", "json"))
-    update = f"//{folder}:requirements.update"
+    made = json.loads(bento(checkout, "migrate", directory, "--write", "-o", "json"))
+    update = f"//{directory}:requirements.update"
     assert f"`bazel run {update}`" in made["notes"][0], made["notes"]
     checkout.bazel("run", update, workspace=WORKSPACE).succeeded()
-    checkout.bazel("test", f"//{folder}:requirements_test", workspace=WORKSPACE).succeeded()
+    checkout.bazel("test", f"//{directory}:requirements_test", workspace=WORKSPACE).succeeded()
     return made
 
 
@@ -110,11 +110,12 @@ def migrated(checkout: Checkout) -> None:
 
 def other_projects_move_in(checkout: Checkout) -> None:
     """Migrate further projects, each with a separate package hub for its own Python version."""
-    for folder, files in OTHERS.items():
+    for directory, files in OTHERS.items():
         for path, text in files.items():
-            checkout.write(f"{WORKSPACE}/{folder}/{path}", text)
-        moved(checkout, folder)
-    targets = [f"//{folder}:{name}" for folder, name in zip(OTHERS, ("monitored_bento", "greeter_bento"), strict=True)]
+            checkout.write(f"{WORKSPACE}/{directory}/{path}", text)
+        moved(checkout, directory)
+    names = ("monitored_bento", "greeter_bento")
+    targets = [f"//{directory}:{name}" for directory, name in zip(OTHERS, names, strict=True)]
     checkout.build(*targets, "--output_groups=+bento_yaml", workspace=WORKSPACE)
     monitored, with_model = (bento_yaml(checkout, target) for target in targets)
     assert "opentelemetry-exporter-otlp" in monitored, monitored

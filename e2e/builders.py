@@ -36,14 +36,15 @@ image: {base_image: scratch, python_version: '3.11'}
 def builders_make_the_same_image(bench: Workbench) -> str:
     """Build a Bento with two builders: all files have the modes and times of the context, and options are passed."""
     need(*TOOLS)
-    folder, home = bench.folder / "built-bento", bench.folder / "built-home"
+    directory, home = bench.directory / "built-bento", bench.directory / "built-home"
     for path, text in BENTO.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text)
-    (folder / "env/docker/entrypoint.sh").chmod(0o755)
-    programs = bench.folder / "builders-bin"
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_text(text)
+    (directory / "env/docker/entrypoint.sh").chmod(0o755)
+    programs = bench.directory / "builders-bin"
     programs.mkdir()
-    store = ["--root", f"{bench.folder}/built", "--runroot", f"{bench.folder}/built-run", "--storage-driver", "vfs"]
+    root = f"{bench.directory}/built"
+    store = ["--root", root, "--runroot", f"{root}-run", "--storage-driver", "vfs"]
     for tool in TOOLS:
         # What `bazel run` starts sees the provisioned /usr; builders are the host's, in a store of the scenario's.
         enter = ["nsenter", f"--mount=/proc/{os.getpid()}/ns/mnt", "--", shutil.which(tool) or "", *store]
@@ -54,7 +55,7 @@ def builders_make_the_same_image(bench: Workbench) -> str:
     def bento(*words: str) -> None:
         bench.plain.bazel("run", path, "//tools:bento", "--", "--home", str(home), *words).succeeded()
 
-    bento("import", str(folder))
+    bento("import", str(directory))
     seen = []
     for tool in TOOLS:
         image = f"localhost/hi:{tool}"

@@ -18,24 +18,24 @@ SETTINGS = """\
 {user}
 worker_processes 2;
 daemon off;
-pid {folder}/pid;
-error_log {folder}/error.log warn;
+pid {directory}/pid;
+error_log {directory}/error.log warn;
 events {{ worker_connections 1024; }}
 http {{
     log_format transfers '$request_method $uri $status $body_bytes_sent';
-    access_log {folder}/access.log transfers;
-    client_body_temp_path {folder}/temporary/body;
-    proxy_temp_path {folder}/temporary/proxy;
-    fastcgi_temp_path {folder}/temporary/fastcgi;
-    uwsgi_temp_path {folder}/temporary/uwsgi;
-    scgi_temp_path {folder}/temporary/scgi;
+    access_log {directory}/access.log transfers;
+    client_body_temp_path {directory}/temporary/body;
+    proxy_temp_path {directory}/temporary/proxy;
+    fastcgi_temp_path {directory}/temporary/fastcgi;
+    uwsgi_temp_path {directory}/temporary/uwsgi;
+    scgi_temp_path {directory}/temporary/scgi;
     client_max_body_size 0;
     keepalive_requests 100000;
     default_type application/octet-stream;
     server {{
         listen 127.0.0.1:{port};
         location ~ "^/(ac|cas)/[0-9a-f]{{64}}$" {{
-            root {folder}/kept;
+            root {directory}/kept;
             dav_methods PUT;
             create_full_put_path on;
         }}
@@ -61,15 +61,15 @@ class CacheServer(Server):
 
     def command(self) -> list[str]:
         """Unpack the server, and write its settings."""
-        unpack_package("nginx", self.folder / "program")
-        (self.folder / "temporary").mkdir()
-        (self.folder / "kept").mkdir()
-        settings = self.folder / "nginx.conf"
+        unpack_package("nginx", self.directory / "program")
+        (self.directory / "temporary").mkdir()
+        (self.directory / "kept").mkdir()
+        settings = self.directory / "nginx.conf"
         # A worker that is not root could not write what root has made.
         user = "user root;" if os.getuid() == 0 else ""
-        settings.write_text(SETTINGS.format(folder=self.folder, port=self.port, user=user))
-        program = self.folder / "program/usr/sbin/nginx"
-        return [str(program), "-p", str(self.folder), "-e", f"{self.folder}/error.log", "-c", str(settings)]
+        settings.write_text(SETTINGS.format(directory=self.directory, port=self.port, user=user))
+        program = self.directory / "program/usr/sbin/nginx"
+        return [str(program), "-p", str(self.directory), "-e", f"{self.directory}/error.log", "-c", str(settings)]
 
     @property
     def url(self) -> str:
@@ -78,15 +78,15 @@ class CacheServer(Server):
 
     def transfers(self) -> list[Transfer]:
         """Return all requests since the last call."""
-        log = self.folder / "access.log"
+        log = self.directory / "access.log"
         found = re.findall(r"^(\S+) /(ac|cas)/(\S+) (\d+) (\d+)$", log.read_text(), re.MULTILINE)
         os.truncate(log, 0)
         return [Transfer(method, kind, digest, int(status), int(sent)) for method, kind, digest, status, sent in found]
 
     def content(self, digest: str) -> Path:
         """Return the path of the file that contains a blob."""
-        return self.folder / "kept/cas" / digest
+        return self.directory / "kept/cas" / digest
 
     def evict_contents(self) -> None:
         """Remove all blobs, but keep the action results, as a full cache might do."""
-        shutil.rmtree(self.folder / "kept/cas")
+        shutil.rmtree(self.directory / "kept/cas")

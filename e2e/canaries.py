@@ -98,8 +98,8 @@ def tokens(checkout: Checkout) -> dict[str, str]:
     return {variable: str(place) for variable, place in places.items()}
 
 
-def files_of(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
+def files_of(directory: Path) -> Iterator[Path]:
+    for path in sorted(directory.rglob("*")):
         if path.is_file() and not path.is_symlink():
             yield path
 

@@ -58,11 +58,11 @@ SECONDS_TO_SERVE = 120
 def the_command_is_installed_by_pip(bench: Workbench) -> str:
     """Run the commands on a Bento with a model that BentoML built, and serve the result with BentoML."""
     checkout = bench.checkout("command")
-    folder = checkout.root.parent / "installed"
-    (folder / "svc").mkdir(parents=True)
-    (folder / "svc/service.py").write_text(SERVICE, "utf-8")
-    (folder / "svc/bentofile.yaml").write_text("service: service:Hello\npython: {packages: [bentoml]}\n", "utf-8")
-    shell = Shell(folder, provisioned_root(checkout.root))
+    directory = checkout.root.parent / "installed"
+    (directory / "svc").mkdir(parents=True)
+    (directory / "svc/service.py").write_text(SERVICE, "utf-8")
+    (directory / "svc/bentofile.yaml").write_text("service: service:Hello\npython: {packages: [bentoml]}\n", "utf-8")
+    shell = Shell(directory, provisioned_root(checkout.root))
     shell("python3", "-m", "venv", "--without-pip", "venv")
     projects = (f"{checkout.root}/py", f"{checkout.root}/py/bento_cli")
     shell("python3", "-m", "pip", "--python", "venv/bin/python", "install", "-q", *projects, "bentoml")
@@ -77,7 +77,7 @@ def the_command_is_installed_by_pip(bench: Workbench) -> str:
     known = {"bazel", "containers", "certificates", "workspace"}
     found = {finding["about"] for finding in shell.data("doctor", "svc", code=None)}
     assert known <= found, found
-    shell.home = folder / "other"
+    shell.home = directory / "other"
     shell("venv/bin/bento", "models", "import", "greeting.bentomodel")
     shell("venv/bin/bento", "import", "hello.bento")
     assert [each["tag"] for each in shell.data("list")] == [built["tag"]]
@@ -88,9 +88,9 @@ def the_command_is_installed_by_pip(bench: Workbench) -> str:
 class Shell:
     """Runs commands in a directory. The root's /usr replaces the /usr of the machine."""
 
-    def __init__(self, folder: Path, root: Path) -> None:
-        self.home = folder / "home"
-        self._folder = folder
+    def __init__(self, directory: Path, root: Path) -> None:
+        self.home = directory / "home"
+        self._directory = directory
         unprivileged = [] if os.getuid() == 0 else ["--map-root-user"]
         self._enter = ["unshare", *unprivileged, "--mount", "--propagation", "slave", "--", "/bin/sh", "-euc", ENTER]
         self._enter += ["sh", str(root)]
@@ -99,7 +99,7 @@ class Shell:
         """Return the output of a command, which must exit with `code`; None allows any exit code."""
         done = subprocess.run(
             [*self._enter, *words],
-            cwd=self._folder,
+            cwd=self._directory,
             env=self._variables(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -117,11 +117,11 @@ class Shell:
         """Return the first response of a server."""
         port = free_port()
         words = ["venv/bin/bento", "serve", tag, "--host", "127.0.0.1", "--port", str(port)]
-        log = self._folder / "served.log"
+        log = self._directory / "served.log"
         with log.open("wb") as output:
             server = subprocess.Popen(
                 [*self._enter, *words],
-                cwd=self._folder,
+                cwd=self._directory,
                 env=self._variables(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -124,12 +124,11 @@ def write_services(checkout: Checkout, workspace: str, number: int) -> None:
 
 def write_model(checkout: Checkout) -> None:
     """Write one more service, which includes a model."""
-    folder = f"{MONOREPO}/services/model"
-    checkout.write(f"{folder}/BUILD.bazel", MODEL)
-    checkout.write(f"{folder}/weights.bin", "".join(f"{index}\n" for index in range(100_000)))
-    checkout.write(
-        f"{folder}/service.py", SERVICE.format(name="model").replace("    @bentoml.api", OF_MODEL + "    @bentoml.api")
-    )
+    directory = f"{MONOREPO}/services/model"
+    checkout.write(f"{directory}/BUILD.bazel", MODEL)
+    checkout.write(f"{directory}/weights.bin", "".join(f"{index}\n" for index in range(100_000)))
+    service = SERVICE.format(name="model").replace("    @bentoml.api", OF_MODEL + "    @bentoml.api")
+    checkout.write(f"{directory}/service.py", service)
 
 
 def add_line(checkout: Checkout, path: str) -> None:

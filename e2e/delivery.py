@@ -48,7 +48,7 @@ def bentos_are_delivered(bench: Workbench) -> str:
     (checkout.root / PACKAGE / "status.sh").chmod(0o755)
     (checkout.root / "out").mkdir(exist_ok=True)
     status = f"--workspace_status_command={checkout.root}/{PACKAGE}/status.sh"
-    home = bench.folder / "delivered"
+    home = bench.directory / "delivered"
     checkout.bazel("run", status, f"//{PACKAGE}:export").succeeded()
     with tarfile.open(checkout.root / "out/iris-flora.tar") as tar:
         names = tar.getnames()
@@ -57,7 +57,7 @@ def bentos_are_delivered(bench: Workbench) -> str:
     checkout.bazel("run", f"//{PACKAGE}:import", BENTOML_HOME=str(home)).succeeded()
     listed = checkout.bazel("run", "//tools:bento", "--", "list", "-o", "json", BENTOML_HOME=str(home)).succeeded()
     [entry] = json.loads(listed.output)
-    elsewhere = bench.folder / "elsewhere.zip"
+    elsewhere = bench.directory / "elsewhere.zip"
     checkout.bazel("run", BENTO, "--", "export", str(elsewhere)).succeeded()
     assert elsewhere.is_file()
     wrong = checkout.bazel("run", BENTO, "--", "push", "registry/name")

@@ -130,11 +130,11 @@ def images_travel_by_registries(bench: Workbench) -> str:
     checkout = bench.plain
     binary = registry_program(bench)
     with (
-        servers.serve(binary, bench.folder / "registry") as plain,
-        servers.serve(binary, bench.folder / "secured", htpasswd=True) as secured,
+        servers.serve(binary, bench.directory / "registry") as plain,
+        servers.serve(binary, bench.directory / "secured", htpasswd=True) as secured,
     ):
         write_package(checkout, plain.host, secured.host)
-        shown = {"DOCKER_CONFIG": str(docker_config(bench.folder / "docker", secured.host))}
+        shown = {"DOCKER_CONFIG": str(docker_config(bench.directory / "docker", secured.host))}
         refused = run(checkout)
         assert refused.code != 0, "the registry lets anyone in"
         assert secured.host in refused.errors, refused.told()
@@ -144,7 +144,7 @@ def images_travel_by_registries(bench: Workbench) -> str:
         names = [f"{plain.host}/team/iris", f"{secured.host}/flora/iris"]
         assert pushed.output.split() == [f"{name}@{digest}" for name in names], pushed.told()
         for name in names:
-            skopeo_reads(bench.folder / "read", name, digest)
+            skopeo_reads(bench.directory / "read", name, digest)
         assert listed_tags(plain) == ["from-file", "mine", "v1-flora"]
         bill = (checkout.root / f"bazel-bin/{IMAGE}.cdx.json").read_bytes()
         assert attached(plain, digest) == bill
@@ -188,14 +188,15 @@ def images_are_loaded(bench: Workbench) -> str:
     checkout = bench.plain
     write_package(checkout, "registry.invalid", "registry.invalid")
     # Not vfs, of which each layer is a copy of all below.
-    store = ["--root", f"{bench.folder}/store", "--runroot", f"{bench.folder}/runroot", "--storage-driver", "overlay"]
-    bin_folder = bench.folder / "podman-bin"
-    bin_folder.mkdir()
+    own = bench.directory
+    store = ["--root", f"{own}/store", "--runroot", f"{own}/runroot", "--storage-driver", "overlay"]
+    bin_directory = bench.directory / "podman-bin"
+    bin_directory.mkdir()
     # What `bazel run` starts sees the provisioned /usr; podman is the host's.
     enter = ["nsenter", f"--mount=/proc/{os.getpid()}/ns/mnt", "--", shutil.which("podman") or "", *store]
-    (bin_folder / "podman").write_text(f'#!/bin/sh\nexec {" ".join(enter)} "$@"\n')
-    (bin_folder / "podman").chmod(0o755)
-    path = f"--run_under=env PATH={bin_folder}:/usr/bin:/bin"
+    (bin_directory / "podman").write_text(f'#!/bin/sh\nexec {" ".join(enter)} "$@"\n')
+    (bin_directory / "podman").chmod(0o755)
+    path = f"--run_under=env PATH={bin_directory}:/usr/bin:/bin"
     try:
         loaded = checkout.bazel("run", path, "//tests/travel:load").succeeded()
         config = json.loads(checkout.read(f"bazel-bin/{IMAGE}.config.json"))
@@ -212,7 +213,7 @@ def images_are_loaded(bench: Workbench) -> str:
         a_model_is_mounted(checkout, engine)
     finally:
         # The driver mounts its folder over itself, and may have done so more than once.
-        unmount = ["umount", "--lazy", f"{bench.folder}/store/overlay"]
+        unmount = ["umount", "--lazy", f"{bench.directory}/store/overlay"]
         while subprocess.run(unmount, check=False, capture_output=True).returncode == 0:
             pass
     checkout.build(f"//{IMAGE.replace('/gzip', ':gzip')}", "--output_groups=+docker_archive")
@@ -265,9 +266,9 @@ def need(*tools: str) -> None:
 
 def registry_program(bench: Workbench) -> str:
     """Unpack docker-registry from the locked Debian package, and return the path of the program."""
-    folder = bench.folder / "docker-registry"
-    folder.mkdir(exist_ok=True)
-    return servers.unpack(locked_deb(bench, "docker-registry"), folder)
+    directory = bench.directory / "docker-registry"
+    directory.mkdir(exist_ok=True)
+    return servers.unpack(locked_deb(bench, "docker-registry"), directory)
 
 
 def locked_deb(bench: Workbench, name: str) -> Path:
@@ -296,21 +297,21 @@ def run(checkout: Checkout, *arguments: str, **variables: str) -> Result:
     return checkout.bazel("run", status, "//tests/travel:push", *arguments, **variables)
 
 
-def docker_config(folder: Path, host: str) -> Path:
+def docker_config(directory: Path, host: str) -> Path:
     """Write a directory with a configuration as `docker login` does."""
-    folder.mkdir()
+    directory.mkdir()
     auth = base64.b64encode(f"{servers.USER}:{servers.PASSWORD}".encode()).decode()
-    (folder / "config.json").write_text(json.dumps({"auths": {host: {"auth": auth}}}))
-    return folder
+    (directory / "config.json").write_text(json.dumps({"auths": {host: {"auth": auth}}}))
+    return directory
 
 
-def skopeo_reads(folder: Path, name: str, digest: str) -> None:
+def skopeo_reads(directory: Path, name: str, digest: str) -> None:
     """Copy the image with skopeo, which verifies each digest, and check that the copy is the built image."""
     login = f"--src-creds={servers.USER}:{servers.PASSWORD}"
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
     source = ["--src-tls-verify=false", login, f"docker://{name}:v1-flora"]
-    call("skopeo", "copy", "--quiet", "--preserve-digests", *source, f"oci:{folder}:copied")
-    assert json.loads(call("skopeo", "inspect", f"oci:{folder}:copied"))["Digest"] == digest
+    call("skopeo", "copy", "--quiet", "--preserve-digests", *source, f"oci:{directory}:copied")
+    assert json.loads(call("skopeo", "inspect", f"oci:{directory}:copied"))["Digest"] == digest
 
 
 def listed_tags(server: servers.Server) -> list[str]:

@@ -94,13 +94,13 @@ def dockerfiles_make_images_that_serve(bench: Workbench) -> str:
     bench.spare.build(f"//{PACKAGE}:shell", f"//{PACKAGE}:template", f"--//rules:python_version={VERSION}")
     archives = bench.spare.root / "bazel-bin" / PACKAGE
     with tempfile.TemporaryDirectory(prefix="rules_bento-dockerfile-") as name:
-        folder = Path(name)
-        engine = Engine(folder)
+        directory = Path(name)
+        engine = Engine(directory)
         try:
             began = time.monotonic()
             engine.make_base()
             base = time.monotonic() - began
-            context = folder / "shell"
+            context = directory / "shell"
             context.mkdir()
             call("tar", "-xJf", str(archives / "shell.bento"), "-C", str(context))
             assert "--require-hashes" in (context / "env/docker/Dockerfile").read_text("utf-8")
@@ -127,21 +127,21 @@ def dockerfiles_make_images_that_serve(bench: Workbench) -> str:
 class Engine:
     """Runs buildah and podman with a separate image store."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         """Keep all data in the directory."""
-        self._folder = folder
-        store = ["--root", f"{folder}/images", "--runroot", f"{folder}/run"]
+        self._directory = directory
+        store = ["--root", f"{directory}/images", "--runroot", f"{directory}/run"]
         self._buildah = ["buildah", *store]
         self._podman = ["podman", *store, "--runtime=runc", "--cgroup-manager=cgroupfs"]
 
     def make_base(self) -> None:
         """Create an image of Debian with Python, pip, and the certificates that this machine trusts."""
-        root = self._folder / "base.tar"
+        root = self._directory / "base.tar"
         certificates = Path("/usr/local/share/ca-certificates")
         hooks = ['rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED']
         if any(certificates.glob("*.crt")):
             hooks += [f'cp {certificates}/*.crt "$1{certificates}/"', 'chroot "$1" update-ca-certificates']
-        left_out = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man")]
+        excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man")]
         call(
             "mmdebstrap",
             "--quiet",
@@ -150,18 +150,18 @@ class Engine:
             "--include=ca-certificates,python3,python3-pip,python3-venv",
             '--aptopt=Acquire::Check-Valid-Until "false"',
             "--dpkgopt=force-unsafe-io",  # a crash would leave nothing to keep
-            *left_out,
+            *excluded,
             *(f"--customize-hook={hook}" for hook in hooks),
             SUITE,
             str(root),
         )
         bundle = "/etc/ssl/certs/ca-certificates.crt"
         trusting = " ".join(f"{name}={bundle}" for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"))
-        dockerfile = self._folder / "base.Dockerfile"
+        dockerfile = self._directory / "base.Dockerfile"
         dockerfile.write_text(
             f"FROM scratch\nADD {root.name} /\nENV {trusting} PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
         )
-        self.build(BASE, self._folder, dockerfile)
+        self.build(BASE, self._directory, dockerfile)
 
     def build(self, tag: str, context: Path, dockerfile: Path) -> None:
         """Build an image."""
@@ -201,7 +201,7 @@ class Engine:
 
     def render(self, image: str, archive: Path, tag: str) -> Path:
         """Return the context that `bentoml containerize`, in a container of the image, passes to its builder."""
-        out = self._folder / "rendered"
+        out = self._directory / "rendered"
         out.mkdir(mode=0o777)
         out.chmod(0o777)
         shutil.copy(archive, out / "a.bento")
@@ -232,4 +232,4 @@ class Engine:
         for command in ([*self._podman, "rm", "--all", "--force"], [*self._buildah, "rm", "--all"]):
             subprocess.run(command, check=False, capture_output=True)
         # The driver mounts its folder over itself.
-        subprocess.run(["umount", str(self._folder / "images/overlay")], check=False, capture_output=True)
+        subprocess.run(["umount", str(self._directory / "images/overlay")], check=False, capture_output=True)

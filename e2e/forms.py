@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from monorepo import external_folder
+from monorepo import external_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +106,7 @@ def hubs_hold_what_uv_resolves(bench: Workbench) -> str:
     declare(checkout, [(hub_of(*case), f"{case[0]}.json", [case[1]], case[2]) for case in cases])
     sizes = []
     for case in cases:
-        [root] = external_folder(checkout, WORKSPACE).glob(f"*bento~{hub_of(*case)}__lock")
+        [root] = external_directory(checkout, WORKSPACE).glob(f"*bento~{hub_of(*case)}__lock")
         packages = {path.stem: json.loads(path.read_text("utf-8")) for path in root.glob("packages/*.json")}
         ours = {(name, version) for name, package in packages.items() for version in package["locked"]}
         theirs = resolved(checkout, *case)
@@ -114,7 +114,7 @@ def hubs_hold_what_uv_resolves(bench: Workbench) -> str:
         sizes.append(len(ours))
     fetched = [
         path.name
-        for path in external_folder(checkout, WORKSPACE).iterdir()
+        for path in external_directory(checkout, WORKSPACE).iterdir()
         if "_x86_64" in path.name and "__" in path.name
     ]
     wheels = [name for name in fetched if re.search(r"(llm|web|scientific)\w*__(?!lock\b)", name)]
@@ -128,35 +128,36 @@ def hub_of(name: str, platform: str, python: str) -> str:
 
 def lock(checkout: Checkout, name: str) -> None:
     """Lock as `bazel run` with a bento_requirements target does."""
-    folder = checkout.root / WORKSPACE
-    [packaging] = external_folder(checkout, ".").glob("*bento_tools__packaging__*_modules/site-packages")
+    directory = checkout.root / WORKSPACE
+    [packaging] = external_directory(checkout, ".").glob("*bento_tools__packaging__*_modules/site-packages")
     command = [sys.executable, "-I", "-S", checkout.root / "py/main.py", "--packages", packaging]
     command += ["update_requirements", "--target", name]
     command += ["--lock", f"{name}.json", "--uv", uv_of(checkout), "--requires-python", ">=3.11,<3.14"]
-    command += ["--source", folder / f"{name}.in", f"{name}.in"]
+    command += ["--source", directory / f"{name}.in", f"{name}.in"]
     done = subprocess.run(
         [*map(str, command)],
         check=False,
         capture_output=True,
         text=True,
-        env=os.environ | {"BUILD_WORKSPACE_DIRECTORY": str(folder)},
+        env=os.environ | {"BUILD_WORKSPACE_DIRECTORY": str(directory)},
     )
     assert done.returncode == 0, done.stderr
 
 
 def resolved(checkout: Checkout, name: str, platform: str, python: str) -> set[tuple[str, str]]:
     """Return what uv resolves with the locked versions as constraints."""
-    folder = checkout.root / WORKSPACE
-    packages = json.loads((folder / f"{name}.json").read_text("utf-8"))["packages"]
+    directory = checkout.root / WORKSPACE
+    packages = json.loads((directory / f"{name}.json").read_text("utf-8"))["packages"]
     names = [package["name"] for package in packages]
     pins = [f"{package['name']}=={package['version']}\n" for package in packages if names.count(package["name"]) == 1]
-    (folder / "constraints.txt").write_text("".join(pins), "utf-8")
+    (directory / "constraints.txt").write_text("".join(pins), "utf-8")
     command = [uv_of(checkout), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--strip-extras"]
     command += ["--python-version", python, "--python-platform", PLATFORMS[platform], "--no-python-downloads"]
     command += ["--constraints", "constraints.txt", f"{name}.in"]
     # uv's macOS is 13 unless it is told otherwise, a hub's is any.
     variables = os.environ | {"MACOSX_DEPLOYMENT_TARGET": "30.0"}
-    done = subprocess.run([*map(str, command)], cwd=folder, check=False, capture_output=True, text=True, env=variables)
+    words = [*map(str, command)]
+    done = subprocess.run(words, cwd=directory, check=False, capture_output=True, text=True, env=variables)
     assert done.returncode == 0, f"{name} {platform} {python}: {done.stderr}"
     lines = [line.partition(" ")[0].split("==") for line in done.stdout.splitlines() if line]
     return {(name.replace("-", "_").replace(".", "_"), version) for name, version in lines}
@@ -174,30 +175,31 @@ def declare(checkout: Checkout, hubs: list[tuple[str, str, list[str], str]]) -> 
 
 
 def uv_of(checkout: Checkout) -> Path:
-    [found] = external_folder(checkout, ".").glob("*bento_uv/uv")
+    [found] = external_directory(checkout, ".").glob("*bento_uv/uv")
     return found
 
 
 def write_locks(checkout: Checkout) -> None:
-    folder = checkout.root / WORKSPACE
-    (folder / "pyproject.toml").write_text(PROJECT, "utf-8")
+    directory = checkout.root / WORKSPACE
+    (directory / "pyproject.toml").write_text(PROJECT, "utf-8")
     program = uv_of(checkout)
     # uv wants an interpreter of the project's version; for the lock alone, a lie about it is enough.
     run = [program, "lock", "--quiet"]
     wide = PROJECT.replace("==3.12.*", ">=3.8").replace("'linux'", "'linux' and python_version == '3.12'")
-    (folder / "pyproject.toml").write_text(wide.replace("'darwin'", "'darwin' and python_version == '3.12'"), "utf-8")
-    subprocess.run([*map(str, run)], cwd=folder, check=True)
+    wide = wide.replace("'darwin'", "'darwin' and python_version == '3.12'")
+    (directory / "pyproject.toml").write_text(wide, "utf-8")
+    subprocess.run([*map(str, run)], cwd=directory, check=True)
     for form, file in (("requirements-txt", "requirements.txt"), ("pylock.toml", "pylock.toml")):
         export = [program, "export", "--quiet", "--frozen", "--no-annotate", "--format", form, "--output-file", file]
-        subprocess.run([*map(str, export)], cwd=folder, check=True)
-    (folder / "pyproject.toml").unlink()  # uv would take it for that of other locks
+        subprocess.run([*map(str, export)], cwd=directory, check=True)
+    (directory / "pyproject.toml").unlink()  # uv would take it for that of other locks
 
 
 def files_of(checkout: Checkout, hub: str) -> dict[str, str]:
     """Return the files of a package hub and the packages of its lock by path, without the name of the hub."""
     found = {}
     for kind in ("", "__lock"):
-        [root] = external_folder(checkout, WORKSPACE).glob(f"*bento~{hub}{kind}")
+        [root] = external_directory(checkout, WORKSPACE).glob(f"*bento~{hub}{kind}")
         for path in root.rglob("*"):
             if path.suffix in (".bazel", ".json", ".bzl"):
                 text = re.sub(rf"{hub}\b|{hub}(?=__)", "HUB", path.read_text("utf-8"))

@@ -77,7 +77,7 @@ def hubs_say_what_is_missing(bench: Workbench) -> str:
     names_are_shared_by_modules_that_say_the_same(checkout, lock)
     interpreters_that_do_not_fit_are_named(checkout)
     locks_that_contradict_themselves_are_refused(checkout, lock)
-    hostile_locks_do_nothing(checkout, lock, bench.folder / "hostile")
+    hostile_locks_do_nothing(checkout, lock, bench.directory / "hostile")
     other_platforms_are_named(checkout)
     return "absent and hostile locks, BUILD files in wheels, names of several modules, platforms, another name of a hub"
 
@@ -234,10 +234,10 @@ def locks_that_contradict_themselves_are_refused(checkout: Checkout, lock: str) 
     checkout.write(f"{WORKSPACE}/requirements.lock.json", lock)
 
 
-def hostile_locks_do_nothing(checkout: Checkout, lock: str, folder: Path) -> None:
+def hostile_locks_do_nothing(checkout: Checkout, lock: str, directory: Path) -> None:
     """Check that strings of a lock reach no command line or BUILD file, and that reading a lock runs no build."""
-    mark = folder / "ran"
-    address, commit = hostile_source(folder / "evil", mark)
+    mark = directory / "ran"
+    address, commit = hostile_source(directory / "evil", mark)
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
     package = {"name": "acme", "version": "1.0", "files": {}, "source": {"git": address, "commit": commit}}
     uv_lock = f"""\
@@ -275,17 +275,17 @@ source = {{ git = "--upload-pack=touch {mark};#." }}
         checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
 
 
-def hostile_source(folder: Path, mark: Path) -> tuple[str, str]:
+def hostile_source(directory: Path, mark: Path) -> tuple[str, str]:
     """Create a repository with a package whose build writes a marker file. Returns its address and a commit."""
-    folder.mkdir(parents=True)
+    directory.mkdir(parents=True)
     project = '[project]\nname = "acme"\nversion = "1.0"\ndynamic = ["dependencies"]\n'
     system = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
-    (folder / "pyproject.toml").write_text(project + system, "utf-8")
-    (folder / "backend.py").write_text(f"open({str(mark)!r}, 'w').write('the build ran')\n", "utf-8")
-    git(folder, "init", "--quiet")
-    git(folder, "add", ".")
-    git(folder, "commit", "--quiet", "--message=first")
-    return folder.as_uri(), git(folder, "rev-parse", "HEAD").strip()
+    (directory / "pyproject.toml").write_text(project + system, "utf-8")
+    (directory / "backend.py").write_text(f"open({str(mark)!r}, 'w').write('the build ran')\n", "utf-8")
+    git(directory, "init", "--quiet")
+    git(directory, "add", ".")
+    git(directory, "commit", "--quiet", "--message=first")
+    return directory.as_uri(), git(directory, "rev-parse", "HEAD").strip()
 
 
 def write_workspace(checkout: Checkout) -> str:
@@ -308,9 +308,9 @@ def write_workspace(checkout: Checkout) -> str:
     return json.dumps({"lock": 1, "requires_python": ">=3.10", "roots": roots, "packages": packages})
 
 
-def write_wheel(folder: Path, name: str, files: dict[str, str]) -> dict[str, str]:
+def write_wheel(directory: Path, name: str, files: dict[str, str]) -> dict[str, str]:
     """Write a wheel, and return its name and SHA-256 digest."""
-    path = folder / f"{name}-1.0-py3-none-any.whl"
+    path = directory / f"{name}-1.0-py3-none-any.whl"
     info = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:
         for file, text in files.items():

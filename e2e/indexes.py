@@ -71,7 +71,7 @@ EXPLICIT = {"acme-iris": "corp", CONFUSED: "corp"}
 def a_private_index_wins_and_keeps_its_password(bench: Workbench) -> str:
     """Lock with credentials of the environment, fetch with netrc, and fail with wrong credentials. Search outputs."""
     checkout = bench.checkout("private")
-    with index(bench.folder / "index") as address:
+    with index(bench.directory / "index") as address:
         write_workspace(checkout, address)
         by_environment = {"UV_INDEX_CORP_USERNAME": "alice", "UV_INDEX_CORP_PASSWORD": PASSWORD}
         shown = [checkout.bazel("run", "//:requirements.update", workspace=WORKSPACE, **by_environment).succeeded()]
@@ -88,7 +88,7 @@ def a_private_index_wins_and_keeps_its_password(bench: Workbench) -> str:
         shown.append(failed)
         checkout.close()
 
-        netrc = bench.folder / "netrc"
+        netrc = bench.directory / "netrc"
         netrc.write_text(f"machine 127.0.0.1 login alice password {PASSWORD}\n", "utf-8")
         netrc.chmod(0o600)
         tested = checkout.bazel("test", "//...", workspace=WORKSPACE, NETRC=str(netrc), UV_NO_CACHE="1").succeeded()
@@ -110,12 +110,12 @@ def write_workspace(checkout: Checkout, address: str) -> None:
     checkout.write(f"{WORKSPACE}/ours_test.py", f"import {CONFUSED}\n\nassert {CONFUSED}.OURS\n")
 
 
-def files_with(text: bytes, folder: Path) -> list[Path]:
+def files_with(text: bytes, directory: Path) -> list[Path]:
     """Return the files in a directory that contain a string. Links aren't followed."""
     found = []
-    for parent, _, names in os.walk(folder):
+    for parent, _, names in os.walk(directory):
         for name in names:
-            path = folder.__class__(parent, name)
+            path = directory.__class__(parent, name)
             if (
                 path.is_file()
                 and not path.is_symlink()
@@ -127,24 +127,24 @@ def files_with(text: bytes, folder: Path) -> list[Path]:
 
 
 @contextmanager
-def index(folder: Path):
+def index(directory: Path):
     """Run pypiserver with a required password. Yields its address."""
-    packages = folder / "packages"
+    packages = directory / "packages"
     packages.mkdir(parents=True)
     write_wheel(packages, CONFUSED, "0.0.1", "OURS = True\n")
     write_wheel(packages, "acme_iris", "1.0", "", CONFUSED)
-    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-    python = folder / "venv/bin/python"
+    subprocess.run([sys.executable, "-m", "venv", directory / "venv"], check=True)
+    python = directory / "venv/bin/python"
     install = [python, "-m", "pip", "install", "--quiet", "pypiserver==2.4.2", "passlib==1.7.4"]
     subprocess.run([*map(str, install)], check=True, stdin=subprocess.DEVNULL)
     digest = base64.b64encode(hashlib.sha1(PASSWORD.encode()).digest()).decode()
-    (folder / "htpasswd").write_text(f"alice:{{SHA}}{digest}\n", "utf-8")
+    (directory / "htpasswd").write_text(f"alice:{{SHA}}{digest}\n", "utf-8")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [folder / "venv/bin/pypi-server", "run", "--interface", "127.0.0.1", "--port", str(port)]
-    command += ["--passwords", folder / "htpasswd", "--authenticate", "update,download,list", "--disable-fallback"]
-    with (folder / "log").open("wb") as log:
+    command = [directory / "venv/bin/pypi-server", "run", "--interface", "127.0.0.1", "--port", str(port)]
+    command += ["--passwords", directory / "htpasswd", "--authenticate", "update,download,list", "--disable-fallback"]
+    with (directory / "log").open("wb") as log:
         server = subprocess.Popen([*map(str, command), str(packages)], stdout=log, stderr=log)
     try:
         wait_until_it_answers(f"http://127.0.0.1:{port}/simple/", server)
@@ -167,9 +167,9 @@ def wait_until_it_answers(address: str, server: subprocess.Popen[bytes]) -> None
     raise AssertionError("pypiserver lets anyone in, or does not answer")
 
 
-def write_wheel(folder: Path, name: str, version: str, code: str, requirement: str = "") -> None:
+def write_wheel(directory: Path, name: str, version: str, code: str, requirement: str = "") -> None:
     requires = f"Requires-Dist: {requirement}\n" if requirement else ""
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+    with zipfile.ZipFile(directory / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
         info = f"{name}-{version}.dist-info"
         wheel.writestr(f"{name}.py", code)
         wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}")

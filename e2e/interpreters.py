@@ -247,7 +247,7 @@ def write_targets(checkout: Checkout) -> None:
     checkout.write("MODULE.bazel", checkout.read("MODULE.bazel") + HUB)
 
 
-def write_wheel(folder: Path, name: str, version: str, platform: str = "any", more: str = "") -> dict[str, str]:
+def write_wheel(directory: Path, name: str, version: str, platform: str = "any", more: str = "") -> dict[str, str]:
     """Write a wheel, and return its name and SHA-256 digest."""
     info, purelib = f"{name}-{version}.dist-info", str(platform == "any").lower()
     texts = {
@@ -259,7 +259,7 @@ def write_wheel(folder: Path, name: str, version: str, platform: str = "any", mo
     files = {path: text.encode() for path, text in texts.items()}
     lines = [f"{path},sha256={encoded(data)},{len(data)}\n" for path, data in files.items()]
     record = "".join([*lines, f"{info}/RECORD,,\n"]).encode()
-    file = folder / f"{name}-{version}-py3-none-{platform}.whl"
+    file = directory / f"{name}-{version}-py3-none-{platform}.whl"
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as wheel:
         for path, data in [*files.items(), (f"{info}/RECORD", record)]:
             wheel.writestr(zipfile.ZipInfo(path), data)

@@ -48,7 +48,7 @@ def lint_sees_every_file(bench: Workbench) -> str:
     odd = odd_subjects()
     assert not odd, "\n".join(odd)
     loaded, declared = documented_targets_load(bench.plain), documented_modules_load(bench.plain)
-    documented_commands_run(bench.plain, bench.folder / "documented")
+    documented_commands_run(bench.plain, bench.directory / "documented")
     documented = f"{loaded} targets, {declared} repositories and {len(GIVEN)} commands of documents"
     return f"{len(there)} files, {len(tests)} with tests; {len(starlark)} of Starlark; {documented}"
 
@@ -151,7 +151,7 @@ def files_that_end_in(*suffixes: str) -> list[str]:
     while pending:
         here = pending.pop()
         entries = [entry for entry in here.iterdir() if not entry.is_symlink()]
-        left_out = LEFT_OUT(str(here), [entry.name for entry in entries])
-        pending += [entry for entry in entries if entry.is_dir() and entry.name not in left_out]
+        excluded = LEFT_OUT(str(here), [entry.name for entry in entries])
+        pending += [entry for entry in entries if entry.is_dir() and entry.name not in excluded]
         found += [entry.relative_to(REPOSITORY).as_posix() for entry in entries if entry.suffix in suffixes]
     return found

@@ -115,9 +115,9 @@ def write_workspace(checkout: Checkout) -> None:
     checkout.write(f"{WORKSPACE}/BUILD.bazel", "")
 
 
-def write_wheel(folder: Path, name: str, tag: str, metadata: str = "") -> dict[str, str]:
+def write_wheel(directory: Path, name: str, tag: str, metadata: str = "") -> dict[str, str]:
     """Write a wheel whose RECORD lists none of its files, which image rules reject. Returns its name and digest."""
-    path = folder / f"{name}-1.0-{tag}.whl"
+    path = directory / f"{name}-1.0-{tag}.whl"
     info = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr(f"{name}.py", "")

@@ -81,7 +81,7 @@ SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
 
 def models_come_from_elsewhere(bench: Workbench) -> str:
     """Fetch models only for targets that require them, and verify their hashes. The token is sent but never stored."""
-    checkout = bench.checkout("models", cache=bench.folder / "models-cache")
+    checkout = bench.checkout("models", cache=bench.directory / "models-cache")
     archive = exported()
     with server(archive) as (address, asked):
         write_workspace(checkout, address, archive)
@@ -106,7 +106,7 @@ def models_come_from_elsewhere(bench: Workbench) -> str:
 
 def a_pushed_model_is_pulled(checkout: Checkout, bench: Workbench, address: str, archive: bytes) -> None:
     """Push a model to a real registry and pull it: the contents and the tag are the same."""
-    with RegistryServer(bench.folder / "models-registry") as registry:
+    with RegistryServer(bench.directory / "models-registry") as registry:
         host = f"127.0.0.1:{registry.port}"
         behind = ("--", "--insecure", host, "--repository", f"{host}/plain")
         checkout.bazel("run", "//:push", *behind, workspace=WORKSPACE).succeeded()
@@ -125,9 +125,9 @@ def models_are_in(checkout: Checkout) -> None:
     with tarfile.open(checkout.root / WORKSPACE / "bazel-bin/all.bento", "r:xz") as bento:
         names = {name.removeprefix("./"): name for name in bento.getnames()}
         latest = bento.extractfile(names["models/hub/latest"]).read().decode()
-        for folder in (f"models/hub/{latest}", "models/plain/v1"):
+        for directory in (f"models/hub/{latest}", "models/plain/v1"):
             for path, content in FILES.items():
-                assert bento.extractfile(names[f"{folder}/{path}"]).read() == content, f"{folder}/{path}"
+                assert bento.extractfile(names[f"{directory}/{path}"]).read() == content, f"{directory}/{path}"
         text = bento.extractfile(names["models/exported/v7/model.yaml"]).read().decode()
     assert "accuracy: 0.9" in text, text
     assert "2026-01-02T03:04:05" in text, text

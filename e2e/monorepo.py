@@ -38,7 +38,7 @@ def a_monorepo_builds_without_a_wheel(bench: Workbench) -> str:
     assert not fetched, f"to build Bentos, these were fetched: {', '.join(fetched)}"
     for service in SERVICES:
         the_slice_is_what_uv_says(checkout, service)
-    seconds = [real_bentoml_serves(checkout, service, bench.folder / f"venv-{service}") for service in SERVICES]
+    seconds = [real_bentoml_serves(checkout, service, bench.directory / f"venv-{service}") for service in SERVICES]
     return f"{len(SERVICES)} Bentos, no wheel fetched; installed, imported and served in {max(seconds):.0f} s at most"
 
 
@@ -77,11 +77,11 @@ def a_changed_line_of_the_lock(checkout: Checkout) -> None:
 
 def wheels_of(checkout: Checkout) -> list[Path]:
     """Return the fetched wheel repositories of the workspace's package hub."""
-    external = external_folder(checkout)
+    external = external_directory(checkout)
     return sorted(path for path in external.iterdir() if re.search(r"pypi__\w+__linux_", path.name) and path.is_dir())
 
 
-def external_folder(checkout: Checkout, workspace: str = WORKSPACE) -> Path:
+def external_directory(checkout: Checkout, workspace: str = WORKSPACE) -> Path:
     done = checkout.bazel("info", "output_base", workspace=workspace).succeeded()
     return Path(done.output.strip()) / "external"
 
@@ -123,19 +123,19 @@ def locked_of(checkout: Checkout, service: str) -> dict[str, str]:
     return locked
 
 
-def real_bentoml_serves(checkout: Checkout, service: str, folder: Path) -> float:
+def real_bentoml_serves(checkout: Checkout, service: str, directory: Path) -> float:
     """Install by hashes in a new environment, import and serve the Bento, and send a request."""
     began = time.monotonic()
     bento = checkout.root / WORKSPACE / f"bazel-bin/{service}/{service}.bento"
-    locked = folder.with_name(f"{folder.name}.requirements.lock.txt")
+    locked = directory.with_name(f"{directory.name}.requirements.lock.txt")
     locked.write_text(locked_of(checkout, service)["pinned_with_hashes"], "utf-8")
-    run([uv(checkout), "venv", "--quiet", "--python", sys.executable, folder])
+    run([uv(checkout), "venv", "--quiet", "--python", sys.executable, directory])
     install = [uv(checkout), "pip", "install", "--quiet", "--require-hashes", "--requirement", locked]
-    run([*install, "--python", folder / "bin/python"])
-    home = {"BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "true"}
-    run([folder / "bin/bentoml", "import", bento], **home)
+    run([*install, "--python", directory / "bin/python"])
+    home = {"BENTOML_HOME": str(directory / "home"), "BENTOML_DO_NOT_TRACK": "true"}
+    run([directory / "bin/bentoml", "import", bento], **home)
     tag = (bento.with_suffix(".tag") if bento.with_suffix(".tag").exists() else bento).stem
-    with served(folder, f"{tag}:latest", home) as address:
+    with served(directory, f"{tag}:latest", home) as address:
         body = json.dumps({"values": [2, 4, 6]}).encode()
         request = urllib.request.Request(f"{address}/answer", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=60) as response:
@@ -145,15 +145,15 @@ def real_bentoml_serves(checkout: Checkout, service: str, folder: Path) -> float
 
 
 @contextmanager
-def served(folder: Path, tag: str, variables: dict[str, str]):
+def served(directory: Path, tag: str, variables: dict[str, str]):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [folder / "bin/bentoml", "serve", tag, "--host", "127.0.0.1", "--port", str(port)]
-    log = folder / "server.log"
+    command = [directory / "bin/bentoml", "serve", tag, "--host", "127.0.0.1", "--port", str(port)]
+    log = directory / "server.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [*map(str, command)], cwd=folder, env=os.environ | variables, stdout=output, stderr=output
+            [*map(str, command)], cwd=directory, env=os.environ | variables, stdout=output, stderr=output
         )
     try:
         deadline = time.monotonic() + 120
@@ -176,5 +176,5 @@ def run(command: list[object], **variables: str) -> None:
 
 
 def uv(checkout: Checkout) -> Path:
-    [found] = external_folder(checkout).glob("*bento_uv/uv")
+    [found] = external_directory(checkout).glob("*bento_uv/uv")
     return found

@@ -15,24 +15,24 @@ WORKSPACE = "e2e/smoke"  # whose own test imports the Bento
 
 def a_second_checkout_downloads_nothing(bench: Workbench) -> str:
     """Build with the download cache of the first checkout, without a network or the caches of uv and pip."""
-    first = bench.checkout("consumer", cache=bench.folder / "fresh")
+    first = bench.checkout("consumer", cache=bench.directory / "fresh")
     first.bazel("test", "//...", workspace=WORKSPACE).succeeded()
     cut_off = Surroundings(
-        {name: str(bench.folder / "forgetful") for name in ("PIP_CACHE_DIR", "UV_CACHE_DIR")}, network=False
+        {name: str(bench.directory / "forgetful") for name in ("PIP_CACHE_DIR", "UV_CACHE_DIR")}, network=False
     )
-    second = bench.checkout("offline", cache=bench.folder / "fresh", surroundings=cut_off)
+    second = bench.checkout("offline", cache=bench.directory / "fresh", surroundings=cut_off)
     # A server of one network namespace does not answer in another, so there is none.
     tested = second.bazel("test", "//...", workspace=WORKSPACE, startup=("--batch",)).succeeded()
     assert "TestRunner" in tested.ran, tested.told()
     archive = f"{WORKSPACE}/bazel-bin/hello.bento"
     assert first.digest(archive) == second.digest(archive)
 
-    empty = bench.checkout("nothing", cache=bench.folder / "empty", surroundings=cut_off)
+    empty = bench.checkout("nothing", cache=bench.directory / "empty", surroundings=cut_off)
     failed = empty.bazel("build", "//...", workspace=WORKSPACE, startup=("--batch",))
     assert failed.code != 0, "the network is not cut: it builds with an empty cache too"
-    vendored = f"--vendor_dir={bench.folder / 'vendored'}"
+    vendored = f"--vendor_dir={bench.directory / 'vendored'}"
     second.bazel("vendor", vendored, "//...", workspace=WORKSPACE, startup=("--batch",)).succeeded()
     empty.bazel("build", vendored, "//...", workspace=WORKSPACE, startup=("--batch",)).succeeded()
     assert first.digest(archive) == empty.digest(archive)
-    kept = sum(len(files) for _, _, files in os.walk(bench.folder / "fresh"))
+    kept = sum(len(files) for _, _, files in os.walk(bench.directory / "fresh"))
     return f"{kept} files of the cache sufficed, and so did what is vendored; without them nothing is built"

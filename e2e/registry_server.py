@@ -7,7 +7,7 @@ from server import Server, unpack_package
 SETTINGS = """\
 version: 0.1
 log: {{level: warn}}
-storage: {{filesystem: {{rootdirectory: {folder}/kept}}}}
+storage: {{filesystem: {{rootdirectory: {directory}/kept}}}}
 http: {{addr: "127.0.0.1:{port}"}}
 """
 
@@ -17,12 +17,12 @@ class RegistryServer(Server):
 
     def command(self) -> list[str]:
         """Unpack the registry, and write its settings."""
-        unpack_package("docker-registry", self.folder / "program")
-        settings = self.folder / "config.yml"
-        settings.write_text(SETTINGS.format(folder=self.folder, port=self.port))
-        return [f"{self.folder}/program/usr/bin/docker-registry", "serve", str(settings)]
+        unpack_package("docker-registry", self.directory / "program")
+        settings = self.directory / "config.yml"
+        settings.write_text(SETTINGS.format(directory=self.directory, port=self.port))
+        return [f"{self.directory}/program/usr/bin/docker-registry", "serve", str(settings)]
 
     def blobs(self) -> dict[str, int]:
         """Return the sizes of the stored blobs, by digest."""
-        stored = (self.folder / "kept/docker/registry/v2/blobs/sha256").glob("*/*/data")
+        stored = (self.directory / "kept/docker/registry/v2/blobs/sha256").glob("*/*/data")
         return {path.parent.name: path.stat().st_size for path in stored}

@@ -71,7 +71,7 @@ SMALL = 200_000  # bytes
 def two_machines_share_a_cache(bench: Workbench) -> str:
     """Build on two machines: the second runs no action of the rules, and downloads only the requested outputs."""
     first, second = bench.here, bench.there
-    with CacheServer(bench.folder / "cache") as cache:
+    with CacheServer(bench.directory / "cache") as cache:
         for checkout in (first, second):
             for workspace in WORKSPACES:
                 rc = "user.bazelrc" if workspace == "." else f"{workspace}/.bazelrc"
@@ -129,7 +129,7 @@ def only_what_is_asked_for_is_fetched(first: Checkout, second: Checkout, cache: 
 def pushes_what_it_does_not_have(first: Checkout, second: Checkout, cache: CacheServer, bench: Workbench) -> None:
     """Push contents that are only in the cache. No action runs."""
     second.write("tests/pushed/BUILD.bazel", PUSH)
-    with RegistryServer(bench.folder / "remote-registry") as registry:
+    with RegistryServer(bench.directory / "remote-registry") as registry:
         host = f"127.0.0.1:{registry.port}"
         behind = ("--", "--insecure", host, "--repository", f"{host}/iris")
         pushed = second.bazel("run", "//tests/pushed", *OTHERWISE, "--remote_download_minimal", *behind).succeeded()
@@ -143,7 +143,7 @@ def pushes_what_it_does_not_have(first: Checkout, second: Checkout, cache: Cache
 
 def loads_what_it_does_not_have(checkout: Checkout, bench: Workbench) -> None:
     """Load layers that are only in the cache. No action runs. The input of docker is saved and verified."""
-    program, given = bench.folder / "docker-bin/docker", bench.folder / "given.tar"
+    program, given = bench.directory / "docker-bin/docker", bench.directory / "given.tar"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\ncat > "{given}"\n')
     program.chmod(0o755)

@@ -38,7 +38,7 @@ def actions_run_where_there_is_nothing(bench: Workbench) -> str:
     a_lock_without_an_interpreter_is_refused(checkout)
     checkout.edit("MODULE.bazel", OTHER_INTERPRETER, INTERPRETER)
     checkout.bazel("clean").succeeded()
-    with ExecutionServer(bench.folder / "executor") as server:
+    with ExecutionServer(bench.directory / "executor") as server:
         remote = ours(checkout.build(*EXAMPLES, server.option, *REMOTE))
         layers_are_streamed_from_the_cache(checkout, server, bench)
     elsewhere = {spawn.mnemonic for spawn in remote if spawn.runner != "remote"}
@@ -67,7 +67,7 @@ def contents(spawns: list[Spawn]) -> set[tuple[str, ...]]:
 def tests_run_where_there_is_bash(checkout: Checkout, bench: Workbench) -> None:
     """Run tests on workers with bash and the programs of Bazel's test-setup.sh, without Python or a network."""
     checkout.bazel("clean").succeeded()  # what the other server has, this one has not
-    with ExecutionServer(bench.folder / "test-executor", tests=True) as server:
+    with ExecutionServer(bench.directory / "test-executor", tests=True) as server:
         tested = checkout.bazel("test", *TESTS, server.option, *REMOTE).succeeded()
     ran = {spawn.target: spawn.runner for spawn in tested.spawns if spawn.mnemonic == "TestRunner"}
     assert ran == dict.fromkeys(TESTS, "remote"), f"did not run on a worker: {ran}"
@@ -77,7 +77,7 @@ def layers_are_streamed_from_the_cache(checkout: Checkout, server: ExecutionServ
     """Push layers with ByteStream, from the server to which the workers uploaded them."""
     checkout.write("tests/pushed/BUILD.bazel", PUSH)
     checkout.bazel("clean").succeeded()
-    with RegistryServer(bench.folder / "execution-registry") as registry:
+    with RegistryServer(bench.directory / "execution-registry") as registry:
         host = f"127.0.0.1:{registry.port}"
         behind = ("--insecure", host, "--repository", f"{host}/iris", f"--remote_cache={server.address}")
         options = (server.option, *REMOTE, "--remote_download_minimal", FROM_CACHE)

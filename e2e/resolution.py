@@ -40,9 +40,9 @@ def the_modules_resolve_by_a_registry(bench: Workbench) -> str:
     needed = dependencies(checkout.read("MODULE.bazel"))
     assert needed, "MODULE.bazel states nothing"
     overrides, others = split_overrides((root / SYSTEM_RC).read_text("utf-8"), needed)
-    registry = bench.folder / "registry"
-    for name, folder in overrides.items():
-        add_module(registry, root, name, needed[name], folder)
+    registry = bench.directory / "registry"
+    for name, directory in overrides.items():
+        add_module(registry, root, name, needed[name], directory)
     release(checkout, registry)
     checkout.edit(f"{CONSUMER}/MODULE.bazel", OVERRIDE, "")
     rc = checkout.root.parent / "bazelrc"
@@ -75,7 +75,7 @@ def the_modules_resolve_by_a_registry(bench: Workbench) -> str:
         'python.toolchain(python_version = "3.13")',
     ):
         assert line in failed.errors, failed.told()
-    rc.write_text(others + f"common --registry=file://{bench.folder}/empty\n", "utf-8")
+    rc.write_text(others + f"common --registry=file://{bench.directory}/empty\n", "utf-8")
     failed = ask(workspace=CONSUMER)
     assert failed.code != 0, "the registry is not asked"
     return f"{', '.join(sorted(wanted))} resolve, and a Bento is built and imported with them"
@@ -116,11 +116,11 @@ def split_overrides(rc: str, needed: dict[str, str]) -> tuple[dict[str, Path], s
     return ours, "".join(f"{line}\n" for line in others)
 
 
-def add_module(registry: Path, root: Path, name: str, version: str, folder: Path) -> None:
+def add_module(registry: Path, root: Path, name: str, version: str, directory: Path) -> None:
     """Add a module version to the registry, with the files in a directory of the root."""
-    text = (root / folder.relative_to(SEEN_AS) / "MODULE.bazel").read_text("utf-8")
+    text = (root / directory.relative_to(SEEN_AS) / "MODULE.bazel").read_text("utf-8")
     place = registry / "modules" / name / version
     place.mkdir(parents=True)
     (registry / "bazel_registry.json").write_text("{}")
     (place / "MODULE.bazel").write_text(re.sub(r'version = "[^"]*"', f'version = "{version}"', text, count=1))
-    (place / "source.json").write_text(json.dumps({"type": "local_path", "path": str(folder)}))
+    (place / "source.json").write_text(json.dumps({"type": "local_path", "path": str(directory)}))

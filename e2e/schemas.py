@@ -73,7 +73,7 @@ bento_push(
 )
 """
 STATUS = "#!/bin/sh\necho STABLE_REVISION {}\n"
-FOLDER = "bazel-bin/tests/documents"
+DIRECTORY = "bazel-bin/tests/documents"
 SCHEMAS = {
     "spdx.config.json": "config-schema.json",
     "spdx.manifest.json": "image-manifest-schema.json",
@@ -142,29 +142,30 @@ def documents_follow_their_schemas(bench: Workbench) -> str:
     status = f"--workspace_status_command={checkout.root}/tests/documents/status.sh"
     targets = [f"//tests/documents:{name}" for name in ("cyclonedx", "spdx", "index")]
     checkout.build(status, "--output_groups=+oci_layout,+sbom", *targets)
-    folder = (checkout.root / FOLDER).resolve()
-    (bench.folder / "image-spec").mkdir()
+    directory = (checkout.root / DIRECTORY).resolve()
+    (bench.directory / "image-spec").mkdir()
     servers.unpack_all(
-        distribution.locked_deb(bench, "golang-github-opencontainers-image-spec-dev"), bench.folder / "image-spec"
+        distribution.locked_deb(bench, "golang-github-opencontainers-image-spec-dev"), bench.directory / "image-spec"
     )
-    [schemas] = {path.parent for path in (bench.folder / "image-spec").rglob("image-manifest-schema.json")}
-    subprocess.run([sys.executable, "-m", "venv", bench.folder / "judges"], check=True)
-    python = bench.folder / "judges/bin/python"
+    [schemas] = {path.parent for path in (bench.directory / "image-spec").rglob("image-manifest-schema.json")}
+    subprocess.run([sys.executable, "-m", "venv", bench.directory / "judges"], check=True)
+    python = bench.directory / "judges/bin/python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", *JUDGES], check=True, stdin=subprocess.DEVNULL)
     documents = SCHEMAS | referrers(bench, status, python)
     cosign_and_bento_agree(bench, status)
     pairs = [f"{document}={schema}" for document, schema in documents.items()]
-    command = [python, "-c", JUDGE, folder, schemas, *pairs]
+    command = [python, "-c", JUDGE, directory, schemas, *pairs]
     judged = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
     assert judged.returncode == 0, judged.stderr
-    purls = {entry.get("purl", "") for entry in json.loads((folder / "cyclonedx.cdx.json").read_text())["components"]}
+    components = json.loads((directory / "cyclonedx.cdx.json").read_text())["components"]
+    purls = {entry.get("purl", "") for entry in components}
     assert any(purl.startswith("pkg:deb/debian/python3") for purl in purls), sorted(purls)
     assert any(purl.startswith("pkg:pypi/numpy@") for purl in purls), sorted(purls)
-    assert revision(folder) == "one"
+    assert revision(directory) == "one"
 
     checkout.write("tests/documents/status.sh", STATUS.format("two"))
     again = checkout.build(status, targets[1])
-    assert revision(folder) == "two"
+    assert revision(directory) == "two"
     assert set(again.ran) <= {"BentoImage", "BentoSbom", "BentoSystemCheck"}, again.ran
     judged_by = f"{len(documents)} documents, two bills of materials, a model that its tool pulled"
     return f"{judged_by}; a new revision reran {', '.join(again.ran)}"
@@ -175,10 +176,10 @@ def referrers(bench: Workbench, status: str, python: Path) -> dict[str, str]:
 
     Also pushes a model, and pulls it with a reference implementation.
     """
-    folder = bench.folder / "referrers"
-    folder.mkdir()
-    digest = bench.plain.read(f"{FOLDER}/spdx.digest").strip()
-    with servers.serve(distribution.registry_program(bench), bench.folder / "documents") as server:
+    directory = bench.directory / "referrers"
+    directory.mkdir()
+    digest = bench.plain.read(f"{DIRECTORY}/spdx.digest").strip()
+    with servers.serve(distribution.registry_program(bench), bench.directory / "documents") as server:
         name = f"{server.host}/documents/spdx"
         bench.plain.bazel("run", status, "//tests/documents:push", "--", "--repository", name).succeeded()
         index = servers.get(server, f"/v2/documents/spdx/manifests/{digest.replace(':', '-')}")[1]
@@ -186,61 +187,62 @@ def referrers(bench: Workbench, status: str, python: Path) -> dict[str, str]:
         manifest = servers.get(server, f"/v2/documents/spdx/manifests/{entry['digest']}")[1]
         model = f"{server.host}/documents/model"
         bench.plain.bazel("run", "//tests/documents:push_model", "--", "--repository", model, "--tag", "v1").succeeded()
-        command = [python, "-c", JUDGE_OF_MODELS, f"{model}:v1", folder / "model"]
+        command = [python, "-c", JUDGE_OF_MODELS, f"{model}:v1", directory / "model"]
         judged = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
         assert judged.returncode == 0, judged.stderr
-    (folder / "index.json").write_bytes(index)
-    (folder / "manifest.json").write_bytes(manifest)
-    return {f"{folder}/index.json": "image-index-schema.json", f"{folder}/manifest.json": "image-manifest-schema.json"}
+    (directory / "index.json").write_bytes(index)
+    (directory / "manifest.json").write_bytes(manifest)
+    schemas = {"index.json": "image-index-schema.json", "manifest.json": "image-manifest-schema.json"}
+    return {f"{directory}/{name}": schema for name, schema in schemas.items()}
 
 
 def cosign_and_bento_agree(bench: Workbench, status: str) -> None:
     """Sign and attest with each tool, and verify with the other. cosign has no network but the registry."""
     distribution.need("mmdebstrap")
-    folder, bazel = bench.folder / "cosign", bench.plain.bazel
-    folder.mkdir()
-    fetched = ["--quiet", "--mode=root", "--variant=extract", "--include=cosign", "sid", f"{folder}/root"]
+    directory, bazel = bench.directory / "cosign", bench.plain.bazel
+    directory.mkdir()
+    fetched = ["--quiet", "--mode=root", "--variant=extract", "--include=cosign", "sid", f"{directory}/root"]
     call("mmdebstrap", '--aptopt=Acquire::Check-Valid-Until "false"', *fetched)
     secret = {"COSIGN_PASSWORD": "secret"}
-    environment = {**os.environ, **secret, "HOME": str(folder), "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+    environment = {**os.environ, **secret, "HOME": str(directory), "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
 
     def cosign(*arguments: str, fails: bool = False) -> None:
-        command = [f"{folder}/root/usr/bin/cosign", *arguments]
-        done = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
+        command = [f"{directory}/root/usr/bin/cosign", *arguments]
+        done = subprocess.run(command, cwd=directory, env=environment, check=False, capture_output=True, text=True)
         assert (done.returncode != 0) == fails, f"{arguments}: {done.stdout}{done.stderr}"
 
     def verifies(name: str, *kinds: str, fails: bool = False) -> None:
-        offline = ["--insecure-ignore-tlog", f"--key={folder}/cosign.pub", name]
+        offline = ["--insecure-ignore-tlog", f"--key={directory}/cosign.pub", name]
         cosign("verify", *offline, fails=fails)
         for kind in kinds:
             cosign("verify-attestation", f"--type={kind}", *offline, fails=fails)
 
     cosign("generate-key-pair")
-    words = ["--tag", "v1", "--sign-key", f"{folder}/cosign.key"]
+    words = ["--tag", "v1", "--sign-key", f"{directory}/cosign.key"]
     builder = ["--builder-id", "https://ci.example.com"]
-    verify = ["//tools:bento_with_transports", "--", "verify", "--key", f"{folder}/cosign.pub", "--sbom"]
-    with servers.serve(distribution.registry_program(bench), bench.folder / "signed") as server:
+    verify = ["//tools:bento_with_transports", "--", "verify", "--key", f"{directory}/cosign.pub", "--sbom"]
+    with servers.serve(distribution.registry_program(bench), bench.directory / "signed") as server:
         for form, more in (("cyclonedx", []), ("index", []), ("index", ["--sign-format", "legacy"])):
             name = f"{server.host}/signed/{form}{len(more)}"
             push = ["--", "--repository", name, *words, *builder, *more]
             bazel("run", status, f"//tests/documents:push_signed_{form}", *push, **secret).succeeded()
             bazel("run", *verify, "--provenance", f"oci://{name}:v1").succeeded()
-            image = bench.plain.read(f"{FOLDER}/{'spdx' if form == 'index' else form}.digest").strip()
+            image = bench.plain.read(f"{DIRECTORY}/{'spdx' if form == 'index' else form}.digest").strip()
             verifies(f"{name}:v1", "slsaprovenance1")
             verifies(f"{name}@{image}", "spdxjson" if form == "index" else form, "slsaprovenance1")
         name = f"{server.host}/signed/by_cosign"
         bazel("run", status, "//tests/documents:push", "--", "--repository", name, "--tag", "v1").succeeded()
         verifies(f"{name}:v1", fails=True)
-        offline = [f"--key={folder}/cosign.key", "--use-signing-config=false", "--tlog-upload=false", f"{name}:v1"]
+        offline = [f"--key={directory}/cosign.key", "--use-signing-config=false", "--tlog-upload=false", f"{name}:v1"]
         cosign("sign", *offline)
         missing = bazel("run", *verify, f"oci://{name}:v1")
         assert "no SBOM of sha256:" in missing.output, missing.told()
-        bill = (bench.plain.root / FOLDER / "spdx.spdx.json").resolve()
+        bill = (bench.plain.root / DIRECTORY / "spdx.spdx.json").resolve()
         cosign("attest", "--type=spdxjson", f"--predicate={bill}", *offline)
         bazel("run", *verify, f"oci://{name}:v1").succeeded()
 
 
-def revision(folder: Path) -> str:
-    manifest = json.loads((folder / "spdx.manifest.json").read_text())
+def revision(directory: Path) -> str:
+    manifest = json.loads((directory / "spdx.manifest.json").read_text())
     found: str = manifest["annotations"]["org.opencontainers.image.revision"]
     return found

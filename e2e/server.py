@@ -20,9 +20,9 @@ SECONDS_TO_START = 20
 class Server(ABC):
     """Runs a server program until the end of the `with` block."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         """Create the directory `folder` for the program, its settings, and its data."""
-        self.folder = folder
+        self.directory = directory
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -35,9 +35,9 @@ class Server(ABC):
         return {}
 
     def __enter__(self) -> Self:
-        self.folder.mkdir()
+        self.directory.mkdir()
         command = self.command()
-        log = self.folder / "log"
+        log = self.directory / "log"
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 command, env=os.environ | self.variables(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
@@ -61,15 +61,15 @@ class Server(ABC):
             self._process.wait()
 
 
-def unpack_package(package: str, folder: Path) -> None:
+def unpack_package(package: str, directory: Path) -> None:
     """Fetch and unpack a Debian package."""
-    folder.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=", "download", package]
-    if subprocess.run(download, cwd=folder, check=False, capture_output=True).returncode:
+    if subprocess.run(download, cwd=directory, check=False, capture_output=True).returncode:
         subprocess.run(["apt-get", "-qq", "update"], check=True, capture_output=True)
-        subprocess.run(download, cwd=folder, check=True, capture_output=True)
-    [archive] = folder.glob(f"{package}_*.deb")
-    subprocess.run(["dpkg-deb", "--extract", archive, folder], check=True)
+        subprocess.run(download, cwd=directory, check=True, capture_output=True)
+    [archive] = directory.glob(f"{package}_*.deb")
+    subprocess.run(["dpkg-deb", "--extract", archive, directory], check=True)
 
 
 def free_port() -> int:

@@ -49,8 +49,8 @@ def bentos_are_served(bench: Workbench) -> str:
     checkout.write("asking/client.py", CLIENT)
     checkout.write("asking/BUILD.bazel", CLIENT_BUILD)
     checkout.build(STUDIO, "//tests/serving:legacy", "//asking:client")
-    bench.folder.joinpath("served").mkdir()
-    serving = Serving(checkout, bench.folder / "served")
+    bench.directory.joinpath("served").mkdir()
+    serving = Serving(checkout, bench.directory / "served")
     for number, options in (
         (signal.SIGINT, ["serve", "--timeout", "30", "--api-workers", "2"]),
         (signal.SIGTERM, ["--development"]),
@@ -74,10 +74,10 @@ def bentos_are_served(bench: Workbench) -> str:
 class Serving:
     """Starts servers that write to a directory, which must be empty before and after."""
 
-    def __init__(self, checkout: Checkout, folder: Path) -> None:
+    def __init__(self, checkout: Checkout, directory: Path) -> None:
         self._checkout = checkout
-        self._folder = folder
-        self._log = folder.with_name("served.log")
+        self._directory = directory
+        self._log = directory.with_name("served.log")
         self._process: subprocess.Popen[bytes] | None = None
 
     @contextmanager
@@ -95,7 +95,7 @@ class Serving:
     def stop_early(self) -> None:
         """Stop the program before the server is started."""
         process = self._start(STUDIO)
-        while not any(self._folder.iterdir()):
+        while not any(self._directory.iterdir()):
             assert process.poll() is None, self.written()
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
@@ -135,12 +135,12 @@ class Serving:
         return self._log.read_text("utf-8", "replace")
 
     def _start(self, target: str, *options: str) -> subprocess.Popen[bytes]:
-        variables = {"TMPDIR": str(self._folder), MARK: "1"}
+        variables = {"TMPDIR": str(self._directory), MARK: "1"}
         self._process = self._checkout.start(target, *options, log=self._log, **variables)
         return self._process
 
     def _nothing_is_left(self) -> None:
-        left = sorted(path.name for path in self._folder.iterdir())
+        left = sorted(path.name for path in self._directory.iterdir())
         assert not left, f"{left} is left\n{self.written()}"
         assert not marked(), f"{marked()} runs still\n{self.written()}"
 

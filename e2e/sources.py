@@ -58,7 +58,7 @@ py-modules = ["acme_git"]
 def wheels_are_built_from_locked_sources(bench: Workbench) -> str:
     """Build the same bytes in two environments, without a network. Errors name missing packages."""
     checkout = bench.checkout("built")
-    address, commit = repository(bench.folder / "git")
+    address, commit = repository(bench.directory / "git")
     write_workspace(checkout, f"acme-git @ git+{address}@{commit}\nantlr4-python3-runtime==4.9.3\n")
     for target in ("//:requirements.update", "//:build.update"):
         checkout.bazel("run", target, workspace=WORKSPACE).succeeded()
@@ -100,12 +100,12 @@ def write_workspace(checkout: Checkout, requirements: str) -> None:
     checkout.write(f"{WORKSPACE}/imports_test.py", "import acme_git\nimport antlr4\n\nassert acme_git.X == 7\n")
 
 
-def repository(folder: Path) -> tuple[str, str]:
+def repository(directory: Path) -> tuple[str, str]:
     """Create a repository. Returns its address, and a commit that no branch points to.
 
     uv supports https, ssh, and file.
     """
-    work = folder / "acme"
+    work = directory / "acme"
     work.mkdir(parents=True)
     git(work, "init", "--quiet", "--initial-branch=main")
     (work / "pyproject.toml").write_text(PROJECT, "utf-8")
@@ -118,7 +118,7 @@ def repository(folder: Path) -> tuple[str, str]:
     return work.as_uri(), commit
 
 
-def git(folder: Path, *arguments: str) -> str:
+def git(directory: Path, *arguments: str) -> str:
     identity = ["-c", "user.name=e2e", "-c", "user.email=e2e@example.invalid"]
-    done = subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    done = subprocess.run(["git", *identity, *arguments], cwd=directory, check=True, capture_output=True, text=True)
     return done.stdout

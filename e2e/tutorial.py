@@ -44,7 +44,7 @@ def the_tutorial_is_walked_through(bench: Workbench) -> str:
     checkout = bench.checkout("tutorial")
     (checkout.root / WORKSPACE).mkdir()
     text = checkout.read(PAGE)
-    with RegistryServer(bench.folder / "tutorial_registry") as registry:
+    with RegistryServer(bench.directory / "tutorial_registry") as registry:
         walk = Walk(checkout, text, registry.port)
         for block in blocks(checkout.root / PAGE):
             walk.take(block)

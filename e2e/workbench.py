@@ -128,15 +128,15 @@ class Checkout:
 
     def __init__(
         self,
-        folder: Path,
+        directory: Path,
         cache: Path,
         surroundings: Surroundings,
         source: Path = REPOSITORY,
         startup: Sequence[str] = (),
     ) -> None:
         """Copy `source`. `cache` is Bazel's download cache, and `startup` contains options of its servers."""
-        self.root = folder / "rules_bento"
-        self._scratch = folder / "scratch"
+        self.root = directory / "rules_bento"
+        self._scratch = directory / "scratch"
         self._scratch.mkdir(parents=True)
         self._cache = cache
         self._surroundings = surroundings
@@ -238,7 +238,7 @@ class Workbench:
 
     def __init__(self, *, keep: bool = False, startup: Sequence[str] = ()) -> None:
         """Create the directory. `keep` keeps it at the end; `startup` contains options of all servers."""
-        self.folder = Path(tempfile.mkdtemp(prefix="rules_bento-e2e-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="rules_bento-e2e-"))
         self._keep = keep
         self._startup = startup
         self._checkouts: list[Checkout] = []
@@ -251,9 +251,9 @@ class Workbench:
         for checkout in self._checkouts:
             checkout.close()
         if self._keep:
-            print(f"left: {self.folder}", flush=True)
+            print(f"left: {self.directory}", flush=True)
         else:
-            remove(self.folder)
+            remove(self.directory)
 
     def checkout(
         self,
@@ -264,7 +264,7 @@ class Workbench:
         source: Path = REPOSITORY,
     ) -> Checkout:
         """Copy the repository, or another `source`, to `name` in the directory."""
-        place = self.folder / name
+        place = self.directory / name
         made = Checkout(place, cache or self.downloads, surroundings or Surroundings(), source, self._startup)
         self._checkouts.append(made)
         return made
@@ -303,7 +303,7 @@ class Workbench:
     def downloads(self) -> Path:
         """Return the download cache of this repository's Bazel, so that no download is repeated."""
         # By a Bazel of its own: that of the repository may have work to do.
-        startup = ["--batch", f"--output_base={self.folder}/downloads"]
+        startup = ["--batch", f"--output_base={self.directory}/downloads"]
         command = [str(REPOSITORY / "tools/bazel"), *startup, "info", "repository_cache"]
         asked = subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, check=True)
         return Path(os.fsdecode(asked.stdout).strip())
@@ -346,7 +346,7 @@ def gunzip(data: bytes) -> bytes:
     return gzip.GzipFile(fileobj=io.BytesIO(data)).read()
 
 
-def remove(folder: Path) -> None:
+def remove(directory: Path) -> None:
     """Remove a directory tree. Bazel's outputs are read-only."""
     for command in (["chmod", "-R", "u+w"], ["rm", "-rf"]):
-        subprocess.run([*command, str(folder)], check=True)
+        subprocess.run([*command, str(directory)], check=True)

@@ -46,7 +46,7 @@ def workers_make_the_same(bench: Workbench) -> str:
     cold = ours(checkout.build(*TARGETS))
     isolated = in_workers(checkout, *documented_options(), MAPPED)
     assert contents(isolated) == contents(cold), "workers in a sandbox make other bytes"
-    cache = f"--disk_cache={bench.folder}/workers-cache"
+    cache = f"--disk_cache={bench.directory}/workers-cache"
     warm = in_workers(checkout, cache)
     assert contents(warm) == contents(cold), "workers make other bytes"
     found = {spawn.runner for spawn in ours(checkout.build(*TARGETS, cache)) if spawn.mnemonic not in NEVER}
@@ -139,10 +139,10 @@ def workers(checkout: Checkout, verb: bytes = b"--persistent_worker") -> set[int
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            words, folder = (process / "cmdline").read_bytes().split(b"\0"), (process / "cwd").readlink()
+            words, directory = (process / "cmdline").read_bytes().split(b"\0"), (process / "cwd").readlink()
         except OSError:  # it has ended
             continue
-        if {b"--persistent_worker", verb} <= set(words) and folder.is_relative_to(checkout.root.parent):
+        if {b"--persistent_worker", verb} <= set(words) and directory.is_relative_to(checkout.root.parent):
             found.add(int(process.name))
     return found
 

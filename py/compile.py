@@ -18,10 +18,10 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 def main() -> None:
     """Compile and pack."""
     output, program, *modules = sys.argv[1:]
-    folder = program.rpartition("/")[0]
+    directory = program.rpartition("/")[0]
     members = {"__main__.pyc": program}
     for module in modules:
-        members[module[len(folder) + 1 :] + "c"] = module
+        members[module[len(directory) + 1 :] + "c"] = module
     with zipfile.ZipFile(output, "w") as archive:
         for name in sorted(members):
             with open(members[name], "rb") as source:  # noqa: PTH123 - no more than it needs, for it runs before all else

@@ -18,9 +18,9 @@ def main() -> int:
     argv = sys.argv[1:]
     # No pathlib: what a start imports, each action pays for. A zip is on the path already.
     # (The standard library's zip is on it too, whether it is there or not.)
-    folder = __file__.rpartition("/")[0] or "."
-    if not folder.endswith(".zip"):
-        sys.path.insert(0, folder)
+    directory = __file__.rpartition("/")[0] or "."
+    if not directory.endswith(".zip"):
+        sys.path.insert(0, directory)
     while len(argv) > 1 and argv[0] == "--packages":
         sys.path.append(argv[1])
         del argv[:2]

@@ -42,8 +42,8 @@ def _layout(ctx):
     """
     if ctx.attr.layer_count < 1 or ctx.attr.layer_count > _MAX_LAYERS:
         fail("{}: invalid layer_count {}. Use 1 to {}.".format(ctx.label, ctx.attr.layer_count, _MAX_LAYERS))
-    folder = _layout_directory(ctx)
-    return struct(folder = folder, inputs = depset([folder], transitive = [ctx.attr.layout[DefaultInfo].default_runfiles.files]))
+    directory = _layout_directory(ctx)
+    return struct(directory = directory, inputs = depset([directory], transitive = [ctx.attr.layout[DefaultInfo].default_runfiles.files]))
 
 def _platform(ctx):
     name = platform_name(ctx)
@@ -59,7 +59,7 @@ def _describe(ctx, layout):
         for number in range(ctx.attr.layer_count)
     ]
     args = target_arguments(ctx)
-    args.add_all(["--layout", layout.folder], expand_directories = False)
+    args.add_all(["--layout", layout.directory], expand_directories = False)
     args.add_all(["--platform", _platform(ctx), "--config", config])
     args.add_all(descriptions, before_each = "--description")
     run_helper(
@@ -75,7 +75,7 @@ def _layer(ctx, layout, number, description):
     """Declares a layer as a separate file, for users of its bytes; an image isn't one."""
     blob = ctx.actions.declare_file("{}.{}.layer".format(ctx.label.name, number))
     args = target_arguments(ctx)
-    args.add_all(["--layout", layout.folder], expand_directories = False)
+    args.add_all(["--layout", layout.directory], expand_directories = False)
     args.add_all(["--description", description, "--output", blob])
     run_helper(
         ctx,
@@ -90,7 +90,7 @@ def _bento_layout_base_impl(ctx):
     layout = _layout(ctx)
     config, descriptions = _describe(ctx, layout)
     layers = [_layer(ctx, layout, number, description) for number, description in enumerate(descriptions)]
-    contents = scan_layers(ctx, [(description, layout.folder) for description in descriptions], linked = layout.inputs)
+    contents = scan_layers(ctx, [(description, layout.directory) for description in descriptions], linked = layout.inputs)
     return [
         BentoBaseInfo(
             config = config,

@@ -26,23 +26,23 @@ def locked_wheels() -> list[Path]:
 class Commands:
     """A process that has imported BentoML, and runs its command over and over: `bentoml_commands.py`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.python = make_environment(folder / "environment", locked_wheels())
-        self._out, self._err = folder / "out", folder / "err"
-        variables = {"BENTOML_DO_NOT_TRACK": "true", "HOME": str(folder), "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"}
-        variables |= {"BENTOML_HOME": str(folder / "home"), "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+    def __init__(self, directory: Path) -> None:
+        self.python = make_environment(directory / "environment", locked_wheels())
+        self._out, self._err = directory / "out", directory / "err"
+        variables = {"BENTOML_DO_NOT_TRACK": "true", "HOME": str(directory), "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"}
+        variables |= {"BENTOML_HOME": str(directory / "home"), "PYTHONPYCACHEPREFIX": str(directory / "bytecode")}
         self._process = subprocess.Popen(
             [str(self.python), str(Path(__file__).with_name("bentoml_commands.py"))],
             env=variables,
-            cwd=folder,
+            cwd=directory,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, arguments: tuple[str, ...], variables: dict[str, str], folder: Path) -> tuple[int, str, str]:
+    def run(self, arguments: tuple[str, ...], variables: dict[str, str], directory: Path) -> tuple[int, str, str]:
         """The exit status of a command, and what it printed."""
-        order = {"arguments": arguments, "environment": variables, "folder": str(folder)}
+        order = {"arguments": arguments, "environment": variables, "folder": str(directory)}
         self._process.stdin.write(json.dumps({**order, "out": str(self._out), "err": str(self._err)}) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline()), self._out.read_text("utf-8"), self._err.read_text("utf-8")
@@ -54,19 +54,19 @@ class Commands:
 class Bentoml:
     """The real BentoML, in an environment of the locked wheels, with a store of its own."""
 
-    def __init__(self, folder: Path, commands: Commands) -> None:
+    def __init__(self, directory: Path, commands: Commands) -> None:
         self._commands = commands
         self.python = commands.python
-        self.home = folder / "home"
-        self.folder = folder / "elsewhere"  # BentoML imports modules of the current folder
-        self.folder.mkdir()
+        self.home = directory / "home"
+        self.directory = directory / "elsewhere"  # BentoML imports modules of the current folder
+        self.directory.mkdir()
         # Services of a Bento talk over sockets there, whose paths may have 103 characters.
         self.scratch = tempfile.TemporaryDirectory(prefix="bento-")
         self.variables = {
             "BENTOML_HOME": str(self.home),
             "COLUMNS": "1000",  # else it breaks long paths
             "BENTOML_DO_NOT_TRACK": "true",
-            "HOME": str(folder),
+            "HOME": str(directory),
             "LANG": "C.UTF-8",
             "PATH": f"{self.python.parent}:/usr/bin:/bin",
             "PYTHONPYCACHEPREFIX": str(
@@ -77,7 +77,7 @@ class Bentoml:
 
     def run(self, *arguments: str) -> str:
         """The standard output of a command of BentoML; it must succeed."""
-        status, out, err = self._commands.run(arguments, self.variables, self.folder)
+        status, out, err = self._commands.run(arguments, self.variables, self.directory)
         assert status == 0, f"{arguments}\n{out}\n{err}"
         return out
 
@@ -85,7 +85,7 @@ class Bentoml:
         """The standard output of a program in BentoML's interpreter; it must succeed."""
         command = [str(self.python), "-c", code, *arguments]
         done = subprocess.run(
-            command, cwd=self.folder, env=self.variables, check=False, capture_output=True, text=True, timeout=120
+            command, cwd=self.directory, env=self.variables, check=False, capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -98,9 +98,9 @@ class Bentoml:
         """The address of a server that runs for the block, and stops with success."""
         port = free_port()
         command = [str(self.python.parent / "bentoml"), "serve", *arguments, "--host", "127.0.0.1", "--port", str(port)]
-        log = self.folder / "server.log"
+        log = self.directory / "server.log"
         with log.open("wb") as output:
-            server = subprocess.Popen(command, cwd=self.folder, env=self.variables, stdout=output, stderr=output)
+            server = subprocess.Popen(command, cwd=self.directory, env=self.variables, stdout=output, stderr=output)
         try:
             address = f"http://127.0.0.1:{port}"
             wait_until_ready(address, server, log)

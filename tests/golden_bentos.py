@@ -82,15 +82,15 @@ BENTOS = HERE / "golden" / "bentos"
 BENTO_PROJECTS = yaml.safe_load((BENTOS / "projects.yaml").read_text("utf-8"))
 
 
-def store_of(folder: Path) -> Path:
+def store_of(directory: Path) -> Path:
     """BentoML's model store with the models that the golden Bentos bring along."""
     for path in BENTOS.glob("model_*.yaml"):
         fields = yaml.safe_load(path.read_text("utf-8"))
-        entry = folder / fields["name"] / fields["version"]
+        entry = directory / fields["name"] / fields["version"]
         entry.mkdir(parents=True)
         (entry / "model.yaml").write_bytes(path.read_bytes())
         (entry / "saved_model.pkl").write_bytes(b"weights")
-    return folder
+    return directory
 
 
 def listed(path: Path) -> dict[str, str]:

@@ -55,7 +55,7 @@ def members(path, compression="none"):
 def odd_wheel():
     """A wheel with something of everything."""
     maker = Maker("Odd.Name", "1.0+x")
-    maker.folders += ["odd", "odd/empty/sub", f"{maker.data}/data/var/odd", f"{maker.data}/scripts"]
+    maker.directories += ["odd", "odd/empty/sub", f"{maker.data}/data/var/odd", f"{maker.data}/scripts"]
     maker.add({"odd/__init__.py": "def main():\n    print('started')\n", "odd/größe.txt": "ü", "odd/empty.py": ""})
     maker.add({"odd/large.bin": LARGE, "odd/a,b.txt": "comma", "odd/" + "long" * 40 + "/x.py": "1"})
     maker.add({"odd/stored.bin": LARGE[:100_000], "odd/few": "abc"}, stored=True)
@@ -74,18 +74,18 @@ def odd_wheel():
     return maker.entry_points("[console_scripts]\nodd = odd:main\n[gui_scripts]\nodd-window = odd:Some.thing\n")
 
 
-def parts_of(folder, wheels, compression="gzip", layout=LAYOUT):
+def parts_of(directory, wheels, compression="gzip", layout=LAYOUT):
     parts = []
     for wheel in wheels:
-        path = folder / f"{wheel.name}.part"
+        path = directory / f"{wheel.name}.part"
         listing = write_part(path, Wheel.read(wheel), layout, compression)
         parts.append(WheelPart(PartListing.loads(listing.dumps()), path))
     return parts
 
 
-def two_wheels(folder):
-    one = Maker("one").add({"shared/__init__.py": "", "shared/one.py": "1", "tests/a.py": "one"}).write(folder)
-    two = Maker("two").add({"shared/__init__.py": "", "shared/two.py": "2", "tests/a.py": "two"}).write(folder)
+def two_wheels(directory):
+    one = Maker("one").add({"shared/__init__.py": "", "shared/one.py": "1", "tests/a.py": "one"}).write(directory)
+    two = Maker("two").add({"shared/__init__.py": "", "shared/two.py": "2", "tests/a.py": "two"}).write(directory)
     return [one, two]
 
 

@@ -35,7 +35,7 @@ class Maker:
         }
         self.stored: set[str] = set()
         self.modes: dict[str, int] = {}
-        self.folders: list[str] = []
+        self.directories: list[str] = []
         self.record: bytes | None = None  # made of the files, if it is not given
 
     def add(self, files: Mapping[str, bytes | str], *, mode: int = 0o644, stored: bool = False) -> Maker:
@@ -52,11 +52,11 @@ class Maker:
     def lines(self) -> list[str]:
         return [record_line(path, data) for path, data in self.files.items()] + [f"{self.dist_info}/RECORD,,"]
 
-    def write(self, folder: Path, *, order=list, date=(2020, 2, 2, 2, 2, 2), file_name=None, level=None) -> Path:
-        wheel = folder / (file_name or f"{self.name}-{self.version}-py3-none-any.whl")
+    def write(self, directory: Path, *, order=list, date=(2020, 2, 2, 2, 2, 2), file_name=None, level=None) -> Path:
+        wheel = directory / (file_name or f"{self.name}-{self.version}-py3-none-any.whl")
         record = "\n".join([*self.lines(), ""]).encode() if self.record is None else self.record
         with zipfile.ZipFile(wheel, "w") as archive:
-            for path in self.folders:
+            for path in self.directories:
                 archive.writestr(zipfile.ZipInfo(f"{path}/", date), b"")
             for path, data in order([*self.files.items(), (f"{self.dist_info}/RECORD", record)]):
                 self.put(archive, path, data, date, level)

@@ -18,20 +18,20 @@ HERE = Path(__file__).parent
 BUILDER = HERE / "differential" / "bentoml_builder.py"
 
 
-def write_project(folder: Path, project: dict, service: str) -> Path:
+def write_project(directory: Path, project: dict, service: str) -> Path:
     """Lay out a project: `files` by path, `links`, `sizes` of files that are only large."""
     files = {"service.py": service} | project.get("files", {})
     for path, text in files.items():
-        target = folder / path
+        target = directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, "utf-8")
         target.chmod(0o755 if text.startswith("#!") else 0o644)
     for path, target in project.get("links", {}).items():
-        (folder / path).symlink_to(target)
+        (directory / path).symlink_to(target)
     for path, size in project.get("sizes", {}).items():
-        with (folder / path).open("wb") as file:
+        with (directory / path).open("wb") as file:
             file.truncate(size)
-    return folder
+    return directory
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ def mode_of(entry) -> str:
     return f"-> {entry.link}" if entry.link is not None else f"{entry.mode:#o}"
 
 
-def tree_of_folder(folder: Path) -> dict[str, str]:
+def tree_of_directory(directory: Path) -> dict[str, str]:
     tree = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory).as_posix()
         if path.is_symlink():
             tree[name] = f"-> {path.readlink()}"
         elif path.is_file():
@@ -78,20 +78,20 @@ def tree_of_folder(folder: Path) -> dict[str, str]:
 class RealBuilder:
     """`bentoml build` of the real BentoML, many times over one import of it."""
 
-    def __init__(self, python: Path, folder: Path, uv: Path) -> None:
-        self.home = folder / "home"
+    def __init__(self, python: Path, directory: Path, uv: Path) -> None:
+        self.home = directory / "home"
         self.home.mkdir(parents=True)
-        programs = folder / "programs"
+        programs = directory / "programs"
         programs.mkdir()
         (programs / "uv").symlink_to(uv)
         environment = {
             "BENTOML_DO_NOT_TRACK": "true",
             "COLUMNS": "1000",
-            "HOME": str(folder),
+            "HOME": str(directory),
             "LANG": "C.UTF-8",
             "PATH": f"{programs}:/usr/bin:/bin",
-            "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),  # wheels have none, and each build is a new process
-            "TMPDIR": str(folder),
+            "PYTHONPYCACHEPREFIX": str(directory / "bytecode"),  # wheels have none, and each build is a new process
+            "TMPDIR": str(directory),
         }
         self._process = subprocess.Popen(
             [str(python), str(BUILDER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -129,10 +129,10 @@ class RealBuilder:
         return bentoml, f"{major}.{minor}"
 
 
-def real_builder(folder: Path) -> RealBuilder:
+def real_builder(directory: Path) -> RealBuilder:
     """BentoML from the locked wheels."""
-    python = make_environment(folder / "environment", locked_wheels())
-    return RealBuilder(python, folder, Path(os.environ["RULES_BENTO_UV"]))
+    python = make_environment(directory / "environment", locked_wheels())
+    return RealBuilder(python, directory, Path(os.environ["RULES_BENTO_UV"]))
 
 
 def document_of(text: str | bytes) -> dict:

@@ -10,18 +10,18 @@ SERVICES = Path(__file__).parent / "services"
 HUB = "http://127.0.0.1:9/hub"
 
 
-def header(folder, key):
-    for path in sorted(folder.rglob("*.py")):
+def header(directory, key):
+    for path in sorted(directory.rglob("*.py")):
         for line in path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()[:5]:
             if line.startswith(f"# {key}: "):
                 return line.partition(": ")[2].strip()
     return ""
 
 
-def sources_of(folder):
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "expected.json")
+def sources_of(directory):
+    files = (path for path in sorted(directory.rglob("*")) if path.is_file() and path.name != "expected.json")
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in files if path.parent.name != "__pycache__"
+        path.relative_to(directory).as_posix(): path.read_bytes() for path in files if path.parent.name != "__pycache__"
     }
 
 

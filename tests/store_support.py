@@ -27,7 +27,7 @@ def ask(real, script, questions):
     Starting it costs half a second, so tests ask all at once.
     """
     lines = "import json, sys\nfor line in open(sys.argv[1]):\n    print('=' + json.dumps(answer(json.loads(line))))\n"
-    asked = real.folder / "questions"
+    asked = real.directory / "questions"
     asked.write_text("".join(json.dumps(question) + "\n" for question in questions))
     out = real.ask(f"{script}\n{lines}", str(asked))
     return [json.loads(line[1:]) for line in out.splitlines() if line.startswith("=")]
@@ -110,11 +110,11 @@ def write_archive(path, files):
     return path
 
 
-def tree(folder):
+def tree(directory):
     """What is below a folder: bytes and whether it is executable, or the target, by path."""
     found = {}
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
+    for path in directory.rglob("*"):
+        name = path.relative_to(directory).as_posix()
         if path.is_symlink():
             found[name] = str(path.readlink())
         elif path.is_file():
@@ -138,11 +138,11 @@ class Conversation:
     def __init__(self, real, script):
         loop = "import json, sys\nout = sys.stdout\nsys.stdout = sys.stderr\n"
         loop += "for line in sys.stdin:\n    print(json.dumps(answer(json.loads(line))), file=out, flush=True)\n"
-        program = real.folder / "conversation.py"
+        program = real.directory / "conversation.py"
         program.write_text(f"{script}\n{loop}")
         self._process = subprocess.Popen(
             [real.python, program],
-            cwd=real.folder,
+            cwd=real.directory,
             env=real.variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -17,7 +17,7 @@ import pytest
 import rules_bento
 from rules_bento import dataclasses_lite, subcommands, typing_lite
 
-FOLDER = Path(rules_bento.__file__).parent
+DIRECTORY = Path(rules_bento.__file__).parent
 
 
 def record_classes() -> list[type]:
@@ -34,7 +34,7 @@ def record_classes() -> list[type]:
 
 
 def _source(module: str) -> str:
-    path = FOLDER.parent.joinpath(*module.split("."))
+    path = DIRECTORY.parent.joinpath(*module.split("."))
     return (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text("utf-8")
 
 
@@ -189,7 +189,7 @@ def shape(function: Any) -> list[tuple[str, Any, bool]]:
 
 
 def test_no_module_of_the_package_imports_the_standard_librarys_records() -> None:
-    for path in FOLDER.rglob("*.py"):
+    for path in DIRECTORY.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             names = [node.module] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -227,7 +227,7 @@ for verb in {SUBCOMMANDS!r}:
 
 def test_modules_take_the_names_of_annotations_from_where_they_cost_nothing() -> None:
     # Beside a block for type checkers, whose statements are not run, `typing` is imported nowhere.
-    for path in FOLDER.rglob("*.py"):
+    for path in DIRECTORY.rglob("*.py"):
         for node in ast.parse(path.read_text("utf-8")).body:
             names = [node.module] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -69,8 +69,8 @@ def _is_unpacked(python):
     """Returns whether an interpreter lies as `make install` has it, with each module as a file."""
     if not python.interpreter:
         return False
-    folder, _, _ = python.interpreter.short_path.rpartition("/")
-    prefix, _, name = folder.rpartition("/")
+    directory, _, _ = python.interpreter.short_path.rpartition("/")
+    prefix, _, name = directory.rpartition("/")
     library = "{}/lib/python{}/".format(prefix, ".".join(python.version.split(".")[:2]))
     required = [library + "os.py", library + "encodings/__init__.py"]
 

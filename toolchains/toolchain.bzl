@@ -134,9 +134,9 @@ def _declare(ctx, args, wheel):
     """Declares the zip archive of a wheel, and a directory for the machine code of a platform wheel."""
     name = "{}/{}".format(ctx.label.name, wheel.distribution)
     packed = ctx.actions.declare_file(name + ".zip")
-    folder = [] if wheel.file.basename.endswith("-any.whl") else [ctx.actions.declare_directory(name)]
-    args.add_all(["--packed", wheel.file, packed] + (folder or [""]), expand_directories = False)
-    return struct(all_files = [packed] + folder, files = depset([packed] + folder), import_roots = (packed,), imports = (runfile_path(ctx, packed),))
+    directory = [] if wheel.file.basename.endswith("-any.whl") else [ctx.actions.declare_directory(name)]
+    args.add_all(["--packed", wheel.file, packed] + (directory or [""]), expand_directories = False)
+    return struct(all_files = [packed] + directory, files = depset([packed] + directory), import_roots = (packed,), imports = (runfile_path(ctx, packed),))
 
 def _pack(ctx, wheels):
     """Declares the action that packs wheels; returns by distribution what `packages` has."""

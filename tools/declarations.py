@@ -247,8 +247,8 @@ class Repository:
     def load(self, label: str, package: str = "") -> dict[str, Any]:
         """Return the names of a .bzl file. Raises DeclarationError if it is missing or cannot be run."""
         label = label.removeprefix("@rules_bento")
-        folder, _, name = label.removeprefix("//").rpartition(":")
-        path = f"{folder if label.startswith('//') else package}/{name}"
+        directory, _, name = label.removeprefix("//").rpartition(":")
+        path = f"{directory if label.startswith('//') else package}/{name}"
         if path not in self._files:
             if not (self.root / path).is_file():
                 raise DeclarationError(f"{label} doesn't exist")

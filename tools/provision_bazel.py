@@ -107,23 +107,23 @@ class Progress:
 class Provisioning:
     """Fills an empty directory with `root`, the root file system, and `packages.txt`."""
 
-    def __init__(self, folder: Path, lock: IO[str]) -> None:
-        self._folder = folder
-        self._root = folder / "root"
-        self._apt = folder / "apt"
+    def __init__(self, directory: Path, lock: IO[str]) -> None:
+        self._directory = directory
+        self._root = directory / "root"
+        self._apt = directory / "apt"
         # A child process keeps the lock until it ends, even if this process was killed.
         self._lock = lock.fileno()
         self._progress = Progress(steps=4)
 
     def run(self) -> str:
         """Provision Bazel, and return its location."""
-        architecture = check_host(self._folder.parent)
+        architecture = check_host(self._directory.parent)
         mirror = debian_mirror()
         self._root.mkdir(parents=True)
         suite = self._download(mirror, architecture)
         debs = sorted((self._apt / "cache/archives").glob("*.deb"))
         packages = [" ".join(deb.stem.replace("%3a", ":").split("_")) for deb in debs]
-        (self._folder / "packages.txt").write_text("\n".join([f"# Debian {suite}", *packages, ""]))
+        (self._directory / "packages.txt").write_text("\n".join([f"# Debian {suite}", *packages, ""]))
         self._unpack(debs)
         shutil.rmtree(self._apt)
         self._progress.begin("configuring them")
@@ -151,8 +151,8 @@ class Provisioning:
     def _configure_apt(self, mirror: str, suite: str, architecture: str) -> list[str]:
         """Configure apt with separate directories and sources, and return its command."""
         shutil.rmtree(self._apt, ignore_errors=True)
-        for folder in ("cache/archives/partial", "lists/partial", "sources"):
-            (self._apt / folder).mkdir(parents=True)
+        for directory in ("cache/archives/partial", "lists/partial", "sources"):
+            (self._apt / directory).mkdir(parents=True)
         keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
         (self._apt / "sources/debian.sources").write_text(
             f"Types: deb\nURIs: {mirror}\nSuites: {suite}\nComponents: main\nArchitectures: {architecture}\n"
@@ -273,7 +273,7 @@ startup --server_javabase=/usr/lib/jvm/{java_home(self._root)}
 startup --host_jvm_args=--enable-native-access=ALL-UNNAMED
 startup --host_jvm_args=--sun-misc-unsafe-memory-access=allow
 # Bazel does not reuse a server of another provisioning.
-startup --host_jvm_args=-Drules_bento.provisioned={self._folder.stem}.{time.time_ns()}
+startup --host_jvm_args=-Drules_bento.provisioned={self._directory.stem}.{time.time_ns()}
 
 # The modules that Debian packages, and empty modules for the others that Bazel requires.
 {lines}

@@ -84,8 +84,8 @@ def reference(root: Path) -> str:
 
 
 def _public(repository: Repository, root: Path, path: str) -> dict[str, Any]:
-    folder, _, name = path.rpartition("/")
-    defined = repository.load(f"//{folder}:{name}")
+    directory, _, name = path.rpartition("/")
+    defined = repository.load(f"//{directory}:{name}")
     # From the files that define them: a macro around a rule has no attributes, and renamed names are excluded.
     return {name: defined[f"_{name}"] for name in _assigned(root / path) if f"_{name}" in defined}
 
@@ -138,8 +138,8 @@ def _function(name: str, function: FunctionType) -> str:
         text, _, returns = text.partition("\nReturns:\n")
     else:
         rest, _, returns = rest.partition("\nReturns:\n")
-    stated = re.findall(r"^ +([*\w]+): (.*(?:\n    +.*)*)", rest, re.MULTILINE)
-    listed = "".join(f"- `{word}`: {_line(what)}\n" for word, what in stated)
+    declared = re.findall(r"^ +([*\w]+): (.*(?:\n    +.*)*)", rest, re.MULTILINE)
+    listed = "".join(f"- `{word}`: {_line(what)}\n" for word, what in declared)
     after = f"\nReturns {_line(returns)[:1].lower()}{_line(returns)[1:]}\n" if returns else ""
     return f"### {name}\n\n`{name}{inspect.signature(function)}`\n\n{text.strip()}\n\n{listed}{after}"
 

@@ -31,17 +31,17 @@ def main() -> int:
     """Write the files below a directory."""
     if len(sys.argv) not in (2, 3):
         raise SystemExit("usage: release.py DIRECTORY [COMMIT]")
-    folder, commit = Path(sys.argv[1]).absolute(), sys.argv[2] if len(sys.argv) > 2 else "HEAD"
+    directory, commit = Path(sys.argv[1]).absolute(), sys.argv[2] if len(sys.argv) > 2 else "HEAD"
     # `git archive` archives only the current directory.
     os.chdir(_git("rev-parse", "--show-toplevel").decode().removesuffix("\n"))
     module = _file("MODULE.bazel", commit)
     version = _version(module)
-    archive = folder / f"{_NAME}-v{version}.tar.gz"
+    archive = directory / f"{_NAME}-v{version}.tar.gz"
     notes = _notes(version, _absolute(_file("CHANGELOG.md", commit), f"v{version}"))
-    folder.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     archive.write_bytes(_archive(commit, version))
-    _write_entry(folder / "modules" / _NAME, commit, module, archive)
-    (folder / "notes.md").write_text(f"{notes}\nIntegrity of {archive.name}: `{_integrity(archive)}`\n", "utf-8")
+    _write_entry(directory / "modules" / _NAME, commit, module, archive)
+    (directory / "notes.md").write_text(f"{notes}\nIntegrity of {archive.name}: `{_integrity(archive)}`\n", "utf-8")
     sys.stdout.write(f"{archive}\n")
     return 0
 

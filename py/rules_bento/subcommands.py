@@ -83,11 +83,11 @@ def _fail(target: str, error: Exception | KeyboardInterrupt) -> int:
     if isinstance(error, KeyboardInterrupt):
         sys.stderr.write(f"{_named(target, 'interrupted')}\n")
         return exit_handling.INTERRUPTED
-    sys.stderr.write(f"{_named(target, _told(error))}\n")
+    sys.stderr.write(f"{_named(target, _message(error))}\n")
     return 1
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     from rules_bento import exit_handling
 
     if isinstance(error, BentoError):

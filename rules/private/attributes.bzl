@@ -14,10 +14,10 @@ def label_string(label):
     text = str(label)
     return text.removeprefix("@@") if text.startswith("@@//") else text
 
-def directory_path(label, folder):
+def directory_path(label, directory):
     """Returns a directory of the label's repository in the form of short paths, with `../<repository>` for other repositories."""
     repository = label.workspace_root.replace("external/", "../", 1)
-    return "/".join([part for part in [repository, folder] if part])
+    return "/".join([part for part in [repository, directory] if part])
 
 def in_package(label, name):
     """Returns a path in a target's package, relative to the root of its repository."""

@@ -85,34 +85,34 @@ built_wheel_modules = rule(
     toolchains = [TOOLCHAIN_TYPE],
 )
 
-def unpacked_wheel(ctx, wheel, folder_name):
+def unpacked_wheel(ctx, wheel, directory_name):
     """Declares the modules of a BentoWheelInfo in a directory of the package; returns a BentoWheelModulesInfo.
 
     Args:
       ctx: context of a rule.
       wheel: a BentoWheelInfo.
-      folder_name: name of the directory.
+      directory_name: name of the directory.
 
     Returns:
       A BentoWheelModulesInfo.
     """
-    folder = ctx.actions.declare_directory(folder_name)
+    directory = ctx.actions.declare_directory(directory_name)
     args = arguments(ctx)
     args.add_all(["--wheel", wheel.file])
-    args.add_all(["--output", folder], expand_directories = False)
+    args.add_all(["--output", directory], expand_directories = False)
     run_helper(
         ctx,
         mnemonic = "BentoWheelModules",
         progress_message = "Unpacking wheel of {}".format(wheel.distribution),
         subcommand = subcommand("unpack_wheel", args, inputs = depset([wheel.file])),
-        outputs = [folder],
+        outputs = [directory],
     )
 
     return BentoWheelModulesInfo(
         distribution = wheel.distribution,
-        files = depset([folder]),
-        import_roots = (folder,),
-        imports = (runfile_path(ctx, folder),),
+        files = depset([directory]),
+        import_roots = (directory,),
+        imports = (runfile_path(ctx, directory),),
         version = wheel.version,
         wheel = wheel.file,
     )

@@ -59,14 +59,14 @@ def _groups(files, most):
         groups[at * count // len(ordered)].append(file)
     return groups
 
-def _weights_layers(ctx, source, groups, folder, compression):
+def _weights_layers(ctx, source, groups, directory, compression):
     """Declares layers of weights, each of only its own files, so that a changed shard changes no other layer."""
     layers = []
     for number, files in enumerate(groups):
         args = target_arguments(ctx)
         source.place(args)
         args.add_all(files, map_each = describe_source)
-        args.add_all(["--directory", BENTO, "--user", USER, "--weights", folder])
+        args.add_all(["--directory", BENTO, "--user", USER, "--weights", directory])
         layers.append(write_layer(
             ctx,
             compression = compression,
@@ -76,14 +76,14 @@ def _weights_layers(ctx, source, groups, folder, compression):
         ))
     return layers
 
-def _layer_of_the_rest(ctx, source, weights, folder, metadata, compression):
+def _layer_of_the_rest(ctx, source, weights, directory, metadata, compression):
     """Declares a layer of the model's other files, and of links to its weights, which the action doesn't read."""
     others = [file for file in source.files if file not in weights]
     args = target_arguments(ctx)
     source.place(args)
     args.add_all(others, map_each = describe_source)
     args.add_all(weights, map_each = _describe_weights)
-    args.add_all(["--directory", BENTO, "--user", USER, "--weights", folder, "--written-description", metadata.description])
+    args.add_all(["--directory", BENTO, "--user", USER, "--weights", directory, "--written-description", metadata.description])
     args.add_all(["--written-manifest", metadata.manifest, "--written-model-yaml", metadata.model_yaml])
     return write_layer(
         ctx,
@@ -101,10 +101,10 @@ def _layers(ctx, source, metadata, compression):
     naming = [file for file in source.files if _ends_with(file.basename, _NAMING)]
     if not weights or naming or ctx.attr.image_layers < 2:
         return (_layer(ctx, source, compression),)
-    folder = "{}/{}".format(WEIGHTS, source.name or ctx.label.name)
+    directory = "{}/{}".format(WEIGHTS, source.name or ctx.label.name)
     groups = _groups(weights, ctx.attr.image_layers - 1)
-    layers = _weights_layers(ctx, source, groups, folder, compression)
-    return tuple(layers + [_layer_of_the_rest(ctx, source, weights, folder, metadata, compression)])
+    layers = _weights_layers(ctx, source, groups, directory, compression)
+    return tuple(layers + [_layer_of_the_rest(ctx, source, weights, directory, metadata, compression)])
 
 def _ends_with(name, suffixes):
     for suffix in suffixes:

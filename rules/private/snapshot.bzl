@@ -22,8 +22,8 @@ OWN_PACKAGE = "."
 
 def build_ctx(ctx):
     """Returns the directory that becomes the Bento's `src/`, in the form of short paths."""
-    folder = ctx.label.package if ctx.attr.build_ctx == OWN_PACKAGE else ctx.attr.build_ctx.removeprefix("//")
-    return directory_path(ctx.label, folder)
+    directory = ctx.label.package if ctx.attr.build_ctx == OWN_PACKAGE else ctx.attr.build_ctx.removeprefix("//")
+    return directory_path(ctx.label, directory)
 
 def bentofile_arguments(ctx):
     """Returns a list of the arguments for the bentofile: empty, or flag, File, and short path."""

@@ -69,11 +69,11 @@ def test_layers_come_out_by_their_descriptions_and_libraries_without_a_copy(acti
     assert json.loads(contents.outputs["--machines"]) == {}
 
 
-@pytest.mark.parametrize(("stated", "there"), [(1, 3), (3, 1), (2, 0)])
-def test_another_number_of_layers_is_named(actions, stated, there):
+@pytest.mark.parametrize(("declared", "there"), [(1, 3), (3, 1), (2, 0)])
+def test_another_number_of_layers_is_named(actions, declared, there):
     write_layout(actions, layers=there)
-    assert refused(describe(actions, stated)) == (
-        f"//x:base: layer_count is {stated}, but the image for linux/amd64 in dir has {there} layers. "
+    assert refused(describe(actions, declared)) == (
+        f"//x:base: layer_count is {declared}, but the image for linux/amd64 in dir has {there} layers. "
         f"Set layer_count = {there}."
     )
 
@@ -96,7 +96,7 @@ def test_an_image_of_another_platform_is_named(actions):
         ("index.json", "{}", "no image for linux/amd64"),
     ],
 )
-def test_a_folder_that_is_no_layout(actions, path, content, what):
+def test_a_directory_that_is_no_layout(actions, path, content, what):
     write_layout(actions)
     actions.write(f"dir/{path}", content)
     assert what in refused(describe(actions))

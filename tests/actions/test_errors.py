@@ -171,11 +171,11 @@ def test_patterns_that_match_nothing_are_told_of(actions):
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../../etc/passwd", "../../secrets", "../svc/../../secrets"])
-@pytest.mark.parametrize("folder", ["svc", "bazel-out/k8-fastbuild/bin/svc", "bazel-out/k8-fastbuild/bin/svc/tree"])
-def test_a_link_that_escapes(actions, target, folder):
+@pytest.mark.parametrize("directory", ["svc", "bazel-out/k8-fastbuild/bin/svc", "bazel-out/k8-fastbuild/bin/svc/tree"])
+def test_a_link_that_escapes(actions, target, directory):
     """As a source, as an output of `declare_symlink`, or in a tree artifact."""
-    path = f"{folder}/data.csv"
-    depth = folder.count("/")
+    path = f"{directory}/data.csv"
+    depth = directory.count("/")
     target = target if target.startswith("/") else "../" * depth + target
     actions.write(path)
     actions.link(path, target)

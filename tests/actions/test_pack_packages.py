@@ -49,9 +49,9 @@ def write_wheels(actions: Actions) -> None:
         spec = importlib.util.find_spec(name)
         assert spec is not None
         assert spec.origin is not None
-        folder = Path(spec.origin).parent
-        files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
-        write_wheel(actions, name, {f"{name}/{path.relative_to(folder)}": path.read_bytes() for path in files})
+        directory = Path(spec.origin).parent
+        files = [path for path in directory.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+        write_wheel(actions, name, {f"{name}/{path.relative_to(directory)}": path.read_bytes() for path in files})
 
 
 def names(actions: Actions, package: str) -> list[str]:

@@ -22,19 +22,19 @@ def actions(tmp_path: Path) -> Actions:
     return made
 
 
-def words(verb: str, folder: str) -> list[str]:
+def words(verb: str, directory: str) -> list[str]:
     """The arguments of a step that writes to a folder."""
     sources = [described("--source", f"svc/{path}") for path in ("service.py", "table.csv", "notes.md")]
     patterns = ["--build-ctx", "svc", "--exclude", "*.csv", "--exclude", "*.md", "--used", "svc/notes.md"]
     settings = ["--creation-time", TIME, "--bentoml-version", "1.4.39", "--python-version", "3.11"]
-    read = ["--sources", f"{folder}/snapshot.manifest", "--service-info", f"{folder}/snapshot.service-info"]
+    read = ["--sources", f"{directory}/snapshot.manifest", "--service-info", f"{directory}/snapshot.service-info"]
     given = {
         "snapshot": ["--service", "service:Service", *patterns] + [word for source in sources for word in source],
         "package": [
             "--options", '{"service": "service:Service"}', *settings, *read, "--description-file", "svc/notes.md",
         ],
     }  # fmt: skip
-    outputs = [word for name in NAMES[verb] for word in (f"--{name}", f"{folder}/{verb}.{name}")]
+    outputs = [word for name in NAMES[verb] for word in (f"--{name}", f"{directory}/{verb}.{name}")]
     return ["--target", LABEL, *given[verb], *outputs]
 
 
@@ -50,23 +50,23 @@ def params(actions: Actions, name: str, lines: list[str]) -> str:
     return "@" + actions.write(f"bazel-out/{name}.params", "".join(f"{line}\n" for line in lines))
 
 
-def made(actions: Actions, folder: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (actions.root / folder).iterdir()}
+def made(actions: Actions, directory: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (actions.root / directory).iterdir()}
 
 
 def test_steps_make_what_actions_of_their_own_make(actions: Actions) -> None:
     """Whether their arguments are in a file each, as Bazel writes them, or in one row, as it hands them to a worker."""
-    folders = ["bazel-out/apart", "bazel-out/files", "bazel-out/row"]
-    for folder in folders:
-        (actions.root / folder).mkdir()
+    directories = ["bazel-out/apart", "bazel-out/files", "bazel-out/row"]
+    for directory in directories:
+        (actions.root / directory).mkdir()
     for verb in NAMES:
-        done = run(actions, verb, params(actions, verb, words(verb, folders[0])))
+        done = run(actions, verb, params(actions, verb, words(verb, directories[0])))
         assert (done.returncode, done.stderr) == (0, "")
-    first = params(actions, "first", [*words("snapshot", folders[1]), "--then", "package"])
-    assert run(actions, "snapshot", first, params(actions, "second", words("package", folders[1]))).returncode == 0
-    row = [*words("snapshot", folders[2]), "--then", "package", *words("package", folders[2])]
+    first = params(actions, "first", [*words("snapshot", directories[1]), "--then", "package"])
+    assert run(actions, "snapshot", first, params(actions, "second", words("package", directories[1]))).returncode == 0
+    row = [*words("snapshot", directories[2]), "--then", "package", *words("package", directories[2])]
     assert run(actions, "snapshot", *row).returncode == 0
-    apart, files, in_a_row = (made(actions, folder) for folder in folders)
+    apart, files, in_a_row = (made(actions, directory) for directory in directories)
     assert len(apart) == sum(map(len, NAMES.values()))
     assert apart == files == in_a_row
 

@@ -188,11 +188,11 @@ class Worker:
 
 
 @contextmanager
-def started(command: list[str], folder: Path, *, code: int = 0, errors: str = "") -> Iterator[Worker]:
+def started(command: list[str], directory: Path, *, code: int = 0, errors: str = "") -> Iterator[Worker]:
     """A worker in a folder; it ends when nothing more comes, with `code`, and tells Bazel's log `errors`."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        [sys.executable, *FLAGS, *command], cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env={}
+        [sys.executable, *FLAGS, *command], cwd=directory, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env={}
     ) as process:
         try:
             yield Worker(process)

@@ -42,12 +42,12 @@ def ar_of(members):
 
 
 def make_deb(
-    folder, name, members, *, version="1.0", architecture="amd64", compression=".xz", fields="", control_files=()
+    directory, name, members, *, version="1.0", architecture="amd64", compression=".xz", fields="", control_files=()
 ):
     """Write a package; `fields` are further lines of its control file."""
     control = f"Package: {name}\nVersion: {version}\nArchitecture: {architecture}\n{fields}Description: of {name}\n"
     control_tar = tar_of([member("control", data=control.encode()), *control_files])
-    path = folder / f"{name}_{version}_{architecture}.deb"
+    path = directory / f"{name}_{version}_{architecture}.deb"
     tars = {"control.tar": control_tar, "data.tar": tar_of(members)}
     packed = {name + compression: COMPRESS[compression](data) for name, data in tars.items()}
     path.write_bytes(ar_of({"debian-binary": b"2.0\n", **packed}))

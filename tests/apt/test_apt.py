@@ -64,13 +64,13 @@ esac
 
 @pytest.fixture
 def fake_apt(tmp_path, monkeypatch):
-    folder = tmp_path / "bin"
-    folder.mkdir()
+    directory = tmp_path / "bin"
+    directory.mkdir()
     for name in ("apt-get", "apt-cache"):
-        (folder / name).write_text(FAKE_APT)
-        (folder / name).chmod(stat.S_IRWXU)
+        (directory / name).write_text(FAKE_APT)
+        (directory / name).chmod(stat.S_IRWXU)
     (tmp_path / "stanzas").write_text(STANZAS)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
     monkeypatch.setenv("APT_LOG", str(tmp_path / "log"))
     monkeypatch.setenv("APT_STANZAS", str(tmp_path / "stanzas"))
     return tmp_path

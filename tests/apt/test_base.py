@@ -17,10 +17,10 @@ MACHINES = {"amd64": 62, "arm64": 183}  # of the ELF specification: EM_X86_64, E
 
 class Base:
     def __init__(self, architecture):
-        folder = HERE / architecture
+        directory = HERE / architecture
         self.architecture = architecture
-        self.description = json.loads((folder / "debs.layer.json").read_text())
-        self.blob = (folder / "debs.layer.zstd").read_bytes()
+        self.description = json.loads((directory / "debs.layer.json").read_text())
+        self.blob = (directory / "debs.layer.zstd").read_bytes()
         with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(self.blob), read_across_frames=True) as stream:
             self.bytes = stream.read()
         self.tar = tarfile.open(fileobj=io.BytesIO(self.bytes))  # noqa: SIM115

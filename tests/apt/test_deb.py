@@ -21,8 +21,8 @@ def test_every_compression_is_read(tmp_path, compression):
     members = [member(""), member("usr"), member("usr/big", data=CONTENT)]
     path = make_deb(tmp_path, "hello", members, compression=compression)
     assert b"Package: hello" in Deb(path).control()["control"]
-    root, folder, (file, data) = members_of(path)
-    assert (root[0].path, folder[0].path, folder[0].kind) == ("", "usr", "folder")
+    root, directory, (file, data) = members_of(path)
+    assert (root[0].path, directory[0].path, directory[0].kind) == ("", "usr", "folder")
     assert (file.path, file.kind, file.size, data == CONTENT) == ("usr/big", "file", len(CONTENT), True)
 
 

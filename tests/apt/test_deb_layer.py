@@ -100,9 +100,9 @@ def test_a_package_of_another_architecture_is_named(make, tmp_path):
 
 
 def test_modes_owners_links_and_one_time(make, tmp_path):
-    folders = (member("usr"), member("srv", mode=0o2770, gid=50))
+    directories = (member("usr"), member("srv", mode=0o2770, gid=50))
     links = (member("usr/same", hard="usr/su"), member("usr/to", link="../etc/to"))
-    layer = make(one(tmp_path, member("usr/su", data=b"su", mode=0o4755, gid=42), *links, *folders))
+    layer = make(one(tmp_path, member("usr/su", data=b"su", mode=0o4755, gid=42), *links, *directories))
     assert (layer["usr/su"].mode, layer["usr/su"].gid) == (0o4755, 42)
     assert layer["usr/same"].islnk() and layer.read("usr/same") == b"su"
     assert layer["usr/to"].linkname == "../etc/to"
@@ -111,7 +111,7 @@ def test_modes_owners_links_and_one_time(make, tmp_path):
     assert {(info.uname, info.gname) for info in layer.tar} == {("", "")}
 
 
-def test_folders_come_before_what_is_in_them_and_once(make, tmp_path):
+def test_directories_come_before_what_is_in_them_and_once(make, tmp_path):
     layer = make(
         one(tmp_path, member("usr"), member("usr/share/a", data=b""), name="aa"),
         one(tmp_path, member("usr"), member("usr/share"), member("usr/share/b", data=b""), name="bb"),
@@ -139,7 +139,7 @@ def test_a_path_of_the_old_layout_is_the_same_path(make, tmp_path):
     assert "is in aa and in bb" in make(old, one(tmp_path, member("usr/bin/x", data=b"y"), name="bb"))
 
 
-def test_a_link_where_another_package_has_a_folder_is_an_error(make, tmp_path):
+def test_a_link_where_another_package_has_a_directory_is_an_error(make, tmp_path):
     error = make(one(tmp_path, member("usr/x"), name="aa"), one(tmp_path, member("usr/x", link="y"), name="bb"))
     assert "bb: /usr/x is a directory only in another package" in error
 
@@ -217,7 +217,7 @@ def test_a_layer_over_another_has_only_what_is_new(make, tmp_path):
     assert "aa 2.0: the image also contains version 1.0" in make(newer, lower=lower, name="third")
 
 
-def test_users_and_folders(make, tmp_path):
+def test_users_and_directories(make, tmp_path):
     layer = make(one(tmp_path, member("usr/x", data=b"")), user=[("bentoml", "1034"), ("nonroot", "65532")])
     passwd = layer.read("etc/passwd").decode()
     assert passwd.startswith("root:x:0:0:") and "\nbentoml:x:1034:1034:bentoml:/home/bentoml:" in passwd

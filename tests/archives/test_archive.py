@@ -123,13 +123,13 @@ def test_the_stream_is_the_tar_of_tarfile_without_its_end(members):
 @given(st.lists(MEMBERS, max_size=3))
 @settings(max_examples=25, deadline=None)
 def test_joined_parts_hold_the_tar_of_all(tmp_path_factory, groups):
-    folder = tmp_path_factory.mktemp("joined")
-    parts = [folder / f"{number}.part" for number in range(len(groups))]
+    directory = tmp_path_factory.mktemp("joined")
+    parts = [directory / f"{number}.part" for number in range(len(groups))]
     for part, members in zip(parts, groups, strict=True):
         archive.write_part(part, members)
-    archive.join(folder / "it.bento", parts)
+    archive.join(directory / "it.bento", parts)
     streams = b"".join(b"".join(tarstream.stream(members)) for members in groups)
-    assert lzma.decompress((folder / "it.bento").read_bytes()) == streams + tarstream.END
+    assert lzma.decompress((directory / "it.bento").read_bytes()) == streams + tarstream.END
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4, None])
@@ -170,9 +170,9 @@ def parts_of(bento):
 
 @pytest.mark.parametrize("mode", ["r:xz", "r|xz", "r"])
 def test_tarfile_reads_it(bento, mode):
-    folder, members = bento
-    archive.join(folder / "it.bento", parts_of(bento))
-    with tarfile.open(folder / "it.bento", mode) as tar:
+    directory, members = bento
+    archive.join(directory / "it.bento", parts_of(bento))
+    with tarfile.open(directory / "it.bento", mode) as tar:
         for member, info in zip(members, tar, strict=True):
             assert info.name == f"./{member.path}"
             assert (info.uid, info.gid, info.uname, info.gname, info.mtime) == (0, 0, "", "", 0)
@@ -182,12 +182,12 @@ def test_tarfile_reads_it(bento, mode):
 
 
 def test_gnu_tar_and_xz_read_it(bento):
-    folder, members = bento
-    archive.join(folder / "it.bento", parts_of(bento))
-    subprocess.run([required("xz"), "--test", folder / "it.bento"], check=True)
+    directory, members = bento
+    archive.join(directory / "it.bento", parts_of(bento))
+    subprocess.run([required("xz"), "--test", directory / "it.bento"], check=True)
     tar = required("tar")
     process = subprocess.run(
-        [tar, "tJf", folder / "it.bento"],
+        [tar, "tJf", directory / "it.bento"],
         check=True,
         capture_output=True,
         text=True,
@@ -199,8 +199,8 @@ def test_gnu_tar_and_xz_read_it(bento):
     ]
 
 
-def names_in(folder):
-    return sorted(path.name for path in folder.iterdir())
+def names_in(directory):
+    return sorted(path.name for path in directory.iterdir())
 
 
 def imported(bentoml, file):
@@ -209,8 +209,8 @@ def imported(bentoml, file):
     return bentoml.home / "bentos" / "hi" / "v1"
 
 
-def files_in(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def files_in(directory):
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 def contents(members):
@@ -218,46 +218,46 @@ def contents(members):
 
 
 def test_bentoml_imports_it(bento, bentoml):
-    folder, members = bento
+    directory, members = bento
     # BentoML 1.4.39 cannot import a link to nothing; 1.4.40 can.
-    archive.write_part(folder / "links.part", [Member.symlink("src/data/latest", "weights.bin")])
-    archive.join(folder / "it.bento", [*parts_of(bento), folder / "links.part"])
-    there = imported(bentoml, folder / "it.bento")
+    archive.write_part(directory / "links.part", [Member.symlink("src/data/latest", "weights.bin")])
+    archive.join(directory / "it.bento", [*parts_of(bento), directory / "links.part"])
+    there = imported(bentoml, directory / "it.bento")
     assert (there / "src/data/latest").read_bytes() == RANDOM
     assert files_in(there) == contents([*members, Member.inline("src/data/latest", RANDOM)])
 
 
 @pytest.mark.parametrize("form", ["tar", "gz", "zip"])
 def test_bentoml_imports_the_other_forms(bento, bentoml, form):
-    folder, members = bento
-    archive.transcode(folder / f"it.{form}", parts_of(bento), form)
-    assert files_in(imported(bentoml, folder / f"it.{form}")) == contents(members)
+    directory, members = bento
+    archive.transcode(directory / f"it.{form}", parts_of(bento), form)
+    assert files_in(imported(bentoml, directory / f"it.{form}")) == contents(members)
 
 
 @pytest.mark.parametrize("form", ["tar", "gz", "zip"])
 def test_the_other_forms_have_the_same_bytes_again(bento, form):
-    folder, _ = bento
+    directory, _ = bento
     for name in "first", "second":
-        archive.transcode(folder / name, parts_of(bento), form)
-    assert (folder / "first").read_bytes() == (folder / "second").read_bytes()
+        archive.transcode(directory / name, parts_of(bento), form)
+    assert (directory / "first").read_bytes() == (directory / "second").read_bytes()
 
 
 def test_tar_and_gz_hold_what_the_archive_holds(bento):
-    folder, _ = bento
-    archive.join(folder / "it.bento", parts_of(bento))
-    archive.transcode(folder / "it.tar", parts_of(bento), "tar")
-    archive.transcode(folder / "it.gz", parts_of(bento), "gz")
-    expected = lzma.decompress((folder / "it.bento").read_bytes())
-    assert (folder / "it.tar").read_bytes() == expected
-    with gzip.open(folder / "it.gz") as file:
+    directory, _ = bento
+    archive.join(directory / "it.bento", parts_of(bento))
+    archive.transcode(directory / "it.tar", parts_of(bento), "tar")
+    archive.transcode(directory / "it.gz", parts_of(bento), "gz")
+    expected = lzma.decompress((directory / "it.bento").read_bytes())
+    assert (directory / "it.tar").read_bytes() == expected
+    with gzip.open(directory / "it.gz") as file:
         assert file.read() == expected
-    assert (folder / "it.gz").read_bytes()[4:8] == bytes(4)  # no time
+    assert (directory / "it.gz").read_bytes()[4:8] == bytes(4)  # no time
 
 
 def test_zip_stores_what_does_not_compress_and_keeps_modes(bento):
-    folder, members = bento
-    archive.transcode(folder / "it.zip", parts_of(bento), "zip")
-    with zipfile.ZipFile(folder / "it.zip") as file:
+    directory, members = bento
+    archive.transcode(directory / "it.zip", parts_of(bento), "zip")
+    with zipfile.ZipFile(directory / "it.zip") as file:
         assert file.testzip() is None
         entries = {entry.filename: entry for entry in file.infolist()}
         assert list(entries) == [f"{member.path}{'/' * member.is_directory}" for member in members]
@@ -267,15 +267,15 @@ def test_zip_stores_what_does_not_compress_and_keeps_modes(bento):
     assert entries["src/"].is_dir()
 
 
-def test_folder_has_modes_and_links(bento):
-    folder, members = bento
-    archive.write_part(folder / "links.part", [Member.symlink("models/hi/latest", "v1")])
-    (folder / "it").mkdir()  # as Bazel does for a declared directory
-    archive.transcode(folder / "it", [*parts_of(bento), folder / "links.part"], "folder")
-    assert files_in(folder / "it") == contents(members)
-    assert (folder / "it/models/hi/latest").readlink() == Path("v1")
+def test_directory_has_modes_and_links(bento):
+    directory, members = bento
+    archive.write_part(directory / "links.part", [Member.symlink("models/hi/latest", "v1")])
+    (directory / "it").mkdir()  # as Bazel does for a declared directory
+    archive.transcode(directory / "it", [*parts_of(bento), directory / "links.part"], "folder")
+    assert files_in(directory / "it") == contents(members)
+    assert (directory / "it/models/hi/latest").readlink() == Path("v1")
     for member in members:
-        assert (folder / "it" / member.path).stat().st_mode & 0o7777 == member.mode
+        assert (directory / "it" / member.path).stat().st_mode & 0o7777 == member.mode
 
 
 def test_a_link_has_no_place_in_a_zip(tmp_path):
@@ -324,7 +324,7 @@ def test_a_link_that_leaves_through_another_is_refused(tmp_path, kind):
         "part": lambda: archive.write_part(out, links),
         "archive": lambda: archive.write_archive(out, links),
         "folder": lambda: archive.transcode(out, [part], "folder"),
-        "exported folder": lambda: export.write_folder(out, links),
+        "exported folder": lambda: export.write_directory(out, links),
         "tarball": lambda: Tarball(links),
     }
     with pytest.raises(BentoError, match=r"'src/out': the link target 'up/\.\./x' is outside"):
@@ -433,8 +433,8 @@ def test_what_a_part_of_another_maker_could_hold_is_refused(tmp_path):
 
 @pytest.mark.parametrize("behaviour", ["is missing", "refuses", "stops", "goes on"])
 def test_joining_where_the_kernel_copies_not_or_little(bento, monkeypatch, behaviour):
-    folder, _ = bento
-    archive.join(folder / "expected", parts_of(bento))
+    directory, _ = bento
+    archive.join(directory / "expected", parts_of(bento))
 
     def copy_file_range(source, target, count):
         if behaviour == "refuses":
@@ -447,8 +447,8 @@ def test_joining_where_the_kernel_copies_not_or_little(bento, monkeypatch, behav
         monkeypatch.delattr(os, "copy_file_range", raising=False)
     else:
         monkeypatch.setattr(os, "copy_file_range", copy_file_range, raising=False)
-    archive.join(folder / "actual", parts_of(bento))
-    assert (folder / "actual").read_bytes() == (folder / "expected").read_bytes()
+    archive.join(directory / "actual", parts_of(bento))
+    assert (directory / "actual").read_bytes() == (directory / "expected").read_bytes()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the peak")

@@ -18,14 +18,14 @@ from rules_bento.net.transfers import open_partial
 def making(request, monkeypatch):
     """Both ways to make a file."""
     if request.param == "named":
-        monkeypatch.setattr(atomic, "_open_unnamed", lambda folder: None)
+        monkeypatch.setattr(atomic, "_open_unnamed", lambda directory: None)
     elif sys.platform != "linux":
         pytest.skip("only Linux has files without a name")
     return request.param
 
 
-def names_in(folder):
-    return [path.name for path in folder.iterdir()]
+def names_in(directory):
+    return [path.name for path in directory.iterdir()]
 
 
 @pytest.mark.usefixtures("making")
@@ -113,11 +113,11 @@ def test_a_download_is_not_written_through_a_link(tmp_path):
 def test_names_in_the_making_are_not_told_from_the_process(tmp_path):
     names = set()
     for _ in range(2):
-        with atomic_dir(tmp_path / "a") as folder:
-            names.add(folder.name)
-            (folder / "b").write_bytes(b"")
-            assert re.fullmatch(r"\.[0-9a-f]{24}\.part", folder.name)
-            assert is_unfinished(str(folder / "b"), tmp_path / "a")
+        with atomic_dir(tmp_path / "a") as directory:
+            names.add(directory.name)
+            (directory / "b").write_bytes(b"")
+            assert re.fullmatch(r"\.[0-9a-f]{24}\.part", directory.name)
+            assert is_unfinished(str(directory / "b"), tmp_path / "a")
         (tmp_path / "a/b").unlink()
     assert len(names) == 2
     with pytest.raises(ValueError, match="stop"), atomic_dir(tmp_path / "c"):

@@ -75,11 +75,11 @@ def link(name, target):
     return (name, {"type": tarfile.SYMTYPE, "linkname": target}, b"")
 
 
-def zipped(files, method=zipfile.ZIP_DEFLATED, folders=()):
+def zipped(files, method=zipfile.ZIP_DEFLATED, directories=()):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
-        for folder in folders:
-            archive.writestr(f"{folder}/", b"")
+        for directory in directories:
+            archive.writestr(f"{directory}/", b"")
         for path, data in files.items():
             archive.writestr(path, data)
     return buffer.getvalue()
@@ -250,8 +250,8 @@ def test_the_variants_are_what_real_bentoml_judged(tmp_path, real):
             store.bentos.delete(str(entry.tag))
 
 
-def texts(folder):
-    return {path: text if isinstance(text, str) else text[0].decode() for path, text in tree(folder).items()}
+def texts(directory):
+    return {path: text if isinstance(text, str) else text[0].decode() for path, text in tree(directory).items()}
 
 
 # ---- The forms --------------------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def test_a_form_has_its_files(tmp_path, form):
         assert not file.closed
 
 
-def test_a_folder_is_a_form(tmp_path):
+def test_a_directory_is_a_form(tmp_path):
     for name, data in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(data)
@@ -854,7 +854,7 @@ def test_a_link_that_leaves_its_model_is_refused(tmp_path):
 
 @pytest.mark.parametrize("target", ["../../../.yatai.yaml", "../v1/folder/../other"])
 @pytest.mark.parametrize("name", ["weights.bin", "model.yaml"])
-def test_a_link_that_leaves_a_model_which_comes_in_its_folder_is_refused(tmp_path, name, target):
+def test_a_link_that_leaves_a_model_which_comes_in_its_directory_is_refused(tmp_path, name, target):
     """As a registry has it: inside of the archive, but outside of the model's place in the store."""
     store = Store(tmp_path)
     (tmp_path / ".yatai.yaml").write_text("a token")
@@ -864,7 +864,7 @@ def test_a_link_that_leaves_a_model_which_comes_in_its_folder_is_refused(tmp_pat
     assert not store.models.list()
 
 
-def test_a_link_inside_of_a_model_which_comes_in_its_folder_is_taken(tmp_path):
+def test_a_link_inside_of_a_model_which_comes_in_its_directory_is_taken(tmp_path):
     store = Store(tmp_path)
     import_with_link(store, "folder/in", "../weights.bin")
     assert (store.models.get("clf").path / "folder/in").readlink() == Path("../weights.bin")

@@ -166,7 +166,7 @@ def test_vectors_have_the_score_of_the_specification(vector, score, rating):
         ({}, ""),
     ],
 )
-def test_the_highest_stated_severity_counts(fields, rating):
+def test_the_highest_declared_severity_counts(fields, rating):
     [found] = judged("pillow==1.0", record(ALL, **fields)).vulnerabilities
     assert found.rating == rating
 
@@ -294,9 +294,9 @@ TERMS = [
 ]
 
 
-@pytest.mark.parametrize(("stated", "shown"), TERMS)
-def test_metadata_says_which_licence(stated, shown):
-    assert licenses.format_terms(licenses.terms_from_metadata(stated)) == shown
+@pytest.mark.parametrize(("declared", "shown"), TERMS)
+def test_metadata_says_which_licence(declared, shown):
+    assert licenses.format_terms(licenses.terms_from_metadata(declared)) == shown
 
 
 @pytest.mark.parametrize(
@@ -352,19 +352,19 @@ def test_an_unknown_licence_is_said_and_refused_where_others_are_allowed():
 
 @pytest.fixture
 def records(tmp_path: Path) -> Path:
-    folder = tmp_path / "records"
-    (folder / "pillow").mkdir(parents=True)
-    for hidden in (folder / ".github", folder / "pillow" / ".github"):
+    directory = tmp_path / "records"
+    (directory / "pillow").mkdir(parents=True)
+    for hidden in (directory / ".github", directory / "pillow" / ".github"):
         hidden.mkdir()
         (hidden / "workflow.yaml").write_text("on: push\n")
-    (folder / "README.md").write_text("Records.\n")
-    (folder / "pillow" / "a.json").write_text(json.dumps(record(ALL, identifier="A")))
+    (directory / "README.md").write_text("Records.\n")
+    (directory / "pillow" / "a.json").write_text(json.dumps(record(ALL, identifier="A")))
     other = "id: B\nmodified: 2024-01-01T00:00:00Z\naffected:\n- package: {ecosystem: PyPI, name: x}\n"
-    (folder / "b.yaml").write_text(other)
-    return folder
+    (directory / "b.yaml").write_text(other)
+    return directory
 
 
-def test_folders_and_zips_are_read(records, tmp_path):
+def test_directories_and_zips_are_read(records, tmp_path):
     path = tmp_path / "all.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(records.rglob("*")):

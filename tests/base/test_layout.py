@@ -47,12 +47,12 @@ def test_a_layout_that_a_rule_makes_is_the_same_base(architecture, base):
 
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
 def test_an_image_begins_with_the_layers_of_such_a_base(architecture):
-    folder = HERE / f"made_{architecture}"
-    layout = folder / "image.oci"
+    directory = HERE / f"made_{architecture}"
+    layout = directory / "image.oci"
     [entry] = json.loads((layout / "index.json").read_text())["manifests"]
     manifest = json.loads((layout / "blobs" / entry["digest"].replace(":", "/")).read_text())
     config = json.loads((layout / "blobs" / manifest["config"]["digest"].replace(":", "/")).read_text())
-    below = [json.loads((folder / f"made_base.{number}.layer.json").read_text()) for number in range(2)]
+    below = [json.loads((directory / f"made_base.{number}.layer.json").read_text()) for number in range(2)]
     assert [layer["digest"] for layer in manifest["layers"][:2]] == [layer["digest"] for layer in below]
     assert config["rootfs"]["diff_ids"][:2] == [layer["diff_id"] for layer in below]
     assert config["architecture"] == architecture

@@ -33,11 +33,11 @@ TYPE_CHECKING = False
 
 def built(case: str, tmp_path: Path):
     project = PROJECTS[case]
-    folder = write_project(tmp_path / case, project, SERVICE)
+    directory = write_project(tmp_path / case, project, SERVICE)
     options = dict(zip(project.get("arguments", [])[::2], project.get("arguments", [])[1::2], strict=True))
     label = options.get("--label", "").split("=")
     return build_bentofile(
-        build_ctx=folder,
+        build_ctx=directory,
         name=options.get("--name"),
         labels={label[0]: label[1]} if len(label) == 2 else None,
         version="v1",
@@ -96,9 +96,9 @@ def test_whole_bentos_as_bentoml_makes_them(case, tmp_path):
     if case == "img_svc":  # static analysis rejects `Img = ImgSvc`
         source = project["files"]["service.py"].replace("Img = ImgSvc\n", "")
         project, service = {**project, "files": {**project["files"], "service.py": source}}, "service:ImgSvc"
-    folder = write_project(tmp_path / "project", project, "")
+    directory = write_project(tmp_path / "project", project, "")
     beside = ExtraOptions(bentoml_version=BENTOML, store=store_of(tmp_path / "models"))
-    made = build_bentofile(build_ctx=folder, service=service, version="v1", extra=beside)
+    made = build_bentofile(build_ctx=directory, service=service, version="v1", extra=beside)
     ours = document_of(made.bento.files["bento.yaml"])
     theirs = document_of((BENTOS / f"{case}.bento.yaml").read_text("utf-8")) | {"version": "v1"}
     if case == "img_svc":

@@ -19,12 +19,12 @@ IMAGE = ImageDefinition(
 
 def test_each_origin_has_its_place():
     options = BuildOptions(python=Python(packages=("six",)), places={"python.packages": "b.yaml:3: python.packages"})
-    stated = declared_packages(options, IMAGE, FILES)
-    assert stated == [
+    declared = declared_packages(options, IMAGE, FILES)
+    assert declared == [
         DeclaredPackages("image", ["numpy<2", "attrs", "idna>=3"]),
         DeclaredPackages("b.yaml:3: python.packages", ["six"]),
     ]
-    assert [DeclaredPackages.from_json(json.loads(json.dumps(asdict(packages)))) for packages in stated] == stated
+    assert [DeclaredPackages.from_json(json.loads(json.dumps(asdict(packages)))) for packages in declared] == declared
 
 
 def test_constraints_stay_constraints():
@@ -52,22 +52,22 @@ def test_nothing_is_asked_for():
     ],
 )
 def test_forms_of_requirements(line, expected):
-    [stated] = declared_packages(BuildOptions(python=Python(packages=(line,))), ImageDefinition(), FILES)
-    assert stated.requirements == expected
+    [declared] = declared_packages(BuildOptions(python=Python(packages=(line,))), ImageDefinition(), FILES)
+    assert declared.requirements == expected
 
 
 def test_what_the_lock_does_not_have_is_named():
-    stated = DeclaredPackages(
+    declared = DeclaredPackages(
         "b.yaml:3: python.packages", ["Some.Name>=1", "flask", "pywin32; sys_platform == 'win32'"]
     )
-    assert stated.check_lock({"some-name": set(), "flask": set()}) == []
+    assert declared.check_lock({"some-name": set(), "flask": set()}) == []
     with pytest.raises(BentoError, match=r"^b.yaml:3: python.packages: flask isn't in the lock subset"):
-        stated.check_lock({"some-name": set()})
+        declared.check_lock({"some-name": set()})
 
 
 def test_extras_that_the_lock_does_not_know_are_told_of():
-    stated = DeclaredPackages("b.yaml:3: python.packages", ["bentoml[io, Grpc_Web]>=1", "idna"])
-    notes = stated.check_lock({"bentoml": {"io"}, "idna": set()})
+    declared = DeclaredPackages("b.yaml:3: python.packages", ["bentoml[io, Grpc_Web]>=1", "idna"])
+    notes = declared.check_lock({"bentoml": {"io"}, "idna": set()})
     assert notes == [
         "b.yaml:3: python.packages: bentoml[io, Grpc_Web]>=1: the lock doesn't have the extra 'grpc-web'. Add its "
         "packages to the target's requirements."
@@ -78,13 +78,13 @@ def test_a_hash_that_the_lock_does_not_have_is_named():
     ours, other = "0" * 64, "1" * 64
     lines = f"idna==3.10 --hash=sha256:{ours} \\\n  --hash=sha256:{other}\nattrs\n"
     options = BuildOptions(python=Python(requirements_txt="r.txt"), places={"python.requirements_txt": "b.yaml:3: r"})
-    [stated] = declared_packages(options, ImageDefinition(), ProjectFiles({"r.txt": lines.encode()}))
-    assert stated.requirements == ["idna==3.10", "attrs"]
-    stated.check_hashes({"idna": {"idna-3.10-py3-none-any.whl": ours}, "attrs": {"attrs-1.tar.gz": "2" * 64}})
+    [declared] = declared_packages(options, ImageDefinition(), ProjectFiles({"r.txt": lines.encode()}))
+    assert declared.requirements == ["idna==3.10", "attrs"]
+    declared.check_hashes({"idna": {"idna-3.10-py3-none-any.whl": ours}, "attrs": {"attrs-1.tar.gz": "2" * 64}})
     with pytest.raises(
         BentoError, match=r"idna==3\.10: the lock has idna-3\.10\.tar\.gz with sha256:2{64}, which isn't one"
     ):
-        stated.check_hashes({"idna": {"idna-3.10-py3-none-any.whl": ours, "idna-3.10.tar.gz": "2" * 64}})
+        declared.check_hashes({"idna": {"idna-3.10-py3-none-any.whl": ours, "idna-3.10.tar.gz": "2" * 64}})
 
 
 @pytest.mark.parametrize(

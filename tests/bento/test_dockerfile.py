@@ -400,9 +400,9 @@ START = "python -m bentoml_cli._internal.start"
 SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(shell)]
 
 
-def tool(folder: Path, name: str) -> None:
+def tool(directory: Path, name: str) -> None:
     """A program that says how it was called."""
-    path = folder / name
+    path = directory / name
     path.write_text(f'#!/bin/sh\necho {name} "$@" "port=${{BENTOML_PORT:-}}"\n')
     path.chmod(0o755)
 
@@ -437,18 +437,18 @@ def test_entrypoint(tmp_path, shell, arguments, variables, expected):
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(("lock", "uv"), list(itertools.product((None, LOCK), (True, False))))
 def test_install_script(project, tmp_path_factory, shell, lock, uv):
-    folder = tmp_path_factory.mktemp("bento")
+    directory = tmp_path_factory.mktemp("bento")
     python = {"index_url": "https://i.example/simple", "wheels": ["w-1-py3-none-any.whl"], "pip_args": "--pre"}
     (project / "w-1-py3-none-any.whl").write_bytes(b"")
     for path, text in files(project, python=python, extra=ExtraOptions(lock=lock)).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text)
-    programs = folder / "venv/bin"
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_text(text)
+    programs = directory / "venv/bin"
     programs.mkdir(parents=True)
     for name in ("python3", *(["uv"] if uv else [])):
         tool(programs, name)
-    command = [shell, *(["sh"] if shell == "busybox" else []), str(folder / "env/python/install.sh")]
-    environment = {"PATH": "/usr/bin:/bin", "VIRTUAL_ENV": str(folder / "venv")}
+    command = [shell, *(["sh"] if shell == "busybox" else []), str(directory / "env/python/install.sh")]
+    environment = {"PATH": "/usr/bin:/bin", "VIRTUAL_ENV": str(directory / "venv")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     pip = "uv pip install" if uv else "python3 -m pip install"
     given = "--index-url https://i.example/simple --pre"

@@ -36,7 +36,7 @@ IRIS = BENTO_PROJECTS["iris_svc"]
 
 
 @pytest.fixture
-def folder(tmp_path):
+def directory(tmp_path):
     return write_project(tmp_path / "svc", IRIS, "")
 
 
@@ -45,16 +45,16 @@ def store(tmp_path):
     return store_of(tmp_path / "models")
 
 
-def by_actions(work: Path, folder: Path, *words: str, snapshot_words=(), package_words=(), made=None) -> Path:
+def by_actions(work: Path, directory: Path, *words: str, snapshot_words=(), package_words=(), made=None) -> Path:
     """The archive that the rule's actions make of the files of a folder, with the models of a Bento that was made."""
     work.mkdir()
     models = model_files(work, made) if made else ()
     snapshot_words, package_words = (*snapshot_words, *words), (*package_words, *words)
     sources = [
         word
-        for path in sorted(folder.rglob("*"))
+        for path in sorted(directory.rglob("*"))
         if path.is_file()
-        for word in ("--source", str(path), f"svc/{path.relative_to(folder)}", "//svc:file")
+        for word in ("--source", str(path), f"svc/{path.relative_to(directory)}", "//svc:file")
     ]
     out = {name: str(work / name) for name in ("manifest", "service", "sources", "unused", "metadata")}
     words = ["--target", "//svc:b", "--build-ctx", "svc", "--manifest", out["manifest"], *sources, *snapshot_words]
@@ -86,15 +86,15 @@ def model_files(work: Path, made) -> list[tuple[Path, Path]]:
 
 
 @pytest.mark.parametrize("as_file", [False, True])
-def test_the_same_bytes_as_the_actions(folder, store, tmp_path, as_file):
+def test_the_same_bytes_as_the_actions(directory, store, tmp_path, as_file):
     """Whether they have the options of the bentofile as attributes, or the file itself."""
-    made = build_bentofile(build_ctx=folder, extra=ExtraOptions(store=store))
-    options = {} if as_file else yaml.safe_load((folder / "bentofile.yaml").read_text())
+    made = build_bentofile(build_ctx=directory, extra=ExtraOptions(store=store))
+    options = {} if as_file else yaml.safe_load((directory / "bentofile.yaml").read_text())
     words = ["--options", json.dumps(options | {"service": "service:Iris"})]
-    words += ["--bentofile", str(folder / "bentofile.yaml"), "bentofile.yaml"] if as_file else []
+    words += ["--bentofile", str(directory / "bentofile.yaml"), "bentofile.yaml"] if as_file else []
     work = tmp_path / "work"
     chosen = ["--service", "service:Iris", "--include", "*.py"]
-    theirs = by_actions(work, folder, snapshot_words=chosen, package_words=words, made=made)
+    theirs = by_actions(work, directory, snapshot_words=chosen, package_words=words, made=made)
     assert (work / "tag").read_text().strip() == str(made.tag)
     assert (work / "digest").read_text().strip() == made.digest
     assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
@@ -127,10 +127,10 @@ class Svc:
 
 
 def test_files_that_options_name_travel_with_the_facts(tmp_path):
-    folder = write_project(tmp_path / "svc", {"files": NAMING}, "")
-    made = build_bentofile(build_ctx=folder)
+    directory = write_project(tmp_path / "svc", {"files": NAMING}, "")
+    made = build_bentofile(build_ctx=directory)
     work = tmp_path / "work"
-    theirs = by_actions(work, folder, "--bentofile", str(folder / "bentofile.yaml"), "bentofile.yaml")
+    theirs = by_actions(work, directory, "--bentofile", str(directory / "bentofile.yaml"), "bentofile.yaml")
     unused = (work / "unused").read_text("utf-8")
     assert "unnamed.txt" in unused
     assert not any(name in unused for name in ("req.txt", "more.txt", "s.sh", "t.sh", "vars.env", "D.md", "bentofile"))
@@ -152,96 +152,101 @@ NAMED_BY_OPTIONS = {
     "readme": "",
 }
 LEAVING = {
-    "absolute": lambda folder: (folder / "notes").symlink_to(folder.parent / "secret"),
-    "relative": lambda folder: (folder / "notes").symlink_to("../secret"),
-    "by another link": lambda folder: [
-        (folder / "notes").symlink_to("sub/other"),
-        (folder / "sub").mkdir(),
-        (folder / "sub/other").symlink_to("../../secret"),
+    "absolute": lambda directory: (directory / "notes").symlink_to(directory.parent / "secret"),
+    "relative": lambda directory: (directory / "notes").symlink_to("../secret"),
+    "by another link": lambda directory: [
+        (directory / "notes").symlink_to("sub/other"),
+        (directory / "sub").mkdir(),
+        (directory / "sub/other").symlink_to("../../secret"),
     ],
-    "by a folder": lambda folder: [(folder / "up").symlink_to(".."), (folder / "notes").symlink_to("up/secret")],
+    "by a folder": lambda directory: [
+        (directory / "up").symlink_to(".."),
+        (directory / "notes").symlink_to("up/secret"),
+    ],
 }
 
 
-def leaving_project(folder, option, leave):
+def leaving_project(directory, option, leave):
     files = {"service.py": NAMING["service.py"].split("service(image")[0] + "service\nclass Svc:\n    pass\n"}
     files["bentofile.yaml"] = 'service: "service:Svc"\ninclude: ["service.py"]\n' + NAMED_BY_OPTIONS[option]
-    folder = write_project(folder, {"files": files}, "")
-    (folder.parent / "secret").write_text("a private key\n")
-    LEAVING[leave](folder)
+    directory = write_project(directory, {"files": files}, "")
+    (directory.parent / "secret").write_text("a private key\n")
+    LEAVING[leave](directory)
     if option == "readme":
-        (folder / "notes").rename(folder / "README.md")
-    return folder
+        (directory / "notes").rename(directory / "README.md")
+    return directory
 
 
 @pytest.fixture
 def elsewhere():
     """A folder outside of any execution root of Bazel's, into which links of an action may lead."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)
 
 
 @pytest.mark.parametrize("option", NAMED_BY_OPTIONS)
 @pytest.mark.parametrize("leave", LEAVING)
 def test_an_option_cannot_name_what_is_outside(elsewhere, option, leave):
     """Though no pattern keeps the link, so that nothing else has looked at it."""
-    folder = leaving_project(elsewhere / "svc", option, leave)
+    directory = leaving_project(elsewhere / "svc", option, leave)
     with pytest.raises(BentoError, match="which is outside of") as caught:
-        build_bentofile(build_ctx=folder)
+        build_bentofile(build_ctx=directory)
     assert "private key" not in str(caught.value)
     if option == "requirements":
         with pytest.raises(BentoError, match="which is outside of"):
-            migrate.migrate(folder, "svc")
+            migrate.migrate(directory, "svc")
     else:
-        assert "private key" not in str(migrate.migrate(folder, "svc"))
+        assert "private key" not in str(migrate.migrate(directory, "svc"))
     work = elsewhere / "work"
     with pytest.raises(BentoError, match="which is absolute or outside of the workspace"):
-        by_actions(work, folder, "--bentofile", str(folder / "bentofile.yaml"), "bentofile.yaml")
+        by_actions(work, directory, "--bentofile", str(directory / "bentofile.yaml"), "bentofile.yaml")
     assert not any("private key" in path.read_text("utf-8", "replace") for path in work.iterdir())
 
 
 def test_an_option_may_name_a_link_inside(tmp_path):
-    folder = leaving_project(tmp_path / "svc", "description", "relative")
-    (folder / "notes").unlink()
-    (folder / "notes").symlink_to("docs/real")
-    (folder / "docs").mkdir()
-    (folder / "docs/real").write_text("a text\n")
-    assert build_bentofile(build_ctx=folder).bento.files["README.md"] == b"a text\n"
+    directory = leaving_project(tmp_path / "svc", "description", "relative")
+    (directory / "notes").unlink()
+    (directory / "notes").symlink_to("docs/real")
+    (directory / "docs").mkdir()
+    (directory / "docs/real").write_text("a text\n")
+    assert build_bentofile(build_ctx=directory).bento.files["README.md"] == b"a text\n"
 
 
 def test_an_option_cannot_name_a_pipe(tmp_path):
-    folder = leaving_project(tmp_path / "svc", "description", "relative")
-    (folder / "notes").unlink()
-    os.mkfifo(folder / "notes")
+    directory = leaving_project(tmp_path / "svc", "description", "relative")
+    (directory / "notes").unlink()
+    os.mkfifo(directory / "notes")
     with pytest.raises(BentoError, match="notes is a pipe, a socket, or a device"):
-        build_bentofile(build_ctx=folder)
+        build_bentofile(build_ctx=directory)
 
 
 def test_only_what_is_named_travels(tmp_path):
-    folder = write_project(tmp_path / "svc", {"files": NAMING}, "")
-    declared = ProjectFiles({str(path.relative_to(folder)): str(path) for path in folder.rglob("*") if path.is_file()})
+    directory = write_project(tmp_path / "svc", {"files": NAMING}, "")
+    declared = ProjectFiles(
+        {str(path.relative_to(directory)): str(path) for path in directory.rglob("*") if path.is_file()}
+    )
     info = read_service("service:Svc", {"service.py": NAMING["service.py"].encode()})
-    found = named_files(info, read(folder / "bentofile.yaml", "b"), declared)
+    found = named_files(info, read(directory / "bentofile.yaml", "b"), declared)
     assert list(found) == ["docs/D.md", "more.txt", "req.txt", "s.sh", "t.sh", "vars.env"]
-    assert named_files(info, read(folder / "bentofile.yaml", "b"), ProjectFiles({})) == {}
+    assert named_files(info, read(directory / "bentofile.yaml", "b"), ProjectFiles({})) == {}
 
 
-def test_build_and_build_bentofile_agree(folder, store):
-    options = yaml.safe_load((folder / "bentofile.yaml").read_text())
-    one = build(build_ctx=folder, extra=ExtraOptions(store=store), **options)
-    other = build_bentofile(build_ctx=folder, extra=ExtraOptions(store=store))
+def test_build_and_build_bentofile_agree(directory, store):
+    options = yaml.safe_load((directory / "bentofile.yaml").read_text())
+    one = build(build_ctx=directory, extra=ExtraOptions(store=store), **options)
+    other = build_bentofile(build_ctx=directory, extra=ExtraOptions(store=store))
     assert one.tag == other.tag
     assert one.bento.files == other.bento.files
 
 
-def test_the_folder_does_not_matter(folder, store, tmp_path):
+def test_the_directory_does_not_matter(directory, store, tmp_path):
     elsewhere = write_project(tmp_path / "other" / "place", IRIS, "")
-    tags = {build_bentofile(build_ctx=path, extra=ExtraOptions(store=store)).tag for path in (folder, elsewhere)}
+    tags = {build_bentofile(build_ctx=path, extra=ExtraOptions(store=store)).tag for path in (directory, elsewhere)}
     assert len(tags) == 1
 
 
-def test_the_archive_is_whole(folder, store, tmp_path):
-    made = build_bentofile(build_ctx=folder, extra=ExtraOptions(store=store))
+def test_the_archive_is_whole(directory, store, tmp_path):
+    made = build_bentofile(build_ctx=directory, extra=ExtraOptions(store=store))
     with tarfile.open(made.archive(tmp_path / "a.bento"), "r:xz") as tar:
         members = {member.name.removeprefix("./"): member for member in tar}
     expected = {entry.path: entry.mode for entry in made.bento.manifest.entries}
@@ -253,9 +258,9 @@ def test_the_archive_is_whole(folder, store, tmp_path):
     }
 
 
-def test_arguments_win_over_the_bentofile(folder, store):
+def test_arguments_win_over_the_bentofile(directory, store):
     made = build_bentofile(
-        build_ctx=folder,
+        build_ctx=directory,
         name="own",
         labels={"owner": "me"},
         args={"x": 1},
@@ -268,13 +273,13 @@ def test_arguments_win_over_the_bentofile(folder, store):
     assert document["args"] == {"x": 1}
 
 
-def test_a_bentofile_elsewhere(folder, store, tmp_path):
+def test_a_bentofile_elsewhere(directory, store, tmp_path):
     other = tmp_path / "other.yaml"
     other.write_text("service: service:Iris\nname: elsewhere\n")
-    assert build_bentofile(other, build_ctx=folder, extra=ExtraOptions(store=store)).tag.name == "elsewhere"
+    assert build_bentofile(other, build_ctx=directory, extra=ExtraOptions(store=store)).tag.name == "elsewhere"
 
 
-def test_pyproject_with_a_src_folder(tmp_path):
+def test_pyproject_with_a_src_directory(tmp_path):
     write_project(
         tmp_path,
         {
@@ -298,10 +303,10 @@ def test_models_by_label_and_alias(tmp_path, store):
     service = (
         "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    ref = bentoml.models.BentoModel('iris_clf:latest')\n"
     )
-    folder = write_project(tmp_path / "p", {}, service)
+    directory = write_project(tmp_path / "p", {}, service)
 
     def models(*choices):
-        made = build(build_ctx=folder, models=choices, extra=ExtraOptions(store=store))
+        made = build(build_ctx=directory, models=choices, extra=ExtraOptions(store=store))
         return yaml.safe_load(made.bento.files["bento.yaml"])["models"], [
             model.entry.description.tag for model in made.models
         ]
@@ -348,14 +353,14 @@ class Svc:
 def test_a_model_without_a_module_that_a_framework_loads_is_rejected(tmp_path, store, more, call):
     """BentoML: "was saved with module , not loading with bentoml.xgboost", when the service starts."""
     choices = [{"tag": "raw_model", "alias": "own"}]
-    folder = write_project(tmp_path / "p", {}, LOADING.format(more=more, call=call))
+    directory = write_project(tmp_path / "p", {}, LOADING.format(more=more, call=call))
     message = re.escape("loads raw_model:v1, which has no module, so the service would fail")
     with pytest.raises(BentoError, match=rf"^service\.py:7: bentoml\.\w+\.\w+ {message}"):
-        build(build_ctx=folder, models=choices, extra=ExtraOptions(store=store))
+        build(build_ctx=directory, models=choices, extra=ExtraOptions(store=store))
     plain = write_project(tmp_path / "plain", {}, SERVICE)
     made = build(build_ctx=plain, models=choices, extra=ExtraOptions(store=store))
     with pytest.raises(BentoError, match=message):
-        by_actions(tmp_path / "work", folder, "--options", json.dumps({"models": choices}), made=made)
+        by_actions(tmp_path / "work", directory, "--options", json.dumps({"models": choices}), made=made)
 
 
 @pytest.mark.parametrize(
@@ -372,8 +377,8 @@ def test_a_model_without_a_module_that_a_framework_loads_is_rejected(tmp_path, s
     ],
 )
 def test_other_models_may_be_loaded(tmp_path, store, call):
-    folder = write_project(tmp_path / "p", {}, LOADING.format(more="", call=call))
-    made = build(build_ctx=folder, models=["raw_model", "iris_clf"], extra=ExtraOptions(store=store))
+    directory = write_project(tmp_path / "p", {}, LOADING.format(more="", call=call))
+    made = build(build_ctx=directory, models=["raw_model", "iris_clf"], extra=ExtraOptions(store=store))
     assert len(made.models) == 2
 
 
@@ -389,9 +394,9 @@ def test_other_models_may_be_loaded(tmp_path, store, call):
 )
 def test_migrate_writes_the_module_of_a_model(tmp_path, call, module):
     bentofile = "service: service:Svc\nmodels: [{tag: 'taxi:latest', alias: fare}]\n"
-    folder = write_project(tmp_path / "p", {}, LOADING.format(more="", call=call))
-    (folder / "bentofile.yaml").write_text(bentofile)
-    made = migrate.migrate(folder, "p", store=tmp_path / "none")
+    directory = write_project(tmp_path / "p", {}, LOADING.format(more="", call=call))
+    (directory / "bentofile.yaml").write_text(bentofile)
+    made = migrate.migrate(directory, "p", store=tmp_path / "none")
     assert (module in made.build) if module else ("module =" not in made.build)
     [note] = [note for note in made.notes if "taxi:latest isn't in the store" in note]
     assert ("set module, " in note) == (module is None)
@@ -400,13 +405,13 @@ def test_migrate_writes_the_module_of_a_model(tmp_path, call, module):
 @pytest.mark.parametrize("options", [{}, {"description": "file: README.md"}])
 def test_a_readme_keeps_its_bytes(tmp_path, options):
     """As BentoML copies it: line ends of Windows, a byte order mark, no line end at the end."""
-    folder = write_project(tmp_path / "p", {}, SERVICE)
+    directory = write_project(tmp_path / "p", {}, SERVICE)
     content = b"\xef\xbb\xbf# Title\r\n\r\ntext\rmore\n\r\nend"
-    (folder / "README.md").write_bytes(content)
-    made = build(build_ctx=folder, extra=ExtraOptions(), **options)
+    (directory / "README.md").write_bytes(content)
+    made = build(build_ctx=directory, extra=ExtraOptions(), **options)
     assert made.bento.files["README.md"] == content
     words = ["--options", json.dumps(options)] if options else []
-    theirs = by_actions(tmp_path / "work", folder, *words)
+    theirs = by_actions(tmp_path / "work", directory, *words)
     assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
 
 
@@ -414,11 +419,11 @@ def test_what_keeps_the_readme_is_offered(tmp_path):
     service = SERVICE.replace("import bentoml\n", "import bentoml\nimport os\n").replace(
         "service\n", "service(description=os.environ['D'])\n"
     )
-    folder = write_project(tmp_path / "p", {}, service)
-    (folder / "README.md").write_text("mine\n")
+    directory = write_project(tmp_path / "p", {}, service)
+    (directory / "README.md").write_text("mine\n")
     with pytest.raises(BentoError, match="--complete description, which keeps README.md"):
-        build(build_ctx=folder, extra=ExtraOptions(overrides=Declared(words="flags")))
-    made = build(build_ctx=folder, extra=ExtraOptions(overrides=Declared(words="flags", in_full=["description"])))
+        build(build_ctx=directory, extra=ExtraOptions(overrides=Declared(words="flags")))
+    made = build(build_ctx=directory, extra=ExtraOptions(overrides=Declared(words="flags", in_full=["description"])))
     assert made.bento.files["README.md"] == b"mine\n"
 
 
@@ -452,23 +457,23 @@ def versions(store):
 )
 def test_an_alias_is_of_the_chosen_version_alone(tmp_path, versions, choices, entries):
     """As BentoML 1.4.39 writes them, and as the rule's actions, byte for byte."""
-    folder = write_project(tmp_path / "p", {}, SERVICE)
-    made = build(build_ctx=folder, models=choices, extra=ExtraOptions(store=versions))
+    directory = write_project(tmp_path / "p", {}, SERVICE)
+    made = build(build_ctx=directory, models=choices, extra=ExtraOptions(store=versions))
     own = yaml.safe_load(made.bento.files["bento.yaml"])["models"]
     assert [(entry["tag"].partition(":")[2], entry.get("alias")) for entry in own] == entries
-    theirs = by_actions(tmp_path / "work", folder, "--options", json.dumps({"models": choices}), made=made)
+    theirs = by_actions(tmp_path / "work", directory, "--options", json.dumps({"models": choices}), made=made)
     assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
 
 
 @pytest.mark.parametrize("alias", ["a", "raw_model", "raw_model:v10"])
 def test_the_model_of_an_alias_is_served(tmp_path, versions, alias):
     service = SERVICE.replace("class Svc:\n", f"class Svc:\n    m = bentoml.models.get({alias!r})\n")
-    folder = write_project(tmp_path / "p", {}, service)
+    directory = write_project(tmp_path / "p", {}, service)
     choices = [{"tag": "raw_model:v1", "alias": alias}, "raw_model:v10"]
-    made = build(build_ctx=folder, models=choices, extra=ExtraOptions(store=versions))
+    made = build(build_ctx=directory, models=choices, extra=ExtraOptions(store=versions))
     [row] = yaml.safe_load(made.bento.files["bento.yaml"])["services"]
     assert [model["tag"] for model in row["models"]] == ["raw_model:v1"]
-    theirs = by_actions(tmp_path / "work", folder, "--options", json.dumps({"models": choices}), made=made)
+    theirs = by_actions(tmp_path / "work", directory, "--options", json.dumps({"models": choices}), made=made)
     assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
 
 
@@ -485,14 +490,14 @@ def test_the_model_of_an_alias_is_served(tmp_path, versions, alias):
     ],
 )
 def test_an_alias_that_bentoml_drops_is_rejected_by_command_and_rule(tmp_path, versions, choices, message):
-    folder = write_project(tmp_path / "p", {}, SERVICE)
+    directory = write_project(tmp_path / "p", {}, SERVICE)
     with pytest.raises(BentoError, match=message):
-        build(build_ctx=folder, models=choices, extra=ExtraOptions(store=versions))
+        build(build_ctx=directory, models=choices, extra=ExtraOptions(store=versions))
     made = build(
-        build_ctx=folder, models=["raw_model:v1", "raw_model:v2", "iris_clf"], extra=ExtraOptions(store=versions)
+        build_ctx=directory, models=["raw_model:v1", "raw_model:v2", "iris_clf"], extra=ExtraOptions(store=versions)
     )
     with pytest.raises(BentoError, match=message):
-        by_actions(tmp_path / "work", folder, "--options", json.dumps({"models": choices}), made=made)
+        by_actions(tmp_path / "work", directory, "--options", json.dumps({"models": choices}), made=made)
 
 
 LOCK = LockedRequirements("bentoml[io]\nidna\n", "bentoml==1.4.39\nidna==3.20\n", "bentoml==1.4.39 --hash=x\n")
@@ -533,9 +538,9 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
     ],
 )
 def test_refused(tmp_path, options, beside, message):
-    folder = write_project(tmp_path / "p", {}, "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n")
+    directory = write_project(tmp_path / "p", {}, "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n")
     with pytest.raises(BentoError) as error:
-        build(build_ctx=folder, extra=beside, **options)
+        build(build_ctx=directory, extra=beside, **options)
     assert message in str(error.value)
 
 
@@ -553,8 +558,8 @@ def test_refused(tmp_path, options, beside, message):
     ],
 )
 def test_requirements(tmp_path, packages, beside, expected):
-    folder = write_project(tmp_path / "p", {}, "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n")
-    made = build(build_ctx=folder, python={"packages": packages}, extra=beside)
+    directory = write_project(tmp_path / "p", {}, "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n")
+    made = build(build_ctx=directory, python={"packages": packages}, extra=beside)
     assert made.bento.files["env/python/requirements.txt"].decode() == expected
 
 
@@ -582,12 +587,12 @@ def test_an_image_may_clone_what_a_build_cannot_pack(tmp_path):
 )
 def test_what_the_source_computes_is_asked_for(tmp_path, decorator, fact, remedy):
     source = f"import bentoml\n\n\n@bentoml.service({decorator})\nclass Svc:\n    pass\n"
-    folder = write_project(tmp_path / "p", {}, source)
+    directory = write_project(tmp_path / "p", {}, source)
     with pytest.raises(
         BentoError, match=rf"\n  service.py:\d+: .* Specify a constant in the source, or declare {re.escape(remedy)}"
     ):
-        build(build_ctx=folder)
-    assert build(build_ctx=folder, **fact).tag.name == "svc"
+        build(build_ctx=directory)
+    assert build(build_ctx=directory, **fact).tag.name == "svc"
 
 
 def test_the_defaults_are_the_rules():

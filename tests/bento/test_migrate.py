@@ -24,14 +24,14 @@ class Svc:
 """
 
 
-def project(folder: Path, bentofile: str, service: str = SERVICE, **files: str) -> Path:
-    return write_project(folder / "project", {"files": {"bentofile.yaml": bentofile, **files}}, service)
+def project(directory: Path, bentofile: str, service: str = SERVICE, **files: str) -> Path:
+    return write_project(directory / "project", {"files": {"bentofile.yaml": bentofile, **files}}, service)
 
 
 @pytest.fixture
 def iris(tmp_path):
-    folder = write_project(tmp_path / "iris", BENTO_PROJECTS["iris_svc_models_alias"], "")
-    return migrate(folder, "svc/iris", store=store_of(tmp_path / "models"))
+    directory = write_project(tmp_path / "iris", BENTO_PROJECTS["iris_svc_models_alias"], "")
+    return migrate(directory, "svc/iris", store=store_of(tmp_path / "models"))
 
 
 def test_build_file(iris):
@@ -111,16 +111,16 @@ use_repo(bento, "pypi")
 
 def test_a_project_that_is_a_workspace(tmp_path):
     """Nothing of Bazel's becomes a source, and Bazel walks neither its own links nor environments."""
-    folder = project(tmp_path, "service: service:Svc\n", **{".venv/x.py": "", "uv.lock": ""})
-    made = migrate(folder)
+    directory = project(tmp_path, "service: service:Svc\n", **{".venv/x.py": "", "uv.lock": ""})
+    made = migrate(directory)
     assert made.ignore == "bazel-bin\nbazel-out\nbazel-testlogs\nbazel-project\n.venv\n"
     excluded = re.search(r"exclude = \[(.*?)\]", made.build, re.DOTALL)[1]
     assert re.findall(r'"(.+)"', excluded) == [
         ".bazelignore", ".bazelrc", ".bazelversion", "BUILD.bazel", "MODULE.bazel", "MODULE.bazel.lock",
     ]  # fmt: skip
     assert made.ignore in made.text()
-    assert migrate(folder, "svc").ignore == ""
-    assert 'exclude = ["BUILD.bazel"],' in migrate(folder, "svc").build
+    assert migrate(directory, "svc").ignore == ""
+    assert 'exclude = ["BUILD.bazel"],' in migrate(directory, "svc").build
 
 
 def test_text_is_all_of_it(iris):
@@ -142,7 +142,7 @@ def test_buildifier_has_nothing_to_add(iris):
 
 
 def test_the_project_is_left_alone(tmp_path):
-    folder = write_project(tmp_path / "iris", BENTO_PROJECTS["iris_svc"], "")
+    directory = write_project(tmp_path / "iris", BENTO_PROJECTS["iris_svc"], "")
     store = store_of(tmp_path / "models")
 
     def state():
@@ -150,7 +150,7 @@ def test_the_project_is_left_alone(tmp_path):
         return [(path, hashlib.sha256(path.read_bytes()).digest(), path.stat().st_mtime_ns) for path in paths]
 
     before = state()
-    migrate(folder, store=store)
+    migrate(directory, store=store)
     assert state() == before
 
 
@@ -204,10 +204,10 @@ def test_a_project_without_a_bentofile(tmp_path):
 
 
 def test_large_files_are_data(tmp_path):
-    folder = project(tmp_path, "service: service:Svc\nexclude: [left_out.bin]\n", **{"table.csv": "1,2"})
+    directory = project(tmp_path, "service: service:Svc\nexclude: [left_out.bin]\n", **{"table.csv": "1,2"})
     for name in ("weights.bin", "left_out.bin"):
-        (folder / name).write_bytes(bytes(10_000_000))
-    build = migrate(folder, "svc").build
+        (directory / name).write_bytes(bytes(10_000_000))
+    build = migrate(directory, "svc").build
     assert 'data = ["weights.bin"],' in build
     assert build.count("weights.bin") == 2, "it is no source"
     assert "left_out.bin" not in build
@@ -328,26 +328,26 @@ use_repo(b, "ours", "pypi", renamed = "base")
 
 
 def test_a_workspace_declares_nothing_twice(tmp_path):
-    folder = project(tmp_path, "service: service:Svc")
+    directory = project(tmp_path, "service: service:Svc")
     declared = workspaces.read(MODULE, "MODULE.bazel")
-    new = migrate(folder, "more/a-b", workspace=declared)
+    new = migrate(directory, "more/a-b", workspace=declared)
     assert new.module.splitlines()[0] == "b.pypi("
     assert 'name = "pypi_a_b"' in new.module
     assert new.module.endswith('use_repo(b, "pypi_a_b")\n')
     assert '"@pypi_a_b//bentoml"' in new.build
-    assert 'name = "pypi_other_2"' in migrate(folder, "other", workspace=declared).module
-    assert 'name = "mine"' in migrate(folder, "other", workspace=declared, hub="mine").module
+    assert 'name = "pypi_other_2"' in migrate(directory, "other", workspace=declared).module
+    assert 'name = "mine"' in migrate(directory, "other", workspace=declared, hub="mine").module
 
-    moved = migrate(folder, "svc", workspace=declared)
+    moved = migrate(directory, "svc", workspace=declared)
     assert (moved.module, moved.requirements) == ("", "")
     assert '"@ours//bentoml"' in moved.build
 
-    shared = migrate(folder, "other", workspace=declared, hub="pypi")
+    shared = migrate(directory, "other", workspace=declared, hub="pypi")
     assert (shared.module, shared.requirements) == ("", "")
     assert "bento_requirements" not in shared.build
     assert any("make sure that the lock of @pypi has bentoml==1.4.39" in note for note in shared.notes)
     with pytest.raises(BentoError, match=r"--hub: 'renamed' is the name of another repository"):
-        migrate(folder, "other", workspace=declared, hub="renamed")
+        migrate(directory, "other", workspace=declared, hub="renamed")
 
 
 def test_a_module_file_that_cannot_be_read_is_told_by_line():
@@ -445,7 +445,7 @@ def test_of_a_service_that_is_read_nothing_is_to_be_imported(tmp_path):
 
 def test_the_indexes_of_a_uv_lock(tmp_path):
     """Those of its pyproject.toml, and which package comes from which, if from one alone."""
-    folder = project(tmp_path, "python: {packages: [torch]}", **{
+    directory = project(tmp_path, "python: {packages: [torch]}", **{
         "uv.lock": 'version = 1\nrequires-python = ">=3.11"\nconflicts = [[\n]]\n[[package]]\nname = "torch"\n',
         "pyproject.toml": """\
 [project]
@@ -464,7 +464,7 @@ url = "https://own.example/simple"
 default = true
 """,
     })  # fmt: skip
-    made = migrate(folder, store=tmp_path)
+    made = migrate(directory, store=tmp_path)
     assert 'indexes = ["cuda=https://cuda.example/simple"]' in " ".join(made.module.split())
     assert 'index_url = "https://own.example/simple"' in made.module
     assert 'explicit = {"torch": "cuda"}' in made.module

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
 from golden_bentos import comparable, known_tree, nameless
-from projects import document_of, real_builder, tree_of_folder
+from projects import document_of, real_builder, tree_of_directory
 
 HERE = Path("tests/bentofiles")
 PROJECTS = ("conda", "image", "options", "pyproject", "template", "uv_lock")
@@ -35,13 +35,13 @@ def members(bento: str) -> dict[str, bytes]:
         }
 
 
-def copied(project: str, folder: Path) -> Path:
+def copied(project: str, directory: Path) -> Path:
     """The project as plain files; runfiles are links."""
-    return Path(shutil.copytree(HERE / project, folder / project))
+    return Path(shutil.copytree(HERE / project, directory / project))
 
 
 @pytest.fixture
-def folder():
+def directory():
     """Where real BentoML builds: it refuses what lies below a hidden folder, as caches do."""
     with tempfile.TemporaryDirectory(dir="/tmp") as path:
         yield Path(path)
@@ -65,15 +65,15 @@ def test_the_function_makes_the_same_bytes(project, tmp_path):
 
 
 @pytest.mark.parametrize("project", PROJECTS)
-def test_as_bentoml_makes_it(project, real, folder):
-    folder = copied(project, folder)
+def test_as_bentoml_makes_it(project, real, directory):
+    directory = copied(project, directory)
     version = document(project)["version"]
     service = ["service:Imaged"] if project == "image" else []
-    environment = {"PYTHONPATH": str(folder / "src")} if project == "pyproject" else {}
-    theirs = real.build(folder, [*service, "--version", version], environment)
+    environment = {"PYTHONPATH": str(directory / "src")} if project == "pyproject" else {}
+    theirs = real.build(directory, [*service, "--version", version], environment)
     assert theirs["folder"], theirs["log"]
     expected = document_of((theirs["folder"] / "bento.yaml").read_text("utf-8"))
-    tree = known_tree(tree_of_folder(theirs["folder"]))
+    tree = known_tree(tree_of_directory(theirs["folder"]))
     if project == "uv_lock":  # Bugs: BentoML installs its packages twice, and forgets the lock
         del expected["image"]["commands"][0]
         expected["image"]["python_requirements"] = "idna==3.20\nbentoml==1.4.39\n"

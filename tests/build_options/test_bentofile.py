@@ -298,7 +298,7 @@ def test_what_is_no_requirement_is_named(text):
         check_package(text, "here")
 
 
-def test_pyproject_beside_a_src_folder(tmp_path):
+def test_pyproject_beside_a_src_directory(tmp_path):
     (tmp_path / "pyproject.toml").write_text(PYPROJECT)
     assert read(tmp_path / "pyproject.toml", "p", src_exists=True).python.is_src_layout is True
     off = PYPROJECT.replace('packages = ["numpy"]', "is_src_layout = false")

@@ -41,17 +41,17 @@ MODELS = {"clf:v1": model_files(), "clf:v2": model_files("clf:v2", DAY_2)}
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """A store with two Bentos, which is the default one; the archives are beside it, in the current folder."""
-    folder = tmp_path / "home"
-    store = Store(folder, durable=False)
+    directory = tmp_path / "home"
+    store = Store(directory, durable=False)
     write_archive(tmp_path / "v1.bento", bento_files("hi:v1", DAY_1, {"clf:v1": MODELS["clf:v1"]}))
     write_archive(tmp_path / "v2.bento", bento_files("hi:v2", DAY_2, MODELS, src__new=b"new" * 1000))
     write_archive(tmp_path / "clf.bentomodel", model_files("clf:v3"))
     for name in "v1.bento", "v2.bento":
         store.bentos.import_archive(tmp_path / name)
-    monkeypatch.setenv("BENTOML_HOME", str(folder))
+    monkeypatch.setenv("BENTOML_HOME", str(directory))
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.chdir(tmp_path)
-    return folder
+    return directory
 
 
 @pytest.fixture
@@ -130,16 +130,16 @@ def test_lists_are_those_of_bentoml(real, tmp_path, monkeypatch, capsys):
         {"spec": 1, "labels": {"a": 1}, "docker": {"distro": "debian", "cuda_version": 12}},
         {"creation_time": DAY_1},
     )):  # fmt: skip
-        folder = tmp_path / f"{number}"
-        shutil.copytree(store.bentos.get("hi:v1").path, folder)
-        (folder / "bento.yaml").unlink()
-        (folder / "bento.yaml").write_bytes(
+        directory = tmp_path / f"{number}"
+        shutil.copytree(store.bentos.get("hi:v1").path, directory)
+        (directory / "bento.yaml").unlink()
+        (directory / "bento.yaml").write_bytes(
             yaml.safe_dump(yaml.safe_load(bento_yaml(f"ho:w{number}", DAY_2)) | fields, sort_keys=False).encode()
         )
-        (folder / "src/link").symlink_to("package/data.csv")
-        (folder / "src/folder").symlink_to("package")
-        (folder / "src/dangling").symlink_to("nothing")
-        store.bentos.import_archive(folder)
+        (directory / "src/link").symlink_to("package/data.csv")
+        (directory / "src/folder").symlink_to("package")
+        (directory / "src/dangling").symlink_to("nothing")
+        store.bentos.import_archive(directory)
     # What a Bento has itself is not counted twice.
     shutil.copytree(real.home / "models", real.home / "bentos/ho/w3/models")
     for words in (["list"], ["list", "ho"], ["list", "ho:w1"], ["models", "list"], ["models", "list", "clf"]):
@@ -164,7 +164,7 @@ def test_lists_are_those_of_bentoml(real, tmp_path, monkeypatch, capsys):
     assert yaml.safe_load(capsys.readouterr().out) == yaml.safe_load(real.run("get", "hi:v1"))
 
 
-def test_a_folder_that_is_no_bento_is_told_and_passed_over(bento, home):
+def test_a_directory_that_is_no_bento_is_told_and_passed_over(bento, home):
     (home / "bentos/hi/half").mkdir()
     assert len(json.loads(bento("list", "-o", "json"))) == 2
     assert "note:" in bento.err
@@ -193,7 +193,7 @@ def test_tree(bento):
     assert yaml.safe_load(bento("tree", "./v1.bento", "-o", "yaml")) == archive | {"name": "v1.bento"}
 
 
-def test_folders_may_be_deep_but_not_without_end(bento, home, tmp_path):
+def test_directories_may_be_deep_but_not_without_end(bento, home, tmp_path):
     deepest = "d/" * 100 + "f"
     path = home / "bentos/hi/v1" / deepest
     path.parent.mkdir(parents=True)
@@ -468,14 +468,14 @@ def built_at(bento, project, *words):
 
 def test_build_says_when_and_its_identity_does_not(bento, project, monkeypatch):
     before = dt.datetime.now(dt.timezone.utc)
-    *identity, stated, _ = built_at(bento, project)
-    assert before <= dt.datetime.fromisoformat(stated) <= dt.datetime.now(dt.timezone.utc)
+    *identity, declared, _ = built_at(bento, project)
+    assert before <= dt.datetime.fromisoformat(declared) <= dt.datetime.now(dt.timezone.utc)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    *of_epoch, stated, listed = built_at(bento, project)
-    assert stated == "2023-11-14T22:13:20+00:00"
+    *of_epoch, declared, listed = built_at(bento, project)
+    assert declared == "2023-11-14T22:13:20+00:00"
     assert listed.startswith("2023-11-1")
-    *given, stated, _ = built_at(bento, project, "--creation-time", "2026-03-01T12:00:00+01:00")
-    assert stated == "2026-03-01T12:00:00+01:00"
+    *given, declared, _ = built_at(bento, project, "--creation-time", "2026-03-01T12:00:00+01:00")
+    assert declared == "2026-03-01T12:00:00+01:00"
     assert identity == of_epoch == given
 
 
@@ -539,9 +539,9 @@ def test_build_lowers_name_and_version_as_bentoml_does(bento, project):
 
 def test_the_order_of_flags_does_not_matter(bento, tmp_path):
     """But for labels, whose order BentoML keeps."""
-    folder = tmp_path / "ordered"
-    folder.mkdir()
-    (folder / "service.py").write_text(
+    directory = tmp_path / "ordered"
+    directory.mkdir()
+    (directory / "service.py").write_text(
         "import bentoml, os\nC = os.environ['C']\n\n\n@bentoml.service(name='svc', workers=C, traffic=C)\nclass Svc:\n    pass\n"
     )
     complete = [word for name in ("labels", "envs", "image", "description") for word in ("--complete", name)]
@@ -559,11 +559,11 @@ def test_the_order_of_flags_does_not_matter(bento, tmp_path):
         turned = flags[turn:] + flags[:turn]
         for ordered in (turned, turned[::-1]):
             words = [word for flag in ordered for word in flag]
-            tags.add(bento("build", folder, *complete, *words, "-o", "tag", "--archive", tmp_path / "x.bento"))
+            tags.add(bento("build", directory, *complete, *words, "-o", "tag", "--archive", tmp_path / "x.bento"))
     assert len(tags) == 1, tags
     words = [word for flag in flags[3:] for word in flag]
     nested = ["--config", "svc.workers=2", "--config", 'svc.traffic={"timeout": 5, "concurrency": 8}', *words]
-    assert {bento("build", folder, *complete, *nested, "-o", "tag", "--archive", tmp_path / "x.bento")} == tags
+    assert {bento("build", directory, *complete, *nested, "-o", "tag", "--archive", tmp_path / "x.bento")} == tags
 
 
 def test_migrate(bento, project):

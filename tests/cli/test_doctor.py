@@ -261,7 +261,7 @@ def test_authorities_that_only_the_bundle_has_get_the_command_that_makes_them_kn
     assert found(here, "certificates").state == OK
 
 
-def test_a_system_without_debians_folder_of_authorities_is_not_judged_by_it(here):
+def test_a_system_without_debians_directory_of_authorities_is_not_judged_by_it(here):
     Path(here.bundle).write_text(CERTIFICATE.format("company"))
     assert found(replace(here, distributed=f"{here.distributed}/none"), "certificates").state == OK
 
@@ -452,9 +452,9 @@ def test_labels_that_a_hub_has_or_that_lead_elsewhere_are_well(here):
     (here.root / "svc/requirements.lock.json").write_text(json.dumps(LOCK | {"packages": PACKAGES}))
     labels = ["@pypi//scikit_learn", "@pypi//zope_interface:whl", "@pypi//:requirements.bzl", "@pypi//...", "@other//x"]
     (here.root / "svc/BUILD.bazel").write_text(BUILD + f"X = {json.dumps(labels)}\n")
-    for folder in ("bazel-out/x", ".venv/x", "nested"):  # outputs, hidden, a workspace of its own
-        (here.root / folder).mkdir(parents=True)
-        (here.root / folder / "BUILD").write_text('x(deps = ["@pypi//flask"])\n')
+    for directory in ("bazel-out/x", ".venv/x", "nested"):  # outputs, hidden, a workspace of its own
+        (here.root / directory).mkdir(parents=True)
+        (here.root / directory / "BUILD").write_text('x(deps = ["@pypi//flask"])\n')
     (here.root / "nested/MODULE.bazel").touch()
     assert {finding.state for finding in diagnose(here)} == {OK}
 
@@ -498,7 +498,7 @@ def test_a_lock_that_is_not_there_names_the_target(here, text):
     assert (finding.state, finding.remedy) == (ERROR, "To create it, run: bazel run //svc:update")
 
 
-def test_a_lock_that_is_a_folder_is_told(here):
+def test_a_lock_that_is_a_directory_is_told(here):
     lock = here.root / "svc/requirements.lock.json"
     lock.unlink()
     lock.mkdir()

@@ -29,10 +29,10 @@ def main() -> None:
             run(order, log)
         _, code = os.waitpid(child, 0)
         text = log.read_text("utf-8", "replace")
-        folder = [word for word in text.split() if word.startswith("__tag__:")]
+        directory = [word for word in text.split() if word.startswith("__tag__:")]
         answer = {"status": os.waitstatus_to_exitcode(code), "log": text, "folder": None}
-        if answer["status"] == 0 and folder:
-            name, version = folder[-1].split(":")[1:]
+        if answer["status"] == 0 and directory:
+            name, version = directory[-1].split(":")[1:]
             answer["folder"] = str(Path(order["home"], "bentos", name, version))
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

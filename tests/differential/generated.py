@@ -480,20 +480,20 @@ def _mend_image(image: dict, project: Project, python: str) -> None:
     docker = get(project, "docker") or {}
     if not project.image and not docker.get("base_image") and docker.get("distro") not in ("ubi8", "amazonlinux"):
         return  # nothing to mend
-    stated = docker.get("distro") or arguments.get("distro")
+    declared = docker.get("distro") or arguments.get("distro")
     base = docker.get("base_image") or arguments.get("base_image")
     version = ".".join(str(docker.get("python_version") or arguments.get("python_version") or python).split(".")[:2])
     packages = docker.get("system_packages") or []
     if any(call[0] == "system_packages" for call in project.image[1:]):
         packages = [*packages, "x"]
-    distro = distros.get(stated or "debian")
+    distro = distros.get(declared or "debian")
     image["python_version"] = version
     image["base_image"] = base or distro.image(version)
     own = [other.first_command for other in map(distros.get, distros.NAMES)]
     own += [
         "yum update && yum install -y ca-certificates gcc gcc-c++ make bash shadow-utils git",
     ]
-    first = [distro.first_command] if stated or packages or not base else []
+    first = [distro.first_command] if declared or packages or not base else []
     calls = [command for command in image["commands"] if command not in own]
     image["commands"] = first + [installed_by(distro, command) for command in calls]
     if image["post_commands"] or not project.image:

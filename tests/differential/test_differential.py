@@ -17,7 +17,7 @@ from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
 from generated import ONLY_OURS, REFUSALS, Project, as_it_should_be, carried, projects
 from golden_bentos import comparable, known_tree, our_tree, requirements, store_of
 from hypothesis import HealthCheck, Phase, event, given, note, settings
-from projects import document_of, real_builder, tree_of_folder, write_project
+from projects import document_of, real_builder, tree_of_directory, write_project
 from rules_bento.errors import BentoError
 
 EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "20"))
@@ -29,9 +29,9 @@ def real():
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="rules_bento-") as temporary:
         builder = real_builder(Path(temporary))
         store_of(builder.home / "models")
-        for folder in (builder.home / "models").iterdir():
-            [version] = [path.name for path in folder.iterdir()]
-            (folder / "latest").write_text(version)
+        for directory in (builder.home / "models").iterdir():
+            [version] = [path.name for path in directory.iterdir()]
+            (directory / "latest").write_text(version)
         yield builder
         builder.close()
 
@@ -47,11 +47,11 @@ def real():
 )
 def test_as_the_real_one(real, project: Project):
     with tempfile.TemporaryDirectory(dir=real.home.parent) as temporary:
-        folder = write_project(Path(temporary, "project"), {"files": project.files(), "links": project.links()}, "")
+        directory = write_project(Path(temporary, "project"), {"files": project.files(), "links": project.links()}, "")
         note("\n".join(f"--- {path}\n{text}" for path, text in project.files().items() if path in WRITTEN))
-        theirs = real.build(folder, ["--version", "v1", *project.arguments()])
+        theirs = real.build(directory, ["--version", "v1", *project.arguments()])
         try:
-            ours = build(folder, project, real)
+            ours = build(directory, project, real)
         except BentoError as error:
             compare_refusal(str(error), theirs, project)
             return
@@ -65,9 +65,9 @@ def test_as_the_real_one(real, project: Project):
 WRITTEN = ("service.py", "bentofile.yaml", "pyproject.toml")
 
 
-def build(folder: Path, project: Project, real):
+def build(directory: Path, project: Project, real):
     return build_bentofile(
-        build_ctx=folder,
+        build_ctx=directory,
         name=project.cli.get("name"),
         labels=project.cli.get("label"),
         args=project.cli.get("arg"),
@@ -99,32 +99,32 @@ def kinds(tree: dict[str, str]) -> dict[str, str]:
     return {path: kind if kind.startswith("-> ") else str(int(kind, 8) & 0o100) for path, kind in tree.items()}
 
 
-def compare(ours, real_folder: Path, project: Project, python: str) -> None:
-    tree = known_tree(tree_of_folder(real_folder))
+def compare(ours, real_directory: Path, project: Project, python: str) -> None:
+    tree = known_tree(tree_of_directory(real_directory))
     if project.image and "run_script" in [call[0] for call in project.image[1:]]:
         tree["env/docker/script__"] = "0o755"  # Bug: BentoML does not copy the scripts of a service's image
     event(f"compared: spec {2 if ours.bento.files.get('env/python/requirements.in') else 1}")
     event(f"compared: {'with' if project.image else 'without'} an image")
     assert kinds(known_tree(our_tree(ours))) == kinds(tree)
-    document = document_of((real_folder / "bento.yaml").read_text("utf-8"))
+    document = document_of((real_directory / "bento.yaml").read_text("utf-8"))
     expected = as_it_should_be(document, project, python)
     mine = document_of(ours.bento.files["bento.yaml"])
     assert list(mine) == list(expected)
     assert comparable(mine) == comparable(expected)
     for path in ("env/python/requirements.in", "env/python/requirements.txt"):
-        if (real_folder / path).exists():
-            text = (real_folder / path).read_text("utf-8") + carried(project)
+        if (real_directory / path).exists():
+            text = (real_directory / path).read_text("utf-8") + carried(project)
             assert requirements(ours.bento.files[path].decode()) == requirements(text)
     if "src/bentofile.yaml" in ours.bento.files:
-        record = as_recorded((real_folder / "src/bentofile.yaml").read_text("utf-8"), project.cli.get("arg", {}))
+        record = as_recorded((real_directory / "src/bentofile.yaml").read_text("utf-8"), project.cli.get("arg", {}))
         own = yaml.safe_load(ours.bento.files["src/bentofile.yaml"])
         for one in (own, record):  # as in bento.yaml, where they were compared
             del one["envs"], one["docker"]["env"]
         assert own == record
-    environment = real_folder / "env/conda/environment.yml"
+    environment = real_directory / "env/conda/environment.yml"
     if environment.exists():
         assert yaml.safe_load(ours.bento.files["env/conda/environment.yml"]) == yaml.safe_load(environment.read_text())
-    readme = (real_folder / "README.md").read_text()
+    readme = (real_directory / "README.md").read_text()
     if ours.bento.files["README.md"].decode() != readme:
         assert readme.startswith(ours.bento.files["README.md"].decode().strip()), "the title is all that is ours"
     for path, content in ours.bento.files.items():
@@ -138,6 +138,8 @@ def as_recorded(text: str, args: dict) -> dict:
     module, colon, attribute = record["service"].partition(":")
     record["service"] = module.removesuffix(".py") + colon + attribute
     record["name"] = record["name"] and record["name"].lower()
+    if record["python"]["requirements_txt"]:  # it replaces the dependencies of pyproject.toml, in BentoML's Bento too
+        record["python"]["packages"] = None
     record["python"]["packages"] = record["python"]["packages"] or None
     record["args"] |= args
     return record
@@ -166,11 +168,11 @@ RECORDED = {
 def test_the_record_of_options(real, case):
     """src/bentofile.yaml of a project that brings none, beside generated ones."""
     with tempfile.TemporaryDirectory(dir=real.home.parent) as temporary:
-        folder = write_project(Path(temporary, "project"), {"files": RECORDED[case]}, SERVICE)
-        theirs = real.build(folder, ["--version", "v1", "--arg", "of=cli"])
+        directory = write_project(Path(temporary, "project"), {"files": RECORDED[case]}, SERVICE)
+        theirs = real.build(directory, ["--version", "v1", "--arg", "of=cli"])
         beside = ExtraOptions(
             bentoml_version=real.version, python_version=real.python_version, store=real.home / "models"
         )
-        ours = build_bentofile(build_ctx=folder, version="v1", args={"of": "cli"}, extra=beside)
+        ours = build_bentofile(build_ctx=directory, version="v1", args={"of": "cli"}, extra=beside)
         record = as_recorded((theirs["folder"] / "src/bentofile.yaml").read_text("utf-8"), {"of": "cli"})
     assert yaml.safe_load(ours.bento.files["src/bentofile.yaml"]) == record

@@ -44,18 +44,18 @@ def add_models(store: Path) -> None:
     [version] = [path for path in (store / "iris_clf").iterdir() if path.is_dir()]
     for tag in ("iris_clf:v1", "scaler:v2"):
         name, _, new = tag.partition(":")
-        folder = store / name / new
-        folder.mkdir(parents=True)
+        directory = store / name / new
+        directory.mkdir(parents=True)
         for path in version.rglob("*"):
             if path.is_file():
-                (folder / path.relative_to(version)).write_bytes(path.read_bytes())
-        text = (folder / "model.yaml").read_text()
+                (directory / path.relative_to(version)).write_bytes(path.read_bytes())
+        text = (directory / "model.yaml").read_text()
         text = re.sub(r"^name: .*$", f"name: {name}", text, flags=re.MULTILINE)
-        (folder / "model.yaml").write_text(re.sub(r"^version: .*$", f"version: {new}", text, flags=re.MULTILINE))
+        (directory / "model.yaml").write_text(re.sub(r"^version: .*$", f"version: {new}", text, flags=re.MULTILINE))
     shutil.rmtree(version)
-    for folder in store.iterdir():
-        [only] = [path.name for path in folder.iterdir() if path.is_dir()]
-        (folder / "latest").write_text(only)
+    for directory in store.iterdir():
+        [only] = [path.name for path in directory.iterdir() if path.is_dir()]
+        (directory / "latest").write_text(only)
 
 
 @given(program=programs())
@@ -69,20 +69,20 @@ def add_models(store: Path) -> None:
 )
 def test_as_importing_says_or_refused_with_a_way_out(real, program: Program):
     with tempfile.TemporaryDirectory(dir=real.home.parent) as temporary:
-        folder = write_project(Path(temporary, "project"), {"files": program.files()}, program.files()["service.py"])
+        directory = write_project(Path(temporary, "project"), {"files": program.files()}, program.files()["service.py"])
         note(program.files()["service.py"])
         note(program.files()["bentofile.yaml"] + str(program.environment))
-        theirs = real.build(folder, ["--version", "v1"], program.environment)
+        theirs = real.build(directory, ["--version", "v1"], program.environment)
         if theirs["folder"] is None:
             event("BentoML refuses")
             return
         document = document_of((theirs["folder"] / "bento.yaml").read_text("utf-8"))
         try:
-            ours = build(folder, real, Declared())
+            ours = build(directory, real, Declared())
         except BentoError as error:
             note(str(error))
             assert re.search(r"\b(service|base|wrappers)\.py:\d+: ", str(error)), "refused without a line"
-            ours = stated_in_the_source_or(lambda: with_way_out(folder, real, document), str(error))
+            ours = declared_in_the_source_or(lambda: with_way_out(directory, real, document), str(error))
         else:
             event("equal at once")
         if ours is not None:
@@ -96,9 +96,9 @@ def test_a_snapshot_of_a_hub_has_bentomls_tag(real, monkeypatch, endpoint):
     service = f"import bentoml\n\n@bentoml.service\nclass Svc:\n    m = bentoml.models.{model}\n"
     with tempfile.TemporaryDirectory(dir=real.home.parent) as temporary:
         bentofile = "service: service:Svc\npython:\n  lock_packages: false\n"
-        folder = write_project(Path(temporary, "project"), {"files": {"bentofile.yaml": bentofile}}, service)
-        theirs = document_of((real.build(folder)["folder"] / "bento.yaml").read_text("utf-8"))
-        made = document_of(build(folder, real, Declared()).bento.files["bento.yaml"])
+        directory = write_project(Path(temporary, "project"), {"files": {"bentofile.yaml": bentofile}}, service)
+        theirs = document_of((real.build(directory)["folder"] / "bento.yaml").read_text("utf-8"))
+        made = document_of(build(directory, real, Declared()).bento.files["bento.yaml"])
     assert facts(made)["services"] == facts(theirs)["services"]
     assert made["services"][0]["models"][0]["metadata"]["endpoint"]
 
@@ -113,7 +113,7 @@ def facts(document: dict) -> dict:
     return {**document, "image": [image["python_version"], packages]}
 
 
-def build(folder: Path, real, declared: Declared, *, image: ImageDefinition | None = None, **more):
+def build(directory: Path, real, declared: Declared, *, image: ImageDefinition | None = None, **more):
     beside = ExtraOptions(
         bentoml_version=real.version,
         python_version=real.python_version,
@@ -121,20 +121,20 @@ def build(folder: Path, real, declared: Declared, *, image: ImageDefinition | No
         overrides=declared,
         image=image,
     )
-    return build_bentofile(build_ctx=folder, version="v1", extra=beside, **more)
+    return build_bentofile(build_ctx=directory, version="v1", extra=beside, **more)
 
 
-def stated_in_the_source_or(way_out, message: str):
+def declared_in_the_source_or(remedy, message: str):
     """Take the way out of a refusal; None where the only one is in the source."""
     if re.search(PLAIN_ONLY, message, re.MULTILINE) is None:
-        return way_out()
+        return remedy()
     event("refused: to be stated in the source, or imported")
     return None
 
 
-def with_way_out(folder: Path, real, document: dict):
+def with_way_out(directory: Path, real, document: dict):
     """Take the ways out of what is refused, with what BentoML says."""
-    files = {path.name: path.read_bytes() for path in folder.glob("*.py")}
+    files = {path.name: path.read_bytes() for path in directory.glob("*.py")}
     info = read_service(f"service:{document['service'].partition(':')[2]}", files, {"name": "given"})
     rows = {row["name"]: row for row in document["services"]}
     declared = Declared()
@@ -173,9 +173,9 @@ def with_way_out(folder: Path, real, document: dict):
             case "description":
                 more["more"]["description"] = (real.home / "bentos").rglob("README.md").__next__().read_text()
             case "image":
-                asked = "python_packages" in (folder / "service.py").read_text().partition("class Entry")[0]
+                asked = "python_packages" in (directory / "service.py").read_text().partition("class Entry")[0]
                 steps = (Step("python_packages", ("idna",)),) if asked else ()
                 image = ImageDefinition(python_version=document["image"]["python_version"], steps=steps)
     event("refused, and then equal: " + ", ".join(sorted({unknown.kind for unknown in info.unknowns})))
     note(str(declared))
-    return build(folder, real, declared, image=image, **more)
+    return build(directory, real, declared, image=image, **more)

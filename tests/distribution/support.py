@@ -99,7 +99,7 @@ def same(one, other, *tags):
         for model in entry.models:
             assert tree(other.models.get(model).path) == tree(one.models.get(model).path)
     assert other.verify().damages == ()
-    left = [path for folder in (other.home.staging, other.home.downloads) for path in folder.glob("**/*")]
+    left = [path for directory in (other.home.staging, other.home.downloads) for path in directory.glob("**/*")]
     assert not left, left
 
 

@@ -57,18 +57,18 @@ echo an image
 @pytest.fixture
 def tales(tmp_path, monkeypatch):
     """Where fake builders tell what they were told; all of them are installed."""
-    folder, programs = tmp_path / "tales", tmp_path / "programs"
-    folder.mkdir()
+    directory, programs = tmp_path / "tales", tmp_path / "programs"
+    directory.mkdir()
     programs.mkdir()
     for name in ("docker", "podman", "buildah", "nerdctl", "buildctl", "buildkitd", "sudo"):
         (programs / name).write_text(BUILDER)
         (programs / name).chmod(0o755)
     (programs / "sudo").write_text('#!/bin/sh\necho yes > "$TALES/sudo"\nexec "$@"\n')
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
-    monkeypatch.setenv("TALES", str(folder))
+    monkeypatch.setenv("TALES", str(directory))
     for name in ("FAKE", "DOCKER_BUILDKIT", "BENTOML_CONTAINERIZE_BACKEND", "BUILDKIT_HOST", "BUILDAH_FORMAT"):
         monkeypatch.delenv(name, raising=False)
-    return folder
+    return directory
 
 
 def argv(tales):
@@ -129,13 +129,13 @@ def test_what_differs_from_bentoml(tales, bento, tmp_path):
     assert len((tales / "probes").read_text().splitlines()) == 2, "each probe once"
 
 
-def listing(folder):
+def listing(directory):
     """All that a builder could see of a folder."""
     found = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(directory.rglob("*")):
         state = path.lstat()
         content = path.read_bytes() if path.is_file() else b""
-        found[path.relative_to(folder).as_posix()] = (oct(state.st_mode), int(state.st_mtime), content)
+        found[path.relative_to(directory).as_posix()] = (oct(state.st_mode), int(state.st_mtime), content)
     return found
 
 
@@ -156,7 +156,7 @@ def test_all_builders_get_the_same_bytes(tales, bento, store):
     assert {time for _, time, _ in found.values()} == {315532800}
 
 
-def test_the_folder_is_the_one_of_bentoml(real, tales, store, tmp_path, monkeypatch):
+def test_the_directory_is_the_one_of_bentoml(real, tales, store, tmp_path, monkeypatch):
     """But for times, and for the Dockerfile, which it writes anew."""
     real.run("import", str(tmp_path / "v2.bento"))
     real.variables |= {"PATH": f"{tmp_path / 'programs'}:{real.variables['PATH']}", "TALES": str(tales)}
@@ -180,7 +180,7 @@ def with_envs(store, tmp_path, dockerfile, *envs, tag="hx:v1"):
     return tag
 
 
-def test_a_link_in_the_place_of_a_folder_is_told(tales, store, tmp_path, bento):
+def test_a_link_in_the_place_of_a_directory_is_told(tales, store, tmp_path, bento):
     tag = with_envs(store, tmp_path, b"FROM scratch\n")
     (store.bentos.get(tag).path / "hf-models").symlink_to("nothing")
     out = bento("containerize", tag, "--backend", "docker", "--no-verify", code=status.ERROR)
@@ -234,13 +234,13 @@ def test_names_of_variables_are_no_paths(name, tales, bento, store, tmp_path):
 def test_features_are_installed_before_the_user_changes(store, tmp_path):
     dockerfile = b'FROM a AS b\nUSER 0\nRUN x\nUSER 1034:1034\nENTRYPOINT ["e"]\n'
     entry = store.bentos.get(with_envs(store, tmp_path, dockerfile))
-    with context(store.home, entry, ["grpc", "aws"]) as folder:
-        lines = (folder / "env/docker/Dockerfile").read_text().splitlines()
+    with context(store.home, entry, ["grpc", "aws"]) as directory:
+        lines = (directory / "env/docker/Dockerfile").read_text().splitlines()
     assert lines[2:4] == ["RUN x", 'RUN uv pip install "bentoml[grpc,aws]==1.4.40"']
     assert (entry.path / "env/docker/Dockerfile").read_bytes() == dockerfile, "the store is left alone"
     bare = store.bentos.get("hi:v1")
-    with context(store.home, bare, ["grpc"]) as folder:
-        assert (folder / "env/docker/Dockerfile").read_text().splitlines()[-1].startswith("RUN uv pip")
+    with context(store.home, bare, ["grpc"]) as directory:
+        assert (directory / "env/docker/Dockerfile").read_text().splitlines()[-1].startswith("RUN uv pip")
 
 
 def test_root_is_asked_for(tales, bento):

@@ -61,8 +61,8 @@ ONCE = dict.fromkeys(
 
 
 def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progress, other, monkeypatch):
-    folder = write_project(tmp_path / "svc", BENTO_PROJECTS["iris_svc"], "")
-    made = build_bentofile(build_ctx=str(folder), extra=ExtraOptions(store=store_of(other.home.root / "models")))
+    directory = write_project(tmp_path / "svc", BENTO_PROJECTS["iris_svc"], "")
+    made = build_bentofile(build_ctx=str(directory), extra=ExtraOptions(store=store_of(other.home.root / "models")))
     other.bentos.import_archive(made.archive(tmp_path / "built.bento"))
     [model] = made.models
     write_part(tmp_path / "metadata", members(made.bento))
@@ -254,15 +254,15 @@ def test_models_travel_alone(store, other, registries, reference, progress):
     assert without.models == ()
 
 
-def test_empty_folders_and_links_travel(store, other, registries, reference, progress, tmp_path):
-    folder = tmp_path / "made"
+def test_empty_directories_and_links_travel(store, other, registries, reference, progress, tmp_path):
+    directory = tmp_path / "made"
     files = bento_files("ho:v1")
     for path, data in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(data)
-    (folder / "apis").mkdir()
-    (folder / "src/link").symlink_to("package/data.csv")
-    store.bentos.import_archive(folder)
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_bytes(data)
+    (directory / "apis").mkdir()
+    (directory / "src/link").symlink_to("package/data.csv")
+    store.bentos.import_archive(directory)
     push(store.home, store.bentos.get("ho:v1"), [reference], registries, progress)
     entry = pull(other.home, BENTO, reference.with_tag("v1"), registries, progress).entry
     assert (entry.path / "apis").is_dir()

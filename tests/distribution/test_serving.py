@@ -40,11 +40,11 @@ def served(real, tmp_path):
     """The store of real BentoML with a Bento that it can serve."""
     home = Store(real.home, durable=False)
     home.models.import_archive(write_archive(tmp_path / "clf.bentomodel", model_files()))
-    folder = tmp_path / "svc"
-    folder.mkdir()
-    (folder / "service.py").write_text(SERVICE)
+    directory = tmp_path / "svc"
+    directory.mkdir()
+    (directory / "service.py").write_text(SERVICE)
 
-    made = build("service:Hi", build_ctx=str(folder), extra=ExtraOptions(store=real.home / "models"))
+    made = build("service:Hi", build_ctx=str(directory), extra=ExtraOptions(store=real.home / "models"))
     home.bentos.import_archive(made.archive(tmp_path / "hi.bento"))
     return home
 
@@ -52,12 +52,12 @@ def served(real, tmp_path):
 def start(real, *words):
     """The command as people start it: with BentoML on PATH, in a directory with modules of the names that it imports."""
     for name in ("hi", "bentoml", "bentoml_cli", "_bentoml_impl", "runpy", "circus", "click", "importlib"):
-        (real.folder / f"{name}.py").write_text("raise SystemExit('this is not the Bento')\n")
+        (real.directory / f"{name}.py").write_text("raise SystemExit('this is not the Bento')\n")
     path = os.pathsep.join([str(PACKAGE), *filter(None, sys.path)])
     script = f"import sys; sys.path[:0] = {path.split(os.pathsep)!r}; from bento_cli.cli import main; sys.exit(main())"
     return subprocess.Popen(
         [sys.executable, "-c", script, "serve", *words],
-        cwd=real.folder,
+        cwd=real.directory,
         env=real.variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -68,7 +68,7 @@ def start(real, *words):
 def test_it_is_bentoml_that_serves_and_gets_signals(served, real):
     port = free_port()
     process = start(real, "--port", str(port), "hi:latest", "--host", "127.0.0.1", "--python", str(real.python))
-    log = real.folder / "log"
+    log = real.directory / "log"
     log.write_text("")
     try:
         wait_until_ready(f"http://127.0.0.1:{port}", process, log)
@@ -111,7 +111,7 @@ def test_what_is_wrong_is_said_before_anything_starts(store, bento, tmp_path, mo
         interpreter()
 
 
-def test_a_store_in_the_current_folder_is_no_bentoml(tmp_path, monkeypatch):
+def test_a_store_in_the_current_directory_is_no_bentoml(tmp_path, monkeypatch):
     """As in a home: its store is called `bentoml`, and Python imports any folder."""
     (tmp_path / "bentoml/bentos").mkdir(parents=True)
     ran = tmp_path / "ran"

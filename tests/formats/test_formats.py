@@ -430,8 +430,10 @@ READERS |= {"json.load", "json.loads", "json.JSONDecoder"}
 
 def product_files():
     """The files of both distributions, by their paths in one of them."""
-    folders = [Path(package.__file__).parent for package in (bento_cli, rules_bento)]
-    return {path.relative_to(folder).as_posix(): path for folder in folders for path in folder.rglob("*.py")}
+    directories = [Path(package.__file__).parent for package in (bento_cli, rules_bento)]
+    return {
+        path.relative_to(directory).as_posix(): path for directory in directories for path in directory.rglob("*.py")
+    }
 
 
 _MODULES = ("yaml", "json", "json.decoder", "tomllib", "tomli")

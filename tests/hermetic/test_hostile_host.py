@@ -15,9 +15,9 @@ PROGRAMS = ("bash", "env", "git", "python", "python3", "sh", "tar", "uv", "xz")
 class Host:
     """A host whose every folder holds traps: who runs one leaves a trace, and fails."""
 
-    def __init__(self, folder) -> None:
-        self.trace = folder / "trace"
-        self.home, self.modules, self.programs = folder / "home", folder / "modules", folder / "programs"
+    def __init__(self, directory) -> None:
+        self.trace = directory / "trace"
+        self.home, self.modules, self.programs = directory / "home", directory / "modules", directory / "programs"
         user = self.home / f"site/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
         for place in (self.modules, user):
             place.mkdir(parents=True)

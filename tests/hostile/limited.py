@@ -98,8 +98,8 @@ def _batch(reader: Reader, inputs: Sequence[bytes]) -> Iterator[Outcome]:
 def _work(reader: Reader, inputs: Sequence[bytes], answer: int) -> None:
     """Read inputs one after the other and tell how each ended."""
     root = Path(tempfile.mkdtemp(prefix="hostile-", dir=_SCRATCH))
-    folder = root / "around" / "work"
-    folder.mkdir(parents=True)
+    directory = root / "around" / "work"
+    directory.mkdir(parents=True)
     try:
         faulthandler.disable()  # a crash is told by the parent
         gc.freeze()  # what the parent has: else looking for garbage takes longer than most readers
@@ -127,11 +127,11 @@ def _work(reader: Reader, inputs: Sequence[bytes], answer: int) -> None:
 def _one(reader: Reader, data: bytes, root: Path) -> Outcome:
     """How one input ends, with what it leaves behind."""
     around = root / "around"
-    folder = around / "work"
-    given = folder / reader.file
+    directory = around / "work"
+    given = directory / reader.file
     given.write_bytes(data)
-    out = folder / "out"
-    os.chdir(folder)
+    out = directory / "out"
+    os.chdir(directory)
     opened = _opened()
     start = time.process_time()
     kind, message = _ending(reader, given, out)
@@ -143,7 +143,11 @@ def _one(reader: Reader, data: bytes, root: Path) -> Outcome:
             kind, message = "memory", f"{megabytes} MB"
         elif seconds > SECONDS:
             kind, message = "hang", f"{seconds:.1f} s"
-        elif outside := {path.name for at in (root, around, folder) for path in at.iterdir()} - _PLACES - {reader.file}:
+        elif (
+            outside := {path.name for at in (root, around, directory) for path in at.iterdir()}
+            - _PLACES
+            - {reader.file}
+        ):
             kind, message = "outside", " ".join(sorted(outside))
         elif kind == "BentoError" and (half := [path for path in _files(out) if not reader.keeps(path)]):
             kind, message = "half", " ".join(sorted(half))
@@ -151,7 +155,7 @@ def _one(reader: Reader, data: bytes, root: Path) -> Outcome:
             kind, message = "open", "a descriptor is left open"
     _clear(root, {"around"})
     _clear(around, {"work"})
-    _clear(folder, set())
+    _clear(directory, set())
     return Outcome(kind, message, megabytes, round(seconds, 3))
 
 
@@ -173,12 +177,12 @@ def _ending(reader: Reader, given: Path, out: Path) -> tuple[str, str]:
     return "read", ""
 
 
-def _files(folder: Path) -> list[str]:
-    return [str(Path(at, name).relative_to(folder)) for at, _, names in os.walk(folder) for name in names]
+def _files(directory: Path) -> list[str]:
+    return [str(Path(at, name).relative_to(directory)) for at, _, names in os.walk(directory) for name in names]
 
 
-def _clear(folder: Path, kept: set[str]) -> None:
-    with os.scandir(folder) as entries:
+def _clear(directory: Path, kept: set[str]) -> None:
+    with os.scandir(directory) as entries:
         for entry in entries:
             if entry.name in kept:
                 continue

@@ -624,18 +624,18 @@ def _project(path: Path, out: Path) -> None:
 
     A value is a file's text, or `{"link": TARGET}` or `{"pipe": ""}`. Nothing of `OUTSIDE` may come out.
     """
-    folder = out.with_name("out") / "project" / "in"
-    folder.mkdir(parents=True)
-    (secret := folder / OUTSIDE).parent.mkdir()
+    directory = out.with_name("out") / "project" / "in"
+    directory.mkdir(parents=True)
+    (secret := directory / OUTSIDE).parent.mkdir()
     secret.write_bytes(SECRET)
     try:
         files = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         files = {"bentofile.yaml": path.read_bytes().decode("utf-8", "surrogateescape")}
     for name, text in files.items() if isinstance(files, dict) else ():
-        place = folder / name
+        place = directory / name
         try:
-            if folder in place.parents and ".." not in place.parts and len(place.parts) < 100:
+            if directory in place.parents and ".." not in place.parts and len(place.parts) < 100:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 if isinstance(text, dict) and "link" in text:
                     place.symlink_to(text["link"])
@@ -647,8 +647,8 @@ def _project(path: Path, out: Path) -> None:
             continue
     try:
         with contextlib.suppress(BentoError):
-            migrate.migrate(folder, store=out)
-        made = from_directory.build_bentofile(folder / "bentofile.yaml", build_ctx=folder)
+            migrate.migrate(directory, store=out)
+        made = from_directory.build_bentofile(directory / "bentofile.yaml", build_ctx=directory)
     except BentoError as error:
         assert "TOPSECRET" not in str(error)
         raise

@@ -170,11 +170,11 @@ MODULES = ("bentoml", "bentoml_cli", "json", "pip", "rules_bento", "sitecustomiz
 def project(tmp_path):
     """A project with programs and modules that leave a mark, also in its environment and its tools."""
     ran, root = tmp_path / "ran", tmp_path / "project"
-    for folder in (root, root / ".venv/bin", root / "tools", root / "bin"):
-        folder.mkdir(parents=True)
+    for directory in (root, root / ".venv/bin", root / "tools", root / "bin"):
+        directory.mkdir(parents=True)
         for name in PROGRAMS:
-            (folder / name).write_text(f"#!/bin/sh\necho {folder.name}/{name} >> {ran}\n")
-            (folder / name).chmod(0o755)
+            (directory / name).write_text(f"#!/bin/sh\necho {directory.name}/{name} >> {ran}\n")
+            (directory / name).chmod(0o755)
     for name in MODULES:
         (root / f"{name}.py").write_text(f"open({str(ran)!r}, 'a').write('{name}.py\\n')\n")
     (root / "service.py").write_bytes(readers.SERVICE.encode() if isinstance(readers.SERVICE, str) else readers.SERVICE)

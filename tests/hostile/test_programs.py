@@ -83,7 +83,7 @@ def test_a_verb_ends_with_a_message(error, status, message, monkeypatch, capsys)
 
 
 @pytest.fixture
-def folder(tmp_path):
+def directory(tmp_path):
     """A folder with a bundle of a Bento, which is of some size."""
     from store_support import bento_files, write_archive
 
@@ -91,9 +91,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def said(words, folder, **streams):
+def said(words, directory, **streams):
     """How a program ends, and what it says."""
-    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "HOME": str(folder)}
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "HOME": str(directory)}
     streams = {"stderr": subprocess.PIPE, **streams}
     done = subprocess.run(words, env=environment, check=False, timeout=60, **streams)
     return done.returncode, (done.stderr or b"").decode()
@@ -102,11 +102,11 @@ def said(words, folder, **streams):
 @pytest.mark.parametrize(
     "words", [[*BENTO, "--help"], [*BENTO, "completion", "bash"], [*HELPER, "bento_cli.programs.command", "--", "list"]]
 )
-def test_a_disk_that_is_full_is_told_once(words, folder):
+def test_a_disk_that_is_full_is_told_once(words, directory):
     """Where what is printed goes, and Python at its end would say it again."""
-    home = [] if "--help" in words else ["--home", str(folder)]
+    home = [] if "--help" in words else ["--home", str(directory)]
     with Path("/dev/full").open("wb") as full:
-        status, message = said([*words, *home], folder, stdout=full)
+        status, message = said([*words, *home], directory, stdout=full)
     assert status == 1
     assert "No space left on device" in message
     assert message.count("\n") == 1
@@ -116,12 +116,12 @@ def test_a_disk_that_is_full_is_told_once(words, folder):
 @pytest.mark.parametrize(
     "words", [[*BENTO, "import", "x.bento"], [*HELPER, "bento_cli.programs.command", "--", "import", "x.bento"]]
 )
-def test_a_stream_that_is_closed_is_no_error_and_gets_no_file(words, closed, folder):
+def test_a_stream_that_is_closed_is_no_error_and_gets_no_file(words, closed, directory):
     shut = "import os, sys; [os.close(int(fd)) for fd in sys.argv[1]]; os.execv(sys.argv[2], sys.argv[2:])"
-    words = [*words[:-1], str(folder / "x.bento"), "--home", str(folder / "home")]
-    status, message = said([sys.executable, "-c", shut, "".join(map(str, closed)), *words], folder)
+    words = [*words[:-1], str(directory / "x.bento"), "--home", str(directory / "home")]
+    status, message = said([sys.executable, "-c", shut, "".join(map(str, closed)), *words], directory)
     assert (status, message.replace("\n", "")) == (0, "")
-    assert (folder / "home/bentos/hi/v1/src/large").stat().st_size == 1 << 20
+    assert (directory / "home/bentos/hi/v1/src/large").stat().st_size == 1 << 20
 
 
 @pytest.mark.parametrize(
@@ -133,23 +133,23 @@ def test_a_stream_that_is_closed_is_no_error_and_gets_no_file(words, closed, fol
         ["models", "import", "x.bento"],
     ],
 )
-def test_a_full_disk_leaves_nothing(words, folder, monkeypatch):
+def test_a_full_disk_leaves_nothing(words, directory, monkeypatch):
     """A bound of 300 kB for each file stands for it."""
     import resource
 
-    monkeypatch.chdir(folder)
+    monkeypatch.chdir(directory)
     if "hi:v1" in words:
         assert cli.main(["import", "x.bento", "--home", "home"]) == 0
-    before = {path for path in folder.rglob("*") if ".rules_bento" not in path.parts}
+    before = {path for path in directory.rglob("*") if ".rules_bento" not in path.parts}
     status, message = said(
         [*BENTO, *words, "--home", "home"],
-        folder,
-        cwd=folder,
+        directory,
+        cwd=directory,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)),
     )
     assert (status, message.count("\n")) == (1, 1), message
     assert "File too large" in message or "models import" in " ".join(words)
-    after = {path for path in folder.rglob("*") if ".rules_bento" not in path.parts}
+    after = {path for path in directory.rglob("*") if ".rules_bento" not in path.parts}
     assert {path for path in after - before if path.is_file()} == set()
 
 
@@ -163,13 +163,13 @@ def test_a_verb_on_a_full_disk_says_so(verb, tmp_path, full_disk):
     assert done.errors == f"//svc:{'bento' if verb == 'snapshot' else 'model'}: File too large: {FULL}"
 
 
-def test_a_verb_that_is_interrupted_says_so(folder):
+def test_a_verb_that_is_interrupted_says_so(directory):
     reading, writing = os.pipe()
-    words = [*HELPER, "bento_cli.programs.command", "--", "import", "-", "--home", str(folder / "home")]
-    with subprocess.Popen(words, stdin=reading, stderr=subprocess.PIPE, env={"HOME": str(folder)}) as child:
+    words = [*HELPER, "bento_cli.programs.command", "--", "import", "-", "--home", str(directory / "home")]
+    with subprocess.Popen(words, stdin=reading, stderr=subprocess.PIPE, env={"HOME": str(directory)}) as child:
         os.close(reading)
         with os.fdopen(writing, "wb") as pipe:
-            pipe.write((folder / "x.bento").read_bytes()[: 1 << 19])
+            pipe.write((directory / "x.bento").read_bytes()[: 1 << 19])
             pipe.flush()  # more than a pipe holds: it is being read
             child.send_signal(signal.SIGINT)
             assert child.wait(60) == 130

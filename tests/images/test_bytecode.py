@@ -35,26 +35,26 @@ MODULES = {
 COMPILED = {f"{SITE}/acme/__pycache__/{name}.{TAG}.pyc" for name in ("__init__", "latin", "number")}
 
 
-def part_of(folder, wheel, mode="checked-hash", compression="none", layout=LAYOUT, program=PROGRAM):
+def part_of(directory, wheel, mode="checked-hash", compression="none", layout=LAYOUT, program=PROGRAM):
     with Compiler(sys.executable, str(program), mode) as compiler:
-        listing = write_bytecode_part(folder / "part", Wheel.read(wheel), layout, compression, compiler)
-    return WheelPart(listing, folder / "part")
+        listing = write_bytecode_part(directory / "part", Wheel.read(wheel), layout, compression, compiler)
+    return WheelPart(listing, directory / "part")
 
 
-def made(folder, files=MODULES):
-    return Maker("acme").add(files).write(folder)
+def made(directory, files=MODULES):
+    return Maker("acme").add(files).write(directory)
 
 
-def installed(folder, part, compression="none"):
+def installed(directory, part, compression="none"):
     """What an image with the wheel and its byte code has, below `folder`."""
-    join_parts(folder / "layer", [part], LAYOUT, compression)
-    with tarfile.open(fileobj=io.BytesIO(unpacked(folder / "layer", compression))) as layer:
-        layer.extractall(folder, filter="data") if hasattr(tarfile, "data_filter") else layer.extractall(folder)
+    join_parts(directory / "layer", [part], LAYOUT, compression)
+    with tarfile.open(fileobj=io.BytesIO(unpacked(directory / "layer", compression))) as layer:
+        layer.extractall(directory, filter="data") if hasattr(tarfile, "data_filter") else layer.extractall(directory)
     for path, content in MODULES.items():
-        target = folder / SITE / path
+        target = directory / SITE / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content.encode() if isinstance(content, str) else content)
-    return folder / SITE
+    return directory / SITE
 
 
 def run(site, code):
@@ -91,8 +91,8 @@ def test_a_part_has_byte_code_alone_and_none_of_what_cannot_be_compiled(tmp_path
     for name, (info, content) in files.items():
         assert (info.mode, info.uid, info.gid, info.mtime) == (0o644, 1034, 1035, 0)
         assert part.listing.files[name] == f"sha256:{hashlib.sha256(content).hexdigest()}"
-    folders = {name for name, (info, _) in found.items() if info.isdir()}
-    assert folders == {str(parent) for name in COMPILED for parent in Path(name).parents} - {"."}
+    directories = {name for name, (info, _) in found.items() if info.isdir()}
+    assert directories == {str(parent) for name in COMPILED for parent in Path(name).parents} - {"."}
 
 
 def test_a_wheel_without_modules_has_an_empty_part(tmp_path):
@@ -117,16 +117,16 @@ def test_it_is_the_same_in_every_process_place_and_environment(tmp_path):
     wheel = made(tmp_path, files)
     digests = set()
     for seed in ("0", "1", "random"):
-        folder = tmp_path / seed
-        (folder / "beside").mkdir(parents=True)
-        program = folder / "beside/bytecode.py"
+        directory = tmp_path / seed
+        (directory / "beside").mkdir(parents=True)
+        program = directory / "beside/bytecode.py"
         program.write_bytes(PROGRAM.read_bytes())
         os.environ["PYTHONHASHSEED"] = seed
         try:
-            part_of(folder, wheel, program=program)
+            part_of(directory, wheel, program=program)
         finally:
             del os.environ["PYTHONHASHSEED"]
-        digests.add(hashlib.sha256((folder / "part").read_bytes()).hexdigest())
+        digests.add(hashlib.sha256((directory / "part").read_bytes()).hexdigest())
     assert len(files) > 100
     assert len(digests) == 1
 

@@ -10,7 +10,7 @@ from rules_bento.errors import BentoError
 from rules_bento.images.image_checks import Base, check
 from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.wheels.exclude import Exclude, without
-from rules_bento.images.wheels.install import InstallLayout, installed_files, installed_folders
+from rules_bento.images.wheels.install import InstallLayout, installed_directories, installed_files
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.subcommands import run
@@ -43,7 +43,7 @@ def wheel(maker, tmp_path):
     return Wheel.read(maker.write(tmp_path))
 
 
-def left_out(wheel, *own, preset=()):
+def excluded(wheel, *own, preset=()):
     """The names of what patterns leave out."""
     kept = {member.path for member in without(wheel, Exclude(own, preset)).members}
     return {member.path for member in wheel.members} - kept
@@ -62,24 +62,24 @@ def left_out(wheel, *own, preset=()):
     ],
 )
 def test_patterns_are_those_of_a_bentofile(wheel, own, expected):
-    assert left_out(wheel, *own) == expected
+    assert excluded(wheel, *own) == expected
 
 
 def test_a_preset_may_name_nothing_and_own_patterns_win_over_it(wheel):
-    assert left_out(wheel, preset=["*.a", "/torch/share/"]) == {"acme/lib/libacme.a", "acme/tests/data/libstub.a"}
-    assert left_out(wheel, "!acme/lib/*.a", preset=["*.a"]) == {"acme/tests/data/libstub.a"}
-    assert not left_out(wheel, preset=["/torch/share/"])
+    assert excluded(wheel, preset=["*.a", "/torch/share/"]) == {"acme/lib/libacme.a", "acme/tests/data/libstub.a"}
+    assert excluded(wheel, "!acme/lib/*.a", preset=["*.a"]) == {"acme/tests/data/libstub.a"}
+    assert not excluded(wheel, preset=["/torch/share/"])
 
 
 def test_what_is_spread_is_named_by_where_it_goes(maker, tmp_path):
     maker.add({f"{maker.data}/purelib/acme/more/__init__.py": "", f"{maker.data}/data/share/acme.txt": "text"})
     wheel = Wheel.read(maker.write(tmp_path))
-    assert left_out(wheel, "/acme/more/") == {f"{maker.data}/purelib/acme/more/__init__.py"}
-    assert left_out(wheel, "acme.txt") == {f"{maker.data}/data/share/acme.txt"}
+    assert excluded(wheel, "/acme/more/") == {f"{maker.data}/purelib/acme/more/__init__.py"}
+    assert excluded(wheel, "acme.txt") == {f"{maker.data}/data/share/acme.txt"}
 
 
-def test_record_and_folders_are_those_of_what_is_left(maker, tmp_path):
-    maker.folders += ["acme/tests", "acme/tests/data", "acme/tests/empty", "acme/empty"]
+def test_record_and_directories_are_those_of_what_is_left(maker, tmp_path):
+    maker.directories += ["acme/tests", "acme/tests/data", "acme/tests/empty", "acme/empty"]
     whole = Wheel.read(maker.write(tmp_path))
     wheel = without(whole, Exclude(["acme/tests/", "*.a"]))
     files = {file.path: file for file in installed_files(wheel, LAYOUT)}
@@ -89,7 +89,7 @@ def test_record_and_folders_are_those_of_what_is_left(maker, tmp_path):
     assert [line.partition(",")[0] for line in record.splitlines()] == sorted(
         path.removeprefix(f"{SITE}/").replace("app/.venv/", "../../../") for path in files
     )
-    assert installed_folders(wheel, LAYOUT) == [f"{SITE}/acme/empty"]
+    assert installed_directories(wheel, LAYOUT) == [f"{SITE}/acme/empty"]
 
 
 def test_the_same_bytes_as_of_a_wheel_that_never_had_them(wheel, tmp_path):
@@ -154,10 +154,10 @@ def test_what_cannot_be_meant_is_refused(wheel, own, words):
 def test_ways_out_that_messages_name(maker, tmp_path):
     maker.add({"acme/data/notes.txt": "text"})
     wheel = Wheel.read(maker.write(tmp_path))
-    assert left_out(wheel, "*.txt", "!*.dist-info/") == {"acme/data/notes.txt"}
+    assert excluded(wheel, "*.txt", "!*.dist-info/") == {"acme/data/notes.txt"}
     modules = {"acme/tests/test_core.py"}
-    assert left_out(wheel, "acme/tests/*.py", "!/acme/tests/__init__.py") == modules
-    assert left_out(wheel, "acme/plugins/", "*.a", "!/acme/plugins/fast.py", "!/acme/plugins/__init__.py")
+    assert excluded(wheel, "acme/tests/*.py", "!/acme/tests/__init__.py") == modules
+    assert excluded(wheel, "acme/plugins/", "*.a", "!/acme/plugins/fast.py", "!/acme/plugins/__init__.py")
 
 
 def test_a_wheel_of_which_no_module_is_left_is_refused(tmp_path):
@@ -165,7 +165,7 @@ def test_a_wheel_of_which_no_module_is_left_is_refused(tmp_path):
     with pytest.raises(BentoError, match="excludes all modules. Exclude fewer files, or remove the package"):
         without(wheel, Exclude(["odd/"]))
     only_data = Wheel.read(Maker("data").add({"data/table.csv": "", "data/other.csv": ""}).write(tmp_path))
-    assert left_out(only_data, "table.csv") == {"data/table.csv"}
+    assert excluded(only_data, "table.csv") == {"data/table.csv"}
 
 
 @pytest.mark.parametrize("form", ["cyclonedx", "spdx"])

@@ -15,8 +15,8 @@ FILES = {"setup.sh": "#!/bin/sh\n", "t.j2": "{% extends bento_base_template %}\n
 
 def document(tmp_path, calls="", **options):
     image = f"(image=bentoml.images.Image(){calls})" if calls else ""
-    folder = write_project(tmp_path / "p", {"files": FILES}, SERVICE.format(image=image))
-    return yaml.safe_load(build(build_ctx=folder, **options).bento.files["bento.yaml"])
+    directory = write_project(tmp_path / "p", {"files": FILES}, SERVICE.format(image=image))
+    return yaml.safe_load(build(build_ctx=directory, **options).bento.files["bento.yaml"])
 
 
 @pytest.mark.parametrize("distro", ["debian", "alpine", "ubi8", "amazonlinux"])
@@ -51,8 +51,8 @@ def test_what_runs_is_refused_with_the_way_out(tmp_path, calls, options, what):
     assert what in str(error.value)
     assert "bento_image runs no commands. Put the results into the base" in str(error.value)
     assert "bentoml containerize" in str(error.value)
-    way_out = str(error.value).rpartition("ignore_system_requirements = ")[2].removesuffix(".")
-    reject_commands(document(tmp_path, calls, **options), json.loads(way_out))
+    remedy = str(error.value).rpartition("ignore_system_requirements = ")[2].removesuffix(".")
+    reject_commands(document(tmp_path, calls, **options), json.loads(remedy))
 
 
 @pytest.mark.parametrize("more", ["curl $(cat list)", "-t sid curl", "'curl", "", "`id`"])

@@ -51,8 +51,8 @@ PLACE = DebLayerHint("image", "debian", "//base:python")
 
 def requests(tmp_path, calls="", **options):
     image = f"(image=bentoml.images.Image(){calls})" if calls else ""
-    folder = write_project(tmp_path / "p", {"files": {}}, SERVICE.format(image=image))
-    return read_requirements(yaml.safe_load(build(build_ctx=folder, **options).bento.files["bento.yaml"]))
+    directory = write_project(tmp_path / "p", {"files": {}}, SERVICE.format(image=image))
+    return read_requirements(yaml.safe_load(build(build_ctx=directory, **options).bento.files["bento.yaml"]))
 
 
 def found(*packages, system=DEBIAN, hint=PLACE, provided=(), distro="debian", cuda=""):

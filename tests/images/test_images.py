@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 import zstandard
 
-FOLDER = Path("tests/images")
+DIRECTORY = Path("tests/images")
 IMAGES = ("image", "gzip_image")
 
 
 def document(image: str, name: str):
-    return json.loads((FOLDER / f"{image}.{name}.json").read_text("utf-8"))
+    return json.loads((DIRECTORY / f"{image}.{name}.json").read_text("utf-8"))
 
 
 def layout(image: str) -> Path:
-    return FOLDER / f"{image}.oci"
+    return DIRECTORY / f"{image}.oci"
 
 
 def blob(image: str, digest: str) -> bytes:
@@ -61,8 +61,8 @@ def layers_of(image: str) -> list[Layer]:
 @pytest.mark.parametrize("image", IMAGES)
 def test_every_digest_and_size_is_true(image):
     manifest, config = document(image, "manifest"), document(image, "config")
-    text = (FOLDER / f"{image}.manifest.json").read_bytes()
-    digest = (FOLDER / f"{image}.digest").read_text("utf-8").strip()
+    text = (DIRECTORY / f"{image}.manifest.json").read_bytes()
+    digest = (DIRECTORY / f"{image}.digest").read_text("utf-8").strip()
     assert digest == f"sha256:{hashlib.sha256(text).hexdigest()}"
     for entry in [manifest["config"], *manifest["layers"]]:
         content = blob(image, entry["digest"])
@@ -96,7 +96,7 @@ def test_data_lie_in_a_layer_of_their_own_below_that_of_the_sources():
 
 def test_files_and_tars_are_layers():
     *_, settings, _data, _bento = document("data_image", "manifest")["layers"]
-    written, again = FOLDER / "settings.layer.estargz", FOLDER / "tar_of_settings.layer.gzip"
+    written, again = DIRECTORY / "settings.layer.estargz", DIRECTORY / "tar_of_settings.layer.gzip"
     assert again.read_bytes() == written.read_bytes(), "a compressed tar was changed"
     with tarfile.open(fileobj=io.BytesIO(tar_of("data_image", settings))) as tar:
         found = {member.name: member for member in tar}
@@ -121,9 +121,9 @@ def test_layers_of_estargz_are_told_by_their_tables():
 
 
 def test_layers_of_zstd_chunked_are_told_by_their_tables():
-    described = json.loads((FOLDER / "chunked_settings.layer.zstd-chunked.json").read_text("utf-8"))
+    described = json.loads((DIRECTORY / "chunked_settings.layer.zstd-chunked.json").read_text("utf-8"))
     assert described["media_type"] == "application/vnd.oci.image.layer.v1.tar+zstd"
-    packed = (FOLDER / "chunked_settings.layer.zstd-chunked").read_bytes()
+    packed = (DIRECTORY / "chunked_settings.layer.zstd-chunked").read_bytes()
     prefix = "io.github.containers.zstd-chunked."
     at, size, *_ = map(int, described["annotations"][prefix + "manifest-position"].split(":"))
     digest = hashlib.sha256(packed[at : at + size]).hexdigest()
@@ -176,12 +176,12 @@ def test_what_the_target_says_is_taken():
 
 
 def test_the_archive_names_the_layers_for_old_and_new_engines():
-    with tarfile.open(FOLDER / "gzip_image.tar") as tar:
+    with tarfile.open(DIRECTORY / "gzip_image.tar") as tar:
         names = tar.getnames()
         manifest = json.load(tar.extractfile("./manifest.json"))
         index = json.load(tar.extractfile("./index.json"))
     assert manifest[0]["RepoTags"] == ["gzip_image:latest"]
-    assert index["manifests"][0]["digest"] == (FOLDER / "gzip_image.digest").read_text("utf-8").strip()
+    assert index["manifests"][0]["digest"] == (DIRECTORY / "gzip_image.digest").read_text("utf-8").strip()
     assert all(f"./{layer}" in names for layer in manifest[0]["Layers"])
 
 
@@ -272,7 +272,7 @@ def test_no_path_is_there_twice_in_a_layer():
 def test_the_summary_agrees_with_the_manifest():
     summary, manifest = document("image", "summary"), document("image", "manifest")
     assert summary.keys() == {"digest", "layers", "size", "tag"}
-    assert summary["digest"] == (FOLDER / "image.digest").read_text("utf-8").strip()
+    assert summary["digest"] == (DIRECTORY / "image.digest").read_text("utf-8").strip()
     assert summary["tag"].startswith("iris_classifier:")
     assert summary["layers"] == [{"digest": layer["digest"], "size": layer["size"]} for layer in manifest["layers"]]
     assert summary["size"] == sum(entry["size"] for entry in [manifest["config"], *manifest["layers"]])

@@ -43,13 +43,13 @@ def uv(tmp_path_factory):
 class Uv:
     """The real uv, offline, with a cache of its own."""
 
-    def __init__(self, folder):
+    def __init__(self, directory):
         self.program = required(os.environ.get("RULES_BENTO_UV") or shutil.which("uv"), "uv")
-        self.folder = folder
+        self.directory = directory
         self.variables = {
             "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "UV_CACHE_DIR": str(folder / "cache"),
+            "HOME": str(directory),
+            "UV_CACHE_DIR": str(directory / "cache"),
             "UV_NO_CONFIG": "1",
             "UV_OFFLINE": "1",
             "UV_PYTHON_DOWNLOADS": "never",
@@ -63,7 +63,7 @@ class Uv:
 
     def install(self, wheel):
         """A new environment, what is in one without wheels, and what this one brought."""
-        environment = self.folder / "environment"
+        environment = self.directory / "environment"
         shutil.rmtree(environment, ignore_errors=True)
         self.run("venv", "--quiet", "--python", sys.executable, str(environment))
         before = files_of(environment)
@@ -78,14 +78,14 @@ class Uv:
         return not subprocess.run(command, env=self.variables, check=False, capture_output=True).returncode
 
 
-def files_of(folder):
+def files_of(directory):
     """Contents and executable bit of each file, by its path; nothing for a folder."""
     return {
-        path.relative_to(folder).as_posix(): (path.read_bytes(), bool(path.stat().st_mode & stat.S_IXUSR))
+        path.relative_to(directory).as_posix(): (path.read_bytes(), bool(path.stat().st_mode & stat.S_IXUSR))
         if path.is_file()
         else None
-        for path in folder.rglob("*")
-        if path != folder / ".lock"
+        for path in directory.rglob("*")
+        if path != directory / ".lock"
     }
 
 
@@ -98,8 +98,8 @@ def compare(wheel, uv, out):
         for name, (entry, data) in members(out, "gzip").items()
         if f"/{name}".startswith(f"{environment}/")
     }
-    for folder in before:
-        ours.pop(folder, None)
+    for directory in before:
+        ours.pop(directory, None)
     notes = [path for path in theirs if path.endswith(NOT_OF_THE_WHEEL)]
     for path in notes:
         del theirs[path]

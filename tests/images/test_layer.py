@@ -407,7 +407,7 @@ NAME = TEXT.filter(lambda name: not name.startswith("/") and not name.endswith("
 @settings(deadline=None)
 @given(
     NAME,
-    st.sampled_from([headers.REGULAR, headers.LINK, headers.FOLDER]),
+    st.sampled_from([headers.REGULAR, headers.LINK, headers.DIRECTORY]),
     st.integers(0, 0o7777),
     st.integers(0, 2**32 - 2),
     st.integers(0, 2**32 - 2),
@@ -555,14 +555,22 @@ def test_memory_does_not_grow_with_the_wheel(out, tmp_path):
     assert int(done.stdout) < 200 << 10
 
 
-def made_layer(verb, folder, *words):
+def made_layer(verb, directory, *words):
     """The tar and the description that a verb makes, with the folder's layer as its output."""
-    words = ["--target", "//:layer", "--output", str(folder / "layer"), "--description", str(folder / "json"), *words]
+    words = [
+        "--target",
+        "//:layer",
+        "--output",
+        str(directory / "layer"),
+        "--description",
+        str(directory / "json"),
+        *words,
+    ]
     verb.run(Arguments(words, verb.flags))
-    description = json.loads((folder / "json").read_text("utf-8"))
-    assert description["digest"] == f"sha256:{hashlib.sha256((folder / 'layer').read_bytes()).hexdigest()}"
-    assert description["size"] == (folder / "layer").stat().st_size
-    tar = unpacked(folder / "layer", description["media_type"].rpartition("+")[2])
+    description = json.loads((directory / "json").read_text("utf-8"))
+    assert description["digest"] == f"sha256:{hashlib.sha256((directory / 'layer').read_bytes()).hexdigest()}"
+    assert description["size"] == (directory / "layer").stat().st_size
+    tar = unpacked(directory / "layer", description["media_type"].rpartition("+")[2])
     assert description["diff_id"] == f"sha256:{hashlib.sha256(tar).hexdigest()}"
     assert description["uncompressed_size"] == len(tar)
     return tar, description

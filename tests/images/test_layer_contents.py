@@ -15,7 +15,7 @@ from rules_bento.sources.cpu_arch import machine_of
 PACK = {"none": bytes, "gzip": gzip.compress, "zstd": zstandard.compress}
 
 
-def layer(folder, *paths, compression="gzip"):
+def layer(directory, *paths, compression="gzip"):
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as members:
         for path in paths:
@@ -26,7 +26,7 @@ def layer(folder, *paths, compression="gzip"):
             elif name.endswith("/"):
                 info.type = tarfile.DIRTYPE
             members.addfile(info)
-    blob = folder / f"{len(list(folder.iterdir()))}.blob"
+    blob = directory / f"{len(list(directory.iterdir()))}.blob"
     blob.write_bytes(PACK[compression](tar.getvalue()))
     return blob, MEDIA_TYPES[compression]
 
@@ -47,14 +47,14 @@ def test_libraries_of_all_places_and_links_to_them(tmp_path, compression):
     }
 
 
-def test_a_layer_above_removes_files_and_folders_but_none_of_its_own(tmp_path):
+def test_a_layer_above_removes_files_and_directories_but_none_of_its_own(tmp_path):
     below = layer(tmp_path, "lib/libone.so.1", "lib/libtwo.so.1", "opt/a/liba.so", "srv/libs.so", "srv/b/libb.so")
     above = layer(tmp_path, "lib/.wh.libone.so.1", "opt/.wh.a", "srv/libnew.so", "srv/.wh..wh..opq")
     assert library_names([below, above]) == {"libtwo.so.1", "libnew.so"}
     assert library_names([above, below]) > {"libone.so.1", "libs.so"}
 
 
-def programs(folder, contents):
+def programs(directory, contents):
     """A layer of files."""
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as members:
@@ -62,7 +62,7 @@ def programs(folder, contents):
             info = tarfile.TarInfo(name)
             info.size = len(data)
             members.addfile(info, io.BytesIO(data))
-    blob = folder / f"{len(list(folder.iterdir()))}.blob"
+    blob = directory / f"{len(list(directory.iterdir()))}.blob"
     blob.write_bytes(tar.getvalue())
     return blob, MEDIA_TYPES["none"]
 

@@ -287,27 +287,27 @@ FILES = st.dictionaries(NAMES, st.binary(max_size=2000), min_size=0, max_size=8)
     formats=st.sampled_from([("estargz", "gzip"), ("zstd:chunked", "zstd")]),
 )
 def test_whatever_is_in_it(tmp_path_factory, files, links, chunk, threads, formats):
-    folder = tmp_path_factory.mktemp("layer")
+    directory = tmp_path_factory.mktemp("layer")
     compression, plain = formats
     entries = [Member.inline(f"app/{name}", data, uid=7) for name, data in files.items()]
     entries += [Member.symlink(f"links/{name}", target) for name, target in links.items()]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(toc_layer, "CHUNK", chunk)
-        info = write_files_layer(folder / "out", entries, compression, threads=threads)
-        check_either(folder / "out", info, compression)
-    write_files_layer(folder / "plain", entries, plain)
-    found, expected = members(folder / "out", compression), members(folder / "plain", plain)
+        info = write_files_layer(directory / "out", entries, compression, threads=threads)
+        check_either(directory / "out", info, compression)
+    write_files_layer(directory / "plain", entries, plain)
+    found, expected = members(directory / "out", compression), members(directory / "plain", plain)
     assert {name: data for name, (_, data) in found.items()} == {name: data for name, (_, data) in expected.items()}
 
 
 # What a start reads comes first.
 
 
-def check_prefetched(folder, info, names):
+def check_prefetched(directory, info, names):
     """Write the layer `out` of a folder again, with these files first, and hold it to what it was."""
-    before = check(folder / "out", info)
-    written = prioritized.write_prioritized(folder / "first", folder / "out", toc_digest(info), names)
-    found = check(folder / "first", written[0])
+    before = check(directory / "out", info)
+    written = prioritized.write_prioritized(directory / "first", directory / "out", toc_digest(info), names)
+    found = check(directory / "first", written[0])
     order = list(found)
     first = order[: order.index(PREFETCHED)]
     small = {name for name in names if before[name]["size"] <= toc_layer.CHUNK}
@@ -390,33 +390,33 @@ def test_a_layer_of_another_table_is_refused(tmp_path):
 @settings(max_examples=40, deadline=None)
 @given(files=FILES, chunk=st.integers(1, 900), chosen=st.sets(st.integers(0, 7)), is_wheel=st.booleans())
 def test_whichever_come_first(tmp_path_factory, files, chunk, chosen, is_wheel):
-    folder = tmp_path_factory.mktemp("layer")
+    directory = tmp_path_factory.mktemp("layer")
     names = [name for number, (name, data) in enumerate(files.items()) if number in chosen and 0 < len(data) <= chunk]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(toc_layer, "CHUNK", chunk)
         if is_wheel:
-            wheel = Wheel.read(Maker().add(files).write(folder))
-            info = write_wheel_layer(folder / "out", wheel, LAYOUT, "estargz")
+            wheel = Wheel.read(Maker().add(files).write(directory))
+            info = write_wheel_layer(directory / "out", wheel, LAYOUT, "estargz")
         else:
             entries = [Member.inline(f"{SITE}/{name}", data, uid=7) for name, data in files.items()]
-            info = write_files_layer(folder / "out", [*entries, Member.symlink("link", "app")], "estargz")
+            info = write_files_layer(directory / "out", [*entries, Member.symlink("link", "app")], "estargz")
         if names:
-            check_prefetched(folder, info, [f"{SITE}/{name}" for name in names])
+            check_prefetched(directory, info, [f"{SITE}/{name}" for name in names])
 
 
-def prefetched(folder, compression, name):
+def prefetched(directory, compression, name):
     """The description that the action writes for a layer of one file, if a start reads that of this name."""
-    info = write_files_layer(folder / "in", [Member.inline("app/a", b"a" * 50)], compression)
+    info = write_files_layer(directory / "in", [Member.inline("app/a", b"a" * 50)], compression)
     annotations = {"annotations": {estargz.TOC_DIGEST: toc_digest(info)}} if toc_digest(info) else {}
     described = {"media_type": "m", "digest": info.digest, "name": "files"} | annotations
-    (folder / "in.json").write_text(json.dumps(described), "utf-8")
-    (folder / "start.json").write_text(json.dumps({"files": [name]}), "utf-8")
+    (directory / "in.json").write_text(json.dumps(described), "utf-8")
+    (directory / "start.json").write_text(json.dumps({"files": [name]}), "utf-8")
     words = [
         "--layer", "in.json", "in", "--startup-trace", "start.json", "--output", "out", "--description", "out.json",
     ]  # fmt: skip
-    paths = [word if word.startswith("--") else str(folder / word) for word in words]
+    paths = [word if word.startswith("--") else str(directory / word) for word in words]
     assert subcommands.run(["prefetch_layer", *paths, "--compression", "estargz", "--target", "//:image"]) == 0
-    return json.loads((folder / "out.json").read_text("utf-8"))
+    return json.loads((directory / "out.json").read_text("utf-8"))
 
 
 def test_the_action_tells_how_many_files_come_first(tmp_path):

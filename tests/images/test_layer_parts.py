@@ -42,14 +42,14 @@ def test_one_part_is_the_layer_of_its_wheel(tmp_path, compression):
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_no_path_is_there_twice_and_folders_come_first(tmp_path, compression):
+def test_no_path_is_there_twice_and_directories_come_first(tmp_path, compression):
     join_parts(tmp_path / "out", parts_of(tmp_path, two_wheels(tmp_path), compression), LAYOUT, compression)
     with tarfile.open(fileobj=io.BytesIO(unpacked(tmp_path / "out", compression))) as tar:
         names = tar.getnames()
     assert len(names) == len(set(names))
     for number, name in enumerate(names):
-        folder = name.rpartition("/")[0]
-        assert not folder or folder in names[:number]
+        directory = name.rpartition("/")[0]
+        assert not directory or directory in names[:number]
     found = members(tmp_path / "out", compression)
     assert found[f"{SITE}/tests/a.py"][1] == b"two"
     assert {f"{SITE}/shared/one.py", f"{SITE}/shared/two.py", f"{SITE}/shared/__init__.py"} <= found.keys()
@@ -70,7 +70,7 @@ def test_parts_are_copied(tmp_path):
     assert parts[0].path.read_bytes() in (tmp_path / "out").read_bytes()
 
 
-def test_a_file_that_is_a_folder_in_another_wheel(tmp_path):
+def test_a_file_that_is_a_directory_in_another_wheel(tmp_path):
     one = Maker("one").add({"shared": "file"}).write(tmp_path)
     two = Maker("two").add({"shared/two.py": "2"}).write(tmp_path)
     with pytest.raises(BentoError, match=r"one-1.0-.*shared is a file here, but a directory in two-1.0"):

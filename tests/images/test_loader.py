@@ -125,7 +125,7 @@ def test_suffixes_are_those_of_python():
 C = "#include <stddef.h>\nint helper(void);\nvoid *PyInit_%s(void) { helper(); return NULL; }\n"
 
 
-def many_folders():
+def many_directories():
     """The linker's option for folders that are told again and again, as TensorFlow's wheel has them in 20 kB."""
     return "-Wl,--enable-new-dtags,-rpath," + ":".join(["$ORIGIN/../x:$ORIGIN"] * 1000)
 
@@ -141,7 +141,7 @@ def test_what_is_read_of_a_real_module(tmp_path):
     assert elf.search == ("$ORIGIN/../x", "$ORIGIN")
     assert elf.modules == ("mod",)
     assert not elf.is_program
-    again = ["cc", "-shared", "-fPIC", "-o", "many.so", "mod.c", *link[:2], many_folders()]
+    again = ["cc", "-shared", "-fPIC", "-o", "many.so", "mod.c", *link[:2], many_directories()]
     subprocess.run(again, cwd=tmp_path, check=True)
     assert read_elf((tmp_path / "many.so").read_bytes()) == elf
     assert read_elf(Path(os.path.realpath(sys.executable)).read_bytes()).is_program

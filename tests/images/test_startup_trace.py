@@ -24,17 +24,17 @@ from rules_bento.images.layers.layer import write_files_layer
 TAR = "application/vnd.oci.image.layer.v1.tar"
 
 
-def unpacked(folder, *layers):
+def unpacked(directory, *layers):
     """Unpack layers of (path, contents), (path, link) as tars have them; returns the root."""
     blobs = []
     for number, members in enumerate(layers):
-        path = folder / f"{number}.tar"
+        path = directory / f"{number}.tar"
         with tarfile.open(path, "w") as tar:
             for member, data in members:
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
         blobs.append((path, TAR))
-    root = folder / "root"
+    root = directory / "root"
     root.mkdir()
     of_image.unpack(blobs, root)
     return root
@@ -70,7 +70,7 @@ def test_links_lead_where_they_lead_in_the_image(tmp_path):
     assert found(root) == dict.fromkeys(("usr/lib/a", "usr/lib/b", f"{outside}/c"[1:], "tmp/d"), b"data")
 
 
-def test_a_link_that_takes_the_place_of_a_removed_folder_leads_nowhere_else(tmp_path):
+def test_a_link_that_takes_the_place_of_a_removed_directory_leads_nowhere_else(tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "kept").write_bytes(b"kept")
@@ -113,7 +113,7 @@ def test_a_hard_link_to_itself_keeps_the_file(tmp_path):
     assert found(unpacked(tmp_path, [file("a"), (member("./a", tarfile.LNKTYPE, "a"), b"")])) == {"a": b"data"}
 
 
-def test_what_a_layer_empties_is_empty_below_the_folders_that_it_names(tmp_path):
+def test_what_a_layer_empties_is_empty_below_the_directories_that_it_names(tmp_path):
     upper = [(member("a/b", tarfile.DIRTYPE, mode=0o755), b""), file("a/b/new"), file("a/.wh..wh..opq", b"")]
     assert found(unpacked(tmp_path, [file("a/b/old"), file("a/old")], upper)) == {"a/b/new": b"data"}
 
@@ -144,7 +144,7 @@ def test_links_that_make_each_path_long_are_refused_before_they_take_time(tmp_pa
     assert time.process_time() - began < 9
 
 
-def test_a_folder_that_is_emptied_again_and_again_is_looked_through_once(tmp_path):
+def test_a_directory_that_is_emptied_again_and_again_is_looked_through_once(tmp_path):
     files = [file(f"a/{'b/' * 50}{at}", b"") for at in range(200)]
     again = [file(f"a/{'b/' * depth}.wh..wh..opq", b"") for depth in range(50, -1, -1) for _ in range(10)]
     began = time.process_time()
@@ -216,7 +216,7 @@ def of_this_python():
     told = subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, capture_output=True, text=True).stdout
     prefix, *lines = told.splitlines()
     paths = {line.split()[-1] for line in lines if line}
-    paths |= {str(path) for folder in ("/lib", "/lib64") for path in Path(folder).glob("ld-linux*.so.*")}
+    paths |= {str(path) for directory in ("/lib", "/lib64") for path in Path(directory).glob("ld-linux*.so.*")}
     return absolute(prefix), sorted({absolute(path) for name in paths if (path := file_with(name))})
 
 
@@ -232,7 +232,7 @@ def absolute(path):
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
     """The folder that a target of an image has in its runfiles."""
-    folder = tmp_path_factory.mktemp("image")
+    directory = tmp_path_factory.mktemp("image")
     prefix, paths = of_this_python()
     entries = [Member.file(os.path.realpath(path)[1:], path, mode=0o755) for path in paths]
     entries += [Member.symlink(path[1:], os.path.realpath(path)) for path in paths if os.path.realpath(path) != path]
@@ -243,9 +243,9 @@ def image(tmp_path_factory):
         entries += [Member.symlink(str(library.with_name(name))[1:], library.name) for name in names]
     entries += [Member.inline("srv/service.py", SERVICE.encode())]
     entries += [Member.inline(f"srv/{name}", b"1") for name in ("read", "looked_at", "of_an_answer", "unread")]
-    info = write_files_layer(folder / "layer", {entry.path: entry for entry in entries}.values(), "none")
+    info = write_files_layer(directory / "layer", {entry.path: entry for entry in entries}.values(), "none")
     described = {"media_type": TAR, "digest": info.digest, "size": info.size, "diff_id": info.diff_id, "name": "all"}
-    (folder / "layer.json").write_text(json.dumps(described), "utf-8")
+    (directory / "layer.json").write_text(json.dumps(described), "utf-8")
     python = os.path.realpath(sys.executable)
     config = {
         "Entrypoint": [python, "-S", "/srv/service.py"],
@@ -257,37 +257,37 @@ def image(tmp_path_factory):
         "User": "1034:1034",
         "WorkingDir": "/srv",
     }
-    (folder / "config.json").write_text(json.dumps({"config": config}), "utf-8")
+    (directory / "config.json").write_text(json.dumps({"config": config}), "utf-8")
     blobs = [{"description": "layer.json", "path": "layer", "from": ""}]
-    (folder / "contents.json").write_text(json.dumps({"image": {"blobs": blobs, "config": "config.json"}}), "utf-8")
-    return folder
+    (directory / "contents.json").write_text(json.dumps({"image": {"blobs": blobs, "config": "config.json"}}), "utf-8")
+    return directory
 
 
-def changed(image, folder, config=(), layer=None):
+def changed(image, directory, config=(), layer=None):
     """The image with another config, and with a layer of links and files above, written as tar has them."""
     described = json.loads((image / "config.json").read_text("utf-8"))["config"] | dict(config)
     contents = json.loads((image / "contents.json").read_text("utf-8"))
-    folder.mkdir()
+    directory.mkdir()
     for path in image.iterdir():
-        (folder / path.name).symlink_to(path)
+        (directory / path.name).symlink_to(path)
     for name in ("config.json", "contents.json"):
-        (folder / name).unlink()
+        (directory / name).unlink()
     if layer:
-        with tarfile.open(folder / "above", "w") as tar:
+        with tarfile.open(directory / "above", "w") as tar:
             for info, data in layer:
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
-        size = (folder / "above").stat().st_size
+        size = (directory / "above").stat().st_size
         about = {"media_type": TAR, "digest": "sha256:" + "1" * 64, "size": size, "diff_id": "sha256:" + "1" * 64}
-        (folder / "above.json").write_text(json.dumps(about | {"name": "above"}), "utf-8")
+        (directory / "above.json").write_text(json.dumps(about | {"name": "above"}), "utf-8")
         contents["image"]["blobs"].append({"description": "above.json", "path": "above", "from": ""})
-    (folder / "config.json").write_text(json.dumps({"config": described}), "utf-8")
-    (folder / "contents.json").write_text(json.dumps(contents), "utf-8")
-    return folder
+    (directory / "config.json").write_text(json.dumps({"config": described}), "utf-8")
+    (directory / "contents.json").write_text(json.dumps(contents), "utf-8")
+    return directory
 
 
-def record(image, folder, monkeypatch, *words):
-    monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(folder))
+def record(image, directory, monkeypatch, *words):
+    monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(directory))
     arguments = ["--directory", str(image), "--contents", "contents.json", "--trace", "start.json", "--target", "//:x"]
     return subcommands.run(["startup_trace", *arguments, "--ready", "/readyz", "--seconds", "60", *words])
 
@@ -366,7 +366,7 @@ def test_a_container_that_ends_or_answers_no_is_told_with_its_log(image, tmp_pat
     assert not (tmp_path / "start.json").exists()
 
 
-def test_an_image_whose_folders_are_links_changes_nothing_of_the_machine(image, tmp_path, monkeypatch, capfd):
+def test_an_image_whose_directories_are_links_changes_nothing_of_the_machine(image, tmp_path, monkeypatch, capfd):
     outside = tmp_path / "outside"
     outside.mkdir()
     links = [link(name, str(outside / name)) for name in ("etc", "proc", "dev", "sys")]
@@ -376,7 +376,7 @@ def test_an_image_whose_folders_are_links_changes_nothing_of_the_machine(image, 
     assert not list(outside.iterdir())
 
 
-def test_a_command_or_a_folder_that_is_none_is_told(image, tmp_path, monkeypatch, capfd):
+def test_a_command_or_a_directory_that_is_none_is_told(image, tmp_path, monkeypatch, capfd):
     for number, config in enumerate(({"WorkingDir": "missing"}, {"Entrypoint": ["/none"]}, {"Entrypoint": ["a\0b"]})):
         assert record(changed(image, tmp_path / str(number), config), tmp_path, monkeypatch) == 1
         told = capfd.readouterr().err

@@ -58,7 +58,7 @@ def refused(path, words, member=None):
 def test_what_a_wheel_says(tmp_path):
     maker = Maker("Zope.Inter_face", "2.0").add({"zope/a.py": "1", "zope/run": "2", "b.py": ""})
     maker.modes["zope/run"] = 0o755
-    maker.folders.append("zope/empty")
+    maker.directories.append("zope/empty")
     maker.entry_points(
         "[console_scripts]\nRun = zope.a:main\nOther= zope.a : Class.main [extra, more]\n"
         "[gui_scripts]\nwindow = zope.a:show\n[zope.plugins]\nx = not a script\nno value\n"
@@ -66,7 +66,7 @@ def test_what_a_wheel_says(tmp_path):
     wheel = Wheel.read(maker.write(tmp_path))
     assert wheel.distribution == "zope-inter-face"
     assert wheel.dist_info == "Zope.Inter_face-2.0.dist-info"
-    assert wheel.folders == ("zope/empty",)
+    assert wheel.directories == ("zope/empty",)
     paths = [member.path for member in wheel.members]
     assert paths == sorted([*maker.files, f"{maker.dist_info}/RECORD"])
     assert {member.path for member in wheel.members if member.executable} == {"zope/run"}
@@ -212,7 +212,7 @@ def test_names_that_come_twice(tmp_path):
     maker = Maker().add({"a.py": "1"})
     refused(maker.write(tmp_path, order=lambda items: [*items, ("a.py", b"2")]), "repeated", "a.py")
     maker = Maker().add({"a": "1"})
-    maker.folders.append("a")
+    maker.directories.append("a")
     refused(maker.write(tmp_path), "repeated", "a")
 
 
@@ -463,8 +463,8 @@ def test_entry_points_that_are_no_commands(tmp_path, line):
     refused(Maker().entry_points(f"[console_scripts]\n{line}\n").write(tmp_path), "odd-1.0")
 
 
-def unpack(wheel, folder):
-    return run(["unpack_wheel", "--wheel", str(wheel), "--output", str(folder)])
+def unpack(wheel, directory):
+    return run(["unpack_wheel", "--wheel", str(wheel), "--output", str(directory)])
 
 
 def test_an_unpacked_wheel_has_what_is_imported(tmp_path):

@@ -28,12 +28,12 @@ def closure(roots: list[Path], *packages: str) -> dict[str, Distribution]:
     return found
 
 
-def link_closure(folder: Path, roots: list[Path], *packages: str) -> Path:
+def link_closure(directory: Path, roots: list[Path], *packages: str) -> Path:
     """Make a folder of links to the modules of the packages, and of those that they need."""
-    folder.mkdir(parents=True)
+    directory.mkdir(parents=True)
     for distribution in closure(roots, *packages).values():
         for top in {file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")}:
-            link, target = folder / top, Path(distribution.locate_file(top)).absolute()
+            link, target = directory / top, Path(distribution.locate_file(top)).absolute()
             if link.is_symlink() and link.readlink() != target:  # a namespace package, as opentelemetry is
                 first = link.readlink()
                 link.unlink()
@@ -46,4 +46,4 @@ def link_closure(folder: Path, roots: list[Path], *packages: str) -> Path:
                         (link / item.name).symlink_to(item)
             elif not link.exists():
                 link.symlink_to(target)
-    return folder
+    return directory

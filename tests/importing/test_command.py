@@ -29,8 +29,8 @@ class Svc:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("python")
-    return make_environment(folder / "environment", [link_closure(folder / "site", locked_wheels(), "bentoml")])
+    directory = tmp_path_factory.mktemp("python")
+    return make_environment(directory / "environment", [link_closure(directory / "site", locked_wheels(), "bentoml")])
 
 
 @pytest.fixture

@@ -108,13 +108,13 @@ def forked(tmp_path, monkeypatch):
 class Build:
     """The actions of a Bento, one after the other."""
 
-    def __init__(self, folder: Path, project: dict) -> None:
-        self.folder = folder
-        self.project = write_project(folder / "svc", project, "")
+    def __init__(self, directory: Path, project: dict) -> None:
+        self.directory = directory
+        self.project = write_project(directory / "svc", project, "")
         self.packaged: list[str] = []
 
     def path(self, name: str) -> str:
-        return str(self.folder / name)
+        return str(self.directory / name)
 
     def snapshot(self, *more: str) -> str:
         words = ["--target", "//svc:bento", "--build-ctx", "svc", "--service", "service:Svc", *more]
@@ -166,18 +166,18 @@ def test_a_bento_of_imported_facts_is_bentomls(tmp_path, real, arguments, variab
     options = ["--options", json.dumps({"args": arguments})]
     pairs = [word for pair in variables.items() for word in ("--variable", *map(json.dumps, pair))]
     mine = build.package(build.imported(*options, *pairs), real, *options)
-    stated = [word for key, value in arguments.items() for word in ("--arg", f"{key}={value}")]
-    with tempfile.TemporaryDirectory() as folder:  # BentoML takes no file below one whose name begins with a dot
-        project = shutil.copytree(build.project, Path(folder, "project"))
-        theirs = real.build(project, ["--version", "v1", "service:Svc", *stated], variables)
+    declared = [word for key, value in arguments.items() for word in ("--arg", f"{key}={value}")]
+    with tempfile.TemporaryDirectory() as directory:  # BentoML takes no file below one whose name begins with a dot
+        project = shutil.copytree(build.project, Path(directory, "project"))
+        theirs = real.build(project, ["--version", "v1", "service:Svc", *declared], variables)
         assert theirs["folder"], theirs["log"]
         expected = yaml.safe_load((theirs["folder"] / "bento.yaml").read_text("utf-8"))
     del expected["image"]["commands"][0]  # Bug: BentoML has the distribution's own command twice
     assert mine["schema"] == expected["schema"]
     assert comparable(document_of(yaml.safe_dump(mine))) == comparable(document_of(yaml.safe_dump(expected)))
     assert list(mine) == list(expected)
-    [stated_packages] = json.loads(Path(build.path("imported")).read_text("utf-8"))["packages"]
-    assert stated_packages["requirements"] == ["idna==3.10"]
+    [declared_packages] = json.loads(Path(build.path("imported")).read_text("utf-8"))["packages"]
+    assert declared_packages["requirements"] == ["idna==3.10"]
 
 
 @pytest.fixture
@@ -190,8 +190,8 @@ def legacy(tmp_path, real) -> ExtraOptions:
 
 
 def test_a_legacy_bento_is_bentomls(tmp_path, legacy):
-    folder = write_project(tmp_path / "p", BENTO_PROJECTS["iris_legacy"], "")
-    mine = document_of(build_bentofile(build_ctx=folder, version="v1", extra=legacy).bento.files["bento.yaml"])
+    directory = write_project(tmp_path / "p", BENTO_PROJECTS["iris_legacy"], "")
+    mine = document_of(build_bentofile(build_ctx=directory, version="v1", extra=legacy).bento.files["bento.yaml"])
     expected = document_of((BENTOS / "iris_legacy.bento.yaml").read_text("utf-8")) | {"version": "v1"}
     assert comparable(mine) == comparable(expected)
     assert list(mine) == list(expected)

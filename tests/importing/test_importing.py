@@ -27,8 +27,8 @@ class Svc: ...
 @pytest.fixture
 def tmp_path():
     """A folder that BentoML reads files of: it takes none below one whose name begins with a dot."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +39,15 @@ def roots() -> list[Path]:
 @pytest.fixture(scope="module")
 def bytecode(tmp_path_factory, roots) -> Path:
     """BentoML's byte code, which the imports of these tests read and would else make, each for itself."""
-    folder = tmp_path_factory.mktemp("bytecode")
-    python = make_environment(folder / "environment", roots)
-    (folder / "service.py").write_text(f"{SERVICE}\nfrom rules_bento.service import import_worker", "utf-8")
+    directory = tmp_path_factory.mktemp("bytecode")
+    python = make_environment(directory / "environment", roots)
+    (directory / "service.py").write_text(f"{SERVICE}\nfrom rules_bento.service import import_worker", "utf-8")
     program = "import sys; sys.path.append(sys.argv[1]); import service, bentoml, bentoml._internal.service.openapi"
-    variables = {"PYTHONPYCACHEPREFIX": str(folder), "HOME": str(folder), "BENTOML_DO_NOT_TRACK": "true"}
+    variables = {"PYTHONPYCACHEPREFIX": str(directory), "HOME": str(directory), "BENTOML_DO_NOT_TRACK": "true"}
     helper = Path(rules_bento.__file__).parent.parent
     command = [str(python), "-c", program, str(helper)]
-    subprocess.run(command, cwd=folder, env=variables, check=True, capture_output=True, timeout=120)
-    return folder
+    subprocess.run(command, cwd=directory, env=variables, check=True, capture_output=True, timeout=120)
+    return directory
 
 
 @pytest.fixture

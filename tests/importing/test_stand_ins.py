@@ -20,20 +20,20 @@ REMEDY = 'Add import_packages = ["@pypi//{}"]'
 class Imports:
     """A process that imports services in an environment: `importing_all.py`."""
 
-    def __init__(self, folder: Path, roots: list[Path], packages: list[str]) -> None:
-        self._packages, self._folder, self._count = packages, folder, itertools.count()
-        python = make_environment(folder / "environment", roots)
+    def __init__(self, directory: Path, roots: list[Path], packages: list[str]) -> None:
+        self._packages, self._directory, self._count = packages, directory, itertools.count()
+        python = make_environment(directory / "environment", roots)
         here = Path(__file__).parent
         variables = {
             "BENTOML_DO_NOT_TRACK": "true",
-            "HOME": str(folder),
+            "HOME": str(directory),
             "LC_ALL": "C.UTF-8",
             "PATH": f"{python.parent}:/usr/bin:/bin",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(here.parent.parent / "py"),
         }
         self._readable = [str(root) for root in (*roots, *locked_wheels())]
-        with (folder / "log").open("w", encoding="utf-8") as log:
+        with (directory / "log").open("w", encoding="utf-8") as log:
             self._process = subprocess.Popen(
                 [str(python), str(here / "importing_all.py")],
                 env=variables,
@@ -45,16 +45,16 @@ class Imports:
 
     def __call__(self, files: dict[str, str]) -> tuple[dict, list[dict]]:
         """The answer of the first import, and the differences of the second one."""
-        folder = self._folder / str(next(self._count))
+        directory = self._directory / str(next(self._count))
         for path, text in files.items():
-            (folder / "src" / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / "src" / path).write_text(text, "utf-8")
+            (directory / "src" / path).parent.mkdir(parents=True, exist_ok=True)
+            (directory / "src" / path).write_text(text, "utf-8")
         answers = []
         for elsewhere in (False, True):
-            answer = folder / f"{elsewhere}.json"
+            answer = directory / f"{elsewhere}.json"
             order: dict[str, object] = {
                 "service": "service:Svc",
-                "source": str((folder / "src").resolve()),
+                "source": str((directory / "src").resolve()),
                 "arguments": {},
                 "aliases": {},
                 "elsewhere": elsewhere,
@@ -62,11 +62,11 @@ class Imports:
                 "remedy": REMEDY,
                 "seconds": 60,
                 "answer": str(answer),
-                "trace": str(folder / "trace"),
+                "trace": str(directory / "trace"),
             }
             self._process.stdin.write(json.dumps({"order": order, "variables": {"PATH": os.defpath}}) + "\n")
             self._process.stdin.flush()
-            assert self._process.stdout.readline() == "0\n", (self._folder / "log").read_text("utf-8")
+            assert self._process.stdout.readline() == "0\n", (self._directory / "log").read_text("utf-8")
             answers.append(json.loads(answer.read_text("utf-8")))
         varied = [answer.pop("varied") for answer in answers][-1]
         found = [] if "problem" in answers[0] else [*differences(*answers)]
@@ -85,10 +85,10 @@ def real(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stand_ins(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("stand_ins")
-    site = link_closure(folder / "site", locked_wheels(), "bentoml")
+    directory = tmp_path_factory.mktemp("stand_ins")
+    site = link_closure(directory / "site", locked_wheels(), "bentoml")
     packages = ["pandas", "pillow", "scikit-learn", "scipy", "fastapi", "lib", "torch", "python-dotenv"]
-    imports = Imports(folder, [site], packages)
+    imports = Imports(directory, [site], packages)
     yield imports
     imports.close()
 

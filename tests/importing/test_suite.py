@@ -25,19 +25,19 @@ OF_THE_MACHINE = ("config_command", "config_command_workers")
 
 @pytest.fixture(scope="module")
 def imports(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bentoml")
-    python = make_environment(folder / "environment", locked_wheels())
+    directory = tmp_path_factory.mktemp("bentoml")
+    python = make_environment(directory / "environment", locked_wheels())
     here = Path(__file__).parent
     variables = {
         "BENTOML_DO_NOT_TRACK": "true",
-        "HOME": str(folder),
+        "HOME": str(directory),
         "LC_ALL": "C.UTF-8",
         "PATH": f"{python.parent}:/usr/bin:/bin",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": str(here.parent.parent / "py"),
     }
     command = [str(python), str(here / "importing_all.py"), str(SERVICES / "record.py")]
-    with (folder / "log").open("w", encoding="utf-8") as log:
+    with (directory / "log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
             command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
         )
@@ -58,7 +58,7 @@ def imports(tmp_path_factory):
         }
         process.stdin.write(json.dumps({"order": order, "variables": variables}) + "\n")
         process.stdin.flush()
-        assert process.stdout.readline() == "0\n", (folder / "log").read_text("utf-8")
+        assert process.stdout.readline() == "0\n", (directory / "log").read_text("utf-8")
         return json.loads(answer.read_text("utf-8"))
 
     yield importing

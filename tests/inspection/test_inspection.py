@@ -30,23 +30,23 @@ _ALIKE = [path for path in _ALL if not path.name.startswith(OTHER_APIS)]
 CASES = _ALL if os.environ.get("RULES_BENTO_EXAMPLES") == "all" else sorted({*_ALL} - {*_ALIKE} | {*_ALIKE[::4]})
 
 
-def header(folder: Path) -> str:
-    for path in sorted(folder.rglob("*.py")):
+def header(directory: Path) -> str:
+    for path in sorted(directory.rglob("*.py")):
         for line in path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()[:5]:
             if line.startswith("# service: "):
                 return line.partition(": ")[2].strip()
-    raise AssertionError(f"{folder} names no service")
+    raise AssertionError(f"{directory} names no service")
 
 
 class Comparison:
     """Real BentoML beside the inspection, many times over one import of it."""
 
-    def __init__(self, folder: Path, *models: Path) -> None:
-        python = make_environment(folder / "environment", locked_wheels())
-        self._log = (folder / "log").open("w", encoding="utf-8")
+    def __init__(self, directory: Path, *models: Path) -> None:
+        python = make_environment(directory / "environment", locked_wheels())
+        self._log = (directory / "log").open("w", encoding="utf-8")
         variables = {
             "BENTOML_DO_NOT_TRACK": "true",
-            "HOME": str(folder),
+            "HOME": str(directory),
             "LC_ALL": "C.UTF-8",
             "PATH": f"{python.parent}:/usr/bin:/bin",
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -62,8 +62,8 @@ class Comparison:
             command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
         )
 
-    def __call__(self, folder: Path, service: str, scratch: Path) -> dict:
-        order = {"folder": str(folder), "service": service, "scratch": str(scratch)}
+    def __call__(self, directory: Path, service: str, scratch: Path) -> dict:
+        order = {"folder": str(directory), "service": service, "scratch": str(scratch)}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
@@ -78,8 +78,8 @@ class Comparison:
 @pytest.fixture
 def tmp_path():
     """A folder of which no parent is hidden, as those of Bazel's are: BentoML refuses files in such."""
-    with tempfile.TemporaryDirectory(prefix="rules_bento-") as folder:
-        yield Path(folder)
+    with tempfile.TemporaryDirectory(prefix="rules_bento-") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +89,10 @@ def compare(tmp_path_factory):
     comparison.close()
 
 
-def copied(folder: Path, target: Path) -> Path:
+def copied(directory: Path, target: Path) -> Path:
     files = {
-        path.relative_to(folder): path.read_bytes()
-        for path in folder.rglob("*")
+        path.relative_to(directory): path.read_bytes()
+        for path in directory.rglob("*")
         if path.is_file() and path.name != "expected.json" and path.parent.name != "__pycache__"
     }
     for path, content in files.items():
@@ -109,9 +109,9 @@ def agrees(found: dict) -> None:
         assert ours == (real if real is not None else "{}"), part
 
 
-@pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
-def test_the_suite_of_static_reading(compare, folder, tmp_path):
-    agrees(compare(copied(folder, tmp_path / "project"), header(folder), tmp_path))
+@pytest.mark.parametrize("directory", CASES, ids=lambda directory: directory.name)
+def test_the_suite_of_static_reading(compare, directory, tmp_path):
+    agrees(compare(copied(directory, tmp_path / "project"), header(directory), tmp_path))
 
 
 @pytest.fixture(scope="module")
@@ -202,10 +202,12 @@ def test_an_api_that_bentoml_cannot_describe(compare, tmp_path):
 def test_other_services_than_the_bento_states():
     inner = Service("Inner", "Inner", "service.py", 3)
     outer = Service("Svc", "Svc", "service.py", 6, dependencies=(Dependency("inner", "Inner"),))
-    stated = ServiceInfo("service:Svc", "service.py", "new", "svc", "Svc", services=(replace(outer, dependencies=()),))
-    facts._check_members(to_json(stated), stated)
+    declared = ServiceInfo(
+        "service:Svc", "service.py", "new", "svc", "Svc", services=(replace(outer, dependencies=()),)
+    )
+    facts._check_members(to_json(declared), declared)
     with pytest.raises(BentoError) as raised:
-        facts._check_members(to_json(stated), replace(stated, services=(outer, inner)))
+        facts._check_members(to_json(declared), replace(declared, services=(outer, inner)))
     assert str(raised.value) == (
         'bento.yaml contains the services {"Svc": []}, but the import found {"Svc": ["Inner"], "Inner": []}. '
         'Set service_metadata = "import" on the Bento.'

@@ -37,17 +37,17 @@ def test_bentoml_imports_the_other_files(bentoml, suffix):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def directory(tmp_path):
     """The folder as Bazel leaves it, with files where a sandbox has links."""
     return shutil.copytree(f"{NAME}.folder", tmp_path / "folder", copy_function=shutil.copyfile)
 
 
-def test_bentoml_imports_the_folder(bentoml, folder):
+def test_bentoml_imports_the_directory(bentoml, directory):
     expected = imported(bentoml, f"{NAME}.bento")
-    assert imported(bentoml, str(folder), "folder") == expected
+    assert imported(bentoml, str(directory), "folder") == expected
 
 
-def test_bentoml_serves_the_folder_as_it_lies(bentoml, folder):
+def test_bentoml_serves_the_directory_as_it_lies(bentoml, directory):
     """Its models are in it, so the store may be empty."""
-    with bentoml.serve(str(folder)) as address:
+    with bentoml.serve(str(directory)) as address:
         assert post(f"{address}/classify", FLOWERS) == [0, 2]

@@ -31,8 +31,8 @@ def test_the_python_api_imports_it_and_get_shows_what_the_target_says(bentoml):
     [model] = service["models"]
     assert model["tag"].startswith("iris_clf:")
     assert model["module"] == "bentoml.sklearn"
-    folder = Path(bentoml.run("get", TAG, "-o", "path").strip())
-    assert "iris_classifier" in (folder / "README.md").read_text("utf-8")
+    directory = Path(bentoml.run("get", TAG, "-o", "path").strip())
+    assert "iris_classifier" in (directory / "README.md").read_text("utf-8")
 
 
 def test_the_model_is_in_the_store_and_its_framework_loads_it(bentoml):

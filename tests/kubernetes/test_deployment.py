@@ -43,20 +43,20 @@ def bento(*services, **fields):
 class Rule:
     """The action, over files."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, directory):
+        self.directory = directory
 
     def text(self, document, *words, config=None, **flags):
         settings = {"User": "1034:1034", "Entrypoint": SERVE, "Env": ["PATH=/bin"]} | (config or {})
-        (self.folder / "config.json").write_text(json.dumps({"config": settings}), "utf-8")
-        (self.folder / "bento.yaml").write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
-        (self.folder / "digest").write_text(f"{DIGEST}\n", "utf-8")
+        (self.directory / "config.json").write_text(json.dumps({"config": settings}), "utf-8")
+        (self.directory / "bento.yaml").write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
+        (self.directory / "digest").write_text(f"{DIGEST}\n", "utf-8")
         wishes = WISHES | {"--" + name.replace("_", "-"): value for name, value in flags.items()}
         argv = [word for pair in wishes.items() for word in pair]
-        argv += ["--image", str(self.folder / "config.json"), str(self.folder / "bento.yaml")]
-        argv += ["--digest", str(self.folder / "digest"), "--output", str(self.folder / "out.yaml"), *words]
+        argv += ["--image", str(self.directory / "config.json"), str(self.directory / "bento.yaml")]
+        argv += ["--digest", str(self.directory / "digest"), "--output", str(self.directory / "out.yaml"), *words]
         deployment.run(Arguments(argv, deployment.flags))
-        return (self.folder / "out.yaml").read_text("utf-8")
+        return (self.directory / "out.yaml").read_text("utf-8")
 
     def __call__(self, document, *words, **more):
         objects = list(yaml.safe_load_all(self.text(document, *words, **more)))

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path("tests/launchers")
+DIRECTORY = Path("tests/launchers")
 EXPORT = "export $HOME '$(id)'"
 
 pytestmark = pytest.mark.skipif("TEST_SRCDIR" not in os.environ, reason="Bazel makes the programs")
 
 
-def run(program, folder, **variables):
+def run(program, directory, **variables):
     """Run a target's program as `bazel run` does from `folder`; its status, and what it says."""
-    environment = os.environ | {"BUILD_WORKING_DIRECTORY": str(folder)} | variables
+    environment = os.environ | {"BUILD_WORKING_DIRECTORY": str(directory)} | variables
     done = subprocess.run(
-        [(FOLDER / program).resolve()], capture_output=True, text=True, cwd="/", env=environment, check=False
+        [(DIRECTORY / program).resolve()], capture_output=True, text=True, cwd="/", env=environment, check=False
     )
     return done.returncode, done.stdout + done.stderr
 
 
 def test_words_are_what_they_were():
-    done = subprocess.run(["/bin/sh", FOLDER / "printable"], capture_output=True, text=True, check=True)
+    done = subprocess.run(["/bin/sh", DIRECTORY / "printable"], capture_output=True, text=True, check=True)
     printable = [chr(code) for code in range(ord(" "), ord("~") + 1)]
     assert set(printable) == set(string.printable) - set("\t\n\r\x0b\x0c")
     words = [word for character in printable for word in (character, f"a{character}b", character * 2)]
@@ -45,10 +45,10 @@ def test_repositories_and_tags_are_refused_as_they_stand_there(tmp_path):
     assert "Traceback" not in said
 
 
-def python(folder: Path, name: str, version: str) -> Path:
+def python(directory: Path, name: str, version: str) -> Path:
     """Make a program that says that it is this version of Python, and with which words it was started."""
-    folder.mkdir(exist_ok=True)
-    program = folder / name
+    directory.mkdir(exist_ok=True)
+    program = directory / name
     program.write_text(f'#!/bin/sh\n[ "$1" = run ] && echo "$0 runs" || echo {version}\n')
     program.chmod(0o755)
     return program
@@ -56,7 +56,7 @@ def python(folder: Path, name: str, version: str) -> Path:
 
 def foreign(program="foreign", **variables) -> tuple[int, str]:
     """Start a program that was built on a machine with another Python than this one has."""
-    command = ["/bin/sh", FOLDER / program]
+    command = ["/bin/sh", DIRECTORY / program]
     done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
     return done.returncode, done.stdout + done.stderr
 

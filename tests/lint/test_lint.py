@@ -41,8 +41,8 @@ def tree(tmp_path_factory):
     """The declared files, copied: runfiles are links, which the tools do not walk."""
     root = tmp_path_factory.mktemp("tree")
     shutil.copy("pyproject.toml", root)
-    for folder in STRICT + LENIENT:
-        for source in Path(folder).rglob("*.py"):
+    for directory in STRICT + LENIENT:
+        for source in Path(directory).rglob("*.py"):
             (root / source).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, root / source)
     return root
@@ -85,7 +85,7 @@ def top_level(source):
 
 def test_benchmarks_and_scenarios_import_what_is_there(tree):
     """No test runs benchmarks, and mypy does not look at names of the code that is not typed."""
-    sources = [source for folder in ("bench", "e2e") for source in (tree / folder).glob("*.py")]
+    sources = [source for directory in ("bench", "e2e") for source in (tree / directory).glob("*.py")]
     names = {source.stem: top_level(source) for source in sources}
     wrong = [
         f"{source.name} imports {alias.name} of {node.module}"
@@ -100,7 +100,7 @@ def test_benchmarks_and_scenarios_import_what_is_there(tree):
 
 def lenient(tree):
     """What pyproject.toml would have for the code that is not the product's."""
-    sources = [source.relative_to(tree) for folder in LENIENT for source in (tree / folder).rglob("*.py")]
+    sources = [source.relative_to(tree) for directory in LENIENT for source in (tree / directory).rglob("*.py")]
     parts = [source.with_suffix("").parts for source in sources]
     modules = [".".join(part[1:] if part[0] in BASES else part).removesuffix(".__init__") for part in parts]
     settings = {"module": sorted(modules), **LENIENT_SETTINGS}
@@ -114,6 +114,6 @@ def test_mypy_finds_nothing(tree, tmp_path):
     settings.write_text((tree / "pyproject.toml").read_text("utf-8") + lenient(tree), "utf-8")
     command = [str(python), "-m", "mypy", "--config-file", str(settings), "--cache-dir", str(tmp_path / "cache")]
     command += ["--explicit-package-bases", "--no-incremental", "--exclude", "^tests/services/"]
-    command += [folder for folder in STRICT + LENIENT if (tree / folder).exists()]
+    command += [directory for directory in STRICT + LENIENT if (tree / directory).exists()]
     report = passes(command, tree, MYPYPATH=os.pathsep.join(BASES))
     assert "Success: no issues found in " in report

@@ -105,8 +105,8 @@ def _conflicts(random, items):
 def _pyproject(name, extras, groups, dependencies, members, conflicts):
     lines = ["[project]", f'name = "{name}"', 'version = "0"', 'requires-python = ">=3.10"']
     lines += [f"dependencies = {json.dumps(dependencies)}", "[project.optional-dependencies]"]
-    lines += [f"{extra} = {json.dumps(stated)}" for extra, stated in extras.items()]
-    lines += ["[dependency-groups]", *(f"{group} = {json.dumps(stated)}" for group, stated in groups.items())]
+    lines += [f"{extra} = {json.dumps(declared)}" for extra, declared in extras.items()]
+    lines += ["[dependency-groups]", *(f"{group} = {json.dumps(declared)}" for group, declared in groups.items())]
     lines += ["[tool.uv]", "package = false", "default-groups = []"]
     if name == "proj":
         lines += ["conflicts = [" + ", ".join(f"[{', '.join(map(_inline, one))}]" for one in conflicts) + "]"]

@@ -126,13 +126,13 @@ def _metadata(entry):
 
 
 def _wheel(file, metadata):
-    folder = "-".join(file.split("-")[:2]) + ".dist-info"
+    directory = "-".join(file.split("-")[:2]) + ".dist-info"
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         tag = "-".join(file.removesuffix(".whl").split("-")[-3:])
         wheel = f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n"
         for name, text in (("METADATA", metadata), ("WHEEL", wheel), ("RECORD", "")):
-            archive.writestr(zipfile.ZipInfo(f"{folder}/{name}", _TIME), text)
+            archive.writestr(zipfile.ZipInfo(f"{directory}/{name}", _TIME), text)
     return content.getvalue()
 
 
@@ -149,9 +149,9 @@ def _sdist(file, metadata):
     return gzip.compress(content.getvalue(), mtime=0)
 
 
-def uv_that_distrusts(folder, uv):
+def uv_that_distrusts(directory, uv):
     """uv behind a company's proxy: no certificate is of an authority that it knows, unless it asks the system."""
-    program = folder / "distrusting_uv"
+    program = directory / "distrusting_uv"
     program.write_text(f"""\
 #!/bin/sh
 case " $* " in *" --system-certs "*|*" --offline "*) exec "{uv}" "$@" ;; esac

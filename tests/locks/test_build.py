@@ -35,9 +35,9 @@ class backend:
 """
 
 
-def source(folder, files, name="mod-1.0"):
+def source(directory, files, name="mod-1.0"):
     """A source archive."""
-    path = folder / f"{name}.tar.gz"
+    path = directory / f"{name}.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         for file, text in files.items():
             entry = tarfile.TarInfo(f"{name}/{file}")
@@ -191,7 +191,7 @@ def test_a_build_may_print_what_it_likes_and_when(tmp_path):
     assert build(source(tmp_path, files), tmp_path / "o" / "w.whl") == 0
 
 
-def test_archives_that_leave_their_folder_are_refused(tmp_path, capsys):
+def test_archives_that_leave_their_directory_are_refused(tmp_path, capsys):
     path = tmp_path / "mod-1.0.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         tar.addfile(tarfile.TarInfo("../evil"), io.BytesIO(b""))

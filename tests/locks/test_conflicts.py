@@ -23,27 +23,27 @@ ENVIRONMENTS = [
 ]
 
 
-def uv(*arguments, folder):
-    return subprocess.run([UV, *arguments], cwd=folder, check=False, capture_output=True, text=True)
+def uv(*arguments, directory):
+    return subprocess.run([UV, *arguments], cwd=directory, check=False, capture_output=True, text=True)
 
 
-def locked(folder, address, pyprojects):
+def locked(directory, address, pyprojects):
     """Lock a project; returns what uv says."""
     for at, (name, text) in enumerate(pyprojects.items()):
-        place = folder / name if at else folder
+        place = directory / name if at else directory
         place.mkdir(parents=True, exist_ok=True)
         if not at and "[[tool.uv.index" not in text:
             text += f'[[tool.uv.index]]\nurl = "{address}"\ndefault = true\n'
         (place / "pyproject.toml").write_text(text, "utf-8")
-    return uv("lock", "--python", sys.executable, folder=folder)
+    return uv("lock", "--python", sys.executable, directory=directory)
 
 
-def exported(folder, members, extras, groups):
+def exported(directory, members, extras, groups):
     """The pins of `uv export` for each environment; None where uv rejects the choice."""
     choice = {"package": members, "extra": extras, "group": groups}
     flags = [f"--{kind}={name}" for kind, names in choice.items() for name in names]
     frozen = ["--frozen", "--no-hashes", "--no-header", "--no-annotate", "--no-emit-workspace"]
-    done = uv("export", *frozen, *flags, "--python", sys.executable, folder=folder)
+    done = uv("export", *frozen, *flags, "--python", sys.executable, directory=directory)
     if done.returncode:
         assert re.search(r"are\s+incompatible\s+with\s+the", done.stderr), done.stderr
         return None
@@ -76,8 +76,8 @@ def closure(document, environment):
     return found
 
 
-def ours(folder, members, extras, groups):
-    text = (folder / "uv.lock").read_text("utf-8")
+def ours(directory, members, extras, groups):
+    text = (directory / "uv.lock").read_text("utf-8")
     try:
         return lock.from_uv_lock(text, "uv.lock", Choice(members, extras, groups))
     except BentoError as error:
@@ -90,15 +90,15 @@ def test_drawn_locks_have_the_closures_of_uv(tmp_path):
     with serve(Index(offered())) as address:
         seed = SEED
         while counts["locks"] < COUNT:
-            pyprojects, folder = draw(random.Random(seed)), tmp_path / str(seed)
+            pyprojects, directory = draw(random.Random(seed)), tmp_path / str(seed)
             seed += 1
-            if locked(folder, address, pyprojects).returncode:
+            if locked(directory, address, pyprojects).returncode:
                 continue  # other requirements of the project rule each other out
             counts["locks"] += 1
             drawn = list(choices(pyprojects))
             for choice in random.Random(seed).sample(drawn, min(len(drawn), 6)):
-                expected, found = exported(folder, *choice), ours(folder, *choice)
-                what = f"seed {seed - 1}: {choice}\n{pyprojects}\n{(folder / 'uv.lock').read_text()}"
+                expected, found = exported(directory, *choice), ours(directory, *choice)
+                what = f"seed {seed - 1}: {choice}\n{pyprojects}\n{(directory / 'uv.lock').read_text()}"
                 counts["choices"] += 1
                 counts["rejected"] += found is None
                 if found is None:
@@ -130,10 +130,10 @@ package = false
 """
 
 
-def project(folder, address, extras, settings):
-    done = locked(folder, address, {"proj": PROJECT.format(extras=extras, settings=settings)})
+def project(directory, address, extras, settings):
+    done = locked(directory, address, {"proj": PROJECT.format(extras=extras, settings=settings)})
     assert done.returncode == 0, done.stderr
-    return folder
+    return directory
 
 
 def test_a_version_of_several_indexes_is_that_of_the_choice(tmp_path):
@@ -167,11 +167,11 @@ explicit = true
 url = "{address}"
 default = true
 """
-        folder = project(tmp_path / "p", address, 'cpu = ["torch"]\ncuda = ["torch"]\npublic = ["torch"]', settings)
+        directory = project(tmp_path / "p", address, 'cpu = ["torch"]\ncuda = ["torch"]\npublic = ["torch"]', settings)
         torches = {}
         for extras in ([], ["cpu"], ["cuda"], ["public"]):
-            found = ours(folder, ["proj"], extras, [])
-            assert closures(found)[:6] == exported(folder, ["proj"], extras, [])[:6]  # without Intel's Macs
+            found = ours(directory, ["proj"], extras, [])
+            assert closures(found)[:6] == exported(directory, ["proj"], extras, [])[:6]  # without Intel's Macs
             torches["".join(extras)] = {
                 file for entry in found["packages"] if entry["name"] == "torch" for file in entry["files"].items()
             }
@@ -196,9 +196,9 @@ explicit = true
 url = "{address}"
 default = true
 """
-        folder = project(tmp_path / "p", address, 'all = ["torch"]', settings)
-        found = ours(folder, None, ["all"], None)
-        assert closures(found) == exported(folder, ["proj"], ["all"], [])
+        directory = project(tmp_path / "p", address, 'all = ["torch"]', settings)
+        found = ours(directory, None, ["all"], None)
+        assert closures(found) == exported(directory, ["proj"], ["all"], [])
     assert sorted(entry["index"] for entry in found["packages"] if entry["name"] == "torch") == ["1", "2"]
 
 

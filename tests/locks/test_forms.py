@@ -36,34 +36,34 @@ SMALL = [
 SMALL_REQUIREMENTS = ["app", "forked<2 ; sys_platform == 'darwin'", "forked>=2 ; sys_platform == 'linux'"]
 
 
-def uv(*arguments, folder):
-    done = subprocess.run([UV, *arguments], cwd=folder, check=False, capture_output=True, text=True)
+def uv(*arguments, directory):
+    done = subprocess.run([UV, *arguments], cwd=directory, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def project(folder, address, requirements):
+def project(directory, address, requirements):
     """A project for uv."""
-    folder.mkdir()
-    (folder / "requirements.in").write_text("".join(f"{line}\n" for line in requirements), "utf-8")
-    (folder / "pyproject.toml").write_text(
+    directory.mkdir()
+    (directory / "requirements.in").write_text("".join(f"{line}\n" for line in requirements), "utf-8")
+    (directory / "pyproject.toml").write_text(
         f'[project]\nname = "project"\nversion = "0"\nrequires-python = "{PYTHON}"\n'
         f"dependencies = {json.dumps(requirements)}\n[tool.uv]\npackage = false\n"
         "environments = [\"sys_platform == 'linux'\", \"sys_platform == 'darwin'\"]\n"
         f'[[tool.uv.index]]\nurl = "{address}"\ndefault = true\n',
         "utf-8",
     )
-    return folder
+    return directory
 
 
-def lock_in_all_forms(folder, address, requirements):
+def lock_in_all_forms(directory, address, requirements):
     """uv's own locks of a project: requirements, pylock.toml, uv.lock."""
-    project(folder, address, requirements)
-    uv("lock", "--python", sys.executable, folder=folder)
+    project(directory, address, requirements)
+    uv("lock", "--python", sys.executable, directory=directory)
     export = ["export", "--frozen", "--no-header", "--no-annotate", "--python", sys.executable]
-    uv(*export, "--format=requirements-txt", "--output-file=requirements.txt", folder=folder)
-    uv(*export, "--format=pylock.toml", "--output-file=pylock.toml", folder=folder)
-    return [folder / name for name in ("requirements.txt", "pylock.toml", "uv.lock")]
+    uv(*export, "--format=requirements-txt", "--output-file=requirements.txt", directory=directory)
+    uv(*export, "--format=pylock.toml", "--output-file=pylock.toml", directory=directory)
+    return [directory / name for name in ("requirements.txt", "pylock.toml", "uv.lock")]
 
 
 def normal_form(path, address):
@@ -130,12 +130,12 @@ def test_a_lock_for_one_platform_says_so_on_another(tmp_path):
         package("deeper", "1.0"),
     ]
     with serve(Index(offered)) as address:
-        folder = project(tmp_path / "p", address, ["app"])
+        directory = project(tmp_path / "p", address, ["app"])
         options = ["--generate-hashes", "--no-header", "--python-platform=x86_64-manylinux_2_28"]
         uv("pip", "compile", *options, f"--index-url={address}", "--python", sys.executable, "requirements.in",
-           "--output-file=requirements.txt", folder=folder)  # fmt: skip
-        assert "only-mac" not in (folder / "requirements.txt").read_text("utf-8")
-        found = packages(normal_form(folder / "requirements.txt", address))
+           "--output-file=requirements.txt", directory=directory)  # fmt: skip
+        assert "only-mac" not in (directory / "requirements.txt").read_text("utf-8")
+        found = packages(normal_form(directory / "requirements.txt", address))
     assert found.keys() == {("app", "1.0"), ("core", "1.0"), ("only-mac", "1.0")}
     assert found["only-mac", "1.0"] == {"name": "only-mac", "version": "1.0", "files": {}, "unlocked": True}
     assert all(entry["files"] for entry in found.values() if entry["name"] != "only-mac")
@@ -306,7 +306,7 @@ def test_a_lock_keeps_what_the_known_interpreters_run(tmp_path):
         "a-1-py3.py2-none-any.whl",
         "a-1.tar.gz",
     ]
-    left_out = [
+    excluded = [
         "a-1-cp313-cp313-musllinux_1_2_x86_64.whl",
         "a-1-cp313-cp313-win_amd64.whl",
         "a-1-cp313-cp313t-manylinux_2_28_x86_64.whl",
@@ -314,7 +314,7 @@ def test_a_lock_keeps_what_the_known_interpreters_run(tmp_path):
         "a-1-py2-none-any.whl",
         "a.whl",
     ]
-    files = ", ".join(f'{{ url = "https://host/{name}", hash = "sha256:{"0" * 64}" }}' for name in [*left_out, *kept])
+    files = ", ".join(f'{{ url = "https://host/{name}", hash = "sha256:{"0" * 64}" }}' for name in [*excluded, *kept])
     path = tmp_path / "uv.lock"
     path.write_text(
         'version = 1\nrequires-python = ">=3.12"\n\n[[package]]\nname = "p"\nversion = "0"\nsource = { virtual = "." }\n'

@@ -257,30 +257,30 @@ def test_bazel_names_what_has_another_type(lock):
 # F4: what uv would build to know its metadata
 
 
-def source(folder, mark, *, dynamic):
+def source(directory, mark, *, dynamic):
     """A project whose build backend leaves a mark."""
-    folder.mkdir(parents=True)
+    directory.mkdir(parents=True)
     what = 'dynamic = ["dependencies"]' if dynamic else 'dependencies = ["core"]'
-    (folder / "pyproject.toml").write_text(
+    (directory / "pyproject.toml").write_text(
         '[build-system]\nrequires = []\nbuild-backend = "be"\nbackend-path = ["."]\n'
         f'[project]\nname = "evil"\nversion = "1.0"\n{what}\n'
     )
-    (folder / "be.py").write_text(f"open({str(mark)!r}, 'w').write('ran')\n")
-    return folder
+    (directory / "be.py").write_text(f"open({str(mark)!r}, 'w').write('ran')\n")
+    return directory
 
 
-def commit(folder):
-    run = ["git", "-c", "user.name=x", "-c", "user.email=x@example.invalid", "-C", str(folder)]
+def commit(directory):
+    run = ["git", "-c", "user.name=x", "-c", "user.email=x@example.invalid", "-C", str(directory)]
     for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=x"]):
         subprocess.run([*run, *arguments], check=True, capture_output=True)
     done = subprocess.run([*run, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
-    return f"evil @ git+{folder.as_uri()}@{done.stdout.strip()}\n"
+    return f"evil @ git+{directory.as_uri()}@{done.stdout.strip()}\n"
 
 
-def archive_of(folder):
+def archive_of(directory):
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        tar.add(folder, "evil-1.0")
+        tar.add(directory, "evil-1.0")
     return packed.getvalue()
 
 
@@ -292,11 +292,11 @@ def index(tmp_path, monkeypatch):
     return found
 
 
-def lines_of(kind, folder, index, address):
+def lines_of(kind, directory, index, address):
     """The line of a requirements lock, for a commit, an address, and a release of an index."""
     if kind == "commit":
-        return commit(folder)
-    index.files["evil-1.0.tar.gz"] = archive_of(folder)
+        return commit(directory)
+    index.files["evil-1.0.tar.gz"] = archive_of(directory)
     where = " @ " + address.replace("/simple", "/files/evil-1.0.tar.gz") if kind == "address" else "==1.0"
     return f"evil{where} --hash=sha256:{index.sha256('evil-1.0.tar.gz')}\n"
 
@@ -304,9 +304,9 @@ def lines_of(kind, folder, index, address):
 @pytest.mark.parametrize("kind", [pytest.param("commit", marks=NEEDS_GIT), "address", "release"])
 def test_reading_a_lock_builds_nothing(tmp_path, index, kind):
     mark = tmp_path / "ran"
-    folder = source(tmp_path / "evil", mark, dynamic=True)
+    directory = source(tmp_path / "evil", mark, dynamic=True)
     with serve(index) as address:
-        text = lines_of(kind, folder, index, address)
+        text = lines_of(kind, directory, index, address)
         with pytest.raises(BentoError, match="has dynamic dependencies") as caught:
             read(tmp_path, "requirements.txt", text, address)
     assert "evil" in str(caught.value)

@@ -50,9 +50,9 @@ def in_64_bits(data):
     return data[:start] + bytes(directory) + record + locator + bytes(tail)
 
 
-def has_attributes(folder):
+def has_attributes(directory):
     """Return whether the file system has extended attributes of users."""
-    probe = folder / "probe"
+    probe = directory / "probe"
     probe.touch()
     try:
         os.setxattr(probe, ATTRIBUTE, b"")
@@ -61,8 +61,8 @@ def has_attributes(folder):
     return True
 
 
-def asked(folder, data):
-    path = folder / "mine-1.0-py3-none-any.whl"
+def asked(directory, data):
+    path = directory / "mine-1.0-py3-none-any.whl"
     path.write_bytes(data)
     command = [sys.executable, "-I", "-S", "-B", PROGRAM, path, hashlib.sha256(data).hexdigest()]
     return subprocess.run(command, capture_output=True, text=True, check=False)

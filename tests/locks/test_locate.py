@@ -17,13 +17,17 @@ FILE = "mine-1.0-py3-none-any.whl"
 _PROGRAM = Path("toolchains/private/locate.py").absolute()
 
 
-def locate(folder, index, indexes, sha256=None, uv=UV, **variables):
+def locate(directory, index, indexes, sha256=None, uv=UV, **variables):
     """Status, answer and messages of the program."""
-    environment = {"HOME": str(folder), "PATH": f"{folder}:/usr/bin:/bin", "UV_CACHE_DIR": str(folder / "cache")}
+    environment = {
+        "HOME": str(directory),
+        "PATH": f"{directory}:/usr/bin:/bin",
+        "UV_CACHE_DIR": str(directory / "cache"),
+    }
     command = [sys.executable, "-I", "-B", str(_PROGRAM), str(uv), "mine==1.0", FILE]
     done = subprocess.run(
         [*command, sha256 or index.sha256(FILE), json.dumps(indexes)],
-        cwd=folder, env=environment | variables, check=False, capture_output=True, text=True,
+        cwd=directory, env=environment | variables, check=False, capture_output=True, text=True,
     )  # fmt: skip
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
 
@@ -35,31 +39,31 @@ def private():
     return index
 
 
-def by_environment(folder, address):
+def by_environment(directory, address):
     return {"UV_INDEX_CORP_USERNAME": "alice", "UV_INDEX_CORP_PASSWORD": "s3cret"}
 
 
-def by_netrc(folder, address):
-    (folder / ".netrc").write_text("machine 127.0.0.1 login alice password s3cret\n", "utf-8")
-    (folder / ".netrc").chmod(0o600)
+def by_netrc(directory, address):
+    (directory / ".netrc").write_text("machine 127.0.0.1 login alice password s3cret\n", "utf-8")
+    (directory / ".netrc").chmod(0o600)
     return {}
 
 
-def by_address(folder, address):
+def by_address(directory, address):
     return {"UV_INDEX": address.replace("//", "//alice:s3cret@")}
 
 
-def by_keyring(folder, address):
+def by_keyring(directory, address):
     """A stand-in of the keyring's command line, which uv asks."""
-    (folder / "keyring").write_text('#!/bin/sh\necho "$@" >> asked\n[ "$3" = alice ] && echo s3cret\n', "utf-8")
-    (folder / "keyring").chmod(0o755)
+    (directory / "keyring").write_text('#!/bin/sh\necho "$@" >> asked\n[ "$3" = alice ] && echo s3cret\n', "utf-8")
+    (directory / "keyring").chmod(0o755)
     return {"UV_KEYRING_PROVIDER": "subprocess", "UV_INDEX_CORP_USERNAME": "alice"}
 
 
-def by_store(folder, address):
+def by_store(directory, address):
     """uv's own store, filled by uv itself."""
     command = [UV, "auth", "login", address.removesuffix("/simple"), "--username", "alice", "--password", "s3cret"]
-    subprocess.run(command, env={"HOME": str(folder), "PATH": "/usr/bin:/bin"}, check=True, capture_output=True)
+    subprocess.run(command, env={"HOME": str(directory), "PATH": "/usr/bin:/bin"}, check=True, capture_output=True)
     return {}
 
 
@@ -116,7 +120,7 @@ def test_an_authority_that_only_the_system_trusts_is_believed(tmp_path):
     assert found["url"].endswith(FILE)
 
 
-def test_a_folder_serves_by_hash_alone(tmp_path):
+def test_a_directory_serves_by_hash_alone(tmp_path):
     index = Index([package("mine", "1.0")])
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / FILE).write_bytes(index.files[FILE])
@@ -135,7 +139,7 @@ def test_a_trusted_host_is_downloaded_from(tmp_path, private):
 
 
 @pytest.mark.parametrize("name", ["../odd-1.0-py3-none-any.whl", "/tmp/odd-1.0-py3-none-any.whl", "a/b.whl", "..", ""])
-def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path, monkeypatch, capsys, name):
+def test_a_name_that_leads_out_of_the_directory_is_refused(tmp_path, monkeypatch, capsys, name):
     module = locate_module()
     indexes = json.dumps({"find_links": [str(tmp_path)], "trusted_hosts": ["127.0.0.1"]})
     monkeypatch.setattr(sys, "argv", ["locate.py", "uv", "odd==1.0", name, "0" * 64, indexes])

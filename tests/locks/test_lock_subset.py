@@ -22,11 +22,11 @@ UV = Resolver(sys.executable, Path(os.environ["RULES_BENTO_UV"]))
 PIP_TOOLS = Resolver(sys.executable, UV.uv, os.environ["RULES_BENTO_ROOTS"].split(os.pathsep))
 
 
-def write(folder, packages):
+def write(directory, packages):
     """What is read of a file for each package, as a hub has it."""
     paths = []
     for package in packages:
-        paths.append(folder / f"{package['name']}-{package['version']}.json")
+        paths.append(directory / f"{package['name']}-{package['version']}.json")
         paths[-1].write_text(json.dumps(package), "utf-8")
     return lock_subset.read(map(str, paths))
 
@@ -173,8 +173,8 @@ def test_what_closures_satisfy_is_what_uv_finds(tmp_path):
     random = Random(20)
     count = 0
     for number in range(600):
-        folder = tmp_path / str(number)
-        folder.mkdir()
+        directory = tmp_path / str(number)
+        directory.mkdir()
         packages = drawn_packages(random)
         pins = {package["name"]: f"{package['name']}=={package['version']}" for package in packages}
         wanted = Query(
@@ -184,7 +184,7 @@ def test_what_closures_satisfy_is_what_uv_finds(tmp_path):
         single = [Resolution(name, {name: pin}) for name, pin in pins.items()]
         if joined := lock_subset._combine(wanted, lock_subset._index_by_name(packages), single):
             count += 1
-            whole = resolve(wanted, write(folder, packages))
+            whole = resolve(wanted, write(directory, packages))
             assert whole.requirements == "".join(f"{pin}\n" for pin, _ in joined), (wanted, packages)
     assert count > 30
 

@@ -21,6 +21,6 @@ def test_packages_of_another_hub_are_among_the_roots():
 
 
 def test_without_a_lock_they_are_required_at_their_versions():
-    stated = requirements("without_lock", "requirements.txt").splitlines()
-    assert "bentoml==1.4.39" in stated
-    assert "pathspec==1.1.1" in stated
+    declared = requirements("without_lock", "requirements.txt").splitlines()
+    assert "bentoml==1.4.39" in declared
+    assert "pathspec==1.1.1" in declared

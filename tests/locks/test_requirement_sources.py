@@ -25,53 +25,53 @@ tool = { git = "https://host/tool", rev = "v1", subdirectory = "py" }
 """
 
 
-def write(folder, name: str, text: str) -> RequirementSource:
-    (folder / name).write_text(text, "utf-8")
-    return RequirementSource(folder / name, name)
+def write(directory, name: str, text: str) -> RequirementSource:
+    (directory / name).write_text(text, "utf-8")
+    return RequirementSource(directory / name, name)
 
 
 def test_requirements_files_include_others_and_have_constraints(tmp_path):
     more = write(tmp_path, "more.txt", "numpy<3  # why\n--index-url https://host/simple\n")
     limits = write(tmp_path, "limits.txt", "idna<4\n")
     source = write(tmp_path, "r.in", "-r more.txt\n-c limits.txt\nnumpy<3\nflask [async] >= 2\n")
-    stated = read([limits, source, more])
-    assert list(stated.requirements) == ["numpy<3", "flask [async] >= 2"]
-    assert stated.requirements["flask [async] >= 2"] == "r.in:4"
-    assert list(stated.constraints) == ["idna<4"]
-    assert [option.value for option in stated.options] == ["https://host/simple"]
+    declared = read([limits, source, more])
+    assert list(declared.requirements) == ["numpy<3", "flask [async] >= 2"]
+    assert declared.requirements["flask [async] >= 2"] == "r.in:4"
+    assert list(declared.constraints) == ["idna<4"]
+    assert [option.value for option in declared.options] == ["https://host/simple"]
 
 
 def test_a_file_of_constraints_asks_for_nothing(tmp_path):
     limits = write(tmp_path, "limits.txt", "-r more-limits.txt\nidna<4\n")
     more = write(tmp_path, "more-limits.txt", "attrs<30\n")
-    stated = read([write(tmp_path, "r.in", "flask\n")], constraints=[limits, more])
-    assert list(stated.requirements) == ["flask"]
-    assert stated.constraints == {"idna<4": "limits.txt:2", "attrs<30": "more-limits.txt:1"}
+    declared = read([write(tmp_path, "r.in", "flask\n")], constraints=[limits, more])
+    assert list(declared.requirements) == ["flask"]
+    assert declared.constraints == {"idna<4": "limits.txt:2", "attrs<30": "more-limits.txt:1"}
     # Named by -c, and a source: as before. Named by -r, too: both.
     named = write(tmp_path, "r.in", "-c ./limits.txt\nflask\n")
     assert read([named, limits, more]) == read([named], constraints=[limits, more])
     both = read([write(tmp_path, "r.in", "-c limits.txt\n-r limits.txt\n"), limits, more])
-    assert both.requirements == both.constraints == stated.constraints
+    assert both.requirements == both.constraints == declared.constraints
 
 
 def test_overrides_ask_for_nothing_and_come_from_files_and_from_a_pyproject(tmp_path):
     over = write(tmp_path, "over.txt", "-c limits.txt\n-r more.txt\ncore==2\n")
     more, limits = write(tmp_path, "more.txt", "web<3\n"), write(tmp_path, "limits.txt", "idna<4\n")
-    stated = read([write(tmp_path, "r.in", "flask\n")], constraints=[limits], overrides=[over, more])
-    assert list(stated.requirements) == ["flask"]
-    assert stated.constraints == {"idna<4": "limits.txt:1"}
-    assert stated.overrides == {"core==2": "over.txt:3", "web<3": "more.txt:1"}
+    declared = read([write(tmp_path, "r.in", "flask\n")], constraints=[limits], overrides=[over, more])
+    assert list(declared.requirements) == ["flask"]
+    assert declared.constraints == {"idna<4": "limits.txt:1"}
+    assert declared.overrides == {"core==2": "over.txt:3", "web<3": "more.txt:1"}
     text = "[project]\n[tool.uv]\noverride-dependencies = ['x<2']\n"
     origin = "pyproject.toml: tool.uv.override-dependencies"
     assert read([write(tmp_path, "pyproject.toml", text)]).overrides == {"x<2": origin}
 
 
-def test_files_below_folders_are_named_from_where_they_are_named(tmp_path):
+def test_files_below_directories_are_named_from_where_they_are_named(tmp_path):
     (tmp_path / "a/b").mkdir(parents=True)
     main = write(tmp_path, "a/b/r.in", "-r ../base.in\n--constraint=limits.txt\n")
-    stated = read([main, write(tmp_path, "a/base.in", "flask\n"), write(tmp_path, "a/b/limits.txt", "flask<4\n")])
-    assert stated.requirements == {"flask": "a/base.in:1"}
-    assert stated.constraints == {"flask<4": "a/b/limits.txt:1"}
+    declared = read([main, write(tmp_path, "a/base.in", "flask\n"), write(tmp_path, "a/b/limits.txt", "flask<4\n")])
+    assert declared.requirements == {"flask": "a/base.in:1"}
+    assert declared.constraints == {"flask<4": "a/b/limits.txt:1"}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be-with-mark"])
@@ -141,9 +141,11 @@ def test_a_bentofile_brings_its_packages(tmp_path):
     requirements = write(tmp_path, "requirements.txt", "pandas\n")
     text = "service: a:B\npython:\n  packages: [scikit-learn, 'numpy<3']\n  requirements_txt: requirements.txt\n"
     bentofile = write(tmp_path, "bentofile.yaml", text + "  extra_index_url: https://host/simple\n")
-    stated = read([bentofile, requirements])
-    assert list(stated.requirements) == ["scikit-learn", "numpy<3", "pandas"]
-    assert [(option.flag, option.value) for option in stated.options] == [("--extra-index-url", "https://host/simple")]
+    declared = read([bentofile, requirements])
+    assert list(declared.requirements) == ["scikit-learn", "numpy<3", "pandas"]
+    assert [(option.flag, option.value) for option in declared.options] == [
+        ("--extra-index-url", "https://host/simple")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -185,22 +187,30 @@ def test_indexes_have_no_credentials_and_known_names():
     assert "token" not in str(caught.value)
 
 
-def check(folder, lock: dict | None, *flags: str) -> int:
+def check(directory, lock: dict | None, *flags: str) -> int:
     """The status of the test target's program."""
-    (folder / "lock.json").write_text(locks.dumps(lock) if lock else "", "utf-8")
+    (directory / "lock.json").write_text(locks.dumps(lock) if lock else "", "utf-8")
     arguments = ["check_requirements", "--target", "//:test", "--update", "//:update", "--requires-python", ">=3.10"]
-    arguments += ["--lock", str(folder / "lock.json"), "lock.json", "--source", str(folder / "r.in"), "r.in", *flags]
+    arguments += [
+        "--lock",
+        str(directory / "lock.json"),
+        "lock.json",
+        "--source",
+        str(directory / "r.in"),
+        "r.in",
+        *flags,
+    ]
     return run(arguments)
 
 
 @pytest.fixture
 def locked(tmp_path):
     """A lock of `web`, and its source."""
-    stated = read([write(tmp_path, "r.in", "web>=2\n")])
+    declared = read([write(tmp_path, "r.in", "web>=2\n")])
     return {
         "lock": 1,
         "requires_python": ">=3.10",
-        "inputs": resolution.lock_inputs(stated, Indexes(), []),
+        "inputs": resolution.lock_inputs(declared, Indexes(), []),
         "roots": [{"name": "web"}],
         "packages": [
             {"name": "web", "version": "2.0", "dependencies": [{"name": "core"}], "files": {}},

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from rules_bento.formats import MAX_BYTES
 
-FOLDER = Path("toolchains/private").absolute()
-PROGRAM = FOLDER / "source_archive.py"
+DIRECTORY = Path("toolchains/private").absolute()
+PROGRAM = DIRECTORY / "source_archive.py"
 READERS = {"bz2", "gzip", "http.client", "lzma", "netrc", "pickle", "tarfile", "tomllib", "zipfile", "zlib"}
 READERS |= {"urllib.request"}
 KNOWN = {
@@ -80,7 +80,7 @@ def cut(path: Path) -> Path:
 
 
 def test_programs_of_repository_rules_use_no_other_readers_than_are_known():
-    found = {path.name: modules_of(path) & READERS for path in FOLDER.glob("*.py")}
+    found = {path.name: modules_of(path) & READERS for path in DIRECTORY.glob("*.py")}
     assert {name: modules for name, modules in found.items() if modules} == KNOWN
 
 
@@ -96,27 +96,27 @@ def modules_of(path: Path) -> set[str]:
     return names
 
 
-def packed(folder: Path, archive: Path):
-    command = [sys.executable, "-I", "-S", PROGRAM, "pack", folder, archive]
+def packed(directory: Path, archive: Path):
+    command = [sys.executable, "-I", "-S", PROGRAM, "pack", directory, archive]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_links_are_packed_as_links_also_to_folders_and_to_nothing(tmp_path):
-    folder = tmp_path / "source"
-    (folder / "data").mkdir(parents=True)
-    (folder / "data/a").write_text("a", "utf-8")
-    (folder / "to_folder").symlink_to("data")
-    (folder / "to_nothing").symlink_to("missing")
-    assert packed(folder, tmp_path / "a.tar").returncode == 0
+def test_links_are_packed_as_links_also_to_directories_and_to_nothing(tmp_path):
+    directory = tmp_path / "source"
+    (directory / "data").mkdir(parents=True)
+    (directory / "data/a").write_text("a", "utf-8")
+    (directory / "to_folder").symlink_to("data")
+    (directory / "to_nothing").symlink_to("missing")
+    assert packed(directory, tmp_path / "a.tar").returncode == 0
     with tarfile.open(tmp_path / "a.tar") as archive:
         found = {entry.name: entry.linkname for entry in archive}
     assert found == {"source/data/a": "", "source/to_folder": "data", "source/to_nothing": "missing"}
 
 
 def test_a_pipe_in_a_source_is_refused_and_not_waited_for(tmp_path):
-    folder = tmp_path / "source"
-    folder.mkdir()
-    os.mkfifo(folder / "pipe")
-    done = packed(folder, tmp_path / "a.tar")
+    directory = tmp_path / "source"
+    directory.mkdir()
+    os.mkfifo(directory / "pipe")
+    done = packed(directory, tmp_path / "a.tar")
     assert done.returncode == 1
     assert "pipe: not a regular file or a link. Remove it from the source." in done.stderr

@@ -9,9 +9,9 @@ from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
 
 
-def site(folder, text, name="x"):
+def site(directory, text, name="x"):
     """The unpacked modules of a wheel, with entry points."""
-    root = folder / f"site-{name}"
+    root = directory / f"site-{name}"
     (root / f"{name}-1.dist-info").mkdir(parents=True)
     (root / f"{name}-1.dist-info/entry_points.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
     (root / f"{name}.py").write_text(f"class A:\n    @staticmethod\n    def main():\n        print({name!r})\n")

@@ -48,7 +48,7 @@ def test_a_generic_model_has_its_custom_objects_signatures_and_context(bentoml):
     assert (found["labels"], found["metadata"], found["module"]) == ({"stage": "prod"}, {"accuracy": 0.9}, "")
 
 
-def test_a_snapshot_keeps_its_folders(bentoml):
+def test_a_snapshot_keeps_its_directories(bentoml):
     found = seen(bentoml, imported(bentoml, "tests/models/snapshot.bentomodel"))
     assert found["files"] == ["config.json", "model.yaml", "onnx/model.onnx"]
     assert found["custom_objects"] == {}

@@ -36,10 +36,10 @@ print(json.dumps([str(model.to_model()) for service in info.services for model i
 """
 
 
-def built(folder, arguments):
-    folder.mkdir()
-    (folder / "service.py").write_text(SERVICE.format(arguments=arguments), "utf-8")
-    return build(service="service:Svc", build_ctx=folder).bento.files["bento.yaml"]
+def built(directory, arguments):
+    directory.mkdir()
+    (directory / "service.py").write_text(SERVICE.format(arguments=arguments), "utf-8")
+    return build(service="service:Svc", build_ctx=directory).bento.files["bento.yaml"]
 
 
 @pytest.mark.parametrize("more", ["", ", include=['*.json'], exclude=['*.bin']"], ids=["all of it", "some of it"])

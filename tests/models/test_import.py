@@ -58,30 +58,30 @@ def imported(actions: Actions, *arguments: str):
     return made.outputs
 
 
-def as_bentoml_has_it(bentoml, part: bytes, folder: Path):
+def as_bentoml_has_it(bentoml, part: bytes, directory: Path):
     """What real BentoML says of the model after it imported it."""
-    (folder / "part").write_bytes(part)
-    with (folder / "joined").open("wb"):
-        join(folder / "joined", [folder / "part"])
-    with tarfile.open(folder / "joined") as archive:
-        archive.extractall(folder / "whole", filter="data")
-    with tarfile.open(folder / "again.bentomodel", "w:xz") as archive:
-        archive.add(folder / "whole/models/weights/v7", ".")
+    (directory / "part").write_bytes(part)
+    with (directory / "joined").open("wb"):
+        join(directory / "joined", [directory / "part"])
+    with tarfile.open(directory / "joined") as archive:
+        archive.extractall(directory / "whole", filter="data")
+    with tarfile.open(directory / "again.bentomodel", "w:xz") as archive:
+        archive.add(directory / "whole/models/weights/v7", ".")
     bentoml.run("models", "delete", "-y", "weights:v7")
-    bentoml.run("models", "import", str(folder / "again.bentomodel"))
+    bentoml.run("models", "import", str(directory / "again.bentomodel"))
     return json.loads(bentoml.ask(READ))
 
 
 @pytest.mark.parametrize("form", ["bentomodel", "zip"])
 def test_an_archive_is_taken_as_it_is(bentoml, saved, tmp_path, form):
-    before, folder = saved
+    before, directory = saved
     archive = tmp_path / f"weights.{form}"
     if form == "bentomodel":
         bentoml.run("models", "export", "weights:v7", str(archive))
     else:
         with zipfile.ZipFile(archive, "w") as file:
-            for path in sorted(folder.rglob("*")):
-                file.write(path, path.relative_to(folder))
+            for path in sorted(directory.rglob("*")):
+                file.write(path, path.relative_to(directory))
     (tmp_path / "root").mkdir()
     made = imported(Actions(tmp_path / "root"), "--archive", str(archive), archive.name)
     description = json.loads(made["--description"])
@@ -93,15 +93,15 @@ def test_an_archive_is_taken_as_it_is(bentoml, saved, tmp_path, form):
 
 
 def test_the_files_of_an_entry_are_the_same_as_its_archive(bentoml, saved, tmp_path):
-    _, folder = saved
+    _, directory = saved
     bentoml.run("models", "export", "weights:v7", str(tmp_path / "w.bentomodel"))
     (tmp_path / "root").mkdir()
     actions = Actions(tmp_path / "root")
     first = imported(actions, "--archive", str(tmp_path / "w.bentomodel"), "w.bentomodel")
     words = ["--package", "svc", "--strip-prefix", "entry"]
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(directory.rglob("*")):
         if path.is_file():
-            inside = f"svc/entry/{path.relative_to(folder)}"
+            inside = f"svc/entry/{path.relative_to(directory)}"
             actions.write(inside, path.read_bytes())
             (actions.root / inside).chmod(path.stat().st_mode)
             words += ["--source", inside, inside, f"//svc:{inside}"]
@@ -109,7 +109,7 @@ def test_the_files_of_an_entry_are_the_same_as_its_archive(bentoml, saved, tmp_p
 
 
 def test_a_layer_has_the_files_of_an_archive(saved, bentoml, tmp_path):
-    _, folder = saved
+    _, directory = saved
     bentoml.run("models", "export", "weights:v7", str(tmp_path / "w.bentomodel"))
     (tmp_path / "root").mkdir()
     words = ["--target", "//svc:model", "--archive", str(tmp_path / "w.bentomodel"), "w.bentomodel"]
@@ -120,7 +120,7 @@ def test_a_layer_has_the_files_of_an_archive(saved, bentoml, tmp_path):
     with tarfile.open(fileobj=io.BytesIO(made.outputs["--output"])) as layer:
         found = {member.name: member for member in layer if member.isfile()}
         weights = found["home/bentoml/bento/models/weights/v7/deep/weights.bin"]
-        assert layer.extractfile(weights).read() == (folder / "deep/weights.bin").read_bytes()
+        assert layer.extractfile(weights).read() == (directory / "deep/weights.bin").read_bytes()
     assert weights.uid == 1034
     assert found["home/bentoml/bento/models/weights/v7/run.sh"].mode == 0o755
     assert "home/bentoml/bento/models/weights/v7/model.yaml" in found
@@ -161,9 +161,9 @@ def test_layers_of_weights_hold_what_the_model_links_to(tmp_path):
         with tarfile.open(fileobj=io.BytesIO(layer.outputs["--output"])) as tar:
             tar.extractall(tmp_path / "image", filter="fully_trusted")
     shutil.move(tmp_path / "image", tmp_path / "elsewhere")  # where an image is mounted
-    [folder] = (tmp_path / "elsewhere/home/bentoml/bento/models/m").iterdir()
-    assert {name: (folder / name).read_text() for name in texts} == texts
-    assert [path.is_symlink() for path in sorted(folder.iterdir()) if path.is_file()] == [True, False, False]
+    [directory] = (tmp_path / "elsewhere/home/bentoml/bento/models/m").iterdir()
+    assert {name: (directory / name).read_text() for name in texts} == texts
+    assert [path.is_symlink() for path in sorted(directory.iterdir()) if path.is_file()] == [True, False, False]
     kept = sorted(path.name for path in (tmp_path / "elsewhere/home/bentoml/weights/m").glob("*/*"))
     assert kept == ["a-1.bin", "a-2.bin"], "equal files are one"
 

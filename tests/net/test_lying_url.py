@@ -24,8 +24,8 @@ def quickly(monkeypatch):
     monkeypatch.setenv("NETRC", "/nowhere")
 
 
-def fetch(url, folder):
-    with downloaded(parse(url), folder, Progress("test")) as file:
+def fetch(url, directory):
+    with downloaded(parse(url), directory, Progress("test")) as file:
         return file.read()
 
 

@@ -10,7 +10,7 @@ from rules_bento.registry.pushable import FileSource, Pushable
 
 
 def make_image(
-    folder: Path,
+    directory: Path,
     sizes=(300_000, 70_000, 1_000),
     seed: int = 0,
     *,
@@ -18,14 +18,14 @@ def make_image(
     architecture: str = "amd64",
 ) -> Pushable:
     """An image with layers of these sizes in files of the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     chance = random.Random(seed)
-    layers = [_file(folder, chance.randbytes(size)) for size in sizes]
+    layers = [_file(directory, chance.randbytes(size)) for size in sizes]
     diff_ids = [digest for digest, _ in layers]
     config = json.dumps(
         {"architecture": architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
     )
-    config_digest, config_path = _file(folder, config.encode())
+    config_digest, config_path = _file(directory, config.encode())
     document = {
         "schemaVersion": 2,
         "mediaType": oci.MANIFEST,
@@ -37,9 +37,9 @@ def make_image(
     return Pushable(Manifest.read(oci.to_bytes(document), oci.MANIFEST, "test"), (), sources)
 
 
-def make_index(folder: Path) -> Pushable:
+def make_index(directory: Path) -> Pushable:
     """An index of images for two platforms that share a layer."""
-    images = {"amd64": make_image(folder, seed=1), "arm64": make_image(folder, (300_000, 9), seed=1)}
+    images = {"amd64": make_image(directory, seed=1), "arm64": make_image(directory, (300_000, 9), seed=1)}
     entries = [
         {**image.root.descriptor.to_json(), "platform": {"architecture": name, "os": "linux"}}
         for name, image in images.items()
@@ -51,8 +51,8 @@ def make_index(folder: Path) -> Pushable:
     )
 
 
-def _file(folder: Path, content: bytes) -> tuple[str, Path]:
+def _file(directory: Path, content: bytes) -> tuple[str, Path]:
     digest = oci.digest_of(content)
-    path = folder / digest.partition(":")[2]
+    path = directory / digest.partition(":")[2]
     path.write_bytes(content)
     return digest, path

@@ -13,12 +13,12 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     """The folder of a user without credentials, proxies and certificates."""
-    folder = tmp_path / "user"
-    folder.mkdir()
-    monkeypatch.setenv("HOME", str(folder))
+    directory = tmp_path / "user"
+    directory.mkdir()
+    monkeypatch.setenv("HOME", str(directory))
     for name in (*_VARIABLES, *_PROXIES, *map(str.upper, _PROXIES), "BENTOML_HOME"):
         monkeypatch.delenv(name, raising=False)
-    return folder
+    return directory
 
 
 @pytest.fixture(scope="session")

@@ -23,30 +23,30 @@ _HTPASSWD = f"{USER}:$2b$04$g0bKJTtlYIon.OjWEX6Z7uq3hCHeJHLzRkzS23v3u.gJ9Knxt/15
 _ISSUER, _SERVICE = "tests", "registry.tests"
 
 
-def find_binary(folder: Path) -> str:
+def find_binary(directory: Path) -> str:
     """The registry's program: from a .deb among the test's inputs, or of the host; empty if there is none."""
     for deb in Path("..").glob("*docker-registry*/docker-registry_*.deb"):
-        return unpack(deb, folder)
+        return unpack(deb, directory)
     return shutil.which("docker-registry") or ""
 
 
-def unpack(deb: Path, folder: Path) -> str:
+def unpack(deb: Path, directory: Path) -> str:
     """Take the registry's program out of its .deb into the folder; its path there."""
-    unpack_all(deb, folder)
-    return str(folder / "usr/bin/docker-registry")
+    unpack_all(deb, directory)
+    return str(directory / "usr/bin/docker-registry")
 
 
-def unpack_all(deb: Path, folder: Path) -> None:
+def unpack_all(deb: Path, directory: Path) -> None:
     """Take all files out of a .deb into the folder."""
     content = deb.read_bytes()
     at = 8
     while at < len(content):
         name, size = content[at : at + 16].decode().strip(), int(content[at + 48 : at + 58])
         if name.startswith("data.tar"):
-            data = folder / name
+            data = directory / name
             data.write_bytes(content[at + 60 : at + 60 + size])
             with tarfile.open(data) as tar:
-                tar.extractall(folder, filter="data")
+                tar.extractall(directory, filter="data")
             return
         at += 60 + size + size % 2
     raise AssertionError(f"{deb} has no files")
@@ -72,30 +72,32 @@ class Server:
 
 
 @contextmanager
-def serve(binary: str, folder: Path, *, htpasswd: bool = False, token: dict | None = None, tls: Tls | None = None):
+def serve(binary: str, directory: Path, *, htpasswd: bool = False, token: dict | None = None, tls: Tls | None = None):
     """A registry that runs for the block."""
-    folder.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
     settings: dict = {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}, "delete": {"enabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(directory / "storage")}, "delete": {"enabled": True}},
         "http": {"addr": f"127.0.0.1:{port}"},
     }
     if htpasswd:
-        (folder / "htpasswd").write_text(_HTPASSWD)
-        settings["auth"] = {"htpasswd": {"realm": "tests", "path": str(folder / "htpasswd")}}
+        (directory / "htpasswd").write_text(_HTPASSWD)
+        settings["auth"] = {"htpasswd": {"realm": "tests", "path": str(directory / "htpasswd")}}
     if token:
         settings["auth"] = {"token": token}
     if tls:
         settings["http"]["tls"] = {"certificate": str(tls.certificate), "key": str(tls.key)}
-    (folder / "config.yml").write_text(json.dumps(settings))  # JSON is YAML
+    (directory / "config.yml").write_text(json.dumps(settings))  # JSON is YAML
     variables = {"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"}
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([binary, "serve", str(folder / "config.yml")], env=variables, stdout=log, stderr=log)
+    with (directory / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [binary, "serve", str(directory / "config.yml")], env=variables, stdout=log, stderr=log
+        )
     try:
-        _wait(server, port, folder / "log")
-        yield Server(f"127.0.0.1:{port}", folder / "storage")
+        _wait(server, port, directory / "log")
+        yield Server(f"127.0.0.1:{port}", directory / "storage")
     finally:
         server.kill()
         server.wait()
@@ -123,19 +125,19 @@ def free_port() -> int:
 class Tls:
     """An authority made for a test, and a certificate of it for 127.0.0.1 and localhost."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.authority = folder / "ca.pem"
-        self.certificate, self.key = folder / "server.pem", folder / "server.key"
-        names = folder / "names"
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.authority = directory / "ca.pem"
+        self.certificate, self.key = directory / "server.pem", directory / "server.key"
+        names = directory / "names"
         names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
         new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
         _openssl(
-            "req", "-x509", *new, "-keyout", folder / "ca.key", "-out", self.authority, "-subj", "/CN=test authority"
+            "req", "-x509", *new, "-keyout", directory / "ca.key", "-out", self.authority, "-subj", "/CN=test authority"
         )
-        _openssl("req", *new, "-keyout", self.key, "-out", folder / "request", "-subj", "/CN=127.0.0.1")
-        signing = ["-CA", self.authority, "-CAkey", folder / "ca.key", "-CAcreateserial", "-extfile", names]
-        _openssl("x509", "-req", "-in", folder / "request", *signing, "-out", self.certificate, "-days", "2")
+        _openssl("req", *new, "-keyout", self.key, "-out", directory / "request", "-subj", "/CN=127.0.0.1")
+        signing = ["-CA", self.authority, "-CAkey", directory / "ca.key", "-CAcreateserial", "-extfile", names]
+        _openssl("x509", "-req", "-in", directory / "request", *signing, "-out", self.certificate, "-days", "2")
 
 
 def has_openssl() -> bool:
@@ -155,9 +157,9 @@ class TokenServer:
 
     REFRESH = "refresh-me-please"
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        self._key, self.bundle = folder / "key.pem", folder / "bundle.pem"
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True)
+        self._key, self.bundle = directory / "key.pem", directory / "bundle.pem"
         subject = ["-subj", "/CN=token signer", "-days", "2"]
         _openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", self._key, "-out", self.bundle, *subject)
         self.asked: list[tuple[str, dict[str, list[str]], bool]] = []

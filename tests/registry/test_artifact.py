@@ -32,20 +32,20 @@ def make_part(path, members: dict[str, bytes]):
     return path
 
 
-def make_model(folder, tag: str, content: bytes, created: str = "2026-01-01") -> ModelPart:
+def make_model(directory, tag: str, content: bytes, created: str = "2026-01-01") -> ModelPart:
     name = tag.replace(":", "/")
-    part = make_part(folder / f"{tag.replace(':', '-')}.part", {f"models/{name}/model.bin": content})
+    part = make_part(directory / f"{tag.replace(':', '-')}.part", {f"models/{name}/model.bin": content})
     return ModelPart(ModelDescription(tag, "sklearn", created, "0" * 64, len(content)), part)
 
 
-def make_bento(folder, source: bytes = b"print()", version: str = "v1"):
-    folder.mkdir(parents=True, exist_ok=True)
+def make_bento(directory, source: bytes = b"print()", version: str = "v1"):
+    directory.mkdir(parents=True, exist_ok=True)
     text = BENTO_YAML.replace("v1", version).encode()
     parts = [
-        make_part(folder / "metadata.part", {"bento.yaml": text}),
-        make_part(folder / "sources.part", {"src/service.py": source}),
+        make_part(directory / "metadata.part", {"bento.yaml": text}),
+        make_part(directory / "sources.part", {"src/service.py": source}),
     ]
-    models = [make_model(folder, "clf:a", bytes(300_000)), make_model(folder, "clf:b", b"new", "2026-02-01")]
+    models = [make_model(directory, "clf:a", bytes(300_000)), make_model(directory, "clf:b", b"new", "2026-02-01")]
     return text, parts, models
 
 
@@ -54,21 +54,21 @@ def described_at(repository, target: str) -> artifact.DescribedBento:
     return artifact.read_described(manifest, repository.read_blob(manifest.config), target)
 
 
-def expected_archive(folder, parts, models):
-    pointers = make_part(folder / "pointers", {"models/clf/latest": b"b"})
-    archive.join(folder / "expected.bento", [*parts, *(model.part for model in models), pointers])
-    return (folder / "expected.bento").read_bytes()
+def expected_archive(directory, parts, models):
+    pointers = make_part(directory / "pointers", {"models/clf/latest": b"b"})
+    archive.join(directory / "expected.bento", [*parts, *(model.part for model in models), pointers])
+    return (directory / "expected.bento").read_bytes()
 
 
-def pulled_archive(repository, target: str, folder):
+def pulled_archive(repository, target: str, directory):
     """The `.bento` that docs/oci.md has joined from the layers of an artifact."""
     parts = []
     for number, layer in enumerate(repository.get_manifest(target).layers()):
-        parts.append(folder / f"pulled-{number}")
+        parts.append(directory / f"pulled-{number}")
         parts[-1].write_bytes(repository.read_blob(layer))
-    pointers = make_part(folder / "pulled-pointers", {"models/clf/latest": b"b"})
-    archive.join(folder / "out.bento", [*parts, pointers])
-    return (folder / "out.bento").read_bytes()
+    pointers = make_part(directory / "pulled-pointers", {"models/clf/latest": b"b"})
+    archive.join(directory / "out.bento", [*parts, pointers])
+    return (directory / "out.bento").read_bytes()
 
 
 def test_a_bento_comes_back_as_the_archive_that_was_built(reference, registries, progress, tmp_path):

@@ -20,8 +20,8 @@ DIFF = f"sha256:{'0' * 64}"
 class Made:
     """A layout of one image, whose documents may be changed before they are written."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, directory):
+        self.directory = directory
         self.config = {
             "architecture": "amd64",
             "os": "linux",
@@ -35,13 +35,13 @@ class Made:
         if not isinstance(content, bytes):
             content = json.dumps(content).encode()
         digest = hashlib.sha256(content).hexdigest()
-        path = self.folder / "blobs/sha256" / digest
+        path = self.directory / "blobs/sha256" / digest
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         return {"mediaType": f"{OCI}.{media_type}", "digest": f"sha256:{digest}", "size": len(content), **more}
 
     def path(self, entry):
-        return self.folder / "blobs/sha256" / entry["digest"].partition(":")[2]
+        return self.directory / "blobs/sha256" / entry["digest"].partition(":")[2]
 
     def add(self):
         """Write config and manifest, and list the image."""
@@ -50,9 +50,9 @@ class Made:
         return self
 
     def read(self):
-        (self.folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-        (self.folder / "index.json").write_text(json.dumps(self.index))
-        layout = Layout.open(self.folder)
+        (self.directory / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+        (self.directory / "index.json").write_text(json.dumps(self.index))
+        layout = Layout.open(self.directory)
         images = base_images.find_images(layout, PLATFORMS)
         base_images.check_layers(layout, list(images.values()))
         return images

@@ -37,9 +37,9 @@ class Nowhere:
         pass
 
 
-def pushed(settings, start: int = 0, end: int = len(CONTENT), folder: str = "/nonexistent") -> bytes:
+def pushed(settings, start: int = 0, end: int = len(CONTENT), directory: str = "/nonexistent") -> bytes:
     """What arrives at a registry's end of a connection."""
-    source = push_cache.BuiltSource(push_cache.Path(folder, "layer"), f"sha256:{DIGEST}", len(CONTENT), settings)
+    source = push_cache.BuiltSource(push_cache.Path(directory, "layer"), f"sha256:{DIGEST}", len(CONTENT), settings)
     here, there = socket.socketpair()
     received = bytearray()
 
@@ -161,7 +161,7 @@ def test_the_end_of_an_upload_asks_for_nothing():
 
 def test_a_blob_that_was_downloaded_is_taken_from_there(tmp_path):
     (tmp_path / "layer").write_bytes(CONTENT)
-    assert pushed(None, folder=str(tmp_path)) == CONTENT
+    assert pushed(None, directory=str(tmp_path)) == CONTENT
 
 
 def test_without_a_cache_it_says_what_to_give():

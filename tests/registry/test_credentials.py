@@ -55,12 +55,12 @@ def helper(tmp_path, monkeypatch):
     """Makes a credential helper that knows some servers."""
 
     def make(name: str, known: dict[str, object]) -> None:
-        folder = tmp_path / "helpers"
-        folder.mkdir(exist_ok=True)
-        program = folder / f"docker-credential-{name}"
+        directory = tmp_path / "helpers"
+        directory.mkdir(exist_ok=True)
+        program = directory / f"docker-credential-{name}"
         program.write_text(HELPER)
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
-        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
         monkeypatch.setenv("KNOWN", json.dumps(known))
 
     return make
@@ -94,7 +94,7 @@ def test_tokens_of_a_login_are_read(docker):
     assert auth.find_credentials(REFERENCE) == Credentials(identity_token="i", registry_token="r")
 
 
-def test_docker_config_names_another_folder(home, monkeypatch, docker):
+def test_docker_config_names_another_directory(home, monkeypatch, docker):
     docker({"auths": {"registry.test:5000": {"auth": encoded("wrong", "wrong")}}})
     (home / "elsewhere").mkdir()
     text = json.dumps({"auths": {"registry.test:5000": {"auth": encoded("right", SECRET)}}})

@@ -28,10 +28,10 @@ def hasty():
         yield made
 
 
-def push_through(server, faults, registries, progress, folder: Path, repository: str, rate: int = 0):
+def push_through(server, faults, registries, progress, directory: Path, repository: str, rate: int = 0):
     """Push a fresh image through a relay and look, past it, whether all is there."""
     seed = random.Random(repository).randrange(1 << 30)
-    image = make_image(folder / "image", SIZES, seed)
+    image = make_image(directory / "image", SIZES, seed)
     with Relay(server.port, faults, rate) as relay:
         push(image, [Reference.parse(f"{relay.host}/{repository}:v1")], registries, progress, jobs=2)
     assert servers.get(server, f"/v2/{repository}/manifests/v1") == (200, image.root.content)
@@ -44,15 +44,15 @@ def push_through(server, faults, registries, progress, folder: Path, repository:
     return relay
 
 
-def pull_through(server, faults, registries, progress, folder: Path, repository: str, rate: int = 0):
+def pull_through(server, faults, registries, progress, directory: Path, repository: str, rate: int = 0):
     """Pull through a relay into a layout, in which all must be right."""
     with Relay(server.port, faults, rate) as relay:
-        layout = Layout.create(folder / "layout")
+        layout = Layout.create(directory / "layout")
         pull([Reference.parse(f"{relay.host}/{repository}:v1")], layout, registries, progress, name="v1")
     package = layout.pushable("v1")
     for blob in package.blobs():
         package.sources[blob.digest].check(blob.digest, blob.size)
-    assert not [path for path in (folder / "layout").rglob("*.part") if path.stat().st_size]
+    assert not [path for path in (directory / "layout").rglob("*.part") if path.stat().st_size]
     return relay
 
 

@@ -75,7 +75,7 @@ def test_a_mirror_is_asked_first_and_may_be_down_or_lie(
     assert pull([down, without, pinned], layout, registries, progress).content == image.root.content
 
 
-def test_a_pull_into_another_folder_is_refused(tmp_path):
+def test_a_pull_into_another_directory_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(BentoError, match="isn't an OCI layout"):
         Layout.create(tmp_path)

@@ -22,23 +22,23 @@ esac
 @pytest.fixture
 def tool(tmp_path):
     """A program that keeps what it is given."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "podman").write_text(_TOOL)
-    (folder / "podman").chmod(0o755)
-    return folder
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    (directory / "podman").write_text(_TOOL)
+    (directory / "podman").chmod(0o755)
+    return directory
 
 
 @pytest.fixture
 def image(tmp_path):
-    folder = tmp_path / "runfiles"
-    made = make_image(folder)
-    return folder, made, {"image": image_contents(folder, made)}
+    directory = tmp_path / "runfiles"
+    made = make_image(directory)
+    return directory, made, {"image": image_contents(directory, made)}
 
 
-def load(folder, document, home, tool, *flags, code=0):
-    (folder / "contents.json").write_text(json.dumps(document))
-    given = ["--target", "//:load", "--directory", folder, "--contents", "contents.json", "--reference", "app:v1"]
+def load(directory, document, home, tool, *flags, code=0):
+    (directory / "contents.json").write_text(json.dumps(document))
+    given = ["--target", "//:load", "--directory", directory, "--contents", "contents.json", "--reference", "app:v1"]
     return run("load", *given, *flags, home=home, code=code, path=f"{tool}:/usr/bin:/bin")
 
 
@@ -50,27 +50,27 @@ def assert_whole(tool, made):
 
 
 def test_layers_of_a_base_come_from_its_registry(server, reference, home, image, tool):
-    folder, made, document = image
-    (folder / "contents.json").write_text(json.dumps(document))
-    run("push", "--directory", folder, "--contents", "contents.json", "--repository", reference.name, home=home)
+    directory, made, document = image
+    (directory / "contents.json").write_text(json.dumps(document))
+    run("push", "--directory", directory, "--contents", "contents.json", "--repository", reference.name, home=home)
     for blob in document["image"]["blobs"][:2]:
-        (folder / blob.pop("path")).unlink()
+        (directory / blob.pop("path")).unlink()
         blob["from"] = reference.name
-    load(folder, document, home, tool)
+    load(directory, document, home, tool)
     assert_whole(tool, made)
 
 
 def test_a_tool_that_does_not_answer_is_passed_over(home, image, tool):
-    folder, made, document = image
+    directory, made, document = image
     (tool / "docker").write_text("#!/bin/sh\nexit 1\n")
     (tool / "docker").chmod(0o755)
-    load(folder, document, home, tool)
+    load(directory, document, home, tool)
     assert_whole(tool, made)
 
 
 def test_a_tool_that_is_not_there_is_named(home, image, tool):
-    folder, _, document = image
-    done = load(folder, document, home, tool, "--backend", "nerdctl", code=1)
+    directory, _, document = image
+    done = load(directory, document, home, tool, "--backend", "nerdctl", code=1)
     assert (
         "//:load: nerdctl: not on PATH, or not responding. Install or start a container engine. Alternatively, "
         in done.stderr
@@ -78,8 +78,8 @@ def test_a_tool_that_is_not_there_is_named(home, image, tool):
 
 
 def test_an_archive_is_taken_apart(home, image, tool, tmp_path):
-    folder, made, document = image
-    load(folder, document, home, tool)
+    directory, made, document = image
+    load(directory, document, home, tool)
     run("unpack_image", "--archive", tool / "loaded.tar", "--layout", tmp_path / "layout", home=home)
     package = Layout.open(tmp_path / "layout").pushable()
     assert package.root.content == made.root.content
@@ -89,34 +89,34 @@ def test_an_archive_is_taken_apart(home, image, tool, tmp_path):
 
 def index(tmp_path):
     """An index of images for two platforms, as a rule hands it over."""
-    folder = tmp_path / "runfiles"
+    directory = tmp_path / "runfiles"
     documents, made = [], {}
     for architecture, seed in (("amd64", 1), ("arm64", 2)):
-        made[architecture] = make_image(folder, seed=seed, architecture=architecture)
-        (folder / architecture).mkdir()
-        documents.append(image_contents(folder, made[architecture], f"{architecture}/"))
-    return folder, {"index": {"images": documents, "manifest": "none"}}, made
+        made[architecture] = make_image(directory, seed=seed, architecture=architecture)
+        (directory / architecture).mkdir()
+        documents.append(image_contents(directory, made[architecture], f"{architecture}/"))
+    return directory, {"index": {"images": documents, "manifest": "none"}}, made
 
 
 def test_of_an_index_the_image_for_the_tools_platform(home, tmp_path, tool):
-    folder, document, made = index(tmp_path)
-    load(folder, document, home, tool)
+    directory, document, made = index(tmp_path)
+    load(directory, document, home, tool)
     assert_whole(tool, made["arm64"])
     (tool / "docker").write_text(_TOOL)
     (tool / "docker").chmod(0o755)
-    load(folder, document, home, tool, "--backend", "docker")
+    load(directory, document, home, tool, "--backend", "docker")
     assert_whole(tool, made["amd64"])
-    load(folder, document, home, tool, "--backend", "docker", "--", "--platform", "linux/arm64")
+    load(directory, document, home, tool, "--backend", "docker", "--", "--platform", "linux/arm64")
     assert_whole(tool, made["arm64"])
 
 
 def test_an_index_without_an_image_for_the_platform_says_which_it_has(home, tmp_path, tool):
-    folder, document, _ = index(tmp_path)
-    done = load(folder, document, home, tool, "--", "--platform", "linux/s390x", code=1)
+    directory, document, _ = index(tmp_path)
+    done = load(directory, document, home, tool, "--", "--platform", "linux/s390x", code=1)
     assert (
         "the index only contains images for linux/amd64, linux/arm64. Choose a platform, for example with `-- --platform linux/amd64`"
         in done.stderr
     )
     (tool / "podman").write_text("#!/bin/sh\n")
-    done = load(folder, document, home, tool, "--backend", "podman", code=1)
+    done = load(directory, document, home, tool, "--backend", "podman", code=1)
     assert "podman runs an unknown platform" in done.stderr

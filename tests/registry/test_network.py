@@ -39,9 +39,9 @@ def test_an_authority_of_our_own_is_believed(encrypted, tls, registries, progres
 
 
 def test_an_authority_in_certs_d_is_believed(encrypted, tls, home, registries, progress, tmp_path):
-    folder = home / ".config/docker/certs.d" / encrypted.host
-    folder.mkdir(parents=True)
-    (folder / "ca.crt").write_bytes(tls.authority.read_bytes())
+    directory = home / ".config/docker/certs.d" / encrypted.host
+    directory.mkdir(parents=True)
+    (directory / "ca.crt").write_bytes(tls.authority.read_bytes())
     push(make_image(tmp_path / "image"), [Reference.parse(f"{encrypted.host}/team/app:v1")], registries, progress)
 
 
@@ -269,8 +269,8 @@ def test_what_a_registry_says_of_itself_is_shown_without_what_controls_a_termina
 
 
 def test_no_module_here_names_a_public_registry_but_the_one_of_the_format():
-    folder = Path(oci.__file__).parent
-    for path in folder.glob("*.py"):
+    directory = Path(oci.__file__).parent
+    for path in directory.glob("*.py"):
         for name in ("quay.io", "gcr.io", "ghcr.io", "amazonaws"):
             assert name not in path.read_text(), path
         assert ("docker.io" in path.read_text()) == (path.name == "reference.py"), path

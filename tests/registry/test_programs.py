@@ -33,11 +33,11 @@ def run(
     return done
 
 
-def image_contents(folder: Path, image, below: str = "") -> dict:
-    (folder / f"{below}manifest.json").write_bytes(image.root.content)
+def image_contents(directory: Path, image, below: str = "") -> dict:
+    (directory / f"{below}manifest.json").write_bytes(image.root.content)
     blobs = []
     for number, layer in enumerate(image.root.layers()):
-        description = folder / f"{below}{number}.layer.json"
+        description = directory / f"{below}{number}.layer.json"
         fields = {"media_type": layer.media_type, "digest": layer.digest, "size": layer.size, "diff_id": ""}
         description.write_text(json.dumps(fields | {"name": f"{number}"}))
         blobs.append({"path": layer.digest[7:], "description": f"{below}{description.name}"})
@@ -47,17 +47,26 @@ def image_contents(folder: Path, image, below: str = "") -> dict:
 @pytest.fixture
 def image(tmp_path):
     """An image as a rule hands it over: the folder, and what is in it."""
-    folder = tmp_path / "runfiles"
-    made = make_image(folder)
-    (folder / "contents.json").write_text(json.dumps({"image": image_contents(folder, made)}))
-    return folder, made
+    directory = tmp_path / "runfiles"
+    made = make_image(directory)
+    (directory / "contents.json").write_text(json.dumps({"image": image_contents(directory, made)}))
+    return directory, made
 
 
 def test_an_image_of_a_rule_is_pushed(server, reference, home, image):
-    folder, made = image
-    (folder / "status").write_text("STABLE_COMMIT abc123\nBUILD_USER me\n")
-    (folder / "tags").write_text("from-file\n")
-    flags = ["--directory", folder, "--contents", "contents.json", "--target", "//:push", "--tag", "v1-{STABLE_COMMIT}"]
+    directory, made = image
+    (directory / "status").write_text("STABLE_COMMIT abc123\nBUILD_USER me\n")
+    (directory / "tags").write_text("from-file\n")
+    flags = [
+        "--directory",
+        directory,
+        "--contents",
+        "contents.json",
+        "--target",
+        "//:push",
+        "--tag",
+        "v1-{STABLE_COMMIT}",
+    ]
     flags += ["--tag-file", "tags", "--status", "status", "--repository", reference.name]
     done = run("push", *flags, "--", "--tag", "mine", home=home)
     assert done.stdout == f"{reference.name}@{made.root.descriptor.digest}\n"
@@ -67,8 +76,8 @@ def test_an_image_of_a_rule_is_pushed(server, reference, home, image):
 
 
 def test_a_second_repository_gets_what_the_first_has(server, reference, home, image):
-    folder, _ = image
-    flags = ["--directory", folder, "--contents", "contents.json", "--repository"]
+    directory, _ = image
+    flags = ["--directory", directory, "--contents", "contents.json", "--repository"]
     run("push", *flags, reference.name, home=home)
     assert "4 mounted, 0 exist already" in run("push", *flags, f"{reference.name}/second", home=home).stderr
     (home / ".cache/rules_bento/pushed.json").write_text("not JSON")
@@ -81,10 +90,10 @@ def test_a_second_repository_gets_what_the_first_has(server, reference, home, im
 
 
 def test_a_lost_blob_is_sent_again(registry_binary, home, image, tmp_path):
-    folder, made = image
+    directory, made = image
     lost = made.root.layers()[0].digest
     with servers.serve(registry_binary, tmp_path / "forgetful") as server:
-        flags = ["--directory", folder, "--contents", "contents.json", "--repository", f"{server.host}/t/lost"]
+        flags = ["--directory", directory, "--contents", "contents.json", "--repository", f"{server.host}/t/lost"]
         assert "4 of 4 blobs sent" in run("push", *flags, home=home).stderr
         for words in ([], ["--", "--check-blobs"]):
             server.blobs()[lost].unlink()
@@ -94,17 +103,17 @@ def test_a_lost_blob_is_sent_again(registry_binary, home, image, tmp_path):
 
 
 def test_several_images_are_pushed_together(registry_binary, home, tmp_path):
-    folder, count, shared = tmp_path / "runfiles", 5, 120_000
+    directory, count, shared = tmp_path / "runfiles", 5, 120_000
     with servers.serve(registry_binary, tmp_path / "registry") as server:
         pushes = []
         for number in range(count):
-            made = make_image(folder, [shared, 1_000 + number])
-            (folder / f"{number}").mkdir()
-            contents = folder / f"{number}.contents.json"
-            contents.write_text(json.dumps({"image": image_contents(folder, made, f"{number}/")}))
+            made = make_image(directory, [shared, 1_000 + number])
+            (directory / f"{number}").mkdir()
+            contents = directory / f"{number}.contents.json"
+            contents.write_text(json.dumps({"image": image_contents(directory, made, f"{number}/")}))
             pushes.append(["--contents", contents.name, "--repository", f"{server.host}/t/s{number}", "--tag", "v1"])
-        (folder / "pushes.json").write_text(json.dumps({"pushes": pushes}))
-        flags = ["--directory", folder, "--pushes", "pushes.json", "--target", "//:push_all"]
+        (directory / "pushes.json").write_text(json.dumps({"pushes": pushes}))
+        flags = ["--directory", directory, "--pushes", "pushes.json", "--target", "//:push_all"]
         done = run("push", *flags, "--", "--tag", "v2", home=home)
         assert [line.partition("@")[0] for line in done.stdout.splitlines()] == [
             f"{server.host}/t/s{number}" for number in range(count)
@@ -124,8 +133,8 @@ def test_several_images_are_pushed_together(registry_binary, home, tmp_path):
 
 
 def test_the_caller_may_name_another_repository(server, reference, home, image):
-    folder, made = image
-    flags = ["--directory", folder, "--contents", "contents.json", "--repository", "registry.invalid/x"]
+    directory, made = image
+    flags = ["--directory", directory, "--contents", "contents.json", "--repository", "registry.invalid/x"]
     run("push", *flags, "--", "--repository", reference.name, "--tag", "v1", home=home)
     assert servers.get(server, f"/v2/{reference.repository}/manifests/v1") == (200, made.root.content)
 
@@ -148,31 +157,40 @@ def test_the_caller_may_name_another_repository(server, reference, home, image):
     ],
 )
 def test_wrong_settings_are_named_with_the_target(home, image, flags, said):
-    folder, _ = image
+    directory, _ = image
     done = run(
-        "push", "--target", "//:push", "--directory", folder, "--contents", "contents.json", *flags, home=home, code=1
+        "push",
+        "--target",
+        "//:push",
+        "--directory",
+        directory,
+        "--contents",
+        "contents.json",
+        *flags,
+        home=home,
+        code=1,
     )
     assert said in done.stderr
 
 
-def index_contents(folder: Path):
+def index_contents(directory: Path):
     """An index as a rule hands it over, in `contents.json` of the folder."""
-    index = make_index(folder)
+    index = make_index(directory)
     images = []
     for number, child in enumerate(index.children):
-        (folder / f"{number}.json").write_bytes(child.content)
+        (directory / f"{number}.json").write_bytes(child.content)
         blobs = [{"path": layer.digest[7:], "digest": layer.digest} for layer in child.layers()]
         images.append({"manifest": f"{number}.json", "config": child.config.digest[7:], "blobs": blobs})
-    (folder / "index.json").write_bytes(index.root.content)
-    (folder / "contents.json").write_text(json.dumps({"index": {"manifest": "index.json", "images": images}}))
+    (directory / "index.json").write_bytes(index.root.content)
+    (directory / "contents.json").write_text(json.dumps({"index": {"manifest": "index.json", "images": images}}))
     return index
 
 
 def test_an_index_of_a_rule_is_pushed_with_a_bill_of_materials(server, reference, home, tmp_path):
-    folder = tmp_path / "runfiles"
-    index = index_contents(folder)
-    (folder / "sbom.json").write_text("{}")
-    flags = ["--directory", folder, "--contents", "contents.json", "--repository", reference.name, "--tag", "multi"]
+    directory = tmp_path / "runfiles"
+    index = index_contents(directory)
+    (directory / "sbom.json").write_text("{}")
+    flags = ["--directory", directory, "--contents", "contents.json", "--repository", reference.name, "--tag", "multi"]
     run("push", *flags, "--attach", "application/vnd.cyclonedx+json", "sbom.json", home=home)
     assert servers.get(server, f"/v2/{reference.repository}/manifests/multi") == (200, index.root.content)
     tag = index.root.descriptor.digest.replace(":", "-")
@@ -181,9 +199,9 @@ def test_an_index_of_a_rule_is_pushed_with_a_bill_of_materials(server, reference
 
 
 def test_of_an_index_the_platforms_that_are_there_are_pulled(server, reference, home, tmp_path):
-    folder = tmp_path / "runfiles"
-    index = index_contents(folder)
-    flags = ["--directory", folder, "--contents", "contents.json", "--repository", reference.name]
+    directory = tmp_path / "runfiles"
+    index = index_contents(directory)
+    flags = ["--directory", directory, "--contents", "contents.json", "--repository", reference.name]
     run("push", *flags, home=home)
     pull = ["--image", f"{reference.name}@{index.root.descriptor.digest}", "--shallow", "--platform", "linux/s390x"]
     refused = run("pull", *pull, "--platform", "linux/arm64", "--layout", tmp_path / "strict", home=home, code=1)
@@ -197,15 +215,15 @@ def test_of_an_index_the_platforms_that_are_there_are_pulled(server, reference, 
 
 
 def test_a_base_that_is_elsewhere_is_mounted_or_streamed(server, second_server, reference, home, image):
-    folder, made = image
-    flags = ["--directory", folder, "--contents", "contents.json"]
+    directory, made = image
+    flags = ["--directory", directory, "--contents", "contents.json"]
     run("push", *flags, "--repository", f"{reference.name}/base", home=home)
-    document = image_contents(folder, made)
+    document = image_contents(directory, made)
     base = document["blobs"][0]
     document["blobs"][0] = {"description": base["description"], "from": f"{reference.name}/base"}
-    (folder / "shallow.json").write_text(json.dumps({"image": document}))
-    (folder / base["path"]).unlink()
-    flags = ["--directory", folder, "--contents", "shallow.json", "--tag", "v1"]
+    (directory / "shallow.json").write_text(json.dumps({"image": document}))
+    (directory / base["path"]).unlink()
+    flags = ["--directory", directory, "--contents", "shallow.json", "--tag", "v1"]
     flags += ["--repository", f"{reference.name}/app"]
     done = run("push", *flags, "--repository", f"{second_server.host}/{reference.repository}", home=home)
     first, second = [line for line in done.stderr.splitlines() if line.startswith("pushed")]
@@ -215,25 +233,25 @@ def test_a_base_that_is_elsewhere_is_mounted_or_streamed(server, second_server, 
 
 
 def test_a_bento_of_a_rule_is_pushed(reference, registries, home, tmp_path):
-    folder = tmp_path / "runfiles"
-    text, parts, models = make_bento(folder)
-    (folder / "bento.yaml").write_bytes(text)
-    (folder / "digest").write_text("blake3:x\n")
+    directory = tmp_path / "runfiles"
+    text, parts, models = make_bento(directory)
+    (directory / "bento.yaml").write_bytes(text)
+    (directory / "digest").write_text("blake3:x\n")
     listed = []
     for model in models:
-        (folder / f"{model.part.name}.json").write_text(model.description.dumps())
+        (directory / f"{model.part.name}.json").write_text(model.description.dumps())
         listed.append({"description": f"{model.part.name}.json", "part": model.part.name})
     bento = {"bento_yaml": "bento.yaml", "digest": "digest", "parts": [part.name for part in parts], "models": listed}
-    (folder / "contents.json").write_text(json.dumps({"bento": bento}))
-    flags = ["--directory", folder, "--contents", "contents.json", "--repository", reference.name, "--tag", "v1"]
+    (directory / "contents.json").write_text(json.dumps({"bento": bento}))
+    flags = ["--directory", directory, "--contents", "contents.json", "--repository", reference.name, "--tag", "v1"]
     run("push", *flags, home=home)
     pulled = pulled_archive(registries.repository(reference), "v1", tmp_path)
     assert pulled == expected_archive(tmp_path, parts, models)
 
 
 def test_an_image_is_pulled_into_a_layout_and_pushed_from_there(server, reference, home, image, tmp_path):
-    folder, made = image
-    flags = ["--directory", folder, "--contents", "contents.json", "--repository", reference.name]
+    directory, made = image
+    flags = ["--directory", directory, "--contents", "contents.json", "--repository", reference.name]
     run("push", *flags, home=home)
     pinned = f"{reference.name}@{made.root.descriptor.digest}"
     down = f"127.0.0.1:{servers.free_port()}/x"
@@ -244,12 +262,12 @@ def test_an_image_is_pulled_into_a_layout_and_pushed_from_there(server, referenc
 
 
 def test_secrets_are_in_no_output(registry_binary, home, image, tmp_path):
-    folder, _ = image
+    directory, _ = image
     with servers.serve(registry_binary, tmp_path / "secured", htpasswd=True) as secured:
         auth = base64.b64encode(f"{servers.USER}:{servers.PASSWORD}".encode()).decode()
         (home / ".docker").mkdir()
         (home / ".docker/config.json").write_text(json.dumps({"auths": {secured.host: {"auth": auth}}}))
-        flags = ["--directory", folder, "--contents", "contents.json", "--tag", "v1", "--repository"]
+        flags = ["--directory", directory, "--contents", "contents.json", "--tag", "v1", "--repository"]
         good = run("push", *flags, f"{secured.host}/a", home=home)
         (home / ".docker/config.json").write_text(json.dumps({"auths": {secured.host: {"auth": auth[:-4] + "AAAA"}}}))
         bad = run("push", *flags, f"{secured.host}/b", home=home, code=1)

@@ -60,13 +60,13 @@ def encrypted_pem(key, password: bytes, kind: str, cost: int = 1 << 15, rounds: 
 @pytest.fixture
 def keys(tmp_path):
     """Files with two pairs of keys: k.key and k.pub, other.key and other.pub."""
-    folder = tmp_path / "keys"
-    folder.mkdir()
+    directory = tmp_path / "keys"
+    directory.mkdir()
     for name in ("k", "other"):
         key = ec.generate_private_key(ec.SECP256R1())
-        (folder / f"{name}.key").write_bytes(private_pem(key))
-        (folder / f"{name}.pub").write_bytes(public_pem(key))
-    return folder
+        (directory / f"{name}.key").write_bytes(private_pem(key))
+        (directory / f"{name}.pub").write_bytes(public_pem(key))
+    return directory
 
 
 @pytest.fixture
@@ -613,17 +613,17 @@ def test_hostile_envelopes_are_no_provenance(layout, key, other):
 
 
 def pushed_by_rule(
-    folder: Path, reference: Reference, *words: str, index: bool = False, referrers: list | None = None
+    directory: Path, reference: Reference, *words: str, index: bool = False, referrers: list | None = None
 ) -> tuple[Pushable, int]:
     """What `bazel run` of a bento_push with `signed = True` does; what it pushed, and its status."""
-    made = make_index(folder) if index else make_image(folder)
+    made = make_index(directory) if index else make_image(directory)
     definition = {"buildType": "urn:rules-bento:build:image:v1", "externalParameters": {"target": "//a:b"}}
-    (folder / "made_of.json").write_text(json.dumps(definition))
+    (directory / "made_of.json").write_text(json.dumps(definition))
     if index:
-        (folder / "index.json").write_bytes(made.root.content)
+        (directory / "index.json").write_bytes(made.root.content)
         contents = {"index": {"manifest": "index.json", "images": []}}
         for number, child in enumerate(made.children):
-            part = folder / str(number)
+            part = directory / str(number)
             part.mkdir()
             item = image_contents(part, Pushable(child))
             for blob in item["blobs"]:
@@ -633,22 +633,22 @@ def pushed_by_rule(
             )
     else:
         more = {"build_definition": "made_of.json", "referrers": referrers or []}
-        contents = {"image": {**image_contents(folder, made), **more}}
-    (folder / "contents.json").write_text(json.dumps(contents))
-    return made, push_again(folder, reference, *words)
+        contents = {"image": {**image_contents(directory, made), **more}}
+    (directory / "contents.json").write_text(json.dumps(contents))
+    return made, push_again(directory, reference, *words)
 
 
-def push_again(folder: Path, reference: Reference, *words: str) -> int:
-    rule = ["--target", "//x:push", "--signed", "--directory", str(folder), "--contents", "contents.json"]
+def push_again(directory: Path, reference: Reference, *words: str) -> int:
+    rule = ["--target", "//x:push", "--signed", "--directory", str(directory), "--contents", "contents.json"]
     return subcommands.run(["push", *rule, "--repository", reference.name, "--tag", "v1", "--", *words])
 
 
 @pytest.mark.parametrize("form", signatures.FORMS)
 def test_a_push_signs_and_attests(reference, registries, keys, tmp_path, capsys, form):
-    folder = tmp_path / "runfiles"
+    directory = tmp_path / "runfiles"
     words = ["--sign-key", str(keys / "k.key"), "--builder-id", BUILDER, "--started-on", "2026-01-31T12:00:00Z"]
     words += ["--sign-format", form] if form == signatures.LEGACY else []
-    made, code = pushed_by_rule(folder, reference, *words)
+    made, code = pushed_by_rule(directory, reference, *words)
     said = capsys.readouterr()
     assert code == 0
     assert "PRIVATE" not in said.out + said.err
@@ -666,7 +666,7 @@ def test_a_push_signs_and_attests(reference, registries, keys, tmp_path, capsys,
     tags = [tag] if form == signatures.BUNDLE else [f"{tag}.att", f"{tag}.sig"]
     assert sorted(repository.tags()) == [*tags, "v1"]
     before = [repository.get_manifest(tag) for tag in tags]
-    assert push_again(folder, reference, *words) == 0
+    assert push_again(directory, reference, *words) == 0
     assert sorted(repository.tags()) == [*tags, "v1"]
     assert before == [repository.get_manifest(tag) for tag in tags], "it was signed already"
     assert artifact.versions(repository) == ["v1"]
@@ -682,12 +682,12 @@ SBOMS = {
 @pytest.mark.parametrize("kind", SBOMS)
 def test_a_push_attests_the_sbom(reference, registries, keys, tmp_path, capsys, kind, form):
     media_type, document = SBOMS[kind]
-    folder = tmp_path / "runfiles"
-    folder.mkdir()
-    (folder / "sbom.json").write_text(json.dumps(document))
+    directory = tmp_path / "runfiles"
+    directory.mkdir()
+    (directory / "sbom.json").write_text(json.dumps(document))
     listed = [{"media_type": media_type, "path": "sbom.json"}]
     words = ["--sign-key", str(keys / "k.key"), "--sign-format", form]
-    made, code = pushed_by_rule(folder, reference, *words, referrers=listed)
+    made, code = pushed_by_rule(directory, reference, *words, referrers=listed)
     assert code == 0
     address = f"oci://{reference.with_tag('v1')}"
     capsys.readouterr()
@@ -702,7 +702,7 @@ def test_a_push_attests_the_sbom(reference, registries, keys, tmp_path, capsys, 
     before = {
         tag: repository.get_manifest(tag) for tag in repository.tags() if form == signatures.LEGACY or tag != "v1"
     }
-    assert push_again(folder, reference, *words) == 0
+    assert push_again(directory, reference, *words) == 0
     assert {tag: repository.get_manifest(tag) for tag in before} == before, "it was attested already"
     if form == signatures.BUNDLE:
         kinds = sorted(entry.artifact_type for entry in repository.referrers(made.root.descriptor.digest))

@@ -22,29 +22,29 @@ def run(tool: str, *arguments: object) -> str:
     return done.stdout
 
 
-def fetch_with(tool: str, name: str, folder) -> Layout:
+def fetch_with(tool: str, name: str, directory) -> Layout:
     """Let a tool write an OCI layout of `registry/repository:v1`."""
     commands = {
         "skopeo": (
             "copy", "--all", "--preserve-digests", "--src-tls-verify=false", f"docker://{name}:v1",
-            f"oci:{folder}:v1",
+            f"oci:{directory}:v1",
         ),
-        "crane": ("pull", "--insecure", "--format=oci", f"{name}:v1", folder),
-        "oras": ("cp", "--from-plain-http", "--to-oci-layout", f"{name}:v1", f"{folder}:v1"),
+        "crane": ("pull", "--insecure", "--format=oci", f"{name}:v1", directory),
+        "oras": ("cp", "--from-plain-http", "--to-oci-layout", f"{name}:v1", f"{directory}:v1"),
     }  # fmt: skip
     run(tool, *commands[tool])
-    return Layout.open(folder)
+    return Layout.open(directory)
 
 
-def send_with(tool: str, folder, name: str) -> None:
+def send_with(tool: str, directory, name: str) -> None:
     """Let a tool push what is called v1 in an OCI layout to `registry/repository:v1`."""
     commands = {
         "skopeo": (
-            "copy", "--all", "--preserve-digests", "--dest-tls-verify=false", f"oci:{folder}:v1",
+            "copy", "--all", "--preserve-digests", "--dest-tls-verify=false", f"oci:{directory}:v1",
             f"docker://{name}:v1",
         ),
-        "crane": ("push", "--insecure", "--index", folder, f"{name}:v1"),
-        "oras": ("cp", "--to-plain-http", "--from-oci-layout", f"{folder}:v1", f"{name}:v1"),
+        "crane": ("push", "--insecure", "--index", directory, f"{name}:v1"),
+        "oras": ("cp", "--to-plain-http", "--from-oci-layout", f"{directory}:v1", f"{name}:v1"),
     }  # fmt: skip
     run(tool, *commands[tool])
 

@@ -37,31 +37,31 @@ BROKEN = "this is no Python\n"
 class Served:
     """A server of a Bento whose source is a link into a workspace."""
 
-    def __init__(self, folder: Path, python: Path, **packages: str) -> None:
+    def __init__(self, directory: Path, python: Path, **packages: str) -> None:
         [installed] = python.parents[1].glob("lib/python*/site-packages")
         for name, text in packages.items():
             (installed / f"{name}.py").write_text(text)
-        self.source = folder / "workspace/svc/service.py"
+        self.source = directory / "workspace/svc/service.py"
         self.source.parent.mkdir(parents=True)
         self.source.write_text(SERVICE)
-        built = folder / "bento"
+        built = directory / "bento"
         (built / "src").mkdir(parents=True)
         (built / "src/service.py").write_text(SERVICE)
         (built / "src/generated.py").write_text("")
         (built / "bento.yaml").write_bytes(bento_yaml())
-        self.follow = SourceWatcher(built, folder / "edits", [folder / "workspace/svc", folder / "workspace"])
-        self.log = folder / "log"
+        self.follow = SourceWatcher(built, directory / "edits", [directory / "workspace/svc", directory / "workspace"])
+        self.log = directory / "log"
         self._address = f"http://127.0.0.1:{(port := free_port())}"
         variables = os.environ | {
-            "BENTOML_HOME": f"{folder}/home",
-            "TMPDIR": str(folder),
+            "BENTOML_HOME": f"{directory}/home",
+            "TMPDIR": str(directory),
             "BENTOML_DO_NOT_TRACK": "true",
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [python, "-m", "bentoml", "serve", str(built), "--host", "127.0.0.1", "--port", str(port)],
-                env=variables | reload_forkserver.install(python, folder / "edits"),
-                cwd=folder,
+                env=variables | reload_forkserver.install(python, directory / "edits"),
+                cwd=directory,
                 stdout=log,
                 stderr=log,
             )
@@ -160,18 +160,18 @@ def test_packages_that_start_threads_are_imported_by_each_worker(served):
 class Builds:
     """Builds of a Bento, of which a pipe tells."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         self.told, self.tell = os.pipe()
         self.built = {"bento.yaml": "version: a\nservice: x\n", "src/service.py": "one", "src/gone.py": ""}
-        self.bento = folder / "bento"
-        self.edits = folder / "edits"
+        self.bento = directory / "bento"
+        self.edits = directory / "edits"
         self.unpack(self.bento)
         self.follow = BuildWatcher(self.bento, self.edits, self.unpack, self.told)
 
-    def unpack(self, folder: Path) -> None:
+    def unpack(self, directory: Path) -> None:
         for path, text in self.built.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(text)
+            (directory / path).parent.mkdir(parents=True, exist_ok=True)
+            (directory / path).write_text(text)
 
     def say(self, *lines: str) -> str:
         """Say lines as ibazel does; returns what workers are told."""
@@ -202,9 +202,9 @@ def test_builds_that_ibazel_tells_of_are_taken(tmp_path):
 
 
 def test_a_worker_imports_the_program_without_rules_bento(tmp_path):
-    folder = tmp_path / "bento_cli/programs"
-    folder.mkdir(parents=True)
-    shutil.copy(Path(reload_forkserver.__file__), folder)
+    directory = tmp_path / "bento_cli/programs"
+    directory.mkdir(parents=True)
+    shutil.copy(Path(reload_forkserver.__file__), directory)
     program = f"import sys; sys.path.append({str(tmp_path)!r}); import bento_cli.programs.reload_forkserver"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=False)
     assert done.stderr == ""

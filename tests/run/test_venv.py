@@ -15,10 +15,10 @@ from rules_bento.run import venv
 class Target:
     """A `bento_venv` of two wheels, in a source tree with a service."""
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.runfiles = folder / "runfiles"
-        self.workspace = folder / "work space"
+    def __init__(self, directory):
+        self.directory = directory
+        self.runfiles = directory / "runfiles"
+        self.workspace = directory / "work space"
         self.environment = self.workspace / "svc/.venv"
         self.interpreter = sys.executable
         self.wheels = {}
@@ -41,7 +41,7 @@ class Target:
         return wheel
 
     def run(self, *words):
-        settings = self.folder / "settings.json"
+        settings = self.directory / "settings.json"
         settings.write_text(json.dumps(self.settings | {"wheels": self.wheels}), "utf-8")
         flags = {"--python": self.interpreter, "--settings": settings, "--target": "//svc:venv"}
         flags |= {"--uv": os.environ["RULES_BENTO_UV"], "--runfiles": self.runfiles}
@@ -50,7 +50,7 @@ class Target:
 
     def python(self, code):
         command = [self.environment / "bin/python", "-c", code]
-        done = subprocess.run(command, cwd=self.folder, check=False, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=self.directory, check=False, capture_output=True, text=True)
         return done.stdout.strip() or done.stderr
 
 
@@ -118,31 +118,31 @@ def test_an_environment_without_its_interpreter_is_made_again(target):
     target.run()
     python = target.environment / "bin/python"
     python.unlink()
-    python.symlink_to(target.folder / "gone")
+    python.symlink_to(target.directory / "gone")
     target.run()
     assert target.python("import first; print(first.WHO)") == "first"
 
 
 @pytest.mark.parametrize("found", ["file", "folder", "environment", "stamp"])
-def test_a_folder_of_somebody_else_is_left_alone(target, found):
-    folder = target.environment
+def test_a_directory_of_somebody_else_is_left_alone(target, found):
+    directory = target.environment
     if found == "file":
-        folder.write_text("mine")
+        directory.write_text("mine")
     elif found == "folder":
-        folder.mkdir()
-        (folder / "notes").write_text("mine")
+        directory.mkdir()
+        (directory / "notes").write_text("mine")
     elif found == "environment":
-        subprocess.run([os.environ["RULES_BENTO_UV"], "venv", "-q", "--python", sys.executable, folder], check=True)
+        subprocess.run([os.environ["RULES_BENTO_UV"], "venv", "-q", "--python", sys.executable, directory], check=True)
     else:
-        folder.mkdir()
-        (folder / "rules_bento.json").write_text("[not ours]")
+        directory.mkdir()
+        (directory / "rules_bento.json").write_text("[not ours]")
     before = sorted(target.workspace.rglob("*"))
     with pytest.raises(BentoError, match="wasn't created by this program"):
         target.run()
     assert sorted(target.workspace.rglob("*")) == before
 
 
-def test_another_folder_is_named_from_where_bazel_was_started(target):
+def test_another_directory_is_named_from_where_bazel_was_started(target):
     target.run("--directory", "env")
     target.environment = target.workspace / "lib/env"
     assert target.python("import first; print(first.WHO)") == "first"
@@ -168,7 +168,7 @@ def test_an_interpreter_of_another_version_is_refused(target):
 
 
 def test_another_interpreter_is_taken_where_one_is_named(target):
-    target.interpreter = target.folder / "gone"
+    target.interpreter = target.directory / "gone"
     target.run("--python", os.path.realpath(sys.executable))
     assert target.python("import first; print(first.WHO)") == "first"
 
@@ -185,15 +185,15 @@ def test_an_environment_that_was_cut_off_as_it_was_removed_is_still_ours(target,
         with pytest.raises(KeyboardInterrupt):
             target.run()
     stamp = (target.environment / "rules_bento.json").read_bytes()
-    os.link(target.environment / "rules_bento.json", target.folder / "before")
+    os.link(target.environment / "rules_bento.json", target.directory / "before")
     target.run()
-    assert (target.folder / "before").read_bytes() == stamp, "it is replaced, and never half of one"
+    assert (target.directory / "before").read_bytes() == stamp, "it is replaced, and never half of one"
     assert target.python("import first; print(first.WHO)") == "first"
 
 
-def test_a_link_in_the_place_of_the_folder_stays_one(target):
+def test_a_link_in_the_place_of_the_directory_stays_one(target):
     target.run()
-    elsewhere = target.folder / "elsewhere"
+    elsewhere = target.directory / "elsewhere"
     target.environment.rename(elsewhere)
     target.environment.symlink_to(elsewhere)
     (target.environment / "bin/python").unlink()

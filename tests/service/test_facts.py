@@ -28,13 +28,13 @@ def document(made) -> dict:
     return yaml.safe_load(made.bento.files["bento.yaml"])
 
 
-def stated(**facts) -> ExtraOptions:
+def declared(**facts) -> ExtraOptions:
     return ExtraOptions(overrides=Declared(**facts))
 
 
-def refusal(folder: Path, **options) -> str:
+def refusal(directory: Path, **options) -> str:
     with pytest.raises(BentoError) as raised:
-        build(build_ctx=folder, **options)
+        build(build_ctx=directory, **options)
     return str(raised.value)
 
 
@@ -42,8 +42,8 @@ CONDITIONAL = "if os.environ.get('CLOUD'):\n    from cloud import service\nelse:
 
 
 def test_a_conditional_decorator_is_rejected_with_the_import_first(tmp_path):
-    folder = project(tmp_path, "@service(name='s')", head=CONDITIONAL)
-    message = refusal(folder, extra=ExtraOptions(overrides=Declared(words="flags")))
+    directory = project(tmp_path, "@service(name='s')", head=CONDITIONAL)
+    message = refusal(directory, extra=ExtraOptions(overrides=Declared(words="flags")))
     assert re.search(
         r"constants. Fix each value:\n  Build with --import --python ENV.*, or:\n  service.py:\d+: service `Svc`:",
         message,
@@ -52,12 +52,12 @@ def test_a_conditional_decorator_is_rejected_with_the_import_first(tmp_path):
 
 
 def test_what_decorates_a_service_is_not_followed(tmp_path):
-    folder = write_project(
+    directory = write_project(
         tmp_path / "p",
         {"files": {"wrappers.py": (SERVICES / "decorator_wrapped/wrappers.py").read_text()}},
         (SERVICES / "decorator_wrapped/service.py").read_text(),
     )
-    message = refusal(folder, service="service:Front")
+    message = refusal(directory, service="service:Front")
     assert "service.py:7: service `Front`: `renamed(" in message
     assert "isn't a supported decorator" in message
 
@@ -67,30 +67,32 @@ COMPUTED = "@bentoml.service(name='llama3.1-8b', resources={'gpu': os.environ['G
 
 def test_a_service_is_named_by_its_name_in_statements(tmp_path):
     body = "    m = bentoml.models.BentoModel(os.environ['M'])\n"
-    folder = project(tmp_path, COMPUTED, body)
+    directory = project(tmp_path, COMPUTED, body)
     store = store_of(tmp_path / "models")
-    message = refusal(folder, extra=ExtraOptions(store=store, overrides=Declared(words="flags")), models=["iris_clf"])
+    message = refusal(
+        directory, extra=ExtraOptions(store=store, overrides=Declared(words="flags")), models=["iris_clf"]
+    )
     assert "--config llama3.1-8b.resources.gpu=VALUE" in message
     config = {"llama3.1-8b": {"resources": {"gpu": 1}, "workers": 2}}
     extra = ExtraOptions(store=store, overrides=Declared(config=config, service_models={"llama3.1-8b.m": "iris_clf"}))
-    (service,) = document(build(build_ctx=folder, extra=extra, models=["iris_clf"]))["services"]
+    (service,) = document(build(build_ctx=directory, extra=extra, models=["iris_clf"]))["services"]
     assert (service["name"], service["config"]) == ("llama3.1-8b", config["llama3.1-8b"])
     assert service["models"][0]["tag"].startswith("iris_clf:")
-    assert "the source has no service `Svc`" in refusal(folder, extra=stated(config={"Svc": {"workers": 2}}))
+    assert "the source has no service `Svc`" in refusal(directory, extra=declared(config={"Svc": {"workers": 2}}))
 
 
 def test_a_service_without_a_constant_name_needs_the_import(tmp_path):
-    folder = project(tmp_path, "@bentoml.service(name=os.environ['N'], workers=os.cpu_count())")
-    message = refusal(folder, extra=ExtraOptions(overrides=Declared(config={"Svc": {"workers": 2}}, words="flags")))
+    directory = project(tmp_path, "@bentoml.service(name=os.environ['N'], workers=os.cpu_count())")
+    message = refusal(directory, extra=ExtraOptions(overrides=Declared(config={"Svc": {"workers": 2}}, words="flags")))
     assert "service `Svc`: `os.environ['N']`" in message
     assert "config.workers" not in message
 
 
 def test_the_name_of_a_service_has_dots_in_a_flag(tmp_path, capsys):
-    folder = project(tmp_path, COMPUTED)
+    directory = project(tmp_path, COMPUTED)
     flags = ["--config=llama3.1-8b.resources.gpu=1", "--config=llama3.1-8b.workers=2"]
     out = tmp_path / "one.bento"
-    assert main(["build", "--archive", str(out), *flags, str(folder)]) == 0, capsys.readouterr().err
+    assert main(["build", "--archive", str(out), *flags, str(directory)]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -105,54 +107,55 @@ def test_the_name_of_a_service_has_dots_in_a_flag(tmp_path, capsys):
     ],
 )
 def test_one_declared_key_does_not_answer_for_another(tmp_path, decorator, other, answer):
-    folder = project(tmp_path, f"@bentoml.service({decorator})")
-    assert "`os.environ['A']`" in refusal(folder, **other)
-    assert build(build_ctx=folder, **answer)
+    directory = project(tmp_path, f"@bentoml.service({decorator})")
+    assert "`os.environ['A']`" in refusal(directory, **other)
+    assert build(build_ctx=directory, **answer)
 
 
 @pytest.mark.parametrize("fact", ["labels", "envs"])
 def test_a_computed_whole_is_answered_by_a_whole_alone(tmp_path, fact):
-    folder = project(tmp_path, f"@bentoml.service({fact}=made(os.environ))", head="from library import made\n")
+    directory = project(tmp_path, f"@bentoml.service({fact}=made(os.environ))", head="from library import made\n")
     given = {"labels": {"a": "1"}} if fact == "labels" else {"envs": [{"name": "A", "value": "1"}]}
-    assert f'complete_metadata = ["{fact}"]' in refusal(folder, **given)
-    assert document(build(build_ctx=folder, extra=stated(in_full=[fact]), **given))[fact]
-    assert "isn't a kind of service metadata" in refusal(folder, extra=stated(in_full=["Labels"]))
+    assert f'complete_metadata = ["{fact}"]' in refusal(directory, **given)
+    assert document(build(build_ctx=directory, extra=declared(in_full=[fact]), **given))[fact]
+    assert "isn't a kind of service metadata" in refusal(directory, extra=declared(in_full=["Labels"]))
 
 
-def test_computed_keys_of_a_configuration_are_stated_one_by_one(tmp_path):
-    folder = project(
+def test_computed_keys_of_a_configuration_are_declared_one_by_one(tmp_path):
+    directory = project(
         tmp_path,
         "@bentoml.service(workers=int(os.environ['W']), traffic={'timeout': 7, 'concurrency': os.cpu_count()})",
     )
-    message = refusal(folder)
+    message = refusal(directory)
     assert 'service_config = {"Svc": service_config(workers = ...)}' in message
     assert 'service_config = {"Svc": service_config(traffic = ...)}' in message
-    assert "config.traffic.concurrency" in refusal(folder, extra=stated(config={"Svc": {"workers": 2}}))
+    assert "config.traffic.concurrency" in refusal(directory, extra=declared(config={"Svc": {"workers": 2}}))
     config = {"workers": 2, "traffic": {"concurrency": 4}}
-    made = document(build(build_ctx=folder, extra=stated(config={"Svc": config})))
+    made = document(build(build_ctx=directory, extra=declared(config={"Svc": config})))
     assert made["services"][0]["config"] == {"workers": 2, "traffic": {"timeout": 7, "concurrency": 4}}
-    assert "the source specifies 7" in refusal(folder, extra=stated(config={"Svc": {"traffic": {"timeout": 8}}}))
-    assert "doesn't set `config.http`" in refusal(folder, extra=stated(config={"Svc": {"http": 1}}))
+    assert "the source specifies 7" in refusal(directory, extra=declared(config={"Svc": {"traffic": {"timeout": 8}}}))
+    assert "doesn't set `config.http`" in refusal(directory, extra=declared(config={"Svc": {"http": 1}}))
     assert "the source has no service `Other`. Valid services: `Svc`" in refusal(
-        folder, extra=stated(config={"Other": {}})
+        directory, extra=declared(config={"Other": {}})
     )
 
 
-def test_workers_that_depend_on_the_machine_are_stated(tmp_path):
-    folder = project(tmp_path, "@bentoml.service(cmd=['serve'])")
-    assert "derives the number of workers from the CPUs" in refusal(folder)
-    assert build(build_ctx=folder, extra=stated(config={"Svc": {"workers": 1}}))
+def test_workers_that_depend_on_the_machine_are_declared(tmp_path):
+    directory = project(tmp_path, "@bentoml.service(cmd=['serve'])")
+    assert "derives the number of workers from the CPUs" in refusal(directory)
+    assert build(build_ctx=directory, extra=declared(config={"Svc": {"workers": 1}}))
 
 
-def test_a_computed_tag_is_stated_by_name(tmp_path):
+def test_a_computed_tag_is_declared_by_name(tmp_path):
     store = store_of(tmp_path / "models")
     body = "    m = bentoml.models.BentoModel(os.environ['M'])\n"
-    folder = project(tmp_path, "@bentoml.service", body)
-    message = refusal(folder, models=["iris_clf"], extra=ExtraOptions(store=store))
+    directory = project(tmp_path, "@bentoml.service", body)
+    message = refusal(directory, models=["iris_clf"], extra=ExtraOptions(store=store))
     assert 'service_models = {"Svc.m": "<tag>"}' in message
     made = document(
         build(
-            build_ctx=folder, extra=ExtraOptions(store=store, overrides=Declared(service_models={"Svc.m": "iris_clf"}))
+            build_ctx=directory,
+            extra=ExtraOptions(store=store, overrides=Declared(service_models={"Svc.m": "iris_clf"})),
         )
     )
     assert made["services"][0]["models"][0]["tag"].startswith("iris_clf:")
@@ -160,21 +163,21 @@ def test_a_computed_tag_is_stated_by_name(tmp_path):
 
 def test_a_path_that_may_make_the_label_of_an_openai_endpoint_is_asked_for(tmp_path):
     head = "from fastapi import FastAPI\napp = FastAPI()\n@app.get(os.environ['R'])\ndef chat(): ...\n"
-    folder = project(tmp_path, "@bentoml.asgi_app(app)\n@bentoml.service", head=head)
-    assert 'labels = {"openai_endpoint": ...}' in refusal(folder)
-    message = refusal(folder, extra=ExtraOptions(overrides=Declared(words="flags")))
+    directory = project(tmp_path, "@bentoml.asgi_app(app)\n@bentoml.service", head=head)
+    assert 'labels = {"openai_endpoint": ...}' in refusal(directory)
+    message = refusal(directory, extra=ExtraOptions(overrides=Declared(words="flags")))
     assert "without such a path, all labels with --complete labels" in message
-    assert build(build_ctx=folder, labels={"openai_endpoint": "/v1"})
-    assert build(build_ctx=folder, extra=stated(in_full=["labels"]))
+    assert build(build_ctx=directory, labels={"openai_endpoint": "/v1"})
+    assert build(build_ctx=directory, extra=declared(in_full=["labels"]))
 
 
 ARGUMENTS = "args = bentoml.use_arguments()\n"
 
 
 def test_arguments_are_read_and_are_no_service(tmp_path):
-    folder = project(tmp_path, "@bentoml.service(labels={'foo': args.label})", head=ARGUMENTS)
-    assert "the argument `label` of the Bento isn't set with `args` or --arg" in refusal(folder)
-    assert document(build(build_ctx=folder, args={"label": "x"}))["labels"] == {"foo": "x"}
+    directory = project(tmp_path, "@bentoml.service(labels={'foo': args.label})", head=ARGUMENTS)
+    assert "the argument `label` of the Bento isn't set with `args` or --arg" in refusal(directory)
+    assert document(build(build_ctx=directory, args={"label": "x"}))["labels"] == {"foo": "x"}
 
 
 def test_arguments_through_a_model(tmp_path):
@@ -182,30 +185,30 @@ def test_arguments_through_a_model(tmp_path):
         "from pydantic import BaseModel\n\n\nclass Args(BaseModel):\n    workers: int\n    name: str = 'plain'\n"
         "    ratio: float = 0.5\n\n\nargs = bentoml.use_arguments(Args)\n"
     )
-    folder = project(tmp_path, "@bentoml.service(name=args.name, workers=args.workers)", head=head)
-    [row] = document(build(build_ctx=folder, args={"workers": "3"}))["services"]
+    directory = project(tmp_path, "@bentoml.service(name=args.name, workers=args.workers)", head=head)
+    [row] = document(build(build_ctx=directory, args={"workers": "3"}))["services"]
     assert (row["name"], row["config"]) == ("plain", {"workers": 3})
-    assert "config.workers" in refusal(folder, args={"workers": "three"})
+    assert "config.workers" in refusal(directory, args={"workers": "three"})
 
 
 @pytest.mark.parametrize("reference", ["bentoml.models.get('short')", "bentoml.models.BentoModel('short')"])
 def test_an_alias_is_what_models_get_takes(tmp_path, reference):
     store = store_of(tmp_path / "models")
     models = [{"tag": "iris_clf", "alias": "short"}]
-    folder = project(tmp_path, "@bentoml.service", f"    m = {reference}\n")
+    directory = project(tmp_path, "@bentoml.service", f"    m = {reference}\n")
     if "get" in reference:
-        [row] = document(build(build_ctx=folder, models=models, extra=ExtraOptions(store=store)))["services"]
+        [row] = document(build(build_ctx=directory, models=models, extra=ExtraOptions(store=store)))["services"]
         assert row["models"][0]["tag"].startswith("iris_clf:")
     else:
-        message = refusal(folder, models=models, extra=ExtraOptions(store=store))
+        message = refusal(directory, models=models, extra=ExtraOptions(store=store))
         assert "alias of iris_clf:" in message
         assert "only bentoml.models.get supports" in message
 
 
 @pytest.mark.parametrize("reference", ["get('Iris_CLF')", "BentoModel('Iris_CLF:latest')"])
 def test_capitals_of_a_tag_are_small_in_the_store(tmp_path, reference):
-    folder = project(tmp_path, "@bentoml.service", f"    m = bentoml.models.{reference}\n")
-    [row] = document(build(build_ctx=folder, extra=ExtraOptions(store=store_of(tmp_path / "models"))))["services"]
+    directory = project(tmp_path, "@bentoml.service", f"    m = bentoml.models.{reference}\n")
+    [row] = document(build(build_ctx=directory, extra=ExtraOptions(store=store_of(tmp_path / "models"))))["services"]
     assert row["models"][0]["tag"].startswith("iris_clf:")
 
 
@@ -225,19 +228,19 @@ def test_the_command_names_its_flags_and_takes_them(tmp_path, capsys, monkeypatc
         " workers=os.cpu_count(), description=os.environ['D'])"
     )
     head = ARGUMENTS
-    folder = project(tmp_path, decorator, "    m = bentoml.models.BentoModel(os.environ['M'])\n", head=head)
-    assert main(["build", str(folder)]) == 1
+    directory = project(tmp_path, decorator, "    m = bentoml.models.BentoModel(os.environ['M'])\n", head=head)
+    assert main(["build", str(directory)]) == 1
     said = capsys.readouterr().err
     flags = ["--label a=1", "--env X=2", "--config s.workers=3", "--service-model s.m=iris_clf"]
     assert all(flag.split()[0] in said for flag in [*flags, "--description TEXT"]), said
     assert "the argument `b`" in said
     for wrong in ("--config=x.y=1", "--service-model=x.y=z"):
-        assert main(["build", str(folder), wrong]) == 1
+        assert main(["build", str(directory), wrong]) == 1
         assert f"`{wrong.partition('=')[0]}`" in capsys.readouterr().err
     words = [word for flag in flags for word in flag.split()]
     out = tmp_path / "s.bento"
     given = ["--description", "A text.", "--arg", "b=4", "--archive", str(out)]
-    assert main(["build", str(folder), *words, *given]) == 0, capsys.readouterr().err
+    assert main(["build", str(directory), *words, *given]) == 0, capsys.readouterr().err
 
 
 def test_who_builds_without_rules_is_told_what_to_type(tmp_path):
@@ -273,7 +276,7 @@ def test_a_source_that_may_set_the_hub_has_to_name_it_for_each_model(tmp_path, m
 @pytest.mark.parametrize(
     "member", ["bentoml.models.HuggingFaceModel(os.environ['M'])", "bentoml.depends(url=os.environ['U'])"]
 )
-def test_what_nothing_states_is_to_be_stated_in_the_source(tmp_path, member):
+def test_what_nothing_states_is_to_be_declared_in_the_source(tmp_path, member):
     message = refusal(project(tmp_path, "@bentoml.service", f"    m = {member}\n"))
     end = r" Use Python that static analysis supports\.$"
     assert re.search(rf"service.py:\d+: service `Svc`: `os.environ\[.*{end}", message, re.MULTILINE)

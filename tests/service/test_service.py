@@ -22,9 +22,9 @@ from service_cases import CASES, SERVICES, differences, excused, header, sources
 
 @pytest.fixture(params=CASES, ids=lambda path: path.name)
 def case(request):
-    folder = request.param
-    truths = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
-    return folder, read_service(header(folder, "service"), sources_of(folder)), truths
+    directory = request.param
+    truths = json.loads((directory / "expected.json").read_text(encoding="utf-8"))
+    return directory, read_service(header(directory, "service"), sources_of(directory)), truths
 
 
 def test_suite_is_large_enough():
@@ -39,15 +39,15 @@ def test_equal_to_bentoml_or_said_to_be_unknown(case):
 
 
 def test_unknown_is_exactly_what_the_case_says(case):
-    folder, info, _ = case
-    said = [fact.strip() for fact in header(folder, "unknown").split(",") if fact.strip()]
+    directory, info, _ = case
+    said = [fact.strip() for fact in header(directory, "unknown").split(",") if fact.strip()]
     assert sorted({unknown.fact for unknown in info.unknowns}) == sorted(said)
 
 
 def test_unknowns_point_at_a_line_of_a_source(case):
-    folder, info, _ = case
+    directory, info, _ = case
     for unknown in info.unknowns:
-        lines = (folder / unknown.path).read_bytes().splitlines()
+        lines = (directory / unknown.path).read_bytes().splitlines()
         assert 1 <= unknown.line <= len(lines)
 
 
@@ -396,7 +396,7 @@ def test_module_missing_lists_near_matches():
     assert "The sources contain no Python files" in refusal("service:Iris", {"README.md": b""})
 
 
-def test_folder_is_no_service_module():
+def test_directory_is_no_service_module():
     assert "app.py" in refusal("app:Iris", {"app/service.py": PLAIN})
 
 
@@ -880,10 +880,10 @@ def test_constants_next_to_computed_values_are_kept():
     assert (info.labels, [env.name for env in info.envs]) == ({"owner": "me"}, ["A"])
     facts = ["labels", "envs", "image", "description"]
     config = {"svc": {"traffic": {"timeout": 5}}}
-    stated = override(info, Declared(config=config, in_full=facts, labels={"z": "1"}))
-    require_known(stated)
-    assert stated.services[0].config == {"workers": 2, "traffic": {"max_concurrency": 3, "timeout": 5}}
-    assert (stated.labels, [env.name for env in stated.envs]) == ({"owner": "me"}, ["A"])
+    declared = override(info, Declared(config=config, in_full=facts, labels={"z": "1"}))
+    require_known(declared)
+    assert declared.services[0].config == {"workers": 2, "traffic": {"max_concurrency": 3, "timeout": 5}}
+    assert (declared.labels, [env.name for env in declared.envs]) == ({"owner": "me"}, ["A"])
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,9 @@ HERE = Path(__file__).resolve().parent
 HUB = "http://127.0.0.1:9/hub"
 
 
-def header(folder: Path, key: str) -> str:
+def header(directory: Path, key: str) -> str:
     """Give one of the settings in a service's first lines; empty where it has none."""
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted(directory.rglob("*.py")):
         for line in path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()[:5]:
             if line.startswith(f"# {key}: "):
                 return line.partition(": ")[2].strip()
@@ -154,11 +154,11 @@ def _route(route: dict[str, Any]) -> dict[str, Any]:
     return {**plain, "is_stream": route["output"].get("is_stream", False)}
 
 
-def record(folder: Path, variables: dict[str, str], notes: dict[int, list[Any]]) -> dict[str, Any]:
+def record(directory: Path, variables: dict[str, str], notes: dict[int, list[Any]]) -> dict[str, Any]:
     """Record one service in a child process, so that no import meets another's."""
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch, "work")
-        shutil.copytree(folder, work, ignore=shutil.ignore_patterns("expected.json", "__pycache__"))
+        shutil.copytree(directory, work, ignore=shutil.ignore_patterns("expected.json", "__pycache__"))
         out = Path(scratch, "truth.json")
         sys.stdout.flush()
         child = os.fork()
@@ -167,14 +167,14 @@ def record(folder: Path, variables: dict[str, str], notes: dict[int, list[Any]])
                 os.chdir(work)
                 os.environ.update(variables)
                 with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-                    found = truth(header(folder, "service"), notes)
+                    found = truth(header(directory, "service"), notes)
                 out.write_text(json.dumps(found))
             except BaseException:  # noqa: BLE001 - the parent must hear of it, whatever it is
                 traceback.print_exc()
             os._exit(0)
         os.waitpid(child, 0)
         if not out.exists():
-            raise SystemExit(f"{folder.name}: no record was made")
+            raise SystemExit(f"{directory.name}: no record was made")
         return {"with": variables, **json.loads(out.read_text())}
 
 
@@ -193,18 +193,18 @@ def main(arguments: list[str]) -> int:
         prepare_store()
         logging.disable(logging.CRITICAL)
         notes = replace_machine()
-        for folder in cases():
-            if names and folder.name not in names:
+        for directory in cases():
+            if names and directory.name not in names:
                 continue
-            extra = dict(pair.split("=", 1) for pair in header(folder, "also with").split())
-            found = [record(folder, variables, notes) for variables in ([{}, extra] if extra else [{}])]
-            path = folder / "expected.json"
+            extra = dict(pair.split("=", 1) for pair in header(directory, "also with").split())
+            found = [record(directory, variables, notes) for variables in ([{}, extra] if extra else [{}])]
+            path = directory / "expected.json"
             text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
             if not check:
                 path.write_text(text, encoding="utf-8")
             elif not path.exists() or path.read_text(encoding="utf-8") != text:
                 failed += 1
-                print(f"{folder.name}: BentoML now says otherwise:\n{text}")
+                print(f"{directory.name}: BentoML now says otherwise:\n{text}")
     return 1 if failed else 0
 
 

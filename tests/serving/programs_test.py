@@ -13,7 +13,7 @@ def test_a_program_of_data_finds_its_runfiles():
     assert done.stdout == "good day\n"
 
 
-def test_a_library_is_imported_from_its_folder_and_finds_its_data():
+def test_a_library_is_imported_from_its_directory_and_finds_its_data():
     assert greetings.greeting() == "good day\n"
 
 

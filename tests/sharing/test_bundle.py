@@ -30,10 +30,10 @@ BENTOS = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bundles")
-    store = Store(folder / "home", durable=False)
+    directory = tmp_path_factory.mktemp("bundles")
+    store = Store(directory / "home", durable=False)
     for tag, files in BENTOS.items():
-        store.bentos.import_archive(write_archive(folder / f"{tag[:2]}.bento", files))
+        store.bentos.import_archive(write_archive(directory / f"{tag[:2]}.bento", files))
     return store
 
 
@@ -129,7 +129,7 @@ def test_bentoml_imports_what_is_in_it(packed, tmp_path, real):
         }
 
 
-def test_a_folder_that_is_there_is_not_written_to(packed, tmp_path):
+def test_a_directory_that_is_there_is_not_written_to(packed, tmp_path):
     (tmp_path / "parts").mkdir()
     with pytest.raises(BentoError, match="already exists"):
         bundle.extract(packed, tmp_path / "parts", Limits())
@@ -194,8 +194,8 @@ def test_what_is_no_bundle_leaves_nothing(packed, tmp_path, name):
 @given(st.data())
 @settings(max_examples=40, deadline=None)
 def test_damage_and_cuts_leave_nothing(store, tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("damaged")
-    path = folder / "x"
+    directory = tmp_path_factory.mktemp("damaged")
+    path = directory / "x"
     bundle.write(store.home, ["he", "ho"], path)
     content = bytearray(path.read_bytes())
     place = data.draw(st.integers(0, len(content) - 1))
@@ -205,7 +205,7 @@ def test_damage_and_cuts_leave_nothing(store, tmp_path_factory, data):
     else:
         content[place] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(content)
-    other = Store(folder / "home", durable=False)
+    other = Store(directory / "home", durable=False)
     try:
         bundle.read(other.home, path, Options())
     except BentoError:
@@ -215,4 +215,4 @@ def test_damage_and_cuts_leave_nothing(store, tmp_path_factory, data):
     # Harmless places: times, owners and such of a header.
     for tag in "he:v1", "ho:v1":
         assert tree(other.bentos.get(tag).path) == expected(BENTOS[tag])
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)

@@ -122,10 +122,12 @@ def test_filter_is_bentomls_four_tests(
         chosen = SourceFilter(
             Patterns(include, "include"),
             Patterns(exclude, "exclude"),
-            {folder: Patterns(lines, folder) for folder, lines in ignored.items()},
+            {directory: Patterns(lines, directory) for directory, lines in ignored.items()},
         )
         for path in candidates:
-            inside = [(folder + "/" if folder else "", spec) for folder, spec in zip(ignored, lists[2:], strict=True)]
+            inside = [
+                (directory + "/" if directory else "", spec) for directory, spec in zip(ignored, lists[2:], strict=True)
+            ]
             expected = (
                 lists[0].match_file(path)
                 and not lists[1].match_file(path)

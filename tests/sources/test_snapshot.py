@@ -25,8 +25,8 @@ def write(root: Path, path: str, content: bytes = b"") -> None:
 def matrix_tree(tmp_path: Path) -> Path:
     for path in (*MATRIX["tree_files"], "bentofile.yaml"):
         write(tmp_path, path)
-    for folder in MATRIX["tree_empty_dirs"]:
-        (tmp_path / folder).mkdir()
+    for directory in MATRIX["tree_empty_dirs"]:
+        (tmp_path / directory).mkdir()
     for path, target in MATRIX["tree_symlinks"].items():
         (tmp_path / path).symlink_to(target)
     return tmp_path
@@ -302,11 +302,11 @@ def test_walk_of_odd_entries(tmp_path: Path) -> None:
         digest(select(list(walk(str(tmp_path))), ["pipe"]).kept)
 
 
-def test_walk_of_no_folder(tmp_path: Path) -> None:
+def test_walk_of_no_directory(tmp_path: Path) -> None:
     write(tmp_path, "a")
-    for folder, remark in ((tmp_path / "a", "Not a directory"), (tmp_path / "b", "No such file or directory")):
-        with pytest.raises(BentoError, match=rf"{folder}/ isn't a readable directory \({remark}\)"):
-            list(walk(str(folder)))
+    for directory, remark in ((tmp_path / "a", "Not a directory"), (tmp_path / "b", "No such file or directory")):
+        with pytest.raises(BentoError, match=rf"{directory}/ isn't a readable directory \({remark}\)"):
+            list(walk(str(directory)))
 
 
 def test_walk_follows_a_linked_root(tmp_path: Path) -> None:
@@ -316,18 +316,18 @@ def test_walk_follows_a_linked_root(tmp_path: Path) -> None:
 
 
 def test_digest_does_not_depend_on_order_or_place(tmp_path: Path) -> None:
-    for folder in ("one", "two"):
+    for directory in ("one", "two"):
         for index in range(20):
-            write(tmp_path, f"{folder}/pkg_{index % 3}/m{index}.py", b"x" * index)
-        (tmp_path / folder / "link").symlink_to("pkg_0/m0.py")
+            write(tmp_path, f"{directory}/pkg_{index % 3}/m{index}.py", b"x" * index)
+        (tmp_path / directory / "link").symlink_to("pkg_0/m0.py")
     (tmp_path / "two/pkg_0/m0.py").chmod(0o700)
-    files = [list(walk(str(tmp_path / folder))) for folder in ("one", "two")]
+    files = [list(walk(str(tmp_path / directory))) for directory in ("one", "two")]
     one, two = digest(select(files[0]).kept), digest(select(files[1][::-1]).kept)
     assert one == two
     assert len(one.entries) == 21
 
 
-def test_digest_of_a_folder(tmp_path: Path) -> None:
+def test_digest_of_a_directory(tmp_path: Path) -> None:
     message = r"data \(from //svc:bento\) is a directory\. Declare a regular file instead, or exclude data\."
     with pytest.raises(BentoError, match=message):
         digest([declared("data", source=str(tmp_path))])

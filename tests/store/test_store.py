@@ -74,16 +74,16 @@ def put(store, tag="hi:v1", created=DAY_1, models=(), options=None, **extra):
     return store.bentos.import_archive(path, options=options)
 
 
-def put_folder(store, files=(), links=()):
+def put_directory(store, files=(), links=()):
     """Import a folder with a bento.yaml."""
-    folder = store.home.root.parent / "hi"
-    (folder / "src").mkdir(parents=True, exist_ok=True)
-    (folder / "bento.yaml").write_bytes(bento_yaml())
+    directory = store.home.root.parent / "hi"
+    (directory / "src").mkdir(parents=True, exist_ok=True)
+    (directory / "bento.yaml").write_bytes(bento_yaml())
     for path in files:
-        (folder / path).write_text("same")
+        (directory / path).write_text("same")
     for path, target in dict(links).items():
-        (folder / path).symlink_to(target)
-    return store.bentos.import_archive(folder).entry
+        (directory / path).symlink_to(target)
+    return store.bentos.import_archive(directory).entry
 
 
 def inodes(entry):
@@ -111,9 +111,9 @@ def test_an_archive_becomes_entries(store):
     assert not list(store.home.staging.iterdir())
 
 
-def test_empty_folders_and_links_are_kept(store, tmp_path):
+def test_empty_directories_and_links_are_kept(store, tmp_path):
     (tmp_path / "hi/env/python/wheels").mkdir(parents=True)
-    entry = put_folder(store, ["src/a.py"], {"src/b.py": "a.py"})
+    entry = put_directory(store, ["src/a.py"], {"src/b.py": "a.py"})
     assert (entry.path / "env/python/wheels").is_dir()
     assert (entry.path / "src/b.py").readlink() == Path("a.py")
 
@@ -194,7 +194,7 @@ def test_listing(store):
         store.bentos.list("he")
 
 
-def test_folders_that_are_no_entries_are_told_and_passed_over(store):
+def test_directories_that_are_no_entries_are_told_and_passed_over(store):
     put(store)
     (store.home.root / "bentos/hi/half").mkdir()
     (store.home.root / "bentos/bad/v1").mkdir(parents=True)
@@ -290,7 +290,7 @@ def test_executable_and_plain_files_of_one_content_are_apart(store, tmp_path):
     for name, mode in (("a", 0o644), ("b", 0o755)):
         (tmp_path / "hi" / name).write_text("same")
         (tmp_path / "hi" / name).chmod(mode)
-    entry = put_folder(store)
+    entry = put_directory(store)
     assert [bool((entry.path / name).stat().st_mode & 0o100) for name in "ab"] == [False, True]
     assert store.verify().changes == ()
 
@@ -493,7 +493,7 @@ def test_changes_that_lose_nothing_are_told_apart(store):
 
 
 def test_links_are_verified(store):
-    entry = put_folder(store, links={"src/a": "b"})
+    entry = put_directory(store, links={"src/a": "b"})
     assert store.verify().damages == ()
     (entry.path / "src/a").unlink()
     (entry.path / "src/a").symlink_to("c")
@@ -679,7 +679,7 @@ def test_descriptors_are_taken_as_bentoml_takes_them(real):
 
     collect()
     texts = [yaml.safe_dump(document, sort_keys=False) for _, document in asked]
-    answers = ask(real, PARSE, [[kind.folder, text] for (kind, _), text in zip(asked, texts, strict=True)])
+    answers = ask(real, PARSE, [[kind.directory, text] for (kind, _), text in zip(asked, texts, strict=True)])
     taken = 0
     for (kind, _), text, answer in zip(asked, texts, answers, strict=True):
         try:
@@ -698,7 +698,7 @@ def test_a_tag_of_a_model_that_is_no_text_is_refused_as_bentoml_refuses_it(real)
     forms = [["first:one", tag] for tag in tags]
     forms += [[{"tag": tag, "module": "m", "creation_time": "2026-01-01T00:00:00+00:00"}] for tag in tags]
     texts = [yaml.safe_dump(yaml.safe_load(bento_yaml()) | {"spec": 2, "models": models}) for models in forms]
-    right, *answers = ask(real, PARSE, [[BENTO.folder, text] for text in [bento_yaml().decode(), *texts]])
+    right, *answers = ask(real, PARSE, [[BENTO.directory, text] for text in [bento_yaml().decode(), *texts]])
     assert right
     assert answers == [None] * len(texts)
     for text in texts:
@@ -707,10 +707,10 @@ def test_a_tag_of_a_model_that_is_no_text_is_refused_as_bentoml_refuses_it(real)
 
 
 def test_documents_of_real_builds_are_shown_as_they_are(real):
-    folder = Path(__file__).parents[1] / "golden" / "bentos"
-    if not folder.is_dir():
+    directory = Path(__file__).parents[1] / "golden" / "bentos"
+    if not directory.is_dir():
         pytest.skip("no golden Bentos here")
-    for path in folder.glob("*.bento.yaml"):
+    for path in directory.glob("*.bento.yaml"):
         document = descriptors.parse(BENTO, path.read_bytes(), str(path)).document
         assert document == yaml.safe_load(path.read_bytes())
 
@@ -808,8 +808,8 @@ def test_bentoml_imports_what_is_exported(real, tmp_path):
             assert (real.home / "bentos/hi/v1/src/empty").is_dir()
             shutil.rmtree(real.home / "bentos/hi")
             shutil.rmtree(real.home / "models/clf")
-        folder = store.bentos.export("hi", tmp_path / "folder", "folder").path
-        assert theirs.ask("import", str(folder), "folder") == "hi:v1"
+        directory = store.bentos.export("hi", tmp_path / "folder", "folder").path
+        assert theirs.ask("import", str(directory), "folder") == "hi:v1"
 
 
 NAMES = st.text(st.characters(exclude_characters="/\\\0:", exclude_categories=["Cs"]), min_size=1, max_size=40)
@@ -830,8 +830,8 @@ def apart(paths):
 @given(st.dictionaries(PATHS, CONTENT, max_size=5), st.sampled_from(["xz", "gz", "bz2", "zst", "tar", "zip", "folder"]))
 @settings(max_examples=80, deadline=None)
 def test_what_is_exported_comes_back_the_same(tmp_path_factory, files, form):
-    folder = tmp_path_factory.mktemp("round")
-    source = folder / "source"
+    directory = tmp_path_factory.mktemp("round")
+    source = directory / "source"
     (source / "src/empty").mkdir(parents=True)
     (source / "bento.yaml").write_bytes(bento_yaml())
     for path in apart(files):
@@ -839,21 +839,21 @@ def test_what_is_exported_comes_back_the_same(tmp_path_factory, files, form):
         (source / "src/x" / path).write_bytes(files[path][0])
         (source / "src/x" / path).chmod(0o755 if files[path][1] else 0o644)
     options = Options(limits=Limits(same_letters=True))
-    one, other = Store(folder / "one", durable=False), Store(folder / "other", durable=False)
+    one, other = Store(directory / "one", durable=False), Store(directory / "other", durable=False)
     entry = one.bentos.import_archive(source, options=options).entry
-    done = one.bentos.export("hi", folder / "out", form)
-    again = one.bentos.export("hi", folder / "again", form)
+    done = one.bentos.export("hi", directory / "out", form)
+    again = one.bentos.export("hi", directory / "again", form)
     copy = other.bentos.import_archive(done.path, form, options).entry
     assert tree(copy.path) == tree(entry.path) == tree(source)
     assert (copy.path / "src/empty").is_dir()
     assert other.verify().damages == ()
     if form != "folder":
         assert done.path.read_bytes() == again.path.read_bytes()
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)
 
 
 def test_links_travel_but_not_in_a_zip(store, tmp_path):
-    put_folder(store, links={"src/a": "../bento.yaml"})
+    put_directory(store, links={"src/a": "../bento.yaml"})
     other = Store(tmp_path / "other", durable=False)
     for form in "xz", "folder":
         out = store.bentos.export("hi", tmp_path / f"out-{form}", form).path
@@ -1256,10 +1256,10 @@ def test_bytes_are_taken_in_metadata_as_bentoml_writes_them():
     ],
 )
 def test_what_a_descriptor_states_stays_as_it_stands(kind, text):
-    stated = yaml.safe_load(text)
+    declared = yaml.safe_load(text)
     description = descriptors.parse(kind, text, "here")
-    assert description.stated == stated
-    assert description.document != stated
+    assert description.declared == declared
+    assert description.document != declared
 
 
 @pytest.mark.parametrize("look", ["import", "diff", "get"])

@@ -15,11 +15,11 @@ SOURCE = "def double(x):\n    return 2 * x\n\n\ndef idle():\n    return None\n"
 
 @pytest.fixture
 def bento(tmp_path):
-    folder = tmp_path / "bento [odd]"
+    directory = tmp_path / "bento [odd]"
     for path in ("src/service.py", "src/shop/prices.py", "src/never.py"):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(SOURCE, "utf-8")
-    return folder
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_text(SOURCE, "utf-8")
+    return directory
 
 
 def record(monkeypatch, tmp_path, bento, names):

@@ -46,9 +46,9 @@ def write(path: Path, content: bytes) -> None:
     path.chmod(0o755)
 
 
-def program(folder: Path | str, before: str = "") -> bytes:
+def program(directory: Path | str, before: str = "") -> bytes:
     """Return a program that tells, as an interpreter would, that its modules are in a folder."""
-    return f"#!/bin/sh\n{before}printf '%s\\n' \"{folder}/os.py\"\n".encode()
+    return f"#!/bin/sh\n{before}printf '%s\\n' \"{directory}/os.py\"\n".encode()
 
 
 def packed(prefix: Path, output: Path, *flags: str) -> subprocess.CompletedProcess[str]:
@@ -59,8 +59,8 @@ def packed(prefix: Path, output: Path, *flags: str) -> subprocess.CompletedProce
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def files_of(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+def files_of(directory: Path) -> set[str]:
+    return {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
 
 
 def test_files_are_few(prefix, tmp_path):
@@ -86,7 +86,7 @@ def test_the_library_is_byte_code_without_times_and_places(prefix, tmp_path):
 
 
 @pytest.mark.parametrize("is_there", [False, True])
-def test_the_folder_of_compiled_modules_is_never_empty(prefix, tmp_path, is_there):
+def test_the_directory_of_compiled_modules_is_never_empty(prefix, tmp_path, is_there):
     for path in (prefix / LIBRARY / "lib-dynload").iterdir():
         path.unlink()
     if not is_there:

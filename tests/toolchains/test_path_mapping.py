@@ -18,7 +18,7 @@ ALLOWED = {
 }
 # Here paths are of the repository phase, which has no outputs.
 FETCHING = ("toolchains/indexes.bzl", "toolchains/private/")
-SOURCES = sorted(path for folder in ("rules", "toolchains") for path in Path(folder).rglob("*.bzl"))
+SOURCES = sorted(path for directory in ("rules", "toolchains") for path in Path(directory).rglob("*.bzl"))
 
 
 def paths_as_text(name: str, text: str) -> set[tuple[str, str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from toolchains.starlark import MIRRORS, findings
 
-FILES = (path for folder in ("rules", "toolchains") for path in Path(folder).rglob("*"))
+FILES = (path for directory in ("rules", "toolchains") for path in Path(directory).rglob("*"))
 SOURCES = sorted(path for path in FILES if path.suffix in (".bazel", ".bzl"))
 
 

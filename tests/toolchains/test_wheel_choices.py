@@ -18,16 +18,16 @@ PROJECTS = {release: f"c{number}" for number, release in enumerate(CHOICES["rele
 @pytest.fixture(scope="module")
 def links(tmp_path_factory):
     """A folder of wheels that are nothing but metadata, under the tags of the real ones."""
-    folder = tmp_path_factory.mktemp("links")
+    directory = tmp_path_factory.mktemp("links")
     for release, project in PROJECTS.items():
-        first, *others = (folder / f"{project}-1-{tags}.whl" for tags in CHOICES["releases"][release])
+        first, *others = (directory / f"{project}-1-{tags}.whl" for tags in CHOICES["releases"][release])
         with zipfile.ZipFile(first, "w") as archive:
             archive.writestr(f"{project}-1.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {project}\nVersion: 1\n")
             archive.writestr(f"{project}-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
             archive.writestr(f"{project}-1.dist-info/RECORD", "")
         for other in others:
             other.hardlink_to(first)
-    return folder
+    return directory
 
 
 def _uv_platform(target):

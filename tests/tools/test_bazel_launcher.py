@@ -38,17 +38,17 @@ def script(path: Path, text: str) -> Path:
 class Launcher:
     """A copy of tools/bazel with a recipe that is not the real one."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.program = folder / "checkout/tools/bazel"
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.program = directory / "checkout/tools/bazel"
         self.program.parent.mkdir(parents=True)
         shutil.copy(TOOLS / "bazel", self.program)
         self.recipe("import sys; sys.exit('no recipe')")
         # What the launcher calls; the whole of /usr/bin may have a bazel.
         for name in ("id", "python3", "readlink", "sha256sum"):
-            (folder / "system").mkdir(exist_ok=True)
-            (folder / "system" / name).symlink_to(shutil.which(name, path=SYSTEM_PATH) or name)
-        self.variables = {"HOME": str(folder / "home"), "PATH": str(folder / "system")}
+            (directory / "system").mkdir(exist_ok=True)
+            (directory / "system" / name).symlink_to(shutil.which(name, path=SYSTEM_PATH) or name)
+        self.variables = {"HOME": str(directory / "home"), "PATH": str(directory / "system")}
 
     def recipe(self, text: str) -> None:
         (self.program.parent / "provision_bazel.py").write_text(text)
@@ -56,7 +56,7 @@ class Launcher:
     def start(self, *arguments: str, program: Path | None = None, cwd: Path | None = None, **variables: str):
         return subprocess.Popen(
             [str(program or self.program), *arguments],
-            cwd=cwd or self.folder,
+            cwd=cwd or self.directory,
             env=self.variables | variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -225,7 +225,7 @@ def test_signals_reach_bazel_itself(provisioned: Launcher, number: signal.Signal
 
 
 @needs_namespaces
-def test_works_from_any_folder_and_through_links(provisioned: Launcher, tmp_path: Path):
+def test_works_from_any_directory_and_through_links(provisioned: Launcher, tmp_path: Path):
     nested = tmp_path / "checkout/e2e/smoke test"
     nested.mkdir(parents=True)
     assert provisioned.run("where", cwd=nested)[:2] == (0, f"{nested.resolve()}\n")
@@ -278,7 +278,7 @@ def test_the_root_is_read_only_and_the_rest_is_the_hosts(provisioned: Launcher, 
 
 
 @needs_namespaces
-def test_a_folder_of_the_operating_system_is_refused(provisioned: Launcher):
+def test_a_directory_of_the_operating_system_is_refused(provisioned: Launcher):
     provisioned.run("exit", "0")
     code, _, errors = provisioned.run("where", cwd=Path("/usr/share"))
     assert code == 1
@@ -330,22 +330,24 @@ esac
 class Recipe:
     """The real tools/provision_bazel.py with programs that pretend."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         release = re.search(r"^VERSION_CODENAME=(\S+)$", Path("/etc/os-release").read_text(), re.MULTILINE)
-        self.store = folder / "cache/bazel/digest"
+        self.store = directory / "cache/bazel/digest"
         self.unfinished = self.store.with_suffix(".unfinished")
         self.variables = {
-            "FAKES": str(folder),
-            "PATH": f"{folder}/bin:{SYSTEM_PATH}",
+            "FAKES": str(directory),
+            "PATH": f"{directory}/bin:{SYSTEM_PATH}",
             "RELEASE": release.group(1) if release else "sid",
         }
-        script(folder / "bin/apt-get", APT_GET)
-        script(folder / "bin/dpkg", 'echo "${ARCHITECTURE:-amd64}"')
-        script(folder / "bin/dpkg-deb", DPKG_DEB)
-        script(folder / "bin/locale", "echo C.utf8; echo de_DE.utf8; echo POSIX")
-        script(folder / "bin/mount", "")
-        script(folder / "bin/unshare", 'case " $* " in *" ${DENIED:-nothing} "*) echo "$COMPLAINT" >&2; exit 1 ;; esac')
-        tree = folder / "tree"
+        script(directory / "bin/apt-get", APT_GET)
+        script(directory / "bin/dpkg", 'echo "${ARCHITECTURE:-amd64}"')
+        script(directory / "bin/dpkg-deb", DPKG_DEB)
+        script(directory / "bin/locale", "echo C.utf8; echo de_DE.utf8; echo POSIX")
+        script(directory / "bin/mount", "")
+        script(
+            directory / "bin/unshare", 'case " $* " in *" ${DENIED:-nothing} "*) echo "$COMPLAINT" >&2; exit 1 ;; esac'
+        )
+        tree = directory / "tree"
         for name in ("etc/bazel", "usr/bin", "usr/lib/jvm/java-25-openjdk-amd64", "usr/lib/locale", "usr/share/bazel"):
             (tree / name).mkdir(parents=True)
         (tree / "etc/bazel/bazelrc").write_text(

@@ -56,8 +56,8 @@ def imported(package):
 @pytest.mark.parametrize("package", PROJECTS)
 def test_a_wheel_requires_what_is_imported(package):
     extras = project(package)["optional-dependencies"].values()
-    stated = {*project(package)["dependencies"], *(text for extra in extras for text in extra)}
-    names = {re.match(r"[\w-]+", text)[0] for text in stated}
+    declared = {*project(package)["dependencies"], *(text for extra in extras for text in extra)}
+    names = {re.match(r"[\w-]+", text)[0] for text in declared}
     # By its name, for Python 3.10.
     assert '("tomllib", "tomli")' in (ROOT / "py/rules_bento/formats/toml.py").read_text("utf-8")
     by_name = {"rules_bento": {"tomli"}, "bento_cli": set()}[package]
@@ -80,44 +80,44 @@ def test_the_version_is_said_once():
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory):
     """As `pip wheel ./py ./py/bento_cli` builds them, by the locked build system."""
-    folder = tmp_path_factory.mktemp("wheels")
-    shutil.copytree(ROOT / "py", folder / "py", ignore=shutil.ignore_patterns("__pycache__"))
-    build = f"from hatchling.build import build_wheel; build_wheel({str(folder)!r})"
+    directory = tmp_path_factory.mktemp("wheels")
+    shutil.copytree(ROOT / "py", directory / "py", ignore=shutil.ignore_patterns("__pycache__"))
+    build = f"from hatchling.build import build_wheel; build_wheel({str(directory)!r})"
     variables = os.environ | {"PYTHONPATH": os.environ["RULES_BENTO_ROOTS"]}
     for source in ("py", "py/bento_cli"):
-        subprocess.run([sys.executable, "-c", build], cwd=folder / source, env=variables, check=True)
-    [library] = folder.glob("rules_bento-*.whl")
-    [command] = folder.glob("rules_bento_cli-*.whl")
+        subprocess.run([sys.executable, "-c", build], cwd=directory / source, env=variables, check=True)
+    [library] = directory.glob("rules_bento-*.whl")
+    [command] = directory.glob("rules_bento_cli-*.whl")
     return {"rules_bento": library, "bento_cli": command}
 
 
 @pytest.fixture(scope="module")
 def bento(wheels, tmp_path_factory):
     """Give commands of the wheel in a fresh environment, where the packages of the lock are what it depends on."""
-    folder = tmp_path_factory.mktemp("installed")
-    environment = folder / "venv"
+    directory = tmp_path_factory.mktemp("installed")
+    environment = directory / "venv"
     subprocess.run([os.environ["RULES_BENTO_UV"], "venv", "-q", "--python", sys.executable, environment], check=True)
     python = environment / "bin/python"
     install = [os.environ["RULES_BENTO_UV"], "pip", "install", "--quiet", "--offline", "--no-deps", "--python", python]
-    variables = {"HOME": str(folder), "PATH": os.environ["PATH"], "BENTOML_DO_NOT_TRACK": "true"}
+    variables = {"HOME": str(directory), "PATH": os.environ["PATH"], "BENTOML_DO_NOT_TRACK": "true"}
     subprocess.run([*install, *wheels.values()], env=variables, check=True)
     [packages] = environment.glob("lib/*/site-packages")
     packages.joinpath("locked.pth").write_text(os.environ["RULES_BENTO_ROOTS"].replace(os.pathsep, "\n"), "utf-8")
 
     class Bento:
         def start(self, *words):
-            return subprocess.Popen([environment / "bin/bento", *words], cwd=folder, env=variables)
+            return subprocess.Popen([environment / "bin/bento", *words], cwd=directory, env=variables)
 
         def __call__(self, *words):
             command = [environment / "bin/bento", *words]
-            done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, cwd=directory, env=variables, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             return done.stdout
 
     made = Bento()
-    folder.joinpath("svc").mkdir()
-    folder.joinpath("svc/service.py").write_text(SERVICE)
-    folder.joinpath("svc/bentofile.yaml").write_text("service: service:Hello\npython: {packages: [bentoml]}\n")
+    directory.joinpath("svc").mkdir()
+    directory.joinpath("svc/service.py").write_text(SERVICE)
+    directory.joinpath("svc/bentofile.yaml").write_text("service: service:Hello\npython: {packages: [bentoml]}\n")
     made("build", "svc")
     return made
 

@@ -46,28 +46,28 @@ PLAIN = {
 pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="there is no git")
 
 
-def git(folder, *words):
+def git(directory, *words):
     identity = ("-c", "user.name=A", "-c", "user.email=a@localhost")
-    subprocess.run(["git", *identity, *words], cwd=folder, env=PLAIN, check=True, capture_output=True)
+    subprocess.run(["git", *identity, *words], cwd=directory, env=PLAIN, check=True, capture_output=True)
 
 
-def commit(folder, files):
+def commit(directory, files):
     for path, text in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, "utf-8")
-    git(folder, "add", "--all", "--force")
-    git(folder, "commit", "--quiet", "--message=x")
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_text(text, "utf-8")
+    git(directory, "add", "--all", "--force")
+    git(directory, "commit", "--quiet", "--message=x")
 
 
 @pytest.fixture
 def repository(tmp_path):
-    folder = tmp_path / "repository"
-    folder.mkdir()
-    git(folder, "init", "--quiet")
+    directory = tmp_path / "repository"
+    directory.mkdir()
+    git(directory, "init", "--quiet")
     files = dict.fromkeys(LEFT_OUT + KEPT, "a\nb\n")
     files |= {path: (ROOT / path).read_text("utf-8") for path in COPIED}
-    commit(folder, files | {"MODULE.bazel": MODULE, "CHANGELOG.md": CHANGELOG})
-    return folder
+    commit(directory, files | {"MODULE.bazel": MODULE, "CHANGELOG.md": CHANGELOG})
+    return directory
 
 
 def release(repository, *words, umask=0o022, **variables):

@@ -28,7 +28,7 @@ class Dropbox(Server):
         def handle_error(self, request, client_address):
             pass
 
-    def __init__(self, folder) -> None:
+    def __init__(self, directory) -> None:
         self.files: dict[str, bytes] = {}
         self.revisions: dict[str, bytes] = {}
         self.sessions: dict[str, bytes] = {}

@@ -35,25 +35,25 @@ _SMALL = 1 << 16
 class Trial:
     """A server, a store with a Bento, and its archive."""
 
-    def __init__(self, kind: str, folder: Path, seed: int) -> None:
+    def __init__(self, kind: str, directory: Path, seed: int) -> None:
         self.kind = kind
         self.random = random.Random(f"{kind} {seed}")
-        self.folder = folder
-        self.server = KINDS[kind](folder / "server")
+        self.directory = directory
+        self.server = KINDS[kind](directory / "server")
         model = model_files("clf:v1", payload=noise(800_000))
         archive = write_archive(
-            folder / "hi.bento", bento_files(TAG, models={"clf:v1": model}, src__data=noise(200_000, 2))
+            directory / "hi.bento", bento_files(TAG, models={"clf:v1": model}, src__data=noise(200_000, 2))
         )
-        self.store = Store(folder / "home", durable=False)
+        self.store = Store(directory / "home", durable=False)
         self.store.bentos.import_archive(archive)
-        self.packed = self.store.bentos.export(TAG, str(folder / "packed.bento")).path.read_bytes()
+        self.packed = self.store.bentos.export(TAG, str(directory / "packed.bento")).path.read_bytes()
         self.count = 0
         self._times: dict[str, float] = {}
 
     def other(self) -> Store:
         """An empty store."""
         self.count += 1
-        return Store(self.folder / f"other{self.count}", durable=False)
+        return Store(self.directory / f"other{self.count}", durable=False)
 
     def cut_import(self) -> str:
         self.server.put("hi.bento", self.packed)
@@ -198,8 +198,8 @@ def run(kind: str, points: dict[str, int], seed: int = 0) -> dict[str, Counter]:
     download.PIECE = object_store.PART = _SMALL
     object_store.BACKOFF.update(init_backoff=timedelta(milliseconds=1), max_backoff=timedelta(milliseconds=10))
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
-    with tempfile.TemporaryDirectory() as folder:
-        trial = Trial(kind, Path(folder), seed)
+    with tempfile.TemporaryDirectory() as directory:
+        trial = Trial(kind, Path(directory), seed)
         try:
             found = {}
             for what, times in points.items():

@@ -49,7 +49,7 @@ class Server:
 class S3(Server):
     """moto."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         import botocore.session
         from moto.s3 import models
         from moto.server import ThreadedMotoServer
@@ -107,7 +107,7 @@ class S3(Server):
 class Gcs(Server):
     """gcp-storage-emulator."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         from gcp_storage_emulator.server import create_server
 
         logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)
@@ -150,11 +150,11 @@ class Gcs(Server):
         self._server.stop()
 
 
-class Folder(Server):
+class Directory(Server):
     """A server of files that are in a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.root = folder / "root"
+    def __init__(self, directory: Path) -> None:
+        self.root = directory / "root"
         self.root.mkdir(parents=True)
 
     def put(self, name, data):
@@ -175,13 +175,13 @@ class Folder(Server):
             (self.root / name).unlink()
 
 
-class Ftp(Folder):
+class Ftp(Directory):
     """pyftpdlib."""
 
     scheme = "ftp"
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
         from pyftpdlib.authorizers import DummyAuthorizer
         from pyftpdlib.handlers import FTPHandler
         from pyftpdlib.ioloop import IOLoop
@@ -191,19 +191,19 @@ class Ftp(Folder):
         authorizer = DummyAuthorizer()
         authorizer.add_user(USER, PASSWORD, str(self.root), perm="elradfmwMT")
         self._loop = IOLoop()
-        self.handler = type("Handler", (self._handler(folder, FTPHandler),), {"authorizer": authorizer})
+        self.handler = type("Handler", (self._handler(directory, FTPHandler),), {"authorizer": authorizer})
         self._server = FTPServer(("127.0.0.1", 0), self.handler, ioloop=self._loop)
         self.port = self._server.address[1]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        self._netrc = folder / "netrc"
+        self._netrc = directory / "netrc"
         self._netrc.write_text(
             "".join(f"machine {host} login {USER} password {PASSWORD}\n" for host in ("127.0.0.1", "localhost"))
         )
         self._netrc.chmod(0o600)
 
-    def _handler(self, folder, handler):
+    def _handler(self, directory, handler):
         return handler
 
     def _run(self):
@@ -227,35 +227,35 @@ class Ftps(Ftp):
 
     scheme = "ftps"
 
-    def _handler(self, folder, handler):
+    def _handler(self, directory, handler):
         from pyftpdlib.handlers import TLS_FTPHandler
 
-        self.certificate = certificate(folder)
+        self.certificate = certificate(directory)
         return type(
             "Tls",
             (TLS_FTPHandler,),
-            {"certfile": str(folder / "both.pem"), "tls_control_required": True, "tls_data_required": True},
+            {"certfile": str(directory / "both.pem"), "tls_control_required": True, "tls_data_required": True},
         )
 
     def environment(self, port=0):
         return {**super().environment(port), "SSL_CERT_FILE": str(self.certificate)}
 
 
-class Sftp(Folder):
+class Sftp(Directory):
     """asyncssh's server, for OpenSSH's own `ssh`, which takes HOME for home."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
         import asyncssh
 
-        self._home = folder / "home"
+        self._home = directory / "home"
         (self._home / ".ssh").mkdir(parents=True, mode=0o700)
         host = asyncssh.generate_private_key("ssh-ed25519")
         mine = asyncssh.generate_private_key("ssh-ed25519")
         mine.write_private_key(str(self._home / ".ssh" / "id_ed25519"))
         (self._home / ".ssh" / "id_ed25519").chmod(0o600)
         (self._home / ".ssh" / "known_hosts").write_bytes(b"* " + host.export_public_key())
-        authorized = folder / "authorized"
+        authorized = directory / "authorized"
         authorized.write_bytes(mine.export_public_key())
 
         class Login(asyncssh.SSHServer):
@@ -283,7 +283,7 @@ class Sftp(Folder):
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._server = asyncio.run_coroutine_threadsafe(listen(), self._loop).result(30)
         self.port = self._server.sockets[0].getsockname()[1]
-        self._path = f"{_programs(folder)}:{os.environ['PATH']}"
+        self._path = f"{_programs(directory)}:{os.environ['PATH']}"
 
     def url(self, name, port=0):
         return f"sftp://{USER}@127.0.0.1:{port or self.port}/{name}"
@@ -296,10 +296,10 @@ class Sftp(Folder):
         self._loop.call_soon_threadsafe(self._loop.stop)
 
 
-def _programs(folder: Path) -> Path:
+def _programs(directory: Path) -> Path:
     """A folder with an `ssh` that takes HOME for home."""
-    program = _ssh(folder / "openssh")
-    programs = folder / "bin"
+    program = _ssh(directory / "openssh")
+    programs = directory / "bin"
     programs.mkdir()
     (programs / "ssh").write_text(
         f'#!/bin/sh\nexec {program} -F /dev/null -i "$HOME/.ssh/id_ed25519"'
@@ -309,7 +309,7 @@ def _programs(folder: Path) -> Path:
     return programs
 
 
-def _ssh(folder: Path) -> str:
+def _ssh(directory: Path) -> str:
     """What starts OpenSSH's client: that of the packages which Bazel brings, else of the host."""
     from rules_bento.debian.deb import Deb
 
@@ -318,16 +318,16 @@ def _ssh(folder: Path) -> str:
         program = shutil.which("ssh")
         assert program, "OpenSSH's client is not here; Debian's package openssh-client has it"
         return program
-    folder.mkdir()
+    directory.mkdir()
     for deb in debs:
         for member, contents in Deb(deb).members():
-            target = folder / Path(member.path).name
+            target = directory / Path(member.path).name
             if member.kind == "file" and (member.path == "usr/bin/ssh" or ".so." in target.name):
                 target.write_bytes(b"".join(contents))
                 target.chmod(0o755)
             elif member.kind == "link" and ".so." in target.name:
                 target.symlink_to(Path(member.link).name)
-    return f"env LD_LIBRARY_PATH={folder} {folder}/ssh"
+    return f"env LD_LIBRARY_PATH={directory} {directory}/ssh"
 
 
 class _Files(BaseHTTPRequestHandler):
@@ -373,7 +373,7 @@ class _Files(BaseHTTPRequestHandler):
         pass
 
 
-class Http(Folder):
+class Http(Directory):
     """A stand-in, for the standard library's has no ranges."""
 
     writable = False
@@ -385,8 +385,8 @@ class Http(Folder):
         def handle_error(self, request, client_address):
             pass
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.answer = None  # what may answer a request in place of the files
         self.tag = ""
@@ -408,7 +408,7 @@ class Http(Folder):
         self._server.server_close()
 
 
-def certificate(folder: Path) -> Path:
+def certificate(directory: Path) -> Path:
     """A certificate for this machine, which is its own authority; with its key in `both.pem`."""
     from datetime import datetime, timedelta, timezone
     from ipaddress import ip_address
@@ -436,7 +436,7 @@ def certificate(folder: Path) -> Path:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path = folder / "certificate.pem"
+    path = directory / "certificate.pem"
     path.write_bytes(public)
-    (folder / "both.pem").write_bytes(private + public)
+    (directory / "both.pem").write_bytes(private + public)
     return path

@@ -81,10 +81,10 @@ def files():
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory, files):
     """The archive of the Bento as our own export writes it, once: to compress it is most of what a test would do."""
-    folder = tmp_path_factory.mktemp("archive")
-    made = Store(folder / "store", durable=False)
-    made.bentos.import_archive(write_archive(folder / "source.bento", files))
-    return made.bentos.export(TAG, str(folder / "packed.bento")).path
+    directory = tmp_path_factory.mktemp("archive")
+    made = Store(directory / "store", durable=False)
+    made.bentos.import_archive(write_archive(directory / "source.bento", files))
+    return made.bentos.export(TAG, str(directory / "packed.bento")).path
 
 
 @pytest.fixture
@@ -109,8 +109,8 @@ def same(one, two):
     )
 
 
-def _tree(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def _tree(directory):
+    return {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 def empty(store):

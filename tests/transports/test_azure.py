@@ -26,8 +26,8 @@ def port(tmp_path_factory):
         probe.bind(("127.0.0.1", 0))
         number = probe.getsockname()[1]
     options = ["--silent", "--skipApiVersionCheck", "--inMemoryPersistence", "--blobPort", str(number)]
-    folder = tmp_path_factory.mktemp("azurite")
-    with subprocess.Popen([os.environ["AZURITE"], *options], cwd=folder) as process:
+    directory = tmp_path_factory.mktemp("azurite")
+    with subprocess.Popen([os.environ["AZURITE"], *options], cwd=directory) as process:
         try:
             _wait(number)
             _make_container(number)

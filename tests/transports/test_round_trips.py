@@ -127,7 +127,7 @@ def test_functions_take_urls(serve, store, other):
     assert str(import_bento(server.url("hi.bento"), home=other.home.root).entry.tag) == TAG
 
 
-def test_folders_stay_here(serve, store, other):
+def test_directories_stay_here(serve, store, other):
     server = serve("ftp")
     with pytest.raises(BentoError, match="directories can't be exported to a URL"):
         store.bentos.export(TAG, server.url("x"), "folder")

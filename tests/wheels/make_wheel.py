@@ -8,16 +8,16 @@ from pathlib import Path
 
 target, requirement, *modules = sys.argv[1:]
 name, version, *_ = Path(target).name.split("-")
-folder = f"{name}-{version}.dist-info"
+directory = f"{name}-{version}.dist-info"
 files = {Path(path).name: Path(path).read_bytes() for path in modules}
 needs = f"Requires-Dist: {requirement}\n" if requirement else ""
-files[f"{folder}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}".encode()
-files[f"{folder}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-record = f"{folder}/RECORD,,\n"
+files[f"{directory}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}".encode()
+files[f"{directory}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+record = f"{directory}/RECORD,,\n"
 for path, content in files.items():
     digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
     record += f"{path},sha256={digest},{len(content)}\n"
-files[f"{folder}/RECORD"] = record.encode()
+files[f"{directory}/RECORD"] = record.encode()
 with zipfile.ZipFile(target, "w") as wheel:
     for path, content in files.items():
         wheel.writestr(zipfile.ZipInfo(path), content)

@@ -48,9 +48,9 @@ def test_an_image_has_it_installed():
     assert any(path.endswith(library) for path in paths), "no deps say so, the Bento does"
 
 
-def write(folder, metadata):
+def write(directory, metadata):
     maker = Maker("x", "1")
-    return maker.add({f"{maker.dist_info}/METADATA": metadata}).write(folder)
+    return maker.add({f"{maker.dist_info}/METADATA": metadata}).write(directory)
 
 
 def test_the_metadata_tells_what_a_wheel_needs(tmp_path):

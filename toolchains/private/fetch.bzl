@@ -202,10 +202,10 @@ def resolve_link(page, link):
     scheme, _, rest = page.partition("://")
     if link.startswith("//"):
         return "{}:{}".format(scheme, link)
-    host, _, folder = rest.partition("/")
+    host, _, directory = rest.partition("/")
     if link.startswith("/"):
         return "{}://{}{}".format(scheme, host, link)
-    parts = [part for part in folder.split("/") if part]
+    parts = [part for part in directory.split("/") if part]
     for part in link.split("/"):
         if part == "..":
             parts = parts[:-1]

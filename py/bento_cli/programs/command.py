@@ -12,7 +12,7 @@ from bento_cli.cli import main
 @Subcommand({})
 def run(arguments: Arguments) -> int:
     """Run the `bento` command with the arguments after `--`."""
-    folder = os.environ.get("BUILD_WORKING_DIRECTORY")
-    if folder:
-        os.chdir(folder)
+    directory = os.environ.get("BUILD_WORKING_DIRECTORY")
+    if directory:
+        os.chdir(directory)
     return main(arguments.rest)

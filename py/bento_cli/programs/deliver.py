@@ -54,9 +54,9 @@ def deliver(archive: Path, subcommand: str, words: Sequence[str]) -> int:
     from bento_cli.library import Store
 
     archive = archive.absolute()
-    folder = os.environ.get("BUILD_WORKING_DIRECTORY")
-    if folder:
-        os.chdir(folder)
+    directory = os.environ.get("BUILD_WORKING_DIRECTORY")
+    if directory:
+        os.chdir(directory)
     if subcommand == "import":
         return main([subcommand, str(archive), *words])
     if subcommand not in SUBCOMMANDS:

@@ -76,7 +76,7 @@ class _Parent:
     def __init__(self, edits: Path) -> None:
         self._variables = dict(os.environ)
         del os.environ[_EDITS]
-        self._folder = os.getcwd()  # noqa: PTH109 - a string is required
+        self._directory = os.getcwd()  # noqa: PTH109 - a string is required
         self._edits = edits
         self._edit = _written(edits)
         self._no_preload = bool(os.environ.pop(NO_PRELOAD, ""))
@@ -133,7 +133,7 @@ class _Parent:
         for number, handler in _HANDLERS.items():
             signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLERS)
-        os.chdir(self._folder)  # the directory might have been replaced
+        os.chdir(self._directory)  # the directory might have been replaced
         # Python compares bytecode with the source's time in whole seconds, and would miss an edit in the same second.
         sys.dont_write_bytecode = not self._is_first
         if not self._no_preload:

@@ -98,14 +98,14 @@ def _watcher(arguments: Arguments, home: Path) -> Watcher:
 
 def from_caller(options: Sequence[str]) -> list[str]:
     """Resolve file options against the directory where Bazel was started, because the server starts elsewhere."""
-    folder = Path(os.environ.get("BUILD_WORKING_DIRECTORY", Path.cwd()))
+    directory = Path(os.environ.get("BUILD_WORKING_DIRECTORY", Path.cwd()))
     missing: list[str] = []
     for option in options:
         name, equals, value = option.partition("=")
         if name in _PATHS and equals:
-            missing.append(f"{name}={folder / value}")
+            missing.append(f"{name}={directory / value}")
         else:
-            missing.append(str(folder / option) if missing and missing[-1] in _PATHS else option)
+            missing.append(str(directory / option) if missing and missing[-1] in _PATHS else option)
     return missing
 
 
@@ -127,22 +127,22 @@ def _deliver(arguments: Arguments) -> int:
     subcommand, *words = arguments.rest
     if not arguments.has("--model"):
         return deliver.deliver(Path(arguments.required("--archive")), subcommand, words)
-    with tempfile.TemporaryDirectory(prefix="rules_bento-whole-") as folder:
-        _unpack(arguments, Path(folder, "bento"))
-        return deliver.deliver(Path(folder, "bento"), subcommand, words)
+    with tempfile.TemporaryDirectory(prefix="rules_bento-whole-") as directory:
+        _unpack(arguments, Path(directory, "bento"))
+        return deliver.deliver(Path(directory, "bento"), subcommand, words)
 
 
-def _unpack(arguments: Arguments, folder: Path) -> None:
+def _unpack(arguments: Arguments, directory: Path) -> None:
     """Unpack the Bento with all its models."""
     models = [Path(part) for _, part in arguments.tuples("--model")]
-    transcode(folder, [*models, Path(arguments.required("--archive"))], "folder")
+    transcode(directory, [*models, Path(arguments.required("--archive"))], "folder")
 
 
 def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
     uv = arguments.required("--uv")
-    folder = bento / "env" / "python"
-    locked = folder / "requirements.lock.txt"
-    requirements = locked if locked.exists() else folder / "requirements.txt"
+    directory = bento / "env" / "python"
+    locked = directory / "requirements.lock.txt"
+    requirements = locked if locked.exists() else directory / "requirements.txt"
     sys.stderr.write(f"Installing the packages of {arguments.required('--target')}\n")
     for command in (
         [uv, "venv", "--quiet", "--no-config", "--python", arguments.required("--python"), str(environment)],

@@ -121,10 +121,10 @@ class BuildWatcher(Watcher):
             self._edit()
 
 
-def _files(folder: Path) -> set[str]:
+def _files(directory: Path) -> set[str]:
     return {
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
+        path.relative_to(directory).as_posix()
+        for path in directory.rglob("*")
         if not path.is_dir() and path.parent.name != "__pycache__"
     }
 

@@ -66,13 +66,13 @@ class BuildResult:
     def archive(self, out: str | os.PathLike[str]) -> Path:
         """Write a `.bento` archive that includes the models and that `bentoml import` can read; return its path."""
         target = Path(out)
-        with tempfile.TemporaryDirectory() as folder:
-            parts = [Path(folder, "metadata"), Path(folder, "sources")]
+        with tempfile.TemporaryDirectory() as directory:
+            parts = [Path(directory, "metadata"), Path(directory, "sources")]
             write_part(parts[0], members(self.bento), threads=1)
             write_part(parts[1], self._source_members())
             models = {str(model.entry.description.tag): model for model in self.models}
             for index, tag in enumerate(sorted(models)):
-                parts.append(Path(folder, f"{index}.part"))
+                parts.append(Path(directory, f"{index}.part"))
                 write_part(parts[-1], models[tag].members())
             assemble(target, parts, latest_versions(models[tag].entry.description for tag in sorted(models)))
         return target
@@ -165,17 +165,17 @@ def build_bentofile(
     The parameters are the same as in `bentoml.bentos.build_bentofile`; `more` contains other parameters of `build`. By
     default, `bentofile` is the directory's bentofile.yaml or pyproject.toml. Raises BentoError for invalid inputs.
     """
-    folder = Path(build_ctx)
-    if not folder.is_dir():
-        raise BentoError(f"{folder}: no such directory. Specify the directory of a project.")
-    path = Path(bentofile) if bentofile is not None else bentofiles.find(folder)
+    directory = Path(build_ctx)
+    if not directory.is_dir():
+        raise BentoError(f"{directory}: no such directory. Specify the directory of a project.")
+    path = Path(bentofile) if bentofile is not None else bentofiles.find(directory)
     options = BuildOptions()
     if path is not None:
         options = bentofiles.read(path, str(path), src_exists=(path.parent / "src").is_dir())
     attributes = _options(service=service, name=name, labels=labels, args=args, **more or {})
     if name and extra.overrides and extra.overrides.words == "flags":
         attributes = replace(attributes, places={**attributes.places, "name": "--name"})
-    return _build(merge(attributes, options), folder, version, extra)
+    return _build(merge(attributes, options), directory, version, extra)
 
 
 def _options(**options: Any) -> BuildOptions:
@@ -186,10 +186,10 @@ def _options(**options: Any) -> BuildOptions:
     )
 
 
-def _build(options: BuildOptions, folder: Path, version: str, extra: ExtraOptions) -> BuildResult:
-    declared = list(snapshot.walk(str(folder)))
+def _build(options: BuildOptions, directory: Path, version: str, extra: ExtraOptions) -> BuildResult:
+    declared = list(snapshot.walk(str(directory)))
     selection = selected(declared, options)
-    files = project_files(declared, folder)
+    files = project_files(declared, directory)
     settings = BentoSettings(
         creation_time=extra.creation_time,
         bentoml_version=extra.bentoml_version,
@@ -240,7 +240,7 @@ def selected(declared: Sequence[DeclaredFile], options: BuildOptions) -> Selecti
     )
 
 
-def project_files(declared: Sequence[DeclaredFile], folder: Path) -> ProjectFiles:
+def project_files(declared: Sequence[DeclaredFile], directory: Path) -> ProjectFiles:
     """Return a reader of the files in a directory, for build options that refer to files.
 
     Reading a symlink that leads out of the directory is an error.
@@ -248,7 +248,7 @@ def project_files(declared: Sequence[DeclaredFile], folder: Path) -> ProjectFile
     by_path = {file.path: file for file in declared}
     return ProjectFiles(
         {path: file.source for path, file in by_path.items()},
-        lambda path: snapshot.check_inside(by_path[path], str(folder)),
+        lambda path: snapshot.check_inside(by_path[path], str(directory)),
         "Create it, or check `include` and `exclude`.",
     )
 

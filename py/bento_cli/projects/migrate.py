@@ -75,7 +75,7 @@ class Migration:
 class _Project:
     """Contains the inputs of a migration."""
 
-    folder: Path
+    directory: Path
     package: str  # package of the directory in the workspace
     bentofile: str | None  # path in the directory
     options: BuildOptions
@@ -93,7 +93,7 @@ class _Project:
 
 
 def migrate(
-    folder: str | Path,
+    directory: str | Path,
     package: str = "",
     *,
     bentofile: str | None = None,
@@ -108,7 +108,7 @@ def migrate(
     store. `hub` is the name of an existing or new package hub; the default is an unused name. With `is_written`, notes
     assume that `write` follows. Raises BentoError for an invalid project.
     """
-    project = _read(Path(folder), package, bentofile, Path(store) if store else default_store())
+    project = _read(Path(directory), package, bentofile, Path(store) if store else default_store())
     packages = migrate_packages.read(project.options, project.info, project.files)
     package_hub = _hub(project, packages, workspace or Workspace(), hub)
     models, model_notes = _models(project)
@@ -123,7 +123,7 @@ def migrate(
     return Migration(
         _module_file(project, packages, package_hub),
         _build_file(project, packages, models, package_hub),
-        "".join(f"{line}\n" for line in packages.stated) if locks else "",
+        "".join(f"{line}\n" for line in packages.declared) if locks else "",
         "".join(f"{line}\n" for line in packages.constraints) if locks else "",
         _ignore_file(project),
         tuple(notes),
@@ -132,8 +132,8 @@ def migrate(
     )
 
 
-def write(migration: Migration, root: Path, folder: Path, *, force: bool = False) -> list[str]:
-    """Add a migration to the workspace at `root` and the project in `folder`. Returns one line for each file.
+def write(migration: Migration, root: Path, directory: Path, *, force: bool = False) -> list[str]:
+    """Add a migration to the workspace at `root` and the project in `directory`. Returns one line for each file.
 
     Keeps existing targets and files; with `force`, replaces targets and requirements. If a file is invalid, raises
     BentoError and writes no files.
@@ -148,7 +148,7 @@ def write(migration: Migration, root: Path, folder: Path, *, force: bool = False
             separator = "" if not existing else "" if path.name == ".bazelignore" else "\n"
             files[path] = f"{(existing or '').rstrip()}\n{separator}{lines}" if existing else lines
             report.append(f"{path.name}: {'created' if existing is None else 'added lines'}")
-    path = folder / migration.build_name
+    path = directory / migration.build_name
     existing = _existing(path)
     merged = merge_build_files(existing or "", migration.build, migration.build_name, force=force)
     files[path] = merged.text
@@ -156,13 +156,13 @@ def write(migration: Migration, root: Path, folder: Path, *, force: bool = False
     parts = [f"{state} {', '.join(names)}" for state, names in states.items() if names] or ["unchanged"]
     report.append(f"{migration.build_name}: {'created, ' if existing is None else ''}{'; '.join(parts)}")
     for name, text in zip(migration.names, (migration.requirements, migration.constraints), strict=True):
-        existing = _existing(folder / name)
+        existing = _existing(directory / name)
         if text and existing in (None, text):
             report.append(f"{name}: {'unchanged' if existing else 'created'}")
         elif text:
             report.append(f"{name}: {'replaced' if force else 'kept (replace with --force)'}")
         if text and (force or existing is None):
-            files[folder / name] = text
+            files[directory / name] = text
     for path, text in files.items():
         if text != _existing(path):
             replace_file(path, text.encode())
@@ -173,26 +173,26 @@ def _existing(path: Path) -> str | None:
     return path.read_text("utf-8", errors="surrogateescape") if path.is_file() else None
 
 
-def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Project:
-    path = folder / bentofile if bentofile else bentofiles.find(folder)
+def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> _Project:
+    path = directory / bentofile if bentofile else bentofiles.find(directory)
     options = BuildOptions()
     if path is not None:
         options = bentofiles.read(path, path.name, src_exists=(path.parent / "src").is_dir())
-    declared = list(snapshot.walk(str(folder)))
+    declared = list(snapshot.walk(str(directory)))
     selection = selected(declared, options)
     sources = {file.path: file for file in selection.kept if file.link is None}
     seen: dict[str, bytes] = {}  # content of read files, by path
     tree = services.SourceTree(sources, lambda name: seen.setdefault(name, snapshot.content(sources[name])))
     info = services.read_service(options.service or "service", tree, options.args)
-    name = path.relative_to(folder).as_posix() if path is not None else None
-    files = project_files(declared, folder)
+    name = path.relative_to(directory).as_posix() if path is not None else None
+    files = project_files(declared, directory)
     kept_sources = {file.source for file in sources.values()}
     kept_files = [file for file in declared if file.source in kept_sources]
     data = tuple(file.path for file in kept_files if Path(file.source).stat().st_size >= _MIN_DATA_BYTES)
     paths = tuple(file.path for file in kept_files)
     packages = tuple(sorted(file.path for file in declared if PurePosixPath(file.path).name in _PACKAGE_FILES))
     return _Project(
-        folder, package.strip("/"), name, options, info, files, paths, data, packages, store, find_model_loads(seen)
+        directory, package.strip("/"), name, options, info, files, paths, data, packages, store, find_model_loads(seen)
     )
 
 
@@ -217,7 +217,7 @@ def _hub(project: _Project, packages: Packages, workspace: Workspace, requested:
 def _lock_notes(project: _Project, packages: Packages, hub: _PackageHub, is_written: bool) -> list[str]:
     """Return notes on locking the packages."""
     if hub.is_declared:
-        return [f"Packages: make sure that the lock of @{hub.name} has {', '.join(packages.stated)}."]
+        return [f"Packages: make sure that the lock of @{hub.name} has {', '.join(packages.declared)}."]
     if packages.is_locked:
         return []
     files = " and ".join(packages.files[: 2 if packages.constraints else 1])
@@ -318,13 +318,14 @@ def _package_notes(project: _Project, is_written: bool) -> list[str]:
     """Return notes on directories that are already Bazel packages, because globs exclude their files."""
     notes = []
     for path in project.packages:
-        folder = path.rpartition("/")[0]
-        inside = [file for file in project.kept if file.startswith(f"{folder}/") and file != path] if folder else []
-        if not folder and not is_written:
+        directory = path.rpartition("/")[0]
+        below = [file for file in project.kept if file.startswith(f"{directory}/") and file != path]
+        inside = below if directory else []
+        if not directory and not is_written:
             notes.append(f"{path}: the file exists. Add the lines above to it.")
         elif inside:
             notes.append(
-                f"Sources: {path} makes {folder}/ a separate package, so glob excludes its files, such as "
+                f"Sources: {path} makes {directory}/ a separate package, so glob excludes its files, such as "
                 f"{inside[0]}. Add a filegroup of the package to srcs, or remove {path}."
             )
     return notes
@@ -342,9 +343,9 @@ def _ignore_file(project: _Project) -> str:
     """Return the lines of `.bazelignore` if the project is the root of the workspace."""
     if project.package:
         return ""
-    folders = [*_BAZEL_LINKS, f"bazel-{project.folder.resolve().name}"]
-    folders += [name for name in _IGNORED_DIRECTORIES if (project.folder / name).is_dir()]
-    return "".join(f"{name}\n" for name in folders)
+    directories = [*_BAZEL_LINKS, f"bazel-{project.directory.resolve().name}"]
+    directories += [name for name in _IGNORED_DIRECTORIES if (project.directory / name).is_dir()]
+    return "".join(f"{name}\n" for name in directories)
 
 
 def _build_file(project: _Project, packages: Packages, models: Sequence[str], hub: _PackageHub) -> str:
@@ -464,11 +465,11 @@ def _trial_build_notes(project: _Project) -> list[str]:
 
     For a rejected option, BentoML would either ignore the option or fail.
     """
-    path = project.folder / project.bentofile if project.bentofile else None
+    path = project.directory / project.bentofile if project.bentofile else None
     try:
-        build_bentofile(path, build_ctx=project.folder, extra=ExtraOptions(store=project.store))
+        build_bentofile(path, build_ctx=project.directory, extra=ExtraOptions(store=project.store))
     except BentoError as error:
-        message = " ".join(str(error).replace(f"{project.folder}/", "").split())
+        message = " ".join(str(error).replace(f"{project.directory}/", "").split())
         if any(part in message for part in _ALREADY_REPORTED):
             return []  # another note covers it
         return [f"Not migrated: {message}"]

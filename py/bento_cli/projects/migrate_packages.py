@@ -37,7 +37,7 @@ class Packages:
     python_version: str  # X.Y
     lock: str  # path in the project
     is_locked: bool  # whether the project has the lock
-    stated: list[str]  # requirements, including bentoml, and index options
+    declared: list[str]  # requirements, including bentoml, and index options
     constraints: list[str]
     targets: list[str]  # targets of the package hub: `bentoml`, `bentoml:io`
     indexes: dict[str, Any]  # attributes of bento.pypi and bento_requirements
@@ -57,14 +57,14 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packa
     limits: list[str] = []
     notes: list[str] = []
     for place, text, is_limit in _texts(options, info, files):
-        stated, own_options = requirements.parse(text, place)
+        declared, own_options = requirements.parse(text, place)
         for option in own_options:
             if option.flag in requirements.INDEX_OPTIONS and not is_limit:
                 lines.append(f"{option.flag} {option.value}".strip())
-            elif problem := _said(requirements.reject_option, option, place):
+            elif problem := _problem(requirements.reject_option, option, place):
                 notes.append(problem)
-        for item in stated:
-            problem = _said(requirements.check, item.text, place)
+        for item in declared:
+            problem = _problem(requirements.check, item.text, place)
             (notes if problem else limits if is_limit else lines).append(problem or item.text)
     if not any(requirements.requirement_name(line) == "bentoml" for line in lines if not line.startswith("-")):
         lines.append(f"bentoml=={BENTOML_VERSION}")
@@ -86,7 +86,7 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packa
     )
 
 
-def _said(check: Any, *arguments: Any) -> str:
+def _problem(check: Any, *arguments: Any) -> str:
     """Return the error that a check raises, or an empty string."""
     try:
         check(*arguments)
@@ -97,9 +97,9 @@ def _said(check: Any, *arguments: Any) -> str:
 
 def _python_version(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> str:
     """Return the image's Python version, or else the first version that pyproject.toml allows, or else the default."""
-    stated = options.docker.python_version or (info.image.arguments.get("python_version") if info.image else None)
-    if stated:
-        return ".".join(str(stated).split(".")[:2])
+    declared = options.docker.python_version or (info.image.arguments.get("python_version") if info.image else None)
+    if declared:
+        return ".".join(str(declared).split(".")[:2])
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     if not files.has("pyproject.toml"):
@@ -143,12 +143,12 @@ def _own_lock(options: BuildOptions, files: ProjectFiles) -> str | None:
     return next((name for name in _LOCKS if files.has(name)), None)
 
 
-def _targets(stated: list[str], version: str, lock: str | None, files: ProjectFiles) -> tuple[list[str], list[str]]:
+def _targets(declared: list[str], version: str, lock: str | None, files: ProjectFiles) -> tuple[list[str], list[str]]:
     """Return the package hub's targets for requirements whose markers apply to the image, and notes."""
     environment = _LINUX | {"python_version": version, "python_full_version": f"{version}.0"}
     text = files.text(lock, "the lock") if lock else ""
     targets, notes = [], []
-    for requirement in map(requirements.parse_requirement, stated):
+    for requirement in map(requirements.parse_requirement, declared):
         if requirement.marker and not requirement.marker.evaluate(environment):
             continue
         name = requirements.normalize_name(requirement.name)

@@ -19,8 +19,8 @@ class StarlarkCode(str):
 
 def call(rule: str, attributes: dict[str, Any]) -> str:
     """Return a call to a rule or tag class. Omits attributes without a value."""
-    stated = {key: value for key, value in attributes.items() if value not in (None, [], {}, "")}
-    return f"{rule}(\n" + "".join(f"    {key} = {literal(value, 1)},\n" for key, value in stated.items()) + ")"
+    declared = {key: value for key, value in attributes.items() if value not in (None, [], {}, "")}
+    return f"{rule}(\n" + "".join(f"    {key} = {literal(value, 1)},\n" for key, value in declared.items()) + ")"
 
 
 def load(rules: list[str], aliases: Sequence[str] = ()) -> str:

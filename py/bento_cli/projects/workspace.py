@@ -53,9 +53,9 @@ class Workspace:
         return next(name for name in itertools.chain(("pypi", own), numbered) if name not in self.names)
 
 
-def find_root(folder: Path) -> Path | None:
+def find_root(directory: Path) -> Path | None:
     """Return the root of the workspace that contains a directory, or None."""
-    resolved = folder.resolve()
+    resolved = directory.resolve()
     return next(
         (root for root in (resolved, *resolved.parents) if any((root / name).is_file() for name in _ROOT_FILES)), None
     )

@@ -63,27 +63,27 @@ BACKENDS = {
 _ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")
 
 
-def choose(asked: str = "") -> Backend:
+def choose(requested: str = "") -> Backend:
     """Return the named backend, or else the backend in BentoML's variable, or else the first available backend.
 
     Raises BentoError if the backend is unknown or not available.
     """
-    source = "--backend" if asked else VARIABLE
-    asked = asked or os.environ.get(VARIABLE, "")
-    if asked == "native":
+    source = "--backend" if requested else VARIABLE
+    requested = requested or os.environ.get(VARIABLE, "")
+    if requested == "native":
         raise BentoError(
             f"{source}: native isn't supported, because the bento command requires an image builder. Use another "
             "backend, or build the image with the bento_image rule."
         )
-    if asked and asked not in BACKENDS:
-        raise BentoError(f"{source}: invalid value {asked!r}. Valid values: {', '.join(BACKENDS)}.")
-    if asked:
-        problem = BACKENDS[asked].problem()
+    if requested and requested not in BACKENDS:
+        raise BentoError(f"{source}: invalid value {requested!r}. Valid values: {', '.join(BACKENDS)}.")
+    if requested:
+        problem = BACKENDS[requested].problem()
         if problem:
-            others = ", ".join(backend.name for backend in usable() if backend.name != asked)
-            way_out = f"Use another --backend: {others}." if others else "Install it, or another builder."
-            raise BentoError(f"{source}: {asked} isn't available: {problem}. {way_out}")
-        return BACKENDS[asked]
+            others = ", ".join(backend.name for backend in usable() if backend.name != requested)
+            remedy = f"Use another --backend: {others}." if others else "Install it, or another builder."
+            raise BentoError(f"{source}: {requested} isn't available: {problem}. {remedy}")
+        return BACKENDS[requested]
     for backend in usable():
         return backend
     raise BentoError(f"No image builder is available. Install one of these programs: {', '.join(_ORDER)}.")
@@ -143,9 +143,9 @@ def words(backend: Backend, job: Job) -> list[str]:
         options["load"] = True
     first = _FIRST[backend.name]
     ordered = [name for name in first if name in options] + [name for name in options if name not in first]
-    options_given = [word for name in ordered for word in _option(name, options[name])]
+    option_words = [word for name in ordered for word in _option(name, options[name])]
     tags = [word for name in job.names for word in ("--tag", name)]
-    return [*backend.words, *options_given, *tags, "--file", str(job.dockerfile), str(job.context)]
+    return [*backend.words, *option_words, *tags, "--file", str(job.dockerfile), str(job.context)]
 
 
 def _option(name: str, value: Sequence[str] | bool) -> list[str]:

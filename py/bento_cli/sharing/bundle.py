@@ -100,12 +100,12 @@ def read(home: Home, path: Path, options: Options, progress: Progress | None = N
         return Unbundled(tuple(session.commit(drafts)), tuple(known))
 
 
-def extract(path: Path, folder: Path, limits: Limits, progress: Progress | None = None) -> list[Path]:
+def extract(path: Path, directory: Path, limits: Limits, progress: Progress | None = None) -> list[Path]:
     """Write the archives in a bundle to a new directory, and return their paths.
 
     Raises BentoError if the bundle is invalid or the directory exists.
     """
-    unfinished = unique(folder.parent if folder.parent.is_dir() else Path())
+    unfinished = unique(directory.parent if directory.parent.is_dir() else Path())
     try:
         unfinished.mkdir()
         files = []
@@ -115,10 +115,10 @@ def extract(path: Path, folder: Path, limits: Limits, progress: Progress | None 
             with target.open("xb") as file:
                 shutil.copyfileobj(cast("BinaryIO", part), file)
             files.append(part.file)
-        if folder.exists():
-            raise BentoError(f"{folder}: already exists. Specify a new directory.")
-        unfinished.replace(folder)
-        return [folder / file for file in files]
+        if directory.exists():
+            raise BentoError(f"{directory}: already exists. Specify a new directory.")
+        unfinished.replace(directory)
+        return [directory / file for file in files]
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -155,7 +155,7 @@ def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) 
     """Append an entry as an archive. Writes a temporary file first, because the tar header contains the size."""
     from blake3 import blake3
 
-    name = f"{entry.kind.folder}/{entry.tag.name}/{entry.tag.version}.{entry.kind.extension}"
+    name = f"{entry.kind.directory}/{entry.tag.name}/{entry.tag.version}.{entry.kind.extension}"
     hasher = blake3()
     with TemporaryFile(dir=out.parent) as archive:  # the file has no name, so the system removes it when it is closed
         export.write(archive, "xz", export.contents(entry, ()))
@@ -203,9 +203,9 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
 
 def _named(path: Path, name: str) -> tuple[Kind, Tag]:
     """Return the kind and the tag that the name of a part contains."""
-    folder, _, rest = name.partition("/")
+    directory, _, rest = name.partition("/")
     for kind in (BENTO, MODEL):
-        if folder == kind.folder and rest.endswith(f".{kind.extension}"):
+        if directory == kind.directory and rest.endswith(f".{kind.extension}"):
             text = rest.removesuffix(f".{kind.extension}").replace("/", ":")
             tag = Tag.parse(text, f"{path}: {name}")
             if tag.version:

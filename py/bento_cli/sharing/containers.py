@@ -19,7 +19,7 @@ from rules_bento.typing_lite import IO, TYPE_CHECKING, Iterator, Sequence
 
 from bento_cli.sharing.backends import Job, words
 from bento_cli.store import verification
-from bento_cli.store.export import contents, models_of, write_folder
+from bento_cli.store.export import contents, models_of, write_directory
 
 if TYPE_CHECKING:
     from bento_cli.sharing.backends import Backend, Options
@@ -61,17 +61,17 @@ def containerize(
     variables = {**backend.variables, **os.environ}
     secret_options = settings.pop("secret", None)
     with (
-        context(home, entry, features, check=check) as folder,
+        context(home, entry, features, check=check) as directory,
         _secrets(entry, secret_options if isinstance(secret_options, list) else []) as secrets,
     ):
-        dockerfile = folder / DOCKERFILE
+        dockerfile = directory / DOCKERFILE
         if variables.get("DOCKER_BUILDKIT") == "0" and backend.buildkit and "--mount=" in dockerfile.read_text("utf-8"):
             raise BentoError(f"DOCKER_BUILDKIT=0: the Dockerfile of {entry.tag} requires BuildKit. Unset the variable.")
         if secrets:
             settings["secret"] = secrets
         if not backend.buildkit:
             settings.pop("progress", None)  # BentoML also omits it
-        command = [backend.program, *words(backend, Job(folder, dockerfile, names, settings))]
+        command = [backend.program, *words(backend, Job(directory, dockerfile, names, settings))]
         command = ["sudo", *command] if as_root else command
         if backend.name == "buildctl" and "output" not in settings:
             runner = _run_and_load(command, variables)
@@ -82,7 +82,7 @@ def containerize(
 
 
 @contextmanager
-def _secrets(entry: Entry, asked: Sequence[str]) -> Iterator[list[str]]:
+def _secrets(entry: Entry, requested: Sequence[str]) -> Iterator[list[str]]:
     """Yield the builder's secrets: the requested secrets, and the Bento's variables for the stage `build`.
 
     A Bento can come from another person and can name any variables, but the user decides which environment variables
@@ -92,8 +92,8 @@ def _secrets(entry: Entry, asked: Sequence[str]) -> Iterator[list[str]]:
 
     Raises BentoError if a variable has an invalid name or no value.
     """
-    secrets = list(asked)
-    with tempfile.TemporaryDirectory(prefix="bento-secrets-") as folder:
+    secrets = list(requested)
+    with tempfile.TemporaryDirectory(prefix="bento-secrets-") as directory:
         for number, (name, value) in enumerate(_build_variables(entry).items()):
             of_ours = [secret for secret in secrets if secret.split(",") == [f"id={name}"]]
             if any(f"id={name}" in secret.split(",") and secret not in of_ours for secret in secrets):
@@ -108,7 +108,7 @@ def _secrets(entry: Entry, asked: Sequence[str]) -> Iterator[list[str]]:
                         else f"To use the value of your environment, pass --secret id={name}."
                     )
                 )
-            path = Path(folder, str(number))
+            path = Path(directory, str(number))
             with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
                 file.write(value)
             secrets = [secret for secret in secrets if secret not in of_ours] + [f"id={name},src={path}"]
@@ -127,7 +127,7 @@ def _build_variables(entry: Entry) -> dict[str, str]:
 
 def _run(command: list[str], variables: dict[str, str]) -> None:
     with _started(command, variables, None) as process:
-        _judge(command, process.wait())
+        _check_status(command, process.wait())
 
 
 def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
@@ -146,9 +146,9 @@ def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
             process.stdout.close()  # keep only the loader's copy open, so that the builder fails if the loader exits
         built, loaded = process.wait(), loading.wait()
         if built != -signal.SIGPIPE:  # SIGPIPE means that the loader failed first
-            _judge(command, built)
-        _judge([runner, "load"], loaded)
-        _judge(command, built)
+            _check_status(command, built)
+        _check_status([runner, "load"], loaded)
+        _check_status(command, built)
     return runner
 
 
@@ -184,7 +184,7 @@ def _interrupt(number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _judge(command: list[str], status: int) -> None:
+def _check_status(command: list[str], status: int) -> None:
     if status:
         program = " ".join(command[:2])
         raise BentoError(f"{program}: the command failed with status {status}. Check the output above.")
@@ -200,7 +200,7 @@ def _runner(backend: Backend) -> str:
 
 DOCKERFILE = "env/docker/Dockerfile"
 _TIME = 315532800  # seconds: 1980-01-01, the first time that zip archives support
-_FOLDERS = ("models", "hf-models")  # directories that BentoML's own Dockerfiles might copy
+_DIRECTORIES = ("models", "hf-models")  # directories that BentoML's own Dockerfiles might copy
 
 
 @contextmanager
@@ -214,22 +214,22 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
         verification.require_intact(home, [entry, *models])
     with tempfile.TemporaryDirectory(prefix="bento-context-") as scratch:
         # The parent directory protects the context from other users, although builders read it as another user.
-        folder = Path(scratch, "bento")
-        write_folder(folder, contents(entry, models))
-        for name in _FOLDERS:
-            if not (folder / name).is_dir() and os.path.lexists(folder / name):
+        directory = Path(scratch, "bento")
+        write_directory(directory, contents(entry, models))
+        for name in _DIRECTORIES:
+            if not (directory / name).is_dir() and os.path.lexists(directory / name):
                 raise BentoError(
                     f"{entry.tag}: {name} isn't a directory, but the Dockerfile might expect a directory. Rename the "
                     "file."
                 )
-            (folder / name).mkdir(exist_ok=True)
-        dockerfile = folder / DOCKERFILE
+            (directory / name).mkdir(exist_ok=True)
+        dockerfile = directory / DOCKERFILE
         if not dockerfile.is_file():
             raise BentoError(f"{entry.tag}: {DOCKERFILE} is missing, but builders require it. Build the Bento again.")
         if features:
             _add_features(dockerfile, features, str(entry.description.document["bentoml_version"]))
-        _even_out(folder)
-        yield folder
+        _even_out(directory)
+        yield directory
 
 
 def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> None:
@@ -246,10 +246,10 @@ def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> No
     dockerfile.write_text("".join([*lines[:at], command, *lines[at:]]), "utf-8")
 
 
-def _even_out(folder: Path) -> None:
+def _even_out(directory: Path) -> None:
     """Set the same modification time on all files and directories, so that equal contexts are identical."""
-    for name, folders, files in os.walk(folder, topdown=False):
-        for entry in (*files, *folders):
+    for name, directories, files in os.walk(directory, topdown=False):
+        for entry in (*files, *directories):
             os.utime(Path(name, entry), (_TIME, _TIME), follow_symlinks=False)
         Path(name).chmod(0o755)
         os.utime(name, (_TIME, _TIME))

@@ -83,9 +83,9 @@ def pin(
             raise BentoError(
                 f"{hub}: {model_id} contains {path!r}, whose name isn't portable. Exclude the file with --exclude."
             )
-        stated = file.get("lfs", {}).get("sha256", "")
-        is_hash = re.fullmatch("[0-9a-f]{64}", stated)
-        files[path] = stated if is_hash else hub.sha256(f"/{model_id}/resolve/{commit}/{quote(path)}")
+        declared = file.get("lfs", {}).get("sha256", "")
+        is_hash = re.fullmatch("[0-9a-f]{64}", declared)
+        files[path] = declared if is_hash else hub.sha256(f"/{model_id}/resolve/{commit}/{quote(path)}")
     if not files:
         raise BentoError(f"{model_id}: no file in commit {commit} matches the patterns. Change --include or --exclude.")
     return Snapshot(model_id, commit, dict(sorted(files.items())))

@@ -43,21 +43,22 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
     return ServerCommand([str(chosen), "-c", _SERVE, "serve", str(entry.path), *options], variables)
 
 
-def interpreter(asked: str = "") -> Path:
+def interpreter(requested: str = "") -> Path:
     """Return a Python interpreter that can import BentoML. `asked` is an interpreter or an environment.
 
     By default, tries VIRTUAL_ENV, then the `bentoml` on PATH, then the running interpreter. Raises BentoError if
     BentoML isn't installed.
     """
-    if asked:
-        path = Path(asked)
+    if requested:
+        path = Path(requested)
         if path.is_dir():
             path = path / "bin" / "python"
-        elif path.name == asked:  # the name of a program on PATH, not a file in the current directory
-            path = Path(which(asked) or os.devnull)
+        elif path.name == requested:  # the name of a program on PATH, not a file in the current directory
+            path = Path(which(requested) or os.devnull)
         if not _has_bentoml(path):
             raise BentoError(
-                f"{asked}: BentoML isn't installed in this environment. Install the Bento's requirements, or specify "
+                f"{requested}: BentoML isn't installed in this environment. Install the Bento's requirements, or "
+                "specify "
                 "another environment with --python."
             )
         return path

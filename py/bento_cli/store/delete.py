@@ -120,12 +120,12 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
             size += status.st_size
             if not dry_run:
                 place.unlink()
-        for folder in (home.downloads, home.uploads):
-            for entry in walk(folder) if folder.is_dir() else ():
+        for directory in (home.downloads, home.uploads):
+            for entry in walk(directory) if directory.is_dir() else ():
                 files += 1
                 size += entry.stat(follow_symlinks=False).st_size
             if not dry_run:
-                shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(directory, ignore_errors=True)
         if not dry_run:
             for kind, tag in orphans:
                 import_manifests.remove(home, kind, tag)

@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
     from bento_cli.store.home import Home
 
-_CURRENT_FOLDER, _EXCHANGE = -100, 2  # flag of renameat2
+_CURRENT_DIRECTORY, _EXCHANGE = -100, 2  # flag of renameat2
 _SWAP = 2  # flag of renamex_np
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV)
 _FEW = 64  # up to this number, flushing single files is faster than flushing the whole file system
 
 
-def flush_trees(home: Home, folder: Path, files: Sequence[Path]) -> None:
-    """Flush the given files and all directories in the tree `folder` to the disk."""
-    if not home.durable or (len(files) > _FEW and _flush_file_system(folder)):
+def flush_trees(home: Home, directory: Path, files: Sequence[Path]) -> None:
+    """Flush the given files and all directories in the tree `directory` to the disk."""
+    if not home.durable or (len(files) > _FEW and _flush_file_system(directory)):
         return
     for path in files:
         _flush(path)
-    for name, _, _ in os.walk(folder):
+    for name, _, _ in os.walk(directory):
         _flush(name)
 
 
-def flush_folder(home: Home, path: Path) -> None:
+def flush_directory(home: Home, path: Path) -> None:
     """Flush a directory to the disk, so that new and renamed files in it survive a power failure."""
     if home.durable:
         _flush(path)
@@ -63,7 +63,7 @@ def exchange(one: Path, other: Path) -> bool:
         if sys.platform == "darwin":
             status = library.renamex_np(*names, ctypes.c_uint(_SWAP))
         else:
-            here = ctypes.c_int(_CURRENT_FOLDER)
+            here = ctypes.c_int(_CURRENT_DIRECTORY)
             status = library.renameat2(here, names[0], here, names[1], ctypes.c_uint(_EXCHANGE))
     except AttributeError:
         return False
@@ -80,13 +80,13 @@ def _flush(path: Path | str) -> None:
         os.close(file)
 
 
-def _flush_file_system(folder: Path) -> bool:
+def _flush_file_system(directory: Path) -> bool:
     if sys.platform != "linux":
         os.sync()
         return True
     import ctypes
 
-    file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    file = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return int(ctypes.CDLL(None).syncfs(file)) == 0
     finally:

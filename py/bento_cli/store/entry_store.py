@@ -48,7 +48,7 @@ class Entry:
     @property
     def description(self) -> descriptors.Description:
         """The parsed descriptor. Raises BentoError if BentoML couldn't load the descriptor."""
-        return self._description or descriptors.of_folder(self.kind, self.path)
+        return self._description or descriptors.of_directory(self.kind, self.path)
 
     @property
     def tag(self) -> Tag:
@@ -86,15 +86,15 @@ class Listing:
 class EntryStore:
     """Finds, adds, and removes the entries of a kind. The caller of a method that writes must hold `commit_lock`."""
 
-    def __init__(self, home: Home, kind: Kind, folder: Path | None = None) -> None:
-        """Use `folder`, which contains a directory for each name. The default is the kind's directory in the home."""
+    def __init__(self, home: Home, kind: Kind, directory: Path | None = None) -> None:
+        """Use `directory`, with a subdirectory for each name. The default is the kind's directory in the home."""
         self.home = home
         self.kind = kind
-        self.folder = folder or home.entries_dir(kind)
+        self.directory = directory or home.entries_dir(kind)
 
     def path(self, tag: Tag) -> Path:
         """Return the directory of an entry, which doesn't need to exist."""
-        return self.folder / tag.name / tag.version
+        return self.directory / tag.name / tag.version
 
     def has(self, tag: Tag) -> bool:
         """Return whether an entry with this exact tag exists."""
@@ -103,14 +103,14 @@ class EntryStore:
     def list(self, text: str = "") -> Listing:
         """List all entries, or the entries with a name or a tag. Raises NotFoundError for an unknown name."""
         if not text:
-            names = _folders(self.folder)
-            return self._list([(name, version) for name in names for version in _folders(self.folder / name)])
+            names = _directories(self.directory)
+            return self._list([(name, version) for name in names for version in _directories(self.directory / name)])
         name, version = self._query(text)
         if version:
             return self._list([(name, version)] if self.has(Tag(name, version)) else [])
-        if not (self.folder / name).is_dir():
+        if not (self.directory / name).is_dir():
             raise self._not_found(name, "name")
-        return self._list([(name, version) for version in _folders(self.folder / name)])
+        return self._list([(name, version) for version in _directories(self.directory / name)])
 
     def find(self, text: str) -> Tag:
         """Resolve a name, a tag, or a unique prefix of a tag. A name resolves to its latest version.
@@ -122,9 +122,9 @@ class EntryStore:
             return Tag(name, self._latest(name))
         if self.has(Tag(name, version)):
             return Tag(name, version)
-        versions = [other for other in _folders(self.folder / name) if other.startswith(version)]
+        versions = [other for other in _directories(self.directory / name) if other.startswith(version)]
         if len(versions) > 1:
-            found = f"{len(versions)} {self.kind.folder}: {', '.join(versions)}"
+            found = f"{len(versions)} {self.kind.directory}: {', '.join(versions)}"
             raise BentoError(f"{text}: the version is ambiguous: it matches {found}. Add more characters.")
         if not versions:
             raise self._not_found(text, "tag")
@@ -133,7 +133,7 @@ class EntryStore:
     def get(self, text: str) -> Entry:
         """Return the entry that `find` resolves. Raises BentoError if the descriptor of the entry is invalid."""
         path = self.path(self.find(text))
-        description = descriptors.of_folder(self.kind, path)
+        description = descriptors.of_directory(self.kind, path)
         return Entry(self.kind, path, Summary.of(description), description)
 
     def commit(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry:
@@ -145,7 +145,8 @@ class EntryStore:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.parent.stat().st_dev != tree.stat().st_dev:
             raise BentoError(
-                f"{self.folder}: not on the same file system as {self.home.own}, so entries can't be moved atomically. "
+                f"{self.directory}: not on the same file system as {self.home.own}, so entries can't be moved "
+                "atomically. "
                 "Move all of BENTOML_HOME to one file system."
             )
         import_manifests.write(self.home, self.kind, tag, manifest)
@@ -156,8 +157,8 @@ class EntryStore:
             raise BentoError(
                 f"{tag}: cannot move the entry to {target}: {error.strerror}. Check the permissions."
             ) from error
-        durable.flush_folder(self.home, target.parent)
-        durable.flush_folder(self.home, self.folder)
+        durable.flush_directory(self.home, target.parent)
+        durable.flush_directory(self.home, self.directory)
         return Entry(self.kind, target, Summary.of(description), description)
 
     def replace(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry | None:
@@ -170,7 +171,7 @@ class EntryStore:
         newest = self._newest(tag.name)
         if newest:
             durable.write(self.home, target.parent / LATEST, newest.version.encode())
-        durable.flush_folder(self.home, target.parent)
+        durable.flush_directory(self.home, target.parent)
         return Entry(self.kind, target, Summary.of(description), description)
 
     def remove(self, tag: Tag, trash: Path) -> None:
@@ -188,7 +189,7 @@ class EntryStore:
                 path.parent.rmdir()
         else:
             durable.write(self.home, path.parent / LATEST, newest.version.encode())
-        durable.flush_folder(self.home, self.folder)
+        durable.flush_directory(self.home, self.directory)
 
     def _query(self, text: str) -> tuple[str, str]:
         """Split a tag into the name and the version, which might be empty. Ignores case, as BentoML does."""
@@ -199,7 +200,9 @@ class EntryStore:
         return name, check_word(version, f"{text!r}: the version") if version else ""
 
     def _not_found(self, text: str, what: str) -> NotFoundError:
-        return NotFoundError(f"{text}: {self.folder} contains no {self.kind.noun} with this {what}. Run `bento list`.")
+        return NotFoundError(
+            f"{text}: {self.directory} contains no {self.kind.noun} with this {what}. Run `bento list`."
+        )
 
     def _list(self, places: Sequence[tuple[str, str]]) -> Listing:
         known = Summaries(self.home, self.kind)
@@ -207,7 +210,7 @@ class EntryStore:
         problems: list[str] = []
         for name, version in places:
             try:
-                path = self.folder / name / version
+                path = self.directory / name / version
                 entries.append(Entry(self.kind, path, known.of(path)))
             except BentoError as error:
                 problems.append(str(error))
@@ -215,7 +218,7 @@ class EntryStore:
         return Listing(tuple(entries), tuple(problems))
 
     def _latest(self, name: str) -> str:
-        pointer = self.folder / name / LATEST
+        pointer = self.directory / name / LATEST
         with suppress(OSError, UnicodeDecodeError):
             version = pointer.read_text("utf-8").strip()
             if version and self.has(Tag(name, version)):
@@ -229,7 +232,7 @@ class EntryStore:
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
         """Return the newest version. For equal times, returns the first version, or the last if `last` is set."""
-        entries = list(self._list([(name, version) for version in _folders(self.folder / name)]).entries)
+        entries = list(self._list([(name, version) for version in _directories(self.directory / name)]).entries)
         if last:
             entries.reverse()
         newest = max(entries, key=lambda entry: entry.moment, default=None)
@@ -241,21 +244,21 @@ class EntryStore:
         with suppress(NotFoundError):
             if to_local(description.creation_time) < self.get(name).moment:
                 return
-        durable.write(self.home, self.folder / name / LATEST, description.tag.version.encode())
+        durable.write(self.home, self.directory / name / LATEST, description.tag.version.encode())
 
 
-def _folders(folder: Path) -> list[str]:
+def _directories(directory: Path) -> list[str]:
     try:
-        with os.scandir(folder) as scan:
+        with os.scandir(directory) as scan:
             return sorted(entry.name for entry in scan if entry.is_dir())
     except FileNotFoundError:
         return []
 
 
-def tree_size(folder: Path) -> int:
+def tree_size(directory: Path) -> int:
     """Return the total size of the files in a directory tree in bytes. Doesn't follow links to directories."""
     total = 0
-    pending = [str(folder)]
+    pending = [str(directory)]
     while pending:
         with suppress(FileNotFoundError), os.scandir(pending.pop()) as scan:  # another process can delete it
             for entry in scan:

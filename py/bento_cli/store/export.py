@@ -66,7 +66,7 @@ def export(
     taken = models_of(home, entry) if models and kind is BENTO else []
     members = checked_members(home, entry, taken, progress, check=check)
     if form == "folder":
-        write_folder(path, members)
+        write_directory(path, members)
     else:
         with whole(path) as file:
             write(file, form, members)
@@ -99,9 +99,9 @@ def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path
     path = Path(out or ".")
     if form == "folder":
         return path, form
-    folder = not out or out.endswith("/") or path.is_dir()
-    name, form = file_name(kind, tag, "" if folder else path.name, form)
-    return (path / name if folder else path.with_name(name)), form
+    directory = not out or out.endswith("/") or path.is_dir()
+    name, form = file_name(kind, tag, "" if directory else path.name, form)
+    return (path / name if directory else path.with_name(name)), form
 
 
 def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, Form]:
@@ -123,7 +123,8 @@ def models_of(home: Home, entry: Entry) -> list[Entry]:
     own = EntryStore(home, MODEL, entry.path / "models")
     for tag in entry.models:
         try:
-            models.append(own.get(tag) if own.folder.is_dir() and _has(own, tag) else EntryStore(home, MODEL).get(tag))
+            entries = own if own.directory.is_dir() and _has(own, tag) else EntryStore(home, MODEL)
+            models.append(entries.get(tag))
         except NotFoundError as error:
             raise NotFoundError(
                 f"{entry.tag}: a model is missing: {error} Import the model, or use --no-models."
@@ -194,9 +195,9 @@ def _models(models: list[Entry]) -> Iterator[Member]:
                 yield from walk(model.path, f"{top}/")
 
 
-def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
+def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:
     """Yield a tree's files, directories, and links, except the top-level `skip`. Raises BentoError for other types."""
-    pending = _entries(folder, prefix)
+    pending = _entries(directory, prefix)
     while pending:
         path, entry = pending.pop()
         if path == f"{prefix}{skip}":
@@ -213,9 +214,9 @@ def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
             raise BentoError(f"{entry.path}: not a regular file, a directory, or a link. Remove the file.")
 
 
-def _entries(folder: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
+def _entries(directory: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
     """Return a directory's entries with paths that begin with `prefix`. The order is reversed for `pop`."""
-    with os.scandir(folder) as scan:
+    with os.scandir(directory) as scan:
         return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda pair: pair[0], reverse=True)
 
 
@@ -232,12 +233,12 @@ def _items(members: Iterable[Member]) -> Iterator[archive.StreamedMember]:
         yield archive.StreamedMember(member.path, member.mode, member.size, member.link, contents)
 
 
-def write_folder(path: Path, members: Iterable[Member]) -> None:
+def write_directory(path: Path, members: Iterable[Member]) -> None:
     """Write the members to a new or empty directory atomically. Raises BentoError if this isn't possible."""
     if path.is_dir() and any(path.iterdir()):
         raise BentoError(f"{path}: the directory isn't empty. Choose another directory.")
     try:
-        with atomic_dir(path) as folder:
-            archive.write_folder(folder, _items(members))
+        with atomic_dir(path) as directory:
+            archive.write_directory(directory, _items(members))
     except OSError as error:
         raise _failure(path, error) from error

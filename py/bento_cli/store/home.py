@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from rules_bento.bento.kinds import Kind
 
 
-def unique(folder: Path) -> Path:
+def unique(directory: Path) -> Path:
     """Return a path in a directory that no other process uses."""
-    return folder / f"{os.getpid()}-{os.urandom(6).hex()}"
+    return directory / f"{os.getpid()}-{os.urandom(6).hex()}"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Home:
 
     def entries_dir(self, kind: Kind) -> Path:
         """Return the directory of all entries of a kind."""
-        return self.root / kind.folder
+        return self.root / kind.directory
 
     @property
     def own(self) -> Path:
@@ -86,11 +86,11 @@ class Home:
 
     def records(self, kind: Kind) -> Path:
         """Return the directory of manifests of imported entries, by name and version."""
-        return self.own / "records" / kind.folder
+        return self.own / "records" / kind.directory
 
     def summaries(self, kind: Kind) -> Path:
         """Return the file that contains the summaries of descriptors."""
-        return self.own / "summaries" / f"{kind.folder}.json"
+        return self.own / "summaries" / f"{kind.directory}.json"
 
 
 @contextmanager
@@ -128,8 +128,8 @@ def _clear(home: Home) -> None:
     """Remove the files that terminated processes left in the staging directory and the trash."""
     import shutil
 
-    for folder in (home.staging, home.trash):
-        for left in folder.iterdir() if folder.is_dir() else ():
+    for directory in (home.staging, home.trash):
+        for left in directory.iterdir() if directory.is_dir() else ():
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
             else:

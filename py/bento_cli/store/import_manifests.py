@@ -33,8 +33,8 @@ def write(home: Home, kind: Kind, tag: Tag, manifest: TreeManifest) -> None:
     durable.write(home, place, manifest.to_json().encode())
 
 
-def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> TreeManifest | None:
-    """Return the manifest of the entry in `folder`, or None. Raises BentoError if the manifest can't be read."""
+def read(home: Home, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | None:
+    """Return the manifest of the entry in `directory`, or None. Raises BentoError if the manifest can't be read."""
     place = _place(home, kind, tag)
     try:
         manifest = TreeManifest.from_json(place.read_text("utf-8"), str(place))
@@ -45,7 +45,7 @@ def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> TreeManifest | None:
         raise BentoError(
             f"{place}: {problem}. Remove the file. Without the manifest, the {kind.noun} can't be verified."
         ) from None
-    return manifest if _is_of(manifest, kind, folder) else None
+    return manifest if _is_of(manifest, kind, directory) else None
 
 
 class ManifestCache:
@@ -55,23 +55,23 @@ class ManifestCache:
         self._home = home
         self._known: dict[Path, TreeManifest | None] = {}
 
-    def of(self, kind: Kind, tag: Tag, folder: Path) -> TreeManifest | None:
+    def of(self, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | None:
         """Return the manifest of an entry, or None. Raises the same errors as `read`."""
-        if folder not in self._known:
-            self._known[folder] = read(self._home, kind, tag, folder)
-        return self._known[folder]
+        if directory not in self._known:
+            self._known[directory] = read(self._home, kind, tag, directory)
+        return self._known[directory]
 
 
-def _is_of(manifest: TreeManifest, kind: Kind, folder: Path) -> bool:
+def _is_of(manifest: TreeManifest, kind: Kind, directory: Path) -> bool:
     from blake3 import blake3
 
     files = {entry.path: entry.blake3 for entry in manifest.entries if entry.blake3 is not None}
     for path in sorted(files, key=lambda path: path != kind.descriptor):
         with suppress(OSError):
-            if (folder / path).lstat().st_mtime_ns == digest_time(files[path]):
+            if (directory / path).lstat().st_mtime_ns == digest_time(files[path]):
                 return True
     with suppress(OSError):  # the entry might be a copy with other modification times
-        return blake3((folder / kind.descriptor).read_bytes()).hexdigest() == files.get(kind.descriptor)
+        return blake3((directory / kind.descriptor).read_bytes()).hexdigest() == files.get(kind.descriptor)
     return False
 
 

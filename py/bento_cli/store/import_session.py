@@ -63,12 +63,12 @@ def import_session(home: Home, options: Options) -> Iterator[ImportSession]:
     import shutil
 
     with staging_lock(home):
-        folder = unique(home.staging)
-        folder.mkdir(mode=0o700, parents=True)
+        directory = unique(home.staging)
+        directory.mkdir(mode=0o700, parents=True)
         try:
-            yield ImportSession(home, folder, options)
+            yield ImportSession(home, directory, options)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def import_archive(
@@ -115,11 +115,11 @@ class StagedImport:
 class ImportSession:
     """Stages entries from archives (`stage`), and then adds the entries to the store (`commit`)."""
 
-    def __init__(self, home: Home, folder: Path, options: Options) -> None:
+    def __init__(self, home: Home, directory: Path, options: Options) -> None:
         self._home = home
-        self._folder = folder
+        self._directory = directory
         self._options = options
-        self._pool = Pool(home.pool, folder, None if options.share else "copy")
+        self._pool = Pool(home.pool, directory, None if options.share else "copy")
         self._count = 0
         self._replaced: list[delete.Removed] = []
 
@@ -135,7 +135,7 @@ class ImportSession:
         Raises BentoError if an entry exists, or if a model was deleted during the import.
         """
         trees = [part.tree for staged in imports for part in (staged.main, *staged.models)]
-        durable.flush_trees(self._home, self._folder, [path for tree in trees for path in tree.written])
+        durable.flush_trees(self._home, self._directory, [path for tree in trees for path in tree.written])
         with commit_lock(self._home):
             done = [self._commit(staged) for staged in imports]
         for removed in self._replaced:
@@ -165,20 +165,20 @@ class ImportSession:
         kind, tag, tree = part.kind, part.description.tag, part.tree
         before = delete.recorded(self._home, kind, tag)
         import_manifests.remove(self._home, kind, tag)  # a manifest must never describe another entry
-        entry = EntryStore(self._home, kind).replace(tree.folder, part.description, tree.manifest())
+        entry = EntryStore(self._home, kind).replace(tree.directory, part.description, tree.manifest())
         if entry:
-            self._replaced.append(delete.Removed(tree.folder, before))
+            self._replaced.append(delete.Removed(tree.directory, before))
             return entry
         self._replaced.append(delete.move_to_trash(self._home, kind, tag)._replace(entries=before))
         return self._place(part)
 
     def _place(self, part: _Part) -> Entry:
         entries = EntryStore(self._home, part.kind)
-        return entries.commit(part.tree.folder, part.description, part.tree.manifest())
+        return entries.commit(part.tree.directory, part.description, part.tree.manifest())
 
     def _tree(self) -> Tree:
         self._count += 1
-        return Tree(self._folder / str(self._count), self._pool)
+        return Tree(self._directory / str(self._count), self._pool)
 
 
 class _Reader:
@@ -236,7 +236,7 @@ class _Reader:
 
     def _describe(self, where: str) -> descriptors.Description:
         """Read the descriptor as soon as it is written, to fail early for a large archive."""
-        data = descriptors.read(self._kind, self._main.folder / self._kind.descriptor)
+        data = descriptors.read(self._kind, self._main.directory / self._kind.descriptor)
         description = descriptors.parse(self._kind, data, f"{where}: {self._kind.descriptor}")
         if EntryStore(self._home, self._kind).has(description.tag) and not self._options.replace:
             raise BentoError(f"{where}: {description.tag} is already in the store. To replace it, use --force.")
@@ -291,9 +291,9 @@ class _Reader:
         place = f"{where}: {_MODELS}/{tag.name}/{tag.version}"
         # Links that are safe in the archive might not be safe in the store, where the model has another location.
         check_links(self._links.get(tag, {}), place)
-        if not (tree.folder / MODEL.descriptor).is_file():
+        if not (tree.directory / MODEL.descriptor).is_file():
             raise BentoError(f"{place}: {MODEL.descriptor} is missing, so this isn't a model. Remove the directory.")
-        data = descriptors.read(MODEL, tree.folder / MODEL.descriptor)
+        data = descriptors.read(MODEL, tree.directory / MODEL.descriptor)
         description = descriptors.parse(MODEL, data, f"{place}/{MODEL.descriptor}")
         if description.tag != tag:
             problem = f"{MODEL.descriptor} in this directory describes the model {description.tag}"
@@ -314,21 +314,21 @@ _SMALL = 1 << 20  # bytes; smaller files are hashed before they are written, bec
 class Tree:
     """Writes a tree item by item. The caller ensures that the paths of items are unique and inside of the tree."""
 
-    def __init__(self, folder: Path, shared: pool.Pool) -> None:
-        """Create the directory `folder`, whose parent must exist."""
-        self.folder = folder
+    def __init__(self, directory: Path, shared: pool.Pool) -> None:
+        """Create a directory, whose parent must exist."""
+        self.directory = directory
         self.size = 0
         self._pool = shared
         self._entries: list[TreeEntry] = []
         self._written: list[Path] = []
-        folder.mkdir(mode=0o700, parents=True)  # the mode of BentoML's directories
-        self._folders = {""}
+        directory.mkdir(mode=0o700, parents=True)  # the mode of BentoML's directories
+        self._directories = {""}
 
     def add(self, item: SafeMember, contents: Contents, *, private: bool = False) -> None:
         """Write an item. Other trees don't share a `private` item. Raises BentoError if the item can't be written."""
-        target = self.folder / item.path
+        target = self.directory / item.path
         try:
-            self._make_folder(item.path if item.kind == "folder" else item.path.rpartition("/")[0])
+            self._make_directory(item.path if item.kind == "folder" else item.path.rpartition("/")[0])
             if item.kind == "link":
                 target.symlink_to(item.link)
                 self._entries.append(TreeEntry.of_link(item.path, item.link))
@@ -362,12 +362,12 @@ class Tree:
             self._written.append(target)
         return digest
 
-    def _make_folder(self, path: str) -> None:
-        if path in self._folders:
+    def _make_directory(self, path: str) -> None:
+        if path in self._directories:
             return
-        self._make_folder(path.rpartition("/")[0])
-        (self.folder / path).mkdir(mode=0o755)
-        self._folders.add(path)
+        self._make_directory(path.rpartition("/")[0])
+        (self.directory / path).mkdir(mode=0o755)
+        self._directories.add(path)
 
 
 def digest(contents: Iterable[bytes | memoryview]) -> str:

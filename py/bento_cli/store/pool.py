@@ -40,9 +40,9 @@ def digest_time(digest: str) -> int:
 class Pool:
     """Stores file contents in a directory. `scratch` is an existing directory on the same file system."""
 
-    def __init__(self, folder: Path, scratch: Path, way: SharingMethod | None = None) -> None:
+    def __init__(self, directory: Path, scratch: Path, way: SharingMethod | None = None) -> None:
         """Use a directory as the pool. `way` is the method of sharing files; by default, the method is detected."""
-        self.folder = folder
+        self.directory = directory
         self._scratch = scratch
         self._given = way
 
@@ -55,7 +55,7 @@ class Pool:
 
     def place(self, digest: str, *, executable: bool) -> Path:
         """Return the path in the pool for a digest. The file might not exist."""
-        return Path(f"{self.folder}/{digest[:2]}/{digest[2:]}{'-x' if executable else ''}")
+        return Path(f"{self.directory}/{digest[:2]}/{digest[2:]}{'-x' if executable else ''}")
 
     def put(self, data: bytes, target: Path, *, executable: bool) -> tuple[str, bool]:
         """Create a new file with this content. Returns the digest, and whether the pool lacked the content."""

@@ -55,11 +55,11 @@ class Summaries:
         with suppress(OSError, BentoError):
             self._cached = read_object(self._path.read_bytes(), str(self._path))
 
-    def of(self, folder: Path) -> Summary:
+    def of(self, directory: Path) -> Summary:
         """Return the summary of the entry in a directory. Raises BentoError if the descriptor can't be read."""
-        key = f"{folder.parent.name}/{folder.name}"
+        key = f"{directory.parent.name}/{directory.name}"
         try:
-            status = (folder / self._kind.descriptor).stat()
+            status = (directory / self._kind.descriptor).stat()
             stamp = [status.st_ino, status.st_size, status.st_mtime_ns]
         except OSError:
             stamp = []  # parsing the descriptor reports the problem
@@ -67,9 +67,9 @@ class Summaries:
             before, tag, created, module, models = self._cached[key]
             if before == stamp:
                 return Summary(Tag.parse(tag, ""), parse_time(created), str(module), tuple(map(str, models)))
-        description = descriptors.of_folder(self._kind, folder)
+        description = descriptors.of_directory(self._kind, directory)
         summary = Summary.of(description)
-        if "creation_time" in description.stated:  # the default is the current time, which must not be cached
+        if "creation_time" in description.declared:  # the default is the current time, which must not be cached
             created = summary.creation_time.isoformat()
             self._cached[key] = [stamp, str(summary.tag), created, summary.module, summary.models]
             self._changed = True

@@ -129,9 +129,9 @@ def digest_of(path: Path, size: int) -> str:
     return hasher.hexdigest()
 
 
-def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
+def walk(directory: Path) -> Iterator[os.DirEntry[str]]:
     """Yield all files and links in a directory tree, in the order of the file system."""
-    pending = [str(folder)]
+    pending = [str(directory)]
     while pending:
         with os.scandir(pending.pop()) as scan:
             for entry in scan:
@@ -141,17 +141,17 @@ def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
                     yield entry
 
 
-def _compare(folder: Path, record: TreeManifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
+def _compare(directory: Path, record: TreeManifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
     """Yield each difference from the manifest: whether it is damage, the path, and the problem."""
     expected = {file.path: file for file in record.entries}
     for file in record.entries:
-        problem = _damage(folder / file.path, file, digests)
+        problem = _damage(directory / file.path, file, digests)
         if problem:
             yield True, file.path, problem
-        elif file.blake3 and (file.mode & 0o100) != ((folder / file.path).stat().st_mode & 0o100):
+        elif file.blake3 and (file.mode & 0o100) != ((directory / file.path).stat().st_mode & 0o100):
             yield False, file.path, f"is {'not ' if file.mode & 0o100 else ''}executable now"
-    start = len(str(folder)) + 1
-    for entry in walk(folder):
+    start = len(str(directory)) + 1
+    for entry in walk(directory):
         path = entry.path[start:]
         if path not in expected and _MADE_BY_PYTHON not in path.split("/"):
             yield False, path, "was added"

@@ -39,7 +39,7 @@ _BLOCK = 1 << 20
 
 @contextmanager
 def downloaded(
-    address: Address, folder: Path, counter: Counter, sha256: str = "", look: Callable[[bytes], None] | None = None
+    address: Address, directory: Path, counter: Counter, sha256: str = "", look: Callable[[bytes], None] | None = None
 ) -> Iterator[BinaryIO]:
     """Yield the archive as an open file whose name is the address. The file is removed when the block ends.
 
@@ -47,11 +47,11 @@ def downloaded(
     bytes of a large archive before the download, and can raise an error to cancel the download. Raises BentoError if
     the download fails.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with opened(address) as remote:
         if look:
             look(_head(remote))
-        part = _download(remote, folder, counter, sha256.lower())
+        part = _download(remote, directory, counter, sha256.lower())
     try:
         raw = FileIO(part.file.fileno(), closefd=False)
         raw.name = str(address)
@@ -72,7 +72,7 @@ def _head(remote: Remote) -> bytes:
         return b""
 
 
-def _download(remote: Remote, folder: Path, counter: Counter, sha256: str) -> _Part:
+def _download(remote: Remote, directory: Path, counter: Counter, sha256: str) -> _Part:
     count = _Count(counter)
     difference = ""
     for _ in range(_TRIES):
@@ -80,7 +80,7 @@ def _download(remote: Remote, folder: Path, counter: Counter, sha256: str) -> _P
         stat = remote.attempt(remote.stat)
         if not 0 <= (stat.size or 0) <= limits.BODY:
             raise _too_large(remote, stat.size)
-        part = _Part(folder, remote.address, stat)
+        part = _Part(directory, remote.address, stat)
         try:
             _fetch(remote, stat, part, count)
             difference = _difference(part, {**stat.digests, **({"sha256": sha256} if sha256 else {})})
@@ -101,9 +101,9 @@ def _fetch(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
     if stat.size is None or not stat.ranges:
         _stream(remote, stat, part, count)
         return
-    spans, there = part.missing(stat.size, remote.parallel)
+    spans, transferred = part.missing(stat.size, remote.parallel)
     count.expect(stat.size)
-    count.advance(there)
+    count.advance(transferred)
     if len(spans) < 2:
         for span in spans:
             _fetch_span(remote, stat, part, span, count)
@@ -188,11 +188,11 @@ class _Count:
 class _Part:
     """Stores the downloaded pieces of one version of an archive. Other processes wait until the file is closed."""
 
-    def __init__(self, folder: Path, address: Address, stat: Stat) -> None:
+    def __init__(self, directory: Path, address: Address, stat: Stat) -> None:
         text = f"{address} {address.query} {stat.size} {stat.version}"
         key = hashlib.sha256(text.encode()).hexdigest()[:32]
-        self._path = folder / f"{key}.part"
-        self._done = folder / f"{key}.done"
+        self._path = directory / f"{key}.part"
+        self._done = directory / f"{key}.done"
         self.file = self._open()
         if not stat.version or not os.fstat(self.file.fileno()).st_size:
             self.clear()  # the version is unknown, or the file is new
@@ -217,17 +217,17 @@ class _Part:
         os.ftruncate(self.file.fileno(), size)
         longest = max(1, -(-size // (PIECE * most))) * PIECE
         spans: list[tuple[int, int]] = []
-        there = size
+        transferred = size
         for number, start in enumerate(range(0, size, PIECE)):
             if b"%d" % number in done:
                 continue
             end = min(start + PIECE, size)
-            there -= end - start
+            transferred -= end - start
             if spans and spans[-1][1] == start and end - spans[-1][0] <= longest:
                 spans[-1] = (spans[-1][0], end)
             else:
                 spans.append((start, end))
-        return spans, there
+        return spans, transferred
 
     def write(self, data: bytes | bytearray | memoryview, at: int) -> None:
         """Write bytes at an offset."""
@@ -277,10 +277,10 @@ def _difference(part: _Part, digests: dict[str, str]) -> str:
     return ""
 
 
-def clear(folder: Path, *, dry_run: bool = False) -> tuple[int, int]:
+def clear(directory: Path, *, dry_run: bool = False) -> tuple[int, int]:
     """Remove the files of interrupted downloads, but not of running ones. Returns the number of files and bytes."""
     files = size = 0
-    for path in sorted(folder.glob("*.part")) if folder.is_dir() else ():
+    for path in sorted(directory.glob("*.part")) if directory.is_dir() else ():
         with path.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -85,13 +85,13 @@ class Dropbox(Remote):
             at = reached
         digest = source.digest(DROPBOX)
         try:
-            made = self.attempt(lambda: self._finish(session, source.size))
+            created = self.attempt(lambda: self._finish(session, source.size))
         except BentoError:
             # If the response to the last request was lost, the session doesn't exist anymore.
-            made = self._call("files/get_metadata", {"path": self.address.path})
-            if made.get("content_hash") != digest:
+            created = self._call("files/get_metadata", {"path": self.address.path})
+            if created.get("content_hash") != digest:
                 raise
-        if made.get("size") != source.size or made.get("content_hash") != digest:
+        if created.get("size") != source.size or created.get("content_hash") != digest:
             raise BentoError(f"{self.address}: the uploaded file differs from the sent data. Export the entry again.")
 
     def close(self) -> None:

@@ -99,7 +99,7 @@ class Ftp(RenameUpload):
                     ) from None
                 return None
 
-    def make_folder(self, path: str) -> None:
+    def make_directory(self, path: str) -> None:
         with self._errors(), suppress(ftplib.error_perm):
             self._connect().mkd(path)
 

@@ -93,21 +93,21 @@ class Gcs(Remote):
         session = self.attempt(lambda: self._begin(about, source.size))
         at = 0
         retry = Retry()
-        made: dict[str, Any] | None = None
-        while made is None:
+        created: dict[str, Any] | None = None
+        while created is None:
             chunk = Slice(source, at, min(at + _CHUNK, source.size))
             try:
-                reached, made = self._send(session, chunk, source.size)
+                reached, created = self._send(session, chunk, source.size)
             except ConnectionLostError as cut:
                 if not retry.again():
                     raise self.unreachable(cut) from None
-                reached, made = self.attempt(lambda: self._send(session, None, source.size))
+                reached, created = self.attempt(lambda: self._send(session, None, source.size))
             retry.progressed(reached - at)
-            if made is None and reached - at < min(chunk.size, MIN_PROGRESS) and not retry.again():
+            if created is None and reached - at < min(chunk.size, MIN_PROGRESS) and not retry.again():
                 raise self.unreachable(ConnectionLostError("the server stopped accepting data"))
             counter.advance(reached - at)
             at = reached
-        if str(made.get("size")) != str(source.size) or made.get("md5Hash", about["md5Hash"]) != about["md5Hash"]:
+        if str(created.get("size")) != str(source.size) or created.get("md5Hash", about["md5Hash"]) != about["md5Hash"]:
             raise BentoError(f"{self.address}: the uploaded object differs from the sent data. Export the entry again.")
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ class Gcs(Remote):
             return
         if status in TRANSIENT:
             raise ConnectionLostError(f"the server responded with {status}")
-        reason = _said(response.read(limits.REFUSAL)) or responses.get(status, "")
+        reason = _error_message(response.read(limits.REFUSAL)) or responses.get(status, "")
         raise self.refused(f"{status}: {reason}", _REMEDY if status in (401, 403) else "Check the bucket and the name.")
 
 
@@ -199,7 +199,7 @@ def _login(transport: Transport) -> Callable[[], dict[str, str]]:
     return authorization
 
 
-def _said(body: bytes) -> str:
+def _error_message(body: bytes) -> str:
     try:
         return str(read_json(body, "the answer")["error"]["message"])[:300]
     except (FormatError, KeyError, TypeError):

@@ -173,11 +173,11 @@ class RenameUpload(Remote):
     """Bytes at the end of an interrupted file that might be incomplete, because they are written in any order."""
 
     def write(self, source: Source, counter: Counter) -> None:
-        folder, _, name = self.address.path.rpartition("/")
-        part = f"{folder}/.{name}.{source.blake3[:16]}.part"
-        parts = folder.split("/")
+        directory, _, name = self.address.path.rpartition("/")
+        part = f"{directory}/.{name}.{source.blake3[:16]}.part"
+        parts = directory.split("/")
         for count in range(2, len(parts) + 1):
-            self.attempt(partial(self.make_folder, "/".join(parts[:count])))
+            self.attempt(partial(self.make_directory, "/".join(parts[:count])))
         for _ in range(_TRIES):
             resumed = self._send(part, source, counter)
             if (self.guarded and not resumed) or self._is(part, source):
@@ -196,12 +196,12 @@ class RenameUpload(Remote):
         at = furthest = 0
         while True:
             try:
-                there = self.size(path) or 0
-                if there > source.size:
+                reached = self.size(path) or 0
+                if reached > source.size:
                     self.remove(path)
-                    there = 0
-                left = there if left is None else left
-                start = max(0, there - self.window)
+                    reached = 0
+                left = reached if left is None else left
+                start = max(0, reached - self.window)
                 counter.advance(start - at)
                 at = start
                 if at > furthest:
@@ -242,7 +242,7 @@ class RenameUpload(Remote):
         """Yield the bytes in a range of a file."""
 
     @abstractmethod
-    def make_folder(self, path: str) -> None:
+    def make_directory(self, path: str) -> None:
         """Create a directory if it doesn't exist. Ignores failures, which later steps report."""
 
     @abstractmethod

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _PATIENCE = 60  # seconds without progress
 _LEAST = 1 << 15  # maximum bytes of a request that every server supports
 _MOST = 1 << 18  # maximum bytes of a request if the server supports more
-UNDER_WAY = 4 << 20
+MAX_PENDING = 4 << 20
 """The maximum number of requested bytes without a response."""
 
 _OPTIONS = {
@@ -73,7 +73,7 @@ class _Answer(NamedTuple):
 class OpenSsh(RenameUpload):
     """Reads and writes one file with SFTP. `program` is the path of `ssh`."""
 
-    window = UNDER_WAY
+    window = MAX_PENDING
 
     def __init__(self, address: Address, program: str) -> None:
         super().__init__(address)
@@ -112,7 +112,7 @@ class OpenSsh(RenameUpload):
             attributes = self._stat(path)
             return attributes[0] if attributes else None
 
-    def make_folder(self, path: str) -> None:
+    def make_directory(self, path: str) -> None:
         with self._errors():
             if self._stat(path) is None:
                 with suppress(_StatusError):
@@ -199,7 +199,7 @@ class _Session:
         self._buffer = memoryview(bytearray(_MOST + 1024))
         self._piece = _LEAST
         self.extensions: set[str] = set()
-        self._said: IO[bytes] = TemporaryFile()  # noqa: SIM115 - open as long as the program runs
+        self._errors: IO[bytes] = TemporaryFile()  # noqa: SIM115 - open as long as the program runs
         self._secret = TemporaryDirectory() if password else None
         options = {**_OPTIONS}
         environment = dict(os.environ)
@@ -215,7 +215,7 @@ class _Session:
                 [program, *(f"-o{name}={value}" for name, value in options.items()), *words],
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
-                stderr=self._said,
+                stderr=self._errors,
                 env=environment,
             )
         finally:
@@ -246,7 +246,7 @@ class _Session:
     def read(self, handle: bytes, start: int, end: int) -> Iterator[memoryview]:
         """Yield the bytes of a file from `start` to `end`, in order."""
         requests: deque[tuple[int, int, int]] = deque()
-        most = max(2, UNDER_WAY // self._piece)
+        most = max(2, MAX_PENDING // self._piece)
 
         def ask(at: int, size: int) -> tuple[int, int, int]:
             return self._request(_READ, _text(handle) + struct.pack(">QI", at, size)), at, size
@@ -271,7 +271,7 @@ class _Session:
     def write(self, handle: bytes, source: Source, at: int) -> Iterator[int]:
         """Write the source from offset `at`. Yields the number of written bytes for each confirmed request."""
         sent: deque[tuple[int, int]] = deque()
-        most = max(2, UNDER_WAY // self._piece)
+        most = max(2, MAX_PENDING // self._piece)
         for data in source.pieces(at, self._piece):
             if len(sent) == most:
                 yield self._confirmed(*sent.popleft())
@@ -293,13 +293,13 @@ class _Session:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - limits.REFUSAL))
-        return self._said.read().decode(errors="replace")
+        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - limits.REFUSAL))
+        return self._errors.read().decode(errors="replace")
 
     def close(self) -> None:
         """Close the connection."""
         self.end()
-        self._said.close()
+        self._errors.close()
         if self._secret:
             self._secret.cleanup()
 
@@ -359,15 +359,15 @@ class _Session:
         return self._buffer[:size]
 
 
-def _askpass(folder: Path, password: str) -> dict[str, str]:
+def _askpass(directory: Path, password: str) -> dict[str, str]:
     """Write a program that prints the password, and return the variables that make ssh run the program.
 
     The password isn't in any argument or variable.
     """
-    secret = folder / "password"
+    secret = directory / "password"
     secret.touch(0o600)
     secret.write_text(password + "\n")
-    script = folder / "askpass"
+    script = directory / "askpass"
     script.write_text('#!/bin/sh\nexec cat "${0%/*}/password"\n')
     script.chmod(0o700)
     return {"SSH_ASKPASS": str(script), "SSH_ASKPASS_REQUIRE": "force"}

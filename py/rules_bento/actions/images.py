@@ -116,7 +116,7 @@ def _read_bento_yaml(arguments: Arguments) -> dict[str, Any]:
 def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.ImageConfig:
     from rules_bento.workspace_status import read_status, substitute_all
 
-    folder = arguments.required("--bento")
+    directory = arguments.required("--bento")
     status = read_status(Path(path) for path in arguments.repeated("--status"))
     annotations = _image_annotations(arguments, base, bento) | arguments.pairs("--annotation")
     annotations |= substitute_all(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
@@ -128,10 +128,10 @@ def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, A
         os=base["os"],
         created=arguments.required("--created"),
         env=_image_env(arguments, base, bento),
-        entrypoint=arguments.repeated("--entrypoint") or [python, "-m", "bentoml", "serve", folder],
+        entrypoint=arguments.repeated("--entrypoint") or [python, "-m", "bentoml", "serve", directory],
         cmd=arguments.repeated("--cmd"),
         user=arguments.required("--user"),
-        working_dir=arguments.optional("--working-dir", folder),
+        working_dir=arguments.optional("--working-dir", directory),
         ports=arguments.repeated("--port"),
         labels=_oci_annotations(annotations) | labels,
         annotations=_oci_annotations(labels) | annotations,
@@ -166,8 +166,9 @@ def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]
         "BENTOML_HOME": arguments.required("--home") + "/",
         "BENTOML_CONTAINERIZED": "true",
     }
-    stated = {env["name"]: str(env["value"]) for env in bento["envs"] if env["value"] != "" and env["stage"] != "build"}
-    return inherited | own | stated | arguments.pairs("--env")
+    envs = [env for env in bento["envs"] if env["value"] != "" and env["stage"] != "build"]
+    declared = {env["name"]: str(env["value"]) for env in envs}
+    return inherited | own | declared | arguments.pairs("--env")
 
 
 def _image_annotations(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:

@@ -45,22 +45,22 @@ def _bento_tar(arguments: Arguments) -> Iterator[bytes]:
     from rules_bento.archives.archive import items
     from rules_bento.models.model import ModelDescription, latest_versions
 
-    folder = arguments.required("--directory").strip("/")
-    put = _Headers(folder, **description.owner(arguments.required("--user")))
-    yield put.folder(folder)
+    directory = arguments.required("--directory").strip("/")
+    put = _Headers(directory, **description.owner(arguments.required("--user")))
+    yield put.directory(directory)
     for part in arguments.repeated("--part"):
         for item in items([Path(part)]):
-            path = f"{folder}/{item.path}"
+            path = f"{directory}/{item.path}"
             yield put.file(path, item.mode, item.size) if item.link is None else put.link(path, item.link)
             if item.contents is not None:
                 yield from item.contents
                 yield headers.padding(item.size)
     models = [ModelDescription.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--model")]
     for mounted in arguments.repeated("--mounted"):
-        yield from _model_links(put, folder, mounted.strip("/"), models)
+        yield from _model_links(put, directory, mounted.strip("/"), models)
     for name, version in latest_versions(models).items():
         data = version.encode()
-        yield put.small_file(f"{folder}/models/{name}/latest", data)
+        yield put.small_file(f"{directory}/models/{name}/latest", data)
 
 
 def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDescription]) -> Iterator[bytes]:
@@ -91,18 +91,18 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
 class _Headers:
     """Creates the headers of a Bento's directory. The user that owns the home directory above it owns its contents."""
 
-    def __init__(self, folder: str, uid: int, gid: int) -> None:
-        self._home = folder.rpartition("/")[0]
+    def __init__(self, directory: str, uid: int, gid: int) -> None:
+        self._home = directory.rpartition("/")[0]
         self._owner = (uid, gid)
         self._known: set[str] = set()
 
-    def folder(self, path: str) -> bytes:
+    def directory(self, path: str) -> bytes:
         """Return the header of a directory, after the headers of its missing parents."""
         if not path or path in self._known:
             return b""
         self._known.add(path)
         owner = self._owner if f"{path}/".startswith(f"{self._home}/") else (0, 0)
-        return self._above(path) + headers.header(path, headers.FOLDER, _DIRECTORY_MODE, *owner)
+        return self._above(path) + headers.header(path, headers.DIRECTORY, _DIRECTORY_MODE, *owner)
 
     def file(self, path: str, mode: int, size: int) -> bytes:
         """Return the header of a file, after the headers of directories."""
@@ -117,7 +117,7 @@ class _Headers:
         return self._above(path) + headers.header(path, headers.LINK, _LINK_MODE, *self._owner, 0, target)
 
     def _above(self, path: str) -> bytes:
-        return self.folder(path.rpartition("/")[0])
+        return self.directory(path.rpartition("/")[0])
 
 
 # BentoML creates these when it starts; if they exist, it can start on a read-only file system.
@@ -142,7 +142,7 @@ def environment_layer(arguments: Arguments) -> None:
     settings = f"home = {python.rpartition('/')[0]}\ninclude-system-site-packages = false\nversion = {version}\n"
     entries = [
         Member.directory(home, **owner),
-        *(Member.directory(f"{home}/{folder}", **owner) for folder in _STORE_DIRECTORIES),
+        *(Member.directory(f"{home}/{directory}", **owner) for directory in _STORE_DIRECTORIES),
         Member.directory(prefix, **owner),
         Member.inline(f"{prefix}/pyvenv.cfg", settings.encode(), **owner),
         Member.symlink(f"{prefix}/bin/python", python, **owner),
@@ -175,7 +175,7 @@ def files_layer(arguments: Arguments) -> None:
     entries += [Member.symlink(path.removeprefix("/"), target, **owner) for path, target in links.items()]
     out, compression = description.output(arguments)
     # Existing directories don't change: everyone owns /tmp, and a user owns the home directory.
-    info = write_files_layer(out, entries, compression, folders=False)
+    info = write_files_layer(out, entries, compression, parents=False)
     description.describe(arguments, info, f"files of {arguments.required('--target')}")
 
 
@@ -190,9 +190,9 @@ def _placed_files(source: str, place: str) -> Iterator[tuple[str, str]]:
     if not place.endswith("/"):
         raise BentoError(f"{place}: {source} is a directory. To add its contents, use {place}/.")
     # In a sandbox, files are links, and directories can be links.
-    for folder, _, names in os.walk(source, followlinks=True):
+    for directory, _, names in os.walk(source, followlinks=True):
         for name in names:
-            path = Path(folder, name)
+            path = Path(directory, name)
             yield str(path), f"{place}{path.relative_to(source).as_posix()}"
 
 

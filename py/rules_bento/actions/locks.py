@@ -88,13 +88,13 @@ def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_sub
             origins.setdefault(text, origin)
     files = {entry["name"]: entry["files"] for entry in entries}
     for path in arguments.repeated("--declared-packages"):
-        for stated in map(DeclaredPackages.from_json, json.loads(read_text(path))["packages"]):
-            for note in stated.check_lock(lock_subset.extras_by_package(entries)):
+        for declared in map(DeclaredPackages.from_json, json.loads(read_text(path))["packages"]):
+            for note in declared.check_lock(lock_subset.extras_by_package(entries)):
                 sys.stderr.write(f"{arguments.required('--target')}: {note}\n")
-            stated.check_hashes(files)
-            for text in stated.requirements:
-                origins.setdefault(text, stated.place)
-            limits |= dict.fromkeys(stated.constraints, stated.place)
+            declared.check_hashes(files)
+            for text in declared.requirements:
+                origins.setdefault(text, declared.place)
+            limits |= dict.fromkeys(declared.constraints, declared.place)
     return lock_subset.Query(origins, limits)
 
 
@@ -248,8 +248,8 @@ def _graph_problems(lock: Lock) -> list[str]:
         edges += [(edge, package["name"]) for edge in dependencies]
     problems = []
     for edge, parent in edges:
-        there = (edge["name"], edge["version"]) in versions if "version" in edge else edge["name"] in names
-        if not there:
+        is_locked = (edge["name"], edge["version"]) in versions if "version" in edge else edge["name"] in names
+        if not is_locked:
             wanted = f"{edge['name']} {edge.get('version', '')}".strip()
             problems.append(f"  {parent or 'a root'} needs {wanted}, which is not in the lock")
     kept = {(package["name"], package["version"]) for package in locks.reachable(lock["roots"], lock["packages"])}

@@ -125,12 +125,12 @@ def model_files(arguments: Arguments, flag: str = "--source") -> list[snapshot.D
     """Return the files of a flag, with their paths in the model."""
     from rules_bento.sources import snapshot
 
-    folder = "/".join(
+    directory = "/".join(
         part for part in (arguments.required("--package"), arguments.required("--strip-prefix").strip("/")) if part
     )
     files = []
     for source, short_path, label in arguments.tuples(flag):
-        path = snapshot.place(short_path, build_ctx=folder, attribute="srcs", label=label).path
+        path = snapshot.place(short_path, build_ctx=directory, attribute="srcs", label=label).path
         # Not filtered: `.bentoignore` applies only to Bentos.
         files.append(snapshot.DeclaredFile(path, source, f"srcs {label}", filtered=False))
     return files
@@ -142,21 +142,21 @@ def _model_fields(arguments: Arguments) -> dict[str, Any]:
         "framework_name": module.rpartition(".")[2],
         "framework_versions": arguments.pairs("--framework-version"),
     }
-    stated = _stated_fields(arguments)
+    declared = _declared_fields(arguments)
     return {
         "module": module,
         "labels": check_labels(arguments.pairs("--label")),
-        "options": stated["options"],
-        "metadata": stated["metadata"],
+        "options": declared["options"],
+        "metadata": declared["metadata"],
         "context": context | arguments.pairs("--context"),
-        "signatures": stated["signatures"],
+        "signatures": declared["signatures"],
         "api_version": arguments.required("--api-version"),
     }
 
 
-def _stated_fields(arguments: Arguments) -> dict[str, dict[str, Any]]:
+def _declared_fields(arguments: Arguments) -> dict[str, dict[str, Any]]:
     """Return the metadata, options, and signatures of the attributes and `fields_file`. Names must be unique."""
-    stated: dict[str, dict[str, Any]] = {
+    declared: dict[str, dict[str, Any]] = {
         "metadata": dict(arguments.pairs("--metadata")),
         "options": dict(arguments.pairs("--option")),
         "signatures": {
@@ -165,14 +165,14 @@ def _stated_fields(arguments: Arguments) -> dict[str, dict[str, Any]]:
         },
     }
     for path, name in arguments.tuples("--fields"):
-        for field, values in _read_fields_file(path, name, tuple(stated)).items():
+        for field, values in _read_fields_file(path, name, tuple(declared)).items():
             for key in values:
-                if key in stated[field]:
+                if key in declared[field]:
                     raise BentoError(
                         f"{name}: {field} and the attribute {field} both set {key!r}. Keep only one value."
                     )
-            stated[field] |= values
-    return stated
+            declared[field] |= values
+    return declared
 
 
 def _read_fields_file(path: str, name: str, known: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -265,10 +265,10 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
 
     owner = description.owner(arguments.required("--user"))
     bento = arguments.required("--directory").strip("/")
-    folder = f"{bento}/models/{stored.tag.replace(':', '/')}"
+    directory = f"{bento}/models/{stored.tag.replace(':', '/')}"
     entries = [description.home_directory(bento, owner)]
     for file in stored.manifest.entries:
-        path = f"{folder}/{file.path}"
+        path = f"{directory}/{file.path}"
         if file.link is not None:
             entries.append(Member.symlink(path, file.link, **owner))
         elif file.path == MODEL_YAML:
@@ -300,11 +300,11 @@ def weights_layer(arguments: Arguments) -> None:
     from rules_bento.sources import snapshot
 
     owner = description.owner(arguments.required("--user"))
-    folder = arguments.required("--weights")
+    directory = arguments.required("--weights")
     files = model_files(arguments)
     entries = {}
     for file, entry in zip(files, (snapshot.digest([file]).entries[0] for file in files), strict=True):
-        path = description.place(folder, entry)  # the same path for equal files with the same name
+        path = description.place(directory, entry)  # the same path for equal files with the same name
         entries[path] = Member.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
     out, compression = description.output(arguments)
     home = description.home_directory(arguments.required("--directory").strip("/"), owner)
@@ -337,9 +337,9 @@ def model_image(arguments: Arguments) -> None:
     annotations = {f"{ANNOTATION}{key}": value for key, value in standard.items()} | arguments.pairs("--annotation")
     layers = [oci_image.Layer.loads(read_file(path).decode()) for path in arguments.repeated("--layer")]
     if arguments.required("--format") == "modelpack":
-        folder = f"{arguments.required('--directory').strip('/')}/models/{tag.name}/{tag.version}"
+        directory = f"{arguments.required('--directory').strip('/')}/models/{tag.name}/{tag.version}"
         [layer] = layers
-        image = modelpack.make_artifact(tag, created, modelpack.ModelLayer(layer, folder), annotations)
+        image = modelpack.make_artifact(tag, created, modelpack.ModelLayer(layer, directory), annotations)
     else:
         image = oci_image.make_image(layers, _model_image_config(created, annotations))
     Path(arguments.required("--config")).write_bytes(image.config)

@@ -58,17 +58,17 @@ PACKAGE_FLAGS = secrets.FLAGS | {
 @Subcommand(PACKAGE_FLAGS, reusable=True)
 def package(arguments: Arguments) -> None:
     """Write bento.yaml, manifest, digest, tag, and the metadata part of the archive; if requested, the archive."""
-    made = make_bento(arguments, json.loads(Path(arguments.required("--service-info")).read_text("utf-8")))
-    in_contents = {entry.path for entry in made.manifest.entries} - set(made.files)
-    secrets.check_contents(arguments, sorted(made.files.items()), in_contents)
+    bento = make_bento(arguments, json.loads(Path(arguments.required("--service-info")).read_text("utf-8")))
+    in_contents = {entry.path for entry in bento.manifest.entries} - set(bento.files)
+    secrets.check_contents(arguments, sorted(bento.files.items()), in_contents)
     part = Path(arguments.required("--part"))
-    write_part(part, assemble.members(made), threads=1)
+    write_part(part, assemble.members(bento), threads=1)
     if arguments.optional("--archive"):
         join(Path(arguments.required("--archive")), [part, *map(Path, arguments.repeated("--contents"))])
-    Path(arguments.required("--bento-yaml")).write_bytes(made.files["bento.yaml"])
-    Path(arguments.required("--manifest")).write_text(made.manifest.to_json(), "utf-8")
-    Path(arguments.required("--digest")).write_text(f"blake3:{made.digest.hex()}\n", "utf-8")
-    Path(arguments.required("--tag")).write_text(f"{made.tag}\n", "utf-8")
+    Path(arguments.required("--bento-yaml")).write_bytes(bento.files["bento.yaml"])
+    Path(arguments.required("--manifest")).write_text(bento.manifest.to_json(), "utf-8")
+    Path(arguments.required("--digest")).write_text(f"blake3:{bento.digest.hex()}\n", "utf-8")
+    Path(arguments.required("--tag")).write_text(f"{bento.tag}\n", "utf-8")
 
 
 def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.AssembledBento:

@@ -32,9 +32,9 @@ def inventory(arguments: Arguments) -> None:
     for path in arguments.repeated("--part"):
         packages += inventories.from_requirements(*read_requirements(Path(path)))
     if wheels := arguments.repeated("--wheel"):
-        from rules_bento.images.wheels.wheel import stated_by
+        from rules_bento.images.wheels.wheel import declared_by
 
-        packages = inventories.with_licenses(packages, dict(map(stated_by, wheels)))
+        packages = inventories.with_licenses(packages, dict(map(declared_by, wheels)))
     system = _system_packages(arguments)
     known = not arguments.has("--image") or bool(system)
     text = inventories.dumps([*packages, *system], system_known=known)

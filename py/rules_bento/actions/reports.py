@@ -104,8 +104,8 @@ def layer_report(arguments: Arguments) -> None:
     if wrong := arguments.repeated("--allow-record-mismatch"):
         report["record_mismatches"] = sorted(wrong)
     excluded = [json.loads(read_text(path)) for path in arguments.repeated("--excluded")]
-    if left_out := sorted((one for one in excluded if one["files"]), key=lambda one: (-one["size"], one["name"])):
-        report["excluded"] = left_out
+    if omitted := sorted((one for one in excluded if one["files"]), key=lambda one: (-one["size"], one["name"])):
+        report["excluded"] = omitted
     if against := arguments.optional("--against"):
         report["changes"] = layer_reports.changes(report, read_object(read_file(against), "report_against"))
     text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"

@@ -65,12 +65,12 @@ def import_service(arguments: Arguments) -> None:
     facts = json.loads(Path(arguments.required("--service-info")).read_text("utf-8"))
     options = _read_options(arguments, facts)
     with tempfile.TemporaryDirectory(prefix="rules_bento-facts-") as scratch:
-        folder = Path(scratch, "bento")
-        _unpack_bento(arguments, folder)
+        directory = Path(scratch, "bento")
+        _unpack_bento(arguments, directory)
         python = make_environment(Path(scratch, "environment"), roots)
         subject = Subject(
             facts["service"]["service"],
-            folder,
+            directory,
             arguments=options.args,
             aliases=_model_aliases(arguments, options),
             variables=arguments.pairs("--variable"),
@@ -82,7 +82,7 @@ def import_service(arguments: Arguments) -> None:
             _check_members(facts["service"], imported.info)
             Path(openapi).write_text(imported.openapi, "utf-8")
             Path(schema).write_text(json.dumps(imported.schema, indent=2), "utf-8")
-        project = _project_files(folder / "src", facts)
+        project = _project_files(directory / "src", facts)
         named = named_files(imported.info, options, project)
         if arguments.has("--output-packages"):
             from rules_bento.actions.snapshot import requested_packages
@@ -98,9 +98,9 @@ def import_service(arguments: Arguments) -> None:
 
 def _missing_packages(locked: Sequence[str], roots: Sequence[Path]) -> list[str]:
     """Return the packages of the lock that are not among the unpacked wheels."""
-    folders = {path.name.partition("-")[0].lower() for root in roots for path in root.glob("*.dist-info")}
+    installed = {path.name.partition("-")[0].lower() for root in roots for path in root.glob("*.dist-info")}
     names = dict.fromkeys(json.loads(Path(path).read_text("utf-8"))["name"] for path in locked)
-    return [name for name in names if name.replace("-", "_") not in {folder.replace(".", "_") for folder in folders}]
+    return [name for name in names if name.replace("-", "_") not in {one.replace(".", "_") for one in installed}]
 
 
 def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
@@ -109,13 +109,13 @@ def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
 
     if any(unknown["fact"].partition(".")[0] in _MEMBERS for unknown in analyzed["unknowns"]):
         return
-    stated, found = (
+    declared, found = (
         {service["name"]: [one["service"] for one in service["dependencies"]] for service in info["services"]}
         for info in (analyzed, to_json(imported))
     )
-    if stated != found:
+    if declared != found:
         raise BentoError(
-            f"bento.yaml contains the services {json.dumps(stated)}, but the import found {json.dumps(found)}. "
+            f"bento.yaml contains the services {json.dumps(declared)}, but the import found {json.dumps(found)}. "
             'Set service_metadata = "import" on the Bento.'
         )
 
@@ -130,12 +130,12 @@ def _read_options(arguments: Arguments, facts: dict[str, Any]) -> BuildOptions:
     return read(attributes, arguments.tuples("--bentofile"), src_exists=facts.get("src_exists", False))
 
 
-def _unpack_bento(arguments: Arguments, folder: Path) -> None:
+def _unpack_bento(arguments: Arguments, directory: Path) -> None:
     """Write `src` and `models` of the Bento."""
     from rules_bento.actions.archives import write_bento
 
     models = [(description, part) for description, part, _ in arguments.tuples("--model")]
-    write_bento(folder, arguments.repeated("--part"), models, "folder")
+    write_bento(directory, arguments.repeated("--part"), models, "folder")
 
 
 def _model_aliases(arguments: Arguments, options: BuildOptions) -> dict[str, str]:
@@ -192,11 +192,11 @@ def check_api(arguments: Arguments) -> int:
         committed = read_json(read_file(golden), name)
     except FormatError as error:
         raise BentoError(f"golden: {error} {_update_command(arguments)}") from None
-    made = json.loads(schema.read_text("utf-8"))
-    if not made:
+    current = json.loads(schema.read_text("utf-8"))
+    if not current:
         raise BentoError("api: BentoML provides no API schema for legacy services. Remove the test.")
     try:
-        differences = changes(committed, made)
+        differences = changes(committed, current)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise BentoError(f"golden: {name} isn't an API schema of a service. {_update_command(arguments)}") from None
     for change in differences:

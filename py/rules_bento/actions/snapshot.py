@@ -351,11 +351,12 @@ def data_layer(arguments: Arguments) -> None:
     from rules_bento.images.layers.layer import write_files_layer
 
     owner = description.owner(arguments.required("--user"))
-    folder = arguments.required("--directory").strip("/")
+    directory = arguments.required("--directory").strip("/")
     kept = kept_data(arguments)
-    entries = [description.home_directory(folder, owner)]
+    entries = [description.home_directory(directory, owner)]
     for file, entry in zip(kept, selections.digest(kept).entries, strict=True):
-        entries.append(Member.file(f"{folder}/src/{file.path}", file.source, mode=entry.mode, size=entry.size, **owner))
+        path = f"{directory}/src/{file.path}"
+        entries.append(Member.file(path, file.source, mode=entry.mode, size=entry.size, **owner))
     out, compression = description.output(arguments)
     info = write_files_layer(out, entries, compression)
     description.describe(arguments, info, "data")

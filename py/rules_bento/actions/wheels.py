@@ -115,16 +115,16 @@ def unpack_wheel(arguments: Arguments) -> None:
     from rules_bento.images.wheels.wheel import Wheel
 
     wheel = Wheel.read(Path(arguments.required("--wheel")))
-    with atomic_dir(Path(arguments.required("--output"))) as folder:
-        _write_files(wheel, folder)
+    with atomic_dir(Path(arguments.required("--output"))) as directory:
+        _write_files(wheel, directory)
 
 
-def _write_files(wheel: Wheel, folder: Path) -> None:
+def _write_files(wheel: Wheel, directory: Path) -> None:
     from rules_bento.images.wheels.install import imported_files
 
     files = imported_files(wheel)
     for path, chunks in zip(files, wheel.chunks(files.values()), strict=True):
-        target = folder / path
+        target = directory / path
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("wb") as file:

@@ -80,8 +80,8 @@ def join(out: Path, parts: Sequence[Path]) -> None:
 def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
     """Write the parts (the last can be an archive) atomically in another format. Output directories must be empty."""
     if form == "folder":
-        with atomic_dir(out) as folder:
-            write_folder(folder, items(parts))
+        with atomic_dir(out) as directory:
+            write_directory(directory, items(parts))
         return
     with atomic_file(out) as file:
         if form == "zip":
@@ -227,11 +227,11 @@ def write_zip(file: BinaryIO, items: Iterable[StreamedMember]) -> None:
                 target.writelines(item.contents)
 
 
-def write_folder(folder: Path, items: Iterable[StreamedMember]) -> None:
+def write_directory(directory: Path, items: Iterable[StreamedMember]) -> None:
     """Write the members to an empty directory. Creates links last, so that no file is written through a link."""
     links = []
     for item in items:
-        target = folder / item.path
+        target = directory / item.path
         if item.link is not None:
             links.append((target, item.link))
         elif item.contents is None:

@@ -75,12 +75,12 @@ def _sibling(path: Path) -> Path:
     return path.with_name(f".{os.urandom(12).hex()}.part")
 
 
-def _open_unnamed(folder: Path) -> int | None:
+def _open_unnamed(directory: Path) -> int | None:
     """Return a new file without a name, or None if the system can't create the file or name it later."""
     if not hasattr(os, "O_TMPFILE"):
         return None
     with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, _MODE)
+        descriptor = os.open(directory, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, _MODE)
         if os.path.lexists(_open_file(descriptor)):
             return descriptor
         os.close(descriptor)
@@ -88,12 +88,12 @@ def _open_unnamed(folder: Path) -> int | None:
 
 
 def _link(descriptor: int, name: Path) -> None:
-    folder = os.open(name.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    directory = os.open(name.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         # With a directory, Python calls linkat(2) with AT_SYMLINK_FOLLOW. Otherwise, it would link the link in /proc.
-        os.link(_open_file(descriptor), name.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=True)
+        os.link(_open_file(descriptor), name.name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=True)
     finally:
-        os.close(folder)
+        os.close(directory)
 
 
 def _open_file(descriptor: int) -> str:

@@ -254,13 +254,13 @@ def _owner(block: bytes, extended: dict[str, str], name: str, where: str) -> tup
 
 
 def _check_sum(block: bytes, where: str) -> None:
-    stated = _number(block[148:156], "a checksum", where)
+    declared = _number(block[148:156], "a checksum", where)
     actual = sum(block) - sum(block[148:156]) + 8 * 0x20  # the checksum itself counts as spaces
-    if stated == actual:
+    if declared == actual:
         return
     # Some older programs compute the checksum over signed bytes.
     high = sum(byte > 127 for byte in block[:148]) + sum(byte > 127 for byte in block[156:])
-    if stated != actual - 256 * high:
+    if declared != actual - 256 * high:
         raise BentoError(f"{where}: the archive is damaged: a header has a wrong checksum. Transfer the archive again.")
 
 

@@ -17,7 +17,7 @@ from rules_bento.errors import BentoError
 from rules_bento.typing_lite import Iterable, Iterator, Mapping
 
 RECORD = 512  # the unit of a tar in bytes: headers and contents begin at multiples of it
-REGULAR, LINK, FOLDER = b"0", b"2", b"5"
+REGULAR, LINK, DIRECTORY = b"0", b"2", b"5"
 MAX_NAME = 100  # the maximum bytes of a name, and of a link's target, without an extended header
 MAX_SIZE = 8**11 - 1  # the maximum bytes of a file without an extended header
 _EXTENDED = b"x"
@@ -139,10 +139,10 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
         yield header(member)
         yield from contents(member)
         yield bytes(-member.size % RECORD)
-    for folder in sorted(folders_above(seen)):
-        if not seen.get(folder, True):
+    for directory in sorted(directories_above(seen)):
+        if not seen.get(directory, True):
             raise BentoError(
-                f"{folder}: the archive contains this path both as a file or link and as a directory. Remove one of "
+                f"{directory}: the archive contains this path both as a file or link and as a directory. Remove one of "
                 "them."
             )
 
@@ -194,7 +194,7 @@ def header(member: Member) -> bytes:
     """Return the header records of a member."""
     name, kind = f"./{member.path}", REGULAR
     if member.is_directory:
-        name, kind = f"./{member.path}/", FOLDER
+        name, kind = f"./{member.path}/", DIRECTORY
     elif member.link is not None:
         kind = LINK
     link = member.link or ""
@@ -210,14 +210,14 @@ def header(member: Member) -> bytes:
     return extended_header(extended, 0) + plain if extended else plain
 
 
-def folders_above(paths: Iterable[str]) -> set[str]:
+def directories_above(paths: Iterable[str]) -> set[str]:
     """Return all directories above the paths."""
-    folders: set[str] = set()
+    directories: set[str] = set()
     new = {path.rpartition("/")[0] for path in paths} - {""}
     while new:
-        folders |= new
-        new = {folder.rpartition("/")[0] for folder in new} - folders - {""}
-    return folders
+        directories |= new
+        new = {directory.rpartition("/")[0] for directory in new} - directories - {""}
+    return directories
 
 
 def _ascii(text: str) -> bytes:

@@ -82,7 +82,7 @@ def read(
     guard = _Guard(where, limits)
     try:
         if form == "folder":
-            yield from _checked(guard, _folder(Path(where)))
+            yield from _checked(guard, _directory(Path(where)))
             return
         with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
             counted = _CountingFile(file, progress)
@@ -121,15 +121,15 @@ def _zip(file: _CountingFile, guard: _Guard) -> Iterator[tuple[SafeMember, Conte
     from rules_bento.archives.zipread import Bounds, FileZip
 
     limits = guard.limits
-    way_out = "If you trust the archive, increase the limit"
-    bounds = Bounds(limits.ratio, _RATIO_THRESHOLD, limits.members, way_out=way_out)
+    remedy = "If you trust the archive, increase the limit"
+    bounds = Bounds(limits.ratio, _RATIO_THRESHOLD, limits.members, remedy=remedy)
     archive = FileZip(file, guard.where, bounds)  # type: ignore[arg-type]
     for member in archive.members():
-        kind: Literal["file", "folder"] = "folder" if member.is_folder else "file"
+        kind: Literal["file", "folder"] = "folder" if member.is_directory else "file"
         yield SafeMember(member.path, kind, member.size, bool(member.mode & 0o100)), archive.contents(member)
 
 
-def _folder(root: Path) -> Iterator[tuple[SafeMember, Contents]]:
+def _directory(root: Path) -> Iterator[tuple[SafeMember, Contents]]:
     pending = [""]
     while pending:
         prefix = pending.pop()

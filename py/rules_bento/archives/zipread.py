@@ -48,7 +48,7 @@ class Bounds(NamedTuple):
     unpacked: int  # bytes of unpacked size below which the ratio doesn't apply
     members: int = 200_000
     directory: int = 64 << 20  # bytes; all of it is in memory
-    way_out: str = ""  # the remedy for a zip that exceeds the limits
+    remedy: str = ""  # the remedy for a zip that exceeds the limits
 
 
 class ZipMember(NamedTuple):
@@ -69,7 +69,7 @@ class ZipMember(NamedTuple):
     digest: bytes = b""
 
     @property
-    def is_folder(self) -> bool:
+    def is_directory(self) -> bool:
         """Return whether the member is a directory."""
         return self.path.endswith("/")
 
@@ -208,7 +208,7 @@ class Zip:
         if size > self._bounds.directory:
             raise self.error(f"its directory has {size} bytes, which exceeds the limit of {self._bounds.directory}")
         if count > self._bounds.members:
-            raise self.error(f"more than {self._bounds.members} members", remedy=self._bounds.way_out)
+            raise self.error(f"more than {self._bounds.members} members", remedy=self._bounds.remedy)
         if start + size != end:
             raise self.error("has undeclared bytes before its directory or its end")
         return self.read(start, size), start, count
@@ -276,12 +276,12 @@ class Zip:
             how = _METHODS.get(member.method, f"by method {member.method}")
             taken = " or ".join(_METHODS[method] for method in self._methods)
             raise self.error(f"uses the compression method {how}, but only {taken} is supported", member.path)
-        kind, is_folder = member.mode & _KIND, member.is_folder
+        kind, is_directory = member.mode & _KIND, member.is_directory
         if kind == _LINK:
             raise self.error("is a symbolic link, which some readers of zips don't support", member.path)
-        if kind not in (0, _DIRECTORY if is_folder else _REGULAR):
+        if kind not in (0, _DIRECTORY if is_directory else _REGULAR):
             raise self.error("isn't a regular file or a directory", member.path)
-        if is_folder and member.size:
+        if is_directory and member.size:
             raise self.error("is a directory with contents", member.path)
         if member.method == STORED and member.size != member.packed_size:
             raise self.error("is stored uncompressed, but its two sizes differ", member.path)
@@ -291,7 +291,7 @@ class Zip:
         if size > max(self._bounds.unpacked, packed * self._bounds.ratio):
             largest = max(members, key=lambda member: member.size)
             message = f"the zip of {packed} bytes unpacks to {size} bytes; this is the largest member"
-            raise self.error(message, largest.path, self._bounds.way_out)
+            raise self.error(message, largest.path, self._bounds.remedy)
 
     def _with_room(self, members: list[ZipMember], end: int) -> list[ZipMember]:
         """Sort the members by position, and set the `room` of each member. Raises BentoError if two members overlap."""

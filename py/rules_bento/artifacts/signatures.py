@@ -245,8 +245,8 @@ def carry(source: Place, target: Place, digest: str) -> None:
     """Copy the signatures and attestations of a digest. Keeps existing ones. Raises the errors of `sign`."""
     for kind in (SIGNATURES, ATTESTATIONS):
         before = _listed(target, kind, digest)
-        there = {to_json(layer.to_json()) for layer in before}
-        missing = [layer for layer in _listed(source, kind, digest) if to_json(layer.to_json()) not in there]
+        stored = {to_json(layer.to_json()) for layer in before}
+        missing = [layer for layer in _listed(source, kind, digest) if to_json(layer.to_json()) not in stored]
         if missing:
             _put(target, kind, digest, before, [(layer, source.source(layer)) for layer in missing])
 

@@ -191,7 +191,7 @@ def _rating(entry: dict[str, Any]) -> str:
     """Return the highest supported rating of a record or of one of its entries."""
     if entry.get(_URGENCY[0], {}).get(_URGENCY[1]) == "unimportant":
         return "none"  # of Debian, for vulnerabilities that don't affect its binary packages
-    ratings = [rating_from_vector(stated["score"]) for stated in entry.get("severity", ())]
+    ratings = [rating_from_vector(declared["score"]) for declared in entry.get("severity", ())]
     for place, key in (("database_specific", "severity"), ("ecosystem_specific", "severity"), _URGENCY):
         word = entry.get(place, {}).get(key)
         ratings.append(_rating_from_word(word) if isinstance(word, str) else "")
@@ -327,12 +327,12 @@ def _files(places: Sequence[tuple[Path, str]]) -> Iterator[tuple[bytes, str]]:
             raise BentoError(f"advisories: {name}: unsupported format. Provide JSON, YAML, a zip file, or a directory.")
 
 
-def _read_directory(folder: Path, name: str) -> Iterator[tuple[bytes, str]]:
+def _read_directory(directory: Path, name: str) -> Iterator[tuple[bytes, str]]:
     import os
 
     count = 0
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
+    for root, directories, files in os.walk(directory):
+        directories[:] = sorted(inner for inner in directories if not inner.startswith("."))
         for file in sorted(filter(_is_record, files)):
             count += 1
             if count > _MAX_RECORDS:
@@ -341,7 +341,7 @@ def _read_directory(folder: Path, name: str) -> Iterator[tuple[bytes, str]]:
                     "for PyPI."
                 )
             path = Path(root, file)
-            origin = f"{name}/{path.relative_to(folder).as_posix()}"
+            origin = f"{name}/{path.relative_to(directory).as_posix()}"
             if not path.is_file():
                 raise BentoError(f"advisories: {origin}: not a regular file. Remove the entry.")
             yield read_file(path, origin), origin
@@ -350,11 +350,11 @@ def _read_directory(folder: Path, name: str) -> Iterator[tuple[bytes, str]]:
 def _read_zip(path: Path, name: str) -> Iterator[tuple[bytes, str]]:
     from rules_bento.archives.zipread import Bounds, FileZip
 
-    bounds = Bounds(100, _MAX_UNPACKED, _MAX_RECORDS, way_out="Provide only the records for PyPI")
+    bounds = Bounds(100, _MAX_UNPACKED, _MAX_RECORDS, remedy="Provide only the records for PyPI")
     with path.open("rb") as file:
         archive = FileZip(file, name, bounds)
         for member in archive.members():
-            if member.is_folder or "/." in f"/{member.path}" or not _is_record(member.path):
+            if member.is_directory or "/." in f"/{member.path}" or not _is_record(member.path):
                 continue
             if member.size > MAX_BYTES:
                 raise archive.error("exceeds the size limit of a record", member.path)

@@ -123,8 +123,8 @@ def from_system(distribution: str, installed: Iterable[tuple[str, str, str]]) ->
     ecosystem = f"{DEBIAN}:{release[1]}" if distribution == DEBIAN.lower() and release else distribution
     sources: dict[tuple[str, str], list[str]] = {}
     for name, version, source in binaries:
-        stated = _SOURCE.fullmatch(source)
-        key = (stated[1], stated[2] or version) if stated else (name, version)
+        declared = _SOURCE.fullmatch(source)
+        key = (declared[1], declared[2] or version) if declared else (name, version)
         sources.setdefault(key, []).append(f"{name} {version}")
     return [
         Package(name, version, hashed=True, ecosystem=ecosystem, binaries=tuple(names))

@@ -93,14 +93,14 @@ class DeclaredLicense(NamedTuple):
     classifiers: tuple[str, ...] = ()  # only those that begin with `License ::`
 
 
-def terms_from_metadata(stated: DeclaredLicense) -> Terms | None:
+def terms_from_metadata(declared: DeclaredLicense) -> Terms | None:
     """Return the terms of a declared license; None if nothing is declared."""
-    if stated.expression:
-        return parse_expression(stated.expression) or _text_name(stated.expression)
-    text = " ".join(stated.text.split())
+    if declared.expression:
+        return parse_expression(declared.expression) or _text_name(declared.expression)
+    text = " ".join(declared.text.split())
     key = " ".join(word for word in text.lower().replace(",", " ").split() if word != "the")
     of_text = parse_expression(_TEXTS.get(key, text))
-    classified = [entry for entry in stated.classifiers if entry.lower() not in _EMPTY]
+    classified = [entry for entry in declared.classifiers if entry.lower() not in _EMPTY]
     terms: list[Terms] = [_from_classifier(entry) for entry in classified]
     if of_text:
         known = _leaves(of_text)

@@ -53,7 +53,7 @@ class Description:
     tag: Tag
     creation_time: dt.datetime  # without a time zone if the descriptor has none
     document: dict[str, Any]  # as `bentoml get` prints it
-    stated: dict[str, Any]  # as written in the descriptor
+    declared: dict[str, Any]  # as written in the descriptor
     notes: tuple[str, ...]  # warnings
 
     @property
@@ -76,12 +76,12 @@ class Description:
 
 def parse(kind: Kind, data: bytes, where: str) -> Description:
     """Parse a descriptor. Raises BentoError, whose message begins with `where`, if BentoML couldn't load it."""
-    stated = _load(data, where)
+    declared = _load(data, where)
     notes: list[str] = []
-    name = _word(stated, "name", check_word, where, notes)
-    version = _word(stated, "version", check_version, where, notes)
+    name = _word(declared, "name", check_word, where, notes)
+    version = _word(declared, "version", check_version, where, notes)
     try:
-        filled: dict[str, Any] = _bento(stated) if kind is BENTO else _model(stated)
+        filled: dict[str, Any] = _bento(declared) if kind is BENTO else _model(declared)
     except BentoError as error:
         raise BentoError(f"{where}: {error}") from None
     created = parse_time(filled["creation_time"])
@@ -96,7 +96,7 @@ def parse(kind: Kind, data: bytes, where: str) -> Description:
             ordered |= {"name": name, "version": version}
     if kind is not BENTO:
         ordered = {"name": name, "version": version} | ordered
-    return Description(Tag(name, version), created, ordered, stated, tuple(notes))
+    return Description(Tag(name, version), created, ordered, declared, tuple(notes))
 
 
 def read(kind: Kind, place: Path) -> bytes:
@@ -110,9 +110,9 @@ def read(kind: Kind, place: Path) -> bytes:
         ) from None
 
 
-def of_folder(kind: Kind, folder: Path) -> Description:
+def of_directory(kind: Kind, directory: Path) -> Description:
     """Read and parse the descriptor of the entry in a directory. Raises BentoError as `read` and `parse` do."""
-    place = folder / kind.descriptor
+    place = directory / kind.descriptor
     return parse(kind, read(kind, place), str(place))
 
 
@@ -218,10 +218,10 @@ _IMAGE = record(
 )
 
 
-def _bento(stated: dict[str, Any]) -> Any:
+def _bento(declared: dict[str, Any]) -> Any:
     """Convert a bento.yaml in the format of its `spec`. Raises BentoError for a value of the wrong type."""
-    document = _modernized(stated)
-    if stated.get("spec", 1) == 2:
+    document = _modernized(declared)
+    if declared.get("spec", 1) == 2:
         document["spec"] = 2  # also for 2.0
         return record(_COMMON | {"spec": (any_value, 2), "image": (_IMAGE, lambda: _IMAGE({}, ""))})(document, "")
     from rules_bento.bento import spec1_options
@@ -231,16 +231,16 @@ def _bento(stated: dict[str, Any]) -> Any:
     return record(_COMMON | {"spec": (any_value, 1)} | lists | spec1_options.FIELDS)(document, "")
 
 
-def _modernized(stated: dict[str, Any]) -> dict[str, Any]:
+def _modernized(declared: dict[str, Any]) -> dict[str, Any]:
     """Convert older forms of the document. Raises BentoError for runners that aren't mappings."""
-    document = dict(stated)
-    models = stated.get("models")
+    document = dict(declared)
+    models = declared.get("models")
     if isinstance(models, list) and models and isinstance(models[0], str):
         document["models"] = [
             {"tag": tag, "module": "unknown", "creation_time": dt.datetime.fromordinal(1)} for tag in models
         ]
     # Also read in the second format of bento.yaml, in which runners have no meaning.
-    document["runners"] = items(mapping())(stated.get("runners", []), "runners")
+    document["runners"] = items(mapping())(declared.get("runners", []), "runners")
     for runner in document["runners"]:
         if "runner_type" in runner:
             runner["runnable_type"] = runner.pop("runner_type")
@@ -314,9 +314,9 @@ _MODEL = record(
 )
 
 
-def _model(stated: dict[str, Any]) -> Any:
+def _model(declared: dict[str, Any]) -> Any:
     """Convert a model.yaml. Raises BentoError for a value of the wrong type."""
-    context = stated.get("context")
+    context = declared.get("context")
     if isinstance(context, dict) and "pip_dependencies" in context:  # an older form
-        stated = stated | {"context": context | {"framework_versions": {}}}
-    return _MODEL(stated, "")
+        declared = declared | {"context": context | {"framework_versions": {}}}
+    return _MODEL(declared, "")

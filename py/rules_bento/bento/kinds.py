@@ -10,7 +10,7 @@ class Kind:
     """Describes one of the two kinds of entries: Bentos and models."""
 
     noun: str  # for messages
-    folder: str  # the directory in the home
+    directory: str  # the directory in the home
     descriptor: str  # the file that describes an entry
     extension: str  # the suffix of an archive in the default format, without a dot
 

@@ -118,15 +118,15 @@ def export_uv_lock(files: ProjectFiles, uv: str, python: str | None = None) -> s
     import subprocess
     import tempfile
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         for name in ("pyproject.toml", "uv.lock"):
-            Path(folder, name).write_bytes(files.read(name, "uv_lock()"))
+            Path(directory, name).write_bytes(files.read(name, "uv_lock()"))
         command = [str(Path(uv).absolute()), "export", *_UV_EXPORT_FLAGS, *(["--python", python] if python else [])]
         try:
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
         except OSError as error:
             raise BentoError(f"uv_lock(): cannot run {uv}: {error.strerror}. Specify the path of uv.") from None
     if done.returncode:
-        errors = re.sub(r"\s+", " ", done.stderr.replace(folder, ".")).strip()
+        errors = re.sub(r"\s+", " ", done.stderr.replace(directory, ".")).strip()
         raise BentoError(f"uv.lock: uv rejects the lock: {errors}. Run `uv lock` again.")
     return done.stdout

@@ -137,6 +137,6 @@ def _keys(dotted: str) -> tuple[str, ...]:
     return tuple(part.strip().strip("\"'") for part in dotted.split("."))
 
 
-def find(folder: FilePath, names: Sequence[str] = NAMES) -> FilePath | None:
+def find(directory: FilePath, names: Sequence[str] = NAMES) -> FilePath | None:
     """Return the file with the options of a project, or None if no such file exists."""
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    return next((directory / name for name in names if (directory / name).is_file()), None)

@@ -132,8 +132,8 @@ def expand_mirror(mirror: str) -> dict[str, str]:
     return {MAIN: mirror.rstrip("/")}
 
 
-def resolve(request: Request, mirrors: Mapping[str, str], folder: Path) -> Lock:
-    """Resolve a request over the network with apt, whose state is in `folder`. Raises BentoError if apt fails."""
+def resolve(request: Request, mirrors: Mapping[str, str], directory: Path) -> Lock:
+    """Resolve a request over the network with apt, whose state is in `directory`. Raises BentoError if apt fails."""
     for name in [*request.packages, *request.exclude]:
         if not _NAME.fullmatch(name):
             raise BentoError(f"invalid package name {name!r}. Omit the version: it comes from the suites.")
@@ -142,7 +142,7 @@ def resolve(request: Request, mirrors: Mapping[str, str], folder: Path) -> Lock:
     requested = request.to_json()
     packages = {}
     for architecture in requested["architectures"]:
-        apt = _configure(folder / architecture, request, architecture, mirrors)
+        apt = _configure(directory / architecture, request, architecture, mirrors)
         _run([*apt("apt-get"), "update", "--quiet"])
         plan = _PLANNED_INSTALL.findall(_run([*apt("apt-get"), "install", "--simulate", *requested["packages"]]))
         shown = _run([*apt("apt-cache"), "show", "--no-all-versions", *(f"{name}={version}" for name, version in plan)])
@@ -199,30 +199,30 @@ def _alternatives(relations: str) -> list[list[str]]:
     return [[re.split(r"[\s(:\[<]", name.strip(), maxsplit=1)[0] for name in group] for group in groups]
 
 
-def _configure(folder: Path, request: Request, architecture: str, mirrors: Mapping[str, str]) -> Any:
+def _configure(directory: Path, request: Request, architecture: str, mirrors: Mapping[str, str]) -> Any:
     """Write apt's configuration, and return a function that returns the first arguments of a command."""
     for name in ("cache/archives/partial", "lists/partial", "sources"):
-        (folder / name).mkdir(parents=True)
-    (folder / "sources/debian.sources").write_text(_sources(request.suites, architecture, mirrors))
+        (directory / name).mkdir(parents=True)
+    (directory / "sources/debian.sources").write_text(_sources(request.suites, architecture, mirrors))
     installed = f"Status: install ok installed\nArchitecture: {architecture}\nVersion: 99:0\nMaintainer: none\n"
     status = [f"Package: {name}\n{installed}Description: excluded\n\n" for name in request.exclude]
-    (folder / "status").write_text("".join(status))
+    (directory / "status").write_text("".join(status))
     # The host's proxies, credentials, and certificates stay in effect, but its hooks don't.
-    (folder / "apt.conf").write_text(f"""\
+    (directory / "apt.conf").write_text(f"""\
 #clear APT::Update;
 #clear DPkg;
 #clear APT::Architectures;
 APT::Architecture "{architecture}";
 APT::Architectures {{ "{architecture}"; }};
 Dir::Etc::sourcelist "/dev/null";
-Dir::Etc::sourceparts "{folder}/sources";
+Dir::Etc::sourceparts "{directory}/sources";
 Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
-Dir::State "{folder}";
-Dir::State::lists "{folder}/lists";
-Dir::State::status "{folder}/status";
-Dir::Cache "{folder}/cache";
-Dir::Log "{folder}";
+Dir::State "{directory}";
+Dir::State::lists "{directory}/lists";
+Dir::State::status "{directory}/status";
+Dir::Cache "{directory}/cache";
+Dir::Log "{directory}";
 Acquire::Languages "none";
 Acquire::Retries "3";
 APT::Get::Assume-Yes "true";
@@ -231,7 +231,7 @@ APT::Sandbox::User "";
 APT::Update::Error-Mode "any";
 Debug::NoLocking "true";
 """)
-    return lambda program: [program, "--config-file", str(folder / "apt.conf")]
+    return lambda program: [program, "--config-file", str(directory / "apt.conf")]
 
 
 def _sources(suites: list[str], architecture: str, mirrors: Mapping[str, str]) -> str:

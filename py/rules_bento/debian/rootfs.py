@@ -86,8 +86,8 @@ class Rootfs:
         """
         below = lower or {}
         self.packages: dict[str, str] = dict(below.get("packages", {}))
-        folders = below.get("folders", {}).items()
-        self.directories: dict[str, Owner] = {path: tuple(owner) for path, owner in folders}
+        directories = below.get("folders", {}).items()
+        self.directories: dict[str, Owner] = {path: tuple(owner) for path, owner in directories}
         self.files: dict[str, str] = dict(below.get("files", {}))
         self.links: dict[str, str] = dict(below.get("links", {}))
         self.captured: dict[str, bytes] = {}
@@ -229,7 +229,7 @@ class Rootfs:
         yield from self._parents(path, package)
         self._written.add(path)
         mode, uid, gid = self.directories.setdefault(path, owner)
-        yield headers.header(path, headers.FOLDER, mode, uid, gid)
+        yield headers.header(path, headers.DIRECTORY, mode, uid, gid)
 
     def _parents(self, path: str, package: str) -> Iterator[bytes]:
         above = path.rpartition("/")[0]

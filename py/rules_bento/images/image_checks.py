@@ -71,12 +71,12 @@ def check(
         problems += (_Problem(text) for package in libraries for text in _old_glibc(package, base, newest))
     files = loaded(libraries, base.python_version)
     if base.libraries is not None:
-        there = set(base.libraries).union(unchecked, *(package.names() for package in libraries))
-        if without := _without_glibc(libraries, base, there):
+        present = set(base.libraries).union(unchecked, *(package.names() for package in libraries))
+        if without := _without_glibc(libraries, base, present):
             problems.append(_Problem(without))
         else:
-            problems += _missing(files, base, there)
-            notes += _missing_optional(files, libraries, there)
+            problems += _missing(files, base, present)
+            notes += _missing_optional(files, libraries, present)
     problems += _duplicates(files, unchecked)
     names = {name for problem in problems for name in problem.names}
     are_missing = any(problem.is_missing for problem in problems)
@@ -165,10 +165,10 @@ def _old_glibc(package: Libraries, base: Base, glibc: tuple[int, int]) -> Iterat
         yield f"{what}, {_glibc_of(base, glibc, remedy)}"
 
 
-def _without_glibc(libraries: Iterable[Libraries], base: Base, there: Collection[str]) -> str:
+def _without_glibc(libraries: Iterable[Libraries], base: Base, present: Collection[str]) -> str:
     """Return the message about a base without glibc, or an empty string if there is no problem."""
     wheels = sorted(package.wheel for package in libraries if any(_LIBC in elf.needed for _, elf in package.linked))
-    if _LIBC in there or not wheels:
+    if _LIBC in present or not wheels:
         return ""
     return (
         f"{base.name}: has no {_LIBC}, which {wheels[0]} and all other wheels with native code need. Use a base "
@@ -176,29 +176,29 @@ def _without_glibc(libraries: Iterable[Libraries], base: Base, there: Collection
     )
 
 
-def _missing(files: Iterable[File], base: Base, there: Collection[str]) -> Iterator[_Problem]:
+def _missing(files: Iterable[File], base: Base, present: Collection[str]) -> Iterator[_Problem]:
     """Yield a problem for each missing library that loaded files require, once per package."""
     wanting: dict[tuple[str, str], str] = {}
     for file in files:
-        for name in _absent(file.elf.needed, there):
+        for name in _absent(file.elf.needed, present):
             wanting.setdefault((file.package.wheel, name), file.path)
     for (wheel, name), path in sorted(wanting.items()):
         text = f"{wheel}: {path} needs {name}, which neither {base.name} nor another package provides."
         yield _Problem(text, (name,), is_missing=True)
 
 
-def _missing_optional(files: Iterable[File], libraries: Iterable[Libraries], there: Collection[str]) -> Iterator[str]:
+def _missing_optional(files: Iterable[File], libraries: Iterable[Libraries], present: Collection[str]) -> Iterator[str]:
     """Yield missing libraries of files that no file links to: packages load such files by name or not at all."""
     are_loaded = {(file.package.wheel, file.path) for file in files}
     for package in libraries:
         for path, elf in package.linked:
-            lacking = _absent(elf.needed, there)
+            lacking = _absent(elf.needed, present)
             if lacking and (package.wheel, path) not in are_loaded:
                 yield f"{package.distribution}: {path} needs {', '.join(lacking)}"
 
 
-def _absent(needed: Iterable[str], there: Collection[str]) -> list[str]:
-    return [name for name in needed if name not in there and not _DRIVER_LIBRARY.fullmatch(name)]
+def _absent(needed: Iterable[str], present: Collection[str]) -> list[str]:
+    return [name for name in needed if name not in present and not _DRIVER_LIBRARY.fullmatch(name)]
 
 
 def _duplicates(files: Iterable[File], unchecked: Collection[str]) -> Iterator[_Problem]:

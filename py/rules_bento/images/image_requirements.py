@@ -195,13 +195,13 @@ def _missing(requests: Mapping[str, PackageRequest], system: ImageSystem, hint: 
     names = [*requests]
     kind = "package" if len(names) == 1 else "packages"
     yield f"the Bento requires the system {kind} {_listed(names)}, but neither {system.base} nor the layers have it"
-    there = [
+    details = [
         f"{package.name} is {package.version} ({package.architecture})"
         for request in requests.values()
         for package in system.packages
         if package.name == request.name
     ]
-    yield f" ({', '.join(there)})" if there else ""
+    yield f" ({', '.join(details)})" if details else ""
     if hint.hub:
         labels = sorted({f"@{hint.hub}//{request.name}" for request in requests.values()})
         listed = "".join(f'        "{label}",\n' for label in labels)

@@ -130,8 +130,8 @@ def _owners_of_list(path: str, text: str) -> Iterator[tuple[str, Owner]]:
 
 
 def _bytecode_source(path: str) -> str:
-    folder, cache, name = path.rpartition("/__pycache__/")
-    return f"{folder}/{name.partition('.')[0]}.py" if cache else ""
+    directory, cache, name = path.rpartition("/__pycache__/")
+    return f"{directory}/{name.partition('.')[0]}.py" if cache else ""
 
 
 def _owner_by_directory(path: str, bento: str) -> Owner:

@@ -20,7 +20,7 @@ class ModelLayer(NamedTuple):
     """Describes a model in a layer without links, because tools that unpack artifacts reject links."""
 
     layer: Layer
-    folder: str  # of the model's files in the layer
+    directory: str  # of the model's files in the layer
 
 
 def make_artifact(tag: Tag, created: str, part: ModelLayer, annotations: dict[str, str]) -> OciImage:
@@ -34,7 +34,7 @@ def make_artifact(tag: Tag, created: str, part: ModelLayer, annotations: dict[st
     config = to_bytes(
         {"descriptor": described, "config": {}, "modelfs": {"type": "layers", "diffIds": [part.layer.diff_id]}}
     )
-    layer = part.layer.descriptor | {"annotations": (part.layer.annotations or {}) | {_FILEPATH: part.folder}}
+    layer = part.layer.descriptor | {"annotations": (part.layer.annotations or {}) | {_FILEPATH: part.directory}}
     layer["mediaType"] = part.layer.media_type.replace(TAR_LAYER, f"{_MODEL}.weight.v1.tar")
     manifest: dict[str, Any] = {
         "schemaVersion": 2,

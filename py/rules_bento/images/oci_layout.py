@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 _CONTAINERD_NAME = "io.containerd.image.name"
 
 
-def write_layout(folder: Path, image: OciImage, blobs: dict[str, Path], reference: str) -> None:
+def write_layout(directory: Path, image: OciImage, blobs: dict[str, Path], reference: str) -> None:
     """Write an OCI layout of an image. `blobs` maps digests to layers, and `reference` names the image in the index."""
-    sha256 = folder / "blobs" / "sha256"
+    sha256 = directory / "blobs" / "sha256"
     sha256.mkdir(parents=True)
     for content in (image.config, image.manifest):
         (sha256 / _hex(digest_of(content))).write_bytes(content)
     for digest, path in blobs.items():
         shutil.copyfile(path, sha256 / _hex(digest))
-    (folder / "oci-layout").write_bytes(LAYOUT)
-    (folder / "index.json").write_bytes(_index(image, reference))
+    (directory / "oci-layout").write_bytes(LAYOUT)
+    (directory / "index.json").write_bytes(_index(image, reference))
 
 
 def write_docker_archive(out: Path, image: OciImage, blobs: dict[str, Path], reference: str) -> None:

@@ -149,11 +149,11 @@ class _RootfsWriter:
         if place in self._emptied:
             return
         self._emptied.add(place)
-        for above, folders, names in os.walk(place):
-            for path in (Path(above, name) for name in (*folders, *names)):
+        for above, directories, names in os.walk(place):
+            for path in (Path(above, name) for name in (*directories, *names)):
                 if path not in self._new:
                     remove(path)
-            folders[:] = [name for name in folders if Path(above, name) not in self._emptied]
+            directories[:] = [name for name in directories if Path(above, name) not in self._emptied]
 
 
 def _write_member(place: Path, target: Path | None, member: TarMember, data: Iterable[bytes | memoryview]) -> None:

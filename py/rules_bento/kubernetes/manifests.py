@@ -128,10 +128,10 @@ class ManifestBuilder:
             )
         if options.startup_timeout_seconds <= 0:
             raise BentoError("startup_timeout_seconds: invalid number. Use a number greater than 0.")
-        for folder in options.writable:
-            if not folder.startswith("/") or folder.rstrip("/") in ("", _SCRATCH):
+        for directory in options.writable:
+            if not directory.startswith("/") or directory.rstrip("/") in ("", _SCRATCH):
                 raise BentoError(
-                    f"writable_dirs: invalid path {folder!r}. Use absolute paths other than {_SCRATCH} and /."
+                    f"writable_dirs: invalid path {directory!r}. Use absolute paths other than {_SCRATCH} and /."
                 )
 
     def _replicas(self, service: WorkloadService) -> tuple[int, int]:
@@ -261,9 +261,9 @@ class ManifestBuilder:
         return container
 
     def _command(self, service: WorkloadService) -> list[str]:
-        python, *_, folder = self._workload.image.entrypoint
+        python, *_, directory = self._workload.image.entrypoint
         by_name = {one.name: one for one in self._workload.services}
-        command = [python, *_START, folder, "--service-name", service.name]
+        command = [python, *_START, directory, "--service-name", service.name]
         for name in service.needs:
             command += ["--depends", f"{name}=http://{self._names[name]}:{by_name[name].ports[0]}"]
         return command
@@ -272,8 +272,8 @@ class ManifestBuilder:
         """Return mounts for the directories that a container with a read-only file system must be able to write to."""
         if not self._options.read_only:
             return []
-        folders = [_SCRATCH, *self._options.writable]
-        return [{"name": f"scratch-{at}", "mountPath": folder} for at, folder in enumerate(folders)]
+        directories = [_SCRATCH, *self._options.writable]
+        return [{"name": f"scratch-{at}", "mountPath": directory} for at, directory in enumerate(directories)]
 
     def _service(self, service: WorkloadService) -> dict[str, Any]:
         ports = [

@@ -48,10 +48,10 @@ class StoredModel:
         """Return the files with their paths in an archive that contains only this model."""
         return self._members("")
 
-    def _members(self, folder: str) -> list[Member]:
+    def _members(self, directory: str) -> list[Member]:
         members = []
         for file in self.entry.manifest.entries:
-            path = folder + file.path
+            path = directory + file.path
             if file.path == MODEL_YAML:
                 members.append(Member.inline(path, self.entry.model_yaml))
             elif file.link is not None:
@@ -72,9 +72,9 @@ def find_newest(store: Path, tag: str) -> dict[str, Any] | None:
 
 def list_versions(store: Path, name: str) -> list[BundledModel]:
     """Return all versions of a model without reading their files. Raises BentoError for an invalid `model.yaml`."""
-    folder = store / name
+    directory = store / name
     models = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    for path in sorted(directory.iterdir()) if directory.is_dir() else ():
         if (path / MODEL_YAML).is_file():
             fields = _model_yaml(path / MODEL_YAML)
             known = (f"{name}:{path.name}", fields["module"], _creation_time(fields))
@@ -84,8 +84,8 @@ def list_versions(store: Path, name: str) -> list[BundledModel]:
 
 def read(store: Path, tag: str) -> StoredModel:
     """Read the model with this complete tag. Raises BentoError as `from_files` does."""
-    folder = store / tag.replace(":", "/")
-    return from_files(list(snapshot.walk(str(folder))), str(folder), Tag.parse(tag, "models"))
+    directory = store / tag.replace(":", "/")
+    return from_files(list(snapshot.walk(str(directory))), str(directory), Tag.parse(tag, "models"))
 
 
 def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
@@ -139,7 +139,7 @@ def _creation_time(fields: dict[str, Any]) -> str:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def unpack_model(archive: Path, name: str, folder: Path) -> list[snapshot.DeclaredFile]:
+def unpack_model(archive: Path, name: str, directory: Path) -> list[snapshot.DeclaredFile]:
     """Unpack an archive into a directory, and return its files; `name` determines the format.
 
     Removes a common prefix `models/NAME/VERSION`. Also accepts a `.part`, as in registries, which has no end
@@ -149,8 +149,8 @@ def unpack_model(archive: Path, name: str, folder: Path) -> list[snapshot.Declar
     from rules_bento.archives.archive import join
 
     if name.endswith(".part"):
-        folder.mkdir(parents=True)
-        archive_with_end, folder = folder / "whole", folder / "files"
+        directory.mkdir(parents=True)
+        archive_with_end, directory = directory / "whole", directory / "files"
         join(archive_with_end, [archive])
         archive, name = archive_with_end, name.removesuffix(".part")
     files: dict[str, Path] = {}
@@ -159,7 +159,7 @@ def unpack_model(archive: Path, name: str, folder: Path) -> list[snapshot.Declar
         if item.kind == "link":
             links[item.path] = item.link
         elif item.kind == "file":
-            files[item.path] = _write(folder / item.path, contents, executable=item.executable)
+            files[item.path] = _write(directory / item.path, contents, executable=item.executable)
     prefix = _common_prefix(files)
     if not all(path.startswith(prefix) for path in (*files, *links)):
         raise BentoError(f"{name}: the archive must contain a single model. Export only the model.")

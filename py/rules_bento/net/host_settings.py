@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import ssl
 
 _HOST = re.compile(r"[\w.:%-]+")
-_FOLDERS = ("/etc/docker/certs.d", "/etc/containers/certs.d")
-_USER_FOLDERS = ("docker/certs.d", "containers/certs.d")  # below the user's configuration directory
+_DIRECTORIES = ("/etc/docker/certs.d", "/etc/containers/certs.d")
+_USER_DIRECTORIES = ("docker/certs.d", "containers/certs.d")  # below the user's configuration directory
 # For an interpreter whose OpenSSL was built on another system, and looks for certificates there.
 _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
@@ -80,8 +80,8 @@ def _excluded(host: str, port: int) -> bool:
             if address and address in ipaddress.ip_network(entry, strict=False):
                 return True
         name, colon, number = entry.rpartition(":")
-        if colon and (stated := parse_nonnegative_int(number)) is not None:
-            if stated != port:
+        if colon and (declared := parse_nonnegative_int(number)) is not None:
+            if declared != port:
                 continue
             entry = name
         name = entry.strip("[]").removeprefix("*").lstrip(".")
@@ -114,9 +114,9 @@ def tls_context(host: str) -> ssl.SSLContext:
             context.load_verify_locations(bundle)
             break
     configuration = Path(os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser())
-    for parent in (*map(Path, _FOLDERS), *(configuration / name for name in _USER_FOLDERS)):
-        folder = parent / host
-        for file in sorted(folder.glob("*.c*rt")):
+    for parent in (*map(Path, _DIRECTORIES), *(configuration / name for name in _USER_DIRECTORIES)):
+        directory = parent / host
+        for file in sorted(directory.glob("*.c*rt")):
             try:
                 if file.suffix == ".crt":
                     context.load_verify_locations(file)

@@ -53,36 +53,36 @@ with open({result_file}, "w", encoding="utf-8") as file:
 """
 
 
-def unpack(archive: Path, folder: Path) -> Path:
+def unpack(archive: Path, directory: Path) -> Path:
     """Unpack a source archive, and return its only top-level directory. Raises BentoError for any other archive."""
     from rules_bento.archives import streams
     from rules_bento.archives import unpack as unpacking
 
-    folder.mkdir()
+    directory.mkdir()
     with archive.open("rb") as file:
         form = streams.detect_form(file.read(512))
     limits = unpacking.Limits(size=_MAX_SOURCE_BYTES, same_letters=True, hard_links=True)
     for item, contents in unpacking.read(archive, form, limits):  # type: ignore[arg-type]
         try:
-            _write(folder, item, contents)
+            _write(directory, item, contents)
         except OSError as error:
             reason = f"cannot write {item.path[:60]!r}: {error.strerror}"
             raise BentoError(f"{archive}: {reason}. Lock another version.") from None
-    entries = [entry for entry in folder.iterdir() if entry.is_dir()]
+    entries = [entry for entry in directory.iterdir() if entry.is_dir()]
     if len(entries) != 1:
         raise BentoError(f"{archive.name}: expected one top-level directory, got {len(entries)}. Lock again.")
     return entries[0]
 
 
-def _write(folder: Path, item: unpacking.SafeMember, contents: unpacking.Contents) -> None:
-    target = folder / item.path
+def _write(directory: Path, item: unpacking.SafeMember, contents: unpacking.Contents) -> None:
+    target = directory / item.path
     target.parent.mkdir(parents=True, exist_ok=True)
     if item.kind == "folder":
         target.mkdir(exist_ok=True)
     elif item.kind == "link":
         target.symlink_to(item.link)
     elif item.kind == "hard link":
-        shutil.copy2(folder / item.link, target)
+        shutil.copy2(directory / item.link, target)
     else:
         with target.open("xb") as file:
             file.writelines(contents)
@@ -179,7 +179,7 @@ def repack(wheel: Path, output: Path) -> None:
     bounds = zipread.Bounds(_MAX_RATIO, _MIN_RATIO_BYTES)
     with wheel.open("rb") as file, zipfile.ZipFile(output, "w") as archive:
         built = zipread.FileZip(file, wheel.name, bounds)
-        entries = {entry.path: entry for entry in built.members() if not entry.is_folder}
+        entries = {entry.path: entry for entry in built.members() if not entry.is_directory}
         records = [name for name in entries if name.endswith(".dist-info/RECORD") and name.count("/") == 1]
         if len(records) != 1:
             raise BentoError(f"{wheel.name}: expected one RECORD file, got {len(records)}. Lock another version.")
@@ -228,14 +228,14 @@ def _backend(source: Path) -> tuple[str, list[str], list[str]]:
     backend = table.get("build-backend", "setuptools.build_meta:__legacy__")
     if not _MODULE.fullmatch(backend):
         raise BentoError(f"{project.name}: build-backend: {backend[:200]!r} isn't a module. {remedy}")
-    folders = table.get("backend-path", [])
-    for folder in folders:
-        if folder.startswith("/") or ".." in folder.split("/") or not (source / folder).is_dir():
+    directories = table.get("backend-path", [])
+    for directory in directories:
+        if directory.startswith("/") or ".." in directory.split("/") or not (source / directory).is_dir():
             place = f"{project.name}: backend-path"
-            raise BentoError(f"{place}: {folder[:200]!r} isn't a directory of the source. {remedy}")
+            raise BentoError(f"{place}: {directory[:200]!r} isn't a directory of the source. {remedy}")
     module, _, attribute = backend.partition(":")
     names = [name for name in attribute.split(".") if name]
-    return module, names, [str((source / folder).absolute()) for folder in folders]
+    return module, names, [str((source / directory).absolute()) for directory in directories]
 
 
 def _environment(python: Path, scratch: Path, version: str) -> dict[str, str]:

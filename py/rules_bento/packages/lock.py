@@ -251,8 +251,8 @@ def _source(package: dict[str, Any], origin: str) -> dict[str, str]:
         address, _, commit = source["git"].partition("#")
         address, _, query = address.partition("?")
         reject_credentials(address, place)
-        folder = [value.partition("=")[2] for value in query.split("&") if value.startswith("subdirectory=")]
-        return {"git": address, "commit": commit} | ({"subdirectory": unquote(folder[0])} if folder else {})
+        directory = [value.partition("=")[2] for value in query.split("&") if value.startswith("subdirectory=")]
+        return {"git": address, "commit": commit} | ({"subdirectory": unquote(directory[0])} if directory else {})
     if "url" in source:
         reject_credentials(source["url"], place)
         return {"url": source["url"]}

@@ -360,14 +360,14 @@ def _write_stub_wheels(links: Path, package: dict[str, Any]) -> None:
     metadata = _metadata(package)
     written: dict[str, Path] = {}
     for wheel in dict.fromkeys(wheels):
-        folder = "-".join(wheel.split("-")[:2]) + ".dist-info"
-        if folder in written:
-            (links / wheel).hardlink_to(written[folder])
+        directory = "-".join(wheel.split("-")[:2]) + ".dist-info"
+        if directory in written:
+            (links / wheel).hardlink_to(written[directory])
             continue
-        written[folder] = links / wheel
+        written[directory] = links / wheel
         with zipfile.ZipFile(links / wheel, "w") as archive:
             for file, text in (("METADATA", metadata), ("WHEEL", _WHEEL), ("RECORD", "")):
-                archive.writestr(zipfile.ZipInfo(f"{folder}/{file}", _EPOCH), text)
+                archive.writestr(zipfile.ZipInfo(f"{directory}/{file}", _EPOCH), text)
 
 
 def _metadata(package: dict[str, Any]) -> str:
@@ -395,8 +395,8 @@ def _with_source(line: str, package: dict[str, Any]) -> str:
         return line
     if "wheel" in source:
         return f"./{WHEELS}/{source['wheel']}"
-    folder = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""
-    return f"{package['name']} @ " + (source.get("url") or f"git+{source['git']}@{source['commit']}{folder}")
+    directory = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""
+    return f"{package['name']} @ " + (source.get("url") or f"git+{source['git']}@{source['commit']}{directory}")
 
 
 @lru_cache(maxsize=16)  # many services have the same lock subset

@@ -285,7 +285,7 @@ def _with_source(text: str, source: Any, origin: str) -> str:
         raise BentoError(f"{origin}: only `git` and `index` are supported. {requirements.LOCAL_REMEDY}")
     revision = source.get("rev") or source.get("tag") or source.get("branch")
     address = f"git+{source['git']}" + (f"@{revision}" if revision else "")
-    folder = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""
+    directory = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""
     requirement, marker = requirements.parse_requirement(text), text.partition(";")[2].strip()
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-    return f"{requirement.name}{extras} @ {address}{folder}" + (f" ; {marker}" if marker else "")
+    return f"{requirement.name}{extras} @ {address}{directory}" + (f" ; {marker}" if marker else "")

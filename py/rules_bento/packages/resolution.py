@@ -122,11 +122,11 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
     BentoError if there is no solution.
     """
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as name:
-        folder = Path(name)
-        (folder / "pyproject.toml").write_text(project.pyproject(), "utf-8")
+        directory = Path(name)
+        (directory / "pyproject.toml").write_text(project.pyproject(), "utf-8")
         command = [str(uv), "lock", "--project", name, *_PYTHON_FLAGS]
         if previous and "*" not in upgrade:
-            (folder / "uv.lock").write_text(_preferences(previous), "utf-8")
+            (directory / "uv.lock").write_text(_preferences(previous), "utf-8")
             command += [flag for package in upgrade for flag in ("--upgrade-package", package)]
         errors_of_uv = _run_uv(command)
         if errors_of_uv is not None:
@@ -134,7 +134,7 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
                 f"{origin}: uv found no solution (see above), so the lock is unchanged. Change the requirements."
                 f"{_PLATFORMS if _ENVIRONMENTS_HINT in errors_of_uv else ''}"
             )
-        lock = locks.from_uv_lock((folder / "uv.lock").read_text("utf-8"), origin)
+        lock = locks.from_uv_lock((directory / "uv.lock").read_text("utf-8"), origin)
         return lock | {"requires_python": project.requires_python}
 
 
@@ -259,8 +259,8 @@ def _check_strings(line: requirements.Requirement, place: str) -> None:
     if requirement.url and requirement.url.startswith("git+"):
         address, _, fragment = requirement.url.removeprefix("git+").partition("#")
         address, _, commit = address.rpartition("@")
-        folders = [part.partition("=")[2] for part in fragment.split("&") if part.startswith("subdirectory=")]
-        strings += [("git", address), ("commit", commit), *(("path", folder) for folder in folders)]
+        directories = [part.partition("=")[2] for part in fragment.split("&") if part.startswith("subdirectory=")]
+        strings += [("git", address), ("commit", commit), *(("path", directory) for directory in directories)]
     elif requirement.url:
         strings.append(("url", requirement.url))
     for kind, text in strings:
@@ -285,8 +285,8 @@ def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requ
 def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
     if "url" in package.get("vcs", {}):
         vcs = package["vcs"]
-        folder = f"#subdirectory={vcs['subdirectory']}" if "subdirectory" in vcs else ""
-        return f"{package['name']} @ {vcs['type']}+{vcs['url']}@{vcs['commit-id']}{folder}"
+        directory = f"#subdirectory={vcs['subdirectory']}" if "subdirectory" in vcs else ""
+        return f"{package['name']} @ {vcs['type']}+{vcs['url']}@{vcs['commit-id']}{directory}"
     if "url" in package.get("archive", {}):
         return f"{package['name']} @ {package['archive']['url']}"
     if "version" not in package:
@@ -301,11 +301,11 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
 
     uv gets an interpreter that only answers its query. Therefore, it can't build packages, and none of their code runs.
     """
-    with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as folder:
-        Path(folder, "pyproject.toml").write_text(project.pyproject(), "utf-8")
-        python = Path(folder, "python")
+    with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as directory:
+        Path(directory, "pyproject.toml").write_text(project.pyproject(), "utf-8")
+        python = Path(directory, "python")
         write_fake_interpreter(python, sys.executable, ".".join(map(str, sys.version_info[:3])))
-        command = [str(uv), "lock", "--no-progress", "--project", folder]
+        command = [str(uv), "lock", "--no-progress", "--project", directory]
         command += ["--no-python-downloads", "--python", str(python)]
         errors = ""
         for extra_flags in (["--offline"], [], [_SYSTEM_CERTIFICATES]):
@@ -313,7 +313,7 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
                 break
             process = subprocess.run([*command, *extra_flags], check=False, stderr=subprocess.PIPE, text=True)
             if process.returncode == 0:
-                return Path(folder, "uv.lock").read_text("utf-8")
+                return Path(directory, "uv.lock").read_text("utf-8")
             errors = process.stderr.strip()
     if failure := _BUILD_FAILURE.search(errors):
         raise BentoError(

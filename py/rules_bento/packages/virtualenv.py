@@ -29,7 +29,7 @@ sys.exit({call}())
 """
 
 
-def make_environment(folder: Path, roots: Sequence[Path]) -> Path:
+def make_environment(directory: Path, roots: Sequence[Path]) -> Path:
     """Create an environment for this interpreter in an empty or missing directory, and return its interpreter.
 
     `roots` are the `site-packages` directories of the wheels. Raises BentoError for an invalid console script or one
@@ -37,12 +37,12 @@ def make_environment(folder: Path, roots: Sequence[Path]) -> Path:
     """
     # In a virtual environment, sys.executable is a symlink to the interpreter.
     interpreter = Path(os.path.realpath(sys.executable))
-    python = folder / "bin" / "python"
+    python = directory / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.symlink_to(interpreter)
     settings = f"home = {interpreter.parent}\ninclude-system-site-packages = false\nversion = {_version(3)}\n"
-    (folder / "pyvenv.cfg").write_text(settings, "utf-8")
-    packages = folder / "lib" / f"python{_version(2)}" / "site-packages"
+    (directory / "pyvenv.cfg").write_text(settings, "utf-8")
+    packages = directory / "lib" / f"python{_version(2)}" / "site-packages"
     packages.mkdir(parents=True)
     (packages / "wheels.pth").write_text("".join(f"{root.absolute()}\n" for root in roots), "utf-8")
     scripts = {name: (module, attribute) for name, module, attribute in _console_scripts(roots)}

@@ -258,8 +258,8 @@ class Authorizer:
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not token:
             raise BentoError(f"{self._host}: the token server returned no token. Report this to the registry's owner.")
-        stated = answer.get("expires_in")
-        life = stated if isinstance(stated, int | float) and stated > _MIN_LIFETIME else _MIN_LIFETIME
+        declared = answer.get("expires_in")
+        life = declared if isinstance(declared, int | float) and declared > _MIN_LIFETIME else _MIN_LIFETIME
         with self._lock:
             self._tokens[scopes] = token, time.monotonic() + min(life, _MAX_LIFETIME) - _EXPIRY_MARGIN
         return token
@@ -296,20 +296,20 @@ class Authorizer:
                 f"{self._host}: the authentication challenge has no realm. Report this to the registry's owner."
             )
         url = resolve(str(self._origin), realm)
-        there = Origin.from_url(url)
-        if there.host == self._origin.host:
-            if there.scheme == "http" and self._origin.scheme == "https":
+        target = Origin.from_url(url)
+        if target.host == self._origin.host:
+            if target.scheme == "http" and self._origin.scheme == "https":
                 raise BentoError(
                     f"{self._host}: the token server doesn't use encryption. Ask the registry's owner to enable HTTPS."
                 )
-        elif there.scheme == "http":
+        elif target.scheme == "http":
             raise BentoError(
-                f"{self._host}: the token server {there} is on another host and doesn't use encryption. Ask the "
+                f"{self._host}: the token server {target} is on another host and doesn't use encryption. Ask the "
                 "registry's owner to enable HTTPS."
             )
-        elif _is_private_host(there.host) and not _is_private_host(self._origin.host):
+        elif _is_private_host(target.host) and not _is_private_host(self._origin.host):
             raise BentoError(
-                f"{self._host}: the token server {there} is in a private network, but the registry isn't. If this is "
+                f"{self._host}: the token server {target} is in a private network, but the registry isn't. If this is "
                 f"correct, ask the registry's owner to use a host name for the token server."
             )
         return url

@@ -337,9 +337,9 @@ class Repository:
         """Return the manifest of a tag or digest. Raises BentoError if it doesn't match the digest."""
         reply = self._get_manifest(target, oci.MANIFESTS, f"manifest {target}", {200})
         origin = f"{self}: manifest {target}"
-        stated = target if oci.is_digest(target) else reply.headers.get("Docker-Content-Digest", "")
-        if oci.is_digest(stated):
-            oci.verify(reply.body, stated, origin)
+        declared = target if oci.is_digest(target) else reply.headers.get("Docker-Content-Digest", "")
+        if oci.is_digest(declared):
+            oci.verify(reply.body, declared, origin)
         return Manifest.read(reply.body, reply.headers.get("Content-Type", "").partition(";")[0].strip(), origin)
 
     def put_manifest(self, manifest: Manifest, target: str) -> bool:
@@ -347,10 +347,11 @@ class Repository:
         headers, what = {"Content-Type": manifest.descriptor.media_type}, f"manifest {target}"
         options: dict[str, Any] = {"headers": headers, "content": manifest.content}
         reply = self._request("PUT", f"manifests/{target}", what, {201}, self.push_scope, **options)
-        stated = reply.headers.get("Docker-Content-Digest", manifest.descriptor.digest)
-        if stated.partition(":")[0] == "sha256" and stated != manifest.descriptor.digest:
+        declared = reply.headers.get("Docker-Content-Digest", manifest.descriptor.digest)
+        if declared.partition(":")[0] == "sha256" and declared != manifest.descriptor.digest:
             raise BentoError(
-                f"{self}: the registry stored the manifest {manifest.descriptor.digest} as {stated}. Check for a proxy "
+                f"{self}: the registry stored the manifest {manifest.descriptor.digest} as {declared}. Check for a "
+                "proxy "
                 f"that modifies requests."
             )
         return bool(reply.headers.get("OCI-Subject"))

@@ -124,10 +124,10 @@ class Manifest:
             raise BentoError(f"{origin}: not a manifest or index. Check the reference or path.")
         validate(document, _MANIFEST_SHAPE, origin, _REPORT)
         _check_names(document, origin)
-        stated = document.get("mediaType", "")
-        if stated and media_type and stated != media_type:
-            raise BentoError(f"{origin}: mediaType is {stated}, but the descriptor specifies {media_type}. {_REPORT}")
-        kind = stated or media_type or (INDEX if "manifests" in document else MANIFEST)
+        declared = document.get("mediaType", "")
+        if declared and media_type and declared != media_type:
+            raise BentoError(f"{origin}: mediaType is {declared}, but the descriptor specifies {media_type}. {_REPORT}")
+        kind = declared or media_type or (INDEX if "manifests" in document else MANIFEST)
         if kind not in MANIFESTS:
             raise BentoError(f"{origin}: unsupported media type {kind!r}. Use an OCI or Docker v2 manifest or index.")
         if ({"layers", "config"} if kind in INDEXES else {"manifests"}) & document.keys():

@@ -31,8 +31,8 @@ class BlobHistory:
     def from_user_cache() -> BlobHistory:
         """Read the current user's file. Without a home directory, nothing is stored."""
         cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
-        folder = Path(cache) if os.path.isabs(cache) else Path(home) / ".cache" if home else None  # noqa: PTH117
-        return BlobHistory(folder / "rules_bento/pushed.json" if folder else None)
+        directory = Path(cache) if os.path.isabs(cache) else Path(home) / ".cache" if home else None  # noqa: PTH117
+        return BlobHistory(directory / "rules_bento/pushed.json" if directory else None)
 
     def repositories(self) -> Mapping[str, list[str]]:
         """Return the repositories (`registry/name`) that had each digest, the most recent first."""

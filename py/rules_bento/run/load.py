@@ -51,24 +51,25 @@ _CALLERS = {"--platform": 1}  # os/architecture, of an index
 def run(arguments: Arguments) -> int:
     """Stream the archive to the engine, and return its exit status."""
     tool = _tool(arguments.optional("--backend"))
-    folder = Path(arguments.required("--directory"))
-    document = json.loads((folder / arguments.required("--contents")).read_text("utf-8"))
+    directory = Path(arguments.required("--directory"))
+    document = json.loads((directory / arguments.required("--contents")).read_text("utf-8"))
     wanted = arguments.parse_rest(_CALLERS).optional("--platform")
-    contents = document["image"] if "image" in document else _chosen(document["index"]["images"], folder, tool, wanted)
-    image = oci_image.OciImage((folder / contents["config"]).read_bytes(), (folder / contents["manifest"]).read_bytes())
+    contents = document.get("image") or _chosen(document["index"]["images"], directory, tool, wanted)
+    config, manifest = ((directory / contents[key]).read_bytes() for key in ("config", "manifest"))
+    image = oci_image.OciImage(config, manifest)
     if "artifactType" in json.loads(image.manifest):
         raise BentoError("image: engines can't load OCI artifacts. Push the artifact, or set format = 'image'.")
     with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
-        blobs = blobs_of(contents["blobs"], folder, Path(scratch))
+        blobs = blobs_of(contents["blobs"], directory, Path(scratch))
         return _load(tool, oci_layout.docker_archive(image, blobs, arguments.required("--reference")))
 
 
-def _chosen(images: list[dict[str, Any]], folder: Path, tool: str, wanted: str) -> dict[str, Any]:
+def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: str) -> dict[str, Any]:
     """Return the image of an index for a platform, by default the engine's. Raises BentoError for a missing image."""
     platform = wanted or _platform(tool)
     by_platform = {}
     for image in images:
-        config = json.loads((folder / image["config"]).read_text("utf-8"))
+        config = json.loads((directory / image["config"]).read_text("utf-8"))
         by_platform[f"{config['os']}/{config['architecture']}"] = image
     if platform in by_platform:
         return by_platform[platform]
@@ -86,13 +87,13 @@ def _platform(tool: str) -> str:
     return f"{system}/{_MACHINES.get(machine, machine)}" if done.returncode == 0 and machine else ""
 
 
-def blobs_of(described: list[dict[str, Any]], folder: Path, scratch: Path) -> dict[str, Path]:
+def blobs_of(described: list[dict[str, Any]], directory: Path, scratch: Path) -> dict[str, Path]:
     """Return the files of layers by digest. Layers that are in a registry are downloaded to `scratch`."""
     blobs = {}
     elsewhere = []
     for blob in described:
-        layer = oci_image.Layer.loads((folder / blob["description"]).read_text("utf-8"))
-        blobs[layer.digest] = folder / blob["path"] if "path" in blob else scratch / layer.digest.partition(":")[2]
+        layer = oci_image.Layer.loads((directory / blob["description"]).read_text("utf-8"))
+        blobs[layer.digest] = directory / blob["path"] if "path" in blob else scratch / layer.digest.partition(":")[2]
         if "path" not in blob:
             elsewhere.append((Reference.parse(blob["from"]), Descriptor("", layer.digest, layer.size)))
     with Registries() as registries, Progress("fetching layers of the base") as progress:

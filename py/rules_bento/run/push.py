@@ -137,9 +137,9 @@ def _pushes(arguments: Arguments, caller: Arguments) -> list[Arguments]:
             "--repository: several images can't be pushed to one repository. Set repository on each bento_push, "
             "or run each bento_push separately."
         )
-    folder = _folder(arguments)
-    document = read_object((folder / file).read_bytes(), file)
-    return [Arguments(["--directory", str(folder), *words], _FLAGS) for words in document["pushes"]]
+    directory = _directory(arguments)
+    document = read_object((directory / file).read_bytes(), file)
+    return [Arguments(["--directory", str(directory), *words], _FLAGS) for words in document["pushes"]]
 
 
 def _read(
@@ -149,14 +149,14 @@ def _read(
     cache: push_cache.Settings | None,
     history: BlobHistory,
 ) -> _Push:
-    folder, layout = _folder(arguments), arguments.optional("--layout")
+    directory, layout = _directory(arguments), arguments.optional("--layout")
     if layout:
-        contents = PushContents(Layout.open(folder / layout).pushable(), [], {})
+        contents = PushContents(Layout.open(directory / layout).pushable(), [], {})
     else:
-        contents = push_contents.read(folder / arguments.required("--contents"), folder, registries, cache)
+        contents = push_contents.read(directory / arguments.required("--contents"), directory, registries, cache)
     package = contents.package
     attached = [
-        artifact.attach(package.root.descriptor, media_type, folder / file)
+        artifact.attach(package.root.descriptor, media_type, directory / file)
         for media_type, file in arguments.tuples("--attach")
     ]
     named = arguments.repeated("--mount-from") + caller.repeated("--mount-from")
@@ -166,18 +166,18 @@ def _read(
     return _Push(arguments, contents, _targets(arguments, caller))
 
 
-def _folder(arguments: Arguments) -> Path:
+def _directory(arguments: Arguments) -> Path:
     return Path(arguments.optional("--directory", "."))
 
 
 def _targets(arguments: Arguments, caller: Arguments) -> list[Reference]:
-    status = read_status(_folder(arguments) / file for file in arguments.repeated("--status"))
+    status = read_status(_directory(arguments) / file for file in arguments.repeated("--status"))
     repositories = caller.repeated("--repository") or arguments.repeated("--repository")
     if not repositories:
         raise BentoError("repository: not set. Set the attribute, or run with `-- --repository registry/name`.")
     tags = arguments.repeated("--tag") + caller.repeated("--tag")
     for file in arguments.repeated("--tag-file"):
-        tags += decode_text((_folder(arguments) / file).read_bytes(), file).split()
+        tags += decode_text((_directory(arguments) / file).read_bytes(), file).split()
     targets = []
     for text in dict.fromkeys(repositories):
         repository = Reference.parse(substitute(text, status, "repository"))

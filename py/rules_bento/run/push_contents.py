@@ -45,35 +45,35 @@ class PushContents(NamedTuple):
     definitions: dict[str, Path]  # build definitions (JSON files), by digest of an image or a Bento
 
 
-def read(path: Path, folder: Path, registries: Registries, cache: push_cache.Settings | None = None) -> PushContents:
+def read(path: Path, directory: Path, registries: Registries, cache: push_cache.Settings | None = None) -> PushContents:
     """Read the push description; `cache` has the built blobs that weren't downloaded.
 
     Raises BentoError if the description, or a file that it names, can't be read.
     """
     try:
         document = json.loads(path.read_bytes())
-        package = _package(document, folder, registries, cache)
+        package = _package(document, directory, registries, cache)
         package = replace(package, mount_from=[*package.mount_from, *document.get("mount_from", ())])
-        return PushContents(package, *_documents(document, folder, package))
+        return PushContents(package, *_documents(document, directory, package))
     except OSError as error:
         raise BentoError(f"{error.filename}: cannot read the file: {error.strerror}. Build the target again.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BentoError(f"{path}: invalid push description ({error!r}). Build the target again.") from None
 
 
-def _documents(document: dict[str, Any], folder: Path, package: Pushable) -> tuple[list[Pushable], dict[str, Path]]:
+def _documents(document: dict[str, Any], directory: Path, package: Pushable) -> tuple[list[Pushable], dict[str, Path]]:
     """Return the referrers of images, and the build definitions of images or a Bento."""
     images = [document["image"]] if "image" in document else document.get("index", {}).get("images", [])
-    described = [(_manifest(folder / image["manifest"]).descriptor, image) for image in images]
+    described = [(_manifest(directory / image["manifest"]).descriptor, image) for image in images]
     if "bento" in document:
         described.append((package.root.descriptor, document["bento"]))
     referrers = [
-        artifact.attach(descriptor, entry["media_type"], folder / entry["path"])
+        artifact.attach(descriptor, entry["media_type"], directory / entry["path"])
         for descriptor, item in described
         for entry in item.get("referrers", ())
     ]
     definitions = {
-        descriptor.digest: folder / item["build_definition"]
+        descriptor.digest: directory / item["build_definition"]
         for descriptor, item in described
         if "build_definition" in item
     }
@@ -81,36 +81,38 @@ def _documents(document: dict[str, Any], folder: Path, package: Pushable) -> tup
 
 
 def _package(
-    document: dict[str, Any], folder: Path, registries: Registries, cache: push_cache.Settings | None
+    document: dict[str, Any], directory: Path, registries: Registries, cache: push_cache.Settings | None
 ) -> Pushable:
     if "image" in document:
-        return _image(document["image"], folder, registries, cache)
+        return _image(document["image"], directory, registries, cache)
     if "index" in document:
-        images = [_image(image, folder, registries, cache) for image in document["index"]["images"]]
-        root = _manifest(folder / document["index"]["manifest"])
+        images = [_image(image, directory, registries, cache) for image in document["index"]["images"]]
+        root = _manifest(directory / document["index"]["manifest"])
         sources = {digest: source for image in images for digest, source in image.sources.items()}
         mount_from = dict.fromkeys(name for image in images for name in image.mount_from)
         return Pushable(root, [image.root for image in images], sources, list(mount_from))
     if "bento" in document:
         bento = document["bento"]
         return artifact.pack_bento(
-            (folder / bento["bento_yaml"]).read_bytes(),
-            (folder / bento["digest"]).read_text("utf-8").strip(),
-            [folder / part for part in bento["parts"]],
-            [_model(model, folder) for model in bento["models"]],
+            (directory / bento["bento_yaml"]).read_bytes(),
+            (directory / bento["digest"]).read_text("utf-8").strip(),
+            [directory / part for part in bento["parts"]],
+            [_model(model, directory) for model in bento["models"]],
         )
-    return artifact.pack_model(_model(document["model"], folder))
+    return artifact.pack_model(_model(document["model"], directory))
 
 
-def _image(image: dict[str, Any], folder: Path, registries: Registries, cache: push_cache.Settings | None) -> Pushable:
-    root = _manifest(folder / image["manifest"])
-    sources: dict[str, BlobSource] = {root.config.digest: FileSource(folder / image["config"])}
+def _image(
+    image: dict[str, Any], directory: Path, registries: Registries, cache: push_cache.Settings | None
+) -> Pushable:
+    root = _manifest(directory / image["manifest"])
+    sources: dict[str, BlobSource] = {root.config.digest: FileSource(directory / image["config"])}
     elsewhere: dict[str, None] = {}
     for blob in image["blobs"]:
-        described = json.loads((folder / blob["description"]).read_bytes()) if "description" in blob else blob
+        described = json.loads((directory / blob["description"]).read_bytes()) if "description" in blob else blob
         digest = described["digest"]
         if "path" in blob:
-            sources[digest] = FileSource(folder / blob["path"])
+            sources[digest] = FileSource(directory / blob["path"])
         elif "built" in blob:
             file = push_cache.built_file(blob["built"])
             sources[digest] = push_cache.BuiltSource(file, digest, described["size"], cache)
@@ -126,6 +128,6 @@ def _manifest(path: Path) -> Manifest:
     return Manifest.read(content, str(read_object(content, str(path)).get("mediaType", oci.MANIFEST)), str(path))
 
 
-def _model(model: dict[str, Any], folder: Path) -> artifact.ModelPart:
-    description = ModelDescription.loads((folder / model["description"]).read_text("utf-8"))
-    return artifact.ModelPart(description, folder / model["part"])
+def _model(model: dict[str, Any], directory: Path) -> artifact.ModelPart:
+    description = ModelDescription.loads((directory / model["description"]).read_text("utf-8"))
+    return artifact.ModelPart(description, directory / model["part"])

@@ -121,6 +121,6 @@ def signer(caller: Arguments) -> Signer | None:
         return None
     if any(values) and not values[0]:
         raise BentoError("--builder-id is missing, but the other provenance options require it. Pass --builder-id URI.")
-    folder = Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
-    key = read_private(name, folder, caller.optional("--sign-password-file"))
+    directory = Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
+    key = read_private(name, directory, caller.optional("--sign-password-file"))
     return Signer(key, Run(*values).checked() if values[0] else None, form or FORMS[0])

@@ -90,15 +90,15 @@ def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType(
         return Startup(read, float(cpu.read_text()), log.read_text("utf-8", "replace"))
 
 
-def _check_times(folder: Path) -> None:
+def _check_times(directory: Path) -> None:
     """Raise BentoError for a file system that doesn't record access times."""
-    probe = folder / "probe"
+    probe = directory / "probe"
     probe.write_bytes(b"probe")
     os.utime(probe, (0, 0))
     probe.read_bytes()
     if probe.stat().st_atime < _LATER:
         raise BentoError(
-            f"{folder.parent}: mounted with noatime, so access times aren't recorded. "
+            f"{directory.parent}: mounted with noatime, so access times aren't recorded. "
             "Set TMPDIR to a directory on another file system, such as /dev/shm."
         )
     probe.unlink()
@@ -106,12 +106,12 @@ def _check_times(folder: Path) -> None:
 
 def _unpack(arguments: Arguments, root: Path, scratch: Path) -> dict[str, Any]:
     """Unpack the image, and return the settings of its containers."""
-    folder = Path(arguments.required("--directory"))
-    image = json.loads((folder / arguments.required("--contents")).read_text("utf-8"))["image"]
-    layers = [oci_image.Layer.loads((folder / blob["description"]).read_text("utf-8")) for blob in image["blobs"]]
-    blobs = blobs_of(image["blobs"], folder, scratch)
+    directory = Path(arguments.required("--directory"))
+    image = json.loads((directory / arguments.required("--contents")).read_text("utf-8"))["image"]
+    layers = [oci_image.Layer.loads((directory / blob["description"]).read_text("utf-8")) for blob in image["blobs"]]
+    blobs = blobs_of(image["blobs"], directory, scratch)
     rootfs.unpack([(blobs[layer.digest], layer.media_type) for layer in layers], root)
-    settings: dict[str, Any] = json.loads((folder / image["config"]).read_text("utf-8"))["config"]
+    settings: dict[str, Any] = json.loads((directory / image["config"]).read_text("utf-8"))["config"]
     return {"Cmd": [], "Env": [], "ExposedPorts": {}, "User": "0:0", "WorkingDir": "/"} | settings
 
 

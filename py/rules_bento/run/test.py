@@ -22,18 +22,18 @@ def run(arguments: Arguments) -> int:
     if shards := os.environ.get("TEST_SHARD_STATUS_FILE"):
         Path(shards).touch()  # reports support for sharding to Bazel
     settings = json.loads(Path(arguments.required("--settings")).read_text("utf-8"))
-    folder = Path(os.environ["TEST_TMPDIR"], "bento_test")
+    directory = Path(os.environ["TEST_TMPDIR"], "bento_test")
     roots = [Path(root).absolute() for root in settings["roots"]]
-    python = make_environment(folder / "environment", roots)
+    python = make_environment(directory / "environment", roots)
     sys.path[:0] = [*(str(Path(root).absolute()) for root in settings["imports"]), *map(str, roots)]
-    bytecode = str(folder / "bytecode")  # the wheels are read-only: compile once for tests and servers
+    bytecode = str(directory / "bytecode")  # the wheels are read-only: compile once for tests and servers
     sys.pycache_prefix, sys.dont_write_bytecode = bytecode, False
     # Processes that tests start, such as `bentoml.serve`, also find the wheels, and write nowhere else.
     sys.executable = str(python)
     os.environ |= {
         "BENTOML_DO_NOT_TRACK": "true",
-        "BENTOML_HOME": str(folder / "home"),
-        "HOME": str(folder),
+        "BENTOML_HOME": str(directory / "home"),
+        "HOME": str(directory),
         "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPYCACHEPREFIX": bytecode,
     }
@@ -43,10 +43,10 @@ def run(arguments: Arguments) -> int:
     with tempfile.TemporaryDirectory(prefix="bento-") as scratch:
         bento = Path(scratch, "bento")
         write_bento(bento, settings["parts"], settings["models"], "folder")
-        return _run_pytest(settings, python, bento, folder, arguments.rest)
+        return _run_pytest(settings, python, bento, directory, arguments.rest)
 
 
-def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, folder: Path, rest: list[str]) -> int:
+def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, directory: Path, rest: list[str]) -> int:
     try:
         import pytest
     except ImportError:
@@ -54,15 +54,15 @@ def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, folder: Pat
     from rules_bento.testing import plugin
     from rules_bento.testing.recording import recording
 
-    record = recording(settings, bento, folder / "recording")
+    record = recording(settings, bento, directory / "recording")
     setting = plugin.Setting(
         bento=plugin.Bento(Path(settings["tag"]).read_text("utf-8").strip(), bento),
         python=python,
-        folder=folder,
+        directory=directory,
         startup_timeout_seconds=float(os.environ.get("TEST_TIMEOUT", "300")) * 0.8,
         options=tuple(settings["serve_options"]),
     )
-    options = ["-p", "no:cacheprovider", "--rootdir=.", f"--basetemp={folder / 'pytest'}"]
+    options = ["-p", "no:cacheprovider", "--rootdir=.", f"--basetemp={directory / 'pytest'}"]
     if report := os.environ.get("XML_OUTPUT_FILE"):
         options.append(f"--junitxml={report}")
     if chosen := os.environ.get("TESTBRIDGE_TEST_ONLY"):

@@ -40,9 +40,9 @@ def update_debs(arguments: Arguments) -> None:
     mirror = arguments.parse_rest({"--mirror": 1}).optional("--mirror")
     output = Path(arguments.source_tree(), arguments.required("--lock"))
     before = apt.loads(decode_text(output.read_bytes(), str(output)), str(output)) if output.exists() else None
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         mirrors = apt.expand_mirror(mirror) if mirror else apt.host_mirrors()
-        lock = apt.resolve(read_request(arguments), mirrors, Path(folder))
+        lock = apt.resolve(read_request(arguments), mirrors, Path(directory))
     replace_file(output, apt.dumps(lock).encode())
     counts = ", ".join(f"{len(packages)} packages for {name}" for name, packages in lock["packages"].items())
     _report(arguments, counts, is_unchanged=lock == before)

@@ -50,9 +50,9 @@ def run(arguments: Arguments) -> None:
     check_platform(filter(None, [settings["platform"]]), OMIT_PLATFORMS)
     own = arguments.parse_rest(_CALLERS)
     started = Path(os.environ.get("BUILD_WORKING_DIRECTORY", workspace))
-    folder = own.optional("--directory")
+    directory = own.optional("--directory")
     environment = _Environment(
-        started / folder if folder else Path(workspace, settings["directory"]),
+        started / directory if directory else Path(workspace, settings["directory"]),
         uv=arguments.required("--uv"),
         version=settings["python_version"],
     )
@@ -63,7 +63,7 @@ def run(arguments: Arguments) -> None:
     }
     changed = environment.update(wanted)
     sys.stderr.write(
-        f"{environment.folder}: {len(wanted['wheels'])} packages, {'updated' if changed else 'unchanged'}. Set "
+        f"{environment.directory}: {len(wanted['wheels'])} packages, {'updated' if changed else 'unchanged'}. Set "
         f"{environment.python} as the interpreter of your editor.\n"
     )
 
@@ -74,8 +74,8 @@ def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
     roots = [root.partition("/") for root in settings["import_roots"]]
     for repository in sorted({repository for repository, _, _ in roots} - {own}):
         sys.stderr.write(f"{repository}: modules of other repositories aren't in the environment\n")
-    folders = [settings["build_ctx"], *(folder for repository, _, folder in roots if repository == own), ""]
-    return list(dict.fromkeys(os.path.normpath(workspace / folder) for folder in folders))
+    directories = [settings["build_ctx"], *(directory for repository, _, directory in roots if repository == own), ""]
+    return list(dict.fromkeys(os.path.normpath(workspace / directory) for directory in directories))
 
 
 def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
@@ -91,32 +91,32 @@ def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
 class _Environment:
     """Creates and updates a virtual environment. Other programs must not change it."""
 
-    def __init__(self, folder: Path, uv: str, version: str) -> None:
-        self.folder = folder
-        self.python = folder / "bin" / "python"
+    def __init__(self, directory: Path, uv: str, version: str) -> None:
+        self.directory = directory
+        self.python = directory / "bin" / "python"
         self._uv = uv
         self._version = version
 
     def update(self, wanted: dict[str, Any]) -> bool:
         """Update the environment; return whether it changed. Raises BentoError for another program's directory."""
-        made = self._read_stamp()
-        if made == wanted and os.access(self.python, os.X_OK):
+        stamp = self._read_stamp()
+        if stamp == wanted and os.access(self.python, os.X_OK):
             return False
-        if made.get("python") != wanted["python"] or not os.access(self.python, os.X_OK):
-            made = {}
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if stamp.get("python") != wanted["python"] or not os.access(self.python, os.X_OK):
+            stamp = {}
+        self.directory.mkdir(parents=True, exist_ok=True)
         # Mark the directory first, so that a run after an interruption can continue.
-        self._write_stamp({"python": made.get("python", "")})
-        if not made:
+        self._write_stamp({"python": stamp.get("python", "")})
+        if not stamp:
             self._clear()
-            self._run("venv", "--offline", "--allow-existing", "--python", wanted["python"], str(self.folder))
-        packages = self.folder / "lib" / f"python{self._version}" / "site-packages"
+            self._run("venv", "--offline", "--allow-existing", "--python", wanted["python"], str(self.directory))
+        packages = self.directory / "lib" / f"python{self._version}" / "site-packages"
         if not packages.is_dir():
             raise BentoError(
                 f"{wanted['python']}: the packages require Python {self._version}. Use `-- --python {self._version}` "
                 f"to find an interpreter on this machine, or pass the path of an interpreter."
             )
-        before = made.get("wheels")
+        before = stamp.get("wheels")
         self._install(wanted["wheels"], before if isinstance(before, dict) else {})
         (packages / "rules_bento.pth").write_text("".join(f"{root}\n" for root in wanted["roots"]), "utf-8")
         self._write_stamp(wanted)
@@ -128,24 +128,24 @@ class _Environment:
         Raises BentoError for another program's directory.
         """
         try:
-            return read_object(read_file(str(self.folder / _STAMP)), str(self.folder / _STAMP))
+            return read_object(read_file(str(self.directory / _STAMP)), str(self.directory / _STAMP))
         except FileNotFoundError:
-            if not self.folder.exists() or (self.folder.is_dir() and not any(self.folder.iterdir())):
+            if not self.directory.exists() or (self.directory.is_dir() and not any(self.directory.iterdir())):
                 return {}
         except (FormatError, OSError):
             pass
         raise BentoError(
-            f"{self.folder}: already exists, but wasn't created by this program. Remove it, or choose another "
+            f"{self.directory}: already exists, but wasn't created by this program. Remove it, or choose another "
             "directory with `-- --directory DIR`."
         )
 
-    def _write_stamp(self, made: dict[str, Any]) -> None:
-        with atomic_file(self.folder / _STAMP) as file:
-            file.write(json.dumps(made, indent=1).encode())
+    def _write_stamp(self, stamp: dict[str, Any]) -> None:
+        with atomic_file(self.directory / _STAMP) as file:
+            file.write(json.dumps(stamp, indent=1).encode())
 
     def _clear(self) -> None:
         """Remove all but the stamp."""
-        for path in self.folder.iterdir():
+        for path in self.directory.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             elif path.name != _STAMP:
@@ -167,4 +167,4 @@ class _Environment:
     def _run(self, *words: str) -> None:
         done = subprocess.run([self._uv, *words, "--quiet", "--no-config"], check=False)
         if done.returncode:
-            raise BentoError(f"{self.folder}: uv couldn't create the environment. Check the output of uv above.")
+            raise BentoError(f"{self.directory}: uv couldn't create the environment. Check the output of uv above.")

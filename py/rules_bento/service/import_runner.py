@@ -33,7 +33,7 @@ class Subject:
     """Describes the service to import."""
 
     service: str  # `module:Service`
-    folder: Path  # of the unpacked Bento: `src`, and maybe `models`
+    directory: Path  # of the unpacked Bento: `src`, and maybe `models`
     arguments: Mapping[str, Any] = field(default_factory=dict)  # of the Bento
     aliases: Mapping[str, str] = field(default_factory=dict)  # alias -> tag of a model
     variables: Mapping[str, str] = field(default_factory=dict)  # environment
@@ -82,21 +82,21 @@ class _Run:
     """Runs one import, in its own process and directory."""
 
     def __init__(
-        self, subject: Subject, python: Path, readable: Sequence[Path], folder: Path, *, elsewhere: bool
+        self, subject: Subject, python: Path, readable: Sequence[Path], directory: Path, *, elsewhere: bool
     ) -> None:
-        self._folder = folder
+        self._directory = directory
         self._seconds = subject.seconds
         self._elsewhere = elsewhere
-        home = folder / "home"
+        home = directory / "home"
         home.mkdir(parents=True)
-        self._source = folder.resolve() / "src"
-        shutil.copytree(subject.folder / "src", self._source, symlinks=True, copy_function=os.link)
-        if (subject.folder / "models").is_dir():
-            (home / "models").symlink_to((subject.folder / "models").absolute())
+        self._source = directory.resolve() / "src"
+        shutil.copytree(subject.directory / "src", self._source, symlinks=True, copy_function=os.link)
+        if (subject.directory / "models").is_dir():
+            (home / "models").symlink_to((subject.directory / "models").absolute())
         order = asdict(subject) | {
-            "folder": str(subject.folder),
+            "directory": str(subject.directory),
             "source": str(self._source),
-            "readable": [str(path.absolute()) for path in (*readable, subject.folder, folder, python.parent.parent)],
+            "readable": [str(path.absolute()) for path in (*readable, subject.directory, directory, python.parents[1])],
             "elsewhere": elsewhere,
             "answer": str(self._path("answer")),
             "trace": str(self._path("trace")),
@@ -125,7 +125,7 @@ class _Run:
         # Code of the service has run in that process, and may have written anything.
         answer = read_object(read_file(self._path("answer")), "the answer of the import")
         if "problem" in answer:
-            problem = str(answer["problem"]).replace(f"{self._folder.resolve()}/", "")
+            problem = str(answer["problem"]).replace(f"{self._directory.resolve()}/", "")
             if self._elsewhere and answer.get("varied"):  # the other import has succeeded
                 lines = "".join(f"\n  {line}" for line, _ in answer["varied"])
                 problem += f"\nThe result depends on the values of these lines:{lines}"
@@ -138,7 +138,7 @@ class _Run:
         self._process.wait()
 
     def _path(self, name: str) -> Path:
-        return (self._folder / name).absolute()
+        return (self._directory / name).absolute()
 
     def _problem(self, status: int) -> str:
         """Return the problem of a process without an answer, with the service's own lines that it was at."""

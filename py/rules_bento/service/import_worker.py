@@ -114,9 +114,9 @@ def _leave_workers_open() -> None:
     finished = ServiceObject.__attrs_post_init__
 
     def finish(service: Any) -> None:
-        stated = service.config.get("workers")
+        declared = service.config.get("workers")
         finished(service)
-        if stated is None:
+        if declared is None:
             service.config.pop("workers", None)
 
     ServiceObject.__attrs_post_init__ = finish

@@ -53,7 +53,7 @@ class PythonFiles:
         self._read = tree.read
         self._words: dict[str, frozenset[bytes]] = {}
         python = [path for path in self.paths if path.endswith(".py")]
-        self._folders = {path[: slash.start()] for path in python for slash in re.finditer("/", path)}
+        self._directories = {path[: slash.start()] for path in python for slash in re.finditer("/", path)}
         self._by_word: dict[bytes, list[str]] | None = None
         # `lib/service` for `lib/service.cpython-311-x86_64-linux-gnu.so`
         self._binary = {re.sub(r"\.[^/]*$", "", path): path for path in self.paths if path.endswith((".so", ".pyd"))}
@@ -66,7 +66,7 @@ class PythonFiles:
         for path in (f"{base}/__init__.py", f"{base}.py"):
             if path in self.paths:
                 return path
-        return f"{base}/" if base in self._folders else None
+        return f"{base}/" if base in self._directories else None
 
     def owns(self, module: str) -> bool:
         """Return whether a module would come from src/, if it exists."""

@@ -76,9 +76,9 @@ class PrivateKey:
         return PublicKey(self._key.public_key(), self.origin)
 
 
-def read_public(name: str, folder: Path) -> PublicKey:
-    """Return the public key in a file below `folder`, or in the environment variable of `env://NAME`."""
-    kind, content, origin = _read(name, folder)
+def read_public(name: str, directory: Path) -> PublicKey:
+    """Return the public key in a file below `directory`, or in the environment variable of `env://NAME`."""
+    kind, content, origin = _read(name, directory)
     if kind in (*_PRIVATE, *_ENCRYPTED):
         raise BentoError(f"{origin}: expected a public key, got a private key. Use the public key, such as cosign.pub.")
     if kind not in _PUBLIC:
@@ -89,16 +89,16 @@ def read_public(name: str, folder: Path) -> PublicKey:
     return PublicKey(_load(lambda serialization: serialization.load_pem_public_key(content), origin), origin)
 
 
-def read_private(name: str, folder: Path, password_file: str = "") -> PrivateKey:
-    """Return the private key in a file below `folder`, or in the environment variable of `env://NAME`."""
-    kind, content, origin = _read(name, folder)
+def read_private(name: str, directory: Path, password_file: str = "") -> PrivateKey:
+    """Return the private key in a file below `directory`, or in the environment variable of `env://NAME`."""
+    kind, content, origin = _read(name, directory)
     if kind not in (*_PRIVATE, *_ENCRYPTED):
         raise BentoError(
             f"{origin}: expected a private key in PEM format, got {kind!r}. Use a key from `cosign generate-key-pair` "
             "or `cosign import-key-pair`, or an unencrypted PKCS #8 key."
         )
     if kind in _ENCRYPTED:
-        opened = _decrypt(content, _password(folder, password_file, origin), origin)
+        opened = _decrypt(content, _password(directory, password_file, origin), origin)
         key = _load(lambda serialization: serialization.load_der_private_key(opened, None), origin)
     else:
         key = _load(lambda serialization: serialization.load_pem_private_key(content, None), origin)
@@ -110,7 +110,7 @@ def sha256_digest(message: bytes) -> bytes:
     return hashlib.sha256(message).digest()
 
 
-def _read(name: str, folder: Path) -> tuple[str, bytes, str]:
+def _read(name: str, directory: Path) -> tuple[str, bytes, str]:
     """Return the type of the only key in PEM in a file or variable, its content, and its name for messages."""
     if name.startswith(_VARIABLE):
         variable = name.removeprefix(_VARIABLE)
@@ -120,7 +120,7 @@ def _read(name: str, folder: Path) -> tuple[str, bytes, str]:
                 f"{name}: the variable isn't set. Set the variable to the key in PEM format, or specify a file."
             )
     else:
-        content = _read_small(folder / name, name)
+        content = _read_small(directory / name, name)
     # openssl writes the parameters of the curve before the key.
     blocks = [match for match in _BLOCK.finditer(content[:MAX_BYTES]) if not match[1].endswith(b"PARAMETERS")]
     if len(blocks) != 1:
@@ -139,9 +139,9 @@ def _read_small(path: Path, name: str) -> bytes:
     return content
 
 
-def _password(folder: Path, file: str, origin: str) -> bytes:
+def _password(directory: Path, file: str, origin: str) -> bytes:
     if file:
-        return _read_small(folder / file, file).removesuffix(b"\n").removesuffix(b"\r")
+        return _read_small(directory / file, file).removesuffix(b"\n").removesuffix(b"\r")
     password = os.environ.get(PASSWORD)
     if password is None:
         raise BentoError(

@@ -42,8 +42,8 @@ class Run:
 
     def details(self) -> dict[str, Any]:
         """Return SLSA's `runDetails`."""
-        stated = {"invocationId": self.invocation_id, "startedOn": self.started_on, "finishedOn": self.finished_on}
-        metadata = {name: text for name, text in stated.items() if text}
+        declared = {"invocationId": self.invocation_id, "startedOn": self.started_on, "finishedOn": self.finished_on}
+        metadata = {name: text for name, text in declared.items() if text}
         return {"builder": {"id": self.builder_id}, **({"metadata": metadata} if metadata else {})}
 
 

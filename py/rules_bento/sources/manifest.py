@@ -95,9 +95,9 @@ class TreeManifest:
         lines = ",\n".join([_ENCODER.encode(_to_object(entry)) for entry in self.entries])
         return f"[\n{lines}\n]\n" if lines else "[]\n"
 
-    def under(self, folder: str) -> TreeManifest:
+    def under(self, directory: str) -> TreeManifest:
         """Return the entries with their paths below a directory, such as ``src``."""
-        return TreeManifest(tuple([replace(entry, path=f"{folder}/{entry.path}") for entry in self.entries]))
+        return TreeManifest(tuple([replace(entry, path=f"{directory}/{entry.path}") for entry in self.entries]))
 
     def identity(self) -> bytes:
         """Return the BLAKE3 digest (32 bytes) of the paths, executable bits, link targets, and contents.

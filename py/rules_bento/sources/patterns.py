@@ -245,13 +245,13 @@ class SourceFilter:
 
     def __init__(self, include: Patterns, exclude: Patterns, ignored: Mapping[str, Patterns]) -> None:
         built_in = Patterns(BUILT_IN, "the built-in exclusions")
-        folders = sorted(ignored)
-        self._ignored = {folder: number for number, folder in enumerate(folders, _EXCLUDE + 1)}
+        directories = sorted(ignored)
+        self._ignored = {directory: number for number, directory in enumerate(directories, _EXCLUDE + 1)}
         self._include = include
         self._reached = 0
-        self._automaton = _Automaton([include, built_in, exclude, *(ignored[folder] for folder in folders)])
+        self._automaton = _Automaton([include, built_in, exclude, *(ignored[directory] for directory in directories)])
         root = self._automaton.start(_INCLUDE, _BUILT_IN, _EXCLUDE)
-        self._folders = {"": self._with_ignore_file("", self._automaton.state(root))}
+        self._directories = {"": self._with_ignore_file("", self._automaton.state(root))}
 
     def keeps(self, path: str, *, filtered: bool) -> bool:
         """Return whether the Bento includes ``path``; unless ``filtered``, only the built-in exclusions apply."""
@@ -278,25 +278,25 @@ class SourceFilter:
         return f"{rule} excludes it" if rule else "no pattern of include matches it (none can begin with './')"
 
     def _at(self, path: str) -> _State:
-        folder, _, name = path.rpartition("/")
-        state = self._folders.get(folder)
+        directory, _, name = path.rpartition("/")
+        state = self._directories.get(directory)
         if state is None:
-            state = self._enter(folder)
+            state = self._enter(directory)
         return state.after(name)
 
-    def _enter(self, folder: str) -> _State:
-        known = folder
-        while known not in self._folders:
+    def _enter(self, directory: str) -> _State:
+        known = directory
+        while known not in self._directories:
             known = known.rpartition("/")[0]
-        state = self._folders[known]
+        state = self._directories[known]
         # Not recursive: a path can have more directories than Python's stack has frames.
-        for name in folder[len(known) :].strip("/").split("/"):
+        for name in directory[len(known) :].strip("/").split("/"):
             known = f"{known}/{name}" if known else name
-            state = self._folders[known] = self._with_ignore_file(known, state.after(f"{name}/"))
+            state = self._directories[known] = self._with_ignore_file(known, state.after(f"{name}/"))
         return state
 
-    def _with_ignore_file(self, folder: str, state: _State) -> _State:
-        number = self._ignored.get(folder)
+    def _with_ignore_file(self, directory: str, state: _State) -> _State:
+        number = self._ignored.get(directory)
         return state if number is None else self._automaton.state(state.bits | self._automaton.start(number))
 
 

@@ -94,13 +94,13 @@ def place(
     return BentoPath(_relative(path, root), filtered=False)
 
 
-def walk(folder: str) -> Iterator[DeclaredFile]:
+def walk(directory: str) -> Iterator[DeclaredFile]:
     """Yield the files of a plain directory, as BentoML walks it.
 
     Symbolic links to files stay links; links to directories, and empty directories, are omitted. Directories that the
     built-in exclusions always drop aren't entered. Raises BentoError for a directory that can't be read.
     """
-    root = os.path.realpath(folder)
+    root = os.path.realpath(directory)
     pending = [""]
     while pending:
         prefix = pending.pop()
@@ -108,19 +108,19 @@ def walk(folder: str) -> Iterator[DeclaredFile]:
             with os.scandir(f"{root}/{prefix}") as scan:
                 entries = sorted(scan, key=attrgetter("name"))
         except OSError as error:
-            problem = f"{folder}/{prefix} isn't a readable directory ({error.strerror})"
+            problem = f"{directory}/{prefix} isn't a readable directory ({error.strerror})"
             raise BentoError(f"{problem}. Specify a readable directory.") from None
         for entry in entries:
             path = prefix + entry.name
-            if not _is_folder(entry):
+            if not _is_directory(entry):
                 # Path.readlink would normalize the target.
                 link = os.readlink(entry.path) if entry.is_symlink() else None  # noqa: PTH115
-                yield DeclaredFile(path, entry.path, folder, link)
+                yield DeclaredFile(path, entry.path, directory, link)
             elif not entry.is_symlink() and entry.name + "/" not in BUILT_IN:
                 pending.append(path + "/")
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_directory(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # circular links, or an unreadable directory
@@ -157,7 +157,7 @@ def select(
         files = [_out_of_src(file) for file in files]
     ordered = _unique(sorted(kept, key=_by_path))
     _check_names(ordered)
-    _check_folders(ordered)
+    _check_directories(ordered)
     _check_links(ordered, files, rules)
     return Selection(ordered, tuple(sorted(dropped, key=_by_path)), idle, rules)
 
@@ -224,15 +224,15 @@ def check_followed(kept: Iterable[DeclaredFile]) -> None:
             )
 
 
-def check_inside(file: DeclaredFile, folder: str) -> None:
+def check_inside(file: DeclaredFile, directory: str) -> None:
     """Raise BentoError if a file of a plain directory is a link to a target outside of it, or a special file.
 
     Options can name files of `walk` that no pattern keeps, which no other check covers.
     """
-    root, real = os.path.realpath(folder), os.path.realpath(file.source)
+    root, real = os.path.realpath(directory), os.path.realpath(file.source)
     if not real.startswith(f"{root.rstrip('/')}/"):
         raise BentoError(
-            f"{file.path} is a link to {real!r}, which is outside of {folder}. Replace the link with a copy."
+            f"{file.path} is a link to {real!r}, which is outside of {directory}. Replace the link with a copy."
         )
     if os.path.exists(real) and not os.path.isfile(real):  # noqa: PTH110, PTH113 - as in walk
         raise BentoError(f"{file.path} is a pipe, a socket, or a device. Replace it with a regular file.")
@@ -273,10 +273,10 @@ def _context(build_ctx: str) -> tuple[str, str]:
 def _import_root(repository: str, path: str, import_roots: Iterable[str]) -> str:
     """Return the longest import root above ``path``; "" is the root of the repository."""
     roots = _normalized(tuple(import_roots))
-    folder = path.rpartition("/")[0]
-    while folder and f"{repository}/{folder}" not in roots:
-        folder = folder.rpartition("/")[0]
-    return folder
+    directory = path.rpartition("/")[0]
+    while directory and f"{repository}/{directory}" not in roots:
+        directory = directory.rpartition("/")[0]
+    return directory
 
 
 @lru_cache(maxsize=8)  # called for each file, with the same roots
@@ -289,12 +289,12 @@ def _is_clean(path: str) -> bool:
     return "//" not in padded and "/./" not in padded and "/../" not in padded
 
 
-def _is_below(path: str, folder: str) -> bool:
-    return not folder or path.startswith(folder + "/")
+def _is_below(path: str, directory: str) -> bool:
+    return not directory or path.startswith(directory + "/")
 
 
-def _relative(path: str, folder: str) -> str:
-    return path[len(folder) + 1 :] if folder else path
+def _relative(path: str, directory: str) -> str:
+    return path[len(directory) + 1 :] if directory else path
 
 
 def _escaping_target(source: str) -> str | None:
@@ -337,10 +337,10 @@ def _check_include(include: Sequence[str]) -> None:
 def _ignored(files: Sequence[DeclaredFile]) -> dict[str, Patterns]:
     by_path: dict[str, DeclaredFile] = {}
     for file in files:
-        folder, _, name = file.path.rpartition("/")
+        directory, _, name = file.path.rpartition("/")
         if name == IGNORE_FILE and file.filtered:
-            _check_same(by_path.setdefault(folder, file), file)
-    return {folder: _read_ignore_file(by_path[folder], files) for folder in by_path}
+            _check_same(by_path.setdefault(directory, file), file)
+    return {directory: _read_ignore_file(by_path[directory], files) for directory in by_path}
 
 
 def _read_ignore_file(file: DeclaredFile, files: Sequence[DeclaredFile]) -> Patterns:
@@ -394,13 +394,13 @@ def _check_names(kept: Iterable[DeclaredFile]) -> None:
             raise BentoError(f"{file.origin} declares {name!r}, which {problem}. Rename or exclude the file.")
 
 
-def _check_folders(kept: Iterable[DeclaredFile]) -> None:
+def _check_directories(kept: Iterable[DeclaredFile]) -> None:
     within: dict[str, DeclaredFile] = {}
     for file in kept:
-        folder = file.path.rpartition("/")[0]
-        while folder and folder not in within:
-            within[folder] = file
-            folder = folder.rpartition("/")[0]
+        directory = file.path.rpartition("/")[0]
+        while directory and directory not in within:
+            within[directory] = file
+            directory = directory.rpartition("/")[0]
     for file in kept:
         if file.path in within:
             other = within[file.path]

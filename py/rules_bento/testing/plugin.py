@@ -30,7 +30,7 @@ class Setting(NamedTuple):
 
     bento: Bento
     python: Path
-    folder: Path
+    directory: Path
     startup_timeout_seconds: float
     options: tuple[str, ...]
 
@@ -52,12 +52,12 @@ class Servers:
     def serve(self, *options: str, variables: Mapping[str, str] | None = None) -> Iterator[Server]:
         """Run a server for the block; `options` go to `bentoml serve`."""
         setting = self.setting
-        folder = setting.folder / f"server{next(self._numbers)}"
+        directory = setting.directory / f"server{next(self._numbers)}"
         try:
             with run_server(
                 setting.python,
                 setting.bento.path,
-                folder,
+                directory,
                 seconds=setting.startup_timeout_seconds,
                 options=options,
                 variables=variables,

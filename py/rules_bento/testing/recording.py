@@ -19,7 +19,7 @@ _START = "import coverage; coverage.process_startup()\n"
 
 _SETTINGS = """\
 [run]
-data_file = {folder}/lines
+data_file = {directory}/lines
 include =
 {files}
 parallel = true
@@ -31,13 +31,13 @@ disable_warnings = no-data-collected
 class Recording:
     """Records one run of the tests."""
 
-    def __init__(self, folder: Path, files: Mapping[Path, str]) -> None:
-        """Store the data in `folder`, created by this call; `files` maps each file to its path in the workspace."""
-        folder.mkdir(parents=True)
+    def __init__(self, directory: Path, files: Mapping[Path, str]) -> None:
+        """Store the data in `directory`, created by this call; `files` maps each file to its path in the workspace."""
+        directory.mkdir(parents=True)
         self._files = files
-        self._settings = folder / "settings"
+        self._settings = directory / "settings"
         lines = "".join(f"    {_pattern(path)}\n" for path in files)
-        self._settings.write_text(_SETTINGS.format(folder=folder, files=lines), "utf-8")
+        self._settings.write_text(_SETTINGS.format(directory=directory, files=lines), "utf-8")
         self._coverage: Any = None
 
     def start(self, python: Path) -> None:
@@ -71,7 +71,7 @@ class Recording:
         return f"SF:{self._files[Path(line[3:-1]).absolute()]}\n"
 
 
-def recording(settings: Mapping[str, Any], bento: Path, folder: Path) -> Recording | None:
+def recording(settings: Mapping[str, Any], bento: Path, directory: Path) -> Recording | None:
     """Return the recording for `bazel coverage`.
 
     None for another command, or without Python sources to record. Raises BentoError if coverage is missing.
@@ -87,7 +87,7 @@ def recording(settings: Mapping[str, Any], bento: Path, folder: Path) -> Recordi
         import coverage  # noqa: F401
     except ImportError:
         raise BentoError("requirements: coverage is missing. Add coverage from the package hub.") from None
-    return Recording(folder, files)
+    return Recording(directory, files)
 
 
 def _recorded_files(named: Iterable[str], settings: Mapping[str, Any], bento: Path) -> dict[Path, str]:

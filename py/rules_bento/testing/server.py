@@ -37,7 +37,7 @@ class NotReadyError(Exception):
 def serve(
     python: Path,
     bento: Path,
-    folder: Path,
+    directory: Path,
     *,
     seconds: float,
     options: tuple[str, ...] = (),
@@ -45,12 +45,12 @@ def serve(
 ) -> Iterator[Server]:
     """Serve the Bento in the directory `bento` with the BentoML of an environment's interpreter.
 
-    `folder`, which is created, receives the log. `options` go to `bentoml serve`; `variables` extend its environment.
+    Creates `directory` for the log. `options` go to `bentoml serve`; `variables` extend its environment.
     The server is ready when the block begins, and is stopped when the block ends. Raises NotReadyError if the server
     isn't ready within `seconds`.
     """
-    folder.mkdir(parents=True)
-    log = folder / "server.log"
+    directory.mkdir(parents=True)
+    log = directory / "server.log"
     # Services of a Bento use sockets in TMPDIR. Their paths have at most 103 characters; TMPDIR of macOS has 49.
     with tempfile.TemporaryDirectory(prefix="b-") as scratch:
         command = [str(python), "-m", "bentoml", "serve", str(bento), "--host", _HOST, *options]

@@ -136,9 +136,9 @@ def _of_bento(path: Path, name: str) -> list[Package]:
 
 
 def _wheel_licenses(directory: Path) -> dict[str, DeclaredLicense]:
-    from rules_bento.images.wheels.wheel import stated_by
+    from rules_bento.images.wheels.wheel import declared_by
 
     wheels = sorted(directory.glob("*.whl"))
     if not wheels:
         raise BentoError(f"--wheels: {directory} contains no wheels. Specify a directory of .whl files.")
-    return dict(map(stated_by, wheels))
+    return dict(map(declared_by, wheels))

@@ -158,7 +158,7 @@ def _archive_path(text: str, kind: Kind) -> str:
 
     from bento_cli.store.export import file_name
 
-    folder, slash, name = text.rpartition("/")
+    directory, slash, name = text.rpartition("/")
     if not name or Path(text).is_dir():
         raise BentoError(f"--archive: {text} is a directory. Add a file name, such as svc.bento.")
     written, form = file_name(kind, Tag("", ""), name, None)
@@ -166,7 +166,7 @@ def _archive_path(text: str, kind: Kind) -> str:
         raise BentoError(
             f"--archive: {text}: only xz archives are supported. Use the suffix .bento, or run `bento export`."
         )
-    return folder + slash + written
+    return directory + slash + written
 
 
 def _build(options: Namespace, store: Store) -> BuildResult:

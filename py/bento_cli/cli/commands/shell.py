@@ -118,6 +118,6 @@ def _values(action: Action, store: Store, kind: Kind) -> Iterable[str]:
         return [str(choice) for choice in action.choices]
     if action.metavar == "TAG":
         # Reads only directory names, because the shell waits for the completions.
-        places = store.section(kind).entry_store.folder.glob("*/*")
+        places = store.section(kind).entry_store.directory.glob("*/*")
         return [f"{path.parent.name}:{path.name}" for path in places if path.is_dir()]
     return []

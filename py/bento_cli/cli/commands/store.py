@@ -88,7 +88,7 @@ def _model_size(entry: Entry, tag: str, store: Store, cache: dict[str, int]) -> 
     from bento_cli.store.entry_store import NotFoundError, tree_size
 
     name, _, version = tag.partition(":")
-    if (entry.path / MODEL.folder / name / version).is_dir():
+    if (entry.path / MODEL.directory / name / version).is_dir():
         return 0
     if tag not in cache:
         try:

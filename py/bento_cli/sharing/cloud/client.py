@@ -190,7 +190,7 @@ class CloudPaths(NamedTuple):
     @property
     def versions(self) -> str:
         """The path of all versions in the repository."""
-        return f"{self.repository}/{self.kind.folder}"
+        return f"{self.repository}/{self.kind.directory}"
 
     @property
     def version(self) -> str:

@@ -110,8 +110,8 @@ class Contexts:
                     raise BentoError(f"{self._path}: {problem}. Log in again with `bento cloud login`.")
                 return context
         known = ", ".join(context.name for context in self.contexts)
-        there = f"Known contexts: {known}." if known else "There are no contexts."
-        raise BentoError(f"{name!r}: unknown context. {there} Log in with `bento cloud login`.")
+        hint = f"Known contexts: {known}." if known else "There are no contexts."
+        raise BentoError(f"{name!r}: unknown context. {hint} Log in with `bento cloud login`.")
 
     def save(self, context: Context) -> bool:
         """Save a context under its name; return whether it replaced an existing context.

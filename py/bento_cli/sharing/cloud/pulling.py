@@ -74,27 +74,27 @@ def pull(
     tag = _tag(kind, text, cloud)
     place = CloudPaths(kind, tag)
     entries = EntryStore(home, kind)
-    there = entries.has(tag) and not force
-    remote = {} if there else _whole(cloud, place, _found(cloud, place))
-    needed = entries.get(str(tag)).models if there else dict.fromkeys(remote.get("manifest", {}).get("models", ()))
+    is_stored = entries.has(tag) and not force
+    remote = {} if is_stored else _whole(cloud, place, _found(cloud, place))
+    needed = entries.get(str(tag)).models if is_stored else dict.fromkeys(remote.get("manifest", {}).get("models", ()))
     wanted = [Tag.parse(model, "models") for model in needed] if kind is BENTO and options.models else []
     models = EntryStore(home, MODEL)
     known = tuple(model for model in wanted if models.has(model))
     missing = [CloudPaths(MODEL, model) for model in wanted if model not in known]
     names = [_name(each) for each in (place, *(CloudPaths(MODEL, model) for model in wanted))]
-    if there and not missing:
+    if is_stored and not missing:
         forget_downloads(home, names)
         return CloudPulled(entries.get(str(tag)), (), known, new=False, notes=())
     with staging_lock(home), import_session(home, options) as session:
         fetching = _Fetching(home, cloud, session)
         drafts = [draft for draft in transfers.parallel_map(fetching.model, missing, counter) if draft]
-        if not there:
+        if not is_stored:
             drafts.append(fetching.entry(place, remote, counter))
         done = session.commit(drafts)
         forget_downloads(home, names)
-    entry = entries.get(str(tag)) if there else done.pop().entry
+    entry = entries.get(str(tag)) if is_stored else done.pop().entry
     notes = tuple(note for imported in done for note in imported.notes)
-    return CloudPulled(entry, tuple(imported.entry for imported in done), known, new=not there, notes=notes)
+    return CloudPulled(entry, tuple(imported.entry for imported in done), known, new=not is_stored, notes=notes)
 
 
 def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:

@@ -103,25 +103,25 @@ class _Pushing:
         digest = documents.digest_of(self.noted, entry)
         self._have_repository(place)
         remote = self._cloud.find(place.version, what=f"{place}")
-        if self._is_there(remote):
+        if self._is_complete(remote):
             return self._known(entry, remote, digest)
         if remote is None:
             remote = self._create(place, documents.model(entry, digest))
         return self._upload(entry, place, remote, digest, counter)
 
-    def hub_model(self, reference: ModelReference, stated: dict[str, Any]) -> None:
+    def hub_model(self, reference: ModelReference, declared: dict[str, Any]) -> None:
         """Register the location of a model on the Hugging Face Hub."""
         place = CloudPaths(MODEL, Tag.parse(reference.tag, "models"))
         self._have_repository(place)
         if self._cloud.find(place.version, what=f"{place}") is None:
-            self._create(place, documents.huggingface(reference, stated))
+            self._create(place, documents.huggingface(reference, declared))
 
     def bento(self, entry: Entry, description: Description, models: Sequence[Entry], counter: Counter) -> Sent:
         place = CloudPaths(BENTO, entry.tag)
         digest = documents.digest_of(self.noted, entry)
         self._have_repository(place)
         remote = self._cloud.find(place.version, what=f"{place}")
-        if self._is_there(remote):
+        if self._is_complete(remote):
             return self._known(entry, remote, digest)
         document = documents.bento(entry, description, models, digest, new=remote is None)
         if remote is None:
@@ -139,7 +139,7 @@ class _Pushing:
     def _create(self, place: CloudPaths, document: dict[str, Any]) -> dict[str, Any]:
         return self._cloud.create(place.versions, place.version, document, what=f"{place}")
 
-    def _is_there(self, remote: dict[str, Any] | None) -> bool:
+    def _is_complete(self, remote: dict[str, Any] | None) -> bool:
         return not self._force and remote is not None and remote.get("upload_status") == _DONE
 
     def _known(self, entry: Entry, remote: dict[str, Any] | None, digest: str) -> Sent:

@@ -147,12 +147,12 @@ class _Parts:
 
     def run(self, counter: Counter, jobs: int) -> None:
         """Send the missing parts."""
-        taken_up = self._take_up()
+        is_resumed = self._resume()
         try:
             self._run(counter, jobs)
         except CloudError as error:
             # The server might have discarded the upload that an earlier run started.
-            if not taken_up or error.status >= 500:
+            if not is_resumed or error.status >= 500:
                 raise
             self._begin()
             self._run(counter, jobs)
@@ -197,7 +197,7 @@ class _Parts:
             raise BentoError(f"{self._place}: {self._cloud} didn't start a multipart upload. Try again later.")
         self._write()
 
-    def _take_up(self) -> bool:
+    def _resume(self) -> bool:
         """Resume the upload of an earlier run, or start an upload; return whether an upload is resumed."""
         with suppress(OSError, FormatError, ValueError, KeyError, TypeError, AttributeError):
             note = read_json(read_file(self._note), str(self._note))

@@ -57,7 +57,7 @@ class EntryArtifact:
         """The description of the Bento."""
         from rules_bento.bento.identity import content_identity
 
-        document = self.entry.description.stated
+        document = self.entry.description.declared
         _refuse_bytes(document, str(self.entry.path / BENTO.descriptor))
         files = [file for file in self._files(self.entry).entries if file.path != BENTO.descriptor]
         described = tuple(map(self._describe, self.models))
@@ -78,7 +78,7 @@ class EntryArtifact:
     def _describe(self, model: Entry) -> ModelDescription:
         from rules_bento.models import model_store
 
-        return model_store.describe(model.description.stated, model.tag, self._files(model))
+        return model_store.describe(model.description.declared, model.tag, self._files(model))
 
     def _files(self, entry: Entry) -> TreeManifest:
         """Return the files of an entry with their digests: from the manifest, or else from the disk."""
@@ -109,15 +109,15 @@ def packed(described: EntryArtifact) -> Iterator[Pushable]:
     import shutil
 
     with staging_lock(described.home):
-        folder = unique(described.home.staging)
-        folder.mkdir(mode=0o700, parents=True)
+        directory = unique(described.home.staging)
+        directory.mkdir(mode=0o700, parents=True)
         try:
-            yield (_bento if described.entry.kind is BENTO else _model)(described, folder)
+            yield (_bento if described.entry.kind is BENTO else _model)(described, directory)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
 
 
-def _bento(described: EntryArtifact, folder: Path) -> Pushable:
+def _bento(described: EntryArtifact, directory: Path) -> Pushable:
     entry, facts = described.entry, described.bento
     members = [member for member in _members(entry.path) if not member.path.startswith(_MODELS)]
     own = [member for member in members if not member.path.startswith(_SOURCES)]
@@ -125,18 +125,18 @@ def _bento(described: EntryArtifact, folder: Path) -> Pushable:
         key=lambda member: member.path != BENTO.descriptor
     )  # first, so that a reader of the stream can recognize the entry
     sources = [member for member in members if member.path.startswith(_SOURCES)]
-    parts = [_part(own, folder / "metadata"), _part(sources, folder / "sources")]
+    parts = [_part(own, directory / "metadata"), _part(sources, directory / "sources")]
     models = zip(described.models, facts.models, strict=True)
-    return artifact.pack_described(facts, parts, [_model_part(*model, folder) for model in models])
+    return artifact.pack_described(facts, parts, [_model_part(*model, directory) for model in models])
 
 
-def _model(described: EntryArtifact, folder: Path) -> Pushable:
-    return artifact.pack_model(_model_part(described.entry, described.model, folder))
+def _model(described: EntryArtifact, directory: Path) -> Pushable:
+    return artifact.pack_model(_model_part(described.entry, described.model, directory))
 
 
-def _model_part(model: Entry, description: ModelDescription, folder: Path) -> ModelPart:
+def _model_part(model: Entry, description: ModelDescription, directory: Path) -> ModelPart:
     members = _members(model.path, f"{_MODELS}{model.tag.name}/{model.tag.version}/")
-    part = _part(members, folder / f"{model.tag.name}-{model.tag.version}.model")
+    part = _part(members, directory / f"{model.tag.name}-{model.tag.version}.model")
     return ModelPart(description, *part)
 
 
@@ -148,11 +148,11 @@ def _part(members: Sequence[Member], path: Path) -> Part:
     return Part(path, write_measured_part(path, members))
 
 
-def _members(folder: Path, prefix: str = "") -> list[Member]:
+def _members(directory: Path, prefix: str = "") -> list[Member]:
     """Return the members of a directory tree, sorted by path. Includes directories only if they are empty."""
     from bento_cli.store.export import walk
 
-    members = list(walk(folder, prefix))
+    members = list(walk(directory, prefix))
     parents = {member.path.rpartition("/")[0] for member in members}
     kept = [member for member in members if not (member.is_directory and member.path in parents)]
     return sorted(kept, key=lambda member: member.path)

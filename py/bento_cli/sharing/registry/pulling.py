@@ -110,13 +110,13 @@ def _name(layer: Descriptor) -> str:
 
 
 def _fetch(
-    repository: Repository, layers: Sequence[Descriptor], folder: Path, counter: Counter, stack: ExitStack
+    repository: Repository, layers: Sequence[Descriptor], directory: Path, counter: Counter, stack: ExitStack
 ) -> list[BinaryIO]:
     """Download the layers, and return them as open files in the same order."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def one(layer: Descriptor, counter: Counter) -> BinaryIO:
-        path = folder / _name(layer)
+        path = directory / _name(layer)
         for attempt in range(_ATTEMPTS):
             try:
                 download(repository, layer, path, counter)
@@ -124,7 +124,7 @@ def _fetch(
             except FileNotFoundError:
                 if attempt == _ATTEMPTS - 1:
                     raise
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         raise AssertionError
 
     files = transfers.parallel_map(one, {layer.digest: layer for layer in layers}.values(), counter)

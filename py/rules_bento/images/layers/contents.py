@@ -41,11 +41,11 @@ def read_files(
         hidden: set[str] = set()  # paths of the layers below
         names = size = 0
         for path, data in _files(blob, media_type, kept):
-            folder, _, name = path.rpartition("/")
+            directory, _, name = path.rpartition("/")
             if name == OPAQUE_WHITEOUT:
-                hidden.add(f"{folder}/" if folder else "")
+                hidden.add(f"{directory}/" if directory else "")
             elif name.startswith(WHITEOUT):
-                removed = f"{folder}/{name.removeprefix(WHITEOUT)}".lstrip("/")
+                removed = f"{directory}/{name.removeprefix(WHITEOUT)}".lstrip("/")
                 hidden |= {removed, f"{removed}/"}
             elif kept(path):
                 files.pop(path, None)

@@ -97,9 +97,9 @@ def home_directory(bento: str, whose: dict[str, int]) -> Member:
     return Member.directory(bento.rpartition("/")[0] or bento, **whose)
 
 
-def place(folder: str, file: TreeEntry) -> str:
+def place(directory: str, file: TreeEntry) -> str:
     """Return a weights file's path in the image, from its digest and name, so that model versions share files."""
-    return f"{folder.strip('/')}/{file.blake3}/{file.path.rpartition('/')[2]}"
+    return f"{directory.strip('/')}/{file.blake3}/{file.path.rpartition('/')[2]}"
 
 
 WHEEL_FLAGS = {

@@ -8,9 +8,9 @@ names begin without `./`, and directories end with a slash. Owners are numbers; 
 from __future__ import annotations
 
 from rules_bento.archives import tarstream
-from rules_bento.archives.tarstream import FOLDER, LINK, MAX_NAME, MAX_SIZE, REGULAR, padding
+from rules_bento.archives.tarstream import DIRECTORY, LINK, MAX_NAME, MAX_SIZE, REGULAR, padding
 
-__all__ = ["FOLDER", "LINK", "REGULAR", "header", "padding"]
+__all__ = ["DIRECTORY", "LINK", "REGULAR", "header", "padding"]
 
 _MOST_PREFIX = 155
 _MOST_NUMBER = 8**7 - 1
@@ -19,7 +19,7 @@ _MOST_NUMBER = 8**7 - 1
 def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0, link: str = "") -> bytes:
     """Return the header records of a member: one record, or at least three records with an extended header."""
     extended: dict[str, str] = {}
-    name = path if kind != FOLDER else f"{path}/"
+    name = path if kind != DIRECTORY else f"{path}/"
     prefix, last = _split(name)
     if not last:
         extended["path"] = name

@@ -25,7 +25,7 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import gzip, headers, zstd
 from rules_bento.images.layers.gzip import RAW, RECORD_TEXT, REUSED, REUSED_WHOLE
-from rules_bento.images.wheels.install import InstallLayout, installed_files, installed_folders
+from rules_bento.images.wheels.install import InstallLayout, installed_directories, installed_files
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator, Literal
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ MEDIA_TYPES: dict[Compression, str] = {
 
 _BUFFERED = PIECE
 _LARGE = 4 << 20  # bytes
-_FOLDER_MODE, _FILE_MODE, _EXECUTABLE_MODE = 0o755, 0o644, 0o755
+_DIRECTORY_MODE, _FILE_MODE, _EXECUTABLE_MODE = 0o755, 0o644, 0o755
 _WHITEOUT = ".wh."
 
 
@@ -90,17 +90,17 @@ def write_wheel_layer(
 
 
 def write_files_layer(
-    out: Path, entries: Iterable[Member], compression: Compression, *, threads: int | None = None, folders: bool = True
+    out: Path, entries: Iterable[Member], compression: Compression, *, threads: int | None = None, parents: bool = True
 ) -> LayerInfo:
     """Write a layer with the members, sorted by path, atomically; added directories have their parent's owner.
 
-    For `threads`, see `write_wheel_layer`. Without `folders`, missing parent directories are omitted: unpacking creates
+    For `threads`, see `write_wheel_layer`. Without `parents`, missing parent directories are omitted: unpacking creates
     them, or keeps the directories of the layers below. Raises BentoError for an invalid path (not plain and relative,
     repeated, or below a file or a link), and for a source that doesn't have its declared size.
     """
     entries = list(entries)
     given = {entry.path for entry in entries}
-    whole = [entry for entry in _with_folders(entries) if folders or entry.path in given]
+    whole = [entry for entry in _with_directories(entries) if parents or entry.path in given]
     tar = Sum()
     return write_blob(out, tar, *_tar_blob(_files_tar(whole), compression, tar, threads, storing=True))
 
@@ -282,26 +282,26 @@ class WheelPlan(NamedTuple):
     """Holds a wheel with the directories and files that it installs."""
 
     wheel: Wheel
-    folders: list[str]  # directories that the wheel lists
+    directories: list[str]  # directories that the wheel lists
     files: list[Installed]
 
     @classmethod
     def of(cls, wheel: Wheel, layout: InstallLayout) -> WheelPlan:
         """Determine the paths of the wheel's files. Raises BentoError for a wheel that must not be installed."""
-        return cls(wheel, installed_folders(wheel, layout), installed_files(wheel, layout))
+        return cls(wheel, installed_directories(wheel, layout), installed_files(wheel, layout))
 
-    def all_folders(self) -> set[str]:
+    def all_directories(self) -> set[str]:
         """Return all directories that the wheel's files require."""
         known: set[str] = set()
-        for path in (*(f"{folder}/" for folder in self.folders), *(file.path for file in self.files)):
-            _new_folders(path, known)
+        for path in (*(f"{directory}/" for directory in self.directories), *(file.path for file in self.files)):
+            _new_directories(path, known)
         return known
 
 
 class WheelMember(NamedTuple):
     """Describes a file of a wheel with new parent directories, or only directories."""
 
-    folders: list[str]
+    directories: list[str]
     file: Installed | None
     raw_piece: Iterable[Chunk]
 
@@ -310,12 +310,12 @@ def wheel_members(
     plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None
 ) -> Iterator[WheelMember]:
     """Yield a wheel's files without the directories in `known`. `watch` must yield the contents unchanged."""
-    wheel, folders, files = plan
+    wheel, directories, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
-    for folder in folders:
-        yield WheelMember(_new_folders(f"{folder}/", known), None, ())
+    for directory in directories:
+        yield WheelMember(_new_directories(f"{directory}/", known), None, ())
     for file in files:
-        new = [] if file.path.rpartition("/")[0] in known else _new_folders(file.path, known)
+        new = [] if file.path.rpartition("/")[0] in known else _new_directories(file.path, known)
         chunks: Iterable[Chunk] = ()
         if file.member and file.member.size:
             chunks = watch(file.member, next(members)) if watch else next(members)
@@ -324,9 +324,9 @@ def wheel_members(
 
 def _pieces(members: Iterable[WheelMember], layout: InstallLayout, end: bytes) -> Iterator[Piece]:
     before = b""  # bytes to write before the next header
-    for folders, file, chunks in members:
-        if folders:
-            before += b"".join([folder_header(folder, layout) for folder in folders])
+    for directories, file, chunks in members:
+        if directories:
+            before += b"".join([directory_header(directory, layout) for directory in directories])
         if file is None:
             continue
         size = file.size
@@ -348,11 +348,11 @@ def _toc_files(members: Iterable[WheelMember], layout: InstallLayout, *, carry: 
     from rules_bento.images.layers.toc_layer import TarFile, make_entry
 
     padding = b""
-    for folders, file, chunks in members:
-        for folder in folders:
-            uid, gid = _folder_owner(folder, layout)
-            entry = make_entry(f"{folder}/", "dir", _FOLDER_MODE, uid, gid)
-            yield TarFile(entry, padding + folder_header(folder, layout), len(padding), 0, ())
+    for directories, file, chunks in members:
+        for directory in directories:
+            uid, gid = _directory_owner(directory, layout)
+            entry = make_entry(f"{directory}/", "dir", _DIRECTORY_MODE, uid, gid)
+            yield TarFile(entry, padding + directory_header(directory, layout), len(padding), 0, ())
             padding = b""
         if file is None:
             continue
@@ -369,27 +369,27 @@ def _toc_files(members: Iterable[WheelMember], layout: InstallLayout, *, carry: 
     yield TarFile({}, padding, len(padding), 0, ())
 
 
-def folder_header(folder: str, layout: InstallLayout) -> bytes:
+def directory_header(directory: str, layout: InstallLayout) -> bytes:
     """Return the header of a directory. Directories above the environment belong to root, others to its owner."""
-    return headers.header(folder, headers.FOLDER, _FOLDER_MODE, *_folder_owner(folder, layout))
+    return headers.header(directory, headers.DIRECTORY, _DIRECTORY_MODE, *_directory_owner(directory, layout))
 
 
-def _folder_owner(folder: str, layout: InstallLayout) -> tuple[int, int]:
+def _directory_owner(directory: str, layout: InstallLayout) -> tuple[int, int]:
     roots = (layout.prefix, layout.site_packages, layout.scripts, layout.headers)
-    is_in_environment = any(f"/{folder}/".startswith(f"{root}/") for root in roots)
+    is_in_environment = any(f"/{directory}/".startswith(f"{root}/") for root in roots)
     return (layout.uid, layout.gid) if is_in_environment else (0, 0)
 
 
 def _files_tar(entries: Iterable[Member]) -> Iterator[Piece]:
     for entry in entries:
-        kind = headers.FOLDER if entry.is_directory else headers.REGULAR if entry.link is None else headers.LINK
+        kind = headers.DIRECTORY if entry.is_directory else headers.REGULAR if entry.link is None else headers.LINK
         size, link = entry.size, entry.link or ""
         yield raw_piece(headers.header(entry.path, kind, entry.mode, entry.uid, entry.gid, size, link))
         yield from map(raw_piece, contents(entry))
         yield raw_piece(headers.padding(size))
 
 
-def _with_folders(entries: Iterable[Member]) -> list[Member]:
+def _with_directories(entries: Iterable[Member]) -> list[Member]:
     """Return the entries sorted by path, with their missing parent directories."""
     by_path: dict[str, Member] = {}
     for entry in entries:
@@ -406,20 +406,20 @@ def _with_folders(entries: Iterable[Member]) -> list[Member]:
         by_path[entry.path] = entry
     for path in sorted(by_path):
         above: Member | None = None
-        for folder in _parents(path):
+        for directory in _parents(path):
             uid, gid = (above.uid, above.gid) if above else (0, 0)
-            above = by_path.setdefault(folder, Member.directory(folder, uid=uid, gid=gid))
+            above = by_path.setdefault(directory, Member.directory(directory, uid=uid, gid=gid))
             if not above.is_directory:
-                raise BentoError(f"{path}: {folder} is a file or a link, not a directory. Move one of the two.")
+                raise BentoError(f"{path}: {directory} is a file or a link, not a directory. Move one of the two.")
     return [by_path[path] for path in sorted(by_path)]
 
 
-def _new_folders(path: str, known: set[str]) -> list[str]:
+def _new_directories(path: str, known: set[str]) -> list[str]:
     """Return the directories above a path that aren't in `known`, from the top, and add them to `known`."""
-    folder = path.rpartition("/")[0]
-    if folder in known:
+    directory = path.rpartition("/")[0]
+    if directory in known:
         return []
-    new = [folder for folder in _parents(path) if folder not in known]
+    new = [directory for directory in _parents(path) if directory not in known]
     known.update(new)
     return new
 

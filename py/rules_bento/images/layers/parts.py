@@ -37,7 +37,7 @@ class PartListing(NamedTuple):
     """Lists the contents of a part."""
 
     wheel: str  # file name
-    folders: tuple[str, ...]  # directories of its files, from the top; not in the part
+    directories: tuple[str, ...]  # directories of its files, from the top; not in the part
     files: dict[str, str]  # path to `<algorithm>:<hex>`
     entries: Sequence[TocEntry] = ()  # of a table of contents, if the compression is in `layer.LAZY`
 
@@ -45,7 +45,7 @@ class PartListing(NamedTuple):
     def loads(text: str) -> PartListing:
         """Read a listing, a JSON object."""
         fields = json.loads(text)
-        return PartListing(fields["wheel"], tuple(fields["folders"]), fields["files"], fields["entries"])
+        return PartListing(fields["wheel"], tuple(fields["directories"]), fields["files"], fields["entries"])
 
     def dumps(self) -> str:
         """Return the listing as a JSON object."""
@@ -64,15 +64,15 @@ def write_part(
 ) -> PartListing:
     """Write the part of a wheel atomically to `out`. For `watch`, see `layer.wheel_members`."""
     plan = layer.WheelPlan.of(wheel, layout)
-    folders = plan.all_folders()
-    entries = layer.write_wheel_part(out, plan, layout, set(folders), compression, watch)
+    directories = plan.all_directories()
+    entries = layer.write_wheel_part(out, plan, layout, set(directories), compression, watch)
     files = {file.path: f"{file.digest[0]}:{file.digest[1].hex()}" for file in plan.files}
-    return PartListing(plan.wheel.name, tuple(sorted(folders)), files, entries)
+    return PartListing(plan.wheel.name, tuple(sorted(directories)), files, entries)
 
 
 def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, compression: Compression) -> LayerInfo:
     """Join parts into a layer atomically. Raises BentoError if a file of one wheel is a directory of another."""
-    left_out = _replaced_files([part.listing for part in parts])
+    excluded = _replaced_files([part.listing for part in parts])
     tar = layer.Sum()
     toc_blob = layer.open_toc_blob(compression, tar.add) if compression in layer.LAZY else None
 
@@ -84,9 +84,9 @@ def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, com
         return encode(layer.raw_piece(piece) for piece in tar.hashing(pieces))
 
     def joined() -> Iterator[bytes]:
-        folders = sorted({folder for part in parts for folder in part.listing.folders})
-        yield from packed(layer.folder_header(folder, layout) for folder in folders)
-        for part, names in zip(parts, left_out, strict=True):
+        directories = sorted({directory for part in parts for directory in part.listing.directories})
+        yield from packed(layer.directory_header(directory, layout) for directory in directories)
+        for part, names in zip(parts, excluded, strict=True):
             contents = _decompressed(part.path, compression)
             if names:
                 yield from packed(_without_files(names, contents, part, layout))
@@ -102,15 +102,15 @@ def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, com
 
 
 def _replaced_files(listings: Sequence[PartListing]) -> list[set[str]]:
-    folders = {folder: listing.wheel for listing in listings for folder in listing.folders}
+    directories = {directory: listing.wheel for listing in listings for directory in listing.directories}
     taken: dict[str, str] = {}
     dropped: list[set[str]] = []
     for listing in reversed(listings):
         dropped.append(listing.files.keys() & taken.keys())
         taken.update(dict.fromkeys(listing.files.keys() - dropped[-1], listing.wheel))
-    for path in sorted(folders.keys() & taken.keys()):
+    for path in sorted(directories.keys() & taken.keys()):
         raise BentoError(
-            f"{taken[path]}: {path} is a file here, but a directory in {folders[path]}. Remove one of the packages."
+            f"{taken[path]}: {path} is a file here, but a directory in {directories[path]}. Remove one of the packages."
         )
     return dropped[::-1]
 

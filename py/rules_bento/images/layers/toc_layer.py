@@ -193,13 +193,13 @@ class _RecordingTarReader(tarread.PieceReader):
         """Yield each member and the records after the last member. The caller must read each member completely."""
         padding = 0
         for member, contents in tarread.members(self, ("hard link",)):
-            records = self._taken()
+            records = self._take_records()
             entry = _entry(member, records[padding:])
             yield TarFile(entry, records, padding, member.size, self._contents(contents))
             padding = -member.size % tarread.RECORD
-        yield TarFile({}, self._taken(), padding, 0, ())
+        yield TarFile({}, self._take_records(), padding, 0, ())
 
-    def _taken(self) -> bytes:
+    def _take_records(self) -> bytes:
         records = b"".join(self._records)
         self._records.clear()
         return records

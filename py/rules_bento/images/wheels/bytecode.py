@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import subprocess
 
-from rules_bento.archives.tarstream import folders_above
+from rules_bento.archives.tarstream import directories_above
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import headers, layer
 from rules_bento.images.layers.parts import PartListing
@@ -102,7 +102,7 @@ def write_bytecode_part(
     ]
     files: dict[str, str] = {}
     entries = layer.write_part(out, _tar(wheel, modules, layout, compiler, files), compression)
-    return PartListing(wheel.name, tuple(sorted(folders_above(files))), files, entries)
+    return PartListing(wheel.name, tuple(sorted(directories_above(files))), files, entries)
 
 
 def _tar(
@@ -116,8 +116,8 @@ def _tar(
         source = b"".join(chunk.data for chunk in chunks)
         content = compiler.compile(f"/{module.path}", source)
         if content:
-            folder, _, name = module.path.rpartition("/")
-            path = f"{folder}/__pycache__/{name.removesuffix('.py')}.{compiler.cache_tag}.pyc"
+            directory, _, name = module.path.rpartition("/")
+            path = f"{directory}/__pycache__/{name.removesuffix('.py')}.{compiler.cache_tag}.pyc"
             files[path] = f"sha256:{hashlib.sha256(content).hexdigest()}"
             header = headers.header(path, headers.REGULAR, 0o644, layout.uid, layout.gid, len(content))
             yield layer.raw_piece(header + content + headers.padding(len(content)))

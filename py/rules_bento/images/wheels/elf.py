@@ -95,9 +95,9 @@ def _read(data: bytes | mmap.mmap, fetch: Fetch) -> Elf | None:
         names = [_text(data, strings + value, end) for value in values.get(_NEEDED, ())]
         modules = sorted(_modules(data, strings, end))
         search = [
-            folder
+            directory
             for value in values.get(_RUNPATH, values.get(_RPATH, []))
-            for folder in _text(data, strings + value, end, _LONGEST_SEARCH).split(":")
+            for directory in _text(data, strings + value, end, _LONGEST_SEARCH).split(":")
         ]
         soname = _text(data, strings + values[_SONAME][0], end) if _SONAME in values else ""
         versions: set[str] = set()

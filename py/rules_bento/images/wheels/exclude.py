@@ -7,7 +7,7 @@ scripts, headers, and data, the file's name in the wheel (`acme-1.0.data/scripts
 
 from __future__ import annotations
 
-from rules_bento.archives.tarstream import folders_above
+from rules_bento.archives.tarstream import directories_above
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError, nearest
 from rules_bento.sources.patterns import Patterns
@@ -37,22 +37,22 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
         line = own.rule(path) or preset.rule(path)
         return None if line is None or line.negated else line
 
-    left_out = {name: line for name, path in paths.items() if (line := rule(path))}
-    if exclude.own and not left_out:
+    excluded = {name: line for name, path in paths.items() if (line := rule(path))}
+    if exclude.own and not excluded:
         raise BentoError(f"{wheel.name}: exclude of bento.pypi matches no file. Remove the entry {_key(wheel)}.")
-    kept = {path for name, path in paths.items() if name not in left_out}
-    for name, line in left_out.items():
+    kept = {path for name, path in paths.items() if name not in excluded}
+    for name, line in excluded.items():
         if name.startswith(f"{wheel.dist_info}/"):
             raise BentoError(
                 f"{wheel.name}: {line} excludes {name}, which installers, importlib.metadata, and license "
                 "scanners read. Use a more specific pattern, or add '!*.dist-info/' after the pattern."
             )
-    _check_modules(wheel, {paths[name]: line for name, line in left_out.items()}, kept)
-    emptied = folders_above(paths) - folders_above(name for name in paths if name not in left_out)
+    _check_modules(wheel, {paths[name]: line for name, line in excluded.items()}, kept)
+    emptied = directories_above(paths) - directories_above(name for name in paths if name not in excluded)
     return wheel._replace(
-        members=tuple(member for member in wheel.members if member.path not in left_out),
-        folders=tuple(
-            name for name in wheel.folders if name not in emptied and not rule(f"{_imported_path(wheel, name)}/")
+        members=tuple(member for member in wheel.members if member.path not in excluded),
+        directories=tuple(
+            name for name in wheel.directories if name not in emptied and not rule(f"{_imported_path(wheel, name)}/")
         ),
     )
 
@@ -60,7 +60,7 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
 def _imported_path(wheel: Wheel, name: str) -> str:
     """Return the path of a file in site-packages, or the name in the wheel if the file is installed elsewhere."""
     for scheme in ("purelib/", "platlib/"):
-        name = name.removeprefix(wheel.data_folder + scheme)
+        name = name.removeprefix(wheel.data_directory + scheme)
     return name
 
 
@@ -87,7 +87,7 @@ def _own(wheel: Wheel, exclude: Exclude, paths: Iterable[str]) -> Patterns:
 def _nearest(pattern: str, paths: Iterable[str]) -> str:
     """Return the most similar file, directory, or suffix, or an empty string if there is no similar name."""
     plain = pattern.removeprefix("!").strip("/").removesuffix("/**").removeprefix("**/")
-    names = {*paths, *folders_above(paths)}
+    names = {*paths, *directories_above(paths)}
     if "/" not in plain:
         names = {name.rpartition("/")[2] for name in names}
         if plain.startswith("*."):
@@ -95,23 +95,23 @@ def _nearest(pattern: str, paths: Iterable[str]) -> str:
     return nearest(plain, sorted(names))
 
 
-def _check_modules(wheel: Wheel, left_out: Mapping[str, Rule], kept: set[str]) -> None:
+def _check_modules(wheel: Wheel, excluded: Mapping[str, Rule], kept: set[str]) -> None:
     imported = {path for path in kept if path.endswith(_IMPORTED)}
-    packages = folders_above(imported)
+    packages = directories_above(imported)
     entry_modules = wheel.entry_modules()
-    for path, rule in left_out.items():
-        folder, _, name = path.rpartition("/")
-        if name == "__init__.py" and folder in packages:
+    for path, rule in excluded.items():
+        directory, _, name = path.rpartition("/")
+        if name == "__init__.py" and directory in packages:
             raise BentoError(
                 f"{wheel.name}: {rule} excludes {path}, but not the other modules of the package. "
-                f"Exclude '{folder}/', or add '!/{path}' after the pattern."
+                f"Exclude '{directory}/', or add '!/{path}' after the pattern."
             )
         if (module := _module(path)) in entry_modules:
             raise BentoError(
                 f"{wheel.name}: {rule} excludes {path}, but its entry points require {module}. "
                 f"Use a more specific pattern, or add '!/{path}' after the pattern."
             )
-    if not imported and any(path.endswith(_IMPORTED) for path in left_out):
+    if not imported and any(path.endswith(_IMPORTED) for path in excluded):
         raise BentoError(
             f"{wheel.name}: exclude of bento.pypi excludes all modules. Exclude fewer files, or remove the package."
         )
@@ -120,5 +120,5 @@ def _check_modules(wheel: Wheel, left_out: Mapping[str, Rule], kept: set[str]) -
 def _module(path: str) -> str:
     if path.endswith(".py"):
         return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    folder, _, name = path.rpartition("/")
-    return f"{folder}/{name.partition('.')[0]}".lstrip("/").replace("/", ".") if name.endswith(".so") else ""
+    directory, _, name = path.rpartition("/")
+    return f"{directory}/{name.partition('.')[0]}".lstrip("/").replace("/", ".") if name.endswith(".so") else ""

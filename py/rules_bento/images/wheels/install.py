@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import posixpath
 
-from rules_bento.archives.tarstream import folders_above
+from rules_bento.archives.tarstream import directories_above
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.wheels.wheel import SIGNATURES
@@ -104,20 +104,20 @@ def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
     return [file for _, file in sorted(files.items())]
 
 
-def installed_folders(wheel: Wheel, layout: InstallLayout) -> list[str]:
+def installed_directories(wheel: Wheel, layout: InstallLayout) -> list[str]:
     """Return the paths in the image of the directories that the wheel lists. Some directories might be empty."""
-    data_folder = wheel.data_folder
+    data_directory = wheel.data_directory
     schemes = _schemes(wheel, layout)
     root = _inside(layout.site_packages)
-    folders = set()
-    for folder in wheel.folders:
-        if not f"{folder}/".startswith(data_folder):
-            folders.add(f"{root}/{folder}")
+    directories = set()
+    for directory in wheel.directories:
+        if not f"{directory}/".startswith(data_directory):
+            directories.add(f"{root}/{directory}")
             continue
-        scheme, _, path = folder[len(data_folder) :].partition("/")
+        scheme, _, path = directory[len(data_directory) :].partition("/")
         if path and scheme in schemes and scheme != "scripts":
-            folders.add(f"{schemes[scheme]}/{path}")
-    return sorted(folders)
+            directories.add(f"{schemes[scheme]}/{path}")
+    return sorted(directories)
 
 
 def _inside(path: str) -> str:
@@ -136,15 +136,15 @@ def _with_pip(points: Iterable[EntryPoint], python_minor: int) -> Iterator[Entry
 
 
 def _spread(wheel: Wheel, layout: InstallLayout, launchers: Iterable[str]) -> Iterator[Installed]:
-    data_folder = wheel.data_folder
+    data_directory = wheel.data_directory
     made = {f"{wheel.dist_info}/{name}" for name in ("RECORD", "INSTALLER", "REQUESTED")}
     signatures = {f"{wheel.dist_info}/{name}" for name in SIGNATURES}
     schemes = _schemes(wheel, layout)
     root = _inside(layout.site_packages)
     scripts = []
     for member in wheel.members:
-        if member.path.startswith(data_folder):
-            scheme, _, path = member.path.removeprefix(data_folder).partition("/")
+        if member.path.startswith(data_directory):
+            scheme, _, path = member.path.removeprefix(data_directory).partition("/")
             if not path or scheme not in schemes or (scheme == "scripts" and "/" in path):
                 raise BentoError(
                     f"{wheel.name}: {member.path!r} has an unknown installation scheme. Use another wheel."
@@ -192,10 +192,10 @@ def _made(wheel: Wheel, layout: InstallLayout, launchers: Iterable[EntryPoint]) 
     """Yield the files that an installer adds, except RECORD."""
     from rules_bento.packages.virtualenv import is_interpreter
 
-    folder = f"{_inside(layout.site_packages)}/{wheel.dist_info}"
-    yield Installed(f"{folder}/INSTALLER", executable=False, member=None, data=layout.installer.encode())
+    directory = f"{_inside(layout.site_packages)}/{wheel.dist_info}"
+    yield Installed(f"{directory}/INSTALLER", executable=False, member=None, data=layout.installer.encode())
     if layout.requested:
-        yield Installed(f"{folder}/REQUESTED", executable=False, member=None)
+        yield Installed(f"{directory}/REQUESTED", executable=False, member=None)
     for point in launchers:
         if is_interpreter(point.name):
             raise BentoError(
@@ -249,8 +249,8 @@ def imported_files(wheel: Wheel) -> dict[str, ZipMember]:
     files: dict[str, ZipMember] = {}
     for member in wheel.members:
         path = member.path
-        if path.startswith(wheel.data_folder):
-            scheme, _, path = path.removeprefix(wheel.data_folder).partition("/")
+        if path.startswith(wheel.data_directory):
+            scheme, _, path = path.removeprefix(wheel.data_directory).partition("/")
             if scheme not in ("purelib", "platlib"):
                 continue
         if path in files:
@@ -267,5 +267,5 @@ def duplicate_message(wheel: Wheel, path: str) -> str:
 
 def check_parents(wheel: Wheel, paths: Collection[str]) -> None:
     """Raise BentoError if the path of a file is the parent directory of another file."""
-    for parent in sorted(folders_above(paths) & set(paths)):
+    for parent in sorted(directories_above(paths) & set(paths)):
         raise BentoError(f"{wheel.name}: {parent} is both a file and a directory. Use another wheel.")

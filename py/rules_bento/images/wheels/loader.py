@@ -72,8 +72,8 @@ def _installed(path: str) -> str:
 
 def _searched(file: File, name: str) -> Iterator[str]:
     origin = posixpath.dirname(_installed(file.path))
-    for folder in file.elf.search:
-        yield posixpath.normpath(posixpath.join(_ORIGIN.sub(lambda _: origin or ".", folder), name))
+    for directory in file.elf.search:
+        yield posixpath.normpath(posixpath.join(_ORIGIN.sub(lambda _: origin or ".", directory), name))
 
 
 def _roots(files: Sequence[File], packages: Sequence[Libraries], python_version: str) -> Iterator[File]:

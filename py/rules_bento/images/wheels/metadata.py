@@ -104,9 +104,9 @@ def _canonical_release(text: str) -> str:
     return ".".join(map(str, numbers))
 
 
-def _is_version(stated: str, in_file_name: str) -> bool:
+def _is_version(declared: str, in_file_name: str) -> bool:
     """Return whether the version in METADATA matches the file name, where the local part (`+cu126`) is optional."""
-    own, wanted = canonical_version(stated), canonical_version(in_file_name)
+    own, wanted = canonical_version(declared), canonical_version(in_file_name)
     return bool(own) and own in (wanted, wanted.partition("+")[0])
 
 

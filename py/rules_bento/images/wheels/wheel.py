@@ -13,7 +13,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from rules_bento.archives.tarstream import folders_above
+from rules_bento.archives.tarstream import directories_above
 from rules_bento.archives.zipread import DEFLATED, PIECE, STORED, Bounds, Chunk, Zip, ZipMember, fast_zlib
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
@@ -65,7 +65,7 @@ class Wheel(NamedTuple):
 
     file: Path
     members: tuple[ZipMember, ...]
-    folders: tuple[str, ...]  # directories that the zip lists
+    directories: tuple[str, ...]  # directories that the zip lists
     dist_info: str  # the name of the directory
     distribution: str  # the normalized name
     metadata: Metadata
@@ -87,7 +87,7 @@ class Wheel(NamedTuple):
             return _read(cls, zip_file)
 
     @property
-    def data_folder(self) -> str:
+    def data_directory(self) -> str:
         """The directory, with a trailing slash, whose contents an installer distributes by scheme."""
         return self.dist_info.removesuffix(".dist-info") + ".data/"
 
@@ -246,7 +246,7 @@ def _digest(member: ZipMember, data: bytes) -> bytes:
 
 
 def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
-    members, folders = _members(zip_file)
+    members, directories = _members(zip_file)
     dist_info = _dist_info(zip_file, members)
     by_path = {member.path: member for member in members}
     _check_wheel_version(zip_file, _text(zip_file, by_path, f"{dist_info}/WHEEL"))
@@ -261,7 +261,7 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
     points = f"{dist_info}/{_ENTRY_POINTS}"
     entry_points = _entry_points(zip_file, _text(zip_file, by_path, points)) if points in by_path else ()
     distribution = normalized(dist_info.partition("-")[0])
-    return cls(zip_file.path, recorded, folders, dist_info, distribution, metadata, entry_points, zip_file.locked)
+    return cls(zip_file.path, recorded, directories, dist_info, distribution, metadata, entry_points, zip_file.locked)
 
 
 def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
@@ -340,19 +340,19 @@ def _with_digest(zip_file: _Zip, member: ZipMember, row: tuple[str, str] | None)
 
 def _members(zip_file: _Zip) -> tuple[list[ZipMember], tuple[str, ...]]:
     members: dict[str, ZipMember] = {}
-    folders: set[str] = set()
+    directories: set[str] = set()
     for listed in zip_file.members():
         _check_name(zip_file, listed.path)
         path = listed.path.rstrip("/")
-        if path in members or path in folders:
+        if path in members or path in directories:
             raise zip_file.error("is repeated", path)
-        if listed.is_folder:
-            folders.add(path)
+        if listed.is_directory:
+            directories.add(path)
         else:
             members[path] = listed
-    for parent in sorted(folders_above((*members, *folders)) & members.keys()):
+    for parent in sorted(directories_above((*members, *directories)) & members.keys()):
         raise zip_file.error("is a file and a directory", parent)
-    return sorted(members.values(), key=lambda member: member.path), tuple(sorted(folders))
+    return sorted(members.values(), key=lambda member: member.path), tuple(sorted(directories))
 
 
 def _check_name(zip_file: _Zip, name: str) -> None:
@@ -367,8 +367,8 @@ def _check_name(zip_file: _Zip, name: str) -> None:
 
 
 def _dist_info(zip_file: _Zip, members: Sequence[ZipMember]) -> str:
-    folders = {member.path.partition("/")[0] for member in members if ".dist-info/" in member.path}
-    names = sorted(name for name in folders if name.endswith(".dist-info"))
+    directories = {member.path.partition("/")[0] for member in members if ".dist-info/" in member.path}
+    names = sorted(name for name in directories if name.endswith(".dist-info"))
     if len(names) != 1:
         raise zip_file.error(f"must have one directory *.dist-info, but has {', '.join(names) or 'none'}")
     if normalized(_file_name(zip_file).name) != normalized(names[0].partition("-")[0]):
@@ -431,7 +431,7 @@ def _entry_point(zip_file: _Zip, name: str, value: str | None) -> EntryPoint:
     return EntryPoint(name, match[1], match[2])
 
 
-def stated_by(path: str | Path) -> tuple[str, DeclaredLicense]:
+def declared_by(path: str | Path) -> tuple[str, DeclaredLicense]:
     """Return the normalized package name and the declared license. Raises BentoError as `Wheel.read` does."""
     from rules_bento.audit.licenses import DeclaredLicense
 
