@@ -151,7 +151,7 @@ class Gcs(Server):
 
 
 class Directory(Server):
-    """A server of files that are in a folder."""
+    """A server of files that are in a directory."""
 
     def __init__(self, directory: Path) -> None:
         self.root = directory / "root"
@@ -297,7 +297,7 @@ class Sftp(Directory):
 
 
 def _programs(directory: Path) -> Path:
-    """A folder with an `ssh` that takes HOME for home."""
+    """A directory with an `ssh` that takes HOME for home."""
     program = _ssh(directory / "openssh")
     programs = directory / "bin"
     programs.mkdir()

@@ -346,7 +346,7 @@ def test_another_run_goes_on(kind, serve, store, other, packed):
 
 @pytest.mark.parametrize("kind", ["ftp", "ftps", "sftp"])
 def test_another_run_goes_on_with_an_upload(kind, serve, store, packed, monkeypatch):
-    monkeypatch.setattr("bento_cli.transports.sftp.UNDER_WAY", 1 << 19)
+    monkeypatch.setattr("bento_cli.transports.sftp.MAX_PENDING", 1 << 19)
     monkeypatch.setattr("bento_cli.transports.sftp.OpenSsh.window", 1 << 19)
     server = serve(kind)
     with pytest.raises(KeyboardInterrupt):

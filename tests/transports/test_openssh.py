@@ -12,7 +12,7 @@ from rules_bento.errors import BentoError
 from rules_bento.net import transfers
 
 # Version 3 without extensions. It gives a third of what is asked for at most, answers two reads in the wrong order, and
-# renames only to a name that is free. The files are those of a folder.
+# renames only to a name that is free. The files are those of a directory.
 SERVER = """
 import os, struct, sys
 root, how = os.environ["ROOT"], os.environ.get("HOW", "")
@@ -88,7 +88,7 @@ class Counted:
 
 @pytest.fixture
 def remote(tmp_path, monkeypatch):
-    """A file of a server that has it in a folder."""
+    """A file of a server that has it in a directory."""
     (tmp_path / "root").mkdir()
     (tmp_path / "server.py").write_text(SERVER)
     program = tmp_path / "ssh"
