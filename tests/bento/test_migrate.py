@@ -220,7 +220,8 @@ def test_a_service_that_is_unknown_is_imported(tmp_path):
         "import bentoml\nimport os\nif os.environ.get('X'):\n    from x import s\nelse:\n    s = bentoml.service\n",
     )
     made = migrate(project(tmp_path / "conditional", "name: x", conditional.replace("@bentoml.service", "@s")))
-    assert any('set service_metadata = "import"' in note for note in made.notes)
+    assert '    service_metadata = "import",\n' in made.build
+    assert not any("Not migrated" in note for note in made.notes)
 
 
 @pytest.mark.parametrize(
@@ -430,17 +431,17 @@ def test_hubs_of_included_module_files_are_known(tmp_path):
 def test_what_only_the_source_can_state_is_said(tmp_path):
     body = "class Svc:\n    m = bentoml.models.HuggingFaceModel(os.environ['M'], 'a' * 40)\n"
     service = "import os\n\n" + SERVICE.replace("class Svc:\n    pass\n", body)
-    note, other = [
+    first, note = [
         note for note in migrate(project(tmp_path, "service: service:Svc", service)).notes if "Service" in note
     ]
+    assert '(service_metadata = "import")' in first
     assert note.startswith("Service: service.py:8: service `Svc`: ")
-    assert note.endswith(" Use Python that static analysis supports.")
-    assert other.startswith('Service: Or set service_metadata = "import", ')
 
 
 def test_of_a_service_that_is_read_nothing_is_to_be_imported(tmp_path):
-    notes = migrate(project(tmp_path, "service: service:Svc", SERVICE)).notes
-    assert not any("import" in note for note in notes)
+    made = migrate(project(tmp_path, "service: service:Svc", SERVICE))
+    assert not any("import" in note for note in made.notes)
+    assert "service_metadata" not in made.build
 
 
 def test_the_indexes_of_a_uv_lock(tmp_path):

@@ -18,7 +18,7 @@ from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.models import model_store
 from rules_bento.models.model_loads import find_model_loads
-from rules_bento.service.overrides import IMPORT, way
+from rules_bento.service.overrides import way
 from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
@@ -40,7 +40,7 @@ _PACKAGE_FILES = ("BUILD", "BUILD.bazel")
 _BAZEL_LINKS = ("bazel-bin", "bazel-out", "bazel-testlogs")
 _IGNORED_DIRECTORIES = (".git", ".venv", "node_modules", "venv")
 # Parts of errors of the trial build that other notes already cover.
-_ALREADY_REPORTED = ("needs the model", "uv_lock()", "Specify a constant in the source", "isn't a commit")
+_ALREADY_REPORTED = ("needs the model", "uv_lock()", "all service metadata as constants", "isn't a commit")
 _MIN_DATA_BYTES = 10_000_000  # files of this size are packed separately from the sources
 
 
@@ -365,6 +365,7 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
         "python_version": python,
         "requirements": [f"@{hub.name}//{target}" for target in packages.targets],
         "service": project.info.service,
+        "service_metadata": "import" if project.info.unknowns else None,
     }
     return "\n\n".join([load(rules).rstrip("\n"), *models, call("bento_package", attributes), *update]) + "\n"
 
@@ -429,12 +430,17 @@ def _sources(excluded: Sequence[str]) -> StarlarkCode:
 
 
 def _unknown_notes(project: _Project) -> list[str]:
+    """Return notes on metadata that static analysis doesn't support, because of which the build imports the service."""
     notes = []
     for unknown in project.info.unknowns:
         text = way(unknown, "attributes")
-        remedy = f"Declare {text}." if text else "Use Python that static analysis supports."
-        notes.append(f"Service: {unknown.path}:{unknown.line}: {unknown.what}. {remedy}")
-    return [*notes, f"Service: Or {IMPORT}."] if notes else []
+        remedy = f" To avoid the import, declare {text}." if text else ""
+        notes.append(f"Service: {unknown.path}:{unknown.line}: {unknown.what}.{remedy}")
+    imported = (
+        "Service: static analysis doesn't support all of the service (see below), so the build imports it with BentoML "
+        '(service_metadata = "import").'
+    )
+    return [imported, *notes] if notes else []
 
 
 def _option_notes(project: _Project) -> list[str]:
