@@ -69,6 +69,7 @@ def the_command_is_installed_by_pip(bench: Workbench) -> str:
     shell("venv/bin/python", "-c", MODEL)
     shell("venv/bin/bento", "build", "svc")
     [built] = shell.data("list")
+    older = shell.imported_with("bentoml==1.4.15")
     [model] = shell.data("models", "list")
     assert f"tag: {model['tag']}\n" in shell("venv/bin/bento", "get", built["tag"])
     shell("venv/bin/bento", "export", built["tag"], "hello.bento")
@@ -82,7 +83,9 @@ def the_command_is_installed_by_pip(bench: Workbench) -> str:
     shell("venv/bin/bento", "import", "hello.bento")
     assert [each["tag"] for each in shell.data("list")] == [built["tag"]]
     assert shell.served("hello:latest") == "Hello, Ada!"
-    return f"{shell('venv/bin/python', '--version').strip()} builds, lists, exports, imports, migrates and serves"
+    return (
+        f"{shell('venv/bin/python', '--version').strip()} builds, lists, exports, imports, migrates and serves; {older}"
+    )
 
 
 class Shell:
@@ -112,6 +115,21 @@ class Shell:
     def data(self, *words: str, code: int | None = 0) -> list[dict[str, str]]:
         """Return the parsed JSON output of a `bento` command."""
         return json.loads(self("venv/bin/bento", *words, "-o", "json", code=code))
+
+    def imported_with(self, requirement: str) -> str:
+        """Build with imports by the newest and an older BentoML. Both write the same bento.yaml."""
+        self("python3", "-m", "venv", "--without-pip", "older")
+        self("python3", "-m", "pip", "--python", "older/bin/python", "install", "-q", requirement, "setuptools<80")
+        documents = []
+        for name in ("venv", "older"):
+            options = ("--version", name, "--creation-time", "2026-01-01T00:00:00Z", "--import", "--python", name)
+            self("venv/bin/bento", "build", "svc", *options)
+            documents.append(self("venv/bin/bento", "get", f"hello:{name}").replace(f"version: {name}\n", ""))
+            self("venv/bin/bento", "delete", f"hello:{name}", "--yes")
+        ours, others = documents
+        assert "routes:" in ours, ours
+        assert others == ours
+        return f"an import with {requirement} gives the same bento.yaml"
 
     def served(self, tag: str) -> str:
         """Return the first response of a server."""

@@ -56,6 +56,12 @@ def test_a_module_that_include_drops_has_no_stand_in(python, project):
         )
 
 
+def test_the_path_of_the_interpreter_can_be_relative(python, project, tmp_path, monkeypatch):
+    monkeypatch.chdir(python.parent)
+    archive = tmp_path / "x.bento"
+    assert main(["build", str(project), "--archive", str(archive), "--import", "--python", f"./{python.name}"]) == 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

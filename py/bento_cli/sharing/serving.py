@@ -44,22 +44,21 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
 
 
 def interpreter(requested: str = "") -> Path:
-    """Return a Python interpreter that can import BentoML. `asked` is an interpreter or an environment.
+    """Return the absolute path of an interpreter that can import BentoML. `requested`: an interpreter or environment.
 
     By default, tries VIRTUAL_ENV, then the `bentoml` on PATH, then the running interpreter. Raises BentoError if
     BentoML isn't installed.
     """
     if requested:
-        path = Path(requested)
+        path = Path(requested).absolute()  # not resolved: a link is the interpreter of its own environment
         if path.is_dir():
             path = path / "bin" / "python"
-        elif path.name == requested:  # the name of a program on PATH, not a file in the current directory
+        elif "/" not in requested:  # the name of a program on PATH, not a file in the current directory
             path = Path(which(requested) or os.devnull)
         if not _has_bentoml(path):
             raise BentoError(
                 f"{requested}: BentoML isn't installed in this environment. Install the Bento's requirements, or "
-                "specify "
-                "another environment with --python."
+                "specify another environment with --python."
             )
         return path
     command = which("bentoml")
@@ -70,7 +69,7 @@ def interpreter(requested: str = "") -> Path:
     ]
     for candidate in filter(None, candidates):
         if _has_bentoml(candidate):
-            return candidate
+            return candidate.absolute()
     raise BentoError(
         "BentoML isn't installed. Activate an environment with the Bento's packages ("
         "env/python/requirements.txt), or specify an environment with --python."

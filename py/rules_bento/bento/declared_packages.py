@@ -47,9 +47,10 @@ class DeclaredPackages:
                 for extra in sorted(wanted - {normalize_name(extra) for extra in locked_extras[normalize_name(name)]})
             ]
         if missing:
+            verb, pronoun = ("isn't", "it") if len(missing) == 1 else ("aren't", "them")
             raise BentoError(
-                f"{self.place}: {', '.join(missing)} isn't in the lock subset of the Bento. Add the package "
-                f"to the target's requirements."
+                f"{self.place}: {', '.join(missing)} {verb} in the lock subset of the Bento. Add {pronoun} to the "
+                f"target's requirements."
             )
         return notes
 

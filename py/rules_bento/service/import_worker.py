@@ -126,9 +126,9 @@ def _load(order: dict[str, Any]) -> Any:
     """Import the service as `bentoml build` does."""
     from bentoml._internal.configuration.containers import BentoMLContainer
     from bentoml._internal.service.loader import import_service
-    from bentoml._internal.utils.args import set_arguments
 
-    set_arguments(order["arguments"])
+    if order["arguments"]:  # BentoML before 1.4.8 has none
+        BentoMLContainer.bento_arguments.set(order["arguments"])
     BentoMLContainer.model_aliases.set(order["aliases"])
     return import_service(order["service"], working_dir=order["source"])
 
@@ -157,7 +157,7 @@ def _new(service: Any, schema: dict[str, Any], recorder: Recorder) -> metadata.S
         services=tuple(_service(one) for one in service.all_services().values()),
         labels=_labels(service, schema),
         envs=tuple(metadata.Env(env.name, env.value, getattr(env, "stage", "all")) for env in service.envs),
-        description=service.description,
+        description=getattr(service, "description", None),
         image=service.image and recorder.image(service.image),
     )
 
@@ -234,7 +234,7 @@ def _model(model: Any, attribute: str) -> metadata.Model:
         stored = model.stored
         return metadata.Model(attribute, str(stored.tag if stored else model.tag))
     if isinstance(model, HuggingFaceModel):
-        lists = [None if names is None else tuple(names) for names in (model.include, model.exclude)]
+        lists = [(names := getattr(model, key, None)) and tuple(names) for key in ("include", "exclude")]
         return metadata.Model(
             attribute, "", huggingface=metadata.HuggingFace(model.model_id, model.revision, model.endpoint, *lists)
         )
