@@ -47,7 +47,7 @@ def assemble(tmp_path, capsys):
 
 
 def test_an_image_of_gzip_has_no_layer_of_zstd(assemble):
-    layers = layer("base, layer 0", "+gzip"), layer("31 Debian packages", "+zstd"), layer("plain", "")
+    layers = layer("base layer 0", "+gzip"), layer("31 Debian packages", "+zstd"), layer("plain", "")
     error = assemble(*layers, compression=[["gzip"]])
     assert error.startswith('//svc:image: compression = "gzip", but these layers use zstd: 31 Debian packages.')
     assert isinstance(assemble(*layers, compression=[["zstd"]]), list)

@@ -58,7 +58,7 @@ def test_layers_come_out_by_their_descriptions_and_libraries_without_a_copy(acti
         "size": blobs[1]["size"],
         "diff_id": blobs[1]["digest"],
         "uncompressed_size": None,
-        "name": "base //x:base, layer 1",
+        "name": "base layer 1",
     }
     words = ["--target", "//x:base", "--layout", "dir", "--description", "bazel-out/base_layout.last"]
     assert actions.run("base_layer", words, {"--output": "layer"}).outputs["--output"] == tar("usr/lib/libx.so.1")

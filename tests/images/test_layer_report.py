@@ -73,7 +73,7 @@ def test_files_of_dpkg_models_and_the_bento(tmp_path):
 
 def report(tmp_path, files, name="//a:b"):
     layer = files_layer(tmp_path / "out", files)
-    elsewhere = Layer(MEDIA_TYPES["gzip"], "sha256:1", 5_000_000, "", "base <x>, layer 0")
+    elsewhere = Layer(MEDIA_TYPES["gzip"], "sha256:1", 5_000_000, "", "base layer 0")
     layers = [describe_layer(elsewhere, None, BENTO), describe_layer(layer, tmp_path / "out", BENTO)]
     return {"target": name, "layers": layers}
 

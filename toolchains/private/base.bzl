@@ -127,7 +127,7 @@ def _targets(rctx, name, image, blob, origin):
         rctx.file(layers[-1] + ".json", json.encode_indent(layer | {
             # Manifests don't specify it, and the layer isn't read here.
             "uncompressed_size": None,
-            "name": "base {}, layer {}".format(rctx.attr.base, number),
+            "name": "base layer {}".format(number),
         }))
         text += build_text(_LAYER, {"blob": blob(name, layer["digest"])}, description = layers[-1] + ".json", name = layers[-1], origin = origin)
     rctx.file(name + ".json", json.encode_indent(image["config"] | {"digest": image["digest"], "origin": origin}))

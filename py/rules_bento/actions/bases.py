@@ -118,7 +118,7 @@ def base_layout(arguments: Arguments) -> None:
     from rules_bento.registry.base_images import check_layers, find_images
     from rules_bento.registry.layout import Layout
 
-    target, platform = arguments.required("--target"), arguments.required("--platform")
+    platform = arguments.required("--platform")
     descriptions = arguments.repeated("--description")
     layout = Layout.open(Path(arguments.required("--layout")))
     [image] = find_images(layout, arguments.repeated("--platform")).values()
@@ -130,8 +130,9 @@ def base_layout(arguments: Arguments) -> None:
     check_layers(layout, [image])
     described = image.to_json()
     for number, (layer, path) in enumerate(zip(described["layers"], descriptions, strict=True)):
-        # A manifest doesn't include it, and this action doesn't read the layer.
-        fields = layer | {"uncompressed_size": None, "name": f"base {target}, layer {number}"}
+        # A manifest doesn't include the size, and this action doesn't read the layer. The name is in the image's
+        # history, so it doesn't depend on the name of the base.
+        fields = layer | {"uncompressed_size": None, "name": f"base layer {number}"}
         _write_json(path, fields)
     _write_json(arguments.required("--config"), described["config"] | {"digest": image.digest, "origin": ""})
 
