@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from rules_bento.archives.archive import write_part
+from rules_bento.archives.tarstream import Member
 from rules_bento.subcommands import run
 
 BENTO = """\
@@ -109,3 +111,30 @@ def test_a_command_is_refused_unless_the_target_provides_what_it_makes(assemble)
     bento = f"{BENTO}image: {{commands: ['make all']}}\n"
     assert "runs 'make all'" in assemble(bento=bento)
     assert isinstance(assemble(bento=bento, provided=[['"make all"']]), list)
+
+
+def test_the_layer_of_a_bento_does_not_depend_on_its_parts(tmp_path):
+    """Of a Bento in the store, nobody knows whether src/bentofile.yaml was a source."""
+    paths = [
+        "bento.yaml",
+        "README.md",
+        "env/python/requirements.txt",
+        "src/README.md",
+        "src/bentofile.yaml",
+        "src/x.py",
+    ]
+    members = [Member.inline(path, path.encode()) for path in paths]
+
+    def write(name, *parts):
+        argv = ["--directory", "/home/bentoml/bento", "--user", "1034", "--compression", "none"]
+        for number, part in enumerate(parts):
+            write_part(tmp_path / f"{name}.{number}", part)
+            argv += ["--part", str(tmp_path / f"{name}.{number}")]
+        argv += ["--output", str(tmp_path / name), "--description", str(tmp_path / f"{name}.json")]
+        assert not run(["bento_layer", *argv])
+        return (tmp_path / name).read_bytes()
+
+    generated, source = members[:3], members[3:]
+    whole = write("whole", members)
+    assert write("source", generated, source) == whole
+    assert write("generated", [*generated, source[1]], [source[0], source[2]]) == whole

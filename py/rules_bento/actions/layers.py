@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from heapq import merge
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import description, headers, layer
 from rules_bento.images.layers.layer import write_files_layer, write_tar_layer
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator
 
 if TYPE_CHECKING:
+    from rules_bento.archives.archive import StreamedMember
     from rules_bento.models.model import ModelDescription
 
 
@@ -35,26 +37,38 @@ _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
 )
 def bento_layer(arguments: Arguments) -> None:
     """Write the layer of a Bento without models and data. A one-line change in a source changes only this layer."""
+    from rules_bento.archives.archive import items
+
+    # Merged by path, so that the layer doesn't depend on how the Bento is split into parts. The parts are sorted.
+    parts = [items([Path(part)]) for part in arguments.repeated("--part")]
+    write_bento_layer(arguments, merge(*parts, key=bento_order))
+
+
+def bento_order(member: StreamedMember) -> tuple[bool, str]:
+    """Return a sort key: bento.yaml is the first member, and the others are sorted by path."""
+    return member.path != "bento.yaml", member.path
+
+
+def write_bento_layer(arguments: Arguments, members: Iterable[StreamedMember]) -> None:
+    """Write the layer of a Bento's files and links, which are sorted by `bento_order`; ignores `--part`."""
     out, compression = description.output(arguments)
-    info = write_tar_layer(out, _bento_tar(arguments), compression)
+    info = write_tar_layer(out, _bento_tar(arguments, members), compression)
     description.describe(arguments, info, "Bento")
 
 
-def _bento_tar(arguments: Arguments) -> Iterator[bytes]:
-    """Yield the members of the parts one by one, because a source can be larger than memory."""
-    from rules_bento.archives.archive import items
+def _bento_tar(arguments: Arguments, members: Iterable[StreamedMember]) -> Iterator[bytes]:
+    """Yield the members one by one, because a source can be larger than memory."""
     from rules_bento.models.model import ModelDescription, latest_versions
 
     directory = arguments.required("--directory").strip("/")
     put = _Headers(directory, **description.owner(arguments.required("--user")))
     yield put.directory(directory)
-    for part in arguments.repeated("--part"):
-        for item in items([Path(part)]):
-            path = f"{directory}/{item.path}"
-            yield put.file(path, item.mode, item.size) if item.link is None else put.link(path, item.link)
-            if item.contents is not None:
-                yield from item.contents
-                yield headers.padding(item.size)
+    for member in members:
+        path = f"{directory}/{member.path}"
+        yield put.file(path, member.mode, member.size) if member.link is None else put.link(path, member.link)
+        if member.contents is not None:
+            yield from member.contents
+            yield headers.padding(member.size)
     models = [ModelDescription.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--model")]
     for mounted in arguments.repeated("--mounted"):
         yield from _model_links(put, directory, mounted.strip("/"), models)
