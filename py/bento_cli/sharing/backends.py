@@ -59,6 +59,14 @@ BACKENDS = {
     )
 }
 
+NATIVE = Backend("native", "")
+"""The backend without a builder: the actions of `bento_image` (see `native_image`)."""
+
+NATIVE_OPTIONS = frozenset(("base", "exclude", "insecure"))
+"""The options that only the native backend supports."""
+
+BUILDER_REMEDY = f"To run the Bento's Dockerfile, use one of these backends: {', '.join(BACKENDS)}."
+
 # docker includes buildx as a plugin.
 _ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")
 
@@ -66,27 +74,22 @@ _ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")
 def choose(requested: str = "") -> Backend:
     """Return the named backend, or else the backend in BentoML's variable, or else the first available backend.
 
-    Raises BentoError if the backend is unknown or not available.
+    Without a builder, returns `NATIVE`. Raises BentoError if the named backend is unknown or not available.
     """
     source = "--backend" if requested else VARIABLE
     requested = requested or os.environ.get(VARIABLE, "")
-    if requested == "native":
-        raise BentoError(
-            f"{source}: native isn't supported, because the bento command requires an image builder. Use another "
-            "backend, or build the image with the bento_image rule."
-        )
+    if requested == NATIVE.name:
+        return NATIVE
     if requested and requested not in BACKENDS:
-        raise BentoError(f"{source}: invalid value {requested!r}. Valid values: {', '.join(BACKENDS)}.")
+        raise BentoError(f"{source}: invalid value {requested!r}. Valid values: {', '.join((*BACKENDS, NATIVE.name))}.")
     if requested:
         problem = BACKENDS[requested].problem()
         if problem:
-            others = ", ".join(backend.name for backend in usable() if backend.name != requested)
-            remedy = f"Use another --backend: {others}." if others else "Install it, or another builder."
+            others = ", ".join([*(backend.name for backend in usable() if backend.name != requested), NATIVE.name])
+            remedy = f"Use another --backend: {others}."
             raise BentoError(f"{source}: {requested} isn't available: {problem}. {remedy}")
         return BACKENDS[requested]
-    for backend in usable():
-        return backend
-    raise BentoError(f"No image builder is available. Install one of these programs: {', '.join(_ORDER)}.")
+    return next(usable(), NATIVE)
 
 
 def usable() -> Iterator[Backend]:

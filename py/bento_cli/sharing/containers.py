@@ -17,7 +17,7 @@ from rules_bento.images.engines import LOADERS, find_loader
 from rules_bento.programs import which
 from rules_bento.typing_lite import IO, TYPE_CHECKING, Iterator, Sequence
 
-from bento_cli.sharing.backends import Job, words
+from bento_cli.sharing.backends import BUILDER_REMEDY, NATIVE, NATIVE_OPTIONS, Job, words
 from bento_cli.store import verification
 from bento_cli.store.export import contents, models_of, write_directory
 
@@ -33,12 +33,18 @@ _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Containerized:
-    """Describes the built image: its names, and a program that can run it (empty if no program is available)."""
+    """Describes the built image: its names, and a program that can run it (empty if no program is available).
+
+    Only the native backend reports the digest, the base image with its digest, and the number of bytes sent.
+    """
 
     entry: Entry
     backend: Backend
     names: tuple[str, ...]
     runner: str
+    digest: str = ""
+    base: str = ""
+    sent: int = 0
 
 
 def containerize(
@@ -58,6 +64,16 @@ def containerize(
     """
     names = tuple(names) or (str(entry.tag),)
     settings = dict(options or {})
+    if backend is NATIVE:
+        from bento_cli.sharing.native_image import containerize as build
+
+        if features or as_root:
+            option = "--enable-features" if features else "--run-as-root"
+            raise BentoError(f"{option}: not supported by the native backend. {BUILDER_REMEDY}")
+        built = build(home, entry, names, settings, check=check)
+        return Containerized(entry, backend, names, built.runner, built.digest, built.base, built.sent)
+    for name in sorted(settings.keys() & NATIVE_OPTIONS):
+        raise BentoError(f"--{name}: only the native backend supports this option. Remove it, or use --backend native.")
     variables = {**backend.variables, **os.environ}
     secret_options = settings.pop("secret", None)
     with (

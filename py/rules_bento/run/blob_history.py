@@ -20,6 +20,13 @@ _MAX_REPOSITORIES = 64
 _MAX_BYTES = 4 << 20  # of the file
 
 
+def user_cache_directory() -> Path | None:
+    """Return the directory for cached files of the current user; None without a home directory."""
+    cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
+    directory = Path(cache) if os.path.isabs(cache) else Path(home) / ".cache" if home else None  # noqa: PTH117
+    return directory / "rules_bento" if directory else None
+
+
 class BlobHistory:
     """Holds the file's contents."""
 
@@ -30,9 +37,8 @@ class BlobHistory:
     @staticmethod
     def from_user_cache() -> BlobHistory:
         """Read the current user's file. Without a home directory, nothing is stored."""
-        cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
-        directory = Path(cache) if os.path.isabs(cache) else Path(home) / ".cache" if home else None  # noqa: PTH117
-        return BlobHistory(directory / "rules_bento/pushed.json" if directory else None)
+        directory = user_cache_directory()
+        return BlobHistory(directory / "pushed.json" if directory else None)
 
     def repositories(self) -> Mapping[str, list[str]]:
         """Return the repositories (`registry/name`) that had each digest, the most recent first."""

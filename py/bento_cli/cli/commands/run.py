@@ -6,7 +6,7 @@ import os
 import re
 import sys
 
-from rules_bento.typing_lite import TYPE_CHECKING, NoReturn, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, NoReturn, Sequence
 
 from bento_cli.cli import arguments, show, status
 
@@ -54,7 +54,7 @@ _BUILDER_FLAGS = {
 
 
 def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    from bento_cli.sharing.backends import BACKENDS, VARIABLE
+    from bento_cli.sharing.backends import BACKENDS, NATIVE, VARIABLE
 
     parser.add_argument("tag", metavar="TAG", help="Tag of the Bento")
     arguments.add_repeatable(
@@ -68,8 +68,16 @@ def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--backend",
         metavar="NAME",
-        help=f"Builder: {', '.join(BACKENDS)} (default: {VARIABLE}, or the first available one)",
+        help=f"Builder: {', '.join(BACKENDS)}, or native, which needs no builder (default: {VARIABLE}, or the first "
+        f"available one, or {NATIVE.name})",
     )
+    parser.add_argument(
+        "--base",
+        metavar="IMAGE",
+        action="append",
+        help="Base image for native: a reference, or oci:DIR for an OCI layout (default: the base image of the Bento)",
+    )
+    arguments.add_insecure(parser)
     arguments.add_repeatable(
         parser, "--enable-features", metavar="LIST", help="Comma-separated extras of bentoml to install"
     )
@@ -91,7 +99,9 @@ def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.epilog = (
         "All builders get the same build context: the Bento, its models, and its Dockerfile. Environment variables "
         "for the stage `build` are passed as secrets with their values in the Bento; to pass a variable of your "
-        "environment instead, use `--secret id=NAME`."
+        "environment instead, use `--secret id=NAME`. The backend native builds the image of bento_image from packages "
+        "with hashes, and runs no commands. Of the builder options, it supports --label, --load, --output oci:DIR, "
+        "--platform, --push, --opt compression=gzip, and --opt exclude=PACKAGE:PATTERN."
     )
 
 
@@ -120,9 +130,15 @@ def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
         as_root=options.run_as_root,
         check=not options.no_verify,
     )
-    facts = {"tag": str(entry.tag), "backend": backend.name, "images": list(result.names)}
+    facts: dict[str, Any] = {"tag": str(entry.tag), "backend": backend.name, "images": list(result.names)}
+    if result.digest:
+        facts |= {"digest": result.digest, "base": result.base, "sent": result.sent}
     if not show.data(facts, options.shown):
         show.out(f"Built {', '.join(map(show.plain, result.names))} from Bento {entry.tag} with {backend.name}.")
+        if result.digest:
+            show.out(f"Digest: {result.digest} (base {result.base}).")
+        if result.digest and options.push:
+            show.out(f"Pushed {show.size(result.sent)}.")
         if result.runner:
             show.out(f"To run it: {result.runner} run --rm -p 3000:3000 {show.plain(result.names[0])}")
     return status.OK
@@ -131,7 +147,7 @@ def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
 def _builder_options(options: Namespace) -> dict[str, Sequence[str] | bool]:
     """Return the options for the builder: the options that BentoML also supports, then the values of `--opt`."""
     result: dict[str, Sequence[str] | bool] = {}
-    for name in sorted((*_BUILDER_VALUES, *_BUILDER_FLAGS, "progress")):
+    for name in sorted((*_BUILDER_VALUES, *_BUILDER_FLAGS, "base", "insecure", "progress")):
         value = getattr(options, name.replace("-", "_"))
         if value:
             result[name] = [value] if isinstance(value, str) else value

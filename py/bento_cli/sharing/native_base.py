@@ -1,0 +1,115 @@
+"""Reads the base image of the native backend: its config and layers, its Python, and its system packages."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.errors import BentoError
+from rules_bento.images.layers.contents import read_files
+from rules_bento.images.system_packages import SystemFiles
+from rules_bento.registry.base_images import BaseImage, check_layers, find_images
+from rules_bento.registry.layout import Layout
+from rules_bento.registry.pull import find_manifest, pull
+from rules_bento.registry.reference import Reference
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
+
+if TYPE_CHECKING:
+    from rules_bento.net.transfers import Counter
+    from rules_bento.registry.client import Registries
+
+LAYOUT = "oci:"
+"""The prefix of options that specify a directory with an OCI layout."""
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PYTHON = re.compile(r"(?:(.*)/)?(?:bin/python(3(?:\.\d+)?)|lib/python(3\.\d+)/os\.py)")
+_COMPLETE = "complete"  # file in a pulled layout
+
+
+class BaseImageContents(NamedTuple):
+    """Describes a base image and the contents that an image of a Bento depends on."""
+
+    name: str  # the reference with its digest, or the layout
+    origin: str  # registry/repository; empty for a layout
+    image: BaseImage
+    layout: Layout
+    python: str  # absolute path
+    python_version: str  # X.Y
+    system: SystemFiles
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Return the config in the form of `BentoBaseInfo.config`."""
+        return {**self.image.config, "digest": self.image.digest, "origin": self.origin}
+
+    @property
+    def glibc(self) -> tuple[int, int] | None:
+        """Return the version of the GNU C library, if dpkg lists it; (0, 0) for musl."""
+        for package in self.system.packages or ():
+            match = re.match(r"(\d+)\.(\d+)", package.version)
+            if package.name == "musl":
+                return 0, 0
+            if package.name == "libc6" and match:
+                return int(match[1]), int(match[2])
+        return None
+
+
+def read_base(text: str, platform: str, cache: Path, registries: Registries, counter: Counter) -> BaseImageContents:
+    """Return the base image that `--base` specifies, for a platform (`os/architecture`).
+
+    Pulls the image of a registry to `cache`, unless the cache has it. Raises BentoError for an image without Python.
+    """
+    if text.startswith(LAYOUT):
+        name, origin, layout = text, "", Layout.open(Path(text.removeprefix(LAYOUT)))
+    else:
+        reference = Reference.parse(text)
+        _, root = find_manifest([reference], registries)
+        reference = reference.with_digest(root.descriptor.digest)
+        name, origin = str(reference), reference.name
+        directory = cache / "bases" / f"{root.descriptor.digest.partition(':')[2]}-{platform.replace('/', '-')}"
+        layout = Layout.create(directory)
+        if not (directory / _COMPLETE).exists():
+            pull([reference], layout, registries, counter, platforms=[platform])
+            (directory / _COMPLETE).touch()
+    [image] = find_images(layout, [platform]).values()
+    if text.startswith(LAYOUT):
+        check_layers(layout, [image])
+    python, version, system = _inspected(layout, image, cache, name)
+    return BaseImageContents(name, origin, image, layout, python, version, system)
+
+
+def _inspected(layout: Layout, image: BaseImage, cache: Path, name: str) -> tuple[str, str, SystemFiles]:
+    """Return the path and the version of the interpreter, and the system packages. Reads the layers only once."""
+    record = cache / "bases" / f"{image.digest.partition(':')[2]}.json"
+    if record.exists():
+        python, version, system = json.loads(record.read_text("utf-8"))
+        return python, version, SystemFiles.loads(system)
+    layers = ((layout.blob(layer.digest), layer.media_type) for layer, _ in image.layers)
+    files = read_files(layers, lambda path, _head: _PYTHON.fullmatch(path) is not None, SystemFiles.has)
+    system = SystemFiles.from_files({path: data for path, data in files.items() if SystemFiles.has(path)})
+    python, version = _find_python(files, image.config["env"], name)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps([python, version, system.dumps()]), "utf-8")
+    return python, version, system
+
+
+def _find_python(files: Collection[str], env: dict[str, str], name: str) -> tuple[str, str]:
+    """Return the first `python3` in PATH, and its version, which names of neighboring files or a variable specify."""
+    for directory in env.get("PATH", _PATH).split(":"):
+        path = f"{directory.strip('/')}/python3"
+        if path not in files:
+            continue
+        above = _PYTHON.fullmatch(path)
+        matches = [match for file in files if (match := _PYTHON.fullmatch(file)) and above and match[1] == above[1]]
+        variable = ".".join(env.get("PYTHON_VERSION", "").split(".")[:2])
+        for versions in (
+            {match[2] for match in matches if match[2] and "." in match[2]},
+            {match[3] for match in matches if match[3]},
+            {variable} - {""},
+        ):
+            if variable in versions or len(versions) == 1:
+                return f"/{path}", variable if variable in versions else min(versions)
+        raise BentoError(f"--base: the Python version of /{path} in {name} is unknown. Use another base image.")
+    raise BentoError(f"--base: {name} has no python3 on PATH. Use a base image with Python.")

@@ -1,0 +1,211 @@
+"""Selects and downloads the wheels of a Bento for the native backend, by the hashes in the Bento's requirements."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from packaging.tags import compatible_tags, cpython_tags
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
+from rules_bento.formats.toml import read_toml
+from rules_bento.net.transfers import parallel_map
+from rules_bento.packages.indexes import without_credentials
+from rules_bento.packages.requirements import Requirement, decode, normalize_name, parse, parse_requirement
+from rules_bento.programs import which
+from rules_bento.registry.pushable import FileSource
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Mapping, Sequence
+
+from bento_cli.sharing.backends import BUILDER_REMEDY
+from bento_cli.transports.address import parse as parse_address
+from bento_cli.transports.download import downloaded
+
+if TYPE_CHECKING:
+    from packaging.tags import Tag
+    from rules_bento.net.transfers import Counter
+
+_FILES = ("env/python/requirements.lock.txt", "env/python/requirements.txt")  # the first that exists is installed
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+_DEFAULT_GLIBC = (2, 28)  # of package hubs: DEFAULT_GLIBC in wheel_tags.bzl
+_OLDEST_GLIBC = {"aarch64": 17, "x86_64": 5}
+_LEGACY = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
+_JOBS = 4
+
+
+class Target(NamedTuple):
+    """Describes the base image that packages must support."""
+
+    architecture: str  # as named in Go
+    python_version: str  # X.Y
+    glibc: tuple[int, int] | None  # None if unknown
+
+    @property
+    def machine(self) -> str:
+        """Return the architecture as named in the tags of wheels."""
+        return _MACHINES.get(self.architecture, self.architecture)
+
+
+class LocalWheel(NamedTuple):
+    """Describes a wheel on this machine."""
+
+    distribution: str  # normalized
+    version: str
+    path: Path
+    sha256: str  # of the requirements; empty for a wheel in the Bento
+
+
+def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> list[LocalWheel]:
+    """Return the wheels of a Bento (a directory) for a target. Downloads the wheels that `cache` doesn't have.
+
+    Raises BentoError for packages without hashes or wheels.
+    """
+    path = next((name for name in _FILES if (bento / name).is_file()), "")
+    if not path:
+        raise BentoError(f"{_FILES[-1]}: the file is missing, so the packages are unknown. {BUILDER_REMEDY}")
+    requirements, options = parse(decode(read_file(bento / path), path), path)
+    own = [requirement for requirement in requirements if requirement.text.startswith("./")]
+    pinned = [one for one in requirements if one not in own and _is_required(one, target, f"{path}:{one.line}")]
+    lines = [f"{option.flag} {option.value}".strip() for option in options]
+    lines += ["==".join(requirement.pin or ()) for requirement in pinned]
+    urls = _locate(lines, target, bento / "src") if pinned else {}
+    chosen = [_choose(requirement, urls, target, cache) for requirement in pinned]
+    fetched = parallel_map(partial(_fetch, urls), chosen, counter, _JOBS)
+    return [*fetched, *(_own_wheel(bento / "src", one, f"{path}:{one.line}") for one in own)]
+
+
+def _is_required(requirement: Requirement, target: Target, place: str) -> bool:
+    """Return whether the target requires a package. Raises BentoError if the package isn't pinned with hashes."""
+    try:
+        marker = parse_requirement(requirement.text).marker
+    except ValueError:
+        raise BentoError(f"{place}: invalid requirement {requirement.text!r} (PEP 508). Correct the line.") from None
+    full = f"{target.python_version}.0"
+    # Other variables have the values of this machine, which are those of CPython.
+    environment = {"platform_machine": target.machine, "platform_system": "Linux", "sys_platform": "linux"}
+    environment |= {"python_version": target.python_version, "python_full_version": full, "os_name": "posix"}
+    environment |= {"implementation_version": full}
+    if marker is not None and not marker.evaluate(environment):
+        return False
+    if requirement.pin is None or not requirement.hashes:
+        raise BentoError(
+            f"{place}: {requirement.text} isn't pinned with hashes, which the native backend requires. Lock the "
+            f"packages with hashes (`uv pip compile --generate-hashes`), and build the Bento again. {BUILDER_REMEDY}"
+        )
+    return True
+
+
+def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWheel:
+    """Return a wheel in the Bento's sources."""
+    path = directory / requirement.text
+    try:
+        name, version, _, _ = parse_wheel_filename(path.name)
+    except InvalidWheelFilename:
+        raise BentoError(
+            f"{place}: {requirement.text} isn't a wheel, and the native backend builds no packages. Build a wheel of "
+            f"the package. {BUILDER_REMEDY}"
+        ) from None
+    if not path.resolve().is_relative_to(directory.resolve()) or not path.is_file():
+        raise BentoError(f"{place}: {requirement.text} isn't in the Bento. Build the Bento again.")
+    return LocalWheel(normalize_name(name), str(version), path, "")
+
+
+def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, str]:
+    """Return the URLs of all wheels of the releases, by SHA-256. uv provides indexes, credentials, and the network."""
+    uv = which("uv")
+    if not uv:
+        raise BentoError("uv: not found on PATH. Install uv, which finds the Bento's packages on the package index.")
+    command = [uv, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--no-annotate"]
+    command += ["--format=pylock.toml", "--color=never", "--only-binary=:all:", "--python", sys.executable]
+    command += ["--python-version", target.python_version, "-"]
+    text = "".join(f"{line}\n" for line in lines)
+    problem = ""
+    for more in (["--offline"], []):  # uv's cache suffices for known releases
+        done = subprocess.run([*command, *more], check=False, capture_output=True, text=True, input=text, cwd=directory)
+        if done.returncode == 0:
+            return _urls(done.stdout)
+        problem = without_credentials(done.stderr.strip())
+    raise BentoError(f"uv: the wheels of the Bento's packages can't be found. Check the package index:\n{problem}")
+
+
+def _urls(pylock: str) -> dict[str, str]:
+    """Return the URLs, or absolute paths, of the wheels in a pylock.toml (PEP 751)."""
+    return {
+        wheel["hashes"]["sha256"]: wheel.get("url") or wheel.get("path", "")
+        for package in read_toml(pylock, "pylock.toml").get("packages", [])
+        for wheel in package.get("wheels", [])
+        if "sha256" in wheel.get("hashes", {})
+    }
+
+
+def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, cache: Path) -> LocalWheel:
+    """Return the best wheel among the files with the hashes of a requirement, with its path in the cache."""
+    names = {
+        unquote(urlsplit(urls[sha256]).path.rpartition("/")[2]): sha256
+        for sha256 in requirement.hashes
+        if sha256 in urls
+    }
+    name, version = requirement.pin or ("", "")
+    newest = target.glibc or _DEFAULT_GLIBC
+    for glibc in (min(newest, _DEFAULT_GLIBC), newest):
+        if best := best_wheel(names, target, glibc):
+            return LocalWheel(name, version, cache / "wheels" / names[best] / best, names[best])
+    raise BentoError(
+        f"{name}=={version}: none of the files with a hash in the Bento is a wheel for linux/{target.architecture}, "
+        f"Python {target.python_version}, and glibc {newest[0]}.{newest[1]}. Use another version of the package, or "
+        f"another base image. {BUILDER_REMEDY}"
+    )
+
+
+def best_wheel(names: Iterable[str], target: Target, glibc: tuple[int, int]) -> str | None:
+    """Return the file name of the wheel that an installer would select; None without a compatible wheel."""
+    ranks = {tag: -number for number, tag in enumerate(_tags(target, glibc))}
+    best: tuple[int, tuple[()] | tuple[int, str], str] | None = None
+    for name in sorted(names, reverse=True):
+        try:
+            _, _, build, tags = parse_wheel_filename(name)
+        except InvalidWheelFilename:
+            continue
+        rank = max((ranks[tag] for tag in tags if tag in ranks), default=None)
+        if rank is not None and (best is None or (rank, build) >= best[:2]):
+            best = (rank, build, name)
+    return best[2] if best else None
+
+
+def _tags(target: Target, glibc: tuple[int, int]) -> list[Tag]:
+    """Return the supported tags, best first."""
+    platforms: list[str] = []
+    for minor in range(glibc[1], _OLDEST_GLIBC.get(target.machine, 17) - 1, -1):
+        platforms.append(f"manylinux_2_{minor}_{target.machine}")
+        platforms += [f"{_LEGACY[minor]}_{target.machine}"] if minor in _LEGACY else []
+    platforms += [f"linux_{target.machine}"] if platforms else []
+    version = tuple(map(int, target.python_version.split(".")))
+    native = f"cp{''.join(map(str, version))}"
+    return [*cpython_tags(version, [native], platforms), *compatible_tags(version, native, platforms)]
+
+
+def _fetch(urls: Mapping[str, str], wheel: LocalWheel, counter: Counter) -> LocalWheel:
+    """Return a wheel, verified, with its path: a local file of `--find-links`, or a download in the cache."""
+    parts = urlsplit(urls[wheel.sha256])
+    if parts.scheme in ("", "file"):
+        path = Path(unquote(parts.path))
+        FileSource(path).check(f"sha256:{wheel.sha256}", path.stat().st_size)
+        return wheel._replace(path=path)
+    if not wheel.path.exists():
+        address = parse_address(urls[wheel.sha256])
+        if address is None:
+            raise AssertionError
+        wheel.path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            downloaded(address, wheel.path.parent, counter, wheel.sha256) as source,
+            tempfile.NamedTemporaryFile(dir=wheel.path.parent, delete=False) as file,
+        ):
+            shutil.copyfileobj(source, file)
+        Path(file.name).replace(wheel.path)
+    return wheel

@@ -1,0 +1,411 @@
+"""`bento containerize --backend native`: images without a builder, from packages of an index and a layout as base."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import io
+import json
+import os
+import tarfile
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import zstandard
+from bento_cli.cli import status
+from bento_cli.library import Store
+from bento_cli.library import containerize as as_function
+from bento_cli.sharing import native_image
+from bento_cli.sharing.native_base import read_base
+from made_wheels import Maker
+from rules_bento.errors import BentoError
+from rules_bento.formats.oci import digest_of
+from rules_bento.registry.layout import Layout
+from store_support import DAY_1, bento_files, bento_yaml, model_files, write_archive
+from support import (
+    bento,
+    nobody,
+    progress,
+    registries,
+    registry_binary,
+    server,
+    store,
+)
+
+__all__ = ["bento", "nobody", "progress", "registries", "registry_binary", "server", "store"]
+
+STATUS = """\
+Package: {}
+Status: install ok installed
+Architecture: amd64
+Version: {}
+
+"""
+DEBIAN = {
+    "usr/local/bin/python3": "python3.11",
+    "usr/local/bin/python3.11": b"\x7fELF",
+    "var/lib/dpkg/status": (STATUS.format("libc6", "2.36-9+deb12u10") + STATUS.format("libgomp1", "12")).encode(),
+    "etc/os-release": b"ID=debian\n",
+}
+
+
+def make_base(directory, files=DEBIAN, env=("PATH=/usr/local/bin:/usr/bin",), architecture="amd64"):
+    """An OCI layout with an image of one layer; strings are links."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path, content in files.items():
+            info = tarfile.TarInfo(path)
+            if isinstance(content, str):
+                info.type, info.linkname = tarfile.SYMTYPE, content
+            else:
+                info.size = len(content)
+            tar.addfile(info, io.BytesIO(b"" if isinstance(content, str) else content))
+    layer = buffer.getvalue()
+    config = {
+        "architecture": architecture,
+        "os": "linux",
+        "config": {"Env": list(env)},
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]},
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": blob(directory, json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json"),
+        "layers": [blob(directory, layer, "application/vnd.oci.image.layer.v1.tar")],
+    }
+    entry = blob(directory, json.dumps(manifest).encode(), manifest["mediaType"])
+    (directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    (directory / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    return directory
+
+
+def blob(directory, content, media_type):
+    path = directory / "blobs" / digest_of(content).replace(":", "/")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
+
+
+@contextmanager
+def index(wheels):
+    """The address of a package index with the files of a folder."""
+    requests = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            requests.append(self.path)
+            place, name = self.path.strip("/").split("/")[-2:]
+            files = [path for path in wheels.iterdir() if path.name.startswith(f"{name.replace('-', '_')}-")]
+            if place == "files":
+                body = (wheels / name).read_bytes()
+            else:
+                body = "".join(f'<a href="/files/{path.name}#sha256={sha(path)}">{path.name}</a>' for path in files)
+                body = f"<!DOCTYPE html><html><body>{body}</body></html>".encode()
+            self.send_response(200 if place == "files" or files else 404)
+            self.send_header("Content-Type", "application/octet-stream" if place == "files" else "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments):
+            pass
+
+    listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=listening.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.server_port}/simple", requests
+    finally:
+        listening.shutdown()
+        thread.join()
+        listening.server_close()
+
+
+def sha(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def wheels(tmp_path):
+    """Wheels of bentoml, of two small packages, and of a large one."""
+    directory = tmp_path / "wheels"
+    directory.mkdir()
+    for name, size in (("bentoml", 10), ("acme_tools", 2_000), ("tiny", 5), ("large", 3 << 20)):
+        maker = Maker(name).add({f"{name}/__init__.py": os.urandom(size), f"{name}/tests/x.py": b"1"})
+        maker.write(directory)
+    return directory
+
+
+@pytest.fixture
+def local(tmp_path, monkeypatch):
+    """A machine with uv and without builders; its platform is linux/amd64."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    uv = os.environ.get("RULES_BENTO_UV")
+    if not uv:
+        pytest.skip("no uv is here: it comes with Bazel")
+    (programs / "uv").symlink_to(Path(uv).absolute())
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin/none")
+    for name in ("BENTOML_CONTAINERIZE_BACKEND", "XDG_CACHE_HOME", "UV_INDEX", "UV_DEFAULT_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "host", "6", "1", "x86_64")))
+    return programs
+
+
+def locked(wheels, names=("bentoml", "acme-tools", "tiny", "large"), options=""):
+    """A requirements file with hashes."""
+    lines = [options] if options else []
+    for name in names:
+        [wheel] = wheels.glob(f"{name.replace('-', '_')}-*")
+        lines.append(f"{name}==1.0 --hash=sha256:{sha(wheel)}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def add(store, tmp_path, requirements, tag="nat:v1", models=None, files=None, **fields):
+    """Add a Bento with requirements to the store."""
+    models = models or {}
+    content = bento_files(tag, DAY_1, models, **(files or {}))
+    content["bento.yaml"] = bento_yaml(tag, DAY_1, models, labels={"team": "botany"}, envs=[], **fields)
+    content["env/python/requirements.lock.txt"] = requirements
+    archive = tmp_path / f"{tag.replace(':', '-')}.bento"
+    store.bentos.import_archive(write_archive(archive, content))
+
+
+def read(layout, name="v1"):
+    """Config, manifest and the files of each layer."""
+    directory = Layout.open(layout)
+    root = directory.find(name)
+    manifest = json.loads(root.content)
+    config = json.loads(directory.blob(root.config.digest).read_bytes())
+    contents = []
+    for layer in manifest["layers"]:
+        data = directory.blob(layer["digest"]).read_bytes()
+        if layer["mediaType"].endswith("zstd"):
+            data = zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:*") as tar:
+            contents.append(tar.getnames())
+    return config, manifest, contents
+
+
+def read_facts(told):
+    """The JSON output, without the notes after it."""
+    return json.JSONDecoder().raw_decode(told)[0]
+
+
+def test_an_image_is_written_without_a_builder(local, wheels, bento, store, tmp_path):
+    base, out = make_base(tmp_path / "base"), tmp_path / "out"
+    with index(wheels) as (address, requests):
+        add(store, tmp_path, locked(wheels, options=f"--index-url {address}"), models={"clf:v1": model_files()})
+        words = ["--base", f"oci:{base}", "--output", f"oci:{out}", "-t", "registry.example/nat:v1"]
+        told = bento("containerize", "nat", *words, "--label", "who=me")
+        assert len({path for path in requests if "/files/" in path and path.endswith(".whl")}) == 4
+    assert "Building with native." in told
+    config, manifest, contents = read(out)
+    assert f"Digest: {digest_of(Layout.open(out).find('v1').content)} (base oci:{base})." in told
+    history = [entry["created_by"].removeprefix("rules_bento: ") for entry in config["history"]]
+    assert history == [
+        "base layer 0", "environment", "large 1.0", "3 small packages", "weights weights.bin", "model clf:v1", "Bento"
+    ]  # fmt: skip
+    assert config["config"]["Entrypoint"] == ["/app/.venv/bin/python", "-m", "bentoml", "serve", "/home/bentoml/bento"]
+    assert config["config"]["User"] == "1034:1034"
+    assert config["config"]["Labels"].items() > {"team": "botany", "who": "me"}.items()
+    assert manifest["annotations"]["org.opencontainers.image.created"] == DAY_1
+    assert "app/.venv/lib/python3.11/site-packages/large/__init__.py" in contents[2]
+    assert "home/bentoml/bento/src/package/data.csv" in contents[-1]
+    assert "home/bentoml/bento/models/clf/latest" in contents[-1]
+    assert not [name for name in contents[-1] if "weights" in name]
+
+    # Again, without the index: wheels and layers come from caches.
+    facts = read_facts(bento("containerize", "nat", "--backend", "native", *words, "-o", "json"))
+    assert facts["base"] == f"oci:{base}"
+    assert (facts["digest"], facts["sent"]) == (digest_of(Layout.open(out).find("v1").content), 0)
+
+
+def test_a_changed_line_changes_only_the_layer_of_the_bento(local, wheels, store, tmp_path, monkeypatch):
+    options = f"--no-index\n--find-links {wheels}"
+    base = make_base(tmp_path / "base")
+    layers = []
+    run = native_image._run
+
+    def run_nothing_of_wheels(action, words):
+        assert "wheel" not in action.run.__name__
+        run(action, words)
+
+    for version, line in (("v1", b"x = 1\n"), ("v2", b"x = 2\n")):
+        add(store, tmp_path, locked(wheels, options=options), f"nat:{version}", files={"src__service.py": line})
+        settings = {"base": [f"oci:{base}"], "output": [f"oci:{tmp_path / 'out'}"]}
+        as_function(f"nat:{version}", backend="native", options=settings, home=store.home.root)
+        layers.append(read(tmp_path / "out", version)[1]["layers"])
+        monkeypatch.setattr(native_image, "_run", run_nothing_of_wheels)
+    assert layers[0][:-1] == layers[1][:-1]
+    assert layers[0][-1] != layers[1][-1]
+
+
+def test_an_image_is_pushed_from_a_base_of_a_registry(
+    local, wheels, bento, store, tmp_path, server, registries, progress
+):
+    from rules_bento.registry.push import push
+    from rules_bento.registry.reference import Reference
+
+    layout = Layout.open(make_base(tmp_path / "base"))
+    below = Reference.parse(f"{server.host}/base/python:3.11")
+    push(layout.pushable(), [below], registries, progress)
+    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    words = ["--base", str(below), "--push", "-t", f"{server.host}/x/nat:v1"]
+    told = bento("containerize", "nat", *words)
+    digest = layout.find().descriptor.digest
+    assert f"(base {below.name}@{digest})" in told
+    root = registries.repository(Reference.parse(f"{server.host}/x/nat:v1")).get_manifest("v1")
+    annotations = json.loads(root.content)["annotations"]
+    assert annotations["org.opencontainers.image.base.name"] == below.name
+    assert annotations["org.opencontainers.image.base.digest"] == digest
+    assert read_facts(bento("containerize", "nat", *words, "-o", "json"))["sent"] == 0
+    server.assert_sound()
+
+
+def test_an_image_is_loaded(local, wheels, bento, store, tmp_path):
+    (local / "podman").write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/argv\n[ "$1" = load ] && /bin/cat > {tmp_path}/loaded\nexit 0\n'
+    )
+    (local / "podman").chmod(0o755)
+    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    base = make_base(tmp_path / "base")
+    told = bento("containerize", "nat", "--backend", "native", "--base", f"oci:{base}", "-t", "nat:a", "-t", "nat:b")
+    assert "To run it: podman run" in told
+    assert (tmp_path / "argv").read_text().splitlines() == ["load", "tag nat:a nat:b"]
+    with tarfile.open(tmp_path / "loaded") as archive:
+        [entry] = json.load(archive.extractfile("./manifest.json"))
+        assert entry["RepoTags"] == ["nat:a"]
+        assert {f"./{name}" for name in entry["Layers"]} < set(archive.getnames())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"image": {"commands": ["echo hi"]}}, "runs 'echo hi' (setup_script, run or run_script), but the native"),
+        ({"docker": {"dockerfile_template": "x"}}, "the Bento has docker.dockerfile_template (x), but the native"),
+        ({"conda": {"dependencies": ["x"]}}, "the Bento has conda packages, but the native backend runs no commands."),
+        ({"docker": {"system_packages": ["libgomp1", "ffmpeg"]}}, "requires the system packages ffmpeg, but oci:"),
+        ({"docker": {"cuda_version": "12.4"}}, "requires CUDA 12.4 (docker.cuda_version), but neither oci:"),
+        (
+            {"image": {"python_version": "3.12"}},
+            "has Python 3.11, but nat:v1 is for Python 3.12. Use a base image with",
+        ),
+    ],
+)
+def test_what_needs_a_builder_is_rejected(fields, message, local, wheels, bento, store, tmp_path):
+    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"), **fields)
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
+    told = bento("containerize", "nat", *words, code=status.ERROR)
+    assert message in told
+    assert "Python 3.12" in message or "use one of these backends: docker, buildx, podman" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--build-arg", "a=b"], "--build-arg: the native backend doesn't support this option. To run"),
+        (["--opt", "compression=lz4"], "--opt compression: invalid value 'lz4'. Use zstd or gzip."),
+        (["--opt", "exclude=x"], "--exclude: expected PACKAGE:PATTERN."),
+        (["--label", "x"], "--label: expected KEY=VALUE."),
+        (["--output", "image.tar"], "--output: expected oci:DIR, got 'image.tar'."),
+        (["--push", "--load"], "--load and --push can't be combined."),
+        (["--push"], "--push: nat:v1 has no registry. Pass -t HOST/REPOSITORY:TAG."),
+        ([], "Pass --push to push the image, or --output oci:DIR to write it to a directory."),
+        (["--enable-features", "grpc"], "--enable-features: not supported by the native backend."),
+        (["--run-as-root"], "--run-as-root: not supported by the native backend."),
+        (["--platform", "a", "--platform", "b"], "--platform: the native backend supports one value, got 2."),
+        (
+            ["--platform", "linux/arm64", "--output", "oci:out"],
+            "contains no image for linux/arm64, only for linux/amd64",
+        ),
+    ],
+)
+def test_options_of_builders_are_rejected(words, message, local, wheels, bento, store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    add(store, tmp_path, locked(wheels))
+    base = ["--base", f"oci:{make_base(tmp_path / 'base')}"]
+    assert message in bento("containerize", "nat", "--backend", "native", *base, *words, code=status.ERROR)
+
+
+@pytest.mark.parametrize(
+    ("requirements", "message"),
+    [
+        (b"bentoml==1.0\n", "lock.txt:1: bentoml==1.0 isn't pinned with hashes, which the native backend requires."),
+        (b"bentoml>=1 --hash=sha256:" + b"0" * 64, "lock.txt:1: bentoml>=1 isn't pinned with hashes"),
+        (b"./wheels/x.tar.gz\n", "lock.txt:1: ./wheels/x.tar.gz isn't a wheel, and the native backend builds no"),
+        (b"./wheels/x-1-py3-none-any.whl\n", "./wheels/x-1-py3-none-any.whl isn't in the Bento."),
+        (b"tiny==1.0 --hash=sha256:" + b"0" * 64, "tiny==1.0: none of the files with a hash in the Bento is a wheel"),
+        (b"none==1.0 --hash=sha256:" + b"0" * 64, "uv: the wheels of the Bento's packages can't be found."),
+    ],
+)
+def test_packages_without_hashes_or_wheels_are_rejected(requirements, message, local, wheels, bento, store, tmp_path):
+    add(store, tmp_path, f"--no-index\n--find-links {wheels}\n".encode() + requirements)
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
+    assert message.replace("txt:1", "txt:3") in bento("containerize", "nat", *words, code=status.ERROR)
+
+
+def test_a_bento_without_bentoml_is_rejected(local, wheels, bento, store, tmp_path):
+    add(store, tmp_path, locked(wheels, ["tiny"], f"--no-index\n--find-links {wheels}"))
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
+    assert "the requirements don't include bentoml" in bento("containerize", "nat", *words, code=status.ERROR)
+
+
+def test_wheels_of_the_bento_and_markers(local, wheels, store, tmp_path):
+    """A wheel in src/ is installed, a package for other systems is not, files are excluded."""
+    own = (wheels / "tiny-1.0-py3-none-any.whl").read_bytes()
+    text = locked(wheels, ["bentoml"], f"--no-index\n--find-links {wheels}")
+    text += b'none==1 ; sys_platform == "win32"\n./wheels/tiny-1.0-py3-none-any.whl\n'
+    add(store, tmp_path, text, files={"src__wheels/tiny-1.0-py3-none-any.whl": own})
+    settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
+    settings |= {"exclude": ["tiny:/tiny/tests/"], "compression": ["gzip"]}
+    as_function("nat", backend="native", options=settings, home=store.home.root)
+    _, manifest, contents = read(tmp_path / "out")
+    assert {layer["mediaType"].rpartition("+")[2] for layer in manifest["layers"][1:]} == {"gzip"}
+    site = "app/.venv/lib/python3.11/site-packages"
+    assert {f"{site}/tiny/__init__.py", f"{site}/bentoml/tests/x.py"} <= set(contents[2])
+    assert f"{site}/tiny/tests/x.py" not in contents[2]
+
+
+@pytest.mark.parametrize(
+    ("files", "env", "expected"),
+    [
+        (DEBIAN, [], ("/usr/local/bin/python3", "3.11")),
+        ({"usr/bin/python3": "python3.13", "usr/bin/python3.13": b""}, [], ("/usr/bin/python3", "3.13")),
+        ({"opt/py/bin/python3": b"", "opt/py/lib/python3.12/os.py": b""}, ["PATH=/opt/py/bin"], ("/opt/py/bin/python3", "3.12")),
+        ({"usr/bin/python3": b"", "usr/bin/python3.9": b"", "usr/bin/python3.12": b""}, ["PYTHON_VERSION=3.12.4"], ("/usr/bin/python3", "3.12")),
+        ({"usr/bin/python3": b"", "usr/bin/python3.9": b"", "usr/bin/python3.12": b""}, [], "is unknown. Use another base image."),
+        ({"usr/bin/python3.12": b""}, [], "has no python3 on PATH. Use a base image with Python."),
+    ],
+)  # fmt: skip
+def test_the_python_of_a_base(files, env, expected, tmp_path, registries, progress):
+    text = f"oci:{make_base(tmp_path / 'base', files, env)}"
+    try:
+        base = read_base(text, "linux/amd64", tmp_path / "cache", registries, progress)
+    except BentoError as error:
+        assert expected in str(error)
+        return
+    assert (base.python, base.python_version) == expected
+    assert read_base(text, "linux/amd64", tmp_path / "cache", registries, progress)[4:] == base[4:]
+    assert base.glibc == ((2, 36) if files is DEBIAN else None)
+
+
+def test_the_base_of_the_bento_is_the_default(local, wheels, tmp_path, bento, store):
+    add(store, tmp_path, locked(wheels), image={"base_image": "127.0.0.1:1/python:3.11"})
+    words = ["--output", f"oci:{tmp_path / 'out'}"]
+    assert "127.0.0.1:1/python" in bento("containerize", "nat", *words, code=status.ERROR)
+    add(store, tmp_path, locked(wheels), "nat:v2", image={})
+    told = bento("containerize", "nat:v2", *words, code=status.ERROR)
+    assert "--base: required, because nat:v2 specifies no base image. Pass --base IMAGE." in told
+
+
+def test_options_of_native_are_for_native_alone(local, bento, store, tmp_path):
+    (local / "docker").write_text("#!/bin/sh\nexit 0\n")
+    (local / "docker").chmod(0o755)
+    told = bento("containerize", "hi", "--base", "x", code=status.ERROR)
+    assert "--base: only the native backend supports this option." in told
+    assert isinstance(Store(store.home.root), Store)
