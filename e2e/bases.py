@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import distribution
@@ -19,7 +20,6 @@ from workbench import gunzip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from workbench import Checkout, Workbench
 
@@ -132,6 +132,7 @@ def images_are_built_on_pulled_bases(bench: Workbench) -> str:
         try:
             shown = {"DOCKER_CONFIG": str(distribution.docker_config(bench.directory / "login", relay.host))}
             told = pulled_as_needed(checkout, relay, layers, shown)
+            built_by_the_command(checkout, f"{relay.host}/base/python@{digest}", bench.directory / "native", shown)
             unpacked(checkout, layers)
             misfits(checkout, relay, shown)
         finally:
@@ -163,7 +164,28 @@ def pulled_as_needed(checkout: Checkout, relay: Relay, layers: list[bytes], show
         checkout.bazel("clean").succeeded()
     fetched = [line for line in relay.requests if line.startswith("GET") and hexadecimal in line]
     assert len(fetched) == 1, fetched
-    return f"no layer fetched for a build and a push, {sum(map(len, layers)) / 1e6:.0f} MB once for an OCI layout"
+    size = sum(map(len, layers)) / 1e6
+    return f"no layer fetched for a build and a push, {size:.0f} MB once for an OCI layout; same digest by the command"
+
+
+def built_by_the_command(checkout: Checkout, base: str, directory: Path, shown: dict[str, str]) -> None:
+    """Check that `bento containerize --backend native` builds the image that bento_image builds, by its digest."""
+    checkout.build("//tests/bases:pulled", "//examples/iris:iris_bento", "@bento_uv//:program", **shown)
+    root = Path(checkout.bazel("info", "execution_root").succeeded().output.strip())
+    uv, archive = (
+        root / checkout.bazel("cquery", target, "--output=files").succeeded().output.split()[0]
+        for target in ("@bento_uv//:program", "//examples/iris:iris_bento")
+    )
+    (directory / "bin").mkdir(parents=True)
+    (directory / "bin/uv").symlink_to(uv.resolve(strict=True))
+    environment = f"PATH={directory}/bin:/usr/bin:/bin XDG_CACHE_HOME={directory}/cache"
+    command = ("run", f"--run_under=env {environment}", "//tools:bento", "--", "--home", str(directory / "home"))
+    checkout.bazel(*command, "import", str(archive), **shown).succeeded()
+    options = ("--backend", "native", "--base", base, "--opt", "compression=gzip", "--output", f"oci:{directory}/out")
+    options += ("--opt", "exclude=joblib:/joblib/test/")  # as in MODULE.bazel
+    checkout.bazel(*command, "containerize", "iris_classifier:latest", *options, **shown).succeeded()
+    [entry] = json.loads((directory / "out/index.json").read_text("utf-8"))["manifests"]
+    assert entry["digest"] == checkout.read("bazel-bin/tests/bases/pulled.digest").strip(), entry
 
 
 def write_misfits(directory: Path, layer: bytes) -> None:

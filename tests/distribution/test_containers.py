@@ -267,7 +267,6 @@ def test_a_backend_is_found(tales, bento, monkeypatch, tmp_path):
     ("words", "message"),
     [
         (["--backend", "kaniko"], "--backend: invalid value 'kaniko'. Valid values: docker,"),
-        (["--backend", "native"], "--backend: native isn't supported"),
         (["--backend", "buildx", "--load", "--push"], "can't be combined"),
         (["--enable-features", "gprc"], "Did you mean 'grpc'"),
         (["--backend", "buildctl", "--quiet"], "buildctl doesn't support this option"),

@@ -23,6 +23,8 @@ HELD = {
     "bazel run @rules_bento//tools:bento -- doctor": "tests/cli/test_doctor.py",
     "bazel run @rules_bento//tools:bento -- migrate svc --write": "e2e/bentofile.py",
     "bento build svc": "tests/cli/test_cli.py",
+    "bento containerize iris:latest --backend native --base registry.example.com/python:3.11-slim "
+    "-t registry.example.com/iris:v1 --push": "tests/distribution/test_native.py",
     "bento export iris:latest iris.bento": "tests/cli/test_cli.py",
     "bento list": "tests/cli/test_cli.py",
     "bento push iris oci://registry.example.com/iris:v1": "tests/distribution/test_registry.py",

@@ -43,7 +43,7 @@ from rules_bento.registry.push import push
 from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
 from rules_bento.registry.reference import Reference, has_registry
 from rules_bento.run.blob_history import BlobHistory, user_cache_directory
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence
 
 from bento_cli.sharing.backends import BUILDER_REMEDY, NATIVE_OPTIONS
 from bento_cli.sharing.native_base import LAYOUT, BaseImageContents, read_base
@@ -324,7 +324,7 @@ class _Builder:
         return self._cached("join_layers", [*settings, name, _identity(group, self._settings)], write)
 
     def _model_layers(self, model: Entry) -> tuple[Path, list[Path]]:
-        """Return the description of a model, and its layers: those of weights, and one of all other files."""
+        """Return the description of a model, and its layers: layers of weights, and a layer of all other files."""
         place = ["--package", "", "--strip-prefix", ""]
         sources: dict[str, list[str | Path]] = {}
         for member in walk(model.path, ""):

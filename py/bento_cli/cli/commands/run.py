@@ -100,7 +100,7 @@ def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "All builders get the same build context: the Bento, its models, and its Dockerfile. Environment variables "
         "for the stage `build` are passed as secrets with their values in the Bento; to pass a variable of your "
         "environment instead, use `--secret id=NAME`. The backend native builds the image of bento_image from packages "
-        "with hashes, and runs no commands. Of the builder options, it supports --label, --load, --output oci:DIR, "
+        "with hashes, and runs no commands. It supports the builder options --label, --load, --output oci:DIR, "
         "--platform, --push, --opt compression=gzip, and --opt exclude=PACKAGE:PATTERN."
     )
 
