@@ -87,7 +87,8 @@ def check_system(ctx, base, bento, parts):
         upper = [target for target in [ctx.attr.base] + ctx.attr.layers if BentoDebLayerInfo in target][-1]
         args.add_all(["--hub", upper[BentoDebLayerInfo].hub, "--lower", label_string(upper.label)])
     add_strings(args, "--provided", ctx.attr.ignore_system_requirements)
-    args.add_all([part.wheel.file.basename for part in parts], before_each = "--wheel")
+    for part in parts:
+        args.add_all(["--wheel", part.wheel.file.basename, str(part.wheel.size)])
     run_helper(
         ctx,
         mnemonic = "BentoSystemCheck",

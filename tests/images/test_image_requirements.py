@@ -13,6 +13,7 @@ from rules_bento.images.image_requirements import (
     ImageRequirements,
     ImageSystem,
     cuda_of_wheels,
+    gpu_note,
     problems,
     read_requirements,
 )
@@ -61,11 +62,11 @@ def found(*packages, system=DEBIAN, hint=PLACE, provided=(), distro="debian", cu
 
 def test_what_a_bento_asks_for(tmp_path):
     asked = requests(tmp_path, ".system_packages('libgl1', 'ffmpeg').python_packages('idna').system_packages('curl')")
-    assert asked == ImageRequirements("debian", ("libgl1", "ffmpeg", "curl"), "", ())
+    assert asked == ImageRequirements("debian", ("libgl1", "ffmpeg", "curl"), "", (), may_use_gpu=False)
     plain = {"distro": "ubi8", "system_packages": ["curl"]}
-    assert requests(tmp_path, docker=plain) == ImageRequirements("ubi8", ("curl",), "", ())
+    assert requests(tmp_path, docker=plain) == ImageRequirements("ubi8", ("curl",), "", (), may_use_gpu=False)
     old = {"cuda_version": "12.6", "system_packages": ["curl"]}
-    assert requests(tmp_path, docker=old) == ImageRequirements("debian", ("curl",), "12.6.3", ())
+    assert requests(tmp_path, docker=old) == ImageRequirements("debian", ("curl",), "12.6.3", (), may_use_gpu=False)
 
 
 def test_what_every_image_of_bentoml_gets_is_not_asked_for(tmp_path):
@@ -205,3 +206,31 @@ def test_a_list_of_packages_without_end_is_refused(tmp_path):
     (tmp_path / "blob").write_bytes(info.tobuf() + b"Package: cut\n")
     with pytest.raises(BentoError, match="the layer cannot be read"):
         system((tmp_path / "blob", MEDIA_TYPES["none"]))
+
+
+CUDA_WHEELS = [
+    ("nvidia_cublas_cu12-12.8.4.1-py3-none-x.whl", 594_000_000),
+    ("nvidia_cudnn_cu12-9.10.2.21-py3-none-x.whl", 706_000_000),
+    ("nvidia_nccl_cu12-2.27.3-py3-none-x.whl", 322_000_000),
+    ("triton-3.4.0-cp313-cp313-x.whl", 155_000_000),
+    ("nvidia_ml_py-13.580.82-py3-none-any.whl", 49_000),
+]
+
+
+def of_services(*configs):
+    services = [{"name": "Svc", "service": "", "config": config} for config in configs]
+    return read_requirements({"services": services})
+
+
+def test_packages_for_cuda_that_no_service_requests():
+    cpu = of_services({}, {"resources": {"cpu": "2"}})
+    note = gpu_note(cpu, CUDA_WHEELS, ())
+    assert note.startswith(
+        "1,777 MB of the packages are for CUDA (nvidia_cudnn_cu12, nvidia_cublas_cu12, nvidia_nccl_cu12, "
+    )
+    assert "Lock packages for CPU" in note
+    assert gpu_note(cpu, CUDA_WHEELS[-1:], ()) == ""
+    assert gpu_note(cpu, CUDA_WHEELS, ["cuda"]) == ""
+    assert gpu_note(of_services({}, {"resources": {"gpu": 1}}), CUDA_WHEELS, ()) == ""
+    assert gpu_note(of_services({"resources": {"gpu_type": "nvidia-l4"}}), CUDA_WHEELS, ()) == ""
+    assert gpu_note(of_services(), CUDA_WHEELS, ()) == "", "a legacy service"

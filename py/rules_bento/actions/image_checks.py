@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 from rules_bento.arguments import Arguments, Subcommand, read_text
@@ -108,7 +109,7 @@ def check_size(arguments: Arguments) -> None:
         "--lower": 1,  # label of the topmost layer of Debian packages
         "--output": 1,
         "--provided": 1,  # requirement that the base provides or the service doesn't need, according to the target
-        "--wheel": 1,  # file name
+        "--wheel": 2,  # file name, size in bytes
     }
 )
 def check_system(arguments: Arguments) -> None:
@@ -119,11 +120,13 @@ def check_system(arguments: Arguments) -> None:
     hint = image_requirements.DebLayerHint(
         arguments.required("--image"), arguments.optional("--hub"), arguments.optional("--lower")
     )
-    problems = list(
-        image_requirements.problems(requirements, _image_system(arguments), hint, arguments.json_strings("--provided"))
-    )
+    provided = arguments.json_strings("--provided")
+    problems = list(image_requirements.problems(requirements, _image_system(arguments), hint, provided))
     if problems:
         raise BentoError("\n".join(problems))
+    sizes = [(name, int(size)) for name, size in arguments.tuples("--wheel")]
+    if note := image_requirements.gpu_note(requirements, sizes, provided):
+        sys.stderr.write(f"{arguments.required('--target')}: {note}\n")
     Path(arguments.required("--output")).write_text("", "utf-8")
 
 
@@ -149,5 +152,8 @@ def _image_system(arguments: Arguments) -> image_requirements.ImageSystem:
         ids=base.ids or (("debian",) if arguments.optional("--hub") else ()),
         packages=tuple(packages),
         is_known=bool(arguments.optional("--hub")) or base.packages is not None,
-        cuda=(*([cuda] if cuda else []), *image_requirements.cuda_of_wheels(arguments.repeated("--wheel"))),
+        cuda=(
+            *([cuda] if cuda else []),
+            *image_requirements.cuda_of_wheels(name for name, _ in arguments.tuples("--wheel")),
+        ),
     )

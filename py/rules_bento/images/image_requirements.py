@@ -78,6 +78,10 @@ DISTRO = "distro"
 
 # IDs in os-release of BentoML's distributions, or of distributions that are based on them.
 _IDS = {"debian": {"debian"}, "alpine": {"alpine"}, "ubi8": {"rhel", "centos", "fedora"}, "amazonlinux": {"amzn"}}
+# Packages that contain only code for NVIDIA GPUs, and are large.
+_GPU_WHEEL = re.compile(r"(nvidia_(?!ml_py)|triton-|cupy_cuda|jax_cuda|flash_attn-)", re.IGNORECASE)
+_MIN_GPU_BYTES = 100_000_000
+_MAX_LISTED = 3
 _CUDA_WHEEL = re.compile(r"nvidia_cuda_runtime(?:_cu\d+)?-(\d+(?:\.\d+)*)")
 
 
@@ -88,6 +92,7 @@ class ImageRequirements(NamedTuple):
     packages: tuple[str, ...]  # of the distribution, as requested
     cuda: str  # a version; empty for none
     unsupported: tuple[str, ...]  # names of steps that need a container builder
+    may_use_gpu: bool = True  # false only if all services are known, and none requests a GPU
 
 
 class ImageSystem(NamedTuple):
@@ -118,12 +123,37 @@ def read_requirements(bento: dict[str, Any]) -> ImageRequirements:
         tuple(dict.fromkeys(packages)),
         str(docker.get("cuda_version") or ""),
         tuple(step.name for step in unsupported_steps(bento)),
+        _may_use_gpu(bento),
     )
+
+
+def _may_use_gpu(bento: dict[str, Any]) -> bool:
+    services = bento.get("services") or ()
+    resources = [(service.get("config") or {}).get("resources") or {} for service in services]
+    return not services or any("gpu" in each or "gpu_type" in each for each in resources)
 
 
 def cuda_of_wheels(names: Iterable[str]) -> tuple[str, ...]:
     """Return the CUDA versions that packages include, as specified by the names of the packages' wheels."""
     return tuple(match[1] for name in names if (match := _CUDA_WHEEL.match(name)))
+
+
+def gpu_note(requirements: ImageRequirements, wheels: Iterable[tuple[str, int]], provided: Collection[str]) -> str:
+    """Return a note on packages for CUDA that no service requests; empty if there are none, or few bytes.
+
+    `wheels`: pairs of file name and size in bytes.
+    """
+    of_cuda = [(size, name) for name, size in wheels if _GPU_WHEEL.match(name)]
+    total = sum(size for size, _ in of_cuda)
+    if requirements.may_use_gpu or requirements.cuda or CUDA in provided or total < _MIN_GPU_BYTES:
+        return ""
+    largest = [name.partition("-")[0] for _, name in sorted(of_cuda, reverse=True)]
+    listed = ", ".join([*largest[:_MAX_LISTED], *(["..."] if len(largest) > _MAX_LISTED else [])])
+    return (
+        f"{total / 1e6:,.0f} MB of the packages are for CUDA ({listed}), "
+        "but no service requests a GPU. Lock packages for CPU (`explicit` and `indexes` of bento_requirements), or set "
+        f'resources = {{"gpu": 1}} on the service. To hide this note, set ignore_system_requirements = ["{CUDA}"].'
+    )
 
 
 def problems(
@@ -139,7 +169,8 @@ def problems(
 
 
 def _unrequested(requirements: ImageRequirements, provided: Iterable[str]) -> Iterator[str]:
-    known = [*requirements.packages, *requirements.unsupported, *([CUDA] if requirements.cuda else []), DISTRO]
+    # CUDA also hides `gpu_note`.
+    known = [*requirements.packages, *requirements.unsupported, CUDA, DISTRO]
     for name in provided:
         if name not in known:
             near = did_you_mean(name, known)
