@@ -68,8 +68,8 @@ def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--backend",
         metavar="NAME",
-        help=f"Builder: {', '.join(BACKENDS)}, or native, which needs no builder (default: {VARIABLE}, or the first "
-        f"available one, or {NATIVE.name})",
+        help=f"Builder: {', '.join(BACKENDS)}, or {NATIVE.name}, which needs no builder (default: {VARIABLE}, or the "
+        f"first available one)",
     )
     parser.add_argument(
         "--base",
@@ -99,9 +99,10 @@ def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.epilog = (
         "All builders get the same build context: the Bento, its models, and its Dockerfile. Environment variables "
         "for the stage `build` are passed as secrets with their values in the Bento; to pass a variable of your "
-        "environment instead, use `--secret id=NAME`. The backend native builds the image of bento_image from packages "
-        "with hashes, and runs no commands. It supports the builder options --label, --load, --output oci:DIR, "
-        "--platform, --push, --opt compression=gzip, and --opt exclude=PACKAGE:PATTERN."
+        "environment instead, use `--secret id=NAME`. The `native` backend writes the same image as the bento_image "
+        "rule. It requires packages with hashes, runs no commands, and supports these builder options: "
+        "--label, --load, --output oci:DIR, --platform, --push, --opt compression=gzip, and --opt "
+        "exclude=PACKAGE:PATTERN."
     )
 
 
