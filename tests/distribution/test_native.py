@@ -337,6 +337,8 @@ def test_options_of_builders_are_rejected(words, message, local, wheels, bento, 
     [
         (b"bentoml==1.0\n", "lock.txt:1: bentoml==1.0 isn't pinned with hashes, which the native backend requires."),
         (b"bentoml>=1 --hash=sha256:" + b"0" * 64, "lock.txt:1: bentoml>=1 isn't pinned with hashes"),
+        (b"-e .\n", "lock.txt:1: the option -e isn't supported"),
+        (b"-r /etc/passwd\n", "lock.txt:1: the option -r isn't supported"),
         (b"./wheels/x.tar.gz\n", "lock.txt:1: ./wheels/x.tar.gz isn't a wheel, and the native backend builds no"),
         (b"./wheels/x-1-py3-none-any.whl\n", "./wheels/x-1-py3-none-any.whl isn't in the Bento."),
         (b"tiny==1.0 --hash=sha256:" + b"0" * 64, "tiny==1.0: none of the files with a hash in the Bento is a wheel"),
@@ -369,6 +371,18 @@ def test_wheels_of_the_bento_and_markers(local, wheels, store, tmp_path):
     site = "app/.venv/lib/python3.11/site-packages"
     assert {f"{site}/tiny/__init__.py", f"{site}/bentoml/tests/x.py"} <= set(contents[2])
     assert f"{site}/tiny/tests/x.py" not in contents[2]
+
+
+def test_uv_reads_no_configuration_of_the_bento(local, wheels, store, tmp_path, monkeypatch):
+    monkeypatch.delenv("UV_NO_CONFIG")
+    monkeypatch.delenv("UV_CACHE_DIR")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    files = {"src__uv.toml": f'cache-dir = "{tmp_path}/planted"\n'.encode()}
+    files |= {f"src__wheels/{path.name}": path.read_bytes() for path in wheels.iterdir()}
+    add(store, tmp_path, locked(wheels, options="--no-index\n--find-links ./wheels"), files=files)
+    settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
+    as_function("nat", backend="native", options=settings, home=store.home.root)
+    assert not (tmp_path / "planted").exists()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,16 @@ from rules_bento.formats import read_file
 from rules_bento.formats.toml import read_toml
 from rules_bento.net.transfers import parallel_map
 from rules_bento.packages.indexes import without_credentials
-from rules_bento.packages.requirements import Requirement, decode, normalize_name, parse, parse_requirement
+from rules_bento.packages.requirements import (
+    INDEX_OPTIONS,
+    Option,
+    Requirement,
+    decode,
+    normalize_name,
+    parse,
+    parse_requirement,
+    reject_option,
+)
 from rules_bento.programs import which
 from rules_bento.registry.pushable import FileSource
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Mapping, Sequence
@@ -70,11 +79,13 @@ def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> l
     if not path:
         raise BentoError(f"{_FILES[-1]}: the file is missing, so the packages are unknown. {BUILDER_REMEDY}")
     requirements, options = parse(decode(read_file(bento / path), path), path)
+    for option in options:
+        reject_option(option, path)  # such as -e, which would run code of the Bento
     own = [requirement for requirement in requirements if requirement.text.startswith("./")]
     pinned = [one for one in requirements if one not in own and _is_required(one, target, f"{path}:{one.line}")]
-    lines = [f"{option.flag} {option.value}".strip() for option in options]
+    lines = [_option_line(option, bento / "src") for option in options if option.flag in INDEX_OPTIONS]
     lines += ["==".join(requirement.pin or ()) for requirement in pinned]
-    urls = _locate(lines, target, bento / "src") if pinned else {}
+    urls = _locate(lines, target, cache) if pinned else {}
     chosen = [_choose(requirement, urls, target, cache) for requirement in pinned]
     fetched = parallel_map(partial(_fetch, urls), chosen, counter, _JOBS)
     return [*fetched, *(_own_wheel(bento / "src", one, f"{path}:{one.line}") for one in own)]
@@ -116,8 +127,19 @@ def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWh
     return LocalWheel(normalize_name(name), str(version), path, "")
 
 
+def _option_line(option: Option, directory: Path) -> str:
+    """Return the line of an option; paths are relative to the sources of the Bento."""
+    value = option.value
+    if option.flag in ("-f", "--find-links") and "://" not in value:
+        value = str(directory / value)
+    return f"{option.flag} {value}".strip()
+
+
 def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, str]:
-    """Return the URLs of all wheels of the releases, by SHA-256. uv provides indexes, credentials, and the network."""
+    """Return the URLs of all wheels of the releases, by SHA-256. uv provides indexes, credentials, and the network.
+
+    uv runs in a directory of the cache: in the sources, it would read a configuration that another person wrote.
+    """
     uv = which("uv")
     if not uv:
         raise BentoError("uv: not found on PATH. Install uv, which finds the Bento's packages on the package index.")
@@ -126,6 +148,7 @@ def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, 
     command += ["--python-version", target.python_version, "-"]
     text = "".join(f"{line}\n" for line in lines)
     problem = ""
+    directory.mkdir(parents=True, exist_ok=True)
     for more in (["--offline"], []):  # uv's cache suffices for known releases
         done = subprocess.run([*command, *more], check=False, capture_output=True, text=True, input=text, cwd=directory)
         if done.returncode == 0:
