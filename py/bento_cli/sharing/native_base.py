@@ -6,8 +6,10 @@ import json
 import re
 from pathlib import Path
 
+from rules_bento.archives.atomic import atomic_file
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
+from rules_bento.formats.json import read_object
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.system_packages import SystemFiles
 from rules_bento.registry.base_images import BaseImage, check_layers, find_images
@@ -84,14 +86,16 @@ def _inspected(layout: Layout, image: BaseImage, cache: Path, name: str) -> tupl
     """Return the path and the version of the interpreter, and the system packages. Reads the layers only once."""
     record = cache / "bases" / f"{image.digest.partition(':')[2]}.json"
     if record.exists():
-        python, version, system = json.loads(record.read_text("utf-8"))
-        return python, version, SystemFiles.loads(system)
+        known = read_object(record.read_bytes(), str(record))
+        return known["python"], known["version"], SystemFiles.loads(known["system"])
     layers = ((layout.blob(layer.digest), layer.media_type) for layer, _ in image.layers)
     files = read_files(layers, lambda path, _head: _PYTHON.fullmatch(path) is not None, SystemFiles.has)
     system = SystemFiles.from_files({path: data for path, data in files.items() if SystemFiles.has(path)})
     python, version = _find_python(files, image.config["env"], name)
     record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps([python, version, system.dumps()]), "utf-8")
+    known = {"python": python, "version": version, "system": system.dumps()}
+    with atomic_file(record) as file:
+        file.write(json.dumps(known).encode())
     return python, version, system
 
 

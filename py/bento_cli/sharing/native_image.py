@@ -31,6 +31,7 @@ from rules_bento.formats import read_file
 from rules_bento.formats.yaml import read_mapping
 from rules_bento.images import image_requirements, oci_image, oci_layout
 from rules_bento.images.engines import LOADERS, find_loader
+from rules_bento.images.layers import zstd
 from rules_bento.images.system_packages import PackageRequest
 from rules_bento.images.wheel_groups import ALONE, group_wheels
 from rules_bento.net.transfers import Progress
@@ -227,9 +228,7 @@ def _check_packages(entry: Entry, base: BaseImageContents, wheels: Sequence[Loca
 @cache
 def _code_digest() -> str:
     """Return a digest of the code and the library that write layers, so that a new version doesn't use old layers."""
-    import zstandard
-
-    digest = hashlib.sha256(f"{zstandard.__version__} {zstandard.ZSTD_VERSION}".encode())
+    digest = hashlib.sha256(zstd.library_version().encode())
     for package in (actions, archives, images):
         for path in sorted(Path(package.__path__[0]).rglob("*.py")):
             digest.update(path.read_bytes())

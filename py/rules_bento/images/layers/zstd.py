@@ -75,3 +75,10 @@ def table(data: bytes) -> bytes:
     import zstandard
 
     return zstandard.ZstdCompressor(level=_LEVEL_TABLE, write_checksum=False).compress(data)
+
+
+def library_version() -> str:
+    """Return the versions of the library and its binding, which determine the bytes of layers."""
+    import zstandard
+
+    return f"{zstandard.__version__} {zstandard.ZSTD_VERSION}"
