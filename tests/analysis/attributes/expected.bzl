@@ -499,8 +499,8 @@ EXPECTED = {
             "--hub debs",
             "--lower :base",
             "--provided \"libgomp1\"",
-            "--wheel other-2.0-py3-none-any.whl",
-            "--wheel acme-1.0-py3-none-any.whl",
+            "--wheel other-2.0-py3-none-any.whl 0",
+            "--wheel acme-1.0-py3-none-any.whl 12",
         ],
         "image.wheels-acme.layer.estargz": [
             "join_layers",
