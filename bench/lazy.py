@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--idle", action="store_true")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--directory", type=Path, help="for what is pulled")
-    parser.add_argument("--logs", type=Path, help="folder, to keep what servers say of the last start")
+    parser.add_argument("--logs", type=Path, help="directory for the log of the registry of the last start")
     parser.add_argument("names", nargs="+")
     options = parser.parse_args()
     if not os.environ.get("LAZY_ALONE"):

@@ -114,7 +114,7 @@ def differing(ours: dict[str, object], theirs: dict[str, object]) -> list[str]:
 def main() -> None:
     """Count the services, and print the rejected services."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("directories", type=Path, nargs="+")
     parser.add_argument("--import", dest="python", help="interpreter with BentoML to compare with")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
