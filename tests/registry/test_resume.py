@@ -35,12 +35,13 @@ def assert_stored(registry: Registry, image) -> None:
 def test_what_the_registry_has_is_not_sent_again(registries, progress, tmp_path, seed):
     image = make_image(tmp_path, SIZES, seed)
     chance = random.Random(seed)
-    # One fewer than the failures that end a push: a blob may meet all of them with little progress in between.
-    faults = [Cut(UP, chance.randrange(sum(SIZES))) for _ in range(4)] + [Cut(DOWN, chance.randrange(1_000))]
+    # Two fewer than the failures that end a push: a blob might meet all of them with little progress in between, and
+    # on a busy machine one fault can break a request and its repetition.
+    faults = [Cut(UP, chance.randrange(sum(SIZES))) for _ in range(3)] + [Cut(DOWN, chance.randrange(1_000))]
     registry = Registry()
     with registry.serve() as port, Relay(port, faults) as relay:
         push_to(relay.port, image, registries, progress)
-        assert len(relay.happened) >= 4
+        assert len(relay.happened) >= 3
     assert_stored(registry, image)
     # Of what is small, or was on its way when the cut came, something may be sent twice.
     assert registry.received < sum(SIZES) + 6 * push_module._MAX_SINGLE_REQUEST
