@@ -172,6 +172,10 @@ class Engine:
         options = ["--isolation=chroot", "--network=host", "--pull-never", "--quiet", *more]
         return [*self._buildah, "build", *options, "--tag", tag, "--file", str(dockerfile), str(context)]
 
+    def push_command(self, tag: str, destination: str, transport: str = "docker://") -> list[str]:
+        """Return the command that pushes an image to a registry without encryption, or to another transport."""
+        return [*self._buildah, "push", "--quiet", "--tls-verify=false", tag, f"{transport}{destination}"]
+
     def remove(self, tag: str) -> None:
         """Remove an image, and the layers that no other image uses."""
         call(*self._buildah, "rmi", "--force", tag)
