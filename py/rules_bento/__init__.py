@@ -1,1 +1,1 @@
-"""Builds BentoML Bentos and OCI images of them, deterministically."""
+"""Builds Bentos for BentoML, and OCI images that contain Bentos, deterministically."""

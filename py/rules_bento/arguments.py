@@ -1,6 +1,6 @@
-"""Parses the arguments of a subcommand. They are for machines: flags in any order, any values, no abbreviations.
+"""Parses the arguments of a subcommand. Programs write these arguments: flags in any order, without abbreviations.
 
-In an arguments file, each line is one argument. Strings, which can have several lines, are JSON there.
+In an arguments file, each line is one argument. Strings that can contain line breaks are JSON.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ THEN = "--then"
 
 
 class Arguments:
-    """Holds parsed flags. A flag has a fixed number of values, which can look like flags."""
+    """Holds parsed flags. Each flag has a fixed number of values. A value can look like a flag."""
 
     def __init__(self, argv: list[str], flags: Mapping[str, int]) -> None:
-        """Parse `argv`. `@FILE` at the position of a flag is replaced by the file's lines.
+        """Parse `argv`. Replaces each `@FILE` at the position of a flag with the lines of the file.
 
-        `flags` is the number of values by flag. Everything after `--` is `rest`. Everything after `--then` is
-        `next_subcommand`: another subcommand with its arguments. Raises BentoError for an unknown flag, and for a flag
-        with too few values.
+        `flags` maps each flag to its number of values. `rest` contains all arguments after `--`. `next_subcommand`
+        contains all arguments after `--then`: another subcommand with its arguments. Raises BentoError for an unknown
+        flag, or for a flag with too few values.
         """
         self._values: dict[str, list[tuple[str, ...]]] = {flag: [] for flag in flags}
         self.rest: list[str] = []
@@ -48,9 +48,9 @@ class Arguments:
             at += 1 + flags[flag]
 
     def parse_rest(self, flags: Mapping[str, int]) -> Arguments:
-        """Parse the caller's arguments, `rest`. There, a value can also follow `=`, as in `--flag=value`.
+        """Parse `rest`, the arguments after `--`. The value of a flag can also follow `=`, as in `--flag=value`.
 
-        `flags` is the number of values by flag. Raises the same errors as the constructor.
+        `flags` maps each flag to its number of values. Raises the same errors as the constructor.
         """
         words: list[str] = []
         for word in self.rest:
@@ -59,7 +59,7 @@ class Arguments:
         return Arguments(words, flags)
 
     def source_tree(self) -> str:
-        """Return the root of the workspace. Raises BentoError if `bazel run` didn't start the target."""
+        """Return the root of the workspace. Raises BentoError if the program doesn't run under `bazel run`."""
         if root := os.environ.get("BUILD_WORKSPACE_DIRECTORY"):
             return root
         target = self.required("--target")
@@ -70,43 +70,43 @@ class Arguments:
         return bool(self._values[flag])
 
     def required(self, flag: str) -> str:
-        """Return the value of a flag, the last one if it is repeated. Raises BentoError if the flag is missing."""
+        """Return the last value of a flag. Raises BentoError if the flag is missing."""
         if not self._values[flag]:
             raise BentoError(f"{flag} is missing. Add the flag.")
         return self._values[flag][-1][0]
 
     def optional(self, flag: str, default: str = "") -> str:
-        """Return the value of a flag that can be missing (also from the subcommand's flags)."""
+        """Return the last value of a flag, or `default` if the flag is missing or isn't a flag of the subcommand."""
         value = self._values.get(flag)
         return value[-1][0] if value else default
 
     def repeated(self, flag: str) -> list[str]:
-        """Return the values of a repeatable flag with one value."""
+        """Return the values of a repeatable flag that has one value."""
         return [values[0] for values in self._values[flag]]
 
     def json_strings(self, flag: str) -> list[str]:
-        """Return the JSON strings of a repeatable flag."""
+        """Return the values of a repeatable flag, decoded from JSON strings."""
         import json
 
         return [json.loads(word) for word in self.repeated(flag)]
 
     def pairs(self, flag: str) -> dict[str, str]:
-        """Return the JSON strings of a repeatable flag with a key and a value."""
+        """Return the keys and values of a repeatable flag, decoded from JSON strings."""
         import json
 
         return {json.loads(key): json.loads(value) for key, value in self._values[flag]}
 
     def tuples(self, flag: str) -> list[tuple[str, ...]]:
-        """Return the values of a repeatable flag with several values."""
+        """Return the values of a repeatable flag that has several values."""
         return self._values[flag]
 
 
 class Subcommand:
-    """A decorator: makes a function a subcommand of the helper.
+    """Decorator that converts a function to a subcommand of the helper.
 
-    `flags` has the number of values by flag, in addition to `--target`, the label of the target, which each subcommand
-    accepts. `usage` describes the flags that follow `--`. A `reusable` subcommand leaves no state in the process (see
-    worker).
+    `flags` maps each flag to its number of values. Each subcommand also accepts `--target`, the label of the target.
+    `usage` describes the flags after `--`. A `reusable` subcommand leaves no state in the process (see
+    `rules_bento.worker`).
     """
 
     run: Callable[[Arguments], int | None]

@@ -1,9 +1,9 @@
-"""Provides `dataclass` and `NamedTuple` of the standard library without their cost at each startup.
+"""Provides `dataclass` and `NamedTuple` with less startup time than the standard library.
 
-The standard library imports `inspect`, writes the methods of each class as source, and compiles them: 40 million
-instructions, and 2 to 5 million per class. This module shares methods between classes, and compiles `__init__` when the
-first instance is created. `typing` compiles each annotation of a `NamedTuple`, which rules_bento doesn't need. A type
-checker uses the standard library's definitions. Unused features (order, slots, `kw_only`, …) are omitted.
+The standard library imports `inspect`, and generates and compiles the methods of each class: 40 million instructions,
+and 2 to 5 million per class. This module shares methods between classes, and compiles `__init__` when the first
+instance is created. `typing` compiles each annotation of a `NamedTuple`, which rules_bento doesn't need. Type checkers
+use the definitions in the standard library. This module omits unused features (order, slots, `kw_only`, …).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ else:
     _OWN_ATTRIBUTES = ("__annotations__", "__classcell__", "__dict__", "__weakref__")
 
     class _NamedTupleMeta(type):
-        """Converts a class with the base `NamedTuple` to a class of `collections.namedtuple`."""
+        """Converts direct subclasses of `NamedTuple` to classes of `collections.namedtuple`."""
 
         def __new__(cls, name, bases, namespace):
             if not bases:
@@ -39,10 +39,10 @@ else:
             return result
 
     class NamedTuple(metaclass=_NamedTupleMeta):
-        """Makes subclasses tuples with named items."""
+        """Base class that converts its subclasses to tuples with named items."""
 
     class _Field:
-        """Describes a field: its name, its default and its flags."""
+        """Describes a field: its name, default, and flags."""
 
         name = ""
 
@@ -51,11 +51,11 @@ else:
             self.init, self.repr, self.compare = flags
 
     def field(*, default=_MISSING, default_factory=None, init=True, repr=True, compare=True):  # noqa: A002
-        """Describe a field beyond its default."""
+        """Return the options of a field."""
         return _Field(default, default_factory, (init, repr, compare))
 
     def dataclass(cls=None, /, *, frozen=False, eq=True):
-        """Convert a class to a data class of its annotated fields and the fields of its bases."""
+        """Convert a class to a data class. Its fields are the annotated names, and the fields of its base classes."""
         if cls is None:
             return lambda cls: dataclass(cls, frozen=frozen, eq=eq)
         declared = dict(getattr(cls, _FIELDS, ()))
@@ -124,15 +124,15 @@ else:
         return f"{type(self).__qualname__}({', '.join(shown)})"
 
     def fields(record):
-        """Return the fields of a data class or an instance."""
+        """Return the fields of a data class, or of an instance."""
         return tuple(getattr(record, _FIELDS).values())
 
     def replace(record, /, **changes):
-        """Return a copy with other values of some fields."""
+        """Return a copy of a record in which `changes` replace the values of fields."""
         return type(record)(**{name: getattr(record, name) for name in record.__match_args__} | changes)
 
     def asdict(record):
-        """Return an instance as a dict, including instances in its fields."""
+        """Convert an instance to a dict. Also converts instances in its fields."""
         return {spec.name: _plain(getattr(record, spec.name)) for spec in fields(record)}
 
     def _plain(value):

@@ -1,4 +1,4 @@
-"""Defines the error type for users."""
+"""Defines the exception whose message users see."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _MAX_NAMES = 5000
 
 
 class BentoError(Exception):
-    """Reports invalid input: what is wrong, where, and what to do.
+    """Reports an error that users can fix: what is wrong, where, and what to do.
 
-    The command line prints the message without a traceback, and exits with 1.
+    The command line prints the message without a traceback, and exits with status 1.
     """
 
 
 def nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return the name that is most like a word; empty if none is, or if the word is too long to compare."""
+    """Return the name that is most similar to a word, or an empty string if no name is similar or `word` is too long."""
     import difflib
     from itertools import islice
 

@@ -1,4 +1,4 @@
-"""Ends a program on an unexpected error or signal, with one message and no traceback."""
+"""Ends a program after an unexpected error or a signal, with one message and no traceback."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def open_streams() -> None:
-    """Open each of the three standard streams that is missing.
+    """Open each of the three standard streams that is closed.
 
-    Otherwise prints fail, and the next file that the program opens gets the number of a standard stream.
+    If a standard stream is closed, `print` fails, and the next file that the program opens gets its file descriptor.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -30,7 +30,7 @@ def open_streams() -> None:
 
 
 def drop_output() -> None:
-    """Discard output that the standard output rejects; otherwise Python writes it again at its exit, and fails."""
+    """Discard buffered output that can't be written to standard output. Otherwise, Python fails again at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -38,7 +38,7 @@ def drop_output() -> None:
 
 
 def os_error_message(error: OSError) -> str:
-    """Return the message for an error of the operating system: the file, the reason, and a remedy."""
+    """Return the message for an OSError: the file, the reason, and a remedy if the disk is full."""
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     reason = error.strerror or str(error)
     if error.errno not in _FULL:
@@ -50,7 +50,7 @@ def os_error_message(error: OSError) -> str:
 def crash_message(error: Exception) -> str:
     """Return the message for an unexpected error.
 
-    Raises the error if the environment requests tracebacks.
+    Raises the error if the environment variable `BENTO_TRACEBACK` is set.
     """
     if os.environ.get(TRACEBACK):
         raise error

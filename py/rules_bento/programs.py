@@ -1,4 +1,4 @@
-"""Finds the programs that rules_bento starts, but none in the current directory."""
+"""Finds the programs that rules_bento starts. Never finds programs in the current directory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ IMPORT_PATH = "import sys; sys.path[:] = [path for path in sys.path if path]; "
 
 
 def which(name: str, path: str | None = None) -> str | None:
-    """Return the path of a program by its plain name; None if no absolute directory of PATH has it.
+    """Return the path of a program, or None if no absolute directory in PATH contains the program.
 
-    An empty or relative entry, such as `.`, would run a program of the current project.
+    Ignores empty and relative entries of PATH, such as `.`, because they could run a program of the current project.
     """
     import shutil
 

@@ -36,9 +36,9 @@ MODULES = {name: module for module, names in _SUBCOMMANDS.items() for name in na
 
 
 def run(argv: list[str]) -> int:
-    """Run the subcommand that `argv` begins with; return the exit status. Raises only SystemExit.
+    """Run the subcommand that `argv` starts with, and return the exit status. Raises only SystemExit.
 
-    Several subcommands, separated by `--then`, run in one process until one fails.
+    `--then` separates several subcommands. They run in one process until a subcommand fails.
     """
     if None in (sys.stdin, sys.stdout, sys.stderr):
         from rules_bento.exit_handling import open_streams
@@ -60,7 +60,7 @@ def run(argv: list[str]) -> int:
 
 
 def _run_one(subcommand: Subcommand, words: list[str]) -> tuple[int, list[str]]:
-    """Run one subcommand; return the exit status, and the next subcommand with its arguments."""
+    """Run one subcommand. Returns the exit status, and the next subcommand with its arguments."""
     target = ""
     try:
         arguments = Arguments(words, subcommand.flags)
@@ -76,7 +76,7 @@ def _run_one(subcommand: Subcommand, words: list[str]) -> tuple[int, list[str]]:
 
 
 def _fail(target: str, error: Exception | KeyboardInterrupt) -> int:
-    """Print the error in one line; return the exit status."""
+    """Print the error, and return the exit status."""
     from rules_bento import exit_handling
 
     exit_handling.drop_output()
@@ -96,7 +96,7 @@ def _message(error: Exception) -> str:
 
 
 def find(subcommand: str) -> Subcommand | None:
-    """Import a subcommand; return None if it doesn't exist."""
+    """Import and return a subcommand. Returns None if the subcommand doesn't exist."""
     if subcommand in MODULES:
         module, name = f"rules_bento.{MODULES[subcommand]}", subcommand
     elif subcommand in _PROGRAMS.split() or subcommand.startswith("bento_cli.programs."):

@@ -1,4 +1,4 @@
-"""Parses BentoML's tags of Bentos and models: `name:version`."""
+"""Parses BentoML tags of Bentos and models: `name:version`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MAX_LENGTH = 63
 
 
 class Tag(NamedTuple):
-    """Holds a name and a version. An empty version isn't resolved yet."""
+    """Holds a name and a version. The version is empty until it is resolved."""
 
     name: str
     version: str = ""
@@ -22,7 +22,7 @@ class Tag(NamedTuple):
 
     @staticmethod
     def parse(text: str, attribute: str) -> Tag:
-        """Parse `name` or `name:version`. Raises BentoError that names `attribute`."""
+        """Parse `name` or `name:version`. Raises BentoError that begins with `attribute`."""
         name, colon, version = text.partition(":")
         check_word(name, f"{attribute}: the name in {text!r}")
         if colon:
@@ -31,7 +31,7 @@ class Tag(NamedTuple):
 
 
 def check_word(word: str, what: str) -> str:
-    """Return a name or version that BentoML accepts unchanged. Raises BentoError that begins with `what`."""
+    """Return the name or version if BentoML accepts it unchanged. Raises BentoError that begins with `what`."""
     if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
         suggestion = re.sub(r"[^-._a-z0-9]+", "-", word.lower())[:_MAX_LENGTH].strip("-._")
         raise BentoError(
@@ -42,9 +42,9 @@ def check_word(word: str, what: str) -> str:
 
 
 def check_version(version: str, what: str) -> str:
-    """Return a valid version. `latest` is invalid, because BentoML uses it as a pointer.
+    """Return the version. Rejects `latest` because BentoML reserves this name for the newest version.
 
-    Raises BentoError, beginning with `what`.
+    Raises BentoError that begins with `what`.
     """
     if version == "latest":
         raise BentoError(

@@ -1,7 +1,7 @@
-"""Provides names for annotations without importing `typing`, which takes 11 million instructions at each startup.
+"""Provides names for annotations without importing `typing`, which needs 11 million instructions at each startup.
 
-A type checker sees `typing` and `collections.abc`. Annotations aren't evaluated, so at run time the names only need to
-exist: for an alias, the base of a protocol, and `cast`.
+Type checkers use `typing` and `collections.abc`. Annotations aren't evaluated, so at run time the names only need to
+exist for aliases, base classes of protocols, and `cast`.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ else:
             return cls
 
     class Any(metaclass=_Placeholder):
-        """Stands for `typing.Any` in annotations."""
+        """Replaces `typing.Any` in annotations."""
 
     IO = BinaryIO = Literal = NoReturn = TextIO = TypeAlias = Any
     Callable = Collection = Container = Generator = Hashable = Iterable = Any
     Iterator = Mapping = MutableMapping = Sequence = Any
 
     class Protocol:
-        """Stands for `typing.Protocol`."""
+        """Replaces `typing.Protocol`."""
 
     def TypeVar(name, *_, **__):
         """Return a placeholder for a type variable."""

@@ -1,12 +1,12 @@
-"""Runs the helper as a persistent worker of Bazel: one startup of Python for many actions of a kind.
+"""Runs the helper as a persistent worker of Bazel: Python starts once for many actions of the same kind.
 
 Requests and responses are lines of JSON. The process that communicates with Bazel only imports the modules of the
-subcommand. Each request runs in a fork, so a change of variables, directories, caches, or open files ends with the
-request.
+subcommand. Each request runs in a forked process, so changes of variables, directories, caches, or open files end with
+the request.
 
-A `reusable` subcommand leaves no state (a test verifies it), and its fork accepts the next request
-too. This avoids copies of memory and repeated initialization: snapshot and package of a service take 12 ms instead of
-29. Such a fork also ends after a request that failed, imported a module, or changed the state of the process (see
+A `reusable` subcommand leaves no state (a test verifies this), so its process also accepts the next request. Reuse
+avoids memory copies and repeated initialization: `snapshot` and `package` of a service need 12 ms instead of 29 ms.
+Such a process also ends after a request that failed, imported a module, or changed the state of the process (see
 `_surroundings`).
 """
 
@@ -31,10 +31,10 @@ _CHUNK = 1 << 16
 
 
 def serve(run: Callable[[list[str]], int], words: list[str]) -> int:
-    """Answer requests until the input ends; `words` precede the arguments of each request.
+    """Answer requests until the input ends. `words` are inserted before the arguments of each request.
 
-    Output of `run` becomes part of the response, so Bazel reads nothing else. Returns 1 for an invalid line: it has no
-    request to answer, and Bazel starts another worker.
+    The output of `run` is part of the response, so standard output contains only responses. Returns 1 for an invalid
+    line, because it has no request to answer. Bazel then starts another worker.
     """
     responses = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)
@@ -68,12 +68,12 @@ def _import(names: list[str]) -> None:
 
 
 class _Fork:
-    """Holds a fork of this process, which runs requests until it ends."""
+    """Controls a forked process that runs requests until it ends."""
 
     ended = False
 
     def __init__(self, run: Callable[[list[str]], int]) -> None:
-        """Fork; the fork waits for a request."""
+        """Start the forked process, which waits for a request."""
         (asked, self._requests), (self._output, output), (self._answers, answers), (lifeline, self._life) = (
             os.pipe() for _ in range(4)
         )
@@ -89,7 +89,7 @@ class _Fork:
         os.set_blocking(self._output, False)
 
     def execute(self, words: list[str]) -> tuple[int, str, list[str]]:
-        """Run a request; return the status, the output, and the names of the modules that it imported."""
+        """Run a request. Returns the exit status, the output, and the names of newly imported modules."""
         _write(self._requests, json.dumps(words).encode() + b"\n")
         printed, answer = bytearray(), bytearray()
         waiting = select.poll()
@@ -123,7 +123,7 @@ class _Fork:
         return bool(ended)
 
     def _end(self) -> int:
-        """Wait for the end of the process, and return its exit code as `subprocess` does."""
+        """Wait until the process ends, and return its exit code in the format of `subprocess`."""
         _, status = os.waitpid(self._process, 0)
         self._close()
         return os.waitstatus_to_exitcode(status)
@@ -135,7 +135,7 @@ class _Fork:
 
 
 def _read_available(fd: int, into: bytearray) -> bool:
-    """Add the available data to `into`; return whether there was any."""
+    """Append the available data to `into`. Returns whether data was available."""
     try:
         chunk = os.read(fd, _CHUNK)
     except BlockingIOError:
@@ -145,14 +145,14 @@ def _read_available(fd: int, into: bytearray) -> bool:
 
 
 def _write(fd: int, data: bytes) -> None:
-    """Write all data. A missing reader is ignored here, because its answer will be missing."""
+    """Write all data. Ignores a reader that has ended: the caller notices that its answer is missing."""
     with contextlib.suppress(BrokenPipeError):
         while data:
             data = data[os.write(fd, data) :]
 
 
 def _run_requests(run: Callable[[list[str]], int], asked: int, output: int, answers: int) -> NoReturn:
-    """Run requests in the forked process until it can't accept another request."""
+    """Run requests in the forked process until the process can't accept another request."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd, place in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(fd, place)
@@ -180,7 +180,7 @@ def _run_requests(run: Callable[[list[str]], int], asked: int, output: int, answ
 
 
 def _is_reusable(words: list[str]) -> bool:
-    """Return whether all subcommands of a request are reusable. A value equal to THEN ends the fork."""
+    """Return whether all subcommands of a request are reusable. Also treats a value that equals THEN as a separator."""
     subcommands = [words[at] for at in range(len(words)) if not at or words[at - 1] == THEN]
     return bool(subcommands) and all(
         subcommand is not None and subcommand.reusable for subcommand in map(find, subcommands)
@@ -188,7 +188,7 @@ def _is_reusable(words: list[str]) -> bool:
 
 
 def _surroundings() -> list[Any]:
-    """Return the state of the process, except memory, that a subcommand could change for a later one."""
+    """Return the process state, except memory, that a subcommand could change for a later subcommand."""
     umask = os.umask(0o077)
     os.umask(umask)
     directory = os.stat(".")  # noqa: PTH116 - as in subcommands, no pathlib before a subcommand needs it
@@ -212,9 +212,10 @@ def _surroundings() -> list[Any]:
 
 
 def _die_with(parent: int, lifeline: int) -> None:
-    """Let the kernel end this process with its parent: a canceled request must not write anything.
+    """End this process when its parent ends, because a canceled request must not write anything.
 
-    Only the parent has the other end of the pipe. When it closes, this process gets SIGIO, which has no handler.
+    Only the parent has the other end of the pipe. When the parent ends, the pipe closes. The kernel then sends SIGIO to
+    this process, which has no handler.
     """
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)

@@ -1,5 +1,5 @@
 """Contains the helper's subcommands that Bazel runs as actions, in a sandbox.
 
-`rules_bento.subcommands` lists the module of each subcommand. Its function has the decorator `Subcommand` with its
-flags, and raises BentoError for errors that users can fix.
+`rules_bento.subcommands` lists the module of each subcommand. A subcommand is a function with the decorator
+`Subcommand`, which declares the flags. The function raises BentoError for errors that users can fix.
 """

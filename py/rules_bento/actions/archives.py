@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     }
 )
 def archive(arguments: Arguments) -> None:
-    """Write the archive from the parts of the Bento, and the parts of its models in the order of their tags."""
+    """Write the archive of a Bento from the Bento's parts and the models' parts. Sorts the models by tag."""
     form = cast("Form | None", arguments.optional("--form") or None)
     write_bento(Path(arguments.required("--output")), arguments.repeated("--part"), arguments.tuples("--model"), form)
 
 
 def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]], form: Form | None = None) -> None:
-    """Write a Bento from its parts and its models, each with a description and an archive part.
+    """Write a Bento from its parts and `models`, pairs of a description and an archive part.
 
-    The default `form` is a `.bento`. Raises BentoError for parts that don't fit together, and OSError.
+    The default `form` is a `.bento` file. Raises BentoError for parts that don't fit together, and OSError.
     """
     from rules_bento.archives.archive import assemble
 
@@ -39,7 +39,7 @@ def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]]
 
 
 def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str, str]]:
-    """Return the parts of models in the order of their tags, and the latest version of each name."""
+    """Return the archive parts of models, sorted by tag, and the latest version of each model name."""
     from rules_bento.models.model import ModelDescription, latest_versions
 
     by_tag = {
@@ -60,9 +60,9 @@ def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str
     }
 )
 def stamp(arguments: Arguments) -> None:
-    """Add stamped labels to the part of an archive with bento.yaml.
+    """Add stamped labels to bento.yaml in an archive part.
 
-    They don't change the identity of the Bento: its version, digest, and images don't include them.
+    The labels don't change the identity of the Bento: its version, digest, and images don't include stamped labels.
     """
     from rules_bento.workspace_status import read_status, substitute_all
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     }
 )
 def base_contents(arguments: Arguments) -> None:
-    """Write a list of the shared libraries, packages, and machine code in the layers. Reads each layer once."""
+    """Write lists of the shared libraries, packages, and machine code in the layers. Reads each layer once."""
     from rules_bento.images.layers.contents import read_files
     from rules_bento.images.system_packages import SystemFiles
     from rules_bento.sources.cpu_arch import machine_of
@@ -69,7 +69,7 @@ def _is_code(path: str, head: bytes) -> bool:
     }
 )
 def base_images(arguments: Arguments) -> None:
-    """Find the images of a layout that can be base images, and write their configs and layers.
+    """Find the images in an OCI layout that can be base images, and write their configs and layer descriptions.
 
     Verifies digests and sizes. The repository rules of `bento.base` run this subcommand.
     """
@@ -111,9 +111,9 @@ def base_layer(arguments: Arguments) -> None:
     }
 )
 def base_layout(arguments: Arguments) -> None:
-    """Write config and layer descriptions of the image in an OCI layout that another rule builds.
+    """Write the config and the layer descriptions of the image in an OCI layout that another rule builds.
 
-    Raises BentoError for an invalid layout, or if the number of layers differs.
+    Raises BentoError if the layout is invalid, or if the image doesn't have one layer for each `--description`.
     """
     from rules_bento.registry.base_images import check_layers, find_images
     from rules_bento.registry.layout import Layout
@@ -148,7 +148,7 @@ def _write_json(path: str, document: dict[str, object]) -> None:
     }
 )
 def unpack_image(arguments: Arguments) -> None:
-    """Write the image of an archive (`docker save`, or an OCI archive) as an OCI layout. Verifies each blob."""
+    """Convert an image archive (from `docker save`, or an OCI archive) to an OCI layout. Verifies each blob."""
     from rules_bento.registry import docker_archive
     from rules_bento.registry.layout import Layout
     from rules_bento.registry.pushable import FileSource

@@ -1,4 +1,4 @@
-"""Builds layers of Debian packages, and checks their locks."""
+"""Builds layers of Debian packages, and checks the locks of Debian packages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REQUEST_FLAGS = {
     }
 )
 def check_debs(arguments: Arguments) -> None:
-    """Compare the lock with the request of the target, and verify that the lock is complete."""
+    """Check that the lock matches the packages that the target requests, and that the lock is complete."""
     [(path, name)] = arguments.tuples("--lock")
     lock = apt.loads(decode_text(Path(path).read_bytes(), name), name)
     problems = apt.find_problems(lock, read_request(arguments))
@@ -70,7 +70,7 @@ _FIRST_PACKAGE = "base-files_"
     }
 )
 def deb_layer(arguments: Arguments) -> None:
-    """Write layer, description, and index. Runs no program of the packages."""
+    """Write the layer, its description, and its package index. Doesn't run maintainer scripts."""
     from rules_bento.debian import system
     from rules_bento.debian.rootfs import PathFilter, Rootfs
     from rules_bento.images.layers.layer import write_tar_layer

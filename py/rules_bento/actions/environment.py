@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     }
 )
 def environment(arguments: Arguments) -> None:
-    """Write the image definition: the steps of the base definition, then its own steps with requirements files."""
+    """Write the image definition: the base definition's steps, and then the target's steps with requirements files."""
     place = arguments.required("--target")
     files = ProjectFiles(dict(arguments.tuples("--source")))  # type: ignore[arg-type]
     own = images.from_json(arguments.required("--image"), place)
@@ -40,7 +40,7 @@ def environment(arguments: Arguments) -> None:
 
 
 def _resolve_step(step: Step, package: str, files: ProjectFiles, place: str) -> Step:
-    """Return a step with paths relative to the root of the workspace, or with requirements, which are small."""
+    """Return a step with paths relative to the workspace root. Replaces requirements files with their contents."""
     at = f"{place}: {step.kind}"
 
     def path(written: str) -> str:

@@ -1,4 +1,4 @@
-"""Assembles images, their files, and their Kubernetes manifests."""
+"""Assembles images, writes image files, and writes Kubernetes manifests."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     }
 )
 def image(arguments: Arguments) -> None:
-    """Write config, manifest, and digest from the descriptions of the layers."""
+    """Write the config, manifest, and digest of an image from the descriptions of the layers."""
     layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--layer")]
     if len(layers) > oci_image.MAX_LAYERS:
         raise BentoError(
@@ -70,7 +70,7 @@ def image(arguments: Arguments) -> None:
 
 
 def _require_gzip(layers: list[oci_image.Layer]) -> None:
-    """Raise BentoError for zstd layers, because some runtimes support only gzip."""
+    """Raise BentoError if a layer uses zstd, because some runtimes support only gzip."""
     others = [layer.name for layer in layers if layer.media_type.endswith("+zstd")]
     if others:
         raise BentoError(
@@ -80,7 +80,10 @@ def _require_gzip(layers: list[oci_image.Layer]) -> None:
 
 
 def _require_estargz(layers: list[oci_image.Layer]) -> None:
-    """Raise BentoError for other layers below eStargz layers: containerd pulls all layers above them completely."""
+    """Raise BentoError if a layer without eStargz is below an eStargz layer.
+
+    containerd completely pulls all layers above a layer without eStargz.
+    """
     from rules_bento.images.layers import estargz
 
     is_lazy = [estargz.TOC_DIGEST in (layer.annotations or {}) for layer in layers]
@@ -95,7 +98,7 @@ def _require_estargz(layers: list[oci_image.Layer]) -> None:
 
 
 def _require_prefetched(layers: list[oci_image.Layer], trace: str) -> None:
-    """Raise BentoError for a trace of another image, that is, if no layer contains a file of the trace."""
+    """Raise BentoError if no layer contains a file of the trace, because the trace is from another image."""
     if not any(layer.prefetched for layer in layers):
         raise BentoError(
             f"startup_trace: no layer with prioritized files contains a file of {trace}. Record a trace of this "
@@ -141,15 +144,15 @@ def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, A
 
 
 def _oci_annotations(texts: dict[str, str]) -> dict[str, str]:
-    """Return the standard OCI keys, which are set as both labels and annotations."""
+    """Return the entries with standard OCI keys. The image has these entries as labels and as annotations."""
     return {key: value for key, value in texts.items() if key.startswith(ANNOTATION)}
 
 
 def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
-    """Return the variables of BentoML's own image, with the variables of the base, the Bento, and the target.
+    """Return the variables of the base, of BentoML's images, of the Bento, and of the target; the last value wins.
 
-    The Bento's variables are those with a value and the stage `all` or `runtime`. The user of a container sets
-    variables without a value, and variables of the stage `build` are secrets of builds.
+    Includes only the Bento's variables that have a value and the stage `all` or `runtime`. The user of a container
+    sets variables without a value. Variables with the stage `build` are build secrets.
     """
     environment = arguments.required("--environment")
     inherited = dict(base.get("env", {}))
@@ -226,7 +229,7 @@ def image_files(arguments: Arguments) -> None:
     }
 )
 def image_index(arguments: Arguments) -> None:
-    """Write index and digest for the images of several platforms."""
+    """Write the index of images for several platforms, and its digest."""
     from rules_bento.workspace_status import read_status, substitute_all
 
     images: dict[str, tuple[bytes, dict[str, str]]] = {}
@@ -270,7 +273,7 @@ def image_index(arguments: Arguments) -> None:
     }
 )
 def deployment(arguments: Arguments) -> None:
-    """Write the Kubernetes manifest of an image."""
+    """Write the Kubernetes manifest for an image."""
     from rules_bento.kubernetes.manifests import DeploymentOptions, dump, manifests
 
     options = DeploymentOptions(
@@ -304,7 +307,7 @@ def _image_reference(arguments: Arguments) -> str:
 
 
 def _common_workload(arguments: Arguments) -> Workload:
-    """Return the workload of all images of an index. Raises BentoError if their manifests would differ."""
+    """Return the workload that all images of an index share. Raises BentoError if the workloads differ."""
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.kubernetes.workloads import read_workload
 

@@ -1,4 +1,4 @@
-"""Writes layers of Bentos, environments, files, and tars."""
+"""Writes layers that contain Bentos, environments, files, or the contents of tars."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
     }
 )
 def bento_layer(arguments: Arguments) -> None:
-    """Write the layer of a Bento without models and data. A one-line change in a source changes only this layer."""
+    """Write the layer of a Bento, without models and data. If only a source changes, only this layer changes."""
     from rules_bento.archives.archive import items
 
     # Merged by path, so that the layer doesn't depend on how the Bento is split into parts. The parts are sorted.
@@ -45,12 +45,12 @@ def bento_layer(arguments: Arguments) -> None:
 
 
 def bento_order(member: StreamedMember) -> tuple[bool, str]:
-    """Return a sort key: bento.yaml is the first member, and the others are sorted by path."""
+    """Return a sort key that puts bento.yaml first, and sorts all other members by path."""
     return member.path != "bento.yaml", member.path
 
 
 def write_bento_layer(arguments: Arguments, members: Iterable[StreamedMember]) -> None:
-    """Write the layer of a Bento's files and links, which are sorted by `bento_order`; ignores `--part`."""
+    """Write the layer of a Bento from members that are sorted by `bento_order`. Ignores `--part`."""
     out, compression = description.output(arguments)
     info = write_tar_layer(out, _bento_tar(arguments, members), compression)
     description.describe(arguments, info, "Bento")
@@ -78,10 +78,10 @@ def _bento_tar(arguments: Arguments, members: Iterable[StreamedMember]) -> Itera
 
 
 def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDescription]) -> Iterator[bytes]:
-    """Yield links from the Bento's models to the mounted images of these models, and a placeholder for each.
+    """Yield links from the Bento's models to the mount points of their images, and a placeholder for each model.
 
-    BentoML reports the placeholder in its error until an image is mounted. For a dangling link, it would search
-    BentoCloud.
+    Until an image is mounted, BentoML fails with an error that contains the placeholder. Without the placeholder, the
+    link would dangle, and BentoML would search BentoCloud.
     """
     from urllib.parse import quote
 
@@ -103,7 +103,7 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
 
 
 class _Headers:
-    """Creates the headers of a Bento's directory. The user that owns the home directory above it owns its contents."""
+    """Creates tar headers for a Bento. The user owns the home directory and everything below it."""
 
     def __init__(self, directory: str, uid: int, gid: int) -> None:
         self._home = directory.rpartition("/")[0]
@@ -111,7 +111,7 @@ class _Headers:
         self._known: set[str] = set()
 
     def directory(self, path: str) -> bytes:
-        """Return the header of a directory, after the headers of its missing parents."""
+        """Return the header of a directory, after the headers of missing parent directories."""
         if not path or path in self._known:
             return b""
         self._known.add(path)
@@ -119,15 +119,15 @@ class _Headers:
         return self._above(path) + headers.header(path, headers.DIRECTORY, _DIRECTORY_MODE, *owner)
 
     def file(self, path: str, mode: int, size: int) -> bytes:
-        """Return the header of a file, after the headers of directories."""
+        """Return the header of a file, after the headers of missing parent directories."""
         return self._above(path) + headers.header(path, headers.REGULAR, mode, *self._owner, size)
 
     def small_file(self, path: str, data: bytes) -> bytes:
-        """Return a file with its contents, after the headers of directories."""
+        """Return the header and the contents of a file, after the headers of missing parent directories."""
         return self.file(path, _FILE_MODE, len(data)) + data + headers.padding(len(data))
 
     def link(self, path: str, target: str) -> bytes:
-        """Return the header of a symbolic link, after the headers of directories."""
+        """Return the header of a symbolic link, after the headers of missing parent directories."""
         return self._above(path) + headers.header(path, headers.LINK, _LINK_MODE, *self._owner, 0, target)
 
     def _above(self, path: str) -> bytes:
@@ -149,7 +149,7 @@ _STORE_DIRECTORIES = ("bentos", "envs", "models", "tmp")
     }
 )
 def environment_layer(arguments: Arguments) -> None:
-    """Write the layer of a virtual environment without packages, and of the user's home directory."""
+    """Write the layer of the user's home directory and a virtual environment without packages."""
     prefix, home = arguments.required("--prefix").strip("/"), arguments.required("--home").strip("/")
     python, version = arguments.required("--python"), arguments.required("--python-version")
     owner = description.owner(arguments.required("--user"))
@@ -178,7 +178,7 @@ def environment_layer(arguments: Arguments) -> None:
     }
 )
 def files_layer(arguments: Arguments) -> None:
-    """Write a layer that contains files and the contents of directories."""
+    """Write a layer that contains files, the contents of directories, and symbolic links."""
     if not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", whose := arguments.required("--owner")):
         raise BentoError(f"invalid owner {whose!r}. Use numeric IDs, as uid or uid:gid.")
     owner = description.owner(whose)
@@ -194,9 +194,9 @@ def files_layer(arguments: Arguments) -> None:
 
 
 def _placed_files(source: str, place: str) -> Iterator[tuple[str, str]]:
-    """Yield a file, or the files of a directory, each with its path in the image.
+    """Yield pairs: a file to read, and its path in the image. If `source` is a directory, yields each file below it.
 
-    Raises BentoError for a directory at the path of a file.
+    Raises BentoError if `source` is a directory and `place` is the path of a file.
     """
     if not Path(source).is_dir():
         yield source, place
@@ -221,7 +221,7 @@ _COMPRESSIONS: dict[str, layer.Compression] = {"gz": "gzip", "tar": "none", "zst
     }
 )
 def tar_layer(arguments: Arguments) -> None:
-    """Write a layer from a tar that another rule builds. Reads the tar to its end, and doesn't change it."""
+    """Write a layer from a tar that another rule builds. Reads the complete tar to check it, but doesn't change it."""
     from rules_bento.archives import streams
 
     [(path, where)] = arguments.tuples("--tar")
@@ -253,7 +253,7 @@ def _tar_form(path: Path, where: str) -> str:
 
 
 def _check_tar(path: Path, form: str, where: str) -> None:
-    """Reject invalid tars, and members outside of the image."""
+    """Raise BentoError for an invalid tar, or for a member outside of the image."""
     from rules_bento.archives import tarread
 
     with path.open("rb") as file:
@@ -265,7 +265,7 @@ def _check_tar(path: Path, form: str, where: str) -> None:
 
 
 def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
-    """Copy a compressed tar; return the fields of its description. Its contents were read within bounds before."""
+    """Copy a compressed tar that `_check_tar` has accepted. Returns its digests and sizes."""
     from rules_bento.archives import streams, tarread
 
     blob, tar = layer.Sum(), layer.Sum()
@@ -289,9 +289,9 @@ def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
     }
 )
 def prefetch_layer(arguments: Arguments) -> None:
-    """Write the layer with the files of a startup trace first.
+    """Rewrite a layer so that the files of a startup trace come first.
 
-    A layer without eStargz, or without any of these files, doesn't change.
+    Copies a layer that isn't eStargz, or that contains none of these files, without changes.
     """
     import shutil
 

@@ -1,4 +1,4 @@
-"""Reads, checks, and resolves locks of Python packages."""
+"""Checks, converts, and resolves locks of Python packages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     reusable=True,
 )
 def lock(arguments: Arguments) -> None:
-    """Write the lock subset of a service as JSON: roots, requirements, and requirements with hashes."""
+    """Write the lock subset of a service as JSON: the roots, and the pinned requirements without and with hashes."""
     from rules_bento.bento.env.python import LockedRequirements
     from rules_bento.packages import lock_subset
 
@@ -73,7 +73,7 @@ def lock(arguments: Arguments) -> None:
 
 
 def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_subset.Query:
-    """Return the requirements of attributes, libraries, bentofile, and image, each with the first origin."""
+    """Return the requirements of attributes, libraries, bentofile, and image. Each requirement has its first origin."""
     from rules_bento.bento.declared_packages import DeclaredPackages
     from rules_bento.packages import lock_subset
 
@@ -111,7 +111,7 @@ def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_sub
     }
 )
 def resolve(arguments: Arguments) -> None:
-    """Resolve one package of a lock with uv; write its dependencies, or nothing if uv finds no solution."""
+    """Resolve one package of a lock with uv. Writes the resolution, which is empty if uv finds no solution."""
     from rules_bento.packages import lock_subset
 
     target = lock_subset.Target(
@@ -139,7 +139,7 @@ def resolve(arguments: Arguments) -> None:
     }
 )
 def normalize_lock(arguments: Arguments) -> None:
-    """Convert a lock of any format to the format of package hubs. Module extensions run this subcommand."""
+    """Convert a lock of any supported format to the format of package hubs. Module extensions run this subcommand."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.conflicts import Choice
     from rules_bento.packages.indexes import Indexes
@@ -180,7 +180,7 @@ SOURCE_FLAGS = {
     }
 )
 def check_requirements(arguments: Arguments) -> None:
-    """Compare the lock with the sources, and verify that its graph is complete and has no unneeded packages."""
+    """Check that the lock matches the sources, and that its graph is complete and has no unneeded packages."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages import resolution
 
@@ -201,7 +201,7 @@ def check_requirements(arguments: Arguments) -> None:
 
 
 def read_sources(arguments: Arguments) -> tuple[requirement_sources.DeclaredRequirements, Indexes]:
-    """Return the requirements of a target's sources, and the indexes of their packages."""
+    """Return the requirements in a target's sources, and the package indexes."""
     from rules_bento.packages import requirement_sources
     from rules_bento.packages.indexes import Indexes
 
@@ -234,7 +234,7 @@ def _record_differences(
 
 
 def _graph_problems(lock: Lock) -> list[str]:
-    """Return the problems that a merge of two locks can cause."""
+    """Return problems in the dependency graph. For example, a merge of two locks can cause such problems."""
     from rules_bento.packages import lock as locks
 
     versions = {(package["name"], package["version"]) for package in lock["packages"]}

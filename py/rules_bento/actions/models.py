@@ -59,7 +59,7 @@ _LAYER_FLAGS = {
 
 @Subcommand(MODEL_FLAGS)
 def model(arguments: Arguments) -> None:
-    """Write the requested files: the archive part, or the model's metadata without its bytes."""
+    """Write the requested outputs: the archive part, or the model's description, manifest, and model.yaml."""
     from rules_bento.archives.archive import write_part
 
     with read_model(arguments) as stored:
@@ -75,7 +75,7 @@ def model(arguments: Arguments) -> None:
 
 @contextmanager
 def read_model(arguments: Arguments) -> Iterator[StoredModel]:
-    """Read the entry that the arguments describe; its files exist until the block ends.
+    """Read the model store entry that the arguments describe. The files of the entry exist until the block ends.
 
     Raises BentoError for a file that a model can't contain.
     """
@@ -122,7 +122,7 @@ def _new_model(arguments: Arguments) -> StoredModel:
 
 
 def model_files(arguments: Arguments, flag: str = "--source") -> list[snapshot.DeclaredFile]:
-    """Return the files of a flag, with their paths in the model."""
+    """Return the files that a flag declares, with their paths in the model."""
     from rules_bento.sources import snapshot
 
     directory = "/".join(
@@ -155,7 +155,7 @@ def _model_fields(arguments: Arguments) -> dict[str, Any]:
 
 
 def _declared_fields(arguments: Arguments) -> dict[str, dict[str, Any]]:
-    """Return the metadata, options, and signatures of the attributes and `fields_file`. Names must be unique."""
+    """Return the metadata, options, and signatures from the attributes and `fields_file`. Rejects duplicate keys."""
     declared: dict[str, dict[str, Any]] = {
         "metadata": dict(arguments.pairs("--metadata")),
         "options": dict(arguments.pairs("--option")),
@@ -206,7 +206,7 @@ def _parse_signature(method: str, words: list[str]) -> dict[str, Any]:
 
 @Subcommand(MODEL_FLAGS | {"--output": 1})
 def export_model(arguments: Arguments) -> None:
-    """Write the model as a `.bentomodel`, for `bentoml models import`."""
+    """Write the model as a `.bentomodel` file that `bentoml models import` accepts."""
     from rules_bento.archives.archive import write_archive
 
     with read_model(arguments) as stored:
@@ -233,9 +233,9 @@ class _PlacedModel(NamedTuple):
     }
 )
 def model_layer(arguments: Arguments) -> None:
-    """Write the layer of a model: its files, and links to the layers of its weights.
+    """Write the layer of a model: files, and links to weights in other layers.
 
-    The location of weights depends only on the weights. The location of the model includes its version.
+    The paths of weights depend only on the weights. The path of the model includes its version.
     """
     if arguments.has("--weights-file"):
         _write_model_layer(arguments, _model_without_weights(arguments))
@@ -293,7 +293,7 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
     }
 )
 def weights_layer(arguments: Arguments) -> None:
-    """Write the layer of a model's weights, at paths that depend only on the weights."""
+    """Write a layer of model weights, at paths that depend only on the weights."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
     from rules_bento.images.layers.layer import write_files_layer
@@ -348,7 +348,7 @@ def model_image(arguments: Arguments) -> None:
 
 
 def _model_image_config(created: str, annotations: dict[str, str]) -> oci_image.ImageConfig:
-    """Return the config of an image without a program. An image must have a platform."""
+    """Return the config of an image without a program. It sets a platform because each image must have a platform."""
     from rules_bento.formats.oci import ANNOTATION
     from rules_bento.images import oci_image
 

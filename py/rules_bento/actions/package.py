@@ -57,7 +57,10 @@ PACKAGE_FLAGS = secrets.FLAGS | {
 
 @Subcommand(PACKAGE_FLAGS, reusable=True)
 def package(arguments: Arguments) -> None:
-    """Write bento.yaml, manifest, digest, tag, and the metadata part of the archive; if requested, the archive."""
+    """Write bento.yaml, the manifest, the digest, the tag, and the metadata part of the archive.
+
+    Also writes the archive if `--archive` is set.
+    """
     bento = make_bento(arguments, json.loads(Path(arguments.required("--service-info")).read_text("utf-8")))
     in_contents = {entry.path for entry in bento.manifest.entries} - set(bento.files)
     secrets.check_contents(arguments, sorted(bento.files.items()), in_contents)
@@ -72,7 +75,7 @@ def package(arguments: Arguments) -> None:
 
 
 def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.AssembledBento:
-    """Assemble the Bento from the declarations of the target and the service metadata in `facts`."""
+    """Assemble the Bento from the attributes of the target and the service metadata in `facts`."""
     attributes: dict[str, Any] = json.loads(arguments.optional("--attributes", "{}"))
     settings = _bento_settings(arguments, attributes, facts)
     models = _bundled_models(arguments)
@@ -85,7 +88,7 @@ def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.Assemble
 
 
 def _check_architectures(arguments: Arguments, sources: TreeManifest) -> None:
-    """Reject machine code for a platform other than the Bento's. Most Bentos contain no machine code."""
+    """Raise BentoError for machine code that isn't for the Bento's platform. Most Bentos contain no machine code."""
     files = {f"src/{entry.path}": entry.machine for entry in sources.entries if entry.machine}
     unchecked = arguments.repeated("--ignore-library")
     if files or unchecked:
@@ -160,7 +163,7 @@ def _read_options(arguments: Arguments, attributes: dict[str, Any]) -> dict[str,
 
 
 def _option_files(arguments: Arguments, facts: dict[str, Any]) -> ProjectFiles:
-    """Return the files that options can name: files of the target, and files that the snapshot found."""
+    """Return the files that options can refer to: files of the target, and files that the snapshot found."""
     from base64 import b64decode
 
     contents: dict[str, str | bytes] = {path: b64decode(content) for path, content in facts.get("files", {}).items()}
@@ -201,7 +204,7 @@ _GENERATED_FILES = ("bento.yaml", "apis/", "src/bentofile.yaml")
 
 @Subcommand(PACKAGE_FLAGS | {"--imported": 1, "--report": 1})
 def compare_service_metadata(arguments: Arguments) -> None:
-    """Write a line for each difference between the Bento and the imported service; nothing if they are equal."""
+    """Write a line for each difference between the Bento and the imported service."""
     from rules_bento.service.import_runner import place_of
 
     read = _read_json(arguments.required("--service-info"))
@@ -222,7 +225,7 @@ def _read_json(path: str) -> dict[str, Any]:
 
 
 def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[FieldDifference]:
-    """Yield the differences of the service metadata that bento.yaml doesn't contain: kind, APIs, and docstrings."""
+    """Yield the differences in service metadata that bento.yaml doesn't contain: the kind, APIs, and docstrings."""
     from rules_bento.formats.differences import differences
 
     unknown = {fact.partition(".")[0] for fact in (unknown["fact"] for unknown in read["unknowns"])}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     }
 )
 def report(arguments: Arguments) -> None:
-    """Write the report of a Bento as JSON and as a page."""
+    """Write the report about a Bento as JSON and as an HTML page."""
     from rules_bento.archives.archive import read_requirements
     from rules_bento.models.model import ModelDescription
     from rules_bento.reports import bento_report
@@ -89,7 +89,7 @@ def _read_other_report(path: str, name: str) -> dict[str, Any]:
     }
 )
 def layer_report(arguments: Arguments) -> None:
-    """Write the report of an image's layers as JSON and as a page."""
+    """Write the report about an image's layers as JSON and as an HTML page."""
     from rules_bento.images import layer_report as layer_reports
     from rules_bento.images.oci_image import Layer
 
@@ -125,7 +125,7 @@ def layer_report(arguments: Arguments) -> None:
     }
 )
 def summary(arguments: Arguments) -> None:
-    """Write the size, digest, and parts of a Bento or an image for dashboards, as JSON; sizes are in bytes."""
+    """Write the size, digest, and parts of a Bento or an image as JSON for dashboards. All sizes are in bytes."""
     manifest = arguments.optional("--image-manifest")
     figures = _image_figures(json.loads(read_text(manifest))) if manifest else _bento_figures(arguments)
     named = {key: read_text(arguments.required(f"--{key}")).strip() for key in ("tag", "digest")}
@@ -196,7 +196,7 @@ def sbom(arguments: Arguments) -> None:
 
 
 def _package_comments(arguments: Arguments) -> dict[str, str]:
-    """Return comments on packages by name."""
+    """Return the SBOM comments by package name."""
     from rules_bento.images import sbom as sboms
 
     remarks = {name: [sboms.RECORD_MISMATCH] for name in arguments.repeated("--allow-record-mismatch")}
@@ -226,7 +226,7 @@ def _package_comments(arguments: Arguments) -> dict[str, str]:
     }
 )
 def build_definition(arguments: Arguments) -> None:
-    """Write SLSA's `buildDefinition` as JSON: the part of the provenance that doesn't depend on the builder."""
+    """Write SLSA's `buildDefinition` as JSON. This part of the provenance doesn't depend on the builder."""
     from rules_bento.signing.provenance import definition, dependency
 
     tag = read_text(arguments.required("--tag")).strip()
@@ -252,7 +252,7 @@ def build_definition(arguments: Arguments) -> None:
 
 
 def _excluded_patterns(arguments: Arguments) -> dict[str, list[str]]:
-    """Return the patterns of excluded files by wheel. The wheel's hash covers these files."""
+    """Return the patterns of excluded files by wheel name. The hash of a wheel also covers its excluded files."""
     excluded: dict[str, list[str]] = {}
     for name, pattern in arguments.tuples("--exclude"):
         excluded.setdefault(json.loads(name), []).append(json.loads(pattern))
@@ -284,7 +284,7 @@ def _dependencies(arguments: Arguments) -> Iterator[dict[str, Any]]:
 
 
 def _locked_files(text: str) -> Iterator[dict[str, Any]]:
-    """Yield each file of a lock. Lines with `name==version` precede the lines with the hashes of its files."""
+    """Yield a dependency for each file of a lock. In the lock, `name==version` precedes the hashes of its files."""
     from rules_bento.signing.provenance import dependency
 
     package = ""
@@ -296,7 +296,7 @@ def _locked_files(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _base_image(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the base if it is an image. Its digest covers its layers."""
+    """Yield a dependency for the base if it is an image. The digest of the image covers all its layers."""
     from rules_bento.signing.provenance import dependency
 
     digest, origin = config.get("digest"), config.get("origin")
@@ -307,7 +307,7 @@ def _base_image(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _debian_packages(versions: dict[str, str], architecture: str) -> Iterator[dict[str, Any]]:
-    """Yield Debian packages. The digests of layers cover their bytes."""
+    """Yield a dependency for each Debian package, without a digest: the digests of the layers cover the packages."""
     for name, version in versions.items():
         yield {"uri": f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}"}
 

@@ -1,4 +1,4 @@
-"""Searches for secrets in the files that an action packs, before it writes anything."""
+"""Searches for secrets in the files that an action packs, before the action writes outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FLAGS = {
 
 
 def check_files(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
-    """Raise BentoError with all possible secrets in the files of a Bento's sources or data."""
+    """Raise BentoError that lists all possible secrets in the sources or data of a Bento."""
     if arguments.has("--scan-secrets"):
         from rules_bento.audit.secrets import MAX_BYTES
         from rules_bento.sources.snapshot import read_prefixes
@@ -26,11 +26,11 @@ def check_files(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
 def check_contents(
     arguments: Arguments, files: Iterable[tuple[str, bytes]], elsewhere: Collection[str] | None = None
 ) -> None:
-    """Raise BentoError with all possible secrets in files, if the target has them searched.
+    """Raise BentoError that lists all possible secrets in files. Does nothing if the target disables this check.
 
-    `files` are paths in the Bento, and the first bytes of their contents. `elsewhere` are the paths that other actions
-    search. Only one action of a target gets `elsewhere`, and rejects allowed paths that are neither in it nor in
-    `files`.
+    `files` are pairs: a path in the Bento, and the first bytes of the file. `elsewhere` contains the paths that other
+    actions of the target search. Only one action gets `elsewhere`. This action also rejects allowed paths that are in
+    neither `elsewhere` nor `files`.
     """
     if not arguments.has("--scan-secrets"):
         return

@@ -1,4 +1,4 @@
-"""Imports the service of a Bento with BentoML, and checks its metadata and API."""
+"""Imports the service of a Bento with BentoML, and checks the metadata and the API of the service."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MEMBERS = ("service", "name", "members", "dependencies")
     }
 )
 def import_service(arguments: Arguments) -> None:
-    """Import the service with BentoML and its wheels; write its metadata in the form of the snapshot."""
+    """Import the service with BentoML and its wheels, and write the service metadata in the format of `snapshot`."""
     import tempfile
     from base64 import b64encode
 
@@ -97,14 +97,17 @@ def import_service(arguments: Arguments) -> None:
 
 
 def _missing_packages(locked: Sequence[str], roots: Sequence[Path]) -> list[str]:
-    """Return the packages of the lock that are not among the unpacked wheels."""
+    """Return the locked packages that aren't among the unpacked wheels."""
     installed = {path.name.partition("-")[0].lower() for root in roots for path in root.glob("*.dist-info")}
     names = dict.fromkeys(json.loads(Path(path).read_text("utf-8"))["name"] for path in locked)
     return [name for name in names if name.replace("-", "_") not in {one.replace(".", "_") for one in installed}]
 
 
 def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
-    """Reject services or dependencies that differ from the Bento's, because BentoML finds services by these names."""
+    """Raise BentoError if the imported services or their dependencies differ from the Bento's services.
+
+    BentoML finds services by the names in the Bento.
+    """
     from rules_bento.service.metadata import to_json
 
     if any(unknown["fact"].partition(".")[0] in _MEMBERS for unknown in analyzed["unknowns"]):
@@ -131,7 +134,7 @@ def _read_options(arguments: Arguments, facts: dict[str, Any]) -> BuildOptions:
 
 
 def _unpack_bento(arguments: Arguments, directory: Path) -> None:
-    """Write `src` and `models` of the Bento."""
+    """Write the directories `src` and `models` of the Bento."""
     from rules_bento.actions.archives import write_bento
 
     models = [(description, part) for description, part, _ in arguments.tuples("--model")]
@@ -139,7 +142,7 @@ def _unpack_bento(arguments: Arguments, directory: Path) -> None:
 
 
 def _model_aliases(arguments: Arguments, options: BuildOptions) -> dict[str, str]:
-    """Return the aliases of models, each with the tag that BentoML uses instead."""
+    """Return the model tags by alias."""
     tags = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
     for path, _, alias in arguments.tuples("--model"):
         if alias:
@@ -148,7 +151,7 @@ def _model_aliases(arguments: Arguments, options: BuildOptions) -> dict[str, str
 
 
 def _project_files(source: Path, facts: dict[str, Any]) -> ProjectFiles:
-    """Return the files that an image can name: files of the Bento, and files that the snapshot found in options."""
+    """Return the files that an image can refer to: files of the Bento, and files in options that the snapshot found."""
     from base64 import b64decode
 
     from rules_bento.build_options.project import ProjectFiles
@@ -164,7 +167,7 @@ Use literals in the source, declare the values in attributes of the Bento, or se
 
 @Subcommand({"--report": 1, "--target": 1})
 def check_service_metadata(arguments: Arguments) -> int:
-    """Print the differences; return 1 if there are any."""
+    """Print the differences between the imported service and the Bento. Returns 1 if there are any, otherwise 0."""
     report = Path(arguments.required("--report")).read_text("utf-8")
     sys.stdout.write(f"{report}{_REMEDY}" if report else "the imported service matches its Bento\n")
     return 1 if report else 0
@@ -178,7 +181,7 @@ def check_service_metadata(arguments: Arguments) -> int:
     }
 )
 def check_api(arguments: Arguments) -> int:
-    """Compare the API with the committed schema; update the schema under `bazel run` with `-- --update`."""
+    """Compare the API with the committed schema. With `--update` (under `bazel run`), updates the schema."""
     from rules_bento.formats import FormatError, read_file
     from rules_bento.formats.json import read_json
     from rules_bento.testing.api_changes import changes

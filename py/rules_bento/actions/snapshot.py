@@ -46,9 +46,9 @@ _INSTALLED = "/site-packages/"
 
 @dataclass(frozen=True)
 class Plan:
-    """Specifies the sources of a Bento.
+    """Specifies which declared files are the sources of a Bento.
 
-    Reads options, and imports their modules, only if there are any.
+    `options` is None if the target has neither options nor a bentofile. The option modules aren't imported then.
     """
 
     service: str | None
@@ -59,13 +59,13 @@ class Plan:
 
     @property
     def src_layout(self) -> bool:
-        """Return whether paths omit a leading `src/`."""
+        """Return whether paths in the Bento omit a leading `src/`."""
         return self.options is not None and bool(self.options.python.is_src_layout)
 
 
 @Subcommand(SELECTION_FLAGS | secrets.FLAGS | {"--manifest": 1, "--part": 1})
 def data_part(arguments: Arguments) -> None:
-    """Pack the files of `data` in a separate part, so that a changed source doesn't pack data again."""
+    """Pack the `data` files in a separate archive part, so that a source change doesn't pack the data again."""
     kept = kept_data(arguments)
     manifest = selections.digest(kept)
     secrets.check_files(arguments, kept)
@@ -74,14 +74,14 @@ def data_part(arguments: Arguments) -> None:
 
 
 def kept_data(arguments: Arguments) -> list[DeclaredFile]:
-    """Return the files of `data` that the Bento keeps."""
+    """Return the `data` files that the Bento keeps."""
     declared = declared_files(arguments)
     data = {source for source, _, _ in arguments.tuples("--data")}
     return [file for file in select(declared, read_plan(arguments, declared)).kept if file.source in data]
 
 
 def declared_files(arguments: Arguments) -> list[DeclaredFile]:
-    """Return the declared files of a target, each with its path in the Bento."""
+    """Return the files that a target declares, with their paths in the Bento."""
     build_ctx = arguments.required("--build-ctx")
     roots = arguments.repeated("--import-root")
     declared = []
@@ -103,7 +103,7 @@ def declared_files(arguments: Arguments) -> list[DeclaredFile]:
 
 
 def read_plan(arguments: Arguments, declared: Sequence[DeclaredFile]) -> Plan:
-    """Return the plan of the target's attributes; the bentofile sets the other options."""
+    """Return the plan from the attributes of the target. The bentofile sets all other options."""
     service = arguments.required("--service") if arguments.has("--service") else None
     include, exclude = arguments.repeated("--include"), arguments.repeated("--exclude")
     if not arguments.has("--options") and not arguments.has("--bentofile"):
@@ -120,7 +120,7 @@ def read_plan(arguments: Arguments, declared: Sequence[DeclaredFile]) -> Plan:
 
 
 def select(declared: Sequence[DeclaredFile], plan: Plan) -> Selection:
-    """Apply the plan. Raises the errors of `selections.select`."""
+    """Select files according to the plan. Raises the same errors as `selections.select`."""
     return selections.select(declared, plan.include, plan.exclude, src_layout=plan.src_layout)
 
 
@@ -158,7 +158,10 @@ _OUTPUT_ROOT = "bazel-out/"
     reusable=True,
 )
 def snapshot(arguments: Arguments) -> None:
-    """Select the sources, analyze the service; write manifest, archive part, service metadata, and unused inputs."""
+    """Select the sources and analyze the service.
+
+    Writes the manifest, the archive part, the service metadata, and the list of unused inputs.
+    """
     from base64 import b64encode
 
     from rules_bento import service as services
@@ -212,7 +215,7 @@ def snapshot(arguments: Arguments) -> None:
 
 
 def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) -> None:
-    """Warn about patterns without matches (BentoML doesn't): an action gets only files that the target declares."""
+    """Warn about patterns that match no file, because actions see only declared files. BentoML doesn't warn."""
     if selection.idle:
         from rules_bento.build_options.options import BuildOptions
         from rules_bento.build_options.target_options import unmatched_patterns
@@ -222,14 +225,14 @@ def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) ->
 
 
 def _packed_entries(arguments: Arguments) -> dict[str, TreeEntry]:
-    """Read the entries of the files in another part of the archive, by path."""
+    """Return the manifest entries of the files in the data part, by path."""
     path = arguments.optional("--packed-data")
     entries = TreeManifest.from_json(Path(path).read_text("utf-8"), path).entries if path else ()
     return {entry.path: entry for entry in entries}
 
 
 def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
-    """Return the arguments of the service for `bentoml.use_arguments()`, merged as in bento.yaml."""
+    """Return the service's arguments for `bentoml.use_arguments()`, merged as in bento.yaml."""
     values: dict[str, Any] = json.loads(arguments.optional("--bento-args", "{}"))
     for path, name in arguments.tuples("--arg-file"):
         from rules_bento.build_options.bentofile import read_arguments
@@ -239,7 +242,7 @@ def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
 
 
 def _service_name(plan: Plan, sources: dict[str, DeclaredFile]) -> str:
-    """Return `module:Service` from the target or the bentofile, or the only service in the sources."""
+    """Return `module:Service` from the target or the bentofile. By default, returns the only service in the sources."""
     if plan.service is not None:
         return plan.service
     from rules_bento.build_options.options import BuildOptions
@@ -264,7 +267,7 @@ def _project_files(declared: Sequence[DeclaredFile]) -> ProjectFiles:
 
 
 def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]) -> dict[str, bytes]:
-    """Read the files that the options and the service's image name. Later actions get no other sources."""
+    """Read the files that the options and the service's image refer to. Later actions get no other source files."""
     if plan.options is None and info.image is None and not (info.description or "").startswith("file:"):
         return {}
     from rules_bento.bento.named_files import named_files
@@ -310,7 +313,7 @@ def _readme_text(file: DeclaredFile) -> str:
 
 
 def _require_module(service: str, selection: Selection) -> None:
-    """Reject a selection without the service's module; the error names the pattern that dropped it."""
+    """Raise BentoError if a pattern dropped the service's module. The error names the pattern."""
     module = service.partition(":")[0]
     path = module if module.endswith(".py") else module.replace(".", "/")
     candidates = [path] if module.endswith(".py") else [f"{path}.py", f"{path}/__init__.py"]
@@ -319,10 +322,10 @@ def _require_module(service: str, selection: Selection) -> None:
 
 
 def _unused_inputs(selection: Selection, also: Sequence[str]) -> str:
-    """Return the inputs that the action read nothing from, so that Bazel reruns nothing when they change.
+    """Return the inputs that the action doesn't depend on. Bazel doesn't rerun the action if only these inputs change.
 
-    `also` are further inputs that were read. Names below the output directory are omitted, because path mapping can
-    have changed them.
+    `also` lists additional inputs that the action read. The result omits files in the output directory, because path
+    mapping can change their names.
     """
     used = {file.source for file in selection.kept} | set(also)
     unused = {
@@ -346,7 +349,7 @@ def _unused_inputs(selection: Selection, also: Sequence[str]) -> str:
     }
 )
 def data_layer(arguments: Arguments) -> None:
-    """Write the layer of the files of `data`, at their paths in the image."""
+    """Write a layer that contains the `data` files, at their paths in the image."""
     from rules_bento.images.layers import description
     from rules_bento.images.layers.layer import write_files_layer
 

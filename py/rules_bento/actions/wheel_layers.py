@@ -19,7 +19,7 @@ from rules_bento.images.layers import description
     }
 )
 def wheel_layer(arguments: Arguments) -> None:
-    """Install a wheel into a layer without unpacking it; write its libraries if requested."""
+    """Install a wheel into a layer without unpacking it; list the shared libraries of the wheel if requested."""
     from rules_bento.images.layers.layer import write_wheel_layer
 
     layout = description.environment(arguments)
@@ -43,7 +43,7 @@ def wheel_layer(arguments: Arguments) -> None:
     }
 )
 def wheel_part(arguments: Arguments) -> None:
-    """Install a wheel into a part of layers; write its libraries if requested."""
+    """Install a wheel into a part that layers are joined from; list the shared libraries of the wheel if requested."""
     from rules_bento.images.layers.parts import write_part
 
     layout = description.environment(arguments)
@@ -65,7 +65,7 @@ def wheel_part(arguments: Arguments) -> None:
     }
 )
 def join_layers(arguments: Arguments) -> None:
-    """Join parts of wheels to a layer."""
+    """Join the parts of several wheels into one layer."""
     from rules_bento.images.layers.parts import PartListing, WheelPart, join_parts
 
     parts = [
@@ -90,7 +90,7 @@ def join_layers(arguments: Arguments) -> None:
     }
 )
 def bytecode_part(arguments: Arguments) -> None:
-    """Write the part of layers with the bytecode of a wheel."""
+    """Write the bytecode of a wheel as a part that layers are joined from."""
     from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 
     layout = description.environment(arguments)
@@ -103,7 +103,7 @@ def bytecode_part(arguments: Arguments) -> None:
 
 @Subcommand(description.WHEEL_FLAGS | {"--output": 1})
 def wheel_libraries(arguments: Arguments) -> None:
-    """Write the shared libraries that a wheel contains and needs."""
+    """Write a list of the shared libraries that a wheel contains and needs."""
     from rules_bento.images.wheels.libraries import Libraries
 
     Path(arguments.required("--output")).write_text(Libraries.read(description.read_wheel(arguments)).dumps(), "utf-8")
@@ -111,7 +111,7 @@ def wheel_libraries(arguments: Arguments) -> None:
 
 @Subcommand(description.WHEEL_FLAGS | {"--output": 1})
 def wheel_excluded(arguments: Arguments) -> None:
-    """Write the number and size of a wheel's files that images exclude."""
+    """Write the number and total size of the wheel's files that images exclude."""
     wheel = description.read_unfiltered(arguments)
     kept = {member.path for member in description.without_excluded(arguments, wheel).members}
     sizes = [member.size for member in wheel.members if member.path not in kept]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     }
 )
 def build_wheel(arguments: Arguments) -> None:
-    """Build a wheel from source, and remove the parts that differ between two builds."""
+    """Build a wheel from source, and remove data that differs between two builds."""
     import tempfile
 
     from rules_bento.packages import build
@@ -57,7 +57,7 @@ _REQUIREMENT = r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*(?:\[([^]]*)])?\s*\(?([^;)]*)\)?
     }
 )
 def describe_wheel(arguments: Arguments) -> None:
-    """Write the lock entry of a wheel, from its own metadata."""
+    """Write the lock entry for a wheel, from the metadata in the wheel."""
     import json
 
     package = lock_entry(Path(arguments.required("--wheel")), arguments.required("--target"))
@@ -65,7 +65,7 @@ def describe_wheel(arguments: Arguments) -> None:
 
 
 def lock_entry(path: Path, label: str) -> dict[str, Any]:
-    """Return the entry of a wheel in a lock (`rules_bento.packages.lock`), without extras.
+    """Return the lock entry for a wheel (see `rules_bento.packages.lock`), without dependencies of extras.
 
     Raises BentoError for an invalid wheel.
     """
@@ -110,7 +110,7 @@ def _parse_requirement(text: str, name: str) -> dict[str, Any]:
     }
 )
 def unpack_wheel(arguments: Arguments) -> None:
-    """Write the importable files of a wheel and its metadata, without scripts, headers, and data."""
+    """Write the importable files and the metadata of a wheel, without scripts, headers, and data."""
     from rules_bento.archives.atomic import atomic_dir
     from rules_bento.images.wheels.wheel import Wheel
 
@@ -152,11 +152,11 @@ _load(ModuleSpec(__name__, ExtensionFileLoader(__name__, _path), origin=_path))
     }
 )
 def pack_packages(arguments: Arguments) -> None:
-    """Pack wheels that the helper imports: each becomes a zip of bytecode, and a directory of its machine code.
+    """Pack wheels that the helper imports. Each wheel becomes a zip file of bytecode, and a directory of machine code.
 
-    An action has all files of the packages that it imports as inputs. Packed, packaging, pathspec, PyYAML, and blake3
-    have 6 files instead of 178. Raises BentoError for a wheel without modules, and for machine code without a
-    directory.
+    An action has all files of the imported packages as inputs. Packing reduces the inputs for the packages `packaging`,
+    `pathspec`, PyYAML, and `blake3` from 178 files to 6. Raises BentoError for a wheel without modules, and for a wheel
+    with machine code but without a directory.
     """
     import zipfile
 
@@ -170,7 +170,7 @@ def pack_packages(arguments: Arguments) -> None:
 
 
 def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
-    """Write machine code, and return the members of the zip: bytecode, and a stub for each module of machine code."""
+    """Write machine code, and return the zip members: bytecode, and a stub for each machine code module."""
     from rules_bento.archives.zipread import Bounds, FileZip
 
     modules: dict[str, bytes] = {}
@@ -197,7 +197,7 @@ def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
 
 
 def _installed_path(member: str) -> str:
-    """Return the path of a wheel's member below `site-packages`; an empty string if it is installed elsewhere."""
+    """Return the path of a wheel's member below `site-packages`, or an empty string for another location."""
     first, _, rest = member.partition("/")
     if first.endswith(".data"):
         kind, _, name = rest.partition("/")
