@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def sha256_of(path: str | PathLike[str]) -> str:
-    """Return the SHA-256 of a file in hexadecimal. Raises OSError if it can't be read."""
+    """Return the SHA-256 of a file as a hexadecimal string. Raises OSError if the file can't be read."""
     import hashlib
 
     digest = hashlib.sha256()

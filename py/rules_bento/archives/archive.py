@@ -1,10 +1,9 @@
-"""Writes `.bento` archives by joining parts that are compressed once.
+"""Writes `.bento` archives by joining parts that are compressed only once.
 
-A `.bento` or `.bentomodel` file is an xz-compressed tar, and the blocks of an xz stream are independent. Each *part*
-(the sources and the environment, or a model) is a separate xz stream of tar members without an end of archive. Joining
-copies the blocks of the parts, and adds a small block with the end of the tar, and an index. After a one-line change,
-only one small part is compressed again, never a model. The other formats that BentoML reads are built from the same
-parts.
+A `.bento` or `.bentomodel` file is an xz-compressed tar. The blocks of an xz stream are independent. Each *part* (the
+sources and the environment, or a model) is a separate xz stream of tar members without the end of a tar. Joining copies
+the blocks of the parts, and appends a small block with the end of the tar, and an index. After a one-line change, only
+one small part is compressed again, never a model. The other formats that BentoML reads are built from the same parts.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ class PartInfo(NamedTuple):
 
 
 def write_part(out: Path, members: Iterable[tarstream.Member], *, threads: int | None = None) -> None:
-    """Write the members to a part atomically, with less than 100 MB of memory. The bytes don't depend on `threads`."""
+    """Write members to a part atomically, with less than 100 MB of memory. The bytes don't depend on `threads`."""
     with atomic_file(out) as file:
         file.writelines(xz.stream(tarstream.stream(members), threads))
 
 
 def write_measured_part(out: Path, members: Iterable[tarstream.Member]) -> PartInfo:
-    """Write a part like `write_part`, and describe it."""
+    """Write a part as `write_part` does, and return its digest and size."""
     import hashlib
 
     digest = hashlib.sha256()
@@ -61,13 +60,13 @@ def write_measured_part(out: Path, members: Iterable[tarstream.Member]) -> PartI
 
 
 def write_archive(out: Path, members: Iterable[tarstream.Member]) -> None:
-    """Write an archive to `out` as `write_part` does, with the members in the given order."""
+    """Write a complete archive atomically. Keeps the order of the members."""
     with atomic_file(out) as file:
         write_tar(file, "xz", chain(tarstream.stream(members), [tarstream.END]))
 
 
 def join(out: Path, parts: Sequence[Path]) -> None:
-    """Write an archive atomically by copying the parts' blocks. Raises BentoError for a file that isn't a part."""
+    """Write an archive atomically by copying the blocks of parts. Raises BentoError for a file that isn't a part."""
     records = []
     with atomic_file(out) as file:
         file.write(xz.HEAD)
@@ -78,7 +77,7 @@ def join(out: Path, parts: Sequence[Path]) -> None:
 
 
 def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
-    """Write the parts (the last can be an archive) atomically in another format. Output directories must be empty."""
+    """Write parts in another format atomically. The last part can be an archive. An output directory must be empty."""
     if form == "folder":
         with atomic_dir(out) as directory:
             write_directory(directory, items(parts))
@@ -91,7 +90,7 @@ def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
 
 
 def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: Form | None = None) -> None:
-    """Write an archive (default: `.bento`) that contains the parts, and a pointer to each model's latest version."""
+    """Write an archive (default: `.bento`) from parts. Adds a pointer to the latest version of each model."""
     pointers = out.with_name(out.name + ".latest")
     members = [tarstream.Member.inline(f"models/{name}/latest", version.encode()) for name, version in latest.items()]
     if members:
@@ -107,7 +106,7 @@ def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: 
 
 
 def items(parts: Sequence[Path]) -> Iterator[StreamedMember]:
-    """Yield the members of parts; the last part can be an archive. Raises BentoError for a damaged part."""
+    """Yield the members of parts. The last part can be an archive. Raises BentoError for a damaged part."""
     from rules_bento.archives import tarread
 
     links: dict[str, str] = {}
@@ -124,7 +123,7 @@ def items(parts: Sequence[Path]) -> Iterator[StreamedMember]:
 
 
 def read_requirements(part: Path) -> tuple[str, str]:
-    """Return a part's requirements and their path, or "" and the part's path if the part has no environment."""
+    """Return the requirements in a part and their path. Without an environment, returns "" and the part's path."""
     texts = {
         item.path: b"".join(item.contents).decode()
         for item in items([part])
@@ -135,7 +134,7 @@ def read_requirements(part: Path) -> tuple[str, str]:
 
 @cache
 def _end_block() -> tuple[bytes, xz.Record]:
-    """Return the block that ends each archive. Cached, because encoding needs a tenth of a small Bento's time."""
+    """Return the block that ends each archive. Cached because encoding needs a tenth of a small Bento's build time."""
     return xz.block(tarstream.END)
 
 
@@ -176,7 +175,7 @@ TarForm = Literal["tar", "xz", "gz", "bz2", "zst"]  # the formats of a tar, plai
 
 
 class StreamedMember(NamedTuple):
-    """Describes a member to write. Read a file's contents before you request the next member."""
+    """Describes a member to write. The contents of a file must be read before the next member is requested."""
 
     path: str
     mode: int
@@ -186,7 +185,7 @@ class StreamedMember(NamedTuple):
 
 
 def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
-    """Write a tar. The pieces include the end of the tar."""
+    """Write a tar in one of the formats. The pieces of `tar` include the end of the tar."""
     if form == "tar":
         file.writelines(xz.split(tar))  # whole pages at a time
     elif form == "xz":
@@ -202,7 +201,7 @@ def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
 
 
 def write_zip(file: BinaryIO, items: Iterable[StreamedMember]) -> None:
-    """Write a zip. Raises BentoError for a symbolic link, because BentoML rejects a zip with a link."""
+    """Write a zip. Raises BentoError for a symbolic link, because BentoML rejects zips that contain links."""
     import stat
     import zipfile
 
@@ -228,7 +227,7 @@ def write_zip(file: BinaryIO, items: Iterable[StreamedMember]) -> None:
 
 
 def write_directory(directory: Path, items: Iterable[StreamedMember]) -> None:
-    """Write the members to an empty directory. Creates links last, so that no file is written through a link."""
+    """Write members to an empty directory. Creates links last, so that files are never written through a link."""
     links = []
     for item in items:
         target = directory / item.path
@@ -247,7 +246,7 @@ def write_directory(directory: Path, items: Iterable[StreamedMember]) -> None:
 
 
 def _gzip_member(block: bytes) -> bytes:
-    """Return a gzip member without a time and a name. Concatenated members form a gzip file."""
+    """Return a gzip member without a time or a name. Concatenated members form a gzip file."""
     import zlib
 
     compressor = zlib.compressobj(6 if xz.compressible(block) else 0, zlib.DEFLATED, 16 + zlib.MAX_WBITS)

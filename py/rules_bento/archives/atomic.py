@@ -1,7 +1,7 @@
-"""Writes files and directories atomically: each file or directory gets its name when it is complete.
+"""Writes files and directories atomically: each file or directory gets its name only when it is complete.
 
-If the system supports it (Linux, most file systems), a temporary file has no name, so no file remains if the process
-ends. Otherwise, a temporary file has a random name, which no other process can create or link.
+On Linux, most file systems support temporary files without a name, so that no file remains if the process is killed.
+Otherwise, a temporary file has a random name that other processes can't predict.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Replace a user's file atomically. Raises BentoError for a symbolic link, or if the file can't be written."""
+    """Replace a user's file atomically. Raises BentoError for a symbolic link, or if writing fails."""
     if path.is_symlink():
         raise BentoError(f"{path}: a symbolic link can't be overwritten. Replace the link with a file.")
     try:
@@ -50,7 +50,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 @contextmanager
 def atomic_dir(path: Path) -> Iterator[Path]:
-    """Yield a directory that becomes `path` (missing or empty) if the block succeeds. Raises OSError."""
+    """Yield a directory that becomes `path` if the block succeeds; `path` must be missing or empty. Raises OSError."""
     name = _sibling(path)
     name.mkdir(parents=True)
     try:
@@ -64,7 +64,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 
 
 def is_unfinished(name: str, path: Path) -> bool:
-    """Return whether `name`, from an OSError, is the temporary file or directory of `path`, or is inside it."""
+    """Return whether `name`, from an OSError, is the temporary file or directory for `path`, or is inside of it."""
     place = Path(name)
     return any(
         above.parent == path.parent and re.fullmatch(_UNFINISHED, above.name) for above in (place, *place.parents)
@@ -76,7 +76,7 @@ def _sibling(path: Path) -> Path:
 
 
 def _open_unnamed(directory: Path) -> int | None:
-    """Return a new file without a name, or None if the system can't create the file or name it later."""
+    """Return a new file without a name, or None if the system can't create such a file or name it later."""
     if not hasattr(os, "O_TMPFILE"):
         return None
     with suppress(OSError):

@@ -1,6 +1,6 @@
 """Decodes compressed streams completely, in pieces of bounded size.
 
-Python's own readers stop at the end of the requested data. They don't detect a wrong checksum, a missing end, or bytes
+Python's readers stop at the end of the requested data. They don't detect a wrong checksum, a missing end, or bytes
 after the end. This module reads each stream to the end of its file, and reports these errors.
 """
 
@@ -19,22 +19,21 @@ _ALIGNED = {"xz": 4, "gz": 1}  # the formats that support padding with zeros, an
 
 
 def pieces(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the bytes of a file, in pieces."""
+    """Yield the bytes of a file in pieces."""
     while piece := file.read(_RAW):
         yield piece
 
 
 def detect_form(first: bytes) -> str:
-    """Return the format, as in `decode`, of data that begins with `first`; `tar` if the data isn't compressed."""
+    """Return the format of data that begins with `first` (see `decode`), or `tar` for uncompressed data."""
     return _guess(first) or "tar"
 
 
 def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator[bytes]:
-    """Decode `raw`, which is in the format `tar` (unchanged), `xz`, `gz`, `bz2`, or `zst`.
+    """Decode `raw`, whose format is `tar` (unchanged), `xz`, `gz`, `bz2`, or `zst`.
 
-    `memory` (bytes) limits the memory that the decoder can use for the stream. Raises BentoError, beginning with
-    `where`, for another format, a damaged or truncated stream, a wrong checksum, bytes after the end, and a stream that
-    requires more memory.
+    `memory` limits the memory of the decoder, in bytes. Raises BentoError that begins with `where` for another format,
+    a damaged or truncated stream, a wrong checksum, bytes after the end, and a stream that requires more memory.
     """
     import zlib
     from itertools import chain
@@ -105,7 +104,7 @@ def _decoder_factory(form: str, memory: int) -> Callable[[], Any]:
 
 
 def _decode_streams(raw: Iterable[bytes], make: Callable[[], Any], alignment: int) -> Iterator[bytes]:
-    """Decode consecutive streams. If `alignment` isn't 0, zeros between and after the streams are padding."""
+    """Decode consecutive streams. If `alignment` isn't 0, treats zeros between and after the streams as padding."""
     decoder: Any = None
     padding = 0
     for piece in raw:
@@ -144,7 +143,7 @@ def _decoded(decoder: Any, data: bytes) -> Iterator[bytes]:
 
 
 class _Gzip:
-    """Decodes one member of a gzip file; zlib checks its CRC and length."""
+    """Decodes one member of a gzip file. zlib verifies the CRC and the length."""
 
     def __init__(self) -> None:
         import zlib
@@ -168,7 +167,11 @@ class _Gzip:
 
 
 class _Zstd:
-    """Decodes one zstd frame. The decoder can't limit its output, so small inputs keep a bomb's output below 70 MB."""
+    """Decodes one zstd frame.
+
+    The decoder can't limit its output. This class passes the input in small pieces, so that the output of a
+    decompression bomb stays below 70 MB.
+    """
 
     _FED = 2048  # a block has at least 4 bytes, and at most 128 KiB of output
 

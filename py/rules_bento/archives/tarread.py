@@ -1,9 +1,10 @@
-"""Reads the members of a tar archive as a stream, and rejects archives that readers interpret in different ways.
+"""Reads the members of a tar archive as a stream. Rejects archives that tar readers interpret differently.
 
-Accepts the formats that are in use (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the pre-POSIX format), as `tarfile`
-reads them for `bentoml import`. Rejects a truncated archive, data after the end, a wrong checksum, an invalid number,
-and a directory or link with contents. Accepts the kinds in `SYSTEM`, which a Bento can't contain, only on request. The
-caller checks limits and names (see `rules_bento.archives.unpack`); `compressed_members` limits the decompressed size.
+Accepts the formats in use (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the pre-POSIX format), and reads them as
+`tarfile` does for `bentoml import`. Rejects a truncated archive, data after the end, a wrong checksum, an invalid
+number, and a directory or link with contents. Accepts the kinds in `SYSTEM`, which a Bento can't contain, only on
+request. The caller checks limits and names (see `rules_bento.archives.unpack`). `compressed_members` limits the
+decompressed size.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _REFUSED = {
 
 
 class TarMember(NamedTuple):
-    """Describes a member by its headers: `kind` is in `_KINDS` or `SYSTEM`, and `link` is the target of a link."""
+    """Describes a member. `kind` is a value of `_KINDS` or in `SYSTEM`. `link` is the target of a link."""
 
     name: str
     kind: str
@@ -53,7 +54,7 @@ class TarMember(NamedTuple):
 
 
 class PieceReader:
-    """Reads requested amounts of bytes from a stream of pieces."""
+    """Reads a requested number of bytes from a stream of pieces."""
 
     def __init__(self, pieces: Iterable[bytes], where: str) -> None:
         self._pieces = iter(pieces)
@@ -62,7 +63,7 @@ class PieceReader:
         self.position = 0
 
     def some(self, most: int) -> bytes | memoryview:
-        """Return up to `most` bytes, or no bytes at the end."""
+        """Return up to `most` bytes, or no bytes at the end of the stream."""
         while not self._rest:
             piece = next(self._pieces, None)
             if piece is None:
@@ -82,17 +83,17 @@ class PieceReader:
             yield piece
 
     def exactly(self, size: int) -> bytes:
-        """Return exactly `size` bytes. Raises BentoError as `run` does."""
+        """Return exactly `size` bytes. Raises BentoError if the stream ends earlier."""
         return b"".join(self.run(size))
 
     def skip(self, size: int) -> None:
-        """Skip `size` bytes. Raises BentoError as `run` does."""
+        """Skip `size` bytes. Raises BentoError if the stream ends earlier."""
         for _ in self.run(size):
             pass
 
 
 class SeekableReader(PieceReader):
-    """Reads an open, seekable file, and seeks to skip bytes."""
+    """Reads an open, seekable file. Seeks instead of reading to skip bytes."""
 
     def __init__(self, file: BinaryIO, where: str) -> None:
         super().__init__((), where)
@@ -101,13 +102,13 @@ class SeekableReader(PieceReader):
         file.seek(0)
 
     def some(self, most: int) -> bytes:
-        """Return up to `most` bytes, or no bytes at the end."""
+        """Return up to `most` bytes, or no bytes at the end of the file."""
         taken = self._file.read(min(most, _READ))
         self.position += len(taken)
         return taken
 
     def skip(self, size: int) -> None:
-        """Skip `size` bytes. Raises BentoError as `run` does."""
+        """Skip `size` bytes. Raises BentoError if the file ends earlier."""
         if size > self._size - self.position:
             size = self._size - self.position + 1  # so that the last byte is missing
         if size > _READ:
@@ -117,7 +118,7 @@ class SeekableReader(PieceReader):
 
 
 def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
-    """Yield the members, including `SYSTEM` kinds, of a tar that might be compressed. Raises BentoError for a bomb."""
+    """Yield the members of a plain or compressed tar, including `SYSTEM` kinds. Rejects a decompression bomb."""
     from rules_bento.archives import streams
 
     packed = 0
@@ -142,7 +143,10 @@ def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
 
 
 def members(stream: PieceReader, also: Collection[str] = ()) -> Members:
-    """Yield each member and its contents. Skips unread contents. `also` contains the accepted kinds of `SYSTEM`."""
+    """Yield each member with its contents. Skips contents that the caller doesn't read.
+
+    `also` lists the kinds in `SYSTEM` to accept in addition to files, directories, and symbolic links.
+    """
     common = _GlobalAttributes()
     while (block := stream.exactly(RECORD)) != _ZEROS:
         extended: dict[str, str] = {}
@@ -157,7 +161,7 @@ def members(stream: PieceReader, also: Collection[str] = ()) -> Members:
 
 
 class _GlobalAttributes:
-    """Collects the attributes that apply to all following members."""
+    """Collects the attributes in global headers, which apply to all following members."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
@@ -187,14 +191,14 @@ def _check_end(stream: PieceReader) -> None:
 
 
 def _skip_sparse_map(stream: PieceReader, block: bytes) -> None:
-    """Skip the records of GNU's older format for a sparse file with more pieces than its header can contain."""
+    """Skip the extension records of GNU's old sparse format, which list pieces that the header has no room for."""
     goes_on = block[156:157] == b"S" and block[482]
     while goes_on:
         goes_on = stream.exactly(RECORD)[504]
 
 
 def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttributes, extended: dict[str, str]) -> bytes:
-    """Read the extended headers before a member into `common` and `extended`. Returns the member's own header."""
+    """Read the extended headers before a member into `common` and `extended`. Returns the header of the member."""
     while (kind := block[156:157]) in (b"L", b"K", b"x", b"X", b"g"):
         _check_sum(block, stream.where)
         size = _number(block[124:136], "a size", stream.where)
@@ -265,7 +269,7 @@ def _check_sum(block: bytes, where: str) -> None:
 
 
 def _number(field: bytes, what: str, where: str) -> int:
-    """Return a number in octal digits or in GNU's binary format. Raises BentoError for a negative number."""
+    """Return a number from octal digits or GNU's binary format. Raises BentoError for a negative or invalid number."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0", 1)[0].strip()
@@ -283,7 +287,7 @@ def _decimal(text: str, name: str, where: str, what: str = "the size") -> int:
 
 
 def _pax(data: bytes, where: str) -> dict[str, str]:
-    """Return the records of an extended header: lines of `LENGTH KEYWORD=VALUE`, with the length of the line."""
+    """Return the records of an extended header: lines of `LENGTH KEYWORD=VALUE`. LENGTH is the size of the line."""
     values: dict[str, str] = {}
     at = 0
     while at < len(data):

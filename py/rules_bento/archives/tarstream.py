@@ -1,8 +1,8 @@
 """Writes the members of a tar archive as a reproducible stream of bytes.
 
-Headers have the POSIX.1-2001 (pax interchange) format: a ustar header, preceded by an extended header if a name or link
+Headers have the POSIX.1-2001 (pax interchange) format: a ustar header. An extended header precedes it if a name or link
 is longer than 100 bytes or isn't ASCII, or if a file has 8 GiB or more. `tarfile` writes the same bytes with
-`PAX_FORMAT`, but several times slower. The owner is 0 without a name, so the host's user table has no effect. Names
+`PAX_FORMAT`, but is several times slower. The owner is 0 without a name, so the host's user table has no effect. Names
 begin with `./`, as in BentoML's archives.
 """
 
@@ -33,9 +33,9 @@ def owner(mode: int, uid: int, gid: int) -> bytes:
 
 
 def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefix: bytes = b"") -> bytes:
-    """Return a header.
+    """Return a header. `owned` is the result of `owner`.
 
-    `name` and `link` have at most `MAX_NAME` bytes, `prefix` at most 155; `owner` returns `owned`.
+    `name` and `link` have at most `MAX_NAME` bytes, and `prefix` has at most 155 bytes.
     """
     before = b"%b%b%b%011o\0%b\0" % (name, _ZEROS[len(name) : MAX_NAME], owned, size, _NO_TIME)
     after = b"%b%b%b%b" % (kind, link, _ZEROS[len(link) : MAX_NAME], _MAGIC)
@@ -47,7 +47,7 @@ def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefi
 
 
 def extended_header(values: Mapping[str, str], mode: int) -> bytes:
-    """Return an extended header: lines of `LENGTH KEYWORD=VALUE`. Values that aren't UTF-8 are marked as binary."""
+    """Return an extended header: lines of `LENGTH KEYWORD=VALUE`. Marks values that aren't UTF-8 as binary."""
     data = b"" if all(map(is_utf8, values.values())) else b"21 hdrcharset=BINARY\n"
     for keyword, value in values.items():
         line = f" {keyword}={value}\n".encode("utf-8", "surrogateescape")
@@ -58,12 +58,12 @@ def extended_header(values: Mapping[str, str], mode: int) -> bytes:
 
 
 def padding(size: int) -> bytes:
-    """Return the zeros that fill the last record of contents."""
+    """Return the zeros that fill the last record after `size` bytes of contents."""
     return _ZEROS[: -size % RECORD]
 
 
 def is_utf8(text: str) -> bool:
-    """Return whether a string can be encoded as UTF-8: whether it contains no unpaired surrogate."""
+    """Return whether a string can be encoded as UTF-8, which is false if it contains an unpaired surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -83,8 +83,8 @@ class Member(NamedTuple):
     """Describes a file, a symbolic link, or a directory in a tar. Use the class methods to create members.
 
     `path` is relative to the root of the archive, without `./`. A file has either `data`, or a `source` that must have
-    exactly `size` bytes when it is read. A symbolic link has a `link`. A directory has none of these attributes. Only
-    layers have owners.
+    exactly `size` bytes when it is read. A symbolic link has a `link`. A directory has neither. Only layers have
+    owners.
     """
 
     path: str
@@ -100,22 +100,22 @@ class Member(NamedTuple):
     def file(
         cls, path: str, source: str, *, size: int | None = None, mode: int = 0o644, uid: int = 0, gid: int = 0
     ) -> Member:
-        """Return a file with the bytes of `source`, which are read when needed; pass `size` to avoid a system call."""
+        """Return a file whose contents are read from `source` when needed. `size` avoids a system call."""
         return cls(path, mode, Path(source).stat().st_size if size is None else size, source, uid=uid, gid=gid)
 
     @classmethod
     def inline(cls, path: str, data: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Member:
-        """Return a file with these bytes."""
+        """Return a file that contains `data`."""
         return cls(path, mode, len(data), data=data, uid=uid, gid=gid)
 
     @classmethod
     def symlink(cls, path: str, link: str, *, uid: int = 0, gid: int = 0) -> Member:
-        """Return a symbolic link to `link`, which is relative to the directory of `path`, or absolute in a layer."""
+        """Return a symbolic link to `link`, a path relative to the directory of `path`, or (in a layer) absolute."""
         return cls(path, 0o777, link=link, uid=uid, gid=gid)
 
     @classmethod
     def directory(cls, path: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Member:
-        """Return a directory member. An archive requires this member only for an empty directory."""
+        """Return a directory. An archive requires directory members only for empty directories."""
         return cls(path, mode, uid=uid, gid=gid)
 
     @property
@@ -128,8 +128,8 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
     """Yield a tar of the members in the given order, without the end of the archive.
 
     The length is a multiple of `RECORD`. Raises BentoError for members that `bentoml import` would reject or move: a
-    path or link outside the archive (`checked_members`), a duplicate path, or a path below a file or link. Also raises
-    BentoError for a source that doesn't have the declared size.
+    path or link outside of the archive (see `checked_members`), a duplicate path, or a path below a file or link. Also
+    raises BentoError for a source that doesn't have the declared size.
     """
     seen: dict[str, bool] = {}
     for member in checked_members(members):
@@ -148,7 +148,7 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
 
 
 def contents(member: Member) -> Iterator[bytes]:
-    """Yield the bytes of a file in pieces. Raises BentoError for a source that doesn't have the declared size."""
+    """Yield the contents of a file in pieces. Raises BentoError if the source doesn't have the declared size."""
     if member.data is not None:
         if len(member.data) != member.size:
             raise ValueError(f"{member.path}: {len(member.data)} bytes, but {member.size} declared")
@@ -158,7 +158,7 @@ def contents(member: Member) -> Iterator[bytes]:
 
 
 def checked_members(members: Iterable[Member]) -> Iterator[Member]:
-    """Yield the members unchanged after `check`; verify all links against each other at the end."""
+    """Yield the members unchanged, after checking each with `check`. Checks the links at the end with `check_links`."""
     links: dict[str, str] = {}
     for member in members:
         check(member.path, member.link)
@@ -169,7 +169,7 @@ def checked_members(members: Iterable[Member]) -> Iterator[Member]:
 
 
 def check(path: str, link: str | None = None) -> None:
-    """Raise BentoError if the path, or the target of a link at the path, is outside the archive or too deep."""
+    """Raise BentoError if the path, or the target of a link at this path, is outside of the archive or too deep."""
     if _NOT_RELATIVE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
         raise BentoError(f"{path!r}: `bentoml import` requires a normalized relative path. Rename the file.")
     if path.count("/") > MAX_DEPTH:
@@ -191,7 +191,7 @@ def check(path: str, link: str | None = None) -> None:
 
 
 def header(member: Member) -> bytes:
-    """Return the header records of a member."""
+    """Return the header of a member, after the extended header if the member needs it."""
     name, kind = f"./{member.path}", REGULAR
     if member.is_directory:
         name, kind = f"./{member.path}/", DIRECTORY
@@ -211,7 +211,7 @@ def header(member: Member) -> bytes:
 
 
 def directories_above(paths: Iterable[str]) -> set[str]:
-    """Return all directories above the paths."""
+    """Return all parent directories of the paths."""
     directories: set[str] = set()
     new = {path.rpartition("/")[0] for path in paths} - {""}
     while new:
@@ -245,7 +245,7 @@ _MAX_STEPS = 4_000_000  # path components of all links together
 
 
 def check_links(links: Mapping[str, str], where: str) -> None:
-    """Raise BentoError if a link, resolved through all other links, leads outside the archive or into a cycle."""
+    """Raise BentoError if a link, resolved through other links, leads outside of the archive or into a cycle."""
     steps = 0
     for path, text in links.items():
         refused = f"{where}: {path!r}: the link target {text!r}"

@@ -1,9 +1,9 @@
-"""Reads archives of Bentos and models from any origin.
+"""Reads archives of Bentos and models, which can be untrusted.
 
 `read` yields the members of an archive in order, so it needs constant memory for files of any size. All members are
-safe to write below a directory. Accepts the archives that `bentoml import` (1.4.40) accepts, except for the archives in
-docs/cli.md: rejects damaged, ambiguous, and hostile archives. `read` can raise BentoError at any member, even at the
-end. After an error, discard all earlier members.
+safe to write below a directory. Accepts the archives that `bentoml import` (1.4.40) accepts, except the archives that
+docs/cli.md lists. Rejects damaged, ambiguous, and hostile archives. `read` can raise BentoError at any member, even at
+the end. After an error, discard all earlier members.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Limits:
 class SafeMember(NamedTuple):
     """Describes a member that is safe to write: `path` is a relative, normalized, and unique POSIX path.
 
-    A `file` has `size` bytes and can be executable, a `link` has a target, and a `folder` has neither. Links are last,
-    so no file is written through a link. A `hard link`, if `Limits` accept it, is a copy of the earlier file at the
-    path `link`.
+    A `file` has `size` bytes and can be executable. A `link` has a target. A `folder` has neither. Links are last, so
+    no file is written through a link. A `hard link`, if `Limits` accepts hard links, is a copy of the earlier file at
+    the path `link`.
     """
 
     path: str
@@ -63,7 +63,7 @@ class SafeMember(NamedTuple):
 
 
 def form_from_name(path: str) -> Form:
-    """Return the format for a file's extension, as in BentoML: `xz`, the format of `.bento`, for unknown extensions."""
+    """Return the format for a file name extension, as BentoML does. Unknown extensions mean `xz`, as for `.bento`."""
     return _SUFFIXES.get(os.path.splitext(path)[1], "xz")  # noqa: PTH122 - the name can be from a URL
 
 
@@ -72,10 +72,12 @@ def read(
 ) -> Iterator[tuple[SafeMember, Contents]]:
     """Yield the members of an archive with their contents. Read or ignore the contents before the next member.
 
-    Reads an open file from its position, and doesn't close it; a zip must be seekable. Doesn't yield directories that
-    exist only as parents in paths. Raises BentoError for a source that can't be read, is truncated, or has a format
-    other than `form`, for a path or link outside the archive, two members with the same path (on any system), a member
-    below a file or link, a hard link or device, and an archive that exceeds `limits`.
+    Reads an open file from its current position, and doesn't close the file. A zip must be seekable. Doesn't yield
+    directories that exist only as parents in paths. Raises BentoError for:
+
+    - a source that can't be read, is truncated, has a format other than `form`, or exceeds `limits`
+    - a path or link outside of the archive, a member below a file or link, and a hard link or device
+    - two members whose paths are equal on any operating system
     """
     limits = limits or Limits()
     where = source_name(source)

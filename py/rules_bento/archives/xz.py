@@ -1,16 +1,16 @@
 """Writes xz streams of blocks that are either stored or compressed, depending on their content.
 
 liblzma alone needs minutes for a model, because it tries to compress incompressible weights. This module splits the
-input into blocks of `BLOCK` bytes. It writes each block as LZMA2 *uncompressed* chunks, at the speed of memory, or with
-liblzma's raw LZMA2 encoder, whichever is smaller; a sample shows whether to try the encoder. The blocks are
-independent, so threads can encode them in parallel, and a block's bytes depend neither on the number of threads nor on
-the block's position: streams are joined by copying blocks (`read_index`, `tail`). The result is one stream, because
-some readers ignore all streams after the first (for example, Python's `tarfile.open(mode="r|xz")`).
+input into blocks of `BLOCK` bytes. It writes each block either as LZMA2 *uncompressed* chunks, at memory speed, or with
+liblzma's raw LZMA2 encoder, whichever is smaller. A sample determines whether to try the encoder. The blocks are
+independent, so threads can encode blocks in parallel. The bytes of a block depend neither on the number of threads nor
+on the position of the block, so streams are joined by copying blocks (`read_index`, `tail`). The result is one stream,
+because some readers, such as Python's `tarfile.open(mode="r|xz")`, ignore all streams after the first.
 
-The format is "The .xz File Format", version 1.2.0; liblzma's `lzma2_decoder.c` describes the chunks of LZMA2. Every
+The format is "The .xz File Format", version 1.2.0. liblzma's `lzma2_decoder.c` describes the chunks of LZMA2. Every
 block header contains both sizes of the block, so a multithreaded `xz` decodes on all cores. The check is CRC32. A
-compressed block depends on the version of liblzma, and near the threshold also on the version of zlib; the same
-interpreter writes the same bytes. A Bento's identity, the digest of its content, doesn't depend on these versions.
+compressed block depends on the version of liblzma and, near the threshold, on the version of zlib. The same interpreter
+writes the same bytes. A Bento's identity is the digest of its content, which doesn't depend on these versions.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ HEAD = b"\xfd7zXZ\0" + _FLAGS + _crc32(_FLAGS)  # the header of every stream
 
 
 class Record(NamedTuple):
-    """Describes a block in the index: its size in the stream without padding, and its uncompressed size."""
+    """Describes a block in the index: the size of the block without padding, and the size of the uncompressed data."""
 
     unpadded_size: int
     size: int
 
 
 def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-    """Yield an xz stream in pieces. By default, encodes blocks with a thread per usable core (at most eight)."""
+    """Yield an xz stream in pieces. By default, encodes with one thread per usable core, but at most eight threads."""
     records = []
     yield HEAD
     for encoded, record in ordered_map(block, split(data), threads):
@@ -68,7 +68,7 @@ def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]
 
 
 def block(data: bytes) -> tuple[bytes, Record]:
-    """Encode `data`, 1 to `BLOCK` bytes, as a block, and return the block and its index record."""
+    """Encode `data`, 1 to `BLOCK` bytes, as a block. Returns the block and its index record."""
     # The header has one byte for the size of the dictionary, which can express the powers of two from 4 KiB on.
     dictionary = max(12, (len(data) - 1).bit_length())
     chunks = _store(data)
@@ -84,7 +84,7 @@ def block(data: bytes) -> tuple[bytes, Record]:
 
 
 def tail(records: Sequence[Record]) -> bytes:
-    """Return the index of all blocks and the footer, which follow the blocks."""
+    """Return the end of a stream: the index of all blocks, and the footer."""
     index = b"\0" + _integer(len(records))
     index += b"".join(_integer(record.unpadded_size) + _integer(record.size) for record in records)
     index += bytes(-len(index) % 4)
@@ -94,7 +94,7 @@ def tail(records: Sequence[Record]) -> bytes:
 
 
 def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
-    """Return the size and the records of the blocks in a file with one stream. Leaves the position after `HEAD`."""
+    """Return the total size and the records of the blocks in a file with one stream. Seeks to the end of `HEAD`."""
     end = file.seek(0, os.SEEK_END) - _FOOTER
     if end < len(HEAD):
         raise ValueError("the file is too short for an xz stream")
@@ -113,7 +113,7 @@ def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
 
 
 def split(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[bytes]:
-    """Yield the bytes in blocks of `size`; the last block can be shorter."""
+    """Yield the data in blocks of `size` bytes. The last block can be shorter."""
     waiting: list[memoryview] = []
     missing = size
     for piece in data:
@@ -133,7 +133,7 @@ def split(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[byt
 def ordered_map(
     function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None
 ) -> Iterator[_Result]:
-    """Apply `function` to the items in threads; yield the results in order. Keeps only a few items in memory."""
+    """Apply `function` to the items in threads, and yield the results in order. Keeps only a few items in memory."""
     threads = threads or min(_usable_cores(), _MAX_THREADS)
     remaining = iter(items)
     first = list(islice(remaining, 2))
@@ -156,18 +156,18 @@ def ordered_map(
 
 
 def compressible(block: bytes) -> bool:
-    """Return whether compression is worth the time: whether a fast compressor saves a quarter of a sample.
+    """Return whether a block is worth compressing, that is, whether a fast compressor saves a quarter of a sample.
 
     Text, code, and most pickled trees are worth compressing. Compressed data and weights aren't: 32-bit floats shrink
-    by only 7 percent and 16-bit floats by 8 to 25 percent, and storing them is 100 times faster. If the first bytes of
-    the pieces hardly shrink, the rest of the sample is skipped.
+    by only 7 percent and 16-bit floats by 8 to 25 percent, and storing floats is 100 times faster. If the first bytes
+    of the sample's pieces hardly shrink, the rest of the sample is skipped.
     """
     if len(block) <= _SAMPLES * _SAMPLE:
         return True
     step = (len(block) - _SAMPLE) // (_SAMPLES - 1)
 
     def share(size: int) -> float:
-        """Return the compressed share of a sample that contains `size` bytes of each piece."""
+        """Return the ratio of compressed to original size, for the first `size` bytes of each piece of the sample."""
         sample = b"".join([block[start : start + size] for start in range(0, _SAMPLES * step, step)])
         return len(zlib.compress(sample, 1)) / len(sample)
 
@@ -183,7 +183,7 @@ def _records(index: bytes) -> list[Record]:
 
 
 def _block_header(size: int, uncompressed_size: int, dictionary: int) -> bytes:
-    """Return the header of a block with one filter, LZMA2, whose dictionary has 2**dictionary bytes."""
+    """Return the header of a block with one filter: LZMA2 with a dictionary of 2**dictionary bytes."""
     fields = bytes((_BOTH_SIZES,)) + _integer(size) + _integer(uncompressed_size)
     fields += bytes((_LZMA2, 1, 2 * (dictionary - 12)))
     length = len(fields) + 1 + 4
@@ -201,7 +201,10 @@ def _compress(block: bytes, dictionary: int) -> bytes:
 
 
 def _store(block: bytes) -> list[bytes | memoryview]:
-    """Return uncompressed LZMA2 chunks, each with control 1 (reset the dictionary) or 2, size - 1, bytes; then 0."""
+    """Return uncompressed LZMA2 chunks and the end marker 0.
+
+    A chunk is a control byte (1 resets the dictionary, otherwise 2), the size minus 1, and the bytes.
+    """
     view = memoryview(block)
     chunks: list[bytes | memoryview] = []
     for start in range(0, len(block), _CHUNK):
@@ -211,7 +214,7 @@ def _store(block: bytes) -> list[bytes | memoryview]:
 
 
 def _integer(value: int) -> bytes:
-    """Encode a number in groups of seven bits, lowest first. The high bit means that more groups follow."""
+    """Encode a number in groups of seven bits, lowest group first. If the high bit is set, another group follows."""
     groups = bytearray()
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)

@@ -1,9 +1,9 @@
-"""Reads zips, and rejects a zip if its directory contradicts its local headers or contents.
+"""Reads zips. Rejects a zip whose directory contradicts its local headers or its contents.
 
 Wheels and archives of the store have the format of PKWARE's APPNOTE 6.3. A zip describes each member twice, so readers
-can interpret a zip in different ways. This reader rejects contradictory descriptions, overlapping members, unused
-bytes, links, encryption, and multi-part zips. The caller checks names and duplicates. `Bounds` limits the directory and
-the sizes.
+can interpret a zip differently. This reader rejects contradictory descriptions, overlapping members, unused bytes,
+links, encryption, and multi-part zips. The caller checks names and duplicates. `Bounds` limits the directory and the
+sizes.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Bounds(NamedTuple):
 
 
 class ZipMember(NamedTuple):
-    """Describes a member as in the zip's directory; `Zip.contents` verifies it.
+    """Describes a member as in the zip's directory. `Zip.contents` verifies the description.
 
-    A directory's path ends with a slash.
+    The path of a directory ends with a slash.
     """
 
     path: str
@@ -88,7 +88,7 @@ class Chunk(NamedTuple):
 
 
 class Zip:
-    """Reads an open zip. Its BentoErrors begin with `where` and end with `remedy`."""
+    """Reads an open zip. Error messages begin with `where` and end with `remedy`."""
 
     def __init__(self, where: str, remedy: str, bounds: Bounds, methods: Collection[int]) -> None:
         self.where = where
@@ -101,24 +101,24 @@ class Zip:
         raise NotImplementedError
 
     def read_some(self, offset: int, size: int) -> bytes:
-        """Return up to `size` bytes at a position."""
+        """Return up to `size` bytes from position `offset`."""
         raise NotImplementedError
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return `size` bytes at a position; fewer at the end of the file."""
+        """Return `size` bytes from position `offset`, or fewer bytes at the end of the file."""
         data = self.read_some(offset, size)
         while len(data) < size and (more := self.read_some(offset + len(data), size - len(data))):
             data += more
         return data
 
     def error(self, message: str, member: str = "", remedy: str = "") -> BentoError:
-        """Return the error for the zip, or for a member of the zip."""
+        """Return a BentoError about the zip, or about a member of the zip."""
         where = f"{self.where}: {member!r}" if member else self.where
         remedy = f"{remedy or self._remedy}."
         return BentoError(f"{where}: {message}. {remedy}")
 
     def members(self) -> list[ZipMember]:
-        """Return all members, in the order of their positions in the file."""
+        """Return all members, sorted by their positions in the file."""
         directory, start, count = self._directory()
         members: list[ZipMember] = []
         at = 0
@@ -132,7 +132,7 @@ class Zip:
         return members
 
     def contents(self, member: ZipMember) -> Iterator[bytes]:
-        """Yield the contents in pieces, and verify the size and the CRC at the end."""
+        """Yield the contents in pieces. Verifies the size and the CRC at the end."""
         crc32 = fast_zlib().crc32
         size = crc = 0
         for chunk in self.unverified(member):
@@ -144,12 +144,12 @@ class Zip:
         self.check(member, size, crc)
 
     def unverified(self, member: ZipMember) -> Iterator[Chunk]:
-        """Return the contents in pieces, without verifying the size and the CRC."""
+        """Return the contents in pieces without verifying the size and the CRC."""
         begin = self.contents_at(member, self.read(member.offset, min(member.room, PIECE)))
         return self.unpacked(member, member.offset + begin)
 
     def unpacked(self, member: ZipMember, start: int) -> Iterator[Chunk]:
-        """Return the contents that begin at an offset, like `unverified`."""
+        """Return the contents in pieces, as `unverified` does. The compressed data begins at position `start`."""
         if member.method == DEFLATED:
             return self._inflated(member, start)
         if member.method == BZIP2:
@@ -157,7 +157,7 @@ class Zip:
         return (Chunk(piece, None) for piece in self._pieces(member, start))
 
     def contents_at(self, member: ZipMember, local: bytes) -> int:
-        """Read the offset of the contents from the local header, which must match the directory."""
+        """Return the offset of the contents after the local header. The local header must match the directory."""
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
             raise self.error("has no header at the position in the directory", member.path)
         _, _, flags, method, _, _, crc, packed_size, size, name_length, extra_length = _LOCAL.unpack_from(local)
@@ -183,7 +183,7 @@ class Zip:
         return data
 
     def check(self, member: ZipMember, size: int, crc: int) -> None:
-        """Raise BentoError if the size or the CRC differs from the directory."""
+        """Raise BentoError if the size or the CRC differs from the value in the directory."""
         if size != member.size:
             raise self.error(f"its contents don't have the declared {member.size} bytes", member.path)
         if crc != member.crc:
@@ -255,7 +255,7 @@ class Zip:
     def _zip64(self, name: str, extra: bytes, size: int, packed_size: int, offset: int) -> tuple[int, int, int]:
         """Return the values that were too large for their fields.
 
-        The extra field contains only these, in this order.
+        The extra field contains only these values, in the order of the parameters.
         """
         at = 0
         while at + 4 <= len(extra):
@@ -352,13 +352,13 @@ class FileZip(Zip):
         return self._file.seek(0, 2)
 
     def read_some(self, offset: int, size: int) -> bytes:
-        """Return up to `size` bytes at a position."""
+        """Return up to `size` bytes from position `offset`."""
         self._file.seek(offset)
         return self._file.read(size)
 
 
 def fast_zlib() -> Any:
-    """Return ISA-L's zlib, which inflates twice as fast, if installed; otherwise Python's. The outputs are equal."""
+    """Return the zlib module of ISA-L if installed, otherwise Python's. ISA-L inflates twice as fast to equal bytes."""
     global _zlib_module
     if _zlib_module is None:
         try:

@@ -1,1 +1,1 @@
-"""Bentos and models as OCI artifacts, and signatures next to their subjects."""
+"""Converts Bentos and models to OCI artifacts, and stores signatures next to the signed artifacts."""

@@ -1,7 +1,7 @@
-"""Bentos and models as OCI artifacts: docs/oci.md defines the format.
+"""Converts Bentos and models to OCI artifacts. docs/oci.md defines the format.
 
-The blobs of a Bento are the parts of its `.bento` archive, including the parts of its models, so a new version sends
-only changed parts. The config describes the Bento as bento.yaml does.
+The blobs of a Bento are the parts of its `.bento` archive, including the parts of its models. A push of a new version
+therefore sends only changed parts. The config contains bento.yaml.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.(sig|att|sbom))?")  # artifa
 
 
 class Part(NamedTuple):
-    """Holds a part of an archive, which is a file or a source, with its known properties."""
+    """Holds a part of an archive (a file or a blob source), and its digest and size if they are known."""
 
     part: Path | BlobSource
     known: PartInfo | None = None  # always set for a source
 
 
 class ModelPart(NamedTuple):
-    """Holds a model and its files as a part of an archive, which is a file or a source, with its known properties."""
+    """Holds the description of a model, and the archive part of the model as in `Part`."""
 
     description: ModelDescription
     part: Path | BlobSource
@@ -56,7 +56,7 @@ class ModelPart(NamedTuple):
 
 @dataclass(frozen=True)
 class DescribedBento:
-    """Describes a Bento as the config of its artifact does."""
+    """Holds the description of a Bento from the config of its artifact."""
 
     bento: Mapping[str, Any]  # bento.yaml
     digest: str  # `blake3:<hex>` of the content; empty if unknown
@@ -69,7 +69,7 @@ class DescribedBento:
 
 
 def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
-    """Return the artifact of a Bento from its files. Raises as `pack_described` and for an invalid Bento."""
+    """Return the artifact of a Bento from its files. Raises BentoError for an invalid bento.yaml."""
     from rules_bento.formats.yaml import read_mapping
 
     document = read_mapping(bento_yaml, "bento.yaml")
@@ -78,7 +78,7 @@ def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], mod
 
 
 def pack_described(content: DescribedBento, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
-    """Return the artifact of a Bento, for `push`; `parts` are its own parts in the order of its archive."""
+    """Return the artifact of a Bento, for `push`. `parts` are the parts without models, in the order of the archive."""
     own = [Part(part) if isinstance(part, Path) else part for part in parts]
     layers = [
         _layer(part, BENTO_PART, f"{name}.tar.xz", known=known)
@@ -97,7 +97,7 @@ def pack_model(model: ModelPart) -> Pushable:
 
 
 def bento_config(content: DescribedBento) -> bytes:
-    """Return the config of a Bento's artifact, which depends only on the content, not on how it is packed."""
+    """Return the config of a Bento's artifact. The config depends only on the content, not on how it is packed."""
     models = [asdict(description) for description in content.models]
     return _json({"bento": content.bento, "digest": content.digest, "models": models})
 
@@ -108,18 +108,24 @@ def model_config(description: ModelDescription) -> bytes:
 
 
 def attach(subject: Descriptor, artifact_type: str, file: Path) -> Pushable:
-    """Return an artifact that refers to a manifest and has one file, such as an SBOM, of the given media type."""
+    """Return an artifact that refers to a manifest and contains one file, such as an SBOM.
+
+    `artifact_type` is the media type of the file and the type of the artifact.
+    """
     layer = _layer(file, artifact_type, file.name)
     return _pack(artifact_type, oci.EMPTY, b"{}", [layer], {}, subject)
 
 
 def refer(subject: Descriptor, blob: Descriptor, content: bytes, annotations: Mapping[str, str]) -> Pushable:
-    """Return an artifact that refers to a manifest and has one blob in memory, of the artifact's type."""
+    """Return an artifact that refers to a manifest and contains one blob from memory.
+
+    The artifact type is the media type of the blob.
+    """
     return _pack(blob.media_type, oci.EMPTY, b"{}", [(blob, BytesSource(content))], annotations, subject)
 
 
 def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedBento:
-    """Read the description of a Bento from its artifact. Raises BentoError for another kind of artifact."""
+    """Read the description of a Bento from its artifact. Raises BentoError if the artifact isn't a Bento."""
     if manifest.is_index or manifest.config.media_type != BENTO_CONFIG:
         kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
         raise BentoError(f"{origin}: expected a Bento, got {kind}. To pull an image, use a container runtime.")
@@ -138,7 +144,7 @@ def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedB
 
 
 def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescription:
-    """Read the description of a model from its artifact. Raises BentoError for another kind of artifact."""
+    """Read the description of a model from its artifact. Raises BentoError if the artifact isn't a model."""
     if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
         raise BentoError(f"{origin}: expected a model. Use the reference of a model.")
     try:
@@ -155,7 +161,7 @@ def _check_whole(tag: str) -> None:
 
 
 def versions(repository: Repository) -> list[str]:
-    """List the tags of a repository, without the tags of referrers and signatures."""
+    """List the tags in a repository, except tags of referrers and signatures."""
     return [tag for tag in repository.tags() if not _REFERRERS_TAG.fullmatch(tag)]
 
 

@@ -1,9 +1,10 @@
-"""Reads and writes signatures and attestations in cosign's formats, in registries and layouts.
+"""Reads and writes signatures and attestations in cosign's formats, in registries and OCI layouts.
 
-By default, each is a sigstore bundle that refers to its subject, as cosign 3 writes it. The legacy form is
-`sha256-<hex>.sig`, a manifest whose layers are signed documents, and `sha256-<hex>.att`, a manifest whose layers are
-envelopes of attestations; layouts contain them marked as `cosign save` marks them. Both forms are read. All of this
-data is untrusted until its signature is verified: a part that can't be read isn't a signature, and doesn't hide others.
+By default, each signature or attestation is a sigstore bundle that refers to its subject, as cosign 3 writes it. In the
+legacy form, the layers of the manifest `sha256-<hex>.sig` are signed documents, and the layers of the manifest
+`sha256-<hex>.att` are attestation envelopes. Layouts mark these manifests as `cosign save` does. Both forms are read.
+All data is untrusted until its signature is verified. Data that can't be read isn't a signature, and doesn't prevent
+finding other signatures.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _MOST_REASONS = 3  # reasons in a message
 
 
 class InRegistry:
-    """Stores signatures in the repository of their subjects."""
+    """Stores signatures in the repository that contains the signed artifact."""
 
     def __init__(self, reference: Reference, registries: Registries, counter: Counter) -> None:
         self._reference = reference
@@ -56,11 +57,14 @@ class InRegistry:
         self._repository = registries.repository(reference)
 
     def attached_manifests(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield a reader of the manifest with the tag."""
+        """Yield a function that reads the manifest with the tag for signatures or attestations of the digest."""
         yield partial(self._repository.get_manifest, tag_of(kind, digest))
 
     def referrers(self, digest: str, *kinds: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield readers of bundles with these predicates; requests them only if no other signature matches."""
+        """Yield functions that read bundles with one of the predicates `kinds`.
+
+        Requests the list of referrers only if the caller needs it, that is, if no other signature matches.
+        """
         # In a referrers tag, cosign lists the type of the config, and no annotations.
         types = (cosign.BUNDLE_TYPE, oci.EMPTY)
         entries = self._repository.referrers(digest)
@@ -69,43 +73,43 @@ class InRegistry:
             yield partial(self._repository.get_manifest, entry.digest)
 
     def read(self, blob: Descriptor) -> bytes:
-        """Return a small blob, verified."""
+        """Return the content of a small blob after verifying its digest."""
         return self._repository.read_blob(blob)
 
     def source(self, blob: Descriptor) -> BlobSource:
-        """Return the file with the signature."""
+        """Return a source for the blob."""
         return RemoteSource(self._repository, blob.digest)
 
     def put(self, kind: str, digest: str, package: Pushable) -> None:
-        """Push the manifest with its tag."""
+        """Push the manifest with the tag for signatures or attestations of the digest."""
         push(package, [self._reference.with_tag(tag_of(kind, digest))], self._registries, self._counter)
 
     def refer(self, digest: str, package: Pushable) -> None:
-        """Push a referrer of the digest, without a tag."""
+        """Push a referrer of the digest without a tag."""
         push(package, [self._reference.with_digest(package.root.descriptor.digest)], self._registries, self._counter)
 
 
 class InLayout:
-    """Stores signatures in a layout, as `cosign save` writes it and `cosign verify --local-image` reads it."""
+    """Stores signatures in an OCI layout, as `cosign save` and `cosign verify --local-image` do."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
     def attached_manifests(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Return readers of manifests marked as signatures or attestations of the digest (or any, for an index)."""
+        """Return functions that read manifests of signatures or attestations of the digest (or any, for an index)."""
         return self._layout.attached_manifests(kind, tag_of(kind, digest))
 
     def referrers(self, digest: str, *_kinds: str) -> Iterator[Callable[[], Manifest]]:
-        """Search the blobs for bundles, which no index lists."""
+        """Yield functions that return bundles. Searches all blobs, because no index lists the bundles."""
         for manifest in self._layout.referrers(digest, cosign.BUNDLE_TYPE):
             yield lambda manifest=manifest: manifest  # type: ignore[misc]
 
     def read(self, blob: Descriptor) -> bytes:
-        """Return a small blob, verified."""
+        """Return the content of a small blob after verifying its digest."""
         return self._layout.read(blob)
 
     def source(self, blob: Descriptor) -> BlobSource:
-        """Return the file with the signature."""
+        """Return a source for the blob."""
         return FileSource(self._layout.blob(blob.digest))
 
     def put(self, kind: str, digest: str, package: Pushable) -> None:
@@ -114,7 +118,7 @@ class InLayout:
         self._layout.attach(package.root, kind, tag_of(kind, digest), digest)
 
     def refer(self, digest: str, package: Pushable) -> None:
-        """Add a referrer of the digest and its blobs."""
+        """Add a referrer of the digest, with its blobs."""
         self._add(package)
         self._layout.refer(package.root, digest)
 
@@ -128,17 +132,17 @@ Place = InRegistry | InLayout
 
 
 def tag_of(kind: str, digest: str) -> str:
-    """Return the tag of the signatures, or attestations, of a digest."""
+    """Return the tag for signatures or attestations (`kind`) of a digest."""
     return f"{digest.replace(':', '-', 1)}.{kind}"
 
 
 def _has(bundle: Descriptor, kinds: Iterable[str]) -> bool:
-    """Return whether a bundle might have one of these predicates. The annotation isn't signed, so it is a hint."""
+    """Return whether a bundle can have one of the predicates. The annotation isn't signed, so the result is a hint."""
     return bundle.annotations.get(_BUNDLED_PREDICATE, "") in ("", *kinds)
 
 
 def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey, form: str = BUNDLE) -> bool:
-    """Sign a manifest of `name` (`registry/repository`); return whether it is new. Keeps existing signatures."""
+    """Sign a manifest of `name` (`registry/repository`). Returns whether the signature is new. Keeps old signatures."""
     if form == BUNDLE:
         return attest(place, name, subject, cosign.SIGNED, {}, key)
     document = cosign.make_payload(name, subject.digest)
@@ -163,7 +167,10 @@ def attest(
     key: PrivateKey,
     form: str = BUNDLE,
 ) -> bool:
-    """Attach a signed predicate of type `kind` to a manifest; return whether it is new. Raises the errors of `sign`."""
+    """Attach a signed predicate of type `kind` to a manifest. Returns whether the attestation is new.
+
+    Raises the same errors as `sign`.
+    """
     statement = cosign.make_statement(name, subject.digest, kind, predicate)
 
     def is_same(layer: Descriptor) -> bool:
@@ -187,7 +194,10 @@ def attest(
 
 
 def verify(place: Place, digest: str, key: PublicKey) -> str:
-    """Return the image name (unverified) in a valid signature of the digest. Raises SignatureError for none."""
+    """Return the image name in a valid signature of the digest. The name isn't verified.
+
+    Raises SignatureError if no signature is valid.
+    """
 
     def read(layer: Descriptor) -> str:
         if layer.media_type.startswith(cosign.BUNDLE_TYPE):
@@ -207,7 +217,10 @@ def verify(place: Place, digest: str, key: PublicKey) -> str:
 
 
 def verify_attestation(place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey) -> dict[str, Any]:
-    """Return a predicate of one of the types that the key signed. Raises SignatureError if none exists."""
+    """Return a predicate that the key signed and whose type is in `kinds`.
+
+    Raises SignatureError, which uses `noun` for the predicate, if no attestation is valid.
+    """
 
     def read(layer: Descriptor) -> dict[str, Any]:
         _, kind, predicate = cosign.read_statement(_statement(place, layer, key), digest)
@@ -242,7 +255,7 @@ def _holds(is_same: Callable[[Descriptor], bool], layers: Iterable[Descriptor]) 
 
 
 def carry(source: Place, target: Place, digest: str) -> None:
-    """Copy the signatures and attestations of a digest. Keeps existing ones. Raises the errors of `sign`."""
+    """Copy the signatures and attestations of a digest. Keeps the existing ones. Raises the same errors as `sign`."""
     for kind in (SIGNATURES, ATTESTATIONS):
         before = _listed(target, kind, digest)
         stored = {to_json(layer.to_json()) for layer in before}
@@ -252,7 +265,7 @@ def carry(source: Place, target: Place, digest: str) -> None:
 
 
 def carry_all(source: Reference, targets: Iterable[Reference], registries: Registries, counter: Counter) -> None:
-    """Copy the signatures of an image, an index with its images, or an artifact. Raises the errors of `carry`."""
+    """Copy the signatures of an image, an artifact, or an index with its images. Raises the same errors as `carry`."""
     root = registries.repository(source).get_manifest(source.target)
     place = InRegistry(source, registries, counter)
     others = {target.name: target for target in targets if target.name != source.name}
@@ -274,7 +287,7 @@ def _listed(place: Place, kind: str, digest: str) -> list[Descriptor]:
 def _put(
     place: Place, kind: str, digest: str, before: Sequence[Descriptor], new: Sequence[tuple[Descriptor, BlobSource]]
 ) -> None:
-    """Write existing and new layers for a digest. Raises BentoError for too many layers."""
+    """Write a manifest with the existing and the new layers. Raises BentoError for too many layers."""
     layers = [*before, *(layer for layer, _ in new)]
     if len(layers) > _MOST_LAYERS:
         raise BentoError(
@@ -300,7 +313,10 @@ def _put(
 def _layers(
     manifests: Iterable[Callable[[], Manifest]], digest: str, kinds: Sequence[str], media_type: str = cosign.BUNDLE
 ) -> Iterator[Descriptor | BentoError]:
-    """Yield possible signatures of the digest, or the error of a manifest that can't be read, within limits."""
+    """Yield the layers that can contain signatures of the digest. If a manifest can't be read, yields the error.
+
+    Raises SignatureError if the manifests exceed the limits.
+    """
     size = 0
     for read in manifests:
         try:

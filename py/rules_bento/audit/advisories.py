@@ -1,10 +1,10 @@
-"""Reads advisory databases, OSV records (schema 1.x), and matches the records with versions of packages.
+"""Reads advisory databases, that is, OSV records (schema 1.x), and matches the records with package versions.
 
-A database is files, directories, and zips, as published by osv.dev. It is read one record at a time, and only records
-of the audited packages are kept: packages of PyPI, and source packages of Debian's releases. As in OSV's schema, a
-version is affected if it is listed or in a range of events; withdrawn records are ignored. If a record can't be
-evaluated, for example because it lists only commits, `Match.certain` is false, and it counts as a match. Ratings come
-from CVSS 3 base scores.
+A database consists of files, directories, and zips, as osv.dev publishes them. The database is read one record at a
+time. Only records about the audited packages are kept: PyPI packages, and source packages of Debian releases. As in
+OSV's schema, a version is affected if the record lists the version, or if the version is in a range of events.
+Withdrawn records are ignored. If a record can't be evaluated, for example because it lists only commits, the record
+counts as a match, and `Match.certain` is false. Ratings come from CVSS 3 base scores.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _CHANGED_SCOPE_PRIVILEGES = {"N": 0.85, "L": 0.68, "H": 0.5}
 
 
 def _rating_from_word(word: str) -> str:
-    """Return the rating for a severity word of a database; empty for an unsupported word."""
+    """Return the rating for a severity word of a database, or an empty string if the word isn't supported."""
     return _WORDS.get(word.strip().lower(), "")
 
 
 def rating_from_vector(vector: str) -> str:
-    """Return the rating of a CVSS 3.0 or 3.1 vector by its base metrics; empty for another string."""
+    """Return the rating for the base metrics of a CVSS 3.0 or 3.1 vector, or an empty string for an invalid vector."""
     score = base_score(vector)
     if score is None:
         return ""
@@ -51,7 +51,7 @@ def rating_from_vector(vector: str) -> str:
 
 
 def base_score(vector: str) -> float | None:
-    """Return the base score (CVSS 3.1, section 7.1); None for an incomplete or invalid vector."""
+    """Return the base score (CVSS 3.1, section 7.1), or None if the vector is incomplete or invalid."""
     match = _VECTOR.fullmatch(vector.strip())
     pairs = [pair.split(":") for pair in match[2][1:].split("/")] if match else []
     metrics: dict[str, str] = {}
@@ -76,12 +76,12 @@ def base_score(vector: str) -> float | None:
 
 
 def highest_rating(ratings: list[str]) -> str:
-    """Return the highest of ratings; empty if there is none."""
+    """Return the highest rating, or an empty string if there is no rating."""
     return max(filter(None, ratings), key=RATINGS.index, default="")
 
 
 def _round_up(value: float) -> float:
-    """Round up to one decimal, without floating-point errors (CVSS 3.1, appendix A)."""
+    """Round up to one decimal place without floating-point errors (CVSS 3.1, appendix A)."""
     whole = round(value * 100_000)
     return whole / 100_000 if whole % 10_000 == 0 else (whole // 10_000 + 1) / 10
 
@@ -111,14 +111,14 @@ _SHAPE = {
 
 
 class Match(NamedTuple):
-    """Describes the match of a record with a version."""
+    """Specifies how an advisory matches a version."""
 
     certain: bool  # false if the record can't be evaluated
     fixed: str  # the first fixed version; empty if unknown
 
 
 class Affected(NamedTuple):
-    """Holds the part of a record about one package."""
+    """Holds the affected versions of one package, from an advisory."""
 
     ecosystem: str  # `PyPI`, `Debian` for all releases, or `Debian:13`
     name: str  # normalized; of a source package for Debian
@@ -127,12 +127,12 @@ class Affected(NamedTuple):
     rating: str  # empty for none
 
     def is_about(self, name: str, ecosystem: str) -> bool:
-        """Return whether this is the package of an ecosystem."""
+        """Return whether this entry is about the package `name` of an ecosystem."""
         return self.name == name and self.ecosystem in (ecosystem, ecosystem.partition(":")[0])
 
 
 class Advisory(NamedTuple):
-    """Holds a record, without packages of other ecosystems."""
+    """Holds an OSV record. Omits packages of unsupported ecosystems."""
 
     id: str
     aliases: tuple[str, ...]
@@ -142,14 +142,14 @@ class Advisory(NamedTuple):
     affected: tuple[Affected, ...]
 
     def rating_of(self, name: str, ecosystem: str = PYPI) -> str:
-        """Return the highest rating for a package; empty if no rating exists."""
+        """Return the highest rating for a package, or an empty string if the advisory has no rating."""
         own = [affected.rating for affected in self.affected if affected.is_about(name, ecosystem)]
         if ecosystem != PYPI and own and set(own) == {"none"}:
             return "none"  # the distribution's own rating
         return highest_rating([self.rating, *own])
 
     def match(self, name: str, version: Any, ecosystem: str = PYPI) -> Match | None:
-        """Return the match with a version of a package (normalized name); None if it isn't affected."""
+        """Return the match with a version of a package (normalized name), or None if the version isn't affected."""
         judged = [_match(affected, version) for affected in self.affected if affected.is_about(name, ecosystem)]
         matches = [match for match in judged if match]
         if not matches:
@@ -159,7 +159,7 @@ class Advisory(NamedTuple):
 
 
 def read_record(document: Any, origin: str) -> Advisory | None:
-    """Read a record; return None if it is withdrawn. Raises BentoError, beginning with `origin`, if it is invalid."""
+    """Read a record, or return None for a withdrawn record. Raises BentoError that begins with `origin`."""
     document = schema.without_nulls(document)
     schema.validate(document, _SHAPE, origin, _REMEDY)
     if document.get("withdrawn"):
@@ -171,7 +171,7 @@ def read_record(document: Any, origin: str) -> Advisory | None:
 
 
 def _affected(entry: dict[str, Any]) -> Affected | None:
-    """Return the affected versions of an entry; None for a package of another ecosystem."""
+    """Return the affected versions in an entry, or None if the package is from an unsupported ecosystem."""
     package = entry.get("package", {})
     ecosystem, _, release = package.get("ecosystem", "").partition(":")
     if ecosystem not in (PYPI, DEBIAN):
@@ -188,7 +188,7 @@ def _affected(entry: dict[str, Any]) -> Affected | None:
 
 
 def _rating(entry: dict[str, Any]) -> str:
-    """Return the highest supported rating of a record or of one of its entries."""
+    """Return the highest supported rating of a record or of an `affected` entry."""
     if entry.get(_URGENCY[0], {}).get(_URGENCY[1]) == "unimportant":
         return "none"  # of Debian, for vulnerabilities that don't affect its binary packages
     ratings = [rating_from_vector(declared["score"]) for declared in entry.get("severity", ())]
@@ -220,7 +220,7 @@ def _match(affected: Affected, version: Any) -> Match | None:
 
 
 def _in_range(events: tuple[dict[str, str], ...], version: Any, ecosystem: str) -> tuple[bool, str]:
-    """Return whether a version is in a range, and the next fixed version. Raises ValueError."""
+    """Return whether a version is in a range, and the next fixed version. Raises ValueError for an invalid version."""
     known = list(_events(events, ecosystem))
     limits = [event["limit"] for event in events if "limit" in event]
     if limits and not any(limit == "*" or version < parse(limit, ecosystem) for limit in limits):
@@ -265,7 +265,7 @@ DATE = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
 
 
 class Database(NamedTuple):
-    """Holds the advisories for the given packages, and the number of records in the database."""
+    """Holds the advisories about the audited packages, and the number of records in the database."""
 
     advisories: tuple[Advisory, ...]  # sorted by id
     records: int  # of the packages' ecosystems, without withdrawn ones
@@ -274,9 +274,10 @@ class Database(NamedTuple):
 
 
 def read_database(places: Sequence[tuple[Path, str]], names: Mapping[str, Collection[str]]) -> Database:
-    """Read the records at paths, each with a name for messages; keep those for `names` of each ecosystem.
+    """Read the records at `places`, and keep the records about `names` (package names by ecosystem).
 
-    Raises BentoError for an invalid record, and for a database without records for PyPI.
+    Each place is a path and its name for messages. Raises BentoError for an invalid record, and for a database without
+    records about PyPI packages.
     """
     kept: list[Advisory] = []
     ecosystems: set[str] = set()
@@ -315,7 +316,7 @@ def _document(data: bytes, origin: str) -> Any:
 
 
 def _files(places: Sequence[tuple[Path, str]]) -> Iterator[tuple[bytes, str]]:
-    """Yield the content and name of each record."""
+    """Yield the content and the name of each record file."""
     for path, name in places:
         if path.is_dir():
             yield from _read_directory(path, name)

@@ -1,4 +1,4 @@
-"""Lists the packages of a lock, a requirements file, a `pylock.toml`, an SBOM, or a Debian system."""
+"""Lists the packages in a lock, a requirements file, a `pylock.toml`, an SBOM, or a Debian system."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SBOM_REMEDY = "Provide a CycloneDX or SPDX 2 SBOM in JSON."
 
 
 class Package(NamedTuple):
-    """Describes one version of a package."""
+    """Describes a package with a specific version."""
 
     name: str  # normalized
     version: str  # empty if unknown
@@ -44,14 +44,14 @@ class Package(NamedTuple):
         return f"{self.name} {self.version}" if self.version else self.name
 
     def note(self) -> str:
-        """Return the reason why the package is installed, for messages."""
+        """Return a note for messages that specifies why the package is installed. The note can be empty."""
         if self.binaries:
             return f" (installed: {', '.join(binary.partition(' ')[0] for binary in self.binaries)})"
         return f" (required by {', '.join(self.required_by)})" if self.required_by else ""
 
 
 def from_lock(packages: Iterable[Mapping[str, Any]]) -> list[Package]:
-    """Return the packages of a lock in its normal form (`rules_bento.packages.lock`)."""
+    """Return the packages in a lock that has the normal form (see `rules_bento.packages.lock`)."""
     entries = list(packages)
     required_by: dict[str, set[str]] = {}
     of_extras: dict[str, set[str]] = {}
@@ -72,13 +72,13 @@ def from_lock(packages: Iterable[Mapping[str, Any]]) -> list[Package]:
 
 
 def from_requirements(text: str, origin: str) -> list[Package]:
-    """Return the packages of a requirements file. Raises the errors of `requirements.parse`."""
+    """Return the packages in a requirements file. Raises the same errors as `requirements.parse`."""
     parsed, _ = requirements.parse(text, origin)
     return [Package(one.name, (one.pin or ("", ""))[1], bool(one.hashes) or one.is_commit) for one in parsed]
 
 
 def from_pylock(data: bytes, origin: str) -> list[Package]:
-    """Return the packages of a `pylock.toml` (PEP 751). Raises BentoError for an invalid file."""
+    """Return the packages in a `pylock.toml` file (PEP 751). Raises BentoError for an invalid file."""
     from rules_bento.formats.toml import read_toml
 
     document = read_toml(data, origin)
@@ -93,7 +93,7 @@ def from_pylock(data: bytes, origin: str) -> list[Package]:
 
 
 def from_sbom(data: bytes, origin: str) -> list[Package]:
-    """Return the PyPI packages of an SBOM. Raises BentoError for an invalid SBOM."""
+    """Return the PyPI packages in an SBOM. Raises BentoError for an invalid SBOM."""
     document = read_object(data, origin)
     if document.get("bomFormat") == "CycloneDX":
         schema.validate(document, _CYCLONEDX, origin, _SBOM_REMEDY)
@@ -133,18 +133,18 @@ def from_system(distribution: str, installed: Iterable[tuple[str, str, str]]) ->
 
 
 def with_licenses(packages: Iterable[Package], declared: Mapping[str, DeclaredLicense]) -> list[Package]:
-    """Return packages with the licenses declared by their wheels, by normalized name."""
+    """Return the packages with the licenses in `declared`, which maps normalized names to the licenses in wheels."""
     return [package._replace(license=declared.get(package.name)) for package in packages]
 
 
 def dumps(packages: Iterable[Package], *, system_known: bool = True) -> str:
-    """Return an inventory as JSON, sorted by name."""
+    """Return an inventory of packages, sorted by name, as JSON."""
     fields = {"packages": [package._asdict() for package in sorted(packages)], "system_known": system_known}
     return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 
 
 def loads(text: bytes | str) -> tuple[tuple[Package, ...], bool]:
-    """Read the output of `dumps`; return the packages, and whether the system packages of an image are known."""
+    """Read the output of `dumps`. Returns the packages, and whether the system packages of an image are known."""
     fields = read_json(text, "the packages")
     packages = []
     for entry in fields["packages"]:

@@ -1,8 +1,9 @@
-"""Reads the licenses that package metadata declares, and checks them against a policy.
+"""Reads the licenses that package metadata declares, and checks the licenses against a policy.
 
-A declared license becomes terms joined by AND and OR: SPDX identifiers, optionally with an exception, and for licenses
-without identifier, classifiers and `text:` strings. An ambiguous classifier (`License :: OSI Approved :: BSD License`)
-is allowed if all of its possible licenses are, or if the policy lists the classifier.
+A declared license is converted to terms that AND and OR join. A term is an SPDX identifier, optionally with an
+exception. A license without an identifier becomes a classifier or a `text:` string. An ambiguous classifier (`License
+:: OSI Approved :: BSD License`) is allowed if all its possible licenses are allowed, or if the policy lists the
+classifier.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ _TOKEN = re.compile(r"[()]|[^\s()]+")
 
 
 class DeclaredLicense(NamedTuple):
-    """Holds the license fields of METADATA, unchanged."""
+    """Holds the license fields of METADATA without changes."""
 
     expression: str = ""  # License-Expression
     text: str = ""  # License
@@ -94,7 +95,7 @@ class DeclaredLicense(NamedTuple):
 
 
 def terms_from_metadata(declared: DeclaredLicense) -> Terms | None:
-    """Return the terms of a declared license; None if nothing is declared."""
+    """Return the terms of a declared license, or None if METADATA declares no license."""
     if declared.expression:
         return parse_expression(declared.expression) or _text_name(declared.expression)
     text = " ".join(declared.text.split())
@@ -111,7 +112,7 @@ def terms_from_metadata(declared: DeclaredLicense) -> Terms | None:
 
 
 def parse_expression(expression: str) -> Terms | None:
-    """Return the terms of an SPDX expression; None if it is invalid."""
+    """Return the terms of an SPDX expression, or None if the expression is invalid."""
     text = _canonical(expression)
     if not text:
         return None
@@ -120,7 +121,7 @@ def parse_expression(expression: str) -> Terms | None:
 
 
 def format_terms(terms: Terms | None) -> str:
-    """Return terms as an SPDX expression."""
+    """Format terms as an SPDX expression."""
     if terms is None:
         return "unknown"
     if isinstance(terms, str):
@@ -130,18 +131,18 @@ def format_terms(terms: Terms | None) -> str:
 
 
 class LicensePolicy(NamedTuple):
-    """Decides whether licenses are allowed. Entries can contain `*`, and match licenses with an exception."""
+    """Decides whether licenses are allowed. Entries can contain `*`, and also match licenses with an exception."""
 
     allowed: tuple[str, ...]  # empty: all except denied ones
     denied: tuple[str, ...]
 
     @property
     def is_set(self) -> bool:
-        """Return whether any license is allowed or denied explicitly."""
+        """Return whether the policy allows or denies any license explicitly."""
         return bool(self.allowed or self.denied)
 
     def allows(self, terms: Terms | None) -> bool:
-        """Return whether terms are allowed: at least one operand of OR, all operands of AND."""
+        """Return whether the policy allows at least one operand of OR, and all operands of AND."""
         if terms is None:
             return not self.allowed
         if isinstance(terms, tuple):
@@ -158,7 +159,7 @@ class LicensePolicy(NamedTuple):
 
 
 def read_policy(allowed: Sequence[str], denied: Sequence[str]) -> LicensePolicy:
-    """Return the policy that two lists define. Raises BentoError for an invalid entry."""
+    """Return the policy for lists of allowed and denied licenses. Raises BentoError for an invalid entry."""
     allowed = [_entry(text, "allow_licenses") for text in allowed]
     return LicensePolicy(tuple(allowed), tuple(_entry(text, "deny_licenses") for text in denied))
 
@@ -191,7 +192,7 @@ def _from_classifier(text: str) -> Terms:
 
 
 def _is_covered(classifier: str, known: Iterable[str]) -> bool:
-    """Return whether an identifier already covers the license of a classifier."""
+    """Return whether one of the known identifiers includes the license of a classifier."""
     family = _FAMILIES.get(classifier.removeprefix(_OSI), ())
     return any(name in family or name == _from_classifier(classifier) for name in known)
 
@@ -208,7 +209,7 @@ def _canonical(expression: str) -> str:
 
 
 def _parse_or(tokens: list[str]) -> tuple[Terms, list[str]]:
-    """Return the operands of OR, and the remaining tokens."""
+    """Parse operands of OR. Returns the terms and the remaining tokens."""
     return _parse_chain(tokens, "OR", lambda rest: _parse_chain(rest, "AND", _parse_term))
 
 
@@ -241,7 +242,7 @@ def _leaves(terms: Terms) -> list[str]:
 
 
 def _policy_names(term: str) -> list[str]:
-    """Return the names that match a term in a list, including names without its exception or `+`."""
+    """Return the names that a policy can list for a term: the term, and the term without its exception or `+`."""
     without = term.partition(" WITH ")[0]
     return [term, *dict.fromkeys(name for name in (without, without.removesuffix("+")) if name != term)]
 
@@ -251,7 +252,7 @@ def _is_listed(name: str, entries: Sequence[str]) -> bool:
 
 
 def _text_name(text: str) -> str:
-    """Return the name of a license without identifier."""
+    """Return the `text:` name of a license that has no identifier."""
     return TEXT + " ".join(text.split())[:_MAX_TEXT]
 
 

@@ -1,4 +1,4 @@
-"""Checks packages against a policy."""
+"""Checks packages against a policy for vulnerabilities, licenses, and hashes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REMEDY = (
 
 
 class Policy(NamedTuple):
-    """Holds the rules of a policy for vulnerabilities and licenses."""
+    """Holds the rules for vulnerabilities, licenses, and hashes."""
 
     max_severity: str  # the highest allowed rating of `RATINGS`
     unknown_severity: str  # the rating of a vulnerability without one: one of `RATINGS`, or `ABOVE`
@@ -38,7 +38,7 @@ class Policy(NamedTuple):
 
 
 class Vulnerability(NamedTuple):
-    """Describes a known vulnerability of a package, merged from records that are aliases of each other."""
+    """Describes a known vulnerability of a package. Combines records that are aliases of each other."""
 
     package: Package
     ids: tuple[str, ...]  # of the matching records, then of their aliases
@@ -62,7 +62,7 @@ class Vulnerability(NamedTuple):
 
 
 class PackageLicense(NamedTuple):
-    """Describes the license of a package."""
+    """Describes the license of a package, and whether the policy rejects the license."""
 
     package: Package
     terms: Terms | None
@@ -83,7 +83,7 @@ class Report(NamedTuple):
     notes: tuple[str, ...]
 
     def data(self) -> dict[str, Any]:
-        """Return the report as JSON."""
+        """Return the report as a JSON object."""
         return {
             "packages": self.packages,
             "records": self.records,
@@ -134,9 +134,9 @@ def check(policy: Policy) -> None:
 def evaluate(
     packages: Iterable[Package], database: Database | None, policy: Policy, *, system_known: bool = True
 ) -> Report:
-    """Check packages against a policy. Raises BentoError as `check` does, and without packages of PyPI.
+    """Check packages against a policy. Raises BentoError for an invalid policy, or if there are no PyPI packages.
 
-    `system_known` is false for an image with unknown system packages.
+    `system_known` is false for an image whose system packages are unknown.
     """
     check(policy)
     known = sorted(set(packages))
@@ -175,7 +175,7 @@ def evaluate(
 
 
 def summary_lines(report: Report) -> Iterator[str]:
-    """Yield the lines of the report, except violations."""
+    """Yield the lines of the report, without violations."""
     yield f"{report.packages:,} packages were checked against {report.records:,} advisories."
     for vulnerability in report.vulnerabilities:
         if not vulnerability.rejected:
@@ -184,7 +184,7 @@ def summary_lines(report: Report) -> Iterator[str]:
 
 
 def _unchecked_systems(packages: Sequence[Package], database: Database, *, system_known: bool) -> Iterator[str]:
-    """Yield the groups of system packages that the database has no records for."""
+    """Yield a message for each group of system packages that the database has no records about."""
     if not system_known:
         yield "the system packages of the image are unknown. Use a base whose layers are fetched."
     others = [package.ecosystem for package in packages if package.ecosystem != PYPI]
@@ -196,7 +196,7 @@ def _unchecked_systems(packages: Sequence[Package], database: Database, *, syste
 
 
 def _vulnerabilities(package: Package, database: Database, policy: Policy) -> Iterator[Vulnerability]:
-    """Yield the vulnerabilities of a package, one for each set of aliases."""
+    """Yield the vulnerabilities of a package. Records that are aliases yield one vulnerability."""
     name, ecosystem = package.name, package.ecosystem
     if not package.version or not (ecosystem == PYPI or ecosystem.startswith(DEBIAN)):
         return
@@ -237,9 +237,9 @@ def _vulnerabilities(package: Package, database: Database, policy: Policy) -> It
 
 
 def _acceptance(package: Package, group: Sequence[Advisory], policy: Policy, date: str) -> tuple[str, str]:
-    """Return why the policy allows a vulnerability, and why a VEX statement doesn't; both may be empty.
+    """Return why the policy allows a vulnerability, and why a VEX statement doesn't. Both strings can be empty.
 
-    An advisory about several vulnerabilities is allowed if all of them are.
+    An advisory about several vulnerabilities is allowed if all these vulnerabilities are allowed.
     """
     names = {name for one in group for name in _names(one)}
     reason, remark = _acceptance_by_name(package, names, policy, date)
@@ -262,19 +262,19 @@ def _acceptance_by_name(package: Package, names: set[str], policy: Policy, date:
 
 
 def _upstream(advisory: Advisory) -> list[set[str]]:
-    """Return the names of each vulnerability of an advisory. Debian's advisories also list `DEBIAN-CVE-...`."""
+    """Return the names of each vulnerability in an advisory. Debian advisories also list `DEBIAN-CVE-...` names."""
     stems = dict.fromkeys(name.removeprefix(_OWN) for name in advisory.upstream)
     return [{stem, _OWN + stem} for stem in stems]
 
 
 def _names(advisory: Advisory) -> set[str]:
-    """Return the names of the vulnerability of an advisory, if it is about one."""
+    """Return the names of an advisory, including the names of its vulnerability if there is only one."""
     upstream = _upstream(advisory)
     return {advisory.id, *advisory.aliases, *(upstream[0] if len(upstream) == 1 else ())}
 
 
 def _group_aliases(advisories: Sequence[Advisory]) -> list[list[Advisory]]:
-    """Group the records by vulnerability, that is, by common aliases."""
+    """Group advisories that share a name, so that each group is about one vulnerability."""
     groups: list[tuple[set[str], list[Advisory]]] = []
     for advisory in advisories:
         names, members = _names(advisory), [advisory]
@@ -299,7 +299,7 @@ def _package_license(package: Package, policy: Policy) -> PackageLicense:
 def _unused_allowances(
     packages: Sequence[Package], vulnerabilities: Sequence[Vulnerability], database: Database | None, policy: Policy
 ) -> Iterator[str]:
-    """Yield the entries of a policy that match no package."""
+    """Yield a message for each policy entry that matches no package or vulnerability."""
     used = {name for vulnerability in vulnerabilities if vulnerability.allowed for name in vulnerability.ids}
     for identifier in policy.allow:
         if identifier not in used:

@@ -1,4 +1,4 @@
-"""Writes the report of an audit in SARIF 2.1.0, which code hosts display."""
+"""Writes an audit report in SARIF 2.1.0, which code hosts display."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SCORES = {"none": "0.0", "low": "0.1", "medium": "4.0", "high": "7.0", "critica
 
 
 def dumps(report: Report, target: str, path: str) -> str:
-    """Return the findings about a target, located at the path of its BUILD file in the workspace."""
+    """Return the findings about a target as SARIF. `path` is the BUILD file that the findings refer to."""
     rules: dict[str, dict[str, Any]] = {}
     results = []
     location = {"physicalLocation": {"artifactLocation": {"uri": path}, "region": {"startLine": 1}}}

@@ -1,7 +1,7 @@
 """Finds secrets in the files of a Bento: private keys, and tokens with a known format.
 
-The search is for formats, not for names or entropy: a fast search for the literals of each kind, then a pattern of
-bounded length at each hit. The time is therefore linear in the number of bytes.
+The search uses formats, not names or entropy. It first searches for the literals of each kind, which is fast, and then
+tries a pattern of limited length at each match. The time is therefore linear in the number of bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _EXAMPLES = (
 
 
 class SecretFinding(NamedTuple):
-    """Locates a possible secret and its kind, without the secret itself."""
+    """Specifies the location and the kind of a possible secret, without the secret."""
 
     path: str
     line: int
@@ -44,10 +44,10 @@ class SecretFinding(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """Describes a kind of secret: literals (each secret contains one) and a pattern, whose group 1 is the secret part.
+    """Describes a kind of secret. Each secret contains one of the literals `words`; group 1 of `pattern` is secret.
 
-    The pattern is tried `before` bytes ahead of each literal. It is compiled at the first hit, because most scans have
-    none, and compiling all patterns takes as long as the startup of an action.
+    The pattern is tried `before` bytes ahead of each literal. The pattern is compiled at the first match of a literal,
+    because most scans have no match, and compiling all patterns takes as long as the startup of an action.
     """
 
     name: str
@@ -74,7 +74,7 @@ def scan(path: str, content: bytes) -> list[SecretFinding]:
 
 
 def scan_files(files: Iterable[tuple[str, bytes]]) -> Iterator[SecretFinding]:
-    """Yield the findings in files. Small files are first scanned together, because few contain findings."""
+    """Yield the findings in files. First scans batches of small files, because few files contain findings."""
     small: list[tuple[str, bytes]] = []
     size = 0
     for path, content in files:
@@ -97,14 +97,14 @@ def _scan_batch(files: list[tuple[str, bytes]]) -> Iterator[SecretFinding]:
 
 
 class OptionNames(NamedTuple):
-    """Names the options that allow a file or disable the search, for messages."""
+    """Holds the names, for messages, of the options that allow a file and that disable the search."""
 
     allow: str
     off: str
 
 
 def check(findings: Iterable[SecretFinding], allowed: Iterable[str], known: Iterable[str], words: OptionNames) -> None:
-    """Raise BentoError for findings outside of `allowed` files, and for `allowed` files without findings."""
+    """Raise BentoError for findings in files that aren't `allowed`, and for `allowed` files without findings."""
     all_findings, names, existing = list(findings), set(allowed), set(known)
     shown = [finding for finding in all_findings if finding.path not in names]
     lines = []
@@ -125,7 +125,7 @@ def check(findings: Iterable[SecretFinding], allowed: Iterable[str], known: Iter
 
 
 def _text(content: bytes) -> bytes:
-    """Return the content in UTF-8; empty for a binary file, which has an early NUL and isn't UTF-16."""
+    """Return the content as UTF-8, or no bytes for a binary file (a file with an early NUL that isn't UTF-16)."""
     encoding = _UTF_16.get(content[:2])
     if encoding:
         return content[2:].decode(encoding, "replace").encode()
@@ -133,7 +133,7 @@ def _text(content: bytes) -> bytes:
 
 
 def _starts(kind: _Kind, text: bytes) -> Iterator[int]:
-    """Yield the positions of possible secrets of a kind."""
+    """Yield the positions of possible secrets of this kind."""
     for word in kind.words:
         at = text.find(word)
         if at < 0:
@@ -154,7 +154,7 @@ def _has_pragma(text: bytes, line_start: int) -> bool:
 
 
 def _is_plausible(secret: bytes) -> bool:
-    """Return whether a match is plausible: not `xxxx…`, a sequence of letters or digits, or a known example."""
+    """Return whether a match isn't a placeholder: `xxxx…`, a sequence of letters or digits, or a known example."""
     lower = secret.lower()
     return len(set(lower)) >= _MIN_DISTINCT and not any(word in lower for word in (*_RUNS, *_EXAMPLES))
 
@@ -166,7 +166,7 @@ def _has_letters_and_digits(match: re.Match[bytes]) -> bool:
 
 
 def _is_private_key(match: re.Match[bytes]) -> bool:
-    """Return whether a key follows its header, also with indentation, quotes, or escapes between its lines."""
+    """Return whether a key follows the header. Between its lines, the key can have indentation, quotes, or escapes."""
     import re
 
     body = match.string[match.end() : match.end() + _MAX_KEY].partition(b"----")[0]
@@ -176,14 +176,14 @@ def _is_private_key(match: re.Match[bytes]) -> bool:
 
 
 def _is_encoded_key(match: re.Match[bytes]) -> bool:
-    """Return whether base64, for example of Kubernetes, contains a private key."""
+    """Return whether a base64 string, for example from Kubernetes, contains a private key."""
     import re
 
     return re.match(rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY", _decode_base64(match[1][:80])) is not None
 
 
 def _is_long_lived_token(match: re.Match[bytes]) -> bool:
-    """Return whether a JSON Web Token is signed and valid, or was valid, for longer than a session."""
+    """Return whether a JSON Web Token is signed, and has no expiry time or a longer lifetime than a session."""
     from rules_bento.formats import FormatError
     from rules_bento.formats.json import read_object
 
@@ -200,7 +200,7 @@ def _is_long_lived_token(match: re.Match[bytes]) -> bool:
 
 
 def _decode_base64(text: bytes) -> bytes:
-    """Return the bytes of base64 in either alphabet; empty if it is malformed."""
+    """Decode base64 of either alphabet. Returns no bytes if the input is malformed."""
     import base64
     import binascii
 
@@ -212,7 +212,7 @@ def _decode_base64(text: bytes) -> bytes:
 
 
 def _token(name: str, words: bytes, pattern: bytes, start: bytes = _START) -> _Kind:
-    """Return a kind without further conditions. `words`: literals, separated by spaces."""
+    """Return a kind of secret whose only condition is the pattern. `words` are literals, separated by spaces."""
     return _Kind(name, tuple(words.split()), start + pattern + _END)
 
 

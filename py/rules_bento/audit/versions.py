@@ -1,4 +1,4 @@
-"""Parses versions of packages into values that compare in the order of the package's ecosystem."""
+"""Parses package versions into values that compare in the order of the package's ecosystem."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _END = ((0,), 0)
 
 
 def parse(text: str, ecosystem: str) -> Any:
-    """Return a version of an ecosystem of OSV, such as `PyPI` or `Debian:13`. Raises ValueError if invalid."""
+    """Parse a version of an OSV ecosystem, such as `PyPI` or `Debian:13`. Raises ValueError for an invalid version."""
     return parse_pypi(text) if ecosystem == PYPI else parse_debian(text)
 
 
 def parse_pypi(text: str) -> Version:
-    """Return a version without its local part. Raises InvalidVersion, a ValueError."""
+    """Parse a version, and omit its local part. Raises InvalidVersion, which is a ValueError."""
     from packaging.version import InvalidVersion, Version
 
     try:
@@ -33,7 +33,7 @@ def parse_pypi(text: str) -> Version:
 
 
 def parse_debian(text: str) -> tuple[object, ...]:
-    """Return a version in the order of dpkg (deb-version(7)). Raises ValueError if invalid."""
+    """Return a key that sorts like dpkg versions (deb-version(7)). Raises ValueError for an invalid version."""
     match = _DEBIAN_VERSION.fullmatch(text)
     if not match:
         raise ValueError(text)
@@ -41,7 +41,7 @@ def parse_debian(text: str) -> tuple[object, ...]:
 
 
 def _debian_key(text: str) -> tuple[tuple[tuple[int, ...], int], ...]:
-    """Return alternating strings and numbers. `~` sorts before the end, and letters before other characters."""
+    """Return pairs of a string and a number. `~` sorts before the end, and letters sort before other characters."""
     parts = (match for match in _PART.finditer(text or "0") if match[0])
     return (*(((*map(_order, part[1]), 0), int(part[2] or "0")) for part in parts), _END)
 

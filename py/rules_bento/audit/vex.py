@@ -1,8 +1,8 @@
-"""Reads OpenVEX documents (0.2.0), whose statements accept vulnerabilities of packages with a reason until a date.
+"""Reads OpenVEX documents (0.2.0). A statement accepts a vulnerability in packages, with a reason and an expiry date.
 
-A statement accepts a vulnerability if its status is `not_affected` or `fixed`, and its `status_notes` include
-`expires: YYYY-MM-DD`. The last statement about a package and a vulnerability counts. Its products or their
-subcomponents are package URLs; a statement about a whole image accepts nothing.
+A statement accepts a vulnerability if the status is `not_affected` or `fixed`, and `status_notes` includes
+`expires: YYYY-MM-DD`. The last statement about a package and a vulnerability counts. The products, or their
+subcomponents, are package URLs. A statement about a complete image accepts nothing.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _SHAPE = {
 
 
 class Statement(NamedTuple):
-    """Describes the status of a vulnerability in packages."""
+    """Specifies the status of a vulnerability in packages."""
 
     origin: str
     timestamp: dt.datetime
@@ -59,7 +59,7 @@ class Statement(NamedTuple):
     expires: str  # YYYY-MM-DD; empty for none
 
     def is_about(self, package: Package) -> bool:
-        """Return whether the statement names a package, or all installed packages of a source package."""
+        """Return whether the statement lists a package, or all installed packages that a source package builds."""
         kind = "deb/debian" if package.binaries else "pypi"
 
         def named(name: str, version: str) -> bool:
@@ -71,7 +71,7 @@ class Statement(NamedTuple):
         return bool(pairs) and all(named(name, version) for name, _, version in pairs)
 
     def problem(self, date: str) -> str:
-        """Return why the statement doesn't accept the vulnerability at a date; empty if it accepts it."""
+        """Return why the statement doesn't accept the vulnerability on a date. Returns an empty string if it does."""
         if self.status not in ("fixed", "not_affected"):
             return f"its status is {self.status}"
         if not self.expires:
@@ -80,7 +80,7 @@ class Statement(NamedTuple):
 
 
 def read_vex(data: bytes, origin: str) -> list[Statement]:
-    """Read a document. Raises BentoError, beginning with `origin`, for an invalid document."""
+    """Read the statements in a document. Raises BentoError that begins with `origin` for an invalid document."""
     document = schema.without_nulls(read_object(data, origin))
     schema.validate(document, _SHAPE, origin, _REMEDY)
     if not document["@context"].startswith(_CONTEXT):
@@ -89,7 +89,7 @@ def read_vex(data: bytes, origin: str) -> list[Statement]:
 
 
 def last_statement(statements: Sequence[Statement], package: Package, names: Collection[str]) -> Statement | None:
-    """Return the last statement about one of the names of a vulnerability in a package."""
+    """Return the last statement about a package and a vulnerability. `names` are the names of the vulnerability."""
     about = [each for each in statements if not set(each.vulnerabilities).isdisjoint(names) and each.is_about(package)]
     return max(about, key=lambda statement: (statement.timestamp, bool(statement.problem(""))), default=None)
 
