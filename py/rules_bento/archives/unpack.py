@@ -209,7 +209,7 @@ class _Guard:
         return item._replace(path=path)
 
     def bounded(self, pieces: Iterator[bytes], source: _CountingFile) -> Iterator[bytes]:
-        """Yield the pieces unchanged until their total exceeds the limits for the bytes read from the source."""
+        """Yield the pieces unchanged. Raises BentoError if the size or the decompression ratio exceeds the limits."""
         out = 0
         for piece in pieces:
             out += len(piece)
@@ -220,7 +220,7 @@ class _Guard:
             yield piece
 
     def links(self) -> Iterator[SafeMember]:
-        """Validate the targets of all links, and yield the links. Raises BentoError for a link out of the archive."""
+        """Yield all links after checking the targets. Raises BentoError if a link leads outside of the archive."""
         check_links(self._links, self.where)
         for path, link in self._links.items():
             yield SafeMember(path, "link", link=link)

@@ -117,7 +117,7 @@ def from_sbom(data: bytes, origin: str) -> list[Package]:
 
 
 def from_system(distribution: str, installed: Iterable[tuple[str, str, str]]) -> list[Package]:
-    """Return the source packages of a system, from the name, version, and `Source` of each installed package."""
+    """Return the source packages of a system, based on the name, version, and `Source` field of installed packages."""
     binaries = sorted(set(installed))
     release = next((_RELEASE.fullmatch(version) for name, version, _ in binaries if name == "base-files"), None)
     ecosystem = f"{DEBIAN}:{release[1]}" if distribution == DEBIAN.lower() and release else distribution

@@ -58,7 +58,7 @@ class _Kind(NamedTuple):
 
 
 def scan(path: str, content: bytes) -> list[SecretFinding]:
-    """Return the findings by line; none for a binary file. `PRAGMA` allows findings on its line and the next line."""
+    """Return the findings by line. Ignores binary files. `PRAGMA` allows findings on its line and the next line."""
     text = _text(content[:MAX_BYTES])
     starts = sorted({(start, kind.name) for kind in _KINDS for start in _starts(kind, text)}) if text else []
     findings: dict[SecretFinding, None] = {}

@@ -1,7 +1,7 @@
-"""Assembles a Bento from declared inputs: bento.yaml and all other files except sources and models.
+"""Assembles a Bento from declared inputs: bento.yaml and all other files, except sources and models.
 
-The format is BentoML 1.4's, determined by experiment; see docs/compatibility.md. Services, labels, envs, and the
-image come from the service metadata. All other values come from the options of a target or a bentofile.
+The format is the format of BentoML 1.4, determined by experiment (see docs/compatibility.md). Services, labels, envs,
+and the image come from the service metadata. All other values come from the options of a target or a bentofile.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BENTOFILE = "bentofile.yaml"
 
 @dataclass(frozen=True)
 class AssembledBento:
-    """A Bento without the content of its sources and models."""
+    """Holds a Bento without the contents of its sources and models."""
 
     tag: Tag
     digest: bytes  # BLAKE3 of the content
@@ -48,7 +48,7 @@ class AssembledBento:
 def assemble_bento(
     info: ServiceInfo, settings: BentoSettings, sources: TreeManifest, models: Sequence[BundledModel]
 ) -> AssembledBento:
-    """Assemble a Bento. Raises BentoError if BentoML couldn't import or serve it."""
+    """Assemble a Bento. Raises BentoError if BentoML couldn't import or serve the Bento."""
     check_features(settings.features, "features")
     options = settings.options
     if not info.bento_name and not options.name:
@@ -90,9 +90,9 @@ def assemble_bento(
 
 
 def members(bento: AssembledBento) -> list[Member]:
-    """Return the generated files as members of an archive.
+    """Return the generated files as archive members.
 
-    bento.yaml is the first member, so that readers of a stream can identify the Bento early.
+    bento.yaml is the first member, so that programs that read a stream can identify the Bento early.
     """
     modes = {entry.path: entry.mode for entry in bento.manifest.entries}
     ordered = sorted(bento.files, key=lambda path: (path != "bento.yaml", path))
@@ -102,7 +102,7 @@ def members(bento: AssembledBento) -> list[Member]:
 def _environment(
     info: ServiceInfo, settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool, wheels: bool
 ) -> Environment:
-    """Return the environment in the required format: spec 1 or spec 2."""
+    """Return the environment in the format that the options require: spec 1 or spec 2."""
     reasons = spec1_reasons(settings.options) + (["a legacy service"] if info.kind == "legacy" else [])
     image = settings.image
     if image is None and info.image is not None:
@@ -129,7 +129,7 @@ def _environment(
 
 
 def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> None:
-    """Raise BentoError if the options specify a Python version other than the lock's."""
+    """Raise BentoError if the options specify a Python version that differs from the lock's Python version."""
     python_version = settings.options.docker.python_version
     # As with bento_name: the name of the target's attribute.
     place = settings.options.at("docker.python_version").removeprefix("docker.")
@@ -140,7 +140,7 @@ def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> Non
 
 
 def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> None:
-    """Raise BentoError if packages of another hub require an explicit Python version."""
+    """Raise BentoError if packages from a rules_python hub require an explicit Python version."""
     locked = [pin for pin in settings.pins if "==" in pin]
     docker = settings.options.docker
     if (
@@ -155,13 +155,13 @@ def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> No
 
 
 def _envs(info: ServiceInfo, options: BuildOptions) -> list[EnvVariable]:
-    """Return the variables of the options and the service, in BentoML's order."""
+    """Return the variables of the options, and then the variables of the service, in BentoML's order."""
     own = (EnvVariable(env.name, "" if env.value is None else str(env.value), env.stage) for env in info.envs)
     return [*options.envs, *own]
 
 
 class _ModelEntries:
-    """The model entries of bento.yaml."""
+    """Creates the model entries of bento.yaml."""
 
     def __init__(self, info: ServiceInfo, settings: BentoSettings, models: Sequence[BundledModel]) -> None:
         options = settings.options
@@ -204,7 +204,7 @@ def _service_entry(service: Service, models: list[dict[str, Any]]) -> dict[str, 
 
 
 def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
-    """Return the runners and APIs of a legacy service for bento.yaml."""
+    """Return the runners and APIs of a legacy service, for bento.yaml."""
     runners = [
         {
             "name": runner.name,
@@ -220,7 +220,7 @@ def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
 
 
 def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
-    """Return the README of the options, service, or project, or else a title, as BentoML does."""
+    """Return the README from the options, the service, or the project, or else a title, as BentoML does."""
     for text, place in (
         (settings.options.description, settings.options.at("description")),
         (info.description, f"{info.path}: description"),
@@ -253,7 +253,7 @@ def _bentofile(info: ServiceInfo, settings: BentoSettings, environment: Environm
 
 
 def _api_files(api: ApiDescription | None) -> dict[str, bytes]:
-    """Return the files of `apis/`, as BentoML writes them."""
+    """Return the files in `apis/`, in BentoML's format."""
     if api is None:
         return {}
     schema = {"apis/schema.json": json.dumps(api.schema, indent=2).encode()} if api.schema else {}

@@ -1,9 +1,9 @@
 """Converts YAML values to the types of BentoML's descriptors.
 
-BentoML reads its descriptors with cattrs, by the types of its classes: a number becomes a string if a string is
-expected, unknown keys are dropped, and missing keys get a default. A conversion in this module does the same for one
-value, and its error names the place in the document. (`formats.schema` checks documents that must match a schema
-without conversion.)
+BentoML reads its descriptors with cattrs, according to the types in its classes. A number becomes a string if a string
+is expected, unknown keys are dropped, and missing keys get a default. The conversions in this module do the same for
+individual values, and their errors specify the location in the document. (`formats.schema` checks documents that must
+match a schema without conversion.)
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ def strict_str(value: Any, where: str) -> str:
 
 
 def to_bool(value: Any, where: str) -> bool:
-    """Convert a value to its truth in Python."""
+    """Convert a value to a boolean according to its truth value in Python."""
     return bool(value)
 
 
 def strict_bool(value: Any, where: str) -> bool:
-    """Return a Boolean unchanged. Raises BentoError for any other type."""
+    """Return a boolean unchanged. Raises BentoError for any other type."""
     if not isinstance(value, bool):
         raise BentoError(f"{where}: expected true or false, got {value!r}. Write true or false.")
     return value
 
 
 def to_time(value: Any, where: str) -> str:
-    """Convert a time to ISO 8601: a string or a timestamp of YAML. A date must be quoted, as for BentoML.
+    """Convert a string or a YAML timestamp to ISO 8601. A date must be quoted, as in BentoML.
 
-    Raises BentoError, whose message begins with `where`, for any other value.
+    Raises BentoError that begins with `where` for any other value.
     """
     if isinstance(value, dt.datetime):
         return value.isoformat()
@@ -69,12 +69,12 @@ def to_time(value: Any, where: str) -> str:
 
 
 def optional(convert: Conversion) -> Conversion:
-    """Allow null in addition to the values of a conversion."""
+    """Return a conversion that also accepts null."""
     return lambda value, where: None if value is None else convert(value, where)
 
 
 def items(convert: Conversion) -> Conversion:
-    """Convert each item of a list. The conversion raises BentoError for any other type."""
+    """Return a conversion for each item of a list. The conversion raises BentoError if the value isn't a list."""
 
     def converted(value: Any, where: str) -> list[Any]:
         if not isinstance(value, list):
@@ -85,7 +85,7 @@ def items(convert: Conversion) -> Conversion:
 
 
 def mapping(convert: Conversion = any_value) -> Conversion:
-    """Convert each value of a mapping with string keys. The conversion raises BentoError for any other type."""
+    """Return a conversion for each value of a mapping. It converts keys to strings, and rejects other types."""
 
     def converted(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -96,7 +96,7 @@ def mapping(convert: Conversion = any_value) -> Conversion:
 
 
 def record(fields: Mapping[str, tuple[Conversion, Any]], *, closed: bool = False) -> Conversion:
-    """Convert a mapping with known keys.
+    """Return a conversion for a mapping with known keys.
 
     Args:
         fields: the conversion and the default of each key. The default is a value, or a function without parameters.
@@ -104,7 +104,6 @@ def record(fields: Mapping[str, tuple[Conversion, Any]], *, closed: bool = False
 
     Returns:
         A conversion, whose result has the keys in the order of `fields`.
-
     """
 
     def converted(value: Any, where: str) -> dict[str, Any]:

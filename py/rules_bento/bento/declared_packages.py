@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeclaredPackages:
-    """Requirements and constraints (PEP 508) from one place, which is the prefix of messages."""
+    """Contains requirements and constraints (PEP 508) from one location. Messages begin with the location."""
 
     place: str
     requirements: list[str]
@@ -26,13 +26,13 @@ class DeclaredPackages:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> DeclaredPackages:
-        """Convert the fields, in JSON, that actions exchange."""
+        """Create an instance from its fields in JSON."""
         return cls(**fields)
 
     def check_lock(self, locked_extras: Mapping[str, Collection[str]]) -> list[str]:
-        """Check the packages against the extras of locked packages, and return notes on missing extras.
+        """Check the requirements against the extras of locked packages. Returns notes on missing extras.
 
-        Raises BentoError for a missing package, unless it has a marker.
+        Raises BentoError for a missing package, unless its requirement has a marker.
         """
         missing, notes = [], []
         for text in self.requirements:
@@ -55,7 +55,10 @@ class DeclaredPackages:
         return notes
 
     def check_hashes(self, locked: Mapping[str, Mapping[str, str]]) -> None:
-        """Raise BentoError for a locked file, by package and name, whose hash isn't in a requirement's hashes."""
+        """Raise BentoError for a locked file whose hash isn't among the hashes of its requirement.
+
+        `locked` maps each package to its files, and each file name to a SHA-256.
+        """
         for text, hashes in self.hashes.items():
             for file, sha256 in sorted(locked.get(requirement_name(text), {}).items()):
                 if sha256 not in hashes:
@@ -66,7 +69,7 @@ class DeclaredPackages:
 
 
 def declared_packages(options: BuildOptions, image: ImageDefinition, files: ProjectFiles) -> list[DeclaredPackages]:
-    """Return the packages of the image and the options.
+    """Return the packages that the image and the options declare.
 
     Raises BentoError for an undeclared or invalid file.
     """

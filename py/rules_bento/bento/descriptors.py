@@ -1,8 +1,9 @@
-"""Reads `bento.yaml` and `model.yaml` as BentoML 1.4.40 reads them.
+"""Reads `bento.yaml` and `model.yaml` as BentoML 1.4.40 does.
 
 `bentoml list` fails for the whole store if BentoML can't load one entry, so the store accepts only entries that BentoML
-can load. The tables in this module describe the fields that BentoML's classes require (found by experiment and compared
-with BentoML by tests), and the output of `bentoml get`: every key, with defaults, in the order of the classes.
+can load. The tables in this module describe the fields that BentoML's classes require (determined by experiment, and
+compared with BentoML by tests). They also describe the output of `bentoml get`: every key, with defaults, in the order
+of the classes.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Description:
 
 
 def parse(kind: Kind, data: bytes, where: str) -> Description:
-    """Parse a descriptor. Raises BentoError, whose message begins with `where`, if BentoML couldn't load it."""
+    """Parse a descriptor. Raises BentoError that begins with `where` if BentoML couldn't load the descriptor."""
     declared = _load(data, where)
     notes: list[str] = []
     name = _word(declared, "name", check_word, where, notes)
@@ -100,7 +101,7 @@ def parse(kind: Kind, data: bytes, where: str) -> Description:
 
 
 def read(kind: Kind, place: Path) -> bytes:
-    """Read the bytes of a descriptor. Raises BentoError if it doesn't exist or is too large."""
+    """Read a descriptor as bytes. Raises BentoError if the descriptor doesn't exist or is too large."""
     try:
         return read_file(place)
     except OSError as error:
@@ -111,13 +112,13 @@ def read(kind: Kind, place: Path) -> bytes:
 
 
 def of_directory(kind: Kind, directory: Path) -> Description:
-    """Read and parse the descriptor of the entry in a directory. Raises BentoError as `read` and `parse` do."""
+    """Read and parse the descriptor of the entry in a directory. Raises the same errors as `read` and `parse`."""
     place = directory / kind.descriptor
     return parse(kind, read(kind, place), str(place))
 
 
 def check_size(size: int, where: str) -> None:
-    """Raise BentoError, whose message begins with `where`, if a descriptor is too large to be read."""
+    """Raise BentoError that begins with `where` if a descriptor is too large."""
     if size > MAX_BYTES:
         raise BentoError(
             f"{where}: the file has {size} bytes, but the limit is {MAX_BYTES}. Restore the file that BentoML wrote."
@@ -219,7 +220,7 @@ _IMAGE = record(
 
 
 def _bento(declared: dict[str, Any]) -> Any:
-    """Convert a bento.yaml in the format of its `spec`. Raises BentoError for a value of the wrong type."""
+    """Convert a bento.yaml according to its `spec`. Raises BentoError if a value has the wrong type."""
     document = _modernized(declared)
     if declared.get("spec", 1) == 2:
         document["spec"] = 2  # also for 2.0
@@ -232,7 +233,7 @@ def _bento(declared: dict[str, Any]) -> Any:
 
 
 def _modernized(declared: dict[str, Any]) -> dict[str, Any]:
-    """Convert older forms of the document. Raises BentoError for runners that aren't mappings."""
+    """Convert older forms of the document to the current form. Raises BentoError for runners that aren't mappings."""
     document = dict(declared)
     models = declared.get("models")
     if isinstance(models, list) and models and isinstance(models[0], str):
@@ -315,7 +316,7 @@ _MODEL = record(
 
 
 def _model(declared: dict[str, Any]) -> Any:
-    """Convert a model.yaml. Raises BentoError for a value of the wrong type."""
+    """Convert a model.yaml. Raises BentoError if a value has the wrong type."""
     context = declared.get("context")
     if isinstance(context, dict) and "pip_dependencies" in context:  # an older form
         declared = declared | {"context": context | {"framework_versions": {}}}

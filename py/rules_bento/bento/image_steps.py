@@ -1,6 +1,6 @@
 """Defines the image of a Bento as ordered steps, from a `bentoml.images.Image` or from a target.
 
-`freeze` reads the files that an ImageDefinition refers to, and returns the input of bento.yaml and the Dockerfile.
+`freeze` reads the files that an ImageDefinition refers to, and returns the values for bento.yaml and the Dockerfile.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _FIELDS = ("base_image", "distro", "python_version", *_BOOLEAN_FIELDS, "steps")
 
 @dataclass(frozen=True)
 class Step:
-    """A method call on an image."""
+    """Represents a method call on an image."""
 
     kind: StepKind
     values: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class Step:
 
 @dataclass(frozen=True)
 class ImageDefinition:
-    """An image as declared. An unset field is None."""
+    """Contains the declaration of an image. An unset field is None."""
 
     base_image: str | None = None
     distro: str | None = None  # empty: none, for a base image without system packages
@@ -78,7 +78,7 @@ class ImageDefinition:
 
 @dataclass(frozen=True)
 class ImageCommand:
-    """A command of an image build: `text` for bento.yaml; a Dockerfile can use the other fields."""
+    """Represents a command of an image build. bento.yaml contains `text`; a Dockerfile can use the other fields."""
 
     text: str
     packages: tuple[str, ...] = ()  # system packages, if the command only installs these
@@ -87,7 +87,7 @@ class ImageCommand:
 
 @dataclass(frozen=True)
 class FrozenImage:
-    """An image with the content of all files that it refers to."""
+    """Contains an image, and the contents of all files that the image refers to."""
 
     base_image: str
     python_version: str
@@ -101,12 +101,12 @@ class FrozenImage:
 
 
 def from_json(text: str, origin: str) -> ImageDefinition:
-    """Read and check JSON from `to_json` or a rule. Raises BentoError, beginning with `origin`."""
+    """Read and check JSON from `to_json` or a rule. Raises BentoError that begins with `origin`."""
     return _from_fields(json.loads(text), origin)
 
 
 def read(text: bytes, origin: str) -> ImageDefinition:
-    """Read and check untrusted JSON. Raises BentoError, beginning with `origin`."""
+    """Read and check untrusted JSON. Raises BentoError that begins with `origin`."""
     from rules_bento.formats.json import read_object
 
     data = read_object(text, origin)
@@ -135,7 +135,7 @@ def _from_fields(data: dict[str, Any], origin: str) -> ImageDefinition:
 
 
 def from_service(declared: DeclaredImage, place: str) -> ImageDefinition:
-    """Convert the image of service metadata. Raises BentoError for an argument that BentoML doesn't support."""
+    """Convert the image in service metadata. Raises BentoError for an argument that BentoML doesn't support."""
     arguments = declared.arguments
     for name in arguments:
         if name not in IMAGE:
@@ -226,7 +226,10 @@ def _check_step(step: Step, image: ImageDefinition) -> None:
 
 
 def _check_order(image: ImageDefinition) -> None:
-    """Raise BentoError for Python packages after a later command, because all of them are installed at once."""
+    """Raise BentoError if Python packages follow a command that runs after the packages.
+
+    All packages are installed together, so a later step can't install packages.
+    """
     packages = after = False
     for step in image.steps:
         if step.kind in _PACKAGE_STEPS:
@@ -249,10 +252,10 @@ def freeze(
     uv_lock: str | None = None,
     locked: bool = False,
 ) -> FrozenImage:
-    """Read the files of an image, and add the options, which override its fields and follow its steps.
+    """Read the files of an image, and apply the options. Options override the image's fields, and follow its steps.
 
-    `uv_lock` has the requirements of the project's uv.lock. Locked packages need no constraints. Raises BentoError for
-    invalid files.
+    `uv_lock` contains the requirements of the project's uv.lock. Locked packages need no constraints. Raises BentoError
+    for invalid files.
     """
     docker, place = options.docker, image.place
     distro = docker.distro if docker.distro is not None else image.distro
@@ -280,7 +283,7 @@ def freeze(
 
 
 class _ImageBuilder:
-    """Collects the steps of an image."""
+    """Collects the commands, requirements, and files of an image's steps."""
 
     def __init__(self, files: ProjectFiles, *, constraints: bool | None) -> None:
         self.commands: list[ImageCommand | tuple[str, ...]] = []  # a tuple has system packages
@@ -321,7 +324,7 @@ class _ImageBuilder:
                 self._require(step_requirements(step, self._files, place, constraints=self._constraints))
 
     def add_options(self, options: BuildOptions) -> None:
-        """Add the options of a build, in BentoML's order."""
+        """Add the build options in BentoML's order."""
         if options.docker.system_packages:
             self.commands.append(options.docker.system_packages)
         lines = python.option_lines(options.python, options.at("python.pip_args"))
@@ -337,7 +340,7 @@ class _ImageBuilder:
             self._run(self._script(options.docker.setup_script, options.at("docker.setup_script")))
 
     def commands_for(self, distro: distros.Distro | None) -> tuple[ImageCommand, ...]:
-        """Return the commands before the Python packages, starting with the distribution's own."""
+        """Return the commands that run before the Python packages are installed. The distribution's setup is first."""
         if distro is None:
             return tuple(command for command in self.commands if isinstance(command, ImageCommand))
         own = (
@@ -371,7 +374,7 @@ class _ImageBuilder:
 
 
 def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraints: bool | None = None) -> str:
-    """Return the requirement lines that a step adds; see `inline_requirements` for `constraints`.
+    """Return the requirement lines that a step adds. `inline_requirements` describes `constraints`.
 
     Raises BentoError for an undeclared file.
     """
@@ -390,7 +393,7 @@ def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraint
 
 
 def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:
-    """Return `project.dependencies` of a pyproject.toml. Raises BentoError if it's invalid."""
+    """Return `project.dependencies` from a pyproject.toml. Raises BentoError for an invalid value."""
     from rules_bento.formats.toml import read_project, read_toml
 
     dependencies: list[str] = read_project(read_toml(files.text(path, place), path), path).get("dependencies", [])
@@ -404,8 +407,8 @@ def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str
 def _script_path(path: str, content: bytes) -> str:
     """Return the path of a script in the Bento.
 
-    It has a hash of the path in the build context and the content. BentoML hashes the absolute path, so its Bentos
-    depend on the location of the project.
+    The path contains a hash of the script's content and of its path in the build context. BentoML hashes the absolute
+    path, so its Bentos depend on the location of the project.
     """
     import hashlib
 
@@ -414,12 +417,12 @@ def _script_path(path: str, content: bytes) -> str:
 
 
 def _script_command(script: str) -> str:
-    """Return the command of bento.yaml that runs a script of the Bento."""
+    """Return the command for bento.yaml that runs a script in the Bento."""
     return f"chmod +x ./{script} && ./{script}"
 
 
 def check_script(path: str, content: bytes, place: str) -> None:
-    """Raise BentoError for a script that can't be executed; without a shebang, it must be a shell script."""
+    """Raise BentoError for a script that can't run. A script without a shebang must be a shell script."""
     first = content.partition(b"\n")[0]
     if first.startswith(b"#!"):
         if first.endswith(b"\r"):

@@ -1,4 +1,4 @@
-"""Names the two kinds of store entries: Bentos and models."""
+"""Defines the two kinds of store entries: Bentos and models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rules_bento.dataclasses_lite import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """Describes one of the two kinds of entries: Bentos and models."""
+    """Describes a kind of store entry."""
 
     noun: str  # for messages
     directory: str  # the directory in the home

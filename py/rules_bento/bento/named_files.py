@@ -1,4 +1,4 @@
-"""Reads the files that options and the image refer to: requirements files with their includes, uv.lock, scripts."""
+"""Reads the files that options and the image refer to: requirements files and their includes, uv.lock, and scripts."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _UV_EXPORT_FLAGS = (
 
 
 def named_files(info: ServiceInfo, options: BuildOptions, files: ProjectFiles) -> dict[str, bytes]:
-    """Return the content of each referenced and declared file, by its path in the build context, for later actions.
+    """Return the contents of declared files that the options or the image refer to, by path in the build context.
 
-    Unreadable files are omitted: the action that uses them reports an error.
+    Later actions get only these files. Omits unreadable files, because the action that uses a file reports the error.
     """
     for written in _requirements(info, options):
         try:
@@ -70,12 +70,12 @@ def _files(info: ServiceInfo, options: BuildOptions) -> Iterator[str]:
 def inline_requirements(
     path: str, files: ProjectFiles, place: str, *, constraints: bool | None = None, check: bool = True
 ) -> str:
-    """Return the lines of a requirements file, with included files inlined.
+    """Return the lines of a requirements file. Replaces references to other files with the lines of these files.
 
-    Constraints become requirements, as in BentoML's own Bentos of spec 1, because bento.yaml can't refer to files. If
-    `constraints` is True or False, only constraints or only requirements are returned; a lock limits versions anyway.
-    Raises BentoError for an undeclared file, for a cycle, and, unless `check` is False, for lines that installers
-    reject.
+    Constraints become requirements, as in BentoML's Bentos of spec 1, because bento.yaml can't refer to files. If
+    `constraints` is True or False, returns only constraints or only requirements, because a lock already limits
+    versions. Raises BentoError for an undeclared file or a cycle. If `check` is True, also raises BentoError for lines
+    that installers reject.
     """
     lines = _nested_lines(files.path(path, place), files, place, within=(), limits=False, check=check)
     return "".join(f"{line}\n" for line, limits in lines if constraints in (None, limits))
@@ -84,7 +84,7 @@ def inline_requirements(
 def _nested_lines(
     path: str, files: ProjectFiles, place: str, *, within: tuple[str, ...], limits: bool, check: bool
 ) -> Iterator[tuple[str, bool]]:
-    """Yield each line, and whether it is a constraint."""
+    """Yield each line, and whether the line is a constraint."""
     if path in within:
         raise BentoError(f"{place}: {path} includes itself through {', '.join(within)}. Remove the cycle.")
     text = files.text(path, place)
@@ -104,16 +104,16 @@ def _nested_lines(
 
 
 def check_lines(text: str, path: str) -> None:
-    """Raise BentoError, with the file and the line, for a line that installers reject."""
+    """Raise BentoError with the file and the line for a line that installers reject."""
     for number, line in logical_lines(text):
         fitting = check_editable if line.startswith("-") else check_requirement
         fitting(line, f"{path}:{number}")
 
 
 def export_uv_lock(files: ProjectFiles, uv: str, python: str | None = None) -> str:
-    """Return the requirements of uv.lock and pyproject.toml in the build context, for `Image.uv_lock()`.
+    """Return the requirements in uv.lock and pyproject.toml in the build context, for `Image.uv_lock()`.
 
-    `python` is an interpreter; uv finds one by default. Raises BentoError if uv fails.
+    `python` is the interpreter for uv; by default, uv finds an interpreter. Raises BentoError if uv fails.
     """
     import subprocess
     import tempfile

@@ -1,6 +1,6 @@
-"""Checks the build options that a `bento.yaml` of the first format (spec 1) repeats: `docker`, `python` and `conda`.
+"""Checks the build options that a `bento.yaml` of spec 1 contains: `docker`, `python`, and `conda`.
 
-BentoML reads them with classes of their own, which reject unknown keys and check some values against lists.
+BentoML reads these options with separate classes, which reject unknown keys and check some values against lists.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads `bentofile.yaml`, or `[tool.bentoml.build]` of a `pyproject.toml`, with line numbers for messages."""
+"""Reads `bentofile.yaml`, or `[tool.bentoml.build]` in `pyproject.toml`. Records line numbers for messages."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _TABLE = ("tool", "bentoml", "build")
 
 
 def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> BuildOptions:
-    """Read the options of a file; `origin` is its name in messages.
+    """Read the options in a file. `origin` is the name of the file in messages.
 
-    `src_exists` specifies whether a pyproject.toml has a sibling directory `src`, which then contains the packages.
-    Raises BentoError with file and line for invalid options.
+    `src_exists` specifies whether the directory of a pyproject.toml contains a directory `src`. If so, `src` contains
+    the packages. Raises BentoError with file and line for invalid options.
     """
     text = _read_text(path, origin)
     if FilePath(path).suffix == ".toml":
@@ -34,7 +34,7 @@ def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> Buil
 
 
 def read_arguments(path: str | FilePath, origin: str) -> dict[str, Any]:
-    """Read the arguments of a Bento from a YAML mapping. Raises BentoError with the file (`origin`) and the line."""
+    """Read the arguments of a Bento from a YAML mapping. Raises BentoError that begins with `origin` and the line."""
     values = plain(yaml_document(_read_text(path, origin), origin).data)
     return {str(key): value for key, value in values.items()}
 
@@ -47,12 +47,12 @@ def _read_text(path: str | FilePath, origin: str) -> str:
 
 
 def from_yaml(text: str, origin: str) -> BuildOptions:
-    """Parse a bentofile.yaml. Raises BentoError with the line if it's invalid."""
+    """Parse a bentofile.yaml. Raises BentoError with the line for an invalid file."""
     return _with_lowercase_name(option_reader.parse(yaml_document(text, origin)))
 
 
 def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> BuildOptions:
-    """Parse a pyproject.toml: BentoML's section, the project's name, and its dependencies. Raises BentoError."""
+    """Parse a pyproject.toml: BentoML's table, the project name, and the dependencies. Raises BentoError."""
     tables = read_toml(text, origin, LiteralFloat)
     section = tables
     for key in _TABLE:
@@ -88,12 +88,12 @@ def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: st
 
 
 def _with_lowercase_name(options: BuildOptions) -> BuildOptions:
-    """Return the options with the name in lower case, as BentoML does."""
+    """Return the options with the name converted to lowercase, as in BentoML."""
     return replace(options, name=options.name.lower()) if options.name else options
 
 
 def yaml_document(text: str, origin: str) -> Document:
-    """Parse YAML with the line number of each value. Raises BentoError if it's invalid or not a mapping."""
+    """Parse YAML, and record the line of each value. Raises BentoError if the YAML is invalid or isn't a mapping."""
     from rules_bento.formats.yaml import read_with_lines
 
     data, lines = read_with_lines(text, origin, LiteralFloat)
@@ -138,5 +138,5 @@ def _keys(dotted: str) -> tuple[str, ...]:
 
 
 def find(directory: FilePath, names: Sequence[str] = NAMES) -> FilePath | None:
-    """Return the file with the options of a project, or None if no such file exists."""
+    """Return the options file of a project, or None if the project has no such file."""
     return next((directory / name for name in names if (directory / name).is_file()), None)

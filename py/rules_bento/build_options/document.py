@@ -1,4 +1,4 @@
-"""Provides options as plain values, with the place of each value for messages."""
+"""Provides options as plain values, and the location of each value for messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Path = tuple[str | int, ...]  # the keys and indices from the root to a value
 
 
 class LiteralFloat(float):
-    """A float that keeps its literal, because the Python version `3.10` isn't `3.1`."""
+    """A float that keeps its source text, because the Python version `3.10` isn't `3.1`."""
 
     string: str
 
@@ -27,14 +27,14 @@ class LiteralFloat(float):
 
 @dataclass(frozen=True)
 class Document:
-    """Options as plain values: of a file, with line numbers, or of a target's attributes."""
+    """Holds options as plain values: from a file, with line numbers, or from the attributes of a target."""
 
     origin: str  # the file's name; empty for attributes
     data: dict[str, Any]
     lines: dict[Path, int] | LineIndex = field(default_factory=dict[Path, int])
 
     def at(self, path: Path) -> str:
-        """Return the place of a value, as the prefix of a message."""
+        """Return the location of a value, for the beginning of a message."""
         if not self.origin:
             return dotted(path)
         known = path
@@ -46,7 +46,7 @@ class Document:
 
 
 def dotted(path: Path) -> str:
-    """Format a path: `("models", 0, "tag")` becomes `models[0].tag`."""
+    """Format a path. For example, `("models", 0, "tag")` becomes `models[0].tag`."""
     string = ""
     for part in path:
         if isinstance(part, int):
@@ -57,14 +57,15 @@ def dotted(path: Path) -> str:
 
 
 class Table:
-    """Returns the values of one mapping in a document, checked by type."""
+    """Provides the values of one mapping in a document, and checks their types."""
 
     def __init__(
         self, document: Document, path: Path, keys: Collection[str], hints: Mapping[str, str] | None = None
     ) -> None:
-        """Raise BentoError if the value isn't a mapping or has other keys than `keys`; a missing mapping is empty.
+        """Read the mapping at `path`. A missing mapping is empty.
 
-        `hints` has a remedy for some unknown keys.
+        `hints` maps some unknown keys to remedies. Raises BentoError if the value isn't a mapping, or for an unknown
+        key.
         """
         data: Any = document.data
         for part in path:
@@ -81,7 +82,7 @@ class Table:
                 raise BentoError(self._unknown(str(key), keys, hints or {}))
 
     def at(self, key: str, *more: int) -> str:
-        """Return the place of a value."""
+        """Return the location of the value of `key`, for the beginning of a message."""
         return self._document.at((*self._path, key, *more))
 
     def has(self, key: str) -> bool:
@@ -89,20 +90,20 @@ class Table:
         return self._data.get(key) is not None
 
     def value(self, key: str) -> Any:
-        """Return a value of any type, or None."""
+        """Return the value of `key`, or None if the key is missing."""
         return self._data.get(key)
 
     def string(self, key: str) -> str | None:
-        """Return a string, or None. Numbers and booleans are converted."""
+        """Return a string, or None if the key is missing. Converts numbers and booleans to strings."""
         value = self._data.get(key)
         return scalar_string(value) or self.typed(key, str, "a string")
 
     def boolean(self, key: str) -> bool | None:
-        """Return a boolean, or None."""
+        """Return a boolean, or None if the key is missing."""
         return self.typed(key, bool, "true or false")
 
     def typed(self, key: str, kind: type[_T], expected: str) -> _T | None:
-        """Return a value of a type, or None. Raises BentoError, with the `expected` type, for another value."""
+        """Return a value, or None if the key is missing. Raises BentoError if the value isn't of type `kind`."""
         value = self._data.get(key)
         if value is not None and not isinstance(value, kind):
             raise BentoError(f"{self.at(key)}: expected {expected}, got {describe_value(value)}. Correct it.")
@@ -125,7 +126,7 @@ class Table:
         return tuple(strings)
 
     def mapping(self, key: str) -> dict[str, str] | None:
-        """Return a mapping of strings, or None. Numbers and booleans are converted. Otherwise raises BentoError."""
+        """Return a mapping of strings, or None if the key is missing. Converts numbers and booleans to strings."""
         value = self.typed(key, dict, "a mapping of strings")
         if value is None:
             return None
@@ -139,7 +140,7 @@ class Table:
         return strings
 
     def items(self, key: str) -> list[Any]:
-        """Return a list with items of any type; empty if the key is missing."""
+        """Return a list with items of any type. The list is empty if the key is missing."""
         return self.typed(key, list, "a list") or []
 
     def _unknown(self, key: str, keys: Collection[str], hints: Mapping[str, str]) -> str:
@@ -149,7 +150,7 @@ class Table:
 
 
 def scalar_string(value: Any) -> str | None:
-    """Return a scalar as a string, or None if the value isn't a scalar."""
+    """Convert a scalar to a string. Returns None if the value isn't a scalar."""
     if isinstance(value, LiteralFloat):
         return value.string
     if isinstance(value, (str, bool, int, float)):
@@ -158,7 +159,7 @@ def scalar_string(value: Any) -> str | None:
 
 
 def plain(value: Any) -> Any:
-    """Replace each LiteralFloat with a float."""
+    """Replace each LiteralFloat in a value with a float."""
     if isinstance(value, LiteralFloat):
         return float(value)
     if isinstance(value, dict):
@@ -169,7 +170,7 @@ def plain(value: Any) -> Any:
 
 
 def describe_value(value: Any) -> str:
-    """Describe the type or value of a document's value in a message."""
+    """Describe a value for a message: its type, or the value if it is a number or a string."""
     if value is None:
         return "no value"
     if isinstance(value, bool):
@@ -184,6 +185,6 @@ def describe_value(value: Any) -> str:
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
-    """Return ` Did you mean 'labels'?`, or "" if no word is similar."""
+    """Return a hint such as ` Did you mean 'labels'?`, or an empty string if no known word is similar."""
     near = nearest(word.lower(), known)
     return f" Did you mean {near!r}?" if near else ""

@@ -1,4 +1,4 @@
-"""Checks single values of options and images. Each message starts with a place that the caller specifies."""
+"""Checks individual values of options and images. Each message begins with a location that the caller specifies."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def check_env(env: EnvVariable, place: str) -> None:
 
 
 def parse_env(text: str, place: str) -> EnvVariable:
-    """Parse `NAME[=value][;stage=...]`. Raises BentoError, with `place` as its prefix, for an invalid value."""
+    """Parse `NAME[=value][;stage=...]`. Raises BentoError that begins with `place` for an invalid value."""
     setting, _, stage = text.partition(";stage=")
     name, _, value = setting.partition("=")
     if not _NAME.fullmatch(name) or (stage or "all") not in STAGES:
@@ -79,7 +79,7 @@ def parse_env(text: str, place: str) -> EnvVariable:
 
 
 def short_python_version(text: str, place: str) -> str:
-    """Return the `X.Y` of a version, because images have its latest patch release. Raises BentoError."""
+    """Return a Python version as `X.Y`, because images contain the latest patch release. Raises BentoError."""
     match = re.fullmatch(r"(\d)\.(\d{1,2})(\.\w+)?", text)
     if not match:
         raise BentoError(f"{place}: invalid Python version {text!r}. Use a version such as '3.12'.")
@@ -87,7 +87,7 @@ def short_python_version(text: str, place: str) -> str:
 
 
 def is_system_package(package: str) -> bool:
-    """Return whether a string is a valid package argument of a system package manager."""
+    """Return whether a system package manager accepts the string as a package argument."""
     return re.fullmatch(r"[A-Za-z0-9][^\s;&|<>`$\\'\"]*", package) is not None
 
 
@@ -98,7 +98,7 @@ def check_system_package(package: str, place: str) -> None:
 
 
 def check_package(package: str, place: str) -> None:
-    """Raise BentoError unless the string is a single requirement."""
+    """Raise BentoError if the string isn't exactly one requirement."""
     # BentoML also accepts a trailing line break.
     if re.search(r"[\n\r]", package.strip()) or not package.strip():
         raise BentoError(f"{place}: {package!r} must be one line with a requirement. Use an item for each requirement.")
@@ -112,7 +112,7 @@ def check_package(package: str, place: str) -> None:
 
 
 def check_requirement(text: str, place: str) -> None:
-    """Raise BentoError for a line that pip and uv reject in a requirements file."""
+    """Raise BentoError for a line that pip and uv reject in requirements files."""
     # Remove comments and hashes.
     text = re.sub(r"\s+(#.*|--hash[= ]\S+)", "", text).strip()
     if _SINGLE_EQUALS.match(text):
@@ -134,7 +134,7 @@ def _is_marker(text: str | None) -> bool:
 
 
 def check_editable(line: str, place: str) -> None:
-    """Raise BentoError for an editable requirement, because the image doesn't have its directory yet."""
+    """Raise BentoError for an editable requirement, because the image doesn't contain the required directory yet."""
     if _EDITABLE.match(line):
         raise BentoError(
             f"{place}: {line!r} installs a directory, which the image doesn't have when it installs packages. "

@@ -1,7 +1,7 @@
-"""Defines the options of a build, and merges the options of attributes and of a bentofile.
+"""Defines the options of a build, and merges options from attributes with options from a bentofile.
 
-None is an unset option; BentoML's default is applied where the option is used. Combinations that can't be built, or
-that BentoML would partly ignore, are rejected.
+An unset option is None. The code that uses an option applies BentoML's default. Combinations of options that can't be
+built, or that BentoML would partly ignore, are rejected.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rules_bento.typing_lite import Any, Mapping, TypeVar
 
 @dataclass(frozen=True)
 class EnvVariable:
-    """An environment variable of a Bento."""
+    """Defines an environment variable of a Bento."""
 
     name: str
     value: str = ""
@@ -23,7 +23,7 @@ class EnvVariable:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model that the Bento includes: `name`, `name:version`, or `name:latest`."""
+    """Specifies a model that the Bento includes: `name`, `name:version`, or `name:latest`."""
 
     tag: str
     filter: str | None = None  # label:KEY or label:KEY=VALUE, comma-separated
@@ -32,7 +32,7 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class Docker:
-    """`docker` of a bentofile."""
+    """Contains the `docker` options of a bentofile."""
 
     distro: str | None = None
     python_version: str | None = None  # X.Y
@@ -47,7 +47,7 @@ class Docker:
 
 @dataclass(frozen=True)
 class Python:
-    """`python` of a bentofile."""
+    """Contains the `python` options of a bentofile."""
 
     requirements_txt: str | None = None
     packages: tuple[str, ...] | None = None
@@ -65,7 +65,7 @@ class Python:
 
 @dataclass(frozen=True)
 class Conda:
-    """`conda` of a bentofile."""
+    """Contains the `conda` options of a bentofile."""
 
     environment_yml: str | None = None
     channels: tuple[str, ...] | None = None
@@ -74,13 +74,13 @@ class Conda:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether no option of conda is set."""
+        """Return whether all conda options are unset."""
         return not (self.environment_yml or self.channels or self.dependencies or self.pip)
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """All options of a build."""
+    """Contains all options of a build."""
 
     service: str | None = None
     name: str | None = None
@@ -97,7 +97,7 @@ class BuildOptions:
     places: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def at(self, option: str) -> str:
-        """Return the place of an option (`docker.distro`), as the prefix of a message."""
+        """Return the location of an option such as `docker.distro`, for the beginning of a message."""
         return self.places.get(option, option)
 
 
@@ -157,7 +157,7 @@ def _check_distro(options: BuildOptions) -> None:
 
 
 def spec1_reasons(options: BuildOptions) -> list[str]:
-    """Return the options that only spec 1 of `bento.yaml` supports."""
+    """Return the names of the options that are set and that only spec 1 of `bento.yaml` supports."""
     reasons = [f"docker.{key}" for key in ("cuda_version", "dockerfile_template") if getattr(options.docker, key)]
     if not options.conda.is_empty:
         reasons.append("conda")
@@ -165,7 +165,7 @@ def spec1_reasons(options: BuildOptions) -> list[str]:
 
 
 def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
-    """Merge options by name; attributes override the bentofile. Raises BentoError if they can't be combined."""
+    """Merge options. Attributes override the bentofile. Raises BentoError if the options can't be combined."""
     services = [_module(options.service) for options in (attributes, bentofile) if options.service]
     if len(set(services)) > 1:
         problem = f"{bentofile.service!r} isn't the target's service {attributes.service!r}"
@@ -186,7 +186,7 @@ def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
 
 
 def _module(service: str) -> str:
-    """Return a service with its module in dotted form: `pkg/service.py:Svc` becomes `pkg.service:Svc`."""
+    """Return the service with a dotted module name: `pkg/service.py:Svc` becomes `pkg.service:Svc`."""
     module, colon, attribute = service.partition(":")
     return (module[:-3].replace("/", ".") if module.endswith(".py") else module) + colon + attribute
 
@@ -195,13 +195,13 @@ _Options = TypeVar("_Options", BuildOptions, Docker, Python, Conda)
 
 
 def _fill_unset(one: _Options, other: _Options) -> _Options:
-    """Return `one` with its unset fields set from `other`."""
+    """Return `one` with unset fields copied from `other`."""
     defaults = {item.name: getattr(other, item.name) for item in fields(one) if getattr(one, item.name) is None}
     return replace(one, **defaults)
 
 
 def _fill_unset_python(one: Python, other: Python) -> Python:
-    """Merge options of Python; `packages` and `requirements_txt` replace each other."""
+    """Merge Python options. If `one` sets `packages` or `requirements_txt`, ignores both options of `other`."""
     if one.packages is not None or one.requirements_txt is not None:
         other = replace(other, packages=None, requirements_txt=None)
     return _fill_unset(one, other)
@@ -210,7 +210,10 @@ def _fill_unset_python(one: Python, other: Python) -> Python:
 def with_defaults(
     options: BuildOptions, python_version: str, env: dict[str, str] | None, *, locked: bool
 ) -> dict[str, Any]:
-    """Return all keys of a bentofile with defaults: `env` for `docker.env`, and `locked` for `lock_packages`."""
+    """Return all keys of a bentofile, with defaults.
+
+    `env` replaces `docker.env`, and `locked` is the default of `lock_packages`.
+    """
     docker, python = options.docker, options.python
     has_base_image = docker.base_image is not None
     return {
@@ -240,7 +243,7 @@ def with_defaults(
 
 
 def channels(conda: Conda) -> list[str] | None:
-    """Return the channels of conda, with BentoML's default if packages need one."""
+    """Return the conda channels. If packages are declared without a channel, returns BentoML's default channel."""
     if (conda.dependencies or conda.pip) and not conda.channels and not conda.environment_yml:
         return ["conda-forge"]
     return list(conda.channels) if conda.channels is not None else None
@@ -251,5 +254,5 @@ def _list(value: Any) -> Any:
 
 
 def packages_place(options: BuildOptions) -> str:
-    """Return the place of the packages of options, as the prefix of a message."""
+    """Return the location of the option that declares Python packages, for the beginning of a message."""
     return options.at("python.requirements_txt" if options.python.requirements_txt else "python.packages")

@@ -1,4 +1,4 @@
-"""Reads the files of a build context that options refer to, such as scripts, requirements, and templates."""
+"""Reads files in the build context that options refer to, such as scripts, requirements, and templates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rules_bento.typing_lite import Callable, Mapping
 
 
 class ProjectFiles:
-    """Reads declared files on demand, by their paths in the build context; `loaded` has the content of read files."""
+    """Reads declared files on demand, by path in the build context. `loaded` contains the files that were read."""
 
     def __init__(
         self,
@@ -18,10 +18,10 @@ class ProjectFiles:
         check: Callable[[str], None] | None = None,
         remedy: str = "Add it to srcs or data.",
     ) -> None:
-        """Create a reader from the files' locations or contents, by path.
+        """Create a reader. `files` maps each path in the build context to the file's location or content.
 
-        `check` is called with a path before the file is read, and raises BentoError to reject the file.
-        `remedy` is for files that aren't declared.
+        `check` is called with the path of a file before the file is read, and raises BentoError to reject the file.
+        `remedy` ends the error message about a file that isn't declared.
         """
         self._files = files
         self._check = check
@@ -33,7 +33,7 @@ class ProjectFiles:
         return path in self._files
 
     def path(self, written: str, place: str) -> str:
-        """Return the normalized path of an option's value. Raises BentoError for a path outside of the context."""
+        """Normalize a path in an option. Raises BentoError if the path is outside of the build context."""
         path = posixpath.normpath(written)
         if written.startswith(("/", "~")) or "$" in written or path == ".." or path.startswith("../"):
             raise BentoError(
@@ -42,7 +42,7 @@ class ProjectFiles:
         return path
 
     def read(self, written: str, place: str) -> bytes:
-        """Return the content of a file that an option refers to. Raises BentoError if it isn't declared."""
+        """Return the content of a file that an option refers to. Raises BentoError if the file isn't declared."""
         path = self.path(written, place)
         if path not in self._files:
             near = nearest(path, self._files, 0.7)

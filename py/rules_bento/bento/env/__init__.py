@@ -1,5 +1,5 @@
-"""Renders the files of a Bento's `env/`, equivalent to BentoML's, without importing the service.
+"""Renders the files in the `env/` directory of a Bento, equivalent to BentoML's files, without importing the service.
 
-`spec1` and `spec2` are BentoML's two formats. `python` renders the requirements and install.sh, `dockerfile` the
-Dockerfile, and `template` a user's Dockerfile template.
+`spec1` and `spec2` are BentoML's two formats. `python` renders the requirements and install.sh, `dockerfile` renders
+the Dockerfile, and `template` renders a Dockerfile template of the project.
 """

@@ -65,7 +65,7 @@ _VARIABLE = re.compile(r"(\\)?\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-
 
 @dataclass(frozen=True)
 class ApiDescription:
-    """The API description of a service, which requires importing it."""
+    """Contains the API description of a service, which requires importing the service."""
 
     schema: dict[str, Any]  # of bento.yaml; empty for a legacy service
     openapi: str  # content of apis/openapi.yaml
@@ -73,7 +73,7 @@ class ApiDescription:
 
 @dataclass(frozen=True)
 class BentoSettings:
-    """The settings of a Bento in addition to its service metadata."""
+    """Contains the settings of a Bento that aren't service metadata."""
 
     creation_time: str  # ISO 8601
     bentoml_version: str
@@ -97,7 +97,7 @@ class BentoSettings:
 
 @dataclass(frozen=True)
 class Environment:
-    """The environment of a Bento in one of BentoML's two formats."""
+    """Contains the environment of a Bento in one of BentoML's two formats."""
 
     document: dict[str, Any]  # the keys of bento.yaml from `spec`
     envs: tuple[EnvVariable, ...]  # of bento.yaml
@@ -106,7 +106,7 @@ class Environment:
 
 
 def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | None:
-    """Return `docker.env` merged with the variables of its file."""
+    """Return `docker.env` merged with the variables from the dotenv file."""
     docker = options.docker
     if docker.env_file is None:
         return docker.env
@@ -118,13 +118,13 @@ def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | N
 
 
 def merge_envs(env: dict[str, str] | None, envs: Sequence[EnvVariable]) -> tuple[EnvVariable, ...]:
-    """Merge `docker.env` and `envs`, which override it."""
+    """Merge `docker.env` and `envs`. If both define a variable, `envs` takes precedence."""
     named = {one.name for one in envs}
     return (*(EnvVariable(name, value) for name, value in (env or {}).items() if name not in named), *envs)
 
 
 def parse_dotenv(text: str, origin: str) -> dict[str, str]:
-    """Return the variables of a file. `$NAME` refers to earlier lines, never to this machine's environment.
+    """Return the variables in a dotenv file. `$NAME` refers to earlier lines, never to the environment of this machine.
 
     Raises BentoError, with the file and the line, for an invalid line or an undefined `$NAME`.
     """

@@ -1,7 +1,7 @@
-"""Renders `env/docker/Dockerfile` for BuildKit, podman, and buildah; the context is the root of the Bento.
+"""Renders `env/docker/Dockerfile` for BuildKit, podman, and buildah. The build context is the root of the Bento.
 
-For caching, the steps are ordered by how rarely they change: base image, system packages, uv, Python packages, models,
-and sources. Downloads use cache mounts and aren't part of the image. The service runs as a dedicated user.
+For caching, steps that rarely change come first: base image, system packages, uv, Python packages, models, and sources.
+Downloads use cache mounts and aren't part of the image. The service runs as a dedicated user.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _VENV_PATH = "/app/.venv"
 
 @dataclass(frozen=True)
 class ContainerLayout:
-    """The user and the paths of the image."""
+    """Defines the user and the paths in the image."""
 
     user: str = "bentoml"
     uid_gid: str = "1034"
@@ -51,7 +51,7 @@ class ContainerLayout:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The steps of an image build, which `spec1` and `spec2` derive from their options."""
+    """Contains the steps of an image build, which `spec1` and `spec2` create from their options."""
 
     base_image: str
     install: str  # the command that installs env/python
@@ -68,12 +68,12 @@ class Recipe:
 
 
 def render(recipe: Recipe) -> str:
-    """Return the Dockerfile."""
+    """Return the content of the Dockerfile."""
     return HEADER + "\n" + "\n\n".join(blocks(recipe, ContainerLayout()).values()) + "\n"
 
 
 def blocks(recipe: Recipe, names: ContainerLayout) -> dict[str, str]:
-    """Return the blocks of the Dockerfile by their names in templates."""
+    """Return the blocks of the Dockerfile by their names in Dockerfile templates."""
     parts = {
         "SETUP_BENTO_BASE_IMAGE": _base_image(recipe),
         "SETUP_BENTO_USER": _user(names),
@@ -101,7 +101,7 @@ def _install_packages(distro: Distro, packages: Sequence[str], setup: str = "") 
 
 
 def _run(commands: Sequence[str], mounts: Sequence[str] = ()) -> str:
-    """Return a RUN instruction with commands joined by `&&`."""
+    """Return a RUN instruction whose commands are joined with `&&`."""
     head = [f"--mount={mount}" for mount in mounts]
     lines = [*head, commands[0], *(f"&& {command}" for command in commands[1:])]
     return "RUN " + " \\\n    ".join(lines)
@@ -172,14 +172,14 @@ def _components(recipe: Recipe, names: ContainerLayout) -> list[str]:
 
 
 def _copy_instruction(path: str) -> str:
-    """Return the COPY instruction for a path of the sources, in JSON form if the path contains spaces."""
+    """Return the COPY instruction for a source path. Uses the JSON form if the path contains spaces."""
     if re.search(r"\s", path):
         return f"COPY {json.dumps([f'src/{path}', f'./src/{path}'], ensure_ascii=False)}"
     return f"COPY src/{path} ./src/{path}"
 
 
 class _Secrets:
-    """Mounts build-time variables as secrets for each command, so that no layer contains them."""
+    """Mounts build-time variables as secrets for each command, so that no layer contains their values."""
 
     def __init__(self, envs: Sequence[EnvVariable]) -> None:
         secret = [env for env in envs if env.stage == "build"]
@@ -190,7 +190,7 @@ class _Secrets:
         ]
 
     def with_variables(self, command: str) -> str:
-        """Return a command that exports the variables first."""
+        """Return a command that first exports the build-time variables."""
         return "".join(self._exports) + command
 
     @staticmethod

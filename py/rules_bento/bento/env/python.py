@@ -1,4 +1,4 @@
-"""Creates `env/python`: requirements for pip and uv, and the script that installs them in a Bento of spec 1."""
+"""Creates `env/python`: requirements for pip and uv, and (spec 1) the script that installs the requirements."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FILE_OPTIONS = {
 def option_lines(python: Python, place: str) -> list[str]:
     """Return index and other options as lines of a requirements file (spec 2).
 
-    Raises BentoError, with `place` as its prefix, for `pip_args` that requirements files don't support.
+    Raises BentoError that begins with `place` for `pip_args` that requirements files don't support.
     """
     lines = [f"--index-url {python.index_url}"] if python.index_url else []
     lines += ["--no-index"] if python.no_index else []
@@ -73,10 +73,10 @@ def command_arguments(python: Python) -> list[str]:
 
 
 def add_pins(text: str, pins: Sequence[str]) -> str:
-    """Add the packages that libraries require (`name==version`, or `name` for any version) to requirements.
+    """Add packages that libraries require to requirements. A pin is `name==version`, or `name` for any version.
 
-    Requirements with hashes must already have these packages. Raises BentoError for a missing package or another
-    version.
+    Requirements with hashes must already contain these packages. Raises BentoError for a missing package or a
+    different version.
     """
     if not pins:
         return text
@@ -97,7 +97,7 @@ def add_pins(text: str, pins: Sequence[str]) -> str:
 def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
     """Return whether one of the requirements of a package satisfies a pin.
 
-    Raises BentoError if all of them contradict the pin.
+    Raises BentoError if all requirements contradict the pin.
     """
     name, _, version = pin.partition("==")
     if declared and version and all(requirement.pin and requirement.pin != (name, version) for requirement in declared):
@@ -122,20 +122,20 @@ def check_git(text: str, place: str, *, packed: bool) -> None:
 
 @dataclass(frozen=True)
 class LockedRequirements:
-    """The requirements of env/python from a lock subset."""
+    """Contains the requirements in env/python, from a lock subset."""
 
     roots: str
     pinned: str
     pinned_with_hashes: str
 
     def dumps(self) -> str:
-        """Return JSON that `loads` reads, without `pinned`, which is derived."""
+        """Return JSON that `loads` reads. Omits `pinned`, because `loads` derives it from `pinned_with_hashes`."""
         fields = {"roots": self.roots, "pinned_with_hashes": self.pinned_with_hashes}
         return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 
     @classmethod
     def loads(cls, text: str) -> LockedRequirements:
-        """Parse JSON of `dumps`."""
+        """Parse the output of `dumps`."""
         fields = json.loads(text)
         lines = fields["pinned_with_hashes"].split("\n")[:-1]
         pins = [line.removesuffix(" \\") for line in lines if not line.startswith("    --hash=")]
@@ -143,7 +143,7 @@ class LockedRequirements:
 
     @property
     def has_wheels(self) -> bool:
-        """Return whether some requirements are wheels that the Bento includes."""
+        """Return whether some requirements are wheels in the Bento."""
         return re.search(r"^\./", self.pinned, re.MULTILINE) is not None
 
     @property
@@ -156,7 +156,7 @@ class LockedRequirements:
 
 @dataclass(frozen=True)
 class Requirements:
-    """The requirements of env/python, including bentoml."""
+    """Contains the requirements in env/python, including bentoml."""
 
     roots: str  # declared requirements
     text: str  # requirements to install
@@ -167,10 +167,10 @@ class Requirements:
 def assemble_requirements(
     text: str, lock: LockedRequirements | None, bentoml_version: str, features: Sequence[str], place: str
 ) -> Requirements:
-    """Return the requirements, with bentoml and the extras of `features`, and with the pins of the lock, if any.
+    """Return the requirements with bentoml, the extras `features`, and the pins of the lock, if any.
 
-    Raises BentoError if `text`, which is from `place`, contradicts the lock, or if requirements with hashes lack
-    bentoml.
+    Raises BentoError if `text`, which is from `place`, contradicts the lock, or if requirements with hashes don't
+    contain bentoml.
     """
     if lock is None:
         text, version = _with_bentoml(text, bentoml_version, features)
@@ -198,7 +198,7 @@ def assemble_requirements(
 
 
 def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str, str]:
-    """Return the requirements with bentoml, and its version."""
+    """Return the requirements including bentoml, and the version of bentoml."""
     pinned = re.search(r"^bentoml\s*(\[[^]]*])?\s*==\s*([\w.!+-]+)(?=[\s;\\,]|$)", text, re.MULTILINE | re.IGNORECASE)
     if pinned:
         requirement = f"{_bentoml_requirement(features, pinned[1])}=={pinned[2]}"
@@ -216,7 +216,7 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
 
 
 def _bentoml_requirement(features: Sequence[str], extras: str | None = None) -> str:
-    """Return the requirement of bentoml with extras, such as `bentoml[grpc,io]`."""
+    """Return a requirement for bentoml with extras, such as `bentoml[grpc,io]`."""
     names = [extra.strip() for extra in (extras or "").strip("[]").split(",") if extra.strip()]
     joined = ",".join(sorted({*names, *features}))
     return f"bentoml[{joined}]" if joined else "bentoml"
@@ -278,7 +278,7 @@ fi
 
 
 def install_script(python: Python, bentoml_version: str) -> str:
-    """Return `install.sh`."""
+    """Return the content of `install.sh`."""
     return _INSTALL.format(version=bentoml_version, arguments=shlex.join(command_arguments(python))).replace(
         "set -- \n", "set --\n"
     )

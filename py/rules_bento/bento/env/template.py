@@ -1,7 +1,7 @@
-"""Renders `docker.dockerfile_template`, a project's Jinja2 template that replaces blocks of the Dockerfile.
+"""Renders `docker.dockerfile_template`, a Jinja2 template in the project that replaces blocks of the Dockerfile.
 
 The template is untrusted. Jinja2's sandbox protects Python's internals only if the template gets plain values and
-functions: an object of Jinja2, such as a compiled template, gives access to the environment and to arbitrary code. A
+functions. An object of Jinja2, such as a compiled template, gives access to the environment and to arbitrary code. A
 sandbox can't limit time and memory, so the template is rendered in a subprocess with limits of the kernel.
 """
 
@@ -36,10 +36,10 @@ _PLACEHOLDERS = dockerfile.ContainerLayout(
 
 
 def render(text: str, recipe: dockerfile.Recipe, options: dict[str, Any], origin: str) -> str:
-    """Return the Dockerfile that a template creates from the default one.
+    """Return the Dockerfile that a template creates from the default Dockerfile.
 
-    The template can refer to the `docker` options as `__options__<key>`. Raises BentoError, with `origin` and, if
-    known, the line, for an invalid template.
+    The template can refer to the `docker` options as `__options__<key>`. Raises BentoError for an invalid template,
+    with `origin` and, if known, the line.
     """
     dockerfile_text = _run_in_subprocess(lambda: _render_template(text, recipe, options, origin), origin)
     if not re.search(r"^FROM\s", dockerfile_text, re.MULTILINE | re.IGNORECASE):
@@ -84,9 +84,9 @@ def _render_template(text: str, recipe: dockerfile.Recipe, options: dict[str, An
 
 
 def _run_in_subprocess(render: Callable[[], str], origin: str) -> str:
-    """Run `render` in a forked process with limits of time and memory.
+    """Run `render` in a forked process with limited time and memory.
 
-    Raises the BentoError of `render`, or one for an exceeded limit.
+    Raises the BentoError of `render`, or BentoError if a limit is exceeded.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -114,7 +114,7 @@ _RENDERED, _FAILED = b"+", b"-"
 
 
 def _render_and_exit(render: Callable[[], str], descriptor: int) -> NoReturn:
-    """Render within the limits, send the reply, and exit without running the parent's cleanup."""
+    """Render within the limits, send the reply, and exit without running the cleanup code of the parent process."""
     status = 1
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -133,7 +133,7 @@ def _render_and_exit(render: Callable[[], str], descriptor: int) -> NoReturn:
 
 
 def _base_template(recipe: dockerfile.Recipe) -> str:
-    """Return the default Dockerfile as a Jinja2 template with blocks."""
+    """Return the default Dockerfile as a Jinja2 template that consists of blocks."""
     parts = [dockerfile.HEADER]
     for name, text in dockerfile.blocks(recipe, _PLACEHOLDERS).items():
         parts.append(f"{{% block {name} %}}\n{_escape(text)}\n{{% endblock %}}\n")
@@ -141,7 +141,7 @@ def _base_template(recipe: dockerfile.Recipe) -> str:
 
 
 def _escape(text: str) -> str:
-    """Escape a string for Jinja2, except for the placeholders of names."""
+    """Escape a string for Jinja2, and replace the placeholders with variables."""
     literal = re.sub(r"\{[{%#]", lambda mark: f"{{{{ '{mark[0]}' }}}}", text)
     return re.sub(r"\0(\w+)\0", r"{{ bento__\1 }}", literal)
 
