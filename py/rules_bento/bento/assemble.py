@@ -237,7 +237,7 @@ def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
 
 
 def _bentofile(info: ServiceInfo, settings: BentoSettings, environment: Environment, labels: dict[str, str]) -> bytes:
-    """Return the bentofile with all options that BentoML adds to `src/` if the project has none."""
+    """Return a bentofile with all options. If the project has no bentofile, BentoML adds this file to `src/`."""
     options = replace(
         settings.options,
         service=info.service,

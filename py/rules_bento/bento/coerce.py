@@ -104,6 +104,7 @@ def record(fields: Mapping[str, tuple[Conversion, Any]], *, closed: bool = False
 
     Returns:
         A conversion, whose result has the keys in the order of `fields`.
+
     """
 
     def converted(value: Any, where: str) -> dict[str, Any]:

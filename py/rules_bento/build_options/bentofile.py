@@ -73,7 +73,7 @@ def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> Build
 
 
 def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: str) -> BuildOptions:
-    """Return the options with the project's dependencies. As in BentoML, a requirements file replaces them."""
+    """Return the options with the project's dependencies. As in BentoML, a requirements file takes precedence."""
     dependencies = project.get("dependencies", [])
     place = f"{place}: project.dependencies"
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
@@ -110,7 +110,7 @@ _ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
 
 
 def _toml_lines(text: str) -> dict[Path, int]:
-    """Return the line numbers of tables and keys; approximate near lines of strings that look like keys."""
+    """Return the line numbers of tables and keys. A line can be wrong if a multiline string contains similar lines."""
     lines: dict[Path, int] = {}
     table: tuple[str, ...] = ()
     counts: dict[tuple[str, ...], int] = {}

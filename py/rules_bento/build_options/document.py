@@ -110,7 +110,7 @@ class Table:
         return value
 
     def strings(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:
-        """Return a list of strings, or None; with `or_one`, a string is a list with one item. Raises BentoError."""
+        """Return a list of strings, or None if the key is missing. With `or_one`, a string becomes a list."""
         if or_one and isinstance(self._data.get(key), str):
             return (self._data[key],)
         value = self.typed(key, list, "a list of strings")

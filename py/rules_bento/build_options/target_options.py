@@ -15,9 +15,9 @@ _MAX_REPORTED = 20  # unmatched patterns
 
 
 def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, src_exists: bool) -> BuildOptions:
-    """Merge `attributes`, in the form of a bentofile, with an optional bentofile (path, name in messages).
+    """Merge `attributes`, in the format of a bentofile, with an optional bentofile (path, and name in messages).
 
-    `src_exists` specifies whether the build context has a directory `src`. Raises BentoError for invalid options.
+    `src_exists` specifies whether the build context contains a directory `src`. Raises BentoError for invalid options.
     """
     options = option_reader.parse(Document("", attributes))
     for path, name in bentofiles:

@@ -109,7 +109,7 @@ def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
 
 
 def check_git(text: str, place: str, *, packed: bool) -> None:
-    """Raise BentoError for git requirements that BentoML would clone and pack, unless `packed` is False."""
+    """Raise BentoError for git requirements that BentoML would clone and pack. `packed` is false without packing."""
     if not packed:
         return
     for line in text.splitlines():
@@ -148,7 +148,7 @@ class LockedRequirements:
 
     @property
     def wheels(self) -> set[str]:
-        """Return the normalized names of included wheels: acme for `./wheels/acme-1.0-py3-none-any.whl`."""
+        """Return the normalized names of the Bento's wheels: acme for `./wheels/acme-1.0-py3-none-any.whl`."""
         return {
             normalize_name(name) for name in re.findall(r"^\./(?:\S*/)?([^/\s-]+)-\S*\.whl", self.pinned, re.MULTILINE)
         }
