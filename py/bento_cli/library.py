@@ -62,7 +62,7 @@ class EntryCollection:
         self.entry_store = EntryStore(home, kind)
 
     def list(self, tag: str = "") -> tuple[Entry, ...]:
-        """Return all entries, the entries with a name, or the entry with a tag, sorted. Ignores invalid directories."""
+        """Return all entries, the entries with a name, or the entry with a tag, sorted by tag. Ignores other files."""
         return self.entry_store.list(tag).entries
 
     def get(self, tag: str) -> Entry:
@@ -96,8 +96,8 @@ class EntryCollection:
         """Import an archive or a directory. If `form` isn't set, detects the format.
 
         `progress` is called with the number of bytes read. A URL is downloaded first: `counter` counts the downloaded
-        bytes, and `sha256`, if set, is verified. Raises BentoError if the archive is invalid, the checksum is wrong, or
-        the entry exists.
+        bytes, and `sha256`, if set, must match the download. Raises BentoError if the archive is invalid, the checksum
+        is wrong, or the entry exists.
         """
         from bento_cli.store.import_session import import_archive
         from bento_cli.transports.address import parse
@@ -146,7 +146,7 @@ class EntryCollection:
 
 
 class Store:
-    """Provides access to a BentoML home: its `bentos` and `models`."""
+    """Provides access to a BentoML home: the collections `bentos` and `models`."""
 
     def __init__(self, home: str | Path | None = None, *, durable: bool = True) -> None:
         """Use the given home, or else BENTOML_HOME, or else `~/bentoml`. The directory doesn't need to exist.
@@ -162,7 +162,7 @@ class Store:
         return self.bentos if kind is BENTO else self.models
 
     def verify(self, *entries: Entry, progress: Callable[[int], None] | None = None) -> Verified:
-        """Compare entries, by default all entries, with their imported contents."""
+        """Verify that entries (default: all entries) still have the contents that were imported."""
         from bento_cli.store.verification import verify, verify_all
 
         return verify(self.home, [*entries], progress) if entries else verify_all(self.home, progress)
@@ -188,7 +188,7 @@ class Store:
 
 
 def is_archive(text: str) -> Path | None:
-    """Return the path if a string is an archive's path: it contains a slash, has an archive suffix, or is a file."""
+    """Return the path of an archive, or None. The string must contain a slash, have an archive suffix, or be a file."""
     path = Path(text)
     return path if "/" in text or path.suffix in (".bento", ".bentomodel") or path.is_file() else None
 
@@ -204,7 +204,7 @@ def local(text: str) -> Path:
 
 
 def archive_of(text: str) -> tuple[Path | BinaryIO, Form] | None:
-    """Return an archive and its format. `-` is standard input. Returns None if the string is a tag."""
+    """Return an archive and its format, or None if the string is a tag. `-` is standard input."""
     source = sys.stdin.buffer if text == "-" else is_archive(text)
     return (source, form_of(source)) if source else None
 
@@ -238,7 +238,7 @@ def list(tag: str = "", *, kind: Kind = BENTO, home: HomePath = None) -> tuple[E
 
 
 def get(tag: str, *, kind: Kind = BENTO, home: HomePath = None) -> Entry:
-    """Return the Bento with a tag or a unique prefix of a tag, or the latest Bento of a name. Raises NotFoundError."""
+    """Return the Bento with a tag or a unique tag prefix, or the latest Bento with a name. Raises NotFoundError."""
     return Store(home).section(kind).get(tag)
 
 
@@ -351,7 +351,7 @@ def serve(tag: str, *options: str, python: str = "", home: HomePath = None) -> s
 
 
 def verify(*entries: Entry, home: HomePath = None) -> Verified:
-    """Compare entries, by default all entries, with their imported contents."""
+    """Verify that entries (default: all entries) still have the contents that were imported."""
     return Store(home).verify(*entries)
 
 

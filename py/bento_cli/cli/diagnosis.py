@@ -142,7 +142,7 @@ def bazel(host: HostEnvironment) -> Finding:
 
 
 def _is_bazelisk(program: str) -> bool:
-    """Return whether a program called `bazel` is bazelisk, which contacts a server to report its version."""
+    """Return whether a program called `bazel` is bazelisk. To report a version, bazelisk contacts a server."""
     path = Path(program).resolve()
     if path.stem.startswith("bazelisk"):
         return True
@@ -182,7 +182,7 @@ def builders(host: HostEnvironment) -> Finding:
 
 
 def certificates(host: HostEnvironment) -> Finding:
-    """Warn about certificate authorities that the system trusts, but that some programs don't trust."""
+    """Warn if the system trusts certificate authorities that some programs don't trust."""
     own = [path for name in host.authorities for path in Path(name).glob("*") if path.suffix in (".crt", ".pem")]
     variables = [name for name in ("SSL_CERT_FILE", "UV_SYSTEM_CERTS") if host.variables.get(name)]
     has_trust_store = "trustStore" in host.bazelrc()
@@ -215,7 +215,7 @@ def certificates(host: HostEnvironment) -> Finding:
 
 
 def _unregistered(host: HostEnvironment) -> int:
-    """Count the authorities that are only in Debian's bundle. The next update-ca-certificates removes them."""
+    """Count the authorities that are only in Debian's bundle, and that the next update-ca-certificates removes."""
     bundle, distributed = Path(host.bundle), Path(host.distributed)
     if not bundle.is_file() or not distributed.is_dir():
         return 0
@@ -270,7 +270,7 @@ def _proxy_findings(variables: Mapping[str, str], *, online: bool) -> Iterator[F
 
 
 def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
-    """Report the reason if a proxy can't be used. Omits the value of the variable, which might contain a password."""
+    """Report why a proxy can't be used, if so. Omits the password in the value of the variable."""
     remedy = f"Run: export {name}=http://HOST:PORT"
     match = _PROXY_ADDRESS.fullmatch(value)
     if not match or int(match[3] or 1) not in range(1, 1 << 16):
@@ -317,7 +317,7 @@ def _without_password(value: str) -> str:
 
 
 def workspace(host: HostEnvironment, root: Path) -> Iterator[Finding]:
-    """Check MODULE.bazel, its interpreter, and the lock of each package hub."""
+    """Check MODULE.bazel, the host interpreter, and the lock of each package hub."""
     from bento_cli.projects.workspace import read_root
 
     if not (root / "MODULE.bazel").is_file():
@@ -359,7 +359,7 @@ def _duplicates(declared: Workspace) -> Iterator[Finding]:
 
 
 def _toolchain(declared: Workspace) -> Finding | None:
-    """Report the Python version if MODULE.bazel has no toolchain for it. Other modules might declare the toolchain."""
+    """Report the Python version if MODULE.bazel has no toolchain for it. Other modules can declare the toolchain."""
     version = declared.version
     if not version or version in declared.toolchains or version == _DEFAULT_PYTHON:
         return None
@@ -462,7 +462,7 @@ def _target(lock: Path) -> tuple[str, list[str]] | None:
 
 
 def _lock_calls(build: Path) -> list[ast.Call]:
-    """Return the calls to bento_requirements in a BUILD file; empty if Python can't parse the file."""
+    """Return the calls to bento_requirements in a BUILD file, or an empty list if Python can't parse the file."""
     import ast
 
     try:
@@ -474,7 +474,7 @@ def _lock_calls(build: Path) -> list[ast.Call]:
 
 
 def _strings(value: ast.expr | None) -> list[str]:
-    """Return the values of a string literal or a list of string literals; an empty list for other expressions."""
+    """Return the values of a string literal or a list of string literals, or an empty list for other expressions."""
     import ast
 
     values = value.elts if isinstance(value, ast.List) else [value]

@@ -1,4 +1,4 @@
-"""Finds the command in a command line, and parses its options.
+"""Finds the command in a command line, and parses the options of the command.
 
 Creates a parser only for this command.
 """

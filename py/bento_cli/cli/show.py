@@ -92,7 +92,7 @@ def plain(text: str) -> str:
 
 
 def size(count: float) -> str:
-    """Format bytes as BentoML does: `17.00 KiB`."""
+    """Format a number of bytes as BentoML does: `17.00 KiB`."""
     unit = "B"
     for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
         if count < 1024 or unit == "PiB":
@@ -107,7 +107,7 @@ def count(number: int, noun: str) -> str:
 
 
 def already_present(tags: Iterable[Tag]) -> str:
-    """Return a suffix that lists the entries that already existed; empty if there are none."""
+    """Return a suffix that lists the entries that already existed, or an empty string if there are none."""
     names = ", ".join(map(str, tags))
     return f" (already present: {names})" if names else ""
 

@@ -35,7 +35,7 @@ class Command:
         self._function("add_{}_arguments")(parser, self.kind)
 
     def split(self, words: list[str]) -> tuple[list[str], list[str]]:
-        """Split arguments into the command's own arguments and the arguments for another program."""
+        """Split arguments into the arguments of the command, and the arguments for another program."""
         own, forwarded = self._function("split_{}")(words)
         return own, forwarded
 

@@ -1,6 +1,6 @@
-"""Runs a `bento` command on a Bento that a target builds. The archive of the Bento replaces the tag.
+"""Runs a `bento` command on a Bento that a target builds. The Bento replaces the tag in the command's arguments.
 
-Imports the Bento into a temporary store, or, for the command `import`, into the caller's store.
+Imports the Bento into a temporary store. The command `import` imports the Bento into the caller's store instead.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Forks the workers of a reloading server from a process that keeps the packages in memory.
 
-BentoML's supervisor starts a worker as usual. The interpreter of this process imports this module before everything
-else (`install`), and `maybe_fork` forks the process. The child continues as the worker. The parent imports the packages
-that the worker has imported, stops the worker after an edit, and forks again. An edit therefore reloads only the
-service's own modules, not BentoML and other packages.
+BentoML's supervisor starts a worker as usual. The interpreter of this process imports this module before any other
+module (`install`), and `maybe_fork` forks the process. The child continues as the worker. The parent imports the
+packages that the worker has imported, stops the worker after an edit, and forks again. An edit therefore reloads only
+the modules of the service, not BentoML and other packages.
 
 A worker has the same variables, descriptors, and directory as a new process. If packages in memory might change the
 behavior of a worker (`_difference`), the parent reports the reason, and restarts without the packages.
@@ -52,9 +52,9 @@ _HANDLERS: Mapping[signal.Signals, Callable[[int, FrameType | None], object] | s
 
 
 def install(python: Path, edits: Path) -> dict[str, str]:
-    """Set up the environment of `python` so that this module starts its workers; return the server's variables.
+    """Set up the environment of `python` so that this module starts the server's workers.
 
-    All workers restart after each write to the file `edits`.
+    Returns the variables for the server. All workers restart after each write to the file `edits`.
     """
     program = _PROGRAM.format(place=str(Path(__file__).parents[2]))  # the archive or the directory of this module
     [packages] = python.parent.parent.glob("lib/python*/site-packages")
@@ -117,7 +117,7 @@ class _Parent:
         os.kill(self._worker, number)
 
     def _forks(self) -> bool:
-        """Fork a worker; return whether this process is the worker."""
+        """Fork a worker. Returns whether this process is the worker."""
         reports, report = os.pipe()
         if self._reports >= 0:
             os.close(self._reports)
@@ -144,7 +144,7 @@ class _Parent:
         return True
 
     def _wait(self) -> int | None:
-        """Wait briefly for the worker's reports; return the worker's exit status if the worker has ended."""
+        """Wait briefly for reports from the worker. Returns the exit status if the worker has ended, or None."""
         reports = [self._reports] if self._reports >= 0 else []
         if select.select(reports, [], [], _TICK)[0]:
             self._quiet_since = time.monotonic()
@@ -163,7 +163,7 @@ class _Parent:
         return os.waitstatus_to_exitcode(status)
 
     def _end_worker(self) -> None:
-        """Stop the worker; kill it if it doesn't end in time."""
+        """Stop the worker. Kills the worker if it doesn't end in time."""
         if not self._worker:
             return
         os.kill(self._worker, signal.SIGTERM)
@@ -174,7 +174,7 @@ class _Parent:
             time.sleep(_TICK / 5)
 
     def _read(self) -> bool:
-        """Read the names of modules that the worker imports; return whether the worker can report more modules."""
+        """Read the names of modules that the worker imports. Returns whether the worker can report more modules."""
         data = os.read(self._reports, _READ)
         while data and not data.endswith(b"\n"):
             more = os.read(self._reports, _READ)
@@ -207,7 +207,7 @@ class _Parent:
 
 
 class _Recorder:
-    """Records the modules that the other finders return: modules of packages, and the service's own modules."""
+    """Reports the modules that other finders return: modules of packages, and modules of the service."""
 
     def __init__(self, report: int) -> None:
         self._pipe = report
@@ -215,7 +215,7 @@ class _Recorder:
         self._standard = tuple(path + os.sep for path in sys.path if path and Path(path).name != "site-packages")
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Return the result of the other finders."""
+        """Return the result of the other finders, and report the module to the parent."""
         for finder in sys.meta_path:
             if finder is not self and (spec := finder.find_spec(name, path, target)):
                 self._report_module(name, spec.origin)
@@ -251,7 +251,7 @@ def _difference(own: set[str]) -> str:
 
 
 def _variables() -> int:
-    """Return a hash of the environment variables, which is comparable only between a process and its forks."""
+    """Return a hash of the environment variables. The hash is comparable only between a process and its forks."""
     return hash(frozenset(os.environ.items()))
 
 

@@ -1,7 +1,7 @@
 """Serves a Bento that Bazel built, with BentoML, in a temporary environment that contains the required packages.
 
-With the argument `tree` instead of `serve`, prints the contents of the Bento. With `--reload`, the server follows edits
-in the workspace; under ibazel, it follows builds. `reload_forkserver` restarts the workers quickly.
+With the argument `tree` instead of `serve`, prints the contents of the Bento. With `--reload`, the server reloads after
+edits in the workspace. Under ibazel, the server reloads after builds. `reload_forkserver` restarts the workers quickly.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
 )
 def run(arguments: Arguments) -> int:
-    """Unpack the Bento, install its packages, and serve the Bento until a signal; return the exit status.
+    """Unpack the Bento, install its packages, and serve the Bento until a signal. Returns the exit status.
 
     The arguments after `--` are a command (default: `serve`) and options for BentoML. The command can also be `tree` or
     one of `deliver.SUBCOMMANDS`.
@@ -157,7 +157,7 @@ def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
 
 
 def _run_until_signal(command: list[str], variables: dict[str, str], home: str, watcher: Watcher | None) -> int:
-    """Run BentoML in its own session, and pass each signal on, so that BentoML receives each signal only once."""
+    """Run BentoML in a new session, and forward each signal, so that BentoML receives each signal only once."""
     stdin = subprocess.DEVNULL if _is_notified() else None
     server = subprocess.Popen(command, env=variables, cwd=home, start_new_session=True, stdin=stdin)
     try:

@@ -37,7 +37,7 @@ class Watcher:
 
 
 class SourceWatcher(Watcher):
-    """Watches the workspace. Replaces files in `src/` with links to their sources."""
+    """Watches the source files in the workspace. Replaces files in `src/` with links to these source files."""
 
     def __init__(self, bento: Path, edits: Path, roots: Sequence[Path]) -> None:
         """Replace each file in `src/` with a link to an identical file below `roots`, if such a file exists."""
@@ -56,7 +56,7 @@ class SourceWatcher(Watcher):
         self._seen = self._pending = self._states()
 
     def summary(self) -> str:
-        """Return a description of the files that are watched, and of the files that aren't."""
+        """Return a description of the watched files and of the files that aren't watched."""
         count = len(self._files)
         followed = f"{count} file{'' if count == 1 else 's'} of the workspace"
         return followed + (f"; not watched, as built: {', '.join(self._others)}" if self._others else "")
@@ -76,10 +76,10 @@ class SourceWatcher(Watcher):
 
 
 class BuildWatcher(Watcher):
-    """Watches builds. Reads ibazel's notices on standard input, which report that Bazel has built the archive again."""
+    """Watches the builds of a Bento. ibazel reports each build on standard input."""
 
     def __init__(self, bento: Path, edits: Path, unpack: Callable[[Path], None], notices: int = 0) -> None:
-        """Watch the builds that the descriptor `notices` reports. `unpack` writes the built Bento to a directory."""
+        """Watch the builds that the file descriptor `notices` reports. `unpack` writes the Bento to a directory."""
         super().__init__(edits)
         self._bento = bento
         self._unpack = unpack
@@ -88,7 +88,7 @@ class BuildWatcher(Watcher):
         self._is_open = True
 
     def poll(self) -> None:
-        """Apply a new build. Raises BentoError for a Bento that requires a restart of the server."""
+        """Apply a new build. Raises BentoError if the new build requires a restart of the server."""
         if not self._is_open or not select.select([self._notices], [], [], 0)[0]:
             return
         read = os.read(self._notices, _READ)

@@ -64,7 +64,7 @@ class BuildResult:
         return f"blake3:{self.bento.digest.hex()}"
 
     def archive(self, out: str | os.PathLike[str]) -> Path:
-        """Write a `.bento` archive that includes the models and that `bentoml import` can read; return its path."""
+        """Write a `.bento` archive that includes the models, for `bentoml import`. Returns the path of the archive."""
         target = Path(out)
         with tempfile.TemporaryDirectory() as directory:
             parts = [Path(directory, "metadata"), Path(directory, "sources")]
@@ -221,7 +221,7 @@ def _build(options: BuildOptions, directory: Path, version: str, extra: ExtraOpt
 
 
 def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed: tuple[str, ...]) -> None:
-    """Raise BentoError for possible secrets, as the actions of the rule do."""
+    """Raise BentoError if the sources contain possible secrets, as the actions of the rule do."""
     from rules_bento.audit import secrets
 
     findings = [*secrets.scan_files(sorted(bento.files.items()))]

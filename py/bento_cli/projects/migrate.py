@@ -384,12 +384,12 @@ def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt
 
 
 def _lock_files(packages: Packages) -> list[str]:
-    """Return the files that locking adds to the project, and that Bentos don't include."""
+    """Return the files that locking adds to the project. Bentos don't include these files."""
     return [packages.files[0], *packages.files[1 : 1 + bool(packages.constraints)], packages.lock]
 
 
 def _update(packages: Packages) -> list[str]:
-    """Return the targets that write the lock and test it."""
+    """Return the targets that update and test the lock."""
     update_attributes = {
         "name": "requirements.update",
         "srcs": [packages.files[0]],
@@ -430,7 +430,7 @@ def _sources(excluded: Sequence[str]) -> StarlarkCode:
 
 
 def _unknown_notes(project: _Project) -> list[str]:
-    """Return notes on metadata that static analysis doesn't support, because of which the build imports the service."""
+    """Return notes on service metadata that static analysis can't determine, so that the build imports the service."""
     notes = []
     for unknown in project.info.unknowns:
         text = way(unknown, "attributes")
@@ -444,7 +444,7 @@ def _unknown_notes(project: _Project) -> list[str]:
 
 
 def _option_notes(project: _Project) -> list[str]:
-    """Return notes on options whose meaning differs in the rules."""
+    """Return notes on options that have a different meaning in the rules."""
     options, python = project.options, project.options.python
     notes = []
     if python.lock_packages is not False:

@@ -23,7 +23,7 @@ _PYTHONS = "@rules_python//python/extensions:python.bzl"
 
 @dataclass(frozen=True)
 class DuplicateName:
-    """Describes a name that is declared twice, and both locations as `file:line`."""
+    """Describes a name that is declared twice. Each location has the format `file:line`."""
 
     name: str
     first: str
@@ -91,7 +91,7 @@ def read_root(root: Path) -> Workspace:
 
 
 def read(text: str, origin: str) -> Workspace:
-    """Read a MODULE.bazel. Raises BentoError, with `origin` and the line, if the file is invalid."""
+    """Read a MODULE.bazel. Raises BentoError with `origin` and the line if the file is invalid."""
     try:
         return _read(text, origin)
     except (RecursionError, MemoryError):

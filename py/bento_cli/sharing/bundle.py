@@ -138,7 +138,7 @@ class _BundlePart:
         self._hasher = blake3()
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes of the part, ignoring `size`; no bytes at the end."""
+        """Return the next bytes of the part, or no bytes at the end. Ignores `size`."""
         piece = next(self._contents, b"")
         self._hasher.update(piece)
         self.size += len(piece)
@@ -202,7 +202,7 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
 
 
 def _named(path: Path, name: str) -> tuple[Kind, Tag]:
-    """Return the kind and the tag that the name of a part contains."""
+    """Return the kind and the tag in the file name of a part."""
     directory, _, rest = name.partition("/")
     for kind in (BENTO, MODEL):
         if directory == kind.directory and rest.endswith(f".{kind.extension}"):

@@ -33,7 +33,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Containerized:
-    """Describes the built image: its names, and a program that can run it (empty if no program is available).
+    """Describes the built image: its names, and a program that can run the image (empty if no program is available).
 
     Only the native backend reports the digest, the base image with its digest, and the number of bytes sent.
     """
@@ -147,7 +147,7 @@ def _run(command: list[str], variables: dict[str, str]) -> None:
 
 
 def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
-    """Run buildctl, and stream the image to the first program that can load it; return the name of this program."""
+    """Run buildctl, and stream the image to the first program that can load it. Returns the name of this program."""
     runner = find_loader()
     if not runner:
         raise BentoError(

@@ -1,7 +1,7 @@
-"""Builds the image of a Bento without a builder, in the same actions as `bento_image`, which thus gets the same digest.
+"""Builds the image of a Bento without a builder. Uses the same actions as `bento_image`, so the digest is the same.
 
-Layers of packages, models, and the environment are cached by their inputs. A changed source line writes only the layer
-of the Bento and two small documents.
+Layers of packages, models, and the environment are cached by their inputs. After a one-line change in a source, only
+the layer of the Bento and two small documents are written.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _OPTIONS = NATIVE_OPTIONS | {"compression", "label", "load", "output", "platform
 
 
 class NativeImage(NamedTuple):
-    """Describes a built image: its documents, and the files of its layers by digest."""
+    """Describes a built image: its config and manifest, and the blobs of its layers by digest."""
 
     image: oci_image.OciImage
     blobs: dict[str, Path]
@@ -90,7 +90,7 @@ class Built(NamedTuple):
 
 
 def containerize(home: Home, entry: Entry, names: Sequence[str], options: Options, *, check: bool = True) -> Built:
-    """Build the image of a Bento, and write, load, or push it. Raises BentoError if it can't be built."""
+    """Build the image of a Bento, and write, load, or push the image. Raises BentoError if the build fails."""
     settings = _read_settings(names, options)
     bento_models = models_of(home, entry)
     if check:
@@ -126,7 +126,7 @@ class _Settings(NamedTuple):
 
 
 def _read_settings(names: Sequence[str], options: Options) -> _Settings:
-    """Check the options. Raises BentoError for an option that this backend doesn't support."""
+    """Check the options, and return the settings. Raises BentoError for an option that this backend doesn't support."""
     for name in options:
         if name not in _OPTIONS:
             raise BentoError(f"--{name}: the native backend doesn't support this option. {BUILDER_REMEDY}")
@@ -172,7 +172,7 @@ def _pairs(options: Options, name: str, separator: str) -> list[tuple[str, str]]
 
 
 def _document(entry: Entry) -> dict[str, Any]:
-    """Return the whole bento.yaml, as `bento_image` reads it; the description has only the fields of its spec."""
+    """Return the complete bento.yaml, as `bento_image` reads it. `entry.description` omits fields of other specs."""
     path = entry.path / BENTO.descriptor
     return read_mapping(read_file(path), str(path))
 
@@ -186,7 +186,7 @@ def _default_base(entry: Entry) -> str:
 
 
 def _check(entry: Entry, base: BaseImageContents) -> None:
-    """Raise BentoError if the Bento requires another Python or system than the base has, or commands."""
+    """Raise BentoError if the base lacks the Python version or a system package, or if the image runs commands."""
     document = _document(entry)
     for step in image_requirements.unsupported_steps(document):
         raise BentoError(f"{entry.tag}: {step.description}, but the native backend runs no commands. {BUILDER_REMEDY}")
@@ -212,7 +212,7 @@ def _check(entry: Entry, base: BaseImageContents) -> None:
 
 
 def _check_packages(entry: Entry, base: BaseImageContents, wheels: Sequence[LocalWheel]) -> None:
-    """Raise BentoError if no package serves the Bento, or if neither the packages nor the base have its CUDA."""
+    """Raise BentoError if the packages don't include bentoml, or if the required CUDA version is missing."""
     if not any(wheel.distribution == "bentoml" for wheel in wheels):
         raise BentoError(f"{entry.tag}: the requirements don't include bentoml, which serves the Bento. Add bentoml.")
     wanted = image_requirements.read_requirements(_document(entry)).cuda
@@ -227,7 +227,7 @@ def _check_packages(entry: Entry, base: BaseImageContents, wheels: Sequence[Loca
 
 @cache
 def _code_digest() -> str:
-    """Return a digest of the code and the library that write layers, so that a new version doesn't use old layers."""
+    """Return a digest of the code and libzstd, so that a new version of either doesn't use cached layers."""
     digest = hashlib.sha256(zstd.library_version().encode())
     for package in (actions, archives, images):
         for path in sorted(Path(package.__path__[0]).rglob("*.py")):
@@ -236,7 +236,7 @@ def _code_digest() -> str:
 
 
 class _Builder:
-    """Runs the actions of an image."""
+    """Runs the actions that build an image, and caches layers."""
 
     def __init__(self, scratch: Path, cache_directory: Path, settings: _Settings) -> None:
         self._scratch = scratch
@@ -246,7 +246,7 @@ class _Builder:
     def build(
         self, entry: Entry, bento_models: Sequence[Entry], base: BaseImageContents, wheels: Sequence[LocalWheel]
     ) -> NativeImage:
-        """Write the layers and the documents of the image."""
+        """Write the layers, the config, and the manifest of the image."""
         own = [self._environment_layer(base), *self._wheel_layers(wheels, base.python_version)]
         of_models = [self._model_layers(model) for model in bento_models]
         own += [layer for _, model_layers in of_models for layer in model_layers]
@@ -270,7 +270,7 @@ class _Builder:
         return directory
 
     def _layer(self, action: Subcommand, words: Sequence[str | Path], inputs: object) -> Path:
-        """Return the directory with a layer and its description. `inputs` identifies the contents of the paths."""
+        """Return the directory of a layer and its description. `inputs` identifies the contents of paths in `words`."""
 
         def write(directory: Path) -> None:
             _run(action, [*words, *self._outputs(directory)])
@@ -287,7 +287,7 @@ class _Builder:
         return self._layer(layers.environment_layer, [*words, "--home", _HOME, "--user", _USER], [])
 
     def _wheel_layers(self, wheels: Sequence[LocalWheel], python_version: str) -> Iterator[Path]:
-        """Yield the layers of single large wheels, and then of groups, as `bento_image` does."""
+        """Yield the layers of large wheels, and then the layers of groups of small wheels, as `bento_image` does."""
         by_name = {wheel.distribution: wheel for wheel in wheels}
         sizes = {name: wheel.path.stat().st_size for name, wheel in by_name.items()}
         groups = group_wheels(sizes)
@@ -304,7 +304,7 @@ class _Builder:
         name = f"{len(group)} small packages" if len(group) > 1 else _wheel_name(group[0])
 
         def write(directory: Path) -> None:
-            """Write the parts of the wheels, which only a missing layer requires, and join them."""
+            """Write the parts of the wheels, and join the parts. Only a missing layer requires the parts."""
             parts: list[str | Path] = []
             for wheel in group:
                 part, listing = (self._scratch / f"{wheel.distribution}.{suffix}" for suffix in ("part", "json"))
@@ -323,7 +323,7 @@ class _Builder:
         return self._cached("join_layers", [*settings, name, _identity(group, self._settings)], write)
 
     def _model_layers(self, model: Entry) -> tuple[Path, list[Path]]:
-        """Return the description of a model, and its layers: layers of weights, and a layer of all other files."""
+        """Return the description of a model and its layers: layers of weights, and a layer of all other files."""
         place = ["--package", "", "--strip-prefix", ""]
         sources: dict[str, list[str | Path]] = {}
         for member in walk(model.path, ""):
@@ -382,7 +382,7 @@ class _Builder:
         return self._scratch
 
     def _image(self, entry: Entry, base: BaseImageContents, own: Sequence[Path]) -> oci_image.OciImage:
-        """Write the documents of the image, with the settings that are the defaults of `bento_image`."""
+        """Write the config and the manifest of the image, with the default settings of `bento_image`."""
         described = []
         for number, layer in enumerate(base.image.to_json()["layers"]):
             described.append(self._scratch / f"base.{number}.json")
@@ -428,12 +428,12 @@ def _patterns(wheel: LocalWheel, settings: _Settings) -> list[str]:
 
 
 def _identity(wheels: Sequence[LocalWheel], settings: _Settings) -> list[list[str]]:
-    """Return the names, digests, and exclude patterns of wheels, for keys of the cache."""
+    """Return the names, digests, and exclude patterns of wheels, for cache keys."""
     return [[wheel.path.name, wheel.sha256 or sha256_of(wheel.path), *_patterns(wheel, settings)] for wheel in wheels]
 
 
 def _push(built: NativeImage, names: Sequence[str], registries: Registries, progress: Progress) -> int:
-    """Push the blobs that the registries lack; return the number of bytes sent."""
+    """Push the blobs that the registries don't have yet. Returns the number of bytes sent."""
     manifest, history = _manifest(built), BlobHistory.from_user_cache()
     sources: dict[str, BlobSource] = {digest: FileSource(path) for digest, path in built.blobs.items()}
     sources[manifest.config.digest] = BytesSource(built.image.config)
@@ -464,7 +464,7 @@ def _write_layout(directory: Path, built: NativeImage, names: Sequence[str]) -> 
 
 
 def _load(built: NativeImage, names: Sequence[str]) -> str:
-    """Load the image into a container engine under all names; return the engine's program."""
+    """Load the image into a container engine under all names. Returns the program of the engine."""
     tool = find_loader()
     program = which(tool) or tool
     loading = subprocess.Popen([program, "load"], stdin=subprocess.PIPE, stdout=2)

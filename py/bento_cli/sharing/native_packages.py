@@ -1,4 +1,4 @@
-"""Selects and downloads the wheels of a Bento for the native backend, by the hashes in the Bento's requirements."""
+"""Selects and downloads the wheels of a Bento for the native backend, by the hashes in the requirements."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _JOBS = 4
 
 
 class Target(NamedTuple):
-    """Describes the base image that packages must support."""
+    """Describes the base image that wheels must be compatible with."""
 
     architecture: str  # as named in Go
     python_version: str  # X.Y
@@ -57,12 +57,12 @@ class Target(NamedTuple):
 
     @property
     def machine(self) -> str:
-        """Return the architecture as named in the tags of wheels."""
+        """Return the name of the architecture in wheel tags."""
         return _MACHINES.get(self.architecture, self.architecture)
 
 
 class LocalWheel(NamedTuple):
-    """Describes a wheel on this machine."""
+    """Describes a wheel file on this machine."""
 
     distribution: str  # normalized
     version: str
@@ -71,9 +71,9 @@ class LocalWheel(NamedTuple):
 
 
 def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> list[LocalWheel]:
-    """Return the wheels of a Bento (a directory) for a target. Downloads the wheels that `cache` doesn't have.
+    """Return the wheels that a Bento (a directory) requires on a target. Downloads wheels that aren't in `cache`.
 
-    Raises BentoError for packages without hashes or wheels.
+    Raises BentoError for packages without hashes or without wheels.
     """
     path = next((name for name in _FILES if (bento / name).is_file()), "")
     if not path:
@@ -113,7 +113,7 @@ def _is_required(requirement: Requirement, target: Target, place: str) -> bool:
 
 
 def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWheel:
-    """Return a wheel in the Bento's sources."""
+    """Return a wheel that the Bento's sources contain."""
     path = directory / requirement.text
     try:
         name, version, _, _ = parse_wheel_filename(path.name)
@@ -128,7 +128,7 @@ def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWh
 
 
 def _option_line(option: Option, directory: Path) -> str:
-    """Return the line of an option; paths are relative to the sources of the Bento."""
+    """Return an option as a line of a requirements file. Relative paths start in the sources of the Bento."""
     value = option.value
     if option.flag in ("-f", "--find-links") and "://" not in value:
         value = str(directory / value)
@@ -136,9 +136,9 @@ def _option_line(option: Option, directory: Path) -> str:
 
 
 def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, str]:
-    """Return the URLs of all wheels of the releases, by SHA-256. uv provides indexes, credentials, and the network.
+    """Return the URLs of all wheels of the pinned releases, by SHA-256. uv uses its indexes, credentials, and proxies.
 
-    uv runs in a directory of the cache: in the sources, it would read a configuration that another person wrote.
+    uv runs in a cache directory, because in the sources, uv would read a configuration that another person wrote.
     """
     uv = which("uv")
     if not uv:
@@ -158,7 +158,7 @@ def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, 
 
 
 def _urls(pylock: str) -> dict[str, str]:
-    """Return the URLs, or absolute paths, of the wheels in a pylock.toml (PEP 751)."""
+    """Return the URLs or absolute paths of the wheels in a pylock.toml (PEP 751), by SHA-256."""
     return {
         wheel["hashes"]["sha256"]: wheel.get("url") or wheel.get("path", "")
         for package in read_toml(pylock, "pylock.toml").get("packages", [])
@@ -168,7 +168,7 @@ def _urls(pylock: str) -> dict[str, str]:
 
 
 def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, cache: Path) -> LocalWheel:
-    """Return the best wheel among the files with the hashes of a requirement, with its path in the cache."""
+    """Return the best wheel whose hash is in a requirement, with its path in the cache."""
     names = {
         unquote(urlsplit(urls[sha256]).path.rpartition("/")[2]): sha256
         for sha256 in requirement.hashes
@@ -187,7 +187,7 @@ def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, c
 
 
 def best_wheel(names: Iterable[str], target: Target, glibc: tuple[int, int]) -> str | None:
-    """Return the file name of the wheel that an installer would select; None without a compatible wheel."""
+    """Return the file name of the wheel that an installer would select, or None if no wheel is compatible."""
     ranks = {tag: -number for number, tag in enumerate(_tags(target, glibc))}
     best: tuple[int, tuple[()] | tuple[int, str], str] | None = None
     for name in sorted(names, reverse=True):
@@ -202,7 +202,7 @@ def best_wheel(names: Iterable[str], target: Target, glibc: tuple[int, int]) -> 
 
 
 def _tags(target: Target, glibc: tuple[int, int]) -> list[Tag]:
-    """Return the supported tags, best first."""
+    """Return the supported wheel tags, best tag first."""
     platforms: list[str] = []
     for minor in range(glibc[1], _OLDEST_GLIBC.get(target.machine, 17) - 1, -1):
         platforms.append(f"manylinux_2_{minor}_{target.machine}")
@@ -214,7 +214,7 @@ def _tags(target: Target, glibc: tuple[int, int]) -> list[Tag]:
 
 
 def _fetch(urls: Mapping[str, str], wheel: LocalWheel, counter: Counter) -> LocalWheel:
-    """Return a wheel, verified, with its path: a local file of `--find-links`, or a download in the cache."""
+    """Return a verified wheel with its path: a local file from `--find-links`, or a download in the cache."""
     parts = urlsplit(urls[wheel.sha256])
     if parts.scheme in ("", "file"):
         path = Path(unquote(parts.path))

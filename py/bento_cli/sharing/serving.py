@@ -44,7 +44,7 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
 
 
 def interpreter(requested: str = "") -> Path:
-    """Return the absolute path of an interpreter that can import BentoML. `requested`: an interpreter or environment.
+    """Return the absolute path of an interpreter that can import BentoML. `requested` is an interpreter or environment.
 
     By default, tries VIRTUAL_ENV, then the `bentoml` on PATH, then the running interpreter. Raises BentoError if
     BentoML isn't installed.

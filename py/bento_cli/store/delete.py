@@ -133,7 +133,7 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
 
 
 def _used(home: Home) -> tuple[set[Path], list[tuple[Kind, Tag]]]:
-    """Return the paths of pool files that entries' manifests contain, and the tags of manifests without an entry."""
+    """Return the pool paths of files that manifests list, and the tags of manifests whose entry is missing."""
     pool = Pool(home.pool, home.staging)
     used: set[Path] = set()
     orphans: list[tuple[Kind, Tag]] = []

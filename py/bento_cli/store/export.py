@@ -76,7 +76,10 @@ def export(
 def checked_members(
     home: Home, entry: Entry, models: list[Entry], progress: Progress | None, *, check: bool
 ) -> Iterator[Member]:
-    """Return the members of an entry and its models. With `check`, first raises BentoError for damaged files."""
+    """Return the members of an entry and its models. With `check`, verifies all files first.
+
+    Raises BentoError if a file is damaged.
+    """
     if check:
         verification.require_intact(home, [entry, *models])
     return _counted(contents(entry, models), progress)
@@ -133,7 +136,7 @@ def models_of(home: Home, entry: Entry) -> list[Entry]:
 
 
 def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
-    """Yield the members of the entry and its models (in `models/`) by path. Raises the same errors as `walk`."""
+    """Yield the members of an entry and its models (in `models/`), sorted by path. Raises the errors of `walk`."""
     models = sorted(models, key=lambda model: model.tag)
     bundled = False
     for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):

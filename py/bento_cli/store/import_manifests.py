@@ -1,9 +1,8 @@
 """Stores the manifest of each imported entry outside of the entry.
 
-Each entry has one file. BentoML ignores these files: if it deletes an entry, the manifest stays. If BentoML then builds
-another entry with the same tag, the manifest still belongs to the deleted entry. `read` detects this case: the
-descriptor differs, and no file has the modification time that follows from its digest (`pool.digest_time`), which all
-imported files have.
+Each entry has one file. BentoML ignores these files: if BentoML deletes an entry, the manifest stays. If BentoML then
+builds another entry with the same tag, the manifest still belongs to the deleted entry. `read` detects this case: the
+descriptor doesn't match the manifest, and no file has the modification time of an imported file (`pool.digest_time`).
 """
 
 from __future__ import annotations

@@ -43,7 +43,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verified:
-    """Counts the verified entries and files, and lists the damage. Entries that BentoML built have no manifest."""
+    """Counts the verified entries and files, and lists the damage.
+
+    Entries that BentoML built have no manifest, so their files can't be verified.
+    """
 
     entries: int
     files: int
@@ -93,7 +96,7 @@ def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Ver
 
 
 def require_intact(home: Home, entries: list[Entry], noted: import_manifests.ManifestCache | None = None) -> None:
-    """Raise BentoError with a list of damaged files if an entry is damaged. `noted` caches manifests."""
+    """Raise BentoError that lists the damaged files if an entry is damaged. `noted` caches manifests."""
     damages = verify(home, entries, noted=noted).damages
     if damages:
         raise BentoError("\n".join(["The store is damaged. Import the following entries again:", *map(str, damages)]))

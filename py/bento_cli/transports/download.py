@@ -62,7 +62,7 @@ def downloaded(
 
 
 def _head(remote: Remote) -> bytes:
-    """Return the first bytes of a large archive; no bytes for a small archive or after a failed connection."""
+    """Return the first bytes of a large archive. Returns no bytes for a small archive, or after a failed connection."""
     try:
         stat = remote.stat()
         if not stat.ranges or (stat.size or 0) < PIECE:
@@ -278,7 +278,7 @@ def _difference(part: _Part, digests: dict[str, str]) -> str:
 
 
 def clear(directory: Path, *, dry_run: bool = False) -> tuple[int, int]:
-    """Remove the files of interrupted downloads, but not of running ones. Returns the number of files and bytes."""
+    """Remove the files of interrupted downloads, and keep running downloads. Returns the number of files and bytes."""
     files = size = 0
     for path in sorted(directory.glob("*.part")) if directory.is_dir() else ():
         with path.open("rb") as file:

@@ -50,7 +50,7 @@ class Stat:
     """Describes the file at an address.
 
     `size` is in bytes, or None if the server doesn't report the size. `version` changes with the content, and is empty
-    if the server doesn't report versions. `digests` are hexadecimal, by their names in `hashlib`.
+    if the server doesn't report versions. `digests` maps names in `hashlib` to hexadecimal digests.
     """
 
     size: int | None

@@ -1,4 +1,4 @@
-"""Reads the file for an upload, and computes the digests that servers use, including Dropbox's own."""
+"""Reads the file for an upload, and computes the digests that servers use, including Dropbox's content hash."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def items(convert: Conversion) -> Conversion:
 
 
 def mapping(convert: Conversion = any_value) -> Conversion:
-    """Return a conversion for each value of a mapping. It converts keys to strings, and rejects other types."""
+    """Return a conversion for each value of a mapping. The conversion raises BentoError for any other type."""
 
     def converted(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):

@@ -105,6 +105,6 @@ def declared_packages(options: BuildOptions, image: ImageDefinition, files: Proj
 
 
 def _requirements(text: str, origin: str) -> list[str]:
-    """Return requirements without local files. Direct references become names because the lock has their URLs."""
+    """Return the requirements, except local files. Omits URLs of direct references, because the lock has the URLs."""
     requirements, _ = parse(text, origin)
     return [item.name if item.is_direct else item.text for item in requirements if not item.text.startswith(".")]

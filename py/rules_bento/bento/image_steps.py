@@ -65,7 +65,7 @@ class ImageDefinition:
     place: str = field(default="image", compare=False)  # prefix of messages
 
     def extend(self, other: ImageDefinition) -> ImageDefinition:
-        """Return an image with the steps of `other` appended, and with its fields overriding."""
+        """Return an image with the steps of `other` appended. The fields of `other`, if set, take precedence."""
         changes = {name: getattr(other, name) for name in _FIELDS[:-1] if getattr(other, name) is not None}
         return replace(self, **changes, steps=self.steps + other.steps, place=other.place)
 

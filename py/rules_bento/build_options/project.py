@@ -66,12 +66,12 @@ class ProjectFiles:
         return content
 
     def exact_text(self, written: str, place: str) -> str:
-        """Return the UTF-8 content with unchanged line ends. Raises BentoError as `read` does, or if it isn't UTF-8."""
+        """Return the text with unchanged line endings. Raises the errors of `read`, and BentoError if not UTF-8."""
         try:
             return self.read(written, place).decode()
         except UnicodeDecodeError:
             raise BentoError(f"{place}: {written!r} isn't UTF-8. Save it as UTF-8.") from None
 
     def text(self, written: str, place: str) -> str:
-        """Return the content with LF line endings, without a byte order mark. Raises the errors of `exact_text`."""
+        """Return the text with LF line endings, and without a byte order mark. Raises the errors of `exact_text`."""
         return self.exact_text(written, place).removeprefix("\N{BYTE ORDER MARK}").replace("\r\n", "\n")

@@ -73,7 +73,10 @@ def run_import(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _check_source(text: str, kind: Kind) -> int:
-    """Return the size of a local archive; 0 for URLs and entries. Raises BentoError for other directories."""
+    """Return the size of a local archive, or 0 for a URL or a directory.
+
+    Raises BentoError for a directory that isn't a Bento or model.
+    """
     from bento_cli.library import local
     from bento_cli.transports.address import parse
 

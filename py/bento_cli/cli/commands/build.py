@@ -151,7 +151,7 @@ def run_build(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _archive_path(text: str, kind: Kind) -> str:
-    """Return the path for `--archive`, with the suffix `.bento` appended as in `bento export`."""
+    """Return the path for `--archive`. Appends the suffix `.bento` as `bento export` does."""
     from pathlib import Path
 
     from rules_bento.tag import Tag
@@ -212,7 +212,7 @@ def _build(options: Namespace, store: Store) -> BuildResult:
 
 
 def _python(options: Namespace) -> Path | None:
-    """Return the interpreter for `--import`; None without `--import`. Raises BentoError for contradictory options."""
+    """Return the interpreter for `--import`, or None without `--import`. Raises BentoError for conflicting options."""
     from bento_cli.sharing.serving import interpreter
 
     if not options.imported:

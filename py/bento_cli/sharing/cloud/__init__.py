@@ -1,1 +1,1 @@
-"""Manages the contexts of BentoCloud and Yatai, and transfers Bentos and models with BentoML's own protocol."""
+"""Manages the contexts of BentoCloud and Yatai, and transfers Bentos and models with BentoML's protocol."""

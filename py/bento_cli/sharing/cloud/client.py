@@ -68,7 +68,7 @@ class Cloud:
         return Retry(self._sleep)
 
     def ask(self, method: str, path: str, document: object = None, *, what: str) -> dict[str, Any]:
-        """Send a request, and repeat it if necessary; return the response."""
+        """Send a request, with retries, and return the response."""
         answer = self._ask(method, path, document, what)
         if answer is None:
             raise self.refusal(404, b"", what)
@@ -89,7 +89,7 @@ class Cloud:
             return existing
 
     def check_signed(self, address: str, what: str) -> str:
-        """Check a URL that the server signed. Raises BentoError for http if the server itself uses https."""
+        """Return a URL that the server signed. Raises BentoError if the URL uses http, but the server uses https."""
         origin = Origin.from_url(address)
         if origin.scheme == "http" and Origin.from_url(self._context.endpoint).scheme == "https":
             raise BentoError(
@@ -102,7 +102,7 @@ class Cloud:
     def open(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
-        """Send one request. Sends the token only to the server itself. Raises ConnectionLostError."""
+        """Send one request. Sends the token only to the server. Raises ConnectionLostError if the connection fails."""
         url, sent = path, {"User-Agent": _AGENT, **(headers or {})}
         if path.startswith("/"):
             url = f"{self._context.endpoint}{path}"

@@ -1,4 +1,4 @@
-"""Reads and writes the contexts of BentoCloud and Yatai, in BentoML's own file and environment variables.
+"""Reads and writes the contexts of BentoCloud and Yatai, in BentoML's file and environment variables.
 
 The file contains YAML:
 
@@ -41,7 +41,7 @@ class Context:
 
     @property
     def address(self) -> str:
-        """The endpoint for messages, without the user and password that BentoML's own login accepts."""
+        """The endpoint for messages. Omits the user and the password, which BentoML's login accepts in an endpoint."""
         return display_url(self.endpoint)
 
     @property
@@ -77,7 +77,7 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
 
 
 def of_environment() -> Context | None:
-    """Return the context in the environment variables, which override the file as in BentoML.
+    """Return the context in the environment variables. As in BentoML, this context overrides the file.
 
     Raises BentoError for an invalid endpoint or token.
     """
@@ -87,10 +87,10 @@ def of_environment() -> Context | None:
 
 
 class Contexts:
-    """Reads and writes the contexts in the file, and preserves its other content."""
+    """Reads and writes the contexts in the file. Preserves all other content of the file."""
 
     def __init__(self, home: Home) -> None:
-        """Read the file if it exists. Raises BentoError if it can't be read."""
+        """Read the file if it exists. Raises BentoError if the file can't be read."""
         self._home = home
         self._path = home.root / FILE
         self._document = _read(self._path)
@@ -114,7 +114,7 @@ class Contexts:
         raise BentoError(f"{name!r}: unknown context. {hint} Log in with `bento cloud login`.")
 
     def save(self, context: Context) -> bool:
-        """Save a context under its name; return whether it replaced an existing context.
+        """Save a context under its name. Returns whether the context replaced an existing context.
 
         Raises BentoError if the file can't be written.
         """

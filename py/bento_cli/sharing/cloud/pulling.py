@@ -132,7 +132,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str, Any]:
-    """Return the document. Raises BentoError if the upload of the entry to the server is incomplete."""
+    """Return the document. Raises BentoError if the server doesn't have the complete entry yet."""
     status = remote.get("upload_status", "")
     if status not in _UPLOADED:
         raise BentoError(f"{place}: the upload to {cloud} is incomplete (status {status!r}). Push the entry again.")
@@ -140,7 +140,7 @@ def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str,
 
 
 def _name(place: CloudPaths) -> str:
-    """Return the prefix that the file names of an entry's downloads share. The rest identifies the entry's state."""
+    """Return the prefix of the names of an entry's download files. The rest of each name identifies the content."""
     return f"cloud-{_digest(place.version)}"
 
 
@@ -166,7 +166,7 @@ class _Fetching:
         return self.entry(place, _whole(self._cloud, place, remote), counter)
 
     def entry(self, place: CloudPaths, remote: dict[str, Any], counter: Counter) -> StagedImport:
-        """Download and stage an entry. If the push stored a digest of the files, verifies the digest."""
+        """Download and stage an entry. Verifies the digest of the files if the push stored a digest."""
         expected = label_in(remote)
         # If an entry is pushed again, the path changes.
         state = _digest(remote.get("uid"), remote.get("updated_at"), expected)

@@ -59,9 +59,9 @@ def push(
     check: bool = True,
     jobs: int = JOBS,
 ) -> Pushed:
-    """Push an entry; push a Bento after its models. Skips complete entries on the server unless `force` is set.
+    """Push an entry. Pushes the models of a Bento first. Skips complete entries on the server unless `force` is set.
 
-    With `check`, first compares all files with the manifest. Raises BentoError and CloudError.
+    With `check`, first compares all files with the manifest. Raises BentoError, or CloudError for an error response.
     """
     models = models_of(home, entry) if entry.kind is BENTO else []
     pushing = _Pushing(home, cloud, force=force, jobs=jobs)

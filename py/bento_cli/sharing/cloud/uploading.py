@@ -54,7 +54,7 @@ def upload(
     counter: Counter,
     jobs: int,
 ) -> None:
-    """Upload a tarball in the way that the document `remote` specifies. Raises BentoError."""
+    """Upload a tarball in the way that the document `remote` specifies. Raises BentoError if the upload fails."""
     strategy, address = remote.get("transmission_strategy"), ""
     if strategy is None:
         address = _presign(cloud, place, "upload", {})
@@ -84,7 +84,7 @@ def _finish(cloud: Cloud, place: CloudPaths, status: str, reason: str) -> None:
 
 
 def _reason(error: BentoError) -> str:
-    """Return the reason for a failed upload, to report to the server. Omits paths and addresses of this machine."""
+    """Return the reason for a failed upload, which is sent to the server. Omits paths and addresses of this machine."""
     return (
         f"the object store responded with {error.status}"
         if isinstance(error, CloudError)
@@ -110,7 +110,7 @@ def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, A
 
 
 def _send(cloud: Cloud, place: CloudPaths, body: BodyPart, tally: Tally, addresses: Iterator[str]) -> str:
-    """Send a range of a tarball, with retries as long as attempts make progress; return the response's ETag."""
+    """Send a range of a tarball, with retries as long as attempts make progress. Returns the ETag of the response."""
     retry = cloud.retry()
     where, attempts = next(addresses), 1
     what = f"{place}: its upload"
@@ -198,7 +198,7 @@ class _Parts:
         self._write()
 
     def _resume(self) -> bool:
-        """Resume the upload of an earlier run, or start an upload; return whether an upload is resumed."""
+        """Resume the upload of an earlier run, or start a new upload. Returns whether an earlier upload is resumed."""
         with suppress(OSError, FormatError, ValueError, KeyError, TypeError, AttributeError):
             note = read_json(read_file(self._note), str(self._note))
             if (note["digest"], note["size"], note["part"]) == (self._digest, self._tarball.size, PART):

@@ -1,6 +1,6 @@
-"""Packs entries of the store as artifacts. For the same Bento, `bento_push` creates the same config and model blobs.
+"""Packs store entries as artifacts. For the same Bento, `bento_push` creates the same config and the same model blobs.
 
-The blobs of the Bento's own files can differ, because only `bento_push` can distinguish generated files.
+The blobs of the Bento's other files can differ, because only `bento_push` can distinguish generated files.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class EntryArtifact:
 
 
 def _refuse_bytes(value: object, where: str) -> None:
-    """Raise BentoError, beginning with `where`, if a document contains bytes, which JSON doesn't support."""
+    """Raise BentoError that begins with `where` if a document contains bytes, which JSON doesn't support."""
     if isinstance(value, bytes):
         raise BentoError(f"{where}: the config of an artifact can't contain a `!!binary` value. Remove the value.")
     if isinstance(value, dict):
@@ -169,7 +169,7 @@ LARGE = 64 << 20
 
 
 def fits(members: Sequence[Member]) -> bool:
-    """Return whether a part with these members is large and, judging by its largest file, incompressible."""
+    """Return whether a part can be streamed, that is, whether it is large and its largest file is incompressible."""
     files = [member for member in members if member.source is not None]
     if sum(member.size for member in files) < LARGE:
         return False
@@ -185,7 +185,7 @@ class StreamedPart:
         self._members = members
 
     def measure(self) -> PartInfo:
-        """Return the properties that `write_part` would return, without writing the part."""
+        """Return the digest and size of the part, as `write_part` would, without writing the part."""
         digest = hashlib.sha256()
         size = 0
         for piece in self._pieces():

@@ -154,7 +154,7 @@ class _Joined:
         self._pieces = self._read(parts)
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes, ignoring `size`; no bytes at the end."""
+        """Return the next bytes, or no bytes at the end. Ignores `size`."""
         return next(self._pieces, b"")
 
     @staticmethod
