@@ -62,7 +62,7 @@ class EntryCollection:
         self.entry_store = EntryStore(home, kind)
 
     def list(self, tag: str = "") -> tuple[Entry, ...]:
-        """Return all entries, the entries with a name, or the entry with a tag, sorted by tag. Ignores other files."""
+        """List all entries, the entries with a name, or the entry with a tag, by tag. Ignores invalid directories."""
         return self.entry_store.list(tag).entries
 
     def get(self, tag: str) -> Entry:

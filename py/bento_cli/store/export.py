@@ -1,7 +1,7 @@
 """Writes an entry of the store as an archive that BentoML can import.
 
 Members are sorted by path and have no times or owners; files have mode 0644 or 0755. Therefore the same entry gives the
-same bytes for every user. BentoML's own export temporarily adds `models/` to the entry; this export doesn't change the
+same bytes for every user. BentoML's export temporarily adds `models/` to the entry; this export doesn't change the
 store. The file or directory is created atomically.
 """
 

@@ -79,7 +79,7 @@ def import_archive(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """Import an archive. Skips existing models, but raises BentoError if the archive's own entry exists.
+    """Import an archive. Skips existing models, but raises BentoError if the archive's main entry exists.
 
     Raises the same errors as `unpack.read`, and BentoError for an entry that BentoML couldn't load.
     """
@@ -108,7 +108,7 @@ class StagedImport:
 
     @property
     def tag(self) -> Tag:
-        """The tag of the archive's own entry."""
+        """The tag of the archive's main entry."""
         return self.main.description.tag
 
 
@@ -182,7 +182,7 @@ class ImportSession:
 
 
 class _Reader:
-    """Writes the members of one archive to a tree for the archive's own entry, and to trees for its models."""
+    """Writes the members of one archive to a tree for the archive's main entry, and to trees for its models."""
 
     def __init__(self, home: Home, kind: Kind, make_tree: Callable[[], Tree], options: Options) -> None:
         self._home = home

@@ -57,7 +57,7 @@ def write_bento_layer(arguments: Arguments, members: Iterable[StreamedMember]) -
 
 
 def _bento_tar(arguments: Arguments, members: Iterable[StreamedMember]) -> Iterator[bytes]:
-    """Yield the members one by one, because a source can be larger than memory."""
+    """Yield the tar in pieces, because a source can be larger than memory."""
     from rules_bento.models.model import ModelDescription, latest_versions
 
     directory = arguments.required("--directory").strip("/")

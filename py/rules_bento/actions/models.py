@@ -1,4 +1,4 @@
-"""Writes entries of the model store: archives, layers, and images."""
+"""Writes model store entries as archives, layers, and images."""
 
 from __future__ import annotations
 

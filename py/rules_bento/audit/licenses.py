@@ -142,7 +142,7 @@ class LicensePolicy(NamedTuple):
         return bool(self.allowed or self.denied)
 
     def allows(self, terms: Terms | None) -> bool:
-        """Return whether the policy allows at least one operand of OR, and all operands of AND."""
+        """Return whether the policy allows `terms`: all operands of AND, and at least one operand of OR."""
         if terms is None:
             return not self.allowed
         if isinstance(terms, tuple):

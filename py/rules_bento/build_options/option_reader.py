@@ -36,7 +36,7 @@ _FILTER = re.compile(r"label:[^\s=,]+(=[^\s=,]*)?")
 
 
 def parse(document: Document) -> BuildOptions:
-    """Read and check options. Raises BentoError with the location of the first invalid value."""
+    """Read and check the options in a document. Raises BentoError with the location of the first invalid value."""
     top = Table(document, (), TOP, _HINTS)
     options = BuildOptions(
         service=top.string("service") or None,

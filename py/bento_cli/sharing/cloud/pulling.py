@@ -1,6 +1,6 @@
 """Pulls a Bento or model from BentoCloud or Yatai into the store. Pulls are atomic, and skip entries in the store.
 
-Partial downloads stay in the store's own directory, so that another run can resume an interrupted pull.
+Partial downloads stay in rules_bento's directory of the store, so that another run can resume an interrupted pull.
 """
 
 from __future__ import annotations

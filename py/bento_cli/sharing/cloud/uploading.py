@@ -1,9 +1,9 @@
 """Uploads the files of one Bento or model as a tar, in one of three ways that the server selects.
 
-- proxy: to the server itself;
+- proxy: to the server;
 - one address: to an object store, at a URL that the server signed and that might expire during the upload;
-- parts: to an object store in parts of 100 MiB, several in parallel, with a signed URL for each part. The store's own
-  directory has a record of uploaded parts, so that another run sends only the missing parts.
+- parts: to an object store in parts of 100 MiB, several in parallel, with a signed URL for each part. A record of the
+  uploaded parts stays in rules_bento's directory of the store, so that another run sends only the missing parts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Pulls a Bento or a model from a registry into the store. Pulls are atomic, and skip content that is in the store.
 
-Blobs stay in the store's own directory until the entry exists, so that another run can resume an interrupted pull.
+Blobs stay in rules_bento's directory of the store until the entry exists, so that another run can resume a pull.
 """
 
 from __future__ import annotations
