@@ -256,8 +256,8 @@ class _Reader:
         if not path:
             if item.kind != "folder" and (not version or version != LATEST):
                 raise BentoError(
-                    f"{where}: {item.path!r} is a {item.kind}, but only model directories are allowed here. Remove "
-                    "it from the archive."
+                    f"{where}: {item.path!r} is a {item.kind}, but only model directories are allowed here. Remove the "
+                    "member from the archive."
                 )
             if version and item.kind == "folder":
                 self._tree_of(Tag(name, version), where)

@@ -189,7 +189,7 @@ class _Guard:
             raise self._limit_error(f"more than {self.limits.members} members")
         self._names += len(item.path) + len(item.link)
         if self._names > _MAX_NAMES:
-            raise self._error(f"more than {_MAX_NAMES >> 20} MiB of names. Shorten them.")
+            raise self._error(f"more than {_MAX_NAMES >> 20} MiB of names. Shorten the names.")
         if not path:
             if item.kind != "folder":
                 raise self._error(f"{item.path!r}: the root must be a directory, not a {item.kind}. Create it again.")
@@ -281,11 +281,11 @@ class _Guard:
         if not link or "\0" in link or len(link) > _MAX_LINK or longest > _MAX_NAME:
             raise self._error(f"{path!r}: invalid link target. Remove the link.")
         if link.startswith("/"):
-            raise self._error(f"{path!r}: the link target {link!r} is absolute. Replace the link by a copy.")
+            raise self._error(f"{path!r}: the link target {link!r} is absolute. Replace the link with a copy.")
         if "\\" in link or _DRIVE.match(link):
-            raise self._error(f"{path!r}: the link target {link!r} is ambiguous on Windows. Replace it by a copy.")
+            raise self._error(f"{path!r}: the link target {link!r} is ambiguous on Windows. Remove the link.")
         if not link.isascii() and not is_utf8(link):
-            raise self._error(f"{path!r}: the link target {link!r} isn't UTF-8. Replace the link by a copy.")
+            raise self._error(f"{path!r}: the link target {link!r} isn't UTF-8. Replace the link with a copy.")
         return link
 
     def _limit_error(self, text: str) -> BentoError:

@@ -187,7 +187,7 @@ class Zip:
         if size != member.size:
             raise self.error(f"its contents don't have the declared {member.size} bytes", member.path)
         if crc != member.crc:
-            raise self.error("its CRC isn't that in the directory", member.path)
+            raise self.error("its CRC differs from the CRC in the directory", member.path)
 
     def _directory(self) -> tuple[bytes, int, int]:
         """Return the central directory, its position, and the number of members."""

@@ -303,9 +303,9 @@ def _unused_allowances(
     used = {name for vulnerability in vulnerabilities if vulnerability.allowed for name in vulnerability.ids}
     for identifier in policy.allow:
         if identifier not in used:
-            why = "no package has it, or max_severity allows it" if database else "there are no advisories"
+            why = "no package is affected, or max_severity allows it" if database else "there are no advisories"
             yield f"allow: {identifier}: {why}. Remove the entry."
     names = {package.name for package in packages}
     for name in policy.package_licenses:
         if normalize_name(name) not in names:
-            yield f"package_licenses: {name}: isn't among the packages. Remove the entry."
+            yield f"package_licenses: {name}: isn't a package of the Bento. Remove the entry."
