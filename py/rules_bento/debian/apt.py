@@ -1,7 +1,7 @@
 """Locks Debian packages: resolves packages with apt for suites and architectures. A lock contains no mirror host names.
 
-apt uses its own directories and sources, so the result is independent of the host's packages and architecture. The
-mirror, proxies, credentials, and keys come from the host. The lock::
+apt runs with separate directories and sources, so the result is independent of the host's packages and architecture.
+The mirror, proxies, credentials, and keys come from the host. The format of a lock::
 
     {"deb_lock": 1,
      "inputs": {"suites": ["trixie", ...], "architectures": ["amd64", ...], "packages": [...], "exclude": [...]},
@@ -9,9 +9,9 @@ mirror, proxies, credentials, and keys come from the host. The lock::
                              "archive": "debian", "filename": "pool/main/g/glibc/libc6_2.41-12+deb13u4_amd64.deb",
                              "sha256": "<hex>", "size": 2847692, "dependencies": ["libgcc-s1"]}]}}
 
-`filename` is relative to a mirror of `archive`, which is `debian` or `debian-security`. Dependencies are names in the
-same list. For alternatives, a dependency is the package that apt selected. `exclude` lists packages that apt assumed to
-be installed.
+`filename` is relative to a mirror of `archive`, which is `debian` or `debian-security`. `dependencies` lists names of
+packages in the same list; for alternatives, the first name that is in the list. `exclude` lists packages that apt
+assumed to be installed.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ class Request(NamedTuple):
     exclude: list[str]
 
     def to_json(self) -> dict[str, list[str]]:
-        """Return the request in the form and the canonical order of a lock."""
+        """Return the request as the `inputs` of a lock, in canonical order."""
         names = {"architectures": self.architectures, "packages": self.packages, "exclude": self.exclude}
         return {"suites": self.suites} | {key: sorted(set(values)) for key, values in names.items()}
 
 
 def dumps(lock: Lock) -> str:
-    """Return the lock as JSON with readable diffs."""
+    """Return the lock as JSON with one value per line, for readable diffs."""
     return json.dumps(lock, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -79,7 +79,10 @@ def loads(text: str, origin: str) -> Lock:
 
 
 def find_problems(lock: Lock, request: Request) -> list[str]:
-    """Return the differences between a lock and a request, or inconsistencies in the lock, without network access."""
+    """Return the differences between a lock and a request, or the inconsistencies in the lock.
+
+    Doesn't use the network.
+    """
     problems = []
     before, now = lock["inputs"], request.to_json()
     for key, noun in (("packages", "package"), ("exclude", "excluded package"), ("architectures", "architecture")):
@@ -113,7 +116,7 @@ def _find_inconsistencies(lock: Lock, architecture: str, roots: list[str]) -> li
 
 
 def host_mirrors() -> dict[str, str]:
-    """Return the Debian mirrors in the host's apt sources, by archive. Raises BentoError if apt isn't installed."""
+    """Return the mirror URL of each archive in the host's apt sources. Raises BentoError if apt isn't installed."""
     if not shutil.which("apt-get"):
         raise BentoError("locking Debian packages requires apt-get. Run this on Debian, or in a Debian container.")
     mirrors: dict[str, str] = {}
@@ -126,14 +129,14 @@ def host_mirrors() -> dict[str, str]:
 
 
 def expand_mirror(mirror: str) -> dict[str, str]:
-    """Return the mirrors by archive, with `{archive}` in the URL replaced."""
+    """Return the mirror URL of each archive. If `mirror` doesn't contain `{archive}`, returns only the main archive."""
     if "{archive}" in mirror:
         return {archive: mirror.replace("{archive}", archive).rstrip("/") for archive in (MAIN, SECURITY)}
     return {MAIN: mirror.rstrip("/")}
 
 
 def resolve(request: Request, mirrors: Mapping[str, str], directory: Path) -> Lock:
-    """Resolve a request over the network with apt, whose state is in `directory`. Raises BentoError if apt fails."""
+    """Resolve a request with apt over the network. apt's state is in `directory`. Raises BentoError if apt fails."""
     for name in [*request.packages, *request.exclude]:
         if not _NAME.fullmatch(name):
             raise BentoError(f"invalid package name {name!r}. Omit the version: it comes from the suites.")
@@ -151,7 +154,10 @@ def resolve(request: Request, mirrors: Mapping[str, str], directory: Path) -> Lo
 
 
 def parse_stanzas(text: str) -> list[Stanza]:
-    """Return the paragraphs of a control file. Values keep line breaks. Raises ValueError if a line has no field."""
+    """Return the paragraphs of a control file.
+
+    Values keep line breaks. Raises ValueError if no field precedes a value.
+    """
     stanzas = []
     for paragraph in re.split(r"\n\s*\n", text):
         lines: dict[str, list[str]] = {}  # lists of lines, because appending to a string takes quadratic time
@@ -200,7 +206,7 @@ def _alternatives(relations: str) -> list[list[str]]:
 
 
 def _configure(directory: Path, request: Request, architecture: str, mirrors: Mapping[str, str]) -> Any:
-    """Write apt's configuration, and return a function that returns the first arguments of a command."""
+    """Write apt's configuration. Returns a function that returns the first arguments of a command for a program."""
     for name in ("cache/archives/partial", "lists/partial", "sources"):
         (directory / name).mkdir(parents=True)
     (directory / "sources/debian.sources").write_text(_sources(request.suites, architecture, mirrors))
@@ -235,7 +241,7 @@ Debug::NoLocking "true";
 
 
 def _sources(suites: list[str], architecture: str, mirrors: Mapping[str, str]) -> str:
-    """Return a stanza of apt's sources for each suite."""
+    """Return apt's sources, with one stanza for each suite."""
     # By convention, the security archive is next to the main archive.
     security = mirrors.get(SECURITY, mirrors[MAIN] + _SECURITY_SUITE)
     signed = f"Signed-By: {_KEYRING}\n" if _KEYRING.exists() else ""

@@ -1,7 +1,7 @@
-"""Reads Debian packages as streams, without unpacking them or running their scripts.
+"""Reads Debian packages as streams, without unpacking packages or running their scripts.
 
 A .deb is an ar archive of three members: `debian-binary`, `control.tar.*`, and `data.tar.*` (deb(5)). The tars are read
-as streams, so memory use is independent of their size.
+as streams, so memory use is independent of the package size.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class DebMember(NamedTuple):
 
 
 class Deb:
-    """Reads a package. Each method opens the file again and raises BentoError, beginning with the file name."""
+    """Reads a package. Each method opens the file again. The message of each BentoError begins with the file name."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
@@ -59,14 +59,17 @@ class Deb:
         return files
 
     def members(self) -> Iterator[tuple[DebMember, Iterator[bytes]]]:
-        """Yield the installed members in order. Read a file before you request the next member. Raises BentoError."""
+        """Yield each installed member and its contents, in order.
+
+        Read the contents before you request the next member.
+        """
         for member, contents in self._tar("data.tar", _MAX_DATA, "files"):
             with self._errors():
                 part = _member(member)
             yield part, map(bytes, contents)
 
     def _tar(self, kind: str, max_bytes: int, what: str) -> tarread.Members:
-        """Yield the members of a tar. Raises BentoError if the contents exceed `max_bytes`."""
+        """Yield the members of the tar `kind`, with contents. Raises BentoError if the contents exceed `max_bytes`."""
         with self._errors():
             name = next((name for name in self._members if name.startswith(kind)), "")
             if not name:
@@ -134,7 +137,7 @@ def _member(member: tarread.TarMember) -> DebMember:
 
 
 def _check_name(name: str) -> str:
-    """Return a name. Raises ValueError for control characters and invalid UTF-8, which dpkg's lists can't represent."""
+    """Return `name`. Raises ValueError for control characters and invalid UTF-8: dpkg's lists can't contain them."""
     if any(character < " " or "\ud800" <= character <= "\udfff" for character in name):
         raise ValueError(f"{name!r} contains a control character or isn't UTF-8")
     return name

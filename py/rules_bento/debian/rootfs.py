@@ -1,10 +1,10 @@
-"""Builds a root file system from Debian packages as a layer's tar.
+"""Builds the tar of a layer: a root file system from Debian packages.
 
-Unpacks packages as dpkg does, in one streaming pass, without temporary files and without running programs; `system`
-replaces maintainer scripts. Writes dpkg's database, so that dpkg, apt, and scanners find the packages. As in Debian 12
-and later, /bin, /lib, and /sbin are links to directories in /usr.
+Unpacks packages as dpkg does, in one streaming pass, without temporary files and without running programs. The module
+`system` replaces maintainer scripts. Writes dpkg's database, so that dpkg, apt, and scanners find the packages. As in
+Debian 12 and later, /bin, /lib, and /sbin are links to directories in /usr.
 
-A layer can extend other layers that this module built. An index, which is a JSON object, describes these layers::
+A layer can extend other layers that this module built. The index, a JSON object, describes the lower layers::
 
     {"packages": {"libc6": "2.41-12+deb13u4"}, "status": "<dpkg's status file>",
      "folders": {"etc": [493, 0, 0]}, "files": {"etc/passwd": "<package>"}, "links": {"bin": "usr/bin"}}
@@ -37,7 +37,7 @@ _WHITEOUT = ".wh."  # removes a file of a lower layer (OCI image layer specifica
 
 
 class PathFilter(NamedTuple):
-    """Decides which paths are excluded, by patterns of dpkg's `path-exclude` and `path-include`."""
+    """Decides which paths are excluded, as dpkg does with the patterns of `path-exclude` and `path-include`."""
 
     exclude: re.Pattern[str]
     include: re.Pattern[str]
@@ -53,7 +53,7 @@ class PathFilter(NamedTuple):
         return PathFilter(_match_any(exclude), _match_any(include), _match_directories(parents))
 
     def excludes(self, path: str, *, is_link: bool) -> bool:
-        """Return whether a path, without its leading slash, is excluded."""
+        """Return whether a path is excluded. `path` has no leading slash."""
         text = f"/{path}"
         if not self.exclude.match(text) or self.include.match(text):
             return False
@@ -65,13 +65,13 @@ def _match_any(patterns: Iterable[str]) -> re.Pattern[str]:
 
 
 def _match_directories(patterns: Iterable[str]) -> re.Pattern[str]:
-    """Return a pattern in which `*` doesn't match slashes."""
+    """Return a pattern that matches any of `patterns`. `*` doesn't match slashes."""
     words = ["[^/]*".join(map(re.escape, pattern.split("*"))) + r"\Z" for pattern in patterns]
     return re.compile("|".join(words) or r"(?!)")
 
 
 class Rootfs:
-    """Tracks the content of a layer and of the layers below it, and builds its tar."""
+    """Tracks the content of a layer and of the layers below, and builds the tar of the layer."""
 
     def __init__(
         self,
@@ -109,10 +109,10 @@ class Rootfs:
         }
 
     def install(self, deb: Deb, architecture: str = "") -> Iterator[bytes]:
-        """Yield the tar of a package and its dpkg files, or nothing if a layer below contains the package.
+        """Yield the tar members of a package and of its dpkg files, or nothing if a layer below contains the package.
 
-        Raises BentoError for a second version of a package, for conflicting files of two packages, and for a package of
-        an architecture other than `architecture`, if `architecture` is set.
+        Raises BentoError if another version of the package is installed, if two packages have conflicting files, or if
+        the package is for an architecture other than `architecture` (if set).
         """
         control = deb.control()
         stanza = _stanza(deb.name, control["control"])
@@ -146,7 +146,7 @@ class Rootfs:
         yield from self._dpkg_files(stanza, control, own, paths)
 
     def directory(self, path: str, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
-        """Add a directory with this mode and owner unless it exists. Raises BentoError if the path is a file."""
+        """Add a directory with this mode and owner, unless it exists. Raises BentoError if the path is a file."""
         if path not in self.files and path not in self.directories:
             yield from self._directory(path, (mode, uid, gid), GENERATED)
 
@@ -237,7 +237,7 @@ class Rootfs:
             yield from self._directory(above, self._pending.get(above, (0o755, 0, 0)), package)
 
     def _claim(self, path: str, package: str) -> Iterator[bytes]:
-        """Record the owner of a file or link, and yield its parents. Raises BentoError for a conflict."""
+        """Record the package of a file or link, and yield the parent directories. Raises BentoError for a conflict."""
         if path in self.files or path in self.directories:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):
@@ -254,7 +254,7 @@ class Rootfs:
     def _dpkg_files(
         self, stanza: Stanza, control: dict[str, bytes], own: dict[str, str], paths: list[str]
     ) -> Iterator[bytes]:
-        """Yield dpkg's files for a package; the lists contain only existing paths."""
+        """Yield the files in dpkg's database for a package. Its lists contain only existing paths."""
         name = stanza["Package"]
         base = f"{_DPKG}info/{name}" + (f":{stanza['Architecture']}" if stanza.get("Multi-Arch") == "same" else "")
         yield from self.file(f"{base}.list", "".join(f"{path}\n" for path in paths).encode())
@@ -278,7 +278,7 @@ def _decode(deb: str, name: str, data: bytes) -> str:
 
 
 def _stanza(deb: str, data: bytes) -> Stanza:
-    """Return the fields of a package, and validate the fields that become parts of paths."""
+    """Return the fields of a package. Checks the fields that are used in paths."""
     try:
         stanzas = parse_stanzas(_decode(deb, "control", data))
     except ValueError as error:
@@ -293,5 +293,5 @@ def _stanza(deb: str, data: bytes) -> Stanza:
 
 
 def _is_merged_link(member: DebMember) -> bool:
-    """Return whether a member is one of the links of a merged /usr."""
+    """Return whether a member is a link of a merged /usr, such as /bin."""
     return member.kind == "link" and _MERGED_USR.fullmatch(member.path) is not None

@@ -1,4 +1,4 @@
-"""Replaces the maintainer scripts of packages that a Python service needs.
+"""Replaces the maintainer scripts in packages that a Python service needs.
 
 Creates users and groups, the certificate bundle, world-writable directories, and the name service configuration from
 declared inputs. The result doesn't depend on the order of packages.
@@ -54,7 +54,7 @@ def directories(root: Rootfs) -> Iterator[bytes]:
 
 
 def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
-    """Yield users, their groups (with the same name and number), and homes. Raises BentoError for an invalid ID."""
+    """Yield users, groups with the same names and IDs, and home directories. Raises BentoError for an invalid ID."""
     taken = {*_GROUPS.values(), *(number for number, _, _ in _USERS.values())}
     passwd = ["root:x:0:0:root:/root:/bin/sh\n"]
     passwd += [f"{name}:x:{uid}:{gid}:{name}:{home}:{_NOLOGIN}\n" for name, (uid, gid, home) in _USERS.items()]
@@ -80,7 +80,7 @@ def name_service(root: Rootfs) -> Iterator[bytes]:
 def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
     """Yield a bundle of the certificates in `ca-certificates` and `own`, at OpenSSL's default locations.
 
-    Raises BentoError for an invalid certificate, or if a layer below has the bundle.
+    Raises BentoError for an invalid certificate, or if `own` isn't empty and a layer below contains the bundle.
     """
     if own and root.has(_BUNDLE):
         raise BentoError(

@@ -1,7 +1,7 @@
-"""Reads YAML, JSON, and TOML from untrusted sources, within limits.
+"""Reads YAML, JSON, and TOML from untrusted sources, and enforces limits.
 
-A reader returns plain Python values, or raises `FormatError` with the file and, if known, the line. A reader's time and
-memory are proportional to the size of the input. docs/formats.md lists the limits and the restrictions.
+A reader returns plain Python values, or raises `FormatError` with the file and, if known, the line. The time and memory
+for reading are proportional to the size of the input. docs/formats.md lists the limits and the restrictions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ class FormatError(BentoError):
 
 
 def decode_text(data: bytes | str, origin: str) -> str:
-    """Return the text of a file, without a byte order mark. Raises FormatError if it isn't UTF-8 or is too large."""
+    """Return the text of a file, without a byte order mark.
+
+    Raises FormatError if the file is too large or isn't UTF-8.
+    """
     if len(data) > MAX_BYTES:
         raise _too_large(origin)
     try:
@@ -42,7 +45,7 @@ def decode_text(data: bytes | str, origin: str) -> str:
 
 
 def read_file(path: str | PathLike[str], origin: str = "") -> bytes:
-    """Return the content of a file, which messages call `origin`. Raises OSError, and FormatError for a large file."""
+    """Return the content of a file. Raises OSError, or FormatError (with `origin`) if the file is too large."""
     with open(path, "rb") as file:  # noqa: PTH123 - starts of actions do without pathlib
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:

@@ -12,7 +12,7 @@ _MISSING = object()
 
 
 class FieldDifference(NamedTuple):
-    """Describes a field that differs, such as `services.0.config.workers`, with both values as JSON."""
+    """Describes a field with different values, such as `services.0.config.workers`. The values are JSON."""
 
     field: str
     first: str
@@ -20,7 +20,7 @@ class FieldDifference(NamedTuple):
 
 
 def differences(first: Any, second: Any, field: str = "") -> Iterator[FieldDifference]:
-    """Yield each field whose value or order of keys differs. Lists of equal length are compared by item."""
+    """Yield fields with different values or a different order of keys. Compares lists of equal length by item."""
     if isinstance(first, dict) and isinstance(second, dict):
         differs = False
         for key in dict.fromkeys([*first, *second]):

@@ -1,7 +1,7 @@
 """Reads untrusted JSON (RFC 8259) in UTF-8, and rejects duplicate keys.
 
-The standard library parses the text after the limits are checked. The check is fast: it counts brackets, and searches
-only large input, with `str.replace`.
+The standard library parses the input after a check of the limits. The check is fast because it only counts brackets if
+the input is small.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from rules_bento.typing_lite import Any, NoReturn
 
 
 def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any:
-    """Read a JSON text. `origin` names the text in messages.
+    """Read a JSON document. Messages begin with `origin`.
 
     `constants` allows NaN and Infinity, which Python writes. Raises FormatError for invalid JSON, a duplicate key, an
-    unpaired surrogate, and input that exceeds the limits of `rules_bento.formats`.
+    unpaired surrogate, or input that exceeds the limits of `rules_bento.formats`.
     """
     text = decode_text(data, origin)
     _check_size(text, origin)
@@ -44,7 +44,7 @@ def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any
 
 
 def read_object(data: bytes | str, origin: str) -> dict[str, Any]:
-    """Read a JSON object. Raises FormatError as `read_json` does, and for a value that isn't an object."""
+    """Read a JSON object. Raises FormatError for the same reasons as `read_json`, or if the value isn't an object."""
     value = read_json(data, origin)
     if not isinstance(value, dict):
         raise FormatError(f"{origin}: expected a JSON object. Correct the file.")
@@ -52,7 +52,7 @@ def read_object(data: bytes | str, origin: str) -> dict[str, Any]:
 
 
 def _check_size(text: str, origin: str) -> None:
-    """Raise FormatError for too many values, or for nesting that is too deep."""
+    """Raise FormatError if there are too many values, or if the nesting is too deep."""
     opened = text.count("[") + text.count("{")
     if opened <= MAX_DEPTH and len(text) < MAX_VALUES:
         return

@@ -1,7 +1,7 @@
 """Checks the types of values in documents that other tools write.
 
-A shape is a type (`str`), a list of one shape (`[str]`), or a mapping: `{"name": str, "marker?": str}` has a required
-and an optional key; `{...: str}` is the shape of all other values. Keys without a shape can have any value.
+A shape is a type (`str`), a list of one shape (`[str]`), or a mapping. `{"name": str, "marker?": str}` has a required
+and an optional key. `{...: str}` sets the shape of all values. Keys without a shape can have any value.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _NAMES = {bool: "a boolean", dict: "a mapping", int: "a number", list: "a list",
 
 
 def validate(value: Any, shape: Any, origin: str, remedy: str) -> None:
-    """Raise BentoError, beginning with `origin` and ending with `remedy`, for the first value of the wrong type."""
+    """Raise BentoError for the first value of a wrong type. The message begins with `origin` and ends with `remedy`."""
     for problem in _problems(value, shape, ""):
         raise BentoError(f"{origin}: {problem} {remedy}")
 

@@ -16,9 +16,9 @@ _LONG_NUMBER = re.compile(rf"(?<![\w.+-])[+-]?[0-9][\w.+-]{{{MAX_NUMBER}}}")
 
 
 def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
-    """Read a TOML document. `origin` names the document in messages, and `parse_float` converts floats.
+    """Read a TOML document. Messages begin with `origin`, and `parse_float` converts floats.
 
-    Raises FormatError for invalid TOML, and input that exceeds the limits of `rules_bento.formats`.
+    Raises FormatError for invalid TOML, or for input that exceeds the limits of `rules_bento.formats`.
     """
     text = decode_text(data, origin)
     _check_keys_and_numbers(text, origin)
@@ -34,7 +34,7 @@ def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] 
 
 
 def read_project(tables: dict[str, Any], origin: str) -> dict[str, Any]:
-    """Return the `project` table of a pyproject.toml, empty if absent. Raises BentoError for an invalid file."""
+    """Return the `project` table of a pyproject.toml, or an empty dict. Raises BentoError for an invalid table."""
     project: dict[str, Any] = tables.get("project", {})
     schema.validate(project, {"name?": str, "requires-python?": str}, f"{origin}: project", "Correct it.")
     return project
@@ -53,7 +53,7 @@ def _toml_module(origin: str) -> Any:
 
 
 def _check_keys_and_numbers(text: str, origin: str) -> None:
-    """Raise FormatError for keys with many parts and for long numbers, because parsers take quadratic time."""
+    """Raise FormatError for keys with many parts and for long numbers, because parsing them needs quadratic time."""
     if text.count(".") < MAX_PARTS and len(text) < MAX_NUMBER:
         return
     bare = _QUOTED.sub("", text.replace("\\\\", "").replace('\\"', ""))
@@ -64,7 +64,7 @@ def _check_keys_and_numbers(text: str, origin: str) -> None:
 
 
 def _check_size(tables: dict[str, Any], origin: str) -> None:
-    """Raise FormatError for too many values, or for nesting that is too deep."""
+    """Raise FormatError if there are too many values, or if the nesting is too deep."""
     level: list[Any] = [tables]
     count = 1
     for _ in range(MAX_DEPTH):

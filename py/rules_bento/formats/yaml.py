@@ -1,9 +1,8 @@
-"""Reads untrusted YAML with the core types, in the same way as PyYAML and therefore BentoML.
+"""Reads untrusted YAML with the core types, and returns the same values as PyYAML, which BentoML uses.
 
-Values are built from the parser's events, so the depth and size of a document are limited while it is read. Scalars
-have the types of `yaml.safe_load` (null, booleans, numbers, times, strings), and `<<` merges mappings. Rejects
-surprising features that BentoML never writes: other tags, duplicate keys, base-60 numbers (`1:30`), and recursive
-values.
+Values are built from the parser's events, so the limits on depth and size apply while a document is read. Scalars have
+the types of `yaml.safe_load` (null, booleans, numbers, times, strings), and `<<` merges mappings. Rejects error-prone
+features that BentoML never writes: other tags, duplicate keys, base-60 numbers (`1:30`), and recursive values.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ _NOWHERE: _Lines = (1, {})
 
 
 def read_yaml(data: bytes | str, origin: str, *, binary: bool = False) -> Any:
-    """Read a YAML document. Returns None for an empty document. `origin` names the document in messages.
+    """Read a YAML document. Returns None for an empty document. Messages begin with `origin`.
 
-    `binary` also accepts `!!binary`, as bytes. Raises FormatError, with the line, for invalid YAML, a rejected feature,
-    and input that exceeds the limits of `rules_bento.formats`.
+    `binary` also accepts `!!binary` and converts the scalar to bytes. Raises FormatError, with the line, for invalid
+    YAML, a rejected feature, or input that exceeds the limits of `rules_bento.formats`.
     """
     return _YamlReader(data, origin, binary=binary).read().value
 
 
 def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
-    """Read a mapping. Raises FormatError as `read_yaml` does, and for a value that isn't a mapping."""
+    """Read a mapping. Raises FormatError for the same reasons as `read_yaml`, or if the value isn't a mapping."""
     value = read_yaml(data, origin)
     if not isinstance(value, dict):
         raise FormatError(f"{origin}: expected a mapping of keys to values. Write lines of the form `key: value`.")
@@ -40,10 +39,10 @@ def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
 
 
 def read_with_lines(data: bytes | str, origin: str, parse_float: Callable[[str], Any]) -> tuple[Any, LineIndex]:
-    """Read a document as `read_yaml` does, and return its value and the lines of all values.
+    """Read a document as `read_yaml` does. Returns the value, and the lines of all contained values.
 
-    Keys are the strings in the document, and `parse_float` converts floats. Raises FormatError as `read_yaml` does,
-    and for a key that is null or a time.
+    Keys are the strings in the document, and `parse_float` converts floats. Raises FormatError for the same reasons as
+    `read_yaml`, or if a key is null or a time.
     """
     root = _YamlReader(data, origin, parse_float=parse_float).read()
     return root.value, LineIndex((root.line, root.inner))
@@ -57,7 +56,7 @@ class LineIndex:
         self._root = root
 
     def get(self, path: tuple[str | int, ...]) -> int | None:
-        """Return the line of a key, an item, or the root, or None if there is no such value."""
+        """Return the line of the key, item, or root at `path`, or None if `path` doesn't exist."""
         line, inner = self._root
         for part in path:
             if part not in inner:
@@ -213,7 +212,7 @@ class _YamlReader:
         return node
 
     def _merged(self, node: _YamlNode) -> list[_YamlNode]:
-        """Return the mappings of `<<`; later mappings take precedence. Raises FormatError for other values."""
+        """Return the mappings of `<<`, in order of increasing precedence. Raises FormatError for other values."""
         nodes = [node]
         if isinstance(node.value, list):
             inner = [node.inner.get(index, _NOWHERE)[1] for index in range(len(node.value))]
@@ -285,7 +284,7 @@ def _line(event: Any) -> int:
 
 
 def _decode_base64(text: str) -> bytes:
-    """Decode base64; unlike PyYAML, rejects invalid characters. Raises ValueError."""
+    """Decode base64. Raises ValueError for invalid characters, which PyYAML ignores."""
     import base64
 
     return base64.b64decode("".join(text.split()), validate=True)

@@ -45,7 +45,7 @@ class _NotSimpleError(Exception):
 
 
 def dump_yaml(document: dict[str, Any], *, sort_keys: bool = False, allow_unicode: bool = True) -> bytes:
-    """Return a document in UTF-8, as `yaml.safe_dump` writes it with these arguments."""
+    """Return the bytes that `yaml.safe_dump` writes with these arguments, in UTF-8."""
     writer = _YamlWriter(sort_keys=sort_keys)
     try:
         writer.mapping(document, 0)
@@ -58,7 +58,7 @@ def dump_yaml(document: dict[str, Any], *, sort_keys: bool = False, allow_unicod
 
 
 class _YamlWriter:
-    """Collects the text of a document. Methods raise _NotSimpleError if PyYAML must write it."""
+    """Collects the text of a document. Methods raise _NotSimpleError if PyYAML must write the document."""
 
     def __init__(self, *, sort_keys: bool) -> None:
         self.pieces: list[str] = []
@@ -66,7 +66,7 @@ class _YamlWriter:
         self._seen: set[int] = set()  # PyYAML writes repeated objects as anchors and aliases
 
     def mapping(self, values: dict[str, Any], indent: int) -> None:
-        """Write a mapping in a block; its first line is already indented if text precedes it."""
+        """Write a mapping in block style. The first line is already indented."""
         self._enter(values, indent)
         if not values:
             self.pieces.append("{}\n")
@@ -88,7 +88,7 @@ class _YamlWriter:
                 self._flat(value, indent, len(key) + 2)
 
     def _items(self, values: list[Any], indent: int) -> None:
-        """Write a list in a block, with the first line as in `mapping`."""
+        """Write a list in block style. The first line is already indented."""
         self._enter(values, indent)
         margin = " " * indent
         for number, value in enumerate(values):
@@ -106,7 +106,10 @@ class _YamlWriter:
         self._seen.add(id(values))
 
     def _flat(self, value: Any, indent: int, before: int) -> None:
-        """Write a value without a block, after `before` characters and the indentation, and end the line."""
+        """Write a scalar or an empty collection, and end the line.
+
+        `before` is the number of characters between the indentation and the value.
+        """
         kind = type(value)
         if kind is str:
             self._text(value, indent, indent + before)
@@ -137,7 +140,7 @@ class _YamlWriter:
             raise _NotSimpleError
 
     def _folded(self, text: str, indent: int, column: int) -> None:
-        """Write a string, and fold it at the line width."""
+        """Write a string with line breaks at the line width."""
         margin = "\n" + " " * (indent + 2)
         last = len(text)
         for run in _RUNS.finditer(text):

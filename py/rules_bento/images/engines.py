@@ -14,9 +14,9 @@ _SECONDS = 30  # seconds within which a daemon must answer
 
 
 def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
-    """Return why a program isn't usable, or "" if it is.
+    """Return the reason why a program isn't usable, or an empty string.
 
-    `probes` contains arguments with which the program must succeed.
+    `probes` contains lists of arguments. The program must succeed with each list.
     """
     program = which(name)
     if not program:

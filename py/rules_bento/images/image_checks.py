@@ -1,4 +1,4 @@
-"""Finds problems that would make an image fail at run time. Each problem names the package and a remedy."""
+"""Finds problems that make an image fail at run time. Each message specifies the package and a remedy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MAX_LISTED = 5
 
 
 class Base(NamedTuple):
-    """Describes the known properties of an image's base."""
+    """Describes the known properties of a base image."""
 
     name: str
     architecture: str  # as named in Go
@@ -40,7 +40,7 @@ class Base(NamedTuple):
 
 
 class CheckResult(NamedTuple):
-    """Holds the problems and the notes of the checks, as messages."""
+    """Holds the messages of the checks: problems and notes."""
 
     problems: tuple[str, ...]
     notes: tuple[str, ...]  # missing libraries of optional files
@@ -59,7 +59,10 @@ def check(
     unchecked: Collection[str],
     machines: Mapping[str, str] | None = None,
 ) -> CheckResult:
-    """Check packages and files in other layers against the base. `machines` maps paths of files to their machines."""
+    """Check packages and the files of other layers against the base.
+
+    `machines` maps the paths of files to machine types.
+    """
     problems = list(_wrong_machine_files(base, machines or {}, unchecked))
     notes: list[str] = []
     newest = base.glibc or base.allowed
@@ -105,7 +108,7 @@ def _wrong_tag(wheel: str, base: Base, glibc: tuple[int, int]) -> Iterator[str]:
 
 
 def _glibc_of(base: Base, glibc: tuple[int, int], remedy: str) -> str:
-    """Return the end of a message about a wheel that requires a newer glibc than the base or the package hub allows."""
+    """Return the end of a message about a wheel that requires a newer glibc version than `glibc`."""
     if base.glibc:
         return f"but {base.name} has {_dotted(glibc)}. {remedy}"
     return (
@@ -166,7 +169,7 @@ def _old_glibc(package: Libraries, base: Base, glibc: tuple[int, int]) -> Iterat
 
 
 def _without_glibc(libraries: Iterable[Libraries], base: Base, present: Collection[str]) -> str:
-    """Return the message about a base without glibc, or an empty string if there is no problem."""
+    """Return a message if wheels need glibc and the base has no glibc; otherwise, an empty string."""
     wheels = sorted(package.wheel for package in libraries if any(_LIBC in elf.needed for _, elf in package.linked))
     if _LIBC in present or not wheels:
         return ""
@@ -177,7 +180,7 @@ def _without_glibc(libraries: Iterable[Libraries], base: Base, present: Collecti
 
 
 def _missing(files: Iterable[File], base: Base, present: Collection[str]) -> Iterator[_Problem]:
-    """Yield a problem for each missing library that loaded files require, once per package."""
+    """Yield a problem for each missing library that loaded files require. Reports a library once for each package."""
     wanting: dict[tuple[str, str], str] = {}
     for file in files:
         for name in _absent(file.elf.needed, present):
@@ -188,7 +191,10 @@ def _missing(files: Iterable[File], base: Base, present: Collection[str]) -> Ite
 
 
 def _missing_optional(files: Iterable[File], libraries: Iterable[Libraries], present: Collection[str]) -> Iterator[str]:
-    """Yield missing libraries of files that no file links to: packages load such files by name or not at all."""
+    """Yield notes about missing libraries of files that no other file links to.
+
+    Packages load such files by name, or never.
+    """
     are_loaded = {(file.package.wheel, file.path) for file in files}
     for package in libraries:
         for path, elf in package.linked:

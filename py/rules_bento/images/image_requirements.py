@@ -1,4 +1,4 @@
-"""Checks a Bento's requirements against the base and the layers: packages, distribution, CUDA, and commands."""
+"""Checks whether the base and the layers meet a Bento's requirements: packages, distribution, CUDA, and commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rules_bento.typing_lite import Any, Collection, Iterable, Iterator, Mapping
 
 
 class UnsupportedStep(NamedTuple):
-    """Describes a step of a Bento's image build that only a container builder can run."""
+    """Describes a step in a Bento's image build that only a container builder can run."""
 
     name: str  # the name for `ignore_system_requirements`
     description: str  # a clause for messages
@@ -29,7 +29,10 @@ class Installation(NamedTuple):
 
 
 def reject_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> None:
-    """Raise BentoError if bento.yaml has commands, a template, or conda packages that aren't `provided`."""
+    """Raise BentoError for each kind of step that bento_image can't run, unless the step is in `provided`.
+
+    Such steps are commands, a Dockerfile template, and the installation of conda packages.
+    """
     for step in unsupported_steps(bento):
         if step.name not in provided:
             raise BentoError(
@@ -54,7 +57,7 @@ def unsupported_steps(bento: dict[str, Any]) -> Iterator[UnsupportedStep]:
 
 
 def installation(command: str) -> Installation | None:
-    """Parse a command with which bento.yaml installs system packages. Returns None for any other command."""
+    """Parse a command of bento.yaml that installs system packages. Returns None for any other command."""
     for distro in map(distros.get, distros.NAMES):
         if command == distro.first_command:
             return Installation(distro.name, ())
@@ -86,7 +89,7 @@ _CUDA_WHEEL = re.compile(r"nvidia_cuda_runtime(?:_cu\d+)?-(\d+(?:\.\d+)*)")
 
 
 class ImageRequirements(NamedTuple):
-    """Holds a Bento's requirements for its image."""
+    """Holds the requirements that a Bento has for its image."""
 
     distro: str  # BentoML's name; empty for none
     packages: tuple[str, ...]  # of the distribution, as requested
@@ -106,7 +109,7 @@ class ImageSystem(NamedTuple):
 
 
 class DebLayerHint(NamedTuple):
-    """Holds the names for a message that shows how to add packages."""
+    """Holds the names in a message that explains how to add packages."""
 
     image: str  # name of the bento_image
     hub: str  # of Debian packages; empty for a base that isn't built from them
@@ -114,7 +117,7 @@ class DebLayerHint(NamedTuple):
 
 
 def read_requirements(bento: dict[str, Any]) -> ImageRequirements:
-    """Return the requirements in a bento.yaml."""
+    """Return the image requirements in a bento.yaml."""
     image, docker = (bento.get(key) or {} for key in ("image", "docker"))
     installs = [install for command in image.get("commands", ()) if (install := installation(command))]
     packages = [*(docker.get("system_packages") or ()), *(name for install in installs for name in install.packages)]
@@ -134,14 +137,14 @@ def _may_use_gpu(bento: dict[str, Any]) -> bool:
 
 
 def cuda_of_wheels(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the CUDA versions that packages include, as specified by the names of the packages' wheels."""
+    """Return the CUDA versions of packages. The names of the wheels specify the versions."""
     return tuple(match[1] for name in names if (match := _CUDA_WHEEL.match(name)))
 
 
 def gpu_note(requirements: ImageRequirements, wheels: Iterable[tuple[str, int]], provided: Collection[str]) -> str:
-    """Return a note on packages for CUDA that no service requests; empty if there are none, or few bytes.
+    """Return a note about large CUDA packages if no service requests a GPU; otherwise, an empty string.
 
-    `wheels`: pairs of file name and size in bytes.
+    `wheels` contains pairs of file name and size in bytes.
     """
     of_cuda = [(size, name) for name, size in wheels if _GPU_WHEEL.match(name)]
     total = sum(size for size, _ in of_cuda)
@@ -159,7 +162,7 @@ def gpu_note(requirements: ImageRequirements, wheels: Iterable[tuple[str, int]],
 def problems(
     requirements: ImageRequirements, system: ImageSystem, hint: DebLayerHint, provided: Collection[str]
 ) -> Iterator[str]:
-    """Yield the requirements that the image doesn't meet, except for `provided`, each with a remedy."""
+    """Yield the requirements that the image doesn't meet, each with a remedy. Ignores the names in `provided`."""
     yield from _unrequested(requirements, provided)
     if DISTRO not in provided:
         yield from _distro(requirements, system)
@@ -178,7 +181,10 @@ def _unrequested(requirements: ImageRequirements, provided: Iterable[str]) -> It
 
 
 def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[str]:
-    """Yield a problem if the base and the Bento have different distributions. BentoML's default counts as unset."""
+    """Yield a problem if the base and the Bento have different distributions.
+
+    Ignores BentoML's default distribution.
+    """
     if not system.ids or not (requirements.packages or requirements.distro not in ("", distros.DEFAULT)):
         return
     if requirements.distro and not _IDS[requirements.distro].intersection(system.ids):
@@ -190,7 +196,7 @@ def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[st
 
 
 def _cuda(requested: str, system: ImageSystem) -> Iterator[str]:
-    """Yield a problem if the image has a different version of CUDA. Patch releases are compatible."""
+    """Yield a problem if the image has no CUDA or another CUDA version. Patch releases are compatible."""
     if not any(version.split(".")[:2] == requested.split(".")[:2] for version in system.cuda):
         has = f"have {_listed(system.cuda)}" if system.cuda else "have no known CUDA"
         yield (

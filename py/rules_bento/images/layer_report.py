@@ -1,7 +1,7 @@
-"""Reports the contents of an image's layers: packages, their sizes and largest files, and changes from another image.
+"""Reports the contents of an image's layers: the packages, their sizes and largest files, and changes to another image.
 
-The layer itself specifies the owner of a file: in the RECORD of an installed wheel, in dpkg's lists, or by the
-directories of a Bento and its models.
+The contents of a layer specify the owner of each file: the RECORD of an installed wheel, dpkg's lists, or the directory
+of a Bento or a model.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_LIST_SIZE = 32 << 20  # larger than any RECORD or list
 
 
 class Owner(NamedTuple):
-    """Describes the owner of a file: a package, or another owner."""
+    """Describes the owner of files: a package, a model, the Bento, or a directory of other files."""
 
     kind: Kind
     name: str
@@ -35,7 +35,7 @@ class Owner(NamedTuple):
 
 @dataclass
 class OwnedFiles:
-    """Sums up the files that an owner has in a layer."""
+    """Counts the files that an owner has in a layer, and sums their sizes."""
 
     owner: Owner
     size: int = 0  # bytes of all files
@@ -43,7 +43,7 @@ class OwnedFiles:
     largest: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, path: str, size: int) -> None:
-        """Count a file for the report."""
+        """Add a file to the count, the size, and the largest files."""
         self.size += size
         self.files += 1
         self.largest.append((size, path))
@@ -54,7 +54,7 @@ class OwnedFiles:
         self.largest = sorted(self.largest, key=lambda file: (-file[0], file[1]))[:_MAX_FILES]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the entry for the report."""
+        """Return the owner's entry in the report."""
         self._cut()
         largest = [{"path": path, "size": size} for size, path in self.largest]
         return {**self.owner._asdict(), "size": self.size, "files": self.files, "largest": largest}
@@ -63,7 +63,10 @@ class OwnedFiles:
 def describe_layer(
     layer: Layer, blob: Path | None, bento: str, owners: dict[str, Owner] | None = None
 ) -> dict[str, Any]:
-    """Return the report of a layer, without packages if there is no blob. Adds the layer's owners to `owners`."""
+    """Return the report of a layer. If `blob` is None, the report lists no packages.
+
+    Adds the file owners that the layer specifies to `owners`, which maps paths to owners.
+    """
     packages = read_packages(blob, layer.media_type, bento, owners) if blob else []
     listed = [package.to_json() for package in packages]
     return {"name": layer.name, "digest": layer.digest, "size": layer.size, "packages": listed}
@@ -86,7 +89,10 @@ def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Own
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return packages that were added, removed, or changed in size or version, sorted by descending difference."""
+    """Return the packages that were added, removed, or changed, sorted by descending difference in size.
+
+    A package is changed if its size or its version differs.
+    """
     before, after = _by_name(old), _by_name(new)
     rows = []
     for key in before.keys() | after.keys():
@@ -157,7 +163,7 @@ _KINDS = {
 
 
 def page(report: dict[str, Any], date: str | None = None) -> str:
-    """Return the HTML of a report (`layer_report`)."""
+    """Return a report (`layer_report`) as an HTML page."""
     layers = report["layers"]
     stored = sum(layer["size"] for layer in layers)
     unpacked = sum(package["size"] for layer in layers for package in layer["packages"])

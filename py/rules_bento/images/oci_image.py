@@ -1,6 +1,6 @@
-"""Assembles OCI images (image specification 1.1): a config, and a manifest of layers that have descriptions.
+"""Assembles OCI images (image specification 1.1): a config, and a manifest with the descriptors of the layers.
 
-Assembling an image doesn't read layers, so the time is independent of the size of the layers.
+Assembling an image doesn't read the layers, so the time is independent of their size.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ class Layer(NamedTuple):
 
     @staticmethod
     def loads(text: str) -> Layer:
-        """Read a layer's description, a JSON object."""
+        """Read the description of a layer, which is a JSON object."""
         fields = json.loads(text)
         return Layer(**{field: fields[field] for field in Layer._fields if field in fields})
 
     @property
     def descriptor(self) -> dict[str, Any]:
-        """Return the descriptor of the layer in a manifest."""
+        """Return the layer's descriptor for a manifest."""
         document = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
         return document | {"annotations": self.annotations} if self.annotations else document
 
 
 class ImageConfig(NamedTuple):
-    """Describes how a container of the image runs, and the image's labels and annotations."""
+    """Describes how to run a container of the image, and the image's labels and annotations."""
 
     architecture: str  # as named in Go
     os: str
@@ -71,7 +71,7 @@ class OciImage(NamedTuple):
 
 
 def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:
-    """Assemble an image from layers, starting with the lowest layer."""
+    """Assemble an image from layers. The first layer is the lowest."""
     config = to_bytes(
         {
             "created": settings.created,
@@ -104,7 +104,10 @@ def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:
 
 
 def make_index(images: list[tuple[bytes, dict[str, str]]], annotations: dict[str, str]) -> bytes:
-    """Return an index of manifests, each with its platform (`os`, `architecture`, and optionally `variant`)."""
+    """Return an image index.
+
+    `images` contains pairs of manifest and platform (`os`, `architecture`, optional `variant`).
+    """
     manifests = [descriptor(MANIFEST, manifest) | {"platform": platform} for manifest, platform in images]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
     return to_bytes(_without_empty(index | {"annotations": annotations}))

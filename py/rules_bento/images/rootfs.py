@@ -1,8 +1,8 @@
 """Unpacks an image's file system to a directory, for programs that run in the directory.
 
 Names and links have the same meaning as in the image: writes and removals never follow links out of the directory.
-Therefore, each path is resolved again, part by part, because a layer can replace a directory with a link at any time.
-Owners, devices, and pipes are ignored.
+Because any member can replace a directory with a link, each path is resolved again, part by part. Owners, devices, and
+pipes are ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ _EPOCH = 0, 0  # times of access and modification, nanoseconds
 
 
 def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
-    """Unpack layers (blob and media type), lowest first, into an empty directory. Sets all times to 1970."""
+    """Unpack layers into an empty directory, and set all times to 1970. `layers` contains pairs of blob and media type.
+
+    The first layer is the lowest.
+    """
     image = _RootfsWriter(root)
     for blob, media_type in layers:
         image.begin_layer()
@@ -46,7 +49,7 @@ def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
 
 
 def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the path and the status of each file in an unpacked image."""
+    """Yield the path and the file status of each regular file in an unpacked image."""
     for above, _, names in os.walk(root):
         for name in names:
             path = Path(above, name)
@@ -56,12 +59,15 @@ def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def create_directory(root: Path, name: str) -> Path:
-    """Return the directory for a path in the image, created if missing. No part of the returned path is a link."""
+    """Return the directory for a path in the image.
+
+    Creates missing directories. No part of the returned path is a link.
+    """
     return _resolve(root, name)[0]
 
 
 def _resolve(root: Path, name: str) -> tuple[Path, int]:
-    """Resolve a path as `create_directory` does. Also returns the number of resolved names."""
+    """Resolve a path for `create_directory`. Also returns the number of resolved names."""
     at, waiting, links, names = root, name.split("/")[::-1], 0, 0
     while waiting:
         part = waiting.pop()
@@ -91,7 +97,7 @@ def _resolve(root: Path, name: str) -> tuple[Path, int]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a directory with its contents, or a link without its target."""
+    """Remove a file, a directory with its contents, or a link. Doesn't remove the target of a link."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -99,7 +105,7 @@ def remove(path: Path) -> None:
 
 
 class _RootfsWriter:
-    """Unpacks layers. A whiteout hides files of the layers below, but not files of its own layer."""
+    """Unpacks layers. A whiteout hides files of lower layers, but not files of the same layer."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -108,7 +114,7 @@ class _RootfsWriter:
         self._emptied: set[Path] = set()
 
     def begin_layer(self) -> None:
-        """Begin a layer: all existing files now belong to the layers below."""
+        """Begin a layer. All existing files now belong to lower layers."""
         self._new = {self._root}  # paths of this layer, and the directories above them
         self._emptied = set()  # directories without files of the layers below
 
@@ -130,7 +136,7 @@ class _RootfsWriter:
                 place = place.parent
 
     def _place(self, path: str) -> Path:
-        """Return the location of a path in the image, without following a link in the last part."""
+        """Return the location of a path in the image. Resolves links, except for the last part of the path."""
         above, _, name = path.rpartition("/")
         place, names = _resolve(self._root, above)
         self._names_left -= names
@@ -145,7 +151,7 @@ class _RootfsWriter:
             self._empty(path)
 
     def _empty(self, place: Path) -> None:
-        """Remove the contents of a directory and its subdirectories, except files that this layer has written."""
+        """Remove the contents of a directory, except for files that the current layer has written."""
         if place in self._emptied:
             return
         self._emptied.add(place)
@@ -157,7 +163,10 @@ class _RootfsWriter:
 
 
 def _write_member(place: Path, target: Path | None, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
-    """Write a member. Replaces an existing file, but keeps a directory. `target` is the target of a hard link."""
+    """Write a member.
+
+    Replaces an existing file, but keeps an existing directory. `target` is the target of a hard link.
+    """
     if member.kind == "folder":
         if place.is_symlink() or not place.is_dir():
             remove(place)

@@ -1,6 +1,6 @@
-"""Writes an SBOM of a Bento's packages, models, and sources, and of the image's system packages.
+"""Writes an SBOM that lists a Bento's packages, models, and sources, and the image's system packages.
 
-The SBOM contains no random number or time: its identity is a name-based UUID of the image.
+The SBOM contains no random number and no build time. The identity of the SBOM is a name-based UUID of the image.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EXCLUDED_FILES = "bento.pypi excludes files of the wheel: {files} files, {size} 
 
 
 class ImageSubject(NamedTuple):
-    """Describes the image that an SBOM is about."""
+    """Describes the image for which an SBOM is written."""
 
     name: str
     version: str
@@ -36,7 +36,10 @@ class ImageSubject(NamedTuple):
 
 
 class Component(NamedTuple):
-    """Describes a component of the image. `reference` is unique in an SBOM: the package URL, if available."""
+    """Describes a component of the image.
+
+    `reference` is unique in an SBOM, and is the package URL if the component has one.
+    """
 
     kind: Literal["library", "machine-learning-model", "application"]
     reference: str
@@ -52,13 +55,13 @@ class Component(NamedTuple):
 
 
 def python_package(name: str, version: str, sha256: str, remark: str = "") -> Component:
-    """Return the component of a wheel, which is the installed file of a release."""
+    """Return the component for a wheel. `sha256` is the hexadecimal digest of the wheel."""
     reference = f"pkg:pypi/{quote(name)}@{quote(version)}"
     return Component("library", reference, name, version, f"sha256:{sha256}", remark)
 
 
 def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Component]:
-    """Return the components of dpkg's packages. `versions` maps package names to versions."""
+    """Return the components for Debian packages. `versions` maps package names to versions."""
     return [
         Component("library", f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}", name, version)
         for name, version in versions.items()
@@ -66,19 +69,19 @@ def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Comp
 
 
 def model(description: ModelDescription) -> Component:
-    """Return the component of a model in the store."""
+    """Return the component for a model in the store."""
     name, _, version = description.tag.partition(":")
     digest = f"blake3:{description.blake3}"
     return Component("machine-learning-model", f"model:{description.tag}", name, version, digest)
 
 
 def sources(subject: ImageSubject, digest: str) -> Component:
-    """Return the component of the Bento's own files, with the Bento's `blake3:<hex>`."""
+    """Return the component for the Bento's sources. `digest` is the Bento's digest, `blake3:<hex>`."""
     return Component("application", f"bento:{subject.name}:{subject.version}", subject.name, subject.version, digest)
 
 
 def make_sbom(subject: ImageSubject, components: Iterable[Component], form: Format) -> bytes:
-    """Return the SBOM, in CycloneDX 1.6 or SPDX 2.3, as JSON."""
+    """Return the SBOM as JSON, in the format CycloneDX 1.6 or SPDX 2.3."""
     ordered = sorted(set(components), key=lambda component: component.reference)
     document = _cyclonedx(subject, ordered) if form == "cyclonedx" else _spdx(subject, ordered)
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
@@ -170,7 +173,7 @@ def _spdx_checksum(digest: str) -> dict[str, str]:
 
 
 def _utc(moment: str) -> str:
-    """Return a time in SPDX's format: UTC, with a precision of seconds."""
+    """Return a time in SPDX's format: in UTC, rounded down to seconds."""
     from datetime import timezone
 
     from rules_bento.formats.times import parse_time

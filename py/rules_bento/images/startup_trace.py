@@ -1,4 +1,4 @@
-"""Reads and writes a startup trace: a recorded, committed list of files that a container reads at startup."""
+"""Reads and writes startup traces. A trace is a committed list of the files that a container reads at startup."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rules_bento.typing_lite import Iterable
 
 
 def dumps(files: Iterable[str]) -> str:
-    """Return the trace of these files. Paths are paths in the image without the leading slash."""
+    """Return a trace with these files. `files` are paths in the image without a leading slash."""
     fields = {"files": [f"/{file}" for file in sorted(files)]}
     return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 
 
 def loads(data: bytes, where: str) -> frozenset[str]:
-    """Return the files in a trace. Raises BentoError, beginning with `where`, for an invalid trace."""
+    """Return the files in a trace. Raises BentoError for an invalid trace; the message begins with `where`."""
     document = read_object(data, where)
     files = document.get("files")
     if document.keys() != {"files"} or not isinstance(files, list):

@@ -1,4 +1,4 @@
-"""Reads a distribution's installed packages from the databases of dpkg and apk, and parses package requests."""
+"""Reads the installed packages of a distribution from the databases of dpkg and apk, and parses package requests."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class PackageRequest(NamedTuple):
 
     @staticmethod
     def parse(text: str) -> PackageRequest | None:
-        """Parse the syntax of package managers. Returns None for patterns, removals, tasks, and ranges of versions."""
+        """Parse a request as package managers do. Returns None for patterns, removals, tasks, and version ranges."""
         match = _REQUEST.fullmatch(text)
         if not match or (match[1].endswith("-") and not match[3]):
             return None
         return PackageRequest(match[1], match[2] or "", match[3] or "")
 
     def is_satisfied(self, packages: Iterable[InstalledPackage]) -> bool:
-        """Return whether one of the packages is or provides the requested package."""
+        """Return whether an installed package is the requested package, or provides it."""
         return any(
             name == self.name and (not self.version or fnmatch.fnmatchcase(version, self.version))
             for package in packages
@@ -58,21 +58,21 @@ class PackageRequest(NamedTuple):
 
 
 class SystemFiles(NamedTuple):
-    """Describes a system's distribution and packages, as specified by the system's files."""
+    """Describes the distribution and the packages of a system, as recorded in the system's files."""
 
     ids: tuple[str, ...]  # ID and ID_LIKE of os-release; empty if there is none
     packages: tuple[InstalledPackage, ...] | None  # installed packages; None if neither dpkg nor apk has a database
 
     @staticmethod
     def has(path: str) -> bool:
-        """Return whether the description requires the file at `path`, which has no leading slash."""
+        """Return whether `from_files` reads the file at `path`, which has no leading slash."""
         return path in (_STATUS, *_APK, *_RELEASE) or (
             path.startswith(_STATUS_OF_ONE) and not path.endswith(".md5sums")
         )
 
     @staticmethod
     def from_files(files: Mapping[str, bytes]) -> SystemFiles:
-        """Create a description from the contents of files, by path."""
+        """Create a description from files. `files` maps paths to contents."""
         texts = {path: data.decode("utf-8", "replace") for path, data in sorted(files.items())}
         release = next((texts[path] for path in _RELEASE if path in texts), "")
         packages: list[InstalledPackage] = []
@@ -94,12 +94,12 @@ class SystemFiles(NamedTuple):
         return SystemFiles(tuple(fields["ids"]), tuple(packages))
 
     def dumps(self) -> str:
-        """Return the packages as a JSON object."""
+        """Return the description as a JSON object."""
         return json.dumps(self._asdict(), indent=0) + "\n"
 
 
 def read_dpkg(text: str) -> Iterator[InstalledPackage]:
-    """Yield the installed packages in dpkg's status file, or in a file in the `status.d` of distroless images."""
+    """Yield the installed packages in dpkg's status file, or in a file of `status.d` in a distroless image."""
     for paragraph in text.split("\n\n"):
         fields = {name: value.strip() for name, value in _FIELD.findall(paragraph)}
         # Distroless images omit the status.
@@ -126,7 +126,7 @@ def _provided(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
 
 
 def _os_ids(text: str) -> tuple[str, ...]:
-    """Return `ID` and `ID_LIKE` of an os-release file, the closest distribution first."""
+    """Return `ID` and `ID_LIKE` of an os-release file. The closest distribution is first."""
     fields = {
         key.strip(): value.strip().strip("\"'") for key, _, value in (line.partition("=") for line in text.split("\n"))
     }

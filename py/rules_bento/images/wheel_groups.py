@@ -1,4 +1,7 @@
-"""Groups wheels into layers, with the same result as `rules/private/wheel_groups.bzl`, which explains the method."""
+"""Groups wheels into layers.
+
+The groups are the same as in `rules/private/wheel_groups.bzl`, which explains the method.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ _MIX = 0x9E3779B1
 
 
 def group_wheels(sizes: Mapping[str, int], budget: int = MAX_GROUPS) -> list[list[str]]:
-    """Return at most `budget` sorted groups of names. `sizes` has the size of each wheel in bytes, by name."""
+    """Return at most `budget` sorted groups of wheel names.
+
+    `sizes` maps each wheel name to the wheel's size in bytes.
+    """
     alone, together = ALONE, TOGETHER
     while True:
         groups = [[name] for name, size in sizes.items() if size >= alone]
@@ -24,7 +30,7 @@ def group_wheels(sizes: Mapping[str, int], budget: int = MAX_GROUPS) -> list[lis
 
 
 def _split(names: Sequence[str], sizes: Mapping[str, int], together: int, bit: int) -> list[list[str]]:
-    """Split a group that is too large by one more bit of the hash."""
+    """If a group is too large, split the group by the next bit of the hash."""
     if not names:
         return []
     if bit == _BITS or sum(sizes[name] for name in names) <= together:

@@ -1,7 +1,7 @@
 """Builds a workload's manifests: a Deployment and a Service for each service of the Bento, and optional autoscalers.
 
-Services find each other as if BentoML started them separately: with `start-http-server --service-name NAME --depends
-OTHER=URL`, where the URL contains the other Service's name in the cluster.
+If the Bento has several services, each service starts with `start-http-server --service-name NAME --depends OTHER=URL`,
+as when BentoML starts services separately. The URL contains the name of the other Service in the cluster.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PROBE_SECONDS = 10  # between two probes; BentoML waits 5 s for dependencies be
 
 @dataclass(frozen=True)
 class DeploymentOptions:
-    """Holds a target's attributes for the Deployments."""
+    """Holds the attributes of a target that configure the Deployments."""
 
     image: str  # repository@digest
     name: str = ""
@@ -47,12 +47,12 @@ class DeploymentOptions:
 
 
 def manifests(workload: Workload, options: DeploymentOptions) -> list[dict[str, Any]]:
-    """Return the objects of all services. Raises BentoError for options that services or Kubernetes don't support."""
+    """Return the objects of all services. Raises BentoError if services or Kubernetes don't support an option."""
     return ManifestBuilder(workload, options).objects()
 
 
 def dump(objects: Iterable[dict[str, Any]]) -> str:
-    """Write objects as YAML documents, and quote strings that a reader might parse as another type."""
+    """Return objects as YAML documents. Quotes strings that a parser might read as another type."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -92,7 +92,7 @@ class ManifestBuilder:
         return objects
 
     def _object_names(self) -> dict[str, str]:
-        """Return the name of the objects of each service; the entry service has the workload's name."""
+        """Return the object name for each service. The objects of the entry service have the workload's name."""
         first, *others = self._workload.services
         names = {first.name: self._app} | {one.name: f"{self._app}-{_kebab(one.name)}" for one in others}
         for service, name in names.items():
@@ -135,7 +135,7 @@ class ManifestBuilder:
                 )
 
     def _replicas(self, service: WorkloadService) -> tuple[int, int]:
-        """Return the minimum and the maximum number of Pods; the maximum is 0 for a fixed number."""
+        """Return the minimum and the maximum number of Pods. For a fixed number, the maximum is 0."""
         text = self._options.replicas.get(service.name, "1")
         match = _REPLICAS.fullmatch(text)
         low, high = (int(match[1]), int(match[2] or 0)) if match else (0, 0)
@@ -269,7 +269,7 @@ class ManifestBuilder:
         return command
 
     def _mounts(self) -> list[dict[str, str]]:
-        """Return mounts for the directories that a container with a read-only file system must be able to write to."""
+        """Return mounts for writable directories, which a container with a read-only file system needs."""
         if not self._options.read_only:
             return []
         directories = [_SCRATCH, *self._options.writable]

@@ -1,6 +1,6 @@
-"""Describes the services of a Bento that Kubernetes runs, their resources, and how the image starts them.
+"""Describes how Kubernetes runs the services of a Bento: their resources, and the startup of the image.
 
-In a service's `resources`, a number specifies cores for CPUs and GiB for memory; strings have Kubernetes units.
+In `resources` of a service, numbers are CPU cores and GiB of memory. Strings have Kubernetes units.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _BINARY = {"Gi": 1 << 30, "Mi": 1 << 20}
 
 
 def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
-    """Return the quantities that a service requests, by their names in Kubernetes.
+    """Return the quantities that a service requests, by the name of the resource in Kubernetes.
 
-    `where` names the service in messages. Raises BentoError for resources that Kubernetes cannot provide: fractions of
-    a GPU, TPUs, and strings without a unit.
+    Messages begin with `where`, which identifies the service. Raises BentoError for resources that Kubernetes cannot
+    provide: fractions of a GPU, TPUs, and strings without a unit.
     """
     if unknown := sorted(set(resources) - _KNOWN):
         raise BentoError(
@@ -127,11 +127,11 @@ class WorkloadService:
     """Describes a service that runs in its own Pods."""
 
     name: str
-    needs: tuple[str, ...]  # names of the services that it calls
+    needs: tuple[str, ...]  # names of the called services
     ports: tuple[int, ...]  # the HTTP port first
     quantities: dict[str, str]  # requests and limits
     concurrency: int | None  # concurrent requests for one Pod
-    metric: str  # the metric that counts them; empty if the service has none
+    metric: str  # the metric that counts concurrent requests; empty if metrics are disabled
     gpu_type: str
     livez: str
     readyz: str
@@ -165,7 +165,7 @@ class Workload:
 
 
 def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 0) -> Workload:
-    """Read `bento.yaml` and the config of an image; `port` is the port of all services if it isn't 0.
+    """Read `bento.yaml` and the config of an image. If `port` isn't 0, all services listen on `port`.
 
     Raises BentoError for services that Kubernetes cannot run without changes.
     """
@@ -187,9 +187,9 @@ def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 
 
 
 def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the entry of the first service and the entries of all services that it calls, directly or indirectly.
+    """Return the entries of the entry service and of all services that it calls, directly or indirectly.
 
-    Dependencies with a URL run elsewhere and are excluded.
+    Excludes dependencies with a URL, because these services run elsewhere.
     """
     entries = {entry["name"]: entry for entry in document.get("services", [])}
     if not entries:
@@ -272,7 +272,7 @@ def _image(config: dict[str, Any]) -> StartupConfig:
 
 
 def _check_startup(image: StartupConfig, services: tuple[WorkloadService, ...], port: int) -> None:
-    """Raise BentoError if the image listens on a port other than the manifest's, or runs another service."""
+    """Raise BentoError if the image listens on a different port than the manifest, or runs different services."""
     for word in image.cmd if image.serves_bento else ():
         if word.partition("=")[0] in ("--port", "-p", "--host"):
             raise BentoError(

@@ -16,7 +16,7 @@ MODEL_YAML = "model.yaml"
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """Holds the metadata of a model that Bentos need. Actions exchange the metadata as JSON."""
+    """Holds the model metadata that Bentos need. Actions exchange this metadata as JSON."""
 
     tag: str  # name:version
     module: str  # BentoML's framework module; empty for a generic model
@@ -69,7 +69,7 @@ class BundledModel:
 
 
 def latest_versions(models: Iterable[ModelDescription]) -> dict[str, str]:
-    """Return the newest version of each name for `models/<name>/latest`; for equal times, the greatest version."""
+    """Return the version for each `models/<name>/latest`: the newest version, or the greatest version of equal age."""
     newest: dict[str, tuple[str, str]] = {}
     for model in models:
         tag = Tag.parse(model.tag, "models")
@@ -115,7 +115,7 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Tree
 
 
 def content_identity(name: str, fields: dict[str, Any], files: TreeManifest) -> bytes:
-    """Return the digest of a model's content, which excludes its version and creation time; see `make_entry`."""
+    """Return the digest of a model's content, without version and creation time. For `fields`, see `make_entry`."""
     from rules_bento.formats.yaml_writer import dump_yaml
 
     descriptor = TreeEntry.of_bytes(MODEL_YAML, dump_yaml({"name": name, **fields}))

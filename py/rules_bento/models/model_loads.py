@@ -13,7 +13,10 @@ _LOADER = re.compile(r"bentoml\.(?!models\.)(\w+)\.(load_model|get)")
 
 
 def find_model_loads(sources: Mapping[str, bytes]) -> list[list[str]]:
-    """Return the tag, framework, function, and `path:line` of each call with a constant tag; `sources` is by path."""
+    """Return tag, framework, function, and `path:line` of calls with constant tags.
+
+    `sources` maps paths to contents.
+    """
     loads: list[list[str]] = []
     for path, content in sorted(sources.items()):
         if b"bentoml" in content and (b"load_model" in content or b"get" in content):
@@ -44,7 +47,7 @@ def _calls(content: bytes) -> Iterator[tuple[str, str, str, int]]:
 
 
 def _imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """Yield each imported name with the dotted name that it refers to."""
+    """Yield each imported name, and the dotted name to which the imported name refers."""
     import ast
 
     if isinstance(node, ast.Import):
@@ -56,7 +59,7 @@ def _imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def _dotted_name(node: ast.expr, names: Mapping[str, str]) -> str:
-    """Return the dotted name of an expression, with imports resolved; an empty string for other expressions."""
+    """Return the dotted name of an expression after resolving imports, or an empty string for other expressions."""
     import ast
 
     parts: list[str] = []

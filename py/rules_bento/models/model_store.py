@@ -1,4 +1,4 @@
-"""Reads models for Bentos from BentoML's store and from archives of a single model."""
+"""Reads models from BentoML's store, and from archives that contain a single model."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _KEYS = ("module", "labels", "options", "metadata", "context", "signatures", "ap
 
 @dataclass(frozen=True)
 class StoredModel:
-    """Describes a model in the store with the paths of its files."""
+    """Describes a stored model, with the paths of its files."""
 
     entry: ModelEntry
     sources: dict[str, str]  # locations of the files except model.yaml
     alias: str = ""  # in the Bento's options
 
     def bundled(self) -> BundledModel:
-        """Return the model's description for a Bento."""
+        """Return the description of the model as a part of a Bento."""
         return BundledModel(self.entry.description, self.alias)
 
     def members(self) -> list[Member]:
@@ -62,7 +62,10 @@ class StoredModel:
 
 
 def find_newest(store: Path, tag: str) -> dict[str, Any] | None:
-    """Return the `model.yaml` of the newest model that matches a tag, or None. Raises BentoError if it is invalid."""
+    """Return the `model.yaml` of the newest model that matches a tag, or None.
+
+    Raises BentoError for an invalid file.
+    """
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     tags = [model.description.tag for model in list_versions(store, name)]
     models = (_model_yaml(store / tag.replace(":", "/") / MODEL_YAML) for tag in tags)
@@ -71,7 +74,7 @@ def find_newest(store: Path, tag: str) -> dict[str, Any] | None:
 
 
 def list_versions(store: Path, name: str) -> list[BundledModel]:
-    """Return all versions of a model without reading their files. Raises BentoError for an invalid `model.yaml`."""
+    """Return all versions of a model, without sizes and digests. Raises BentoError for an invalid `model.yaml`."""
     directory = store / name
     models = []
     for path in sorted(directory.iterdir()) if directory.is_dir() else ():
@@ -83,13 +86,16 @@ def list_versions(store: Path, name: str) -> list[BundledModel]:
 
 
 def read(store: Path, tag: str) -> StoredModel:
-    """Read the model with this complete tag. Raises BentoError as `from_files` does."""
+    """Read the model with this complete tag. Raises the same errors as `from_files`."""
     directory = store / tag.replace(":", "/")
     return from_files(list(snapshot.walk(str(directory))), str(directory), Tag.parse(tag, "models"))
 
 
 def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
-    """Create a model from files that include `model.yaml`, which has the default tag. Raises BentoError."""
+    """Create a model from files. By default, the tag comes from `model.yaml`, which the files must include.
+
+    Raises BentoError if `model.yaml` is missing or invalid, or if a link is invalid.
+    """
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)
     if descriptor is None:
         raise BentoError(f"{origin}: {MODEL_YAML} is missing. Specify the directory of a model in BentoML's store.")
@@ -102,7 +108,7 @@ def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | N
 
 
 def describe(model_yaml: Mapping[str, Any], tag: Tag, files: TreeManifest) -> ModelDescription:
-    """Return the metadata of a model in the store from its parsed `model.yaml`. `files` includes the `model.yaml`."""
+    """Return the metadata of a stored model from the parsed `model.yaml`. `files` includes `model.yaml`."""
     fields = {"signatures": {}, **model_yaml}
     chosen = {key: fields[key] for key in _KEYS}
     others = TreeManifest(tuple(entry for entry in files.entries if entry.path != MODEL_YAML))
@@ -140,10 +146,10 @@ def _creation_time(fields: dict[str, Any]) -> str:
 
 
 def unpack_model(archive: Path, name: str, directory: Path) -> list[snapshot.DeclaredFile]:
-    """Unpack an archive into a directory, and return its files; `name` determines the format.
+    """Unpack an archive into a directory, and return the files. `name` determines the format.
 
-    Removes a common prefix `models/NAME/VERSION`. Also accepts a `.part`, as in registries, which has no end
-    marker. Raises BentoError as `unpack.read` does, and for an archive of several models.
+    Removes a common prefix `models/NAME/VERSION`. Also accepts a `.part` file from a registry, which has no end marker.
+    Raises the same errors as `unpack.read`, or BentoError if the archive contains several models.
     """
     from rules_bento.archives import unpack
     from rules_bento.archives.archive import join

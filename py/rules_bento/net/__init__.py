@@ -1,4 +1,4 @@
-"""Sends HTTP requests: implements connections, TLS, proxies, retries, parallel transfers, and progress lines.
+"""Sends HTTP requests: connections, TLS, proxies, retries, parallel transfers, and progress lines.
 
 The package is independent of registries, stores, and Bentos.
 """
@@ -11,4 +11,4 @@ class ConnectionLostError(Exception):
 
 
 class SourceLostError(ConnectionLostError):
-    """Reports a lost connection to the source of an upload. The message, which users see, names the source."""
+    """Reports a lost connection to the source of an upload. Users see the message, which names the source."""

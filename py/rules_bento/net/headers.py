@@ -1,7 +1,7 @@
-r"""Parses the headers of a response in linear time, without internal errors.
+r"""Parses the headers of a response in linear time. Invalid headers never raise an exception.
 
-Accepts only ASCII digits, because `str.isdigit` and `\d` accept more digits than `int`. Limits the number of digits,
-because `int` rejects thousands of digits.
+Accepts only ASCII digits, because `str.isdigit` and `\d` also match other digits. Limits the number of digits, because
+`int` rejects thousands of digits.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def next_link(text: str | None) -> str | None:
 
 
 def challenges(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the schemes and parameters in `WWW-Authenticate` (RFC 9110, 11.6.1), with lowercase names."""
+    """Yield each scheme and its parameters in `WWW-Authenticate` (RFC 9110, 11.6.1). Names are in lower case."""
     scheme, parameters, at = "", dict[str, str](), 0
     while word := _WORD.match(text, at):
         at = word.end()

@@ -1,7 +1,7 @@
 """Finds the connection settings for a host: the proxy, the trusted certificates, and the login in netrc.
 
-Proxies come from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, and `NO_PROXY`, as for curl and Go. Certificates come from
-the system and, for registries, from docker's and podman's `certs.d`.
+Proxies come from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, and `NO_PROXY`, as in curl and Go. Certificates come from
+the system and, for registries, from `certs.d` of docker and podman.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether the name or address of the host (without a port) refers to this machine."""
+    """Return whether a host name or address (without a port) refers to this machine."""
     address = _address(host)
     return host == "localhost" or host.endswith(".localhost") or bool(address and address.is_loopback)
 
@@ -71,7 +71,7 @@ def _variable(name: str) -> str:
 
 
 def _excluded(host: str, port: int) -> bool:
-    """Match `NO_PROXY`: `*`, domains with subdomains, addresses, and networks; each with or without a port."""
+    """Return whether NO_PROXY contains the host: as `*`, a domain, an address, or a network, with an optional port."""
     address = _address(host)
     for entry in filter(None, (word.strip().lower() for word in _variable("no_proxy").split(","))):
         if entry == "*":
@@ -98,11 +98,11 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def tls_context(host: str) -> ssl.SSLContext:
-    """Return the TLS settings for a host, given as `host` or `host:port`.
+    """Return the TLS settings for `host`, which is `HOST` or `HOST:PORT`.
 
-    Trusts the authorities in `SSL_CERT_FILE` and `SSL_CERT_DIR`, or else the system's authorities, and `*.crt`
-    files in `certs.d/<host>/`. In that directory, a `*.cert` file with its `*.key` file is the client certificate.
-    Raises BentoError for an invalid file in the directory.
+    Trusts the authorities in `SSL_CERT_FILE` and `SSL_CERT_DIR`, or, if both are unset, the system's authorities. Also
+    trusts `*.crt` files in `certs.d/<host>/`. In this directory, a `*.cert` file and a `*.key` file with the same name
+    are the client certificate. Raises BentoError for an invalid file in the directory.
     """
     import ssl
 
@@ -128,7 +128,7 @@ def tls_context(host: str) -> ssl.SSLContext:
 
 
 def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
-    """Return the user and the password of a host (or of `default`) in netrc, or None without an entry for `user`."""
+    """Return the user and the password for a host in netrc, or None if no entry matches `host` and `user`."""
     import netrc
 
     path = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())

@@ -1,7 +1,7 @@
-"""Defines the limits for data from the network, for every client of this package.
+"""Defines limits for data from the network. All clients of this package use these limits.
 
-The limits apply to all data that a server sends. docs/architecture.md lists the limits. `toolchains/private/locate.py`,
-which has no imports, repeats `PATIENCE` and `BODY`. Tests verify that all copies are equal.
+docs/architecture.md lists the limits. `toolchains/private/locate.py`, which has no imports, repeats `PATIENCE` and
+`BODY`. Tests verify that all copies are equal.
 """
 
 from __future__ import annotations

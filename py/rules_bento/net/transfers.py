@@ -45,7 +45,7 @@ class Counter(Protocol):
 
 
 class Progress:
-    """Counts bytes, and updates one line on `out` during the block if `out` is a terminal. Is thread-safe."""
+    """Counts bytes. If `out` is a terminal, shows the progress on one line during the block. Is thread-safe."""
 
     def __init__(self, what: str, total: int = 0, out: TextIO | None = None) -> None:
         self._what = what
@@ -93,24 +93,24 @@ class Tally:
         self._at = 0
 
     def move_to(self, at: int) -> None:
-        """Set the number of transferred bytes to `at`. Raises the errors of the counter."""
+        """Set the number of transferred bytes to `at`. Raises the same errors as the counter."""
         self.advance(at - self._at)
 
     def advance(self, size: int) -> None:
-        """Count `size` transferred bytes. Raises the errors of the counter."""
+        """Count `size` transferred bytes. Raises the same errors as the counter."""
         self._at += size
         self._counter.advance(size)
 
 
 class StoppedError(BentoError):
-    """Ends a transfer because another transfer failed. The other transfer's error is reported."""
+    """Ends a transfer because another transfer failed. Users see only the error of the other transfer."""
 
     def __init__(self) -> None:
         super().__init__("Stopped because another transfer failed.")
 
 
 class Transfers:
-    """Counts the bytes of several transfers. After a transfer fails, the others end at their next step."""
+    """Counts the bytes of several transfers. After a transfer fails, the other transfers end at their next step."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -119,17 +119,17 @@ class Transfers:
         self._waiting: set[Callable[[], None]] = set()
 
     def expect(self, size: int) -> None:
-        """Add `size` bytes to the total. Raises StoppedError."""
+        """Add `size` bytes to the total. Raises StoppedError after `stop`."""
         self._check()
         self._counter.expect(size)
 
     def advance(self, size: int) -> None:
-        """Count `size` transferred bytes. Raises StoppedError."""
+        """Count `size` transferred bytes. Raises StoppedError after `stop`."""
         self._check()
         self._counter.advance(size)
 
     def stop(self) -> None:
-        """Stop all transfers: immediately if they are waiting for a connection, otherwise before the next attempt."""
+        """Stop all transfers. Interrupts transfers in `waiting`; the other transfers end at their next step."""
         with self._lock:
             self._stopped.set()
             for abort in self._waiting:
@@ -137,7 +137,10 @@ class Transfers:
 
     @contextmanager
     def waiting(self, abort: Callable[[], None]) -> Iterator[None]:
-        """Call `abort` from another thread if the transfers are stopped during the block. Raises StoppedError."""
+        """Call `abort` from another thread if the transfers are stopped during the block.
+
+        Raises StoppedError after `stop`.
+        """
         with self._lock:
             self._check()
             self._waiting.add(abort)
@@ -148,7 +151,7 @@ class Transfers:
                 self._waiting.discard(abort)
 
     def pause(self, seconds: float) -> None:
-        """Wait. Raises StoppedError when the transfers are stopped."""
+        """Wait for `seconds`. Raises StoppedError if the transfers are stopped."""
         self._stopped.wait(seconds)
         self._check()
 
@@ -169,7 +172,7 @@ def interruptible(abort: Callable[[], None]) -> Iterator[None]:
 
 
 def pause(seconds: float) -> None:
-    """Wait. In `parallel_map`, raises StoppedError when another transfer fails."""
+    """Wait for `seconds`. In `parallel_map`, raises StoppedError if another transfer fails."""
     transfers: Transfers | None = getattr(_thread, "transfers", None)
     (transfers.pause if transfers else time.sleep)(seconds)
 
@@ -218,7 +221,7 @@ class Retry:
             self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
-        """Wait for `asked` seconds (if not set, longer after each failure), and return whether to retry."""
+        """Wait before a retry: `asked` seconds, or longer after each failure. Returns False after too many failures."""
         self._failed += 1
         self._moved = 0
         if self._failed >= _ATTEMPTS:
@@ -229,7 +232,7 @@ class Retry:
 
 
 def retry_after(headers: Message) -> float | None:
-    """Return the seconds in a `Retry-After` header (RFC 9110, section 10.2.3), or None without a valid header."""
+    """Return the seconds in a `Retry-After` header (RFC 9110, section 10.2.3), or None if the header is invalid."""
     value = headers.get("Retry-After", "")
     seconds = parse_nonnegative_int(value)
     if seconds is not None:

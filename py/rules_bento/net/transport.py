@@ -1,7 +1,7 @@
 """Sends HTTP/1.1 requests over persistent connections, without retries.
 
-Uses the standard library's client, with which the kernel copies a body from a file to a socket. The client needs less
-than half of the CPU time of urllib3, and a quarter of the CPU time of httpx (docs/contributing/adr).
+Uses the client of the standard library, so that the kernel can copy a body from a file to a socket. The client needs
+less than half of the CPU time of urllib3, and a quarter of the CPU time of httpx (docs/contributing/adr).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class SlowAnswerError(Exception):
 
 
 class _Wire(io.RawIOBase):
-    """Reads from a connection, until a deadline if one is set."""
+    """Reads from a connection. If `end` is set, raises SlowAnswerError after this time."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class _Wire(io.RawIOBase):
 
 
 class _HeadReader(io.BufferedReader):
-    """Reads lines, limits their length and total size, and remembers the last line."""
+    """Reads header lines, limits the length of each line and of all lines, and stores the last line."""
 
     last = b"\n"
     _lines = 0
@@ -161,7 +161,10 @@ class Response:
         return parse_nonnegative_int(self.headers.get("Content-Length"))
 
     def read(self, most: int) -> bytes:
-        """Return the body. Raises BentoError for more than `most` bytes, or `limits.REFUSAL` for an error response."""
+        """Return the body.
+
+        Raises BentoError for more than `most` bytes, but truncates the body of an error response.
+        """
         is_refusal = not 200 <= self.status < 300
         wanted = limits.REFUSAL if is_refusal else most + 1
         content = bytearray()
@@ -187,7 +190,10 @@ class Response:
         return bytes(content)
 
     def pieces(self) -> Iterator[memoryview]:
-        """Yield the body in pieces; each is valid until the next. Raises ConnectionLostError for a truncated body."""
+        """Yield the body in pieces, each valid until the next piece.
+
+        Raises ConnectionLostError for a truncated body.
+        """
         buffer = memoryview(bytearray(limits.PIECE))
         while True:
             with translate_errors():
@@ -199,7 +205,10 @@ class Response:
             raise ConnectionLostError("the response was truncated")
 
     def _read_some(self, buffer: memoryview) -> int:
-        """Fill the buffer with the available bytes; `readinto` would wait for more bytes, and lose them on an error."""
+        """Read the available bytes.
+
+        In contrast, `readinto` would wait for more bytes, and lose bytes after an error.
+        """
         rest = self._response.length
         if rest is None:  # unknown until the end
             return self._response.readinto(buffer)
@@ -238,7 +247,10 @@ class Transport:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, and yield the response. Raises BentoError for permanent errors (such as certificates)."""
+        """Send a request, and yield the response.
+
+        Raises BentoError for permanent errors, such as invalid certificates.
+        """
         origin = Origin.from_url(url)
         connection = self._take(origin)
         reusable = False
@@ -276,7 +288,7 @@ class Transport:
 
 
 def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Response:
-    """Send a GET request over an open connection, which isn't reused. Raises BentoError as `Transport.exchange`."""
+    """Send a GET request over an open connection, without reuse. Raises the same errors as `Transport.exchange`."""
     origin = Origin.from_url(url)
     connection = http.client.HTTPConnection(origin.host, origin.port, timeout=limits.PATIENCE)
     connection.response_class = BoundedResponse
@@ -385,7 +397,7 @@ def translate_errors(host: str = "") -> Iterator[None]:
 
 
 def resolve(base: str, reference: str) -> str:
-    """Return the absolute URL of a reference in a response header: `Location`, `Link`, `realm`."""
+    """Return the absolute URL of a reference in a response header, such as `Location`, `Link`, or `realm`."""
     try:
         url = urljoin(base, percent_encode(reference.strip(), "latin-1"))
     except ValueError:

@@ -1,12 +1,12 @@
-"""Writes zstd:chunked layers, from which a machine pulls only files that aren't in its other layers.
+"""Writes zstd:chunked layers, from which a machine fetches only files that its other layers don't contain.
 
-The format is from podman and related tools (containers/storage, pkg/chunked). A layer is an ordinary zstd file whose
-frames are the members of `toc_layer`. Frames that decoders skip (RFC 8878, 3.1.2) follow: the table; the data that
-rebuilds the tar from the files, in the form of tar-split; and the offsets of these two. The manifest also contains the
-offsets, and the digest of the table; the table contains the digest of the tar-split.
+The format comes from podman and related tools (containers/storage, pkg/chunked). A layer is an ordinary zstd file whose
+frames are the members of `toc_layer`. Frames that decoders skip (RFC 8878, 3.1.2) follow: the table of contents; the
+tar-split, which contains the data to rebuild the tar from the files; and the offsets of the table and the tar-split.
+The manifest also contains the offsets, and the digest of the table. The table contains the digest of the tar-split.
 
-podman rebuilds the tar from local and fetched files, and compares the tar's digest with the diff id. Therefore, the
-tar-split contains each header and a CRC-64 of each file.
+podman rebuilds the tar from local and fetched files, and compares the digest of the tar with the diff id. Therefore,
+the tar-split contains each header, and a CRC-64 of each file.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _HEADER, _CRC = "header", "crc64"
 
 
 class ChunkedBlob(toc_layer.TocBlob):
-    """Writes the blob of a layer, or a part of layers, with its table of contents."""
+    """Writes the blob of a zstd:chunked layer, or a part from which such layers are joined."""
 
     def __init__(self, count: Count, *, storing: bool = False) -> None:
-        """Begin a blob; for `count`, see `TocBlob`. With `storing`, data that doesn't shrink by a quarter is stored."""
+        """Begin a blob. For `count`, see `TocBlob`. With `storing`, incompressible data is stored."""
         from fastcrc import crc64
 
         super().__init__(count)
@@ -53,7 +53,7 @@ class ChunkedBlob(toc_layer.TocBlob):
         self._annotations: tuple[tuple[str, str], ...] = ()
 
     def compress(self, member: TocMember) -> bytes:
-        """Return the frame of a member, or several frames if it has many headers."""
+        """Return the frame of a member, or several frames if the member has many headers."""
         tar = b"".join([member.data, *member.records])
         return self._frame(tar) if len(tar) <= _FRAME else b"".join(map(self._frame, xz.split([tar], _FRAME)))
 
@@ -62,11 +62,11 @@ class ChunkedBlob(toc_layer.TocBlob):
         entry[_HEADER] = _base64(header)
 
     def add_contents(self, entry: TocEntry, data: bytes) -> None:
-        """Update the CRC-64 of a file (ISO 3309, as Go computes it)."""
+        """Update the CRC-64 of a file. The algorithm is ISO 3309, as in Go."""
         entry[_CRC] = self._crc64(data, entry.get(_CRC, 0))
 
     def end(self) -> Iterator[bytes]:
-        """Yield the end of the tar, the table, the tar-split, and the offsets."""
+        """Yield the end of the tar, the table of contents, the tar-split, and the offsets."""
         split = _take_tar_split(self.entries)
         packed_split = zstd.table(split)
         fields = {
@@ -91,7 +91,7 @@ class ChunkedBlob(toc_layer.TocBlob):
         )
 
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
-        """Return the annotations: the table's digest, and the offsets of the table and the tar-split."""
+        """Return the annotations: the digest of the table, and the offsets of the table and the tar-split."""
         del uncompressed_size
         return self._annotations
 
@@ -114,7 +114,7 @@ def _formatted(entries: list[TocEntry], end: int) -> list[TocEntry]:
 
 
 def _take_tar_split(entries: list[TocEntry]) -> bytes:
-    """Move the tar-split's data out of the entries: headers with the padding before them, and CRC-64s of contents."""
+    """Return the tar-split, and remove its data from the entries: the headers, and the CRC-64s of contents."""
     lines: list[str] = []
     padding = b""
 

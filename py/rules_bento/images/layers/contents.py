@@ -1,4 +1,4 @@
-"""Streams the contents of layers that any builder created."""
+"""Reads the contents of layers from any builder as streams."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_KEPT = 1 << 28
 
 
 def members(blob: Path, media_type: str) -> tarread.Members:
-    """Yield the members of a layer's tar. Raises BentoError for an unreadable layer, and for a decompression bomb."""
+    """Yield the members of a layer's tar. Raises BentoError if the layer is unreadable or is a decompression bomb."""
     form = next((form for ending, form in (("+zstd", "zst"), ("+gzip", "gz")) if media_type.endswith(ending)), "tar")
     where = f"{blob.name}: the layer cannot be read"
     with blob.open("rb") as file:
@@ -72,7 +72,10 @@ def _is_hidden(path: str, hidden: set[str]) -> bool:
 
 
 def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
-    """Yield each path, except directories, with the contents of files to keep, or the first bytes of other files."""
+    """Yield each path, except directories, with the contents.
+
+    Yields only the first bytes unless `kept` selects the file.
+    """
     for member, contents in members(blob, media_type):
         if member.kind == "folder":
             continue

@@ -1,18 +1,18 @@
 """Encodes tar headers and RECORD as deflate streams, and makes existing streams joinable.
 
-Libraries compress the same bytes differently, depending on version, fork, and processor. Apart from the wheels' own
-streams, a gzip layer of wheels contains tar headers, padding, and lists with one line for each file. These are short
-and similar, so fixed codes and a few kinds of matches compress them as well as zlib does: runs of zeros, the common
-bytes of a header and the previous header, and of a line and the previous line. Therefore, the bytes are the same on
-every machine, and encoding a header is as fast as setting up zlib.
+Libraries compress the same bytes differently, depending on the version, the fork, and the processor. Except for the
+reused streams of wheels, a gzip layer of wheels contains only tar headers, padding, and lists with one line per file.
+This data is short and repetitive, so fixed codes and a few kinds of matches compress the data as well as zlib does. The
+matches are runs of zeros, and bytes that are equal in the previous header or the previous line. Therefore, the bytes
+are the same on every machine, and encoding a header is as fast as initializing zlib.
 
-The format is RFC 1951: blocks with fixed codes (3.2.6) or with codes of their own (3.2.7, for RECORD), and stored
-blocks (3.2.4). A stream of complete blocks ends at a byte boundary here, so that another stream can follow: empty
-blocks fill up the last byte, such as the stored block that zlib writes for a flush.
+The format is RFC 1951: blocks with fixed codes (3.2.6) or dynamic codes (3.2.7, for RECORD), and stored blocks (3.2.4).
+In this module, a stream of complete blocks ends at a byte boundary, so that another stream can follow. Empty blocks
+fill the last byte, such as the stored block that zlib writes for a flush.
 
-The invariant: each stream begins and ends at a byte boundary, none of its blocks is marked as the last, and the stream
-refers only to itself or to at most 32 KiB before it in the joined stream (the record that `records` receives).
-Therefore concatenated streams with a final `END` inflate to their contents, in their order.
+The invariant: each stream begins and ends at a byte boundary, and no block is marked as the last block. A stream refers
+only to its contents, or to at most 32 KiB before it in the joined stream (the record that `records` receives).
+Therefore, concatenated streams with a final `END` inflate to the concatenated contents.
 """
 
 from __future__ import annotations
@@ -49,12 +49,16 @@ class HuffmanCodes:
 
     @classmethod
     def fixed(cls) -> HuffmanCodes:
-        """Return the fixed codes (3.2.6)."""
+        """Return the fixed codes (RFC 1951, 3.2.6)."""
         return cls(_FIXED, _canonical([8] * 144 + [9] * 112 + [7] * 24 + [8] * 8), _canonical([5] * _DISTANCES))
 
     @classmethod
     def dynamic(cls, symbols: Runs, distances: Runs) -> HuffmanCodes:
-        """Return dynamic codes from runs of equal widths (3.2.7): for bytes, the end, and lengths; for distances."""
+        """Return dynamic codes (RFC 1951, 3.2.7). Runs of equal widths define the codes.
+
+        `symbols` defines the codes of bytes, the end of a block, and lengths. `distances` defines the codes of
+        distances.
+        """
         widths = [[width for count, width in runs for _ in range(count)] for runs in (symbols, distances)]
         counts = ((len(widths[0]) - _END - 1, 5), (len(widths[1]) - 1, 5), (len(_IN_HEADER) - 4, 4))
         header = "".join(_number(*number) for number in (*counts, *((width, 3) for width in _IN_HEADER)))
@@ -62,30 +66,33 @@ class HuffmanCodes:
         return cls(header, *map(_canonical, widths))
 
     def match(self, length: int, distance: int) -> str:
-        """Return the bits of a match: repeat `length` bytes from `distance` bytes before."""
+        """Return the bits of a match, which repeats `length` bytes from `distance` bytes before."""
         return self.lengths[length] + self.distance(distance)
 
     @lru_cache(maxsize=1 << 12)  # noqa: B019  # the only two objects are never freed
     def distance(self, distance: int) -> str:
-        """Return the bits of a distance: from 5 on, each number of extra bits has two symbols (RFC 1951, 3.2.5)."""
+        """Return the bits of a distance.
+
+        From 5 on, two symbols have the same number of extra bits (RFC 1951, 3.2.5).
+        """
         extra = max(0, (distance - 1).bit_length() - 2)
         symbol = 2 * extra + (distance - 1 >> extra)
         return self._distances[symbol] + _number((distance - 1) & ((1 << extra) - 1), extra)
 
 
 def bits(text: str) -> Bits:
-    """Convert bits, written in the order of the stream, to a number and the number of bits."""
+    """Convert a string of bits, in the order of the stream, to a number and the count of bits."""
     return int(text[::-1] or "0", 2), len(text)
 
 
 def packed(text: str) -> bytes:
-    """Pack bits into bytes; zeros fill up the last byte."""
+    """Pack bits into bytes. Zeros fill the last byte."""
     size = (len(text) + 7) // 8
     return int(text.ljust(8 * size, "0") or "0", 2).to_bytes(size, "big").translate(_MIRRORED)
 
 
 def _number(value: int, width: int) -> str:
-    """Write a number with its lowest bit first. In contrast, Huffman codes begin with their highest bit."""
+    """Return the bits of a number, with the lowest bit first. In contrast, Huffman codes begin with the highest bit."""
     return f"{value:0{width}b}"[::-1] if width else ""
 
 
@@ -147,10 +154,10 @@ _EIGHT = bytes(bits(code)[0] if len(code) == 8 else 0 for code in _CODE.bytes)  
 
 
 def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -> bytes:
-    """Return deflate blocks that contain `padding` zeros, followed by tar records.
+    """Return deflate blocks that contain `padding` zeros and then tar records.
 
-    `before` is a similar record that begins `distance` bytes before the padding in the stream. Without `before`, or if
-    it is too far away, only runs of zeros are matched.
+    `before` is a similar record that begins `distance` bytes before the padding in the stream. If `before` is empty, or
+    `distance` is too large, only runs of zeros are matched.
     """
     value, width = _BLOCK
     if padding:
@@ -168,11 +175,11 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
 
 
 def joinable(stream: bytes) -> Iterator[bytes]:
-    """Yield candidates for the stream without its end, so that others can follow. Yields none for several blocks.
+    """Yield candidates for a stream without its end, so that other streams can follow.
 
-    The first bit of a stream of one block marks the last block. With that bit cleared, the zeros that fill up the last
-    byte begin a stored block if there are three such zeros; otherwise, the stream needs another byte. Only inflating
-    shows which candidate is right.
+    Yields nothing for a stream with several blocks. In a stream with one block, the first bit marks the last block.
+    After this bit is cleared, the zeros that fill the last byte begin a stored block. If fewer than three zeros fill
+    the last byte, the stream needs another byte. Only inflating shows which candidate is correct.
     """
     if stream and stream[0] & 1:
         first, rest = bytes((stream[0] ^ 1,)), stream[1:]
@@ -181,7 +188,7 @@ def joinable(stream: bytes) -> Iterator[bytes]:
 
 
 def lines(data: bytes) -> bytes:
-    """Encode lines as a block. As in sorted paths, a line repeats the beginning of the previous line."""
+    """Encode lines as a block. A line of a sorted list repeats the beginning of the previous line."""
     code = _record_code() if len(data) > _MIN_DYNAMIC else _CODE
     pieces = []
     text = [code.header]
@@ -229,7 +236,7 @@ def _common(one: bytes, other: bytes) -> int:
 
 
 def _whole(value: int, width: int) -> bytes:
-    """Fill up the last byte with empty blocks of ten bits each, or with a stored block."""
+    """Fill the last byte with empty blocks of ten bits each, or with a stored block."""
     missing = -width % 8
     if missing % 2:
         return value.to_bytes((width + _HEADER + 7) // 8, "little") + _EMPTY
@@ -276,7 +283,7 @@ def _different(one: bytes, other: bytes) -> bytes:
 
 
 def _literals(data: bytes, codes: bytes) -> Bits:
-    """Encode bytes as literals; `codes` contains their codes if all codes have eight bits."""
+    """Encode bytes as literals. `codes` contains the codes of the bytes if all codes have eight bits."""
     if codes:
         return int.from_bytes(codes, "little"), 8 * len(codes)
     return bits("".join(map(_CODE.bytes.__getitem__, data)))
@@ -284,7 +291,7 @@ def _literals(data: bytes, codes: bytes) -> Bits:
 
 @lru_cache(maxsize=1 << 12)
 def _matches(length: int, distance: int) -> Bits:
-    """Encode a repetition of at least three bytes from `distance` bytes before, in as many matches as needed."""
+    """Encode the repetition of at least three bytes from `distance` bytes before, with as many matches as needed."""
     text = ""
     while length:
         # The rest after a match must not be shorter than the shortest match.

@@ -1,13 +1,13 @@
-"""Splits existing deflate streams between their blocks, so that each piece can be inflated separately.
+"""Splits existing deflate streams between blocks, so that each piece can be inflated separately.
 
-A block (RFC 1951, 3.2.3) begins at any bit, and only the end of the previous block determines it. If the bit that marks
-a last block is set, inflating ends with the block: this determines the byte, and the beginning of the next block
-determines the bit. Thus, the code walks through a stream block by block, and compares the output with the known
-contents. If the beginning of a block cannot be determined, the contents are returned without a stream.
+A block (RFC 1951, 3.2.3) can begin at any bit, and only the end of the previous block determines this bit. If the bit
+that marks a last block is set, inflating ends with the block, which determines the byte. The beginning of the next
+block then determines the bit. Thus, the code walks through a stream block by block, and compares the output with the
+known contents. If the beginning of a block cannot be determined, the contents are returned without a stream.
 
-A block refers to at most 32 KiB before the block. The first blocks of a piece that begins within a stream are
-compressed again until they contain 32 KiB, and the other blocks are copied. Empty blocks before the copied blocks keep
-the copied blocks at their original bits of a byte, so that no bits must be shifted.
+A block refers to at most 32 KiB before the block. In a piece that begins within a stream, the first blocks are
+compressed again until they contain 32 KiB. The other blocks are copied. Empty blocks before the copied blocks keep each
+copied block at the original bit of a byte, so that no bits must be shifted.
 
 The invariant: each piece begins and ends at a byte boundary and is independent of previous pieces, and the concatenated
 pieces inflate to the contents.
@@ -39,7 +39,10 @@ _EMPTY_DYNAMIC = 0x46AFF810000000000081E104, 95
 
 
 def cut(pieces: Iterator[tuple[bytes, bytes]], size: int) -> Iterator[Chunk]:
-    """Split a deflate stream into chunks with at most `size` bytes of contents; `pieces` are contents and stream."""
+    """Split a deflate stream into chunks with at most `size` bytes of contents each.
+
+    `pieces` contains pairs: contents, and the part of the stream.
+    """
     walk = _Walk(pieces, size)
     try:
         yield walk.cut(copied=(0, 0))
@@ -50,11 +53,11 @@ def cut(pieces: Iterator[tuple[bytes, bytes]], size: int) -> Iterator[Chunk]:
 
 
 class _UnknownError(Exception):
-    """Reports that a block's beginning cannot be determined, or that blocks are too large or too small."""
+    """Reports that the beginning of a block cannot be determined, or that blocks are too large or too small."""
 
 
 class _Walk:
-    """Walks through a deflate stream and its contents, from the byte at which a piece begins."""
+    """Walks through a deflate stream and its contents. The buffers begin where a piece begins."""
 
     def __init__(self, pieces: Iterator[tuple[bytes, bytes]], size: int) -> None:
         self.is_over = False
@@ -65,7 +68,10 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return as many blocks as fit. Blocks from `copied` (bit of stream, offset of contents) on are unchanged."""
+        """Return as many blocks as fit.
+
+        Copies the blocks after `copied`: a bit of the stream, an offset of the contents.
+        """
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
@@ -96,7 +102,7 @@ class _Walk:
         return blocks
 
     def rest(self) -> Iterator[bytes]:
-        """Return the contents that aren't in any piece yet."""
+        """Yield the contents that no piece contains yet."""
         return chain((bytes(self._data),), (data for data, _ in self._pieces))
 
     def _end(self, end: int, held: int) -> None:
@@ -130,7 +136,10 @@ class _Walk:
         return bool(self._stream[at >> 3] >> (at & 7) & 1)
 
     def _inflated(self, at: int, held: int) -> tuple[int, int]:
-        """Compare a block's contents with the expected contents. Returns their length and the block's end (a bit)."""
+        """Compare the contents of a block with the known contents.
+
+        Returns their length, and the bit where the block ends.
+        """
         byte, bit = at >> 3, at & 7
         module = fast_zlib()
         window = self._window(held)
@@ -158,7 +167,7 @@ class _Walk:
         return length, end * 8 if is_whole else self._begin(end, held + length)
 
     def _begin(self, end: int, held: int) -> int:
-        """Return the bit at which a block begins, if the previous block ends in the last byte before `end`."""
+        """Return the bit at which a block begins. The previous block ends in the last byte before `end`."""
         self._fill(end + _BEGIN)
         value = int.from_bytes(self._stream[end - 1 : end + _BEGIN], "little")
         fixed = [bit for bit in range(1, 9) if value >> bit >> 1 & 3 == _FIXED]
@@ -169,7 +178,10 @@ class _Walk:
         raise _UnknownError
 
     def _likely(self, value: int, byte: int) -> list[int]:
-        """Return bit offsets at which a stored or dynamic block might begin; for a stored block, the last one."""
+        """Return bit offsets at which a stored or dynamic block might begin.
+
+        Several offsets can begin the same stored block; returns only the last of these offsets.
+        """
         bits: dict[int, int] = {}
         for bit in range(1, 9):
             header = value >> bit
@@ -187,7 +199,7 @@ class _Walk:
         return list(bits.values())
 
     def _opens(self, byte: int, bit: int, held: int) -> bool:
-        """Return whether a possible block inflates to the contents that follow."""
+        """Return whether a possible block inflates to the known contents."""
         byte, bit = byte + bit // 8, bit % 8
         packed = _moved(bit, self._stream[byte]) + self._stream[byte + 1 : byte + _SAMPLE]
         try:
@@ -198,7 +210,10 @@ class _Walk:
         return self._data[held : held + len(data)] == data
 
     def _copied(self, at: int, end: int) -> bytes:
-        """Copy the blocks between two bit offsets, and append an empty block that ends at a byte, except at the end."""
+        """Copy the blocks between two bit offsets.
+
+        Before another piece, appends an empty block that ends at a byte boundary.
+        """
         byte, bit = at >> 3, at & 7
         first = _moved(bit, self._stream[byte])
         if self.is_over:
@@ -210,7 +225,10 @@ class _Walk:
 
 
 def _may_begin(value: int, padding: int) -> bool:
-    """Return whether a stored or dynamic block begins with these bits; `padding` bits fill its header's last byte."""
+    """Return whether a stored or dynamic block can begin with these bits.
+
+    `padding` is the number of bits that fill the last byte of a stored block's header.
+    """
     kind = value >> 1 & 3
     if kind == _STORED:
         length = value >> 3 + padding
@@ -222,7 +240,10 @@ def _may_begin(value: int, padding: int) -> bool:
 
 
 def _moved(bit: int, byte: int) -> bytes:
-    """Return empty blocks that end at a bit of their last byte. The remaining bits come from `byte`."""
+    """Return empty blocks that end before `bit` of the last byte.
+
+    The remaining bits of the last byte come from `byte`.
+    """
     value, width = _EMPTY_DYNAMIC if bit & 1 else (0, 0)
     while width % 8 != bit:
         value |= _EMPTY_FIXED[0] << width

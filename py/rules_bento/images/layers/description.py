@@ -1,4 +1,4 @@
-"""Writes the description of a layer: a small JSON file from which images are assembled without reading the layer."""
+"""Writes layer descriptions: small JSON files from which images are assembled without reading the layers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DIGEST_ATTRIBUTE = "user.rules_bento.sha256"
 
 
 def output(arguments: Arguments) -> tuple[Path, layer.Compression]:
-    """Return the path of the layer, and its compression."""
+    """Return the path and the compression of the layer to write."""
     compression: layer.Compression = arguments.required("--compression")  # type: ignore[assignment]
     return Path(arguments.required("--output")), compression
 
@@ -52,7 +52,7 @@ def describe(
     compression: layer.Compression | None = None,
     prefetched: int = 0,
 ) -> None:
-    """Write the description of a layer; `prefetched` files are fetched before a container starts."""
+    """Write the description of a layer. `prefetched` is the number of files to fetch before a container starts."""
     from rules_bento.images.layers import layer
 
     fields: dict[str, Any] = {
@@ -76,7 +76,7 @@ def describe(
 
 
 def environment(arguments: Arguments) -> InstallLayout:
-    """Return the layout of the environment: the location of installed wheels, and the owner of their files."""
+    """Return the layout of the Python environment: the location of installed wheels, and the owner of their files."""
     from rules_bento.images.wheels.install import InstallLayout
 
     minor = int(arguments.required("--python-version").split(".")[1])
@@ -85,20 +85,23 @@ def environment(arguments: Arguments) -> InstallLayout:
 
 
 def owner(user: str) -> dict[str, int]:
-    """Parse the owner of entries, `uid` or `uid:gid`."""
+    """Parse `uid` or `uid:gid`, the owner of files in a layer."""
     uid, _, gid = user.partition(":")
     return {"uid": int(uid), "gid": int(gid or uid)}
 
 
 def home_directory(bento: str, whose: dict[str, int]) -> Member:
-    """Return the user's home directory, which contains the Bento. All files in the directory inherit its owner."""
+    """Return the home directory, which contains the Bento, with the owner `whose`."""
     from rules_bento.archives.tarstream import Member
 
     return Member.directory(bento.rpartition("/")[0] or bento, **whose)
 
 
 def place(directory: str, file: TreeEntry) -> str:
-    """Return a weights file's path in the image, from its digest and name, so that model versions share files."""
+    """Return the path of a weights file in the image. The path contains only the digest and the name of the file.
+
+    Therefore, versions of a model share files.
+    """
     return f"{directory.strip('/')}/{file.blake3}/{file.path.rpartition('/')[2]}"
 
 
@@ -117,7 +120,7 @@ def read_wheel(arguments: Arguments) -> Wheel:
 
 
 def read_unfiltered(arguments: Arguments) -> Wheel:
-    """Return the complete wheel that the arguments specify. Raises BentoError as `Wheel.read` does."""
+    """Return the complete wheel that the arguments specify. Raises the same errors as `Wheel.read`."""
     from rules_bento.images.wheels.wheel import Locked, Wheel
 
     locked = Locked(arguments.optional("--locked"), allow_record_mismatch=arguments.has("--allow-record-mismatch"))
@@ -125,7 +128,7 @@ def read_unfiltered(arguments: Arguments) -> Wheel:
 
 
 def without_excluded(arguments: Arguments, wheel: Wheel) -> Wheel:
-    """Return the wheel without the files that the arguments exclude. Raises BentoError as `exclude.without` does."""
+    """Return the wheel without the files that the arguments exclude. Raises the same errors as `exclude.without`."""
     own, preset = arguments.json_strings("--exclude"), arguments.json_strings("--exclude-preset")
     if not own and not preset:
         return wheel

@@ -1,8 +1,8 @@
 """Compresses layers with gzip: reuses existing deflate streams, or compresses with zlib.
 
-RFC 1952: a file consists of members; each member is a deflate stream with the CRC and the size of its contents. The
-streams of a wheel are reused: joinable ones (`deflate.joinable`) go into one member, with the tar headers between them
-in new blocks; a stream that isn't joinable ends its member.
+RFC 1952: a file consists of members; each member is a deflate stream with the CRC and the size of the contents. The
+streams of a wheel are reused. Joinable streams (`deflate.joinable`) share one member, with the tar headers in new
+blocks between the streams. A stream that isn't joinable ends the member.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BLOCK = 0xFFFF  # maximum bytes of a stored block
 
 
 def compress(data: bytes) -> bytes:
-    """Return a member, compressed by zlib or, to save a copy of incompressible data, stored."""
+    """Return a gzip member. Stores incompressible data without compression, and compresses other data with zlib."""
     trailer = struct.pack("<2L", fast_zlib().crc32(data), len(data))
     if not xz.compressible(data):
         return b"".join((_HEAD, *_stored(data), trailer))
@@ -36,7 +36,10 @@ def compress(data: bytes) -> bytes:
 
 
 def _stored(data: bytes) -> Iterator[bytes | memoryview]:
-    """Yield stored blocks (RFC 1951, 3.2.4), each after the bit of a last block, the size, and the inverted size."""
+    """Yield stored blocks (RFC 1951, 3.2.4).
+
+    Each block begins with a last-block bit, the size, and the inverted size.
+    """
     view = memoryview(data)
     for start in range(0, len(data), _BLOCK):
         block = view[start : start + _BLOCK]
@@ -46,7 +49,10 @@ def _stored(data: bytes) -> Iterator[bytes | memoryview]:
 
 
 def reuse(pieces: Iterable[Piece]) -> Iterator[bytes]:
-    """Yield gzip members for a tar of wheels. Reuses the wheels' streams, and compresses only `RAW` pieces."""
+    """Yield gzip members for a tar of wheels.
+
+    Reuses the deflate streams of the wheels, and compresses only `RAW` pieces.
+    """
     member = _GzipMember()
     is_ending = False
     for records, kind, data, packed in pieces:
@@ -75,14 +81,14 @@ class _GzipMember:
         self._before_at = 0
 
     def add(self, data: bytes, packed: bytes) -> bytes:
-        """Append blocks that contain the data."""
+        """Return blocks that contain the data. The header of the member precedes the first block."""
         head = b"" if self._size else _HEAD
         self._crc = self._crc32(data, self._crc)
         self._size += len(data)
         return head + packed if head else packed
 
     def records(self, data: bytes) -> bytes:
-        """Append padding, which ends a record, and complete records."""
+        """Return blocks that contain padding, which completes a record, and then complete records."""
         padding = len(data) % deflate.RECORD
         packed = deflate.records(padding, data[padding:], self._before, self._size - self._before_at)
         packed = self.add(data, packed)
@@ -91,11 +97,11 @@ class _GzipMember:
         return packed
 
     def end(self) -> bytes:
-        """End the stream and the member. Returns no bytes if no member has begun."""
+        """Return the end of the stream and the member, or no bytes if no member has begun."""
         return deflate.END + self.close() if self._size else b""
 
     def close(self) -> bytes:
-        """End the member after the end of its stream."""
+        """Return the end of the member, without the end of the stream."""
         trailer = struct.pack("<2L", self._crc, self._size & 0xFFFFFFFF)
         self._crc = self._size = self._before_at = 0
         self._before = b""

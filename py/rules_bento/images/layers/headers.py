@@ -1,8 +1,9 @@
-"""Creates the tar headers in image layers, with owners, which the tar in a `.bento` doesn't have (`tarstream`).
+"""Creates the tar headers in image layers. The headers contain owners, unlike the headers in a `.bento` (`tarstream`).
 
 The format is the POSIX.1-2001 "pax interchange format": a ustar header, whose prefix field contains the directories of
-a long name, preceded by an extended header only for values that ustar cannot represent. As in other image builders,
-names begin without `./`, and directories end with a slash. Owners are numbers; the image defines their names.
+a long name. An extended header precedes the ustar header only for values that ustar cannot represent. As in other image
+builders, names don't begin with `./`, and names of directories end with a slash. Owners are numbers, for which the
+image defines names.
 """
 
 from __future__ import annotations

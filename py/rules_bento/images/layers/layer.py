@@ -1,16 +1,18 @@
 """Writes image layers: compressed tars of wheels or files, with the digests that images refer to.
 
-A layer is a tar (OCI image layer specification). Its diff id is the digest of the tar; its other digest is the digest
-of the stored blob. One pass writes the layer and computes both digests and the sizes. All members have the same time,
-and each directory precedes its contents.
+A layer is a tar (OCI image layer specification). The diff id is the digest of the tar, and the layer's digest is the
+digest of the stored blob. One pass writes the layer and computes both digests and the sizes. All members have the same
+time, and each directory precedes its contents.
 
-- `gzip` of wheels reuses their deflate streams (`gzip`); only files that installing changes are compressed again.
-- `zstd` has a frame for each `ZSTD_FRAME` bytes of tar, with its size and without a checksum. Incompressible data of
-  models and files is stored (`zstd`), as in gzip's members.
-- `estargz` and `zstd:chunked` let machines fetch single files (`estargz`, `chunked`). `none` is the tar.
+- `gzip` layers reuse the deflate streams of wheels (module `gzip`). Only files that the installation changes are
+  compressed again.
+- `zstd` layers have one frame per `ZSTD_FRAME` bytes of tar. Each frame contains its size, but no checksum. In layers
+  of models and files, incompressible data is stored without compression, as in `gzip` layers.
+- `estargz` and `zstd:chunked` layers let machines fetch individual files (modules `estargz` and `chunked`).
+- `none` layers are uncompressed tars.
 
-The bytes depend only on the inputs and on the versions of libzstd (pinned) and zlib (for data that wheels don't
-deflate), not on cores or host.
+The bytes of a layer depend only on the inputs, and on the versions of libzstd (pinned) and zlib (for data that wheels
+don't compress). The bytes don't depend on the number of cores or on the host.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ _WHITEOUT = ".wh."
 
 
 class LayerInfo(NamedTuple):
-    """Describes a written layer. Digests are `sha256:` and hexadecimal digits, and sizes are in bytes."""
+    """Describes a written layer. Digests are `sha256:` and hexadecimal digits. Sizes are in bytes."""
 
     diff_id: str  # of the tar
     digest: str  # of the file
@@ -82,7 +84,7 @@ def write_wheel_layer(
     threads: int | None = None,
     watch: Watch | None = None,
 ) -> LayerInfo:
-    """Write a layer with the installed wheel atomically. Uses less than 200 MB of memory, and a thread per core."""
+    """Write a layer with the installed wheel atomically. Uses less than 200 MB of memory and, by default, all cores."""
     tar = Sum()
     return write_blob(
         out, tar, *_wheel_blob(WheelPlan.of(wheel, layout), set(), layout, compression, tar, threads, watch)
@@ -92,11 +94,12 @@ def write_wheel_layer(
 def write_files_layer(
     out: Path, entries: Iterable[Member], compression: Compression, *, threads: int | None = None, parents: bool = True
 ) -> LayerInfo:
-    """Write a layer with the members, sorted by path, atomically; added directories have their parent's owner.
+    """Write a layer with the members, sorted by path, atomically. Adds missing directories.
 
-    For `threads`, see `write_wheel_layer`. Without `parents`, missing parent directories are omitted: unpacking creates
-    them, or keeps the directories of the layers below. Raises BentoError for an invalid path (not plain and relative,
-    repeated, or below a file or a link), and for a source that doesn't have its declared size.
+    For `threads`, see `write_wheel_layer`. Added directories have the owner of their parent. Without `parents`, doesn't
+    add missing directories: unpacking creates the directories, or keeps the directories of lower layers. Raises
+    BentoError for an invalid path (not normalized, not relative, repeated, or below a file or a link), or if a source
+    doesn't have its declared size.
     """
     entries = list(entries)
     given = {entry.path for entry in entries}
@@ -108,7 +111,7 @@ def write_files_layer(
 def write_tar_layer(
     out: Path, tar: Iterable[bytes], compression: Compression, *, threads: int | None = None
 ) -> LayerInfo:
-    """Write a layer atomically to `out`. `tar` contains the pieces of a tar without its end."""
+    """Write a layer atomically to `out`. `tar` contains the pieces of a tar without the end-of-archive records."""
     total = Sum()
     return write_blob(out, total, *_tar_blob(map(raw_piece, tar), compression, total, threads))
 
@@ -128,19 +131,19 @@ class Sum:
         self.size += len(data)
 
     def hashing(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the pieces unchanged, and add them to the hash."""
+        """Yield the pieces unchanged, and add each piece to the digest and the size."""
         for piece in pieces:
             self.add(piece)
             yield piece
 
     @property
     def digest(self) -> str:
-        """Return the digest in the format of OCI, `sha256:` and hexadecimal digits."""
+        """Return the digest in OCI format: `sha256:` and hexadecimal digits."""
         return f"sha256:{self._digest.hexdigest()}"
 
 
 def open_toc_blob(compression: Compression, count: toc_layer.Count, *, storing: bool = False) -> toc_layer.TocBlob:
-    """Begin a blob with a compression in `LAZY`. For `count`, see `TocBlob`; for `storing`, see `encoder`."""
+    """Return a new blob for a compression in `LAZY`. For `count`, see `TocBlob`; for `storing`, see `encoder`."""
     if compression == "estargz":
         from rules_bento.images.layers import estargz
 
@@ -157,7 +160,10 @@ def write_layer(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInf
 
 
 def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob | None) -> LayerInfo:
-    """Write a blob and the end of its table of contents, if any, atomically to `out`. `tar` sums up the tar."""
+    """Write a blob atomically to `out`. `tar` computes the digest and the size of the tar.
+
+    If `toc_blob` isn't None, also writes the table of contents.
+    """
     blob = Sum()
     with open_output(out) as file:
         file.writelines(blob.hashing(coalesce(chain(pieces, toc_blob.end() if toc_blob else ()))))
@@ -166,14 +172,14 @@ def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer
 
 
 def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> list[toc_layer.TocEntry]:
-    """Write pieces to `out` as a part of layers. Returns the entries for a table of contents, if there is one."""
+    """Write a part, from which layers are joined. Returns the part's entries for a table of contents, if any."""
     return _write_part(out, *_tar_blob(pieces, compression, None, 1))
 
 
 def write_wheel_part(
     out: Path, plan: WheelPlan, layout: InstallLayout, known: set[str], compression: Compression, watch: Watch | None
 ) -> list[toc_layer.TocEntry]:
-    """Write a wheel to `out` as `write_part` does, without the directories in `known`."""
+    """Write a part with a wheel, as `write_part` does. Omits the directories in `known`."""
     return _write_part(out, *_wheel_blob(plan, known, layout, compression, None, 1, watch))
 
 
@@ -186,7 +192,7 @@ def _write_part(out: Path, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob 
 def _tar_blob(
     pieces: Iterable[Piece], compression: Compression, tar: Sum | None, threads: int | None, *, storing: bool = False
 ) -> Blob:
-    """Return the blob of a tar without its end, and the table of contents. If `tar` is None, the blob is a part."""
+    """Return a blob and its table of contents, if any. If `tar` is None, the blob is a part of layers."""
     if compression in LAZY:
         toc_blob = open_toc_blob(compression, tar.add if tar else _ignore, storing=storing)
         return toc_blob.members(_tar(pieces), threads), toc_blob
@@ -203,7 +209,10 @@ def _wheel_blob(
     threads: int | None,
     watch: Watch | None,
 ) -> Blob:
-    """Return the blob of a wheel as `_tar_blob` does, but reuse the wheel's deflate streams."""
+    """Return the blob of a wheel, as `_tar_blob` does.
+
+    If the compression allows, reuses the wheel's deflate streams.
+    """
     carry = reuses_deflate(compression)
     members = wheel_members(plan, known, carry=carry, watch=watch)
     if compression in LAZY:
@@ -225,16 +234,16 @@ def _counted(pieces: Iterable[Piece], tar: Sum) -> Iterator[Piece]:
 
 
 def _ignore(data: bytes | memoryview) -> None:
-    """Ignore the bytes of a part, whose digest isn't needed."""
+    """Ignore the bytes of a part, because the digest of a part isn't needed."""
 
 
 def reuses_deflate(compression: Compression) -> bool:
-    """Return whether layers reuse the deflate streams of wheels."""
+    """Return whether layers with this compression reuse the deflate streams of wheels."""
     return compression in ("gzip", "estargz")
 
 
 def open_output(out: Path) -> AbstractContextManager[BinaryIO]:
-    """Open the file of a layer, which becomes `out` on success."""
+    """Open a temporary file for a layer. The file is renamed to `out` on success."""
     # Until a large block is freed once, glibc returns free memory to the kernel and requests it again:
     # 17,000 page faults, and 4 percent of the time of a layer.
     bytes(_LARGE)
@@ -256,12 +265,15 @@ def coalesce(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def raw_piece(data: bytes) -> Piece:
-    """Return a piece of tar without a reused stream."""
+    """Return a piece of a tar that has no deflate stream to reuse."""
     return b"", RAW, data, b""
 
 
 def encoder(compression: Compression, threads: int | None, *, storing: bool = False) -> Encoder:
-    """Return a function that compresses pieces without reuse. With `storing`, zstd stores data that hardly shrinks."""
+    """Return a function that compresses pieces and doesn't reuse streams.
+
+    With `storing`, zstd stores incompressible data without compression.
+    """
     if compression == "none":
         return _tar
     if compression == "gzip":
@@ -287,11 +299,11 @@ class WheelPlan(NamedTuple):
 
     @classmethod
     def of(cls, wheel: Wheel, layout: InstallLayout) -> WheelPlan:
-        """Determine the paths of the wheel's files. Raises BentoError for a wheel that must not be installed."""
+        """Determine the paths of the wheel's files. Raises BentoError if the wheel must not be installed."""
         return cls(wheel, installed_directories(wheel, layout), installed_files(wheel, layout))
 
     def all_directories(self) -> set[str]:
-        """Return all directories that the wheel's files require."""
+        """Return the directories that the wheel lists, and the parent directories of all files."""
         known: set[str] = set()
         for path in (*(f"{directory}/" for directory in self.directories), *(file.path for file in self.files)):
             _new_directories(path, known)
@@ -299,7 +311,10 @@ class WheelPlan(NamedTuple):
 
 
 class WheelMember(NamedTuple):
-    """Describes a file of a wheel with new parent directories, or only directories."""
+    """Describes a file of a wheel and the new directories before the file.
+
+    If `file` is None, describes only directories.
+    """
 
     directories: list[str]
     file: Installed | None
@@ -309,7 +324,10 @@ class WheelMember(NamedTuple):
 def wheel_members(
     plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None
 ) -> Iterator[WheelMember]:
-    """Yield a wheel's files without the directories in `known`. `watch` must yield the contents unchanged."""
+    """Yield the files and directories of a wheel, except directories in `known`.
+
+    `watch` must yield contents unchanged.
+    """
     wheel, directories, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
     for directory in directories:
@@ -370,7 +388,7 @@ def _toc_files(members: Iterable[WheelMember], layout: InstallLayout, *, carry: 
 
 
 def directory_header(directory: str, layout: InstallLayout) -> bytes:
-    """Return the header of a directory. Directories above the environment belong to root, others to its owner."""
+    """Return the header of a directory. Root owns the directories outside of the environment."""
     return headers.header(directory, headers.DIRECTORY, _DIRECTORY_MODE, *_directory_owner(directory, layout))
 
 
@@ -390,7 +408,7 @@ def _files_tar(entries: Iterable[Member]) -> Iterator[Piece]:
 
 
 def _with_directories(entries: Iterable[Member]) -> list[Member]:
-    """Return the entries sorted by path, with their missing parent directories."""
+    """Return the entries and their missing parent directories, sorted by path."""
     by_path: dict[str, Member] = {}
     for entry in entries:
         for text in (entry.path, entry.link or ""):
@@ -415,7 +433,7 @@ def _with_directories(entries: Iterable[Member]) -> list[Member]:
 
 
 def _new_directories(path: str, known: set[str]) -> list[str]:
-    """Return the directories above a path that aren't in `known`, from the top, and add them to `known`."""
+    """Return the parent directories of `path` that `known` lacks, topmost first. Adds these directories to `known`."""
     directory = path.rpartition("/")[0]
     if directory in known:
         return []

@@ -1,11 +1,11 @@
-"""Builds layers of several wheels by joining parts, which are built once for each wheel.
+"""Builds layers with several wheels by joining parts. Each part is built from one wheel, once for all images.
 
 A part contains the files of one wheel as separately compressed tar members: gzip members and zstd frames can be
-concatenated (RFC 1952, RFC 8878). The listing of a part contains the directories, which wheels share: the directories
-are written once, at the beginning of the layer. Thus, a wheel is converted once for all images, and joining copies the
-result. Joining decompresses parts only to compute the layer's diff id. If two wheels have a file at the same path, the
-layer contains the later wheel's file, as with an installer, and the part of the earlier wheel is compressed again
-without the file.
+concatenated (RFC 1952, RFC 8878). Because wheels share directories, a part doesn't contain directories. The listing of
+a part contains them, and joining writes them once, at the beginning of the layer. Joining copies the parts, and
+decompresses parts only to compute the layer's diff id. If two wheels have a file at the same path, the layer contains
+the later wheel's file, as with an installer. In this case, the part of the earlier wheel is compressed again without
+the file.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class PartListing(NamedTuple):
 
     @staticmethod
     def loads(text: str) -> PartListing:
-        """Read a listing, a JSON object."""
+        """Read a listing from a JSON object."""
         fields = json.loads(text)
         return PartListing(fields["wheel"], tuple(fields["directories"]), fields["files"], fields["entries"])
 
@@ -53,7 +53,7 @@ class PartListing(NamedTuple):
 
 
 class WheelPart(NamedTuple):
-    """Holds a part's listing and its path."""
+    """Holds the listing and the path of a part."""
 
     listing: PartListing
     path: Path
@@ -62,7 +62,7 @@ class WheelPart(NamedTuple):
 def write_part(
     out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, *, watch: Watch | None = None
 ) -> PartListing:
-    """Write the part of a wheel atomically to `out`. For `watch`, see `layer.wheel_members`."""
+    """Write the part for a wheel atomically to `out`. For `watch`, see `layer.wheel_members`."""
     plan = layer.WheelPlan.of(wheel, layout)
     directories = plan.all_directories()
     entries = layer.write_wheel_part(out, plan, layout, set(directories), compression, watch)
@@ -71,7 +71,10 @@ def write_part(
 
 
 def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, compression: Compression) -> LayerInfo:
-    """Join parts into a layer atomically. Raises BentoError if a file of one wheel is a directory of another."""
+    """Join parts into a layer atomically.
+
+    Raises BentoError if a path is a file in one wheel and a directory in another.
+    """
     excluded = _replaced_files([part.listing for part in parts])
     tar = layer.Sum()
     toc_blob = layer.open_toc_blob(compression, tar.add) if compression in layer.LAZY else None

@@ -1,11 +1,12 @@
-"""Writes eStargz layers that begin with the files that startup reads, so that one request fetches all of them.
+"""Writes eStargz layers that begin with the files that startup reads, so that one request fetches all these files.
 
-Such a layer is derived from the ordinary layer, which is built once for all images. Its members are copied. The headers
-after a file's contents are in the file's member, so the member (for a large file, only the last chunk) is compressed
-again if other headers follow.
+Such a layer is derived from the ordinary layer, which is built once for all images. The gzip members are copied. The
+gzip member of a file also contains the tar headers that follow the file. If other headers follow in the new layer, the
+gzip member (for a large file, only the last chunk) is compressed again.
 
-Prioritized files keep their order, as do the other files. Directories precede their contents. A file of several chunks
-isn't moved, because startup reads only some pages of a large library, and chunks are fetched when they are read.
+Prioritized files keep their order, and the other files also keep their order. Directories precede their contents. A
+file with several chunks isn't moved, because startup reads only some pages of a large library, and chunks are fetched
+when they are read.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ _MAX_TABLE = 1 << 28
 def write_prioritized(
     out: Path, blob: Path, toc_digest: str, names: Collection[str]
 ) -> tuple[layer.LayerInfo, int] | None:
-    """Write an eStargz layer with these files first; return their number, or None if the layer lacks all of them."""
+    """Write an eStargz layer that begins with the files in `names`. Returns the layer and the number of these files.
+
+    Returns None if the layer contains no such file.
+    """
     with blob.open("rb") as file:
         source = _EstargzReader(file, blob.name)
         table = source.table(toc_digest)
@@ -58,7 +62,7 @@ def write_prioritized(
 
 
 def _prioritized_files(table: Iterable[TocEntry], names: Collection[str]) -> set[str]:
-    """Return the files of one chunk that have a name in `names`, or that are the target of a hard link in `names`."""
+    """Return the files with one chunk that are in `names`, or that are the target of a hard link in `names`."""
     entries = list(table)
     linked = {entry["linkName"] for entry in entries if entry["name"] in names and entry["type"] == "hardlink"}
     is_small = {
@@ -88,7 +92,7 @@ class _EstargzReader:
         self._end = 0
 
     def table(self, digest: str) -> list[TocEntry]:
-        """Return the entries of the table. Raises BentoError if its digest differs."""
+        """Return the entries of the table of contents. Raises BentoError if the table has another digest."""
         size = self._file.seek(0, os.SEEK_END)
         try:
             self._end = estargz.table_offset(self._read(max(size - estargz.FOOTER_SIZE, 0), size))
@@ -102,7 +106,10 @@ class _EstargzReader:
         return entries
 
     def members(self, table: list[TocEntry]) -> list[_StoredMember]:
-        """Return the tar's members in order, without the landmark and the table. Supports only our own layers."""
+        """Return the members of the tar in order, without the landmark and the table.
+
+        Supports only layers of rules_bento.
+        """
         offsets = [entry["offset"] for entry in table if "offset" in entry]
         if offsets != sorted(set(offsets)):  # several files in a member, as other builders write them
             raise self._error()
@@ -124,12 +131,12 @@ class _EstargzReader:
         return [member for member in listed if member.name not in estargz.LANDMARKS]
 
     def chunk(self, place: _Range) -> tuple[bytes, bytes]:
-        """Return the part of the blob in a range without records, and the contents."""
+        """Return the bytes of the blob in a range that has no records, and the contents."""
         packed = self._read(place.begin, place.end)
         return packed, b"".join(data for data, _ in self._pieces(packed))
 
     def last_chunk(self, place: _Range, records: bytes) -> tuple[bytes, bytes]:
-        """Return the part of the blob in a range, with its records replaced with `records`, and the contents."""
+        """Return the bytes of the blob in a range, with `records` as the new records, and the contents."""
         packed = self._read(place.begin, place.end)
         pieces = list(self._pieces(packed))
         whole = b"".join(data for data, _ in pieces)

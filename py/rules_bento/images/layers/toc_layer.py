@@ -1,11 +1,10 @@
-"""Defines the common part of formats that let a container read files before the whole layer is fetched.
+"""Writes layers with a table of contents, so that a container can read files before the complete layer is fetched.
 
-The contents of each file begin a member (of gzip) or a frame (of zstd); a large file has a member or a frame for each
-`CHUNK` bytes. A table of contents contains their offsets and digests, and the manifest contains the digest of the
-table.
+The contents of each file begin a new gzip member or zstd frame. A large file has a member or a frame for each `CHUNK`
+bytes. The table of contents lists the offsets and digests, and the manifest contains the digest of the table.
 
-The table is built in the same pass that writes the blob. Existing members can be copied, with adjusted offsets in their
-entries.
+The table is built in the same pass that writes the blob. Members of other blobs can be copied; the offsets in their
+entries are adjusted.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _MODIFIED = slice(-tarread.RECORD + 136, -tarread.RECORD + 147)  # octal digits 
 
 
 class TarFile(NamedTuple):
-    """Describes a member of a tar to write."""
+    """Describes a tar member to write."""
 
     entry: TocEntry  # without chunks and digests; empty for the records after the last member
     records: bytes  # bytes before the contents: padding of the previous contents, and the header
@@ -46,7 +45,9 @@ class TarFile(NamedTuple):
 
 
 class TocMember(NamedTuple):
-    """Describes a member to write: a file's contents or a chunk of them, and the records before the next contents."""
+    """Describes a gzip member or a zstd frame: the contents or a chunk of a file, and the records before the next
+    contents.
+    """
 
     kind: int
     data: bytes
@@ -57,7 +58,7 @@ class TocMember(NamedTuple):
 
 
 class TocBlob:
-    """Writes the blob of a layer, or a part of layers, with its table of contents."""
+    """Writes the blob of a layer with a table of contents, or a part from which such layers are joined."""
 
     def __init__(self, count: Count) -> None:
         """Begin a blob. `count` receives the bytes of the tar in order, except for copied members."""
@@ -77,19 +78,19 @@ class TocBlob:
         """Store the data that the format needs from the next piece of a member's contents."""
 
     def end(self) -> Iterator[bytes]:
-        """Yield the data after the members: the table of contents, its offset, and the format's other data."""
+        """Yield the data after the members: the table of contents, the table's offset, and other data of the format."""
         raise NotImplementedError
 
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
-        """Return the annotations of the layer for a manifest; call `end` first."""
+        """Return the annotations of the layer for a manifest. Call `end` before this method."""
         raise NotImplementedError
 
     def members(self, tar: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-        """Yield the blob of a tar without its end. Compresses members with `threads` threads."""
+        """Yield the blob of a tar that has no end-of-archive records. Compresses members with `threads` threads."""
         return self.files(_RecordingTarReader(tar).files(), threads)
 
     def files(self, files: Iterable[TarFile], threads: int | None = None) -> Iterator[bytes]:
-        """Yield the blob that contains the members of a tar, like `members`."""
+        """Yield the blob of a tar, as `members` does. `files` contains the members of the tar."""
 
         def made(batch: list[TocMember]) -> list[tuple[TocEntry, bytes, str]]:
             return [(member.entry, self.compress(member), member.digest or digest_of(member.data)) for member in batch]
@@ -105,7 +106,7 @@ class TocBlob:
                 yield blob
 
     def copy_members(self, blob: Iterable[bytes], entries: Iterable[TocEntry]) -> Iterator[bytes]:
-        """Yield members that were written for another blob, and add their entries with adjusted offsets."""
+        """Yield members that were written for another blob. Adds the entries of these members with adjusted offsets."""
         for entry in entries:
             copy = entry.copy()
             if "offset" in copy:
@@ -116,7 +117,7 @@ class TocBlob:
             yield piece
 
     def _cut(self, files: Iterable[TarFile]) -> Iterator[TocMember]:
-        """Split a tar before the contents of files and, for large files, within the contents."""
+        """Split a tar before the contents of each file, and split the contents of large files."""
         last = TocMember(gzip.RAW, b"", b"", {}, [], "")
         for file in files:
             entry, records, padding, size, _, digest = file
@@ -148,7 +149,10 @@ class TocBlob:
         return (TocMember(kind, data, packed, file.entry, [], file.digest),)
 
     def _chunks(self, file: TarFile) -> Iterator[TocMember]:
-        """Yield a file's chunks, all except the last with a size, and add the digest of the contents to its entry."""
+        """Yield the chunks of a file. All entries except the last entry contain the size of the chunk.
+
+        Adds the digest of the contents to the file's entry.
+        """
         import hashlib
 
         entry, size, digest = file.entry, file.size, file.digest
@@ -168,7 +172,7 @@ class TocBlob:
         entry["digest"] = digest or f"sha256:{whole.hexdigest()}"
 
     def _cuts(self, contents: Iterable[Chunk]) -> Iterator[Chunk]:
-        """Split a large file into chunks; if its deflate stream is reused, split the stream too."""
+        """Split a large file into chunks. If the file's deflate stream is reused, also splits the stream."""
         chunks = iter(contents)
         first = next(chunks)
         whole = chain([first], chunks)
@@ -217,7 +221,10 @@ class _RecordingTarReader(tarread.PieceReader):
 
 
 def _entry(member: TarMember, header: bytes) -> TocEntry:
-    """Return a member's entry in the table of contents, without chunks; `header` ends with the member's own record."""
+    """Return the entry of a member in the table of contents, without chunks.
+
+    `header` ends with the member's last record.
+    """
     entry = make_entry(member.name, _TYPES[member.kind], member.mode, member.uid, member.gid, member.size)
     if member.link:
         entry["linkName"] = member.link
@@ -227,7 +234,7 @@ def _entry(member: TarMember, header: bytes) -> TocEntry:
 
 
 def make_entry(name: str, kind: str, mode: int, uid: int, gid: int, size: int = 0) -> TocEntry:
-    """Return a member's entry without chunks, time, and link. A directory's name ends with a slash."""
+    """Return the entry of a member without chunks, time, and link. The name of a directory must end with a slash."""
     entry: TocEntry = {"name": name, "type": kind, "mode": mode}
     if size:
         entry["size"] = size
@@ -248,7 +255,7 @@ def _time(digits: bytes) -> str:
 
 
 def _batches(members: Iterable[TocMember]) -> Iterator[list[TocMember]]:
-    """Group members, because handling single members costs more than compressing most of them."""
+    """Group members, because the fixed cost of a member exceeds the cost of compressing most members."""
     batch: list[TocMember] = []
     size = 0
     for member in members:

@@ -1,7 +1,7 @@
-"""Compresses layers with zstd: in frames of libzstd, or in frames that store incompressible data.
+"""Compresses layers with zstd: uses libzstd, or writes frames that store incompressible data.
 
-RFC 8878: a frame is a header and blocks of at most 128 KiB; a raw block is three bytes and its contents. A frame of raw
-blocks adds 24 bytes per MiB. Writing or unpacking such a frame is as fast as copying it.
+RFC 8878: a frame has a header and blocks of at most 128 KiB. A raw block has a header of three bytes, and the contents.
+A frame of raw blocks adds 24 bytes per MiB. Writing or unpacking such a frame is as fast as copying the contents.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BLOCK = 128 << 10
 
 
 def stored(data: bytes) -> bytes:
-    """Return a frame of raw blocks. `data` has at most 8 MiB, the window size that every decoder supports."""
+    """Return a frame of raw blocks. `data` must not exceed 8 MiB, the window size that every decoder supports."""
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [struct.pack("<LBL", _MAGIC, _SINGLE_SEGMENT_OF_4_BYTES, len(data))]
     for start in range(0, len(data), _BLOCK) or (0,):
@@ -42,7 +42,10 @@ def stored(data: bytes) -> bytes:
 
 
 def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
-    """Return a function that compresses some MiB to a frame; with `storing`, stores data that hardly shrinks."""
+    """Return a function that compresses a few MiB to a frame. With `storing`, the function stores incompressible data.
+
+    With `alone`, the function uses parameters for frames that contain a single file.
+    """
     import zstandard
 
     def made(parameters: Mapping[str, int]) -> zstandard.ZstdCompressor:
@@ -71,14 +74,14 @@ def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
 
 
 def table(data: bytes) -> bytes:
-    """Compress a table to a frame; a layer has one or two such frames."""
+    """Compress a table of contents or a tar-split to a frame."""
     import zstandard
 
     return zstandard.ZstdCompressor(level=_LEVEL_TABLE, write_checksum=False).compress(data)
 
 
 def library_version() -> str:
-    """Return the versions of the library and its binding, which determine the bytes of layers."""
+    """Return the versions of zstandard and libzstd, because the bytes of layers depend on these versions."""
     import zstandard
 
     return f"{zstandard.__version__} {zstandard.ZSTD_VERSION}"

@@ -1,1 +1,1 @@
-"""Reads wheels strictly, decides where their files are installed, and finds their shared libraries and bytecode."""
+"""Reads and validates wheels, determines where their files are installed, and finds shared libraries and bytecode."""

@@ -1,7 +1,7 @@
-"""Compiles a wheel's modules to bytecode, which is a separate part of layers.
+"""Compiles the modules of a wheel to bytecode, which is a separate part of layers.
 
-The result equals the result of `uv pip install --compile-bytecode`, except that hashes of the sources (PEP 552) instead
-of times validate the bytecode. The files are in `__pycache__` next to each module. RECORD doesn't list the files.
+The result is the same as with `uv pip install --compile-bytecode`, except that Python validates the bytecode by source
+hashes (PEP 552), not by times. The bytecode is in `__pycache__` next to each module. RECORD doesn't list the bytecode.
 Sources that can't be compiled have no bytecode.
 """
 
@@ -33,7 +33,7 @@ _VARIABLES = {"PYTHONHASHSEED": "0"}
 
 
 class Compiler:
-    """Runs a Python interpreter that compiles modules for its own version; `py/bytecode.py` defines the protocol."""
+    """Runs a Python interpreter, which compiles modules for its version. `py/bytecode.py` defines the protocol."""
 
     def __init__(self, interpreter: str, program: str, mode: str) -> None:
         """Start the compiler; `mode` is `checked-hash` or `unchecked-hash`."""
@@ -59,7 +59,7 @@ class Compiler:
         self._process.wait()
 
     def compile(self, path: str, source: bytes) -> bytes:
-        """Return the bytecode of the module at `path` in the image, or no bytes if the source can't be compiled."""
+        """Return the bytecode of the module at `path` in the image, or empty bytes if the source can't be compiled."""
         name = path.encode()
         requests = _open(self._process.stdin)
         try:
@@ -88,7 +88,10 @@ class Compiler:
 def write_bytecode_part(
     out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, compiler: Compiler
 ) -> PartListing:
-    """Write the bytecode of a wheel's modules atomically. Raises BentoError if the compiler has another version."""
+    """Write the bytecode of a wheel's modules atomically.
+
+    Raises BentoError if the compiler has another Python version.
+    """
     if compiler.cache_tag != f"cpython-3{layout.python_minor}":
         raise BentoError(
             f"bytecode requires CPython 3.{layout.python_minor}, but the interpreter is {compiler.cache_tag}. "
@@ -108,7 +111,7 @@ def write_bytecode_part(
 def _tar(
     wheel: Wheel, modules: list[Installed], layout: InstallLayout, compiler: Compiler, files: dict[str, str]
 ) -> Iterator[Piece]:
-    """Yield the tar members of the bytecode, without directories, and add the digests to `files`."""
+    """Yield tar members that contain the bytecode, without directories. Adds the digest of each file to `files`."""
     import hashlib
 
     sources = wheel.chunks(module.member for module in modules if module.member)

@@ -51,7 +51,7 @@ class Elf(NamedTuple):
 
 
 def read_elf(data: bytes | mmap.mmap, fetch: Fetch | None = None) -> Elf | None:
-    """Read a dynamically linked 64-bit little-endian file. Returns None for others. Calls `fetch` before each read."""
+    """Read a dynamically linked 64-bit little-endian file, or return None. Calls `fetch` before each read."""
     fetch = fetch or (lambda _begin, _end: None)
     fetch(0, _HEADER.size)
     if data[:4] != MAGIC or data[4:6] != _CLASS_64_LITTLE or len(data) < _HEADER.size:
@@ -161,10 +161,16 @@ _TURNS = 4  # after this number of reads, more than a linker makes, the rest of 
 
 
 class SparseFile:
-    """Maps a sparse temporary file of the same size, which contains fetched ranges. Use it as a context manager."""
+    """Maps a sparse copy of a file into memory.
+
+    The copy contains the fetched ranges. Use the object as a context manager.
+    """
 
     def __init__(self, file: BinaryIO, size: int, read: Callable[[], Iterator[Chunk]]) -> None:
-        """Create an empty temporary file. Each call of `read` reads the contents from the beginning."""
+        """Set the size of the empty temporary file `file`.
+
+        Each call of `read` reads the contents from the beginning.
+        """
         self._size = size
         self._read = read
         self._chunks: Iterator[Chunk] | None = None
@@ -182,7 +188,7 @@ class SparseFile:
         self.data.close()
 
     def fetch(self, start: int, end: int) -> None:
-        """Fetch these bytes into `data`, up to the end of the file."""
+        """Fetch the bytes from `start` to `end` into `data`, up to the end of the file."""
         end = min(end, self._size)
         if self._has(start, end):
             return
@@ -211,7 +217,10 @@ class SparseFile:
             yield chunk
 
     def _missing(self, probe: Callable[[mmap.mmap, Fetch], object], at: int) -> tuple[int, int] | None:
-        """Return the first missing range that `probe` needs, or None if the missing bytes begin before `at`."""
+        """Return the first missing range that `probe` needs.
+
+        Returns None if no range is missing, or if only a new read helps.
+        """
 
         def ask(start: int, end: int) -> None:
             end = min(end, self._size)
@@ -229,7 +238,7 @@ class SparseFile:
         return start >= end or any(first <= start and end <= last for first, last in self._kept)
 
     def _keep(self, data: bytes, start: int) -> None:
-        """Write bytes at their offset, and merge the range with adjacent ranges."""
+        """Write bytes at offset `start`, and merge the range with adjacent ranges."""
         data = data[: self._size - start]
         os.pwrite(self._file, data, start)
         end = start + len(data)

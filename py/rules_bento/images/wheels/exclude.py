@@ -1,8 +1,8 @@
 """Excludes files of a wheel from images, as `exclude` and `exclude_presets` of `bento.pypi` specify.
 
-The result is handled as a wheel without the excluded files: RECORD, bytecode, and library checks use only the remaining
-files. Patterns have the syntax of `exclude` in a bentofile. Patterns match the path of a file in site-packages or, for
-scripts, headers, and data, the file's name in the wheel (`acme-1.0.data/scripts/run`).
+The result is a wheel without the excluded files: RECORD, bytecode, and library checks use only the remaining files.
+Patterns have the syntax of `exclude` in a bentofile. A pattern matches the path of a file in site-packages. For
+scripts, headers, and data, a pattern matches the file's name in the wheel (`acme-1.0.data/scripts/run`).
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ _IMPORTED = (".py", ".so")
 
 
 class Exclude(NamedTuple):
-    """Decides which files of a wheel are excluded. Patterns in `own` override patterns in `preset`."""
+    """Holds the patterns that exclude files of a wheel. Patterns in `own` override patterns in `preset`."""
 
     own: Sequence[str] = ()  # each must match a file of the wheel
     preset: Sequence[str] = ()  # these can name files of other releases
 
 
 def without(wheel: Wheel, exclude: Exclude) -> Wheel:
-    """Return the wheel without excluded files. Raises BentoError if a pattern has no effect or an unsafe effect."""
+    """Return the wheel without excluded files.
+
+    Raises BentoError if a pattern has no effect, or would break the wheel.
+    """
     paths = {member.path: _imported_path(wheel, member.path) for member in wheel.members}
     own = _own(wheel, exclude, paths.values())
     preset = Patterns(exclude.preset, "a preset of bento.pypi")
@@ -58,7 +61,10 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
 
 
 def _imported_path(wheel: Wheel, name: str) -> str:
-    """Return the path of a file in site-packages, or the name in the wheel if the file is installed elsewhere."""
+    """Return the path of a file in site-packages.
+
+    For a file that is installed elsewhere, return the name in the wheel.
+    """
     for scheme in ("purelib/", "platlib/"):
         name = name.removeprefix(wheel.data_directory + scheme)
     return name
@@ -85,7 +91,7 @@ def _own(wheel: Wheel, exclude: Exclude, paths: Iterable[str]) -> Patterns:
 
 
 def _nearest(pattern: str, paths: Iterable[str]) -> str:
-    """Return the most similar file, directory, or suffix, or an empty string if there is no similar name."""
+    """Return the file, directory, or suffix that is most similar to a pattern, or an empty string."""
     plain = pattern.removeprefix("!").strip("/").removesuffix("/**").removeprefix("**/")
     names = {*paths, *directories_above(paths)}
     if "/" not in plain:

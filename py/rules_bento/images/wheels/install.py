@@ -1,9 +1,9 @@
-"""Decides where the files of a wheel are installed, before unpacking the files.
+"""Determines where the files of a wheel are installed, without unpacking the wheel.
 
 The rules come from PyPA's "Binary distribution format" (schemes, scripts, RECORD) and "Recording installed projects"
-(INSTALLER, REQUESTED). If these rules allow several results, the result equals the result of `uv pip install
---no-compile`. RECORD is a complete, sorted list of the installed files with digests and sizes. `bytecode` compiles
-bytecode.
+(INSTALLER, REQUESTED). If these rules allow several results, the result is the same as with `uv pip install
+--no-compile`. RECORD is a complete, sorted list of the installed files with digests and sizes. The module `bytecode`
+compiles bytecode.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if __name__ == "__main__":
 
 
 class InstallLayout(NamedTuple):
-    """Describes the paths and the owner of an environment in the image. All paths are absolute paths in the image."""
+    """Describes the paths and the owner of an environment in the image. All paths are absolute."""
 
     prefix: str  # the directory for the data scheme; the owner owns it and everything in it
     site_packages: str
@@ -54,7 +54,7 @@ class InstallLayout(NamedTuple):
 
     @classmethod
     def venv(cls, prefix: str, python_minor: int, *, uid: int = 0, gid: int = 0) -> InstallLayout:
-        """Return the layout of a virtual environment at `prefix`, with its interpreter in bin/."""
+        """Return the layout of a virtual environment at `prefix`. The interpreter is in `bin`."""
         version = f"python3.{python_minor}"
         site, headers = f"{prefix}/lib/{version}/site-packages", f"{prefix}/include/site/{version}"
         return cls(prefix, site, f"{prefix}/bin", headers, f"{prefix}/bin/python", python_minor, uid, gid)
@@ -84,7 +84,7 @@ class Installed(NamedTuple):
 
 
 def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
-    """Return the installed files by path, including RECORD. Reads only contents that an installer changes."""
+    """Return the installed files, sorted by path, including RECORD. Reads only contents that an installer changes."""
     files: dict[str, Installed] = {}
     launchers = {point.name: point for point in _with_pip(wheel.entry_points, layout.python_minor)}
     for file in (*_spread(wheel, layout, launchers.keys()), *_made(wheel, layout, launchers.values())):
@@ -105,7 +105,7 @@ def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
 
 
 def installed_directories(wheel: Wheel, layout: InstallLayout) -> list[str]:
-    """Return the paths in the image of the directories that the wheel lists. Some directories might be empty."""
+    """Return the image paths of the directories that the wheel lists. Some directories might be empty."""
     data_directory = wheel.data_directory
     schemes = _schemes(wheel, layout)
     root = _inside(layout.site_packages)
@@ -127,7 +127,7 @@ def _inside(path: str) -> str:
 
 
 def _with_pip(points: Iterable[EntryPoint], python_minor: int) -> Iterator[EntryPoint]:
-    """Rename pip's versioned command (`pip3.11`) for this Python: the version in pip's wheel is from its build."""
+    """Rename pip's command `pip3.X` for this Python, because `X` in pip's wheel is the version that built the wheel."""
     for point in points:
         if not (point.name.startswith("pip3.") and point.name[5:].isdecimal()):
             yield point
@@ -173,7 +173,7 @@ def _schemes(wheel: Wheel, layout: InstallLayout) -> dict[str, str]:
 
 
 def _command(name: str) -> str:
-    """Return the command for which a build tool generated a script, if the wheel also has the command's entry point."""
+    """Return the command that a script runs: the name of the script, without a suffix that build tools add."""
     for suffix in (".exe", "-script.py", ".pya"):
         if name.endswith(suffix):
             return name.removesuffix(suffix)
@@ -215,7 +215,7 @@ def _first_line(interpreter: str) -> str:
 
 
 def _record(files: Iterable[tuple[str, Installed]], root: str, record: str) -> bytes:
-    """Write RECORD: lines sorted by path relative to `root`. The line of RECORD itself has no digest."""
+    """Return the content of RECORD, sorted by path relative to `root`. The entry of RECORD has no digest."""
     lines = [(_relative(path, root), f"{_digest(file)},{file.size}") for path, file in files]
     lines.append((_relative(record, root), ","))
     return "".join([f"{_quoted(path)},{rest}\n" for path, rest in sorted(lines)]).encode()
@@ -245,7 +245,7 @@ def _quoted(path: str) -> str:
 
 
 def imported_files(wheel: Wheel) -> dict[str, ZipMember]:
-    """Return the importable files and the metadata by path in site-packages, without other schemes."""
+    """Return the files to install in site-packages, by path. Omits scripts, headers, and data."""
     files: dict[str, ZipMember] = {}
     for member in wheel.members:
         path = member.path

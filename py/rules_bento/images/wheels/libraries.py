@@ -1,4 +1,4 @@
-"""Lists the shared libraries that a wheel contains, and the libraries that it requires from other wheels."""
+"""Lists the shared libraries in a wheel, and the libraries that the wheel requires from other wheels."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ class Libraries(NamedTuple):
 
     @staticmethod
     def read(wheel: Wheel, watched: Watched | None = None) -> Libraries:
-        """Read all linked files (unverified), except the files in `watched`, and search sources for their names."""
+        """Read the linked files (unverified) that `watched` hasn't read, and search the Python sources for library
+        names.
+        """
         seen = watched.files if watched else {}
         candidates = [member for member in wheel.members if _is_candidate(member)]
         others = [member for member in candidates if member.path not in seen]
@@ -79,7 +81,7 @@ class Libraries(NamedTuple):
         return json.dumps(fields, indent=1) + "\n"
 
     def of_machine(self, machine: str) -> Libraries:
-        """Return the libraries, without files for machines other than `machine`."""
+        """Return the libraries without the files for other machines."""
         return self._replace(linked=tuple(linked for linked in self.linked if linked.elf.machine == machine))
 
     def names(self) -> set[str]:
@@ -108,7 +110,7 @@ class Libraries(NamedTuple):
 
 
 class Watched:
-    """Reads the linked files of a wheel while their contents are copied elsewhere."""
+    """Reads the linked files of a wheel while the contents of the wheel are copied."""
 
     def __init__(self, wheel: Wheel) -> None:
         self._wheel = wheel
@@ -119,7 +121,7 @@ class Watched:
         return Libraries.read(self._wheel, self)
 
     def watch(self, member: ZipMember, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        """Yield the contents of a member unchanged, and read its dynamic section."""
+        """Yield the contents of a member unchanged. Also reads the dynamic section of the member."""
         return self._watching(member, chunks) if _is_candidate(member) else chunks
 
     def _watching(self, member: ZipMember, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -151,7 +153,10 @@ def _text(chunks: Iterator[Chunk]) -> bytes:
 
 
 def words(source: bytes) -> Iterator[bytes]:
-    """Yield words that begin with `lib` or precede `.so`. Two searches are five times as fast as one expression."""
+    """Yield words that begin with `lib` or precede `.so`.
+
+    Two searches are five times as fast as one regular expression.
+    """
     for match in _BEGINNING.finditer(source):
         start = match.start()
         if not start or source[start - 1] not in _LETTERS:

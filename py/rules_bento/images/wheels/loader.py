@@ -1,7 +1,7 @@
-"""Finds the packages' shared libraries that Python and the dynamic linker load, and the files that load them.
+"""Finds the files of packages that Python and the dynamic linker load.
 
-Python loads extension modules that can be imported, and libraries that its sources name (ctypes, cffi). The linker
-loads the libraries that these files require, transitively. Programs are in `bin` in the environment. The remaining
+Python loads extension modules that can be imported, and libraries that Python sources name (ctypes, cffi). The linker
+loads the libraries that these files require, transitively. Programs are in `bin` of the environment. The remaining
 libraries are optional parts that other libraries load by name, such as an NCCL transport for an absent network.
 """
 
@@ -39,12 +39,15 @@ class File(NamedTuple):
 
     @property
     def stem(self) -> str:
-        """The file's name without `.so` and a version."""
+        """The file name without `.so` and the version."""
         return self.name.partition(".so")[0]
 
 
 def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File]:
-    """Return the files that a program of the packages or Python (version X.Y; if empty, any version) loads."""
+    """Return the files that Python X.Y or a program in the packages loads.
+
+    If `python_version` is empty, any Python counts.
+    """
     files = [File(package, *linked) for package in packages for linked in package.linked]
     by_place = {_installed(file.path): file for file in files}
     by_name: dict[str, list[File]] = defaultdict(list)

@@ -24,14 +24,14 @@ _LONGEST_VERSION = 1000  # characters; Python's int() rejects more than 4,300 di
 
 
 class FileName(NamedTuple):
-    """Holds the name and the version in the name of a wheel's file."""
+    """Holds the name and the version in the file name of a wheel."""
 
     name: str
     version: str
 
     @staticmethod
     def of(text: str) -> FileName | None:
-        """Parse a file name NAME-VERSION-PYTHON-ABI-PLATFORM.whl. Returns None for a name in another form."""
+        """Parse a file name NAME-VERSION-PYTHON-ABI-PLATFORM.whl. Returns None for any other form."""
         parts = _FILE_NAME.fullmatch(text)
         return FileName(parts[1], parts[2]) if parts and canonical_version(parts[2]) else None
 
@@ -48,7 +48,7 @@ class Metadata(NamedTuple):
 
     @staticmethod
     def read(text: str, file: FileName) -> Metadata:
-        """Read METADATA. Raises BentoError, with the problem, if METADATA doesn't match the wheel's file name."""
+        """Read METADATA. Raises BentoError if METADATA is incomplete or doesn't match the wheel's file name."""
         fields = _fields(text)
         core = Metadata(
             next(iter(fields.get("name", ())), ""),
@@ -73,7 +73,7 @@ def normalized(name: str) -> str:
 
 
 def canonical_version(text: str) -> str:
-    """Return the canonical form of a version (PEP 440) without trailing zeros, or "" for an invalid version."""
+    """Return the canonical form of a version (PEP 440), without trailing zeros. An invalid version becomes ""."""
     text = text.strip().lower()
     if len(text) > _LONGEST_VERSION:
         return ""
@@ -105,13 +105,13 @@ def _canonical_release(text: str) -> str:
 
 
 def _is_version(declared: str, in_file_name: str) -> bool:
-    """Return whether the version in METADATA matches the file name, where the local part (`+cu126`) is optional."""
+    """Return whether the version in METADATA matches the file name. METADATA can omit the local part (`+cu126`)."""
     own, wanted = canonical_version(declared), canonical_version(in_file_name)
     return bool(own) and own in (wanted, wanted.partition("+")[0])
 
 
 def _fields(text: str) -> dict[str, list[str]]:
-    """Return the headers before the first empty line by lowercase key. Values include continuation lines."""
+    """Return the values of the headers before the first empty line, by lowercase key. Joins continuation lines."""
     fields: dict[str, list[list[str]]] = {}  # pieces are joined once: repeated concatenation takes quadratic time
     last: list[str] = []
     for line in text.replace("\r\n", "\n").partition("\n\n")[0].split("\n"):

@@ -1,4 +1,4 @@
-"""Finds a package's optional libraries, which importing the package doesn't require, from its Python sources.
+"""Finds the optional libraries of a package, which aren't needed to import the package, in its Python sources.
 
 The analysis is conservative. An extension module is optional if each import is in a `try` statement that handles the
 failure. A library is optional if its name is only in functions that aren't called while modules are imported. All other
@@ -37,7 +37,10 @@ class _UnclearError(Exception):
 def optional_libraries(
     modules: Collection[str], libraries: Collection[str], read: Callable[[], Iterable[bytes]]
 ) -> frozenset[str]:
-    """Return the optional modules and libraries (stems). Each call of `read` returns the sources from the beginning."""
+    """Return the stems of optional modules and libraries.
+
+    Each call of `read` returns the sources from the beginning.
+    """
     try:
         places = _places({*modules, *libraries}, read)
         excused = {name for name in modules if _is_tried(places[name])}
@@ -51,13 +54,13 @@ def optional_libraries(
 
 
 def _is_tried(places: Iterable[_NameUse]) -> bool:
-    """Return whether a module is imported only in code that handles a failed import, and at least once."""
+    """Return whether a module is imported at least once, and only in code that handles a failed import."""
     loading = [place for place in places if place.kind in ("import", "path")]
     return bool(loading) and all(place.kind == "import" and place.is_guarded for place in loading)
 
 
 def _runs(functions: set[str], read: Callable[[], Iterable[bytes]]) -> bool:
-    """Return whether importing the package might call one of the functions, which are identified only by name."""
+    """Return whether importing the package might call one of the functions. Functions are identified only by name."""
     seen: set[str] = set()
     for _ in range(_ROUNDS):
         if "" in functions:
@@ -100,7 +103,7 @@ def _parse(source: bytes) -> ast.Module:
 
 
 def _uses(tree: ast.Module, aliases: dict[str, set[str]]) -> Iterator[tuple[str, _NameUse]]:
-    """Yield the names in a source with their uses. Adds names that imports rename to `aliases`."""
+    """Yield the names in a source with their uses. `aliases` receives the names that imports rename."""
     stack: list[tuple[ast.AST, str, bool]] = [(tree, "", False)]
     while stack:
         node, function, is_guarded = stack.pop()

@@ -53,7 +53,7 @@ class Locked(NamedTuple):
 
 
 class EntryPoint(NamedTuple):
-    """Describes a command that an installer creates: `name` calls `function` (a dotted name) of `module`."""
+    """Describes a command that an installer creates: `name` calls `function` (a dotted name) in `module`."""
 
     name: str
     module: str
@@ -74,25 +74,25 @@ class Wheel(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The file name, for messages."""
+        """The file name of the wheel."""
         return self.file.name
 
     @classmethod
     def read(cls, file: Path, locked: Locked = Locked()) -> Wheel:  # noqa: B008 - it cannot be changed
-        """Read the directory and metadata.
+        """Read the zip directory and the metadata of a wheel.
 
-        If a wrong RECORD is allowed, computes all digests, and rejects a correct RECORD.
+        If `locked` allows a wrong RECORD, computes all digests, and raises BentoError if RECORD is correct.
         """
         with _Zip(file, locked) as zip_file:
             return _read(cls, zip_file)
 
     @property
     def data_directory(self) -> str:
-        """The directory, with a trailing slash, whose contents an installer distributes by scheme."""
+        """The directory, with a trailing slash, that contains one directory for each installation scheme."""
         return self.dist_info.removesuffix(".dist-info") + ".data/"
 
     def entry_modules(self) -> frozenset[str]:
-        """Return the modules that the wheel's entry points name, including entry points of plugins."""
+        """Return the modules in the wheel's entry points, including entry points of plugins."""
         member = next((member for member in self.members if member.path == f"{self.dist_info}/{_ENTRY_POINTS}"), None)
         if member is None:
             return frozenset()
@@ -106,31 +106,40 @@ class Wheel(NamedTuple):
         return next(member for member in self.members if member.path == path)
 
     def chunks(self, members: Iterable[ZipMember], *, join: bool = False) -> Iterator[Iterator[Chunk]]:
-        """Yield the verified bytes of each member. With `join`, other streams can follow (`Chunk.joined`)."""
+        """Yield the verified contents of each member.
+
+        With `join`, deflate streams are joinable if possible (`Chunk.joined`).
+        """
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield zip_file.chunks(member, join=join)
 
     def unverified(self, members: Iterable[ZipMember]) -> Generator[Callable[[], Iterator[Chunk]]]:
-        """Yield a function for each member that reads it unverified. Call it before you request the next function."""
+        """Yield a function for each member, which reads the member without verification.
+
+        Call each function before you request the next function.
+        """
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield partial(zip_file.unverified, member)
 
     def contents(self, member: ZipMember) -> bytes:
-        """Return the verified bytes of a small member. Raises BentoError as `chunks` does, and for a large member."""
+        """Return the verified bytes of a small member.
+
+        Raises the same errors as `chunks`, or BentoError for a large member.
+        """
         with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
     def starts_with(self, member: ZipMember, prefix: bytes) -> bool:
-        """Return whether the contents, which aren't verified, begin with these bytes."""
+        """Return whether the unverified contents of a member begin with `prefix`."""
         with _Zip(self.file, self.locked) as zip_file:
             pieces = zip_file.unverified(member)
             return next(pieces, Chunk(b"", None)).data.startswith(prefix)
 
 
 class _Zip(Zip):
-    """Reads the zip of a wheel with `pread`, without mapping or caching it."""
+    """Reads the zip of a wheel with `pread`. Doesn't map or cache the file."""
 
     def __init__(self, file: Path, locked: Locked) -> None:
         super().__init__(file.name, _REMEDY, BOUNDS, (STORED, DEFLATED))
@@ -149,21 +158,21 @@ class _Zip(Zip):
         os.close(self._open)
 
     def length(self) -> int:
-        """Return the length of a member; see `Zip`."""
+        """Return the size of the zip in bytes."""
         return os.fstat(self._open).st_size
 
     def read_some(self, offset: int, size: int) -> bytes:
-        """Read some bytes of a member; see `Zip`."""
+        """Read `size` bytes of the zip, starting at `offset`."""
         return os.pread(self._open, size, offset)
 
     def whole(self, member: ZipMember) -> bytes:
-        """Return all bytes of a member; see `Wheel.contents`."""
+        """Return all bytes of a member. For the errors, see `Wheel.contents`."""
         if member.size > _MOST_METADATA:
             raise self.error(f"has {member.size} bytes, more than such a file can have", member.path)
         return b"".join([chunk.data for chunk in self.chunks(member)])
 
     def chunks(self, member: ZipMember, *, join: bool = False) -> Iterator[Chunk]:
-        """Return the bytes of a member in chunks; see `Wheel.chunks`."""
+        """Return the contents of a member in chunks. For `join`, see `Wheel.chunks`."""
         local = self.read(member.offset, min(member.room, PIECE))
         begin = self.contents_at(member, local)
         end = begin + member.packed_size
@@ -222,7 +231,10 @@ class _Zip(Zip):
             raise self.record_error(f"its {member.algorithm} doesn't match RECORD", member.path)
 
     def record_error(self, message: str, member: str) -> RecordError:
-        """Return the error for a wrong RECORD, with the line that makes rules_bento accept this RECORD."""
+        """Return the error for a wrong RECORD.
+
+        The error includes the setting that makes rules_bento accept this RECORD.
+        """
         remedy = _REMEDY
         if self.locked.sha256:
             name = normalized(self.where.partition("-")[0])
@@ -265,7 +277,10 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
 
 
 def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
-    """Add the digests in `text`, the RECORD at a path, to the members. Raises RecordError if RECORD is wrong."""
+    """Add the digests in RECORD to the members. `text` is RECORD, and `path` is its path in the wheel.
+
+    Raises RecordError if RECORD is wrong.
+    """
     rows = _rows(zip_file, text)
     exempt = _exempt(path)
     recorded = tuple(
@@ -432,7 +447,7 @@ def _entry_point(zip_file: _Zip, name: str, value: str | None) -> EntryPoint:
 
 
 def declared_by(path: str | Path) -> tuple[str, DeclaredLicense]:
-    """Return the normalized package name and the declared license. Raises BentoError as `Wheel.read` does."""
+    """Return the normalized package name and the declared license. Raises the same errors as `Wheel.read`."""
     from rules_bento.audit.licenses import DeclaredLicense
 
     wheel = Wheel.read(Path(path))
