@@ -1,1 +1,1 @@
-"""Reads requirements, locks Python packages, resolves lock subsets, builds wheels, and creates environments."""
+"""Reads requirements, locks Python packages, resolves lock subsets, builds wheels, and creates virtual environments."""

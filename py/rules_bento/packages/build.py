@@ -1,7 +1,7 @@
-"""Builds wheels from source distributions with their build backends (PEP 517), offline and reproducibly.
+"""Builds wheels from source distributions with PEP 517 build backends, offline and reproducibly.
 
 The build environment contains only the locked build requirements. Timestamps, hash seeds, the locale, and the path of
-the source are fixed. The built wheel is rewritten: its entries are sorted, stored, and dated 1980.
+the source are fixed. The built wheel is rewritten: the entries are sorted, uncompressed, and dated 1980.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ with open({result_file}, "w", encoding="utf-8") as file:
 
 
 def unpack(archive: Path, directory: Path) -> Path:
-    """Unpack a source archive, and return its only top-level directory. Raises BentoError for any other archive."""
+    """Unpack a source archive, and return the only top-level directory. Raises BentoError for an invalid archive."""
     from rules_bento.archives import streams
     from rules_bento.archives import unpack as unpacking
 
@@ -171,7 +171,7 @@ def _supports_platform(tag: str, platform: str) -> bool:
 
 
 def repack(wheel: Path, output: Path) -> None:
-    """Rewrite a wheel with sorted, stored entries, fixed times and modes, and a new RECORD. Raises BentoError."""
+    """Rewrite a wheel with sorted, uncompressed entries, fixed times and modes, and a new RECORD."""
     import zipfile
 
     from rules_bento.archives import zipread
@@ -206,7 +206,10 @@ def _entry(name: str, mode: int) -> zipfile.ZipInfo:
 
 
 def _is_same_version(built: str, version: str) -> bool:
-    """Return whether a wheel name's version equals `version` after normalization: `1.0` equals `1`."""
+    """Return whether versions are equal after normalization, such as `1.0` and `1`.
+
+    `built` is in a wheel's file name.
+    """
     from packaging.version import InvalidVersion, Version
 
     try:
@@ -216,7 +219,7 @@ def _is_same_version(built: str, version: str) -> bool:
 
 
 def _backend(source: Path) -> tuple[str, list[str], list[str]]:
-    """Return the build backend's module, its attributes, and the directories of `backend-path`. Raises BentoError."""
+    """Return the module and the attributes of the build backend, and the directories in `backend-path`."""
     from rules_bento.formats import read_file, schema
     from rules_bento.formats.toml import read_toml
 

@@ -1,9 +1,9 @@
 """Resolves the conflict markers of a `uv.lock` (`tool.uv.conflicts`) for selected members, extras, and groups.
 
-uv locks conflicting items in one file and marks their edges with markers, such as `extra == 'extra-4-proj-cpu'`, `extra
-!= 'group-4-proj-dev'`, or `extra == 'project-4-proj'`. Each of these markers is replaced by the condition that
-activates its item: true or false for selected items, or a marker if a package requires the extra on some platforms
-only.
+uv locks conflicting items in one file. The edges of these items have markers, such as `extra == 'extra-4-proj-cpu'`,
+`extra != 'group-4-proj-dev'`, or `extra == 'project-4-proj'`. This module replaces each such marker with the condition
+that activates the item: true or false for selected items, or a marker if a package requires the extra only on some
+platforms.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TABLES = {"extra": "optional-dependencies", "group": "dev-dependencies"}
 
 @dataclass(frozen=True)
 class Choice:
-    """The selected members of a workspace, and their selected extras and groups; None selects all."""
+    """Holds the selected members of a workspace, and their selected extras and groups. None selects all."""
 
     members: Collection[str] | None = None
     extras: Collection[str] | None = None
@@ -53,12 +53,12 @@ class Choice:
         return items
 
     def has(self, item: Item) -> bool:
-        """Return whether an item is selected, provided that its package is."""
+        """Return whether an item is selected. The item must belong to a selected package."""
         names = {"extra": self.extras, "group": self.groups}.get(item[0])
         return names is None or item[2] in names
 
     def check(self, document: Document, origin: str) -> None:
-        """Raise BentoError for a name that isn't in the lock."""
+        """Raise BentoError if a selected name isn't in the lock."""
         members = list(filter(is_member, document["package"]))
         for attribute, names, known in (
             ("members", self.members, [member["name"] for member in members]),
@@ -74,7 +74,7 @@ class Choice:
 
 
 def _declared(member: Document, kind: str, field: str) -> list[str]:
-    """Return the extras or groups of a member, including empty ones."""
+    """Return the extras or groups that a member declares, even if they are empty."""
     return [*member.get(_TABLES[kind], {}), *member.get("metadata", {}).get(field, ())]
 
 
@@ -84,19 +84,19 @@ def is_member(package: Document) -> bool:
 
 
 def is_target(edge: Document, package: Document) -> bool:
-    """Return whether an edge leads to a package, by name and, if the edge specifies them, version and source."""
+    """Return whether an edge leads to a package: by name, and by version and source if the edge specifies these."""
     return all(edge.get(key, package.get(key)) == package.get(key) for key in ("name", "version", "source"))
 
 
 def dependencies(package: Document, kind: str, name: str) -> list[Document]:
-    """Return the edges of a package, of one of its extras, or of one of its groups."""
+    """Return the edges of a package, or of an extra or a group of the package."""
     table = package.get(_TABLES[kind], {}) if kind in _TABLES else {"": package.get("dependencies", [])}
     edges: list[Document] = table.get(name, [])
     return edges
 
 
 def resolve(document: Document, choice: Choice, origin: str) -> Document:
-    """Return the lock with only selected edges. Raises BentoError if selected items conflict, as uv does."""
+    """Return the lock with only the selected edges. As in uv, raises BentoError if selected items conflict."""
     choice.check(document, origin)
     if not document.get("conflicts"):
         return document
@@ -118,7 +118,7 @@ def resolve(document: Document, choice: Choice, origin: str) -> Document:
 
 
 def _marker_name(kind: str, package: str, name: str) -> str:
-    """Return the name of an item in markers."""
+    """Return the name that represents an item in markers."""
     return f"{kind}-{len(package)}-{package}" + (f"-{name}" if name else "")
 
 
@@ -131,7 +131,7 @@ def _all_edges(document: Document) -> Iterator[Document]:
 
 
 def _map_edges(package: Document, change: Any) -> Document:
-    """Return a package with changed lists of edges."""
+    """Return the package after `change` is applied to each list of edges."""
     result = package | {"dependencies": change(package, package.get("dependencies", []))}
     for table in _TABLES.values():
         result[table] = {name: change(package, edges) for name, edges in package.get(table, {}).items()}
@@ -140,13 +140,13 @@ def _map_edges(package: Document, change: Any) -> Document:
 
 @dataclass
 class _Active:
-    """The condition that activates each item."""
+    """Holds the condition that activates each item."""
 
     items: dict[Item, Condition]
     origin: str
 
     def active_conflict(self, together: list[Item]) -> list[Item]:
-        """Return two extras of a conflict that are active together, or an empty list."""
+        """Return two conflicting extras that are active at the same time, or an empty list."""
         found = [item for item in together if item[0] == "extra" and item in self.items]
         pairs = ([one, other] for at, other in enumerate(found) for one in found[:at])
         return next((pair for pair in pairs if _and(self.items[pair[0]], self.items[pair[1]])), [])
@@ -180,7 +180,7 @@ class _Active:
                             queue += [(target, one, condition) for one in (("project", target["name"], ""), *extras)]
 
     def resolve_edges(self, package: Document, edges: list[Document]) -> list[Document]:
-        """Return the active edges of a package, each with its condition as its marker."""
+        """Return the active edges of a package. The condition of an edge becomes its marker."""
         result = []
         for edge in edges:
             if "extra" not in edge.get("marker", ""):
@@ -191,7 +191,7 @@ class _Active:
         return result
 
     def _edge_condition(self, package: Document, edge: Document, extras: Collection[Item] = ()) -> Condition:
-        """Return the condition of an edge: its marker with each item replaced by the item's condition."""
+        """Return the condition of an edge: the marker, with the condition of each item in place of the item."""
         named = {_marker_name(*item): condition for item, condition in self.items.items()}
         named |= dict.fromkeys((_marker_name(*item) for item in extras), TRUE)
         result = FALSE
@@ -223,7 +223,7 @@ def _conflict_item(item: Document) -> Item:
 
 
 def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[Item]) -> set[str]:
-    """Return the members that selected items belong to or reach, regardless of markers."""
+    """Return the members of the selected items, and the members that these items require, regardless of markers."""
     queue, seen = list(chosen), set(chosen)
     while queue:
         kind, name, each = queue.pop()
@@ -237,7 +237,7 @@ def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[It
 
 
 def _reject_conflict(items: list[Item], sets: Iterable[Iterable[Item]], chosen: Iterable[Item], origin: str) -> None:
-    """Raise BentoError for two conflicting items."""
+    """Raise BentoError if `items` contains more than one item, because the items conflict."""
     if len(items) > 1:
         raise BentoError(
             f"{origin}: {_describe_item(items[0])} and {_describe_item(items[1])} conflict (tool.uv.conflicts), but "
@@ -251,7 +251,7 @@ def _describe_item(item: Item) -> str:
 
 
 def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
-    """Return the attributes that select only the first item of each conflict."""
+    """Return a remedy: the attributes that select only the first item of each conflict."""
     kept = dict.fromkeys(chosen)
     dropped = set()
     for together in sets:

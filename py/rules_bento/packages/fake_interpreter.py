@@ -1,8 +1,8 @@
 """Writes a program that answers uv's interpreter query with constant values.
 
-uv starts an interpreter to query its version, platform, and paths. This takes five times as long as resolving a lock
-subset, although uv then uses the requested platform and version. The output has the format of the locked version of uv;
-other versions might reject it.
+uv starts an interpreter to query its version, platform, and paths. The query takes five times as long as resolving a
+lock subset, although uv then uses the requested platform and version. The output of the program has the format of the
+locked uv version. Other versions might reject the output.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rules_bento.typing_lite import Any
 
 
 def write_fake_interpreter(path: Path, python: str, version: str) -> None:
-    """Write the program for Python `version` (`X.Y` or `X.Y.Z`). The interpreter `python` runs it."""
+    """Write the program for Python `version` (`X.Y` or `X.Y.Z`). The interpreter `python` runs the program."""
     # Linux passes only one argument of a shebang, and cuts the line at 256 bytes: paths of a sandbox can be longer.
     link = path.with_name(f"{path.name}.link")
     link.unlink(missing_ok=True)

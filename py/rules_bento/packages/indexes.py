@@ -1,6 +1,6 @@
 """Reads the settings of package indexes: addresses, `find-links` directories, and the packages of explicit indexes.
 
-Credentials are rejected. uv gets credentials from netrc, its own store, environment variables such as
+Credentials are rejected. uv gets credentials from netrc, uv's credential store, environment variables such as
 `UV_INDEX_<NAME>_USERNAME`, or the keyring.
 """
 
@@ -25,10 +25,11 @@ EXPLICIT_GROUP = "rules-bento-explicit"
 
 @dataclass(frozen=True)
 class Indexes:
-    """The index settings of a `bento.pypi` tag or a `bento_requirements` target.
+    """Holds the index settings of a `bento.pypi` tag or a `bento_requirements` target.
 
-    `extra` has `NAME=URL` or `URL`; these indexes have priority over `default`. `explicit` maps a package to the name
-    of an index that serves only these packages. If all settings are empty, uv's own configuration applies.
+    `extra` contains `NAME=URL` or `URL`; these indexes have priority over `default`. `explicit` maps packages to names
+    of indexes; these indexes serve only the packages in `explicit`. If all settings are empty, uv's configuration
+    applies.
     """
 
     default: str = ""
@@ -40,7 +41,7 @@ class Indexes:
 
     @classmethod
     def from_json(cls, text: str, origin: str) -> Indexes:
-        """Parse the JSON that a rule writes; `origin` is the prefix of errors."""
+        """Parse the JSON that a rule writes. Messages begin with `origin`."""
         values: dict[str, Any] = json.loads(text or "{}")
         schema.validate(values, _SHAPE, f"{origin}: indexes", "Correct the attributes.")
         for key in ("extra", "find_links", "trusted_hosts"):
@@ -63,7 +64,7 @@ class Indexes:
 
     @property
     def digest(self) -> str:
-        """Return a digest of the settings that doesn't reveal them; empty for default settings."""
+        """Return a digest of the settings, which doesn't reveal secrets, or an empty string for default settings."""
         if self == Indexes():
             return ""
         parts: list[Any] = [self.default, self.extra, dict(sorted(self.explicit.items())), self.find_links]
@@ -71,7 +72,7 @@ class Indexes:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def project_tables(self) -> list[str]:
-        """Return the lines of a pyproject.toml, starting inside `[tool.uv]`."""
+        """Return lines for a pyproject.toml. The first lines belong to the table `[tool.uv]`."""
         lines = []
         if self.find_links:
             lines.append(f"find-links = {json.dumps([_absolute(link) for link in self.find_links])}")
@@ -112,13 +113,13 @@ _LONG_FLAGS = {"-i": "--index-url", "-f": "--find-links"}
 
 
 def split_index(entry: str) -> tuple[str, str]:
-    """Split `NAME=URL` into name and URL; the name is empty for a bare URL."""
+    """Split `NAME=URL` into name and URL. If `entry` is only a URL, the name is empty."""
     match = re.match(r"([A-Za-z0-9_.-]+)=(?=\w+:|/)", entry)
     return (match[1], entry[match.end() :]) if match else ("", entry)
 
 
 def reject_credentials(text: str, origin: str) -> None:
-    """Raise BentoError for a URL that contains a password or token, without revealing it."""
+    """Raise BentoError for a URL that contains a password or token. The message doesn't contain the secret."""
     if _CREDENTIALS.search(text):
         raise BentoError(
             f"{origin}: {without_credentials(text)} contains credentials. Put them into netrc, "
@@ -127,7 +128,7 @@ def reject_credentials(text: str, origin: str) -> None:
 
 
 def without_credentials(text: str) -> str:
-    """Return a string without the user, password, and query of its URLs, because they might contain secrets."""
+    """Return a string without the user, password, and query of URLs, because these parts might be secret."""
     return _QUERY.sub(r"\1", _CREDENTIALS.sub(lambda match: match[1] or f"{match[2].rpartition('//')[0]}//", text))
 
 

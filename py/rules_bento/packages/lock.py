@@ -1,7 +1,7 @@
 """Reads, converts, and writes locks in the format of rules_bento: packages, edges with markers, and file hashes.
 
-Locks of all tools are converted to this format. It has no host names, so it can be committed and shared, and any index
-or cache can serve its files. The format is JSON because Starlark can decode it::
+Locks of all tools are converted to this format. A lock has no host names, so it can be committed and shared, and any index
+or cache can serve the files. The format is JSON because Starlark can decode JSON::
 
     {"lock": 1, "requires_python": ">=3.10",
      "inputs": {"requirements": ["bentoml"], "constraints": [...], "overrides": [...], "platforms": [...],
@@ -17,11 +17,11 @@ or cache can serve its files. The format is JSON because Starlark can decode it:
                    "unlocked": true}]}
 
 Empty optional fields are omitted. A dependency has a `version` only if the lock has several versions of the package,
-and an `index` (a number) only if several indexes provide the version. `rejected_files` lists files of the release whose
-hashes the original lock doesn't have. `source` is the git commit or the URL (`{"url": ...}`) of a package that isn't in
-an index. `unlocked` packages aren't in a single-platform lock but other platforms need them; they have no files and no
-edges, and requiring one is an error. `inputs` records the inputs of a `bento_requirements` target, so that a test can
-detect a stale lock.
+and an `index` (a number) only if several indexes provide the version. `rejected_files` lists the files of the release
+that have no hash in the original lock. `source` is the git commit or the URL (`{"url": ...}`) of a package that isn't
+in an index. `unlocked` packages aren't in a single-platform lock, but other platforms need them. An `unlocked` package
+has no files and no edges, and requiring the package is an error. `inputs` records the inputs of a `bento_requirements`
+target, so that a test can detect a stale lock.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ _UV_LOCK = {
 
 
 def dumps(lock: Lock) -> str:
-    """Return the JSON of a lock, formatted for readable diffs."""
+    """Return a lock as JSON with one value per line, for readable diffs."""
     return json.dumps(lock, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -100,8 +100,9 @@ def load(path: Path) -> Lock:
 def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
     """Convert a `uv.lock`.
 
-    The roots are the dependencies of the selected workspace members, with the selected extras and groups (None: all,
-    even conflicting ones). Raises BentoError for an invalid lock or conflicting selections.
+    The roots are the dependencies of the selected workspace members, extras, and groups. If `choice` is None,
+    everything is selected, even conflicting items. Raises BentoError for an invalid lock, or if selected items
+    conflict.
     """
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
@@ -144,7 +145,7 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
 
 
 def _root_edges(document: dict[str, Any], choice: Choice) -> list[dict[str, Any]]:
-    """Return the edges of the selected items and of the members and extras that they reach."""
+    """Return the edges of the selected items, and of the members and extras that the selected items require."""
     members = {package["name"]: package for package in document["package"] if conflicts.is_member(package)}
     chosen = [item for item in choice.items(document) if item[2] != EXPLICIT_GROUP]
     queue: list[tuple[conflicts.Item, tuple[str, ...]]] = [(item, ()) for item in chosen]
@@ -194,7 +195,7 @@ def reachable(roots: list[dict[str, Any]], packages: list[dict[str, Any]]) -> li
 
 
 class _EdgeNames:
-    """Distinguishes packages with the same name: by version, and by index number if several indexes have it."""
+    """Distinguishes packages with the same name: by version and, if several indexes have a version, by index number."""
 
     def __init__(self, packages: list[dict[str, Any]], origin: str) -> None:
         self.origin = origin
@@ -204,12 +205,12 @@ class _EdgeNames:
             versions.setdefault(package.get("version"), []).append(package["source"])
 
     def index(self, package: dict[str, Any]) -> dict[str, str]:
-        """Return the `index` field of a package or an edge; empty if only one index has the version."""
+        """Return the `index` field of a package or an edge, or an empty dict if only one index has the version."""
         sources = self.sources[package["name"]].get(package.get("version"), [])
         return {"index": str(sources.index(package["source"]) + 1)} if len(sources) > 1 else {}
 
     def edge(self, edge: dict[str, Any]) -> dict[str, Any]:
-        """Convert an edge."""
+        """Convert an edge of a `uv.lock` to an edge of a lock."""
         result = {"name": edge["name"]}
         versions = self.sources.get(edge["name"], {})
         if sum(map(len, versions.values())) > 1:
@@ -244,7 +245,7 @@ def _package(package: dict[str, Any], names: _EdgeNames, origin: str) -> dict[st
 
 
 def _source(package: dict[str, Any], origin: str) -> dict[str, str]:
-    """Return the git commit or URL of a package that isn't in an index."""
+    """Return the git commit or the URL of a package, or an empty dict if an index provides the package."""
     source = package["source"]
     place = f"{origin}: {package['name']}"
     if "git" in source:

@@ -1,8 +1,8 @@
 """Checks the syntax of strings in locks.
 
-A lock is untrusted input: its strings become file names, labels, arguments, and input of other programs. The table is
-duplicated in toolchains/private/lock_shapes.bzl for locks that Bazel reads directly; tests/locks/test_lock_shapes.py
-compares both.
+A lock is untrusted input: the strings become file names, labels, arguments, and input of other programs.
+toolchains/private/lock_shapes.bzl contains a copy of the table for locks that Bazel reads directly.
+tests/locks/test_lock_shapes.py compares both tables.
 """
 
 from __future__ import annotations
@@ -155,21 +155,21 @@ _GRAMMAR = {
 
 
 def check(lock: Any, shape: Any, origin: str, remedy: str) -> None:
-    """Raise BentoError for the first value that doesn't match; it names the lock, the package, and the field."""
+    """Raise BentoError for the first value that doesn't match `shape`. The message names the package and the field."""
     schema.validate(lock, _types(shape), origin, remedy)
     for place, kind, value in _strings(lock, shape, "", origin):
         require(kind, value, place, remedy)
 
 
 def require(kind: str, value: str, place: str, remedy: str) -> None:
-    """Raise BentoError, with `place` as its prefix, if a string doesn't have the syntax of a kind."""
+    """Raise BentoError, beginning with `place`, if a string doesn't have the syntax of `kind`."""
     if not matches(kind, value):
         description = _MARKER if kind == "marker" else _KINDS[kind][2]
         raise BentoError(f"{place}: {_redacted(value)} isn't {description}. {remedy}")
 
 
 def matches(kind: str, value: str) -> bool:
-    """Return whether a string has the syntax of a kind."""
+    """Return whether a string has the syntax of `kind`."""
     if kind == "marker":
         return _is_marker(value)
     limit, pattern, _ = _KINDS[kind]
@@ -195,7 +195,7 @@ def _is_marker(text: str) -> bool:
 
 
 def _types(shape: Any) -> Any:
-    """Convert a shape to the form of `formats.schema`, which has types instead of kinds."""
+    """Convert a shape with kinds to a shape with types, for `formats.schema`."""
     if isinstance(shape, list):
         return [_types(shape[0])]
     if isinstance(shape, dict):
@@ -206,7 +206,7 @@ def _types(shape: Any) -> Any:
 
 
 def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[str, str, str]]:
-    """Yield the place, kind, and value of each string in a document with correct types."""
+    """Yield the place, the kind, and the value of each string. Requires a document with correct types."""
     if isinstance(shape, str):
         yield f"{origin}: {where}", shape, value
     elif isinstance(shape, list):
@@ -235,7 +235,7 @@ _SOURCES = ({"url"}, {"git", "commit"}, {"git", "commit", "subdirectory"})
 
 
 def _redacted(text: str) -> str:
-    """Shorten a string for a message, and remove the secrets of an address."""
+    """Shorten a string for a message, and remove credentials from a URL in the string."""
     shown = without_credentials(text)
     shown = shown.partition("?")[0] if "://" in shown else shown
     return ascii(shown if len(shown) <= 100 else f"{shown[:100]}...")

@@ -1,7 +1,8 @@
-"""Resolves the subset of a lock that a service needs, by uv, without network access.
+"""Resolves the subset of a lock that a service needs. Uses uv without network access.
 
-uv gets each locked file as a stub wheel that has only metadata (METADATA, WHEEL, RECORD), with the edges of the lock as
-requirements. Therefore, uv resolves in the sandbox as it would over the network, and it explains conflicts.
+For each locked file, uv gets a stub wheel, which contains only metadata (METADATA, WHEEL, RECORD). The requirements in
+METADATA are the edges of the lock. Therefore, uv resolves in the sandbox as it does over the network, and explains
+conflicts.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _KNOWN_GLIBC = (17, 28, *range(31, 41))
 
 @dataclass(frozen=True)
 class Target:
-    """The platform and the Python version of a lock subset."""
+    """Holds the platform and the Python version of a lock subset."""
 
     platform: str  # <os>_<machine>
     python_version: str  # X.Y[.Z]
@@ -62,7 +63,7 @@ class Target:
 
 @dataclass(frozen=True)
 class LockSubset:
-    """Pinned requirements, sorted by name, without and with the hashes of their files."""
+    """Holds pinned requirements, sorted by name: without hashes, and with the hashes of the files."""
 
     requirements: str
     requirements_with_hashes: str
@@ -70,13 +71,16 @@ class LockSubset:
 
 @dataclass(frozen=True)
 class Query:
-    """Requirements and constraints (PEP 508) of a service, each with the place that declares it."""
+    """Holds the requirements and constraints (PEP 508) of a service, and the place that declares each of them."""
 
     requirements: Mapping[str, str]
     constraints: Mapping[str, str] = field(default_factory=dict)
 
     def mismatches(self, locked: Locked) -> Iterator[str]:
-        """Yield a line for each unsatisfied requirement or constraint. Raises BentoError for an invalid one."""
+        """Yield a line for each unsatisfied requirement or constraint.
+
+        Raises BentoError if a requirement is invalid.
+        """
         for text, place in (*self.requirements.items(), *self.constraints.items()):
             wanted = requirements.check(text, place)
             package = locked.get(requirements.normalize_name(wanted.name))
@@ -88,7 +92,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Resolver:
-    """The resolver: uv, or pip-tools if its import directories are specified."""
+    """Describes the resolver: pip-tools if `pip_tools` specifies import directories, otherwise uv."""
 
     python: str
     uv: Path
@@ -102,10 +106,10 @@ class Resolver:
 
 @dataclass(frozen=True)
 class Resolution:
-    """The solution for a single requirement: the pins of its transitive dependencies by name.
+    """Holds the solution for a single requirement: the pins of the transitive dependencies, by name.
 
-    `pins` is empty if there is no solution. `packages` has the lock entries of these packages, so that dependents read
-    only one file.
+    If there is no solution, `pins` is empty. `packages` contains the lock entries of the dependencies, so that
+    dependent actions read only one file.
     """
 
     requirement: str
@@ -118,7 +122,10 @@ class Resolution:
 
     @classmethod
     def loads(cls, text: str) -> Resolution:
-        """Parse JSON of `dumps`. Equal strings return the same object, so don't modify it."""
+        """Parse the JSON that `dumps` returns.
+
+        Don't modify the result, because equal strings return the same object.
+        """
         return _load_resolution(text)
 
 
@@ -128,7 +135,10 @@ def _load_resolution(text: str) -> Resolution:
 
 
 def resolve_one(requirement: str, entries: Sequence[dict[str, Any]], target: Target, resolver: Resolver) -> Resolution:
-    """Resolve a single requirement; no pins if there is no solution, which `resolve_subset` then reports."""
+    """Resolve a single requirement.
+
+    Returns no pins if there is no solution; `resolve_subset` then reports the error.
+    """
     try:
         pins = _resolve(Query({requirement: "requirements"}), _index_by_name(entries), target, resolver)
     except BentoError:
@@ -145,11 +155,11 @@ def resolve_subset(
     all_files: bool,
     resolutions: Sequence[Resolution] = (),
 ) -> LockSubset:
-    """Resolve a query against the lock entries of all its transitive dependencies.
+    """Resolve a query. `entries` are the lock entries of all transitive dependencies.
 
-    With `all_files`, hashes include the files of other platforms. The resolver runs only if `resolutions` don't cover
-    the query. Raises BentoError, with the resolver's explanation, if there is no solution or if the solution differs
-    from `entries`.
+    With `all_files`, the hashes include the files of other platforms. The resolver runs only if `resolutions` don't
+    cover the query. Raises BentoError, with the resolver's explanation, if there is no solution or if the solution
+    differs from `entries`.
     """
     locked = _index_by_name(entries)
     pins = _combine(query, locked, resolutions) or _resolve(query, locked, target, resolver)
@@ -159,13 +169,13 @@ def resolve_subset(
 
 
 def read(paths: Iterable[str], resolutions: Iterable[Resolution] = ()) -> list[dict[str, Any]]:
-    """Return the lock entries of resolutions and of files with one entry each."""
+    """Return the lock entries in resolutions, and in files that contain one entry each."""
     entries = [entry for resolution in resolutions for entry in resolution.packages]
     return [*entries, *(json.loads(read_text(path)) for path in dict.fromkeys(paths))]
 
 
 def _index_by_name(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the entries by name. Raises BentoError for two different entries with the same name."""
+    """Return the entries by name. Raises BentoError if two different entries have the same name."""
     locked: dict[str, dict[str, Any]] = {}
     for entry in entries:
         other = locked.setdefault(entry["name"], entry)
@@ -199,7 +209,7 @@ def _origin(entry: dict[str, Any]) -> str:
 
 
 def _combine(query: Query, locked: Locked, resolutions: Sequence[Resolution]) -> list[tuple[str, str]]:
-    """Combine resolutions of single requirements; empty if they don't cover the query.
+    """Combine resolutions of single requirements. Returns an empty list if they don't cover the query.
 
     A lock has one version of a package for a target, so separate solutions can't conflict.
     """
@@ -220,7 +230,7 @@ def _combine(query: Query, locked: Locked, resolutions: Sequence[Resolution]) ->
 
 
 def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
-    """Return the pinned requirements with their names. Raises BentoError as `resolve_subset` does."""
+    """Return the pinned requirements and their names. Raises the same errors as `resolve_subset`."""
     import tempfile
 
     _check_locked(locked.values(), target)
@@ -242,12 +252,12 @@ def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -
 
 
 def extras_by_package(entries: Iterable[dict[str, Any]]) -> dict[str, set[str]]:
-    """Return the extras of each locked package, by normalized names."""
+    """Return the extras of each locked package, by normalized package name."""
     return {entry["name"]: set(entry.get("extras", {})) for entry in entries}
 
 
 def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> list[str]:
-    """Return the names of the pins (`name[==version]`) of libraries. Raises BentoError if the lock has others."""
+    """Return the names of pins (`name[==version]`). Raises BentoError if the lock lacks a pin's package or version."""
     versions = {entry["name"]: entry["version"] for entry in entries}
     names = []
     for pin in pins:
@@ -266,11 +276,11 @@ def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> lis
 
 
 class _NoSolutionError(Exception):
-    """The resolver found no solution."""
+    """Reports that the resolver found no solution."""
 
 
 def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
-    """Run the resolver, and return the pinned requirements with their names."""
+    """Run the resolver. Returns the pinned requirements and their names."""
     import subprocess
 
     source = links.with_name("requirements.in")
@@ -297,7 +307,7 @@ def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> l
 
 
 def _commands(scratch: Path, target: Target, resolver: Resolver) -> list[list[str]]:
-    """Return the commands to try, in order."""
+    """Return the resolver commands to try, in order."""
     if resolver.pip_tools:
         return [_pip_tools_command(target, resolver)]
     # The fallback runs the real interpreter, in case uv rejects the fake one. It also gives better explanations of
@@ -347,9 +357,9 @@ def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], reso
 
 
 def _write_stub_wheels(links: Path, package: dict[str, Any]) -> None:
-    """Write a stub wheel for each wheel of a package, and a universal one if the package has a source archive.
+    """Write a stub wheel for each wheel of a package, and a universal stub wheel for a source archive.
 
-    Stub wheels with equal content are hard links because writing many archives takes longer than resolving.
+    Stub wheels with equal content are hard links, because writing many archives takes longer than resolving.
     """
     import zipfile
 
@@ -389,7 +399,7 @@ def _requires_dist(edge: dict[str, Any], extra: str) -> str:
 
 
 def _with_source(line: str, package: dict[str, Any]) -> str:
-    """Replace the version of a package that isn't in an index with its address."""
+    """Return the requirement with the package's address, or `line` if an index provides the package."""
     source = package.get("source")
     if not source:
         return line
@@ -401,7 +411,7 @@ def _with_source(line: str, package: dict[str, Any]) -> str:
 
 @lru_cache(maxsize=16)  # many services have the same lock subset
 def _with_hashes(pins: tuple[tuple[str, tuple[tuple[str, str], ...]], ...], platform: str, all_files: bool) -> str:
-    """Return requirement lines with the SHA-256 hashes of their files."""
+    """Return requirement lines with the SHA-256 hashes of the files."""
     lines = []
     for line, files in pins:
         hashes = sorted(sha256 for file, sha256 in files if all_files or _is_installable(file, platform))

@@ -33,13 +33,13 @@ _REMEDY = "Correct the file."
 
 
 class RequirementSource(NamedTuple):
-    """The path of a file, and its name in messages."""
+    """Holds the path of a file, and the name of the file in messages."""
 
     path: Path
     name: str
 
     def read_text(self) -> str:
-        """Return the decoded content."""
+        """Return the decoded content of the file."""
         return requirements.decode(read_file(self.path, self.name), self.name)
 
     @property
@@ -54,7 +54,7 @@ class RequirementSource(NamedTuple):
 
 @dataclass
 class DeclaredRequirements:
-    """Unique requirements, constraints, and overrides (PEP 508) in order, and option lines."""
+    """Collects unique requirements, constraints, and overrides (PEP 508) in order, and option lines."""
 
     requirements: dict[str, str] = field(default_factory=dict)  # requirement to its place, such as `file:line`
     constraints: dict[str, str] = field(default_factory=dict)
@@ -62,7 +62,10 @@ class DeclaredRequirements:
     options: list[Option] = field(default_factory=list)
 
     def add(self, text: str, origin: str, kind: Kind = "requirements") -> None:
-        """Add a requirement unless it exists. Raises BentoError, with `origin` as its prefix, if it is invalid."""
+        """Add a requirement unless it exists.
+
+        Raises BentoError, beginning with `origin`, for an invalid requirement.
+        """
         reject_credentials(text, origin)
         text = re.sub(r"\s+", " ", text.strip())
         requirements.check(text, origin)
@@ -77,11 +80,11 @@ def read(
     constraints: Sequence[RequirementSource] = (),
     overrides: Sequence[RequirementSource] = (),
 ) -> DeclaredRequirements:
-    """Read files; `extras` and `groups` select parts of each pyproject.toml, `*` selects all.
+    """Read requirements from files. `extras` and `groups` select parts of each pyproject.toml; `*` selects all.
 
-    A requirements file in `sources` that another file includes with `-r` or `-c` isn't read a second time.
-    `constraints` and `overrides` are requirements files too: constraints limit versions, and overrides replace the
-    requirements of other packages. Raises BentoError with file and line.
+    A requirements file in `sources` isn't read a second time if another file includes it with `-r` or `-c`.
+    `constraints` and `overrides` are also requirements files: constraints limit versions, and overrides replace the
+    requirements of other packages. Raises BentoError, with file and line, for an invalid file.
     """
     declared = DeclaredRequirements()
     reader = _RequirementsFiles(declared, {one.normalized_name: one for one in (*overrides, *constraints, *sources)})
@@ -105,7 +108,10 @@ def read(
 
 
 def read_bentofile(path: Path) -> DeclaredRequirements:
-    """Read the packages, requirements file, and indexes of a bentofile. Raises BentoError with file and line."""
+    """Read the packages, the requirements file, and the indexes in a bentofile.
+
+    Raises BentoError for an invalid file.
+    """
     declared = DeclaredRequirements()
     _read_bentofile(RequirementSource(path, str(path)), _RequirementsFiles(declared, None))
     return declared
@@ -134,14 +140,14 @@ def _read_bentofile(source: RequirementSource, files: _RequirementsFiles) -> Non
 
 @dataclass
 class _RequirementsFiles:
-    """Reads requirements files and the files that they include."""
+    """Reads requirements files and their included files."""
 
     declared: DeclaredRequirements
     sources: dict[str, RequirementSource] | None  # by normalized path; None: any file that exists
     read_names: set[str] = field(default_factory=set)  # normalized paths
 
     def read(self, source: RequirementSource, kind: Kind = "requirements", chain: Chain = ()) -> None:
-        """Read the requirements and options of a file and of the files that it includes."""
+        """Read the requirements and options in a file and in its included files."""
         self.read_names.add(source.normalized_name)
         requirements_of_file, options = self._parse(source)
         for requirement in requirements_of_file:
@@ -164,7 +170,7 @@ class _RequirementsFiles:
     def include(
         self, source: RequirementSource, value: str, place: str, kind: Kind = "requirements", chain: Chain = ()
     ) -> None:
-        """Read an included file. Raises BentoError, with `place` as its prefix, if this isn't possible."""
+        """Read an included file. Raises BentoError, beginning with `place`, if the file can't be included."""
         if "://" in value:
             raise BentoError(f"{place}: can't include the remote file {value!r}. Declare a copy of the file.")
         name = source.included_name(value)
@@ -181,7 +187,7 @@ class _RequirementsFiles:
         self.read(included, kind, chain)
 
     def included_names(self, source: RequirementSource) -> Iterable[str]:
-        """Yield the normalized paths of included files."""
+        """Yield the normalized paths of the files that `source` includes."""
         for option in self._parse(source)[1]:
             if option.flag in requirements.INCLUDE_FLAGS | requirements.CONSTRAINT_FLAGS:
                 yield source.included_name(option.value)
@@ -221,7 +227,7 @@ def _read_pyproject(source: RequirementSource, extras: Names, groups: Names, dec
 
 @dataclass
 class _PyprojectReader:
-    """The tables of a pyproject.toml that requirements refer to."""
+    """Reads the requirements in a pyproject.toml, including extras, dependency groups, and `tool.uv.sources`."""
 
     origin: str
     name: str
@@ -231,7 +237,7 @@ class _PyprojectReader:
     added: set[tuple[str, str]] = field(default_factory=set)  # extras and groups, which can refer to one another
 
     def add(self, text: str, table: str, declared: DeclaredRequirements) -> None:
-        """Add a requirement, or the requirements of extras for one of the project itself, such as `project[a,b]`."""
+        """Add a requirement. If the project requires itself (`project[a,b]`), adds the requirements of the extras."""
         requirement = requirements.check(text, f"{self.origin}: {table}")
         name = requirements.normalize_name(requirement.name)
         if name == requirements.normalize_name(self.name):
@@ -244,13 +250,13 @@ class _PyprojectReader:
         declared.add(_with_source(text, source, f"{self.origin}: tool.uv.sources.{name}"), f"{self.origin}: {table}")
 
     def add_extra(self, name: str, declared: DeclaredRequirements) -> None:
-        """Add the requirements of an extra once."""
+        """Add the requirements of an extra, unless the extra was added before."""
         if self._mark_added("extra", name):
             for text in self.extras[name]:
                 self.add(text, f"project.optional-dependencies.{name}", declared)
 
     def add_group(self, name: str, declared: DeclaredRequirements) -> None:
-        """Add the requirements of a dependency group and of its included groups once."""
+        """Add the requirements of a dependency group and its included groups, unless the group was added before."""
         for entry in self.groups[name] if self._mark_added("group", name) else ():
             if isinstance(entry, str):
                 self.add(entry, f"dependency-groups.{name}", declared)
@@ -278,7 +284,7 @@ def _select(requested: Sequence[str], available: dict[str, Any], origin: str) ->
 
 
 def _with_source(text: str, source: Any, origin: str) -> str:
-    """Return a requirement with the git address of its `tool.uv.sources`."""
+    """Return a requirement with the git address that `tool.uv.sources` specifies, if any."""
     if source is None or (isinstance(source, dict) and "index" in source):
         return text  # the target specifies the indexes
     if not isinstance(source, dict) or not isinstance(source.get("git"), str):

@@ -37,7 +37,7 @@ WHEELS = "wheels"  # the directory of `src/` for the wheels that a Bento include
 
 @dataclass(frozen=True)
 class Requirement:
-    """A requirement without options, its hashes, and its line (from 1)."""
+    """Describes a requirement: the text without options, the hashes, and the line number (from 1)."""
 
     text: str
     hashes: tuple[str, ...]  # SHA-256, hexadecimal
@@ -50,7 +50,7 @@ class Requirement:
 
     @property
     def pin(self) -> tuple[str, str] | None:
-        """Return the normalized name and the version if the requirement allows exactly one version."""
+        """Return the normalized name and the version, or None if the requirement allows several versions."""
         try:
             requirement = parse_requirement(self.text)
         except ValueError:
@@ -60,7 +60,7 @@ class Requirement:
 
     @property
     def is_direct(self) -> bool:
-        """Return whether the requirement has an address (PEP 508, `name @ address`)."""
+        """Return whether the requirement contains an address (PEP 508, `name @ address`)."""
         return re.match(r"[-._A-Za-z0-9]+\s*(\[[^]]*])?\s*@", self.text) is not None
 
     @property
@@ -71,7 +71,7 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Option:
-    """An option line, such as `--index-url URL`: flag, value, and line (from 1)."""
+    """Describes an option line, such as `--index-url URL`: flag, value, and line number (from 1)."""
 
     flag: str
     value: str
@@ -89,7 +89,7 @@ def requirement_name(requirement: str) -> str:
 
 
 def parse_requirement(text: str) -> pep508.Requirement:
-    """Parse a requirement. Raises ValueError if it's invalid or nested too deeply."""
+    """Parse a requirement. Raises ValueError for an invalid or too deeply nested requirement."""
     from packaging.requirements import Requirement as Pep508
 
     try:
@@ -99,7 +99,7 @@ def parse_requirement(text: str) -> pep508.Requirement:
 
 
 def check(text: str, place: str) -> pep508.Requirement:
-    """Parse the requirement of a package. Raises BentoError, with `place` as its prefix, for invalid and local ones."""
+    """Parse a requirement. Raises BentoError, beginning with `place`, for an invalid requirement or a local path."""
     requirement, reason = None, ""
     try:
         requirement = parse_requirement(text)

@@ -1,4 +1,4 @@
-"""Runs uv with network access to write locks, and to determine the edges that other lock formats don't have."""
+"""Runs uv with network access: creates locks, and determines the edges that some lock formats don't contain."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _BUILD_FAILURE = re.compile(r"Failed to (?:download and )?build `([^`]+)`")
 
 @dataclass(frozen=True)
 class Project:
-    """The input of `uv lock`."""
+    """Holds the input of `uv lock`."""
 
     requirements: Sequence[str]
     requires_python: str
@@ -79,7 +79,7 @@ class Project:
         return "\n".join([*lines, ""])
 
     def _supports_this_python(self) -> bool:
-        """Return whether requires_python allows this interpreter, which uv requires."""
+        """Return whether `requires_python` allows this interpreter. uv requires this."""
         return self._range().contains(".".join(map(str, sys.version_info[:3])))
 
     def _range(self) -> SpecifierSet:
@@ -116,10 +116,10 @@ def lock_inputs(declared: DeclaredRequirements, indexes: Indexes, platforms: Seq
 
 
 def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, upgrade: Collection[str] = ()) -> Lock:
-    """Lock a project over the network; uv reports its progress on standard error.
+    """Lock a project over the network. uv reports progress on standard error.
 
-    The versions of the previous lock are preferred, except for packages in `upgrade`; `*` upgrades all. Raises
-    BentoError if there is no solution.
+    Prefers the versions in `previous`, except for packages in `upgrade`. `*` upgrades all packages. Raises BentoError
+    if there is no solution.
     """
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as name:
         directory = Path(name)
@@ -139,7 +139,7 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
 
 
 def _run_uv(command: list[str]) -> str | None:
-    """Run uv, a second time if it needs the system's certificates; return its last output if it failed, else None."""
+    """Run uv. Returns None on success, otherwise the messages. Retries with the system's certificates if necessary."""
     output = ""
     for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
         errors, rest = b"", b""
@@ -192,10 +192,11 @@ def _version(package: dict[str, Any]) -> Version:
 def normalize(
     path: Path, *, uv: Path, requires_python: str, choice: Choice | None = None, indexes: Indexes | None = None
 ) -> Lock:
-    """Read a lock in any supported format: rules_bento's own, `uv.lock`, `pylock.toml`, or requirements with hashes.
+    """Read a lock of rules_bento, a `uv.lock`, a `pylock.toml`, or requirements with hashes.
 
-    The last two formats have no edges. uv determines them for the pinned releases, over the network if they aren't
-    cached, and only files with a committed hash are accepted. Raises BentoError for an invalid lock or if uv fails.
+    A `pylock.toml` and requirements contain no edges. uv determines the edges of the pinned releases, over the network
+    if they aren't cached, and only files with a committed hash are accepted. Raises BentoError for an invalid lock or
+    if uv fails.
     """
     if path.name.endswith(".json"):
         return locks.load(path)
@@ -220,7 +221,7 @@ def normalize(
 
 
 def _only_wheels(package: dict[str, Any], only_binary: set[str], origin: str) -> dict[str, Any]:
-    """Apply `--only-binary` of a lock to a package. Raises BentoError if no file remains."""
+    """Apply a lock's `--only-binary` option to a package. Raises BentoError if no file remains."""
     if "unlocked" in package or not only_binary & {":all:", package["name"]}:
         return package
     files = {name: sha256 for name, sha256 in package["files"].items() if name.endswith(".whl")}
@@ -251,7 +252,7 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
 
 
 def _check_strings(line: requirements.Requirement, place: str) -> None:
-    """Raise BentoError for a requirement with an unsafe string."""
+    """Raise BentoError if a requirement contains an unsafe string."""
     requirement = requirements.check(line.text, place)
     strings = [("version", line.pin[1])] if line.pin else []
     if requirement.marker:
@@ -297,9 +298,9 @@ def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
 
 
 def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
-    """Lock a project and return the `uv.lock`. uv's cache is preferred to the network.
+    """Lock a project, and return the `uv.lock`. Uses the network only if uv's cache isn't sufficient.
 
-    uv gets an interpreter that only answers its query. Therefore, it can't build packages, and none of their code runs.
+    The interpreter for uv only answers uv's query. Therefore, uv can't build packages, and no code of packages runs.
     """
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as directory:
         Path(directory, "pyproject.toml").write_text(project.pyproject(), "utf-8")

@@ -1,9 +1,8 @@
-"""Determines whether locked packages satisfy a requirement without running a resolver.
+"""Determines, without a resolver, whether locked packages satisfy a requirement.
 
-A resolver adds nothing to a solution for a requirement if the solution has the package, the requirement allows its
-version, and the solution satisfies all of its extras. Only cases that `packaging` and uv interpret equally are decided:
-numeric versions, common operators, no marker, and no address. In all other cases `satisfies` returns False, and the
-resolver must run.
+A solution satisfies a requirement if the solution contains the package in an allowed version, and satisfies all
+requested extras. This module decides only cases that `packaging` and uv interpret in the same way: numeric versions,
+common operators, no marker, and no address. In all other cases, `satisfies` returns False, and the resolver must run.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Creates virtual environments that refer to unpacked wheels, without copying or installing anything.
+"""Creates virtual environments that refer to unpacked wheels, without copying or installing files.
 
 An environment (PEP 405) has `pyvenv.cfg`, `bin/python`, a `.pth` file with the directories of the wheels, and a script
-for each console entry point. Creating it takes milliseconds regardless of the size of the wheels. It doesn't include
-packages of the host or of the user.
+for each console entry point. Creating an environment takes milliseconds, regardless of the size of the wheels. An
+environment doesn't include packages of the host or the user.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ sys.exit({call}())
 
 
 def make_environment(directory: Path, roots: Sequence[Path]) -> Path:
-    """Create an environment for this interpreter in an empty or missing directory, and return its interpreter.
+    """Create an environment for this interpreter in an empty or missing directory. Returns the path of `bin/python`.
 
-    `roots` are the `site-packages` directories of the wheels. Raises BentoError for an invalid console script or one
-    that would replace the interpreter.
+    `roots` are the `site-packages` directories of the wheels. Raises BentoError if a console script is invalid, or
+    would replace the interpreter.
     """
     # In a virtual environment, sys.executable is a symlink to the interpreter.
     interpreter = Path(os.path.realpath(sys.executable))
@@ -67,7 +67,7 @@ def is_interpreter(name: str) -> bool:
 
 
 def _write_script(script: Path, text: str) -> None:
-    """Write a script unless it exists: it might be a symlink, and on macOS names can differ in case only."""
+    """Write a new script. Raises BentoError if the path exists, for example in different case on macOS."""
     try:
         with os.fdopen(os.open(script, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777), "w", encoding="utf-8") as file:
             file.write(text)

@@ -43,9 +43,7 @@ class Libraries(NamedTuple):
 
     @staticmethod
     def read(wheel: Wheel, watched: Watched | None = None) -> Libraries:
-        """Read the linked files (unverified) that `watched` hasn't read, and search the Python sources for library
-        names.
-        """
+        """Read the linked files (unverified) that `watched` lacks, and search the Python sources for library names."""
         seen = watched.files if watched else {}
         candidates = [member for member in wheel.members if _is_candidate(member)]
         others = [member for member in candidates if member.path not in seen]
