@@ -1,7 +1,7 @@
 """Reads, converts, and writes locks in the format of rules_bento: packages, edges with markers, and file hashes.
 
-Locks of all tools are converted to this format. A lock has no host names, so it can be committed and shared, and any index
-or cache can serve the files. The format is JSON because Starlark can decode JSON::
+Locks of all tools are converted to this format. A lock has no host names, so it can be committed and shared, and any
+index or cache can serve the files. The format is JSON because Starlark can decode JSON::
 
     {"lock": 1, "requires_python": ">=3.10",
      "inputs": {"requirements": ["bentoml"], "constraints": [...], "overrides": [...], "platforms": [...],

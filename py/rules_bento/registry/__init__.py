@@ -1,1 +1,1 @@
-"""Accesses OCI registries, and reads and writes OCI image layouts, with the standard library only."""
+"""Accesses OCI registries, and reads and writes OCI image layouts. Uses only the standard library."""

@@ -49,7 +49,7 @@ class Credentials:
 
 
 def find_credentials(reference: Reference) -> Credentials | None:
-    """Return a registry's or repository's credentials from docker's, podman's, and netrc's files, in this order."""
+    """Return the credentials for a reference from the files of docker and podman, or from netrc, in this order."""
     for file in _files():
         if file.is_file() and (credentials := _from_file(_read_config(file), file, reference)):
             return credentials
@@ -58,7 +58,7 @@ def find_credentials(reference: Reference) -> Credentials | None:
 
 
 def searched_files() -> str:
-    """Return the searched files, for error messages."""
+    """Return the files in which `find_credentials` searches, as text for error messages."""
     return ", ".join(str(file) for file in _files() if file.is_file()) or "no file"
 
 
@@ -104,7 +104,7 @@ def _from_file(document: dict[str, Any], file: Path, reference: Reference) -> Cr
 
 
 def _entry_names(reference: Reference) -> Iterator[str]:
-    """Yield possible names of an entry, the most specific first; only podman's names include repositories."""
+    """Yield the possible names of an entry, most specific first. Only names in podman's file include repositories."""
     parts = reference.repository.split("/")
     for count in range(len(parts), 0, -1):
         yield "/".join([reference.registry, *parts[:count]])
@@ -113,7 +113,7 @@ def _entry_names(reference: Reference) -> Iterator[str]:
 
 
 def _normalize(name: str) -> str:
-    """Return an entry's name without the scheme and the `/v1/` or `/v2/` that `docker login` adds to the host."""
+    """Return the name of an entry without the scheme, and without `/v1/` or `/v2/`, which `docker login` adds."""
     name = name.partition("://")[2] or name
     host, _, path = name.rstrip("/").partition("/")
     return f"{host}/{path}" if path and path not in ("v1", "v2") else host
@@ -134,7 +134,7 @@ def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | N
 
 
 def _run_helper(helper: str, key: str, file: Path) -> Credentials | None:
-    """Return the credentials from `docker-credential-<helper> get`; None if the helper has no credentials."""
+    """Return the credentials from `docker-credential-<helper> get`, or None if the helper has no credentials."""
     import subprocess
 
     program = f"docker-credential-{helper}"
@@ -184,7 +184,7 @@ class Challenge(NamedTuple):
 
     @staticmethod
     def parse(headers: list[str]) -> Challenge | None:
-        """Return the first supported challenge of the headers, Bearer before Basic; None if there is none."""
+        """Return the first Bearer challenge in the headers, or else the first Basic challenge, or None."""
         by_scheme: dict[str, Challenge] = {}
         for header in headers:
             for scheme, values in challenges(header):
@@ -193,7 +193,7 @@ class Challenge(NamedTuple):
 
 
 class Authorizer:
-    """Creates the `Authorization` headers of requests to one registry. Thread-safe."""
+    """Creates the `Authorization` headers of requests to one registry. Is thread-safe."""
 
     def __init__(self, reference: Reference, origin: Origin, transport: Transport) -> None:
         self._reference = reference
@@ -225,7 +225,7 @@ class Authorizer:
         return f"Bearer {token}" if token else ""
 
     def accept_challenge(self, challenges: list[str], scopes: frozenset[str], sent: str) -> bool:
-        """Record the challenges of a 401 response to a request with the header `sent`; return whether to retry."""
+        """Record the challenges in a 401 response, and return whether to retry. `sent` is the header of the request."""
         challenge = Challenge.parse(challenges)
         if challenge is None:
             return False
@@ -241,7 +241,7 @@ class Authorizer:
         return self.header(scopes) not in ("", sent)
 
     def _fetch(self, challenge: Challenge, scopes: frozenset[str]) -> str:
-        """Return a token for the scopes from the challenge's token server."""
+        """Return the registry token of the credentials, or a token for the scopes from the token server."""
         credentials = self._credentials
         if credentials and credentials.registry_token:
             return credentials.registry_token

@@ -46,7 +46,7 @@ class BaseImage(NamedTuple):
 
 
 def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseImage]:
-    """Return the images of a layout for the platforms (`os/architecture`), except for images that weren't pulled."""
+    """Return the images in a layout by platform (`os/architecture`). Omits images that weren't pulled."""
     images: dict[str, BaseImage] = {}
     others: set[str] = set()
     for manifest in _manifests(layout):
@@ -70,7 +70,7 @@ def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseIma
 
 
 def check_layers(layout: Layout, images: Collection[BaseImage]) -> None:
-    """Verify the digest, size, and media type of each layer once. Raises BentoError."""
+    """Verify the digest, size, and media type of each layer once. Raises BentoError if one of them is wrong."""
     for layer in {layer.digest: layer for image in images for layer, _ in image.layers}.values():
         path = layout.blob(layer.digest)
         _check_size(layout, path, layer)

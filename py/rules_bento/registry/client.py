@@ -1,6 +1,7 @@
-"""Calls the API of a registry (OCI distribution specification 1.1), with a method for each endpoint.
+"""Calls the API of registries (OCI distribution specification 1.1).
 
-`Registries` caches registries, `Registry` sends requests to one, `Repository` has the endpoints of a repository.
+`Registries` caches registries, `Registry` sends requests to one registry, and `Repository` has a method for each
+endpoint of a repository.
 """
 
 from __future__ import annotations
@@ -48,12 +49,12 @@ class Reply(NamedTuple):
 
     @classmethod
     def read(cls, response: Response, most: int = limits.REFUSAL) -> Reply:
-        """Read the body, of at most `most` bytes."""
+        """Read the body of a response. For the limit `most`, see `Response.read`."""
         return cls(response.status, response.headers, response.read(most), response.url)
 
 
 class Registries:
-    """Caches a run's registries, connections, and tokens. `insecure` hosts (`host:port`) can lack encryption."""
+    """Caches registries, connections, and tokens. Registries in `insecure` (`host:port`) can be unencrypted."""
 
     def __init__(
         self,
@@ -100,7 +101,7 @@ class Registry:
         self._authorizer: Authorizer | None = None
 
     def retry(self) -> Retry:
-        """Return a counter of attempts for an operation of several requests."""
+        """Return a counter of attempts for an operation with several requests."""
         return Retry(self._sleep)
 
     def request(
@@ -115,7 +116,10 @@ class Registry:
         content: bytes | None = None,
         max_bytes: int = limits.REFUSAL,
     ) -> Reply:
-        """Send a small request, with retries; return its response if its status is one of `expect`."""
+        """Send a small request with retries, and return the response.
+
+        Raises BentoError for a status not in `expect`.
+        """
         retry = self.retry()
         while True:
             try:
@@ -135,7 +139,7 @@ class Registry:
     def exchange(
         self, method: str, path: str, scopes: frozenset[str], *, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, and yield the response. Only logins and redirects repeat it. `path` can be a URL."""
+        """Send a request, and yield the response. Only logins and redirects repeat the request. `path` can be a URL."""
         origin, authorizer = self._connect()
         url = path if "://" in path else f"{origin}{path}"
         redirects = logins = 0
@@ -160,7 +164,7 @@ class Registry:
                     return
 
     def location(self, response: Response | Reply) -> str:
-        """Return the absolute URL of a response's `Location`. Raises BentoError if it is missing or unsafe."""
+        """Return the absolute URL in the `Location` header. Raises BentoError if the URL is missing or unsafe."""
         location = response.headers.get("Location")
         if not location:
             raise BentoError(
@@ -183,7 +187,7 @@ class Registry:
         return url
 
     def next_page(self, reply: Reply, link: str) -> str:
-        """Return the absolute URL of a link to the next page. Raises BentoError if it is on another server."""
+        """Return the absolute URL of a link to the next page. Raises BentoError if the URL is on another server."""
         url = self._secure_url(resolve(reply.url, link))
         if Origin.from_url(url) != self._connect()[0]:
             raise BentoError(
@@ -206,7 +210,7 @@ class Registry:
         )
 
     def _connect(self) -> tuple[Origin, Authorizer]:
-        """Return the origin of the API and the authorizer, created at the first call."""
+        """Return the origin of the API, and the authorizer. The first call creates both."""
         with self._lock:
             if self._origin is None or self._authorizer is None:
                 self._origin = self._find_origin()
@@ -243,7 +247,7 @@ class Upload:
 
 
 class Repository:
-    """Sends the requests of the API for one repository. Raises as `Registry.request`, unless documented."""
+    """Sends API requests for one repository. Raises the same errors as `Registry.request`, unless documented."""
 
     def __init__(self, registry: Registry, name: str) -> None:
         self.registry = registry
@@ -257,12 +261,12 @@ class Repository:
     # Blobs
 
     def has_blob(self, digest: str, size: int) -> bool:
-        """Return whether the blob exists with the size. Uses the push scope, so that a push needs only one token."""
+        """Return whether a blob of this size exists. Uses the push scope, so that a push needs only one token."""
         reply = self._request("HEAD", f"blobs/{digest}", f"blob {digest}", {200, 404}, self.push_scope)
         return reply.status == 200 and parse_nonnegative_int(reply.headers.get("Content-Length")) in (None, size)
 
     def mount_blob(self, digest: str, source: str) -> Upload | None:
-        """Mount a blob of another repository; return None, or the upload that the registry started instead."""
+        """Mount a blob from another repository. Returns None, or the upload that the registry starts instead."""
         query = urlencode({"mount": digest, "from": source})
         scopes = self.push_scope | {f"repository:{source}:pull"}
         reply = self._request("POST", f"blobs/uploads/?{query}", f"mount of {digest}", {201, 202}, scopes)
@@ -273,7 +277,7 @@ class Repository:
         return self._upload(self._request("POST", "blobs/uploads/", "upload", {202}, self.push_scope))
 
     def upload_status(self, upload: Upload) -> Upload | None:
-        """Return the state of an upload in the registry; None if the upload no longer exists."""
+        """Return the state of an upload in the registry, or None if the upload no longer exists."""
         # A server can return 404 or 400 for an upload that has ended, completed or failed.
         reply = self._request("GET", upload.url, "upload", {204, 200, 202, 404, 400, 410, 405}, self.push_scope)
         if reply.status >= 400:
@@ -285,7 +289,7 @@ class Repository:
         return Upload(url, offset, upload.smallest_chunk)
 
     def after_chunk(self, upload: Upload, reply: Reply) -> Upload:
-        """Return the upload after an accepted chunk (202). Raises BentoError if the response has no Range header."""
+        """Return the upload after an accepted chunk (202). Raises BentoError if the response has no `Range`."""
         last = _UPLOADED_RANGE.fullmatch(reply.headers.get("Range", ""))
         if last is None:
             raise BentoError(
@@ -295,13 +299,13 @@ class Repository:
         return Upload(url, int(last[1]) + 1, upload.smallest_chunk)
 
     def send_blob(self, upload: Upload, digest: str, body: Body) -> AbstractContextManager[Response]:
-        """Send a blob, or the rest of one, and end the upload; yield the response. Raises ConnectionLostError."""
+        """Send a blob or its remaining bytes to end the upload, and yield the response. Raises ConnectionLostError."""
         url = upload.url + ("&" if "?" in upload.url else "?") + urlencode({"digest": digest})
         headers = {"Content-Type": "application/octet-stream"}
         return self.registry.exchange("PUT", url, self.push_scope, headers=headers, body=body)
 
     def send_chunk(self, upload: Upload, body: Body) -> AbstractContextManager[Response]:
-        """Send the next bytes of a blob; yield the response, whatever its status. Raises ConnectionLostError."""
+        """Send the next bytes of a blob, and yield the response with any status. Raises ConnectionLostError."""
         headers = {
             "Content-Type": "application/octet-stream",
             "Content-Range": f"{upload.offset}-{upload.offset + body.size - 1}",
@@ -309,12 +313,15 @@ class Repository:
         return self.registry.exchange("PATCH", upload.url, self.push_scope, headers=headers, body=body)
 
     def open_blob(self, digest: str, offset: int = 0) -> AbstractContextManager[Response]:
-        """Yield a blob, from `offset` on if the registry supports ranges (206). Raises ConnectionLostError."""
+        """Request a blob, and yield the response.
+
+        With status 206, the body starts at `offset`. Raises ConnectionLostError.
+        """
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         return self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull_scope, headers=headers)
 
     def read_blob(self, descriptor: Descriptor) -> bytes:
-        """Return a small blob, verified. Also raises BentoError for a blob of more than `limits.DOCUMENT` bytes."""
+        """Return a verified small blob. Also raises BentoError if the blob exceeds `limits.DOCUMENT` bytes."""
         what = f"blob {descriptor.digest}"
         if descriptor.size > limits.DOCUMENT:
             raise BentoError(
@@ -328,13 +335,13 @@ class Repository:
     # Manifests
 
     def manifest_digest(self, target: str) -> str:
-        """Return the digest of a tag or digest; empty if it is missing or unknown. Uses the push scope."""
+        """Return the digest of the manifest for a tag or digest, or an empty string. Uses the push scope."""
         headers, what = {"Accept": ", ".join(oci.MANIFESTS)}, f"manifest {target}"
         reply = self._request("HEAD", f"manifests/{target}", what, {200, 404}, self.push_scope, headers=headers)
         return reply.headers.get("Docker-Content-Digest", "") if reply.status == 200 else ""
 
     def get_manifest(self, target: str) -> Manifest:
-        """Return the manifest of a tag or digest. Raises BentoError if it doesn't match the digest."""
+        """Return the manifest for a tag or digest. Raises BentoError if the content doesn't match the digest."""
         reply = self._get_manifest(target, oci.MANIFESTS, f"manifest {target}", {200})
         origin = f"{self}: manifest {target}"
         declared = target if oci.is_digest(target) else reply.headers.get("Docker-Content-Digest", "")
@@ -343,7 +350,7 @@ class Repository:
         return Manifest.read(reply.body, reply.headers.get("Content-Type", "").partition(";")[0].strip(), origin)
 
     def put_manifest(self, manifest: Manifest, target: str) -> bool:
-        """Upload a manifest; return whether the registry processed its subject, if it has one."""
+        """Upload a manifest. Returns whether the registry processed the manifest's subject."""
         headers, what = {"Content-Type": manifest.descriptor.media_type}, f"manifest {target}"
         options: dict[str, Any] = {"headers": headers, "content": manifest.content}
         reply = self._request("PUT", f"manifests/{target}", what, {201}, self.push_scope, **options)
@@ -357,14 +364,14 @@ class Repository:
         return bool(reply.headers.get("OCI-Subject"))
 
     def tags(self) -> list[str]:
-        """Return all tags, in the registry's order. Raises BentoError if there are too many."""
+        """Return all tags in the order of the registry. Raises BentoError if there are too many tags."""
         names: list[str] = []
         for reply in self._pages(f"tags/list?n={_PAGE_SIZE}", "tags", {200}):
             names += map(str, self._entries(reply, "tags", "tags", len(names)))
         return names
 
     def referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
-        """Return a manifest's referrers, of one type or all; by their tag if the registry has no API."""
+        """Return the referrers of a manifest, of one or all types. Without a referrers API, uses the referrers tag."""
         descriptors: list[Descriptor] = []
         query = f"?{urlencode({'artifactType': artifact_type})}" if artifact_type else ""
         for reply in self._pages(f"referrers/{digest}{query}", f"referrers of {digest}", {200, 404}):
@@ -376,7 +383,7 @@ class Repository:
         return [item for item in descriptors if not artifact_type or item.artifact_type == artifact_type]
 
     def referrers_tag(self, digest: str) -> list[Descriptor]:
-        """Return the entries under the referrers tag (distribution specification, `Referrers Tag Schema`)."""
+        """Return the referrers in the index with the referrers tag (`Referrers Tag Schema` of the specification)."""
         target = referrers_tag(digest)
         reply = self._get_manifest(target, (oci.INDEX,), f"referrers of {digest}", {200, 404})
         if reply.status == 404:
@@ -401,7 +408,7 @@ class Repository:
         return Upload(self.registry.location(reply), 0, smallest)
 
     def _entries(self, reply: Reply, key: str, what: str, before: int) -> list[Any]:
-        """Return the entries of a page. Raises BentoError for an invalid list, or too many entries of all pages."""
+        """Return the entries of a page. Raises BentoError for an invalid list, or for too many entries on all pages."""
         listed = read_object(reply.body, f"{self}: {what}").get(key) or []
         if not isinstance(listed, list) or before + len(listed) > limits.NAMES:
             raise BentoError(
@@ -410,7 +417,7 @@ class Repository:
         return listed
 
     def _pages(self, path: str, what: str, expect: Collection[int]) -> Iterator[Reply]:
-        """Yield the pages of a list (RFC 8288). Raises BentoError for other servers, cycles, and too many."""
+        """Yield the pages of a list (RFC 8288). Raises BentoError for other servers, cycles, and too many pages."""
         seen: set[str] = set()
         size = 0
         following: str | None = path
@@ -433,5 +440,5 @@ class Repository:
 
 
 def referrers_tag(digest: str) -> str:
-    """Return the tag of the index of referrers (distribution specification, `Referrers Tag Schema`)."""
+    """Return the tag of the index that lists the referrers (`Referrers Tag Schema` of the specification)."""
     return digest.replace(":", "-", 1)[:128]

@@ -1,4 +1,4 @@
-"""Descriptors, manifests, digests, and media types (OCI image specification 1.1, `descriptor.md`, `media-types.md`)."""
+"""Defines descriptors, manifests, digests, and media types of the OCI image specification 1.1."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _FOLDED = {name.casefold(): name for name in _FIELDS.split()}
 
 
 def tar_layer_type(start: bytes) -> str:
-    """Return the media type of a layer by its first bytes."""
+    """Return the media type of a layer that begins with the bytes `start`."""
     compressions = ((b"\x1f\x8b", "+gzip"), (b"\x28\xb5\x2f\xfd", "+zstd"))
     return TAR_LAYER + next((suffix for magic, suffix in compressions if start.startswith(magic)), "")
 
@@ -53,12 +53,12 @@ def is_digest(text: str) -> bool:
 
 
 def new_hash(digest: str) -> Any:
-    """Return a hash object of the digest's algorithm."""
+    """Return a hash object for the algorithm of a digest."""
     return hashlib.new(digest.partition(":")[0])
 
 
 def verify(content: bytes, digest: str, origin: str) -> bytes:
-    """Return the content if it has the digest; otherwise, raise BentoError with a message that begins with `origin`."""
+    """Return the content. Raises BentoError, beginning with `origin`, if the content doesn't match the digest."""
     digester = new_hash(digest)
     digester.update(content)
     if digester.hexdigest() != digest.partition(":")[2]:
@@ -84,7 +84,7 @@ class Descriptor:
 
     @staticmethod
     def from_json(item: Any, origin: str) -> Descriptor:
-        """Read the JSON object. Raises BentoError, beginning with `origin`, for an invalid descriptor."""
+        """Read a descriptor from JSON. Raises BentoError, beginning with `origin`, for an invalid descriptor."""
         item = without_nulls(item)
         refused = f"{origin}: {json.dumps(item)[:200]} isn't a valid descriptor"
         validate(item, _DESCRIPTOR_SHAPE, refused, _REPORT)
@@ -97,7 +97,7 @@ class Descriptor:
         return Descriptor(item.get("mediaType", ""), item["digest"], item["size"], *further)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON object, in the specification's order."""
+        """Return the JSON object, with keys in the order of the specification."""
         item: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
         if self.annotations:
             item["annotations"] = dict(self.annotations)
@@ -118,7 +118,7 @@ class Manifest:
 
     @staticmethod
     def read(content: bytes, media_type: str, origin: str) -> Manifest:
-        """Read a manifest. A `mediaType` in it must be `media_type`, unless that is empty."""
+        """Read a manifest. Raises BentoError if it is invalid, or if its `mediaType` differs from `media_type`."""
         document = without_nulls(read_json(content, origin))
         if not isinstance(document, dict) or ("manifests" in document and "layers" in document):
             raise BentoError(f"{origin}: not a manifest or index. Check the reference or path.")
@@ -151,22 +151,22 @@ class Manifest:
 
     @property
     def subject(self) -> Descriptor | None:
-        """Return the descriptor of the subject; None if there is none."""
+        """Return the descriptor of the subject, or None."""
         item = self.document.get("subject")
         return Descriptor.from_json(item, self.descriptor.digest) if item else None
 
     def layers(self) -> list[Descriptor]:
-        """Return the layers, lowest first; empty for an index. Raises BentoError for an invalid list."""
+        """Return the layers, lowest first, or an empty list for an index. Raises BentoError for an invalid list."""
         return self._descriptors("layers")
 
     def blobs(self) -> Iterator[Descriptor]:
-        """Yield the config and the layers that a registry must have."""
+        """Yield the config, and the layers that a registry must store."""
         if not self.is_index:
             yield self.config
             yield from (layer for layer in self.layers() if not _FOREIGN.match(layer.media_type))
 
     def children(self) -> list[Descriptor]:
-        """Return the manifests of an index. Raises BentoError for an invalid list."""
+        """Return the entries of an index, or an empty list for an image. Raises BentoError for an invalid list."""
         return self._descriptors("manifests") if self.is_index else []
 
     def _descriptors(self, key: str) -> list[Descriptor]:
@@ -174,7 +174,7 @@ class Manifest:
 
 
 def _check_names(fields: Iterable[str], origin: str) -> None:
-    """Raise BentoError for a field that Go's JSON decoder confuses with another: Go ignores case in names."""
+    """Raise BentoError if a field differs from a known field only in case, because Go's JSON decoder ignores case."""
     for name in fields:
         if _FOLDED.get(name.casefold(), name) != name:
             raise BentoError(
@@ -183,7 +183,7 @@ def _check_names(fields: Iterable[str], origin: str) -> None:
 
 
 def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
-    """Return the manifests of an index's entries with nested ones, each once and before its index."""
+    """Return the manifests of entries and of nested indexes. Each manifest is included once, before its index."""
     manifests: dict[str, Manifest] = {}
 
     def visit(entry: Descriptor, depth: int) -> None:

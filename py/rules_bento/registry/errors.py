@@ -1,4 +1,4 @@
-"""Errors for a registry's error responses."""
+"""Defines errors for the error responses of registries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REMEDIES = {
 
 
 def response_error(status: int, body: bytes, what: str, host: str) -> RegistryError:
-    """Return the error for a response; `what` is the repository and the requested resource."""
+    """Return the error for a response. `what` names the repository and the requested resource."""
     codes, words = _read(body)
     remedy = _REMEDIES.get(status, "").format(host=host)
     if status >= 500:
@@ -36,7 +36,7 @@ def response_error(status: int, body: bytes, what: str, host: str) -> RegistryEr
 
 
 def _read(body: bytes) -> tuple[tuple[str, ...], str]:
-    """Return the codes and messages of an error response (distribution specification); empty for others."""
+    """Return the codes and messages in an error response. Both are empty if the response has another format."""
     try:
         errors = read_json(body, "the answer")["errors"]
         codes = tuple(str(error.get("code", "")) for error in errors)

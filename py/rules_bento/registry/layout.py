@@ -43,7 +43,7 @@ class Layout:
 
     @staticmethod
     def create(directory: Path) -> Layout:
-        """Return the layout in a directory, created if needed. Raises BentoError if the directory has other content."""
+        """Open or create the layout in a directory. Raises BentoError if the directory has other content."""
         if directory.is_dir() and not (directory / "oci-layout").exists() and any(directory.iterdir()):
             raise BentoError(f"{directory}: the directory isn't empty, and isn't an OCI layout. Use another directory.")
         layout = Layout(directory)
@@ -55,7 +55,7 @@ class Layout:
 
     @staticmethod
     def open(directory: Path) -> Layout:
-        """Return the layout in a directory. Raises BentoError if there is none."""
+        """Return the layout in a directory. Raises BentoError if the directory isn't a layout."""
         try:
             version = read_json(_read(directory / "oci-layout"), str(directory))["imageLayoutVersion"]
         except (OSError, FormatError, KeyError, TypeError):
@@ -72,7 +72,7 @@ class Layout:
         return self.directory / "blobs" / algorithm / name
 
     def has(self, blob: Descriptor) -> bool:
-        """Return whether the blob exists with its size."""
+        """Return whether a blob with this digest and size exists."""
         try:
             there = self.blob(blob.digest).stat()
         except OSError:
@@ -84,7 +84,7 @@ class Layout:
         _write(self.blob(oci.digest_of(content)), content)
 
     def manifest(self, digest: str, media_type: str = "") -> Manifest:
-        """Return a manifest, verified. Raises BentoError if it is missing or invalid."""
+        """Return a verified manifest. Raises BentoError if the manifest is missing or invalid."""
         content = self._verified(digest, "manifest")
         return Manifest.read(content, media_type, str(self.blob(digest)))
 
@@ -97,7 +97,7 @@ class Layout:
         return oci.verify(content, digest, str(path))
 
     def index(self) -> list[Descriptor]:
-        """Return the entries of index.json. Raises BentoError if it is invalid."""
+        """Return the entries of index.json. Raises BentoError if the file is missing or invalid."""
         path = self.directory / "index.json"
         try:
             return Manifest.read(_read(path), oci.INDEX, str(path)).children()
@@ -105,7 +105,7 @@ class Layout:
             raise BentoError(f"{path}: cannot read the file: {error.strerror}. {COPY_AGAIN}") from None
 
     def read(self, blob: Descriptor) -> bytes:
-        """Return a small blob, verified. Raises BentoError if it is missing, wrong, or too large."""
+        """Return a verified small blob. Raises BentoError if the blob is missing, invalid, or too large."""
         if blob.size > limits.DOCUMENT:
             raise BentoError(
                 f"{self.blob(blob.digest)}: the blob has {blob.size} bytes, but the limit is {limits.DOCUMENT}. "
@@ -114,7 +114,7 @@ class Layout:
         return self._verified(blob.digest, "blob")
 
     def check(self, root: Manifest) -> int:
-        """Verify everything that a manifest refers to; return the number of blobs and manifests."""
+        """Verify a manifest, its children, and all their blobs. Returns the number of manifests and blobs."""
         manifests = [root, *self._children(root)]
         blobs = {blob.digest: blob for manifest in manifests for blob in manifest.blobs()}
         for blob in blobs.values():
@@ -124,7 +124,10 @@ class Layout:
         return len(manifests) + len(blobs)
 
     def find(self, name: str = "") -> Manifest:
-        """Return the manifest of a name or digest (default: the only one), ignoring signatures and attestations."""
+        """Return the manifest with a name or digest (default: the only manifest).
+
+        Ignores signatures and attestations.
+        """
         index = [entry for entry in self.index() if not self._is_attachment(entry)]
         entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name_of(entry))}
         if len(entries) != 1:
@@ -137,7 +140,7 @@ class Layout:
         return self.manifest(entry.digest, entry.media_type)
 
     def add_manifest(self, manifest: Manifest, name: str = "") -> None:
-        """Write a manifest and list it in index.json, replacing an entry of that name."""
+        """Write a manifest, and add it to index.json. Replaces an entry that has the same name."""
         self.add(manifest.content)
         others = [
             entry
@@ -150,7 +153,10 @@ class Layout:
         self._write_index([*others, entry])
 
     def _is_attachment(self, entry: Descriptor) -> bool:
-        """Return whether an entry of the index is annotated as signatures or attestations, and can't be an image."""
+        """Return whether an entry is annotated as signatures or attestations.
+
+        Raises BentoError if the content differs.
+        """
         if entry.annotations.get(_KIND) not in _COSIGN_KINDS.values():
             return False
         name, path = _name_of(entry), self.blob(entry.digest)
@@ -171,7 +177,7 @@ class Layout:
         return True
 
     def attached_manifests(self, kind: str, name: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield readers of the signatures (`sig`) or attestations (`att`) with that name or without one."""
+        """Yield readers for the signatures (`sig`) or attestations (`att`) that have this name or no name."""
         listed = {
             entry.digest: entry
             for entry in self.index()
@@ -180,7 +186,10 @@ class Layout:
         return (partial(self.manifest, entry.digest, entry.media_type) for entry in listed.values())
 
     def attach(self, manifest: Manifest, kind: str, name: str, subject: str) -> None:
-        """List signatures or attestations of the manifest `subject`, replacing earlier ones."""
+        """Add signatures or attestations of the manifest `subject` to the layout.
+
+        Replaces earlier entries of the same kind.
+        """
         self.add(manifest.content)
         kept = [
             entry
@@ -191,12 +200,12 @@ class Layout:
         self._write_index([*kept, replace(manifest.descriptor, annotations=annotations)])
 
     def refer(self, manifest: Manifest, subject: str) -> None:
-        """Write a referrer of the manifest `subject`, which the index doesn't list."""
+        """Write a referrer of the manifest `subject`. The index doesn't list the referrer."""
         self.add(manifest.content)
         self._write_index(self._signed_entries(subject))
 
     def _signed_entries(self, subject: str) -> list[Descriptor]:
-        """Return the entries of the index; the subject is annotated as cosign requires."""
+        """Return the entries of the index. Adds the annotation that cosign requires to the entry of the subject."""
         entries = []
         for entry in self.index():
             if entry.digest == subject and _KIND not in entry.annotations:
@@ -206,7 +215,7 @@ class Layout:
         return entries
 
     def referrers(self, digest: str, media_type: str) -> Iterator[Manifest]:
-        """Yield the manifests with the subject `digest` and a layer whose media type begins with `media_type`."""
+        """Yield the manifests that have the subject `digest`, and a layer whose media type begins with `media_type`."""
         directory = self.blob(digest).parent
         paths = sorted(path for path in directory.iterdir() if path.is_file()) if directory.is_dir() else []
         for path in paths[:_MAX_BLOBS]:
@@ -224,7 +233,7 @@ class Layout:
                 yield manifest
 
     def pushable(self, name: str = "") -> Pushable:
-        """Return the manifest that `find` returns, ready for `push`. Missing blobs have no source."""
+        """Return the manifest that `find` returns, as input for `push`. Missing blobs have no source."""
         root = self.find(name)
         children = self._children(root)
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs() if self.has(blob)]
@@ -253,7 +262,7 @@ def _name_of(entry: Descriptor) -> str:
 
 
 def _read(path: Path) -> bytes:
-    """Return the content of a file of a layout. Raises OSError, also for a pipe, which could block forever."""
+    """Return the content of a file in a layout. Raises OSError, also for a pipe, because a pipe might block."""
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, "file not found")
     return read_file(path)

@@ -36,7 +36,7 @@ _Result = TypeVar("_Result")
 
 
 def find_manifest(references: Sequence[Reference], registries: Registries) -> tuple[Repository, Manifest]:
-    """Return the first of the references (mirrors, then the origin) that exists, or raise the last's error."""
+    """Return the manifest of the first reference that exists: a mirror or the origin. Raises the last error."""
 
     def find(reference: Reference) -> tuple[Repository, Manifest]:
         repository = registries.repository(reference)
@@ -65,11 +65,11 @@ def pull(
     shallow: bool = False,
     name: str = "",
 ) -> Manifest:
-    """Pull an image or index into a layout, under `name`; return its manifest.
+    """Pull an image or index into a layout, under `name`. Returns the manifest.
 
     `references` are tried in order: mirrors, then the origin. `platforms` (`os/architecture[/variant]`; default: all)
-    selects images of an index; with `lenient`, at least one must exist. `shallow` omits the layers (see `fetch_blobs`).
-    Raises BentoError and RegistryError.
+    selects images in an index. With `lenient`, at least one of the platforms must exist. `shallow` omits the layers
+    (see `fetch_blobs`). Raises BentoError, including RegistryError.
     """
     repository, root = find_manifest(references, registries)
     chosen = select_platforms(root, platforms, str(references[-1]), lenient=lenient)
@@ -93,7 +93,10 @@ def fetch_blobs(
     *,
     jobs: int = transfers.JOBS,
 ) -> None:
-    """Download blobs into a layout, each from the first repository that has it. Raises as `pull` does."""
+    """Download each blob into a layout, from the first repository that has the blob.
+
+    Raises the same errors as `pull`.
+    """
 
     def one(blob: Descriptor, counter: Counter) -> None:
         _first(lambda repository: download(repository, blob, layout.blob(blob.digest), counter), repositories)
@@ -105,7 +108,7 @@ def fetch_blobs(
 def select_platforms(
     root: Manifest, platforms: Collection[str], origin: str, *, lenient: bool = False
 ) -> list[Descriptor]:
-    """Return the entries of an index for the platforms, or all; with `lenient`, not all must exist."""
+    """Return the entries of an index for the platforms (default: all). With `lenient`, at least one must exist."""
     entries = root.children()
     if not platforms or not root.is_index:
         return entries
@@ -120,7 +123,7 @@ def select_platforms(
 
 
 def from_repository(repository: Repository, root: Manifest) -> Pushable:
-    """Return a manifest of a repository with all of its children and blobs, streamed from the repository."""
+    """Return a manifest and its children, as input for `push`. The blobs are streamed from the repository."""
     children = oci.collect_manifests(root.children(), lambda entry: repository.get_manifest(entry.digest))
     blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
     sources = {blob.digest: RemoteSource(repository, blob.digest) for blob in blobs}
@@ -138,7 +141,7 @@ def _name(platform: Mapping[str, Any]) -> str:
 
 
 def download(repository: Repository, blob: Descriptor, path: Path, counter: Counter) -> None:
-    """Download the blob to `path`. Raises as `Registry.request` does, and BentoError for a wrong digest or size."""
+    """Download the blob to `path`. Raises the errors of `Registry.request`, or BentoError for wrong content."""
     with open_partial(path) as file:
         if file:
             counter.expect(blob.size)

@@ -40,7 +40,7 @@ def upload(
     *,
     mount_from: Sequence[str] = (),
 ) -> BlobOutcome:
-    """Upload a blob unless it exists, or can be mounted from other repositories of the registry."""
+    """Upload a blob, unless the blob exists or can be mounted from other repositories. Returns the outcome."""
     if repository.has_blob(digest, size):
         return "exists"
     started = None
@@ -71,7 +71,7 @@ class _BlobUpload:
         self._digest_errors = 0
 
     def run(self, current: Upload | None) -> None:
-        """Send until the registry has the blob."""
+        """Send requests until the registry has the blob."""
         while True:
             current = current or self._repository.start_upload()
             self._tally.move_to(current.offset)
@@ -128,7 +128,10 @@ class _BlobUpload:
             self._max_offset = upload.offset
 
     def _can_resume(self, reply: Reply) -> bool:
-        """Return whether to resume or restart after an error response, or raise an error if neither helps."""
+        """Return whether the upload can resume after an error response.
+
+        Raises RegistryError if a restart can't help.
+        """
         if reply.status == 413 and self._chunk_size > _MIN_CHUNK:
             self._chunk_size = _MAX_CHUNK if self._chunk_size > _MAX_CHUNK else max(_MIN_CHUNK, self._chunk_size // 2)
             return True
@@ -152,7 +155,7 @@ _MAX_MOUNTS = 3
 
 
 class PushResult(NamedTuple):
-    """Counts the blobs of a push: `sent` and `mounted` of `blobs` in total; `size` is the number of sent bytes."""
+    """Counts the blobs of a push, and the sent and mounted blobs. `size` is the number of sent bytes."""
 
     reference: Reference  # with digest
     blobs: int
@@ -170,7 +173,7 @@ def push(
     jobs: int = transfers.JOBS,
     check_blobs: bool = False,
 ) -> list[PushResult]:
-    """Push to repositories, with their tags or by digest; return one result for each. Tags are written last."""
+    """Push to repositories by tag or digest. Returns one result for each repository. Tags are written last."""
     [results] = push_all([(package, targets)], registries, counter, jobs=jobs, check_blobs=check_blobs)
     return results
 
@@ -183,7 +186,7 @@ def push_all(
     jobs: int = transfers.JOBS,
     check_blobs: bool = False,
 ) -> list[list[PushResult]]:
-    """Push several packages as `push` does; return one list of results for each package.
+    """Push several packages as `push` does. Returns one list of results for each package.
 
     A blob is sent to one repository of each registry, and mounted in the other repositories. Manifests are written
     after all blobs of all packages.
@@ -211,7 +214,7 @@ def _repository_pushes(
 
 
 def _send_blobs(pushes: Sequence[_RepositoryPush], counter: Counter, jobs: int) -> None:
-    """Send each missing blob to one repository of each registry, and mount it in the other repositories."""
+    """Send each missing blob to one repository of each registry, and mount the blob in the other repositories."""
     first: dict[tuple[str, str], tuple[_RepositoryPush, Descriptor]] = {}
     others: list[tuple[_RepositoryPush, Descriptor, str]] = []
     for push in pushes:
@@ -235,7 +238,7 @@ class _RepositoryPush:
     is_complete: bool = False
 
     def check(self, _: Counter) -> None:
-        """Check whether the registry has all manifests, and all of their blobs as far as it verifies them."""
+        """Set `is_complete` if the registry has all manifests and reports no missing blob."""
         manifests = self.package.manifests()
         if any(
             self.repository.manifest_digest(manifest.descriptor.digest) != manifest.descriptor.digest
@@ -263,7 +266,10 @@ class _RepositoryPush:
             self.outcomes[blob.digest] = outcome
 
     def write_manifests(self, counter: Counter) -> None:
-        """Upload missing manifests, then the tags; if the registry reports a missing blob, send the blobs first."""
+        """Upload missing manifests, then the tags.
+
+        If the registry reports a missing blob, sends the blobs and retries.
+        """
         retry = self.repository.registry.retry()
         # Without tags, the root has only its digest.
         untagged = [] if self.is_complete else self.package.children if self.tags else self.package.manifests()
@@ -282,7 +288,7 @@ class _RepositoryPush:
                 self.send_blob(blob, counter)
 
     def _put(self, manifest: Manifest, target: str) -> None:
-        """Upload a manifest under a tag or its digest."""
+        """Upload a manifest under a tag or its digest, unless the manifest exists there."""
         # Some registries reject writing a tag again, even if it is unchanged.
         if self.repository.manifest_digest(target) == manifest.descriptor.digest:
             return
@@ -294,14 +300,14 @@ class _RepositoryPush:
             _add_to_referrers_tag(self.repository, manifest.subject.digest, manifest)
 
     def result(self) -> PushResult:
-        """Count the outcomes."""
+        """Return the counts of blobs."""
         outcomes = list(self.outcomes.values())
         sent = [blob.size for blob in self.blobs if self.outcomes.get(blob.digest) == "sent"]
         return PushResult(self.reference, len(self.blobs), len(sent), outcomes.count("mounted"), sum(sent))
 
 
 def _add_to_referrers_tag(repository: Repository, subject: str, manifest: Manifest) -> None:
-    """List a manifest under the referrers tag of `subject`. Concurrent calls can lose an entry, by design."""
+    """Add a manifest to the index with the referrers tag of `subject`. Concurrent calls can lose an entry."""
     listed = repository.referrers_tag(subject)
     if any(item.digest == manifest.descriptor.digest for item in listed):
         return
@@ -320,7 +326,10 @@ def copy(
     *,
     with_referrers: bool = True,
 ) -> list[PushResult]:
-    """Copy an image, index, or artifact, by default with its referrers, without the disk. Returns as `push`."""
+    """Copy an image, index, or artifact, by default with its referrers, without using the disk.
+
+    For the result, see `push`.
+    """
     repository = registries.repository(source)
     root = repository.get_manifest(source.target)
     package = from_repository(repository, root)

@@ -24,7 +24,7 @@ _SENDFILE_BYTES = 8 << 20  # bytes for each call of sendfile
 
 
 class Sendable(Protocol):
-    """Sends bytes."""
+    """Defines the interface of objects that send bytes to a connection."""
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
         """Write the bytes from `start` to `end` to a connection."""
@@ -39,7 +39,7 @@ class BlobSource(Sendable, Protocol):
 
 @dataclass(frozen=True)
 class FileSource:
-    """Reads a blob from a file, optionally from an offset, such as a member of a tar."""
+    """Reads a blob from a file. The blob begins at `start`, for example as a member of a tar."""
 
     path: Path
     start: int = 0
@@ -144,7 +144,7 @@ class BytesSource:
 
 @dataclass(frozen=True)
 class BodyPart:
-    """Sends the bytes of a source from `start` to `end` as a request body; the tally is 0 at `counted_from`."""
+    """Sends the bytes of a source from `start` to `end` as a request body. `tally` counts from `counted_from` on."""
 
     source: Sendable
     start: int
@@ -165,7 +165,10 @@ class BodyPart:
 
 @dataclass(frozen=True)
 class Pushable:
-    """Holds a manifest, its children, blobs' sources by digest, and repositories to mount all or single blobs from."""
+    """Holds the input of a push: a manifest, its children, and the sources of the blobs.
+
+    `mount_from` lists repositories from which all blobs can be mounted. `mounts` lists such repositories by digest.
+    """
 
     root: Manifest
     children: Sequence[Manifest] = ()
@@ -174,7 +177,7 @@ class Pushable:
     mounts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def manifests(self) -> list[Manifest]:
-        """Return all manifests, children before their index."""
+        """Return all manifests. Children precede their index."""
         return [*self.children, self.root]
 
     def blobs(self) -> list[Descriptor]:

@@ -24,7 +24,7 @@ _MAX_NAME = 255
 
 @dataclass(frozen=True)
 class Reference:
-    """Identifies a repository of a registry and, optionally, a tag or digest in it. Created by `parse`."""
+    """Identifies a repository in a registry and, optionally, a tag or digest. `parse` creates references."""
 
     registry: str  # host, or host:port
     repository: str
@@ -33,7 +33,7 @@ class Reference:
 
     @staticmethod
     def parse(text: str, shown: str = "") -> Reference:
-        """Parse a reference; messages show `shown`. Raises BentoError for an invalid one."""
+        """Parse a reference. Raises BentoError for an invalid reference. Messages contain `shown` (default: `text`)."""
         shown = shown or text
         rest, at, digest = text.partition("@")
         if at and not is_digest(digest):
@@ -57,7 +57,10 @@ class Reference:
 
     @staticmethod
     def from_url(text: str) -> Reference:
-        """Parse `[oci://]registry/repository[:tag][@digest]`, without a default registry. Raises as `parse`."""
+        """Parse `[oci://]registry/repository[:tag][@digest]`, without a default registry.
+
+        Raises the same errors as `parse`.
+        """
         rest = text.removeprefix(SCHEME)
         host, slash, name = rest.partition("/")
         if not slash or "://" in rest or (rest == text and not has_registry(text)):
@@ -80,7 +83,7 @@ class Reference:
 
     @property
     def target(self) -> str:
-        """Return the digest, the tag, or `latest`, for requests of the manifest."""
+        """Return the digest, the tag, or `latest`, to request the manifest."""
         return self.digest or self.tag or "latest"
 
     @property
@@ -90,28 +93,28 @@ class Reference:
 
     @property
     def credentials_key(self) -> str:
-        """Return the registry's name in credential stores."""
+        """Return the name of the registry in credential stores."""
         return _DEFAULT_CREDENTIALS if self.registry == DEFAULT_REGISTRY else self.registry
 
     def with_tag(self, tag: str) -> Reference:
-        """Return the repository with a tag. Raises BentoError for an invalid tag."""
+        """Return a reference to the repository with this tag. Raises BentoError for an invalid tag."""
         if not _TAG.fullmatch(tag):
             raise BentoError(f"{self.name}: {_tag_error(tag)}")
         return replace(self, tag=tag, digest="")
 
     def with_digest(self, digest: str) -> Reference:
-        """Return the repository with a digest."""
+        """Return a reference to the repository with this digest."""
         return replace(self, tag="", digest=digest)
 
 
 def has_registry(name: str) -> bool:
-    """Return whether a name begins with a registry, that is, its first part can only be a host."""
+    """Return whether a name begins with a registry. In this case, the first part can only be a host."""
     first, slash, _ = name.partition("/")
     return bool(slash) and (first == "localhost" or "." in first or ":" in first or first.lower() != first)
 
 
 def _digest_error(text: str) -> BentoError:
-    """Return the error for an invalid digest; omits the part before the `@`, which might be a password."""
+    """Return the error for an invalid digest. Omits the string before `@`, because it might be a password."""
     return BentoError(
         f"…@{text.rpartition('@')[2]!r}: invalid digest. Write `@sha256:` and 64 hexadecimal digits. For credentials, "
         "use `docker login`, `podman login`, or netrc."

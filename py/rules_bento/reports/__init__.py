@@ -1,1 +1,1 @@
-"""Reports on the contents of a Bento or an image, as HTML pages."""
+"""Reports the contents of a Bento or an image as an HTML page."""

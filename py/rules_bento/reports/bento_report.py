@@ -1,4 +1,4 @@
-"""Reports the contents of a Bento: files, packages, models, and APIs, and changes from another build; also as HTML."""
+"""Reports the contents of a Bento (files, packages, models, and APIs), and the changes to another build."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(.*)")
 
 
 def packages(requirements: str) -> list[dict[str, str]]:
-    """Return name and version of each package of a requirements file, or the complete condition of an unpinned one."""
+    """Return the name and the version (or the condition, if unpinned) of each package in a requirements file."""
     rows = []
     for line in requirements.splitlines():
         text = line.partition(" #")[0].partition(";")[0].rstrip("\\ ")
@@ -30,7 +30,7 @@ def packages(requirements: str) -> list[dict[str, str]]:
 
 
 def services(facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the services of the service metadata, with their APIs and mounted applications."""
+    """Return the services in the service metadata, with their APIs and mounted applications."""
     if facts["kind"] == "legacy":
         apis = [_api(api) for api in facts["apis"]]
         return [{"name": facts["bento_name"] or facts["service"], "doc": None, "apis": apis, "mounts": []}]
@@ -53,7 +53,7 @@ def _api(api: dict[str, Any]) -> dict[str, str]:
 
 
 def model(description: ModelDescription, files: TreeManifest) -> dict[str, Any]:
-    """Return a model with its files."""
+    """Return the metadata and the files of a model for a report."""
     return {
         "tag": description.tag,
         "module": description.module,
@@ -65,17 +65,17 @@ def model(description: ModelDescription, files: TreeManifest) -> dict[str, Any]:
 
 
 def files(manifest: TreeManifest) -> list[dict[str, Any]]:
-    """Return all files of the Bento itself. For a link, `content` has the target, not a digest."""
+    """Return the files in a Bento's manifest for a report. For a link, `content` is the target, not a digest."""
     return [
         {"path": file.path, "size": file.size, "content": file.blake3 or f"-> {file.link}"} for file in manifest.entries
     ]
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the differences: `kind`, `name`, `before` and `after`, `change` in bytes.
+    """Return the differences between two reports: `kind`, `name`, `before`, `after`, and `change` in bytes.
 
-    Before and after are versions of models and packages, the kind of an API, or the beginning of a file's digest; None
-    for an added or a removed item. APIs come first; within a kind, the largest difference comes first.
+    `before` and `after` are versions of models and packages, kinds of APIs, or the beginnings of file digests. They are
+    None for an added or a removed item. APIs come first. Within a kind, the largest difference comes first.
     """
     before, after = dict(_compared_items(old)), dict(_compared_items(new))
     rows = []
@@ -109,7 +109,7 @@ _KINDS = {"bento": "sources", "other": "environment", "model": "model"}
 
 
 def page(report: dict[str, Any], date: str | None = None) -> str:
-    """Return the HTML of a report (with the fields that the subcommand `report` adds)."""
+    """Return the HTML of a report, which must have the fields that the subcommand `report` adds."""
     tree = _tree(report)
     files, models = report["files"], report["models"]
     summary = [
@@ -142,7 +142,7 @@ def _tree(report: dict[str, Any]) -> MapNode:
 
 
 def _directory_node(label: str, kind: str, files: Sequence[tuple[str, int]]) -> MapNode:
-    """Return a node with the files of these paths."""
+    """Return the map node of a directory. `files` contains pairs of path and size."""
     inside: dict[str, list[tuple[str, int]]] = {}
     for path, size in files:
         name, _, rest = path.partition("/")
@@ -197,7 +197,7 @@ def _changes(report: dict[str, Any]) -> str:
 
 
 def _change_of(change: dict[str, Any]) -> str:
-    """Describe a change; for a file, without its digests."""
+    """Return the description of a change. Omits the digests of files."""
     if change["kind"] == "file":
         return "new" if change["before"] is None else "gone" if change["after"] is None else "changed"
     return versions(change["before"], change["after"])

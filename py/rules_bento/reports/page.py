@@ -1,4 +1,4 @@
-"""Writes the HTML pages of reports: one file without external resources, for all screens and color schemes.
+"""Writes reports as HTML pages. Each page is one file without external resources, for all screens and color schemes.
 
 All data is in tables. A script draws a map, in which areas represent sizes.
 """
@@ -141,7 +141,7 @@ draw();
 
 @dataclass(frozen=True)
 class MapNode:
-    """A rectangle of the map: `kind` is its CSS class, and `size` its bytes, including children."""
+    """Describes a rectangle in the map. `kind` is the CSS class. `size` is in bytes and includes the children."""
 
     label: str
     kind: str
@@ -165,10 +165,10 @@ def document(
     documentation: str,
     date: str | None = None,
 ) -> str:
-    """Return the HTML of a page, from plain text (title, summary) and from HTML (changes and sections).
+    """Return the HTML of a page. `title` and `summary` are plain text; `changes` and `sections` are HTML.
 
-    `kinds` has the meaning of the map's colors, by class. `documentation` is a page of the documentation. `date` is
-    the creation time of the build's outputs.
+    `kinds` maps CSS classes in the map to labels. `documentation` is the page that explains the report. `date` is the
+    creation time of the build's outputs.
     """
     footer = [f"rules_bento {VERSION}", *([date] if date and not date.startswith(_UNSTAMPED) else [])]
     return _PAGE.format(
@@ -190,12 +190,12 @@ def _leaves(node: MapNode) -> int:
 
 
 def section(title: str, body: str, *, is_open: bool = False) -> str:
-    """Return the HTML of a section that folds at its title; `body` is HTML."""
+    """Return the HTML of a collapsible section. `body` is HTML."""
     return f"<details{' open' * is_open}><summary>{escape(title)}</summary>\n{body}</details>\n"
 
 
 def heading(title: str, body: str) -> str:
-    """Return the HTML of a section that is always open; `body` is HTML."""
+    """Return the HTML of a section that is always open. `body` is HTML."""
     return f"<h2>{escape(title)}</h2>\n{body}"
 
 
@@ -205,7 +205,7 @@ def paragraph(text: str) -> str:
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, last: str = "size") -> str:
-    """Return the HTML of a table of strings; `last` is the class of the last column, `size` for numbers.
+    """Return the HTML of a table. `last` is the CSS class of the last column; use `size` for numbers.
 
     A first column with the title "Kind" isn't wrapped.
     """
@@ -230,12 +230,12 @@ def size(count: int) -> str:
 
 
 def difference(count: int) -> str:
-    """Return bytes with a sign."""
+    """Return a difference in bytes with a sign and a unit, such as `+4.0 kB`."""
     return f"{'+' if count >= 0 else '-'}{size(abs(count))}"
 
 
 def versions(before: str | None, after: str | None) -> str:
-    """Return the change of a version, with long versions shortened; None is a missing one."""
+    """Return the description of a version change. Shortens long versions. None represents a missing version."""
     if before is None:
         return f"new {_short(after or '')}".strip()
     if after is None:
@@ -244,5 +244,5 @@ def versions(before: str | None, after: str | None) -> str:
 
 
 def _short(version: str) -> str:
-    """Return the beginning of a digest, so that the other columns fit on a phone."""
+    """Shorten a long version, such as a digest, so that the other columns fit on a phone."""
     return version if len(version) <= _MAX_VERSION else f"{version[:12]}…"

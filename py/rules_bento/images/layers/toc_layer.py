@@ -45,9 +45,7 @@ class TarFile(NamedTuple):
 
 
 class TocMember(NamedTuple):
-    """Describes a gzip member or a zstd frame: the contents or a chunk of a file, and the records before the next
-    contents.
-    """
+    """Describes a gzip member or a zstd frame: file contents or a chunk, and the records before the next contents."""
 
     kind: int
     data: bytes
