@@ -209,7 +209,7 @@ class Authorizer:
         self._extra_scopes: dict[frozenset[str], set[str]] = {}  # of challenges, by the requested scopes
 
     def header(self, scopes: frozenset[str]) -> str:
-        """Return the `Authorization` header for the scopes; empty before the first challenge of the registry."""
+        """Return the `Authorization` header for the scopes, or an empty string before the first challenge."""
         with self._lock:
             challenge = self._challenge
             if challenge is None:

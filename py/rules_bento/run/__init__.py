@@ -1,4 +1,4 @@
-"""Holds the subcommands that `bazel run` and `bazel test` start: those that use a network or a store.
+"""Implements the subcommands of `bazel run` and `bazel test`, which can use a network or a store.
 
-Most modules are one subcommand, with `FLAGS`, `HELP`, and `run`. `rules_bento.subcommands` lists the other modules.
+Most modules define one subcommand, with the name `run`. `rules_bento.subcommands` lists the other modules.
 """

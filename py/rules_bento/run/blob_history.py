@@ -1,8 +1,7 @@
-"""Remembers which blobs this user pushed to which repositories, so that later pushes can mount them.
+"""Stores which blobs this user pushed to which repositories, so that later pushes can mount the blobs.
 
-The file in the user's cache is a JSON object from `registry/repository` to the digests of its blobs. The repository of
-the last push is the last key. The file is only a hint: a push sends blobs that no longer exist there, and all blobs if
-the file is missing or invalid.
+The file in the user's cache is a JSON object that maps `registry/repository` to digests of blobs. The repository of the
+last push is the last key. The file is only a hint: a push sends each blob that can't be mounted.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ _MAX_BYTES = 4 << 20  # of the file
 
 
 def user_cache_directory() -> Path | None:
-    """Return the directory for cached files of the current user; None without a home directory."""
+    """Return the directory for cached files of the current user, or None without a home directory."""
     cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
     directory = Path(cache) if os.path.isabs(cache) else Path(home) / ".cache" if home else None  # noqa: PTH117
     return directory / "rules_bento" if directory else None
 
 
 class BlobHistory:
-    """Holds the file's contents."""
+    """Holds the contents of the file."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -36,12 +35,12 @@ class BlobHistory:
 
     @staticmethod
     def from_user_cache() -> BlobHistory:
-        """Read the current user's file. Without a home directory, nothing is stored."""
+        """Read the current user's file. Without a home directory, the history is empty and isn't stored."""
         directory = user_cache_directory()
         return BlobHistory(directory / "pushed.json" if directory else None)
 
     def repositories(self) -> Mapping[str, list[str]]:
-        """Return the repositories (`registry/name`) that had each digest, the most recent first."""
+        """Return the repositories (`registry/name`) that contained each blob, by digest. The most recent is first."""
         repositories_of: dict[str, list[str]] = {}
         for name, digests in reversed(self._digests.items()):
             for digest in digests:
@@ -66,7 +65,7 @@ class BlobHistory:
 
 
 def _read(path: Path) -> dict[str, list[str]]:
-    """Read the file. The result is empty if the file is invalid."""
+    """Return the contents of the file, or an empty dict if the file is invalid."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             return {}

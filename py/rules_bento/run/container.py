@@ -1,7 +1,7 @@
-"""Runs a program in the file system of an image, in its own namespaces, without a container engine or root.
+"""Runs a program in the file system of an image, in separate namespaces, without a container engine or root.
 
 The program sees only the image's files, its own processes, a loopback interface, read-only /proc and /sys, /tmp, and
-devices without hardware. When the program ends, everything that it started ends too.
+pseudo-devices such as /dev/null. When the program ends, all processes that it started also end.
 """
 
 from __future__ import annotations
@@ -51,10 +51,11 @@ class Container(NamedTuple):
 
 
 def run(container: Container, log: Path, use: Use) -> None:
-    """Start a container, which writes to `log`, call `use` in its network, and stop the container.
+    """Start a container, call `use` in the network of the container, and stop the container.
 
-    `use` runs in a separate process. Its argument is a function that returns whether the container has ended. Raises
-    BentoError for an error of `use` or of the startup, and if the system doesn't allow user namespaces.
+    The container writes to `log`. `use` runs in a separate process, and its argument is a function that returns whether
+    the container has ended. Raises BentoError if `use` or the startup fails, or if the system doesn't allow user
+    namespaces.
     """
     receive, send = os.pipe()
     parent = os.getpid()
@@ -83,7 +84,7 @@ def _ignore_signals() -> None:
 
 
 def _child(container: Container, log: Path, use: Use, send: int, parent: int) -> NoReturn:
-    """Run the container, report an error to the parent, and exit without the parent's cleanup."""
+    """Run the container, report an error to the parent, and exit without running the parent's cleanup code."""
     status = 1
     for number in _STOPPING:
         signal.signal(number, lambda *_: sys.exit(1))
@@ -110,7 +111,7 @@ def _tell(pipe: int, error: Exception) -> None:
 
 
 def _enter(libc: Any, container: Container) -> None:
-    """Switch to the container's user and a new network; later children are in its PID namespace."""
+    """Switch to the container's user and to a new network. Later child processes are in the PID namespace."""
     uid, gid = os.getuid(), os.getgid()
     if libc.unshare(_NEW_USERS | _NEW_PROCESSES | _NEW_NETWORK):
         raise BentoError(
@@ -125,7 +126,7 @@ def _enter(libc: Any, container: Container) -> None:
 
 
 def _start(libc: Any, container: Container, log: Path) -> int:
-    """Start the container's first process; all others end with it. Raises BentoError if its program can't start."""
+    """Start the first process. All other processes end with it. Raises BentoError if the program can't start."""
     receive, send = os.pipe()
     first = os.fork()
     if not first:
@@ -145,7 +146,7 @@ def _start(libc: Any, container: Container, log: Path) -> int:
 
 
 def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
-    """Run the program in the image, report why it can't start, and pass the stop signal on to it."""
+    """Run the program in the image. Reports an error if the program can't start, and forwards stop signals."""
     try:
         os.setsid()
         libc.prctl(_SIGNAL_OF_PARENTS_END, signal.SIGKILL)
@@ -172,7 +173,7 @@ def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
 
 
 def _move(libc: Any, root: Path) -> None:
-    """Make the image's directory the root of this process and its children, with /proc, /sys, /dev, and /tmp."""
+    """Make the image's directory the root of this process and its children. Mounts /proc, /sys, /dev, and /tmp."""
     # Create all mount points before the first mount, so that they are in the image's directory.
     processes, devices, system, temporary = (
         rootfs.create_directory(root, name) for name in ("proc", "dev", "sys", "tmp")
@@ -216,7 +217,7 @@ def _refusal(what: str) -> BentoError:
 
 
 def _loopback() -> None:
-    """Bring up the loopback interface, which is down in a new network."""
+    """Enable the loopback interface, which is disabled in a new network."""
     import fcntl
     import socket
     import struct
@@ -232,7 +233,7 @@ def _has_ended(process: int) -> bool:
 
 
 def _stop(first: int) -> None:
-    """Stop the program. Kill it and everything that it started if it doesn't end in time."""
+    """Stop the program. If the program doesn't end in time, kills all processes of the container."""
     _ignore_signals()
     os.kill(first, signal.SIGTERM)
     deadline = time.monotonic() + _STOPPING_SECONDS

@@ -1,7 +1,7 @@
-"""Loads an image into docker, podman, or nerdctl, whichever answers first.
+"""Loads an image into docker, podman, or nerdctl: the first engine that responds.
 
-For an index, loads the image for the engine's platform, or for the platform that the caller selects. Writes only the
-layers of a base to the disk that are in its registry.
+For an index, loads the image for the engine's platform, or for the platform that the user selects. Only layers that are
+fetched from a base image's registry are written to the disk.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: str) -> dict[str, Any]:
-    """Return the image of an index for a platform, by default the engine's. Raises BentoError for a missing image."""
+    """Return the image in an index for a platform (default: the engine's). Raises BentoError for a missing image."""
     platform = wanted or _platform(tool)
     by_platform = {}
     for image in images:
@@ -80,7 +80,7 @@ def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: st
 
 
 def _platform(tool: str) -> str:
-    """Return the engine's platform, `os/architecture` with Go's names; empty if the engine doesn't report it."""
+    """Return the engine's platform, `os/architecture` with Go's names, or an empty string if it is unknown."""
     form = "{{.Host.OS}}/{{.Host.Arch}}" if Path(tool).name == "podman" else "{{.OSType}}/{{.Architecture}}"
     done = subprocess.run([tool, "info", "--format", form], check=False, capture_output=True, text=True)
     system, _, machine = done.stdout.strip().partition("/")
@@ -88,7 +88,7 @@ def _platform(tool: str) -> str:
 
 
 def blobs_of(described: list[dict[str, Any]], directory: Path, scratch: Path) -> dict[str, Path]:
-    """Return the files of layers by digest. Layers that are in a registry are downloaded to `scratch`."""
+    """Return the files of layers by digest. Layers without a local file are downloaded to `scratch`."""
     blobs = {}
     elsewhere = []
     for blob in described:

@@ -24,7 +24,7 @@ from rules_bento.registry.reference import Reference
     }
 )
 def run(arguments: Arguments) -> None:
-    """Pull an image, and print its digest to the standard output."""
+    """Pull an image, and print the digest to standard output."""
     image = Reference.parse(arguments.required("--image"))
     mirrors = [Reference.parse(f"{mirror}@{image.digest}") for mirror in arguments.repeated("--mirror") if image.digest]
     with Registries() as registries, Progress(f"pulling {image}") as progress:

@@ -1,7 +1,7 @@
 """Pushes an image, an index, a Bento, or a model to registries.
 
-The caller's arguments replace the target's repositories, or add to its tags. `push_cache` defines the arguments for
-layers that weren't downloaded, and `push_signing` the arguments for signatures.
+The user's arguments replace the target's repositories, or add tags. `push_cache` defines the arguments for layers that
+weren't downloaded, and `push_signing` defines the arguments for signatures.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ _FLAGS = _CALLERS | {
 
 
 class _Push(NamedTuple):
-    """Holds one push of a rule: its arguments, the contents, and the destinations."""
+    """Holds one push: the arguments, the contents, and the destinations."""
 
     arguments: Arguments
     contents: PushContents
@@ -90,7 +90,7 @@ class _Push(NamedTuple):
 
 @Subcommand(_FLAGS, usage=HELP)
 def run(arguments: Arguments) -> None:
-    """Push to each repository; print a line `registry/name@digest` for each to the standard output."""
+    """Push to each repository, and print a line `registry/name@digest` for each repository to standard output."""
     caller = arguments.parse_rest(_CALLERS)
     cache = push_cache.settings(caller)
     each = _pushes(arguments, caller)
@@ -128,7 +128,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _pushes(arguments: Arguments, caller: Arguments) -> list[Arguments]:
-    """Return the arguments of each push of `--pushes`, or else the program's own."""
+    """Return the arguments of each push in `--pushes`. Without `--pushes`, return only `arguments`."""
     file = arguments.optional("--pushes")
     if not file:
         return [arguments]

@@ -1,7 +1,7 @@
-"""Pushes blobs directly from the build's remote cache, without a download to this machine first.
+"""Streams blobs from the build's remote cache to a registry, without writing the blobs to the local disk.
 
-Remote caches store the outputs of actions by SHA-256 and size, as images name their layers. Two protocols of Bazel's
-`--remote_cache` are supported:
+Remote caches identify the outputs of actions by SHA-256 and size, and images identify layers in the same way. Two
+protocols of Bazel's `--remote_cache` are supported:
 
 - `http://`, `https://`: GET `<path>/cas/<sha256>` (Bazel's HTTP caching protocol);
 - `grpc://`, `grpcs://`: `google.bytestream.ByteStream/Read` of `<instance>/blobs/<sha256>/<size>` (Remote Execution
@@ -58,7 +58,7 @@ _RETRIED = {4, 8, 10, 13, 14}  # gRPC: deadline exceeded, exhausted, aborted, in
 
 @dataclass(frozen=True)
 class Settings:
-    """Holds the address of the cache, and its credentials, which the repr hides."""
+    """Holds the address and the credentials of the cache. The repr omits the credentials."""
 
     scheme: str
     host: str
@@ -76,9 +76,9 @@ class Settings:
 
 
 def settings(caller: Arguments) -> Settings | None:
-    """Return the settings of the caller's flags; None without `--remote_cache`.
+    """Return the cache settings in the user's flags, or None without `--remote_cache`.
 
-    Raises BentoError for an invalid address or header, and for a credential helper that fails.
+    Raises BentoError for an invalid address or header, or if a credential helper fails.
     """
     address = caller.optional("--remote_cache")
     if not address:
@@ -118,7 +118,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, str]]:
-    """Return the headers of the last credential helper for the host (EngFlow's credential-helper-spec)."""
+    """Return the headers from the last credential helper for the host (EngFlow's credential-helper-spec)."""
     program = ""
     for text in helpers:
         domain, equals, named = text.partition("=")
@@ -142,16 +142,16 @@ def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, 
 
 
 def read_blob(where: Settings, digest: str, size: int, start: int) -> Iterator[bytes]:
-    """Yield the bytes of a cached blob, by its SHA-256 in hexadecimal digits, from the byte `start` on.
+    """Yield the bytes of a cached blob from the byte `start` on. `digest` is the SHA-256 in hexadecimal digits.
 
-    Raises BentoError for a missing blob and for a refusal of the cache, ConnectionLostError for a lost connection.
+    Raises BentoError if the blob is missing or the cache rejects the request, or ConnectionLostError.
     """
     return (_read_http if where.scheme.startswith("http") else _read_grpc)(where, digest, size, start)
 
 
 @dataclass(frozen=True)
 class BuiltSource:
-    """Reads a blob that an action wrote: from Bazel's output directory if it was downloaded, else from the cache."""
+    """Reads a blob that an action wrote, from Bazel's output directory or, if it wasn't downloaded, from the cache."""
 
     file: Path
     digest: str
@@ -159,9 +159,9 @@ class BuiltSource:
     cache: Settings | None
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end` as they arrive.
+        """Write the bytes from `start` to `end` to the connection as they arrive.
 
-        Raises BentoError if neither this machine nor the cache has the blob, SourceLostError if it ends early.
+        Raises BentoError if neither this machine nor the cache has the blob, or SourceLostError if the blob ends early.
         """
         if start == end:  # the end of an upload in chunks
             return
@@ -213,7 +213,7 @@ class BuiltSource:
 
 
 def built_file(path: str) -> Path:
-    """Return the path that an output has if it was downloaded; `path` is relative to the execution root."""
+    """Return the path of an output if Bazel downloaded it. `path` is relative to the execution root."""
     return Path(os.environ.get("BUILD_WORKSPACE_DIRECTORY", "."), path)
 
 
@@ -337,7 +337,7 @@ def _connect(where: Settings, protocols: list[str] | None = None) -> socket.sock
 
 @contextmanager
 def _retried_errors(where: Settings) -> Iterator[None]:
-    """Convert errors of a connection that the push retries to ConnectionLostError; reject an untrusted certificate."""
+    """Convert connection errors to ConnectionLostError, so that the push retries. Rejects untrusted certificates."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
@@ -349,21 +349,21 @@ def _retried_errors(where: Settings) -> Iterator[None]:
 
 
 def _framed(message: bytes) -> bytes:
-    """Return a gRPC message: uncompressed, length, bytes."""
+    """Return a gRPC message with its frame: a zero byte (uncompressed), the length, and the bytes."""
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
 def _read_request(resource: str, start: int) -> bytes:
-    """Encode a `google.bytestream.ReadRequest`: resource_name = 1, read_offset = 2."""
+    """Encode a `google.bytestream.ReadRequest` with resource_name (field 1) and read_offset (field 2)."""
     name = resource.encode()
     message = b"\x0a" + _varint(len(name)) + name
     return message + (b"\x10" + _varint(start) if start else b"")
 
 
 def _contents(received: bytearray) -> Iterator[bytes]:
-    """Remove complete messages, and yield the data (field 10) of each `google.bytestream.ReadResponse`.
+    """Remove complete messages from `received`, and yield the data (field 10) of each `ReadResponse`.
 
-    Raises BentoError for a message that is compressed or too large, ConnectionLostError for an invalid one.
+    Raises BentoError for a compressed or too large message, or ConnectionLostError for an invalid message.
     """
     while len(received) >= 5:
         length = int.from_bytes(received[1:5], "big")
@@ -397,7 +397,7 @@ def _varint(value: int) -> bytes:
 
 
 def _number(message: bytes, at: int) -> tuple[int, int]:
-    """Return the varint at a position (the lowest seven bits first), and the position after it."""
+    """Return the varint at position `at` (lowest seven bits first), and the position after the varint."""
     value = shift = 0
     for end in range(at, min(at + 10, len(message))):  # of 64 bits
         value |= (message[end] & 0x7F) << shift

@@ -1,17 +1,17 @@
 """Reads the push description that a rule writes: a JSON object with the files of an image, a Bento, or a model.
 
-It has one of these keys. Each path is relative to the directory argument:
+The object has one of these keys. Each path is relative to the argument `--directory`:
 
-- `image`: an object of `manifest`, `config`, and `blobs`, a list of objects with `path` and either `digest` or
-  `description` (a JSON file with a `digest` and a `size`). Instead of `path`, a blob can have `from`, its repository,
-  or `built`, an action's output below the execution root, which might exist only in the remote cache.
-  Optional: `referrers`, a list of objects with `media_type` and `path`: documents about the image;
-- `index`: an object of `manifest` and `images`;
-- `bento`: an object of `bento_yaml`, `digest`, `parts`, and `models`, a list of objects with `description` and `part`;
-- `model`: an object of `description` and `part`.
+- `image`: an object with `manifest`, `config`, and `blobs`. Each object in the list `blobs` has `path` and either `digest`
+  or `description` (a JSON file with a `digest` and a `size`). Instead of `path`, it can have `from`, the blob's
+  repository, or `built`, an action's output below the execution root, which might exist only in the remote cache.
+  Optional: `referrers`, a list of objects with the `media_type` and the `path` of documents about the image;
+- `index`: an object with `manifest` and `images`;
+- `bento`: an object with `bento_yaml`, `digest`, `parts`, and `models`, a list of objects as for `model`;
+- `model`: an object with `description` and `part`.
 
-An image and a `bento` can also have `build_definition`, a JSON file with the inputs of the build. The top object can
-have `mount_from`, a list of repositories that might have some of the blobs.
+An `image` and a `bento` can also have `build_definition`, a JSON file with the inputs of the build. The top-level
+object can have `mount_from`, a list of repositories that might have some of the blobs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class PushContents(NamedTuple):
-    """Holds the contents of a push, and the documents that refer to them."""
+    """Holds the contents of a push, and the documents about the contents."""
 
     package: Pushable
     referrers: list[Pushable]  # artifacts, each of which refers to one of the images
@@ -46,9 +46,9 @@ class PushContents(NamedTuple):
 
 
 def read(path: Path, directory: Path, registries: Registries, cache: push_cache.Settings | None = None) -> PushContents:
-    """Read the push description; `cache` has the built blobs that weren't downloaded.
+    """Read the push description. `cache` provides the blobs that actions wrote and Bazel didn't download.
 
-    Raises BentoError if the description, or a file that it names, can't be read.
+    Raises BentoError if the description, or a file in the description, can't be read.
     """
     try:
         document = json.loads(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Signs the pushed images, and attests how they were built. No other process gets the caller's key."""
+"""Signs the pushed images, and attests how they were built. No other process gets the user's key."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FLAGS = {
 
 
 class Signer(NamedTuple):
-    """Signs images with a key, and attests how the builder built them if the caller names the builder."""
+    """Signs images with a key. If `run` is set, also attests how the images were built."""
 
     key: PrivateKey
     run: Run | None
@@ -48,9 +48,10 @@ class Signer(NamedTuple):
         registries: Registries,
         counter: Counter,
     ) -> None:
-        """Sign the images of a target (an index and each of its images) in repositories; attest their inputs and SBOMs.
+        """Sign the images of a target in repositories, and attest the build inputs and the SBOMs.
 
-        Raises BentoError if the inputs aren't known, or for an invalid SBOM, and the errors of `signatures.sign`.
+        For an index, signs the index and each image. Raises BentoError if the build inputs are unknown, for an invalid
+        SBOM, and for the same reasons as `signatures.sign`.
         """
         from rules_bento.artifacts import signatures
 
@@ -69,7 +70,7 @@ class Signer(NamedTuple):
     def _provenance(
         self, target: str, manifest: Manifest, definitions: Mapping[str, Path]
     ) -> Iterator[tuple[Descriptor, str, dict[str, Any]]]:
-        """Yield the manifest, the type of the provenance, and the provenance, if the caller names the builder."""
+        """If `run` is set, yield the manifest's descriptor, the type of the provenance, and the provenance."""
         from rules_bento.signing import provenance
 
         if self.run is None:
@@ -89,7 +90,7 @@ class Signer(NamedTuple):
 
 
 def _sboms(contents: PushContents) -> Iterator[tuple[Descriptor, str, dict[str, Any]]]:
-    """Yield the image, the type of the statement, and the SBOM, for each SBOM that refers to an image."""
+    """Yield the image's descriptor, the type of the statement, and the SBOM, for each SBOM of an image."""
     from rules_bento.signing.cosign import sbom_type
 
     for referrer in contents.referrers:
@@ -102,9 +103,9 @@ def _sboms(contents: PushContents) -> Iterator[tuple[Descriptor, str, dict[str, 
 
 
 def signer(caller: Arguments) -> Signer | None:
-    """Return the signer that the caller's flags specify, if any.
+    """Return the signer that the user's flags specify, or None.
 
-    Raises BentoError for provenance without a key or a builder, and for an invalid key.
+    Raises BentoError for provenance without a key or a builder, or for an invalid key.
     """
     from rules_bento.artifacts.signatures import FORMS
     from rules_bento.signing.keys import read_private

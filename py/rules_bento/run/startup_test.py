@@ -1,4 +1,4 @@
-"""Tests what a startup of an image reads, computes, and imports, by `bazel test`."""
+"""Tests the startup of an image: the files that it reads, the CPU time, and the modules that it imports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _IMPORT = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", re.MULTILINE
     }
 )
 def run(arguments: Arguments) -> int:
-    """Start a container, and print a report. Return 1 if the startup exceeds a limit, or imports a forbidden module."""
+    """Start a container, and print a report.
+
+    Returns 1 if the startup exceeds a limit, or imports a forbidden module.
+    """
     startup = startup_trace.start(arguments, {"PYTHONPROFILEIMPORTTIME": "1"})
     imports = [(name, int(microseconds)) for microseconds, name in _IMPORT.findall(startup.log)]
     forbidden = arguments.repeated("--forbidden-import")
@@ -62,13 +65,13 @@ def _exceeded(name: str, value: float, limit: str) -> list[str]:
 
 
 def _imported(forbidden: list[str], imports: Iterable[tuple[str, int]]) -> list[str]:
-    """Return the forbidden modules that a process imported, including their submodules."""
+    """Return the forbidden modules that were imported. Importing a submodule also counts."""
     names = {name for name, _ in imports}
     return [module for module in forbidden if any(f"{name}.".startswith(f"{module}.") for name in names)]
 
 
 def _by_package(imports: Iterable[tuple[str, int]]) -> list[tuple[str, float]]:
-    """Return the import seconds of each top-level package, summed over all processes, largest first."""
+    """Return the seconds that all processes needed to import each top-level package, largest first."""
     seconds: dict[str, float] = {}
     for name, microseconds in imports:
         package = name.partition(".")[0]

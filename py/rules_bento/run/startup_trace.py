@@ -1,7 +1,7 @@
-"""Records which files of an image a startup reads, and writes the trace into the source tree, by `bazel run`.
+"""Records the files that an image reads at startup, and writes the trace to the source tree.
 
-The image is unpacked with times of 1970, and its container runs until it answers. The access times of Linux then show
-which files were read, also by the linker and C libraries, without tracing of system calls.
+The image is unpacked with all times set to 1970, and the container runs until it responds. In Linux, the access times
+then show which files were read, including files that the linker and C libraries read, without tracing system calls.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LATER = 1 << 30  # seconds since 1970: later than the times of unpacked files, 
 
 
 class Startup(NamedTuple):
-    """Describes a startup, until the container has answered all requests."""
+    """Describes a startup, which ends when the container has responded to all requests."""
 
     files: dict[str, int]  # sizes of the files that were read, by path in the image
     cpu_seconds: float  # user and system time of all processes
@@ -63,7 +63,7 @@ def run(arguments: Arguments) -> None:
 def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType({})) -> Startup:
     """Start a container of the image with additional variables, send the requests, and stop the container.
 
-    Raises BentoError, with the end of the container's log, if it doesn't answer.
+    Raises BentoError, with the end of the container's log, if the container doesn't respond.
     """
     if sys.platform != "linux":
         raise BentoError("starting an image requires Linux. Run the target on Linux.")
@@ -91,7 +91,7 @@ def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType(
 
 
 def _check_times(directory: Path) -> None:
-    """Raise BentoError for a file system that doesn't record access times."""
+    """Raise BentoError if the file system doesn't record access times."""
     probe = directory / "probe"
     probe.write_bytes(b"probe")
     os.utime(probe, (0, 0))
@@ -148,7 +148,7 @@ def _use(arguments: Arguments, url: str, cpu: Path, has_ended: Callable[[], bool
 
 
 def _cpu_seconds() -> float:
-    """Return the user and system time of the processes that this process started, and of all that they started."""
+    """Return the user and system time, in seconds, of all descendants of this process."""
     # By process: its parent, and the ticks of the process and its ended children.
     times: dict[int, tuple[int, int]] = {}
     for file in Path("/proc").glob("[0-9]*/stat"):

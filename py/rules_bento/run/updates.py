@@ -1,4 +1,4 @@
-"""Locks requirements or Debian packages over the network, and writes the lock into the source tree, by `bazel run`."""
+"""Locks requirements or Debian packages over the network, and writes the lock to the source tree."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Locks the requirements, and keeps locked versions that are still valid.
     usage=_DEBS_HELP,
 )
 def update_debs(arguments: Arguments) -> None:
-    """Resolve with apt, and replace the lock on success."""
+    """Resolve the packages with apt, and replace the lock on success."""
     mirror = arguments.parse_rest({"--mirror": 1}).optional("--mirror")
     output = Path(arguments.source_tree(), arguments.required("--lock"))
     before = apt.loads(decode_text(output.read_bytes(), str(output)), str(output)) if output.exists() else None
@@ -53,7 +53,7 @@ def update_debs(arguments: Arguments) -> None:
     usage=_REQUIREMENTS_HELP,
 )
 def update_requirements(arguments: Arguments) -> None:
-    """Read the sources, resolve, and replace the lock on success."""
+    """Read the requirements, resolve them with uv, and replace the lock on success."""
     options = arguments.parse_rest({"--upgrade": 0, "--upgrade-package": 1, "--from-bentofile": 1})
     root = Path(arguments.source_tree())
     for bentofile in options.repeated("--from-bentofile"):

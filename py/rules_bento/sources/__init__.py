@@ -1,1 +1,1 @@
-"""Selects the files of a Bento by patterns, and lists them with their digests in a manifest."""
+"""Selects the files of a Bento by patterns, and lists the files with their digests in a manifest."""

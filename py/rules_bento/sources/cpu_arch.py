@@ -1,7 +1,8 @@
-"""Detects the machine (the processor architecture) of machine code, by the first bytes of a file.
+"""Detects the machine type (the processor architecture) of machine code from the first bytes of a file.
 
-The formats are ELF (System V ABI, chapter 4), and Mach-O (`mach-o/loader.h`, `mach-o/fat.h`). Machines have Go's names,
-as in images. Files that a system neither starts nor loads have no machine: object files, and code of GPUs and kernels.
+The formats are ELF (System V ABI, chapter 4), and Mach-O (`mach-o/loader.h`, `mach-o/fat.h`). Machine types have Go's
+names, as in images. Files that a system neither starts nor loads have no machine type: object files, and code for GPUs
+and kernels.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _MAX_SHOWN = 20
 
 
 def machine_of(head: bytes) -> str:
-    """Return the machine of a file from its first bytes (`HEAD`); empty for a file without machine code."""
+    """Return the machine type of a file from its first `HEAD` bytes, or an empty string if it has no machine code."""
     if len(head) < HEAD:
         return ""
     if head[:4] == b"\x7fELF":
@@ -61,9 +62,9 @@ def machine_of(head: bytes) -> str:
 
 
 def reject_wrong_architecture(files: Mapping[str, str], platform: str, unchecked: Sequence[str]) -> None:
-    """Raise BentoError for files of a Bento (path to machine) that its platform can neither start nor load.
+    """Raise BentoError if a Bento contains files that the platform can neither start nor load.
 
-    `unchecked` are names of ignored files; a name without a file is an error.
+    `files` maps paths to machine types. `unchecked` lists the names of ignored files; each name must match a file.
     """
     own = _SYSTEMS.get(platform, "")
     wrong = wrong_architecture(files, (own, *COMPATIBLE.get(own, ()))) if own else {}
@@ -87,9 +88,9 @@ def reject_wrong_architecture(files: Mapping[str, str], platform: str, unchecked
 
 
 def wrong_architecture(files: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
-    """Return the `files` (path to machine) that no machine of `own` starts or loads.
+    """Return the files with a machine type that isn't in `own`. `files` maps paths to machine types.
 
-    Omits a file if its path differs from the path of a file for `own` only in the name of the machine.
+    Omits a file if a file for `own` has the same name, except for the name of the machine.
     """
     supported = frozenset(own)
     variants = {_unspecific(path) for path, machine in files.items() if machine in supported}
@@ -101,5 +102,5 @@ def wrong_architecture(files: Mapping[str, str], own: Iterable[str]) -> dict[str
 
 
 def _unspecific(path: str) -> str:
-    """Return the name of a file without the words for machines and systems."""
+    """Return a file name without words for machines and systems."""
     return re.sub(_BETWEEN, ".", re.sub(_WORDS, "", path.rpartition("/")[2]))

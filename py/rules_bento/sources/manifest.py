@@ -1,4 +1,4 @@
-"""Lists the entries of a Bento's directory tree, and derives its identity and its version."""
+"""Lists the entries of a Bento's directory tree, and computes the identity and the version of the Bento."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PIECE = 4 << 20  # bytes per read, hashed on all cores
 
 @dataclass(frozen=True)
 class TreeEntry:
-    """A file or a symbolic link of a tree; exactly one of ``blake3`` and ``link`` is set."""
+    """Describes a file or a symbolic link in a tree. Exactly one of ``blake3`` and ``link`` is set."""
 
     path: str  # POSIX, relative to the tree
     size: int  # bytes; 0 for a link
@@ -51,9 +51,9 @@ class TreeEntry:
 
     @staticmethod
     def of_file(path: str, source: str, origin: str) -> TreeEntry:
-        """Hash the file at ``source``, which ``origin`` declares, and return its entry.
+        """Hash the file at ``source``, and return its entry.
 
-        Raises BentoError for a special or unreadable file.
+        ``origin`` is the declaring target or directory, for messages.
         """
         try:
             file = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -68,13 +68,13 @@ class TreeEntry:
 
 @dataclass(frozen=True)
 class TreeManifest:
-    """The entries of a tree, sorted by the UTF-8 bytes of their paths."""
+    """Holds the entries of a tree, sorted by the UTF-8 bytes of the paths."""
 
     entries: tuple[TreeEntry, ...]
 
     @staticmethod
     def of(entries: Iterable[TreeEntry]) -> TreeManifest:
-        """Sort entries. Raises BentoError for two entries with the same path."""
+        """Sort entries. Raises BentoError if two entries have the same path."""
         # Code points and their UTF-8 bytes sort alike.
         ordered = sorted(entries, key=attrgetter("path"))
         for one, other in pairwise(ordered):
@@ -84,27 +84,27 @@ class TreeManifest:
 
     @staticmethod
     def from_json(text: str, origin: str) -> TreeManifest:
-        """Parse JSON of `to_json`. Raises BentoError, with ``origin`` as its prefix, for invalid JSON."""
+        """Parse the JSON that `to_json` returns. Raises BentoError, beginning with ``origin``, for invalid JSON."""
         try:
             return TreeManifest.of(_from_object(item) for item in json.loads(text))
         except (ValueError, TypeError, KeyError) as error:
             raise BentoError(f"{origin}: invalid manifest ({error}). Build the target again.") from None
 
     def to_json(self) -> str:
-        """Return a JSON array with one entry per line; equal entries give equal strings."""
+        """Return a JSON array with one entry per line. Equal entries result in equal strings."""
         lines = ",\n".join([_ENCODER.encode(_to_object(entry)) for entry in self.entries])
         return f"[\n{lines}\n]\n" if lines else "[]\n"
 
     def under(self, directory: str) -> TreeManifest:
-        """Return the entries with their paths below a directory, such as ``src``."""
+        """Return the entries with a directory, such as ``src``, before each path."""
         return TreeManifest(tuple([replace(entry, path=f"{directory}/{entry.path}") for entry in self.entries]))
 
     def identity(self) -> bytes:
         """Return the BLAKE3 digest (32 bytes) of the paths, executable bits, link targets, and contents.
 
-        The hashed strings are "bento-tree-1" and, for each entry, its kind ("f" for a file, "x" for an executable file,
-        or "l" for a link), its path, and its content's hexadecimal digest or its target. A NUL terminates each string.
-        Raises BentoError for a path with a NUL.
+        The hashed strings are "bento-tree-1" and, for each entry: the kind ("f" for a file, "x" for an executable file,
+        or "l" for a link), the path, and the digest of the content (hexadecimal) or the link target. A NUL terminates
+        each string. Raises BentoError for a path with a NUL.
         """
         from blake3 import blake3
 
@@ -121,14 +121,14 @@ class TreeManifest:
 
 
 def content_version(digest: bytes) -> str:
-    """Return the version for a digest: its first 160 bits in lowercase base32 (RFC 4648), as BentoML's own versions."""
+    """Return the version for a digest: the first 160 bits in lowercase base32 (RFC 4648), as in BentoML's versions."""
     from base64 import b32encode
 
     return b32encode(digest[:20]).decode().lower()
 
 
 def open_source(path: str) -> BinaryIO:
-    """Open a regular file. Raises OSError without delay for a pipe, a device, or a directory."""
+    """Open a regular file. Raises OSError, without blocking, for a pipe, a device, or a directory."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
@@ -155,9 +155,9 @@ def _from_object(item: dict[str, Any]) -> TreeEntry:
 def _mode(beginning: bytes) -> int:
     """Return the permission bits of a file, derived from its content.
 
-    The bits of the file system aren't reliable: Bazel sets 0555 for every output, remote execution can set it for all
+    The bits of the file system aren't reliable: Bazel sets 0555 for every output, remote execution can set 0555 for all
     inputs, git stores only one bit, and a umask removes bits. Therefore, scripts with a shebang and ELF files are
-    executable. BentoML's import ignores the bit.
+    executable. BentoML's import ignores the bits.
     """
     return _EXECUTABLE if beginning.startswith((b"#!", b"\x7fELF")) else _REGULAR
 
@@ -180,7 +180,7 @@ def _of_open_file(path: str, file: int, origin: str) -> TreeEntry:
 
 
 def _machine(beginning: bytes) -> str:
-    """Return the machine of a file; empty for a file without machine code, which needs no further imports."""
+    """Return the machine type of a file, or an empty string. Files without machine code need no further imports."""
     if not beginning.startswith(_MACHINE_CODE):
         return ""
     from rules_bento.sources.cpu_arch import HEAD, machine_of
@@ -189,7 +189,7 @@ def _machine(beginning: bytes) -> str:
 
 
 def _of_pieces(file: int) -> tuple[int, bytes, str]:
-    """Return the size, first bytes, and digest of a large file, in pieces because a memory map isn't faster."""
+    """Return the size, the first bytes, and the digest of a large file. Reads pieces; a memory map isn't faster."""
     from blake3 import blake3
 
     hasher = blake3(max_threads=blake3.AUTO)  # the digest does not depend on the number of threads

@@ -1,20 +1,21 @@
-"""Matches paths against BentoML's include, exclude, and ``.bentoignore``, in linear time.
+"""Matches paths against BentoML's patterns in include, exclude, and ``.bentoignore``, in linear time.
 
-BentoML uses pathspec (1.1.1, "gitwildmatch"). pathspec compiles each line to a regular expression and tries all of them
-on each path. The time grows with the number of lines, and an expression with several stars backtracks: four `a*` need
-0.1 s for a path, five need seconds. Therefore, pathspec only parses the lines. The expressions of all lists become one
-automaton, which reads a path once.
+BentoML uses pathspec (1.1.1, "gitwildmatch"). pathspec compiles each line to a regular expression and tries all
+expressions on each path. The time grows with the number of lines, and an expression with several stars backtracks: four
+`a*` need 0.1 s for a path, and five need seconds. Therefore, pathspec only parses the lines. The expressions of all
+lists become one automaton, which reads a path once.
 
 The pieces of the expressions (a character, a set, a star, or any number of directories) are numbered, and the position
 before each piece is a bit of an integer (`_Layout`). After a prefix of a path, a bit is set if and only if the pieces
-before it, of the same line, match the prefix: a nondeterministic automaton without a stack (K. Thompson, CACM 11:6,
-1968) in bits (R. Baeza-Yates and G. Gonnet, CACM 35:10, 1992). A character shifts the bits whose piece accepts it, and
-keeps the bits of loops. Lines are in order, so the highest accepting bit of a list belongs to its last matching line.
-`_State` caches the steps, up to a limit, as a deterministic automaton that is built on demand.
+of the same line before this position match the prefix. This is a nondeterministic automaton without a stack (K.
+Thompson, CACM 11:6, 1968) in bits (R. Baeza-Yates and G. Gonnet, CACM 35:10, 1992). A character shifts the bits whose
+piece accepts the character, and keeps the bits of loops. Lines are in order, so the highest accepting bit of a list
+belongs to the last matching line. `_State` caches the steps, up to a limit, as a deterministic automaton that is built
+on demand.
 
-The language is pathspec's, including its peculiarities (tests compare both for generated lines and paths): `[!a]`
-matches a slash, `./x` matches nothing, and a later `!line` applies even inside of an excluded directory. Only names
-with a line break might differ, and a Bento contains none.
+The pattern language is the same as in pathspec, including its peculiarities (tests compare both for generated lines and
+paths): `[!a]` matches a slash, `./x` matches nothing, and a later `!line` applies even inside of an excluded directory.
+Only names with a line break might match differently, and a Bento contains no such names.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ _SHORT = {".": "$", "/": "=/", "(?P<ps_d>/)": "=/"}
 
 @dataclass(frozen=True)
 class Rule:
-    """A line of a list that can decide about a path."""
+    """Describes a line of a list that can include or exclude paths."""
 
     text: str  # as written, without trailing white space
     number: int  # of the line, from 1
@@ -84,7 +85,7 @@ class Rule:
 
 
 class _State(dict[str, "_State"]):
-    """The state of an automaton after a prefix of a path; ``state[character]`` is the next state."""
+    """Represents the state of an automaton after a prefix of a path. ``state[character]`` is the next state."""
 
     __slots__ = ("_automaton", "bits", "matched", "rules")
 
@@ -135,18 +136,18 @@ class Patterns:
         return automaton.state(automaton.start(0))
 
     def rule(self, path: str) -> Rule | None:
-        """Return the line that decides about ``path`` (relative, POSIX, no empty or dot components), or None."""
+        """Return the last line that matches ``path`` (relative, POSIX, no empty or dot components), or None."""
         return self._start.after(path).rules.get(0)
 
     def unmatched(self, paths: Iterable[str]) -> list[Rule]:
-        """Return the lines, including negated ones, that match none of ``paths``."""
+        """Return the lines, including negated lines, that match none of ``paths``."""
         reached = 0
         for path in paths:
             reached |= self._start.after(path).bits
         return self.unreached(reached)
 
     def unreached(self, reached: int) -> list[Rule]:
-        """Return the lines that match no path; ``reached`` has the bits at the ends of all paths."""
+        """Return the lines that match no path. ``reached`` contains the bits at the ends of all paths."""
         # A string of bits, because shifting a long number once for each rule takes quadratic time.
         positions = f"{reached & self.layout.accepting:b}"[::-1]
         bounds = pairwise([*self.layout.starts, self.layout.size])
@@ -181,19 +182,19 @@ class _Automaton:
         self._max_states = min(_MAX_STATES, _MAX_BITS // (self._offsets[-1] + 1))
 
     def _join(self, bits: Iterable[int]) -> int:
-        """Combine the bits of each list."""
+        """Combine the bits of all lists."""
         joined = 0
         for offset, own in zip(self._offsets, bits, strict=False):
             joined |= own << offset
         return joined
 
     def start(self, *numbers: int) -> int:
-        """Return the bits of lists, specified by their numbers, before the first character."""
+        """Return the bits before the first character, for the lists with these numbers."""
         lists = enumerate(self._lists)
         return self._join(patterns.layout.start() if number in numbers else 0 for number, patterns in lists)
 
     def rules_at(self, bits: int) -> dict[int, Rule]:
-        """Return the last matching rule of each list that has one, by the list's number."""
+        """Return the last matching rule of each list, by list number. Omits lists without a matching rule."""
         accepted = bits & self._accepting
         rules = {}
         while accepted:
@@ -237,7 +238,7 @@ _KEPT = frozenset([_INCLUDE])  # the lists that match the paths of a Bento
 
 
 class SourceFilter:
-    """Decides whether a Bento includes a path: BentoML's four tests, each with a list of its own.
+    """Decides whether a Bento includes a path: applies include, the built-in exclusions, exclude, and ``.bentoignore``.
 
     ``ignored`` maps a directory ("", "pkg", "pkg/deep") to the lines of its ``.bentoignore``. Paths are relative and
     POSIX, without empty or dot components.
@@ -254,7 +255,7 @@ class SourceFilter:
         self._directories = {"": self._with_ignore_file("", self._automaton.state(root))}
 
     def keeps(self, path: str, *, filtered: bool) -> bool:
-        """Return whether the Bento includes ``path``; unless ``filtered``, only the built-in exclusions apply."""
+        """Return whether the Bento includes ``path``. If not ``filtered``, applies only the built-in exclusions."""
         state = self._at(path)
         if not filtered:
             return _BUILT_IN not in state.matched
@@ -262,11 +263,11 @@ class SourceFilter:
         return state.matched == _KEPT
 
     def idle(self) -> list[Rule]:
-        """Return the rules of ``include``, except negated rules, that matched no path passed to `keeps`."""
+        """Return the rules of ``include``, except negated rules, that haven't matched a path in any call of `keeps`."""
         return [rule for rule in self._include.unreached(self._reached) if not rule.negated]
 
     def reason(self, path: str, *, filtered: bool) -> str | None:
-        """Return the reason why ``path`` isn't in the Bento; None if the Bento includes it."""
+        """Return the reason why ``path`` isn't in the Bento, or None if the Bento includes it."""
         state = self._at(path)
         if _BUILT_IN in state.matched:
             return f"{state.rules[_BUILT_IN]} excludes it, and built-in exclusions can't be overridden"
@@ -302,10 +303,12 @@ class SourceFilter:
 
 @lru_cache(_CACHED)
 def _expression(text: str) -> tuple[str | None, bool | None]:
-    """Return a line as pathspec's regular expression, and False if the line begins with "!"; None for a comment.
+    """Return pathspec's regular expression for a line, and False if the line begins with "!".
 
-    Most lines are plain names. They are expanded without pathspec (a test compares the two), because its import takes a
-    tenth of an action's time. Raises ValueError for an invalid pattern.
+    Returns None for a comment.
+
+    Most lines are plain names, which are expanded without pathspec (a test compares the results), because importing
+    pathspec needs a tenth of an action's time. Raises ValueError for an invalid pattern.
     """
     plain = _PLAIN.fullmatch(text)
     if plain:
@@ -349,9 +352,9 @@ def _compiled(bracket: str) -> re.Pattern[str]:
 
 
 class _Layout:
-    """Numbers the positions between the pieces of a list's patterns; each position is a bit.
+    """Numbers the positions between the pieces of a list's patterns. Each position is a bit.
 
-    A character moves a bit to the next position if the piece accepts the character. The bit stays if its position is a
+    A character moves a bit to the next position if the piece accepts the character. The bit stays if the position is a
     loop: "*", "**", and the end of a pattern that has matched a directory.
     """
 
@@ -366,7 +369,7 @@ class _Layout:
         self._loops = array("L")  # loops for all characters
 
     def finish(self) -> None:
-        """Convert positions to bits, all at once, because adding a bit to a long number copies the number."""
+        """Convert all positions to bits together, because adding single bits to a long number copies the number."""
         self.accepting, self.gaps = self._bits(self._accepting), self._bits(self._gaps)
         self._looping = self._bits(self._loops)
         self._staying = self._looping | self._bits(self._stars)

@@ -1,8 +1,8 @@
 """Selects files for a Bento's ``src/``, and determines their paths.
 
-BentoML walks a directory. In rules_bento, a Bazel target declares each file, or `walk` does for a plain directory.
-Files are selected as in BentoML: ``include`` must match the path of a file, and the other lists must not match it:
-``exclude``, the built-in exclusions, and each ``.bentoignore`` in a directory above the file.
+BentoML walks a directory. In rules_bento, a Bazel target declares each file, or `walk` declares the files of a plain
+directory. Files are selected as in BentoML: ``include`` must match the path of a file, and no other list must match the
+path. The other lists are ``exclude``, the built-in exclusions, and each ``.bentoignore`` in a directory above the file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_LINKS = 40  # the limit of Linux
 
 @dataclass(frozen=True)
 class DeclaredFile:
-    """A file that a target or a directory declares."""
+    """Describes a file that a target or a directory declares."""
 
     path: str  # path in the Bento's src/: POSIX, relative
     source: str  # path to read it from
@@ -46,7 +46,7 @@ class DeclaredFile:
 
 @dataclass(frozen=True)
 class Selection:
-    """The kept and the dropped files, each sorted by path."""
+    """Holds the kept and the dropped files, sorted by path."""
 
     kept: tuple[DeclaredFile, ...]
     dropped: tuple[DeclaredFile, ...]
@@ -54,13 +54,13 @@ class Selection:
     _filter: SourceFilter = field(repr=False, compare=False)
 
     def reason(self, file: DeclaredFile) -> str | None:
-        """Return the reason why ``file`` was dropped, with the pattern and its list; None if it is kept."""
+        """Return the reason why ``file`` was dropped, with the pattern and its list, or None if ``file`` is kept."""
         return self._filter.reason(file.path, filtered=file.filtered)
 
 
 @dataclass(frozen=True)
 class BentoPath:
-    """The path of a declared file in the Bento's src/, and whether patterns apply to it (see `DeclaredFile`)."""
+    """Holds the path of a declared file in the Bento's src/, and whether patterns apply to it (see `DeclaredFile`)."""
 
     path: str
     filtered: bool
@@ -69,16 +69,16 @@ class BentoPath:
 def place(
     short_path: str, *, build_ctx: str, import_roots: Iterable[str] = (), attribute: str, label: str
 ) -> BentoPath:
-    """Return the path in src/ of a file of ``attribute`` of the target ``label``.
+    """Return the path in src/ for a file that the attribute ``attribute`` of the target ``label`` contains.
 
     ``short_path`` and ``build_ctx`` are short paths of Bazel (``svc/a.py``, ``../repo+/a.py``). ``build_ctx`` is a
     directory ("" is the root of the main repository). ``import_roots`` are entries of ``PyInfo.imports``
     (``_main/lib/src``, ``repo+``); the root of each repository is always an import root.
 
-    Files below the build context keep their path in it. Files of ``deps`` outside of the build context, or below a
-    deeper import root, are placed where Python finds them: below the longest import root. Raises BentoError for a file
-    of another attribute outside of the build context, and for a path or a context that is absolute or leaves its
-    repository.
+    Files in the build context keep their path relative to the build context. Files of ``deps`` that are outside of the
+    build context, or in a deeper import root, get their path relative to the longest import root, where Python finds
+    them. Raises BentoError for a file of another attribute outside of the build context, and for a path or a context
+    that is absolute or leaves its repository.
     """
     home, context = _context(build_ctx)
     repository, path = _split_file(short_path, label, attribute)
@@ -95,7 +95,7 @@ def place(
 
 
 def walk(directory: str) -> Iterator[DeclaredFile]:
-    """Yield the files of a plain directory, as BentoML walks it.
+    """Yield the files in a plain directory, in the same way as BentoML.
 
     Symbolic links to files stay links; links to directories, and empty directories, are omitted. Directories that the
     built-in exclusions always drop aren't entered. Raises BentoError for a directory that can't be read.
@@ -163,10 +163,10 @@ def select(
 
 
 def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> DeclaredFile:
-    """Return the first of ``paths`` that the selection keeps.
+    """Return the file for the first of ``paths`` that the selection keeps.
 
-    ``what`` describes the user of the file in messages ("service 'service:Iris'"). Raises BentoError if no file is
-    kept, with the pattern that dropped it.
+    ``what`` describes the user of the file in messages ("service 'service:Iris'"). If no file is kept, raises
+    BentoError with the pattern that dropped the file.
     """
     for path in paths:
         for file in selection.kept:
@@ -182,7 +182,7 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
 
 
 def digest(kept: Iterable[DeclaredFile]) -> TreeManifest:
-    """Hash the kept files, and return their manifest. Raises BentoError for an unreadable or special file."""
+    """Hash the kept files, and return the manifest. Raises BentoError for an unreadable or special file."""
     return TreeManifest.of(
         TreeEntry.of_file(file.path, file.source, file.origin)
         if file.link is None
@@ -192,7 +192,7 @@ def digest(kept: Iterable[DeclaredFile]) -> TreeManifest:
 
 
 def content(file: DeclaredFile) -> bytes:
-    """Return the content of a small file. Raises BentoError if it is too large, or not a readable regular file."""
+    """Return the content of a small file. Raises BentoError if the file is too large, unreadable, or not regular."""
     try:
         with open_source(file.source) as source:
             data = source.read(MAX_BYTES + 1)
@@ -225,9 +225,9 @@ def check_followed(kept: Iterable[DeclaredFile]) -> None:
 
 
 def check_inside(file: DeclaredFile, directory: str) -> None:
-    """Raise BentoError if a file of a plain directory is a link to a target outside of it, or a special file.
+    """Raise BentoError if a file in a plain directory is special, or is a link to a target outside of the directory.
 
-    Options can name files of `walk` that no pattern keeps, which no other check covers.
+    Options can name files of `walk` that no pattern keeps. No other check covers these files.
     """
     root, real = os.path.realpath(directory), os.path.realpath(file.source)
     if not real.startswith(f"{root.rstrip('/')}/"):
@@ -260,7 +260,10 @@ def _split_file(short_path: str, label: str, attribute: str) -> tuple[str, str]:
 
 
 def _context(build_ctx: str) -> tuple[str, str]:
-    """Split ``build_ctx`` into its repository and directory. Raises BentoError if it leaves the repository."""
+    """Split ``build_ctx`` into repository and directory.
+
+    Raises BentoError if the directory is outside of the repository.
+    """
     repository, context = _split(build_ctx.rstrip("/"))
     if context in ("", "."):
         return repository, ""
@@ -271,7 +274,7 @@ def _context(build_ctx: str) -> tuple[str, str]:
 
 
 def _import_root(repository: str, path: str, import_roots: Iterable[str]) -> str:
-    """Return the longest import root above ``path``; "" is the root of the repository."""
+    """Return the longest import root above ``path``. "" is the root of the repository."""
     roots = _normalized(tuple(import_roots))
     directory = path.rpartition("/")[0]
     while directory and f"{repository}/{directory}" not in roots:
@@ -298,7 +301,7 @@ def _relative(path: str, directory: str) -> str:
 
 
 def _escaping_target(source: str) -> str | None:
-    """Return the target of the link that leads out of the execution root; None if ``source`` stays inside."""
+    """Return the target of the link that leaves the execution root, or None if ``source`` stays inside."""
     root, path, in_workspace = "", source, False
     for _ in range(_MAX_LINKS):
         try:

@@ -1,1 +1,1 @@
-"""Runs the tests of `bento_test`, pytest with a real BentoML server of the Bento, and compares APIs."""
+"""Runs the tests of `bento_test` in pytest, starts BentoML servers for the Bento, and compares APIs."""

@@ -1,8 +1,9 @@
-"""Classifies the changes of a service's API by their effect on callers.
+"""Classifies the changes to a service's API by their effect on callers.
 
 The API is BentoML's `schema.json`: routes with the JSON schemas of input and output. A change is *breaking* if a caller
-that complies with the old schema can fail with the new one: a value that it sends is rejected, or a value that it reads
-is missing or has another type. All other changes are compatible. Titles, descriptions, and examples are ignored.
+that complies with the old schema can fail with the new schema, because the service rejects a value that the caller
+sends, or because a value that the caller reads is missing or has another type. All other changes are compatible.
+Titles, descriptions, and examples are ignored.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Change(NamedTuple):
 
 
 def changes(old: Schema, new: Schema) -> list[Change]:
-    """Return the differences between two `schema.json`, sorted by route."""
+    """Return the differences between two `schema.json` files, sorted by route."""
     before, after = _routes(old), _routes(new)
     differences = [Change(True, route, "the route is gone") for route in before if route not in after]
     differences += [Change(False, route, "a new route") for route in after if route not in before]
@@ -58,7 +59,7 @@ def _route_changes(route: str, old: Schema, new: Schema) -> Iterator[Change]:
 
 
 def _compare(where: str, old: Any, new: Any, *, sent: bool) -> Iterator[Change]:
-    """Yield the differences of two JSON schemas of values that callers send (`sent`) or receive."""
+    """Yield the differences between two JSON schemas of values that callers send (`sent`) or receive."""
     old, new = _schema(old), _schema(new)
     if old == new:
         return
@@ -78,7 +79,7 @@ def _compare(where: str, old: Any, new: Any, *, sent: bool) -> Iterator[Change]:
 
 
 def _alternatives(where: str, old: list[Schema], new: list[Schema], *, sent: bool) -> Iterator[Change]:
-    """Compare the forms of one JSON type, where a schema has several, such as two kinds of objects."""
+    """Compare the forms of one JSON type if a schema allows several forms, such as two kinds of objects."""
     for form in old:
         if form not in new:
             yield Change(sent, where, f"{_title(form)} is none of its forms any more")
@@ -127,7 +128,7 @@ def _required(place: str, *, now: bool, sent: bool) -> Change:
 
 
 def _additional(where: str, old: Schema, new: Schema, *, sent: bool) -> Iterator[Change]:
-    """Compare the types of properties that the schema does not name: `additionalProperties`."""
+    """Compare the types of properties that the schema doesn't name (`additionalProperties`)."""
     before, after = (schema.get("additionalProperties", True) for schema in (old, new))
     if isinstance(before, dict) and isinstance(after, dict):
         yield from _compare(f"{where}.*", before, after, sent=sent)
@@ -169,7 +170,7 @@ def _schema(value: Any) -> Schema:
 
 
 def _by_type(schema: Schema) -> dict[str, list[Schema]]:
-    """Return the forms that a schema allows, by their JSON type."""
+    """Return the forms that a schema allows, by JSON type."""
     by_type: dict[str, list[Schema]] = {}
     for form in map(_schema, schema.get("anyOf") or schema.get("oneOf") or [schema]):
         types = form.get("type", "any")
@@ -197,7 +198,7 @@ def _title(schema: Schema) -> str:
 
 
 def _way(rule: str, old: Schema, new: Schema) -> _Way:
-    """Return whether a schema takes more or less after a change of a rule; `other` if that is not plain."""
+    """Return whether the new schema accepts more or fewer values because of a changed rule, or `other` if unclear."""
     before, after = old.get(rule), new.get(rule)
     if rule in _FORM:
         return "other"

@@ -1,4 +1,4 @@
-"""Fixtures for tests of a Bento: `bento`, `serve`, `server`, `url`, `client`."""
+"""Defines the fixtures for tests of a Bento: `bento`, `serve`, `server`, `url`, and `client`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Bento(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """Holds the plugin's settings from the target under test."""
+    """Holds the settings of the plugin, which come from the `bento_test` target."""
 
     bento: Bento
     python: Path
@@ -39,7 +39,7 @@ class Servers:
     """Starts servers of the Bento under test, and collects their logs."""
 
     def __init__(self, setting: Setting) -> None:
-        """Serve with `setting`, on request."""
+        """Store the settings. No server starts yet."""
         self.setting = setting
         self.logs: list[Path] = []
         self._numbers = count()
@@ -50,7 +50,7 @@ class Servers:
 
     @contextmanager
     def serve(self, *options: str, variables: Mapping[str, str] | None = None) -> Iterator[Server]:
-        """Run a server for the block; `options` go to `bentoml serve`."""
+        """Run a server for the block. `options` are passed to `bentoml serve`."""
         setting = self.setting
         directory = setting.directory / f"server{next(self._numbers)}"
         try:
@@ -69,7 +69,7 @@ class Servers:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Any:
-        """Show the servers' logs with a failed test."""
+        """Add the servers' logs to the report of a failed test."""
         report = yield
         if report.failed:
             for log in self.logs:
@@ -88,7 +88,7 @@ def bento(request: pytest.FixtureRequest) -> Bento:
 
 @pytest.fixture(scope="session")
 def serve(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[Server]]:
-    """Run a server for the block; `options` go to `bentoml serve`."""
+    """Return a function that runs a server for a block. Its `options` are passed to `bentoml serve`."""
     return request.config.stash[_SERVERS].serve
 
 
@@ -108,7 +108,7 @@ def url(server: Server) -> str:
 
 @pytest.fixture
 def client(url: str) -> Iterator[Any]:
-    """Yield a `bentoml.SyncHTTPClient` of the server."""
+    """Yield a `bentoml.SyncHTTPClient` for the server."""
     import bentoml
 
     with bentoml.SyncHTTPClient(url) as client:
@@ -117,7 +117,7 @@ def client(url: str) -> Iterator[Any]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Select the tests of this shard: every n-th, in order."""
+    """Select the tests of this shard: every nth test, in order."""
     shards = int(os.environ.get("TEST_TOTAL_SHARDS", "1"))
     if shards > 1:
         shard = int(os.environ["TEST_SHARD_INDEX"])

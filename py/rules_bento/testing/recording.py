@@ -1,7 +1,7 @@
-"""Records which lines of the user's sources ran, in tests and servers: LCOV, for `bazel coverage`.
+"""Records which lines of the user's sources run in tests and servers, as LCOV for `bazel coverage`.
 
-It uses coverage.py, if the test requires it. Bazel names sources by their path in the workspace; the Bento has them in
-`src/`.
+Uses coverage.py, which the test must require. Bazel identifies sources by their path in the workspace. In the Bento,
+the sources are in `src/`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Recording:
     """Records one run of the tests."""
 
     def __init__(self, directory: Path, files: Mapping[Path, str]) -> None:
-        """Store the data in `directory`, created by this call; `files` maps each file to its path in the workspace."""
+        """Create `directory`, which stores the data. `files` maps each file to its path in the workspace."""
         directory.mkdir(parents=True)
         self._files = files
         self._settings = directory / "settings"
@@ -41,7 +41,7 @@ class Recording:
         self._coverage: Any = None
 
     def start(self, python: Path) -> None:
-        """Start to record in this process, and in its later children in the environment of `python`."""
+        """Start recording in this process, and in later child processes that use the environment of `python`."""
         import coverage
 
         [packages] = python.parent.parent.glob("lib/python*/site-packages")
@@ -51,7 +51,7 @@ class Recording:
         self._coverage.start()
 
     def finish(self, output: Path) -> None:
-        """Write the data of all processes as LCOV, with paths of the workspace."""
+        """Write the data of all processes as LCOV, with paths in the workspace."""
         import coverage
 
         self._coverage.stop()
@@ -72,9 +72,9 @@ class Recording:
 
 
 def recording(settings: Mapping[str, Any], bento: Path, directory: Path) -> Recording | None:
-    """Return the recording for `bazel coverage`.
+    """Return the recording for `bazel coverage`, or None.
 
-    None for another command, or without Python sources to record. Raises BentoError if coverage is missing.
+    Returns None for another command, or without Python sources to record. Raises BentoError if coverage is missing.
     """
     manifest = os.environ.get("COVERAGE_MANIFEST")
     if not os.environ.get("COVERAGE") or not manifest:
@@ -91,7 +91,10 @@ def recording(settings: Mapping[str, Any], bento: Path, directory: Path) -> Reco
 
 
 def _recorded_files(named: Iterable[str], settings: Mapping[str, Any], bento: Path) -> dict[Path, str]:
-    """Return the location of each source that Bazel names: in the Bento, and where tests import it."""
+    """Map the files of the sources that Bazel specifies to the sources' names. Includes each place of a source.
+
+    A source can be in the Bento, and at the path where tests import the source.
+    """
     files = {}
     for name in named:
         short_path = _short_path(name)
@@ -118,5 +121,5 @@ def _short_path(path: str) -> str:
 
 
 def _pattern(path: Path) -> str:
-    """Return a pattern for the path. coverage.py has no way to quote special characters."""
+    """Return a pattern for the path. coverage.py can't escape special characters."""
     return "".join("?" if letter in "*?[]" else letter for letter in str(path))

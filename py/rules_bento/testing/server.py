@@ -1,4 +1,4 @@
-"""Starts a BentoML server of an unpacked Bento, on a free port of the loopback interface."""
+"""Starts a BentoML server for an unpacked Bento on a free port of the loopback interface."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Server(NamedTuple):
 
 
 class NotReadyError(Exception):
-    """Reports that the server ended, or didn't answer in time; the message has its log."""
+    """Reports that the server ended, or didn't respond in time. The message contains the server's log."""
 
 
 @contextmanager
@@ -43,11 +43,11 @@ def serve(
     options: tuple[str, ...] = (),
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    """Serve the Bento in the directory `bento` with the BentoML of an environment's interpreter.
+    """Serve the Bento in the directory `bento`, with BentoML from the environment of `python`.
 
-    Creates `directory` for the log. `options` go to `bentoml serve`; `variables` extend its environment.
-    The server is ready when the block begins, and is stopped when the block ends. Raises NotReadyError if the server
-    isn't ready within `seconds`.
+    Creates `directory` for the log. `options` are passed to `bentoml serve`; `variables` extend the environment
+    variables. The server is ready when the block begins, and is stopped when the block ends. Raises NotReadyError if
+    the server isn't ready within `seconds`.
     """
     directory.mkdir(parents=True)
     log = directory / "server.log"
