@@ -1,4 +1,4 @@
-"""Measures what each action reads, writes, and costs: `python bench/actions.py [--rounds N] [--isolated]`.
+"""Measures the inputs, the outputs, and the time of each action: `python bench/actions.py [--rounds N] [--isolated]`.
 
 Bazel builds the examples with all output groups, and further targets of the tests, one action at a time: in separate
 sandboxed processes, and in persistent workers that are already running. Each round repeats the actions that can run in
@@ -71,7 +71,7 @@ def of_kinds(spawns: Iterable[Spawn]) -> dict[str, list[Spawn]]:
 
 
 def size(count: float) -> str:
-    """Format bytes for people."""
+    """Format a number of bytes with a unit."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
@@ -93,7 +93,7 @@ def measure(bench: Workbench, rounds: int, options: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Measure."""
+    """Parse the options, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--isolated", action="store_true", help="sandboxed workers, and mapped paths in all rounds")

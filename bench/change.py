@@ -1,4 +1,4 @@
-"""Measures a one-line change of a service up to its image and a registry, for images of several sizes.
+"""Measures the build and the push of images of several sizes after a one-line change of a service.
 
     python bench/change.py --registry DOCKER_REGISTRY [--megabytes N,N,...] [--runs N] [--no-buildah]
 

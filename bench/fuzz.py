@@ -43,7 +43,7 @@ def tried(target: str, runs: int, seed: int) -> Iterator[tuple[int, bytes, Outco
 
 
 def report(target: str, options: argparse.Namespace) -> int:
-    """Run a target, and print a line for it and for each kind of finding. Returns the number of findings."""
+    """Run a target, and print a line for the target and for each kind of finding. Returns the number of findings."""
     start = time.monotonic()
     kinds: collections.Counter[str] = collections.Counter()
     found: dict[tuple[str, str], int] = {}

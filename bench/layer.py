@@ -217,7 +217,7 @@ def compare(wheels: Sequence[Path], options: argparse.Namespace) -> None:
 
 
 def show(figures: dict[str, Used], size: int) -> None:
-    """Print the rows of each kind with the pipeline and the limit of the same kind."""
+    """Print a row for each method, compared with the pipeline and the limit of the same kind."""
     columns = ("way", "MB/s", "cpu s", "wall s", "peak MB", "layer MB", "size", "x pipeline", "% of limit", "% RECORD")
     print("{:20} {:>6} {:>6} {:>7} {:>8} {:>9} {:>6} {:>11} {:>11} {:>9}".format(*columns))
     for way, used in figures.items():

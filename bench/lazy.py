@@ -2,7 +2,7 @@
 
     python bench/lazy.py --storage DIRECTORY [--megabytes N] [--request PATH BODY] [--idle] NAME...
 
-`--storage` is a directory of docker-registry that contains the images; a NAME is REPOSITORY:TAG in it. containerd and
+`--storage` is a directory of docker-registry that contains the images; a NAME is REPOSITORY:TAG. containerd and
 stargz-snapshotter, both without any cached data, pull each image completely, and also lazily if it has eStargz layers,
 and start it. "ready" is the time in seconds from the start of the pull until /readyz responds, "answer" until the
 request is answered; "read" is the data that the registry had sent by then, in MB and as a share of the image's layers;
@@ -61,7 +61,7 @@ def answered(log: Path) -> tuple[int, int]:
 
 
 def read(url: str, body: str = "") -> bytes:
-    """Return the response of a service as soon as it is available."""
+    """Return the response of a service. Retries until the service responds."""
     end = time.monotonic() + SECONDS
     asked = urllib.request.Request(url, body.encode() or None, {"Content-Type": "application/json"})
     while True:
@@ -90,7 +90,7 @@ def started(command: list[str], log: Path) -> Iterator[None]:
 
 @contextmanager
 def registry(storage: Path, directory: Path) -> Iterator[None]:
-    """Run the registry until the block ends. It logs requests in `registry.log` of the directory."""
+    """Run the registry until the block ends. The registry logs requests to `registry.log` in the directory."""
     settings = {
         "version": 0.1,
         "log": {"level": "info", "accesslog": {"disabled": False}},

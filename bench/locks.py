@@ -121,7 +121,7 @@ def bentoml_builds(directory: Path, requirements: list[str], bentoml: str, runs:
 
 
 def pip_tools_roots() -> list[str]:
-    """Return the directory that contains pip-tools, if this interpreter has it."""
+    """Return the directory that contains pip-tools, or an empty list if this interpreter doesn't have pip-tools."""
     done = subprocess.run(
         [sys.executable, "-c", "import piptools; print(piptools.__path__[0])"],
         capture_output=True,

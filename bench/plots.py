@@ -13,7 +13,10 @@ OURS, OTHER = "#3f51b5", "#9fa8da"
 
 
 class Plot(NamedTuple):
-    """Describes the bars: a label, a pattern whose group is the value in a table, and whether it is rules_bento."""
+    """Describes a bar chart.
+
+    A bar has a label, a pattern for its value in a table, and whether it is for rules_bento.
+    """
 
     title: str
     unit: str

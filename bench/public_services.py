@@ -2,8 +2,8 @@
 
     python bench/public_services.py DIRECTORY [--import PYTHON] [--verbose]
 
-Each subdirectory of DIRECTORY is a project. PYTHON is an interpreter that has BentoML; a service that requires other
-packages that are missing there isn't compared. The program only prints a table.
+Each subdirectory of DIRECTORY is a project. PYTHON is an interpreter that has BentoML. Services that require packages
+that PYTHON doesn't have aren't compared. The program only prints a table.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def services_of(directory: Path) -> list[tuple[Path, str, str]]:
 
 
 def facts(info: ServiceInfo) -> dict[str, object]:
-    """Return the metadata to compare of a statically analyzed service."""
+    """Return the compared metadata of a statically analyzed service."""
     rows = [
         {
             "name": one.name,

@@ -61,7 +61,7 @@ def run(command: list[str]) -> Used:
 
 
 def write_layout(directory: Path, layers: int, size: int, earlier: Path | None = None) -> None:
-    """Write an OCI layout of an image. With `earlier`, only the last layer differs from this image, and is small."""
+    """Write an OCI layout of an image. With `earlier`, only the last layer, which is small, differs from `earlier`."""
     blobs = directory / "blobs/sha256"
     blobs.mkdir(parents=True)
 

@@ -2,7 +2,7 @@
 
     python bench/push_all.py --registry DOCKER_REGISTRY [--images N] [--shared N] [--megabytes N] [--runs N]
 
-Each image has the shared layers and one layer of its own. Pushes the images to a repository each of a new registry:
+Each image has the shared layers and one additional layer. Pushes the images to a repository each of a new registry:
 first, again, and after a change of one image's layer. "seconds" is the elapsed time, and "cpu" the user and system time
 of all started programs. "requests" and "MB" (the uploaded data) are counted by a relay in a separate run. Tools that
 aren't on PATH are omitted. Each number is the best of the runs.
@@ -36,7 +36,7 @@ MAIN = [sys.executable, "-I", "-S", "-B", str(ROOT / "py/main.py"), "push"]
 
 
 def write_image(directory: Path, shared: list[Path], own: bytes) -> None:
-    """Write an OCI layout of an image from the files of the shared layers and the content of its own layer."""
+    """Write an OCI layout of an image from the files of the shared layers and the content of the additional layer."""
     blobs = directory / "blobs/sha256"
     blobs.mkdir(parents=True)
 

@@ -128,7 +128,7 @@ def show(step: str, results: dict[str, Result]) -> None:
 
 
 def exported(commit: str, directory: Path) -> Path:
-    """Write the files of a commit of this repository to a directory, also the files that a release archive excludes."""
+    """Write the files of a commit to a directory, including files that a release archive excludes."""
     directory.mkdir()
     index = {**os.environ, "GIT_INDEX_FILE": str(directory.with_name(f"{directory.name}.index"))}
     for command in (["read-tree", commit], ["checkout-index", "--all", f"--prefix={directory}/"]):

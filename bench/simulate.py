@@ -2,9 +2,9 @@
 
 Each commit changes one service, a library, a locked package, or a model. CI then builds all services and their images
 with a remote cache that deletes data after some unused days; developers build their services. bench/gate.json contains
-what the actions of a change write, MEASURED contains other measurements, and World contains the assumptions that can't
-be measured. Commits are drawn with a fixed seed, so all choices are compared on the same commits, and the result is the
-same on every machine.
+the output sizes of the actions of a change, MEASURED contains other measurements, and World contains the assumptions
+that can't be measured. Commits are drawn with a fixed seed, so all choices are compared on the same commits, and the
+result is the same on every machine.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Choice:
 
 @dataclass
 class Cost:
-    """Sums up the cost of a number of days: counts, CPU seconds, and bytes."""
+    """Sums the cost of a number of days: counts, CPU seconds, and bytes."""
 
     actions: int = 0
     looked_up: int = 0
@@ -322,7 +322,7 @@ def shares(world: World, gate: Gate) -> list[str]:
 
 
 def size(count: float) -> str:
-    """Format bytes for display."""
+    """Format a number of bytes with a unit."""
     for unit, name in ((TB, "TB"), (GB, "GB"), (MB, "MB")):
         if count >= unit:
             return f"{count / unit:.1f} {name}"

@@ -141,7 +141,7 @@ def compare(url: str, source: Path, others: str) -> None:
 
 
 def main() -> None:
-    """Measure."""
+    """Parse the options, and print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--megabytes", type=int, default=1000)
     parser.add_argument("--others", default=sys.executable)

@@ -1,8 +1,8 @@
-"""The real command `bentoml` over and over: `bentoml_commands.py` in BentoML's interpreter, orders as JSON lines.
+"""Runs the real `bentoml` command repeatedly in BentoML's interpreter: `bentoml_commands.py`. Orders are JSON lines.
 
-An order is {"arguments", "environment", "folder", "out", "err"}: what the command is given, its whole environment, the
-folder that it runs in, and the files of what it prints. The answer is its exit status. BentoML is imported once, which is
-most of what a command takes; each runs in a forked child, so that none sees what another one left behind.
+An order is {"arguments", "environment", "folder", "out", "err"}: the arguments, the complete environment, the working
+directory, and the files for the output. The response is the exit status. BentoML is imported once, because the import
+needs most of a command's time. Each order runs in a forked child process, so that commands don't affect each other.
 """
 
 import gc
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Answer orders until there are none."""
+    """Process orders until the input ends."""
     import bentoml_cli.cli  # noqa: F401
 
     gc.freeze()  # else the first collection of each child copies all of it
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def run(order: dict) -> None:
-    """Become `bentoml`; never returns."""
+    """Run `bentoml` in this process. Never returns."""
     status = 1
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # not the orders
     for descriptor, path in ((1, order["out"]), (2, order["err"])):

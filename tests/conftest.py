@@ -1,4 +1,4 @@
-"""What tests of several kinds share."""
+"""Fixtures and helpers for several kinds of tests."""
 
 import http.client
 import json
@@ -19,12 +19,12 @@ from rules_bento.packages.virtualenv import make_environment
 
 
 def locked_wheels() -> list[Path]:
-    """The folders of the unpacked wheels that a test asks for, BentoML among them."""
+    """Return the directories of the unpacked wheels that a test requires, including BentoML."""
     return [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
 
 
 class Commands:
-    """A process that has imported BentoML, and runs its command over and over: `bentoml_commands.py`."""
+    """Runs `bentoml` commands repeatedly in a process that has imported BentoML (`bentoml_commands.py`)."""
 
     def __init__(self, directory: Path) -> None:
         self.python = make_environment(directory / "environment", locked_wheels())
@@ -41,7 +41,7 @@ class Commands:
         )
 
     def run(self, arguments: tuple[str, ...], variables: dict[str, str], directory: Path) -> tuple[int, str, str]:
-        """The exit status of a command, and what it printed."""
+        """Return the exit status, the standard output, and the standard error of a command."""
         order = {"arguments": arguments, "environment": variables, "folder": str(directory)}
         self._process.stdin.write(json.dumps({**order, "out": str(self._out), "err": str(self._err)}) + "\n")
         self._process.stdin.flush()
@@ -52,7 +52,7 @@ class Commands:
 
 
 class Bentoml:
-    """The real BentoML, in an environment of the locked wheels, with a store of its own."""
+    """Runs the real BentoML in an environment with the locked wheels and a separate store."""
 
     def __init__(self, directory: Path, commands: Commands) -> None:
         self._commands = commands
@@ -76,13 +76,13 @@ class Bentoml:
         }
 
     def run(self, *arguments: str) -> str:
-        """The standard output of a command of BentoML; it must succeed."""
+        """Return the standard output of a BentoML command, which must succeed."""
         status, out, err = self._commands.run(arguments, self.variables, self.directory)
         assert status == 0, f"{arguments}\n{out}\n{err}"
         return out
 
     def ask(self, code: str, *arguments: str) -> str:
-        """The standard output of a program in BentoML's interpreter; it must succeed."""
+        """Return the standard output of a program in BentoML's interpreter. The program must succeed."""
         command = [str(self.python), "-c", code, *arguments]
         done = subprocess.run(
             command, cwd=self.directory, env=self.variables, check=False, capture_output=True, text=True, timeout=120
@@ -95,7 +95,7 @@ class Bentoml:
 
     @contextmanager
     def serve(self, *arguments: str):
-        """The address of a server that runs for the block, and stops with success."""
+        """Yield the address of a server, which runs until the block ends and must exit with status 0."""
         port = free_port()
         command = [str(self.python.parent / "bentoml"), "serve", *arguments, "--host", "127.0.0.1", "--port", str(port)]
         log = self.directory / "server.log"
@@ -144,7 +144,7 @@ def commands(tmp_path_factory):
 
 @pytest.fixture
 def full_disk():
-    """Gives a block in which no file can have more than some bytes, here and in programs that are started."""
+    """Return a context manager that limits the size of files that this process and its child processes write."""
 
     @contextmanager
     def limited(size: int):
@@ -160,7 +160,7 @@ def full_disk():
 
 @pytest.fixture
 def bentoml(tmp_path: Path, commands: Commands):
-    """A real BentoML with an empty store."""
+    """Yield the real BentoML with an empty store."""
     made = Bentoml(tmp_path, commands)
     yield made
     made.scratch.cleanup()

@@ -1,4 +1,4 @@
-"""What documents say: blocks of code, code in a line, links and headings."""
+"""Reads documents: code blocks, code spans, links, and headings."""
 
 import re
 import shlex
@@ -10,7 +10,7 @@ DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "doc
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block, and where it begins."""
+    """Describes a fenced code block and its position."""
 
     path: str
     line: int
@@ -37,14 +37,14 @@ def blocks(path: Path) -> list[Block]:
 
 
 def commands(block: Block) -> list[list[str]]:
-    """The words of each command of a console block: what stands behind `$ `, with lines that a backslash continues."""
+    """Return the words of each command in a console block: lines that begin with `$ `, with continuation lines."""
     text = block.text.replace("\\\n", " ")
     lines = [line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ ")]
     return [words for line in lines for words in _simple_commands(shlex.split(line, comments=True))]
 
 
 def _simple_commands(words: list[str]) -> list[list[str]]:
-    """Commands between `|`, `&&` and `&`, without variables before them and without redirections."""
+    """Split words at `|`, `&&`, `&`, and `;`. Removes leading variables and redirections from each command."""
     found: list[list[str]] = [[]]
     for word in words:
         if word in ("|", "&&", "&", ";"):
@@ -55,12 +55,12 @@ def _simple_commands(words: list[str]) -> list[list[str]]:
 
 
 def prose(path: Path) -> str:
-    """The text without its blocks."""
+    """Return the text of a document without code blocks."""
     return re.sub(r"^( *)```.*?^\1```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
 def spans(path: Path) -> list[str]:
-    """What stands between backticks in a line or two."""
+    """Return the contents of code spans. A span can contain a line break."""
     return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose(path))]
 
 
@@ -74,13 +74,13 @@ def web_links(path: Path) -> list[str]:
 
 
 def anchors(path: Path) -> set[str]:
-    """Of the headings, as GitHub makes them."""
+    """Return the anchors of the headings, in the same form as on GitHub."""
     headings = re.findall(r"^#+ (.*)$", prose(path), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def lost(root: Path) -> list[str]:
-    """Targets and files of this repository that documents name and that are not there."""
+    """Return the targets and files of this repository that documents name and that don't exist."""
     found = []
     for path in documents(root):
         text = path.read_text("utf-8")
@@ -92,7 +92,7 @@ def lost(root: Path) -> list[str]:
 
 
 def is_lost(package: Path, target: str) -> bool:
-    """Whether a package of this repository has neither a file of the name nor a target that begins like it, as a macro's do."""
+    """Return whether a package has neither a file with this name nor a target whose name is a prefix (for macros)."""
     if not package.is_dir() or target == "all" or (package / target).is_file():
         return False
     build = package / "BUILD.bazel"

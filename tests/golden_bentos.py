@@ -1,4 +1,4 @@
-"""The golden Bentos, where ours differ from them on purpose, and what of two Bentos can be compared."""
+"""Provides the golden Bentos, our intended differences, and functions to compare Bentos."""
 
 import json
 import re
@@ -83,7 +83,7 @@ BENTO_PROJECTS = yaml.safe_load((BENTOS / "projects.yaml").read_text("utf-8"))
 
 
 def store_of(directory: Path) -> Path:
-    """BentoML's model store with the models that the golden Bentos bring along."""
+    """Create BentoML's model store with the models of the golden Bentos."""
     for path in BENTOS.glob("model_*.yaml"):
         fields = yaml.safe_load(path.read_text("utf-8"))
         entry = directory / fields["name"] / fields["version"]
@@ -94,7 +94,7 @@ def store_of(directory: Path) -> Path:
 
 
 def listed(path: Path) -> dict[str, str]:
-    """The files of a listing by `find`: kind, mode, size, path."""
+    """Return the modes of files, by path, in a listing that `find` wrote (kind, mode, size, path)."""
     lines = (line.split(" ", 3) for line in path.read_text("utf-8").splitlines() if line.startswith("f"))
     return {name: f"0o{mode}" for _, mode, _, name in lines}
 
@@ -104,12 +104,12 @@ def our_tree(made) -> dict[str, str]:
 
 
 def known_tree(tree: dict[str, str]) -> dict[str, str]:
-    """The paths of a Bento that can be known without importing it, without empty folders, which say nothing."""
+    """Return the paths of a Bento that are known without importing the service. Excludes empty directories."""
     return {nameless(path): mode for path, mode in tree.items() if not path.startswith("apis/") and mode != "(empty)"}
 
 
 def nameless(text: str) -> str:
-    """BentoML names scripts by where they lay on the machine that built."""
+    """Remove the hash of the script's path on the build machine from the names of scripts."""
     return re.sub(r"script__[0-9a-f]*", "script__", text)
 
 
@@ -121,7 +121,7 @@ def comparable(document: dict) -> dict:
 
 
 def requirements(text: str) -> list[str]:
-    """Requirements and options, whatever their spacing, quotes and comments. Without order: so uv and pip take them."""
+    """Return sorted requirements and options without spacing, quotes, and comments. uv and pip ignore the order."""
     found, options = parse(text.replace(" # x", ""), "requirements.txt")
     lines = [re.sub(r"\s", "", requirement.text).replace("'", '"') for requirement in found]
     return sorted([*lines, *(f"{option.flag} {option.value}".strip() for option in options)])

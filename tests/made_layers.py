@@ -1,4 +1,4 @@
-"""A wheel with all that a wheel may have, and what is in the layers made of it."""
+"""Creates a wheel with all features that a wheel can have, and reads layers that contain the wheel."""
 
 import csv
 import gzip
@@ -32,7 +32,7 @@ def required(command, purpose):
 
 
 def unpacked(path, compression):
-    """The tar in a layer; Python's gzip reads members one after the other, as a stream."""
+    """Return the tar in a layer. Python's gzip module reads concatenated members as one stream."""
     if compression in ("gzip", "estargz"):
         with gzip.open(path) as file:
             return file.read()
@@ -43,7 +43,7 @@ def unpacked(path, compression):
 
 
 def members(path, compression="none"):
-    """The members of a layer in their order, and the contents of its files; those that eStargz adds are left out."""
+    """Return the members of a layer in order, and the contents of files. Excludes members that eStargz adds."""
     with tarfile.open(fileobj=io.BytesIO(unpacked(path, compression)), mode="r:") as tar:
         return {
             info.name: (info, tar.extractfile(info).read() if info.isfile() else None)
@@ -53,7 +53,7 @@ def members(path, compression="none"):
 
 
 def odd_wheel():
-    """A wheel with something of everything."""
+    """Return a wheel with all features."""
     maker = Maker("Odd.Name", "1.0+x")
     maker.directories += ["odd", "odd/empty/sub", f"{maker.data}/data/var/odd", f"{maker.data}/scripts"]
     maker.add({"odd/__init__.py": "def main():\n    print('started')\n", "odd/größe.txt": "ü", "odd/empty.py": ""})
@@ -90,7 +90,7 @@ def two_wheels(directory):
 
 
 def check_record(found, site, info):
-    """RECORD names each file of the wheel, with its digest and size, sorted; its own line is without."""
+    """Check that RECORD is sorted and lists each file with its digest and size, except RECORD itself."""
     record = f"{site}/{info}/RECORD"
     rows = list(csv.reader(io.StringIO(found[record].decode())))
     paths = [os.path.normpath(f"{site}/{row[0]}") for row in rows]

@@ -1,4 +1,4 @@
-"""Wheels made for tests: honest ones with every oddity, and such as nobody should install."""
+"""Creates wheels for tests: valid wheels with unusual features, and wheels that must be rejected."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def record_line(path: str, data: bytes, algorithm: str = "sha256") -> str:
 
 
 class Maker:
-    """A wheel in the making: change what it has before `write`."""
+    """Builds a wheel. Change the attributes before you call `write`."""
 
     def __init__(self, name: str = "odd", version: str = "1.0") -> None:
         self.name, self.version = name, version
@@ -71,7 +71,7 @@ class Maker:
 
 
 def central(data: bytes, name: str) -> int:
-    """Where the entry of a member begins in a zip's directory."""
+    """Return the offset of a member's entry in the directory of a zip."""
     end = data.rindex(b"PK\5\6")
     at = struct.unpack_from("<L", data, end + 16)[0]
     while not data[at + 46 :].startswith(name.encode()):
@@ -81,12 +81,12 @@ def central(data: bytes, name: str) -> int:
 
 
 def local(data: bytes, name: str) -> int:
-    """Where the header of a member begins."""
+    """Return the offset of a member's header in a zip."""
     return struct.unpack_from("<L", data, central(data, name) + 42)[0]
 
 
 def patched(wheel: Path, name: str, *, in_central=(), in_local=()) -> Path:
-    """The wheel with fields of a member changed: (offset, format, value)."""
+    """Change fields of a member in the wheel: (offset, format, value). Returns the wheel."""
     data = bytearray(wheel.read_bytes())
     for at, changes in ((central(data, name), in_central), (local(data, name), in_local)):
         for offset, form, value in changes:
@@ -96,7 +96,7 @@ def patched(wheel: Path, name: str, *, in_central=(), in_local=()) -> Path:
 
 
 def renamed(wheel: Path, name: str, other: str) -> Path:
-    """The wheel with another name of the same length at every place."""
+    """Replace a name in the wheel with another name of the same length, at each occurrence. Returns the wheel."""
     assert len(name.encode()) == len(other.encode())
     wheel.write_bytes(wheel.read_bytes().replace(name.encode(), other.encode()))
     return wheel

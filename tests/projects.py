@@ -1,4 +1,4 @@
-"""Small projects, what real BentoML makes of them, and how Bentos are compared."""
+"""Small projects, the results of the real BentoML, and functions to compare Bentos."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BUILDER = HERE / "differential" / "bentoml_builder.py"
 
 
 def write_project(directory: Path, project: dict, service: str) -> Path:
-    """Lay out a project: `files` by path, `links`, `sizes` of files that are only large."""
+    """Write a project: `files` by path, `links`, and `sizes` of large empty files."""
     files = {"service.py": service} | project.get("files", {})
     for path, text in files.items():
         target = directory / path
@@ -36,7 +36,7 @@ def write_project(directory: Path, project: dict, service: str) -> Path:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a golden file tells of a build by real BentoML."""
+    """Describes a build by the real BentoML, as recorded in a golden file."""
 
     status: int
     messages: str
@@ -76,7 +76,7 @@ def tree_of_directory(directory: Path) -> dict[str, str]:
 
 
 class RealBuilder:
-    """`bentoml build` of the real BentoML, many times over one import of it."""
+    """Runs the `bentoml build` of the real BentoML many times after one import."""
 
     def __init__(self, python: Path, directory: Path, uv: Path) -> None:
         self.home = directory / "home"
@@ -100,7 +100,10 @@ class RealBuilder:
         self.version, self.python_version = self._versions(python)
 
     def build(self, project: Path, arguments=(), environment=None) -> dict:
-        """The answer of one build; `folder` is where the Bento lies until the next one, None if it failed."""
+        """Return the response of one build.
+
+        `folder` is the Bento's directory until the next build; None after a failure.
+        """
         shutil.rmtree(self.home / "bentos", ignore_errors=True)
         order = {
             "project": str(project),
@@ -120,7 +123,7 @@ class RealBuilder:
 
     @staticmethod
     def _versions(python: Path) -> tuple[str, str]:
-        """BentoML's, and major and minor of the Python that it runs in."""
+        """Return the versions of BentoML and Python (`X.Y`)."""
         program = (
             "import sys; from importlib import metadata; print(metadata.version('bentoml'), *sys.version_info[:2])"
         )
@@ -130,13 +133,13 @@ class RealBuilder:
 
 
 def real_builder(directory: Path) -> RealBuilder:
-    """BentoML from the locked wheels."""
+    """Return a builder with BentoML from the locked wheels."""
     python = make_environment(directory / "environment", locked_wheels())
     return RealBuilder(python, directory, Path(os.environ["RULES_BENTO_UV"]))
 
 
 def document_of(text: str | bytes) -> dict:
-    """bento.yaml without what is of its time, of BentoML's version, or known by importing alone."""
+    """Return a bento.yaml without times, BentoML's version, and fields that only an import determines."""
     document = yaml.safe_load(text)
     for key in ("schema", "creation_time", "bentoml_version"):
         document.pop(key, None)

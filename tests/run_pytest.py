@@ -1,4 +1,4 @@
-"""Runs pytest under Bazel: `run_pytest.py SETTINGS [PYTEST ARGUMENT]...`, from the root of the runfiles."""
+"""Runs pytest under Bazel, from the root of the runfiles: `run_pytest.py SETTINGS [PYTEST ARGUMENT]...`."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Make the wheels importable, here and in the interpreters that tests start, and run."""
+    """Make the wheels importable in this process and in interpreters that tests start, and run pytest."""
     settings = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     roots = [str(Path(root).absolute()) for root in settings["roots"]]
     sys.path[:0] = [str(Path("py").absolute()), str(Path("tests").absolute()), *roots]

@@ -1,4 +1,4 @@
-"""The services of tests/services, what BentoML says of each, and where our reading differs from it."""
+"""Provides the services in tests/services, BentoML's results for each service, and the intended differences."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def excused(info: ServiceInfo, facts):
 
 
 def differences(info, truth):
-    """Give what differs, each with the unknown facts that would be a reason for it."""
+    """Yield the differences, each with the unknown metadata that would explain it."""
     graph = ["name", "members", "dependencies"]
     pairs = [
         (["service"], info.service, truth["service"]),

@@ -1,4 +1,4 @@
-"""What the tests of the store, of archives, of bundles and of the command share."""
+"""Helpers for the tests of the store, archives, bundles, and the command."""
 
 import io
 import json
@@ -17,14 +17,14 @@ DAY_1, DAY_2, DAY_3 = (f"2026-01-0{day}T00:00:00+00:00" for day in (1, 2, 3))
 
 @pytest.fixture
 def real(bentoml):
-    """The real BentoML, with an empty store."""
+    """Return the real BentoML with an empty store."""
     return bentoml
 
 
 def ask(real, script, questions):
-    """The answers of one process of real BentoML, whose `script` defines answer(question): a line of JSON each.
+    """Return the answers of one process of the real BentoML. `script` defines `answer(question)`.
 
-    Starting it costs half a second, so tests ask all at once.
+    Startup needs half a second, so tests ask all questions together.
     """
     lines = "import json, sys\nfor line in open(sys.argv[1]):\n    print('=' + json.dumps(answer(json.loads(line))))\n"
     asked = real.directory / "questions"
@@ -34,7 +34,7 @@ def ask(real, script, questions):
 
 
 def bento_yaml(tag="hi:v1", created=DAY_1, models=(), **fields):
-    """A bento.yaml with as much as serving needs."""
+    """Return a bento.yaml with the fields that serving requires."""
     name, version = tag.split(":")
     document = {
         "service": "service:Hi",
@@ -52,7 +52,7 @@ def bento_yaml(tag="hi:v1", created=DAY_1, models=(), **fields):
 
 
 def model_yaml(tag="clf:v1", created=DAY_1, **fields):
-    """A model.yaml as `bentoml.models.create` writes it."""
+    """Return a model.yaml in the form that `bentoml.models.create` writes."""
     name, version = tag.split(":")
     document = {
         "name": name,
@@ -70,12 +70,12 @@ def model_yaml(tag="clf:v1", created=DAY_1, **fields):
 
 
 def model_files(tag="clf:v1", created=DAY_1, payload=b"weights " * 500):
-    """The files of a model."""
+    """Return the files of a model."""
     return {"model.yaml": model_yaml(tag, created), "weights.bin": payload, "folder/extra.json": b"{}\n"}
 
 
 def bento_files(tag="hi:v1", created=DAY_1, models=(), **extra):
-    """The files of a small Bento and, by `models` (files by tag), of those that it brings along."""
+    """Return the files of a small Bento, and of the models in `models` (files by tag)."""
     files = {
         "README.md": b"# hi\n",
         "bento.yaml": bento_yaml(tag, created, models),
@@ -93,7 +93,7 @@ def bento_files(tag="hi:v1", created=DAY_1, models=(), **extra):
 
 
 def tar(files, format=tarfile.PAX_FORMAT, prefix="./"):  # noqa: A002
-    """A tar of the files (bytes by path); scripts are executable."""
+    """Return a tar of files (bytes by path). Scripts are executable."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=format) as archive:
         for path, data in files.items():
@@ -105,13 +105,13 @@ def tar(files, format=tarfile.PAX_FORMAT, prefix="./"):  # noqa: A002
 
 
 def write_archive(path, files):
-    """A `.bento` or `.bentomodel` of the files; returns its path."""
+    """Write a `.bento` or `.bentomodel` with the files. Returns the path."""
     path.write_bytes(lzma.compress(tar(files), preset=0))
     return path
 
 
 def tree(directory):
-    """What is below a folder: bytes and whether it is executable, or the target, by path."""
+    """Return the files below a directory, by path: the bytes and whether the file is executable, or the link target."""
     found = {}
     for path in directory.rglob("*"):
         name = path.relative_to(directory).as_posix()
@@ -123,17 +123,17 @@ def tree(directory):
 
 
 def expected(files):
-    """What `tree` gives for an entry of these files."""
+    """Return the expected result of `tree` for an entry with these files."""
     return {path: (data, data.startswith(b"#!")) for path, data in files.items() if not path.startswith("models/")}
 
 
 def command(*arguments):
-    """How tests start our command in a process of its own."""
+    """Return the command line that runs our command in a separate process."""
     return [sys.executable, "-c", "import sys; from bento_cli.cli import main; sys.exit(main())", *map(str, arguments)]
 
 
 class Conversation:
-    """A process of real BentoML that answers questions one by one; its `script` defines answer(question)."""
+    """Runs a process of the real BentoML that answers questions one by one. Its `script` defines `answer(question)`."""
 
     def __init__(self, real, script):
         loop = "import json, sys\nout = sys.stdout\nsys.stdout = sys.stderr\n"

@@ -99,7 +99,7 @@ def _functions(public: dict[str, Any]) -> Iterator[tuple[str, FunctionType]]:
 
 
 def _assigned(path: Path) -> list[str]:
-    """Return the names that a file assigns, by `name = …`."""
+    """Return the names that a file defines with `name = …`."""
     assignments = [each for each in ast.parse(path.read_text("utf-8")).body if isinstance(each, ast.Assign)]
     return [target.id for each in assignments for target in each.targets if isinstance(target, ast.Name)]
 

@@ -1,4 +1,4 @@
-"""What tests of actions share."""
+"""Fixtures for the tests of actions."""
 
 import pytest
 from helper import Actions

@@ -1,4 +1,4 @@
-"""Verbs of the helper, run as actions run them: from an execution root, isolated, with the arguments in a file."""
+"""Runs subcommands of the helper as actions do: in an execution root, isolated, with the arguments in a file."""
 
 import json
 import os
@@ -25,7 +25,7 @@ class Service:
 
 
 class Outcome(NamedTuple):
-    """What a verb left."""
+    """Describes the result of a subcommand."""
 
     code: int
     errors: str
@@ -36,25 +36,25 @@ Source = Union[str, "tuple[str, str]"]  # the path of a file, or its path and wh
 
 
 def label_of(path: str) -> str:
-    """A label that a file might have."""
+    """Return a possible label for a file."""
     package, _, name = path.rpartition("/")
     return f"//{package}:{name}"
 
 
 def described(flag: str, source: Source) -> list[str]:
-    """How a rule names a file to the helper."""
+    """Return the arguments with which a rule passes a file to the helper."""
     path, short_path = source if isinstance(source, tuple) else (source, source)
     return [flag, path, short_path, label_of(short_path)]
 
 
 def packages(*names: str) -> list[Path]:
-    """The folders of the locked wheels that hold these modules."""
+    """Return the directories of the locked wheels that contain these modules."""
     roots = [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
     return [root for root in roots if any((root / name).exists() for name in names)]
 
 
 class Actions:
-    """An execution root with files, and the actions that the rules would register for them."""
+    """Creates an execution root with files, and runs the actions that the rules would register."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -62,19 +62,19 @@ class Actions:
         (root / "bazel-out").mkdir()
 
     def write(self, path: str, content: str | bytes = "") -> str:
-        """Make a file, and return its path."""
+        """Write a file, and return its path."""
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
     def link(self, path: str, target: str) -> None:
-        """Put a symbolic link in the place of a file."""
+        """Replace a file with a symbolic link."""
         (self.root / path).unlink(missing_ok=True)
         (self.root / path).symlink_to(target)
 
     def run(self, verb: str, arguments: list[str], outputs: dict[str, str]) -> Outcome:
-        """Run a verb with arguments in a file, whose lines are its words, and collect the outputs that are there."""
+        """Run a subcommand with a parameter file that has one argument per line, and return the existing outputs."""
         paths = {flag: f"bazel-out/{verb}.{name}" for flag, name in outputs.items()}
         words = [*arguments, *(word for pair in paths.items() for word in pair)]
         self.write(f"bazel-out/{verb}.params", os.fsencode("".join(f"{word}\n" for word in words)))
@@ -106,7 +106,7 @@ class Actions:
         service: str = "service:Service",
         more: Sequence[str] = (),
     ) -> Outcome:
-        """The snapshot of the package `svc`."""
+        """Run the snapshot of the package `svc`."""
         arguments = ["--target", LABEL, "--service", service]
         arguments += ["--build-ctx", "svc"] if "--build-ctx" not in more else []
         arguments += ["--include", "*"] if "--include" not in more else []
@@ -125,7 +125,7 @@ class Actions:
     def package(
         self, *more: str, srcs: Sequence[Source] = (), options: Mapping[str, object] | None = None, **attributes: object
     ) -> Outcome:
-        """BentoPackage, of the snapshot of one service, with options in the form of a bentofile and other attributes."""
+        """Run BentoPackage on the snapshot of one service. `options` has the form of a bentofile."""
         snapshot = self.snapshot(srcs=srcs)
         assert snapshot.code == 0, snapshot.errors
         arguments = ["--target", LABEL, "--creation-time", TIME, "--attributes", json.dumps(attributes)]
@@ -137,7 +137,7 @@ class Actions:
         return self.run("package", [*arguments, *more], {f"--{name}": name for name in names})
 
     def model(self, *more: str, srcs: Sequence[Source] = ()) -> Outcome:
-        """BentoModel."""
+        """Run BentoModel."""
         arguments = ["--target", "//svc:model", "--package", "svc", "--module", "", "--api-version", "v1"]
         arguments += ["--strip-prefix", "", "--creation-time", TIME]
         arguments += [] if "--tag" in more else ["--tag", "weights"]

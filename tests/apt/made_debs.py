@@ -1,4 +1,4 @@
-"""Debian packages that are made for tests."""
+"""Creates Debian packages for tests."""
 
 import gzip
 import io
@@ -11,7 +11,7 @@ COMPRESS = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstan
 
 
 def member(path, *, data=None, mode=0o644, uid=0, gid=0, link=None, hard=None, kind=None):
-    """A member of data.tar: a file if it has data, a folder if it has nothing."""
+    """Return a member of data.tar: a file if `data` is set, or a directory by default."""
     info = tarfile.TarInfo(f"./{path}")
     info.mode, info.uid, info.gid, info.mtime = mode, uid, gid, 1_700_000_000
     if data is not None:
@@ -44,7 +44,7 @@ def ar_of(members):
 def make_deb(
     directory, name, members, *, version="1.0", architecture="amd64", compression=".xz", fields="", control_files=()
 ):
-    """Write a package; `fields` are further lines of its control file."""
+    """Write a package. `fields` contains additional lines of the control file."""
     control = f"Package: {name}\nVersion: {version}\nArchitecture: {architecture}\n{fields}Description: of {name}\n"
     control_tar = tar_of([member("control", data=control.encode()), *control_files])
     path = directory / f"{name}_{version}_{architecture}.deb"

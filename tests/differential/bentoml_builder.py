@@ -1,8 +1,8 @@
-"""The real `bentoml build` over and over: `bentoml_builder.py` in BentoML's interpreter, orders as JSON lines.
+"""Runs the real `bentoml build` repeatedly in BentoML's interpreter: `bentoml_builder.py`. Orders are JSON lines.
 
-An order is {"project": folder, "home": folder, "arguments": [...], "environment": {...}}. The answer is {"status",
-"log", "folder"}: exit status, what it printed, and where the Bento lies. BentoML is imported once; each order runs in
-a forked child, so that no build sees what another one left behind.
+An order is {"project": directory, "home": directory, "arguments": [...], "environment": {...}}. The response is
+{"status", "log", "folder"}: the exit status, the output, and the directory of the Bento. BentoML is imported once. Each
+order runs in a forked child process, so that builds don't affect each other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Answer orders until there are none."""
+    """Process orders until the input ends."""
     import bentoml_cli.cli  # noqa: F401
     import sklearn.base  # noqa: F401 - what runners of models of scikit-learn import
 
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def run(order: dict, log: Path) -> None:
-    """Become `bentoml build`; never returns."""
+    """Run `bentoml build` in this process. Never returns."""
     status = 1
     with log.open("wb") as file:
         os.dup2(file.fileno(), 1)

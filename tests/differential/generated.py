@@ -1,4 +1,4 @@
-"""Small projects with combinations of options, and where our Bento of one is meant to differ from BentoML's."""
+"""Generates small projects with combinations of options, and lists the intended differences from BentoML."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ PATTERNS = [
 
 @dataclass
 class Project:
-    """A project: its files, the options of its bentofile, and the arguments of `bentoml build`."""
+    """Describes a project: the files, the options of the bentofile, and the arguments of `bentoml build`."""
 
     options: dict
     service: dict = field(default_factory=dict)  # arguments of the decorator, as source
@@ -159,7 +159,7 @@ def toml(value) -> str:
 
 
 def some(mapping: dict) -> st.SearchStrategy[dict]:
-    """A few of the keys, each with one of its values."""
+    """Return a strategy for dicts with some of the keys and one of the values of each key."""
     return st.fixed_dictionaries({}, optional=mapping)
 
 
@@ -335,7 +335,7 @@ def projects(draw) -> Project:
 
 
 def joined(one: dict, other: dict) -> dict:
-    """Both dicts; tables in them are joined, too."""
+    """Merge two dicts, including nested tables."""
     merged = dict(one)
     for key, value in other.items():
         merged[key] = {**one[key], **value} if isinstance(one.get(key), dict) and isinstance(value, dict) else value
@@ -408,7 +408,7 @@ ONLY_OURS = [
 
 
 def as_it_should_be(theirs: dict, project: Project, python: str) -> dict:
-    """BentoML's bento.yaml with what we do otherwise on purpose; `python` is the version that BentoML ran in."""
+    """Return BentoML's bento.yaml with our intended differences. `python` is the Python version that BentoML ran in."""
     if theirs["spec"] == 2:
         theirs["image"]["python_requirements"] += carried(project)
         _mend_image(theirs["image"], project, python)
@@ -423,7 +423,7 @@ def as_it_should_be(theirs: dict, project: Project, python: str) -> dict:
 
 
 def _add_own_models(theirs: dict, project: Project) -> None:
-    """The models of a legacy service, which BentoML leaves out where the bentofile names some."""
+    """Add the models of a legacy service, which BentoML omits if the bentofile names models."""
     wanted = [GOLDEN_MODELS[name] for name in ("raw_model",) if project.models]
     wanted += [GOLDEN_MODELS["iris_clf"]] if project.depends else []
     known = {entry["tag"] for entry in theirs["models"]}
@@ -440,13 +440,13 @@ GOLDEN_MODELS = {name: _entry(HERE / "golden" / "bentos" / f"model_{name}.yaml")
 
 
 def carried(project: Project) -> str:
-    """The part of `pip_args` that requirements can hold, which BentoML leaves out of spec 2."""
+    """Return the part of `pip_args` that requirements can contain, which BentoML omits from spec 2."""
     arguments = get(project, "python", "pip_args")
     return arguments.replace("=", " ") + "\n" if arguments and not v1_options(project) else ""
 
 
 def _carry_env(theirs: dict, project: Project) -> None:
-    """`docker.env`, which BentoML leaves out of spec 2."""
+    """Add `docker.env`, which BentoML omits from spec 2."""
     named = {env["name"] for env in theirs["envs"]}
     carried = [
         {"name": name, "value": value, "stage": "all"}
@@ -457,7 +457,7 @@ def _carry_env(theirs: dict, project: Project) -> None:
 
 
 def _carry_envs(theirs: dict, project: Project) -> None:
-    """`envs` beside `docker.env`, of which BentoML leaves the former out of spec 1's Dockerfile."""
+    """Add `envs` to `docker.env`, because BentoML omits `envs` from spec 1's Dockerfile."""
     values = docker_env(project)
     named = {env["name"] for env in theirs["envs"]}
     joined = {name: value for name, value in values.items() if name not in named}
@@ -475,7 +475,7 @@ def docker_env(project: Project) -> dict[str, str]:
 
 
 def _mend_image(image: dict, project: Project, python: str) -> None:
-    """The image that the project asks for, by the rules of bento-format.md without the losses that it lists."""
+    """Change the image to the image that the project requests, without the losses that bento-format.md lists."""
     arguments = project.image[0] if project.image else {}
     docker = get(project, "docker") or {}
     if not project.image and not docker.get("base_image") and docker.get("distro") not in ("ubi8", "amazonlinux"):
@@ -506,7 +506,7 @@ def _mend_image(image: dict, project: Project, python: str) -> None:
 
 
 def installed_by(distro: distros.Distro, command: str) -> str:
-    """Bug: an image's packages are installed by the distribution that it had before the bentofile's."""
+    """Return the installation command for the bentofile's distribution. BentoML has a bug: it uses the previous one."""
     for other in map(distros.get, distros.NAMES):
         head = other.further_command.partition("{")[0]
         if command.startswith(head):

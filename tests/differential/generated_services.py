@@ -1,4 +1,4 @@
-"""Services drawn at random: what they compute, what decorates them, how they depend on one another."""
+"""Generates random services: their computations, decorators, and dependencies."""
 
 from __future__ import annotations
 
@@ -303,7 +303,7 @@ CHANGING = re.compile(r"^(\w+\[.*|LIST \+= .*|for key in .*:\n    put.*|\[call.*
 
 
 def head_of(body: str) -> str:
-    """The lines of `HEAD` that define what a program uses, without those that change a constant."""
+    """Return the lines of `HEAD` that define the names that a program uses, without lines that change a constant."""
     kept: list[str] = []
     for statement in reversed(ast.parse(CHANGING.sub("", HEAD)).body):
         nodes = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
@@ -317,7 +317,7 @@ def head_of(body: str) -> str:
 
 @dataclass
 class Drawn:
-    """One service of the graph."""
+    """Describes one service of the graph."""
 
     name: str
     maker: str
@@ -339,7 +339,7 @@ class Drawn:
 
 @dataclass
 class Program:
-    """A project of several services, the last one its entry, and what it runs with."""
+    """Describes a project with several services, the last of which is the entry service, and its environment."""
 
     services: list[Drawn]
     after: list[str]
@@ -406,7 +406,7 @@ AFTER = [
 
 @st.composite
 def hooks(draw: st.DrawFn) -> str:
-    """A class whose code runs without a call of it, and what makes it run; or a change by another name."""
+    """Return a class with code that runs implicitly and a statement that triggers it, or a change through an alias."""
     if draw(st.booleans()):
         alias = draw(st.sampled_from(ALIASES)).format(draw(st.sampled_from(["LABELS", "NAMES", "MADE"])))
         return f"{alias}\n{draw(st.sampled_from(CHANGES))}\n\n\n"
@@ -417,7 +417,7 @@ def hooks(draw: st.DrawFn) -> str:
 
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
-    """Programs of one to three services."""
+    """Return programs with one to three services."""
     names = ["Leaf", "Middle", "Entry"][-draw(st.integers(1, 3)) :]
     simple = draw(st.integers(0, 3)) > 0
     services = [

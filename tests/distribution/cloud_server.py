@@ -1,7 +1,7 @@
-"""A stand-in for BentoCloud, written from recordings of BentoML's own client (`golden/cloud_*.jsonl` of the project).
+"""A fake BentoCloud server, written from recordings of BentoML's client (`golden/cloud_*.jsonl` of the project).
 
-It holds clients to the protocol: an upload that was not begun, a part that nobody sent, an address that was not signed
-or whose time is over, and a token where none belongs are refused.
+The server enforces the protocol. It rejects unknown uploads, missing parts, unsigned or expired addresses, and tokens
+in requests that must not have a token.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PLACE = re.compile(r"/api/v1/(bento|model)_repositories(?:/([^/?]+)(?:/(?:bento
 
 @dataclass
 class Fault:
-    """Answer a request in another way: the first ones whose line matches."""
+    """Describes another response to the first requests whose line matches."""
 
     line: str  # a regular expression for `METHOD path`
     status: int = 0  # 0: break the connection
@@ -35,7 +35,7 @@ class Fault:
 
 @dataclass
 class Cloud:
-    """What it has. `requests` are method, path and document of each request; `strategy` how it wants its bytes."""
+    """Holds the data of the server. `requests` contains method, path, and document; `strategy` is the upload method."""
 
     strategy: str = "proxy"  # or presigned_url, multipart
     ranges: bool = True
@@ -55,7 +55,7 @@ class Cloud:
 
     @contextmanager
     def serve(self):
-        """Itself, while the block runs; `address` is where."""
+        """Yield this object. The server runs at `address` until the block ends."""
         cloud = self
 
         class Handler(_Handler):
@@ -209,7 +209,7 @@ class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """Clients are killed here: that they go is nothing to tell of."""
+        """Ignore errors, because tests kill clients."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -321,7 +321,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.flush()
 
     def _body(self, most: int = -1) -> bytes | None:
-        """The body of the request, perhaps only the beginning; none if it ends too early."""
+        """Return the body of the request, or at most its first `most` bytes, or None if the body is incomplete."""
         if self.headers.get("Transfer-Encoding") == "chunked":
             found = b""
             while size := int(self.rfile.readline().strip() or b"0", 16):

@@ -1,4 +1,4 @@
-"""What tests of clouds share: stand-ins, and clients of ours and of BentoML that talk to them."""
+"""Helpers for the tests of clouds: fake servers, and the clients of rules_bento and BentoML."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cloud(request):
 
 @pytest.fixture
 def one_cloud():
-    """For what is the same in all ways to send bytes."""
+    """Yield a cloud for tests whose result is the same for all upload methods."""
     with Cloud("presigned_url").serve() as running:
         yield running
     assert running.problems == []

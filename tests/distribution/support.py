@@ -1,4 +1,4 @@
-"""What tests of pushing, pulling and containers share: stores, registries, commands that are killed."""
+"""Helpers for the tests of pushing, pulling, and containers: stores, registries, and killed commands."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FEW = POINTS // 3
 
 @pytest.fixture
 def store(tmp_path):
-    """A store with two Bentos that share a model."""
+    """Return a store with two Bentos that share a model."""
     made = Store(tmp_path / "ours", durable=False)
     for number, models in ((1, CLF), (2, BOTH)):
         files = bento_files(f"hi:v{number}", f"2026-01-0{number}T00:00:00+00:00", models, src__new=b"%d" % number)
@@ -54,7 +54,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def documents_read(monkeypatch):
-    """Count the YAML files and the records of entries that are parsed from now on, by their last three names."""
+    """Count the YAML files and the records of entries that are parsed, by the last three names of the path."""
     parse, load, counts = yaml.read_yaml, TreeManifest.from_json, Counter()
 
     def counted(read):
@@ -71,13 +71,13 @@ def documents_read(monkeypatch):
 
 @pytest.fixture
 def other(tmp_path):
-    """An empty store."""
+    """Return an empty store."""
     return Store(tmp_path / "other", durable=False)
 
 
 @pytest.fixture
 def bento(store, capsys):
-    """Runs a command on the store, in this process; gives what it prints."""
+    """Return a function that runs a command on the store in this process, and returns the output."""
 
     def run(*words, code=0, home=store):
         try:
@@ -92,7 +92,7 @@ def bento(store, capsys):
 
 
 def same(one, other, *tags):
-    """That entries are the same in two stores, their models too, and that nothing is wrong with them."""
+    """Check that entries and their models are equal in two stores, and that the other store has no damage."""
     for tag in tags:
         entry = other.bentos.get(tag)
         assert tree(entry.path) == tree(one.bentos.get(tag).path)
@@ -104,14 +104,14 @@ def same(one, other, *tags):
 
 
 def whole(store, *possible):
-    """That nothing is in a store but these Bentos, each whole, and their models."""
+    """Check that a store contains only complete Bentos from `possible`, and their models."""
     assert {str(entry.tag) for entry in store.bentos.list()} <= set(possible)
     assert store.bentos.entry_store.list().problems == store.models.entry_store.list().problems == ()
     assert store.verify().damages == ()
 
 
 def started(*words, **variables):
-    """Our command in a process of its own."""
+    """Start our command in a separate process."""
     return subprocess.Popen(
         [sys.executable, "-c", "import sys; from bento_cli.cli import main; sys.exit(main())", *map(str, words)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PACKAGE), *filter(None, sys.path)]), **variables},
@@ -122,18 +122,20 @@ def started(*words, **variables):
 
 
 def cleared(store):
-    """The store, when a command that writes came by: it clears away what those that were killed have left.
+    """Return the store after a write command has removed the files that killed commands left.
 
-    One that was killed after its last rename has done all but that, so that the same command finds nothing to do.
+    A command that was killed after its last rename has done everything except this, so that the same command finds no
+    work.
     """
     with staging_lock(store.home):
         return store
 
 
 def killed(chance, way, *words, **variables):
-    """Run a command and kill it on its way through a relay; whether it had not come to its end.
+    """Run a command, and kill it at a random point of its transfer through a relay. Returns whether it was incomplete.
 
-    When, the bytes that were carried say, and a little time more: how fast the machine is does not.
+    The relayed bytes and a short random time determine the point, so that it doesn't depend on the speed of the
+    machine.
     """
     process = started(*words, **variables)
     at = chance.randrange(SIZE)

@@ -1,7 +1,8 @@
-"""Commands that documents show outside of the tutorial: which are given to the real programs, and by what.
+"""Lists the commands in documents other than the tutorial, and specifies the tests that run each command.
 
-Each is in one of three tables, as `documents.commands` splits it; tests/docs/test_docs.py holds that none is missing and
-that what a table names is there. e2e `tutorial` gives those of the tutorial.
+Each command is in one of three tables, in the form that `documents.commands` returns. tests/docs/test_docs.py checks
+that no command is missing, and that the names in a table exist. The e2e scenario `tutorial` runs the commands of the
+tutorial.
 """
 
 # Given by e2e `lint`, in a checkout of this repository.

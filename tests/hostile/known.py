@@ -1,4 +1,4 @@
-"""Inputs that once did harm, or took all memory or time, by the reader that refuses them today."""
+"""Lists inputs that once caused damage, or used all memory or time, by the reader that now rejects them."""
 
 import copy
 import functools
@@ -30,7 +30,7 @@ def with_decorator(arguments: str) -> bytes:
 
 
 def aliases(levels: int, first: str = "lol") -> str:
-    """Lists of ten aliases each, of the list before."""
+    """Return nested lists, each with ten aliases of the previous list."""
     return "".join(f"x{i}: &x{i} [" + ", ".join([f"*x{i - 1}" if i else first] * 10) + "]\n" for i in range(levels))
 
 
@@ -40,7 +40,7 @@ def descriptor(more: str = "", **fields: object) -> bytes:
 
 
 def contexts(endpoint: str) -> bytes:
-    """The clouds that somebody logged in to, with this address of one."""
+    """Return a user's cloud contexts, one of which has this address."""
     document = copy.deepcopy(readers.CONTEXTS)
     document["contexts"][0]["endpoint"] = endpoint
     return json.dumps(document).encode()
@@ -48,7 +48,7 @@ def contexts(endpoint: str) -> bytes:
 
 @functools.cache  # read by the reader and by the command
 def zeros(form: int, megabytes: int) -> bytes:
-    """A zip with a file of zeros beside the descriptor."""
+    """Return a zip with a descriptor and a file of zeros."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", form) as archive:
         archive.writestr("bento.yaml", descriptor())
@@ -59,7 +59,7 @@ def zeros(form: int, megabytes: int) -> bytes:
 
 
 def lying(data: bytes) -> bytes:
-    """A zip whose directory says that its last file has 100 bytes."""
+    """Return a zip whose directory specifies a size of 100 bytes for the last file."""
     made = bytearray(data)
     struct.pack_into("<L", made, made.rindex(b"PK\1\2") + 24, 100)
     return bytes(made)
@@ -70,7 +70,7 @@ def bento(more: dict[str, bytes | str] | None = None, **fields: object) -> bytes
 
 
 def special(kind: bytes, name: str = "src/x", link: str = "bento.yaml") -> bytes:
-    """A Bento with a member of another kind."""
+    """Return a Bento with a member of a special kind."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
         info = tarfile.TarInfo("bento.yaml")
@@ -83,7 +83,7 @@ def special(kind: bytes, name: str = "src/x", link: str = "bento.yaml") -> bytes
 
 
 def large_descriptor(form: str) -> bytes:
-    """An archive of some kilobytes whose bento.yaml has 64 MB."""
+    """Return an archive of a few kilobytes with a bento.yaml of 64 MB."""
     return readers.packed(tar_of({"bento.yaml": b"#" * (64 << 20)}), form)
 
 
@@ -97,7 +97,7 @@ def deb(control: bytes = DESCRIBED, *, data: bytes = b"") -> bytes:
 
 
 def elf_that_repeats() -> bytes:
-    """A library of one kB whose table of versions names itself for ever."""
+    """Return a library of 1 kB with an endless table of versions."""
     data = bytearray(readers.elf())
     data[0x380:0x3A0] = struct.pack("<HHLLL", 1, 65535, 0, 16, 0) + struct.pack("<LHHLL", 0, 0, 0, 0, 0)
     at = data.index(struct.pack("<QQ", 0x6FFFFFFF, 1))
@@ -106,7 +106,7 @@ def elf_that_repeats() -> bytes:
 
 
 def image(**changes: object) -> bytes:
-    """A layout in which a document is another."""
+    """Return a layout with changed documents."""
     documents = {"config": readers.CONFIG, "manifest": readers.MANIFEST, "index": readers.INDEX, **changes}
     return json.dumps(list(documents.values())).encode()
 
@@ -116,7 +116,7 @@ def docker(document: object) -> bytes:
 
 
 def pax_size(text: str) -> bytes:
-    """A tar with a record that is no size."""
+    """Return a tar with an invalid size record."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as tar:
         info = tarfile.TarInfo("manifest.json")
@@ -126,7 +126,7 @@ def pax_size(text: str) -> bytes:
 
 
 def wheel_with_a_wrong_sum() -> bytes:
-    """A wheel whose last file has another CRC than its directory says."""
+    """Return a wheel with a wrong CRC for the last file in the zip directory."""
     made = bytearray(readers.wheel())
     at = made.rindex(b"PK\1\2") + 16
     made[at : at + 4] = b"\1\2\3\4"
@@ -134,26 +134,26 @@ def wheel_with_a_wrong_sum() -> bytes:
 
 
 def removals() -> bytes:
-    """A layer that removes as many files as it has."""
+    """Return a layer with a whiteout for each of its files."""
     names = [f"usr/lib/{mark}{number}.so" for mark in ("", ".wh.") for number in range(15_000)]
     members = [tarstream.Member.inline(name, b"") for name in names]
     return b"".join(tarstream.stream(members)) + tarstream.END
 
 
 def answer(text: str, body: object, name: str = "cloud-pull") -> bytes:
-    """The script of a server, with another answer to the requests that have a text."""
+    """Return a server script with a changed response to requests that contain `text`."""
     (sound,) = SERVERS[name].seeds()
     return json.dumps([[text, 200, {}, body], *json.loads(sound)]).encode()
 
 
 def refused(text: str, body: str, name: str) -> bytes:
-    """The script of a server that answers the requests that have a text with an error."""
+    """Return a server script with an error response to requests that contain `text`."""
     (sound,) = SERVERS[name].seeds()
     return json.dumps([[text, 500, {}, body], *json.loads(sound)]).encode()
 
 
 def deeper(steps: int) -> bytes:
-    """A layer whose link is led one folder deeper by each member."""
+    """Return a layer in which each member makes a link one directory deeper."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as tar:
         for number in range(steps):
@@ -311,7 +311,7 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
 
 
 def _linked_projects() -> dict[str, Callable[[], bytes]]:
-    """Projects with a link, or a pipe, at each place that is read, or that an option names."""
+    """Return projects with a link or a pipe at each path that is read or that an option names."""
     plain, code = 'service: "service:Svc"\ninclude: ["*.py"]\n', SERVICE.decode()
     targets: dict[str, object] = {name: {"link": name} for name in ("/dev/zero", "/dev/stdin", "/proc/self/mem", "/")}
     targets |= {"outside": {"link": readers.OUTSIDE}, "itself": {"link": "n"}, "pipe": {"pipe": ""}}

@@ -1,4 +1,4 @@
-"""Runs readers on inputs within bounds of memory and time, in processes of their own, and says how each ended."""
+"""Runs readers on inputs with limits on memory and time, in separate processes, and reports the outcomes."""
 
 import faulthandler
 import gc
@@ -41,7 +41,7 @@ _KIBIBYTES = 1 << 10 if sys.platform == "darwin" else 1
 
 
 class Outcome(NamedTuple):
-    """How one input ended: `kind` is "read", "BentoError", or what went wrong."""
+    """Describes the outcome of an input. `kind` is "read", "BentoError", or the problem."""
 
     kind: str
     message: str = ""
@@ -50,12 +50,12 @@ class Outcome(NamedTuple):
 
     @property
     def is_fine(self) -> bool:
-        """Whether it was read or refused, and did nothing else."""
+        """Return whether the input was read or rejected, without another effect."""
         return self.kind in ("read", "BentoError")
 
 
 def run(reader: Reader, inputs: Sequence[bytes]) -> Iterator[Outcome]:
-    """The outcome of each input, in their order. A process that dies or is late is followed by another one."""
+    """Yield the outcome of each input in order. Starts another process after a crash or a timeout."""
     done = 0
     while done < len(inputs):
         ended = 0
@@ -66,7 +66,7 @@ def run(reader: Reader, inputs: Sequence[bytes]) -> Iterator[Outcome]:
 
 
 def _batch(reader: Reader, inputs: Sequence[bytes]) -> Iterator[Outcome]:
-    """The outcomes of inputs until one ends the process; that one's is the last."""
+    """Yield the outcomes of inputs until an input ends the process. The outcome of this input is the last."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -96,7 +96,7 @@ def _batch(reader: Reader, inputs: Sequence[bytes]) -> Iterator[Outcome]:
 
 
 def _work(reader: Reader, inputs: Sequence[bytes], answer: int) -> None:
-    """Read inputs one after the other and tell how each ended."""
+    """Read inputs one after the other, and report the outcome of each."""
     root = Path(tempfile.mkdtemp(prefix="hostile-", dir=_SCRATCH))
     directory = root / "around" / "work"
     directory.mkdir(parents=True)
@@ -125,7 +125,7 @@ def _work(reader: Reader, inputs: Sequence[bytes], answer: int) -> None:
 
 
 def _one(reader: Reader, data: bytes, root: Path) -> Outcome:
-    """How one input ends, with what it leaves behind."""
+    """Return the outcome of one input, including files that it leaves."""
     around = root / "around"
     directory = around / "work"
     given = directory / reader.file

@@ -1,4 +1,4 @@
-"""Changes inputs at random, knowing how they are built: bytes, tokens, values, names, lengths and offsets."""
+"""Mutates inputs randomly, based on their format: bytes, tokens, values, names, lengths, and offsets."""
 
 import base64
 import copy
@@ -33,7 +33,7 @@ _NUMBER = re.compile(rb"[0-9]+")
 
 
 def mutate(kind: str, seeds: list[bytes], random: Random) -> bytes:
-    """One of the seeds, changed once or a few times in ways that suit its kind."""
+    """Return one of the seeds after one or more mutations for the kind."""
     seed = random.choice(seeds)
     change = _CHANGES.get(kind, _text)
     for _ in range(random.choice((1, 1, 1, 2, 3, 8))):
@@ -45,7 +45,7 @@ def mutate(kind: str, seeds: list[bytes], random: Random) -> bytes:
 
 
 def _bytes(data: bytes, random: Random) -> bytes:
-    """With a byte, a stretch or the end of it changed."""
+    """Return the data with a changed byte, range, or end."""
     if not data:
         return random.choice(TOKENS)
     made = bytearray(data)
@@ -68,7 +68,7 @@ def _bytes(data: bytes, random: Random) -> bytes:
 
 
 def _text(data: bytes, seeds: list[bytes], random: Random) -> bytes:
-    """With lines and words in other places, others or many times."""
+    """Return the data with moved, changed, or repeated lines and words."""
     what = random.randrange(8)
     lines = data.splitlines(keepends=True) or [b""]
     at = random.randrange(len(lines))
@@ -105,7 +105,7 @@ def _text(data: bytes, seeds: list[bytes], random: Random) -> bytes:
 
 
 def _document(data: bytes, seeds: list[bytes], random: Random) -> bytes:
-    """A document of JSON (which YAML reads, too) with a key dropped, a value of another type, a hostile name."""
+    """Return a JSON document (also valid YAML) with a removed key, a value of another type, or a hostile name."""
     if random.random() < 0.2:
         return _text(data, seeds, random)
     document = changed_value(json.loads(data), random)
@@ -113,7 +113,7 @@ def _document(data: bytes, seeds: list[bytes], random: Random) -> bytes:
 
 
 def changed_value(document: Any, random: Random) -> Any:
-    """A copy of plain values in which one place is another."""
+    """Return a copy of plain values with one changed value."""
     document = copy.deepcopy(document)
     places: list[tuple[Any, Any]] = []
     pending = [document]
@@ -151,7 +151,7 @@ def _value(random: Random) -> Any:
 
 
 def _tar(data: bytes, _seeds: list[bytes], random: Random) -> bytes:
-    """A tar with other names, links, kinds and sizes, or with fields of a header that do not fit."""
+    """Return a tar with changed names, links, kinds, or sizes, or with invalid header fields."""
     if random.random() < 0.4:
         return _tar_header(data, random)
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
@@ -225,7 +225,7 @@ def _tar_header(data: bytes, random: Random) -> bytes:
 
 
 def _packed(pack: Callable[[bytes], bytes], unpack: Callable[[bytes], bytes]) -> Callable[..., bytes]:
-    """Changes of a tar that is compressed: inside of the tar, or of the stream around it."""
+    """Return a function that mutates a compressed tar: the tar, or the compressed stream."""
 
     def change(data: bytes, seeds: list[bytes], random: Random) -> bytes:
         if random.random() < 0.3:
@@ -249,7 +249,7 @@ _ZIP_FIELDS = {
 
 
 def _zip(data: bytes, seeds: list[bytes], random: Random) -> bytes:
-    """A zip with other names or contents, or with lengths, offsets, sums and flags that do not fit."""
+    """Return a zip with changed names or contents, or with wrong lengths, offsets, checksums, and flags."""
     if random.random() < 0.5:
         made = bytearray(data)
         mark = random.choice(list(_ZIP_FIELDS))
@@ -286,7 +286,7 @@ def _zip(data: bytes, seeds: list[bytes], random: Random) -> bytes:
 
 
 def _binary(data: bytes, _seeds: list[bytes], random: Random) -> bytes:
-    """Numbers of 2, 4 or 8 bytes at their places are others."""
+    """Return the data with changed numbers of 2, 4, or 8 bytes."""
     if random.random() < 0.3 or len(data) < 16:
         return _bytes(data, random)
     made = bytearray(data)
@@ -299,7 +299,7 @@ def _binary(data: bytes, _seeds: list[bytes], random: Random) -> bytes:
 
 
 def _deb(data: bytes, seeds: list[bytes], random: Random) -> bytes:
-    """A Debian package with another header of a member, or another tar in one."""
+    """Return a Debian package with a changed member header, or with another tar in a member."""
     members = []
     at = 8
     while at + 60 <= len(data):
@@ -349,7 +349,7 @@ _HEADERS = {
 
 
 def _script(data: bytes, seeds: list[bytes], random: Random) -> bytes:
-    """A script of answers (see servers.py) with other statuses, headers, bodies, or answers to other requests."""
+    """Return a script of responses (see servers.py) with changed statuses, headers, bodies, or requests."""
     if random.random() < 0.05:
         return _bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: y\r\n\r\n{}", random)
     entries = json.loads(data)
@@ -380,7 +380,7 @@ def _script(data: bytes, seeds: list[bytes], random: Random) -> bytes:
 
 
 def _framed(head: int, length: slice) -> Callable[..., bytes]:
-    """Changes of messages that each have a head, in which their length is: their order, heads and contents."""
+    """Return a function that mutates messages with a length in each header: the order, headers, and contents."""
 
     def change(data: bytes, _seeds: list[bytes], random: Random) -> bytes:
         if random.random() < 0.15:
@@ -415,7 +415,7 @@ def _framed(head: int, length: slice) -> Callable[..., bytes]:
 
 
 def _numbers(data: bytes, random: Random) -> bytes:
-    """With a number of 1, 4 or 8 bytes, the highest first, that is another."""
+    """Return the data with a changed big-endian number of 1, 4, or 8 bytes."""
     if not data:
         return b"\0"
     size = random.choice((1, 4, 4, 8))
@@ -425,7 +425,7 @@ def _numbers(data: bytes, random: Random) -> bytes:
 
 
 def _blobs(data: bytes, seeds: list[bytes], random: Random) -> bytes:
-    """A JSON list of documents, in each of which a value may be another."""
+    """Return a JSON list of documents, one of which has a changed value."""
     documents = json.loads(data)
     at = random.randrange(len(documents))
     if random.random() < 0.2:

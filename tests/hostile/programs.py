@@ -1,7 +1,8 @@
-"""All subcommands and commands, found as the program finds them, with files that are no input to any of them.
+"""Runs all subcommands and commands with files that aren't valid input for any of them.
 
-A case is JSON: words, and what stands where they name a file. Its reader runs the words in the process, and raises
-what came out: nothing for success, BentoError for a status and a message, and whatever else reached the caller.
+A case is JSON: the arguments, and the kind of file that the arguments name. The reader of a case runs the arguments in
+this process. The reader returns on success, raises BentoError for a status and a message, and raises any other
+exception that reached the caller.
 """
 
 import contextlib
@@ -121,14 +122,14 @@ FOREIGN = frozenset(
 
 
 def _text(verb: str, flag: str, count: int) -> str | None:
-    """The plain value of a verb's flag, if it has one."""
+    """Return a valid value for the flag of a subcommand if the value is plain text."""
     if (verb, flag) == ("environment", "--image"):
         return '{"steps": []}'
     return TEXTS.get(flag) if count == 1 else None
 
 
 def _sound(verb: str, flags: Mapping[str, int], but: str) -> list[str]:
-    """Sound values of all flags that have some here, but for one."""
+    """Return valid values for all flags that have such values, except the flag `but`."""
     words = []
     for flag, count in flags.items():
         value = _text(verb, flag, count) or (flag.strip("-") if flag in FILES else None)
@@ -137,7 +138,7 @@ def _sound(verb: str, flags: Mapping[str, int], but: str) -> list[str]:
 
 
 def of_verbs() -> Iterator[dict[str, Any]]:
-    """Each verb with all of its flags on one kind of file, and each flag with another value beside sound ones."""
+    """Yield cases for each subcommand: all flags with one kind of file, and each flag with an invalid value."""
     for name in subcommands.every():
         flags = subcommands.find(name).flags
         for kind in KINDS:
@@ -151,7 +152,7 @@ def of_verbs() -> Iterator[dict[str, Any]]:
 
 
 def of_commands() -> Iterator[dict[str, Any]]:
-    """Each command with arguments that all are one kind of file, and with each of its options."""
+    """Yield cases for each command: all arguments with one kind of file, and each option with an invalid value."""
     for command in table.COMMANDS:
         actions = parsing.make_parser(command)._actions
         given = [BAD for action in actions if not action.option_strings for _ in range(1 if not action.nargs else 2)]
@@ -185,7 +186,7 @@ def read(path: Path, out: Path) -> None:
 
 
 class _Printed(io.TextIOWrapper):
-    """What a program prints, as text and as bytes."""
+    """Collects the output of a program, as text and as bytes."""
 
     def __init__(self) -> None:
         super().__init__(io.BytesIO(), "utf-8")

@@ -1,4 +1,4 @@
-"""What reads the input of others: for each reader sound inputs, made in memory, and how it is called on a file."""
+"""Lists the readers of untrusted input: valid inputs for each reader, created in memory, and the call on a file."""
 
 import bz2
 import contextlib
@@ -73,7 +73,7 @@ DAY = "2026-01-01T00:00:00+00:00"
 
 
 def seed(name: str) -> bytes:
-    """An input that a reader accepts."""
+    """Return an input that a reader accepts."""
     return (Path(__file__).parent / "seeds" / name).read_bytes()
 
 
@@ -82,7 +82,7 @@ def _seed(name: str) -> Callable[[], list[bytes]]:
 
 
 class Reader(NamedTuple):
-    """A reader of one format."""
+    """Describes a reader of one format."""
 
     kind: str  # how its inputs are changed: see mutations.py
     file: str  # the name of the file that it is given
@@ -91,7 +91,7 @@ class Reader(NamedTuple):
     kept: str = "-"  # what files may begin with that are below that path when it refuses
 
     def keeps(self, path: str) -> bool:
-        """Whether a file may stay although the input was refused."""
+        """Return whether a file can remain although the input was rejected."""
         return path.startswith(self.kept)
 
 
@@ -116,7 +116,7 @@ def _yaml_seeds() -> list[bytes]:
 
 
 def _of_text(read: Callable[[str, str], object]) -> Callable[[Path, Path], None]:
-    """A reader of the decoded content and the name of a file."""
+    """Return a reader that gets the decoded content and the name of a file."""
 
     def reading(path: Path, _out: Path) -> None:
         read(decode_text(path.read_bytes(), path.name), path.name)
@@ -171,7 +171,7 @@ def _deb_lock(text: str, name: str) -> None:
 
 
 def zip_of(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """A zip of files by name."""
+    """Return a zip of files by name."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
         for name, data in files.items():
@@ -182,7 +182,7 @@ def zip_of(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
 
 
 def elf() -> bytes:
-    """A shared library that needs others, with versions of their symbols."""
+    """Return a shared library that requires other libraries with versioned symbols."""
     strings = b"\0libc.so.6\0libm.so.6\0libodd.so\0$ORIGIN/x\0GLIBC_2.17\0"
     need = struct.pack("<HHLLL", 1, 1, 1, 16, 0) + struct.pack("<LHHLL", 0, 0, 2, strings.index(b"GLIBC"), 0)
     entries = [(5, 0x300), (10, len(strings)), (1, 1), (1, 11), (14, 21), (29, 31), (0x6FFFFFFE, 0x380)]
@@ -197,7 +197,7 @@ def elf() -> bytes:
 
 
 def wheel(more: dict[str, bytes] | None = None) -> bytes:
-    """A wheel whose RECORD has no digests, so that a change of a file is not refused for that alone."""
+    """Return a wheel whose RECORD has no digests, so that changed files aren't rejected because of digests."""
     info = "odd-1.0.dist-info/"
     files = {
         "odd/__init__.py": b"x = 1\n" * 20,
@@ -222,7 +222,7 @@ def _wheel(path: Path, out: Path) -> None:
 
 
 def deb(form: str = "") -> bytes:
-    """A package whose tars are compressed, or are not, so that what is in them can be changed."""
+    """Return a package with compressed tars, or with uncompressed tars, so that mutations can change the contents."""
     control = b"Package: odd\nVersion: 1.0-1\nArchitecture: amd64\nDepends: a | b (>= 1), c\nDescription: x\n y\n"
     files = [
         member("usr"),
@@ -254,7 +254,7 @@ def _deb(path: Path, _out: Path) -> None:
 
 
 def advisories(records: dict[str, bytes] | None = None) -> bytes:
-    """A zip of records, as osv.dev has them."""
+    """Return a zip of records in the form of osv.dev."""
     return zip_of(records or {"PYSEC-2024-1.json": seed("advisory.json")})
 
 
@@ -276,17 +276,17 @@ def _vex(path: Path, _out: Path) -> None:
 
 
 def bento_document() -> dict[str, Any]:
-    """The content of a bento.yaml."""
+    """Return the content of a bento.yaml."""
     return json.loads(seed("bento.json"))  # type: ignore[no-any-return]
 
 
 def model_document() -> dict[str, Any]:
-    """The content of a model.yaml."""
+    """Return the content of a model.yaml."""
     return json.loads(seed("model.json"))  # type: ignore[no-any-return]
 
 
 def tar_of(files: dict[str, bytes | str], form: int = tarfile.PAX_FORMAT) -> bytes:
-    """A tar of files by name, and of links where there is a text."""
+    """Return a tar of files by name. A string value is the target of a link."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=form) as tar:
         for name, data in files.items():
@@ -299,7 +299,7 @@ def tar_of(files: dict[str, bytes | str], form: int = tarfile.PAX_FORMAT) -> byt
 
 
 def bento_files() -> dict[str, bytes | str]:
-    """The files of a Bento with a model."""
+    """Return the files of a Bento with a model."""
     return {
         "bento.yaml": _document(bento_document()),
         "README.md": b"# hi\n",
@@ -314,7 +314,7 @@ def bento_files() -> dict[str, bytes | str]:
 
 
 def packed(data: bytes, form: str) -> bytes:
-    """A tar in one of the forms of an archive."""
+    """Return a tar in one of the archive formats."""
     pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstandard.ZstdCompressor().compress}
     return pack[form](data) if form in pack else data
 
@@ -365,7 +365,7 @@ INDEX = json.loads(seed("index.json"))
 
 
 def image(documents: bytes) -> dict[str, bytes]:
-    """The files of a layout from its config, manifest and index, in which digests and sizes are put."""
+    """Return the files of a layout for a config, manifest, and index. Inserts the digests and sizes."""
     layer = tar_of({"usr/lib/libc.so.6": b"x", "etc/os-release": b"ID=debian\n"})
     blobs = {"layer": layer}
     try:
@@ -392,7 +392,7 @@ def _layout(path: Path, out: Path) -> None:
 
 
 class _AnyKey:
-    """Takes all for signed, so that what comes behind a signature is read."""
+    """Accepts all signatures, so that the code after the verification is also tested."""
 
     origin = "x"
 
@@ -484,7 +484,7 @@ def _addresses(path: Path, _out: Path) -> None:
 
 
 def _setting(name: str, read: Callable[[], object]) -> Callable[[Path, Path], None]:
-    """A reader of the file that a variable names."""
+    """Return a reader of the file that an environment variable names."""
 
     def reading(path: Path, out: Path) -> None:
         kept = dict(os.environ)
@@ -557,7 +557,7 @@ def _texts_of_wheel() -> list[bytes]:
 
 
 def _wheel_texts(path: Path, out: Path) -> None:
-    """A wheel whose metadata is the file."""
+    """Read a wheel with the metadata in the file."""
     with zipfile.ZipFile(io.BytesIO(wheel())) as archive:
         files = {info.filename: archive.read(info) for info in archive.infolist()}
     for name, text in zip(_FILES_OF_WHEEL, path.read_bytes().split(_RULE), strict=False):
@@ -620,9 +620,10 @@ OUTSIDE = "../outside/secret.txt"
 
 
 def _project(path: Path, out: Path) -> None:
-    """A folder that the document says, whose files are built into a Bento, and for which BUILD files are proposed.
+    """Build a Bento from a directory that the document describes, and propose BUILD files for the directory.
 
-    A value is a file's text, or `{"link": TARGET}` or `{"pipe": ""}`. Nothing of `OUTSIDE` may come out.
+    A value is the text of a file, `{"link": TARGET}`, or `{"pipe": ""}`. The output must not contain files from
+    `OUTSIDE`.
     """
     directory = out.with_name("out") / "project" / "in"
     directory.mkdir(parents=True)

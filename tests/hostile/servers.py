@@ -1,8 +1,8 @@
-"""What reads the answers of servers: for each reader a script of sound answers, and a connection that plays it.
+"""Lists the readers of server responses: a script of valid responses for each reader, and a connection that plays it.
 
-A script is a JSON list of `[text, status, headers, body]`: the first whose text is in the head of a request answers. A
-body is text, or JSON that is sent as such. `@N` and `"#N"` stand for digest and size of the body of entry N, which
-comes before; `base64:` begins bytes. What is no such list is sent as it is, as the answer to each request.
+A script is a JSON list of `[text, status, headers, body]`. The first entry whose text is in the head of a request is
+the response. A body is text, or JSON. `@N` and `"#N"` represent the digest and the size of the body of an earlier entry
+N; `base64:` precedes bytes. Any other input is sent unchanged as the response to each request.
 """
 
 import base64
@@ -53,7 +53,7 @@ _HOST = "registry.example"
 
 
 class Script:
-    """Answers by path."""
+    """Holds responses by path."""
 
     def __init__(self, data: bytes) -> None:
         self._entries: list[tuple[str, bytes]] = []
@@ -83,14 +83,14 @@ class Script:
         return text
 
     def answer(self, request: bytes) -> bytes:
-        """Give the bytes that answer a request."""
+        """Return the bytes of the response to a request."""
         head = request.partition(b"\r\n\r\n")[0].decode("latin-1")
         missing = b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"
         return next((answer for known, answer in self._entries if known in head), missing)
 
 
 class Wire(socket.socket):
-    """A connection at whose other end a script is."""
+    """Represents a connection to a script."""
 
     def __init__(self, script: Script) -> None:
         super().__init__(socket.AF_UNIX)
@@ -98,24 +98,24 @@ class Wire(socket.socket):
         self._sent = b""
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Keep the beginning of the request."""
+        """Store the beginning of the request."""
         if len(self._sent) < 1 << 16:
             self._sent += bytes(data)
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
-        """Say that all is gone."""
+        """Report that all bytes were sent."""
         rest = os.fstat(file.fileno()).st_size - offset
         return max(0, rest if count is None else min(count, rest))
 
     def makefile(self, *_: Any, **__: Any) -> Any:
-        """Give the answer to what was sent."""
+        """Return the response to the sent request."""
         answer, self._sent = self._script.answer(self._sent), b""
         return io.BufferedReader(io.BytesIO(answer))
 
 
 @contextmanager
 def playing(data: bytes, out: Path) -> Iterator[None]:
-    """Let all connections of HTTP play a script, with nobody waiting and nobody's credentials."""
+    """Connect all HTTP connections to a script until the block ends, without waits and credentials."""
     script = Script(data)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -151,7 +151,7 @@ def _of_server(read: Callable[[Path], None]) -> Callable[[Path, Path], None]:
 
 @contextmanager
 def given_up() -> Iterator[None]:
-    """Raise BentoError for a connection that fails, as callers do after some attempts."""
+    """Raise BentoError for a failed connection, as callers do after several attempts."""
     try:
         yield
     except ConnectionLostError as error:
@@ -227,7 +227,7 @@ def _annotations(kind: str) -> dict[str, str]:
 
 
 def _part(files: dict[str, bytes | str]) -> bytes:
-    """A part of an archive, as registries have them."""
+    """Return a part of an archive in the form that registries store."""
     members = [
         tarstream.Member.symlink(name, of) if isinstance(of, str) else tarstream.Member.inline(name, of)
         for name, of in files.items()
@@ -365,22 +365,22 @@ def _http_cache(path: Path, out: Path) -> None:
 
 
 class _Told(socket.socket):
-    """A connection over which bytes come, and whatever is sent is lost."""
+    """Represents a connection that provides bytes and discards sent bytes."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(socket.AF_UNIX)
         self._data = memoryview(data)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Lose it."""
+        """Discard the bytes."""
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """Give what is left."""
+        """Return the remaining bytes."""
         taken, self._data = self._data[:size], self._data[size:]
         return bytes(taken)
 
     def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
-        """The same."""
+        """Read the remaining bytes into the buffer."""
         taken = self.recv(size or len(buffer))
         buffer[: len(taken)] = taken
         return len(taken)
@@ -405,7 +405,7 @@ def _grpc_answers() -> list[bytes]:
 
 
 class _Ssh:
-    """A program that has said all that it will say."""
+    """Represents a program that has written all its output."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         self.wait = self.kill = lambda *_: 0

@@ -1,4 +1,4 @@
-"""All readers of what others wrote, by name."""
+"""Lists all readers of untrusted input by name."""
 
 from readers import READERS as FILES
 from servers import SERVERS

@@ -1,4 +1,4 @@
-"""The unpacked wheels that some packages need, as one folder of links: the others of the environment are missing."""
+"""Links the wheels that some packages require into one directory, without the other packages of the environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def _name(text: str) -> str:
 
 
 def closure(roots: list[Path], *packages: str) -> dict[str, Distribution]:
-    """The installed distributions that packages need, themselves among them, by normalized name."""
+    """Return the installed packages and their transitive dependencies, by normalized name."""
     from packaging.requirements import Requirement
 
     installed = {_name(one.metadata["Name"]): one for one in distributions(path=[str(root) for root in roots])}
@@ -29,7 +29,7 @@ def closure(roots: list[Path], *packages: str) -> dict[str, Distribution]:
 
 
 def link_closure(directory: Path, roots: list[Path], *packages: str) -> Path:
-    """Make a folder of links to the modules of the packages, and of those that they need."""
+    """Create a directory of links to the modules of the packages and their transitive dependencies."""
     directory.mkdir(parents=True)
     for distribution in closure(roots, *packages).values():
         for top in {file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")}:

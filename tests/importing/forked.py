@@ -1,8 +1,8 @@
-"""Imports of services in forked children of the tests: what each import of BentoML takes is taken once.
+"""Imports services in forked child processes of the tests, so that BentoML is imported only once.
 
-A child has the folder, environment, streams and paths of modules of the process that a build starts. The seed of its
-hashes, its addresses and the modules that are there already are those of the tests: what depends on them is for a
-process of its own.
+A child process has the same directory, environment, streams, and module paths as the process that a build starts. The
+hash seed, the addresses, and the loaded modules are those that the tests have. Tests that depend on these must start a
+separate process.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LIBRARY = [str(Path(path).absolute()) for path in sys.path if Path(path).name i
 
 
 def fork_imports(monkeypatch, home: Path) -> None:
-    """Have `import_service` fork this process, where BentoML is imported with that home, for each of its two imports."""
+    """Make `import_service` fork this process, which has imported BentoML with the home `home`, for both imports."""
     monkeypatch.setenv("BENTOML_HOME", str(home))
     monkeypatch.setenv("BENTOML_DO_NOT_TRACK", "true")
     for module in _SHARED:
@@ -48,7 +48,7 @@ def fork_imports(monkeypatch, home: Path) -> None:
 
 
 class Child:
-    """What `subprocess.Popen` is to `import_service`."""
+    """Replaces `subprocess.Popen` in `import_service`."""
 
     def __init__(self, command, *, cwd, env, stdin, stdout, stderr) -> None:
         assert (stdin, stderr) == (subprocess.DEVNULL, stdout)
@@ -58,7 +58,7 @@ class Child:
             _become(command, cwd, env, stdout)
 
     def wait(self, timeout=float("inf")) -> int:
-        """The exit status; that of a signal is negative."""
+        """Return the exit status, which is negative for a signal."""
         until = time.monotonic() + timeout
         while self._status is None:
             process, code = os.waitpid(self._process, os.WNOHANG)
@@ -71,14 +71,14 @@ class Child:
         return self._status
 
     def kill(self) -> None:
-        """End it, if it still runs."""
+        """Kill the process if it still runs."""
         if self._status is None:
             with suppress(ProcessLookupError):
                 os.kill(self._process, signal.SIGKILL)
 
 
 def _become(command, cwd, env, stdout) -> None:
-    """Be the interpreter of an environment that is given this program; never returns."""
+    """Run the program in this process as the environment's interpreter would. Never returns."""
     try:
         python, _, _, helper, order = command
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

@@ -1,8 +1,8 @@
-"""Imports of many services over one import of BentoML: `importing_all.py [RECORDER]`, in BentoML's interpreter.
+"""Imports many services after one import of BentoML: `importing_all.py [RECORDER]`, in BentoML's interpreter.
 
-Orders are lines of JSON: {"order": what `import_worker` takes, "variables": environment}. Each runs in a forked
-child; the line in answer is its exit status. RECORDER is `tests/services/record.py`, which makes the models that the
-services refer to.
+Orders are JSON lines: {"order": the input of `import_worker`, "variables": environment}. Each order runs in a forked
+child process; the response line is its exit status. RECORDER is `tests/services/record.py`, which creates the models
+that the services use.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Real `bentoml build` of many services, and their import by `import_worker`: `comparing.py RECORDER [MODELS]`.
+"""Runs real `bentoml build` on many services, and imports them with `import_worker`: `comparing.py RECORDER [MODELS]`.
 
-Runs in BentoML's interpreter, with orders as JSON lines: {"folder", "service", "scratch"}, where `scratch` may have a
-folder `bento` already. The answer to each has the problem of the import, and each part from both. BentoML is imported
-once; each build and each import runs in a forked child, so that neither sees what another one left behind. RECORDER is
-`tests/services/record.py`, which has the models that the services ask for, and what stands in for the network; MODELS
-is a model store in the place of them.
+Runs in BentoML's interpreter. Each order is a JSON line: {"folder", "service", "scratch"}. `scratch` can already
+contain a directory `bento`. Each response contains the problem of the import, and the results of both. BentoML is
+imported once; each build and each import runs in a forked child process, so that they don't affect each other. RECORDER
+is `tests/services/record.py`, which contains the models that the services require, and a replacement for the network.
+MODELS is a model store to use instead of these models.
 """
 
 import gc
@@ -26,7 +26,7 @@ SHARED = (
 
 
 def main(recorder: str, models: str = "") -> None:
-    """Answer orders until there are none."""
+    """Process orders until the input ends."""
     spec = importlib.util.spec_from_file_location("record", recorder)
     record = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(record)
@@ -69,7 +69,7 @@ def in_child(step, scratch, order) -> None:
 
 
 def build(scratch: Path, order: dict) -> int:
-    """Build the project as BentoML does, and put the Bento into `bento`."""
+    """Build the project as BentoML does, and copy the Bento to `bento`."""
     import bentoml
 
     os.chdir(order["folder"])
@@ -83,7 +83,7 @@ def build(scratch: Path, order: dict) -> int:
 
 
 def import_service(scratch: Path, _order: dict) -> int:
-    """Import the service of that Bento."""
+    """Import the service of the Bento in `bento`."""
     import yaml
     from rules_bento.service import import_worker
 

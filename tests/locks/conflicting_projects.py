@@ -1,4 +1,4 @@
-"""Projects with conflicts (`tool.uv.conflicts`), drawn from a seed, for uv to lock."""
+"""Generates projects with conflicts (`tool.uv.conflicts`) from a seed. uv locks the projects."""
 
 import itertools
 import json
@@ -15,7 +15,7 @@ LEAVES = ("leaf-a", "leaf-b")
 
 
 def offered():
-    """The packages of the index: leaves in several versions, and what depends on any of them."""
+    """Return the packages of the index: several versions of leaves, and packages that depend on them."""
     leaves = [package(name, f"{number}.0") for name in LEAVES for number in (1, 2, 3)]
     leaves.append(package("leaf-a", "3.0+cu124", wheels=("py3-none-any",)))
     return [
@@ -29,7 +29,7 @@ def offered():
 
 
 def draw(random):
-    """Texts of the pyproject.toml of each member, by folder; the first is the root."""
+    """Return the text of each member's pyproject.toml, by directory. The first member is the root."""
     members = ["proj"] if random.random() < 0.7 else ["proj", "two"]
     with_plugin = random.random() < 0.25
     texts, items = {}, []
@@ -58,7 +58,7 @@ def draw(random):
 
 
 def choices(pyprojects):
-    """All choices of members, extras, and groups."""
+    """Yield all choices of members, extras, and groups."""
     import tomllib
 
     documents = {name: tomllib.loads(text) for name, text in pyprojects.items()}
@@ -96,7 +96,7 @@ def _free(random):
 
 
 def _conflicts(random, items):
-    """Sets of items: all extras of a project, or some of all items."""
+    """Return sets of items: all extras of a project, or some of all items."""
     sets = [[item for item in items if item["package"] == "proj" and "extra" in item]]
     sets += [random.sample(items, min(len(items), random.randint(2, 3))) for _ in range(random.randint(0, 2))]
     return [one for one in sets if len(one) > 1]

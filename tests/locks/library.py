@@ -1,1 +1,1 @@
-"""A library that takes packages from a hub of rules_python."""
+"""A library that requires packages from a hub of rules_python."""

@@ -1,4 +1,4 @@
-"""A package index on loopback (PEP 503) whose wheels are nothing but metadata, made from a lock in normal form."""
+"""A package index (PEP 503) on the loopback interface, created from a lock. The wheels contain only metadata."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def package(name, version, *dependencies, wheels=("py3-none-any",), sdist=False, requires_python="", extras=None):
-    """A package in the form that `Index` takes."""
+    """Return a package in the form that `Index` requires."""
     return {
         "name": name,
         "version": version,
@@ -26,7 +26,7 @@ def package(name, version, *dependencies, wheels=("py3-none-any",), sdist=False,
 
 
 def from_lock(lock):
-    """All packages of a lock, with its edges as requirements."""
+    """Return all packages of a lock. The edges of the lock become requirements."""
     packages = []
     for entry in lock["packages"]:
         extras = {extra: [_text(edge) for edge in edges] for extra, edges in entry.get("extras", {}).items()}
@@ -44,7 +44,7 @@ def _text(edge):
 
 
 class Index:
-    """Files by name, and the server's address while it runs."""
+    """Holds the files by name, and the address of the running server."""
 
     def __init__(self, packages):
         self.files = {}
@@ -81,7 +81,7 @@ class Index:
 
 @contextmanager
 def serve(index):
-    """The address of the index's simple API, for as long as the block runs."""
+    """Yield the address of the index's simple API. The server runs until the block ends."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -150,7 +150,7 @@ def _sdist(file, metadata):
 
 
 def uv_that_distrusts(directory, uv):
-    """uv behind a company's proxy: no certificate is of an authority that it knows, unless it asks the system."""
+    """Return a uv that trusts only the system's certificates, as with a company's proxy."""
     program = directory / "distrusting_uv"
     program.write_text(f"""\
 #!/bin/sh

@@ -1,4 +1,4 @@
-"""Runs Starlark of this repository as Python, whose subset it nearly is, where a test calls plain functions."""
+"""Runs Starlark files of this repository as Python, if a test calls functions that are also valid Python."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ _TYPES = {"str": "string", "NoneType": "NoneType"}
 
 
 class FailError(Exception):
-    """What `fail` raises."""
+    """Reports a call of `fail`."""
 
 
 class _Attributes:
@@ -19,7 +19,7 @@ def _fail(*texts):
 
 
 def load(path):
-    """The names of a .bzl file, with those that it loads from beside it."""
+    """Return the names in a .bzl file, including the names that it loads from the same directory."""
     names = {"fail": _fail, "type": lambda value: _TYPES.get(type(value).__name__, type(value).__name__)}
 
     def load_names(label, *loaded, **_renamed):

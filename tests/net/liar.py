@@ -1,4 +1,4 @@
-"""A server that says what a test wants it to say, byte by byte: no library of servers would."""
+"""A server that sends the exact bytes that a test specifies. Libraries for servers don't allow invalid bytes."""
 
 import socket
 import threading
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Request(NamedTuple):
-    """What a client asked for."""
+    """Describes a request that a client sent."""
 
     method: str
     path: str
@@ -16,7 +16,7 @@ class Request(NamedTuple):
 
 
 class Liar:
-    """`answer` gives the bytes, or an iterable of pieces, for each request; all requests are kept."""
+    """Sends the bytes (or an iterable of pieces) that `answer` returns for each request, and stores all requests."""
 
     def __init__(self, answer) -> None:
         self._answer = answer
@@ -38,7 +38,7 @@ class Liar:
         self._listening.close()
 
     def _serve(self, channel: socket.socket) -> None:
-        """One request to a connection, which is closed then."""
+        """Answer one request of a connection, and close the connection."""
         with channel, channel.makefile("rb") as file, suppress(OSError):
             if not channel.recv(1, socket.MSG_PEEK).isalpha():
                 return  # a client that tries encryption first
@@ -57,7 +57,7 @@ class Liar:
 
 @contextmanager
 def liar(answer):
-    """The server while the block runs."""
+    """Yield the server, which runs until the block ends."""
     server = Liar(answer)
     threading.Thread(target=server.run, daemon=True).start()
     try:
@@ -67,7 +67,7 @@ def liar(answer):
 
 
 def reply(status: int = 200, headers=(), body: bytes = b"") -> bytes:
-    """An answer; `headers` are pairs, or a dictionary. A `Content-Length` of its own is added if there is none."""
+    """Return a response. `headers` are pairs or a dict. Adds `Content-Length` if no header specifies the length."""
     pairs = list(headers.items() if isinstance(headers, dict) else headers)
     if not any(name.lower() in ("content-length", "transfer-encoding") for name, _ in pairs):
         pairs.append(("Content-Length", str(len(body))))

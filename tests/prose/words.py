@@ -1,4 +1,4 @@
-"""The mechanical part of the style guide in CONTRIBUTING.md: words and forms that plain technical English avoids."""
+"""Checks the mechanical part of the style guide in CONTRIBUTING.md: words and forms to avoid."""
 
 import re
 
@@ -53,7 +53,7 @@ MAX_CHARACTERS = 300
 
 
 def findings(text: str) -> list[str]:
-    """The words of `text` that the guide replaces, each with what to write."""
+    """Return the words in `text` that the guide replaces, each with the replacement."""
     plain = _CODE.sub("X", " ".join(text.split()))
     return [
         f"{match[0].strip()!r}: write {instead}"
@@ -64,7 +64,7 @@ def findings(text: str) -> list[str]:
 
 
 def has_remedy(text: str) -> bool:
-    """Whether a message ends with what to do, perhaps in a value; a text without a period is a part of a message."""
+    """Return whether a message ends with a remedy, possibly in a value. Text without a final period is a part."""
     text = text.rstrip()
     if text.endswith("{}") or not text.endswith((".", "?", "`")):
         return True

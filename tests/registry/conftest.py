@@ -1,4 +1,4 @@
-"""What all tests of registries have."""
+"""Fixtures for all tests of registries."""
 
 import pytest
 import servers

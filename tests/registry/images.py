@@ -1,4 +1,4 @@
-"""Images, indexes and their parts for tests: small, and of bytes that a seed decides."""
+"""Creates small images, indexes, and their parts for tests. A seed determines the bytes."""
 
 import json
 import random
@@ -17,7 +17,7 @@ def make_image(
     extra: dict | None = None,
     architecture: str = "amd64",
 ) -> Pushable:
-    """An image with layers of these sizes in files of the folder."""
+    """Return an image with layers of these sizes. The files are in `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
     chance = random.Random(seed)
     layers = [_file(directory, chance.randbytes(size)) for size in sizes]
@@ -38,7 +38,7 @@ def make_image(
 
 
 def make_index(directory: Path) -> Pushable:
-    """An index of images for two platforms that share a layer."""
+    """Return an index of images for two platforms. The images share a layer."""
     images = {"amd64": make_image(directory, seed=1), "arm64": make_image(directory, (300_000, 9), seed=1)}
     entries = [
         {**image.root.descriptor.to_json(), "platform": {"architecture": name, "os": "linux"}}

@@ -1,4 +1,4 @@
-"""Registries for tests, clients that wait for nothing, and a user who is nobody: fixtures to be imported."""
+"""Fixtures for tests: registries, clients that don't wait, and a user without credentials. Test modules import them."""
 
 import pytest
 import servers
@@ -12,7 +12,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    """The folder of a user without credentials, proxies and certificates."""
+    """Return the home directory of a user without credentials, proxies, and certificates."""
     directory = tmp_path / "user"
     directory.mkdir()
     monkeypatch.setenv("HOME", str(directory))
@@ -31,14 +31,14 @@ def registry_binary(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(registry_binary, tmp_path_factory):
-    """A registry that wants to see nothing."""
+    """Yield a registry without authentication."""
     with servers.serve(registry_binary, tmp_path_factory.mktemp("registry")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def second_server(registry_binary, tmp_path_factory):
-    """Another one."""
+    """Yield another registry without authentication."""
     with servers.serve(registry_binary, tmp_path_factory.mktemp("second")) as running:
         yield running
 
@@ -56,7 +56,7 @@ def progress():
 
 @pytest.fixture
 def name(request):
-    """A repository of the test's own."""
+    """Return a repository name that is unique for the test."""
     text = "".join(letter if letter.isalnum() else "-" for letter in request.node.name.lower())
     return text.strip("-")[-100:].lstrip("-")
 

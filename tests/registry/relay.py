@@ -1,4 +1,4 @@
-"""A way to a server that is not what it should be: it cuts, flips bytes, is slow, answers in the server's place."""
+"""A relay in front of a server, which simulates faults: cut connections, flipped bits, slow data, other responses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEAD_END = b"\r\n\r\n"
 
 @dataclass
 class Cut:
-    """Break the connection that carries the byte at this place, counted over all connections in one direction."""
+    """Breaks the connection at this byte, counted over all connections in one direction."""
 
     direction: str
     at: int
@@ -29,7 +29,7 @@ class Cut:
 
 @dataclass
 class Flip:
-    """Change a bit of the byte at this place."""
+    """Changes a bit of the byte at this position."""
 
     direction: str
     at: int
@@ -37,7 +37,7 @@ class Flip:
 
 @dataclass
 class Answer:
-    """Answer a request in the server's place, the `number`-th of all."""
+    """Answers request number `number` (of all requests) instead of the server."""
 
     number: int
     status: int
@@ -46,16 +46,16 @@ class Answer:
 
 @dataclass
 class Length:
-    """State another Content-Length than the server in the `number`-th answer."""
+    """Changes the Content-Length in response number `number`."""
 
     number: int
     change: int
 
 
 class Relay:
-    """Listens on loopback while its block runs. `faults` happen once each; `rate` is bytes a second, 0 for no limit.
+    """Listens on the loopback interface during the block. Each fault occurs once. `rate` is in bytes/s (0: no limit).
 
-    `requests` has the first line of each request, `up` and `down` the bytes carried so far.
+    `requests` contains the first line of each request. `up` and `down` count the relayed bytes.
     """
 
     def __init__(self, port: int, faults=(), rate: int = 0) -> None:
@@ -113,7 +113,7 @@ class Relay:
             end.close()
 
     def _step(self, client: socket.socket, server: socket.socket) -> bool:
-        """Carry what has come; whether the connection is to be kept."""
+        """Relay the available data. Returns whether to keep the connection."""
         for source in select.select([client, server], [], [], 0.05)[0]:
             direction, sink = (UP, server) if source is client else (DOWN, client)
             data = source.recv(_PIECE)
@@ -132,7 +132,7 @@ class Relay:
         return True
 
     def _note(self, data: bytes, client: socket.socket) -> bool:
-        """Write down a request; whether it may go on to the server."""
+        """Record a request. Returns whether to forward the request to the server."""
         line = re.match(rb"(?:GET|HEAD|POST|PUT|PATCH|DELETE) \S+ HTTP/1\.1\r\n", data)
         if not line:
             return True

@@ -1,4 +1,4 @@
-"""Real registries for tests: Debian's docker-registry on loopback, plain, with passwords, with tokens, with TLS."""
+"""Real registries for tests: Debian's docker-registry on loopback, plain, with passwords, with tokens, or with TLS."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _ISSUER, _SERVICE = "tests", "registry.tests"
 
 
 def find_binary(directory: Path) -> str:
-    """The registry's program: from a .deb among the test's inputs, or of the host; empty if there is none."""
+    """Return the path of the registry program from a .deb in the inputs or from the host, or an empty string."""
     for deb in Path("..").glob("*docker-registry*/docker-registry_*.deb"):
         return unpack(deb, directory)
     return shutil.which("docker-registry") or ""
 
 
 def unpack(deb: Path, directory: Path) -> str:
-    """Take the registry's program out of its .deb into the folder; its path there."""
+    """Extract the registry program from a .deb to the directory. Returns the path of the program."""
     unpack_all(deb, directory)
     return str(directory / "usr/bin/docker-registry")
 
 
 def unpack_all(deb: Path, directory: Path) -> None:
-    """Take all files out of a .deb into the folder."""
+    """Extract all files of a .deb to the directory."""
     content = deb.read_bytes()
     at = 8
     while at < len(content):
@@ -53,7 +53,7 @@ def unpack_all(deb: Path, directory: Path) -> None:
 
 
 class Server:
-    """A running registry."""
+    """Describes a running registry."""
 
     def __init__(self, host: str, storage: Path) -> None:
         self.host = host
@@ -61,19 +61,19 @@ class Server:
         self.storage = storage
 
     def blobs(self) -> dict[str, Path]:
-        """What it has stored, by digest as its own folders name it."""
+        """Return the stored blobs by digest, as named in the registry's directories."""
         found = (self.storage / "docker/registry/v2/blobs/sha256").glob("*/*/data")
         return {f"sha256:{path.parent.name}": path for path in found}
 
     def assert_sound(self) -> None:
-        """Each blob that it has accepted has the digest that it goes by."""
+        """Check that the content of each stored blob matches its digest."""
         for digest, path in self.blobs().items():
             assert hashlib.sha256(path.read_bytes()).hexdigest() == digest.partition(":")[2]
 
 
 @contextmanager
 def serve(binary: str, directory: Path, *, htpasswd: bool = False, token: dict | None = None, tls: Tls | None = None):
-    """A registry that runs for the block."""
+    """Yield a registry, which runs until the block ends."""
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
     settings: dict = {
@@ -123,7 +123,7 @@ def free_port() -> int:
 
 
 class Tls:
-    """An authority made for a test, and a certificate of it for 127.0.0.1 and localhost."""
+    """Creates an authority for a test, and a certificate for 127.0.0.1 and localhost."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -150,9 +150,10 @@ def _openssl(*arguments: str | Path, data: bytes | None = None) -> bytes:
 
 
 class TokenServer:
-    """Gives tokens that docker-registry believes, to those who show the password or the refresh token.
+    """Issues tokens that docker-registry trusts, for the password or the refresh token.
 
-    `asked` has (method, fields, whether a name was shown) of each request; `fail_next` answers of status 503 come first.
+    `asked` contains (method, fields, whether a username was sent) of each request. The first `fail_next` responses have
+    the status 503.
     """
 
     REFRESH = "refresh-me-please"
@@ -172,7 +173,7 @@ class TokenServer:
 
     @contextmanager
     def serve(self):
-        """The URL of the realm, while the block runs."""
+        """Yield the URL of the realm. The server runs until the block ends."""
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -214,7 +215,7 @@ class TokenServer:
             request.wfile.write(body)
 
     def _token(self, scopes: list[str], known: bool) -> str:
-        """A JSON web token, RS256, with the certificate that signs in its header."""
+        """Return a JSON web token (RS256) with the signing certificate in its header."""
         access = []
         for scope in scopes:
             kind, name, actions = scope.split(":")
@@ -235,7 +236,7 @@ def _base64url(data: bytes) -> str:
 
 
 def get(server: Server, path: str, method: str = "GET") -> tuple[int, bytes]:
-    """What a plain registry answers, asked with nothing of ours."""
+    """Return the response of a registry without authentication. Doesn't use the code under test."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
     connection.request(method, path, headers={"Accept": accept})

@@ -1,6 +1,7 @@
-"""A registry by the letter of the specification, for what Debian's does not do: uploads that survive a cut, limits.
+"""A fake registry that follows the specification. Unlike Debian's registry, it supports resumable uploads and limits.
 
-Docker-registry 2.8 gives up an upload of which a request was cut off; its version 3 and others keep what came.
+docker-registry 2.8 discards an upload after an interrupted request. Version 3 and other registries keep the received
+bytes.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 
 
 class Registry:
-    """What is stored, and what is insisted on. `received` counts the bytes of all bodies of uploads."""
+    """Holds the stored data and the enforced limits. `received` counts the bytes of all upload bodies."""
 
     def __init__(self, *, largest: int = 0, smallest: int = 0) -> None:
         self.largest = largest  # bytes of a body, 0 for no limit
@@ -28,7 +29,7 @@ class Registry:
 
     @contextmanager
     def serve(self):
-        """Its port, while the block runs."""
+        """Yield the port. The server runs until the block ends."""
         handler = type("Handler", (_Handler,), {"registry": self})
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -111,7 +112,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return True
 
     def _receive(self, upload: bytearray, size: int) -> bool:
-        """Keep what comes; whether that was all."""
+        """Store the received bytes. Returns whether the body was complete."""
         while size:
             try:
                 piece = self.rfile.read1(size)

@@ -1,4 +1,4 @@
-"""Generates a module, with a package of a hub."""
+"""Generates a module with a package from a package hub."""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""What Starlark has to be: as CONTRIBUTING.md has it, and as the next releases of Bazel take it.
+"""Checks Starlark files against CONTRIBUTING.md, and against changes in the next Bazel releases.
 
-Nearly all Starlark is Python to `ast`, so that the shape of functions and the names that a file uses are plain.
+Most Starlark files are valid Python for `ast`, which provides the structure of functions and the names in a file.
 """
 
 import ast
@@ -31,7 +31,7 @@ GONE = frozenset(
 
 
 def shape(name: str, text: str) -> list[str]:
-    """What functions have too much of."""
+    """Return the functions with too many parameters or lines."""
     found = []
     for node in ast.walk(ast.parse(text, name)):
         if not isinstance(node, ast.FunctionDef | ast.Lambda):
@@ -47,7 +47,7 @@ def shape(name: str, text: str) -> list[str]:
 
 
 def unexplained(name: str, text: str) -> list[str]:
-    """Depsets that are flattened without a reason: a comment in the lines above, in the same paragraph."""
+    """Return the flattened depsets without a reason: a comment in the lines above, in the same paragraph."""
     lines = text.splitlines()
     found = []
     for node in ast.walk(ast.parse(text, name)):
@@ -62,7 +62,7 @@ def unexplained(name: str, text: str) -> list[str]:
 
 
 def moved(name: str, text: str) -> list[str]:
-    """Names that are used without a load, and that the next Bazels do not have."""
+    """Return the names that are used without a load and that the next Bazel releases don't define."""
     tree = ast.parse(text, name)
     loaded = set()
     for node in ast.walk(tree):
@@ -81,7 +81,7 @@ def moved(name: str, text: str) -> list[str]:
 
 
 def canonical(name: str, text: str) -> list[str]:
-    """Names of repositories as one Bazel writes them: with `~` up to 7, with `+` from 8 on."""
+    """Return canonical repository names. Bazel up to 7 writes such names with `~`, and Bazel 8 and newer with `+`."""
     return [
         f"{name}:{node.lineno}: {node.value!r} is a canonical name, which differs from Bazel to Bazel: make a Label"
         for node in ast.walk(ast.parse(text, name))
@@ -91,7 +91,7 @@ def canonical(name: str, text: str) -> list[str]:
 
 
 def findings(name: str, text: str) -> list[str]:
-    """All that is wrong with a file."""
+    """Return all problems of a file."""
     found = moved(name, text) + canonical(name, text)
     if not name.endswith(".bzl"):
         return found

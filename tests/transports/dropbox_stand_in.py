@@ -1,4 +1,4 @@
-"""A stand-in for Dropbox's HTTP API, from its documentation: the calls that uploads and downloads need, and their errors."""
+"""A fake server for Dropbox's HTTP API, written from its documentation: the calls for uploads and downloads."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ TOKEN, REFRESH = "sl.s3cr3t-t0ken", "s3cr3t-refresh"
 
 
 def content_hash(data: bytes) -> str:
-    """As Dropbox describes it: SHA-256 over the SHA-256 of blocks of 4 MiB."""
+    """Return Dropbox's content hash: the SHA-256 of the SHA-256 digests of blocks of 4 MiB."""
     blocks = [hashlib.sha256(data[at : at + (4 << 20)]).digest() for at in range(0, len(data), 4 << 20)]
     return hashlib.sha256(b"".join(blocks)).hexdigest()
 
 
 class Dropbox(Server):
-    """Files by path, sessions by number."""
+    """Stores files by path, and upload sessions by number."""
 
     class _Server(ThreadingHTTPServer):
         daemon_threads = True

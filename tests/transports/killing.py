@@ -1,9 +1,10 @@
-"""Random ends of imports and exports: connections that are cut, processes that are killed.
+"""Interrupts imports and exports at random points: cuts connections, and kills processes.
 
     python killing.py --cuts 40 --kills 40 [--seed N] [--kind s3 ...]      (PYTHONPATH: py, tests, tests/transports)
 
-prints a table by transport and direction. What has to hold at each point: the store has all of the Bento or nothing of
-it, at the address is the archive or what was there before, and the same command, given again, completes.
+Prints a table by transport and direction. After each interruption, the store must contain the complete Bento or no part
+of the Bento, the destination must contain the new archive or the previous content, and the same command must complete
+when it is run again.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _SMALL = 1 << 16
 
 
 class Trial:
-    """A server, a store with a Bento, and its archive."""
+    """Holds a server, a store with a Bento, and the archive of the Bento."""
 
     def __init__(self, kind: str, directory: Path, seed: int) -> None:
         self.kind = kind
@@ -51,7 +52,7 @@ class Trial:
         self._times: dict[str, float] = {}
 
     def other(self) -> Store:
-        """An empty store."""
+        """Return an empty store."""
         self.count += 1
         return Store(self.directory / f"other{self.count}", durable=False)
 
@@ -125,7 +126,7 @@ class Trial:
         ]
 
     def _kill(self, verb: str, url: str, store: Store) -> str:
-        """Run the command, and kill it somewhere between its start and its end."""
+        """Run the command, and kill it at a random time before it would end."""
         if verb not in self._times:
             process, begin = self._start(verb, url, self.other() if verb == "import" else store), time.monotonic()
             assert process.wait() == 0
@@ -136,7 +137,7 @@ class Trial:
             return "killed" if process.wait() == -signal.SIGKILL else "finished"
 
     def _start(self, verb: str, url: str, store: Store) -> subprocess.Popen:
-        """The command, past its imports."""
+        """Start the command, and return the process after its imports."""
         words = ["import", url, "--no-sync"] if verb == "import" else ["export", TAG, url]
         code = (
             f"from bento_cli.transports import download, object_store; download.PIECE = object_store.PART = {_SMALL}\n"
@@ -155,7 +156,7 @@ class Trial:
 
 
 class environment:  # noqa: N801 - reads as a context
-    """Variables, for the block."""
+    """Sets environment variables until the block ends."""
 
     def __init__(self, variables: dict[str, str]) -> None:
         self._variables = variables
@@ -170,7 +171,7 @@ class environment:  # noqa: N801 - reads as a context
 
 
 def succeeds(step: Callable[[], object]) -> bool:
-    """Whether a step ends without an error that people see."""
+    """Return whether a step ends without a BentoError."""
     try:
         step()
     except BentoError:
@@ -183,7 +184,7 @@ def module(kind: str) -> str:
 
 
 def same_or_empty(store: Store, wanted: Store) -> bool:
-    """Whether a store lists all of the Bento, or nothing; what is staged is no part of it."""
+    """Return whether a store lists the complete Bento, or nothing. Ignores staged files."""
     if store.bentos.list():
         return same(wanted, store)
     directories = [store.home.root / "bentos" / "hi", store.home.root / "models" / "clf"]
@@ -193,7 +194,10 @@ def same_or_empty(store: Store, wanted: Store) -> bool:
 
 
 def run(kind: str, points: dict[str, int], seed: int = 0) -> dict[str, Counter]:
-    """Outcomes by what was done: `cut_import`, `cut_export`, `kill_import`, `kill_export`, each so many times."""
+    """Return the outcomes by action: `cut_import`, `cut_export`, `kill_import`, `kill_export`.
+
+    Runs each action repeatedly.
+    """
     transfers._FIRST_WAIT = 0.001
     download.PIECE = object_store.PART = _SMALL
     object_store.BACKOFF.update(init_backoff=timedelta(milliseconds=1), max_backoff=timedelta(milliseconds=10))

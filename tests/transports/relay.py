@@ -1,4 +1,4 @@
-"""A relay before a server, which does to connections what networks do."""
+"""A relay in front of a server, which simulates faults of networks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fault:
-    """What becomes of one connection: `down` is what the server sends, `up` what the client does; bytes are counted.
+    """Describes the fault of one connection. `down` is the direction from the server, `up` from the client, in bytes.
 
-    Without any of them it is only relayed.
+    The default is no fault: the relay only forwards the bytes.
     """
 
     cut_down: int = -1  # after so many bytes
@@ -27,7 +27,7 @@ class Fault:
 
 
 class Relay:
-    """Connections meet the faults one after the other, and then none."""
+    """Applies one fault to each connection in order, and then no more faults."""
 
     def __init__(self, port: int, *faults: Fault, forever: Fault | None = None) -> None:
         self._target = port
@@ -88,7 +88,7 @@ class Relay:
         self._pump(server, client, fault.cut_down, fault.flip_down, fault, pair)
 
     def _pump(self, source, sink, cut, flip, fault, pair) -> None:
-        """Copy until an end; `fault` is that of the server's side."""
+        """Copy data until the end of the stream. `fault` applies to the data from the server."""
         count = 0
         longer = fault.longer if fault else 0
         try:
@@ -127,7 +127,7 @@ class Relay:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def _passive(self, data: bytes) -> bytes:
-        """FTP names a port for the data: that goes through a relay, too."""
+        """Relay the data port that an FTP server specifies."""
         found = re.match(rb"227 .*\((\d+,\d+,\d+,\d+),(\d+),(\d+)\)", data)
         if not found:
             return data

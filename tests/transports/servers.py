@@ -1,4 +1,4 @@
-"""Servers of each protocol, in this process: those that others wrote, and stand-ins where there are none."""
+"""Servers for each protocol in this process: third-party servers, and fake servers for the other protocols."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ USER, PASSWORD = "ann", "s3cr3t-w0rd"
 
 
 class Server:
-    """One that is running. `port` may be that of a relay before it."""
+    """Describes a running server. `port` can be the port of a relay in front of the server."""
 
     port = 0
     writable = True
 
     def url(self, name: str, port: int = 0) -> str:
-        """The URL of an archive."""
+        """Return the URL of an archive."""
         raise NotImplementedError
 
     def environment(self, port: int = 0) -> dict[str, str]:
-        """What a client has to know beside the URL."""
+        """Return the environment variables that a client needs in addition to the URL."""
         return {}
 
     def put(self, name: str, data: bytes) -> None:
@@ -36,7 +36,7 @@ class Server:
         raise NotImplementedError
 
     def names(self) -> list[str]:
-        """Everything that is there, also what is hidden."""
+        """Return the names of all files, including hidden files."""
         raise NotImplementedError
 
     def clear(self) -> None:
@@ -47,7 +47,7 @@ class Server:
 
 
 class S3(Server):
-    """moto."""
+    """An S3 server: moto."""
 
     def __init__(self, directory: Path) -> None:
         import botocore.session
@@ -91,7 +91,7 @@ class S3(Server):
         return [found["Key"] for found in self._client.list_objects_v2(Bucket="bucket").get("Contents", [])]
 
     def uploads(self):
-        """Uploads of several parts that nobody finished or took back."""
+        """Return the multipart uploads that were neither completed nor aborted."""
         return self._client.list_multipart_uploads(Bucket="bucket").get("Uploads", [])
 
     def clear(self):
@@ -105,7 +105,7 @@ class S3(Server):
 
 
 class Gcs(Server):
-    """gcp-storage-emulator."""
+    """A Google Cloud Storage server: gcp-storage-emulator."""
 
     def __init__(self, directory: Path) -> None:
         from gcp_storage_emulator.server import create_server
@@ -151,7 +151,7 @@ class Gcs(Server):
 
 
 class Directory(Server):
-    """A server of files that are in a directory."""
+    """A server for the files in a directory."""
 
     def __init__(self, directory: Path) -> None:
         self.root = directory / "root"
@@ -176,7 +176,7 @@ class Directory(Server):
 
 
 class Ftp(Directory):
-    """pyftpdlib."""
+    """An FTP server: pyftpdlib."""
 
     scheme = "ftp"
 
@@ -223,7 +223,7 @@ class Ftp(Directory):
 
 
 class Ftps(Ftp):
-    """pyftpdlib, which refuses what is not encrypted."""
+    """An FTP server (pyftpdlib) that rejects unencrypted connections."""
 
     scheme = "ftps"
 
@@ -242,7 +242,7 @@ class Ftps(Ftp):
 
 
 class Sftp(Directory):
-    """asyncssh's server, for OpenSSH's own `ssh`, which takes HOME for home."""
+    """An SFTP server (asyncssh) for OpenSSH's `ssh`, which uses HOME as the home directory."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -297,7 +297,7 @@ class Sftp(Directory):
 
 
 def _programs(directory: Path) -> Path:
-    """A directory with an `ssh` that takes HOME for home."""
+    """Return a directory with an `ssh` that uses HOME as the home directory."""
     program = _ssh(directory / "openssh")
     programs = directory / "bin"
     programs.mkdir()
@@ -310,7 +310,7 @@ def _programs(directory: Path) -> Path:
 
 
 def _ssh(directory: Path) -> str:
-    """What starts OpenSSH's client: that of the packages which Bazel brings, else of the host."""
+    """Return the path of OpenSSH's client, from the packages that Bazel provides or from the host."""
     from rules_bento.debian.deb import Deb
 
     debs = list(Path("..").glob("*ssh_debs__*/*.deb"))
@@ -331,7 +331,7 @@ def _ssh(directory: Path) -> str:
 
 
 class _Files(BaseHTTPRequestHandler):
-    """Files with ranges and entity tags, as RFC 9110 has them."""
+    """Serves files with ranges and entity tags (RFC 9110)."""
 
     protocol_version = "HTTP/1.1"
     server: Http._Server
@@ -374,7 +374,7 @@ class _Files(BaseHTTPRequestHandler):
 
 
 class Http(Directory):
-    """A stand-in, for the standard library's has no ranges."""
+    """A fake HTTP server, because the server of the standard library doesn't support ranges."""
 
     writable = False
     scheme = "http"
@@ -409,7 +409,7 @@ class Http(Directory):
 
 
 def certificate(directory: Path) -> Path:
-    """A certificate for this machine, which is its own authority; with its key in `both.pem`."""
+    """Write a self-signed certificate for this machine, and the certificate with its key in `both.pem`."""
     from datetime import datetime, timedelta, timezone
     from ipaddress import ip_address
 

@@ -1,4 +1,4 @@
-"""Stores and servers for the tests of transports, as fixtures to be imported."""
+"""Fixtures with stores and servers for the tests of transports. Test modules import the fixtures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TAG = "hi:v1"
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory):
-    """Servers by kind, each started when it is first asked for."""
+    """Yield a function that returns the server of a kind, and starts the server on its first use."""
     found = {}
 
     def start(kind):
@@ -36,7 +36,7 @@ def running(tmp_path_factory):
 
 @pytest.fixture
 def serve(running, monkeypatch):
-    """An empty server of a kind, with what a client of it has to know in the environment."""
+    """Return a function that clears the server of a kind and sets the environment variables for clients."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "AZURE_", "DROPBOX_", "GOOGLE_", "STORAGE_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -57,7 +57,7 @@ def serve(running, monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Short waits, little patience, and small pieces, so that small archives have several."""
+    """Use short waits, short timeouts, and small pieces, so that small archives have several pieces."""
     monkeypatch.setattr(transfers, "_FIRST_WAIT", 0.001)
     monkeypatch.setattr(download, "PIECE", 1 << 16)
     monkeypatch.setattr(transport.Transport.__init__, "__defaults__", (1.0,))
@@ -67,20 +67,20 @@ def quick(monkeypatch):
 
 
 def noise(size, seed=1):
-    """Bytes that do not compress."""
+    """Return incompressible bytes."""
     return random.Random(seed).randbytes(size)
 
 
 @pytest.fixture(scope="session")
 def files():
-    """The files of a Bento with a model: about a megabyte that does not compress."""
+    """Return the files of a Bento with a model: about 1 MB of incompressible data."""
     model = model_files("clf:v1", payload=noise(800_000))
     return bento_files(TAG, models={"clf:v1": model}, src__data=noise(200_000, 2))
 
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory, files):
-    """The archive of the Bento as our own export writes it, once: to compress it is most of what a test would do."""
+    """Return the archive of the Bento, exported once because compression is slow."""
     directory = tmp_path_factory.mktemp("archive")
     made = Store(directory / "store", durable=False)
     made.bentos.import_archive(write_archive(directory / "source.bento", files))
@@ -89,7 +89,7 @@ def archive(tmp_path_factory, files):
 
 @pytest.fixture
 def store(tmp_path, archive):
-    """A store with the Bento."""
+    """Return a store with the Bento."""
     found = Store(tmp_path / "ours", durable=False)
     found.bentos.import_archive(archive)
     return found
@@ -97,12 +97,12 @@ def store(tmp_path, archive):
 
 @pytest.fixture
 def other(tmp_path):
-    """An empty store."""
+    """Return an empty store."""
     return Store(tmp_path / "other", durable=False)
 
 
 def same(one, two):
-    """Whether two stores have the same Bento, with its model."""
+    """Return whether two stores have the same Bento and the same model."""
     return one.bentos.list() != () and all(
         _tree(one.section(kind).get(tag).path) == _tree(two.section(kind).get(tag).path)
         for kind, tag in ((one.bentos.kind, TAG), (one.models.kind, "clf:v1"))
@@ -114,6 +114,6 @@ def _tree(directory):
 
 
 def empty(store):
-    """Whether there is nothing in a store, not even in part."""
+    """Return whether a store contains nothing, not even staged files."""
     directories = [store.home.root / "bentos", store.home.root / "models", store.home.staging]
     return not any(path for entries in directories if entries.exists() for path in entries.iterdir())

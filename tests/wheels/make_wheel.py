@@ -1,4 +1,4 @@
-"""Writes a wheel: its path, a requirement or an empty word, and modules."""
+"""Writes a wheel. Arguments: the path, a requirement or an empty string, and the modules."""
 
 import base64
 import hashlib

@@ -2,8 +2,8 @@
 
 The object has one of these keys. Each path is relative to the argument `--directory`:
 
-- `image`: an object with `manifest`, `config`, and `blobs`. Each object in the list `blobs` has `path` and either `digest`
-  or `description` (a JSON file with a `digest` and a `size`). Instead of `path`, it can have `from`, the blob's
+- `image`: an object with `manifest`, `config`, and `blobs`. Each object in `blobs` has `path` and either `digest` or
+  `description` (a JSON file with a `digest` and a `size`). Instead of `path`, the object can have `from`, the blob's
   repository, or `built`, an action's output below the execution root, which might exist only in the remote cache.
   Optional: `referrers`, a list of objects with the `media_type` and the `path` of documents about the image;
 - `index`: an object with `manifest` and `images`;
