@@ -79,10 +79,7 @@ def loads(text: str, origin: str) -> Lock:
 
 
 def find_problems(lock: Lock, request: Request) -> list[str]:
-    """Return the differences between a lock and a request, or the inconsistencies in the lock.
-
-    Doesn't use the network.
-    """
+    """Return the differences between a lock and a request, or inconsistencies in the lock. Uses no network."""
     problems = []
     before, now = lock["inputs"], request.to_json()
     for key, noun in (("packages", "package"), ("exclude", "excluded package"), ("architectures", "architecture")):
@@ -154,10 +151,7 @@ def resolve(request: Request, mirrors: Mapping[str, str], directory: Path) -> Lo
 
 
 def parse_stanzas(text: str) -> list[Stanza]:
-    """Return the paragraphs of a control file.
-
-    Values keep line breaks. Raises ValueError if no field precedes a value.
-    """
+    """Return the paragraphs of a control file. Raises ValueError if a line doesn't belong to a field."""
     stanzas = []
     for paragraph in re.split(r"\n\s*\n", text):
         lines: dict[str, list[str]] = {}  # lists of lines, because appending to a string takes quadratic time

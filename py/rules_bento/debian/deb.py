@@ -59,10 +59,7 @@ class Deb:
         return files
 
     def members(self) -> Iterator[tuple[DebMember, Iterator[bytes]]]:
-        """Yield each installed member and its contents, in order.
-
-        Read the contents before you request the next member.
-        """
+        """Yield each installed member and its contents. Read the contents before you request the next member."""
         for member, contents in self._tar("data.tar", _MAX_DATA, "files"):
             with self._errors():
                 part = _member(member)

@@ -25,10 +25,7 @@ class FormatError(BentoError):
 
 
 def decode_text(data: bytes | str, origin: str) -> str:
-    """Return the text of a file, without a byte order mark.
-
-    Raises FormatError if the file is too large or isn't UTF-8.
-    """
+    """Return a file's text without a byte order mark. Raises FormatError if the file isn't UTF-8 or is too large."""
     if len(data) > MAX_BYTES:
         raise _too_large(origin)
     try:

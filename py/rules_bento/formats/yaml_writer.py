@@ -106,10 +106,7 @@ class _YamlWriter:
         self._seen.add(id(values))
 
     def _flat(self, value: Any, indent: int, before: int) -> None:
-        """Write a scalar or an empty collection, and end the line.
-
-        `before` is the number of characters between the indentation and the value.
-        """
+        """Write a scalar or an empty collection, which follows `before` characters after the indentation."""
         kind = type(value)
         if kind is str:
             self._text(value, indent, indent + before)

@@ -59,10 +59,7 @@ def check(
     unchecked: Collection[str],
     machines: Mapping[str, str] | None = None,
 ) -> CheckResult:
-    """Check packages and the files of other layers against the base.
-
-    `machines` maps the paths of files to machine types.
-    """
+    """Check packages and other layers' files against the base. `machines` maps the files' paths to machine types."""
     problems = list(_wrong_machine_files(base, machines or {}, unchecked))
     notes: list[str] = []
     newest = base.glibc or base.allowed
@@ -191,10 +188,7 @@ def _missing(files: Iterable[File], base: Base, present: Collection[str]) -> Ite
 
 
 def _missing_optional(files: Iterable[File], libraries: Iterable[Libraries], present: Collection[str]) -> Iterator[str]:
-    """Yield notes about missing libraries of files that no other file links to.
-
-    Packages load such files by name, or never.
-    """
+    """Yield missing libraries of files that no file links to. Packages load such files only by name."""
     are_loaded = {(file.package.wheel, file.path) for file in files}
     for package in libraries:
         for path, elf in package.linked:

@@ -29,10 +29,7 @@ class Installation(NamedTuple):
 
 
 def reject_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> None:
-    """Raise BentoError for each kind of step that bento_image can't run, unless the step is in `provided`.
-
-    Such steps are commands, a Dockerfile template, and the installation of conda packages.
-    """
+    """Raise BentoError for commands, templates, and conda packages in bento.yaml that `provided` doesn't contain."""
     for step in unsupported_steps(bento):
         if step.name not in provided:
             raise BentoError(
@@ -181,10 +178,7 @@ def _unrequested(requirements: ImageRequirements, provided: Iterable[str]) -> It
 
 
 def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[str]:
-    """Yield a problem if the base and the Bento have different distributions.
-
-    Ignores BentoML's default distribution.
-    """
+    """Yield a problem if the base has another distribution than the Bento. Ignores BentoML's default distribution."""
     if not system.ids or not (requirements.packages or requirements.distro not in ("", distros.DEFAULT)):
         return
     if requirements.distro and not _IDS[requirements.distro].intersection(system.ids):

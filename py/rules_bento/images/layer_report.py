@@ -89,10 +89,7 @@ def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Own
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the packages that were added, removed, or changed, sorted by descending difference in size.
-
-    A package is changed if its size or its version differs.
-    """
+    """Return packages that were added, removed, or changed in size or version, by descending size difference."""
     before, after = _by_name(old), _by_name(new)
     rows = []
     for key in before.keys() | after.keys():

@@ -104,10 +104,7 @@ def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:
 
 
 def make_index(images: list[tuple[bytes, dict[str, str]]], annotations: dict[str, str]) -> bytes:
-    """Return an image index.
-
-    `images` contains pairs of manifest and platform (`os`, `architecture`, optional `variant`).
-    """
+    """Return an index of pairs: a manifest and its platform (`os`, `architecture`, and optionally `variant`)."""
     manifests = [descriptor(MANIFEST, manifest) | {"platform": platform} for manifest, platform in images]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
     return to_bytes(_without_empty(index | {"annotations": annotations}))

@@ -29,10 +29,7 @@ _EPOCH = 0, 0  # times of access and modification, nanoseconds
 
 
 def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
-    """Unpack layers into an empty directory, and set all times to 1970. `layers` contains pairs of blob and media type.
-
-    The first layer is the lowest.
-    """
+    """Unpack layers (pairs of blob and media type, lowest first) into an empty directory. Sets all times to 1970."""
     image = _RootfsWriter(root)
     for blob, media_type in layers:
         image.begin_layer()
@@ -59,10 +56,7 @@ def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def create_directory(root: Path, name: str) -> Path:
-    """Return the directory for a path in the image.
-
-    Creates missing directories. No part of the returned path is a link.
-    """
+    """Return the directory for a path in the image, or create it. No part of the returned path is a link."""
     return _resolve(root, name)[0]
 
 
@@ -163,10 +157,7 @@ class _RootfsWriter:
 
 
 def _write_member(place: Path, target: Path | None, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
-    """Write a member.
-
-    Replaces an existing file, but keeps an existing directory. `target` is the target of a hard link.
-    """
+    """Write a member. Replaces files, but keeps directories. `target` is the target of a hard link."""
     if member.kind == "folder":
         if place.is_symlink() or not place.is_dir():
             remove(place)

@@ -36,10 +36,7 @@ class ImageSubject(NamedTuple):
 
 
 class Component(NamedTuple):
-    """Describes a component of the image.
-
-    `reference` is unique in an SBOM, and is the package URL if the component has one.
-    """
+    """Describes a component of the image. `reference` is a unique ID in an SBOM: the package URL, if available."""
 
     kind: Literal["library", "machine-learning-model", "application"]
     reference: str

@@ -1,7 +1,4 @@
-"""Groups wheels into layers.
-
-The groups are the same as in `rules/private/wheel_groups.bzl`, which explains the method.
-"""
+"""Groups wheels into layers. `rules/private/wheel_groups.bzl` has the same result, and explains the method."""
 
 from __future__ import annotations
 
@@ -16,10 +13,7 @@ _MIX = 0x9E3779B1
 
 
 def group_wheels(sizes: Mapping[str, int], budget: int = MAX_GROUPS) -> list[list[str]]:
-    """Return at most `budget` sorted groups of wheel names.
-
-    `sizes` maps each wheel name to the wheel's size in bytes.
-    """
+    """Return at most `budget` sorted groups of wheel names. `sizes` maps names to sizes in bytes."""
     alone, together = ALONE, TOGETHER
     while True:
         groups = [[name] for name, size in sizes.items() if size >= alone]

@@ -62,10 +62,7 @@ class StoredModel:
 
 
 def find_newest(store: Path, tag: str) -> dict[str, Any] | None:
-    """Return the `model.yaml` of the newest model that matches a tag, or None.
-
-    Raises BentoError for an invalid file.
-    """
+    """Return `model.yaml` of the newest model that matches a tag, or None. Raises BentoError for an invalid file."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     tags = [model.description.tag for model in list_versions(store, name)]
     models = (_model_yaml(store / tag.replace(":", "/") / MODEL_YAML) for tag in tags)
@@ -92,10 +89,7 @@ def read(store: Path, tag: str) -> StoredModel:
 
 
 def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
-    """Create a model from files. By default, the tag comes from `model.yaml`, which the files must include.
-
-    Raises BentoError if `model.yaml` is missing or invalid, or if a link is invalid.
-    """
+    """Create a model from files, which must include a valid `model.yaml`. The default tag is in `model.yaml`."""
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)
     if descriptor is None:
         raise BentoError(f"{origin}: {MODEL_YAML} is missing. Specify the directory of a model in BentoML's store.")

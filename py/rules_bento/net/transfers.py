@@ -137,10 +137,7 @@ class Transfers:
 
     @contextmanager
     def waiting(self, abort: Callable[[], None]) -> Iterator[None]:
-        """Call `abort` from another thread if the transfers are stopped during the block.
-
-        Raises StoppedError after `stop`.
-        """
+        """Call `abort` from another thread if the transfers stop during the block. Raises StoppedError after `stop`."""
         with self._lock:
             self._check()
             self._waiting.add(abort)

@@ -161,10 +161,7 @@ class Response:
         return parse_nonnegative_int(self.headers.get("Content-Length"))
 
     def read(self, most: int) -> bytes:
-        """Return the body.
-
-        Raises BentoError for more than `most` bytes, but truncates the body of an error response.
-        """
+        """Return the body, truncated for an error response. Raises BentoError for more than `most` bytes."""
         is_refusal = not 200 <= self.status < 300
         wanted = limits.REFUSAL if is_refusal else most + 1
         content = bytearray()
@@ -190,10 +187,7 @@ class Response:
         return bytes(content)
 
     def pieces(self) -> Iterator[memoryview]:
-        """Yield the body in pieces, each valid until the next piece.
-
-        Raises ConnectionLostError for a truncated body.
-        """
+        """Yield the body in pieces. A piece is valid until the next piece. Raises ConnectionLostError if truncated."""
         buffer = memoryview(bytearray(limits.PIECE))
         while True:
             with translate_errors():
@@ -205,10 +199,7 @@ class Response:
             raise ConnectionLostError("the response was truncated")
 
     def _read_some(self, buffer: memoryview) -> int:
-        """Read the available bytes.
-
-        In contrast, `readinto` would wait for more bytes, and lose bytes after an error.
-        """
+        """Read the available bytes. `readinto` would wait for more bytes, and lose bytes after an error."""
         rest = self._response.length
         if rest is None:  # unknown until the end
             return self._response.readinto(buffer)
@@ -247,10 +238,7 @@ class Transport:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, and yield the response.
-
-        Raises BentoError for permanent errors, such as invalid certificates.
-        """
+        """Send a request, and yield the response. Raises BentoError for permanent errors, such as TLS errors."""
         origin = Origin.from_url(url)
         connection = self._take(origin)
         reusable = False

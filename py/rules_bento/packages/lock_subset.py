@@ -77,10 +77,7 @@ class Query:
     constraints: Mapping[str, str] = field(default_factory=dict)
 
     def mismatches(self, locked: Locked) -> Iterator[str]:
-        """Yield a line for each unsatisfied requirement or constraint.
-
-        Raises BentoError if a requirement is invalid.
-        """
+        """Yield a line for each unsatisfied requirement or constraint. Rejects invalid requirements."""
         for text, place in (*self.requirements.items(), *self.constraints.items()):
             wanted = requirements.check(text, place)
             package = locked.get(requirements.normalize_name(wanted.name))
@@ -122,10 +119,7 @@ class Resolution:
 
     @classmethod
     def loads(cls, text: str) -> Resolution:
-        """Parse the JSON that `dumps` returns.
-
-        Don't modify the result, because equal strings return the same object.
-        """
+        """Parse the JSON from `dumps`. Don't modify the result, because equal strings return the same object."""
         return _load_resolution(text)
 
 
@@ -135,10 +129,7 @@ def _load_resolution(text: str) -> Resolution:
 
 
 def resolve_one(requirement: str, entries: Sequence[dict[str, Any]], target: Target, resolver: Resolver) -> Resolution:
-    """Resolve a single requirement.
-
-    Returns no pins if there is no solution; `resolve_subset` then reports the error.
-    """
+    """Resolve a single requirement. Without a solution, returns no pins, and `resolve_subset` reports the error."""
     try:
         pins = _resolve(Query({requirement: "requirements"}), _index_by_name(entries), target, resolver)
     except BentoError:

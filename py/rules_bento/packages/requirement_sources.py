@@ -62,10 +62,7 @@ class DeclaredRequirements:
     options: list[Option] = field(default_factory=list)
 
     def add(self, text: str, origin: str, kind: Kind = "requirements") -> None:
-        """Add a requirement unless it exists.
-
-        Raises BentoError, beginning with `origin`, for an invalid requirement.
-        """
+        """Add a new requirement. Raises BentoError, beginning with `origin`, if the requirement is invalid."""
         reject_credentials(text, origin)
         text = re.sub(r"\s+", " ", text.strip())
         requirements.check(text, origin)
@@ -108,10 +105,7 @@ def read(
 
 
 def read_bentofile(path: Path) -> DeclaredRequirements:
-    """Read the packages, the requirements file, and the indexes in a bentofile.
-
-    Raises BentoError for an invalid file.
-    """
+    """Read the packages, requirements file, and indexes in a bentofile. Raises BentoError for an invalid file."""
     declared = DeclaredRequirements()
     _read_bentofile(RequirementSource(path, str(path)), _RequirementsFiles(declared, None))
     return declared

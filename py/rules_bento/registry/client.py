@@ -116,10 +116,7 @@ class Registry:
         content: bytes | None = None,
         max_bytes: int = limits.REFUSAL,
     ) -> Reply:
-        """Send a small request with retries, and return the response.
-
-        Raises BentoError for a status not in `expect`.
-        """
+        """Send a small request with retries, and return the response. Raises BentoError for an unexpected status."""
         retry = self.retry()
         while True:
             try:
@@ -313,10 +310,7 @@ class Repository:
         return self.registry.exchange("PATCH", upload.url, self.push_scope, headers=headers, body=body)
 
     def open_blob(self, digest: str, offset: int = 0) -> AbstractContextManager[Response]:
-        """Request a blob, and yield the response.
-
-        With status 206, the body starts at `offset`. Raises ConnectionLostError.
-        """
+        """Yield a response with the blob. With status 206, the body begins at `offset`. Raises ConnectionLostError."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         return self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull_scope, headers=headers)
 

@@ -124,10 +124,7 @@ class Layout:
         return len(manifests) + len(blobs)
 
     def find(self, name: str = "") -> Manifest:
-        """Return the manifest with a name or digest (default: the only manifest).
-
-        Ignores signatures and attestations.
-        """
+        """Return the manifest for a name or digest (by default, the only image). Ignores attached manifests."""
         index = [entry for entry in self.index() if not self._is_attachment(entry)]
         entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name_of(entry))}
         if len(entries) != 1:
@@ -153,10 +150,7 @@ class Layout:
         self._write_index([*others, entry])
 
     def _is_attachment(self, entry: Descriptor) -> bool:
-        """Return whether an entry is annotated as signatures or attestations.
-
-        Raises BentoError if the content differs.
-        """
+        """Return whether an entry is for signatures or attestations. Raises BentoError for a wrong annotation."""
         if entry.annotations.get(_KIND) not in _COSIGN_KINDS.values():
             return False
         name, path = _name_of(entry), self.blob(entry.digest)
@@ -186,10 +180,7 @@ class Layout:
         return (partial(self.manifest, entry.digest, entry.media_type) for entry in listed.values())
 
     def attach(self, manifest: Manifest, kind: str, name: str, subject: str) -> None:
-        """Add signatures or attestations of the manifest `subject` to the layout.
-
-        Replaces earlier entries of the same kind.
-        """
+        """Add signatures or attestations of the manifest `subject`. Replaces earlier entries of the same kind."""
         self.add(manifest.content)
         kept = [
             entry

@@ -93,10 +93,7 @@ def fetch_blobs(
     *,
     jobs: int = transfers.JOBS,
 ) -> None:
-    """Download each blob into a layout, from the first repository that has the blob.
-
-    Raises the same errors as `pull`.
-    """
+    """Download each blob from the first repository that has the blob. Raises the same errors as `pull`."""
 
     def one(blob: Descriptor, counter: Counter) -> None:
         _first(lambda repository: download(repository, blob, layout.blob(blob.digest), counter), repositories)

@@ -128,9 +128,9 @@ class _BlobUpload:
             self._max_offset = upload.offset
 
     def _can_resume(self, reply: Reply) -> bool:
-        """Return whether the upload can resume after an error response.
+        """Return whether to resume (or else restart) an upload after an error.
 
-        Raises RegistryError if a restart can't help.
+        Raises RegistryError for other errors.
         """
         if reply.status == 413 and self._chunk_size > _MIN_CHUNK:
             self._chunk_size = _MAX_CHUNK if self._chunk_size > _MAX_CHUNK else max(_MIN_CHUNK, self._chunk_size // 2)
@@ -266,10 +266,7 @@ class _RepositoryPush:
             self.outcomes[blob.digest] = outcome
 
     def write_manifests(self, counter: Counter) -> None:
-        """Upload missing manifests, then the tags.
-
-        If the registry reports a missing blob, sends the blobs and retries.
-        """
+        """Upload missing manifests, then the tags. If the registry lacks a blob, sends the blobs and retries."""
         retry = self.repository.registry.retry()
         # Without tags, the root has only its digest.
         untagged = [] if self.is_complete else self.package.children if self.tags else self.package.manifests()
@@ -326,10 +323,7 @@ def copy(
     *,
     with_referrers: bool = True,
 ) -> list[PushResult]:
-    """Copy an image, index, or artifact, by default with its referrers, without using the disk.
-
-    For the result, see `push`.
-    """
+    """Copy an image, index, or artifact, by default with its referrers. Returns the same results as `push`."""
     repository = registries.repository(source)
     root = repository.get_manifest(source.target)
     package = from_repository(repository, root)

@@ -165,16 +165,13 @@ class BodyPart:
 
 @dataclass(frozen=True)
 class Pushable:
-    """Holds the input of a push: a manifest, its children, and the sources of the blobs.
-
-    `mount_from` lists repositories from which all blobs can be mounted. `mounts` lists such repositories by digest.
-    """
+    """Holds a manifest, its children, the sources of blobs, and repositories from which blobs can be mounted."""
 
     root: Manifest
     children: Sequence[Manifest] = ()
     sources: Mapping[str, BlobSource] = field(default_factory=dict)  # by digest
-    mount_from: Sequence[str] = ()
-    mounts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    mount_from: Sequence[str] = ()  # repositories that might have any of the blobs
+    mounts: Mapping[str, Sequence[str]] = field(default_factory=dict)  # repositories that had a blob, by digest
 
     def manifests(self) -> list[Manifest]:
         """Return all manifests. Children precede their index."""

@@ -57,10 +57,7 @@ class Reference:
 
     @staticmethod
     def from_url(text: str) -> Reference:
-        """Parse `[oci://]registry/repository[:tag][@digest]`, without a default registry.
-
-        Raises the same errors as `parse`.
-        """
+        """Parse `[oci://]registry/repository[:tag][@digest]` with a registry. Raises the same errors as `parse`."""
         rest = text.removeprefix(SCHEME)
         host, slash, name = rest.partition("/")
         if not slash or "://" in rest or (rest == text and not has_registry(text)):

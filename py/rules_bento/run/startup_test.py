@@ -25,10 +25,7 @@ _IMPORT = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", re.MULTILINE
     }
 )
 def run(arguments: Arguments) -> int:
-    """Start a container, and print a report.
-
-    Returns 1 if the startup exceeds a limit, or imports a forbidden module.
-    """
+    """Start a container, and print a report. Returns 1 if a limit is exceeded or a forbidden module is imported."""
     startup = startup_trace.start(arguments, {"PYTHONPROFILEIMPORTTIME": "1"})
     imports = [(name, int(microseconds)) for microseconds, name in _IMPORT.findall(startup.log)]
     forbidden = arguments.repeated("--forbidden-import")

@@ -260,10 +260,7 @@ def _split_file(short_path: str, label: str, attribute: str) -> tuple[str, str]:
 
 
 def _context(build_ctx: str) -> tuple[str, str]:
-    """Split ``build_ctx`` into repository and directory.
-
-    Raises BentoError if the directory is outside of the repository.
-    """
+    """Split ``build_ctx`` into repository and directory. Raises BentoError if it is outside of the repository."""
     repository, context = _split(build_ctx.rstrip("/"))
     if context in ("", "."):
         return repository, ""

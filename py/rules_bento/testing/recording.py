@@ -91,10 +91,7 @@ def recording(settings: Mapping[str, Any], bento: Path, directory: Path) -> Reco
 
 
 def _recorded_files(named: Iterable[str], settings: Mapping[str, Any], bento: Path) -> dict[Path, str]:
-    """Map the files of the sources that Bazel specifies to the sources' names. Includes each place of a source.
-
-    A source can be in the Bento, and at the path where tests import the source.
-    """
+    """Map the files of each source that Bazel lists to the source: the file in the Bento, and the imported file."""
     files = {}
     for name in named:
         short_path = _short_path(name)

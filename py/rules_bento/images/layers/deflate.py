@@ -54,10 +54,9 @@ class HuffmanCodes:
 
     @classmethod
     def dynamic(cls, symbols: Runs, distances: Runs) -> HuffmanCodes:
-        """Return dynamic codes (RFC 1951, 3.2.7). Runs of equal widths define the codes.
+        """Return dynamic codes (RFC 1951, 3.2.7), which runs of equal widths define.
 
-        `symbols` defines the codes of bytes, the end of a block, and lengths. `distances` defines the codes of
-        distances.
+        `symbols` is for bytes, the end of a block, and lengths. `distances` is for distances.
         """
         widths = [[width for count, width in runs for _ in range(count)] for runs in (symbols, distances)]
         counts = ((len(widths[0]) - _END - 1, 5), (len(widths[1]) - 1, 5), (len(_IN_HEADER) - 4, 4))
@@ -71,10 +70,7 @@ class HuffmanCodes:
 
     @lru_cache(maxsize=1 << 12)  # noqa: B019  # the only two objects are never freed
     def distance(self, distance: int) -> str:
-        """Return the bits of a distance.
-
-        From 5 on, two symbols have the same number of extra bits (RFC 1951, 3.2.5).
-        """
+        """Return the bits of a distance. From 5 on, two symbols share each number of extra bits (RFC 1951, 3.2.5)."""
         extra = max(0, (distance - 1).bit_length() - 2)
         symbol = 2 * extra + (distance - 1 >> extra)
         return self._distances[symbol] + _number((distance - 1) & ((1 << extra) - 1), extra)

@@ -39,10 +39,7 @@ _EMPTY_DYNAMIC = 0x46AFF810000000000081E104, 95
 
 
 def cut(pieces: Iterator[tuple[bytes, bytes]], size: int) -> Iterator[Chunk]:
-    """Split a deflate stream into chunks with at most `size` bytes of contents each.
-
-    `pieces` contains pairs: contents, and the part of the stream.
-    """
+    """Split a deflate stream into chunks of at most `size` bytes. `pieces` contains pairs of contents and stream."""
     walk = _Walk(pieces, size)
     try:
         yield walk.cut(copied=(0, 0))
@@ -68,10 +65,7 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return as many blocks as fit.
-
-        Copies the blocks after `copied`: a bit of the stream, an offset of the contents.
-        """
+        """Return as many blocks as fit. Blocks after `copied` (bit of the stream, offset of contents) don't change."""
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
@@ -136,10 +130,7 @@ class _Walk:
         return bool(self._stream[at >> 3] >> (at & 7) & 1)
 
     def _inflated(self, at: int, held: int) -> tuple[int, int]:
-        """Compare the contents of a block with the known contents.
-
-        Returns their length, and the bit where the block ends.
-        """
+        """Verify the contents of a block. Returns their length, and the bit at which the block ends."""
         byte, bit = at >> 3, at & 7
         module = fast_zlib()
         window = self._window(held)
@@ -178,10 +169,7 @@ class _Walk:
         raise _UnknownError
 
     def _likely(self, value: int, byte: int) -> list[int]:
-        """Return bit offsets at which a stored or dynamic block might begin.
-
-        Several offsets can begin the same stored block; returns only the last of these offsets.
-        """
+        """Return bit offsets at which a block might begin. For a stored block, includes only the last offset."""
         bits: dict[int, int] = {}
         for bit in range(1, 9):
             header = value >> bit
@@ -210,10 +198,7 @@ class _Walk:
         return self._data[held : held + len(data)] == data
 
     def _copied(self, at: int, end: int) -> bytes:
-        """Copy the blocks between two bit offsets.
-
-        Before another piece, appends an empty block that ends at a byte boundary.
-        """
+        """Copy the blocks between two bit offsets. If the stream continues, appends an empty block to end at a byte."""
         byte, bit = at >> 3, at & 7
         first = _moved(bit, self._stream[byte])
         if self.is_over:
@@ -225,10 +210,7 @@ class _Walk:
 
 
 def _may_begin(value: int, padding: int) -> bool:
-    """Return whether a stored or dynamic block can begin with these bits.
-
-    `padding` is the number of bits that fill the last byte of a stored block's header.
-    """
+    """Return whether a block can begin with these bits. `padding` bits complete the header of a stored block."""
     kind = value >> 1 & 3
     if kind == _STORED:
         length = value >> 3 + padding
@@ -240,10 +222,7 @@ def _may_begin(value: int, padding: int) -> bool:
 
 
 def _moved(bit: int, byte: int) -> bytes:
-    """Return empty blocks that end before `bit` of the last byte.
-
-    The remaining bits of the last byte come from `byte`.
-    """
+    """Return empty blocks that end before bit `bit` of a byte. The other bits of this byte come from `byte`."""
     value, width = _EMPTY_DYNAMIC if bit & 1 else (0, 0)
     while width % 8 != bit:
         value |= _EMPTY_FIXED[0] << width

@@ -98,10 +98,7 @@ def home_directory(bento: str, whose: dict[str, int]) -> Member:
 
 
 def place(directory: str, file: TreeEntry) -> str:
-    """Return the path of a weights file in the image. The path contains only the digest and the name of the file.
-
-    Therefore, versions of a model share files.
-    """
+    """Return the path of a weights file in the image. Versions of a model share files with equal digests and names."""
     return f"{directory.strip('/')}/{file.blake3}/{file.path.rpartition('/')[2]}"
 
 

@@ -66,10 +66,7 @@ class EstargzBlob(toc_layer.TocBlob):
         self._reserved = _RESERVED
 
     def end(self) -> Iterator[bytes]:
-        """Yield the table of contents and its offset.
-
-        If no file is prefetched, first yields the landmark for this case.
-        """
+        """Yield the table and its offset. If no file is prefetched, first yields the landmark for this case."""
         if not self._is_marked:
             yield from self.mark(_NO_PREFETCH)
         fields = {"version": 1, "entries": self.entries}

@@ -36,10 +36,7 @@ def compress(data: bytes) -> bytes:
 
 
 def _stored(data: bytes) -> Iterator[bytes | memoryview]:
-    """Yield stored blocks (RFC 1951, 3.2.4).
-
-    Each block begins with a last-block bit, the size, and the inverted size.
-    """
+    """Yield stored blocks (RFC 1951, 3.2.4), each with a header: last-block bit, size, and inverted size."""
     view = memoryview(data)
     for start in range(0, len(data), _BLOCK):
         block = view[start : start + _BLOCK]
@@ -49,10 +46,7 @@ def _stored(data: bytes) -> Iterator[bytes | memoryview]:
 
 
 def reuse(pieces: Iterable[Piece]) -> Iterator[bytes]:
-    """Yield gzip members for a tar of wheels.
-
-    Reuses the deflate streams of the wheels, and compresses only `RAW` pieces.
-    """
+    """Yield gzip members for a tar of wheels. Reuses the wheels' deflate streams, and compresses only `RAW` pieces."""
     member = _GzipMember()
     is_ending = False
     for records, kind, data, packed in pieces:

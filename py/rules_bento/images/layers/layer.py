@@ -160,10 +160,7 @@ def write_layer(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInf
 
 
 def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob | None) -> LayerInfo:
-    """Write a blob atomically to `out`. `tar` computes the digest and the size of the tar.
-
-    If `toc_blob` isn't None, also writes the table of contents.
-    """
+    """Write a blob atomically to `out`, including the table of contents, if any. `tar` computes the tar's digest."""
     blob = Sum()
     with open_output(out) as file:
         file.writelines(blob.hashing(coalesce(chain(pieces, toc_blob.end() if toc_blob else ()))))
@@ -209,10 +206,7 @@ def _wheel_blob(
     threads: int | None,
     watch: Watch | None,
 ) -> Blob:
-    """Return the blob of a wheel, as `_tar_blob` does.
-
-    If the compression allows, reuses the wheel's deflate streams.
-    """
+    """Return the blob of a wheel, as `_tar_blob` does, but reuse the wheel's deflate streams if possible."""
     carry = reuses_deflate(compression)
     members = wheel_members(plan, known, carry=carry, watch=watch)
     if compression in LAZY:
@@ -270,10 +264,7 @@ def raw_piece(data: bytes) -> Piece:
 
 
 def encoder(compression: Compression, threads: int | None, *, storing: bool = False) -> Encoder:
-    """Return a function that compresses pieces and doesn't reuse streams.
-
-    With `storing`, zstd stores incompressible data without compression.
-    """
+    """Return a function that compresses all pieces. With `storing`, zstd stores incompressible data."""
     if compression == "none":
         return _tar
     if compression == "gzip":
@@ -311,10 +302,7 @@ class WheelPlan(NamedTuple):
 
 
 class WheelMember(NamedTuple):
-    """Describes a file of a wheel and the new directories before the file.
-
-    If `file` is None, describes only directories.
-    """
+    """Describes a file of a wheel and the new directories before the file. Without a file, describes directories."""
 
     directories: list[str]
     file: Installed | None
@@ -324,10 +312,7 @@ class WheelMember(NamedTuple):
 def wheel_members(
     plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None
 ) -> Iterator[WheelMember]:
-    """Yield the files and directories of a wheel, except directories in `known`.
-
-    `watch` must yield contents unchanged.
-    """
+    """Yield a wheel's files, and directories that `known` lacks. `watch` must yield contents unchanged."""
     wheel, directories, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
     for directory in directories:

@@ -71,10 +71,7 @@ def write_part(
 
 
 def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, compression: Compression) -> LayerInfo:
-    """Join parts into a layer atomically.
-
-    Raises BentoError if a path is a file in one wheel and a directory in another.
-    """
+    """Join parts into a layer atomically. Raises BentoError if a file of one wheel is a directory of another wheel."""
     excluded = _replaced_files([part.listing for part in parts])
     tar = layer.Sum()
     toc_blob = layer.open_toc_blob(compression, tar.add) if compression in layer.LAZY else None

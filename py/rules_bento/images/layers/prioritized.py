@@ -39,10 +39,7 @@ _MAX_TABLE = 1 << 28
 def write_prioritized(
     out: Path, blob: Path, toc_digest: str, names: Collection[str]
 ) -> tuple[layer.LayerInfo, int] | None:
-    """Write an eStargz layer that begins with the files in `names`. Returns the layer and the number of these files.
-
-    Returns None if the layer contains no such file.
-    """
+    """Write an eStargz layer that begins with `names`. Returns the layer and the number of these files, or None."""
     with blob.open("rb") as file:
         source = _EstargzReader(file, blob.name)
         table = source.table(toc_digest)
@@ -106,10 +103,7 @@ class _EstargzReader:
         return entries
 
     def members(self, table: list[TocEntry]) -> list[_StoredMember]:
-        """Return the members of the tar in order, without the landmark and the table.
-
-        Supports only layers of rules_bento.
-        """
+        """Return the tar's members in order, without landmark and table. Supports only layers of rules_bento."""
         offsets = [entry["offset"] for entry in table if "offset" in entry]
         if offsets != sorted(set(offsets)):  # several files in a member, as other builders write them
             raise self._error()

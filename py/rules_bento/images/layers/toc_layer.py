@@ -147,10 +147,7 @@ class TocBlob:
         return (TocMember(kind, data, packed, file.entry, [], file.digest),)
 
     def _chunks(self, file: TarFile) -> Iterator[TocMember]:
-        """Yield the chunks of a file. All entries except the last entry contain the size of the chunk.
-
-        Adds the digest of the contents to the file's entry.
-        """
+        """Yield the chunks of a file, and add the digest of the contents to the file's entry."""
         import hashlib
 
         entry, size, digest = file.entry, file.size, file.digest
@@ -219,10 +216,7 @@ class _RecordingTarReader(tarread.PieceReader):
 
 
 def _entry(member: TarMember, header: bytes) -> TocEntry:
-    """Return the entry of a member in the table of contents, without chunks.
-
-    `header` ends with the member's last record.
-    """
+    """Return the entry of a member without chunks. `header` ends with the last header record of the member."""
     entry = make_entry(member.name, _TYPES[member.kind], member.mode, member.uid, member.gid, member.size)
     if member.link:
         entry["linkName"] = member.link

@@ -42,10 +42,7 @@ def stored(data: bytes) -> bytes:
 
 
 def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
-    """Return a function that compresses a few MiB to a frame. With `storing`, the function stores incompressible data.
-
-    With `alone`, the function uses parameters for frames that contain a single file.
-    """
+    """Return a function that compresses a few MiB to a frame. With `storing`, stores incompressible data."""
     import zstandard
 
     def made(parameters: Mapping[str, int]) -> zstandard.ZstdCompressor:

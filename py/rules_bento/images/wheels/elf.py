@@ -161,16 +161,10 @@ _TURNS = 4  # after this number of reads, more than a linker makes, the rest of 
 
 
 class SparseFile:
-    """Maps a sparse copy of a file into memory.
-
-    The copy contains the fetched ranges. Use the object as a context manager.
-    """
+    """Maps a sparse copy of a file that contains only the fetched ranges. Use the class as a context manager."""
 
     def __init__(self, file: BinaryIO, size: int, read: Callable[[], Iterator[Chunk]]) -> None:
-        """Set the size of the empty temporary file `file`.
-
-        Each call of `read` reads the contents from the beginning.
-        """
+        """Resize the empty file `file`. Each call of `read` reads the contents from the beginning."""
         self._size = size
         self._read = read
         self._chunks: Iterator[Chunk] | None = None
@@ -217,10 +211,7 @@ class SparseFile:
             yield chunk
 
     def _missing(self, probe: Callable[[mmap.mmap, Fetch], object], at: int) -> tuple[int, int] | None:
-        """Return the first missing range that `probe` needs.
-
-        Returns None if no range is missing, or if only a new read helps.
-        """
+        """Return the next range that `probe` needs, or None if nothing is missing or the range has passed."""
 
         def ask(start: int, end: int) -> None:
             end = min(end, self._size)

@@ -28,10 +28,7 @@ class Exclude(NamedTuple):
 
 
 def without(wheel: Wheel, exclude: Exclude) -> Wheel:
-    """Return the wheel without excluded files.
-
-    Raises BentoError if a pattern has no effect, or would break the wheel.
-    """
+    """Return the wheel without excluded files. Raises BentoError for patterns without effect or with unsafe effects."""
     paths = {member.path: _imported_path(wheel, member.path) for member in wheel.members}
     own = _own(wheel, exclude, paths.values())
     preset = Patterns(exclude.preset, "a preset of bento.pypi")
@@ -61,10 +58,7 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
 
 
 def _imported_path(wheel: Wheel, name: str) -> str:
-    """Return the path of a file in site-packages.
-
-    For a file that is installed elsewhere, return the name in the wheel.
-    """
+    """Return a file's path in site-packages, or its name in the wheel if it is installed elsewhere."""
     for scheme in ("purelib/", "platlib/"):
         name = name.removeprefix(wheel.data_directory + scheme)
     return name

@@ -44,10 +44,7 @@ class File(NamedTuple):
 
 
 def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File]:
-    """Return the files that Python X.Y or a program in the packages loads.
-
-    If `python_version` is empty, any Python counts.
-    """
+    """Return the files that Python or a program in the packages loads. An empty version means any Python."""
     files = [File(package, *linked) for package in packages for linked in package.linked]
     by_place = {_installed(file.path): file for file in files}
     by_name: dict[str, list[File]] = defaultdict(list)

@@ -106,28 +106,19 @@ class Wheel(NamedTuple):
         return next(member for member in self.members if member.path == path)
 
     def chunks(self, members: Iterable[ZipMember], *, join: bool = False) -> Iterator[Iterator[Chunk]]:
-        """Yield the verified contents of each member.
-
-        With `join`, deflate streams are joinable if possible (`Chunk.joined`).
-        """
+        """Yield the verified contents of each member. With `join`, deflate streams are joinable if possible."""
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield zip_file.chunks(member, join=join)
 
     def unverified(self, members: Iterable[ZipMember]) -> Generator[Callable[[], Iterator[Chunk]]]:
-        """Yield a function for each member, which reads the member without verification.
-
-        Call each function before you request the next function.
-        """
+        """Yield an unverified reader for each member. Call each reader before you request the next reader."""
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield partial(zip_file.unverified, member)
 
     def contents(self, member: ZipMember) -> bytes:
-        """Return the verified bytes of a small member.
-
-        Raises the same errors as `chunks`, or BentoError for a large member.
-        """
+        """Return the verified bytes of a small member. Raises the errors of `chunks`, or BentoError if it is large."""
         with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
@@ -231,10 +222,7 @@ class _Zip(Zip):
             raise self.record_error(f"its {member.algorithm} doesn't match RECORD", member.path)
 
     def record_error(self, message: str, member: str) -> RecordError:
-        """Return the error for a wrong RECORD.
-
-        The error includes the setting that makes rules_bento accept this RECORD.
-        """
+        """Return the error for a wrong RECORD, with the setting that makes rules_bento accept this RECORD."""
         remedy = _REMEDY
         if self.locked.sha256:
             name = normalized(self.where.partition("-")[0])
@@ -277,10 +265,7 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
 
 
 def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
-    """Add the digests in RECORD to the members. `text` is RECORD, and `path` is its path in the wheel.
-
-    Raises RecordError if RECORD is wrong.
-    """
+    """Add the digests in `text`, the RECORD at `path`, to the members. Raises RecordError if RECORD is wrong."""
     rows = _rows(zip_file, text)
     exempt = _exempt(path)
     recorded = tuple(
