@@ -9,9 +9,9 @@ The mirror, proxies, credentials, and keys come from the host. The format of a l
                              "archive": "debian", "filename": "pool/main/g/glibc/libc6_2.41-12+deb13u4_amd64.deb",
                              "sha256": "<hex>", "size": 2847692, "dependencies": ["libgcc-s1"]}]}}
 
-`filename` is relative to a mirror of `archive`, which is `debian` or `debian-security`. `dependencies` lists names of
-packages in the same list; for alternatives, the first name that is in the list. `exclude` lists packages that apt
-assumed to be installed.
+`filename` is relative to a mirror of `archive`, which is `debian` or `debian-security`. `dependencies` names packages
+in the same list. If a package declares alternatives, `dependencies` contains the first alternative in the list.
+`exclude` lists packages that apt assumed to be installed.
 """
 
 from __future__ import annotations

@@ -254,7 +254,7 @@ class Rootfs:
     def _dpkg_files(
         self, stanza: Stanza, control: dict[str, bytes], own: dict[str, str], paths: list[str]
     ) -> Iterator[bytes]:
-        """Yield the files in dpkg's database for a package. Its lists contain only existing paths."""
+        """Yield the files in dpkg's database for a package. The lists contain only paths that aren't excluded."""
         name = stanza["Package"]
         base = f"{_DPKG}info/{name}" + (f":{stanza['Architecture']}" if stanza.get("Multi-Arch") == "same" else "")
         yield from self.file(f"{base}.list", "".join(f"{path}\n" for path in paths).encode())

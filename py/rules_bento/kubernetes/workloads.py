@@ -124,7 +124,7 @@ _CONFIG = {"config?": {"User?": str, "Entrypoint?": [str], "Cmd?": [str], "Env?"
 
 @dataclass(frozen=True)
 class WorkloadService:
-    """Describes a service that runs in its own Pods."""
+    """Describes a service that runs in separate Pods."""
 
     name: str
     needs: tuple[str, ...]  # names of the called services
@@ -272,7 +272,7 @@ def _image(config: dict[str, Any]) -> StartupConfig:
 
 
 def _check_startup(image: StartupConfig, services: tuple[WorkloadService, ...], port: int) -> None:
-    """Raise BentoError if the image listens on a different port than the manifest, or runs different services."""
+    """Raise BentoError if the image's port differs from the manifest's port, or if the image runs other services."""
     for word in image.cmd if image.serves_bento else ():
         if word.partition("=")[0] in ("--port", "-p", "--host"):
             raise BentoError(

@@ -162,7 +162,10 @@ _thread = threading.local()  # `transfers`, if set, is the group to which the th
 
 @contextmanager
 def interruptible(abort: Callable[[], None]) -> Iterator[None]:
-    """Call `abort` if another transfer of `parallel_map` fails during the block. Raises StoppedError."""
+    """Call `abort` if another transfer of `parallel_map` fails during the block.
+
+    Raises StoppedError after a failure.
+    """
     transfers: Transfers | None = getattr(_thread, "transfers", None)
     with transfers.waiting(abort) if transfers else nullcontext():
         yield

@@ -187,7 +187,7 @@ class Response:
         return bytes(content)
 
     def pieces(self) -> Iterator[memoryview]:
-        """Yield the body in pieces. A piece is valid until the next piece. Raises ConnectionLostError if truncated."""
+        """Yield the body in pieces, each valid until the next. Raises ConnectionLostError for a truncated body."""
         buffer = memoryview(bytearray(limits.PIECE))
         while True:
             with translate_errors():

@@ -139,7 +139,7 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
 
 
 def _run_uv(command: list[str]) -> str | None:
-    """Run uv. Returns None on success, otherwise the messages. Retries with the system's certificates if necessary."""
+    """Run uv, and retry with the system's certificates if necessary. Returns None on success, or uv's messages."""
     output = ""
     for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
         errors, rest = b"", b""

@@ -128,10 +128,7 @@ class _BlobUpload:
             self._max_offset = upload.offset
 
     def _can_resume(self, reply: Reply) -> bool:
-        """Return whether to resume (or else restart) an upload after an error.
-
-        Raises RegistryError for other errors.
-        """
+        """Return whether to resume (or restart) an upload after an error. Raises RegistryError for other errors."""
         if reply.status == 413 and self._chunk_size > _MIN_CHUNK:
             self._chunk_size = _MAX_CHUNK if self._chunk_size > _MAX_CHUNK else max(_MIN_CHUNK, self._chunk_size // 2)
             return True

@@ -111,7 +111,7 @@ def _tell(pipe: int, error: Exception) -> None:
 
 
 def _enter(libc: Any, container: Container) -> None:
-    """Switch to the container's user and to a new network. Later child processes are in the PID namespace."""
+    """Switch to the container's user and to a new network. Later child processes are in a new PID namespace."""
     uid, gid = os.getuid(), os.getgid()
     if libc.unshare(_NEW_USERS | _NEW_PROCESSES | _NEW_NETWORK):
         raise BentoError(

@@ -144,7 +144,7 @@ def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, 
 def read_blob(where: Settings, digest: str, size: int, start: int) -> Iterator[bytes]:
     """Yield the bytes of a cached blob from the byte `start` on. `digest` is the SHA-256 in hexadecimal digits.
 
-    Raises BentoError if the blob is missing or the cache rejects the request, or ConnectionLostError.
+    Raises BentoError if the blob is missing or the cache rejects the request, and ConnectionLostError.
     """
     return (_read_http if where.scheme.startswith("http") else _read_grpc)(where, digest, size, start)
 
@@ -213,7 +213,7 @@ class BuiltSource:
 
 
 def built_file(path: str) -> Path:
-    """Return the path of an output if Bazel downloaded it. `path` is relative to the execution root."""
+    """Return the path of an output that Bazel might have downloaded. `path` is relative to the execution root."""
     return Path(os.environ.get("BUILD_WORKSPACE_DIRECTORY", "."), path)
 
 

@@ -50,8 +50,8 @@ class Signer(NamedTuple):
     ) -> None:
         """Sign the images of a target in repositories, and attest the build inputs and the SBOMs.
 
-        For an index, signs the index and each image. Raises BentoError if the build inputs are unknown, for an invalid
-        SBOM, and for the same reasons as `signatures.sign`.
+        For an index, signs the index and each image. Raises BentoError if the build inputs are unknown or an SBOM is
+        invalid, and the errors of `signatures.sign`.
         """
         from rules_bento.artifacts import signatures
 

@@ -51,9 +51,9 @@ class TreeEntry:
 
     @staticmethod
     def of_file(path: str, source: str, origin: str) -> TreeEntry:
-        """Hash the file at ``source``, and return its entry.
+        """Hash the file at ``source``, and return the entry. Messages contain ``origin``, which declares the file.
 
-        ``origin`` is the declaring target or directory, for messages.
+        Raises BentoError for a special or unreadable file.
         """
         try:
             file = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

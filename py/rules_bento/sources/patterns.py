@@ -303,12 +303,10 @@ class SourceFilter:
 
 @lru_cache(_CACHED)
 def _expression(text: str) -> tuple[str | None, bool | None]:
-    """Return pathspec's regular expression for a line, and False if the line begins with "!".
+    """Return pathspec's regular expression for a line, and whether the line includes paths (no leading "!").
 
-    Returns None for a comment.
-
-    Most lines are plain names, which are expanded without pathspec (a test compares the results), because importing
-    pathspec needs a tenth of an action's time. Raises ValueError for an invalid pattern.
+    For a comment, both are None. Most lines are plain names, which are expanded without pathspec (a test compares the
+    results), because importing pathspec needs a tenth of an action's time. Raises ValueError for an invalid pattern.
     """
     plain = _PLAIN.fullmatch(text)
     if plain:

@@ -88,7 +88,7 @@ def bento(request: pytest.FixtureRequest) -> Bento:
 
 @pytest.fixture(scope="session")
 def serve(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[Server]]:
-    """Return a function that runs a server for a block. Its `options` are passed to `bentoml serve`."""
+    """Return a function that runs a server for a block. The function passes `options` to `bentoml serve`."""
     return request.config.stash[_SERVERS].serve
 
 

@@ -54,7 +54,7 @@ class HuffmanCodes:
 
     @classmethod
     def dynamic(cls, symbols: Runs, distances: Runs) -> HuffmanCodes:
-        """Return dynamic codes (RFC 1951, 3.2.7), which runs of equal widths define.
+        """Return the dynamic codes (RFC 1951, 3.2.7) for runs of equal code widths.
 
         `symbols` is for bytes, the end of a block, and lengths. `distances` is for distances.
         """

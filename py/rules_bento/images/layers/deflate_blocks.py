@@ -198,7 +198,7 @@ class _Walk:
         return self._data[held : held + len(data)] == data
 
     def _copied(self, at: int, end: int) -> bytes:
-        """Copy the blocks between two bit offsets. If the stream continues, appends an empty block to end at a byte."""
+        """Copy the blocks between two bit offsets. If the stream continues, an empty block fills the last byte."""
         byte, bit = at >> 3, at & 7
         first = _moved(bit, self._stream[byte])
         if self.is_over:

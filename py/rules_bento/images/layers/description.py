@@ -91,7 +91,7 @@ def owner(user: str) -> dict[str, int]:
 
 
 def home_directory(bento: str, whose: dict[str, int]) -> Member:
-    """Return the home directory, which contains the Bento, with the owner `whose`."""
+    """Return the entry of the home directory, which contains the Bento. `whose` is the owner."""
     from rules_bento.archives.tarstream import Member
 
     return Member.directory(bento.rpartition("/")[0] or bento, **whose)

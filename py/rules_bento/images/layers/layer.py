@@ -282,7 +282,7 @@ def _tar(pieces: Iterable[Piece]) -> Iterator[bytes]:
 
 
 class WheelPlan(NamedTuple):
-    """Holds a wheel with the directories and files that it installs."""
+    """Holds a wheel, and the directories and files to install."""
 
     wheel: Wheel
     directories: list[str]  # directories that the wheel lists

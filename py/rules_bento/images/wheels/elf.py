@@ -182,7 +182,7 @@ class SparseFile:
         self.data.close()
 
     def fetch(self, start: int, end: int) -> None:
-        """Fetch the bytes from `start` to `end` into `data`, up to the end of the file."""
+        """Fetch the bytes from `start` to `end` (at most to the end of the file) into `data`."""
         end = min(end, self._size)
         if self._has(start, end):
             return
