@@ -121,7 +121,7 @@ def _tag(platform: str) -> tuple[int, int]:
 
 def _wrong_machine_files(base: Base, machines: Mapping[str, str], unchecked: Collection[str]) -> Iterator[_Problem]:
     wrong = wrong_architecture(machines, (base.architecture, *COMPATIBLE.get(base.architecture, ())))
-    # A file with a name that only macOS loads is one of several variants on purpose.
+    # Only macOS loads files with this suffix, so the file is one of several variants on purpose.
     paths = [path for path in sorted(wrong) if _name(path) not in unchecked and not path.endswith(".dylib")]
     for path in paths:
         yield _Problem(

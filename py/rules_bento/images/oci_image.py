@@ -24,7 +24,7 @@ class Layer(NamedTuple):
     size: int  # bytes of the blob
     diff_id: str  # sha256:<hex> of the tar
     name: str  # its contents, for the image's history
-    annotations: dict[str, str] | None = None  # of its descriptor in a manifest
+    annotations: dict[str, str] | None = None  # annotations of the descriptor in a manifest
     prefetched: int = 0  # files that are fetched before a container starts
 
     @staticmethod

@@ -8,7 +8,7 @@ from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.registry.descriptor import is_digest
 
-# The default registry for references without one is Docker Hub, which has three host names.
+# Docker Hub is the default registry, and has three host names.
 DEFAULT_REGISTRY = "docker.io"
 _DEFAULT_ALIAS = "index.docker.io"
 _DEFAULT_API = "registry-1.docker.io"

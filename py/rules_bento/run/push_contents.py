@@ -41,7 +41,7 @@ class PushContents(NamedTuple):
     """Holds the contents of a push, and the documents about the contents."""
 
     package: Pushable
-    referrers: list[Pushable]  # artifacts, each of which refers to one of the images
+    referrers: list[Pushable]  # artifacts that refer to an image
     definitions: dict[str, Path]  # build definitions (JSON files), by digest of an image or a Bento
 
 

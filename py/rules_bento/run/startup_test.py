@@ -12,7 +12,7 @@ from rules_bento.run import startup_trace
 from rules_bento.typing_lite import Iterable
 
 _SHOWN = 15  # packages and files in the report
-# A line of `PYTHONPROFILEIMPORTTIME`: microseconds of the module, and with those that it imports; then its name.
+# A line of `PYTHONPROFILEIMPORTTIME`: the microseconds of a module without and with its imports, and the name.
 _IMPORT = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", re.MULTILINE)
 
 

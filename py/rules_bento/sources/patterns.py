@@ -92,7 +92,7 @@ class _State(dict[str, "_State"]):
     def __init__(self, automaton: _Automaton, bits: int) -> None:
         self._automaton = automaton
         self.bits = bits
-        self.rules = automaton.rules_at(bits)  # the deciding rule of each list that has one, by the list's number
+        self.rules = automaton.rules_at(bits)  # the last matching rule of each list, by list number
         self.matched = frozenset([number for number, rule in self.rules.items() if not rule.negated])
 
     def __missing__(self, character: str) -> _State:

@@ -59,7 +59,7 @@ class Recording:
         self._coverage.combine()
         try:
             self._coverage.lcov_report(morfs=[str(path) for path in self._files], outfile=str(output))
-        except coverage.exceptions.NoDataError:  # none of them was imported
+        except coverage.exceptions.NoDataError:  # no file was imported
             output.write_text("", "utf-8")
             return
         lines = output.read_text("utf-8").splitlines(keepends=True)

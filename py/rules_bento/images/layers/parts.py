@@ -37,7 +37,7 @@ class PartListing(NamedTuple):
     """Lists the contents of a part."""
 
     wheel: str  # file name
-    directories: tuple[str, ...]  # directories of its files, from the top; not in the part
+    directories: tuple[str, ...]  # parent directories of the files, topmost first; not in the part
     files: dict[str, str]  # path to `<algorithm>:<hex>`
     entries: Sequence[TocEntry] = ()  # of a table of contents, if the compression is in `layer.LAZY`
 

@@ -39,7 +39,7 @@ class TarFile(NamedTuple):
     entry: TocEntry  # without chunks and digests; empty for the records after the last member
     records: bytes  # bytes before the contents: padding of the previous contents, and the header
     padding: int  # bytes of that padding
-    size: int  # of its contents
+    size: int  # bytes of the contents
     contents: Iterable[Chunk]
     digest: str = ""  # of the contents, if reading them to their end verifies it
 

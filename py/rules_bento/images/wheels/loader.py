@@ -86,7 +86,7 @@ def _roots(files: Sequence[File], packages: Sequence[Libraries], python_version:
         own = [file for file in files if file.package is package]
         named = [file for file in own if _is_named(file, package.named)]
         yield from (file for file in named if file.path not in package.optional)
-        # Other packages load the libraries of a package that has only libraries, and name them.
+        # If a package contains only libraries, other packages load the libraries by name.
         stems = {file.stem for file in own}
         yield from (file for file in bare if file.stem not in stems and _is_named(file, package.named))
         if package.wheel not in with_modules and not named and package.named:
