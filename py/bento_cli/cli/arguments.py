@@ -71,7 +71,7 @@ def add_signing(parser: ArgumentParser) -> None:
         "--sign-format",
         choices=("bundle", "legacy"),
         default="bundle",
-        help="Form of signatures: sigstore bundles (default), or legacy, for cosign 2",
+        help="Write signatures in this format: bundle (sigstore bundles), or legacy for cosign 2 (default: bundle)",
     )
 
 
@@ -117,19 +117,19 @@ def add_import_options(parser: ArgumentParser) -> None:
     limits = Limits()
     group = parser.add_argument_group("limits for untrusted archives")
     for name, kind, metavar, default, text in (
-        ("size", _size, "SIZE", limits.size, "Maximum total size of all files (default: 256G)"),
-        ("files", positive, "N", limits.members, f"Maximum number of files (default: {limits.members})"),
-        ("ratio", positive, "N", limits.ratio, f"Maximum compression ratio (default: {limits.ratio})"),
-        ("memory", _size, "SIZE", limits.memory, "Maximum memory of the decompressor (default: 128M)"),
+        ("size", _size, "SIZE", limits.size, "Limit the total size of all files, in bytes (default: 256G)"),
+        ("files", positive, "N", limits.members, f"Limit the number of files (default: {limits.members})"),
+        ("ratio", positive, "N", limits.ratio, f"Limit the compression ratio (default: {limits.ratio})"),
+        ("memory", _size, "SIZE", limits.memory, "Limit the memory of the decompressor, in bytes (default: 128M)"),
     ):
         group.add_argument(f"--max-{name}", type=kind, metavar=metavar, default=default, help=text)
     parser.add_argument(
         "--same-letters",
         action="store_true",
-        help="Allow file names that differ only in case, which macOS and Windows don't support",
+        help="Allow file names that differ only in case (macOS and Windows don't support such names)",
     )
     parser.add_argument(
-        "--copy", action="store_true", help="Copy all files instead of sharing them with other entries of the store"
+        "--copy", action="store_true", help="Copy all files instead of sharing files with other entries of the store"
     )
     add_no_sync(parser)
 
@@ -141,13 +141,13 @@ def add_no_models(parser: ArgumentParser) -> None:
 
 def add_no_verify(parser: ArgumentParser) -> None:
     """Add the option that skips the verification of the files."""
-    parser.add_argument("--no-verify", action="store_true", help="Don't check the files for damage first")
+    parser.add_argument("--no-verify", action="store_true", help="Skip the check for damaged files")
 
 
 def add_no_sync(parser: ArgumentParser) -> None:
     """Add the option that disables flushing files to the disk."""
     parser.add_argument(
-        "--no-sync", action="store_true", help="Don't flush files to disk; a power failure might lose the entry"
+        "--no-sync", action="store_true", help="Don't flush files to disk (a power failure can then damage the entry)"
     )
 
 

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 _MACHINES = {"aarch64": "arm64", "x86_64": "amd64"}
 
 HELP = """\
-Loads the image into docker, podman, or nerdctl, whichever answers first.
+Loads the image into the first of docker, podman, and nerdctl that responds.
 
---platform OS/ARCHITECTURE  select this image of an index (default: the engine's platform)
+--platform OS/ARCHITECTURE  load the image of an index for this platform (default: the engine's platform)
 """
 
-_CALLERS = {"--platform": 1}  # os/architecture, of an index
+_CALLERS = {"--platform": 1}  # os/architecture; selects an image of an index
 
 
 @Subcommand(

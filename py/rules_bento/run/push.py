@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     from rules_bento.registry.pushable import Pushable
 
 HELP = """\
-Pushes the blobs that the registries lack.
+Pushes the artifact. Uploads only the blobs that the registries lack.
 
---repository REGISTRY/NAME  push there instead of to the target's `repositories` (repeatable)
+--repository REGISTRY/NAME  push to this repository instead of the target's `repositories` (repeatable)
 --tag TAG                   add this tag (repeatable)
---mount-from REGISTRY/NAME  mount layers from this repository of the same registry (repeatable)
+--mount-from REGISTRY/NAME  mount layers from this repository in the same registry (repeatable)
 --jobs N                    push N blobs in parallel
---check-blobs               check each blob even if the image exists, for a registry that lost blobs
+--check-blobs               check that each blob exists, even if the manifest exists (for a registry that lost blobs)
 --insecure HOST[:PORT]      connect to this registry without encryption (repeatable)
---sign-key FILE             sign, also SBOMs, with this private key, as cosign does; or env://NAME
---sign-format legacy        sign for cosign 2, not as bundles of cosign 3
+--sign-key FILE             sign the artifact and its SBOMs with this private key (file, or env://NAME)
+--sign-format legacy        write signatures in the format of cosign 2 (default: bundles, the format of cosign 3)
 --sign-password-file FILE   read the key's password from this file (default: COSIGN_PASSWORD)
---builder-id URI            attach provenance (SLSA) of this builder, signed with the key
+--builder-id URI            attach signed SLSA provenance with this builder ID; requires --sign-key
 --invocation-id ID, --started-on TIME, --finished-on TIME: add these values to the provenance
---remote_*, --credential_helper, --tls_*: Bazel's flags, for layers that are only in a remote cache
+--remote_*, --credential_helper, --tls_*: use these Bazel flags to read layers that are only in a remote cache
 """
 
 _MAX_NAMES = 3  # repositories that the progress line names

@@ -20,14 +20,14 @@ from rules_bento.packages import requirement_sources, requirements, resolution
 _DEBS_HELP = """\
 Locks the newest versions of the Debian packages.
 
---mirror URL  use this mirror (default: the mirrors of this machine's apt)
+--mirror URL  use this mirror (default: the mirrors in the apt configuration of this machine)
 """
 _REQUIREMENTS_HELP = """\
-Locks the requirements, and keeps locked versions that are still valid.
+Locks the requirements. Keeps a locked version if it still satisfies the requirements.
 
 --upgrade               choose the newest version of each package
 --upgrade-package NAME  choose the newest version of this package (repeatable)
---from-bentofile FILE   first append the packages of this bentofile to the requirements file (repeatable)
+--from-bentofile FILE   append the packages of this bentofile to the requirements file before locking (repeatable)
 """
 
 

@@ -25,8 +25,8 @@ from rules_bento.typing_lite import Any
 HELP = """\
 Creates or updates a virtual environment of the Bento's packages.
 
---directory DIR  create it in this directory (default: the target's `directory`)
---python PYTHON  use this interpreter: a path, or a version on this machine (default: the build's interpreter)
+--directory DIR  create the environment in this directory (default: the target's `directory`)
+--python PYTHON  use this interpreter: a path, or a version installed on this machine (default: the build's interpreter)
 """
 
 _CALLERS = {"--directory": 1, "--python": 1}

@@ -24,25 +24,27 @@ if TYPE_CHECKING:
 def _add_format(parser: ArgumentParser) -> None:
     from rules_bento.archives.unpack import FORMS
 
-    parser.add_argument("--format", choices=FORMS, help="Format of the archive (default: by the suffix)")
+    parser.add_argument("--format", choices=FORMS, help="Use this archive format (default: the format of the suffix)")
 
 
 def add_import_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
-        "paths", metavar="PATH", nargs="+", help="Archive, directory, or URL to import, or - for standard input"
+        "paths", metavar="PATH", nargs="+", help="Import this archive, directory, or URL (-: standard input)"
     )
     _add_format(parser)
     if kind is BENTO:
         arguments.add_no_models(parser)
-    parser.add_argument("--sha256", metavar="HEX", default="", help="Expected SHA-256 digest of the archive at a URL")
+    parser.add_argument(
+        "--sha256", metavar="HEX", default="", help="Require this SHA-256 digest of the downloaded archive"
+    )
     parser.add_argument("--force", action="store_true", help=f"Replace an existing {kind.noun} in the store")
     arguments.add_import_options(parser)
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (
-        "Formats by suffix: .gz, .bz2, .zst, .tar, .zip; all other suffixes are tar archives compressed with xz. "
-        f"Without --force, the import fails if the {kind.noun} already exists. Supported URLs: s3, gs, az, ftp, ftps, "
-        "sftp, http, https, dropbox. Credentials are read from the configuration of each service's own tools, or from "
-        "~/.netrc. Interrupted downloads are resumed."
+        "The suffix determines the format: .gz, .bz2, .zst, .tar, or .zip. A file with any other suffix must be a tar "
+        f"archive compressed with xz. Without --force, the import fails if the {kind.noun} already exists. URL "
+        "schemes: s3, gs, az, ftp, ftps, sftp, http, https, dropbox. The command reads credentials from the "
+        "configuration files of each service's standard tools, or from ~/.netrc. Interrupted downloads are resumed."
     )
 
 
@@ -105,25 +107,26 @@ def _facts(imported: Imported) -> dict[str, Any]:
 
 
 def add_export_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("tag", metavar="TAG", help=f"Tag of the {kind.noun}")
+    parser.add_argument("tag", metavar="TAG", help=f"Export the {kind.noun} with this tag")
     parser.add_argument(
         "out",
         metavar="PATH",
         nargs="?",
         default="",
-        help="File, directory, or URL to write to, or - for standard output (default: the current directory)",
+        help="Write to this file, directory, or URL (-: standard output; default: the current directory)",
     )
     _add_format(parser)
     if kind is BENTO:
         arguments.add_no_models(parser)
     arguments.add_no_verify(parser)
-    parser.add_argument("--no-clobber", action="store_true", help="Fail if the file exists, instead of replacing it")
+    parser.add_argument("--no-clobber", action="store_true", help="Fail if the file exists (default: replace the file)")
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (
-        f"In a directory, the file is named NAME-VERSION.{kind.extension}. Formats by suffix: .{kind.extension} and "
-        f".xz (tar compressed with xz), .gz, .bz2, .zst, .tar, .zip; to other names, .{kind.extension} is appended. "
-        "BentoML can import all formats except .zst. Supported URLs: s3, gs, az, ftp, ftps, sftp, dropbox. "
-        "Credentials are read from the configuration of each service's own tools, or from ~/.netrc."
+        f"If PATH is a directory, the file name is NAME-VERSION.{kind.extension}. The suffix determines the format: "
+        f".{kind.extension} or .xz (tar compressed with xz), .gz, .bz2, .zst, .tar, or .zip. If the name has another "
+        f"suffix, the command appends .{kind.extension}. BentoML can import all formats except .zst. URL schemes: s3, "
+        "gs, az, ftp, ftps, sftp, dropbox. The command reads credentials from the configuration files of each "
+        "service's standard tools, or from ~/.netrc."
     )
 
 
@@ -175,14 +178,12 @@ def _check_absent(options: Namespace, entry: Entry) -> None:
 
 
 def add_bundle_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "out", metavar="PATH", help="File to write, such as release.bentobundle, or - for standard output"
-    )
-    parser.add_argument("tags", metavar="TAG", nargs="+", help="Tag of a Bento to include with its models")
+    parser.add_argument("out", metavar="PATH", help="Write this file, such as release.bentobundle (-: standard output)")
+    parser.add_argument("tags", metavar="TAG", nargs="+", help="Include the Bento with this tag and its models")
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (
-        "A bundle contains each model once. It is a tar file of .bento and .bentomodel archives: `tar -x` extracts "
-        "them, and BentoML can import them."
+        "A bundle is a tar file that contains .bento and .bentomodel archives. It contains each model only once. "
+        "`tar -x` extracts the archives, and BentoML can import the archives."
     )
 
 
@@ -205,13 +206,15 @@ def run_bundle(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def add_unbundle_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("path", metavar="PATH", help="Bundle to read, or - for standard input")
+    parser.add_argument("path", metavar="PATH", help="Read this bundle (-: standard input)")
     parser.add_argument(
         "--to", metavar="DIRECTORY", help="Extract the archives to this directory instead of importing them"
     )
     arguments.add_import_options(parser)
     show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = "Nothing is imported until the complete bundle was verified. Existing entries aren't changed."
+    parser.epilog = (
+        "The command verifies the complete bundle before it imports anything. Existing entries remain unchanged."
+    )
 
 
 def run_unbundle(options: Namespace, store: Store, kind: Kind) -> int:

@@ -23,34 +23,44 @@ def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "tag",
         metavar="TAG",
-        help="Tag or archive of a Bento, lock (.json, uv.lock, pylock.toml, .txt), or SBOM (.json; -: standard input)",
+        help="Check this Bento (tag or archive), lock (.json, uv.lock, pylock.toml, .txt), or SBOM (.json; -: standard "
+        "input)",
     )
     arguments.add_repeatable(
         parser,
         "--advisories",
         metavar="PATH",
-        help="File, zip archive, or directory of advisories in OSV format",
+        help="Read advisories in OSV format from this file, zip archive, or directory",
         type=Path,
     )
     parser.add_argument(
-        "--max-severity", default="none", help="Highest severity of allowed vulnerabilities (default: none)"
+        "--max-severity",
+        default="none",
+        help="Reject vulnerabilities above this severity: none, low, medium, high, or critical (default: none)",
     )
     parser.add_argument(
         "--unknown-severity",
         default="above",
-        help="Severity to assume for vulnerabilities without one: none, low, medium, high, critical, or above, which "
-        "is always rejected (default: above)",
+        help="Assume this severity for vulnerabilities without a severity: none, low, medium, high, critical, or "
+        "above, which is always rejected (default: above)",
     )
-    arguments.add_repeatable(parser, "--allow", metavar="ID=REASON", help="Allow this vulnerability")
-    arguments.add_repeatable(parser, "--allow-license", metavar="SPDX", help="Allow only these licenses")
+    arguments.add_repeatable(parser, "--allow", metavar="ID=REASON", help="Allow the vulnerability with this ID")
+    arguments.add_repeatable(
+        parser,
+        "--allow-license",
+        metavar="SPDX",
+        help="Allow this license, and reject all licenses that aren't allowed",
+    )
     arguments.add_repeatable(parser, "--deny-license", metavar="SPDX", help="Reject this license")
     arguments.add_repeatable(parser, "--license", metavar="NAME=SPDX", help="Set the license of a package")
-    parser.add_argument("--wheels", metavar="DIRECTORY", type=Path, help="Directory of wheels to read licenses from")
+    parser.add_argument(
+        "--wheels", metavar="DIRECTORY", type=Path, help="Read licenses from the wheels in this directory"
+    )
     parser.add_argument("--require-hashes", action="store_true", help="Reject packages without a hash")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "The command makes no network requests: the result is as recent as the advisories. Only packages from PyPI "
-        f"are checked. The exit code is {status.FOUND} if a package is rejected."
+        "The command makes no network requests, so the result depends on the age of the advisories. The command checks "
+        f"only packages from PyPI. The exit code is {status.FOUND} if a package is rejected."
     )
 
 

@@ -34,47 +34,54 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
         metavar="PATH",
         nargs="?",
         default=".",
-        help="Project directory (default: the current directory), or a service as module:Service",
+        help="Build this project directory (default: the current directory), or this service (module:Service)",
     )
     parser.add_argument(
-        "-f", "--bentofile", metavar="FILE", help="Path of the bentofile (default: bentofile.yaml or pyproject.toml)"
+        "-f", "--bentofile", metavar="FILE", help="Use this bentofile (default: bentofile.yaml or pyproject.toml)"
     )
-    parser.add_argument("--name", help="Name of the Bento (default: the name of the service)")
-    parser.add_argument("--version", default="", help="Version of the Bento (default: a digest of its content)")
-    parser.add_argument("--description", metavar="TEXT", help="Description of the Bento; file:PATH reads a file")
-    arguments.add_repeatable(parser, "--label", metavar="KEY=VALUE", help="Add a label")
+    parser.add_argument("--name", help="Set the name of the Bento (default: the name of the service)")
+    parser.add_argument("--version", default="", help="Set the version of the Bento (default: a digest of the content)")
+    parser.add_argument(
+        "--description", metavar="TEXT", help="Set the description of the Bento, or read it from a file with file:PATH"
+    )
+    arguments.add_repeatable(parser, "--label", metavar="KEY=VALUE", help="Add this label to the Bento")
     arguments.add_repeatable(
         parser,
         "--env",
         metavar="NAME=VALUE[;stage=STAGE]",
-        help="Set an environment variable, for all stages or only for build or runtime",
+        help="Set an environment variable. STAGE: all, build, or runtime (default: all)",
     )
     arguments.add_repeatable(parser, "--model", metavar="TAG", help="Include this model from the store")
     arguments.add_repeatable(parser, "--arg", metavar="KEY=VALUE", help="Set a build argument")
     parser.add_argument("--arg-file", metavar="FILE", help="Read build arguments from a YAML file (-: standard input)")
     parser.add_argument(
-        "--enable-features", metavar="LIST", default="", help="Comma-separated extras of bentoml to require"
+        "--enable-features", metavar="LIST", default="", help="Require these extras of bentoml (comma-separated)"
     )
     parser.add_argument(
-        "--spec", type=int, choices=(1, 2), help="Format version of bento.yaml (default: 2 if the options support it)"
+        "--spec", type=int, choices=(1, 2), help="Write this format version of bento.yaml (default: 2 if possible)"
     )
     parser.add_argument(
-        "--bentoml-version", metavar="VERSION", help="BentoML version to use if the requirements don't set one"
+        "--bentoml-version", metavar="VERSION", help="Use this BentoML version if the requirements don't set a version"
     )
     parser.add_argument(
-        "--python-version", metavar="VERSION", help="Python version to use if the project doesn't set one"
+        "--python-version", metavar="VERSION", help="Use this Python version if the project doesn't set a version"
     )
     parser.add_argument(
-        "--creation-time", metavar="TIME", help="Creation time in ISO 8601 (default: SOURCE_DATE_EPOCH, or else now)"
+        "--creation-time",
+        metavar="TIME",
+        help="Set the creation time, in ISO 8601 with a time zone (default: SOURCE_DATE_EPOCH, or else the current "
+        "time)",
     )
     parser.add_argument(
         "--import",
         dest="imported",
         action="store_true",
-        help="Import the service with BentoML instead of analyzing its source; stubs replace missing packages",
+        help="Import the service with BentoML instead of analyzing the source; stubs replace missing packages",
     )
     parser.add_argument(
-        "--python", metavar="PATH", help="Python environment or interpreter that has BentoML; requires --import"
+        "--python",
+        metavar="PATH",
+        help="Use this Python environment or interpreter, which must include BentoML; requires --import",
     )
     _add_metadata_options(parser)
     arguments.add_repeatable(
@@ -87,15 +94,15 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--archive",
         metavar="FILE",
-        help="Write a .bento archive (-: standard output) instead of adding the Bento to the store; .bento is "
-        "appended to names without it",
+        help="Write a .bento archive (-: standard output) instead of adding the Bento to the store. If FILE has no "
+        "suffix .bento, the command appends the suffix.",
     )
     arguments.add_no_sync(parser)
     show.add_output(parser, "text", "json", "yaml", "ref", "tag", "path")
     parser.epilog = (
-        "Without --import, your code isn't executed. No packages are resolved or downloaded. The same project "
-        "always gives the same version and digest, whatever the creation time. The rule bento_package gives the "
-        "same version and digest if no package hub locks the packages."
+        "Without --import, the command doesn't execute your code. The command neither resolves nor downloads packages. "
+        "The version and the digest depend only on the project, not on the creation time. The rule bento_package "
+        "results in the same version and digest if no package hub locks the packages."
     )
 
 
@@ -103,7 +110,10 @@ def _add_metadata_options(parser: ArgumentParser) -> None:
     """Add the options that declare service metadata that static analysis can't determine."""
     group = parser.add_argument_group("Service metadata that the source determines at run time")
     arguments.add_repeatable(
-        group, "--service-model", metavar="SERVICE.ATTRIBUTE=TAG", help="Declare the model of an attribute of a service"
+        group,
+        "--service-model",
+        metavar="SERVICE.ATTRIBUTE=TAG",
+        help="Declare the model that a service's attribute refers to",
     )
     arguments.add_repeatable(
         group,
@@ -114,10 +124,13 @@ def _add_metadata_options(parser: ArgumentParser) -> None:
     group.add_argument(
         "--image",
         metavar="FILE",
-        help="Declare the image with a JSON file, or - for standard input (format: docs/cli.md)",
+        help="Read the declaration of the image from this JSON file (-: standard input; format: docs/cli.md)",
     )
     arguments.add_repeatable(
-        group, "--complete", metavar="KIND", help="Treat the given labels, envs, image, or description as complete"
+        group,
+        "--complete",
+        metavar="KIND",
+        help="Declare that the options specify all values of this kind: labels, envs, image, or description",
     )
 
 

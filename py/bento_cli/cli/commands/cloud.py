@@ -25,17 +25,19 @@ def add_login_arguments(parser: ArgumentParser, kind: Kind) -> None:
     from bento_cli.sharing.cloud.contexts import DEFAULT_ENDPOINT
 
     parser.add_argument(
-        "--endpoint", metavar="URL", help=f"URL of BentoCloud or Yatai (default: {_ENDPOINT}, or {DEFAULT_ENDPOINT})"
+        "--endpoint",
+        metavar="URL",
+        help=f"Use this URL of BentoCloud or Yatai (default: {_ENDPOINT}, or else {DEFAULT_ENDPOINT})",
     )
+    parser.add_argument("--api-token", metavar="TOKEN", help=f"Use this API token (-: standard input; default: {_KEY})")
     parser.add_argument(
-        "--api-token", metavar="TOKEN", help=f"API token, or - to read it from standard input (default: {_KEY})"
+        "--context", metavar="NAME", help="Save the context under this name (default: the current context)"
     )
-    parser.add_argument("--context", metavar="NAME", help="Name of the context to save (default: the current context)")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Without an API token, the command prompts for it. Other users of the machine can see a token on the "
-        "command line; use `-` in scripts. As in BentoML, the token is stored in .yatai.yaml of the BentoML home "
-        "directory, which only you can read."
+        "If you don't specify an API token, the command prompts for a token. Other users of the machine can see a "
+        "token on the command line, so use `-` in scripts. The token is stored in the same file as by BentoML: "
+        ".yatai.yaml in the BentoML home directory. Only you can read the file."
     )
 
 
@@ -110,7 +112,7 @@ def run_list_context(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def add_update_current_context_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("name", metavar="NAME", help="Name of the context that push and pull use by default")
+    parser.add_argument("name", metavar="NAME", help="Use this context for push and pull by default")
 
 
 def run_update_current_context(options: Namespace, store: Store, kind: Kind) -> int:

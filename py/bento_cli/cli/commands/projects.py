@@ -18,16 +18,22 @@ if TYPE_CHECKING:
 
 def add_migrate_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
-        "project", metavar="PATH", nargs="?", default=".", help="Project directory (default: the current directory)"
+        "project",
+        metavar="PATH",
+        nargs="?",
+        default=".",
+        help="Migrate this project directory (default: the current directory)",
     )
     parser.add_argument(
-        "-f", "--bentofile", metavar="FILE", help="Path of the bentofile (default: bentofile.yaml or pyproject.toml)"
+        "-f", "--bentofile", metavar="FILE", help="Use this bentofile (default: bentofile.yaml or pyproject.toml)"
     )
     parser.add_argument(
-        "--hub", metavar="NAME", help="Name of the package hub (default: a name that MODULE.bazel doesn't use)"
+        "--hub", metavar="NAME", help="Name the package hub NAME (default: a name that MODULE.bazel doesn't use)"
     )
     parser.add_argument(
-        "--package", metavar="PATH", help="Bazel package of the project (default: its path in the workspace)"
+        "--package",
+        metavar="PATH",
+        help="Use this Bazel package for the project (default: the project's path in the workspace)",
     )
     parser.add_argument(
         "--write",
@@ -35,12 +41,12 @@ def add_migrate_arguments(parser: ArgumentParser, kind: Kind) -> None:
         help="Add the generated lines to MODULE.bazel and BUILD.bazel, and write requirements files",
     )
     parser.add_argument(
-        "--force", action="store_true", help="With --write, replace existing targets and requirements files"
+        "--force", action="store_true", help="Replace existing targets and requirements files; requires --write"
     )
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Without --write, no files are written. Your code isn't executed. Notes list everything that must be migrated\n"
-        "manually."
+        "Without --write, the command writes no files. The command doesn't execute your code. The notes list\n"
+        "everything that you must migrate manually."
     )
 
 
@@ -86,9 +92,11 @@ def add_doctor_arguments(parser: ArgumentParser, kind: Kind) -> None:
         metavar="PATH",
         nargs="?",
         default=".",
-        help="Directory of the workspace (default: the current directory)",
+        help="Check the workspace in this directory (default: the current directory)",
     )
-    parser.add_argument("--online", action="store_true", help="Also check connections to the package index and proxies")
+    parser.add_argument(
+        "--online", action="store_true", help="Also check the connections to the package index and to proxies"
+    )
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
         "The exit code is 1 if a check reports an error. The command changes nothing, and uses the network only "
@@ -121,13 +129,17 @@ def run_doctor(options: Namespace, store: Store, kind: Kind) -> int:
 
 def add_pin_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
-        "model", metavar="ORGANIZATION/NAME[@REVISION]", help="Model on Hugging Face Hub (default revision: main)"
+        "model",
+        metavar="ORGANIZATION/NAME[@REVISION]",
+        help="Pin this model on Hugging Face Hub (default revision: main)",
     )
-    parser.add_argument("--endpoint", metavar="URL", help="URL of the hub (default: HF_ENDPOINT)")
-    arguments.add_repeatable(parser, "--include", metavar="PATTERN", help="Include only matching files")
-    arguments.add_repeatable(parser, "--exclude", metavar="PATTERN", help="Exclude matching files")
+    parser.add_argument("--endpoint", metavar="URL", help="Use this URL of Hugging Face Hub (default: HF_ENDPOINT)")
+    arguments.add_repeatable(parser, "--include", metavar="PATTERN", help="Include only files that match this pattern")
+    arguments.add_repeatable(parser, "--exclude", metavar="PATTERN", help="Exclude files that match this pattern")
     show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = "The token is read from HF_TOKEN, HF_TOKEN_PATH, or HF_HOME, as by Hugging Face's own tools."
+    parser.epilog = (
+        "As in Hugging Face's tools, the environment variables HF_TOKEN, HF_TOKEN_PATH, and HF_HOME specify the token."
+    )
 
 
 def run_pin(options: Namespace, store: Store, kind: Kind) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
 
 
-# BentoML has options for these options of builders; `--opt` passes any other one.
+# BentoML has an option for each of these builder options. `--opt` passes any other builder option.
 _BUILDER_VALUES = {
     "add-host": "Add a custom host-to-IP mapping (repeatable)",
     "allow": "Allow an extra privileged entitlement (repeatable)",
@@ -31,7 +31,7 @@ _BUILDER_VALUES = {
     "cgroup-parent": "Set the parent cgroup for RUN instructions",
     "iidfile": "Write the image ID to this file",
     "label": "Set metadata for the image (repeatable)",
-    "metadata-file": "Write build result metadata to this file",
+    "metadata-file": "Write the metadata of the build result to this file",
     "network": "Set the network mode for RUN instructions",
     "no-cache-filter": "Don't use the cache for these stages (repeatable)",
     "output": "Set the output destination (repeatable)",
@@ -39,7 +39,7 @@ _BUILDER_VALUES = {
     "provenance": "Add a provenance attestation",
     "sbom": "Add an SBOM attestation",
     "secret": "Expose a secret to the build (repeatable)",
-    "shm-size": "Set the size of /dev/shm",
+    "shm-size": "Set the size of /dev/shm, in bytes or with a suffix such as m or g",
     "ssh": "Expose an SSH agent socket or keys to the build (repeatable)",
     "target": "Set the target build stage",
     "ulimit": "Set ulimit options (repeatable)",
@@ -47,7 +47,7 @@ _BUILDER_VALUES = {
 _BUILDER_FLAGS = {
     "load": "Load the image into the local image store",
     "no-cache": "Don't use the build cache",
-    "pull": "Always pull referenced images",
+    "pull": "Pull all referenced images, even if local copies exist",
     "push": "Push the image to its registry",
     "quiet": "Suppress the builder's output",
 }
@@ -56,50 +56,51 @@ _BUILDER_FLAGS = {
 def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
     from bento_cli.sharing.backends import BACKENDS, NATIVE, VARIABLE
 
-    parser.add_argument("tag", metavar="TAG", help="Tag of the Bento")
+    parser.add_argument("tag", metavar="TAG", help="Build an image of the Bento with this tag")
     arguments.add_repeatable(
         parser,
         "-t",
         "--image-tag",
         "--docker-image-tag",
         metavar="NAME:TAG",
-        help="Name of the image (default: the tag of the Bento)",
+        help="Add this name to the image (default: the tag of the Bento)",
     )
     parser.add_argument(
         "--backend",
         metavar="NAME",
-        help=f"Builder: {', '.join(BACKENDS)}, or {NATIVE.name}, which needs no builder (default: {VARIABLE}, or the "
-        f"first available one)",
+        help=f"Use this builder: {', '.join(BACKENDS)}, or {NATIVE.name}, which needs no other program (default: "
+        f"{VARIABLE}, or else the first available builder)",
     )
     parser.add_argument(
         "--base",
         metavar="IMAGE",
         action="append",
-        help="Base image for native: a reference, or oci:DIR for an OCI layout (default: the base image of the Bento)",
+        help="Use this base image: a registry reference, or oci:DIR for an OCI layout (default: the base image of the "
+        f"Bento); requires --backend {NATIVE.name}",
     )
     arguments.add_insecure(parser)
     arguments.add_repeatable(
-        parser, "--enable-features", metavar="LIST", help="Comma-separated extras of bentoml to install"
+        parser, "--enable-features", metavar="LIST", help="Install these extras of bentoml (comma-separated)"
     )
     parser.add_argument("--run-as-root", action="store_true", help="Run the builder with sudo")
     arguments.add_no_verify(parser)
-    arguments.add_repeatable(parser, "--opt", metavar="NAME[=VALUE]", help="Pass an option to the builder")
+    arguments.add_repeatable(parser, "--opt", metavar="NAME[=VALUE]", help="Pass this option to the builder")
     group = parser.add_argument_group("Builder options (not all builders support all options)")
     for name, text in sorted((_BUILDER_VALUES | _BUILDER_FLAGS).items()):
         if name in _BUILDER_FLAGS:
             group.add_argument(f"--{name}", action="store_true", help=text)
         else:
             group.add_argument(f"--{name}", metavar="VALUE", action="append", help=text)
-    group.add_argument("--progress", choices=("auto", "tty", "plain"), help="Format of the progress output")
+    group.add_argument("--progress", choices=("auto", "tty", "plain"), help="Show progress in this format")
     # As in BentoML, --output is an option of the builder.
     choices = ("text", "json", "yaml")
     parser.add_argument(
         "-o", dest="shown", choices=choices, default="text", help="Print the result in this format (default: text)"
     )
     parser.epilog = (
-        "All builders get the same build context: the Bento, its models, and its Dockerfile. Environment variables "
-        "for the stage `build` are passed as secrets with their values in the Bento; to pass a variable of your "
-        "environment instead, use `--secret id=NAME`. The `native` backend writes the same image as the bento_image "
+        "All builders get the same build context: the Bento, its models, and its Dockerfile. The environment variables "
+        "for the stage `build` are passed as secrets, with the values in the Bento. To pass the value of a variable in "
+        "your environment, use `--secret id=NAME`. The `native` backend writes the same image as the bento_image "
         "rule. It requires packages with hashes, runs no commands, and supports these builder options: "
         "--label, --load, --output oci:DIR, --platform, --push, --opt compression=gzip, and --opt "
         "exclude=PACKAGE:PATTERN."
@@ -166,15 +167,16 @@ _HELP_OPTIONS = ("-h", "--help")
 
 
 def add_serve_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("tag", metavar="TAG", help="Tag of the Bento")
+    parser.add_argument("tag", metavar="TAG", help="Serve the Bento with this tag")
     parser.add_argument(
         "--python",
         metavar="PATH",
-        help="Python environment or interpreter with BentoML (default: VIRTUAL_ENV, or else PATH)",
+        help="Use this Python environment or interpreter, which must include BentoML (default: the environment in "
+        "VIRTUAL_ENV, or else the interpreter on PATH)",
     )
     parser.epilog = (
-        "All other options are passed to `bentoml serve`, such as --host, --port, and --reload. BentoML's process "
-        "replaces this process: it receives the signals, and determines the exit code."
+        "All other options, such as --host, --port, and --reload, are passed to `bentoml serve`. BentoML's process "
+        "replaces the process of this command, so BentoML receives the signals and determines the exit code."
     )
 
 

@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 def _add_context(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--context", metavar="NAME", help="Context of BentoCloud or Yatai (default: the current context)"
+        "--context", metavar="NAME", help="Use this context of BentoCloud or Yatai (default: the current context)"
     )
 
 
 def add_push_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("tag", metavar="TAG", help=f"Tag of the {kind.noun}")
+    parser.add_argument("tag", metavar="TAG", help=f"Push the {kind.noun} with this tag")
     parser.add_argument(
         "targets",
         metavar="REFERENCE",
         nargs="*",
-        help=f"Registry to push to, as {arguments.REFERENCE} (default: BentoCloud or Yatai)",
+        help=f"Push to this reference in a registry, {arguments.REFERENCE} (default: BentoCloud or Yatai)",
     )
-    parser.add_argument("-t", "--threads", type=arguments.positive, metavar="N", help="Number of parallel transfers")
+    parser.add_argument("-t", "--threads", type=arguments.positive, metavar="N", help="Use N parallel transfers")
     parser.add_argument(
         "-f", "--force", action="store_true", help=f"Replace an existing {kind.noun} in BentoCloud or Yatai"
     )
@@ -45,9 +45,9 @@ def add_push_arguments(parser: ArgumentParser, kind: Kind) -> None:
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "The default tag of a REFERENCE is the version. Only missing data is uploaded. Credentials for registries "
-        "are read from docker's configuration and credential helpers, and for BentoCloud and Yatai from the "
-        "context of `bento cloud login`."
+        f"The default tag of a REFERENCE is the version of the {kind.noun}. The command uploads only missing data. It "
+        "reads the credentials for registries from docker's configuration and credential helpers. It reads the "
+        "credentials for BentoCloud and Yatai from the context that `bento cloud login` saved."
     )
 
 
@@ -126,7 +126,8 @@ def add_pull_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "source",
         metavar="REFERENCE",
-        help=f"Registry reference as {arguments.REFERENCE}, or a tag in BentoCloud or Yatai",
+        help=f"Pull from this reference in a registry ({arguments.REFERENCE}), or pull this tag from BentoCloud or "
+        "Yatai",
     )
     _add_context(parser)
     parser.add_argument("-f", "--force", action="store_true", help=f"Replace an existing {kind.noun} in the store")
@@ -138,8 +139,8 @@ def add_pull_arguments(parser: ArgumentParser, kind: Kind) -> None:
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (
-        f"Only missing data is downloaded, and an interrupted pull is resumed. The {kind.noun} is added to the "
-        "store after all digests are verified."
+        "The command downloads only missing data, and resumes an interrupted pull. It verifies all digests before it "
+        f"adds the {kind.noun} to the store."
     )
 
 
@@ -199,19 +200,21 @@ def _print_pulled(options: Namespace, pulled: CloudPulled | Pulled, origin: str)
 
 
 def add_copy_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("source", metavar="SOURCE", help=f"Reference to copy from, as {arguments.REFERENCE}")
+    parser.add_argument("source", metavar="SOURCE", help=f"Copy from this reference, {arguments.REFERENCE}")
     parser.add_argument(
         "targets",
         metavar="TARGET",
         nargs="+",
-        help=f"Reference to copy to, as {arguments.REFERENCE} (default tag: the tag of the source)",
+        help=f"Copy to this reference, {arguments.REFERENCE} (default tag: the tag of SOURCE)",
     )
     parser.add_argument(
         "--no-referrers", action="store_true", help="Don't copy referrers, such as SBOMs and signatures"
     )
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = "Missing blobs are mounted or streamed between the registries, without temporary files."
+    parser.epilog = (
+        "The command mounts missing blobs, or streams the blobs from the source to the target without temporary files."
+    )
 
 
 def run_copy(options: Namespace, store: Store, kind: Kind) -> int:
@@ -235,10 +238,10 @@ def run_copy(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def add_tags_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("repository", metavar="REPOSITORY", help="Repository in a registry, as HOST/REPOSITORY")
+    parser.add_argument("repository", metavar="REPOSITORY", help="List the tags of this repository, HOST/REPOSITORY")
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = "Tags that only list referrers, such as signatures, are omitted."
+    parser.epilog = "The output omits tags that only list referrers, such as signatures."
 
 
 def run_tags(options: Namespace, store: Store, kind: Kind) -> int:

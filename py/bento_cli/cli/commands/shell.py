@@ -66,10 +66,12 @@ complete -c bento -f -a '(__bento_complete)'
 
 
 def add_completion_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("shell", metavar="SHELL", choices=_SCRIPTS, help="Shell: bash, zsh, or fish")
+    parser.add_argument(
+        "shell", metavar="SHELL", choices=_SCRIPTS, help="Print the script for this shell: bash, zsh, or fish"
+    )
     parser.epilog = (
         "bash: bento completion bash > ~/.local/share/bash-completion/completions/bento\n"
-        "zsh:  bento completion zsh > DIRECTORY/_bento, for a directory of $fpath\n"
+        "zsh:  bento completion zsh > DIRECTORY/_bento, for a directory in $fpath\n"
         "fish: bento completion fish > ~/.config/fish/completions/bento.fish"
     )
 
@@ -80,7 +82,7 @@ def run_completion(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def add_complete_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("words", metavar="WORD", nargs="*", help="Words of the command line; completes the last word")
+    parser.add_argument("words", metavar="WORD", nargs="*", help="Complete the last of these words of a command line")
 
 
 def run_complete(options: Namespace, store: Store, kind: Kind) -> int:

@@ -29,18 +29,19 @@ def add_sign_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "targets",
         metavar="PATH",
         nargs="+",
-        help=f"Archive, OCI layout, or registry reference ({arguments.REFERENCE}) to sign",
+        help=f"Sign this archive, OCI layout, or artifact in a registry ({arguments.REFERENCE})",
     )
-    parser.add_argument("--key", metavar="KEY", required=True, help=f"Private key {arguments.KEY}")
+    parser.add_argument("--key", metavar="KEY", required=True, help=f"Sign with this private key {arguments.KEY}")
     arguments.add_repeatable(
-        parser, "--sbom", metavar="FILE", help="Attach this signed SBOM: CycloneDX or SPDX 2, as JSON"
+        parser, "--sbom", metavar="FILE", help="Sign and attach this SBOM (CycloneDX or SPDX 2, in JSON format)"
     )
     arguments.add_signing(parser)
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Signatures have cosign's formats: a file next to an archive (.sigstore.json, or legacy .sig), or a manifest "
-        "in a layout or registry. Create keys with `cosign generate-key-pair`, or use unencrypted PKCS #8 keys."
+        "Signatures have the formats of cosign. The signature of an archive is a file next to the archive "
+        "(.sigstore.json, or .sig in the legacy format). In a layout or registry, the signature is a manifest. Create "
+        "keys with `cosign generate-key-pair`, or use unencrypted PKCS #8 keys."
     )
 
 
@@ -125,13 +126,14 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "tags",
         metavar="TAG",
         nargs="*",
-        help="Tag, archive, or - for standard input (default: all entries); with --key, also registry references",
+        help="Verify this tag or archive (-: standard input; default: all entries of the store). With --key, verify "
+        f"this archive, OCI layout, or artifact in a registry ({arguments.REFERENCE}).",
     )
     parser.add_argument("--key", metavar="KEY", help=f"Verify signatures with this public key {arguments.KEY}")
     parser.add_argument(
         "--signature",
         metavar="FILE",
-        help="Signature of the archive; requires --key (default: ARCHIVE.sigstore.json or .sig)",
+        help="Use this signature of the archive (default: ARCHIVE.sigstore.json or ARCHIVE.sig); requires --key",
     )
     parser.add_argument("--provenance", action="store_true", help="Also require signed provenance; requires --key")
     parser.add_argument("--sbom", action="store_true", help="Also require a signed SBOM of each image; requires --key")
@@ -139,10 +141,10 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Without --key, entries of the store are compared with their imported contents, so entries that BentoML "
-        "built can't be verified. With --key, cosign signatures of archives, OCI layouts, and artifacts in "
-        f"registries are verified; only the registry is contacted. The exit code is {status.FOUND} if something is "
-        "damaged or has no valid signature."
+        "Without --key, the command compares the files of each entry with the digests from the import, so it can't "
+        "verify entries that BentoML built. With --key, the command verifies cosign signatures, and connects only to "
+        f"the registries. The exit code is {status.FOUND} if an entry or archive is damaged, or if an artifact has no "
+        "valid signature."
     )
 
 

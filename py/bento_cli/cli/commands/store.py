@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
 def add_list_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
-        "tag", metavar="TAG", nargs="?", default="", help=f"Tag of a {kind.noun}, or a name to list all its versions"
+        "tag",
+        metavar="TAG",
+        nargs="?",
+        default="",
+        help=f"List only the {kind.noun} with this tag, or all versions of this name",
     )
     show.add_output(parser, "table", "json", "yaml", "path")
     parser.epilog = (
-        "The columns and fields are the same as in BentoML. JSON and YAML also contain sizes in bytes and times "
-        "with a time zone."
+        "The columns and fields are the same as in BentoML. The JSON and YAML output also contains the sizes in bytes, "
+        "and times with a time zone."
     )
 
 
@@ -101,8 +105,9 @@ def _model_size(entry: Entry, tag: str, store: Store, cache: dict[str, int]) -> 
 
 
 def add_get_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("tag", metavar="TAG", help="Tag, unique prefix of a tag, or name (selects the latest version)")
+    parser.add_argument("tag", metavar="TAG", help="Print the entry with this tag, unique prefix of a tag, or name")
     show.add_output(parser, "yaml", "json", "path")
+    parser.epilog = f"A name without a version selects the latest version of the {kind.noun}."
 
 
 def run_get(options: Namespace, store: Store, kind: Kind) -> int:
@@ -119,7 +124,7 @@ def add_delete_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "tags",
         metavar="TAG",
         nargs="+",
-        help=f"Tag of the {kind.noun}, or a name to delete all its versions (also comma-separated)",
+        help=f"Delete the {kind.noun} with this tag, or all versions of this name (can be a comma-separated list)",
     )
     parser.add_argument("-y", "--yes", "--assume-yes", action="store_true", help="Delete without confirmation")
     if kind is MODEL:
@@ -157,11 +162,11 @@ def _confirmed(question: str) -> bool:
 
 
 def add_gc_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("-n", "--dry-run", action="store_true", help="Print what would be removed, without removing it")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="Print the files to remove, but don't remove them")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Bentos and models aren't changed. The command removes files that only entries deleted by BentoML used, "
-        "and partial downloads of interrupted commands."
+        "The command removes files that no entry of the store uses anymore, because BentoML deleted the entries. It "
+        "also removes partial downloads of interrupted commands. Bentos and models remain unchanged."
     )
 
 
