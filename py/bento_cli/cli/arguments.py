@@ -147,7 +147,9 @@ def add_no_verify(parser: ArgumentParser) -> None:
 def add_no_sync(parser: ArgumentParser) -> None:
     """Add the option that disables flushing files to the disk."""
     parser.add_argument(
-        "--no-sync", action="store_true", help="Don't flush files to disk (a power failure can then damage the entry)"
+        "--no-sync",
+        action="store_true",
+        help="Don't flush files to disk (after a power failure, the entry might be lost)",
     )
 
 

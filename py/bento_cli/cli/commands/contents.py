@@ -42,7 +42,7 @@ class _Node:
 
 def add_tree_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
-        "tag", metavar="TAG", help=f"Show the {kind.noun} with this tag, or this archive (-: standard input)"
+        "tag", metavar="TAG", help=f"Show this {kind.noun} (tag, or path of an archive; -: standard input)"
     )
     show.add_output(parser, "text", "json", "yaml")
 
@@ -149,10 +149,10 @@ def _lines(node: _Node, indent: str) -> Iterator[str]:
 
 def add_diff_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
-        "one", metavar="TAG", help=f"Compare the {kind.noun} with this tag, or this archive (-: standard input)"
+        "one", metavar="TAG", help=f"Compare this {kind.noun} (tag, or path of an archive; -: standard input)"
     )
     parser.add_argument(
-        "other", metavar="TAG", help=f"Compare with this {kind.noun} (tag or path of an archive; -: standard input)"
+        "other", metavar="TAG", help=f"Compare with this {kind.noun} (tag, or path of an archive; -: standard input)"
     )
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = f"The exit code is {status.FOUND} if there are differences."

@@ -28,7 +28,9 @@ def add_migrate_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "-f", "--bentofile", metavar="FILE", help="Use this bentofile (default: bentofile.yaml or pyproject.toml)"
     )
     parser.add_argument(
-        "--hub", metavar="NAME", help="Name the package hub NAME (default: a name that MODULE.bazel doesn't use)"
+        "--hub",
+        metavar="NAME",
+        help="Use this name for the package hub (default: a name that MODULE.bazel doesn't use)",
     )
     parser.add_argument(
         "--package",

@@ -162,7 +162,9 @@ def _confirmed(question: str) -> bool:
 
 
 def add_gc_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("-n", "--dry-run", action="store_true", help="Print the files to remove, but don't remove them")
+    parser.add_argument(
+        "-n", "--dry-run", action="store_true", help="Report how many files would be removed, but remove nothing"
+    )
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
         "The command removes files that no entry of the store uses anymore, because BentoML deleted the entries. It "
