@@ -26,16 +26,16 @@ def _bento_api_test_impl(ctx):
 
 bento_api_test = rule(
     implementation = _bento_api_test_impl,
-    doc = """Tests that the API of a service equals the committed schema, and reports which changes break clients and why.
+    doc = """Tests that the API of a service equals the committed schema. Reports each change that breaks clients, with the reason.
 
 ```starlark
 bento_api_test(name = "iris_api_test", api = ":iris_api", golden = "iris_api.json")
 ```
 
-To write the committed file, use `bazel run` of the target with `-- --update`.""",
+To write the committed schema, run `bazel run //:iris_api_test -- --update`.""",
     attrs = {
-        "api": attr.label(doc = "The `bento_api` target.", mandatory = True, providers = [BentoApiInfo]),
-        "golden": attr.label(allow_single_file = [".json"], doc = "Committed schema, JSON.", mandatory = True),
+        "api": attr.label(doc = "The `bento_api` target to test.", mandatory = True, providers = [BentoApiInfo]),
+        "golden": attr.label(allow_single_file = [".json"], doc = "Committed schema, a JSON file.", mandatory = True),
     } | TEST_RUNTIME,
     test = True,
 )

@@ -11,16 +11,16 @@ def _bento_cloud_push_impl(ctx):
 
 bento_cloud_push = rule(
     implementation = _bento_cloud_push_impl,
-    doc = """Pushes a Bento and its models to BentoCloud or Yatai with `bazel run`. The push uploads only missing data.
+    doc = """Pushes a Bento and the Bento's models to BentoCloud or Yatai with `bazel run`. The push uploads only missing data.
 
 ```starlark
 bento_cloud_push(name = "cloud", src = ":iris_bento")
 ```
 
-Credentials are read at run time: `BENTO_CLOUD_API_KEY` and `BENTO_CLOUD_API_ENDPOINT`, or else the contexts of
-`bento cloud login` (or BentoML's). For OCI registries, use `bento_push`.""",
+The program reads the credentials at run time: from `BENTO_CLOUD_API_KEY` and `BENTO_CLOUD_API_ENDPOINT`, or else from the context that
+`bento cloud login` or `bentoml cloud login` saved. For OCI registries, use `bento_push`.""",
     attrs = {
-        "cloud_context": attr.string(doc = "Context of `bento cloud login`. Default: the current context."),
+        "cloud_context": attr.string(doc = "Name of a context that `bento cloud login` saved. Default: the current context."),
         "force": attr.bool(doc = "Whether to replace an existing Bento with the same tag."),
         "src": SRC,
     } | RUN_RUNTIME,

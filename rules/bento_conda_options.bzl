@@ -1,12 +1,12 @@
-"""Defines bento_conda_options, the conda options of a Bento."""
+"""Defines bento_conda_options, which declares the conda options of a Bento."""
 
 load("//rules:providers.bzl", "BentoOptionsInfo")
 load("//rules/private:option_groups.bzl", "option_values")
 
 _OPTIONS = {
-    "channels": attr.string_list(doc = "Channels. Default: `conda-forge`."),
-    "dependencies": attr.string_list(doc = "Packages."),
-    "environment_yml": attr.string(doc = "Path of a file in the build context that replaces all other options."),
+    "channels": attr.string_list(doc = "Conda channels. Default: `conda-forge`."),
+    "dependencies": attr.string_list(doc = "Conda packages to install, in conda's syntax, such as `libgdal`."),
+    "environment_yml": attr.string(doc = "Path of a conda environment file, relative to the build context. The file replaces all other options."),
     "pip": attr.string_list(doc = "Packages that conda installs with pip."),
 }
 
@@ -15,7 +15,8 @@ def _bento_conda_options_impl(ctx):
 
 bento_conda_options = rule(
     implementation = _bento_conda_options_impl,
-    doc = """Declares what conda installs, as `conda` of a bentofile, for `bento_package(conda = ...)`. The Bento then uses spec 1.
+    doc = """Declares the packages that conda installs. The options correspond to `conda` in a bentofile. Set them with
+`bento_package(conda = ":conda")`. The Bento then uses spec 1.
 
 ```starlark
 bento_conda_options(

@@ -21,14 +21,14 @@ _USERS = {"bentoml": "1034", "nonroot": "65532"}
 _PACKAGES = ["zstandard"]
 
 def _one_of(ctx, what, values):
-    """Returns the value that isn't empty, if any."""
+    """Returns the only value that isn't empty, or an empty string. Fails for different values."""
     distinct = sorted({value: True for value in values if value})
     if len(distinct) > 1:
         fail("{}: the packages and the layers of base have different {}: {}. Use packages from one lock.".format(ctx.label, what, " and ".join(distinct)))
     return (distinct + [""])[0]
 
 def _write(ctx, architecture, files, lower):
-    """Declares layer, description, and index, and the action that writes them."""
+    """Declares the layer, its description, and its index, and the action that writes these files."""
     layer = BentoLayerInfo(
         blob = ctx.actions.declare_file("{}.layer.{}".format(ctx.label.name, extension(ctx.attr.compression))),
         description = ctx.actions.declare_file(ctx.label.name + ".layer.json"),
@@ -92,18 +92,18 @@ bento_deb_layer(
 )
 ```
 
-The layer includes the transitive dependencies of the packages, and dpkg's database for dpkg, apt, and scanners. Maintainer scripts don't
-run; the layer replaces only their results that a service needs: users, the certificate bundle, `/tmp`, and `nsswitch.conf`. Foreign
-architectures are supported. The default output is the description of the layer. Output groups: `layer` and `index`.""",
+The layer includes the transitive dependencies of the packages, and dpkg's database, which dpkg, apt, and scanners read. Maintainer scripts
+don't run. The layer includes only the results of maintainer scripts that a service needs: users, the certificate bundle, `/tmp`, and
+`nsswitch.conf`. Foreign architectures are supported. The default output is the description of the layer. Output groups: `layer` and `index`.""",
     attrs = {
-        "certificates": attr.label_list(allow_files = [".crt", ".pem"], doc = "Certificate authorities (PEM) to trust in addition to `ca-certificates`."),
+        "certificates": attr.label_list(allow_files = [".crt", ".pem"], doc = "Certificates of additional certificate authorities (PEM files), which the image trusts in addition to the package `ca-certificates`."),
         "compression": attr.string(default = "zstd", doc = "Compression of the layer: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling, or `zstd:chunked` for partial pulling.", values = COMPRESSIONS),
-        "excludes": attr.string_list(default = _EXCLUDES, doc = "Paths to exclude, in the form of dpkg's `path-exclude`: absolute patterns in which `*` also matches slashes. Default: manuals, translations, and documentation."),
-        "includes": attr.string_list(default = _INCLUDES, doc = "Exceptions from `excludes`, in the form of dpkg's `path-include`. Default: copyright files."),
-        "base": attr.label(doc = "The layer or base below this layer. Packages that are installed there aren't installed again.", providers = [BentoDebLayerInfo]),
-        "packages": attr.label_list(doc = "Packages of a package hub of `bento.apt`.", mandatory = True, providers = [BentoDebInfo]),
-        "symlinks": attr.string_dict(doc = "Additional symbolic links, path to target: `{\"/usr/bin/python\": \"python3\"}`."),
-        "users": attr.string_dict(default = _USERS, doc = "Users in addition to the system's, name to number, each with a group and a home directory. Only for a lowest layer."),
+        "excludes": attr.string_list(default = _EXCLUDES, doc = "Patterns of paths to exclude, in the syntax of dpkg's `path-exclude`. A pattern is absolute, and `*` also matches slashes. Default: manuals, translations, and documentation."),
+        "includes": attr.string_list(default = _INCLUDES, doc = "Patterns of paths to include although `excludes` matches the paths, in the syntax of dpkg's `path-include`. Default: copyright files."),
+        "base": attr.label(doc = "Layer or image base below this layer. Packages that the base includes aren't installed again.", providers = [BentoDebLayerInfo]),
+        "packages": attr.label_list(doc = "Debian packages to install, from a package hub that `bento.apt` declares.", mandatory = True, providers = [BentoDebInfo]),
+        "symlinks": attr.string_dict(doc = "Additional symbolic links, path to link target: `{\"/usr/bin/python\": \"python3\"}`."),
+        "users": attr.string_dict(default = _USERS, doc = "Additional users, name to user ID. Each user has a group and a home directory. Only supported if `base` isn't set."),
     },
     provides = [BentoDebLayerInfo, BentoLayerInfo],
     toolchains = [TOOLCHAIN_TYPE],

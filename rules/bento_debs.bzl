@@ -31,7 +31,7 @@ def _bento_debs_impl(ctx):
 
 bento_debs = rule(
     implementation = _bento_debs_impl,
-    doc = """Resolves Debian packages with apt, and writes the lock that `bento.apt` reads into the source tree.
+    doc = """Resolves Debian packages with apt, and writes a lock for `bento.apt` into the source tree.
 
 ```starlark
 bento_debs(
@@ -42,14 +42,15 @@ bento_debs(
 )
 ```
 
-`bazel run //:debian.update` needs apt-get. It uses its own directories and the mirror of the host's apt, or the mirror in
-`-- --mirror URL`, where `{archive}` is replaced by `debian` or `debian-security`. `bento_debs_test` fails if the lock is stale.""",
+`bazel run //:debian.update` requires apt-get, but doesn't change the apt state of this machine. The default mirror is the mirror in the apt
+configuration of this machine. To use another mirror, pass `-- --mirror URL`. In the URL, `{archive}` is replaced by `debian` or
+`debian-security`. `bento_debs_test` fails if the lock is stale.""",
     attrs = {
-        "architectures": attr.string_list(default = ["amd64", "arm64"], doc = "Architectures to lock, by Debian's names."),
-        "excludes": attr.string_list(doc = "Packages, including virtual ones, that apt treats as installed: dependencies that a service doesn't need."),
-        "lock": attr.string(default = "debian.lock.json", doc = "File to write, relative to this package."),
-        "packages": attr.string_list(doc = "Package names. Dependencies are included, recommendations aren't.", mandatory = True),
-        "suites": attr.string_list(doc = "Names of Debian suites.", mandatory = True),
+        "architectures": attr.string_list(default = ["amd64", "arm64"], doc = "Architectures to lock, with Debian's names, such as `amd64`."),
+        "excludes": attr.string_list(doc = "Packages to exclude, including virtual packages. apt treats the packages as installed. Use the attribute for dependencies that a service doesn't need."),
+        "lock": attr.string(default = "debian.lock.json", doc = "Path of the lock to write, relative to this package."),
+        "packages": attr.string_list(doc = "Names of the packages to lock. The lock includes dependencies, but not recommended packages.", mandatory = True),
+        "suites": attr.string_list(doc = "Names of the Debian suites that provide the packages, such as `trixie`.", mandatory = True),
     } | RUN_RUNTIME,
     executable = True,
     provides = [BentoDebLockInfo],

@@ -27,7 +27,7 @@ bento_debs_test(
 )
 ```""",
     attrs = {
-        "lock": attr.label(allow_single_file = [".json"], doc = "The lock.", mandatory = True),
+        "lock": attr.label(allow_single_file = [".json"], doc = "The lock to test.", mandatory = True),
         "update": attr.label(doc = "The `bento_debs` target that writes the lock.", mandatory = True, providers = [BentoDebLockInfo]),
     } | TEST_RUNTIME,
     test = True,

@@ -54,24 +54,25 @@ bento_deployment(
 )
 ```
 
-The manifest names the image by digest, so push the same `src` to `repository`. Dependent services find each other. Resource
-requests, limits, probes, ports, and variables come from the services. Containers run without root and without write
-access, unless the image needs them. The action contacts no cluster ([more](../docs/deploying.md)).""",
+The manifest refers to the image by digest, so push the same `src` to `repository`. The manifest configures the addresses of dependent services.
+Resource requests, limits, probes, ports, and environment variables come from the service metadata. By default, containers can write only to
+`/tmp`. Containers don't run as root, unless root is the `user` of the image. The action doesn't connect to a cluster
+([more](../docs/deploying.md)).""",
     attrs = {
-        "app_name": attr.string(doc = "Name of the objects, and prefix of the names for further services. Default: the Bento's name."),
-        "config_maps": attr.string_dict(doc = "Variables from ConfigMaps, name to `CONFIGMAP/KEY`."),
-        "env": attr.string_dict(doc = "Variables of all containers, in addition to the image's."),
-        "image_pull_secrets": attr.string_list(doc = "Names of Secrets with registry credentials."),
-        "labels": attr.string_dict(doc = "Labels of all objects, in addition to `app.kubernetes.io/name`, `component`, and `version`."),
-        "namespace": attr.string(doc = "Namespace of all objects. Default: the namespace of `kubectl apply`."),
-        "port": attr.int(doc = "Port of the services. Default: `http.port` of each service, or else 3000. Required for an image with its own entrypoint."),
-        "read_only_root_filesystem": attr.bool(default = True, doc = "Whether containers can write only to `/tmp` and `writable_dirs`."),
-        "replicas": attr.string_dict(doc = "Service name to its number of Pods, `2`, or a range, `1-4`. A range adds a HorizontalPodAutoscaler that follows the service's `traffic.concurrency`. Default: 1."),
-        "repository": attr.string(doc = "Repository that the image is pushed to, `registry/name`.", mandatory = True),
-        "secrets": attr.string_dict(doc = "Variables from Secrets, name to `SECRET/KEY`. Default for variables that the Bento requires and that have no value: the Secret `<app_name>-env`, with the variable's name as key."),
-        "src": attr.label(doc = "The image or image index that is pushed.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
-        "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum startup time of a service, including loading of models."),
-        "writable_dirs": attr.string_list(doc = "Additional directories that containers can write to, empty when a Pod starts."),
+        "app_name": attr.string(doc = "Name of the Kubernetes objects. For dependent services, `app_name` is a prefix of the name. Default: the name of the Bento."),
+        "config_maps": attr.string_dict(doc = "Environment variables with values from ConfigMaps, name to `CONFIGMAP/KEY`."),
+        "env": attr.string_dict(doc = "Environment variables of all containers, in addition to the variables of the image."),
+        "image_pull_secrets": attr.string_list(doc = "Names of the Secrets that contain registry credentials."),
+        "labels": attr.string_dict(doc = "Labels of all Kubernetes objects, in addition to `app.kubernetes.io/name`, `app.kubernetes.io/component`, and `app.kubernetes.io/version`."),
+        "namespace": attr.string(doc = "Namespace of all Kubernetes objects. Default: the namespace that `kubectl apply` uses."),
+        "port": attr.int(doc = "Port that the services listen on. Default: `http.port` of each service, or else 3000. Required if the image sets `entrypoint`."),
+        "read_only_root_filesystem": attr.bool(default = True, doc = "Whether the root filesystem of containers is read-only. Containers can then write only to `/tmp` and `writable_dirs`."),
+        "replicas": attr.string_dict(doc = "Number of Pods for each service: service name to a number (`2`) or a range (`1-4`). Default: 1. For a range, the manifest includes a HorizontalPodAutoscaler with `traffic.concurrency` of the service as the target."),
+        "repository": attr.string(doc = "Repository of the pushed image, `registry/name`.", mandatory = True),
+        "secrets": attr.string_dict(doc = "Environment variables with values from Secrets, name to `SECRET/KEY`. Default for a variable without a value in the Bento: the Secret `<app_name>-env`, with the name of the variable as the key."),
+        "src": attr.label(doc = "The image or image index to deploy.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
+        "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum startup time of a service in seconds, including the time to load models."),
+        "writable_dirs": attr.string_list(doc = "Absolute paths of additional directories that containers can write to. The directories are empty when a Pod starts."),
     },
     toolchains = [TOOLCHAIN_TYPE],
 )

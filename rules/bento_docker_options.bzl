@@ -4,13 +4,13 @@ load("//rules:providers.bzl", "BentoOptionsInfo")
 load("//rules/private:option_groups.bzl", "option_values")
 
 _OPTIONS = {
-    "base_image": attr.string(doc = "Image name that replaces the distribution's image."),
-    "cuda_version": attr.string(doc = "CUDA version, such as `12.8`. The Bento then uses spec 1."),
-    "distro": attr.string(doc = "`debian` (default), `alpine`, `ubi8`, or `amazonlinux`."),
-    "dockerfile_template": attr.string(doc = "Path of a Jinja2 template. The Bento then uses spec 1."),
-    "env": attr.string_dict(doc = "Environment variables."),
-    "setup_script": attr.string(doc = "Path of a program that runs during the image build."),
-    "system_packages": attr.string_list(doc = "Packages of the distribution."),
+    "base_image": attr.string(doc = "Name of the base image. Default: the image of `distro`."),
+    "cuda_version": attr.string(doc = "Version of CUDA in the image, such as `12.8`. If set, the Bento uses spec 1."),
+    "distro": attr.string(doc = "Linux distribution of the image: `debian` (default), `alpine`, `ubi8`, or `amazonlinux`."),
+    "dockerfile_template": attr.string(doc = "Path of a Jinja2 template of the Dockerfile. If set, the Bento uses spec 1."),
+    "env": attr.string_dict(doc = "Environment variables of the image, name to value."),
+    "setup_script": attr.string(doc = "Path of a script that runs during the image build."),
+    "system_packages": attr.string_list(doc = "Names of the distribution's packages to install."),
 }
 
 def _bento_docker_options_impl(ctx):
@@ -23,7 +23,8 @@ def _bento_docker_options_impl(ctx):
 
 bento_docker_options = rule(
     implementation = _bento_docker_options_impl,
-    doc = """Declares the image of `bentoml containerize`, as `docker` of a bentofile, for `bento_package(docker = ...)`.
+    doc = """Declares the options of the image that `bentoml containerize` builds. The options correspond to `docker` in a bentofile. Set them with
+`bento_package(docker = ":docker")`.
 
 ```starlark
 bento_docker_options(
@@ -37,7 +38,8 @@ bento_docker_options(
 )
 ```
 
-Paths are relative to the build context, and the files must be in `srcs` or `data` of the Bento. Set `python_version` on `bento_package`.""",
-    attrs = _OPTIONS | {"env_file": attr.string(doc = "Path of a file with one `NAME=value` per line, instead of `env`.")},
+Paths are relative to the build context, and the files must be in `srcs` or `data` of the Bento. To select the Python version, set
+`python_version` of `bento_package`.""",
+    attrs = _OPTIONS | {"env_file": attr.string(doc = "Path of a file that sets environment variables, one `NAME=value` per line. Alternative to `env`.")},
     provides = [BentoOptionsInfo],
 )

@@ -39,7 +39,7 @@ def _bento_environment_impl(ctx):
 
 bento_environment = rule(
     implementation = _bento_environment_impl,
-    doc = """Declares the image that a Bento requests, step by step, as `bentoml.images.Image` in a service's source.
+    doc = """Declares, step by step, the image that a Bento requests. The steps correspond to the methods of `bentoml.images.Image`.
 
 ```starlark
 load("@rules_bento//rules:defs.bzl", "bento_environment", "image_step")
@@ -53,22 +53,22 @@ bento_environment(
         image_step.system_packages("libgomp1"),
         image_step.run("useradd worker"),
         image_step.requirements_file("requirements.txt"),
-        image_step.run_script("setup.sh"),  # after the Python packages, in the order of the list
+        image_step.run_script("setup.sh"),  # runs after the Python packages are installed
     ],
 )
 ```
 
-The steps are the methods of BentoML's `Image`, in the order of their calls. Set it with `bento_package(environment = ":environment")`, in
-any number of Bentos, or extend it with another `bento_environment`. Building the target checks package names, Python versions,
-distributions, files, and the order of steps.""",
+Set the environment with `bento_package(environment = ":environment")`. Several Bentos can share an environment, and another
+`bento_environment` can extend the environment. Building the target checks the package names, the Python version, the distribution, the files,
+and the order of the steps.""",
     attrs = {
-        "base_image": attr.string(doc = "Image name that replaces the distribution's image."),
-        "distro": attr.string(doc = "Distribution. Default: the distribution of `extends`, or else `debian`.", values = ["", "alpine", "amazonlinux", "debian", "ubi8"]),
-        "extends": attr.label(doc = "Another environment. It provides the fields that this target doesn't set, and steps that precede the steps of this target.", providers = [BentoEnvironmentInfo]),
-        "pack_git_packages": attr.bool(default = True, doc = "Whether to pack packages of git repositories, which needs a network. Set `False` to clone them during the image build."),
-        "python_version": attr.string(doc = "Python version, `X.Y`. Default: the version of the Bento's lock."),
-        "srcs": attr.label_list(allow_files = True, doc = "Files that steps name, by their paths in the package."),
-        "steps": attr.string_list(doc = "Results of the functions of `image_step`: `build_include`, `pyproject_toml`, `python_packages`, `requirements_file`, `run`, `run_script`, `system_packages`, `uv_lock`, and `wheels`."),
+        "base_image": attr.string(doc = "Name of the base image. Default: the image of `distro`."),
+        "distro": attr.string(doc = "Linux distribution of the image. Default: the distribution of `extends`, or else `debian`.", values = ["", "alpine", "amazonlinux", "debian", "ubi8"]),
+        "extends": attr.label(doc = "Another `bento_environment` to extend. This target inherits the attributes that it doesn't set. The steps of the other environment precede the steps of this target.", providers = [BentoEnvironmentInfo]),
+        "pack_git_packages": attr.bool(default = True, doc = "Whether the Bento must include packages from git repositories. A build can't download these packages, so the build then fails. If `False`, the image build clones the repositories."),
+        "python_version": attr.string(doc = "Python version of the image, `X.Y`. Default: the Python version of the Bento's lock."),
+        "srcs": attr.label_list(allow_files = True, doc = "Files that the steps use. The steps refer to a file by its path relative to this package."),
+        "steps": attr.string_list(doc = "Steps, in order: calls of `image_step.build_include`, `pyproject_toml`, `python_packages`, `requirements_file`, `run`, `run_script`, `system_packages`, `uv_lock`, or `wheels`."),
     },
     provides = [BentoEnvironmentInfo],
     toolchains = [TOOLCHAIN_TYPE],

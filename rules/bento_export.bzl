@@ -13,7 +13,7 @@ def _bento_export_impl(ctx):
 
 bento_export = rule(
     implementation = _bento_export_impl,
-    doc = """Exports a Bento and its models to `destination` with `bazel run`.
+    doc = """Exports a Bento and the Bento's models to `destination` with `bazel run`.
 
 ```starlark
 bento_export(
@@ -24,16 +24,17 @@ bento_export(
 )
 ```
 
-`destination` accepts the same values as `bento export`, relative to the directory that Bazel starts in. A destination after `--` replaces it, and
-options of `bento export` can follow. Credentials are read at run time and reach no output.
+`destination` accepts the same values as `bento export`. A relative path is relative to the directory in which you run Bazel. After `--`, you
+can pass another destination, which replaces `destination`, and options of `bento export`. The program reads credentials only at run time, so no
+output of the build contains credentials.
 
-S3, Azure, and Google Cloud Storage need additional packages: set `bento_command = "@rules_bento//tools:bento_with_transports"`.""",
+S3, Azure, and Google Cloud Storage require additional packages: set `bento_command = "@rules_bento//tools:bento_with_transports"`.""",
     attrs = {
-        "bundle_models": attr.bool(default = True, doc = "Whether to export the models of the Bento with it."),
-        "bento_command": attr.label(doc = "`bento` command with additional packages. Default: a command that supports files, FTP, Dropbox, and SFTP with `ssh`.", providers = [BentoCommandInfo]),
-        "format": attr.string(doc = "Format of the export. Default: the format of the destination's suffix.", values = ["", "xz", "gz", "bz2", "zst", "tar", "zip", "folder"]),
+        "bundle_models": attr.bool(default = True, doc = "Whether the export includes the models of the Bento."),
+        "bento_command": attr.label(doc = "The `bento` command that runs the export. Default: a command that supports files, FTP, Dropbox, and SFTP (with the program `ssh`).", providers = [BentoCommandInfo]),
+        "format": attr.string(doc = "Archive format. Default: the format that corresponds to the suffix of the destination.", values = ["", "xz", "gz", "bz2", "zst", "tar", "zip", "folder"]),
         "src": SRC,
-        "destination": attr.string(doc = "File, directory, or URL. Default: the directory that Bazel starts in. In a stamped build, `{KEY}` is replaced by a value of the workspace status; other builds reject a destination with `{KEY}`."),
+        "destination": attr.string(doc = "File, directory, or URL to export to. Default: the directory in which you run Bazel. In a stamped build, `{KEY}` is replaced by a value of the workspace status. In other builds, a destination with `{KEY}` is an error."),
     } | RUN_RUNTIME | STAMP,
     executable = True,
 )

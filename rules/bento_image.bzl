@@ -283,57 +283,60 @@ bento_image(
 )
 ```
 
-Each large wheel and each model is a layer that all images share through the cache. A changed source line rebuilds only the
-last layer and two small documents. The default outputs are config, manifest, and digest.
+Each large wheel and each model is a separate layer, which all images share through Bazel's cache. After a change of the source, only the
+last layer, the config, and the manifest are built again. The default outputs are the config, the manifest, and the digest.
 
 | output group | content |
 |---|---|
 | `oci_layout` | directory with an OCI layout |
 | `docker_archive` | tar archive for `docker load` |
 | `sbom` | SBOM, which `bento_push` attaches to the image |
-| `layer_report` | contents of the layers, as JSON and HTML |
-| `build_definition` | inputs of the image, for SLSA provenance |
-| `checked` | results of the checks only, before layers are built |
-| `summary` | sizes, for dashboards |
+| `layer_report` | reports of the contents of the layers, in JSON and HTML |
+| `build_definition` | inputs of the image, which `bento_push` includes in SLSA provenance |
+| `checked` | results of the checks, without building the layers |
+| `summary` | sizes of the image, for dashboards |
 
-The build fails (unless `--norun_validations`) for problems that otherwise appear in production: wheels for another CPU architecture or a newer
-glibc than the base's, missing shared libraries, duplicate CUDA libraries, system packages that the Bento requests and the image lacks, and
-layers above `size_limit`.""",
+The build runs checks, which fail for these problems (disable the checks with `--norun_validations`):
+
+- wheels that are incompatible with the CPU architecture or the glibc version of the base
+- missing shared libraries, and duplicate CUDA libraries
+- system packages that the Bento requires but the image doesn't include
+- layers with a total size above `size_limit`""",
     attrs = {
-        "annotations": attr.string_dict(doc = "Annotations of the manifest, in addition to the standard ones: title, version, created, and name and digest of the base. OCI's own annotations (`org.opencontainers.image.…`) are also labels, and labels of these names are also annotations."),
-        "base": attr.label(doc = "Image base: Python and the system libraries.", mandatory = True, providers = [BentoBaseInfo]),
-        "bento": attr.label(aspects = [wheel_parts_aspect], cfg = metadata_plus_files_cfg, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
-        "bytecode": attr.string(default = "none", doc = "Bytecode of the packages, in separate layers: `none` (default), `checked-hash`, which Python verifies against the source, or `unchecked-hash`, which Python trusts (PEP 552).", values = BYTECODES),
-        "cmd": attr.string_list(doc = "Arguments after the entry point. The caller of a container can replace them."),
-        "compression": attr.string(default = "zstd", doc = "Compression of the layers: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling with containerd's stargz-snapshotter, or `zstd:chunked` for partial pulling with podman. Base and `layers` must also use gzip for `gzip`, and eStargz for `estargz`.", values = COMPRESSIONS),
-        "entrypoint": attr.string_list(doc = "Command of a container. Default: the environment's Python serves the Bento."),
-        "env": attr.string_dict(doc = "Environment variables, in addition to the variables of base and Bento."),
-        "healthcheck": attr.string_list(doc = "Command that checks a container's health, run without a shell. Only docker uses this field of an image; configure podman, containerd, and Kubernetes at container start. Default: none."),
-        "labels": attr.string_dict(doc = "Labels of the config, in addition to the Bento's."),
-        "layers": attr.label_list(doc = "Additional layers, below the layer of the Bento.", providers = [BentoLayerInfo]),
+        "annotations": attr.string_dict(doc = "Additional annotations of the manifest. Default annotations: title, version, creation time, and name and digest of the base. Annotations and labels with the prefix `org.opencontainers.image.` are set as both annotations and labels."),
+        "base": attr.label(doc = "Image base, which provides Python and the system libraries.", mandatory = True, providers = [BentoBaseInfo]),
+        "bento": attr.label(aspects = [wheel_parts_aspect], cfg = metadata_plus_files_cfg, doc = "The Bento that the image serves.", mandatory = True, providers = [BentoInfo]),
+        "bytecode": attr.string(default = "none", doc = "Bytecode of the Python packages, in separate layers: `none` (default, no bytecode), `checked-hash` (Python compares a hash of the source), or `unchecked-hash` (Python doesn't read the source). See PEP 552.", values = BYTECODES),
+        "cmd": attr.string_list(doc = "Arguments of `entrypoint`. Users can replace the arguments when they start a container."),
+        "compression": attr.string(default = "zstd", doc = "Compression of the layers: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling with containerd's stargz-snapshotter, or `zstd:chunked` for partial pulling with podman. With `gzip` or `estargz`, the base and `layers` must use the same compression.", values = COMPRESSIONS),
+        "entrypoint": attr.string_list(doc = "Command that a container runs. Default: the command that serves the Bento with the Python environment of the image."),
+        "env": attr.string_dict(doc = "Additional environment variables of containers. The variables of the base and the Bento are always set."),
+        "healthcheck": attr.string_list(doc = "Command that checks the health of a container. Runs without a shell. Default: no command. Only docker reads the command from the image; for podman, containerd, and Kubernetes, configure health checks when you start the container."),
+        "labels": attr.string_dict(doc = "Additional labels of the image config. The labels of the Bento are always set."),
+        "layers": attr.label_list(doc = "Additional layers from the lowest up. The layer of the Bento is above these layers.", providers = [BentoLayerInfo]),
         "models": attr.string(
             default = "layers",
-            doc = "Source of the Bento's models in a container: `layers` of the image, a mounted `image` of each model (`bento_model_image`) at {}/<name>, or `none`, for a mounted store at {}/models.".format(MOUNTED, HOME),
+            doc = "How containers get the models of the Bento: `layers` (default, layers of the image), `image` (a `bento_model_image` of each model, mounted at {}/<name>), or `none` (a model store, mounted at {}/models).".format(MOUNTED, HOME),
             values = ["layers", "image", "none"],
         ),
-        "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes."),
-        "prefix": attr.string(default = ENVIRONMENT, doc = "Path of the Python environment. Images with the same prefix share layers."),
-        "ignore_system_requirements": attr.string_list(doc = "System requirements of the Bento that checks ignore, by their names in messages: system packages, `distro`, `cuda`, commands. Use it if the base provides them in another way, or the service doesn't need them."),
-        "reference": attr.string(doc = "Name and tag in the large output groups. Default: the target's name."),
-        "report_against": attr.label(allow_single_file = [".json"], doc = "Report of another image for comparison, from its output group `layer_report`."),
-        "sbom_format": attr.string(default = "cyclonedx", doc = "Format of the SBOM: CycloneDX 1.6 (default) or SPDX 2.3, as JSON.", values = sorted(SBOM_FORMATS)),
-        "size_limit": attr.int(doc = "Maximum size of the layers in a registry, in megabytes. Default: no limit."),
-        "stamped_annotations": attr.string_dict(doc = "Annotations of a stamped build, in which `{KEY}` is replaced by a value of the workspace status: `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`. Stamping changes no layer."),
-        "stamped_labels": attr.string_dict(doc = "Labels of a stamped build, in the form of `stamped_annotations`."),
+        "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes, each `PORT/PROTOCOL`."),
+        "prefix": attr.string(default = ENVIRONMENT, doc = "Path of the Python environment in the image. Images with the same environment path share layers."),
+        "ignore_system_requirements": attr.string_list(doc = "System requirements of the Bento that the checks ignore: names of system packages, `distro`, `cuda`, or commands, as shown in error messages. Use the attribute if the checks don't detect a requirement in the base, or if the service doesn't need the requirement."),
+        "reference": attr.string(doc = "Name and tag of the image in `oci_layout` and `docker_archive`. Default: the name of the target."),
+        "report_against": attr.label(allow_single_file = [".json"], doc = "JSON report to compare the image with: a file from the output group `layer_report` of another image."),
+        "sbom_format": attr.string(default = "cyclonedx", doc = "Format of the SBOM: `cyclonedx` (CycloneDX 1.6, default) or `spdx` (SPDX 2.3). The SBOM is a JSON file.", values = sorted(SBOM_FORMATS)),
+        "size_limit": attr.int(doc = "Maximum total size of the compressed layers, in megabytes. Default: no limit."),
+        "stamped_annotations": attr.string_dict(doc = "Annotations that only stamped builds set. `{KEY}` is replaced by a value of the workspace status: `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`. Stamping doesn't change the layers."),
+        "stamped_labels": attr.string_dict(doc = "Labels that only stamped builds set. Same format as `stamped_annotations`."),
         "startup_trace": attr.label(
             allow_single_file = [".json"],
-            doc = "Startup trace from `bento_startup_trace`. Its files come first in eStargz layers, and are fetched before a container starts. Only images with the same trace share these layers.",
+            doc = "Startup trace that `bento_startup_trace` recorded. The eStargz layers begin with the files in the trace, which are then fetched before a container starts. Only images with the same trace share these layers.",
         ),
-        "stop_signal": attr.string(default = "SIGTERM", doc = "Signal that stops a container."),
-        "ignore_libraries": attr.string_list(doc = "File names of shared libraries and foreign programs that checks ignore, because the service doesn't load them, or because duplicates are intended."),
-        "user": attr.string(default = "1034:1034", doc = "User of the container, `uid:gid`."),
-        "max_wheel_layers": attr.int(default = _MAX_WHEEL_LAYERS, doc = "Maximum number of layers for packages. Above it, large packages also share layers."),
-        "working_dir": attr.string(doc = "Working directory of a container. Default: the Bento's directory."),
+        "stop_signal": attr.string(default = "SIGTERM", doc = "Signal that container engines send to stop a container."),
+        "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the checks ignore, because the service doesn't use the files, or because duplicates are intended."),
+        "user": attr.string(default = "1034:1034", doc = "User and group that a container runs as, `uid:gid`."),
+        "max_wheel_layers": attr.int(default = _MAX_WHEEL_LAYERS, doc = "Maximum number of layers for Python packages. If more packages are large, some large packages share layers."),
+        "working_dir": attr.string(doc = "Working directory of a container. Default: the directory of the Bento in the image."),
     } | CREATION_TIME | IMAGE_PLATFORM | STAMP,
     cfg = image_cfg,
     provides = [BentoImageInfo, BentoImagePackagesInfo],

@@ -39,7 +39,7 @@ def _bento_image_index_impl(ctx):
 
 bento_image_index = rule(
     implementation = _bento_image_index_impl,
-    doc = """Builds an image of a service for several platforms, and an OCI image index of the images.
+    doc = """Builds an image for several platforms, and an OCI image index that lists the images.
 
 ```starlark
 bento_image_index(
@@ -52,12 +52,12 @@ bento_image_index(
 )
 ```
 
-The platform selects wheels, system packages, and base. The build runs no code of a foreign platform.""",
+The platform selects the wheels, the system packages, and the base. The build doesn't run code of the target platforms.""",
     attrs = {
-        "annotations": attr.string_dict(doc = "Annotations of the index."),
-        "image": attr.label(cfg = _for_each_platform, doc = "The image.", mandatory = True, providers = [BentoImageInfo]),
-        "platforms": attr.label_list(doc = "Target platforms.", mandatory = True),
-        "stamped_annotations": attr.string_dict(doc = "Annotations with values of the workspace status, as in `bento_image`."),
+        "annotations": attr.string_dict(doc = "Annotations of the image index."),
+        "image": attr.label(cfg = _for_each_platform, doc = "The image to build for each platform.", mandatory = True, providers = [BentoImageInfo]),
+        "platforms": attr.label_list(doc = "Target platforms, one image for each platform.", mandatory = True),
+        "stamped_annotations": attr.string_dict(doc = "Annotations of the image index that only stamped builds set. `{KEY}` is replaced by a value of the workspace status."),
     } | STAMP,
     provides = [BentoImageIndexInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -8,14 +8,14 @@ def _bento_import_impl(ctx):
 
 bento_import = rule(
     implementation = _bento_import_impl,
-    doc = """Imports a Bento and its models into the store at `BENTOML_HOME` with `bazel run`.
+    doc = """Imports a Bento and the Bento's models into the store at `BENTOML_HOME` with `bazel run`.
 
 ```starlark
 bento_import(name = "import", src = ":iris_bento")
 ```
 
-Options of `bento import` can follow after `--`. `bazel run` of the Bento with `-- import` does the same; use this rule to start several
-imports with a multirun.""",
+Pass options of `bento import` after `--`. To import a single Bento, you can also run `bazel run //:iris_bento -- import`. Use this rule to run
+several imports with `multirun` of rules_multirun.""",
     attrs = {"src": SRC} | RUN_RUNTIME,
     executable = True,
 )

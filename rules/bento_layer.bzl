@@ -67,7 +67,7 @@ def _bento_layer_impl(ctx):
 
 bento_layer = rule(
     implementation = _bento_layer_impl,
-    doc = """Builds an image layer from files, or from a tar archive of another rule, for `layers` of `bento_image`.
+    doc = """Builds an image layer from files, or from a tar archive. Set `layers` of `bento_image` to the layer.
 
 ```starlark
 bento_layer(
@@ -84,15 +84,15 @@ bento_layer(
 )
 ```
 
-The layer is reproducible: files have no time, and the attributes set owner and mode. The members of a tar archive are unchanged; a damaged
-archive is rejected. The default output is the description of the layer. Output group: `layer`.""",
+The layer is reproducible: the modification time of files is constant, and the attributes determine owner and mode. The entries of a tar archive
+remain unchanged. A damaged tar archive is an error. The default output is the description of the layer. Output group: `layer`.""",
     attrs = {
-        "compression": attr.string(default = "zstd", doc = "Compression of the layer: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling, or `zstd:chunked` for partial pulling (both not for a tar). A compressed tar keeps its compression.", values = COMPRESSIONS),
-        "mode": attr.string(default = _MODE, doc = "Mode of all files, in octal digits, independent of the modes in the source tree.", values = ["0444", "0555", _MODE, "0755"]),
-        "owner": attr.string(default = _OWNER, doc = "Owner of files and links: a number, or `uid:gid`. Default: root. New parent directories belong to root."),
-        "srcs": attr.label_keyed_string_dict(allow_files = True, doc = "Files to absolute paths in the image. A path with a trailing slash is a directory: the files of the target are placed in it by their names, and the contents of an output directory in their structure."),
-        "symlinks": attr.string_dict(doc = "Symbolic links, absolute path to target: `{\"/usr/bin/acme\": \"../../opt/acme/bin/acme\"}`."),
-        "tar": attr.label(allow_single_file = True, doc = "Tar archive, uncompressed or compressed with gzip or zstd, such as the output of `pkg_tar` of rules_pkg."),
+        "compression": attr.string(default = "zstd", doc = "Compression of the layer: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling, or `zstd:chunked` for partial pulling. `estargz` and `zstd:chunked` aren't supported with `tar`. If `tar` is already compressed, the compression doesn't change.", values = COMPRESSIONS),
+        "mode": attr.string(default = _MODE, doc = "Mode of all files, in octal digits. The modes in the source tree have no effect.", values = ["0444", "0555", _MODE, "0755"]),
+        "owner": attr.string(default = _OWNER, doc = "Owner of files and links: a user ID, or `uid:gid`. Default: root. The owner of new parent directories is always root."),
+        "srcs": attr.label_keyed_string_dict(allow_files = True, doc = "Files of the layer: target to absolute path in the image. If the path ends with a slash, the files of the target are placed in this directory. The files keep their names, and an output directory of a rule keeps its structure."),
+        "symlinks": attr.string_dict(doc = "Symbolic links, absolute path to link target: `{\"/usr/bin/acme\": \"../../opt/acme/bin/acme\"}`."),
+        "tar": attr.label(allow_single_file = True, doc = "Tar archive that becomes the layer, such as the output of `pkg_tar` of rules_pkg. The archive can be uncompressed, or compressed with gzip or zstd."),
     },
     provides = [BentoLayerInfo],
     toolchains = [TOOLCHAIN_TYPE],

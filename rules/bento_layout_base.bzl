@@ -109,8 +109,8 @@ def _bento_layout_base_impl(ctx):
 
 bento_layout_base = rule(
     implementation = _bento_layout_base_impl,
-    doc = """Builds an image base from the image of another rule: a directory with an OCI layout, such as the output of `oci_image` of rules_oci or
-`image_manifest` of rules_img.
+    doc = """Builds an image base from the output of another rule. The output must be a directory with an OCI layout, such as the output of
+`oci_image` of rules_oci or `image_manifest` of rules_img.
 
 ```starlark
 bento_layout_base(
@@ -122,15 +122,15 @@ bento_layout_base(
 )
 ```
 
-For an index, uses the image for the platform. The build verifies digest, size, and media type of every part. Bazel requires the number of
-layers before it builds the layout; for a wrong number, the error reports the right one. Layers are copied only for targets that read their
-bytes: a push, `oci_layout`, `docker_archive`, and the output group `layer` of this rule.""",
+If the layout contains an index, the rule uses the image for the target platform. The build verifies digest, size, and media type of each blob.
+Bazel requires the number of layers before it builds the layout. If `layer_count` is wrong, the error reports the correct number. The build copies
+layers only for targets that read the contents of layers: a push, `oci_layout`, `docker_archive`, and the output group `layer` of this rule.""",
     attrs = {
-        "glibc": attr.string(doc = "Version of the image's glibc, `X.Y`. Default: unknown; wheels must then match `glibc` of their package hub."),
-        "layer_count": attr.int(doc = "Number of layers of the image.", mandatory = True),
-        "layout": attr.label(allow_files = True, doc = "Target that writes the directory with the OCI layout: its only output, or the only output of its output group `oci_layout`.", mandatory = True),
-        "python": attr.string(doc = "Absolute path of the interpreter.", mandatory = True),
-        "python_version": attr.string(doc = "Version of the interpreter, `X.Y`.", mandatory = True),
+        "glibc": attr.string(doc = "Version of glibc in the image, `X.Y`. Default: unknown. If unknown, the wheels must be compatible with `glibc` of the package hub."),
+        "layer_count": attr.int(doc = "Number of layers in the image.", mandatory = True),
+        "layout": attr.label(allow_files = True, doc = "Target that writes a directory with an OCI layout. The directory must be the only default output of the target, or the only file in its output group `oci_layout`.", mandatory = True),
+        "python": attr.string(doc = "Absolute path of the Python interpreter in the image.", mandatory = True),
+        "python_version": attr.string(doc = "Version of the Python interpreter, `X.Y`.", mandatory = True),
     } | PLATFORM,
     cfg = image_cfg,
     provides = [BentoBaseInfo],

@@ -24,11 +24,11 @@ bento_load = rule(
 bento_load(name = "load", src = ":iris_image")
 ```
 
-For an index, loads the image for the engine's platform, or the image of `-- --platform os/architecture`.""",
+For an index, the program loads the image for the platform of the container engine. To load another image, pass `-- --platform os/architecture`.""",
     attrs = {
-        "reference": attr.string(doc = "Name and tag of the loaded image. Default: the image's target name."),
-        "src": attr.label(doc = "The image or image index.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
-        "backend": attr.string(doc = "Container engine. Default: the first of these on PATH.", values = ["", "docker", "podman", "nerdctl"]),
+        "reference": attr.string(doc = "Name and tag of the loaded image. Default: the name of the `src` target."),
+        "src": attr.label(doc = "The image or image index to load.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
+        "backend": attr.string(doc = "Container engine: `docker`, `podman`, or `nerdctl`. Default: the first engine that responds.", values = ["", "docker", "podman", "nerdctl"]),
     } | RUN_RUNTIME,
     executable = True,
 )

@@ -31,36 +31,41 @@ def _bento_model_impl(ctx):
 
 bento_model = rule(
     implementation = _bento_model_impl,
-    doc = """Builds a model in the form of BentoML's model store: `model.yaml` and the model's files.
+    doc = """Builds a model in the format of BentoML's model store: `model.yaml` and the model's files.
 
 ```starlark
 bento_model(
     name = "iris_clf",
     srcs = [":train"],            # writes saved_model.pkl
     module = "bentoml.sklearn",
-    tag = "iris_clf",             # the version is the content's digest
+    tag = "iris_clf",             # the version is the digest of the content
 )
 ```
 
-All Bentos with the model share its actions. A service loads the model with `bentoml.models.BentoModel("iris_clf:latest")` or with the loaders
-of BentoML's framework modules. Output groups: `bentomodel` (for `bentoml models import`, if Bentos don't bundle the model), `manifest`, and
-`part` (the model's part of archives).""",
+The model is built only once for all Bentos that include it. A service loads the model with `bentoml.models.BentoModel("iris_clf:latest")`, or with
+a loader of BentoML's framework modules.
+
+| output group | content |
+|---|---|
+| `bentomodel` | archive for `bentoml models import` |
+| `manifest` | list of the model's files |
+| `part` | archive part, from which archives of Bentos are built |""",
     attrs = {
-        "api_version": attr.string(default = "v1", doc = "Version of the framework module's format, as its loader requires it."),
-        "context": attr.string_dict(doc = "Entries of `context`: `framework_name` (default: the last part of `module`), `python_version`, `bentoml_version`."),
+        "api_version": attr.string(default = "v1", doc = "Version of the framework module's model format. The loader of the module must support the version."),
+        "context": attr.string_dict(doc = "Entries of `context` in model.yaml: `framework_name` (default: the last part of `module`), `python_version`, and `bentoml_version`."),
         "fields_file": attr.label(
             allow_single_file = [".json"],
-            doc = "JSON object with `metadata`, `options`, or `signatures`, for values that aren't strings, or that training determines: `{\"metadata\": {\"accuracy\": 0.97}}`.",
+            doc = "JSON file with an object whose keys are `metadata`, `options`, or `signatures`: `{\"metadata\": {\"accuracy\": 0.97}}`. Use the file for values that aren't strings, and for values that the training determines.",
         ),
-        "framework_versions": attr.string_dict(doc = "`context.framework_versions`: package to version."),
-        "labels": attr.string_dict(doc = "Labels of the model."),
-        "metadata": attr.string_dict(doc = "Metadata of the model, strings. Set other values in `fields_file`."),
-        "module": attr.string(doc = "BentoML's framework module, such as `bentoml.sklearn`. Default: a generic model, as created by `bentoml.models.create`."),
-        "options": attr.string_dict(doc = "Options of the framework module, strings. Set other values in `fields_file`."),
-        "signatures": attr.string_list_dict(doc = "Method name to its properties: `{\"predict\": [\"batchable\", \"batch_dim=0,0\"]}`."),
-        "srcs": attr.label_list(allow_files = True, doc = "The model's files. Paths in the model are relative to the package.", mandatory = True),
-        "strip_prefix": attr.string(doc = "Directory below the package to remove from the paths of the files."),
-        "tag": attr.string(doc = "`name` or `name:version`, in the form of BentoML's tags. Default version: the digest of the content.", mandatory = True),
+        "framework_versions": attr.string_dict(doc = "Versions of framework packages in `context.framework_versions`: package name to version."),
+        "labels": attr.string_dict(doc = "Labels of the model, key to value."),
+        "metadata": attr.string_dict(doc = "Metadata of the model, key to string. For values of other types, use `fields_file`."),
+        "module": attr.string(doc = "Framework module of BentoML that loads the model, such as `bentoml.sklearn`. Default: none, the same as for models that `bentoml.models.create` creates."),
+        "options": attr.string_dict(doc = "Options of the framework module, name to string. For values of other types, use `fields_file`."),
+        "signatures": attr.string_list_dict(doc = "Signatures of the model: method name to properties, such as `{\"predict\": [\"batchable\", \"batch_dim=0,0\"]}`."),
+        "srcs": attr.label_list(allow_files = True, doc = "Files of the model. The path of a file in the model is its path relative to the package.", mandatory = True),
+        "strip_prefix": attr.string(doc = "Path prefix to remove from the paths of the files: a directory, relative to the package."),
+        "tag": attr.string(doc = "Tag of the model, `name` or `name:version`. Default version: the digest of the content.", mandatory = True),
     } | CREATION_TIME | MODEL_ATTRIBUTES,
     provides = [BentoModelInfo],
     toolchains = [TOOLCHAIN_TYPE],

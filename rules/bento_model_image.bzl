@@ -54,7 +54,7 @@ def _bento_model_image_impl(ctx):
 
 bento_model_image = rule(
     implementation = _bento_model_image_impl,
-    doc = """Builds an image of only a model, from the same layers as images of its Bentos.
+    doc = """Builds an image that contains only a model. The image shares the layers with the images of Bentos that include the model.
 
 ```starlark
 bento_model_image(name = "llm_image", model = ":llm")
@@ -62,14 +62,14 @@ bento_model_image(name = "llm_image", model = ":llm")
 bento_push(name = "push_llm", src = ":llm_image", repositories = ["registry.example.com/llm-weights"])
 ```
 
-For containers of a `bento_image` with `models = "image"`, mount it at /mnt/models/<name of the model>. Default outputs: config, manifest,
-and digest. Output groups: `oci_layout` and `docker_archive`, as in `bento_image`.""",
+Use the image with a `bento_image` that sets `models = "image"`. In the containers, mount the model image at /mnt/models/<name of the model>. The
+default outputs are the config, the manifest, and the digest. Output groups: `oci_layout` and `docker_archive`, as in `bento_image`.""",
     attrs = {
-        "annotations": attr.string_dict(doc = "Annotations of the manifest, in addition to title, version, and created. Annotations that OCI defines are also labels of an image, and part of the config of an artifact."),
-        "compression": attr.string(default = "zstd", doc = "Compression of the layers, as in `bento_image`. Data that doesn't compress is stored.", values = COMPRESSIONS),
-        "format": attr.string(default = "image", doc = "`image` (default), for container engines to mount, or `modelpack`, an artifact of CNCF ModelPack with the same layer. `modelpack` requires a model with `image_layers = 1`, because its tools unpack no links.", values = ["image", "modelpack"]),
-        "model": attr.label(doc = "The model.", mandatory = True, providers = [BentoModelInfo]),
-        "reference": attr.string(doc = "Name and tag in the large output groups. Default: the target's name."),
+        "annotations": attr.string_dict(doc = "Additional annotations of the manifest. Default annotations: title, version, and creation time. An image also has the annotations that OCI defines as labels. A ModelPack artifact has these annotations in the config."),
+        "compression": attr.string(default = "zstd", doc = "Compression of the layers, as in `bento_image`. Data that compression doesn't reduce is stored uncompressed.", values = COMPRESSIONS),
+        "format": attr.string(default = "image", doc = "Format of the output: `image` (default), which container engines can mount, or `modelpack`, an artifact in CNCF's ModelPack format with the same layer. `modelpack` requires a model with `image_layers = 1`, because ModelPack tools don't unpack links.", values = ["image", "modelpack"]),
+        "model": attr.label(doc = "The model that the image contains.", mandatory = True, providers = [BentoModelInfo]),
+        "reference": attr.string(doc = "Name and tag of the image in `oci_layout` and `docker_archive`. Default: the name of the target."),
     } | CREATION_TIME,
     provides = [BentoImageInfo],
     toolchains = [TOOLCHAIN_TYPE],

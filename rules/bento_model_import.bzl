@@ -35,15 +35,15 @@ bento_model_import(
 )
 ```
 
-Alternatively, set the files of the entry: `srcs = glob(["iris_clf/v1/**"])`, `strip_prefix = "iris_clf/v1"`. Output groups: as in
-`bento_model`.""",
+Alternatively, set the files of the model's entry in the store: `srcs = glob(["iris_clf/v1/**"])`, `strip_prefix = "iris_clf/v1"`. The output
+groups are the same as in `bento_model`.""",
     attrs = {
         "archive": attr.label(
             allow_single_file = [".bentomodel", ".part", ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".zip"],
-            doc = "Archive of the entry from `bentoml models export`, or its form in a registry (`.part`).",
+            doc = "Archive of the model: an archive that `bentoml models export` wrote, or an archive part (`.part`) from a registry.",
         ),
-        "srcs": attr.label_list(allow_files = True, doc = "Files of the entry, including `model.yaml`."),
-        "strip_prefix": attr.string(doc = "Directory of the entry, relative to the package."),
+        "srcs": attr.label_list(allow_files = True, doc = "Files of the model's entry in the store, including `model.yaml`."),
+        "strip_prefix": attr.string(doc = "Directory of the model's entry in the store, relative to the package."),
     } | MODEL_ATTRIBUTES,
     provides = [BentoModelInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -102,7 +102,7 @@ _BY_FLAG = -1
 STAMP = {
     "stamp": attr.int(
         default = _BY_FLAG,
-        doc = "Whether to insert values of the workspace status: 1 always, 0 never, -1 (default) in builds with `--stamp`.",
+        doc = "Whether to insert values of the workspace status: `1` (always), `0` (never), or `-1` (default: only in builds with `--stamp`).",
         values = [_BY_FLAG, 0, 1],
     ),
     "_stamp": attr.label(default = "//rules:stamp", providers = [BentoFlagInfo]),

@@ -1,4 +1,4 @@
-"""The steps of an image, named as the methods of `bentoml.images.Image`."""
+"""Defines the steps of an image. The steps have the names of the methods of `bentoml.images.Image`."""
 
 def _step(kind, *values):
     for value in values:
@@ -7,39 +7,39 @@ def _step(kind, *values):
     return json.encode([kind] + list(values))
 
 def _build_include(*paths):
-    """Copies files of the Bento's `src/` that the Python packages need during their installation."""
+    """Copies files from the Bento's `src/` into the image before the Python packages are installed. The installation can read the files."""
     return _step("build_include", *paths)
 
 def _pyproject_toml(path = "pyproject.toml"):
-    """Installs the Python packages in `project.dependencies` of a pyproject.toml."""
+    """Installs the Python packages that `project.dependencies` in a pyproject.toml file lists."""
     return _step("pyproject_toml", path)
 
 def _python_packages(*packages):
-    """Installs Python packages, given as requirements (PEP 508)."""
+    """Installs Python packages. Each argument is a requirement (PEP 508)."""
     return _step("python_packages", *packages)
 
 def _requirements_file(path):
-    """Installs the Python packages of a requirements file."""
+    """Installs the Python packages that a requirements file lists."""
     return _step("requirements_file", path)
 
 def _run(command):
-    """Runs a shell command; after the installation of Python packages, if it follows a step with packages."""
+    """Runs a shell command. If the step follows a step that adds Python packages, the command runs after the installation of all Python packages."""
     return _step("run", command)
 
 def _run_script(path):
-    """Runs a script, at the same point as `run`."""
+    """Runs a script. The time of execution is the same as for `run`."""
     return _step("run_script", path)
 
 def _system_packages(*packages):
-    """Installs packages of the distribution."""
+    """Installs packages of the Linux distribution."""
     return _step("system_packages", *packages)
 
 def _uv_lock():
-    """Installs the Python packages of the uv.lock in the build context, unless the Bento uses a package hub."""
+    """Installs the Python packages that uv.lock in the build context locks. If the Bento uses a package hub, the step has no effect."""
     return _step("uv_lock")
 
 def _wheels(*paths):
-    """Installs Python packages from wheel files; BentoML has no such step."""
+    """Installs Python packages from wheel files. BentoML's `Image` has no corresponding method."""
     return _step("wheels", *paths)
 
 image_step = struct(
@@ -58,11 +58,11 @@ def decode_steps(label, steps):
     """Decodes the results of functions of `image_step`.
 
     Args:
-      label: label of the target, for messages.
+      label: label of the target, shown in error messages.
       steps: list of strings.
 
     Returns:
-      A list of lists: the kind of a step and its values.
+      A list with a list for each step: the kind of the step, then the step's arguments.
     """
     decoded = [json.decode(step, default = None) for step in steps]
     for step, values in zip(steps, decoded):

@@ -1,9 +1,9 @@
-"""Actions that write layers."""
+"""Declares actions that write image layers."""
 
 load("//rules:providers.bzl", "BentoLayerInfo")
 load(":helper.bzl", "arguments", "run_helper", "subcommand")
 
-# Paths in an image, as in BentoML's images.
+# Paths and user ID in an image, the same as in BentoML's images.
 BENTO = "/home/bentoml/bento"
 HOME = "/home/bentoml"
 USER = "1034"
@@ -11,22 +11,22 @@ USER = "1034"
 # Directory of model weights in separate layers.
 WEIGHTS = HOME + "/weights"
 
-# Mount point of model images, each in a directory with its name.
+# Parent directory of the mount points of model images. A mount point has the name of the model.
 MOUNTED = "/mnt/models"
 
 COMPRESSIONS = ["zstd", "gzip", "estargz", "zstd:chunked"]
 
-# No bytecode, or the invalidation mode of py_compile.
+# `none` for no bytecode, or an invalidation mode of py_compile.
 BYTECODES = ["none", "checked-hash", "unchecked-hash"]
 
-# Compression to its third-party packages.
+# Compression to the third-party packages that the helper needs to compress.
 COMPRESSION_PACKAGES = {"estargz": [], "gzip": [], "zstd": ["zstandard"], "zstd:chunked": ["fastcrc", "zstandard"]}
 
-# Third-party packages to read wheels or layers of wheels.
+# Third-party packages that the helper needs to read wheels, or layers of wheels.
 INFLATE = ["isal"]
 
 def extension(compression):
-    """Returns the file suffix for a compression, without a colon, because labels use colons."""
+    """Returns the file suffix for a compression. Replaces colons, which are separators in labels."""
     return compression.replace(":", "-")
 
 def write_layer(ctx, *, name, compression, subcommand, progress_message, more_outputs = []):
@@ -34,10 +34,10 @@ def write_layer(ctx, *, name, compression, subcommand, progress_message, more_ou
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
-      name: prefix of the outputs' names.
+      name: prefix of the names of outputs.
       compression: one of `COMPRESSIONS`.
-      subcommand: result of `subcommand`, without outputs and the package of the compression.
-      progress_message: message during the action.
+      subcommand: result of `subcommand`, without the flags of outputs, and without packages for the compression.
+      progress_message: message that Bazel shows during the action.
       more_outputs: list of Files that the subcommand writes in addition to the layer.
 
     Returns:
@@ -57,28 +57,28 @@ def write_layer(ctx, *, name, compression, subcommand, progress_message, more_ou
     return BentoLayerInfo(blob = blob, description = description)
 
 def _importing(base, packages):
-    """Returns the subcommand with more packages."""
+    """Returns a copy of a subcommand that imports additional packages."""
     return subcommand(base.name, base.args, inputs = base.inputs, packages = base.packages + packages)
 
 def wheel_arguments(ctx, settings, wheel):
-    """Returns the arguments of a subcommand for wheels: the settings of their environment."""
+    """Returns the arguments that specify the Python environment of wheels."""
     args = arguments(ctx)
     args.add_all(["--prefix", settings.prefix, "--python-version", wheel.python_version, "--user", USER])
     return args
 
 def wheel_name(wheel):
-    """Returns the name and version of a wheel, for messages."""
+    """Returns the name and version of a wheel, as shown in messages."""
     return "{} {}".format(wheel.distribution, wheel.version)
 
 def write_joined_layer(ctx, *, name, parts, settings, what = ""):
-    """Declares a layer of several wheels.
+    """Declares a layer with several wheels, and the action that writes the layer.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      name: prefix of the outputs' names.
-      parts: list of BentoWheelPartInfo, for one Python version.
-      settings: struct of `prefix`, the environment's path in the image, and `compression`, one of `COMPRESSIONS`.
-      what: kind of contents, for names and messages.
+      name: prefix of the names of outputs.
+      parts: list of BentoWheelPartInfo, all for one Python version.
+      settings: struct with `prefix` (path of the environment in the image) and `compression` (one of `COMPRESSIONS`).
+      what: prefix of the layer's name in messages, such as "bytecode of ".
 
     Returns:
       A BentoLayerInfo.
@@ -102,7 +102,7 @@ def write_joined_layer(ctx, *, name, parts, settings, what = ""):
     )
 
 def write_prefetch_layer(ctx, *, name, layer, trace):
-    """Declares a copy of a layer in which the files of a startup trace come first; returns a BentoLayerInfo."""
+    """Declares a copy of a layer that begins with the files of a startup trace. Returns a BentoLayerInfo."""
     args = arguments(ctx)
     args.add_all(["--layer", layer.description, layer.blob, "--startup-trace", trace])
     return write_layer(

@@ -153,7 +153,7 @@ def model_source(*, place, describe, files = [], more_inputs = [], packages = []
 
 # Attributes that all rules for models have.
 MODEL_ATTRIBUTES = {
-    "alias": attr.string(doc = "Alternative name for `bentoml.models.get`, in Bentos that bundle the model."),
+    "alias": attr.string(doc = "Alternative name that `bentoml.models.get` accepts in Bentos that bundle the model."),
     "image_layers": attr.int(
         default = 32,
         doc = "Maximum number of image layers for the model. Each weights file ({}) is a layer, up to the maximum, so that a changed shard rebuilds and pushes only itself. The weights are in {}, and the model has links to them. With 1, or with a {} file, whose readers reject links, the model is one layer without links.".format(", ".join(_WEIGHTS), WEIGHTS, ", ".join(_NAMING)),

@@ -1,4 +1,4 @@
-"""The option groups of a bentofile, `conda`, `docker`, and `python`, each from a target, and the configuration of services."""
+"""Defines the option groups of a bentofile (`conda`, `docker`, and `python`), and the configuration of services."""
 
 load("//rules:providers.bzl", "BentoOptionsInfo", GROUPS = "OPTION_GROUPS")
 
@@ -6,16 +6,16 @@ _UNSET = -1
 
 # Attributes of `bento_package`.
 OPTION_GROUPS = {
-    group: attr.label(doc = "{}: a `bento_{}_options`.".format(doc, group), providers = [BentoOptionsInfo])
-    for group, doc in {"conda": "Conda packages", "docker": "Image of `bentoml containerize`", "python": "Installation of Python packages in the image"}.items()
+    group: attr.label(doc = "Options for {}: a `bento_{}_options` target.".format(doc, group), providers = [BentoOptionsInfo])
+    for group, doc in {"conda": "conda packages", "docker": "the image that `bentoml containerize` builds", "python": "the installation of Python packages in the image"}.items()
 }
 
 def switch(doc):
-    """Returns an attribute for a boolean option with a third value for unset."""
-    return attr.int(default = _UNSET, doc = doc + " 1 for yes, 0 for no, -1 (default) for the bentofile's value.", values = [_UNSET, 0, 1])
+    """Returns an attribute for a boolean option that can be unset."""
+    return attr.int(default = _UNSET, doc = doc + " `1` (yes), `0` (no), or `-1` (default: the bentofile's value).", values = [_UNSET, 0, 1])
 
 def option_values(ctx, attributes):
-    """Returns the options that a target sets, a dict by BentoML's names, for attributes by name."""
+    """Returns the options that a target sets: BentoML's name of each option to its value. `attributes` has the same names as keys."""
     values = {name: getattr(ctx.attr, name) for name in attributes}
     values = {name: value for name, value in values.items() if (value != _UNSET if type(value) == "int" else value)}
     return {name: bool(value) if type(value) == "int" else value for name, value in values.items()}
@@ -28,18 +28,18 @@ def _options(ctx, group):
     return info.options
 
 def option_groups(ctx):
-    """Returns the option groups of a target with the attributes of `OPTION_GROUPS`: group name to a dict of its options."""
+    """Returns the options of a target with the attributes `OPTION_GROUPS`: group name to a dict of options."""
     return {group: _options(ctx, group) for group in GROUPS if getattr(ctx.attr, group)}
 
 def service_config(**config):
-    """Returns the configuration of a service, or a part of it, for the attribute `service_config` of `bento_package`.
+    """Encodes the configuration of a service, or a part of the configuration, for the attribute `service_config` of `bento_package`.
 
     Args:
-      **config: arguments of `@bentoml.service`, such as `workers = 4` and `traffic = {"timeout": 60}`. Use a `select` around the
-        dict of `service_config`, not as an argument.
+      **config: arguments of `@bentoml.service`, such as `workers = 4` and `traffic = {"timeout": 60}`. A `select` isn't
+        supported as an argument. Use a `select` around the complete value of the attribute `service_config`.
 
     Returns:
-      A string.
+      A JSON string.
     """
     for name, value in config.items():
         if type(value) == "select":
@@ -47,13 +47,13 @@ def service_config(**config):
     return json.encode(config)
 
 def service_configs(ctx):
-    """Returns the valid attribute `service_config` of bento_package.
+    """Checks and returns the value of the attribute `service_config` of bento_package.
 
     Args:
       ctx: context of bento_package.
 
     Returns:
-      A dict of service name to the JSON of its configuration.
+      A dict of service name to the service's configuration as a JSON string.
     """
     for service, text in ctx.attr.service_config.items():
         if type(json.decode(text, default = None)) != "dict":

@@ -9,7 +9,7 @@ _PLATFORMS = "//command_line_option:platforms"
 _PYTHON_VERSION = "//rules:python_version"
 _WHEELS = "//rules:wheels"
 
-# Platform name in package hubs and wheel tags, to its platform() and constraints.
+# Platform name in package hubs and wheel tags, to the label of the `platform` target and the constraints.
 _KNOWN = {
     "linux_aarch64": ("//toolchains/platforms:linux_arm64", ["@platforms//cpu:aarch64", "@platforms//os:linux"]),
     "linux_x86_64": ("//toolchains/platforms:linux_amd64", ["@platforms//cpu:x86_64", "@platforms//os:linux"]),
@@ -17,16 +17,16 @@ _KNOWN = {
     "macos_x86_64": ("//toolchains/platforms:darwin_amd64", ["@platforms//cpu:x86_64", "@platforms//os:osx"]),
 }
 
-# Suffixes of the label of the detected host platform, whose repository has another name in each Bazel version.
+# Suffixes of the label of the detected host platform. The name of the platform's repository depends on the Bazel version.
 _DETECTED = ("platforms//host:host", "platforms//host", "local_config_platform//:host", "bazel_tools//tools:host_platform")
 
 PLATFORM_NAMES = sorted(_KNOWN)
 
 def _platforms(settings, attr):
-    """Returns the platforms of a configuration for a Bento.
+    """Returns the value of `--platforms` for a Bento.
 
-    An explicit `--platforms`, or the platform of an image index, takes precedence. Otherwise Bazel's platforms are the host's, which a
-    Bento must not depend on.
+    An explicit `--platforms`, or the platform of an image index, takes precedence. Otherwise, `--platforms` is the host platform. A Bento must
+    not depend on the host platform, so the function then returns the default platform of Bentos.
     """
     requested = [str(platform) for platform in settings[_PLATFORMS]]
     is_implicit = not requested or requested == [str(settings[_HOST_PLATFORM])]
@@ -37,26 +37,26 @@ def _platforms(settings, attr):
         fail("--{}: invalid platform \"{}\". Use one of: {}.".format(_DEFAULT, name, ", ".join(PLATFORM_NAMES)))
     label, constraints = _KNOWN[name]
 
-    # A detected host of the same kind is kept, so that code isn't built twice for two names of one platform. (The constraints of an
-    # explicit --host_platform are unknown to a transition.)
+    # If the detected host platform has the same constraints, keep it. Otherwise, code would be built twice, for two names of one platform.
+    # (A transition can't read the constraints of an explicit --host_platform.)
     is_detected = is_implicit and str(settings[_HOST_PLATFORM]).endswith(_DETECTED)
     return settings[_PLATFORMS] if is_detected and sorted(HOST_CONSTRAINTS) == constraints else [Label(label)]
 
 def _bento_cfg_impl(settings, attr):
     version = attr.python_version or settings[_PYTHON_VERSION]
 
-    # Modules are for the machine that runs them: a test of a Bento runs on it, independent of the image's platform.
+    # A configuration with modules keeps the platform of the machine that runs the modules, because tests run there.
     platforms = settings[_PLATFORMS] if settings[_WHEELS] in ("import", "modules") else _platforms(settings, attr)
     return {_PLATFORMS: platforms, _PYTHON_VERSION: version}
 
-# For bento_package, by its attributes `platform` and `python_version`.
+# Transition of bento_package. Uses the attributes `platform` and `python_version`.
 bento_cfg = transition(
     implementation = _bento_cfg_impl,
     inputs = [_DEFAULT, _HOST_PLATFORM, _PLATFORMS, _PYTHON_VERSION, _WHEELS],
     outputs = [_PLATFORMS, _PYTHON_VERSION],
 )
 
-# For targets that are built from a Bento for its platform, by the attribute `platform`.
+# Transition of rules that build from a Bento for the Bento's platform. Uses the attribute `platform`.
 image_cfg = transition(
     implementation = lambda settings, attr: {_PLATFORMS: _platforms(settings, attr)},
     inputs = [_DEFAULT, _HOST_PLATFORM, _PLATFORMS],
@@ -66,7 +66,7 @@ image_cfg = transition(
 def _attributes(names):
     return {
         "platform": attr.string(
-            doc = "Target platform: {}. Default: the platform of `--platforms`, or else of `--@rules_bento//rules:platform`; never the build machine's.".format(
+            doc = "Target platform: {}. Default: the value of `--platforms`, or else of `--@rules_bento//rules:platform`. The default doesn't depend on the build machine.".format(
                 ", ".join(["`{}`".format(name) for name in names]),
             ),
             values = [""] + names,
@@ -74,10 +74,10 @@ def _attributes(names):
         "_platform": attr.label(default = "//rules:target_platform", providers = [BentoFlagInfo]),
     }
 
-# For rules with one of these transitions.
+# Attributes of rules with one of these transitions.
 PLATFORM = _attributes(PLATFORM_NAMES)
 
-# Containers run Linux.
+# Attributes of image rules. Containers run Linux.
 IMAGE_PLATFORM = _attributes([name for name in PLATFORM_NAMES if name.startswith("linux_")])
 
 def platform_name(ctx):
