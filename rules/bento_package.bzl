@@ -1,4 +1,4 @@
-"""Defines bento_package, which builds a Bento from a service, its sources, models, and environment."""
+"""Defines bento_package, which builds a Bento from the sources, models, and packages of a service."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoEnvironmentInfo", "BentoInfo", "BentoModelInfo")
@@ -21,7 +21,7 @@ load("//rules/private:transitions.bzl", "metadata_only_cfg", "reset_cfg")
 load("//toolchains:versions.bzl", "PYTHON_VERSION")
 
 def _check_envs(ctx):
-    """Rejects a dict as envs, because Bazel converts it to a list of its keys."""
+    """Rejects `envs` without values. Bazel converts a dict to a list of the dict's keys, which have no values."""
     for number, env in enumerate(ctx.attr.envs):
         if "=" not in env.partition(";stage=")[0]:
             # The value might be a secret, so the message doesn't repeat it.
@@ -36,14 +36,14 @@ def _check(ctx):
         fail("{}: requirements mixes packages of a package hub with files. Use either packages or files.".format(ctx.label))
 
 def _locked(ctx):
-    """Returns the packages of a package hub that the Bento includes, if the target itself requires some."""
+    """Returns the packages of a package hub that the Bento locks. Empty if `requirements` contains no such packages."""
     own = hub_requirements(ctx.attr.requirements)
 
     # Libraries declare a few packages each, without transitive dependencies.
     return own + [info for dep in ctx.attr.deps for info in dep[BentoSourcesInfo].requirements.to_list()] if own else []
 
 def _python_version(ctx, locked):
-    """Returns the Python version of the lock."""
+    """Returns the Python version of the lock, `X.Y`. Fails if `python_version` is another version."""
     versions = [info.python_version for info in locked if info.python_version]
     version = minor_version(versions[0]) if versions else ctx.attr.python_version or PYTHON_VERSION
     if ctx.attr.python_version not in ("", version):
@@ -55,7 +55,7 @@ def _python_version(ctx, locked):
     return version
 
 def _read(ctx, *, data, locked, models, vendored):
-    """Describes the analysis or import of the service. Returns Files, and the first steps of the Bento's own action."""
+    """Describes the analysis or import of the service. Returns Files, and the first steps of the action that builds the Bento."""
     imported = ctx.attr.service_metadata == IMPORT
     read = read_sources(
         ctx,
@@ -71,12 +71,12 @@ def _read(ctx, *, data, locked, models, vendored):
     run_steps(ctx, mnemonic = "BentoSnapshot", progress_message = "Packing sources of %{label}", steps = [read.step])
     metadata = service_metadata_info(ctx, package_action = None, models = models, parts = contents, snapshot = read)
 
-    # A target imports a few packages: the closures of bentoml and of import_packages.
+    # The list is short: the transitive dependencies of bentoml and of import_packages.
     service = import_service(ctx, metadata, metadata.import_packages.to_list(), report_packages = True)
     return struct(contents = contents, manifest = read.manifest, service = service, steps = [])
 
 def _lock(ctx, locked, service):
-    """Describes the subset of the lock, if any."""
+    """Describes the subset of the lock that the Bento requires; None without locked packages."""
     return lock_subset(
         ctx,
         all_files = ctx.attr.lock_all_platforms,
@@ -87,7 +87,7 @@ def _lock(ctx, locked, service):
     ) if locked else None
 
 def _build_definition(ctx, *, described, lock, models, python_version):
-    """Describes the inputs of the Bento, for attestations."""
+    """Declares the build definition of the Bento, which attestations include."""
     return write_build_definition(
         ctx,
         bento = bento_inputs(described, models = models, platform = platform_name(ctx), python_version = python_version),
@@ -95,7 +95,7 @@ def _build_definition(ctx, *, described, lock, models, python_version):
     )
 
 def _launcher(ctx, archive, models):
-    """Writes the program for `bazel run`."""
+    """Declares the program that `bazel run` starts."""
     return serve_program(
         ctx,
         archive,
@@ -201,8 +201,8 @@ def _bento_package_impl(ctx):
 
 bento_package = rule(
     implementation = _bento_package_impl,
-    doc = """Builds a Bento: `bazel build` writes `<name>.bento` for `bentoml import`, `bazel run` serves it, and
-`bazel run … -- tree` lists its contents.
+    doc = """Builds a Bento. `bazel build` writes `<name>.bento` for `bentoml import`, `bazel run` serves the Bento, and
+`bazel run … -- tree` lists the contents of the Bento.
 
 ```starlark
 bento_package(
@@ -215,68 +215,68 @@ bento_package(
 )
 ```
 
-The build analyzes the sources without importing them, unless `service_metadata` is `import`. Unless `version` is set, the version is the digest
-of the content, so the same inputs have the same tag on every machine. Apparent secrets fail the build (`check_secrets`).
+By default, the build analyzes the sources without importing the service (`service_metadata`). The default version is the digest of the content, so
+the same inputs result in the same tag on every machine. The build fails if it finds suspected secrets (`check_secrets`).
 
 | output group | content |
 |---|---|
 | `bento_yaml`, `digest`, `manifest`, `tag` | metadata of the Bento |
-| `tar`, `tar_gz`, `zip`, `folder` | other formats for `bentoml import`, and an unpacked directory |
-| `build_definition` | inputs of the Bento, for SLSA provenance |
-| `report` | contents, as JSON and HTML |
-| `summary` | sizes, for dashboards |
+| `tar`, `tar_gz`, `zip`, `folder` | archives in other formats for `bentoml import`, and an unpacked directory |
+| `build_definition` | inputs of the Bento, which `bento_push` includes in SLSA provenance |
+| `report` | reports of the contents, in JSON and HTML |
+| `summary` | sizes of the Bento, for dashboards |
 
-An action reads all options from an optional bentofile. Attributes override the bentofile, option by option. Bazel must find some
-inputs before any action runs, so always set these as attributes: files that options name (`srcs`, `data`), packages of a package hub
-(`requirements`), models (`models`), and other libraries (`deps`). The build reports contradictions.""",
+If you set `bentofile`, the build reads options from the bentofile. Each attribute that is set overrides the corresponding option. Bazel must know
+some inputs before it runs actions, so always set these inputs as attributes: files that options refer to (`srcs`, `data`), packages of a package
+hub (`requirements`), models (`models`), and other libraries (`deps`). The build fails if attributes and bentofile are contradictory.""",
     attrs = {
-        "arg_file": attr.label(allow_single_file = True, doc = "Arguments of the Bento as a YAML file of keys and values, as for `bentoml build --arg-file`."),
-        "bento_args": attr.string_dict(doc = "Arguments of the Bento, as `args` of a bentofile. They override `arg_file`."),
-        "bento_name": attr.string(doc = "Name of the Bento. Default: the service's name in BentoML's snake case."),
-        "bentofile": attr.label(allow_single_file = [".toml", ".yaml", ".yml"], cfg = reset_cfg, doc = "`bentofile.yaml`, or `pyproject.toml` with `[tool.bentoml.build]`, in any package. Its paths are relative to the build context."),
-        "bentoml_version": attr.string(default = "1.4.39", doc = "BentoML version, pinned in the Bento's requirements unless they have one."),
+        "arg_file": attr.label(allow_single_file = True, doc = "Build arguments of the Bento: a YAML file with keys and values, as for `bentoml build --arg-file`."),
+        "bento_args": attr.string_dict(doc = "Build arguments of the Bento, key to value. Corresponds to `args` in a bentofile. Overrides arguments in `arg_file`."),
+        "bento_name": attr.string(doc = "Name of the Bento. Default: the name of the service, converted to snake case by BentoML's rules."),
+        "bentofile": attr.label(allow_single_file = [".toml", ".yaml", ".yml"], cfg = reset_cfg, doc = "A `bentofile.yaml`, or a `pyproject.toml` with the table `[tool.bentoml.build]`. The file can be in any package. Paths in the file are relative to the build context."),
+        "bentoml_version": attr.string(default = "1.4.39", doc = "Version of BentoML that the Bento requires. Ignored if the requirements of the Bento specify a version."),
         "build_ctx": attr.string(
             default = OWN_PACKAGE,
-            doc = "Directory that becomes the Bento's `src/`: `.` for this package, or a path from the repository's root (`//` for the root itself).",
+            doc = "Directory that becomes `src/` of the Bento: `.` (this package), `//` (the root of the repository), or a path relative to the root of the repository.",
         ),
         "bundle_models": attr.bool(
             default = True,
-            doc = "Whether the `.bento` and its other formats include the models. Otherwise `bento.yaml` still names the models, and BentoML loads them from the model store of the serving machine. Version, images, tests, and `bazel run` don't change.",
+            doc = "Whether archives of the Bento include the models. If `False`, BentoML loads the models in `bento.yaml` from the model store of the machine that serves the Bento. The attribute doesn't affect the version, images, tests, and `bazel run`.",
         ),
-        "data": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Additional files of the build context, packed separately from `srcs`. Large or rarely changed files then have their own archive part and image layer."),
+        "data": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Additional files of the build context. Use the attribute for large files, and for files that rarely change: `data` is packed separately from `srcs`, into a separate archive part and image layer."),
         "deps": attr.label_list(
             aspects = [sources_aspect],
             cfg = metadata_only_cfg,
-            doc = "Python libraries, of any rule that provides PyInfo. The Bento includes their transitive sources, generated sources, and data at their import paths. Packages are locked instead.",
+            doc = "Python libraries, from any rule that provides PyInfo. The Bento includes the transitive sources, generated sources, and data of the libraries, at the import paths. Packages of a package hub aren't included, but locked.",
             providers = [PyInfo],
         ),
-        "description": attr.string(doc = "The Bento's README as a string, or `file:` and the path of a file in the build context."),
-        "description_file": attr.label(allow_single_file = True, doc = "The Bento's README as a file. Default: README.md of the build context."),
-        "enable_features": attr.string_list(doc = "Extras of bentoml, as for `bentoml containerize --enable-features`: `grpc`, `io-image`, and others."),
-        "envs": attr.string_list(doc = "Environment variables: `NAME=value`, or `NAME=` if the deployment sets the value. Optional suffix: `;stage=build` or `;stage=runtime`."),
-        "exclude": attr.string_list(doc = "Patterns, as in `.gitignore`, of files to exclude."),
-        "environment": attr.label(doc = "A `bento_environment` that replaces the image in the service's source.", providers = [BentoEnvironmentInfo]),
-        "include": attr.string_list(doc = "Patterns, as in `.gitignore`, of files to include. Default: the bentofile's patterns, or else all."),
-        "labels": attr.string_dict(doc = "Labels. A label of the service's own decorator overrides them, as in BentoML. The flag `--@rules_bento//rules:labels=KEY=VALUE` adds labels to all Bentos of a build."),
-        "lock_all_platforms": attr.bool(doc = "Whether `env/python/requirements.lock.txt` has the hashes of all files of a release, instead of only the files for the platform."),
-        "models": attr.label_list(cfg = reset_cfg, doc = "Models that the Bento needs.", providers = [BentoModelInfo]),
-        "packages": attr.string_list(doc = "Requirements (PEP 508), as `python.packages` of a bentofile. With packages of a package hub, they limit versions, such as `numpy<3`."),
-        "python_version": attr.string(doc = "Python version of lock, image, and tests, `X.Y`. The package hub must support it, as its default or in `more_python_versions`. Default: the package hub's version, or else {}.".format(PYTHON_VERSION)),
-        "report_against": attr.label(allow_single_file = [".json"], cfg = reset_cfg, doc = "Report of another build for comparison, from its output group `report`."),
+        "description": attr.string(doc = "Description (README) of the Bento: a string, or `file:` and the path of a file in the build context."),
+        "description_file": attr.label(allow_single_file = True, doc = "File with the description (README) of the Bento. Default: README.md in the build context."),
+        "enable_features": attr.string_list(doc = "Extras of bentoml to install, such as `grpc` or `io-image`. Corresponds to `bentoml containerize --enable-features`."),
+        "envs": attr.string_list(doc = "Environment variables of the Bento, each `NAME=value`, or `NAME=` if the deployment sets the value. The suffix `;stage=build` or `;stage=runtime` limits a variable to one stage. Default: all stages."),
+        "exclude": attr.string_list(doc = "Patterns of files to exclude, in the syntax of `.gitignore`."),
+        "environment": attr.label(doc = "A `bento_environment` that declares the image of the Bento. Replaces the image in the source of the service.", providers = [BentoEnvironmentInfo]),
+        "include": attr.string_list(doc = "Patterns of files to include, in the syntax of `.gitignore`. Default: the patterns in the bentofile, or else all files."),
+        "labels": attr.string_dict(doc = "Labels of the Bento, key to value. As in BentoML, labels in the service decorator override these labels. The flag `--@rules_bento//rules:labels=KEY=VALUE` adds labels to all Bentos of a build."),
+        "lock_all_platforms": attr.bool(doc = "Whether `env/python/requirements.lock.txt` lists the hashes of all files of each release. If `False`, the file lists only the hashes of files for the target platform."),
+        "models": attr.label_list(cfg = reset_cfg, doc = "Models that the service of the Bento uses.", providers = [BentoModelInfo]),
+        "packages": attr.string_list(doc = "Python requirements (PEP 508), such as `numpy<3`. Corresponds to `python.packages` in a bentofile. If `requirements` contains packages of a package hub, `packages` only limits the versions."),
+        "python_version": attr.string(doc = "Python version of the lock, the image, and the tests, `X.Y`. The package hub must support the version (`python_version` or `more_python_versions` of `bento.pypi`). Default: the version of the package hub, or else {}.".format(PYTHON_VERSION)),
+        "report_against": attr.label(allow_single_file = [".json"], cfg = reset_cfg, doc = "JSON report to compare the Bento with: a file from the output group `report` of another Bento or build."),
         "requirements": attr.label_list(
             allow_files = True,
             aspects = [resolve_aspect],
             cfg = metadata_only_cfg,
-            doc = "Packages of a package hub, such as `@pypi//numpy`, which the Bento locks with their transitive dependencies, and `bento_wheel` targets; or requirements files.",
+            doc = "Python requirements: packages of a package hub (such as `@pypi//numpy`) and `bento_wheel` targets, or requirements files. The Bento locks packages of a package hub with their transitive dependencies.",
         ),
-        "service": attr.string(doc = "`module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the bentofile's service, or else the only service of `service.py`."),
-        "service_config": attr.string_dict(doc = "For values that the source determines at run time: service name to its configuration, or to a part of it: `service_config(workers = 4)`."),
-        "service_models": attr.string_dict(doc = "For values that the source determines at run time: `Service.attribute` to the tag of a model in `models`."),
-        "spec": attr.int(doc = "Format of `bento.yaml`, 1 or 2. Default: 2 if it supports the options.", values = [0, 1, 2]),
-        "complete_metadata": attr.string_list(doc = "Kinds of service metadata that the target declares completely, for a source that determines even their names at run time: `labels`, `envs`, `image`, `description`."),
-        "srcs": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Files of the build context. `include`, `exclude`, and `.bentoignore` files select among them."),
-        "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs in sources and data that may be for another platform than the Bento, such as input data of a service. Others are rejected, and also a name without a matching file."),
-        "version": attr.string(doc = "Version of the Bento. Default: the digest of its content."),
+        "service": attr.string(doc = "Service of the Bento: `module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the service in the bentofile, or else the only service in `service.py`."),
+        "service_config": attr.string_dict(doc = "Configuration of services that the source determines at run time: service name to a call of `service_config`, such as `service_config(workers = 4)`. A configuration can be partial."),
+        "service_models": attr.string_dict(doc = "Models of services that the source determines at run time: `Service.attribute` to the tag of a model in `models`."),
+        "spec": attr.int(doc = "Format version of `bento.yaml`: `1` or `2`. Default: `2` if version 2 supports the options, or else `1`.", values = [0, 1, 2]),
+        "complete_metadata": attr.string_list(doc = "Kinds of service metadata that the attributes declare completely: `labels`, `envs`, `image`, or `description`. Use the attribute if the source determines this metadata, including the names, at run time."),
+        "srcs": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Files of the build context. The Bento includes the files that `include`, `exclude`, and `.bentoignore` files select."),
+        "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the platform check ignores, such as files that the service only reads as input. The check rejects other files in sources and data that contain machine code for another platform than the Bento's. A name without a matching file is an error."),
+        "version": attr.string(doc = "Version of the Bento. Default: the digest of the content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BentoFlagInfo]),
     } | CREATION_TIME | SERVICE_METADATA | OPTION_GROUPS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | RUN_RUNTIME | SECRETS | STAMPED_LABELS,
     cfg = bento_cfg,

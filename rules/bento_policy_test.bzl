@@ -42,7 +42,7 @@ def _write_inventory(ctx):
     output = ctx.actions.declare_file(ctx.label.name + ".packages.json")
     licensed = ctx.attr.allow_licenses or ctx.attr.deny_licenses
 
-    # A service needs some dozens of wheels.
+    # Only a few dozen wheels, so the list is short.
     wheels = [wheel.file for wheel in contents.wheels.to_list()] if licensed else []
     parts = [contents.part] if contents.part else []
     args = target_arguments(ctx)

@@ -15,7 +15,7 @@ def _modules(ctx, bento):
         for target in ctx.attr.requirements
     ] + [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps]
 
-    # A service needs some dozens of wheels.
+    # Only a few dozen wheels, so the list is short.
     infos = depset(transitive = requirements, order = "preorder").to_list()
     check_interpreter(ctx, runtime(ctx).python, infos)
     return depset(transitive = [info.modules for info in infos]).to_list()

@@ -9,7 +9,7 @@ def _modules(ctx, bento):
     """Returns the wheels of the Bento, followed by the wheels of `requirements`."""
     requirements = [bento.requirements, depset([target[BentoRequirementInfo] for target in ctx.attr.requirements])]
 
-    # A service needs some dozens of wheels.
+    # Only a few dozen wheels, so the list is short.
     infos = depset(transitive = requirements, order = "preorder").to_list()
     if not infos:
         fail("{}: {} has no packages from a package hub. Add packages, including bentoml, to the Bento's requirements.".format(

@@ -1,17 +1,17 @@
-"""The actions that join the parts of a Bento to an archive, with the labels of a stamped build."""
+"""Declares the actions that join the parts of a Bento to archives, and that add the labels of a stamped build."""
 
 load(":attributes.bzl", "STAMP", "add_pairs", "is_stamped", "status_files")
 load(":helper.bzl", "arguments", "run_helper", "subcommand", "target_arguments")
 
 STAMPED_LABELS = STAMP | {
-    "stamped_labels": attr.string_dict(doc = "Labels of a stamped build, in which `{KEY}` is replaced by a value of the workspace status: `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`. Only the archive has them; version, digest, images, and tests don't change."),
+    "stamped_labels": attr.string_dict(doc = "Labels that only stamped builds set. `{KEY}` is replaced by a value of the workspace status: `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`. Only the archive has these labels. The version, the digest, images, and tests don't change."),
 }
 
-# Output group to the format of the archive and its suffix; BentoML detects formats by suffix.
+# Output group to the format of the archive and the file suffix. BentoML detects formats by the suffix.
 _OTHERS = {"folder": ("folder", ".folder"), "tar": ("tar", ".tar"), "tar_gz": ("gz", ".tar.gz"), "zip": ("zip", ".zip")}
 
 def _stamped(ctx, part):
-    """Returns the metadata part with the stamped labels, if any."""
+    """Returns the metadata part. Declares a copy with the stamped labels if the target has such labels."""
     if not ctx.attr.stamped_labels or not is_stamped(ctx):
         return part
     output = ctx.actions.declare_file(ctx.label.name + ".stamped.part")
@@ -30,7 +30,7 @@ def _stamped(ctx, part):
     return output
 
 def _join(ctx, output, *, parts, models, form = ""):
-    """Declares the action that joins parts and models to one file or directory."""
+    """Declares the action that joins parts and models to one archive or directory."""
     args = arguments(ctx)
     args.add_all(["--output", output], expand_directories = False)
     if form:
@@ -51,16 +51,29 @@ def _join(ctx, output, *, parts, models, form = ""):
     )
 
 def declare_metadata_archive(ctx, *, data, models, vendored):
-    """Declares the `.bento` that the metadata action writes; None if a test or an image would copy other bytes of the Bento needlessly."""
+    """Declares the `.bento` file that the metadata action writes.
+
+    Returns None if another action must write the `.bento` file. Otherwise, a test or an image, which needs only the metadata, would copy the
+    data, models, and wheels of the Bento needlessly.
+
+    Args:
+      ctx: context of a rule with the attributes `STAMPED_LABELS`.
+      data: result of `pack_data`.
+      models: list of BentoModelInfo.
+      vendored: depset of wheels that the Bento includes.
+
+    Returns:
+      A File or None.
+    """
     if data or models or vendored or ctx.attr.stamped_labels:
         return None
     return ctx.actions.declare_file(ctx.label.name + ".bento")
 
 def write_archives(ctx, *, archive, metadata, contents, models, bundle):
-    """Declares the `.bento`, the other formats that BentoML reads, and the actions that write them.
+    """Declares the `.bento` file, archives in the other formats that BentoML reads, and the actions that write these archives.
 
     Args:
-      ctx: context of a rule with the attributes of `STAMPED_LABELS`.
+      ctx: context of a rule with the attributes `STAMPED_LABELS`.
       archive: result of `declare_metadata_archive`.
       metadata: File, the part with bento.yaml.
       contents: list of Files, the parts with sources and data.
@@ -68,7 +81,8 @@ def write_archives(ctx, *, archive, metadata, contents, models, bundle):
       bundle: whether the archives include the models.
 
     Returns:
-      A struct of `bento` (File), `whole` (File, always with models), and `others` (dict of output group to File).
+      A struct of `bento` (File), `whole` (File of the archive that always includes the models), and `other_formats` (dict of
+      output group to File).
     """
     parts = [_stamped(ctx, metadata)] + contents
     name = ctx.label.name

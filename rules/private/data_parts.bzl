@@ -1,4 +1,4 @@
-"""The actions that pack `data` of a Bento separately from its sources: a changed source line repacks, stores, and sends no data."""
+"""Declares the actions that pack `data` of a Bento separately from the sources. After a change of the sources, the data isn't packed again."""
 
 load(":attributes.bzl", "describe_data", "describe_source")
 load(":helper.bzl", "arguments", "run_helper", "subcommand")
@@ -8,19 +8,19 @@ load(":snapshot.bzl", "add_secrets", "add_selection", "file_options")
 _IGNORE_FILE = ".bentoignore"
 
 def _selecting_sources(ctx, options):
-    """Returns the sources whose names or contents select the Bento's data."""
+    """Returns the sources that can affect the selection of data, by their names or contents."""
     if options or ctx.file.bentofile:
         return ctx.files.srcs
     return [file for file in ctx.files.srcs if file.basename == _IGNORE_FILE]
 
 def pack_data(ctx):
-    """Declares the parts and layers of a Bento's `data`.
+    """Declares the archive part and the layers of a Bento's `data`.
 
     Args:
       ctx: context of bento_package.
 
     Returns:
-      None without data; otherwise a struct of the Files `part` (of the archive) and `manifest`, and of `layers`, a dict from
+      None without data. Otherwise a struct of the Files `part` (archive part) and `manifest`, and of `layers`, a dict of
       compression to BentoLayerInfo.
     """
     if not ctx.files.data:

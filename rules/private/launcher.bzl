@@ -114,8 +114,8 @@ def helper_launcher(ctx, *, subcommand, arguments, files, modules = [], in_runfi
     )
 
 RUN_ENVIRONMENT = {
-    "env": attr.string_dict(doc = "Environment variables for `bazel run` and `bazel test`. `$(rlocationpath LABEL)` and similar are replaced by files of `data` and `deps`, and `$(VAR)` by Make variables."),
-    "env_inherit": attr.string_list(doc = "Environment variables to inherit from the environment of Bazel."),
+    "env": attr.string_dict(doc = "Environment variables for `bazel run` and `bazel test`, name to value. Values can contain Make variables, `$(VAR)`, and paths of files in `data` and `deps`, such as `$(rlocationpath LABEL)`."),
+    "env_inherit": attr.string_list(doc = "Names of environment variables to inherit from the environment in which you run Bazel."),
 }
 
 def run_environment(ctx):

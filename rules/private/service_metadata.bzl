@@ -1,4 +1,4 @@
-"""The action that imports a service to get its metadata."""
+"""Declares the action that imports a service to determine the service metadata."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "check_interpreter")
@@ -15,25 +15,28 @@ STATIC = "static"
 SERVICE_METADATA = {
     "service_metadata": attr.string(
         default = STATIC,
-        doc = """Source of the service metadata: `static` analyzes the Python source and needs no package; `import` imports the service in the
-sandbox with the wheels of BentoML, FastAPI, and `import_packages`, for services whose decorators determine metadata at run time. With `import`, the Bento also has BentoML's `schema` and `apis/`.""",
+        doc = """How the build determines the service metadata. `static` (default) analyzes the Python source, and requires no packages. `import` imports the
+service in the sandbox with the wheels of BentoML, FastAPI, and `import_packages`; the Bento then includes BentoML's `schema` and `apis/`. Use `import`
+if decorators determine metadata at run time.""",
         values = [IMPORT, STATIC],
     ),
     "import_packages": attr.label_list(
         cfg = import_packages,
-        doc = """Packages of a package hub to import the service with, in addition to BentoML, FastAPI, and their dependencies. Every other package of the
-lock is a stand-in without a value. If the import uses the value of a stand-in, the error has the line to add.""",
+        doc = """Packages of a package hub that the import of the service uses, in addition to BentoML, FastAPI, and their dependencies. Stand-ins without
+values replace all other packages of the lock. If the import uses the value of a stand-in, the error message contains the line to add.""",
         providers = [BentoRequirementInfo],
     ),
-    "import_env": attr.string_dict(doc = "Environment variables of the import. No other variable of the user reaches it."),
+    "import_env": attr.string_dict(doc = "Environment variables for the import of the service. The import has no access to other environment variables of the user."),
 }
 
 def check_service_metadata(ctx, locked):
-    """Rejects an import without packages of a package hub, and attributes that an import doesn't use.
+    """Rejects invalid attributes of a target that imports the service.
+
+    An import requires packages of a package hub, and doesn't support attributes for static analysis.
 
     Args:
       ctx: context of bento_package.
-      locked: list of BentoRequirementInfo that the Bento locks.
+      locked: list of BentoRequirementInfo: the packages of a package hub that the Bento locks.
     """
     if ctx.attr.service_metadata == STATIC:
         return
@@ -44,14 +47,14 @@ def check_service_metadata(ctx, locked):
             fail("{}: {} is only for static analysis, but service_metadata is \"import\". Remove one of these attributes.".format(ctx.label, name))
 
 def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
-    """Returns a BentoServiceMetadataInfo, which describes the import of the service.
+    """Describes the import of the service.
 
     Args:
       ctx: context of bento_package.
       snapshot: result of `read_sources`.
       models: list of BentoModelInfo.
       parts: list of Files: the archive parts with sources and data.
-      package_action: `package_action` of the result of `describe_metadata`, or None before that.
+      package_action: `package_action` in the result of `describe_metadata`, or None before the call of `describe_metadata`.
 
     Returns:
       A BentoServiceMetadataInfo.
@@ -88,9 +91,9 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     )
 
 def _hub(requirements):
-    """Returns the prefix of the labels of a package hub's packages, for messages."""
+    """Returns the label prefix of a package hub, such as `@pypi//`, which error messages show."""
     for info in requirements:
-        # The first package of a package hub has the name.
+        # The repository name of a package contains the name of the package hub.
         for file in info.packages.to_list():
             name, _, package = file.owner.repo_name.replace("~", "+").rpartition("+")[2].partition("__")
             if package:
@@ -98,21 +101,21 @@ def _hub(requirements):
     return "@pypi//"
 
 def import_service(ctx, metadata, requirements, *, api = None, report_packages = False):
-    """Declares the action that imports a service, and its output.
+    """Declares the action that imports a service.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       metadata: BentoServiceMetadataInfo of the Bento.
       requirements: list of BentoRequirementInfo, with the modules of BentoML and of `import_packages`.
-      api: a struct of two Files, `openapi` and `schema`, for BentoML's apis/, or None.
-      report_packages: whether to report the packages that bentofile and image request, for the lock.
+      api: a struct with the output Files `openapi` and `schema` (the files of BentoML's apis/), or None.
+      report_packages: whether to report the packages that the bentofile and the image require, so that they are locked.
 
     Returns:
-      A File with the service metadata.
+      The output File with the service metadata.
     """
     check_interpreter(ctx, ctx.toolchains[TOOLCHAIN_TYPE].python, requirements)
 
-    # A service needs some dozens of wheels.
+    # Only a few dozen wheels, so the list is short.
     modules = depset(transitive = [info.modules for info in requirements]).to_list()
     locked = depset(transitive = [info.packages for info in requirements])
     service = ctx.actions.declare_file(ctx.label.name + ".service.json")

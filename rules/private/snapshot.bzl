@@ -1,4 +1,4 @@
-"""The step that selects the sources of a Bento and analyzes its service."""
+"""Describes the step that selects the sources of a Bento and analyzes the service."""
 
 load("//rules:providers.bzl", "BentoEnvironmentInfo")
 load(":attributes.bzl", "add_strings", "describe_data", "describe_dependency", "describe_source", "describe_vendored", "directory_path", "label_string")
@@ -7,17 +7,17 @@ load(":option_groups.bzl", "option_groups")
 load(":providers.bzl", "BentoSourcesInfo")
 
 SECRETS = {
-    "allowed_secrets": attr.string_list(doc = "Files that may contain apparent secrets, as paths in the Bento (`src/fixtures/key.json`), if a comment `# bento: allow-secret` on the same or previous line isn't possible. A file without findings is rejected."),
-    "check_secrets": attr.bool(default = True, doc = "Whether apparent private keys or tokens in sources, data, or settings fail the build ([which](../docs/security.md#secrets-in-bentos))."),
+    "allowed_secrets": attr.string_list(doc = "Paths of files in the Bento that can contain suspected secrets, such as `src/fixtures/key.json`. If the file format supports comments, use a comment `# bento: allow-secret` on the same or the previous line. A file without suspected secrets is an error."),
+    "check_secrets": attr.bool(default = True, doc = "Whether the build fails if sources, data, or settings contain suspected private keys or tokens ([list](../docs/security.md#secrets-in-bentos))."),
 }
 
 def add_secrets(ctx, args):
-    """Adds the arguments of the search for secrets, for a rule with the attributes of `SECRETS`."""
+    """Adds the arguments for the secret scan of a rule with the attributes `SECRETS`."""
     if ctx.attr.check_secrets:
         args.add("--scan-secrets")
         add_strings(args, "--allowed-secret", ctx.attr.allowed_secrets)
 
-# build_ctx of a target whose package is the context.
+# Value of `build_ctx` that selects the package of the target.
 OWN_PACKAGE = "."
 
 def build_ctx(ctx):
@@ -26,12 +26,20 @@ def build_ctx(ctx):
     return directory_path(ctx.label, directory)
 
 def bentofile_arguments(ctx):
-    """Returns a list of the arguments for the bentofile: empty, or flag, File, and short path."""
+    """Returns the arguments for the bentofile: flag, File, and short path. Returns an empty list without a bentofile."""
     file = ctx.file.bentofile
     return ["--bentofile", file, file.short_path] if file else []
 
 def requested_image(ctx):
-    """Describes the `environment` of bento_package: the depset `files` of its steps, `arguments` of actions, and `inputs`, the Files in them."""
+    """Describes the `environment` of bento_package.
+
+    Args:
+      ctx: context of bento_package.
+
+    Returns:
+      A struct of `arguments` (list, for actions), `inputs` (list of the Files in `arguments`), and `files` (depset of the
+      Files that the steps use).
+    """
     info = ctx.attr.environment[BentoEnvironmentInfo] if ctx.attr.environment else None
     return struct(
         arguments = ["--image", info.image, label_string(ctx.attr.environment.label)] if info else [],
@@ -40,16 +48,16 @@ def requested_image(ctx):
     )
 
 def file_options(ctx):
-    """Returns the options that can name files, a dict in the form of a bentofile."""
+    """Returns the options that can refer to files: a dict with the structure of a bentofile."""
     return option_groups(ctx) | ({"description": ctx.attr.description} if ctx.attr.description.startswith("file:") else {})
 
 def add_selection(ctx, args, options):
-    """Adds the arguments that select declared files; `options` is the result of `file_options`.
+    """Adds the arguments that select files of the build context.
 
     Args:
-      ctx: context of a rule.
+      ctx: context of bento_package.
       args: Args to add the flags to.
-      options: dict of options.
+      options: result of `file_options`.
     """
     args.add("--target", label_string(ctx.label))
     args.add_all(bentofile_arguments(ctx))
@@ -60,18 +68,18 @@ def add_selection(ctx, args, options):
     args.add_all(ctx.attr.exclude, before_each = "--exclude")
 
 def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, used):
-    """Describes the step that selects, places, and digests sources, and analyzes the service.
+    """Describes the step that selects sources, writes their archive part and digests, and analyzes the service.
 
     Args:
       ctx: context of bento_package.
       packed_data: result of `pack_data`.
       vendored: depset of wheels that the Bento includes.
-      report_packages: whether to report the packages that bentofile and image request, for the lock.
-      skip_analysis: whether another action imports the service instead, and reports the packages.
-      used: list of Files that later steps read, and that are therefore used inputs even if patterns exclude them.
+      report_packages: whether to report the packages that the bentofile and the image require, so that they are locked.
+      skip_analysis: whether to skip the analysis of the service, because another action imports the service.
+      used: list of Files that later steps read. These Files are never unused inputs, even if patterns exclude them.
 
     Returns:
-      A struct of Files, manifest, part (of the archive), and service, and of `step`, for `run_steps`.
+      A struct of the Files `manifest`, `part` (archive part), and `service` (service metadata), and of `step` (for `run_steps`).
     """
     part = ctx.actions.declare_file(ctx.label.name + ".sources.part")
     manifest = ctx.actions.declare_file(ctx.label.name + ".sources.json")

@@ -1,4 +1,4 @@
-"""Collects the first-party sources of Python libraries and their transitive dependencies."""
+"""Defines sources_aspect, which collects the first-party sources of Python libraries and their transitive dependencies."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo")
@@ -8,11 +8,11 @@ load(":providers.bzl", "BentoSourcesInfo")
 
 _EDGES = ["data", "deps", "py_deps", "runtime_deps", "srcs"]
 
-# Rules whose attributes list their sources; for other rules, PyInfo and runfiles do.
+# Rules whose attributes list their sources. The sources of other rules are determined from PyInfo and runfiles.
 _BY_ATTRIBUTES = ["py_binary", "py_library", "py_test"]
 
 def _pin(ctx):
-    """Returns `name==version` (or `name`) of a package of rules_python from its tags; None for others."""
+    """Returns `name==version` (or `name`) of a package of rules_python, from the target's tags; None for other targets."""
     tags = {}
     for tag in getattr(ctx.rule.attr, "tags", []):
         name, _, value = tag.partition("=")
@@ -23,7 +23,7 @@ def _pin(ctx):
     return name + "==" + tags["pypi_version"] if "pypi_version" in tags else name
 
 def _package(target, requirements = [], pins = None):
-    """Returns the provider for a package, which has no first-party files."""
+    """Returns the BentoSourcesInfo of a package of a lock. A package has no first-party files."""
     return BentoSourcesInfo(
         files = depset(),
         import_roots = depset(),
@@ -44,20 +44,20 @@ def _import_roots(ctx):
     base = (ctx.label.workspace_root.removeprefix("external/") or "_main") + "/" + ctx.label.package
     return [base.rstrip("/") + "/" + root for root in getattr(ctx.rule.attr, "imports", [])]
 
-# Repositories that generated code imports (as py_proto_library does), to the package of the lock that replaces them.
-# The Bento excludes their files, which would be a second version of the package.
+# Repositories that generated code imports (such as the code of py_proto_library), to the package of the lock that replaces the repository.
+# The Bento excludes the files of these repositories. Otherwise it would contain two versions of the package.
 _RUNTIMES = {"com_github_grpc_grpc": "grpcio", "com_google_protobuf": "protobuf", "grpc": "grpcio", "protobuf": "protobuf"}
 
 def _repository(path):
-    """Returns the module name of the repository of a path relative to the runfiles."""
+    """Returns the name of the Bazel module whose repository contains a path. The path is relative to the runfiles directory."""
     return path.partition("/")[0].partition("+")[0].partition("~")[0]
 
 def runtime_of(label):
-    """Returns the package of a lock that replaces a repository's own Python code; None for first-party code."""
+    """Returns the package of a lock that replaces the Python code of a label's repository; None for first-party code."""
     return _RUNTIMES.get(_repository(label.workspace_root.removeprefix("external/")))
 
 def _runfiles_of(ctx, target):
-    """Returns the depset of a target's runfiles at their own paths."""
+    """Returns the runfiles of a target as a depset. Fails for symlinks, because they change the paths of files."""
     runfiles = target[DefaultInfo].default_runfiles
     if not runfiles:
         return depset()
@@ -67,16 +67,16 @@ def _runfiles_of(ctx, target):
     return runfiles.files
 
 def _own_roots(target, package_roots):
-    """Returns the directories, `<repository>/<directory>`, that a target's first-party code is imported from."""
+    """Returns the import roots of a target's first-party code, each `<repository>/<directory>`."""
 
-    # Directories are few, independent of their files.
+    # The number of directories is small, and doesn't depend on the number of files.
     packages = {root: True for root in package_roots.to_list()}
     return [root for root in target[PyInfo].imports.to_list() if root not in packages]
 
 def _own_files(ctx, target, package_roots):
-    """Returns the first-party files of a target of an unknown rule without files of packages, and the packages that its generated code imports."""
+    """Returns the first-party files of a target whose rule isn't in `_BY_ATTRIBUTES`, and the packages that generated code imports."""
 
-    # To reject single files of packages; unknown rules are few and have few files.
+    # Check each file, to reject files of installed packages. Few targets have such rules, and the targets have few files.
     generated = [file for file in target[DefaultInfo].files.to_list() if file.extension == "py"]
     files = depset(generated, transitive = [target[PyInfo].transitive_sources, _runfiles_of(ctx, target)]).to_list()
     packages = tuple([root + "/" for root in package_roots.to_list()])
@@ -95,7 +95,7 @@ def _own_files(ctx, target, package_roots):
     return struct(files = own, runtimes = list(runtimes))
 
 def _check_edges(ctx, target, followed):
-    """Rejects a rule that accepts Python libraries in an attribute whose packages would be lost (not in `followed`)."""
+    """Rejects Python libraries in attributes that the aspect doesn't follow, because the Bento would lack their packages."""
     sources = None
     for name in dir(ctx.rule.attr):
         if name.startswith("_") or name in followed:
@@ -104,7 +104,7 @@ def _check_edges(ctx, target, followed):
             if BentoSourcesInfo in edge or not (PyInfo in edge or BentoRequirementInfo in edge):
                 continue
 
-            # Only for dependencies in attributes that the aspect doesn't follow, which are few.
+            # Only targets with dependencies in such attributes need the list, and these targets are few.
             sources = sources or {file: True for file in target[PyInfo].transitive_sources.to_list()}
             if BentoRequirementInfo in edge or _all_in(edge[PyInfo].transitive_sources.to_list(), sources):
                 fail(("{}: the rule {} has {} in the attribute {}, which isn't searched for packages. Add the library to the deps of {} " +
@@ -157,7 +157,7 @@ def _sources_aspect_impl(target, ctx):
 
 sources_aspect = aspect(
     implementation = _sources_aspect_impl,
-    doc = "Collects first-party sources and data of py_library and similar rules, and of any other rule that provides PyInfo.",
+    doc = "Collects the first-party sources and data of targets that provide PyInfo, such as py_library targets.",
     attr_aspects = _EDGES,
     provides = [BentoSourcesInfo],
 )
