@@ -21,13 +21,17 @@ def _check(ctx):
             fail("{}: {} requires advisories. Set advisories.".format(ctx.label, name))
 
 def _contents(ctx):
-    """Returns the locked packages, their wheels if the policy checks licenses, a part with requirements if there is no package hub, and files with the system packages of an image."""
+    """Returns a struct of the packages to check.
+
+    `packages` and `wheels` are the locked packages. Without a package hub, `part` is the archive part with the requirements. `debs` and `system`
+    list the system packages of an image.
+    """
     if ctx.attr.image:
         installed = ctx.attr.image[BentoImagePackagesInfo]
         return struct(debs = installed.debs, packages = installed.packages, part = None, system = [installed.system] if installed.system else [], wheels = installed.wheels)
     by_mode = ctx.split_attr.bento
     stated = by_mode["metadata"][BentoInfo]
-    requirements = by_mode.get("packages", by_mode["metadata"])[BentoInfo].requirements.to_list()  # only the target's own
+    requirements = by_mode.get("packages", by_mode["metadata"])[BentoInfo].requirements.to_list()  # only the direct requirements, so the list is short
     return struct(
         debs = [],
         packages = depset(transitive = [requirement.packages for requirement in requirements]),
@@ -37,7 +41,7 @@ def _contents(ctx):
     )
 
 def _write_inventory(ctx):
-    """Declares the file that lists the packages."""
+    """Declares the file that lists the packages to check."""
     contents = _contents(ctx)
     output = ctx.actions.declare_file(ctx.label.name + ".packages.json")
     licensed = ctx.attr.allow_licenses or ctx.attr.deny_licenses
@@ -128,7 +132,7 @@ def _bento_policy_test_impl(ctx):
 
 bento_policy_test = rule(
     implementation = _bento_policy_test_impl,
-    doc = """Tests that a Bento or an image has no packages with known vulnerabilities, and only allowed licenses.
+    doc = """Tests that the packages of a Bento or an image have no known vulnerabilities, and have only allowed licenses.
 
 ```starlark
 bento_policy_test(
@@ -141,22 +145,23 @@ bento_policy_test(
 )
 ```
 
-The database is offline: files in OSV's format, such as `PyPI/all.zip` and `Debian/all.zip` of osv.dev. The test needs no network,
-and is as current as the database. It checks the Python packages of the lock and, for an image, the Debian packages of the base and of
-`bento_deb_layer`; not models and other layers ([more](../docs/security.md)). Output group: `sarif`, the findings for code hosts.""",
+The test reads advisories from files in OSV's format, such as `PyPI/all.zip` and `Debian/all.zip` from osv.dev. The test needs no network, so the
+result depends on the age of the files. The test checks the Python packages of the lock. For an image, the test also checks the Debian packages
+of the base and of `bento_deb_layer`. It doesn't check models and other layers ([more](../docs/security.md)). Output group: `sarif` (findings in
+SARIF format, which code hosts can show).""",
     attrs = {
-        "advisories": attr.label_list(allow_files = [".json", ".yaml", ".yml", ".zip"], doc = "The database: OSV records as JSON or YAML, zip archives of them, or output directories of rules."),
-        "allow": attr.string_dict(doc = "Vulnerabilities to ignore: identifier or alias of an advisory to the reason. An unused entry fails the test."),
-        "allow_licenses": attr.string_list(doc = "The only licenses that packages may have: SPDX identifiers, with `*` as a wildcard; classifiers, `License :: …`; or `text:` and the License field of METADATA. Packages without a license fail the test. Fetches the wheels, which declare the license."),
-        "bento": attr.label(cfg = metadata_plus_licenses_cfg, doc = "The Bento. Set this or `image`.", providers = [BentoInfo]),
-        "date": attr.string(doc = "Date to compare the expiry dates of `vex` with, `YYYY-MM-DD`. Default: the last modification in `advisories`."),
-        "deny_licenses": attr.string_list(doc = "Licenses that no package may have, in the form of `allow_licenses`. The test only warns about packages without a license."),
-        "image": attr.label(doc = "The image. Set this or `bento`.", providers = [BentoImagePackagesInfo]),
-        "package_licenses": attr.string_dict(doc = "Corrected licenses: package name to an SPDX expression, which replaces the package's own license."),
-        "max_severity": attr.string(default = "none", doc = "Highest CVSS severity of a vulnerability that passes. `none` fails for any severity.", values = _RATINGS),
-        "require_hashes": attr.bool(default = True, doc = "Whether packages without a hash or commit in the lock fail the test."),
-        "unknown_severity": attr.string(default = "above", doc = "Severity to assume for vulnerabilities without one: `above` fails always, or one of the values of `max_severity`.", values = ["above"] + _RATINGS),
-        "vex": attr.label_list(allow_files = [".json"], doc = "OpenVEX documents. Vulnerabilities of packages with the status `not_affected` or `fixed` pass until the date `expires: YYYY-MM-DD` in `status_notes`."),
+        "advisories": attr.label_list(allow_files = [".json", ".yaml", ".yml", ".zip"], doc = "Advisories in OSV's format: JSON files, YAML files, zip archives with these files, or output directories of rules."),
+        "allow": attr.string_dict(doc = "Vulnerabilities to ignore: ID or alias of an advisory to the reason. The test fails if an entry doesn't match a vulnerability."),
+        "allow_licenses": attr.string_list(doc = "Allowed licenses: SPDX identifiers, in which `*` is a wildcard; classifiers (`License :: …`); or `text:` and the License field in METADATA. The test fails for packages with other licenses or without a license. If set, the build fetches the wheels, because the wheels declare the licenses."),
+        "bento": attr.label(cfg = metadata_plus_licenses_cfg, doc = "The Bento to test. Set exactly one of `bento` and `image`.", providers = [BentoInfo]),
+        "date": attr.string(doc = "Date on which the test evaluates the expiry dates in `vex`, `YYYY-MM-DD`. Default: the date of the latest modification in `advisories`."),
+        "deny_licenses": attr.string_list(doc = "Rejected licenses, in the same format as `allow_licenses`. For packages without a license, the test prints a warning."),
+        "image": attr.label(doc = "The image to test. Set exactly one of `bento` and `image`.", providers = [BentoImagePackagesInfo]),
+        "package_licenses": attr.string_dict(doc = "Corrected licenses: package name to an SPDX expression. The expression replaces the license in the metadata of the package."),
+        "max_severity": attr.string(default = "none", doc = "Highest CVSS severity that the test allows. With `none` (default), the test fails for a vulnerability of any severity.", values = _RATINGS),
+        "require_hashes": attr.bool(default = True, doc = "Whether the test fails if the lock contains a package without a hash or a commit."),
+        "unknown_severity": attr.string(default = "above", doc = "Severity that the test assumes for vulnerabilities without a severity: a value of `max_severity`, or `above` (default; the test always fails).", values = ["above"] + _RATINGS),
+        "vex": attr.label_list(allow_files = [".json"], doc = "OpenVEX documents. The test ignores a vulnerability if its status for the package is `not_affected` or `fixed`. A date in `status_notes` (`expires: YYYY-MM-DD`) limits the statement; without a date, the statement doesn't expire."),
     } | TEST_RUNTIME,
     test = True,
     toolchains = [TOOLCHAIN_TYPE],

@@ -54,7 +54,7 @@ def _bento_push_impl(ctx):
 
 bento_push = rule(
     implementation = _bento_push_impl,
-    doc = """Pushes an image, an index, a Bento, or a model to registries with `bazel run`.
+    doc = """Pushes an image, an image index, a Bento, or a model to registries with `bazel run`.
 
 ```starlark
 bento_push(
@@ -65,22 +65,22 @@ bento_push(
 )
 ```
 
-Bentos and models are pushed as OCI artifacts. The push uploads only missing blobs, in parallel; interrupted uploads resume, and digests are
-verified. Credentials come from docker's config and its credential helpers. After `--`, `--repository` replaces `repositories`, and `--tag`
-adds a tag.
+Bentos and models are pushed as OCI artifacts. The push uploads only missing blobs, in parallel. It resumes interrupted uploads, and verifies
+digests. The credentials come from docker's configuration and credential helpers. After `--`, pass `--repository` to replace `repositories`, and
+`--tag` to add a tag.
 
-With `signed = True`, the push signs in the form of cosign, with the private key of `-- --sign-key FILE`, and attests the SBOM.
-`--builder-id URI` also attests provenance ([more](../docs/distribution.md#signing)). No action reads the key.
+With `signed = True`, the push signs the artifact and the SBOM in the format of cosign. Pass the private key with `-- --sign-key FILE`; actions
+don't read the key. To attest provenance, also pass `--builder-id URI` ([more](../docs/distribution.md#signing)).
 
-With `--@rules_bento//rules:push_from=cache`, layers of images aren't downloaded to this machine. Missing layers are streamed to the registry
-from the build's remote cache; pass the build's cache flags after `--` ([more](../docs/ci.md)).""",
+With `--@rules_bento//rules:push_from=cache`, Bazel doesn't download the layers of images to this machine. The push streams missing layers from
+the remote cache to the registry. Pass the cache flags of the build after `--` ([more](../docs/ci.md)).""",
     attrs = {
-        "mount_from": attr.string_list(doc = "Repositories of the same registry that might have some of the layers, `registry/name` each. The push also tries the repositories of earlier pushes."),
-        "repositories": attr.string_list(doc = "Target repositories, `registry/name` each. In a stamped build, `{KEY}` is replaced by a value of the workspace status; other builds reject a push to a repository with `{KEY}`."),
-        "signed": attr.bool(doc = "Whether to sign. Requires the private key at run time, `-- --sign-key FILE`."),
+        "mount_from": attr.string_list(doc = "Repositories in the same registry that might contain some of the layers, each `registry/name`. The push mounts layers from these repositories, and from the repositories of earlier pushes."),
+        "repositories": attr.string_list(doc = "Repositories to push to, each `registry/name`. In a stamped build, `{KEY}` is replaced by a value of the workspace status. In other builds, a repository with `{KEY}` is an error."),
+        "signed": attr.bool(doc = "Whether to sign the artifact. If `True`, pass the private key at run time with `-- --sign-key FILE`."),
         "src": attr.label(doc = "The image, image index, Bento, or model to push.", mandatory = True, providers = PUSHABLE),
-        "tag_files": attr.label_list(allow_files = True, doc = "Files with one tag per line."),
-        "remote_tags": attr.string_list(doc = "Tags, with `{KEY}` as in `repositories`. Default: none; the digest identifies the pushed artifact."),
+        "tag_files": attr.label_list(allow_files = True, doc = "Files that contain additional tags, one tag per line."),
+        "remote_tags": attr.string_list(doc = "Tags of the pushed artifact. In a stamped build, `{KEY}` is replaced, as in `repositories`. Default: no tags; only the digest identifies the artifact."),
         "_http2": attr.label(cfg = host_cfg, default = "//toolchains:http2"),
         "_signing": attr.label_list(cfg = host_cfg, default = _signing, providers = [BentoRequirementInfo]),
         "_push_from": attr.label(default = "//rules:push_from", providers = [BentoFlagInfo]),

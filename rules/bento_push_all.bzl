@@ -20,7 +20,7 @@ def _bento_push_all_impl(ctx):
 
 bento_push_all = rule(
     implementation = _bento_push_all_impl,
-    doc = """Pushes many images, Bentos, and models to their repositories in one program with `bazel run`.
+    doc = """Pushes several images, Bentos, and models with one `bazel run`.
 
 ```starlark
 bento_push_all(
@@ -29,10 +29,10 @@ bento_push_all(
 )
 ```
 
-A blob that several repositories of a registry lack is sent to one repository and mounted in the others. Tags are written after all blobs. An
-interrupted push resumes when you run the program again. An unchanged image takes three requests.
+If several repositories in a registry lack a blob, the program uploads the blob to one repository, and mounts the blob in the others. It writes the
+tags after all blobs. To resume an interrupted push, run the program again. An unchanged image needs three requests.
 
-After `--`, pass the arguments of `bento_push`, except `--repository`. They apply to all pushes.""",
+After `--`, pass the options of `bento_push`, except `--repository`. The options apply to all pushes.""",
     attrs = {
         "pushes": attr.label_list(allow_empty = False, doc = "The `bento_push` targets to run.", mandatory = True, providers = [BentoPushInfo]),
     } | RUN_RUNTIME,

@@ -4,17 +4,17 @@ load("//rules:providers.bzl", "BentoOptionsInfo")
 load("//rules/private:option_groups.bzl", "option_values", "switch")
 
 _OPTIONS = {
-    "extra_index_url": attr.string_list(doc = "URLs of additional indexes."),
-    "find_links": attr.string_list(doc = "URLs of pages or directories."),
-    "index_url": attr.string(doc = "URL of the index."),
-    "is_src_layout": switch("Whether to remove a leading `src/` from the paths of sources."),
-    "lock_packages": switch("Recorded in the Bento; the package hub does the locking."),
-    "no_index": switch("Whether to use no index."),
-    "pack_git_packages": switch("Whether to pack packages of git repositories; 0 clones them during the image build."),
-    "pip_args": attr.string(doc = "Additional arguments of pip."),
-    "requirements_txt": attr.string(doc = "Path of a file in the build context."),
-    "trusted_host": attr.string_list(doc = "Trusted hosts."),
-    "wheels": attr.string_list(doc = "Paths of files in the build context. The Bento then uses spec 1."),
+    "extra_index_url": attr.string_list(doc = "URLs of additional package indexes."),
+    "find_links": attr.string_list(doc = "URLs of HTML pages or directories that list package files, as for `pip install --find-links`."),
+    "index_url": attr.string(doc = "URL of the package index."),
+    "is_src_layout": switch("Whether the sources are in a directory `src/`, which is removed from their paths."),
+    "lock_packages": switch("Value of `lock_packages` to record in the Bento. The build doesn't use the value, because the package hub locks the packages."),
+    "no_index": switch("Whether pip ignores package indexes."),
+    "pack_git_packages": switch("Whether the Bento must include packages from git repositories. A build can't download these packages, so the build then fails. With `0`, the image build clones the repositories."),
+    "pip_args": attr.string(doc = "Additional arguments of `pip install`."),
+    "requirements_txt": attr.string(doc = "Path of a requirements file in the build context."),
+    "trusted_host": attr.string_list(doc = "Hosts that pip trusts without a valid certificate."),
+    "wheels": attr.string_list(doc = "Paths of wheel files in the build context to install. If set, the Bento uses spec 1."),
 }
 
 def _bento_python_options_impl(ctx):
@@ -22,7 +22,8 @@ def _bento_python_options_impl(ctx):
 
 bento_python_options = rule(
     implementation = _bento_python_options_impl,
-    doc = """Declares how the image installs Python packages, as `python` of a bentofile, for `bento_package(python = ...)`.
+    doc = """Declares how the image installs Python packages. The options correspond to `python` in a bentofile. Set them with
+`bento_package(python = ":python")`.
 
 ```starlark
 bento_python_options(
@@ -32,7 +33,7 @@ bento_python_options(
 )
 ```
 
-Set the packages with `requirements` and `packages` of `bento_package`.""",
+To declare the packages, use `requirements` and `packages` of `bento_package`.""",
     attrs = _OPTIONS,
     provides = [BentoOptionsInfo],
 )

@@ -46,7 +46,7 @@ def _bento_requirements_impl(ctx):
 
 bento_requirements = rule(
     implementation = _bento_requirements_impl,
-    doc = """Resolves requirements, and writes the lock for `bento.pypi` into the source tree.
+    doc = """Resolves requirements, and writes a lock for `bento.pypi` into the source tree.
 
 ```starlark
 bento_requirements(
@@ -56,26 +56,30 @@ bento_requirements(
 )
 ```
 
-`bazel run //:requirements.update` keeps the locked versions as far as they satisfy the requirements; `-- --upgrade` selects the
-newest versions, `-- --upgrade-package NAME` the newest version of one package, and `-- --from-bentofile FILE` first adds the packages of a bentofile
-to the first requirements file. `bento_requirements_test` fails if the lock is stale.""",
+`bazel run //:requirements.update` keeps each locked version that satisfies the requirements. `bento_requirements_test` fails if the lock is stale.
+
+| option after `--` | effect |
+|---|---|
+| `--upgrade` | selects the newest version of each package |
+| `--upgrade-package NAME` | selects the newest version of this package |
+| `--from-bentofile FILE` | appends the packages of this bentofile to the first requirements file before locking |""",
     attrs = {
         "constraints": attr.label_list(
             allow_files = [".in", ".txt"],
-            doc = "Requirements files that only limit versions, as in `pip install -c`. A file of `srcs` that another file names with `-c` is also a constraints file.",
+            doc = "Constraints files: requirements files that only limit versions, as in `pip install -c`. A file in `srcs` that another file includes with `-c` is also a constraints file.",
         ),
-        "extras": attr.string_list(default = ["*"], doc = "Extras of a pyproject.toml to lock. Default: all."),
-        "groups": attr.string_list(default = ["*"], doc = "Dependency groups of a pyproject.toml to lock. Default: all."),
-        "lock": attr.string(default = "requirements.lock.json", doc = "File to write, relative to this package. The file doesn't need to exist."),
+        "extras": attr.string_list(default = ["*"], doc = "Extras in pyproject.toml to lock. Default: all extras."),
+        "groups": attr.string_list(default = ["*"], doc = "Dependency groups in pyproject.toml to lock. Default: all groups."),
+        "lock": attr.string(default = "requirements.lock.json", doc = "Path of the file to write, relative to this package. The file doesn't need to exist."),
         "overrides": attr.label_list(
             allow_files = [".in", ".txt"],
-            doc = "Requirements files that replace the requirements of packages, as in `uv pip compile --override`: for a package whose own limits are wrong. `tool.uv.override-dependencies` of a pyproject.toml is also used.",
+            doc = "Requirements files that override requirements in package metadata, as in `uv pip compile --override`. Use the attribute if a package declares wrong version limits. `tool.uv.override-dependencies` in pyproject.toml is also applied.",
         ),
-        "platforms": attr.string_list(doc = "Platforms to lock: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, `macos_x86_64`. Default: all."),
-        "requires_python": attr.string(default = ">=3.10", doc = "Python versions that the lock supports."),
+        "platforms": attr.string_list(doc = "Platforms to lock: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, or `macos_x86_64`. Default: all platforms."),
+        "requires_python": attr.string(default = ">=3.10", doc = "Python versions that the lock must support, a version specifier such as `>=3.10`."),
         "srcs": attr.label_list(
             allow_files = [".in", ".txt", ".toml", ".yaml", ".yml"],
-            doc = "Requirements files, pyproject.toml, bentofile.yaml. Include files that another file names with `-r` or `-c`.",
+            doc = "Files that declare requirements: requirements files, pyproject.toml, or bentofile.yaml. Also list the files that another file includes with `-r` or `-c`.",
             mandatory = True,
         ),
     } | INDEX_ATTRIBUTES | RUN_RUNTIME,

@@ -21,7 +21,7 @@ def _bento_requirements_test_impl(ctx):
 
 bento_requirements_test = rule(
     implementation = _bento_requirements_test_impl,
-    doc = """Tests that a lock satisfies its sources. The test needs no network.
+    doc = """Tests that a lock satisfies the requirements of its `bento_requirements` target. The test needs no network.
 
 ```starlark
 bento_requirements_test(
@@ -31,7 +31,7 @@ bento_requirements_test(
 )
 ```""",
     attrs = {
-        "lock": attr.label(allow_single_file = [".json"], doc = "The lock.", mandatory = True),
+        "lock": attr.label(allow_single_file = [".json"], doc = "The lock to test.", mandatory = True),
         "update": attr.label(doc = "The `bento_requirements` target that writes the lock.", mandatory = True, providers = [BentoLockInfo]),
     } | TEST_RUNTIME,
     test = True,

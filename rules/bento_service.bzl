@@ -1,4 +1,4 @@
-"""Defines bento_service, a macro that declares what a service usually has: Bento, test, API, image, push and more."""
+"""Defines bento_service, a macro that declares the usual targets of a service: Bento, test, API, image, push, and others."""
 
 load("//rules:bento_api.bzl", "bento_api")
 load("//rules:bento_api_test.bzl", "bento_api_test")
@@ -13,10 +13,10 @@ load("//rules:bento_test.bzl", "bento_test")
 load("//rules:bento_venv.bzl", "bento_venv")
 load("//rules/private:renamed.bzl", "reject_renamed")
 
-# Common attributes of rules: the value of the service is the default for each part.
+# Common attributes of rules. The value that the macro receives is the default for each part.
 _SHARED = ["deprecation", "exec_compatible_with", "features", "tags", "target_compatible_with", "testonly", "visibility"]
 
-# Builds for macOS skip images and the targets that use them.
+# Builds for macOS skip images, and targets that use images.
 _LINUX = Label("@platforms//os:linux")
 
 def bento_service(
@@ -32,7 +32,7 @@ def bento_service(
         test = None,
         venv = None,
         **package):
-    """Declares a Bento, and its tests, API, images, deployments, and development environment, each as a target.
+    """Declares targets for a service: a Bento, a test, an API, images, a deployment, and a development environment.
 
     ```starlark
     bento_service(

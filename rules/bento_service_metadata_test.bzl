@@ -44,7 +44,8 @@ def _bento_service_metadata_test_impl(ctx):
 
 bento_service_metadata_test = rule(
     implementation = _bento_service_metadata_test_impl,
-    doc = """Tests that the Bento equals the result of importing its service, and reports field, both values, file, and line of differences.
+    doc = """Tests that static analysis of a service and an import of the service result in the same Bento. For each difference, reports the field, both
+values, the file, and the line.
 
 ```starlark
 bento_service_metadata_test(
@@ -53,8 +54,9 @@ bento_service_metadata_test(
 )
 ```
 
-Use it for services with static analysis of their metadata. Real BentoML imports the service in the sandbox with the locked wheels of BentoML and of
-the Bento's `import_packages`, and the test builds the Bento's metadata again from the result. The test ignores `schema`, which static analysis doesn't provide.""",
+Use the rule for Bentos with `service_metadata = "static"`. BentoML imports the service in the sandbox. The sandbox contains the locked wheels of
+BentoML and of the Bento's `import_packages`. The test compares the Bento's metadata with the metadata from the import. It ignores the field
+`schema`, which static analysis doesn't provide.""",
     attrs = {
         "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento.", mandatory = True, providers = [BentoInfo, BentoServiceMetadataInfo]),
     } | TEST_RUNTIME,

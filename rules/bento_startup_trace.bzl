@@ -17,7 +17,7 @@ def _bento_startup_trace_impl(ctx):
 
 bento_startup_trace = rule(
     implementation = _bento_startup_trace_impl,
-    doc = """Records which files of an image a startup reads, for `startup_trace` of a `bento_image`, with `bazel run`.
+    doc = """Records the files that the startup of an image reads, with `bazel run`. Set `startup_trace` of `bento_image` to the result.
 
 ```starlark
 bento_startup_trace(
@@ -29,10 +29,10 @@ bento_startup_trace(
 ```
 
 `bazel run //:iris_startup_trace` unpacks the image and runs a container in Linux namespaces, without a container engine, until the container
-is ready and has answered the requests. It requires Linux on the CPU architecture of the image, and writes the trace into the source tree.
-Record again after packages change: files outside of the trace are fetched when they are read.""",
+is ready and has answered the requests. The program writes the trace into the source tree. It requires Linux on the CPU architecture of the image.
+Record the trace again after changes of packages, because files that aren't in the trace are fetched only when they are read.""",
     attrs = {
-        "trace": attr.string(doc = "File to write, relative to this package. The file doesn't need to exist.", mandatory = True),
+        "trace": attr.string(doc = "Path of the file to write, relative to this package. The file doesn't need to exist.", mandatory = True),
     } | STARTUP | RUN_RUNTIME,
     executable = True,
 )

@@ -61,7 +61,7 @@ def _bento_test_impl(ctx):
 
 bento_test = rule(
     implementation = _bento_test_impl,
-    doc = """Tests a Bento with pytest and a real BentoML server from the locked wheels.
+    doc = """Tests a Bento with pytest. The tests send requests to a BentoML server that runs the locked wheels.
 
 ```starlark
 bento_test(
@@ -72,17 +72,18 @@ bento_test(
 )
 ```
 
-Fixtures: `client` (a `bentoml.SyncHTTPClient`), `url`, `bento` (tag and directory), `server`, and `serve`, which starts another server.
-Tests run in the runfiles directory, so they can open `$(rlocationpath …)` paths in `env`. The server starts for the first test that uses it,
-on a free port of the loopback interface, without other network access. Failing tests show its output. `shard_count` distributes the tests,
-with one server per shard. `bazel coverage` records the sources of the Bento and of `deps` ([more](../docs/testing.md)).""",
+The tests can use these fixtures: `client` (a `bentoml.SyncHTTPClient`), `url`, `bento` (tag and directory), `server`, and `serve`, which starts
+another server. The tests run in the runfiles directory, so they can open `$(rlocationpath …)` paths in `env`. The server starts when the first test
+uses the server. It listens on a free port of the loopback interface, and has no other network access. If a test fails, the test log contains the
+output of the server. With `shard_count`, each shard starts a separate server. `bazel coverage` measures the sources of the Bento and of `deps`
+([more](../docs/testing.md)).""",
     attrs = {
-        "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento under test.", mandatory = True, providers = [BentoInfo]),
-        "data": attr.label_list(allow_files = True, doc = "Files that the tests read and programs that they start."),
+        "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoInfo]),
+        "data": attr.label_list(allow_files = True, doc = "Files that the tests read, and programs that the tests start."),
         "deps": attr.label_list(aspects = [sources_aspect], doc = "Python libraries that the tests import.", providers = [PyInfo]),
-        "requirements": attr.label_list(doc = "Packages that the tests import in addition to the Bento's, including pytest.", providers = [BentoRequirementInfo]),
-        "serve_options": attr.string_list(doc = "Options of `bentoml serve`."),
-        "srcs": attr.label_list(allow_files = [".py"], doc = "Test files for pytest.", mandatory = True),
+        "requirements": attr.label_list(doc = "Packages of a package hub that the tests import, including pytest. The packages of the Bento are always available.", providers = [BentoRequirementInfo]),
+        "serve_options": attr.string_list(doc = "Options to pass to `bentoml serve`."),
+        "srcs": attr.label_list(allow_files = [".py"], doc = "Python files with tests for pytest.", mandatory = True),
     } | RUN_ENVIRONMENT | TEST_RUNTIME,
     test = True,
 )

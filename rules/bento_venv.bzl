@@ -63,7 +63,7 @@ def _bento_venv_impl(ctx):
 
 bento_venv = rule(
     implementation = _bento_venv_impl,
-    doc = """Creates or updates a virtual environment with a Bento's packages with `bazel run`, for editors and notebooks.
+    doc = """Creates or updates a virtual environment that contains a Bento's packages, with `bazel run`. Use the environment in editors and notebooks.
 
 ```starlark
 bento_venv(
@@ -73,13 +73,13 @@ bento_venv(
 )
 ```
 
-The program installs the locked wheels without a network. Modules of the Bento and of its `deps` are imported from the source tree, so edits
-take effect immediately. Later runs update only changes. The program rejects an existing directory that it didn't create
-([more](../docs/development.md)).""",
+The program installs the locked wheels without network access. The environment imports the modules of the Bento and its `deps` from the source
+tree, so edits take effect immediately. Later runs of the program install only changed packages. An existing directory that the program didn't
+create is an error ([more](../docs/development.md)).""",
     attrs = {
         "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
-        "directory": attr.string(default = ".venv", doc = "Target directory, relative to this package in the source tree. `-- --directory DIR` replaces it."),
-        "requirements": attr.label_list(doc = "Packages in addition to the Bento's, such as pytest and ipykernel.", providers = [BentoRequirementInfo]),
+        "directory": attr.string(default = ".venv", doc = "Directory of the virtual environment, relative to this package in the source tree. At run time, `-- --directory DIR` replaces the attribute."),
+        "requirements": attr.label_list(doc = "Additional packages of a package hub to install, such as pytest and ipykernel.", providers = [BentoRequirementInfo]),
     } | RUN_RUNTIME,
     executable = True,
 )

@@ -64,7 +64,7 @@ def _bento_wheel_impl(ctx):
 
 bento_wheel = rule(
     implementation = _bento_wheel_impl,
-    doc = """Declares a wheel that no index provides: a file of the repository, or the output of another rule.
+    doc = """Declares a wheel that no package index provides: a file in the repository, or the output of another rule.
 
 ```starlark
 bento_wheel(
@@ -74,14 +74,14 @@ bento_wheel(
 )
 ```
 
-Use it in `requirements` of a Bento and in `deps` of Python rules, like a package of a package hub. The Bento includes the file
-(`src/wheels/`) and installs it from there; images, tests, and servers install it like other packages. `deps` must match the requirements in
-the wheel's metadata, without extras; otherwise the build of the Bento reports missing packages. Without `deps`, set `python_version` of the
-Bento, which selects the Python of images.""",
+Use the target in the same way as a package of a package hub: in `requirements` of a Bento, and in `deps` of Python rules. The Bento includes the
+wheel in `src/wheels/`, and installs the wheel from this directory. Images, tests, and servers install the wheel in the same way as other packages.
+`deps` must match the requirements in the wheel's metadata, without extras. Otherwise, the build of the Bento reports missing packages. If `deps`
+isn't set, set `python_version` of the Bento to select the Python version of images.""",
     attrs = {
-        "deps": attr.label_list(doc = "Required packages of a package hub, and other wheels.", providers = [BentoRequirementInfo]),
-        "size_bytes": attr.int(doc = "Approximate size in bytes, for the grouping of wheels into image layers: large wheels get their own layers."),
-        "src": attr.label(allow_single_file = [".whl"], doc = "The wheel.", mandatory = True),
+        "deps": attr.label_list(doc = "Packages that the wheel requires: packages of a package hub, and other `bento_wheel` targets.", providers = [BentoRequirementInfo]),
+        "size_bytes": attr.int(doc = "Approximate size of the wheel in bytes. Images use the size to assign wheels to layers: each large wheel is a separate layer."),
+        "src": attr.label(allow_single_file = [".whl"], doc = "The wheel file.", mandatory = True),
         "_python_version": attr.label(default = "//rules:python_version", providers = [BentoFlagInfo]),
     },
     provides = [BentoRequirementInfo, BentoWheelInfo, PyInfo],

@@ -4,12 +4,12 @@ Credentials aren't configured here: uv finds them in netrc, in `UV_INDEX_<NAME>_
 own store, or in the keyring."""
 
 INDEX_ATTRIBUTES = {
-    "explicit": attr.string_dict(doc = "Package to the name of its entry of `indexes`. Such an index serves only these packages."),
-    "find_links": attr.string_list(doc = "Directories (relative to the root of the workspace) and pages with package files."),
-    "index_url": attr.string(doc = "URL of the default index. Default: uv's configured index."),
-    "indexes": attr.string_list(doc = "Additional indexes, `NAME=URL` or a URL, which precede the default index."),
-    "no_index": attr.bool(doc = "Whether to use only `find_links`."),
-    "trusted_hosts": attr.string_list(doc = "Hosts whose certificates are not verified."),
+    "explicit": attr.string_dict(doc = "Packages that come from a specific index: package name to the name of an entry in `indexes`. Such an index provides only these packages."),
+    "find_links": attr.string_list(doc = "Directories with package files (relative to the root of the workspace), and URLs of HTML pages that list package files."),
+    "index_url": attr.string(doc = "URL of the default index. Default: the index in uv's configuration."),
+    "indexes": attr.string_list(doc = "Additional indexes, each `NAME=URL` or a URL. The additional indexes precede the default index."),
+    "no_index": attr.bool(doc = "Whether to ignore all indexes, and use only `find_links`."),
+    "trusted_hosts": attr.string_list(doc = "Hosts whose TLS certificates aren't verified."),
 }
 
 def encode_indexes(attributes):

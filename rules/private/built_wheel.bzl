@@ -80,7 +80,7 @@ def _built_wheel_modules_impl(ctx):
 built_wheel_modules = rule(
     implementation = _built_wheel_modules_impl,
     doc = "The modules of a wheel that an action built.",
-    attrs = {"wheel": attr.label(doc = "The wheel.", mandatory = True, providers = [BentoWheelInfo])},
+    attrs = {"wheel": attr.label(doc = "The wheel file.", mandatory = True, providers = [BentoWheelInfo])},
     provides = [BentoWheelModulesInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -26,7 +26,7 @@ locked_wheel = rule(
         "distribution": attr.string(doc = "Normalized package name.", mandatory = True),
         "exclude": attr.string_list(doc = "Patterns of files that images exclude."),
         "exclude_preset": attr.string_list(doc = "Exclude patterns from presets, which may match nothing."),
-        "file": attr.label(allow_single_file = [".whl"], doc = "The wheel.", mandatory = True),
+        "file": attr.label(allow_single_file = [".whl"], doc = "The wheel file.", mandatory = True),
         "python_version": attr.string(doc = "Target Python version, `X.Y`.", mandatory = True),
         "allow_record_mismatch": attr.bool(doc = "Whether to accept the wheel although its RECORD is wrong."),
         "sha256": attr.string(doc = "SHA-256 of the file.", mandatory = True),
@@ -64,7 +64,7 @@ wheel_modules = rule(
         "import_roots": attr.string_list(doc = "Directories of the repository to import from.", mandatory = True),
         "srcs": attr.label_list(allow_files = True, doc = "The files."),
         "version": attr.string(doc = "Version of the package.", mandatory = True),
-        "wheel": attr.label(allow_single_file = [".whl"], doc = "The wheel.", mandatory = True),
+        "wheel": attr.label(allow_single_file = [".whl"], doc = "The wheel file.", mandatory = True),
     },
     provides = [BentoWheelModulesInfo],
 )

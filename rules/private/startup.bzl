@@ -1,4 +1,4 @@
-"""Attributes and arguments of rules that start an image (see run/startup_trace.py)."""
+"""Defines the attributes and arguments of rules that start an image (see run/startup_trace.py)."""
 
 load("//rules:providers.bzl", "BentoImageInfo")
 load(":attributes.bzl", "label_string")
@@ -6,20 +6,20 @@ load(":launcher.bzl", "RUNFILES", "runfile_path")
 load(":push_manifest.bzl", "push_manifest")
 
 STARTUP = {
-    "image": attr.label(doc = "The image, with or without a trace.", mandatory = True, providers = [BentoImageInfo]),
-    "readiness_path": attr.string(default = "/readyz", doc = "HTTP path that answers without an error when a container is ready."),
-    "requests": attr.string_dict(doc = "POST requests to a ready container, path to JSON body, to include files that only requests read."),
-    "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum time until a container is ready."),
+    "image": attr.label(doc = "The image to start. The image can set `startup_trace`.", mandatory = True, providers = [BentoImageInfo]),
+    "readiness_path": attr.string(default = "/readyz", doc = "HTTP path for readiness checks. A container is ready when a request to this path succeeds."),
+    "requests": attr.string_dict(doc = "POST requests to send to the ready container: path to JSON body. Use the attribute to include files that the container reads only during requests."),
+    "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum time until a container is ready, in seconds."),
 }
 
 def startup_files(ctx):
-    """Describes the image of a rule with `STARTUP` for a program that starts it.
+    """Returns the arguments and files of a program that starts the image.
 
     Args:
-      ctx: the rule's context.
+      ctx: context of a rule with the attributes `STARTUP`.
 
     Returns:
-      A struct of arguments, a list of strings and results of `runfile`; and files, a depset of Files.
+      A struct of `arguments` (list of strings) and `files` (depset of Files).
     """
     described = push_manifest(ctx, ctx.attr.image)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
