@@ -49,22 +49,22 @@ def bento_service(
     )
     ```
 
-    A part is a dict of attributes of its rule; `{}` sets none. The macro declares only the parts that are set. Tags of a part are added to
-    the tags of the service.
+    Each argument declares one target. The value is a dict of attributes for the rule of the target; `{}` sets no attributes. The macro declares
+    a target only if its argument is set. Tags of an argument are added to the tags of the service.
 
     Args:
-      name: alias of `<name>_bento` for `bazel build` and `bazel run`, and prefix of all targets.
-      api: attributes of `bento_api`, `<name>_api`. With `golden`, the macro also declares a `bento_api_test`, `<name>_api_test`.
-      deployment: attributes of `bento_deployment`, `<name>_deployment`, for the index or else the image. Default of `repository`:
-        the repository of `push`, if `push` has one without `{KEY}`.
-      image: attributes of `bento_image`, `<name>_image`, for Linux.
-      index: attributes of `bento_image_index`, `<name>_images`.
-      load_image: attributes of `bento_load`, `<name>_load`, for the index or else the image.
-      push: attributes of `bento_push`, `<name>_push`, for the index, or else the image, or else the Bento.
-      service_metadata_test: attributes of `bento_service_metadata_test`, `<name>_service_metadata_test`.
-      test: attributes of `bento_test`, `<name>_test`.
-      venv: attributes of `bento_venv`, `<name>_venv`.
-      **package: attributes of `bento_package`, `<name>_bento`. Common attributes of rules apply to all parts.
+      name: name of an alias of `<name>_bento`, and prefix of the names of all targets.
+      api: attributes of `<name>_api`, a `bento_api`. If `golden` is set, the macro also declares `<name>_api_test`, a `bento_api_test`.
+      deployment: attributes of `<name>_deployment`, a `bento_deployment` of the index, or else of the image. Default of `repository`:
+        the repository in `push`, if `push` has exactly one repository, without `{KEY}`.
+      image: attributes of `<name>_image`, a `bento_image` for Linux.
+      index: attributes of `<name>_images`, a `bento_image_index`.
+      load_image: attributes of `<name>_load`, a `bento_load` of the index, or else of the image.
+      push: attributes of `<name>_push`, a `bento_push` of the index, or else of the image, or else of the Bento.
+      service_metadata_test: attributes of `<name>_service_metadata_test`, a `bento_service_metadata_test`.
+      test: attributes of `<name>_test`, a `bento_test`.
+      venv: attributes of `<name>_venv`, a `bento_venv`.
+      **package: attributes of `<name>_bento`, a `bento_package`. Common attributes, such as `tags` and `visibility`, apply to all targets.
     """
     parts = {
         "api": api,
@@ -100,7 +100,7 @@ def bento_service(
     _images(name, bento, shared, struct(deployment = deployment, image = image, index = index, load_image = load_image, push = push))
 
 def _part(shared, own, overrides):
-    """Returns the attributes of a part: defaults, overridden by the attributes for all parts and for this part."""
+    """Returns the attributes of one target. `overrides` take precedence over `own`, and `own` over `shared`."""
     attributes = shared | own | overrides
     if "tags" in shared and "tags" in overrides:
         attributes["tags"] = shared["tags"] + overrides["tags"]

@@ -58,7 +58,7 @@ Use the rule for Bentos with `service_metadata = "static"`. BentoML imports the 
 BentoML and of the Bento's `import_packages`. The test compares the Bento's metadata with the metadata from the import. It ignores the field
 `schema`, which static analysis doesn't provide.""",
     attrs = {
-        "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento.", mandatory = True, providers = [BentoInfo, BentoServiceMetadataInfo]),
+        "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoInfo, BentoServiceMetadataInfo]),
     } | TEST_RUNTIME,
     test = True,
     toolchains = [TOOLCHAIN_TYPE],

@@ -77,7 +77,7 @@ The program installs the locked wheels without network access. The environment i
 tree, so edits take effect immediately. Later runs of the program install only changed packages. An existing directory that the program didn't
 create is an error ([more](../docs/development.md)).""",
     attrs = {
-        "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
+        "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento whose packages are installed.", mandatory = True, providers = [BentoInfo]),
         "directory": attr.string(default = ".venv", doc = "Directory of the virtual environment, relative to this package in the source tree. At run time, `-- --directory DIR` replaces the attribute."),
         "requirements": attr.label_list(doc = "Additional packages of a package hub to install, such as pytest and ipykernel.", providers = [BentoRequirementInfo]),
     } | RUN_RUNTIME,

@@ -1,12 +1,12 @@
-"""Public providers: `load("@rules_bento//rules:providers.bzl", ...)`."""
+"""Defines the public providers. To use a provider, load it with `load("@rules_bento//rules:providers.bzl", ...)`."""
 
 def _types(doc):
-    """Returns the types of a field, which its documentation begins with: `str - …`, `tuple[str|File] - …`, `File - …; None …`."""
+    """Returns the types of a field. The documentation of a field begins with its type: `str - …`, `tuple[str|File] - …`, `File - …; None …`."""
     name = doc.partition(" - ")[0].partition("[")[0]
     return [{"str": "string"}.get(name, name)] + (["NoneType"] if "None " in doc else [])
 
 def _typed_provider(name, *, doc, fields, defaults = {}):
-    """Defines a provider that requires each of its fields, rejects others, and checks their types; `defaults` has values of optional fields."""
+    """Defines a provider that checks the names and the types of fields. Only fields with a value in `defaults` are optional."""
     types = {field: _types(field_doc) for field, field_doc in fields.items()}
 
     def init(**values):
@@ -33,52 +33,52 @@ def _typed_provider(name, *, doc, fields, defaults = {}):
 
 BentoInfo = _typed_provider(
     "BentoInfo",
-    doc = "A Bento: its metadata, and the parts that archives and images are built from.",
+    doc = "A Bento: metadata, and the parts from which rules build archives and images.",
     fields = {
-        "archive": "File - `.bento` archive with all models, for `bentoml import`; the target's default output unless `bundle_models` is off.",
+        "archive": "File - `.bento` archive with all models. The default output of the target is this archive if `bundle_models` is `True`.",
         "bento_yaml": "File - `bento.yaml`.",
-        "build_ctx": "str - directory that became the Bento's `src/`, in the form of short paths.",
-        "build_definition": "File - JSON: SLSA's `buildDefinition` with the inputs of the Bento.",
-        "data_layers": "dict[str, BentoLayerInfo] - image layer of `data`, by compression; empty without data.",
-        "digest": "File - text: `blake3:<hex>` of the content.",
-        "import_roots": "depset[str] - `imports` of the Bento's libraries, `<repository>/<directory>`.",
-        "manifest": "File - JSON: path, size, mode, and BLAKE3 digest of each file except the models', and the CPU architecture of files with machine code.",
-        "models": "depset[BentoModelInfo] - models that the Bento needs.",
-        "parts": "tuple[File] - archive parts: environment and metadata, sources, and data if any.",
-        "platform": "str - target platform, `<os>_<machine>`; empty for a platform that no package hub supports.",
+        "build_ctx": "str - source directory of the Bento's `src/`, a short path.",
+        "build_definition": "File - JSON: `buildDefinition` of SLSA provenance, which lists the inputs of the Bento.",
+        "data_layers": "dict[str, BentoLayerInfo] - image layers of `data`, compression to layer; empty without data.",
+        "digest": "File - text: digest of the content, `blake3:<hex>`.",
+        "import_roots": "depset[str] - import roots that the Bento's libraries declare with `imports`, each `<repository>/<directory>`.",
+        "manifest": "File - JSON: path, size, mode, and BLAKE3 digest of each file, and the CPU architecture of files with machine code. Excludes files of models.",
+        "models": "depset[BentoModelInfo] - models that the Bento requires.",
+        "parts": "tuple[File] - archive parts, in this order: environment and metadata; sources; data, if the Bento has data.",
+        "platform": "str - target platform, `<os>_<machine>`; empty if package hubs don't support the platform.",
         "python_version": "str - target Python version, `X.Y`.",
-        "requested_platform": "str - `platform` attribute of the target; empty if the build chooses.",
-        "requirements": "depset[BentoRequirementInfo] - packages of a package hub that the Bento declares; with wheels only if the configuration includes them.",
+        "requested_platform": "str - value of the attribute `platform`; empty if the attribute isn't set.",
+        "requirements": "depset[BentoRequirementInfo] - packages of a package hub that the Bento declares. The wheels are set only if the configuration includes wheels.",
         "tag": "File - text: `<name>:<version>`.",
     },
 )
 
 BentoApiInfo = _typed_provider(
     "BentoApiInfo",
-    doc = "The API of a service, from its import.",
+    doc = "The API of a service, determined by an import of the service.",
     fields = {
-        "openapi": "File - YAML: OpenAPI specification, as BentoML writes it to apis/openapi.yaml.",
-        "schema": "File - JSON: BentoML's own schema, as BentoML writes it to apis/schema.json.",
+        "openapi": "File - YAML: OpenAPI specification, the same as BentoML's apis/openapi.yaml.",
+        "schema": "File - JSON: schema in BentoML's format, the same as BentoML's apis/schema.json.",
     },
 )
 
 BentoEnvironmentInfo = _typed_provider(
     "BentoEnvironmentInfo",
-    doc = "The image that a service requests, in BentoML's terms: the equivalent of `bentoml.images.Image` in a service's source.",
+    doc = "The image that a Bento requests. The provider corresponds to `bentoml.images.Image` in the source of a service.",
     fields = {
-        "files": "depset[File] - files that the steps read (scripts and wheels), each identified by its path from the workspace's root.",
-        "image": "File - JSON: base image, distribution, Python version, and the steps in their order.",
+        "files": "depset[File] - files that the steps read, such as scripts and wheels. The steps refer to a file by its path relative to the root of the workspace.",
+        "image": "File - JSON: base image, distribution, Python version, and the list of steps.",
     },
 )
 
 BentoModelInfo = _typed_provider(
     "BentoModelInfo",
-    doc = "A model: built once and shared by all Bentos that need it.",
+    doc = "A model. Bazel builds a model only once for all Bentos that require the model.",
     fields = {
-        "alias": "str - alternative name for `bentoml.models.get`; empty if there isn't one.",
-        "archive_part": "File - archive part with the model's files, at `models/<name>/<version>/`.",
+        "alias": "str - alternative name that `bentoml.models.get` accepts; empty without an alternative name.",
+        "archive_part": "File - archive part with the model's files, below `models/<name>/<version>/`.",
         "description": "File - JSON: tag, module, labels, creation time, digest, and size.",
-        "layers": "dict[str, tuple[BentoLayerInfo]] - image layers of the model by compression, weights below the other files.",
+        "layers": "dict[str, tuple[BentoLayerInfo]] - image layers of the model, compression to layers. The layers of weights are below the layer of the other files.",
         "manifest": "File - JSON: path, size, mode, and BLAKE3 digest of each file.",
     },
 )
@@ -91,128 +91,128 @@ def _options_init(*, group, options):
     return {"group": group, "options": options}
 
 BentoOptionsInfo, _new_options_info = provider(
-    doc = "Options of one group of a bentofile, for `bento_package`.",
-    fields = {"group": "str - `conda`, `docker`, or `python`.", "options": "dict - the options that are set, by BentoML's names."},
+    doc = "Options for `bento_package` from one group of a bentofile.",
+    fields = {"group": "str - name of the group: `conda`, `docker`, or `python`.", "options": "dict - options that are set: BentoML's name of the option to its value."},
     init = _options_init,
 )
 
 BentoRequirementInfo = _typed_provider(
     "BentoRequirementInfo",
-    doc = "A package of a lock and its transitive dependencies, for one platform and Python version.",
+    doc = "A locked package and its transitive dependencies, for one platform and one Python version.",
     fields = {
-        "distribution": "str - normalized package name (PEP 503), with the extra in brackets if any.",
-        "glibc": "str - newest glibc that a Linux wheel may require, `X.Y`.",
-        "modules": "depset[BentoWheelModulesInfo] - modules of the package and its transitive dependencies; empty if the configuration excludes them.",
+        "distribution": "str - normalized package name (PEP 503). If the package is required with an extra, the extra follows in brackets.",
+        "glibc": "str - newest glibc version that Linux wheels can require, `X.Y`.",
+        "modules": "depset[BentoWheelModulesInfo] - modules of the package and its transitive dependencies; empty if the configuration excludes modules.",
         "packages": "depset[File] - JSON: lock entries of the package and its transitive dependencies.",
-        "platform": "str - `<os>_<machine>`; empty for a wheel that needs no package of a package hub.",
-        "python_version": "str - `X.Y[.Z]`; empty if `platform` is.",
-        "vendored": "depset[File] - wheels of the package and its transitive dependencies that no index provides, and that Bentos include.",
-        "wheels": "depset[BentoWheelInfo] - wheels of the package and its transitive dependencies; empty if the configuration excludes them.",
+        "platform": "str - target platform, `<os>_<machine>`; empty for a wheel that requires no packages of a package hub.",
+        "python_version": "str - Python version, `X.Y[.Z]`; empty if `platform` is empty.",
+        "vendored": "depset[File] - wheels that Bentos include because no package index provides the wheels. Covers the package and its transitive dependencies.",
+        "wheels": "depset[BentoWheelInfo] - wheels of the package and its transitive dependencies; empty if the configuration excludes wheels.",
     },
 )
 
 BentoWheelInfo = _typed_provider(
     "BentoWheelInfo",
-    doc = "A wheel of a lock.",
+    doc = "A locked wheel, or a wheel that the build writes.",
     defaults = {"exclude": (), "exclude_preset": ()},
     fields = {
-        "allow_record_mismatch": "bool - whether `bento.pypi` accepts the wheel although its RECORD is wrong.",
+        "allow_record_mismatch": "bool - whether images accept the wheel although its RECORD file is wrong.",
         "distribution": "str - normalized package name (PEP 503).",
-        "exclude": "tuple[str] - patterns of files that images exclude, from `bento.pypi`; each must match a file.",
-        "exclude_preset": "tuple[str] - exclude patterns from presets; these may match nothing.",
-        "file": "File - the wheel.",
+        "exclude": "tuple[str] - patterns of wheel files that images exclude (`exclude` of `bento.pypi`). Each pattern must match a file.",
+        "exclude_preset": "tuple[str] - exclusion patterns that come from presets (`exclude_presets` of `bento.pypi`). A pattern can match no file.",
+        "file": "File - the wheel file.",
         "python_version": "str - target Python version, `X.Y`.",
-        "sha256": "str - hash of the file in the lock; empty for a wheel that the build writes.",
-        "size": "int - size in bytes.",
+        "sha256": "str - SHA-256 of the file in the lock, hexadecimal; empty for a wheel that the build writes.",
+        "size": "int - size of the file in bytes.",
         "version": "str - package version.",
     },
 )
 
 BentoWheelModulesInfo = _typed_provider(
     "BentoWheelModulesInfo",
-    doc = "The unpacked modules of a wheel, ready to import.",
+    doc = "The unpacked modules of a wheel. Programs can import the modules.",
     fields = {
         "distribution": "str - normalized package name (PEP 503).",
-        "files": "depset[File] - unpacked files.",
-        "import_roots": "tuple[str|File] - directories to import from: paths relative to the execution root, or the output directory of an action; the value for `add_directories`.",
-        "imports": "tuple[str] - the same directories in the form of PyInfo, `<repository>/<directory>`.",
+        "files": "depset[File] - unpacked files of the wheel.",
+        "import_roots": "tuple[str|File] - directories to add to the Python import path: paths relative to the execution root, or output directories of actions.",
+        "imports": "tuple[str] - directories of `import_roots` in the format of `PyInfo.imports`, each `<repository>/<directory>`.",
         "version": "str - package version.",
-        "wheel": "File - the wheel.",
+        "wheel": "File - the wheel file.",
     },
 )
 
 BentoDebInfo = _typed_provider(
     "BentoDebInfo",
-    doc = "A locked Debian package and its transitive dependencies, for one architecture.",
+    doc = "A locked Debian package and its transitive dependencies, for one CPU architecture.",
     fields = {
-        "architecture": "str - name of the architecture in Debian and Go: `amd64`, `arm64`.",
+        "architecture": "str - CPU architecture: `amd64` or `arm64`.",
         "files": "depset[File] - .deb files of the package and its transitive dependencies.",
-        "glibc": "str - version of the included glibc, `X.Y`; empty without one.",
-        "hub": "str - name of the package hub of `bento.apt`.",
-        "python_version": "str - version of the included Python, `X.Y`; empty without one.",
+        "glibc": "str - version of glibc among the packages, `X.Y`; empty if the packages don't include glibc.",
+        "hub": "str - name of the package hub that `bento.apt` declares.",
+        "python_version": "str - version of Python among the packages, `X.Y`; empty if the packages don't include Python.",
     },
 )
 
 BentoDebLayerInfo = _typed_provider(
     "BentoDebLayerInfo",
-    doc = "Debian packages that are installed in layers, from the lowest layer up.",
+    doc = "Image layers that contain installed Debian packages.",
     fields = {
-        "architecture": "str - name of the architecture in Debian and Go: `amd64`, `arm64`.",
-        "glibc": "str - glibc version, `X.Y`; empty without one.",
-        "hub": "str - name of the package hub of `bento.apt` that provides the lowest packages.",
-        "index": "File - JSON: packages, dpkg status, and paths, for layers above.",
+        "architecture": "str - CPU architecture: `amd64` or `arm64`.",
+        "glibc": "str - version of glibc in the layers, `X.Y`; empty if the layers don't include glibc.",
+        "hub": "str - name of the package hub (`bento.apt`) that provides the packages of the lowest layer.",
+        "index": "File - JSON: installed packages, dpkg status, and paths, which the layers above read.",
         "layers": "tuple[BentoLayerInfo] - layers from the lowest up.",
-        "python_version": "str - Python version, `X.Y`; empty without one.",
+        "python_version": "str - version of Python in the layers, `X.Y`; empty if the layers don't include Python.",
     },
 )
 
 BentoLayerInfo = _typed_provider(
     "BentoLayerInfo",
-    doc = "An image layer: its bytes and its description. Images are assembled from descriptions only.",
+    doc = "An image layer: the file and its description. Actions that write image manifests read only descriptions.",
     defaults = {"origin": ""},
     fields = {
-        "blob": "File - the layer in the form of a registry, a tar that may be compressed; None for a layer that stays in its registry.",
-        "description": "File - JSON: media_type, digest (`sha256:<hex>`), size (bytes), diff_id, uncompressed_size, name, and optional annotations of the descriptor.",
-        "origin": "str - `registry/repository` that has the layer; empty for a layer that is built or only local.",
+        "blob": "File - the layer: a tar file, usually compressed. None if the build doesn't fetch the layer from the registry.",
+        "description": "File - JSON: media_type, digest (`sha256:<hex>`), size and uncompressed_size (bytes), diff_id, name, and optional annotations of the descriptor.",
+        "origin": "str - repository that contains the layer, `registry/repository`; empty for a layer that the build writes, or that is only on this machine.",
     },
 )
 
 BentoBaseInfo = _typed_provider(
     "BentoBaseInfo",
-    doc = "A base image: its layers in order, and the properties that a Python service depends on.",
+    doc = "An image base: the layers, and the properties on which a Python service depends.",
     fields = {
-        "config": "File - JSON: architecture, os, variant, env (object); for an existing image also history, digest, and origin (`registry/repository`).",
-        "deb_index": "File - JSON: installed Debian packages, in the form of BentoDebLayerInfo.index; None if they are unknown.",
-        "glibc": "str - glibc version, `X.Y`; empty if unknown.",
+        "config": "File - JSON: architecture, os, variant, and env (object). For an existing image, also history, digest, and origin (`registry/repository`).",
+        "deb_index": "File - JSON: installed Debian packages, in the format of `BentoDebLayerInfo.index`; None if the packages are unknown.",
+        "glibc": "str - version of glibc, `X.Y`; empty if unknown.",
         "layers": "tuple[BentoLayerInfo] - layers from the lowest up.",
-        "libraries": "File - JSON: file names of the shared libraries; None if `deb_index` lists them, or if they are unknown.",
-        "name": "str - name in messages: a label.",
-        "python": "str - absolute path of the interpreter.",
-        "python_version": "str - `X.Y`.",
-        "system": "File - JSON: distribution and packages of an existing image; None if `deb_index` lists them, or if they are unknown.",
+        "libraries": "File - JSON: file names of the shared libraries; None if `deb_index` lists the libraries, or if the libraries are unknown.",
+        "name": "str - label of the base, which error messages show.",
+        "python": "str - absolute path of the Python interpreter.",
+        "python_version": "str - version of the Python interpreter, `X.Y`.",
+        "system": "File - JSON: distribution and packages of an existing image; None if `deb_index` lists the packages, or if the packages are unknown.",
     },
 )
 
 BentoImageInfo = _typed_provider(
     "BentoImageInfo",
-    doc = "An image: config, manifest, and the layers that they name.",
+    doc = "An image: config, manifest, and layers.",
     fields = {
-        "bento_yaml": "File - `bento.yaml` of a Bento that the image includes with all models; None for an image of only a model, and for one with mounted models.",
-        "build_definition": "File - JSON: SLSA's `buildDefinition` with the inputs of the image; None for an image of only a model.",
+        "bento_yaml": "File - `bento.yaml` of the Bento in the image; None if the image doesn't include a Bento with all models.",
+        "build_definition": "File - JSON: `buildDefinition` of SLSA provenance, which lists the inputs of the image; None for a model image.",
         "config": "File - image config, JSON.",
-        "digest": "File - text: `sha256:<hex>` of the manifest, which identifies the image.",
+        "digest": "File - text: digest of the manifest, `sha256:<hex>`. Identifies the image.",
         "layers": "tuple[BentoLayerInfo] - layers from the lowest up.",
         "manifest": "File - image manifest, JSON.",
-        "referrers": "tuple[struct(file: File, media_type: str)] - artifacts that are pushed with the image: its SBOM.",
+        "referrers": "tuple[struct(file: File, media_type: str)] - artifacts to push with the image, such as the SBOM.",
     },
 )
 
 BentoImageIndexInfo = _typed_provider(
     "BentoImageIndexInfo",
-    doc = "An OCI image index: images of one service for several platforms.",
+    doc = "An OCI image index, which lists images of a service for several platforms.",
     fields = {
-        "digest": "File - text: `sha256:<hex>` of the index, which identifies it.",
-        "images": "tuple[BentoImageInfo] - one image per platform.",
+        "digest": "File - text: digest of the index, `sha256:<hex>`. Identifies the index.",
+        "images": "tuple[BentoImageInfo] - images, one image for each platform.",
         "index": "File - the index, JSON.",
     },
 )

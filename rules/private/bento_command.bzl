@@ -49,7 +49,7 @@ def serve_program(ctx, archive, *, build_ctx, import_roots, models = []):
         subcommand = "bento_cli.programs.serve",
     )
 
-SRC = attr.label(doc = "The Bento.", mandatory = True, providers = [BentoInfo])
+SRC = attr.label(doc = "The Bento to export, import, or push.", mandatory = True, providers = [BentoInfo])
 
 def store_program(ctx, *, subcommand, to = "", words = [], status = [], command = None):
     """Writes a program that runs a `bento` command on the Bento of `src`; the caller's arguments follow.
