@@ -63,28 +63,28 @@ def _bento_tools_impl(mctx):
     return mctx.extension_metadata(reproducible = True, root_module_direct_deps = _OWN if own else [], root_module_direct_dev_deps = [])
 
 _python = tag_class(
-    doc = "Selects the interpreter of actions, in the root module.",
+    doc = "Selects the interpreter that runs actions. Only the root module can use the tag.",
     attrs = {
-        "debian_lock": attr.label(doc = "Lock of Debian packages, including `python3` and `patchelf`, that provide the interpreter. Machines that run actions then need no Python."),
-        "interpreter": attr.string(doc = "Interpreter of the host: a path or a name on PATH. By default, builds don't use the host's interpreter."),
-        "mirrors": attr.string_list(doc = "Mirrors for the packages of `debian_lock`, as in `bento.apt`."),
-        "version": attr.string(doc = "Version of rules_python's toolchain, `X.Y`, without `debian_lock` and `interpreter`. Default: " + PYTHON_VERSION + ", or the newest version if rules_python doesn't have it."),
+        "debian_lock": attr.label(doc = "Lock of the Debian packages that provide the interpreter. The lock must include `python3` and `patchelf`. Machines that run actions then don't need an installed Python."),
+        "interpreter": attr.string(doc = "Interpreter of the host: a path, or the name of a program on PATH. Default: none; builds don't use an interpreter of the host."),
+        "mirrors": attr.string_list(doc = "URLs of mirrors for the packages in `debian_lock`. Same format as `mirrors` of `bento.apt`."),
+        "version": attr.string(doc = "Python version of a rules_python toolchain, `X.Y`. Used only if `debian_lock` and `interpreter` aren't set. Default: " + PYTHON_VERSION + ", or else the newest version of rules_python."),
     },
 )
 
 _compiler = tag_class(
-    doc = "Adds an interpreter, in the root module, that compiles bytecode of images with another Python version than the actions'.",
+    doc = "Adds an interpreter that compiles bytecode for images. Required if the Python version of an image isn't the version that runs actions. Only the root module can use the tag.",
     attrs = {
-        "debian_lock": attr.label(doc = "As in `python`."),
-        "interpreter": attr.string(doc = "As in `python`. Default, without `debian_lock`: the interpreter of rules_python's toolchain for the version."),
-        "mirrors": attr.string_list(doc = "As in `python`."),
-        "version": attr.string(doc = "Version of the interpreter, `X.Y`.", mandatory = True),
+        "debian_lock": attr.label(doc = "Lock of the Debian packages that provide the interpreter, as in `bento_tools.python`."),
+        "interpreter": attr.string(doc = "Interpreter of the host: a path, or the name of a program on PATH. Default if `debian_lock` isn't set: the interpreter of the rules_python toolchain for `version`."),
+        "mirrors": attr.string_list(doc = "URLs of mirrors for the packages in `debian_lock`. Same format as `mirrors` of `bento.apt`."),
+        "version": attr.string(doc = "Python version of the interpreter, `X.Y`.", mandatory = True),
     },
 )
 
 bento_tools = module_extension(
     implementation = _bento_tools_impl,
-    doc = "Provides uv, an interpreter, and the packages of the helper.",
+    doc = "Provides uv, a Python interpreter, and the packages that the helper imports.",
     tag_classes = {"compiler": _compiler, "python": _python},
 )
 
@@ -224,37 +224,37 @@ def _bento_impl(mctx):
     )
 
 _pypi = tag_class(
-    doc = "Declares a package hub, the packages of a lock: `@<name>//<package>`.",
+    doc = "Declares a package hub, which provides the Python packages of a lock: `@<name>//<package>`.",
     attrs = {
-        "allow_record_mismatch": attr.string_list_dict(doc = "Packages to the hashes, `sha256:<hex>`, of wheels that images accept although their RECORD is wrong. The error for such a wheel reports the hash. The SBOM and the layer report list these wheels."),
+        "allow_record_mismatch": attr.string_list_dict(doc = "Wheels that images accept although the RECORD file of the wheel is wrong: package name to the hashes of wheels, `sha256:<hex>`. The error message for such a wheel contains the hash. The SBOM and the layer report list these wheels."),
         "build_lock": attr.label(
-            doc = "Lock of build requirements, such as setuptools, for wheels that the index doesn't provide. Default: `lock`.",
+            doc = "Lock of build requirements, such as setuptools. Used to build packages without a compatible wheel. Default: `lock`.",
         ),
-        "exclude": attr.string_list_dict(doc = "Packages to patterns of wheel files that images exclude, in the form of a bentofile's `exclude`: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`; `acme@linux_x86_64` for the wheels of one platform. Default: none. RECORD lists the remaining files; the layer report and the SBOM have the excluded size. Outside of images, wheels are complete."),
-        "exclude_presets": attr.string_list(doc = "Predefined patterns: `serving_torch` excludes files of torch and triton that only builds against them need."),
-        "extras": attr.string_list(default = ["*"], doc = "Extras of the project to include, for a `uv.lock`. Default: all, which fails if two of them conflict (`tool.uv.conflicts`)."),
-        "glibc": attr.string(default = DEFAULT_GLIBC, doc = "Newest glibc that a Linux wheel may require, `X.Y`."),
-        "groups": attr.string_list(default = ["*"], doc = "Dependency groups of the project to include, for a `uv.lock`. Default: all, as with `extras`."),
+        "exclude": attr.string_list_dict(doc = "Wheel files that images exclude: package name to patterns, in the syntax of `.gitignore`: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`. For the wheels of one platform, use a key such as `acme@linux_x86_64`. Default: no patterns. The RECORD file lists only the remaining files. The layer report and the SBOM contain the size of the excluded files. Tests, servers, and virtual environments use the complete wheels."),
+        "exclude_presets": attr.string_list(doc = "Names of predefined sets of patterns to exclude from images: `serving_torch` excludes files of torch and triton that only C++ builds need, such as static libraries."),
+        "extras": attr.string_list(default = ["*"], doc = "Project extras to include; only for a `uv.lock`. Default: all extras. The default fails if two extras conflict (`tool.uv.conflicts`)."),
+        "glibc": attr.string(default = DEFAULT_GLIBC, doc = "Newest glibc version that Linux wheels can require, `X.Y`."),
+        "groups": attr.string_list(default = ["*"], doc = "Dependency groups of the project to include; only for a `uv.lock`. Default: all groups. The default fails if two groups conflict (`tool.uv.conflicts`)."),
         "lock": attr.label(
-            doc = "The lock: requirements with hashes, `pylock.toml`, `uv.lock`, or the JSON of a `bento_requirements` target.",
+            doc = "Lock of the packages: a requirements file with hashes, `pylock.toml`, `uv.lock`, or a JSON file that a `bento_requirements` target writes.",
             mandatory = True,
         ),
-        "macos": attr.string(default = DEFAULT_MACOS, doc = "Newest macOS that a wheel may require, `X.Y`: the oldest macOS to support."),
-        "members": attr.string_list(default = ["*"], doc = "Workspace members, by name, whose dependencies to include, for a `uv.lock`. Default: all, as with `extras`."),
+        "macos": attr.string(default = DEFAULT_MACOS, doc = "Newest macOS version that wheels can require, `X.Y`. Set the oldest macOS version to support."),
+        "members": attr.string_list(default = ["*"], doc = "Names of the uv workspace members whose dependencies are included; only for a `uv.lock`. Default: all members. The default fails if two members conflict (`tool.uv.conflicts`)."),
         "more_python_versions": attr.string_list(
-            doc = "Additional Python versions, `X.Y`, for Bentos that select one with `python_version` of bento_package.",
+            doc = "Additional Python versions of the packages, `X.Y`. A Bento selects a version with `python_version` of `bento_package`.",
         ),
-        "name": attr.string(doc = "Name of the package hub.", mandatory = True),
+        "name": attr.string(doc = "Name of the package hub, which is the name of the repository.", mandatory = True),
         "platforms": attr.string_list(
-            doc = "Platforms of the wheels: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, `macos_x86_64`. Default: all. Bazel fetches a wheel only if the build needs it.",
+            doc = "Platforms of the wheels: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, or `macos_x86_64`. Default: all platforms. Bazel fetches only the wheels that a build needs.",
         ),
-        "python_version": attr.string(default = PYTHON_VERSION, doc = "Python version of the packages, `X.Y`."),
+        "python_version": attr.string(default = PYTHON_VERSION, doc = "Default Python version of the packages, `X.Y`."),
         "record_errors": attr.string_list_dict(doc = "Renamed: allow_record_mismatch."),
     } | INDEX_ATTRIBUTES,
 )
 
 bento = module_extension(
     implementation = _bento_impl,
-    doc = "Provides package hubs of locked wheels and Debian packages, base images, and models.",
+    doc = "Provides package hubs of Python packages, package hubs of Debian packages, base images, and models.",
     tag_classes = {"apt": apt_tag, "base": base_tag, "model": model_tag, "pypi": _pypi},
 )

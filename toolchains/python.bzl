@@ -15,12 +15,12 @@ def _bento_python_impl(ctx):
 
 bento_python = rule(
     implementation = _bento_python_impl,
-    doc = "A CPython for actions: files of the build, or a path of the host.",
+    doc = "Provides a CPython interpreter for actions. The interpreter consists of files in the build, or is installed on the host.",
     attrs = {
-        "files": attr.label_list(allow_files = True, doc = "Additional files of the interpreter."),
-        "interpreter": attr.label(allow_single_file = True, doc = "The interpreter, as a file of the build."),
-        "interpreter_path": attr.string(doc = "The interpreter, as an absolute path of the host. Only equal hosts can then share caches."),
-        "version": attr.string(doc = "Version of the interpreter, `X.Y.Z`.", mandatory = True),
+        "files": attr.label_list(allow_files = True, doc = "Additional files of the interpreter, such as the standard library."),
+        "interpreter": attr.label(allow_single_file = True, doc = "Executable of the interpreter, a file in the build. Alternative to `interpreter_path`."),
+        "interpreter_path": attr.string(doc = "Absolute path of an interpreter on the host. Alternative to `interpreter`. Machines can then share a cache only if they have the same interpreter at this path."),
+        "version": attr.string(doc = "Python version of the interpreter, `X.Y.Z`.", mandatory = True),
     },
     provides = [BentoPythonInfo],
 )
@@ -57,8 +57,8 @@ def _bento_toolchain_python_impl(ctx):
 bento_toolchain_python = rule(
     implementation = _bento_toolchain_python_impl,
     cfg = transition(implementation = lambda _settings, attr: {_VERSION: attr.python_version}, inputs = [], outputs = [_VERSION]),
-    doc = "The CPython that rules_python has for the platform of the build, as a file of the build.",
-    attrs = {"python_version": attr.string(doc = "Version of the interpreter, `X.Y`.", mandatory = True)},
+    doc = "Provides the CPython interpreter of a rules_python toolchain for the target platform.",
+    attrs = {"python_version": attr.string(doc = "Python version of the interpreter, `X.Y`.", mandatory = True)},
     provides = [BentoPythonInfo],
     toolchains = [_TYPE],
 )
@@ -108,11 +108,11 @@ bento_packed_python = rule(
 
     # One configuration for all, or it would be packed once for each set of flags of the targets that ask for it.
     cfg = modules_cfg,
-    doc = """Packs the CPython of another target into few files, without modules that only interactive use and development need.
+    doc = """Packs a CPython interpreter into a few files. Excludes modules that only interactive use and development need.
 
-An interpreter with an `interpreter_path`, with another directory layout, or already packed stays unchanged.""",
+An interpreter remains unchanged if it sets `interpreter_path`, if its directory layout isn't supported, or if it is already packed.""",
     attrs = {
-        "python": attr.label(doc = "The interpreter.", mandatory = True, providers = [BentoPythonInfo]),
+        "python": attr.label(doc = "The interpreter to pack.", mandatory = True, providers = [BentoPythonInfo]),
         "_packer": attr.label(allow_single_file = True, default = "//toolchains/private:pack_python.py"),
     },
     provides = [BentoPythonInfo],

@@ -28,21 +28,21 @@ def _bento_toolchain_impl(ctx):
 
 bento_interpreter = rule(
     implementation = lambda ctx: [platform_common.ToolchainInfo(python = ctx.attr.python[BentoPythonInfo])],
-    doc = "The interpreter that compiles the helper of the toolchain.",
+    doc = "Provides the interpreter that compiles the toolchain's helper to bytecode.",
     attrs = {
-        "python": attr.label(cfg = "exec", doc = "The interpreter. Its bytecode is for all platforms.", mandatory = True, providers = [BentoPythonInfo]),
+        "python": attr.label(cfg = "exec", doc = "The interpreter. The compiled bytecode runs on all platforms.", mandatory = True, providers = [BentoPythonInfo]),
     },
 )
 
 bento_toolchain = rule(
     implementation = _bento_toolchain_impl,
-    doc = "The programs of actions: the helper, its interpreter, and uv, for the machine that runs the actions.",
+    doc = "Defines the toolchain of actions: the helper, the interpreter, and uv, for the execution platform.",
     attrs = {
         "complete_python": attr.label(cfg = "exec", doc = "The interpreter with its complete standard library.", mandatory = True, providers = [BentoPythonInfo]),
-        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper.", mandatory = True),
-        "packages": attr.label(cfg = "exec", doc = "Packages that the helper's subcommands import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
-        "python": attr.label(cfg = "exec", doc = "The interpreter, with the standard library modules that the helper imports.", mandatory = True, providers = [BentoPythonInfo]),
-        "uv": attr.label(allow_single_file = True, cfg = "exec", doc = "The resolver.", mandatory = True),
+        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, compiled to bytecode.", mandatory = True),
+        "packages": attr.label(cfg = "exec", doc = "Third-party packages that the helper's subcommands import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
+        "python": attr.label(cfg = "exec", doc = "The interpreter with only the standard library modules that the helper imports.", mandatory = True, providers = [BentoPythonInfo]),
+        "uv": attr.label(allow_single_file = True, cfg = "exec", doc = "Executable of uv, the resolver.", mandatory = True),
         "_persistent_workers": attr.label(default = "//rules:persistent_workers", providers = [BentoFlagInfo]),
     },
 )
@@ -63,13 +63,13 @@ def _bento_runtime_impl(ctx):
 
 bento_runtime = rule(
     implementation = _bento_runtime_impl,
-    doc = "The programs of `bazel run` and `bazel test`, for the machine that runs them.",
+    doc = "Defines the runtime of programs for `bazel run` and `bazel test`: the helper, the interpreter, uv, and the `bento` command.",
     attrs = {
-        "command": attr.label(allow_single_file = True, cfg = "exec", doc = "The modules of the `bento` command. Their bytecode is for all machines.", mandatory = True),
-        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper. Its bytecode is for all machines.", mandatory = True),
-        "packages": attr.label(doc = "The packages that the helper's subcommands import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
-        "python": attr.label(doc = "The interpreter.", mandatory = True, providers = [BentoPythonInfo]),
-        "uv": attr.label(allow_single_file = True, doc = "The resolver.", mandatory = True),
+        "command": attr.label(allow_single_file = True, cfg = "exec", doc = "The modules of the `bento` command, compiled to bytecode that runs on all platforms.", mandatory = True),
+        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, compiled to bytecode that runs on all platforms.", mandatory = True),
+        "packages": attr.label(doc = "Third-party packages that the helper's subcommands import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
+        "python": attr.label(doc = "The interpreter that runs the programs.", mandatory = True, providers = [BentoPythonInfo]),
+        "uv": attr.label(allow_single_file = True, doc = "Executable of uv, the resolver.", mandatory = True),
     },
 )
 
@@ -81,14 +81,14 @@ def _bento_current_runtime_impl(ctx):
 # The runtime that toolchain resolution finds, as a target, so that attributes can name it.
 bento_current_runtime = rule(
     implementation = _bento_current_runtime_impl,
-    doc = "The runtime for the platform of the build.",
+    doc = "Provides the runtime for the target platform.",
     toolchains = [_RUNTIME_TYPE],
 )
 
 bento_host_runtime = rule(
     implementation = _bento_current_runtime_impl,
     cfg = host_cfg,
-    doc = "The runtime for the machine that builds.",
+    doc = "Provides the runtime for the host platform.",
     toolchains = [_RUNTIME_TYPE],
 )
 
@@ -121,10 +121,10 @@ bento_helper = rule(
 
     # One configuration; otherwise Bazel would compile the helper for each set of flags.
     cfg = modules_cfg,
-    doc = "The helper as one file of bytecode: startup compiles nothing, and an action has one input for it.",
+    doc = "Compiles the helper to a single file of bytecode. Startup then requires no compilation, and the helper is only one input of an action.",
     attrs = {
-        "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "Program whose first argument is the subcommand."),
-        "srcs": attr.label_list(allow_files = [".py"], default = ["//py:sources"], doc = "Modules of the helper."),
+        "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "Main program of the helper. The first argument of the program is the subcommand."),
+        "srcs": attr.label_list(allow_files = [".py"], default = ["//py:sources"], doc = "Source files of the helper's modules."),
         "_compiler": attr.label(allow_single_file = True, default = "//py:compile.py"),
     },
     toolchains = [_INTERPRETER_TYPE],
@@ -171,10 +171,10 @@ def _bento_helper_packages_impl(ctx):
 bento_helper_packages = rule(
     implementation = _bento_helper_packages_impl,
     cfg = wheels_cfg,
-    doc = "The packages that the helper's subcommands import, for one platform.",
+    doc = "Packs the third-party packages that the helper's subcommands import, for one platform.",
     attrs = {
-        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, which packs them.", mandatory = True),
-        "packages": attr.label_list(doc = "The packages.", mandatory = True, providers = [BentoRequirementInfo]),
+        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper. Its subcommand packs the packages.", mandatory = True),
+        "packages": attr.label_list(doc = "The packages to pack, from a package hub.", mandatory = True, providers = [BentoRequirementInfo]),
     },
     provides = [BentoHelperPackagesInfo],
     toolchains = [_INTERPRETER_TYPE],
@@ -182,9 +182,9 @@ bento_helper_packages = rule(
 
 bento_compilers = rule(
     implementation = lambda ctx: BentoCompilersInfo(pythons = tuple([target[BentoPythonInfo] for target in ctx.attr.pythons])),
-    doc = "Interpreters that compile bytecode.",
+    doc = "Provides the interpreters that compile bytecode.",
     attrs = {
-        "pythons": attr.label_list(cfg = "exec", doc = "One interpreter for each version.", providers = [BentoPythonInfo]),
+        "pythons": attr.label_list(cfg = "exec", doc = "Interpreters, one interpreter for each Python version.", providers = [BentoPythonInfo]),
     },
     provides = [BentoCompilersInfo],
 )

@@ -21,9 +21,9 @@ def _bento_command_impl(ctx):
 
 bento_command = rule(
     implementation = _bento_command_impl,
-    doc = "The `bento` command, in the toolchain's interpreter.",
+    doc = "The `bento` command. Runs with the interpreter of the toolchain.",
     attrs = {
-        "transports": attr.label_list(cfg = host_cfg, doc = "Packages for additional transports.", providers = [BentoRequirementInfo]),
+        "transports": attr.label_list(cfg = host_cfg, doc = "Packages of a package hub that the command needs for additional transports.", providers = [BentoRequirementInfo]),
     } | RUN_RUNTIME,
     executable = True,
 )

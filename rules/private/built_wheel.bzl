@@ -56,18 +56,18 @@ def _built_wheel_impl(ctx):
 
 built_wheel = rule(
     implementation = _built_wheel_impl,
-    doc = "A wheel, built by its own build system (PEP 517) from locked requirements and without a network.",
+    doc = "Builds a wheel from source with the build system of the package (PEP 517). The build uses locked requirements, and has no network access.",
     attrs = {
-        "distribution": attr.string(doc = "Normalized package name.", mandatory = True),
-        "exclude": attr.string_list(doc = "Patterns of files that images exclude."),
-        "exclude_preset": attr.string_list(doc = "Exclude patterns from presets, which may match nothing."),
-        "platform": attr.string(doc = "`<os>_<machine>`.", mandatory = True),
+        "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
+        "exclude": attr.string_list(doc = "Patterns of wheel files that images exclude."),
+        "exclude_preset": attr.string_list(doc = "Exclusion patterns that come from presets. These patterns can match nothing."),
+        "platform": attr.string(doc = "Target platform, `<os>_<machine>`.", mandatory = True),
         "python_version": attr.string(doc = "Target Python version, `X.Y`.", mandatory = True),
-        "requirements": attr.label_list(cfg = "exec", doc = "Packages of `build-system.requires`.", providers = [BentoRequirementInfo]),
-        "size": attr.int(doc = "Size of the source in bytes, which approximates the wheel's size.", mandatory = True),
-        "source": attr.label(allow_single_file = [".tar", ".tar.gz", ".zip"], doc = "Source archive.", mandatory = True),
-        "subfolder": attr.string(doc = "Directory of the project in the source."),
-        "version": attr.string(doc = "Package version.", mandatory = True),
+        "requirements": attr.label_list(cfg = "exec", doc = "Packages that `build-system.requires` in pyproject.toml requires.", providers = [BentoRequirementInfo]),
+        "size": attr.int(doc = "Size of the source in bytes, used as an approximate size of the wheel.", mandatory = True),
+        "source": attr.label(allow_single_file = [".tar", ".tar.gz", ".zip"], doc = "Archive of the source.", mandatory = True),
+        "subfolder": attr.string(doc = "Directory of the Python project, relative to the root of the source."),
+        "version": attr.string(doc = "Version of the package.", mandatory = True),
     },
     provides = [BentoWheelInfo],
     toolchains = [TOOLCHAIN_TYPE],
@@ -79,8 +79,8 @@ def _built_wheel_modules_impl(ctx):
 
 built_wheel_modules = rule(
     implementation = _built_wheel_modules_impl,
-    doc = "The modules of a wheel that an action built.",
-    attrs = {"wheel": attr.label(doc = "The wheel file.", mandatory = True, providers = [BentoWheelInfo])},
+    doc = "Unpacks the modules of a wheel that an action built.",
+    attrs = {"wheel": attr.label(doc = "Wheel file.", mandatory = True, providers = [BentoWheelInfo])},
     provides = [BentoWheelModulesInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

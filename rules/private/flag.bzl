@@ -32,7 +32,7 @@ def normalize_time(text):
 
 bento_string_flag = rule(
     implementation = lambda ctx: BentoFlagInfo(value = ctx.build_setting_value),
-    doc = "A string flag: `--@rules_bento//rules:<name>=<value>`.",
+    doc = "Defines a string flag: `--@rules_bento//rules:<name>=<value>`.",
     build_setting = config.string(flag = True),
     provides = [BentoFlagInfo],
 )
@@ -49,36 +49,36 @@ def _bento_time_flag_impl(ctx):
 
 bento_time_flag = rule(
     implementation = _bento_time_flag_impl,
-    doc = "A flag with a time.",
+    doc = "Defines a flag whose value is a time (RFC 3339).",
     build_setting = config.string(flag = True),
     provides = [BentoFlagInfo],
 )
 
 bento_bool_flag = rule(
     implementation = lambda ctx: BentoFlagInfo(value = "yes" if ctx.build_setting_value else ""),
-    doc = "A boolean flag: `--@rules_bento//rules:<name>`.",
+    doc = "Defines a Boolean flag: `--@rules_bento//rules:<name>`.",
     build_setting = config.bool(flag = True),
     provides = [BentoFlagInfo],
 )
 
 bento_string_list_flag = rule(
     implementation = lambda ctx: BentoFlagInfo(value = tuple(ctx.build_setting_value)),
-    doc = "A repeatable string flag.",
+    doc = "Defines a string flag that users can repeat.",
     build_setting = config.string_list(flag = True, repeatable = True),
     provides = [BentoFlagInfo],
 )
 
 bento_string_setting = rule(
     implementation = lambda ctx: BentoFlagInfo(value = ctx.attr.value),
-    doc = "A string from a select, readable by rules.",
-    attrs = {"value": attr.string(doc = "The string.", mandatory = True)},
+    doc = "Provides the string that a `select` chooses, so that rules can read the string.",
+    attrs = {"value": attr.string(doc = "String to provide, usually a `select`.", mandatory = True)},
     provides = [BentoFlagInfo],
 )
 
-# Makes a flag of Bazel readable by rules; otherwise only a select can read it.
+# Rules can't read flags of Bazel directly. Only a `select` can read the flags.
 bento_condition = rule(
     implementation = lambda ctx: BentoFlagInfo(value = "yes" if ctx.attr.holds else ""),
-    doc = "A condition from a select, readable by rules.",
-    attrs = {"holds": attr.bool(doc = "Select of the condition.", mandatory = True)},
+    doc = "Provides the Boolean value that a `select` chooses, so that rules can read the value.",
+    attrs = {"holds": attr.bool(doc = "Value to provide, usually a `select`.", mandatory = True)},
     provides = [BentoFlagInfo],
 )

@@ -1,4 +1,4 @@
-"""Rules of the repositories that package hubs generate."""
+"""Defines the rules of targets in the repositories of package hubs."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoDebInfo", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
@@ -21,25 +21,25 @@ def _locked_wheel_impl(ctx):
 
 locked_wheel = rule(
     implementation = _locked_wheel_impl,
-    doc = "A wheel.",
+    doc = "Provides a locked wheel.",
     attrs = {
-        "distribution": attr.string(doc = "Normalized package name.", mandatory = True),
-        "exclude": attr.string_list(doc = "Patterns of files that images exclude."),
-        "exclude_preset": attr.string_list(doc = "Exclude patterns from presets, which may match nothing."),
-        "file": attr.label(allow_single_file = [".whl"], doc = "The wheel file.", mandatory = True),
+        "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
+        "exclude": attr.string_list(doc = "Patterns of wheel files that images exclude."),
+        "exclude_preset": attr.string_list(doc = "Exclusion patterns that come from presets. These patterns can match nothing."),
+        "file": attr.label(allow_single_file = [".whl"], doc = "Wheel file.", mandatory = True),
         "python_version": attr.string(doc = "Target Python version, `X.Y`.", mandatory = True),
-        "allow_record_mismatch": attr.bool(doc = "Whether to accept the wheel although its RECORD is wrong."),
-        "sha256": attr.string(doc = "SHA-256 of the file.", mandatory = True),
-        "size": attr.int(doc = "Size in bytes.", mandatory = True),
-        "version": attr.string(doc = "Package version.", mandatory = True),
+        "allow_record_mismatch": attr.bool(doc = "Whether images accept the wheel although its RECORD file is wrong."),
+        "sha256": attr.string(doc = "SHA-256 of the file, hexadecimal.", mandatory = True),
+        "size": attr.int(doc = "Size of the file in bytes.", mandatory = True),
+        "version": attr.string(doc = "Version of the package.", mandatory = True),
     },
     provides = [BentoWheelInfo],
 )
 
 locked_package = rule(
     implementation = lambda ctx: DefaultInfo(files = depset([ctx.file.description])),
-    doc = "Version, dependencies, and files of a package, as JSON.",
-    attrs = {"description": attr.label(allow_single_file = [".json"], doc = "The JSON file.", mandatory = True)},
+    doc = "Provides the lock entry of a package: version, dependencies, and files.",
+    attrs = {"description": attr.label(allow_single_file = [".json"], doc = "JSON file with the lock entry.", mandatory = True)},
 )
 
 def _wheel_modules_impl(ctx):
@@ -58,13 +58,13 @@ def _wheel_modules_impl(ctx):
 
 wheel_modules = rule(
     implementation = _wheel_modules_impl,
-    doc = "The unpacked modules of a wheel.",
+    doc = "Provides the unpacked modules of a wheel.",
     attrs = {
-        "distribution": attr.string(doc = "Normalized name of the package.", mandatory = True),
-        "import_roots": attr.string_list(doc = "Directories of the repository to import from.", mandatory = True),
-        "srcs": attr.label_list(allow_files = True, doc = "The files."),
+        "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
+        "import_roots": attr.string_list(doc = "Directories in the repository to add to the Python import path.", mandatory = True),
+        "srcs": attr.label_list(allow_files = True, doc = "Unpacked files of the wheel."),
         "version": attr.string(doc = "Version of the package.", mandatory = True),
-        "wheel": attr.label(allow_single_file = [".whl"], doc = "The wheel file.", mandatory = True),
+        "wheel": attr.label(allow_single_file = [".whl"], doc = "Wheel file.", mandatory = True),
     },
     provides = [BentoWheelModulesInfo],
 )
@@ -93,15 +93,15 @@ def _requirement_impl(ctx):
 
 requirement = rule(
     implementation = _requirement_impl,
-    doc = "A locked package with its transitive dependencies; usable in the `deps` of py_library, py_binary, and py_test.",
+    doc = "Provides a locked package and its transitive dependencies. Targets of py_library, py_binary, and py_test can use the package in `deps`.",
     attrs = {
-        "distribution": attr.string(doc = "Normalized name of the package.", mandatory = True),
-        "extra": attr.string(doc = "The requested extra."),
-        "glibc": attr.string(doc = "Newest glibc that a wheel may require.", mandatory = True),
+        "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
+        "extra": attr.string(doc = "Extra of the package to require. Default: no extra."),
+        "glibc": attr.string(doc = "Newest glibc version that wheels can require, `X.Y`.", mandatory = True),
         "modules": attr.label_list(doc = "Modules of the package and its transitive dependencies.", mandatory = True, providers = [BentoWheelModulesInfo]),
         "packages": attr.label_list(doc = "Lock entries of the package and its transitive dependencies.", mandatory = True),
-        "platform": attr.string(doc = "`<os>_<machine>`.", mandatory = True),
-        "python_version": attr.string(doc = "`X.Y[.Z]`.", mandatory = True),
+        "platform": attr.string(doc = "Target platform, `<os>_<machine>`.", mandatory = True),
+        "python_version": attr.string(doc = "Target Python version, `X.Y[.Z]`.", mandatory = True),
         "wheels": attr.label_list(doc = "Wheels of the package and its transitive dependencies.", mandatory = True, providers = [BentoWheelInfo]),
     },
     provides = [BentoRequirementInfo, PyInfo],
@@ -116,13 +116,13 @@ def _deb_package_impl(ctx):
 
 deb_package = rule(
     implementation = _deb_package_impl,
-    doc = "A Debian package with its transitive dependencies.",
+    doc = "Provides a locked Debian package and its transitive dependencies.",
     attrs = {
-        "architecture": attr.string(doc = "Architecture, by Debian's names.", mandatory = True),
-        "files": attr.label_list(allow_files = [".deb"], doc = "Files of the package and its transitive dependencies.", mandatory = True),
-        "glibc": attr.string(doc = "Version of the C library in the transitive dependencies."),
-        "hub": attr.string(doc = "Name of the package hub.", mandatory = True),
-        "python_version": attr.string(doc = "Version of Python in the transitive dependencies."),
+        "architecture": attr.string(doc = "CPU architecture with Debian's name, such as `amd64`.", mandatory = True),
+        "files": attr.label_list(allow_files = [".deb"], doc = "Debian packages (.deb files) of the package and its transitive dependencies.", mandatory = True),
+        "glibc": attr.string(doc = "Version of glibc among the packages, `X.Y`; empty if the packages don't include glibc."),
+        "hub": attr.string(doc = "Name of the package hub, which is the name of the repository.", mandatory = True),
+        "python_version": attr.string(doc = "Version of Python among the packages, `X.Y`; empty if the packages don't include Python."),
     },
     provides = [BentoDebInfo],
 )

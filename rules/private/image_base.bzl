@@ -1,4 +1,4 @@
-"""Rules for bases that are existing images, in repositories of `bento.base`."""
+"""Defines the rules of targets in the repositories of `bento.base`. The targets make an existing image an image base."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
@@ -9,11 +9,11 @@ def _image_layer_impl(ctx):
 
 image_layer = rule(
     implementation = _image_layer_impl,
-    doc = "A layer of an image.",
+    doc = "Provides a layer of an existing image.",
     attrs = {
-        "blob": attr.label(allow_single_file = True, doc = "The layer in the form of a registry; empty for a layer that stays in its registry."),
-        "description": attr.label(allow_single_file = [".json"], doc = "Description of the layer: see BentoLayerInfo.", mandatory = True),
-        "origin": attr.string(doc = "`registry/repository` that has the layer; empty for a local layer."),
+        "blob": attr.label(allow_single_file = True, doc = "Layer file, usually compressed. Empty if the build doesn't fetch the layer from the registry."),
+        "description": attr.label(allow_single_file = [".json"], doc = "JSON description of the layer, see `BentoLayerInfo.description`.", mandatory = True),
+        "origin": attr.string(doc = "Repository that contains the layer, `registry/repository`; empty for a local layer."),
     },
     provides = [BentoLayerInfo],
 )
@@ -44,14 +44,14 @@ def _image_base_impl(ctx):
 
 image_base = rule(
     implementation = _image_base_impl,
-    doc = "An existing image as a base for other images.",
+    doc = "Provides an existing image as an image base.",
     attrs = {
-        "base": attr.string(doc = "Name in messages.", mandatory = True),
-        "config": attr.label(allow_single_file = [".json"], doc = "Architecture, os, and environment: see BentoBaseInfo.", mandatory = True),
-        "glibc": attr.string(doc = "Version of the image's glibc, `X.Y`; empty if unknown."),
-        "layers": attr.label_list(doc = "Layers from the lowest up.", mandatory = True, providers = [BentoLayerInfo]),
-        "python": attr.string(doc = "Absolute path of its interpreter.", mandatory = True),
-        "python_version": attr.string(doc = "Version of its interpreter, `X.Y`.", mandatory = True),
+        "base": attr.string(doc = "Name of the base, shown in error messages.", mandatory = True),
+        "config": attr.label(allow_single_file = [".json"], doc = "JSON file with the properties of the image, see `BentoBaseInfo.config`.", mandatory = True),
+        "glibc": attr.string(doc = "Version of glibc in the image, `X.Y`; empty if unknown."),
+        "layers": attr.label_list(doc = "Layers of the image from the lowest up.", mandatory = True, providers = [BentoLayerInfo]),
+        "python": attr.string(doc = "Absolute path of the Python interpreter in the image.", mandatory = True),
+        "python_version": attr.string(doc = "Version of the Python interpreter in the image, `X.Y`.", mandatory = True),
     },
     provides = [BentoBaseInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -109,7 +109,7 @@ def _resolved_aspect_impl(target, ctx):
 
 resolve_aspect = aspect(
     implementation = _resolved_aspect_impl,
-    doc = "Resolves a package of a lock with uv.",
+    doc = "Resolves a locked package with uv.",
     required_providers = [BentoRequirementInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -1,19 +1,19 @@
-"""Providers between rules of rules_bento; the public ones are in //rules:providers.bzl."""
+"""Defines the private providers. The public providers are in //rules:providers.bzl."""
 
 BentoCommandInfo = provider(
     doc = "Additional packages of a `bento` command.",
-    fields = {"modules": "depset[BentoWheelModulesInfo] - packages for further transports."},
+    fields = {"modules": "depset[BentoWheelModulesInfo] - packages that the command needs for additional transports."},
 )
 
 BentoCompilersInfo = provider(
-    doc = "CPythons that compile bytecode for other Python versions than the toolchain's.",
-    fields = {"pythons": "tuple[BentoPythonInfo] - interpreters that run in actions."},
+    doc = "CPython interpreters that compile bytecode for Python versions other than the toolchain's version.",
+    fields = {"pythons": "tuple[BentoPythonInfo] - interpreters, which run on the execution platform."},
 )
 
 BentoDebLockInfo = provider(
-    doc = "The inputs of a lock of Debian packages.",
+    doc = "The settings from which a lock of Debian packages is resolved.",
     fields = {
-        "arguments": "tuple[str] - flags of the helper.",
+        "arguments": "tuple[str] - flags to pass to the helper.",
         "update": "Label - target that writes the lock.",
     },
 )
@@ -24,95 +24,95 @@ BentoFlagInfo = provider(
 )
 
 BentoHelperPackagesInfo = provider(
-    doc = "The third-party packages of the helper, ready to import.",
+    doc = "The third-party packages of the helper, in a form that the helper can import.",
     fields = {
-        "packages": "dict[str, list[struct]] - by package name: its wheels and those of its transitive dependencies, each in few files, as structs of `files` (depset of Files), `import_roots`, and `imports` (see BentoWheelModulesInfo).",
+        "packages": "dict[str, list[struct]] - package name to the packed wheels of the package and its transitive dependencies. Each struct has `files` (depset of Files), `import_roots`, and `imports` (see BentoWheelModulesInfo).",
     },
 )
 
 BentoImagePackagesInfo = provider(
     doc = "The locked Python packages and the Debian packages of an image.",
     fields = {
-        "debs": "list[File] - indexes of Debian packages, see BentoDebLayerInfo.index.",
-        "packages": "depset[File] - JSON: lock entries.",
-        "system": "File | None - JSON: packages of an existing image as the base, see BentoBaseInfo.",
-        "wheels": "depset[BentoWheelInfo] - their wheels.",
+        "debs": "list[File] - indexes of the Debian packages, see `BentoDebLayerInfo.index`.",
+        "packages": "depset[File] - JSON: lock entries of the Python packages.",
+        "system": "File | None - JSON: packages of the base if the base is an existing image, see `BentoBaseInfo.system`.",
+        "wheels": "depset[BentoWheelInfo] - wheels of the Python packages.",
     },
 )
 
 BentoPushInfo = provider(
-    doc = "One push, for a program with several pushes.",
+    doc = "The settings and files of a push. `bento_push_all` runs several pushes.",
     fields = {
-        "arguments": "tuple[str] - flags of the helper, with paths relative to the runfiles.",
+        "arguments": "tuple[str] - flags to pass to the helper. Paths are relative to the runfiles directory.",
         "modules": "tuple[BentoWheelModulesInfo] - packages that the helper imports.",
-        "runfiles": "runfiles - files of the push, without its program.",
+        "runfiles": "runfiles - files to push, without the program that pushes the files.",
     },
 )
 
 BentoPythonInfo = provider(
-    doc = "A CPython that runs actions or programs.",
+    doc = "A CPython interpreter that runs actions or programs.",
     fields = {
-        "files": "depset[File] - files of the interpreter; empty for one of the host.",
-        "interpreter": "File | None - the interpreter, if it is a file of the build.",
-        "interpreter_path": "str - absolute path of an interpreter of the host.",
-        "version": "str - `X.Y.Z`; `X.Y` for a toolchain of rules_python.",
+        "files": "depset[File] - files of the interpreter; empty for an interpreter of the host.",
+        "interpreter": "File | None - executable of the interpreter; None for an interpreter of the host.",
+        "interpreter_path": "str - absolute path of an interpreter of the host; empty if `interpreter` is set.",
+        "version": "str - version of the interpreter, `X.Y.Z`, or `X.Y` for an interpreter of rules_python.",
     },
 )
 
 BentoLockInfo = provider(
-    doc = "The inputs of a lock of Python packages.",
+    doc = "The settings and files from which a lock of Python packages is resolved.",
     fields = {
-        "arguments": "tuple[str] - flags of the helper, without those for the files.",
-        "constraints": "tuple[File] - files that limit versions.",
-        "overrides": "tuple[File] - files that replace the requirements of packages.",
-        "sources": "tuple[File] - files with requirements.",
+        "arguments": "tuple[str] - flags to pass to the helper, without the flags for files.",
+        "constraints": "tuple[File] - constraints files, which only limit versions.",
+        "overrides": "tuple[File] - requirements files that override requirements in package metadata.",
+        "sources": "tuple[File] - files that declare requirements.",
         "update": "Label - target that writes the lock.",
     },
 )
 
 BentoResolutionInfo = provider(
-    doc = "The result of resolving one package of a lock with uv, shared by all targets that require it.",
+    doc = "The result of resolving one locked package with uv. All targets that require the package share the result.",
     fields = {"answer": "File - JSON: pinned requirements of the package and its transitive dependencies."},
 )
 
 BentoServiceMetadataInfo = provider(
-    doc = "The inputs of actions that import the service of a Bento, and build the Bento from the result.",
+    doc = "The inputs of actions that import the service of a Bento, and that build metadata from the import.",
     fields = {
-        "import_arguments": "Args - of the subcommand `import_service`, without packages and outputs.",
-        "import_packages": "depset[BentoRequirementInfo] - packages of the Bento and of `import_packages`; in the configuration of an import, BentoML and `import_packages` have modules.",
-        "import_inputs": "depset[File] - files in these arguments.",
-        "package_arguments": "Args - of the subcommand `package` of the Bento's own action.",
-        "package_inputs": "depset[File] - files in these arguments.",
+        "import_arguments": "Args - arguments of the subcommand `import_service`, without packages and outputs.",
+        "import_packages": "depset[BentoRequirementInfo] - packages of the Bento and in `import_packages`. In the configuration of an import, BentoML and `import_packages` have modules.",
+        "import_inputs": "depset[File] - files in `import_arguments`.",
+        "package_arguments": "Args - arguments of the subcommand `package` in the action that builds the Bento.",
+        "package_inputs": "depset[File] - files in `package_arguments`.",
         "package_packages": "list[str] - third-party packages that the subcommand `package` imports.",
     },
 )
 
 BentoSourcesInfo = provider(
-    doc = "First-party files of Python libraries and their transitive dependencies.",
+    doc = "The first-party files of Python libraries and their transitive dependencies.",
     fields = {
-        "files": "depset[File] - sources and data.",
-        "import_roots": "depset[str] - directories to import from, `<repository>/<directory>`.",
-        "package_roots": "depset[str] - import directories of packages of package hubs, whose files are excluded.",
-        "pins": "depset[str] - required packages outside of the package hubs of rules_bento: `name==version` from hubs of rules_python, `name` for imports of generated code.",
-        "requirements": "depset[BentoRequirementInfo] - required packages of package hubs.",
+        "files": "depset[File] - sources and data of the libraries.",
+        "import_roots": "depset[str] - directories to add to the Python import path, each `<repository>/<directory>`.",
+        "package_roots": "depset[str] - import roots of packages from package hubs. Files in these directories are excluded.",
+        "pins": "depset[str] - required packages that don't come from package hubs of rules_bento: `name==version` from hubs of rules_python, or `name` for imports of generated code.",
+        "requirements": "depset[BentoRequirementInfo] - required packages from package hubs of rules_bento.",
     },
 )
 
 BentoWheelPartInfo = provider(
-    doc = "The layer or layer part of a wheel in images, or of its bytecode if `//rules:bytecode` requests it.",
+    doc = "The image layer or layer part of a wheel. With `//rules:bytecode`, the layer or layer part of the wheel's bytecode.",
     fields = {
         "excluded": "File - JSON: size of the excluded files; None without exclude patterns.",
-        "layer": "BentoLayerInfo - layer of only this wheel; None for a small wheel.",
-        "layer_libraries": "File - JSON: content of `libraries`, written with `layer`; None without a layer.",
-        "libraries": "File - JSON: shared libraries that the wheel has and needs, available first; None for bytecode.",
+        "layer": "BentoLayerInfo - layer that contains only this wheel; None for a small wheel.",
+        "layer_libraries": "File - JSON: same content as `libraries`, but written by the action of `layer`; None without a layer.",
+        "libraries": "File - JSON: shared libraries that the wheel includes and requires; None for bytecode. The action that writes this file doesn't build the layer or part.",
         "listing": "File - JSON: directories and files of the part.",
-        "part": "File - the wheel's files as compressed tar members, from which layers are joined. None for bytecode without a matching interpreter.",
-        "part_libraries": "File - JSON: content of `libraries`, written with `part`; None for bytecode.",
+        "part": "File - files of the wheel as compressed tar entries. Actions join several parts to a layer. None for bytecode without a matching interpreter.",
+        "part_libraries": "File - JSON: same content as `libraries`, but written by the action of `part`; None for bytecode.",
         "wheel": "BentoWheelInfo - the wheel.",
     },
 )
 
 BentoWheelPartsInfo = provider(
-    doc = "The wheels of a package and its transitive dependencies, each converted once for all images.",
-    fields = {"parts": "depset[BentoWheelPartInfo] - one for each wheel."},
+    doc = "The layer parts of a package's wheel and of the wheels of its transitive dependencies. All images share the parts.",
+    fields = {"parts": "depset[BentoWheelPartInfo] - parts, one part for each wheel."},
 )

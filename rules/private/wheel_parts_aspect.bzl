@@ -185,7 +185,7 @@ def _wheel_parts_aspect_impl(target, ctx):
 
 wheel_parts_aspect = aspect(
     implementation = _wheel_parts_aspect_impl,
-    doc = "Writes the layer or layer part of each wheel, or of its bytecode, once for all images.",
+    doc = "Writes a layer or a layer part for each wheel, or for the bytecode of each wheel. All images share the results.",
     attr_aspects = _EDGES,
     attrs = {
         "compression": attr.string(values = COMPRESSIONS),

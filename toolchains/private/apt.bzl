@@ -149,13 +149,13 @@ def _deb_repo_impl(rctx):
 
 _deb_repo = repository_rule(
     implementation = _deb_repo_impl,
-    doc = "One Debian package.",
+    doc = "Fetches a Debian package.",
     attrs = {
-        "archive": attr.string(doc = "Archive of the package: `debian` or `debian-security`.", mandatory = True),
-        "filename": attr.string(doc = "Path of the package on a mirror of the archive.", mandatory = True),
-        "hub": attr.string(doc = "Name of the package hub.", mandatory = True),
-        "mirrors": attr.string_list(doc = "Mirrors, as in `bento.apt`."),
-        "sha256": attr.string(doc = "SHA-256 of the package, hexadecimal.", mandatory = True),
+        "archive": attr.string(doc = "Debian archive that provides the package: `debian` or `debian-security`.", mandatory = True),
+        "filename": attr.string(doc = "Path of the package file, relative to the URL of a mirror.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub, which is the name of the repository.", mandatory = True),
+        "mirrors": attr.string_list(doc = "URLs of mirrors. Same format as `mirrors` of `bento.apt`."),
+        "sha256": attr.string(doc = "SHA-256 of the package file, hexadecimal.", mandatory = True),
     },
 )
 
@@ -225,10 +225,10 @@ def _deb_hub_repo_impl(rctx):
 
 _deb_hub_repo = repository_rule(
     implementation = _deb_hub_repo_impl,
-    doc = "The packages of a lock, each with its transitive dependencies: `@<hub>//<package>`, and `@<hub>//:packages` for all.",
+    doc = "Declares a target for each Debian package of a lock, `@<hub>//<package>`, and a target for all packages, `@<hub>//:packages`.",
     attrs = {
-        "hub": attr.string(doc = "Name of the package hub.", mandatory = True),
-        "lock": attr.string(doc = "Packages of the lock by architecture, as JSON.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub, which is the name of the repository.", mandatory = True),
+        "lock": attr.string(doc = "JSON object of architecture to the packages of the lock.", mandatory = True),
     },
 )
 
@@ -284,10 +284,10 @@ def declare_debs(mctx, tag):
     _deb_hub_repo(name = tag.name, hub = tag.name, lock = json.encode(packages))
 
 apt_tag = tag_class(
-    doc = "Declares a package hub, the Debian packages of a lock: `@<name>//<package>` with its transitive dependencies, `@<name>//:packages` for all packages.",
+    doc = "Declares a package hub, which provides the Debian packages of a lock. `@<name>//<package>` is a package with its transitive dependencies. `@<name>//:packages` is all packages.",
     attrs = {
-        "lock": attr.label(doc = "The lock that a `bento_debs` target writes; an empty file before its first run.", mandatory = True),
-        "mirrors": attr.string_list(doc = "URLs of alternative mirrors, `http` or `https`. `{archive}` is replaced by `debian` or `debian-security`. Default: the mirror of the host's apt."),
-        "name": attr.string(doc = "Name of the package hub.", mandatory = True),
+        "lock": attr.label(doc = "Lock that a `bento_debs` target writes. Create an empty file before the first run of the target.", mandatory = True),
+        "mirrors": attr.string_list(doc = "URLs of mirrors, `http` or `https`. `{archive}` is replaced by `debian` or `debian-security`. Default: the mirrors in the apt configuration of the host."),
+        "name": attr.string(doc = "Name of the package hub, which is the name of the repository.", mandatory = True),
     },
 )

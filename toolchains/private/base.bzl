@@ -5,17 +5,17 @@ load(":fetch.bzl", "probe_cache", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
 base_tag = tag_class(
-    doc = "Declares a base image for `bento_image`: `@<name>`. Set one of `image` (with `digest`), `layout`, and `archive`.",
+    doc = "Declares a base image, `@<name>`, for `base` of `bento_image`. Set exactly one of `image` (with `digest`), `layout`, and `archive`.",
     attrs = {
-        "archive": attr.label(doc = "Archive from `docker save`: an uncompressed tar of one image."),
-        "digest": attr.string(doc = "Digest of the image, or of an index of images for several platforms: `sha256:<hex>`."),
-        "glibc": attr.string(doc = "glibc version of the image, `X.Y`. Default: unknown; wheels are then compared with `glibc` of their package hub."),
-        "image": attr.string(doc = "Image of a registry, `registry/repository`. Credentials are from docker's configuration and its helpers."),
-        "layout": attr.label(doc = "File `index.json` of an OCI layout, for one or several platforms."),
-        "mirrors": attr.string_list(doc = "Mirrors of the image, each `registry/repository`, in order; the image's own registry is last."),
-        "name": attr.string(doc = "Name of the repository and its target.", mandatory = True),
-        "python": attr.string(default = "/usr/local/bin/python3", doc = "Absolute path of the interpreter in the image."),
-        "python_version": attr.string(doc = "Version of the interpreter in the image, `X.Y`.", mandatory = True),
+        "archive": attr.label(doc = "Archive created by `docker save`: an uncompressed tar file that contains one image."),
+        "digest": attr.string(doc = "Digest of the image in `image`, `sha256:<hex>`. For several platforms, use the digest of an image index."),
+        "glibc": attr.string(doc = "Version of glibc in the image, `X.Y`. Default: unknown. If unknown, the wheels must be compatible with `glibc` of the package hub."),
+        "image": attr.string(doc = "Repository of the image in a registry, `registry/repository`; requires `digest`. Credentials come from docker's configuration and credential helpers."),
+        "layout": attr.label(doc = "File `index.json` of an OCI layout. The layout can contain images for several platforms."),
+        "mirrors": attr.string_list(doc = "Mirrors of the image, each `registry/repository`, in the order in which they are tried. The repository in `image` is tried last."),
+        "name": attr.string(doc = "Name of the repository and of its target.", mandatory = True),
+        "python": attr.string(default = "/usr/local/bin/python3", doc = "Absolute path of the Python interpreter in the image."),
+        "python_version": attr.string(doc = "Version of the Python interpreter in the image, `X.Y`.", mandatory = True),
     },
 )
 
@@ -96,8 +96,8 @@ _NO_MATCH = "the base image is for {}, but this build is for another platform. S
 
 # Attributes of all repositories of base images.
 _BASE_ATTRIBUTES = {
-    "base": attr.string(doc = "Name in `bento.base`.", mandatory = True),
-    "glibc": attr.string(doc = "glibc version, `X.Y`; empty if unknown."),
+    "base": attr.string(doc = "Name of the base image, as in `bento.base`.", mandatory = True),
+    "glibc": attr.string(doc = "Version of glibc in the image, `X.Y`; empty if unknown."),
     "python": attr.string(doc = "Absolute path of the interpreter.", mandatory = True),
     "python_version": attr.string(doc = "Version of the interpreter, `X.Y`.", mandatory = True),
 }
@@ -174,8 +174,8 @@ def _layout_base_repo_impl(rctx):
 
 _layout_base_repo = repository_rule(
     implementation = _layout_base_repo_impl,
-    doc = "A base image from an OCI layout; its blobs are linked, not copied.",
-    attrs = _BASE_ATTRIBUTES | {"layout": attr.label(doc = "File `index.json` of the layout.", mandatory = True)},
+    doc = "Declares a base image from an OCI layout. The repository contains links to the blobs, not copies.",
+    attrs = _BASE_ATTRIBUTES | {"layout": attr.label(doc = "File `index.json` of the OCI layout.", mandatory = True)},
 )
 
 def _archive_base_repo_impl(rctx):
@@ -187,8 +187,8 @@ def _archive_base_repo_impl(rctx):
 
 _archive_base_repo = repository_rule(
     implementation = _archive_base_repo_impl,
-    doc = "A base image from an archive of `docker save`.",
-    attrs = _BASE_ATTRIBUTES | {"archive": attr.label(doc = "The archive.", mandatory = True)},
+    doc = "Declares a base image from an archive created by `docker save`.",
+    attrs = _BASE_ATTRIBUTES | {"archive": attr.label(doc = "Archive created by `docker save`.", mandatory = True)},
 )
 
 _FETCHED = "@rules_bento//rules:base_layers_fetched"
@@ -218,11 +218,11 @@ def _registry_base_repo_impl(rctx):
 
 _registry_base_repo = repository_rule(
     implementation = _registry_base_repo_impl,
-    doc = "A base image of a registry: manifest and config. Builds fetch the layers only if they need them on this machine.",
+    doc = "Declares a base image from a registry. Fetches only the manifest and the config. A build fetches the layers only if an action on this machine needs the layers.",
     attrs = _BASE_ATTRIBUTES | {
         "digest": attr.string(doc = "Digest of the image or index, `sha256:<hex>`.", mandatory = True),
-        "image": attr.string(doc = "`registry/repository`.", mandatory = True),
-        "mirrors": attr.string_list(doc = "Mirrors, as in `bento.base`."),
+        "image": attr.string(doc = "Repository of the image, `registry/repository`.", mandatory = True),
+        "mirrors": attr.string_list(doc = "Mirrors of the image, each `registry/repository`. Same format as `mirrors` of `bento.base`."),
     },
 )
 
@@ -244,13 +244,13 @@ def _registry_layers_repo_impl(rctx):
 
 _registry_layers_repo = repository_rule(
     implementation = _registry_layers_repo_impl,
-    doc = "A base image of a registry: the layers for a platform.",
+    doc = "Fetches the layers of a base image for one platform from a registry.",
     attrs = {
-        "base": attr.string(doc = "Name in `bento.base`.", mandatory = True),
-        "image": attr.string(doc = "`registry/repository`.", mandatory = True),
-        "images": attr.label(doc = "File `images.json` of the repository with manifest and config.", mandatory = True),
-        "mirrors": attr.string_list(doc = "Mirrors, as in `bento.base`."),
-        "platform": attr.string(doc = "`os/architecture`.", mandatory = True),
+        "base": attr.string(doc = "Name of the base image, as in `bento.base`.", mandatory = True),
+        "image": attr.string(doc = "Repository of the image, `registry/repository`.", mandatory = True),
+        "images": attr.label(doc = "File `images.json` in the repository that contains the manifest and the config.", mandatory = True),
+        "mirrors": attr.string_list(doc = "Mirrors of the image, each `registry/repository`. Same format as `mirrors` of `bento.base`."),
+        "platform": attr.string(doc = "Platform of the layers, `os/architecture`.", mandatory = True),
     },
 )
 

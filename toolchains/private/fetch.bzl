@@ -10,9 +10,9 @@ load(":wheel_tags.bzl", "parse_wheel_name")
 
 # Attributes of repository rules that call `fetch_with_uv`.
 FETCH_ATTRIBUTES = {
-    "indexes": attr.string(doc = "Indexes, as JSON; empty for uv's configuration."),
-    "lock": attr.label(doc = "Lock that directories of `indexes` are relative to; empty without directories."),
-    "uv": attr.label(doc = "The uv program.", mandatory = True),
+    "indexes": attr.string(doc = "Package indexes, a JSON string. If empty, uv uses the indexes in its configuration."),
+    "lock": attr.label(doc = "Lock file. Directories in `indexes` are relative to the root of the repository that contains the lock. Empty if `indexes` has no directories."),
+    "uv": attr.label(doc = "Executable of uv.", mandatory = True),
 }
 
 def probe_cache(rctx, filename, sha256):

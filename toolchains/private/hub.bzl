@@ -178,11 +178,11 @@ def _hub_repo_impl(rctx):
 
 _hub_repo = repository_rule(
     implementation = _hub_repo_impl,
-    doc = "An alias for each package of a lock. Its target is in a separate repository, so a new version changes no file here.",
+    doc = "Declares an alias for each package of a lock. The actual targets are in separate repositories, so a new version of a package doesn't change this repository.",
     attrs = {
-        "content": attr.label(doc = "File of the lock's repository with the names of packages and extras.", mandatory = True),
-        "hub": attr.string(doc = "Name of the package hub in `bento.pypi`.", mandatory = True),
-        "versions": attr.string_dict(doc = "Other Python versions, `X.Y`, to their hubs."),
+        "content": attr.label(doc = "File in the repository of the lock that lists the names of packages and extras.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub, as in `bento.pypi`.", mandatory = True),
+        "versions": attr.string_dict(doc = "Additional Python versions, `X.Y`, to the names of their package hubs."),
     },
 )
 
@@ -433,15 +433,15 @@ def _lock_repo_impl(rctx):
 
 _lock_repo = repository_rule(
     implementation = _lock_repo_impl,
-    doc = "The packages of a lock, for platforms and a Python version: a file for each, from which its repository is written.",
+    doc = "Writes a file for each package of a lock, for several platforms and one Python version. The repository of the package is written from this file.",
     attrs = {
-        "glibc": attr.string(doc = "Newest glibc that a wheel may require.", mandatory = True),
-        "hub": attr.string(doc = "Name of the package hub in `bento.pypi`.", mandatory = True),
-        "lock": attr.string(doc = "The lock, as JSON.", mandatory = True),
-        "macos": attr.string(doc = "Newest macOS that a wheel may require.", mandatory = True),
-        "platforms": attr.string_list(doc = "Platforms, each `<os>_<machine>`.", mandatory = True),
-        "python": attr.label(doc = "File with the version of the toolchain's interpreter.", mandatory = True),
-        "python_version": attr.string(doc = "Python version; precedes `python`."),
+        "glibc": attr.string(doc = "Newest glibc version that wheels can require, `X.Y`.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub, as in `bento.pypi`.", mandatory = True),
+        "lock": attr.string(doc = "Lock, a JSON string.", mandatory = True),
+        "macos": attr.string(doc = "Newest macOS version that wheels can require, `X.Y`.", mandatory = True),
+        "platforms": attr.string_list(doc = "Target platforms, each `<os>_<machine>`.", mandatory = True),
+        "python": attr.label(doc = "File that contains the version of the toolchain's interpreter.", mandatory = True),
+        "python_version": attr.string(doc = "Python version of the packages, `X.Y`. Default: the version in the file `python`."),
     },
 )
 
@@ -455,6 +455,6 @@ def _package_repo_impl(rctx):
 
 _package_repo = repository_rule(
     implementation = _package_repo_impl,
-    doc = "The targets of a package of a lock. Bazel writes the repository again only if the content of its file changes.",
-    attrs = {"content": attr.label(doc = "File of the lock's repository about the package.", mandatory = True)},
+    doc = "Declares the targets of a locked package. Bazel writes the repository again only if the file `content` changes.",
+    attrs = {"content": attr.label(doc = "File in the repository of the lock that describes the package.", mandatory = True)},
 )

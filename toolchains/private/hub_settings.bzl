@@ -164,10 +164,10 @@ def _absent_hub_repo_impl(rctx):
 
 absent_hub_repo = repository_rule(
     implementation = _absent_hub_repo_impl,
-    doc = "The package hub of a missing lock. It can be loaded, so that `bazel run` of the target that writes the lock works.",
+    doc = "Declares the package hub of a missing lock. BUILD files can load the package hub, so that `bazel run` of the target that writes the lock works.",
     attrs = {
-        "hub": attr.string(doc = "Name of the package hub in `bento.pypi`.", mandatory = True),
-        "problem": attr.string(doc = "Why the lock is missing, and what to do.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub, as in `bento.pypi`.", mandatory = True),
+        "problem": attr.string(doc = "Error message: the reason why the lock is missing, and the remedy.", mandatory = True),
     },
     # Bazel evaluates it again in each server, which prints the message again.
     local = True,

@@ -149,30 +149,30 @@ def model_repo_impl(rctx):
         _write_model(rctx)
 
 _SOURCE = {
-    "address": attr.string(doc = "URL that `files` are below, `http` or `https`."),
-    "alias": attr.string(doc = "Alternative name for `bentoml.models.get`, in Bentos that bundle the model."),
-    "archive": attr.string(doc = "URL (`http` or `https`) of an archive from `bentoml models export`, or of a tar or zip of a model; with `sha256`."),
-    "digest": attr.string(doc = "Digest of the artifact in `image`, `sha256:<hex>`."),
-    "endpoint": attr.string(doc = "URL of the Hugging Face Hub, `http` or `https`. Default: `HF_ENDPOINT` of the environment."),
-    "files": attr.string_dict(doc = "Files of the model: path to SHA-256. Other files of the source are excluded."),
-    "huggingface": attr.string(doc = "Repository of a Hugging Face Hub, `organization/name`; with `revision` and `files`. Credentials are from the configuration of its own client."),
-    "image": attr.string(doc = "`registry/repository` of a model that `bento_push` pushed; with `digest`."),
+    "address": attr.string(doc = "Base URL of `files`, `http` or `https`."),
+    "alias": attr.string(doc = "Alternative name that `bentoml.models.get` accepts in Bentos that bundle the model."),
+    "archive": attr.string(doc = "URL (`http` or `https`) of an archive; requires `sha256`. The archive is the output of `bentoml models export`, or a tar or zip archive with the files of a model."),
+    "digest": attr.string(doc = "Digest of the model artifact in `image`, `sha256:<hex>`."),
+    "endpoint": attr.string(doc = "URL of Hugging Face Hub, `http` or `https`. Default: the environment variable `HF_ENDPOINT`, or else the public server."),
+    "files": attr.string_dict(doc = "Files of the model: path to SHA-256. Other files at the source are excluded."),
+    "huggingface": attr.string(doc = "Hugging Face Hub repository, `organization/name`; requires `revision` and `files`. Credentials come from the configuration of the Hugging Face client."),
+    "image": attr.string(doc = "Registry repository of a model that `bento_push` pushed, `registry/repository`; requires `digest`."),
     "labels": attr.string_dict(doc = "Labels of the model."),
-    "module": attr.string(doc = "BentoML's framework module, for example `bentoml.transformers`. Default: a generic model."),
-    "revision": attr.string(doc = "Commit of the repository, 40 hexadecimal digits."),
-    "sha256": attr.string(doc = "SHA-256 of `archive`."),
-    "tag": attr.string(doc = "`name` or `name:version`. Default name: the name of the tag. Default version: the digest of the content."),
+    "module": attr.string(doc = "Framework module of BentoML that loads the model, such as `bentoml.transformers`. Default: none."),
+    "revision": attr.string(doc = "Commit of the Hugging Face Hub repository, 40 hexadecimal digits."),
+    "sha256": attr.string(doc = "SHA-256 of `archive`, hexadecimal."),
+    "tag": attr.string(doc = "Tag of the model, `name` or `name:version`. Default name: the attribute `name`. Default version: the digest of the content."),
 }
 
 _model_repo = repository_rule(
     implementation = model_repo_impl,
-    doc = "A model of `bento.model`.",
-    attrs = _SOURCE | {"model": attr.string(doc = "Name of the target.", mandatory = True)},
+    doc = "Fetches a model that `bento.model` declares.",
+    attrs = _SOURCE | {"model": attr.string(doc = "Name of the target that provides the model.", mandatory = True)},
 )
 
 model_tag = tag_class(
-    doc = "Declares a model for `models` of a Bento: `@<name>`. Bazel fetches it only if a build needs it.",
-    attrs = _SOURCE | {"name": attr.string(doc = "Name of the repository and its target.", mandatory = True)},
+    doc = "Declares a model, `@<name>`, for `models` of `bento_package`. Bazel fetches the model only if a build needs the model.",
+    attrs = _SOURCE | {"name": attr.string(doc = "Name of the repository and of its target.", mandatory = True)},
 )
 
 def declare_model(tag):

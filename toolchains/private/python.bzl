@@ -99,20 +99,20 @@ def _python_repo_impl(rctx):
 
 python_repo = repository_rule(
     implementation = _python_repo_impl,
-    doc = """An interpreter: of Debian packages, of rules_python, or of the host if the tag requests it.
+    doc = """Declares an interpreter from Debian packages, from rules_python, or from the host.
 
-Actions run `:python` for their execution platform. Repository rules run the path in the file `path`; the file `pip` has the command of
-its pip, as JSON, empty without pip.""",
+Actions run the target `:python` for their execution platform. Repository rules run the program whose path is in the file `path`. The file `pip`
+contains the command that starts pip, a JSON list; the list is empty without pip.""",
     attrs = {
-        "has_pip": attr.bool(doc = "Whether `pythons` have pip."),
-        "interpreter": attr.string(doc = "Interpreter of the host, a path or a name on PATH."),
-        "lock": attr.label(doc = "Lock of the Debian packages, for messages."),
-        "only_version": attr.string(doc = "Required version; empty for any."),
-        "problem": attr.string(doc = "Error for a missing interpreter; empty otherwise."),
-        "pythons": attr.label_keyed_string_dict(doc = "Interpreters of Debian packages to their platforms."),
-        "tag": attr.string(doc = "Name of the tag of `bento_tools`, for messages.", mandatory = True),
-        "toolchain": attr.label(doc = "Interpreter of rules_python for this machine."),
-        "version": attr.string(doc = "Version of `pythons`."),
+        "has_pip": attr.bool(doc = "Whether the interpreters in `pythons` include pip."),
+        "interpreter": attr.string(doc = "Interpreter of the host: a path, or the name of a program on PATH."),
+        "lock": attr.label(doc = "Lock of the Debian packages, shown in error messages."),
+        "only_version": attr.string(doc = "Required Python version, `X.Y`; empty if any version is allowed."),
+        "problem": attr.string(doc = "Error message if no interpreter is available; empty otherwise."),
+        "pythons": attr.label_keyed_string_dict(doc = "Interpreters from Debian packages, label to platform."),
+        "tag": attr.string(doc = "Name of the tag class of `bento_tools` (`python` or `compiler`), shown in error messages.", mandatory = True),
+        "toolchain": attr.label(doc = "Interpreter from rules_python for this machine."),
+        "version": attr.string(doc = "Python version of the interpreters in `pythons`."),
     },
 )
 
@@ -190,8 +190,8 @@ bento_compilers(
 
 compilers_repo = repository_rule(
     implementation = lambda rctx: rctx.file("BUILD.bazel", _COMPILERS_BUILD.format(json.encode([str(label) for label in rctx.attr.pythons]))),
-    doc = "A target with all interpreters that compile bytecode.",
+    doc = "Declares a target that provides all interpreters that compile bytecode.",
     attrs = {
-        "pythons": attr.label_list(doc = "One interpreter for each version."),
+        "pythons": attr.label_list(doc = "Interpreters, one interpreter for each Python version."),
     },
 )

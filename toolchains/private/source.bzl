@@ -123,14 +123,14 @@ def _source_repo_impl(rctx):
 
 source_repo = repository_rule(
     implementation = _source_repo_impl,
-    doc = "The source of a release or commit, and the target that builds its wheel.",
+    doc = "Fetches the source of a release or a commit, and declares the target that builds a wheel from the source.",
     attrs = RELEASE_ATTRIBUTES | {
-        "build_hub": attr.string(doc = "Name of the package hub of build requirements.", mandatory = True),
-        "build_lock": attr.string(doc = "Lock of build requirements, for messages.", mandatory = True),
-        "build_packages": attr.string_list(doc = "Packages of `build_hub`.", mandatory = True),
-        "commit": attr.string(doc = "Commit of the git repository."),
-        "git": attr.string(doc = "URL of the git repository; empty for an archive."),
-        "interpreter": attr.label(doc = "File with the path of the toolchain's interpreter.", mandatory = True),
-        "subdirectory": attr.string(doc = "Directory of the project in the git repository."),
+        "build_hub": attr.string(doc = "Name of the package hub that provides the build requirements.", mandatory = True),
+        "build_lock": attr.string(doc = "Lock of the build requirements, shown in error messages.", mandatory = True),
+        "build_packages": attr.string_list(doc = "Names of the packages in `build_hub`.", mandatory = True),
+        "commit": attr.string(doc = "Commit of the git repository, a complete hash."),
+        "git": attr.string(doc = "URL of the git repository; empty if the source is an archive."),
+        "interpreter": attr.label(doc = "File that contains the path of the toolchain's interpreter.", mandatory = True),
+        "subdirectory": attr.string(doc = "Directory of the Python project, relative to the root of the git repository."),
     },
 )

@@ -38,11 +38,11 @@ def _uv_platform_repo_impl(rctx):
 
 _uv_platform_repo = repository_rule(
     implementation = _uv_platform_repo_impl,
-    doc = "uv, extracted from its wheel.",
+    doc = "Fetches a wheel of uv, and extracts the executable.",
     attrs = {
-        "files": attr.string_dict(doc = "Wheels of the release: file name to SHA-256.", mandatory = True),
-        "platform": attr.string(doc = "Platform that runs uv.", mandatory = True),
-        "version": attr.string(doc = "Version of uv.", mandatory = True),
+        "files": attr.string_dict(doc = "Wheels of the uv release: file name to SHA-256.", mandatory = True),
+        "platform": attr.string(doc = "Platform on which uv runs.", mandatory = True),
+        "version": attr.string(doc = "Version of uv, `X.Y.Z`.", mandatory = True),
     },
 )
 
@@ -56,8 +56,8 @@ def _uv_repo_impl(rctx):
 
 _uv_repo = repository_rule(
     implementation = _uv_repo_impl,
-    doc = "uv: the file `uv` for this machine, and the target `program` for the platform of the build.",
-    attrs = {"programs": attr.label_keyed_string_dict(doc = "uv programs to their platforms.", mandatory = True)},
+    doc = "Provides uv: the file `uv` for this machine, and the target `program` for the target platform.",
+    attrs = {"programs": attr.label_keyed_string_dict(doc = "Executables of uv, label to platform.", mandatory = True)},
 )
 
 def declare_uv(name, *, files, version):
@@ -80,9 +80,9 @@ def _helper_packages_repo_impl(rctx):
 
 _helper_packages_repo = repository_rule(
     implementation = _helper_packages_repo_impl,
-    doc = "Packages of pure Python in one directory, `site-packages`, for the helper in module extensions, which have no toolchain.",
+    doc = "Unpacks pure Python packages into the directory `site-packages`. The helper imports these packages when a module extension, which has no toolchain, runs the helper.",
     attrs = {
-        "packages": attr.string_dict(doc = "`name==version` to the files of the release and their SHA-256, as JSON.", mandatory = True),
+        "packages": attr.string_dict(doc = "Packages to unpack: `name==version` to a JSON object of file name to SHA-256.", mandatory = True),
     } | FETCH_ATTRIBUTES,
 )
 

@@ -6,19 +6,19 @@ load(":markers.bzl", "is_python_in")
 load(":wheel_tags.bzl", "best_wheel", "oldest_compatible_system")
 
 _PACKAGE_ATTRIBUTES = {
-    "distribution": attr.string(doc = "Normalized name of the package.", mandatory = True),
+    "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
     "version": attr.string(doc = "Version of the package.", mandatory = True),
 }
 
 # Attributes of repositories of a wheel or its source.
 RELEASE_ATTRIBUTES = _PACKAGE_ATTRIBUTES | FETCH_ATTRIBUTES | {
-    "exclude": attr.string_list(doc = "Patterns of files of the wheel that images exclude."),
-    "exclude_preset": attr.string_list(doc = "Exclude patterns from presets, which may match nothing."),
-    "files": attr.string_dict(doc = "Files of the release: name to SHA-256."),
-    "platform": attr.string(doc = "`<os>_<machine>`.", mandatory = True),
-    "python": attr.label(doc = "File with the version of the toolchain's interpreter.", mandatory = True),
-    "python_version": attr.string(doc = "Python version; precedes `python`."),
-    "url": attr.string(doc = "URL of the file, if it isn't from an index."),
+    "exclude": attr.string_list(doc = "Patterns of wheel files that images exclude."),
+    "exclude_preset": attr.string_list(doc = "Exclusion patterns that come from presets. These patterns can match nothing."),
+    "files": attr.string_dict(doc = "Files of the release: file name to SHA-256."),
+    "platform": attr.string(doc = "Target platform, `<os>_<machine>`.", mandatory = True),
+    "python": attr.label(doc = "File that contains the version of the toolchain's interpreter.", mandatory = True),
+    "python_version": attr.string(doc = "Python version of the packages, `X.Y`. Default: the version in the file `python`."),
+    "url": attr.string(doc = "URL of the file; empty if the file comes from a package index."),
 }
 
 _WHEEL_BUILD = """\
@@ -128,12 +128,12 @@ def _wheel_repo_impl(rctx):
 
 wheel_repo = repository_rule(
     implementation = _wheel_repo_impl,
-    doc = "The wheel of a release for a platform.",
+    doc = "Fetches the wheel of a release for one platform.",
     attrs = RELEASE_ATTRIBUTES | {
-        "allow_record_mismatch": attr.string_list(doc = "SHA-256 of files that are accepted although their RECORD is wrong."),
-        "glibc": attr.string(doc = "Newest glibc that a wheel may require.", mandatory = True),
-        "macos": attr.string(doc = "Newest macOS that a wheel may require.", mandatory = True),
-        "rejected_files": attr.string_list(doc = "Files of the release without a hash in the lock."),
+        "allow_record_mismatch": attr.string_list(doc = "SHA-256 hashes of the wheels that images accept although the RECORD file is wrong."),
+        "glibc": attr.string(doc = "Newest glibc version that wheels can require, `X.Y`.", mandatory = True),
+        "macos": attr.string(doc = "Newest macOS version that wheels can require, `X.Y`.", mandatory = True),
+        "rejected_files": attr.string_list(doc = "Names of the release's files that have no hash in the lock."),
     },
 )
 
@@ -193,9 +193,9 @@ def _wheel_modules_repo_impl(rctx):
 
 wheel_modules_repo = repository_rule(
     implementation = _wheel_modules_repo_impl,
-    doc = "The unpacked modules of a wheel.",
+    doc = "Provides the unpacked modules of a wheel.",
     attrs = _PACKAGE_ATTRIBUTES | {
-        "compiler": attr.label(doc = "File with the path of an interpreter that compiles the modules. Default: no bytecode."),
-        "wheel": attr.label(doc = "File `name` of the wheel's repository.", mandatory = True),
+        "compiler": attr.label(doc = "File that contains the path of the interpreter that compiles the modules. Default: none; the modules have no bytecode."),
+        "wheel": attr.label(doc = "File `name` in the repository of the wheel.", mandatory = True),
     },
 )
