@@ -11,7 +11,7 @@ load("//rules/private:transitions.bzl", "metadata_plus_imported_cfg")
 def _bento_service_metadata_test_impl(ctx):
     metadata = ctx.split_attr.bento["metadata"][BentoServiceMetadataInfo]
 
-    # A service requires some dozens of packages.
+    # Only a few dozen packages, so the list is short.
     requirements = ctx.split_attr.bento["packages"][BentoServiceMetadataInfo].import_packages.to_list()
     if not requirements:
         fail("{}: {} has no packages from a package hub, but the test imports the service. Add packages, including bentoml, to the Bento's requirements.".format(

@@ -26,7 +26,7 @@ def _bento_test_impl(ctx):
     import_roots = depset([ctx.workspace_name], transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps])
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
 
-    # Import directories are few, independent of their files.
+    # The number of import roots is small, and doesn't depend on the number of files.
     bento_roots, own_roots = bento.import_roots.to_list(), import_roots.to_list()
 
     # The parts instead of the joined archive: tests don't wait for an archive with all models.

@@ -41,7 +41,7 @@ def _bento_venv_impl(ctx):
         fail("{}: {} belongs to another repository, whose sources can't be edited. Use a Bento from this repository.".format(label_string(ctx.label), label_string(ctx.split_attr.bento["metadata"].label)))
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
 
-    # Import directories are few, independent of their files.
+    # The number of import roots is small, and doesn't depend on the number of files.
     import_roots = bento.import_roots.to_list()
     ctx.actions.write(settings, json.encode({
         "build_ctx": bento.build_ctx,

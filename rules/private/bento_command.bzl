@@ -1,4 +1,4 @@
-"""The `bento` command, and programs that run it on a Bento."""
+"""Defines the `bento` command, and programs that run the command on a Bento."""
 
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
 load(":attributes.bzl", "label_string")
@@ -13,7 +13,7 @@ def _bento_command_impl(ctx):
         arguments = [],
         files = depset(),
 
-        # A few packages, only for a target with transports.
+        # The list is short. Only targets with `transports` have packages.
         modules = runtime(ctx).command_packages + modules.to_list(),
         subcommand = "bento_cli.programs.command",
     )
@@ -29,15 +29,15 @@ bento_command = rule(
 )
 
 def _source_roots(ctx, build_ctx, import_roots):
-    """Returns the directories of the workspace with files of the Bento's `src/`."""
+    """Returns the directories in the workspace that contain files of the Bento's `src/`."""
     own = ctx.workspace_name + "/"
 
-    # Import directories are few, independent of their files.
+    # The number of import roots is small, and doesn't depend on the number of files.
     roots = [root.removeprefix(own) for root in import_roots.to_list() if root.startswith(own)]
     return ["."] if build_ctx.startswith("../") else [build_ctx or "."] + roots + ["."]
 
 def serve_program(ctx, archive, *, build_ctx, import_roots, models = []):
-    """Writes a program that serves a Bento with the BentoML of its requirements; `models` are those that the archive doesn't include."""
+    """Declares a program that serves a Bento with the BentoML version in the Bento's requirements. `models` lists the models that the archive excludes."""
     uv = runtime(ctx).uv
     return helper_launcher(
         ctx,
@@ -52,15 +52,15 @@ def serve_program(ctx, archive, *, build_ctx, import_roots, models = []):
 SRC = attr.label(doc = "The Bento to export, import, or push.", mandatory = True, providers = [BentoInfo])
 
 def store_program(ctx, *, subcommand, to = "", words = [], status = [], command = None):
-    """Writes a program that runs a `bento` command on the Bento of `src`; the caller's arguments follow.
+    """Declares a program that runs a `bento` command on the Bento in `src`. The program appends the arguments that the user passes.
 
     Args:
-      ctx: context of an executable rule with the attributes of `RUN_RUNTIME`, and a `src`.
-      subcommand: the command.
+      ctx: context of an executable rule with the attributes `RUN_RUNTIME` and `src`.
+      subcommand: name of the `bento` command.
       to: default destination.
-      words: list of further arguments.
+      words: list of additional arguments.
       status: list of Files with values for `{KEY}` in `to`.
-      command: target with the additional packages of a `bento` command, or None.
+      command: `bento_command` target with additional packages, or None.
 
     Returns:
       The providers of the rule.
@@ -78,7 +78,7 @@ def store_program(ctx, *, subcommand, to = "", words = [], status = [], command 
         arguments = arguments,
         files = depset([archive] + status),
 
-        # A few packages, only for a target with `bento_command`.
+        # The list is short. Only targets with `bento_command` have packages.
         modules = runtime(ctx).command_packages + (command[BentoCommandInfo].modules.to_list() if command else []),
         subcommand = "bento_cli.programs.deliver",
     )

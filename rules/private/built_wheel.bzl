@@ -1,4 +1,4 @@
-"""Rules for wheels that are built from a package's source."""
+"""Defines rules for wheels that are built from the source of a package."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":attributes.bzl", "label_string")
@@ -8,7 +8,7 @@ load(":launcher.bzl", "runfile_path")
 _PLATFORM_TAGS = {"linux": "linux_{}", "macos": "macosx_11_0_{}"}
 
 def _file_name(ctx):
-    """Returns the wheel's file name, which Bazel needs before the build: it has the tags of the target, even for a pure wheel."""
+    """Returns the file name of the wheel. Bazel requires the name before the build, so the name has platform tags even for a pure Python wheel."""
     os, _, machine = ctx.attr.platform.partition("_")
     python = "cp" + ctx.attr.python_version.replace(".", "")
     name = ctx.attr.distribution.replace("-", "_").replace(".", "_")
@@ -17,7 +17,7 @@ def _file_name(ctx):
 def _built_wheel_impl(ctx):
     wheel = ctx.actions.declare_file(_file_name(ctx))
 
-    # The action needs names and directories; build requirements are a few packages.
+    # The action requires names and directories. The list is short, because build requirements are only a few packages.
     modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.requirements]).to_list()
     args = arguments(ctx)
     args.add_all(["--target", "{}=={} ({})".format(ctx.attr.distribution, ctx.attr.version, label_string(ctx.label))])
@@ -86,12 +86,12 @@ built_wheel_modules = rule(
 )
 
 def unpacked_wheel(ctx, wheel, directory_name):
-    """Declares the modules of a BentoWheelInfo in a directory of the package; returns a BentoWheelModulesInfo.
+    """Declares the action that unpacks a wheel into a directory.
 
     Args:
       ctx: context of a rule.
       wheel: a BentoWheelInfo.
-      directory_name: name of the directory.
+      directory_name: name of the output directory in the package.
 
     Returns:
       A BentoWheelModulesInfo.

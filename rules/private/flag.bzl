@@ -1,4 +1,4 @@
-"""Build flags."""
+"""Defines build flags."""
 
 load(":providers.bzl", "BentoFlagInfo")
 
@@ -6,13 +6,13 @@ _DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 _DIGITS = "0123456789"
 
 def normalize_time(text):
-    """Returns an RFC 3339 time (whole seconds, milliseconds, or microseconds) with its zone as `+HH:MM`, or None for an invalid time.
+    """Checks a time and normalizes its time zone.
 
     Args:
-      text: a string.
+      text: an RFC 3339 time in seconds, milliseconds, or microseconds.
 
     Returns:
-      An RFC 3339 time (whole seconds, milliseconds, or microseconds) with its zone as `+HH:MM`, or None for an invalid time.
+      The time with the time zone as `+HH:MM`, or None for an invalid time.
     """
     text = text.removesuffix("Z") + "+00:00" if text.endswith("Z") else text
     form = "".join(["0" if char in _DIGITS else char for char in text.elems()])

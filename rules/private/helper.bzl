@@ -1,41 +1,41 @@
-"""Runs the helper in the toolchain's interpreter. All actions of the rules use `run_helper`."""
+"""Runs the helper with the interpreter of the toolchain. All actions of the rules use `run_helper` or `run_steps`."""
 
 load(":attributes.bzl", "label_string")
 
 TOOLCHAIN_TYPE = Label("//toolchains:toolchain_type")
 
-# -I and -S exclude the host's packages and variables, -B its bytecode; strings are UTF-8 in every locale.
+# -I and -S exclude packages and environment variables of the host, and -B excludes bytecode. Text is UTF-8 in every locale.
 INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
-# For programs that write bytecode. Before Python 3.11, bytecode contains sets of strings in hash order, so these programs read one
-# environment variable.
+# Flags of programs that write bytecode. Before Python 3.11, bytecode contains sets of strings in hash order. Therefore, the programs need the
+# environment variable PYTHONHASHSEED.
 COMPILER_FLAGS = ["-s", "-S", "-B", "-X", "utf8"]
 COMPILER_VARIABLES = {"PYTHONHASHSEED": "0"}
 
 _REQUIREMENTS = {"block-network": "1", "supports-path-mapping": "1"}
 
-# Singleplex: --worker_sandboxing has no effect on multiplex workers, and the worker forks for each request.
+# Workers are singleplex, because --worker_sandboxing has no effect on multiplex workers. A worker forks for each request.
 _WORKER_REQUIREMENTS = _REQUIREMENTS | {"requires-worker-protocol": "json", "supports-workers": "1"}
 
-# Verbs that compress or digest gigabytes, on one thread per core, at most eight (py/rules_bento/archives/xz.py).
+# Subcommands that compress or hash gigabytes of data. They use one thread for each core, but at most eight (py/rules_bento/archives/xz.py).
 _THREADED = ["data_layer", "data_part", "deb_layer", "export_model", "files_layer", "model", "model_layer", "tar_layer", "weights_layer", "wheel_layer"]
 
 def _several_cores(_os, _inputs):
-    """Returns the resources of a subcommand with threads: memory in MB for eight threads. Bazel runs it alone on fewer cores."""
+    """Returns the resources of a subcommand with several threads. `memory` is in MB, for eight threads."""
     return {"cpu": 4, "memory": 250}
 
 def arguments(ctx):
-    """Returns an Args for a subcommand, passed in a file with one argument per line."""
+    """Returns an empty Args for a subcommand. Bazel passes the arguments in a file, one argument per line."""
     return ctx.actions.args().use_param_file("@%s", use_always = True).set_param_file_format("multiline")
 
 def target_arguments(ctx):
-    """Returns the arguments for a subcommand of a target, which begin with the target's label."""
+    """Returns an Args for a subcommand. The arguments begin with the label of the target."""
     args = arguments(ctx)
     args.add("--target", label_string(ctx.label))
     return args
 
 def add_directories(args, flag, modules):
-    """Adds the import directories of a list of BentoWheelModulesInfo; Bazel resolves output directories at execution time."""
+    """Adds a flag for each import root of a list of BentoWheelModulesInfo. Bazel determines the paths of output directories when the action runs."""
     args.add_all(
         [root for module in modules for root in module.import_roots],
         before_each = flag,
@@ -43,18 +43,18 @@ def add_directories(args, flag, modules):
     )
 
 def subcommand(name, args, *, inputs, packages = [], sandboxed = False, unused_inputs_list = None):
-    """Describes an action of the helper: a subcommand with its arguments, inputs, and packages.
+    """Describes a subcommand of the helper, with arguments, inputs, and packages.
 
     Args:
-      name: name of a subcommand of `py/rules_bento/subcommands.py`.
-      args: result of `arguments`, or a list of such.
+      name: name of a subcommand in `py/rules_bento/subcommands.py`.
+      args: result of `arguments`, or a list of results of `arguments`.
       inputs: depset of Files that the subcommand reads.
       packages: names of the third-party packages that the subcommand imports.
-      sandboxed: whether the subcommand runs third-party code, which requires a sandbox (no worker) and a complete interpreter.
-      unused_inputs_list: output that names the inputs without influence.
+      sandboxed: whether the subcommand runs third-party code. Such a subcommand runs in a sandbox, not in a worker, with a complete interpreter.
+      unused_inputs_list: output File that lists the inputs without effect on the result, or None.
 
     Returns:
-      A struct for `run_helper`.
+      A struct for `run_helper` or `run_steps`.
     """
     return struct(
         args = args if type(args) == "list" else [args],
@@ -70,8 +70,8 @@ def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs):
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
-      mnemonic: `Bento...`.
-      progress_message: message during the action.
+      mnemonic: mnemonic of the action, such as `BentoLayer`.
+      progress_message: message that Bazel shows during the action.
       subcommand: result of `subcommand`.
       outputs: list of Files that the subcommand writes.
     """
@@ -100,16 +100,17 @@ def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs):
     )
 
 def run_steps(ctx, *, mnemonic, progress_message, steps):
-    """Runs subcommands of the helper sequentially in one process, as one action.
+    """Runs several subcommands of the helper in sequence, in one process and one action.
 
-    Use it for subcommands that the same changes run again: it saves process starts, sandboxes, and cache entries.
+    Use the function for subcommands that run after the same changes. A single action saves processes, sandboxes, and cache entries.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      mnemonic: `Bento...`.
-      progress_message: message during the action.
-      steps: list of structs of `subcommand` (result of `subcommand`), and two lists of Files: `outputs`, and `step_inputs`, additional inputs that
-        an earlier step might write. No subcommand is sandboxed. Only the first has an `unused_inputs_list`, without inputs of later steps.
+      mnemonic: mnemonic of the action, such as `BentoLayer`.
+      progress_message: message that Bazel shows during the action.
+      steps: list of structs with `subcommand` (result of `subcommand`), `outputs` (list of Files), and `step_inputs` (list of additional input
+        Files, which an earlier step can write). No subcommand can be `sandboxed`. Only the first subcommand can have an `unused_inputs_list`,
+        which must not list inputs of later steps.
     """
     written = {file: True for step in steps for file in step.outputs}
     subcommands = [step.subcommand for step in steps]

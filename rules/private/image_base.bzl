@@ -19,7 +19,7 @@ image_layer = rule(
 )
 
 def _contents(ctx, layers):
-    """Scans the base for shared libraries and packages, if all of its layers are local."""
+    """Declares the scan of the base for shared libraries and packages. Scans only a base whose layers are all local."""
     if [layer for layer in layers if not layer.blob]:
         return struct(libraries = None, system = None)
     return scan_layers(ctx, [(layer.description, layer.blob) for layer in layers])
@@ -62,12 +62,13 @@ def scan_layers(ctx, layers, *, linked = None, with_machines = False):
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      layers: list of pairs of Files from the lowest up, description and layer, or an OCI layout with the layer.
-      linked: depset of Files that links in the layout might refer to.
+      layers: list of pairs of Files from the lowest layer up. A pair is the description of the layer, and the layer or an OCI layout that
+        contains the layer.
+      linked: depset of Files that links in the OCI layout might refer to.
       with_machines: whether the action also determines the CPU architectures of files with machine code.
 
     Returns:
-      A struct of `libraries` and `system`, Files (see BentoBaseInfo), and of `machines`, a File or None.
+      A struct of the Files `libraries` and `system` (see BentoBaseInfo), and of `machines` (File, or None without `with_machines`).
     """
     libraries = ctx.actions.declare_file(ctx.label.name + ".libraries.json")
     system = ctx.actions.declare_file(ctx.label.name + ".system.json")

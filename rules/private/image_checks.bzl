@@ -1,4 +1,4 @@
-"""Validation actions of an image."""
+"""Declares the checks of an image, which are validation actions."""
 
 load("//rules:providers.bzl", "BentoDebLayerInfo", "BentoLayerInfo")
 load(":attributes.bzl", "add_strings", "label_string")
@@ -7,13 +7,20 @@ load(":image_base.bzl", "scan_layers")
 load(":reports.bzl", "deb_indexes")
 
 def scan_added_layers(ctx):
-    """Scans the layers of an image that aren't of Debian packages; returns whether all of them are local, and the scan of the local ones or None."""
+    """Scans the additional layers of an image, except layers of Debian packages.
+
+    Args:
+      ctx: context of `bento_image`.
+
+    Returns:
+      Whether all these layers are local, and the result of `scan_layers` for the local layers (None without local layers).
+    """
     layers = [target[BentoLayerInfo] for target in ctx.attr.layers if BentoDebLayerInfo not in target]
     local = [(layer.description, layer.blob) for layer in layers if layer.blob]
     return len(local) == len(layers), (scan_layers(ctx, local, with_machines = True) if local else None)
 
 def _known_libraries(base, all_local, contents):
-    """Returns the Files that list the shared libraries below the wheels; None if some are unknown."""
+    """Returns the Files that list the shared libraries in the layers below the wheels; None if some of these libraries are unknown."""
     if not (base.deb_index or base.libraries) or not all_local:
         return None
     return ([base.libraries] if base.libraries else []) + ([contents.libraries] if contents else [])
@@ -28,14 +35,14 @@ def check_libraries(ctx, base, packages, added, *, early):
 
     Args:
       ctx: context of `bento_image`.
-      base: its BentoBaseInfo.
-      packages: struct of lists: `requirements`, BentoRequirementInfo; `parts` of their wheels, BentoWheelPartInfo; and
-        `libraries`, Files with the libraries of the wheels.
+      base: BentoBaseInfo of the image base.
+      packages: struct of the lists `requirements` (BentoRequirementInfo), `parts` (BentoWheelPartInfo), and `libraries` (Files that list the
+        shared libraries of the wheels).
       added: result of `scan_added_layers`.
-      early: whether this is the variant that waits for no layer of a package.
+      early: whether to declare the early variant of the check, which doesn't wait for the layers of packages.
 
     Returns:
-      A File: libraries that optional parts of packages lack.
+      A File that lists the missing libraries of optional parts of packages.
     """
     output = ctx.actions.declare_file(ctx.label.name + (".early" if early else "") + ".libraries.txt")
     all_local, contents = added
@@ -65,12 +72,12 @@ def check_libraries(ctx, base, packages, added, *, early):
     return output
 
 def check_system(ctx, base, bento, parts):
-    """Declares the check of the Bento's system requirements: packages, distribution, CUDA.
+    """Declares the check of the Bento's system requirements: system packages, distribution, and CUDA.
 
     Args:
       ctx: context of `bento_image`.
-      base: its BentoBaseInfo.
-      bento: its BentoInfo.
+      base: BentoBaseInfo of the image base.
+      bento: BentoInfo of the Bento.
       parts: list of BentoWheelPartInfo.
 
     Returns:
@@ -99,14 +106,14 @@ def check_system(ctx, base, bento, parts):
     return output
 
 def check_size(ctx, layers):
-    """Declares the check of `size_limit`; returns a list of its output, empty without a limit.
+    """Declares the check of `size_limit`.
 
     Args:
       ctx: context of a rule.
       layers: list of BentoLayerInfo.
 
     Returns:
-      A list of its output, empty without a limit.
+      A list with the output of the check; empty without a limit.
     """
     if not ctx.attr.size_limit:
         return []

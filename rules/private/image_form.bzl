@@ -1,21 +1,21 @@
-"""Images as files: an OCI layout, or an archive for `docker load`."""
+"""Writes complete images: an OCI layout, or an archive for `docker load`."""
 
 load(":helper.bzl", "run_helper", "subcommand", "target_arguments")
 
-# Output group to the form, the end of the output's name, and the mnemonic.
+# Output group to the flag value of the form, the suffix of the output's name, and the mnemonic.
 _FORMS = {"docker_archive": ("docker-archive", ".tar", "BentoDockerArchive"), "oci_layout": ("oci-layout", ".oci", "BentoOciLayout")}
 
 def write_form(ctx, image, layers, group):
-    """Declares a large form of an image: `docker_archive` or `oci_layout`, by output group; returns a File.
+    """Declares the action that writes a complete image for an output group.
 
     Args:
       ctx: context of a rule.
       image: a BentoImageInfo.
       layers: list of BentoLayerInfo.
-      group: name of the output group.
+      group: name of the output group, `docker_archive` or `oci_layout`.
 
     Returns:
-      A File.
+      The output File.
     """
     form, suffix, mnemonic = _FORMS[group]
     declare = ctx.actions.declare_directory if group == "oci_layout" else ctx.actions.declare_file

@@ -1,26 +1,26 @@
-"""Programs for `bazel run` and `bazel test`: the helper with the runtime's interpreter, on runfiles."""
+"""Declares programs for `bazel run` and `bazel test`. A program runs a subcommand of the helper with the interpreter in the runfiles."""
 
 load(":attributes.bzl", "label_string", "minor_version")
 load(":helper.bzl", "INTERPRETER_FLAGS")
 
 def shell_word(text, owner):
-    """Quotes a string of one line as a word of a POSIX shell, in single quotes; `owner` is the label for errors."""
+    """Quotes a string without newlines for a POSIX shell, in single quotes. Error messages begin with the label `owner`."""
     if "\n" in text or "\r" in text:
         fail("{}: {} contains a line break. Remove the line break.".format(owner, repr(text)))
     return "'" + text.replace("'", "'\\''") + "'"
 
-# Attributes of rules with programs for `bazel run`: the runtime of the host, for any target platform. The target //toolchains:host_runtime
-# changes the configuration; for a transition on this attribute, Bazel would keep a result per target.
+# Attributes of rules with programs for `bazel run`. The programs use the runtime of the host, independent of the target platform. The target
+# //toolchains:host_runtime changes the configuration, because Bazel would store the results of a transition on this attribute for each target.
 RUN_RUNTIME = {"_runtime": attr.label(default = "//toolchains:host_runtime", providers = [platform_common.ToolchainInfo])}
 
-# Attributes of test rules: tests run on the platform that they are built for.
+# Attributes of test rules. Tests use the runtime of the target platform, because they run on this platform.
 TEST_RUNTIME = {"_runtime": attr.label(default = "//toolchains:runtime", providers = [platform_common.ToolchainInfo])}
 
-# Arguments that a launcher replaces at run time: the directory of its runfiles, and its interpreter.
+# Arguments that a launcher replaces at run time: the runfiles directory, and the path of the interpreter.
 RUNFILES = struct(shell = "\"$runfiles\"")
 PYTHON = struct(shell = "\"$python\"")
 
-# All systems that Bazel runs programs on have sh; the runtime provides everything else.
+# The launcher requires only sh, which all supported systems have. The runtime provides all other programs.
 _LAUNCHER = """\
 #!/bin/sh
 # Made by rules_bento.
@@ -31,8 +31,8 @@ python={python}
 {check}{chdir}exec {command} -- "$@"
 """
 
-# An interpreter of the host might be missing on the machine that runs the program, or have another version there.
-# The version must be the build's, because the helper's bytecode and the packages are built for it.
+# The machine that runs the program might have no interpreter at this path, or an interpreter of another version.
+# The version must be the version of the build, because the helper's bytecode and the packages are built for this version.
 _CHECK = """\
 own=$python
 found={version}
@@ -48,32 +48,32 @@ fi
 """
 
 def runtime(ctx):
-    """Returns the ToolchainInfo of `bento_runtime`: interpreter and tools, on the machine that starts the program."""
+    """Returns the ToolchainInfo of `bento_runtime`, which provides the interpreter and the tools of programs."""
     return ctx.attr._runtime[platform_common.ToolchainInfo]
 
 def runtime_modules(ctx, packages):
-    """Returns the modules of third-party packages that a program imports, and of their dependencies; see BentoHelperPackagesInfo."""
+    """Returns the modules of third-party packages and their dependencies, for a program that imports the packages. See BentoHelperPackagesInfo."""
     return [module for name in packages for module in runtime(ctx).packages[name]]
 
 def runfile(ctx, file):
-    """Returns the path of a File of the runfiles as a launcher argument: a struct of `shell`, the argument in shell syntax."""
+    """Returns a launcher argument with the path of a File in the runfiles: a struct whose field `shell` is the argument in shell syntax."""
     return _below_runfiles(ctx, runfile_path(ctx, file))
 
 def _below_runfiles(ctx, path):
     return struct(shell = RUNFILES.shell + "/" + shell_word(path, label_string(ctx.label)))
 
 def runfile_path(ctx, file):
-    """Returns the path of a File relative to the runfiles."""
+    """Returns the path of a File relative to the runfiles directory."""
     if file.short_path.startswith("../"):
         return file.short_path.removeprefix("../")
     return ctx.workspace_name + "/" + file.short_path
 
 def python_check(target, version):
-    """Returns the launcher lines that find another interpreter of the version if `$python` is missing; messages begin with `target`."""
+    """Returns the launcher lines that search for an interpreter of the version if `$python` doesn't exist. Error messages begin with `target`."""
     return _CHECK.format(target = shell_word(target, target), version = minor_version(version))
 
 def _script(ctx, words, in_runfiles):
-    """Returns the text of a program that replaces itself with the interpreter and the arguments."""
+    """Returns the shell script of a launcher, which executes the interpreter with the arguments."""
     python = runtime(ctx).python
     target = label_string(ctx.label)
     return _LAUNCHER.format(
@@ -84,19 +84,19 @@ def _script(ctx, words, in_runfiles):
     )
 
 def helper_launcher(ctx, *, subcommand, arguments, files, modules = [], in_runfiles = False):
-    """Writes a program that runs a subcommand of the helper; the caller's arguments follow after `--`.
+    """Declares a program that runs a subcommand of the helper. The program appends the arguments that the user passes after `--`.
 
     Args:
-      ctx: context of a rule with the attributes of `RUN_RUNTIME` or `TEST_RUNTIME`.
-      subcommand: name of a module of `py/rules_bento/run`, or the full name of another module.
-      arguments: list of flags and values: strings, and results of `runfile`.
+      ctx: context of a rule with the attributes `RUN_RUNTIME` or `TEST_RUNTIME`.
+      subcommand: name of a subcommand of the helper, or the complete name of a module.
+      arguments: list of flags and values: strings, or results of `runfile`.
       files: depset of Files that the subcommand reads.
-      modules: list of structs with `files` and `imports` (such as BentoWheelModulesInfo) that the subcommand imports. See `runtime_modules`,
-        and `command_packages` of the runtime for the `bento` command.
-      in_runfiles: whether the current directory is the runfiles' root instead of the caller's.
+      modules: list of packages that the subcommand imports: structs with `files` and `imports`, such as BentoWheelModulesInfo. See
+        `runtime_modules`. For the `bento` command, see `command_packages` of the runtime.
+      in_runfiles: whether the program changes the current directory to the runfiles directory.
 
     Returns:
-      A struct of executable (File) and runfiles.
+      A struct of `executable` (File) and `runfiles`.
     """
     toolchain = runtime(ctx)
     words = [PYTHON] + INTERPRETER_FLAGS + [runfile(ctx, toolchain.helper)]
@@ -119,7 +119,7 @@ RUN_ENVIRONMENT = {
 }
 
 def run_environment(ctx):
-    """Returns the RunEnvironmentInfo of an executable rule with the attributes of `RUN_ENVIRONMENT`, `data`, and `deps`."""
+    """Returns the RunEnvironmentInfo of an executable rule with the attributes `RUN_ENVIRONMENT`, `data`, and `deps`."""
     targets = ctx.attr.data + ctx.attr.deps
     return RunEnvironmentInfo(
         environment = {
@@ -130,9 +130,9 @@ def run_environment(ctx):
     )
 
 def runfiles_of_attributes(ctx):
-    """Returns the files of `data` and `deps` with their runfiles, without the `__init__.py` files that Bazel generates."""
+    """Returns the files in `data`, and the runfiles of `data` and `deps`. Excludes the `__init__.py` files that Bazel generates."""
 
-    # Generated `__init__.py` files would split the namespace packages of wheels.
+    # Generated `__init__.py` files would break namespace packages that several wheels share.
     needed = [target[DefaultInfo].default_runfiles for target in ctx.attr.data + ctx.attr.deps]
     return ctx.runfiles(
         files = ctx.files.data,

@@ -1,11 +1,11 @@
-"""The step that selects the locked packages that a Bento needs."""
+"""Describes the step that selects the locked packages of a Bento."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "run_helper", "subcommand", "target_arguments")
 load(":providers.bzl", "BentoResolutionInfo")
 
 def _pip_tools(resolver):
-    """Returns the label of pip-tools, only for a target that requests it, so that others don't fetch it."""
+    """Returns the label of pip-tools if the target uses pip-tools; None otherwise, so that other targets don't fetch pip-tools."""
     return Label("@bento_tools//pip_tools") if resolver == "pip-tools" else None
 
 # Attributes of rules that select a subset of a lock.
@@ -19,24 +19,24 @@ RESOLVER = {
 }
 
 def lock_subset(ctx, *, requirements, packages, pins, service, all_files):
-    """Declares the contents of a Bento's `env/python`, and describes the step that writes them.
+    """Declares the contents of a Bento's `env/python`, and describes the step that writes the contents.
 
     Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, the attributes of `RESOLVER`, and `requirements`
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, the attributes `RESOLVER`, and an attribute `requirements`
         with `resolve_aspect`.
-      requirements: list of BentoRequirementInfo, of one package hub.
+      requirements: list of BentoRequirementInfo, all from one package hub.
       packages: list of additional requirement strings (PEP 508).
       pins: depset of `name==version` that the lock must match.
-      service: File with the service metadata, including the requirements of bentofile and image; or None.
-      all_files: whether to include the hashes of all files of a release instead of only the platform's.
+      service: File with the service metadata, including the requirements in the bentofile and the image; or None.
+      all_files: whether to include the hashes of all files of a release, not only the files for the target platform.
 
     Returns:
-      A struct of `locked`, a File with the requirements in the three formats of a Bento, and of `step`, for `run_steps`.
+      A struct of `locked` (File with the requirements in the three formats of a Bento) and `step` (for `run_steps`).
     """
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
     output = ctx.actions.declare_file(ctx.label.name + ".locked.json")
 
-    # Two or three packages, only for locks with pip-tools.
+    # The list has two or three packages, and is empty without pip-tools.
     pip_tools = ctx.attr._pip_tools[BentoRequirementInfo].modules.to_list() if ctx.attr._pip_tools else []
 
     # Results of uv for single packages (BentoResolve), and the lock entries of the other packages. pip-tools resolves all packages
@@ -72,23 +72,23 @@ def lock_subset(ctx, *, requirements, packages, pins, service, all_files):
     return struct(locked = output, step = step)
 
 def hub_requirements(targets):
-    """Returns the BentoRequirementInfo of each target that is a package of a package hub."""
+    """Returns the BentoRequirementInfo of the targets that are packages of a package hub."""
     return [target[BentoRequirementInfo] for target in targets if BentoRequirementInfo in target]
 
 def add_requirement(args, requirement):
-    """Adds a BentoRequirementInfo and its platform to the arguments."""
+    """Adds the flags for a BentoRequirementInfo and its platform to the arguments."""
     args.add("--requirement", requirement.distribution)
     if requirement.platform:
         args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc])
 
 def add_resolver(args, toolchain):
-    """Adds the resolver of the toolchain to the arguments."""
+    """Adds the flags for the resolver of the toolchain to the arguments."""
     args.add_all(["--uv", toolchain.uv, "--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
 
 def _resolved_aspect_impl(target, ctx):
     requirement = target[BentoRequirementInfo]
 
-    # A wheel without packages of a package hub has no platform.
+    # A wheel that requires no packages of a package hub has no platform.
     if not requirement.platform:
         return []
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]

@@ -1,4 +1,4 @@
-"""The step that writes bento.yaml and all files of a Bento except sources and models."""
+"""Describes the step that writes bento.yaml and all other files of a Bento except sources and models."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoModelInfo", "BentoRequirementInfo")
@@ -13,7 +13,7 @@ _REQUIREMENTS = ["in", "txt"]
 _UV_LOCK = "uv.lock"
 
 def requirements_files(ctx):
-    """Returns the Files of `requirements` that are requirements files."""
+    """Returns the requirements files in the attribute `requirements`."""
     return [
         file
         for target in ctx.attr.requirements
@@ -22,12 +22,12 @@ def requirements_files(ctx):
     ]
 
 def _checked_requirements(ctx, target):
-    """Returns the files of a target that isn't a package of a package hub, if they are requirements files."""
+    """Returns the files of a target that isn't a package of a package hub. Fails for a file that isn't a requirements file."""
     if PyInfo in target:
         fail(("{}: requirements contains the Python library {}. Add the library to deps instead, or use " +
               "the package from a bento.pypi package hub.").format(label_string(ctx.label), label_string(target.label)))
 
-    # The files of one label; usually one.
+    # A label usually has only one file.
     files = target[DefaultInfo].files.to_list()
     for file in files:
         if file.extension == "whl":
@@ -38,7 +38,7 @@ def _checked_requirements(ctx, target):
     return files
 
 def _options(ctx, lock):
-    """Returns the options of the target, in the form of a bentofile."""
+    """Returns the options that the target sets: a dict with the structure of a bentofile."""
     options = option_groups(ctx)
     for group, name, value in [
         ("docker", "python_version", ctx.attr.python_version),
@@ -56,7 +56,7 @@ def _options(ctx, lock):
     })
 
 def _attributes(ctx):
-    """Returns the other attributes. Dicts whose order matters are lists of pairs, because JSON objects are sorted."""
+    """Returns the attributes that aren't options of a bentofile. Converts ordered dicts to lists of pairs, because JSON objects are sorted."""
     return _non_empty({
         "complete_metadata": ctx.attr.complete_metadata,
         "enable_features": ctx.attr.enable_features,
@@ -72,7 +72,7 @@ def _non_empty(values):
     return {name: value for name, value in values.items() if value}
 
 def _labels(ctx):
-    """Returns the attribute's labels, overridden by the labels of the command line."""
+    """Returns the labels of the Bento. Labels on the command line override labels in the attribute."""
     labels = dict(ctx.attr.labels)
     for text in ctx.attr._labels[BentoFlagInfo].value:
         key, equals, value = text.partition("=")
@@ -85,7 +85,7 @@ def _describe_named(file):
     return ["--file", workspace_path(file), file.path]
 
 def _add_requirements(ctx, args, pins, lock):
-    """Adds the lock, or the requirements without a lock; returns the Files."""
+    """Adds the flags for the lock, or for requirements files if there is no lock. Returns the input Files."""
     if lock:
         args.add("--locked", lock.locked)
         return [lock.locked]
@@ -95,7 +95,7 @@ def _add_requirements(ctx, args, pins, lock):
     return files
 
 def _add_uv(ctx, args, lock):
-    """Adds uv, for an image with `uv_lock()`; returns the Files."""
+    """Adds the flags for uv, which an image with a step `uv_lock` requires. Returns the input Files."""
     if lock or _UV_LOCK not in [file.basename for file in ctx.files.srcs + ctx.files.data]:
         return depset()
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
@@ -103,7 +103,7 @@ def _add_uv(ctx, args, lock):
     return depset([toolchain.uv])
 
 def _add_options(ctx, args, lock):
-    """Adds the attributes of the Bento, and the files that they name."""
+    """Adds the flags for the attributes of the Bento, and for files in attributes."""
     for flag, values in {"--options": _options(ctx, lock), "--attributes": _attributes(ctx)}.items():
         if values:
             args.add_all([flag, json.encode(values)])
@@ -115,30 +115,30 @@ def _add_options(ctx, args, lock):
 def _packages(ctx, lock):
     """Returns the third-party packages that the subcommand imports."""
 
-    # jinja2 renders docker.dockerfile_template, which either of them can set.
+    # jinja2 renders docker.dockerfile_template, which the attribute `docker` or the bentofile can set.
     packages = ["blake3", "pyyaml"] + (["jinja2"] if ctx.attr.docker or ctx.file.bentofile else [])
 
-    # Without a lock, the subcommand compares the pins of libraries of rules_python with the requirements files.
+    # Without a lock, the subcommand compares the pins of rules_python packages with the requirements files.
     return packages + (["packaging"] if ctx.attr.deps and not lock else [])
 
 def dependency_pins(ctx):
-    """Returns a depset of the pins (`name==version` or `name`) of libraries from package hubs of rules_python, and of generated code."""
+    """Returns a depset of pins (`name==version` or `name`): packages from hubs of rules_python, and packages that generated code imports."""
     return depset(transitive = [dep[BentoSourcesInfo].pins for dep in ctx.attr.deps])
 
 def describe_metadata(ctx, *, snapshot, lock, into, python_version):
-    """Declares bento.yaml and the other metadata of the Bento, and describes the step that writes them.
+    """Declares bento.yaml and the other metadata of the Bento, and describes the step that writes the metadata.
 
     Args:
       ctx: context of bento_package.
       snapshot: result of `read_sources`.
       lock: result of `lock_subset`, or None.
-      into: a struct of `part`, the File of the metadata part, and of `archive` and `contents`: the `.bento` if the same action
-        writes it, and the list of Files to join; otherwise None and an empty list.
-      python_version: `X.Y` of the lock.
+      into: a struct of `part` (File, the metadata part), `archive` (File, the `.bento` to write in the same action, or None), and
+        `contents` (list of the other parts in `archive`; empty without `archive`).
+      python_version: Python version of the lock, `X.Y`.
 
     Returns:
-      A struct of the Files bento_yaml, digest, manifest, and tag, of `step`, for `run_steps`, and of `package_action`: arguments,
-      inputs, and packages of the step.
+      A struct of the Files `bento_yaml`, `digest`, `manifest`, and `tag`, of `step` (for `run_steps`), and of `package_action` (arguments,
+      inputs, and packages of the step).
     """
     outputs = struct(
         bento_yaml = ctx.actions.declare_file(ctx.label.name + ".bento.yaml"),

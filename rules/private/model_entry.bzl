@@ -1,4 +1,4 @@
-"""Declares the outputs of all model rules: description, manifest, archive part, layers."""
+"""Declares the outputs of all model rules: description, manifest, archive part, and layers."""
 
 load("//rules:providers.bzl", "BentoModelInfo")
 load(":attributes.bzl", "describe_source", "label_string")
@@ -10,7 +10,7 @@ _PACKAGES = ["blake3", "pyyaml"]
 # Suffixes of weights files, each in a separate layer.
 _WEIGHTS = [".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors"]
 
-# Suffixes of files that refer to other files of the model. Their readers reject links, so a model with such a file is one layer.
+# Suffixes of files that refer to other files of the model. The readers of these files reject links, so the model is a single layer.
 _NAMING = [".onnx"]
 
 def _arguments(ctx, source):
@@ -19,7 +19,7 @@ def _arguments(ctx, source):
     return args
 
 def _write(ctx, source, *, mnemonic, progress_message, name, outputs):
-    """Declares the action of a subcommand that reads the model, with outputs by flag; its temporary directory is named after the first output."""
+    """Declares an action that reads the model. `outputs` is a dict of flag to File. The first output determines the name of the temporary directory."""
     args = _arguments(ctx, source)
     for flag, output in outputs.items():
         args.add_all([flag, output])
@@ -33,13 +33,13 @@ def _write(ctx, source, *, mnemonic, progress_message, name, outputs):
     )
 
 def _archive(ctx, source):
-    """Declares the model as an archive for `bentoml models import`."""
+    """Declares an archive of the model for `bentoml models import`."""
     output = ctx.actions.declare_file(ctx.label.name + ".bentomodel")
     _write(ctx, source, mnemonic = "BentoExport", progress_message = "Writing %{output}", name = "export_model", outputs = {"--output": output})
     return output
 
 def _layer(ctx, source, compression):
-    """Declares the model as one layer."""
+    """Declares a single layer with the complete model."""
     args = _arguments(ctx, source)
     args.add_all(["--directory", BENTO, "--user", USER, "--scratch", "{}.{}.files".format(ctx.label.name, extension(compression))])
     return write_layer(
@@ -51,7 +51,7 @@ def _layer(ctx, source, compression):
     )
 
 def _groups(files, most):
-    """Splits files into at most `most` groups of neighbors by name."""
+    """Splits files into at most `most` groups. Each group contains consecutive files in the order of names."""
     ordered = sorted(files, key = lambda file: file.short_path)
     count = min(most, len(files))
     groups = [[] for _ in range(count)]
@@ -60,7 +60,7 @@ def _groups(files, most):
     return groups
 
 def _weights_layers(ctx, source, groups, directory, compression):
-    """Declares layers of weights, each of only its own files, so that a changed shard changes no other layer."""
+    """Declares a layer for each group of weights. The action of a layer reads only the files in the group, so other layers remain unchanged."""
     layers = []
     for number, files in enumerate(groups):
         args = target_arguments(ctx)
@@ -77,7 +77,7 @@ def _weights_layers(ctx, source, groups, directory, compression):
     return layers
 
 def _layer_of_the_rest(ctx, source, weights, directory, metadata, compression):
-    """Declares a layer of the model's other files, and of links to its weights, which the action doesn't read."""
+    """Declares the layer with the model's other files and with links to the weights. The action doesn't read the weights."""
     others = [file for file in source.files if file not in weights]
     args = target_arguments(ctx)
     source.place(args)
@@ -113,13 +113,13 @@ def _ends_with(name, suffixes):
     return False
 
 def _part(ctx, source):
-    """Declares the model as a part of archives."""
+    """Declares the archive part of the model."""
     part = ctx.actions.declare_file(ctx.label.name + ".model.part")
     _write(ctx, source, mnemonic = "BentoModelPart", progress_message = "Packing model %{label}", name = "model", outputs = {"--part": part})
     return part
 
 def _described(ctx, source):
-    """Declares the files that describe the model without its bytes."""
+    """Declares the files that describe the model: description, manifest, and model.yaml."""
     metadata = struct(
         description = ctx.actions.declare_file(ctx.label.name + ".model.json"),
         manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
@@ -130,18 +130,18 @@ def _described(ctx, source):
     return metadata
 
 def model_source(*, place, describe, files = [], more_inputs = [], packages = [], name = ""):
-    """Describes the inputs of an entry of the model store, for `model_entry`.
+    """Describes the inputs of a model.
 
     Args:
-      place: a function that adds the placement of sources in the model to an Args.
-      describe: a function that adds the other arguments of the subcommand `model`, except sources.
-      files: list of Files: the sources.
-      more_inputs: list of Files in the arguments of `describe`.
-      packages: third-party packages that reading the files requires.
-      name: model name, if known.
+      place: function that adds arguments to an Args. The arguments specify the paths of the sources in the model.
+      describe: function that adds the other arguments of the subcommand `model`, except sources, to an Args.
+      files: list of the source Files.
+      more_inputs: list of the Files in the arguments that `describe` adds.
+      packages: names of the third-party packages that the helper needs to read the files.
+      name: name of the model, or an empty string if unknown.
 
     Returns:
-      A struct.
+      A struct for `model_entry`.
     """
 
     def describe_all(args):
@@ -151,7 +151,7 @@ def model_source(*, place, describe, files = [], more_inputs = [], packages = []
 
     return struct(describe = describe_all, files = files, inputs = depset(files + more_inputs), name = name, packages = packages, place = place)
 
-# Attributes that all rules for models have.
+# Attributes of all rules that declare models.
 MODEL_ATTRIBUTES = {
     "alias": attr.string(doc = "Alternative name that `bentoml.models.get` accepts in Bentos that bundle the model."),
     "image_layers": attr.int(
@@ -161,7 +161,7 @@ MODEL_ATTRIBUTES = {
 }
 
 def model_entry(ctx, source):
-    """Declares the files of an entry of the model store; returns a list of providers, including BentoModelInfo."""
+    """Declares the outputs of a model. Returns the list of providers, which includes BentoModelInfo."""
     part = _part(ctx, source)
     metadata = _described(ctx, source)
     return [
