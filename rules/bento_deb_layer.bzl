@@ -17,7 +17,7 @@ _EXCLUDES = [
 _INCLUDES = ["/usr/share/doc/*/copyright"]
 _USERS = {"bentoml": "1034", "nonroot": "65532"}
 
-# Third-party packages of the helper. Some distributions compress .deb files with zstd.
+# Third-party packages that the helper imports. Some distributions compress .deb files with zstd.
 _PACKAGES = ["zstandard"]
 
 def _one_of(ctx, what, values):

@@ -1,4 +1,4 @@
-"""Defines bento_docker_options, the options of a Bento for the image of `bentoml containerize`."""
+"""Defines bento_docker_options, which declares options of the image that `bentoml containerize` builds."""
 
 load("//rules:providers.bzl", "BentoOptionsInfo")
 load("//rules/private:option_groups.bzl", "option_values")

@@ -1,4 +1,4 @@
-"""Defines bento_environment, the image of a Bento in the terms of BentoML's `Image`."""
+"""Defines bento_environment, which declares the image of a Bento with the methods of BentoML's `Image`."""
 
 load("//rules:providers.bzl", "BentoEnvironmentInfo")
 load("//rules/private:attributes.bzl", "label_string", "workspace_path")
@@ -9,7 +9,7 @@ def _describe_source(file):
     return ["--source", workspace_path(file), file.path]
 
 def _image(ctx):
-    """Returns the image as JSON, without unset attributes."""
+    """Returns the attributes of the image as a JSON string. Omits attributes that aren't set."""
     fields = {"base_image": ctx.attr.base_image, "distro": ctx.attr.distro, "python_version": ctx.attr.python_version}
     image = {name: value for name, value in fields.items() if value}
     if not ctx.attr.pack_git_packages:

@@ -13,11 +13,11 @@ load("//rules/private:transitions.bzl", "ENVIRONMENT", "metadata_plus_files_cfg"
 load("//rules/private:wheel_groups.bzl", "group_wheels")
 load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
 
-# Default maximum of wheel layers. The rest of the 127 layers of an image is for base, models, sources, and images on top.
+# Default maximum number of wheel layers. An image can have 127 layers. The other layers are for base, models, sources, and derived images.
 _MAX_WHEEL_LAYERS = 40
 
 def _environment_layer(ctx, base):
-    """Declares a layer of the virtual environment without its packages, and of the user's home directory."""
+    """Declares a layer with the virtual environment, without packages, and with the user's home directory."""
     args = arguments(ctx)
     args.add_all(["--prefix", ctx.attr.prefix, "--python", base.python, "--python-version", base.python_version])
     args.add_all(["--home", HOME, "--user", USER])
@@ -30,7 +30,7 @@ def _environment_layer(ctx, base):
     )
 
 def _check_target(ctx, base, bento):
-    """Rejects packages for another Python version or platform than the base's: they would fail in production."""
+    """Rejects a Bento whose Python version or platform isn't the base's. Its packages would fail in production."""
     if bento.python_version != base.python_version:
         fail("{}: base {} has Python {}, but the Bento is for Python {}. Set python_version = \"{}\" on the bento_package, and add the version to more_python_versions in bento.pypi.".format(
             ctx.label,
@@ -41,7 +41,7 @@ def _check_target(ctx, base, bento):
         ))
     own = ctx.attr.platform or platform_name(ctx)
     if bento.platform != own or ctx.attr.platform not in ("", bento.requested_platform):
-        # The transition would build another Bento for the image than the one that is exported and tested.
+        # Otherwise, the transition would build a Bento for the image that differs from the exported and tested Bento.
         fail("{}: the image is for {}, but the Bento is for {}. Set the same platform on both targets, or on neither.".format(
             ctx.label,
             own or "an unknown platform",
@@ -60,7 +60,7 @@ def _check_bytecode(ctx, base, parts):
             ))
 
 def _check_packages(ctx, parts):
-    """Rejects a Bento without locked packages: its image couldn't start."""
+    """Rejects a Bento without a locked bentoml package, because the image couldn't start."""
     if ctx.attr.entrypoint or "bentoml" in [part.wheel.distribution for part in parts]:
         return
     fail(("{}: {} has no bentoml from a package hub, which the image requires. " +
@@ -74,7 +74,7 @@ def _by_name(parts):
     return {part.wheel.distribution: part for part in parts}
 
 def _bytecode_layers(ctx, parts, groups):
-    """Declares layers of the wheels' bytecode, in the same groups."""
+    """Declares a layer of bytecode for each group of wheels."""
     by_name = _by_name(parts)
     return [
         write_joined_layer(
@@ -88,7 +88,7 @@ def _bytecode_layers(ctx, parts, groups):
     ] if parts else []
 
 def _wheel_layers(ctx, parts, groups):
-    """Declares layers of wheels: single layers for large wheels, groups for the others."""
+    """Declares the layers of wheels: a separate layer for each large wheel, and a layer for each group of other wheels."""
     by_name = _by_name(parts)
     alone = [by_name[names[0]].layer for names in groups if len(names) == 1 and by_name[names[0]].layer]
     return alone + [
@@ -103,14 +103,14 @@ def _wheel_layers(ctx, parts, groups):
     ]
 
 def _libraries(parts, groups):
-    """Returns the library lists of the wheels, from the action that also writes the layer or part of each wheel."""
+    """Returns the Files that list the shared libraries of wheels, written by the actions that also write layers or parts."""
     alone = {names[0]: None for names in groups if len(names) == 1}
     return [part.layer_libraries if part.layer and part.wheel.distribution in alone else part.part_libraries for part in parts]
 
 def _bento_layer(ctx, bento):
-    """Declares the layer of bento.yaml, environment, and sources: the only layer that a changed source line rebuilds."""
+    """Declares the layer with bento.yaml, environment, and sources. A change of the sources rebuilds only this layer."""
     models = bento.models.to_list() if ctx.attr.models != "none" else []  # only the target's own
-    parts = bento.parts[:2]  # data has its own layer
+    parts = bento.parts[:2]  # the data is in a separate layer
     args = target_arguments(ctx)
     args.add_all(["--directory", BENTO, "--user", USER])
     if ctx.attr.models == "image":
@@ -129,7 +129,7 @@ def _data_layers(bento, compression):
     return [bento.data_layers[compression]] if bento.data_layers else []
 
 def _prefetch_layers(ctx, layers):
-    """Returns the layers, with the files of the startup trace first in layers of this build."""
+    """Returns the layers. Replaces each layer of this build by a copy that begins with the files of the startup trace."""
     if not ctx.file.startup_trace:
         return layers
     if ctx.attr.compression != "estargz":
@@ -145,11 +145,11 @@ def _prefetch_layers(ctx, layers):
     ]
 
 def _included_models(ctx, bento):
-    """Returns the models in the image itself; a container gets other models from a mounted image or store."""
+    """Returns the models that the image includes. Containers get other models from a mounted image or store."""
     return bento.models.to_list() if ctx.attr.models == "layers" else []  # only the target's own
 
 def _assemble(ctx, base, bento, layers):
-    """Writes config and manifest from the descriptions of the layers."""
+    """Declares the action that writes config and manifest from the descriptions of the layers."""
     outputs = struct(
         config = ctx.actions.declare_file(ctx.label.name + ".config.json"),
         digest = ctx.actions.declare_file(ctx.label.name + ".digest"),
@@ -190,7 +190,7 @@ def _assemble(ctx, base, bento, layers):
     return outputs
 
 def _build_definition(ctx, base, bento, models, wheels):
-    """Describes the inputs of the image. Layers of a base image are identified by its digest, layers of Debian packages one by one."""
+    """Declares the build definition of the image. It lists a base image by digest, and each layer of Debian packages separately."""
     own = [target[BentoLayerInfo] for target in ctx.attr.layers]
     return write_build_definition(
         ctx,
@@ -204,7 +204,7 @@ def _build_definition(ctx, base, bento, models, wheels):
     )
 
 def _installed(ctx, base, requirements, wheels):
-    """Returns the packages for policy tests."""
+    """Returns the BentoImagePackagesInfo of the image, which policy tests read."""
     return BentoImagePackagesInfo(
         debs = deb_indexes(ctx, base) if base.deb_index or base.system else [],
         packages = depset(transitive = [requirement.packages for requirement in requirements]),
@@ -216,7 +216,7 @@ def _bento_image_impl(ctx):
     bento = ctx.split_attr.bento["metadata"][BentoInfo]
     base = ctx.attr.base[BentoBaseInfo]
 
-    # A service needs some dozens of wheels, which become layers by size.
+    # Only a few dozen wheels, so the list is short. The sizes determine the layers.
     parts = ctx.split_attr.bento["packages"][BentoWheelPartsInfo].parts.to_list()
     _check_target(ctx, base, bento)
     bytecode = ctx.split_attr.bento["bytecode"][BentoWheelPartsInfo].parts.to_list() if ctx.attr.bytecode != "none" else []
@@ -224,7 +224,7 @@ def _bento_image_impl(ctx):
     _check_packages(ctx, parts)
     models = _included_models(ctx, bento)
     groups = group_wheels({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.max_wheel_layers)
-    own_base = list(base.layers) if base.deb_index else []  # layers of an existing image are not rewritten
+    own_base = list(base.layers) if base.deb_index else []  # the build doesn't rewrite layers of an existing image
     layers = ([] if base.deb_index else list(base.layers)) + _prefetch_layers(
         ctx,
         own_base +

@@ -9,7 +9,7 @@ _MODE = "0644"
 _OWNER = "0"
 
 def _check(ctx):
-    """Rejects an empty layer, and attributes that exclude each other."""
+    """Rejects an empty layer, and incompatible attributes."""
     conflicting = [name for name in ("srcs", "symlinks") if getattr(ctx.attr, name)]
     conflicting += ["mode"] if ctx.attr.mode != _MODE else []
     conflicting += ["owner"] if ctx.attr.owner != _OWNER else []
@@ -24,10 +24,10 @@ def _check(ctx):
             fail("{}: \"{}\" isn't an absolute path. Use \"/{}\".".format(ctx.label, path, path))
 
 def _files(target, path):
-    """Returns the files of a target, each with its path in the image; a path with a trailing slash is a directory for the files."""
-    files = target[DefaultInfo].files.to_list()  # only the files in the target's attributes
+    """Returns the files of a target with their paths in the image. If `path` ends with a slash, the files are placed in this directory."""
+    files = target[DefaultInfo].files.to_list()  # the list is short: files in the attributes of the target
     if path.endswith("/"):
-        # The action lists a tree artifact, and places its contents without the directory's own name.
+        # The action lists the files of a tree artifact. The paths in the image don't include the name of the tree artifact.
         return [(file, path if file.is_directory else path + file.basename) for file in files]
     if len(files) != 1:
         fail("{} has {} files, but \"{}\" is the path of one file. Use \"{}/\" for a directory.".format(label_string(target.label), len(files), path, path))
@@ -56,7 +56,7 @@ def _tar_layer(ctx):
         compression = ctx.attr.compression,
         name = ctx.label.name,
         progress_message = "Writing layer %{label}",
-        # The tar might be compressed with zstd, independent of the layer's compression.
+        # The tar archive can be compressed with zstd, independent of the attribute `compression`.
         subcommand = subcommand("tar_layer", args, inputs = depset([ctx.file.tar]), packages = ["zstandard"]),
     )
 

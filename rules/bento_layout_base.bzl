@@ -1,4 +1,4 @@
-"""Defines bento_layout_base, an image base from an OCI layout that another rule builds."""
+"""Defines bento_layout_base, which builds an image base from an OCI layout that another rule writes."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "label_string")
@@ -6,21 +6,21 @@ load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand",
 load("//rules/private:image_base.bzl", "scan_layers")
 load("//rules/private:target.bzl", "PLATFORM", "image_cfg", "platform_name")
 
-# Platform of a package hub to its name in OCI images.
+# Platform name in package hubs to `os/architecture` in OCI images.
 _PLATFORMS = {"linux_aarch64": "linux/arm64", "linux_x86_64": "linux/amd64"}
 
-# Maximum number of layers in an image, as in py/rules_bento/images/oci_image.py.
+# Maximum number of layers in an image. py/rules_bento/images/oci_image.py has the same limit.
 _MAX_LAYERS = 127
 
-# Output group with the layout in rules for images (rules_img, bento_image, and others).
+# Output group that contains the layout in image rules, such as the rules of rules_img and bento_image.
 _GROUP = "oci_layout"
 
 def _layout_directory(ctx):
-    """Returns the directory of the layout: the only output of the target, or of its output group."""
+    """Returns the directory of the layout: the only default output of the target, or the only file in its output group."""
     outputs = ctx.files.layout
     groups = ctx.attr.layout[OutputGroupInfo] if OutputGroupInfo in ctx.attr.layout else None
     if not [file for file in outputs if file.is_directory] and hasattr(groups, _GROUP):
-        outputs = getattr(groups, _GROUP).to_list()  # the group has one directory
+        outputs = getattr(groups, _GROUP).to_list()  # the list is short: one directory
     if len(outputs) != 1:
         fail("{}: layout requires one directory, but {} has {} files and no output group {}. Set layout to the target that writes the directory, or to a filegroup that selects its output group.".format(
             ctx.label,
@@ -35,10 +35,9 @@ def _layout_directory(ctx):
     return outputs[0]
 
 def _layout(ctx):
-    """Returns the layout as actions read it: its directory, and all files that links in it might refer to.
+    """Returns the directory of the layout, and a depset of the files that links in the directory might refer to.
 
-    In the directory of `oci_image`, layers are links to other runfiles of the target. The rules of rules_oci use these runfiles as inputs
-    of actions.
+    In a directory of `oci_image`, layers are links to other runfiles of the target. Actions need these runfiles as inputs.
     """
     if ctx.attr.layer_count < 1 or ctx.attr.layer_count > _MAX_LAYERS:
         fail("{}: invalid layer_count {}. Use 1 to {}.".format(ctx.label, ctx.attr.layer_count, _MAX_LAYERS))
@@ -52,7 +51,7 @@ def _platform(ctx):
     return _PLATFORMS[name]
 
 def _describe(ctx, layout):
-    """Declares the action that verifies the layout's digests and describes the image. Returns the Files of config and descriptions."""
+    """Declares the action that verifies the digests in the layout, and writes the config and the descriptions of layers. Returns these Files."""
     config = ctx.actions.declare_file(ctx.label.name + ".base.json")
     descriptions = [
         ctx.actions.declare_file("{}.{}.layer.json".format(ctx.label.name, number))
@@ -72,7 +71,7 @@ def _describe(ctx, layout):
     return config, descriptions
 
 def _layer(ctx, layout, number, description):
-    """Declares a layer as a separate file, for users of its bytes; an image isn't one."""
+    """Declares a copy of a layer, for targets that read the contents of layers. An image reads only descriptions."""
     blob = ctx.actions.declare_file("{}.{}.layer".format(ctx.label.name, number))
     args = target_arguments(ctx)
     args.add_all(["--layout", layout.directory], expand_directories = False)

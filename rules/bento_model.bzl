@@ -1,4 +1,4 @@
-"""Defines bento_model, which builds an entry of BentoML's model store from files."""
+"""Defines bento_model, which builds a model in the format of BentoML's model store."""
 
 load("//rules:providers.bzl", "BentoModelInfo")
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "directory_path")

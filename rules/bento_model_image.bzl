@@ -1,4 +1,4 @@
-"""Defines bento_model_image, which builds an image or an OCI artifact of only a model."""
+"""Defines bento_model_image, which builds an image or an OCI artifact that contains only a model."""
 
 load("//rules:providers.bzl", "BentoImageInfo", "BentoModelInfo")
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_string")

@@ -7,7 +7,7 @@ load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile
 load("//rules/private:providers.bzl", "BentoImagePackagesInfo")
 load("//rules/private:transitions.bzl", "metadata_plus_licenses_cfg")
 
-# Third-party packages of the helper.
+# Third-party packages that the helper imports.
 _PACKAGES = ["packaging", "pyyaml"]
 _RATINGS = ["none", "low", "medium", "high", "critical"]
 
@@ -68,7 +68,7 @@ def _write_inventory(ctx):
     return output
 
 def _write_sarif(ctx, settings, inventory):
-    """Declares the report for code hosts, whose action doesn't fail for findings."""
+    """Declares the SARIF report for code hosts. The action succeeds even if it reports findings."""
     output = ctx.actions.declare_file(ctx.label.name + ".sarif")
     args = target_arguments(ctx)
     args.add_all(["--settings", settings, "--inventory", inventory])
@@ -94,7 +94,7 @@ def _write_sarif(ctx, settings, inventory):
     return output
 
 def _documents(ctx):
-    """Returns the files of the policy by flag."""
+    """Returns the files of the policy: a dict of flag to Files."""
     return {"--advisories": ctx.files.advisories, "--vex": ctx.files.vex}
 
 def _bento_policy_test_impl(ctx):

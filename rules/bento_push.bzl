@@ -1,4 +1,4 @@
-"""Defines bento_push, a program that pushes an image, an index, a Bento or a model to registries."""
+"""Defines bento_push, a program that pushes an image, an image index, a Bento, or a model to registries."""
 
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
 load("//rules/private:attributes.bzl", "STAMP", "is_stamped", "label_string", "status_files")
@@ -10,11 +10,11 @@ load("//rules/private:transitions.bzl", "host_cfg")
 _CACHE = "cache"
 
 def _signing(signed):
-    """Returns the packages for signing, which are fetched only for targets with `signed`."""
+    """Returns the packages that signing requires. Only targets with `signed` fetch these packages."""
     return [Label("@bento_transports//cryptography"), Label("@bento_transports//pynacl")] if signed else []
 
 def _status(ctx):
-    """Returns the workspace status files with values for `{KEY}`; both, if tags come from files."""
+    """Returns the workspace status files with values for `{KEY}`. Returns both files if tags come from files, whose contents are unknown."""
     if ctx.files.tag_files:
         return [ctx.info_file, ctx.version_file] if is_stamped(ctx) else []
     return status_files(ctx, ctx.attr.repositories + ctx.attr.remote_tags)
@@ -42,7 +42,7 @@ def _bento_push_impl(ctx):
     more = [target[BentoRequirementInfo].modules for target in ctx.attr._signing]
     more += [ctx.attr._http2[0][BentoRequirementInfo].modules] if from_cache else []
 
-    # A few packages, only for a target that signs or reads a cache.
+    # The list is short, and is empty for targets that neither sign nor read a remote cache.
     more_modules = depset(transitive = more).to_list()
     modules = runtime_modules(ctx, ["blake3", "pyyaml"] if BentoInfo in ctx.attr.src else ["blake3"]) + more_modules
     launcher = helper_launcher(ctx, arguments = ["--directory", RUNFILES] + arguments, files = depset(files), modules = modules, subcommand = "push")

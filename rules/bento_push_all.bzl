@@ -1,4 +1,4 @@
-"""Defines bento_push_all, a program that runs several pushes together."""
+"""Defines bento_push_all, a program that runs several pushes."""
 
 load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path")

@@ -5,11 +5,11 @@ load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runfile"
 load("//rules/private:providers.bzl", "BentoLockInfo")
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 
-# Packages that the subcommands for these files import.
+# Third-party packages that the helper's subcommands for locks import.
 RESOLUTION_PACKAGES = ["packaging", "pyyaml"]
 
 def source_arguments(ctx, sources, constraints, overrides):
-    """Returns the launcher arguments for the files of a lock: requirements, constraints, and overrides."""
+    """Returns the launcher arguments for requirements files, constraints files, and overrides."""
     flags = {"--constraint": constraints, "--override": overrides, "--source": sources}
     return [word for flag, files in flags.items() for file in files for word in (flag, runfile(ctx, file), file.short_path)]
 

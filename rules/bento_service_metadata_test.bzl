@@ -1,4 +1,4 @@
-"""Defines bento_service_metadata_test, which compares the static analysis of a service with its import."""
+"""Defines bento_service_metadata_test, which compares the static analysis of a service with an import of the service."""
 
 load("//rules:providers.bzl", "BentoInfo")
 load("//rules/private:attributes.bzl", "label_string")

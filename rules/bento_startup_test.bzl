@@ -1,4 +1,4 @@
-"""Defines bento_startup_test, which limits what a startup of an image reads, computes, and imports."""
+"""Defines bento_startup_test, which limits file reads, CPU time, and imports during the startup of an image."""
 
 load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runtime_modules")

@@ -1,4 +1,4 @@
-"""Defines bento_startup_trace, a program that records which files of an image a startup reads."""
+"""Defines bento_startup_trace, a program that records the files that the startup of an image reads."""
 
 load("//rules/private:attributes.bzl", "in_package")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runtime_modules")

@@ -1,4 +1,4 @@
-"""Defines bento_test, which tests a Bento with a real server."""
+"""Defines bento_test, which tests a Bento with a BentoML server."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
@@ -29,7 +29,7 @@ def _bento_test_impl(ctx):
     # The number of import roots is small, and doesn't depend on the number of files.
     bento_roots, own_roots = bento.import_roots.to_list(), import_roots.to_list()
 
-    # The parts instead of the joined archive: tests don't wait for an archive with all models.
+    # Tests read the archive parts, so that they don't wait for an archive with all models.
     models = [(model.description, model.archive_part) for model in bento.models.to_list()]
     ctx.actions.write(settings, json.encode({
         "build_ctx": bento.build_ctx,

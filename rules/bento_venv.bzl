@@ -1,4 +1,4 @@
-"""Defines bento_venv, a program that creates a virtual environment with a Bento's packages, for editors and notebooks."""
+"""Defines bento_venv, a program that creates a virtual environment with the packages of a Bento."""
 
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
 load("//rules/private:attributes.bzl", "in_package", "label_string")
@@ -19,7 +19,7 @@ def _modules(ctx, bento):
     return depset(transitive = [info.modules for info in infos]).to_list()
 
 def _wheels(ctx, modules):
-    """Returns the path of each wheel in the runfiles, by package name."""
+    """Returns a dict of package name to the path of the wheel, relative to the runfiles directory."""
     wheels = {}
     for module in modules:
         path = runfile_path(ctx, module.wheel)
@@ -47,7 +47,7 @@ def _bento_venv_impl(ctx):
         "build_ctx": bento.build_ctx,
         "directory": in_package(ctx.label, ctx.attr.directory),
         "import_roots": import_roots,
-        # The modules are for the machine that runs them, even if the Bento is for another platform.
+        # The platform of the modules is the host platform, even if the Bento is for another platform.
         "platform": ctx.split_attr.bento["packages"][BentoInfo].platform,
         "python_version": bento.python_version,
         "repository": ctx.workspace_name,

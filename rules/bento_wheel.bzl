@@ -1,4 +1,4 @@
-"""Defines bento_wheel, which adds a wheel of the repository to the packages of a package hub."""
+"""Defines bento_wheel, which declares a wheel that no package index provides."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
@@ -8,7 +8,7 @@ load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand",
 load("//rules/private:providers.bzl", "BentoFlagInfo")
 
 def _describe(ctx, distribution):
-    """Declares the lock entry of the wheel, from the wheel's own metadata."""
+    """Declares the action that writes the lock entry of the wheel. The action reads the metadata of the wheel."""
     description = ctx.actions.declare_file(ctx.label.name + ".locked.json")
     args = target_arguments(ctx)
     args.add_all(["--wheel", ctx.file.src, "--output", description])
@@ -29,7 +29,7 @@ def _bento_wheel_impl(ctx):
     below = [dep[BentoRequirementInfo] for dep in ctx.attr.deps]
     target = below[0] if below else None
 
-    # Without a package of a package hub in deps, the wheel is for the Python of the Bento that requires it.
+    # If deps has no packages of a package hub, the Bento that requires the wheel determines the Python version.
     python_versions = [info.python_version for info in below if info.python_version]
     python_version = (python_versions + [ctx.attr._python_version[BentoFlagInfo].value])[0]
     wheel = BentoWheelInfo(

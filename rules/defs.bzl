@@ -1,4 +1,4 @@
-"""The rules of rules_bento. The providers that they give are in providers.bzl."""
+"""Defines the public rules, macros, and functions of rules_bento. The public providers are in providers.bzl."""
 
 load("//rules:bento_api.bzl", _bento_api = "bento_api")
 load("//rules:bento_api_test.bzl", _bento_api_test = "bento_api_test")
@@ -78,7 +78,7 @@ bento_wheel = reject_old_attributes("bento_wheel", _bento_wheel)
 image_step = _image_step
 service_config = _service_config
 
-# Renamed.
+# Old names, which fail with an error that contains the new name.
 bento_facts_test = renamed("bento_facts_test", "bento_service_metadata_test")
 bento_start_profile = renamed("bento_start_profile", "bento_startup_trace")
 config_options = renamed("config_options", "service_config")

@@ -1,9 +1,9 @@
-"""Describes the files of an image, a Bento, or a model for programs that push or load them (see run/push_contents.py)."""
+"""Describes the files of an image, a Bento, or a model. Programs that push or load read the description (see run/push_contents.py)."""
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo", "BentoInfo", "BentoModelInfo")
 load(":launcher.bzl", "runfile_path")
 
-# A target must provide one of these.
+# Targets that programs can push provide at least one of these providers.
 PUSHABLE = [[BentoImageInfo], [BentoImageIndexInfo], [BentoInfo], [BentoModelInfo]]
 
 def _path(ctx, file, below):
@@ -17,13 +17,13 @@ def _blob(ctx, layer, is_built, below):
     return {"description": _path(ctx, layer.description, below)} | where
 
 def _attested(ctx, info, attested, below = ""):
-    """Returns the entry and the file of the build definition, if it is attested."""
+    """Returns the description and the File of the build definition. Returns empty values if the build definition isn't attested."""
     if not attested or not info.build_definition:
         return {}, []
     return {"build_definition": _path(ctx, info.build_definition, below)}, [info.build_definition]
 
 def _image(ctx, image, leave_built, attested, below = ""):
-    # The remote cache doesn't have source files, so runfiles always include them.
+    # The remote cache doesn't contain source files, so runfiles always include layers that are source files.
     built = [bool(leave_built and layer.blob and not layer.blob.is_source) for layer in image.layers]
     contents = {
         "blobs": [_blob(ctx, layer, is_built, below) for layer, is_built in zip(image.layers, built)],
@@ -40,7 +40,7 @@ def _image(ctx, image, leave_built, attested, below = ""):
     return contents | definition, files + [referrer.file for referrer in image.referrers]
 
 def _index(ctx, info, leave_built, attested):
-    """Describes an index. Its images have files of equal names for several platforms, so each gets a directory."""
+    """Describes an index. The files of the images have the same names for each platform, so each image has a separate directory."""
     images, links = [], {}
     directory = "/".join([part for part in [ctx.label.workspace_root, ctx.label.package, ctx.label.name + ".images"] if part])
     for number, image in enumerate(info.images):
@@ -57,7 +57,7 @@ def _model(ctx, model):
 def _bento(ctx, bento, attested):
     definition, definition_files = _attested(ctx, bento, attested)
 
-    # Only the models in the target's attributes.
+    # The list is short: the models in the attributes of the target.
     models = [_model(ctx, model) for model in bento.models.to_list()]
     contents = {
         "bento_yaml": runfile_path(ctx, bento.bento_yaml),
@@ -68,17 +68,17 @@ def _bento(ctx, bento, attested):
     return contents | definition, definition_files + [bento.bento_yaml, bento.digest] + list(bento.parts) + [file for _, files in models for file in files]
 
 def push_manifest(ctx, target, leave_built = False, attested = False):
-    """Describes the contents of a target for a registry.
+    """Describes the blobs and manifests of a target.
 
     Args:
-      ctx: the rule's context.
-      target: a Target with one of the providers of `PUSHABLE`.
-      leave_built: whether to omit built image layers from the runfiles and describe only their output paths.
+      ctx: context of the rule.
+      target: a Target with one of the providers in `PUSHABLE`.
+      leave_built: whether to omit built image layers from the runfiles. The description then contains only the output paths of the layers.
       attested: whether to include the build definition.
 
     Returns:
-      A struct of contents, a dict for the helper with paths relative to the runfiles; files, a list of the Files in it; and
-      links, a dict of additional Files by their paths relative to the runfiles' root.
+      A struct of `contents` (dict for the helper, with paths relative to the runfiles directory), `files` (list of the Files in `contents`), and
+      `links` (dict of path to additional File; paths are relative to the root of the runfiles).
     """
     if BentoImageIndexInfo in target:
         info = target[BentoImageIndexInfo]

@@ -1,6 +1,6 @@
-"""Rejects old public names with an error that names the new one."""
+"""Rejects old public names. The error message contains the new name."""
 
-# Renamed attributes, by rule.
+# Rule to the old and new names of its attributes.
 _PACKAGE = {
     "facts": "service_metadata, with \"static\" instead of \"read\"",
     "facts_env": "import_env",
@@ -27,13 +27,13 @@ _ATTRIBUTES = {
 }
 
 def reject_renamed(kind, attributes):
-    """Fails for a renamed attribute in a dict of attributes."""
+    """Fails if a dict of attributes contains an old name."""
     for old, new in _ATTRIBUTES[kind].items():
         if old in attributes:
             fail("{}(name = \"{}\"): {} was renamed. Use {}.".format(kind, attributes.get("name"), old, new))
 
 def reject_old_attributes(kind, rule):
-    """Returns a macro that declares a rule and rejects its old attributes. Bazel 7 reserves `initializer` of `rule` for its own rules."""
+    """Returns a macro that instantiates a rule and rejects old attributes. (Bazel 7 doesn't support `initializer` in custom rules.)"""
 
     def declare(**attributes):
         reject_renamed(kind, attributes)
@@ -42,5 +42,5 @@ def reject_old_attributes(kind, rule):
     return declare
 
 def renamed(old, new):
-    """Returns a function that fails, for a renamed rule or function."""
+    """Returns a function with the old name of a rule or function. The function fails with an error that contains the new name."""
     return lambda *_args, **_kwargs: fail("{} was renamed. Use {}.".format(old, new))

@@ -1,4 +1,4 @@
-"""Actions for reports of a Bento or an image; they run only if their output group is requested."""
+"""Declares the actions that write reports of a Bento or an image. The actions run only if the output group of the report is requested."""
 
 load("//rules:providers.bzl", "BentoDebLayerInfo")
 load(":attributes.bzl", "add_wheels", "creation_time", "json_string")
@@ -6,17 +6,17 @@ load(":helper.bzl", "run_helper", "subcommand", "target_arguments")
 load(":layers.bzl", "BENTO")
 
 def write_summary(ctx, *, tag, digest, files, models = []):
-    """Declares the summary of a target.
+    """Declares the summary of a target, which contains sizes.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      tag: File with the Bento's tag.
+      tag: File with the tag of the Bento.
       digest: File with the digest of the target's output.
-      files: flag to File with sizes: `--archive` and `--manifest`, or `--image-manifest`.
+      files: dict of flag to File. The action reads sizes from the Files. Flags: `--archive` and `--manifest`, or `--image-manifest`.
       models: list of BentoModelInfo.
 
     Returns:
-      A File, JSON.
+      The output File, JSON.
     """
     output = ctx.actions.declare_file(ctx.label.name + ".summary.json")
     args = target_arguments(ctx)
@@ -42,9 +42,9 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
 
     Args:
       ctx: context of bento_package.
-      archive: File, the target's `.bento`.
+      archive: File, the `.bento` of the target.
       described: result of `describe_metadata`.
-      metadata: File, the part with the environment.
+      metadata: File, the archive part with environment and metadata.
       models: list of BentoModelInfo.
       snapshot: result of `read_sources`.
 
@@ -79,7 +79,7 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
     return [report, page]
 
 def write_layer_report(ctx, layers, parts):
-    """Declares the report of an image's layers (BentoLayerInfo) and wheels (BentoWheelPartInfo); returns two Files: JSON and HTML.
+    """Declares the report of the layers and wheels of an image.
 
     Args:
       ctx: context of a rule.
@@ -87,7 +87,7 @@ def write_layer_report(ctx, layers, parts):
       parts: list of BentoWheelPartInfo.
 
     Returns:
-      Two Files: JSON and HTML.
+      A list of two Files: JSON and HTML.
     """
     report = ctx.actions.declare_file(ctx.label.name + ".layers.json")
     page = ctx.actions.declare_file(ctx.label.name + ".layers.html")
@@ -117,11 +117,11 @@ def write_layer_report(ctx, layers, parts):
     )
     return [report, page]
 
-# SBOM formats: suffix of the file name, and media type.
+# SBOM format to the suffix of the file name and the media type.
 SBOM_FORMATS = {"cyclonedx": ("cdx", "application/vnd.cyclonedx+json"), "spdx": ("spdx", "application/spdx+json")}
 
 def deb_indexes(ctx, base):
-    """Returns the list of Files with the known Debian packages of the base and of layers, see BentoDebLayerInfo.index."""
+    """Returns the list of indexes of Debian packages in the base and in `layers`, see BentoDebLayerInfo.index."""
     layers = [target[BentoDebLayerInfo].index for target in ctx.attr.layers if BentoDebLayerInfo in target]
     return [base.deb_index] + layers if base.deb_index else layers
 
@@ -130,13 +130,13 @@ def write_sbom(ctx, base, bento, image, contents):
 
     Args:
       ctx: context of `bento_image`.
-      base: its BentoBaseInfo.
-      bento: its BentoInfo.
-      image: struct of its digest, a File.
-      contents: struct of `models`, list of BentoModelInfo, and `parts`, list of BentoWheelPartInfo.
+      base: BentoBaseInfo of the image base.
+      bento: BentoInfo of the Bento.
+      image: struct of `digest` (File with the digest of the image).
+      contents: struct of `models` (list of BentoModelInfo) and `parts` (list of BentoWheelPartInfo).
 
     Returns:
-      A struct of file and media_type.
+      A struct of `file` (the output File) and `media_type`.
     """
     suffix, media_type = SBOM_FORMATS[ctx.attr.sbom_format]
     output = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix))
@@ -168,7 +168,7 @@ def write_sbom(ctx, base, bento, image, contents):
     return struct(file = output, media_type = media_type)
 
 def bento_inputs(bento, *, models, platform = "", python_version = ""):
-    """Describes the inputs of a Bento, a struct with the Files `tag` and `digest`, for `write_build_definition`."""
+    """Returns the inputs of a Bento, for `write_build_definition`. `bento` is a struct with the Files `tag` and `digest`."""
     return struct(
         digest = bento.digest,
         models = [model.description for model in models],
@@ -178,20 +178,20 @@ def bento_inputs(bento, *, models, platform = "", python_version = ""):
     )
 
 def image_inputs(*, base, debs, layers, wheels):
-    """Describes the inputs of an image for `write_build_definition`, without its Bento: Files of config, Debian packages, and unchanged layers; wheels."""
+    """Returns the inputs of an image except the Bento, for `write_build_definition`."""
     return struct(base = base, debs = debs, layers = layers, wheels = wheels)
 
 def write_build_definition(ctx, *, bento, locked = None, image = None):
-    """Declares the action that writes the build definition. It runs only for a signed push.
+    """Declares the action that writes the build definition. The action runs only for a signed push.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       bento: result of `bento_inputs`.
-      locked: File with the hashed requirements of a Bento, or None.
-      image: result of `image_inputs`; None for a Bento.
+      locked: File with the locked requirements of a Bento, including hashes; or None.
+      image: result of `image_inputs`; None for the build definition of a Bento.
 
     Returns:
-      A File.
+      The output File, JSON.
     """
     output = ctx.actions.declare_file("{}.build_definition.json".format(ctx.label.name))
     inputs = [bento.tag, bento.digest] + bento.models

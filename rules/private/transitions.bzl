@@ -1,13 +1,13 @@
-"""Transitions of the flag `//rules:wheels`, which selects the files that packages of package hubs provide.
+"""Defines the transitions of the flag `//rules:wheels`, which selects the files that packages of package hubs provide.
 
-A Bento declares packages; a test needs their modules, an image their wheels. Bazel fetches all packages of a configured attribute, so each
-use has its own configuration:
+A Bento only declares packages, but a test requires the modules of the packages, and an image requires the wheels. Bazel fetches all packages in
+the attributes of a configured target, so each use has a separate configuration. Values of the flag:
 
-- `auto`: packages provide their modules, for any target with them in `deps`;
-- `metadata`: a Bento's packages are only declared (with the feature `bento_stated`, which tools in actions don't have);
-- `import`: as `metadata`, but BentoML provides its modules;
-- `modules`: as `auto`, also for the packages that a Bento declares;
-- `files`: packages provide their wheels, also those that a Bento declares."""
+- `auto`: packages provide modules to targets with the packages in `deps`.
+- `metadata`: a Bento only declares packages. The feature `bento_stated` is set, except for tools of actions.
+- `import`: same as `metadata`, but BentoML provides modules.
+- `modules`: packages provide modules, also to Bentos.
+- `files`: packages provide wheels, also to Bentos."""
 
 _FLAG = "//rules:wheels"
 _PYTHON_VERSION = "//rules:python_version"
@@ -16,10 +16,10 @@ _BYTECODE = "//rules:bytecode"
 _HOST_PLATFORM = "//command_line_option:host_platform"
 _PLATFORMS = "//command_line_option:platforms"
 
-# Path of the environment in an image, as in BentoML's images.
+# Path of the Python environment in an image, the same as in BentoML's images.
 ENVIRONMENT = "/app/.venv"
 
-# Tools of rules that generate a library need their packages even if the library only declares its own.
+# Tools that generate a library require the files of their packages, even if the library only declares packages.
 _FEATURES = "//command_line_option:features"
 _STATED = "bento_stated"
 
@@ -31,14 +31,14 @@ def _metadata_only_impl(settings, attr):
     features = [feature for feature in settings[_FEATURES] if feature != _STATED]
     return {_FEATURES: features + [_STATED], _FLAG: mode}
 
-# For attributes whose packages are only declared, BentoML provides its modules if `service_metadata` of the rule is `import`.
+# Transition of attributes whose packages are only declared. BentoML provides modules if the rule's attribute `service_metadata` is `import`.
 metadata_only_cfg = transition(implementation = _metadata_only_impl, inputs = [_FEATURES, _FLAG], outputs = [_FEATURES, _FLAG])
 
 def _import_packages_impl(settings, attr):
     mode = _metadata_only_impl(settings, attr)
     return mode | {_FLAG: "modules"} if mode[_FLAG] == "import" else mode
 
-# For the packages that a service is imported with.
+# Transition of the attribute `import_packages`, whose packages provide modules to the import of a service.
 import_packages = transition(implementation = _import_packages_impl, inputs = [_FEATURES, _FLAG], outputs = [_FEATURES, _FLAG])
 
 def _metadata_plus(mode):
@@ -48,11 +48,11 @@ def _metadata_plus(mode):
         outputs = [_FLAG],
     )
 
-# For attributes with a Bento whose packages are also needed: `metadata` is the common configuration of the Bento; rules read only the
-# requirements of `packages`, so that no action of a Bento runs twice.
+# Split transition of Bento attributes in rules that require modules of packages. `metadata` is the common configuration of the Bento. In the
+# configuration `packages`, rules read only the requirements, so that the actions of a Bento don't run twice.
 metadata_plus_modules_cfg = _metadata_plus("modules")
 
-# As `metadata_plus_modules_cfg`, for an import of the Bento's service: `packages` has the modules that the import needs.
+# Split transition of Bento attributes in rules that import the service. The configuration `packages` has the modules that the import requires.
 metadata_plus_imported_cfg = _metadata_plus("import")
 
 def _metadata_plus_files_impl(settings, attr):
@@ -60,36 +60,36 @@ def _metadata_plus_files_impl(settings, attr):
     bytecode = {"bytecode": packages | {_BYTECODE: attr.bytecode}} if attr.bytecode != "none" else {}
     return bytecode | {"packages": packages, "metadata": {_BYTECODE: "none", _FLAG: settings[_FLAG], _PREFIX: ENVIRONMENT}}
 
-# For images, with the attributes `prefix` and `bytecode` of the rule. Bytecode has a separate configuration, so that images with and
-# without bytecode share the layers of wheels.
+# Split transition of the Bento attribute of images. Uses the attributes `prefix` and `bytecode`. Bytecode has a separate configuration, so that
+# images with and without bytecode share the layers of wheels.
 metadata_plus_files_cfg = transition(implementation = _metadata_plus_files_impl, inputs = [_FLAG], outputs = [_BYTECODE, _FLAG, _PREFIX])
 
 def _metadata_plus_licenses_impl(settings, attr):
     has_license_rules = attr.allow_licenses or attr.deny_licenses
     return {"metadata": {_FLAG: settings[_FLAG]}} | ({"packages": {_FLAG: "files"}} if has_license_rules else {})
 
-# For a policy, which reads licenses from wheels: `packages` exists only if the rule's attributes name licenses, so that no other policy
-# fetches a wheel.
+# Split transition of the Bento attribute of policy tests. The configuration `packages` exists only if the attributes of the test list licenses,
+# because only then the test requires wheels.
 metadata_plus_licenses_cfg = transition(implementation = _metadata_plus_licenses_impl, inputs = [_FLAG], outputs = [_FLAG])
 
 def _always(mode):
-    """Returns a transition to one configuration, independent of the surrounding target."""
+    """Returns a transition to a fixed configuration, which doesn't depend on the configuration of the target."""
     return transition(
         implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: mode, _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
         inputs = [],
         outputs = [_BYTECODE, _FLAG, _PREFIX, _PYTHON_VERSION],
     )
 
-# For the helper and its interpreter.
+# Transition of the helper and its interpreter.
 modules_cfg = _always("modules")
 
-# For the helper's own packages, which are packed from their wheels.
+# Transition of the helper's third-party packages, which are packed from wheels.
 wheels_cfg = _always("files")
 
-# For generated files: their generators run in the toolchain's Python, independent of the Bento.
+# Transition of generated input files. The generators run with the toolchain's Python version, independent of the Bento's version.
 reset_cfg = _always("auto")
 
-# For programs of `bazel run`: the host platform, in one configuration.
+# Transition of programs for `bazel run` to the host platform, in a single configuration.
 host_cfg = transition(
     implementation = lambda settings, _attr: {
         _BYTECODE: "none",

@@ -1,30 +1,30 @@
 """Groups wheels into layers by their names and sizes.
 
-One layer per wheel would be best for sharing and upgrades, but runtimes support at most 127 layers, and each needs requests. So large
-wheels get their own layers, and small wheels are grouped by a hash of their names: one group if it is small enough, or else two by the
-first bit of the hash, and so on. So no group depends on another: adding, upgrading, or removing a package changes only its group, and
-splits or joins at most its neighbor. Versions have no influence."""
+One layer for each wheel would be best for sharing and upgrades. However, runtimes support at most 127 layers, and each layer needs requests.
+Therefore, each large wheel is a separate layer, and small wheels are grouped by a hash of their names. If a group is too large, the next bit of
+the hash splits the group. Groups are independent: adding, upgrading, or removing a package changes only one group, and splits or joins at most
+one other group. Versions have no effect on the groups."""
 
-# Minimum size in bytes of a wheel with its own layer; six of BentoML's dependencies have one.
+# Minimum size of a wheel with a separate layer, in bytes. Six dependencies of BentoML are larger.
 ALONE = 2 << 20
 
-# Maximum size in bytes of a group: the upload for an upgrade of a small package.
+# Maximum size of a group in bytes, which is the maximum upload after an upgrade of a small package.
 TOGETHER = 4 << 20
 
 _BITS = 32
 _MASK = (1 << _BITS) - 1
 
-# 2**32 divided by the golden ratio: distributes values that differ in a few bits.
+# 2**32 divided by the golden ratio. The multiplication distributes values that differ in only a few bits.
 _MIX = 0x9E3779B1
 
-# Bounds a loop, because Starlark has no `while`: each turn doubles a limit or splits a group, which ends long before.
+# Limit of loops, because Starlark has no `while`. An iteration doubles a limit or splits a group, so far fewer iterations are necessary.
 _TURNS = 1 << 20
 
 def _side(name, bit):
     return ((hash(name) * _MIX) & _MASK) >> (_BITS - 1 - bit) & 1
 
 def _groups(sizes, together):
-    """Splits groups that are too large by one more bit of the hash, until all fit, or no bits are left."""
+    """Splits each group that is too large by the next bit of the hash, until all groups fit or all bits are used."""
     groups = []
     waiting = [(0, sorted(sizes))]
     for _ in range(_TURNS):
@@ -45,9 +45,9 @@ def group_wheels(sizes, budget, alone = ALONE, together = TOGETHER):
 
     Args:
       sizes: dict of distribution name to wheel size in bytes.
-      budget: maximum number of groups; the other limits are doubled until the groups fit.
-      alone: minimum size of a wheel with its own group.
-      together: maximum size of a group.
+      budget: maximum number of groups. The function doubles the other limits until the number of groups is within the budget.
+      alone: minimum size of a wheel with a separate group, in bytes.
+      together: maximum size of a group of small wheels, in bytes.
 
     Returns:
       A sorted list of sorted lists of names.

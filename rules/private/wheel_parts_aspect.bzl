@@ -1,4 +1,4 @@
-"""Layers and layer parts of wheels, declared where the wheels are, so that all images share them."""
+"""Defines wheel_parts_aspect, which declares the layers and layer parts of wheels. All images share these layers and parts."""
 
 load("//rules:providers.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "add_strings", "label_string")
@@ -17,11 +17,11 @@ def _edges(ctx):
     return [edge[BentoWheelPartsInfo].parts for edge in edges]
 
 def _wheel_packages(wheel):
-    """Returns the third-party packages to read a wheel."""
+    """Returns the third-party packages that the helper needs to read a wheel."""
     return INFLATE + (["pathspec"] if wheel.exclude or wheel.exclude_preset else [])
 
 def _add_wheel(args, wheel):
-    """Adds a BentoWheelInfo to the arguments (images/wheels/arguments.py)."""
+    """Adds the flags for a BentoWheelInfo to the arguments. images/wheels/arguments.py reads the flags."""
     args.add_all(["--wheel", wheel.file])
     if wheel.sha256:
         args.add_all(["--locked", wheel.sha256])
@@ -31,7 +31,7 @@ def _add_wheel(args, wheel):
     add_strings(args, "--exclude-preset", wheel.exclude_preset)
 
 def _write_layer(ctx, *, wheel, settings):
-    """Declares a layer of one installed wheel; returns BentoLayerInfo and library list."""
+    """Declares a layer with an installed wheel. Returns a BentoLayerInfo and the File that lists the shared libraries."""
     libraries = ctx.actions.declare_file("{}.layer.{}.libraries.json".format(wheel.distribution, extension(settings.compression)))
     args = wheel_arguments(ctx, settings, wheel)
     args.add_all(["--name", wheel_name(wheel)])
@@ -48,7 +48,7 @@ def _write_layer(ctx, *, wheel, settings):
     return layer, libraries
 
 def _write_part(ctx, *, wheel, settings):
-    """Declares the part of a wheel in joined layers; returns part, listing, and library list."""
+    """Declares the layer part of a wheel. Returns the Files of the part, of its listing, and of the list of shared libraries."""
     part = ctx.actions.declare_file("{}.part.{}".format(wheel.distribution, extension(settings.compression)))
     listing = ctx.actions.declare_file("{}.part.{}.json".format(wheel.distribution, extension(settings.compression)))
     libraries = ctx.actions.declare_file("{}.part.{}.libraries.json".format(wheel.distribution, extension(settings.compression)))
@@ -65,7 +65,7 @@ def _write_part(ctx, *, wheel, settings):
     return part, listing, libraries
 
 def _write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler, program):
-    """Declares the part of a wheel in joined layers of bytecode, compiled by `program` in the interpreter `compiler`; returns part and listing."""
+    """Declares the layer part of a wheel's bytecode. `program` compiles the bytecode with the interpreter `compiler`. Returns part and listing."""
     part = ctx.actions.declare_file("{}.{}.part.{}".format(wheel.distribution, bytecode, extension(settings.compression)))
     listing = ctx.actions.declare_file("{}.{}.part.{}.json".format(wheel.distribution, bytecode, extension(settings.compression)))
     args = wheel_arguments(ctx, settings, wheel)
@@ -87,7 +87,7 @@ def _write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler, program):
     return part, listing
 
 def _libraries(ctx, wheel):
-    """Declares the library list of a wheel, for images that build no layer of the wheel."""
+    """Declares the list of a wheel's shared libraries. The action doesn't build a layer, so checks can run before layers are built."""
     output = ctx.actions.declare_file(wheel.distribution + ".libraries.json")
     args = arguments(ctx)
     _add_wheel(args, wheel)
@@ -102,7 +102,7 @@ def _libraries(ctx, wheel):
     return output
 
 def _excluded(ctx, wheel):
-    """Declares the size of a wheel's excluded files, for reports."""
+    """Declares the File with the size of a wheel's excluded files, which reports show."""
     if not wheel.exclude and not wheel.exclude_preset:
         return None
     output = ctx.actions.declare_file(wheel.distribution + ".excluded.json")
@@ -119,7 +119,7 @@ def _excluded(ctx, wheel):
     return output
 
 def _compiler(ctx, wheel):
-    """Returns an interpreter of the wheel's Python version: the one declared for it, or the toolchain's; None without one."""
+    """Returns an interpreter of the wheel's Python version: a declared compiler, or the toolchain's interpreter. Returns None if neither has this version."""
     for python in ctx.attr._compilers[BentoCompilersInfo].pythons + (ctx.toolchains[TOOLCHAIN_TYPE].python,):
         if (python.version + ".").startswith(wheel.python_version + "."):
             return python
@@ -153,10 +153,10 @@ def _files(ctx, wheel, settings):
 
     part, listing, part_libraries = _write_part(ctx, wheel = wheel, settings = settings)
 
-    # A small wheel never has its own layer; for a large wheel, that depends on the other wheels of an image.
+    # A small wheel is never a separate layer. A large wheel can be, depending on the other wheels of an image.
     layer, layer_libraries = _write_layer(ctx, wheel = wheel, settings = settings) if is_large else (None, None)
 
-    # Wheels for all platforms rarely have machine code, so a separate process would cost more than the part.
+    # Wheels for all platforms rarely contain machine code, so a separate action for the list would take longer than building the part.
     is_scanned = not is_large and wheel.file.basename.endswith("-any.whl")
     return BentoWheelPartInfo(
         excluded = _excluded(ctx, wheel),
