@@ -129,7 +129,7 @@ def _data_layers(bento, compression):
     return [bento.data_layers[compression]] if bento.data_layers else []
 
 def _prefetch_layers(ctx, layers):
-    """Returns the layers. Replaces each layer of this build by a copy that begins with the files of the startup trace."""
+    """Returns the layers. Replaces each layer of this build with a copy that begins with the files of the startup trace."""
     if not ctx.file.startup_trace:
         return layers
     if ctx.attr.compression != "estargz":

@@ -1,4 +1,4 @@
-"""The module extensions: `bento_tools` provides the programs of actions, `bento` their inputs."""
+"""Defines the module extensions. `bento_tools` provides the programs of actions, and `bento` provides the inputs of actions."""
 
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 load("//toolchains:versions.bzl", "PYTHON_VERSION")
@@ -12,7 +12,7 @@ load("//toolchains/private:python.bzl", "compilers_repo", "declare_python")
 load("//toolchains/private:tools.bzl", "declare_helper_packages", "declare_uv")
 load("//toolchains/private:wheel_tags.bzl", "DEFAULT_GLIBC", "DEFAULT_MACOS")
 
-# Repositories in this module's own files.
+# Names of the repositories to which files of this module refer.
 _OWN = ["bento_compilers", "bento_helper_packages", "bento_python", "bento_tools", "bento_transports", "bento_uv"]
 _TOOLS_LOCK = Label("//toolchains:tools.lock.json")
 _TOOLS_HUB = "bento_tools"
@@ -20,7 +20,7 @@ _TRANSPORTS_LOCK = Label("//toolchains:transports.lock.json")
 _TRANSPORTS_HUB = "bento_transports"
 
 def _declare_compilers(mctx):
-    """Declares the interpreters that compile bytecode, each fetched only for images that use it."""
+    """Declares the interpreters that compile bytecode. Bazel fetches an interpreter only if an image requires its bytecode."""
     names = []
     for module in mctx.modules:
         for tag in module.tags.compiler if module.is_root else []:
@@ -51,7 +51,7 @@ def _bento_tools_impl(mctx):
             lock = locked,
             platforms = PLATFORMS,
             settings = wheel_settings(
-                # For packages that aren't packed: actions that lock with pip-tools import it.
+                # Compiles packages that aren't packed, such as pip-tools, which actions import.
                 compiler = "@bento_python//:path",
                 newest = struct(glibc = DEFAULT_GLIBC, macos = DEFAULT_MACOS),
                 python_version = "",
@@ -89,12 +89,12 @@ bento_tools = module_extension(
 )
 
 def _build_hub(mctx, tag):
-    """Declares the package hub of build requirements, if a tag has a lock for it."""
+    """Declares the package hub of build requirements. Returns None if the tag doesn't set `build_lock`."""
     if not tag.build_lock:
         return None
     name = tag.name + "__build"
     if absence_of_lock(mctx, tag.build_lock):
-        # An empty hub: a build of a wheel then fails with the name of the build requirement that it lacks.
+        # The package hub is empty. Building a wheel then fails with the name of the missing build requirement.
         return struct(hub = name, lock = str(tag.build_lock), packages = [])
     lock = read_lock(mctx, tag.build_lock, tag)
     declare_hub(
@@ -105,7 +105,7 @@ def _build_hub(mctx, tag):
             relative_to = tag.build_lock if tag.find_links else None,
             indexes = encode_indexes(tag),
             newest = tag,
-            # Builds run in the toolchain's interpreter, whatever the wheels are for.
+            # Builds run with the interpreter of the toolchain, independent of the Python version of the wheels.
             python_version = "",
         ),
     )
@@ -113,31 +113,31 @@ def _build_hub(mctx, tag):
     return struct(hub = name, lock = str(tag.build_lock), packages = packages)
 
 def _hubs_by_version(tag):
-    """Returns the names of package hubs of the same lock for other Python versions."""
+    """Returns a dict of each additional Python version to the name of its package hub, which has the same lock."""
     return {version: "{}__python_{}".format(tag.name, version.replace(".", "_")) for version in tag.more_python_versions}
 
 def _tag_attributes(tag):
-    """Returns the attributes of a tag, for comparison."""
+    """Returns the attributes of a tag in a form that can be compared."""
     return {name: str(getattr(tag, name)) for name in dir(tag)}
 
 def _is_new(claims, kind, tag, module):
-    """Records the repository names of a tag, and fails for contradictory tags.
+    """Records the repository names of a tag. Fails for contradictory tags.
 
     Args:
-      claims: dict by name; changed.
-      kind: of the tag.
+      claims: dict of repository name to the tag that declares the repository; changed by the function.
+      kind: name of the tag class.
       tag: the tag.
-      module: the module of the tag.
+      module: the module that contains the tag.
 
     Returns:
-      Whether to declare the repositories: not for a tag that equals an earlier one.
+      Whether to declare the repositories of the tag. False for a tag that equals an earlier tag.
     """
     names = [tag.name]
     if kind == "pypi":
         names += [tag.name + "__build"] + _hubs_by_version(tag).values()
         names += [lock_repo_name(name) for name in names]
 
-    # The root module need not have a name; then it is called as Bazel's own messages call it.
+    # The root module can be without a name. Error messages then use the same name as messages of Bazel.
     module_name = module.name or "<root>"
     for name in names:
         if name not in claims:
@@ -163,7 +163,7 @@ def _is_new(claims, kind, tag, module):
     return True
 
 def _declare_hubs(mctx, tag):
-    """Declares the package hub of a tag, and one of the same lock for each other Python version."""
+    """Declares the package hub of a tag, and a package hub with the same lock for each additional Python version."""
     check_hub_settings(tag)
     problem = absence_of_lock(mctx, tag.lock)
     if problem:
@@ -215,8 +215,8 @@ def _bento_impl(mctx):
                 if module.is_root:
                     (direct_dev if mctx.is_dev_dependency(tag) else direct)[tag.name] = True
 
-    # What is declared follows from the locks by their hashes, so nothing of it has to be in Bazel's lock file: there it would be
-    # megabytes for a lock that uv reads.
+    # The result depends only on the tags and on locks, so Bazel's lock file doesn't need to store the result. For a uv lock, the result would add
+    # megabytes to the file.
     return mctx.extension_metadata(
         reproducible = True,
         root_module_direct_deps = direct.keys(),

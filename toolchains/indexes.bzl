@@ -1,7 +1,7 @@
-"""The sources of packages: attributes that package hubs and locks share, and their form for uv.
+"""Defines the index attributes that package hubs and locks share, and converts the attributes for uv.
 
-Credentials aren't configured here: uv finds them in netrc, in `UV_INDEX_<NAME>_USERNAME` and `UV_INDEX_<NAME>_PASSWORD`, in its
-own store, or in the keyring."""
+The attributes don't contain credentials. uv reads credentials from netrc, from `UV_INDEX_<NAME>_USERNAME` and
+`UV_INDEX_<NAME>_PASSWORD`, from uv's credential store, or from the keyring."""
 
 INDEX_ATTRIBUTES = {
     "explicit": attr.string_dict(doc = "Packages that come from a specific index: package name to the name of an entry in `indexes`. Such an index provides only these packages."),
@@ -13,7 +13,7 @@ INDEX_ATTRIBUTES = {
 }
 
 def encode_indexes(attributes):
-    """Returns the attributes of a tag or `ctx.attr` as JSON; empty if all attributes are."""
+    """Returns the index attributes of a tag or of `ctx.attr` as a JSON string. Returns an empty string if no attribute is set."""
     values = {
         "default": attributes.index_url,
         "explicit": attributes.explicit,
@@ -30,11 +30,11 @@ def indexes_at(lock, label, indexes):
 
     Args:
       lock: path of the lock.
-      label: of the lock.
+      label: label of the lock.
       indexes: result of `encode_indexes`.
 
     Returns:
-      JSON, in the same form.
+      A JSON string in the format of `indexes`, with absolute paths.
     """
     root = lock.dirname
     for _ in [part for part in label.package.split("/") if part]:
@@ -44,14 +44,14 @@ def indexes_at(lock, label, indexes):
     return json.encode(values | {"find_links": links})
 
 def indexes_of_package(indexes, package):
-    """Returns the indexes for one package: only its explicit index, or all except the explicit ones.
+    """Returns the indexes that can provide a package: the package's explicit index, or else all indexes that aren't explicit.
 
     Args:
       indexes: result of `encode_indexes`.
-      package: its normalized name.
+      package: normalized name of the package.
 
     Returns:
-      JSON; empty for uv's configuration.
+      A JSON string; empty if uv uses the indexes in its configuration.
     """
     if not indexes:
         return ""

@@ -1,4 +1,4 @@
-"""The interpreter of the action helpers."""
+"""Defines the rules of interpreters that run actions."""
 
 load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")  # buildifier: disable=bzl-visibility
 load("//rules/private:providers.bzl", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
@@ -66,7 +66,7 @@ bento_toolchain_python = rule(
 _PACKING_TYPE = "//toolchains:packing_type"
 
 def _is_unpacked(python):
-    """Returns whether an interpreter lies as `make install` has it, with each module as a file."""
+    """Returns whether an interpreter has the directory layout of `make install`, with a file for each module."""
     if not python.interpreter:
         return False
     directory, _, _ = python.interpreter.short_path.rpartition("/")
@@ -74,7 +74,7 @@ def _is_unpacked(python):
     library = "{}/lib/python{}/".format(prefix, ".".join(python.version.split(".")[:2]))
     required = [library + "os.py", library + "encodings/__init__.py"]
 
-    # Some thousands of files, once for each platform that actions run on.
+    # The list has a few thousand files. It is created only once for each execution platform.
     return name == "bin" and len([None for file in python.files.to_list() if file.short_path in required]) == len(required)
 
 def _bento_packed_python_impl(ctx):
@@ -82,7 +82,7 @@ def _bento_packed_python_impl(ctx):
     if not _is_unpacked(python):
         return [python, DefaultInfo(files = python.files)]
 
-    # A program inside of a folder would be a text in command lines, and the paths of texts are not mapped.
+    # The program isn't inside the output directory. Otherwise, command lines would contain its path as a string, which path mapping doesn't change.
     program = ctx.actions.declare_file(ctx.label.name + "/bin/python3")
     library = ctx.actions.declare_directory(ctx.label.name + "/lib")
     args = ctx.actions.args()
@@ -106,7 +106,7 @@ def _bento_packed_python_impl(ctx):
 bento_packed_python = rule(
     implementation = _bento_packed_python_impl,
 
-    # One configuration for all, or it would be packed once for each set of flags of the targets that ask for it.
+    # All targets use a single configuration. Otherwise, Bazel would pack the interpreter again for each set of flags.
     cfg = modules_cfg,
     doc = """Packs a CPython interpreter into a few files. Excludes modules that only interactive use and development need.
 
@@ -116,6 +116,6 @@ An interpreter remains unchanged if it sets `interpreter_path`, if its directory
         "_packer": attr.label(allow_single_file = True, default = "//toolchains/private:pack_python.py"),
     },
     provides = [BentoPythonInfo],
-    # What packs an interpreter starts it: on a machine of the platform that it is for.
+    # The packer runs with the interpreter that it packs, so the action must run on the platform of the interpreter.
     toolchains = [_PACKING_TYPE],
 )

@@ -1,4 +1,4 @@
-"""The toolchain of rules_bento."""
+"""Defines the rules of the rules_bento toolchains."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")  # buildifier: disable=bzl-visibility
@@ -10,14 +10,14 @@ def _bento_toolchain_impl(ctx):
     packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
     python, complete = ctx.attr.python[BentoPythonInfo], ctx.attr.complete_python[BentoPythonInfo]
     return [platform_common.ToolchainInfo(
-        # For third-party code, which might import any module.
+        # Runs third-party code, which might import any module of the standard library.
         complete = struct(python = complete, tools = depset([ctx.file.helper], transitive = [complete.files])),
         helper = ctx.file.helper,
         packages = packages,
         persistent_workers = bool(ctx.attr._persistent_workers[BentoFlagInfo].value),
         python = python,
 
-        # Depsets that are made once and that all actions share: inputs of every action, and the few files of each package that some import.
+        # All actions share these depsets. `tools` contains inputs of every action, and `tools_of_packages` the files of each package.
         tools = depset([ctx.file.helper], transitive = [python.files]),
         tools_of_packages = {
             name: depset(transitive = [module.files for module in modules])
@@ -78,7 +78,7 @@ _RUNTIME_TYPE = "//toolchains:runtime_type"
 def _bento_current_runtime_impl(ctx):
     return [ctx.toolchains[_RUNTIME_TYPE]]
 
-# The runtime that toolchain resolution finds, as a target, so that attributes can name it.
+# Provides the runtime that toolchain resolution selects as a target, so that attributes can refer to the runtime.
 bento_current_runtime = rule(
     implementation = _bento_current_runtime_impl,
     doc = "Provides the runtime for the target platform.",
@@ -115,11 +115,11 @@ def _bento_helper_impl(ctx):
     )
     return [DefaultInfo(files = depset([program]))]
 
-# The helper is independent of the platform, unlike its packages, so it builds on platforms without packages.
+# The helper doesn't depend on the platform, unlike its packages. Therefore, Bazel can build the helper for platforms without packages.
 bento_helper = rule(
     implementation = _bento_helper_impl,
 
-    # One configuration; otherwise Bazel would compile the helper for each set of flags.
+    # All targets use a single configuration. Otherwise, Bazel would compile the helper again for each set of flags.
     cfg = modules_cfg,
     doc = "Compiles the helper to a single file of bytecode. Startup then requires no compilation, and the helper is only one input of an action.",
     attrs = {
@@ -131,7 +131,7 @@ bento_helper = rule(
 )
 
 def _declare(ctx, args, wheel):
-    """Declares the zip archive of a wheel, and a directory for the machine code of a platform wheel."""
+    """Declares the zip archive with the modules of a wheel. For a platform wheel, also declares a directory for machine code."""
     name = "{}/{}".format(ctx.label.name, wheel.distribution)
     packed = ctx.actions.declare_file(name + ".zip")
     directory = [] if wheel.file.basename.endswith("-any.whl") else [ctx.actions.declare_directory(name)]
@@ -139,7 +139,7 @@ def _declare(ctx, args, wheel):
     return struct(all_files = [packed] + directory, files = depset([packed] + directory), import_roots = (packed,), imports = (runfile_path(ctx, packed),))
 
 def _pack(ctx, wheels):
-    """Declares the action that packs wheels; returns by distribution what `packages` has."""
+    """Declares the action that packs wheels. Returns a dict of distribution name to the packed wheel (see BentoHelperPackagesInfo)."""
     python = ctx.toolchains[_INTERPRETER_TYPE].python
     args = arguments(ctx)
     packed = {wheel.distribution: _declare(ctx, args, wheel) for wheel in wheels}
@@ -161,7 +161,7 @@ def _pack(ctx, wheels):
     return packed
 
 def _bento_helper_packages_impl(ctx):
-    # Each is a few wheels.
+    # The lists are short: a few wheels for each package.
     wheels = {target.label.name: target[BentoRequirementInfo].wheels.to_list() for target in ctx.attr.packages}
     packed = _pack(ctx, {wheel.distribution: wheel for closure in wheels.values() for wheel in closure}.values())
     return BentoHelperPackagesInfo(

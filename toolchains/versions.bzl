@@ -1,4 +1,4 @@
-"""Constants of this version of the module, which outputs depend on."""
+"""Defines constants that affect outputs. The values can change with the version of rules_bento."""
 
 # Default Python version of package hubs and Bentos, independent of the machine.
 PYTHON_VERSION = "3.11"

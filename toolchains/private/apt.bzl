@@ -1,7 +1,7 @@
-"""Debian packages of a lock: a repository for each file, fetched when a build needs it, and a package hub.
+"""Declares the repositories of a lock of Debian packages: a repository for each package file, and a package hub.
 
-A lock names no server. A file comes from Bazel's repository cache, or from the mirrors of the tag, or from the mirror of the host's apt, and its
-hash verifies it."""
+Bazel fetches a file only if a build needs the file. A lock contains no server names. A file comes from Bazel's repository cache, from the mirrors
+of the tag, or from the mirrors in the host's apt configuration. The hash in the lock verifies the file."""
 
 load(":build_text.bzl", "build_text", "check_url", "select_text", "without_secrets")
 load(":fetch.bzl", "mark_reproducible", "probe_cache")
@@ -9,12 +9,12 @@ load(":lock_shapes.bzl", "DEB_LOCK", "shape_problem")
 
 _FORMAT = 1
 
-# Architecture, by Debian's names, to platform.
+# Debian's name of an architecture to the platform.
 DEBIAN_PLATFORMS = {"amd64": "linux_x86_64", "arm64": "linux_aarch64"}
 
 _APT_HELPER = "/usr/lib/apt/apt-helper"
 
-# Directories with the sources of apt. In tools/bazel, the host's /etc is at /boot.
+# Directories that contain the configured sources of apt. In tools/bazel, /boot is the /etc of the host.
 _APT_DIRECTORIES = ["/etc/apt", "/boot/apt"]
 _SUITES = ["oldoldstable", "oldstable", "stable", "testing", "unstable", "bullseye", "bookworm", "trixie", "forky", "sid"]
 _SECURITY = "-security"
@@ -52,7 +52,7 @@ def _field(line, name):
     return _split(value) if colon and key.strip().lower() == name else None
 
 def _deb822_sources(text):
-    """Returns the (URL, suites) of a `*.sources` file."""
+    """Returns the (URL, suites) pairs in a `*.sources` file."""
     sources = []
     for stanza in text.replace("\r", "").split("\n\n"):
         uris, suites = [], []
@@ -63,11 +63,11 @@ def _deb822_sources(text):
     return sources
 
 def _one_line_sources(text):
-    """Returns the (URL, suites) of a `*.list` file."""
+    """Returns the (URL, suites) pairs in a `*.list` file."""
     sources = []
     for line in text.split("\n"):
         if line.startswith("deb "):
-            # Options are in brackets after the first word.
+            # Options in brackets can follow the first word.
             fields = _split(line[4:].rpartition("]")[2])
             sources += [(fields[0], fields[1:2])] if len(fields) > 1 else []
     return sources
@@ -86,7 +86,7 @@ def _sources_of_files(rctx):
     return sources
 
 def _sources(rctx):
-    """Returns the (URL, suites) that apt on this host is configured with."""
+    """Returns the (URL, suites) pairs in the apt configuration of the host."""
     apt = rctx.which("apt-get")
     if apt:
         done = rctx.execute([apt, "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)"])
@@ -97,19 +97,19 @@ def _sources(rctx):
     return _sources_of_files(rctx)
 
 def _host_mirrors(rctx, archive):
-    """Returns the mirrors of an archive that the host's apt uses."""
+    """Returns the mirrors of an archive in the apt configuration of the host."""
     main, security = {}, {}
     for uri, suites in _sources(rctx):
         for suite in suites:
             if suite.removesuffix(_SECURITY) in _SUITES:
                 (security if suite.endswith(_SECURITY) else main)[uri.rstrip("/")] = True
     if archive.endswith(_SECURITY):
-        # A mirror with one archive has the other archive next to it.
+        # On a mirror, both archives are in the same parent directory.
         return (security | {uri + _SECURITY: True for uri in main}).keys()
     return main.keys()
 
 def _fetch_with_apt(rctx, url, filename):
-    """Downloads a file with apt, its proxies, and its credentials; returns the error, or None."""
+    """Downloads a file with apt, which uses its configured proxies and credentials. Returns the error, or None."""
     done = rctx.execute([_APT_HELPER, "download-file", url, "download/" + filename, "SHA256:" + rctx.attr.sha256], timeout = 3600)
     if done.return_code:
         errors = [line for line in done.stderr.split("\n") if line.startswith("E: ")]
@@ -160,7 +160,7 @@ _deb_repo = repository_rule(
 )
 
 def _repo_name(hub, package, architecture):
-    # Names of repositories can't have a `+`, and names of packages have no `_`.
+    # Repository names can't contain `+`. Package names don't contain `_`.
     return "{}__{}__{}".format(hub, package["name"].replace("+", "_"), architecture)
 
 def _closure(names, by_name):
@@ -168,7 +168,7 @@ def _closure(names, by_name):
     queue = list(names)
     seen = {}
 
-    # Starlark has no `while`; each turn handles one package of the queue.
+    # Starlark has no `while`. Each iteration processes one package of the queue.
     for _ in range(1000000):
         if not queue:
             return sorted(seen)
@@ -179,18 +179,18 @@ def _closure(names, by_name):
     return fail("the Debian lock has too many packages. Reduce the number of packages.")
 
 def _upstream(version):
-    """Returns the first two numbers of a version without its epoch."""
+    """Returns the first two numbers of a Debian version, without the epoch."""
     return ".".join(version.partition(":")[2 if ":" in version else 0].partition("-")[0].split(".")[:2])
 
 _NO_MATCH = "the lock of Debian packages is for linux on {}, but this build is for another platform. " + \
             "Set platform of the bento_image and of its Bento, omit --platforms, or lock more architectures with bento_debs."
 
 def _select(values):
-    """Returns a select over architectures, for a BUILD file."""
+    """Returns the text of a `select` over architectures, for a BUILD file."""
     return select_text({DEBIAN_PLATFORMS[key]: value for key, value in values.items()}, _NO_MATCH.format(", ".join(values)))
 
 def _package(hub, name, by_architecture, roots):
-    """Returns a target for packages and their transitive dependencies, for a BUILD file; `roots` is by architecture."""
+    """Returns the text of a target for packages and their transitive dependencies. `roots` is a dict of architecture to package names."""
     debs, glibc, python = {}, {}, {}
     for architecture, names in roots.items():
         by_name = by_architecture[architecture]
@@ -233,21 +233,21 @@ _deb_hub_repo = repository_rule(
 )
 
 def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
-    """Declares a repository for each package of a lock, without fetching it.
+    """Declares a repository for each package of a lock, without fetching the package.
 
     Args:
       mctx: module context.
-      hub: prefix of the repositories' names.
+      hub: prefix of the repository names.
       lock: label of the lock.
-      mirrors: see `apt_tag`.
-      tag: the tag with the lock, for messages.
+      mirrors: list of mirrors, see `apt_tag`.
+      tag: the tag with the lock, shown in error messages.
 
     Returns:
-      The packages of the lock by architecture.
+      A dict of architecture to the packages of the lock.
     """
     text = mctx.read(lock)
 
-    # The lock is empty before the first resolution.
+    # The lock is an empty file before the first run of the bento_debs target.
     content = json.decode(text, default = None) if text.strip() else {"deb_lock": _FORMAT, "packages": {}}
     if type(content) != "dict" or content.get("deb_lock") != _FORMAT:
         fail("{}: {} isn't a Debian lock in format {}. Generate it with a bento_debs target.".format(tag, lock, _FORMAT))
@@ -271,7 +271,7 @@ def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
     return content["packages"]
 
 def deb_files(hub, packages, architecture, names):
-    """Returns the names and labels of packages and their transitive dependencies, whose repositories `declare_deb_files` declared."""
+    """Returns a dict of package name to label for packages and their transitive dependencies. `declare_deb_files` must have declared the repositories."""
     by_name = {package["name"]: package for package in packages}
     return {
         name: "@{}//:{}".format(_repo_name(hub, by_name[name], architecture), by_name[name]["filename"].rpartition("/")[2])
@@ -279,7 +279,7 @@ def deb_files(hub, packages, architecture, names):
     }
 
 def declare_debs(mctx, tag):
-    """Declares the repositories of a tag `bento.apt`."""
+    """Declares the repositories of a `bento.apt` tag."""
     packages = declare_deb_files(mctx, hub = tag.name, lock = tag.lock, mirrors = tag.mirrors, tag = "bento.apt(name = \"{}\")".format(tag.name))
     _deb_hub_repo(name = tag.name, hub = tag.name, lock = json.encode(packages))
 

@@ -1,4 +1,4 @@
-"""Base images of `bento.base`: of a registry, an OCI layout, or an archive of `docker save`."""
+"""Declares the base images of `bento.base`, which come from a registry, an OCI layout, or an archive created by `docker save`."""
 
 load(":build_text.bzl", "build_text", "select_text")
 load(":fetch.bzl", "probe_cache", "run_helper")
@@ -20,7 +20,7 @@ base_tag = tag_class(
 )
 
 def _where(name):
-    """Returns the tag, for messages."""
+    """Returns the tag as shown in error messages."""
     return "bento.base(name = \"{}\")".format(name)
 
 def _check(tag):
@@ -41,7 +41,7 @@ def _check(tag):
         fail("{}: mirrors is only supported with image. Set image, or remove mirrors.".format(where))
 
 def declare_base(tag):
-    """Declares the repositories of a tag `bento.base`, without fetching them.
+    """Declares the repositories of a `bento.base` tag, without fetching the repositories.
 
     Args:
       tag: the tag.
@@ -55,7 +55,7 @@ def declare_base(tag):
     else:
         _archive_base_repo(name = tag.name, archive = tag.archive, **common)
 
-# Platform of an image to its setting in //toolchains/platforms.
+# Platform of an image to the config_setting in //toolchains/platforms.
 _SETTINGS = {"linux/amd64": "linux_x86_64", "linux/arm64": "linux_aarch64"}
 
 _LOADS = """\
@@ -94,7 +94,7 @@ alias(
 
 _NO_MATCH = "the base image is for {}, but this build is for another platform. Set platform of the bento_image and of its Bento, or omit --platforms."
 
-# Attributes of all repositories of base images.
+# Attributes of all repository rules for base images.
 _BASE_ATTRIBUTES = {
     "base": attr.string(doc = "Name of the base image, as in `bento.base`.", mandatory = True),
     "glibc": attr.string(doc = "Version of glibc in the image, `X.Y`; empty if unknown."),
@@ -103,11 +103,11 @@ _BASE_ATTRIBUTES = {
 }
 
 def _blob_path(layout, digest):
-    """Returns the path of a blob, by its digest, in an OCI layout."""
+    """Returns the path of the blob with a digest in an OCI layout."""
     return layout.get_child(*(["blobs"] + digest.split(":")))
 
 def _images_by_platform(rctx, layout, more = []):
-    """Returns the images of a layout by `os/architecture`: dicts of `digest`, `config` (its properties), and `layers`, verified against the index."""
+    """Returns the images of a layout: a dict of `os/architecture` to a dict with `digest`, `config` (properties), and `layers`. The helper verifies the images."""
     arguments = ["--layout", layout, "--output", "images.json"] + more
     for platform in _SETTINGS:
         arguments += ["--platform", platform]
@@ -115,17 +115,17 @@ def _images_by_platform(rctx, layout, more = []):
     return json.decode(rctx.read("images.json"))
 
 def _platform_name(platform):
-    """Returns the platform `os/architecture` as a part of names."""
+    """Returns the platform `os/architecture` in a form for target and repository names."""
     return platform.replace("/", "_")
 
 def _targets(rctx, name, image, blob, origin):
-    """Writes the files of an image, and returns its targets for the BUILD file."""
+    """Writes the files of an image. Returns the text of the image's targets for the BUILD file."""
     text = ""
     layers = []
     for number, layer in enumerate(image["layers"]):
         layers.append("{}.{}".format(name, number))
         rctx.file(layers[-1] + ".json", json.encode_indent(layer | {
-            # Manifests don't specify it, and the layer isn't read here.
+            # Manifests don't specify the uncompressed size, and the repository rule doesn't read the layer.
             "uncompressed_size": None,
             "name": "base layer {}".format(number),
         }))
@@ -143,10 +143,13 @@ def _targets(rctx, name, image, blob, origin):
     )
 
 def _write_base(rctx, images, blob, origin = ""):
-    """Writes the targets of a base image: one for each platform, and an alias that selects one.
+    """Writes the BUILD file of a base image: a target for each platform, and an alias that selects the target.
 
-    `blob` is a function of the platform's name and a layer's digest that returns an expression for the attribute `blob`; `origin` is the
-    `registry/repository` of the image, empty for a local image.
+    Args:
+      rctx: repository context.
+      images: result of `_images_by_platform`.
+      blob: function that returns an expression for the attribute `blob`. Arguments: name of the platform, digest of the layer.
+      origin: repository of the image, `registry/repository`; empty for a local image.
     """
     text, cases = _LOADS, {}
     for platform, image in images.items():
@@ -165,7 +168,7 @@ def _layout_base_repo_impl(rctx):
     def blob(_platform, digest):
         path = "blobs/" + digest.replace(":", "/")
 
-        # Images for several platforms can share a blob.
+        # Images for several platforms can share a blob, so a link might already exist.
         if not rctx.path(path).exists:
             rctx.symlink(_blob_path(layout, digest), path)
         return repr(path)
@@ -201,7 +204,7 @@ def _pull(rctx, image, mirrors, more):
     run_helper(rctx, _where(rctx.attr.base), "pull", arguments + more)
 
 def _layers_repo_name(base, platform):
-    """Returns the name of the repository with the layers for a platform."""
+    """Returns the name of the repository that contains the layers for a platform."""
     return "{}__layers_{}".format(base, platform)
 
 def _registry_base_repo_impl(rctx):
@@ -235,7 +238,7 @@ def _registry_layers_repo_impl(rctx):
     if not all(cached):
         _pull(rctx, "{}@{}".format(rctx.attr.image, image["digest"]), rctx.attr.mirrors, [])
 
-        # For `probe_cache` of other checkouts.
+        # Adds the layers to the repository cache, so that `probe_cache` finds the layers in other checkouts.
         for (digest, path), was_cached in zip(layers.items(), cached):
             if not was_cached:
                 rctx.download(url = "file://{}".format(rctx.path(path)), output = "cached", sha256 = digest.removeprefix("sha256:"))
@@ -255,7 +258,7 @@ _registry_layers_repo = repository_rule(
 )
 
 def _declare_registry_base(tag, common):
-    """Declares the repositories of an image of a registry; `common` has the values of `_BASE_ATTRIBUTES`."""
+    """Declares the repositories of an image in a registry. `common` is a dict with the values of `_BASE_ATTRIBUTES`."""
     _registry_base_repo(name = tag.name, digest = tag.digest, image = tag.image, mirrors = tag.mirrors, **common)
     for platform in _SETTINGS:
         _registry_layers_repo(

@@ -1,14 +1,14 @@
-"""What repository rules share: fetching files by their hashes, the host's platform, and the helper.
+"""Defines functions for repository rules: fetching files by hash, determining the host platform, and running the helper.
 
-A file comes from Bazel's repository cache, or from the index that uv is configured with: no URL is stored, uv provides index, proxy, and
-credentials, and the hash verifies the file. For uv itself, Bazel uses the index that uv or pip is configured with."""
+A file comes from Bazel's repository cache, or from an index in uv's configuration. uv determines the index, the proxy, and the credentials, so no
+URL is stored. The hash in the lock verifies the file. uv itself comes from the index in the configuration of uv or pip."""
 
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "read_user_netrc", "use_netrc")
 load("//toolchains:indexes.bzl", "indexes_at")
 load(":build_text.bzl", "without_secrets")
 load(":wheel_tags.bzl", "parse_wheel_name")
 
-# Attributes of repository rules that call `fetch_with_uv`.
+# Attributes that `fetch_with_uv` requires.
 FETCH_ATTRIBUTES = {
     "indexes": attr.string(doc = "Package indexes, a JSON string. If empty, uv uses the indexes in its configuration."),
     "lock": attr.label(doc = "Lock file. Directories in `indexes` are relative to the root of the repository that contains the lock. Empty if `indexes` has no directories."),
@@ -16,21 +16,21 @@ FETCH_ATTRIBUTES = {
 }
 
 def probe_cache(rctx, filename, sha256):
-    """Writes a file of Bazel's repository cache to `filename`; returns whether the cache has it."""
+    """Copies a file from Bazel's repository cache to `filename`. Returns whether the cache contains the file."""
 
-    # Without a URL, Bazel searches only its cache.
+    # Without a URL, Bazel searches only the repository cache.
     return rctx.download(url = [], output = filename, sha256 = sha256, allow_fail = True).success
 
 def interpreter(rctx):
-    """Returns the path of the interpreter of repository rules: of locked packages, of rules_python, or of the host if MODULE.bazel selects it."""
+    """Returns the path of the interpreter that repository rules run. MODULE.bazel selects the interpreter with `bento_tools.python`."""
     return rctx.read(Label("@bento_python//:path"))
 
 def mark_reproducible(rctx):
-    """Returns the metadata that let Bazel cache a whole repository by its attributes; None before Bazel 8.3, which has no such cache."""
+    """Returns metadata that allow Bazel to cache the repository contents by attributes. Returns None before Bazel 8.3, which has no such cache."""
     return rctx.repo_metadata(reproducible = True) if hasattr(rctx, "repo_metadata") else None
 
 def _fetch_with_pip(rctx, requirement, filename, sha256):
-    """Fetches a file with the pip of the interpreter of repository rules; returns the error, or None."""
+    """Fetches a file with pip, which runs with the interpreter of repository rules. Returns the error, or None."""
     pip = json.decode(rctx.read(Label("@bento_python//:pip")))
     if not pip:
         return "no pip: the lock of bento_tools.python(debian_lock = ...) lacks python3-pip-whl"
@@ -49,14 +49,14 @@ def _fetch_with_pip(rctx, requirement, filename, sha256):
     return None
 
 def fetch_first(rctx, name, version, filename, sha256):
-    """Fetches uv itself, which fetches everything else: with Bazel from the configured index of uv or pip, or else with pip.
+    """Fetches the wheel of uv. Bazel downloads the file from the index in the configuration of uv or pip. If this fails, pip fetches the file.
 
     Args:
       rctx: repository context.
       name: name of the package.
       version: version of the package.
-      filename: name of the wheel, and of the output.
-      sha256: hash of the wheel, hexadecimal.
+      filename: name of the wheel and of the output file.
+      sha256: SHA-256 of the wheel, hexadecimal.
     """
     rctx.report_progress("fetching {}".format(filename))
     problem = _fetch_from_index(rctx, name, filename, sha256)
@@ -90,7 +90,7 @@ def _locate(rctx, requirement, filename, sha256):
     return json.decode(done.stdout)
 
 def _authentication(location):
-    """Returns the headers that Bazel sends to the server and does not store."""
+    """Returns the HTTP headers with credentials, which Bazel sends to the server but doesn't store."""
     if "token" in location:
         return {location["url"]: {"password": location["token"], "pattern": "Bearer <password>", "type": "pattern"}}
     if "login" in location:
@@ -98,13 +98,13 @@ def _authentication(location):
     return {}
 
 def fetch_with_uv(rctx, requirement, filename, sha256):
-    """Fetches a file by its hash from the location that uv reports.
+    """Fetches a file with a known hash from the URL that uv reports.
 
     Args:
       rctx: context of a repository rule with `FETCH_ATTRIBUTES`.
       requirement: `name==version`.
-      filename: name of the file, and of the output.
-      sha256: hash of the file, hexadecimal.
+      filename: name of the file and of the output file.
+      sha256: SHA-256 of the file, hexadecimal.
     """
     if probe_cache(rctx, filename, sha256):
         return
@@ -120,7 +120,7 @@ _OS = {"linux": "linux", "mac os x": "macos"}
 _MACHINE = {"linux": {"amd64": "x86_64", "arm64": "aarch64"}, "macos": {"aarch64": "arm64", "x86_64": "x86_64"}}
 
 def host_platform(rctx):
-    """Returns the host's platform as in wheel tags: `<os>_<machine>`, for example `linux_x86_64`."""
+    """Returns the platform of the host, `<os>_<machine>`, such as `linux_x86_64`."""
     os = _OS.get(rctx.os.name) or fail("rules_bento doesn't support {}. Build on Linux or macOS.".format(rctx.os.name))
     return "{}_{}".format(os, _MACHINE[os].get(rctx.os.arch, rctx.os.arch))
 
@@ -128,19 +128,19 @@ _HELPER = Label("//py:main.py")
 _TIMEOUT_SECONDS = 6 * 60 * 60
 
 def run_helper(rctx, where, subcommand, arguments):
-    """Runs a subcommand of the helper from its sources, without third-party packages, and shows its progress; errors begin with `where`."""
+    """Runs a subcommand of the helper from the sources, without third-party packages, and shows progress. Error messages begin with `where`."""
     done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", "-X", "utf8", rctx.path(_HELPER), subcommand] + arguments, timeout = _TIMEOUT_SECONDS)
     if done.return_code:
         fail("{}: {}".format(where, done.stderr.strip()))
 
 _VARIABLES = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"]
 
-# Configuration files of pip. In tools/bazel, the host's /etc is at /boot.
+# Configuration files of pip. In tools/bazel, /boot is the /etc of the host.
 _SYSTEM_FILES = ["/etc/pip.conf", "/boot/pip.conf"]
 _HOME_FILES = [".config/pip/pip.conf", ".pip/pip.conf"]
 
 def _index_url(text):
-    """Returns the `index-url` of a pip.conf, or an empty string."""
+    """Returns the value of `index-url` in a pip.conf, or an empty string."""
     for line in text.split("\n"):
         key, _, value = line.partition("=")
         if key.strip().replace("_", "-") == "index-url":
@@ -148,9 +148,9 @@ def _index_url(text):
     return ""
 
 def _configured_index(rctx):
-    """Returns the URL of the configured index of this machine; empty without one."""
+    """Returns the URL of the index in the configuration of this machine, or an empty string."""
 
-    # Not with `getenv`: Bazel records its results, and a URL might have a password.
+    # The function doesn't use `getenv`, because Bazel stores its results, and the URL might contain a password.
     for variable in _VARIABLES:
         value = rctx.os.environ.get(variable, "").strip()
         name, equals, address = value.partition("=")
@@ -166,13 +166,13 @@ def _configured_index(rctx):
     return ""
 
 def split_credentials(address):
-    """Splits a URL into a struct of address, login, and password; the latter two can be empty.
+    """Splits a URL into the address and the credentials.
 
     Args:
       address: a URL, with or without `login:password@`.
 
     Returns:
-      A struct.
+      A struct of `address`, `login`, and `password`. `login` and `password` can be empty.
     """
     scheme, separator, rest = address.partition("://")
     host, slash, path = rest.partition("/")
@@ -181,17 +181,17 @@ def split_credentials(address):
     return struct(address = scheme + separator + host + slash + path, login = _unquoted(login), password = _unquoted(password))
 
 def _unquoted(text):
-    """Decodes the percent-encoded characters of a login that separate the parts of a URL."""
+    """Decodes percent-encoded separators of URLs (such as `%40` for `@`) in a login or password."""
     for code, letter in {"%21": "!", "%23": "#", "%24": "$", "%26": "&", "%2B": "+", "%2F": "/", "%3A": ":", "%3D": "=", "%3F": "?", "%40": "@"}.items():
         text = text.replace(code, letter).replace(code.lower(), letter)
     return text.replace("%25", "%")
 
 def resolve_link(page, link):
-    """Resolves a link (RFC 3986).
+    """Resolves a link on a page (RFC 3986).
 
     Args:
-      page: URL of the page with the link, which ends in a slash.
-      link: the link.
+      page: URL of the page that contains the link. The URL ends with a slash.
+      link: URL or relative reference.
 
     Returns:
       A URL without a fragment.
@@ -214,10 +214,10 @@ def resolve_link(page, link):
     return "{}://{}/{}".format(scheme, host, "/".join(parts))
 
 def find_link(text, filename):
-    """Finds the link to a file on a page of an index.
+    """Finds the link to a file on a page of a package index.
 
     Args:
-      text: the page, HTML.
+      text: content of the page, HTML.
       filename: name of the file.
 
     Returns:
@@ -231,17 +231,17 @@ def find_link(text, filename):
     return None
 
 def _index_credentials(rctx, index, url):
-    """Returns the credentials for a server: from the index's URL on the same host, or else from netrc."""
+    """Returns the credentials for a server: from the URL of the index if the server is the same, or else from netrc."""
     if index.login and _origin(url) == _origin(index.address):
         return {url: {"login": index.login, "password": index.password, "type": "basic"}}
     return use_netrc(read_user_netrc(rctx), [url], {})
 
 def _origin(address):
-    """Returns scheme, host, and port of a URL."""
+    """Returns the origin of a URL: scheme, host, and port."""
     return "/".join(address.split("/")[:3])
 
 def _fetch_from_index(rctx, name, filename, sha256):
-    """Fetches a file of a package from the configured index of this machine; returns the error, or None."""
+    """Fetches a file of a package from the index in the configuration of this machine. Returns the error, or None."""
     address = _configured_index(rctx)
     if not address:
         return "this machine has no configured index"
