@@ -1,7 +1,8 @@
-"""Package hubs: the targets of a lock's packages, each with its transitive dependencies. Bazel fetches only what a build needs.
+"""Declares package hubs: a target for each package of a lock, with the package's transitive dependencies.
 
-If Bazel writes a repository again, it analyzes all users of the repository again, even without changes. So each package has its own
-repository, which is written again only if the lock changes its transitive dependencies."""
+Bazel fetches only the wheels that a build needs. If Bazel writes a repository again, it also analyzes all users of the repository again, even if
+the contents didn't change. Therefore, each package has a separate repository. Bazel writes this repository again only if the lock changes the
+package or its transitive dependencies."""
 
 load("//toolchains:indexes.bzl", "indexes_of_package")
 load(":build_text.bzl", "build_text", "select_text")
@@ -94,13 +95,19 @@ def _declare_wheel(wheel, package, platform, settings, build):
 _NO_SPECIAL = struct(exclude = {}, exclude_preset = {}, allow_record_mismatch = {})
 
 def wheel_settings(*, newest, python_version, indexes = "", relative_to = None, compiler = None, special = _NO_SPECIAL):
-    """Collects the settings that select, fetch, and unpack the wheels of a package hub, for `declare_hub`.
+    """Collects the settings that determine how a package hub selects, fetches, and unpacks wheels.
 
-    `newest` has `glibc` and `macos`, the newest versions that a wheel may require; `python_version` is `X.Y`, or empty for the version of the
-    toolchain's interpreter; `indexes` is a result of `encode_indexes`, whose directories are relative to the root of the repository of the lock
-    `relative_to`; `compiler` is the label of a file with the path of an interpreter that compiles the modules, or None. `special` has dicts for
-    single packages: `allow_record_mismatch` (name to hashes of wheels whose RECORD may be wrong), `exclude` (name and platform to patterns that
-    images exclude), and `exclude_preset` (name to patterns).
+    Args:
+      newest: struct of `glibc` and `macos`, the newest versions that wheels can require.
+      python_version: Python version, `X.Y`; empty for the version of the toolchain's interpreter.
+      indexes: result of `encode_indexes`.
+      relative_to: label of a lock, or None. Directories in `indexes` are relative to the root of the repository that contains the lock.
+      compiler: label of a file that contains the path of the interpreter that compiles modules, or None.
+      special: struct of dicts with settings of packages: `allow_record_mismatch` (name to the hashes of wheels whose RECORD can be wrong),
+        `exclude` (name and platform to patterns of files that images exclude), and `exclude_preset` (name to patterns).
+
+    Returns:
+      A struct for `declare_hub`.
     """
     return struct(
         compiler = compiler,
@@ -113,16 +120,16 @@ def wheel_settings(*, newest, python_version, indexes = "", relative_to = None, 
     )
 
 def declare_hub(*, name, lock, platforms, settings, build = None, versions = {}):
-    """Declares the repositories of a lock, without fetching them.
+    """Declares the repositories of a lock, without fetching the repositories.
 
     Args:
       name: name of the package hub.
       lock: the decoded lock.
-      platforms: list of `<os>_<machine>`.
+      platforms: list of target platforms, each `<os>_<machine>`.
       settings: result of `wheel_settings`.
-      build: the build requirements of packages without a wheel: a struct of `hub`, `lock` (a label, for messages), and `packages`
-        (names); None for the packages of this hub.
-      versions: dict of other Python versions, `X.Y`, to the names of their hubs of the same lock.
+      build: struct that describes the build requirements: `hub`, `lock` (a label, shown in error messages), and `packages` (names). If None,
+        the packages of this package hub are the build requirements.
+      versions: dict of additional Python versions, `X.Y`, to the names of package hubs with the same lock.
     """
     packages = _by_name(lock["packages"])
     own = struct(hub = name, lock = "the lock of @{}".format(name), packages = sorted(packages))
@@ -147,7 +154,7 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
     _hub_repo(name = name, content = "@{}//:hub.json".format(lock_repo_name(name)), hub = name, versions = versions)
 
 def _alias(rctx, distribution, name, tags):
-    """Returns a target of the hub, which selects the hub for another Python version, for a BUILD file."""
+    """Returns the text of an alias in the package hub. The alias selects the package hub for the Python version of the configuration."""
     target = "@{}//:" + name
     actual = target.format(_package_repo_name(rctx.attr.hub, distribution))
     if not rctx.attr.versions:
@@ -162,7 +169,7 @@ def _alias(rctx, distribution, name, tags):
 def _hub_repo_impl(rctx):
     content = json.decode(rctx.read(rctx.attr.content))
     for distribution, extras in content["packages"].items():
-        # Wildcards exclude packages without a platform.
+        # The tag `manual` excludes packages without a platform from wildcard patterns.
         tags = [] if distribution in content["active"] else ["manual"]
         names = [_target_name(distribution), "whl"] + [_extra_name(extra, distribution) for extra in extras]
         targets = [_alias(rctx, distribution, name, tags) for name in names]
@@ -220,22 +227,22 @@ requirement(
 """
 
 def _target_name(name):
-    """Returns the name of the targets of a package."""
+    """Returns the name of the target of a package."""
     return name.replace("-", "_").replace(".", "_")
 
 def _extra_name(extra, distribution):
-    """Returns the name of the target of an extra: the name of the extra, unless another target has it."""
+    """Returns the name of the target of an extra: the name of the extra, with a prefix if another target has the same name."""
     return "extra_" + extra if extra in (_target_name(distribution), "whl", "locked", "_locked") else extra
 
 def _by_name(packages):
-    """Returns the packages of a lock by name: lists, because a lock can have several versions."""
+    """Returns a dict of package name to the entries of the package. A lock can contain several versions of a package."""
     result = {}
     for package in packages:
         result.setdefault(package["name"], []).append(package)
     return result
 
 def _alias_text(name, actual, tags):
-    """Returns an alias, for a BUILD file; `actual` is an expression."""
+    """Returns the text of an alias for a BUILD file. `actual` is an expression."""
     return build_text(_ALIAS, {"actual": actual}, name = name, tags = tags)
 
 def _package_repo_name(hub, name):
@@ -243,7 +250,7 @@ def _package_repo_name(hub, name):
     return "{}__{}__package".format(hub, _target_name(name))
 
 def _wheel_repo_name(hub, package, platform, packages):
-    """Returns the name of the repository of a wheel, with the version only if the lock has several versions.
+    """Returns the name of the repository of a wheel. The name contains the version only if the lock contains several versions.
 
     The repository mappings of all programs contain these names, so a changed name would build all programs again.
     """
@@ -251,15 +258,15 @@ def _wheel_repo_name(hub, package, platform, packages):
     return "__".join([hub, _target_name(package["name"])] + version + [platform])
 
 def _release(package):
-    """Identifies one of the packages with the same name: by version, and by index if several indexes have the version."""
+    """Returns a string that identifies an entry among entries of the same package: the version, followed by the index if the entry has an index."""
     return "_".join([package["version"]] + ([package["index"]] if "index" in package else []))
 
 def lock_repo_name(hub):
-    """Returns the name of the repository with the lock's packages."""
+    """Returns the name of the repository that describes the packages of the lock."""
     return hub + "__lock"
 
 def _active(edges, packages, environment):
-    """Returns the (package, extras) of the edges whose markers are true."""
+    """Returns the (package, extras) pairs of the edges whose markers are true."""
     active = []
     for edge in edges:
         if evaluate_marker(edge.get("marker", ""), environment):
@@ -275,12 +282,12 @@ def _active(edges, packages, environment):
     return active
 
 def _closure(start, packages, environment):
-    """Returns the transitive dependencies of a list of (package, extras), including the packages themselves, by name."""
+    """Returns a dict of package name to entry, with the packages in a list of (package, extras) pairs and their transitive dependencies."""
     queue = list(start)
     seen = {}
     closure = {}
 
-    # Starlark has no `while`; each turn handles one package of the queue, which has each package at most once per edge.
+    # Starlark has no `while`. Each iteration processes one package of the queue, which contains a package at most once for each edge.
     for _ in range(1000000):
         if not queue:
             return closure
@@ -300,7 +307,7 @@ def _closure(start, packages, environment):
     return fail("the lock has too many packages. Reduce the number of packages.")
 
 def _no_match(lock, distribution, platforms):
-    """Returns the error for a build for a platform without a package."""
+    """Returns the error message of a build for a platform without the package."""
     if len(platforms) == len(lock.environments):
         return "@{0} is for {1}, but this build is for another platform. Add its name to platforms of bento.pypi(name = \"{0}\") in MODULE.bazel.".format(
             lock.hub,
@@ -316,27 +323,27 @@ def _no_match(lock, distribution, platforms):
     )
 
 def _is_built(lock, package, platform):
-    """Returns whether the wheel of a package is built from source, because no wheel is compatible."""
+    """Returns whether the build must build the wheel of a package from source, because no wheel is compatible."""
     if "git" in package.get("source", {}):
         return True
     return bool(source_file(package["files"])) and not best_wheel(package["files"], platform, lock.python_version, lock.glibc, lock.macos)
 
 def _labels(lock, package, platform):
-    """Returns the labels of the wheel and the modules of a package."""
+    """Returns a struct with the labels of a package's wheel and modules."""
     repository = "@" + _wheel_repo_name(lock.hub, package, platform, lock.packages)
     if _is_built(lock, package, platform):
         return struct(modules = repository + "_source//:modules", wheel = repository + "_source//:wheel")
     return struct(modules = repository + "_modules//:modules", wheel = repository + "//:wheel")
 
 def _extras(package):
-    """Returns the extras of a package (by platform)."""
+    """Returns the names of the extras of a package. `package` is a dict of platform to entry."""
     return sorted({extra: True for entry in package.values() for extra in entry.get("extras", {})})
 
-# Packages that the import of a service needs: BentoML, and FastAPI, whose routes BentoML writes into the metadata of a service.
+# Packages that the import of a service requires: BentoML, and FastAPI, because the service metadata contains FastAPI routes.
 _IMPORT_PACKAGES = ["bentoml", "fastapi"]
 
 def _requirement(lock, package, extra):
-    """Returns the target of a package (by platform) or of one of its extras, for a BUILD file."""
+    """Returns the text of the target of a package, or of an extra of the package. `package` is a dict of platform to entry."""
     modules, locked, wheels = {}, {}, {}
     for platform, entry in package.items():
         closure = [
@@ -348,7 +355,7 @@ def _requirement(lock, package, extra):
         modules[platform] = [label.modules for label in labels]
         wheels[platform + "_files"] = [label.wheel for label in labels]
 
-        # A configuration that only declares packages, or needs only their wheels, has no modules, so that Bazel fetches none.
+        # Configurations that only declare packages or require only wheels have no modules, so that Bazel doesn't fetch modules.
         modules[platform + "_metadata"] = []
         modules[platform + "_files"] = []
         imported = [(p, []) for p in closure if p["name"] in _IMPORT_PACKAGES]
@@ -373,7 +380,7 @@ def _requirement(lock, package, extra):
     )
 
 def _build_file(lock, package):
-    """Returns the BUILD file of a package (by platform) that at least one platform needs."""
+    """Returns the BUILD file of a package that at least one platform requires. `package` is a dict of platform to entry."""
     no_match = _no_match(lock, package.values()[0]["name"], package.keys())
     descriptions = {platform: "locked-{}.json".format(_release(entry)) for platform, entry in package.items()}
     build = build_text(_LOCKED_PACKAGE, {"description": select_text(descriptions, no_match)})
@@ -384,14 +391,14 @@ def _build_file(lock, package):
     return build
 
 def _failing_build_file(distribution, extras, problem):
-    """Returns the BUILD file of a package that no build can use: its targets fail with the reason."""
+    """Returns the BUILD file of a package that builds can't use. The targets in the file fail with the error `problem`."""
     actual = select_text({"none": ":BUILD.bazel"}, problem)
     names = [_target_name(distribution), "whl"] + [_extra_name(extra, distribution) for extra in extras]
     targets = [_alias_text(name, actual, ["manual"]) for name in names]
     return 'package(default_visibility = ["//visibility:public"])\n' + "".join(targets)
 
 def _python_mismatch(hub, requires_python, version):
-    """Returns the error of a hub for a Python version that its lock doesn't support, or None."""
+    """Returns the error of a package hub whose lock doesn't support the Python version, or None."""
     if is_python_in(requires_python, version):
         return None
     compatible = [known for known in PYTHON_VERSIONS if is_python_in(requires_python, known)]
@@ -402,7 +409,7 @@ def _lock_repo_impl(rctx):
     content = json.decode(rctx.attr.lock)
     version = python_version(rctx)
 
-    # Targets fail with the mismatch, because Bazel would report the failure of a repository several times.
+    # The targets fail with the error, not the repository rule, because Bazel would report the failure of a repository several times.
     mismatch = _python_mismatch(rctx.attr.hub, content["requires_python"], version)
     lock = struct(
         environments = {platform: marker_environment(platform, version) for platform in rctx.attr.platforms},
@@ -446,7 +453,7 @@ _lock_repo = repository_rule(
 )
 
 def _package_repo_impl(rctx):
-    # Read by its label, because Bazel then uses only the digest of this file.
+    # The rule reads the file by its label. Bazel then compares only the digest of this file to determine whether the repository is stale.
     content = json.decode(rctx.read(rctx.attr.content))
     for release, entry in content["locked"].items():
         rctx.file("locked-{}.json".format(release), json.encode_indent(entry) + "\n")

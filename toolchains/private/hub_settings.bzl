@@ -1,6 +1,6 @@
-"""Checks the settings of `bento.pypi` before its repositories are declared, because a later error would not name the tag."""
+"""Checks the settings of `bento.pypi` before the repositories are declared. Later error messages wouldn't contain the name of the tag."""
 
-# Names in //toolchains/platforms.
+# Names of platforms in //toolchains/platforms.
 PLATFORM_CONSTRAINTS = {
     "linux_aarch64": ["@platforms//cpu:aarch64", "@platforms//os:linux"],
     "linux_x86_64": ["@platforms//cpu:x86_64", "@platforms//os:linux"],
@@ -11,14 +11,14 @@ PLATFORMS = PLATFORM_CONSTRAINTS.keys()
 PYTHON_VERSIONS = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
 
 def _where(tag):
-    """Returns the tag, for messages."""
+    """Returns the tag as shown in error messages."""
     return "bento.pypi(name = \"{}\")".format(tag.name)
 
 def check_hub_settings(tag):
-    """Rejects values that no build can use.
+    """Rejects invalid values of a tag.
 
     Args:
-      tag: a tag `bento.pypi`.
+      tag: a `bento.pypi` tag.
     """
     where = _where(tag)
     if tag.record_errors:
@@ -41,14 +41,14 @@ def _check_known(tag, attribute, values, valid):
             fail("{}: {} contains \"{}\" twice. Remove the duplicate.".format(_where(tag), attribute, value))
 
 def known_record_mismatches(tag, lock):
-    """Finds the wheels of a lock that are accepted although their RECORD is wrong.
+    """Reads and checks `allow_record_mismatch` of a tag.
 
     Args:
-      tag: a tag `bento.pypi`.
+      tag: a `bento.pypi` tag.
       lock: the decoded lock.
 
     Returns:
-      A struct of `wheels`, a dict of normalized package names to lists of SHA-256 in hexadecimal, and `problem`: an error, or None.
+      A struct of `wheels` (dict of normalized package name to a list of SHA-256 hashes, hexadecimal) and `problem` (an error, or None).
     """
     files = {}
     for package in lock["packages"]:
@@ -75,15 +75,15 @@ def _record_problem(files, hashes):
     return None
 
 def known_excludes(tag, lock):
-    """Finds the files of wheels that images exclude.
+    """Reads and checks `exclude` and `exclude_presets` of a tag.
 
     Args:
-      tag: a tag `bento.pypi`.
+      tag: a `bento.pypi` tag.
       lock: the decoded lock.
 
     Returns:
-      A struct of `own`, a dict of (normalized package name, platform) to lists of patterns; `preset`, a dict of names to lists of
-      patterns; and `problem`: an error, or None.
+      A struct of `own` (dict of (normalized package name, platform) to a list of patterns), `preset` (dict of normalized package name to a
+      list of patterns), and `problem` (an error, or None).
     """
     names = {package["name"]: True for package in lock["packages"]}
     platforms = tag.platforms or PLATFORMS
@@ -131,8 +131,8 @@ def _normalized(name):
     """Returns the normalized name of a package (PEP 503)."""
     return "-".join([part for part in name.lower().replace("_", "-").replace(".", "-").split("-") if part])
 
-# Values of `exclude_presets`: patterns of wheel files by package, which may match nothing in a release. No preset has files that a process reads,
-# loads, or starts, or that `torch.compile` and Triton compile with (headers).
+# Values of `exclude_presets`: dicts of package name to patterns of wheel files. A pattern can match nothing in a release. No preset excludes files
+# that a process reads, loads, or starts, or headers that `torch.compile` and Triton require.
 _EXCLUDE_PRESETS = {
     # Static libraries, the protobuf compiler that built torch, and the CMake files of torch.
     "serving_torch": {"torch": ["*.a", "/torch/bin/protoc*", "/torch/share/cmake/", "/torch/test/"], "triton": ["*.a"]},
@@ -156,7 +156,7 @@ def requirement(name):
 '''
 
 def _absent_hub_repo_impl(rctx):
-    # Printed, because Bazel's own error only reports a missing BUILD file.
+    # The rule prints the error, because Bazel only reports a missing BUILD file.
     # buildifier: disable=print
     print("\n@{}: {}".format(rctx.attr.hub, rctx.attr.problem))
     rctx.file("requirements.bzl", _NO_REQUIREMENTS)
@@ -169,6 +169,6 @@ absent_hub_repo = repository_rule(
         "hub": attr.string(doc = "Name of the package hub, as in `bento.pypi`.", mandatory = True),
         "problem": attr.string(doc = "Error message: the reason why the lock is missing, and the remedy.", mandatory = True),
     },
-    # Bazel evaluates it again in each server, which prints the message again.
+    # Each Bazel server evaluates the rule again, so that it prints the message again.
     local = True,
 )

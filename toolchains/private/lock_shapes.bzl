@@ -1,7 +1,7 @@
-"""The shapes of strings in locks, which are checked before a lock is used.
+"""Checks the shapes of strings in locks before locks are used.
 
-A lock is data of others: its strings become parts of repository names, files, labels, command lines, and the input of other programs.
-py/rules_bento/packages/lock_shapes.py has the same table; tests/locks/test_lock_shapes.py compares them."""
+A lock is untrusted data. Its strings become parts of repository names, files, labels, command lines, and inputs of other programs.
+py/rules_bento/packages/lock_shapes.py contains the same table, and tests/locks/test_lock_shapes.py compares the tables."""
 
 load(":build_text.bzl", "without_secrets")
 
@@ -17,7 +17,7 @@ _SEGMENT = _ALNUM + "._@%+=,:~-"
 _MAX_MARKER_DEPTH = 32
 OPERATORS = ["===", "==", "!=", "~=", "<=", ">=", "<", ">"]
 
-# Words before the number of a version, longest first.
+# Words that can precede a number in a version, longest first.
 _PRE = ["preview", "alpha", "beta", "pre", "rc", "a", "b", "c"]
 _POST = ["post", "rev", "r"]
 _DEV = ["dev"]
@@ -37,11 +37,11 @@ _VARIABLES = [
     "sys_platform",
 ]
 
-# Grammar of markers: by the expected kind, the kind of a token to the kind that is expected next.
+# Grammar of markers: the expected kind to a dict of the kind of a token to the kind that is expected next.
 _GRAMMAR = {"end": {")": "end", "joint": "term"}, "operator": {"operator": "value"}, "term": {"(": "term", "operand": "operator"}, "value": {"operand": "end"}}
 
 def _is_of(text, characters):
-    """Returns whether a string has characters, and only the given ones."""
+    """Returns whether a string isn't empty and contains only the specified characters."""
     return bool(text) and not text.strip(characters)
 
 def _is_name(text):
@@ -51,7 +51,7 @@ def _is_extra(text):
     return _is_of(text, _ALNUM + "._-") and _is_of(text[0] + text[-1], _ALNUM)
 
 def _without_part(text, words):
-    """Returns a string without the leading part of a version, such as `rc1`, `.post2`, or `.dev3`."""
+    """Removes the leading part of a version, such as `rc1`, `.post2`, or `.dev3`, from a string."""
     bare = text[1:] if text[:1] in ["-", "_", "."] else text
     for word in words:
         if bare.startswith(word):
@@ -142,10 +142,10 @@ def next_token(text):
     """Finds the first token of a marker.
 
     Args:
-      text: the rest of a marker.
+      text: the part of a marker that isn't parsed yet.
 
     Returns:
-      Its kind (`(`, `)`, `operand`, `operator`, `joint`) and length; (None, 0) for an invalid token.
+      The kind of the token (`(`, `)`, `operand`, `operator`, or `joint`) and its length; (None, 0) for an invalid token.
     """
     first = text[0]
     if first in "()":
@@ -166,7 +166,7 @@ def next_token(text):
 
 def _is_marker(text):
     if not text:
-        return True  # none
+        return True  # no marker
     if not _is_of(text, _PRINTABLE):
         return False
     depth, expected, at = 0, "term", 0
@@ -184,7 +184,7 @@ def _is_marker(text):
         at += length
     return expected == "end" and not depth
 
-# By kind: maximum length, check, and name in messages.
+# Kind of a string to its maximum length, its check, and its name in error messages.
 _KINDS = {
     "Debian file": (1024, lambda text: text.endswith(".deb") and _is_path(text) and len(text.rpartition("/")[2]) > 4, "a relative path of a .deb file"),
     "Debian name": (128, lambda text: len(text) > 1 and _is_of(text, _LOWER + "+.-") and text[0] in _LOWER, "the name of a Debian package"),
@@ -208,7 +208,7 @@ _KINDS = {
     "version": (128, _is_version, "a version (PEP 440)"),
 }
 
-# A dict has these keys, with `?` optional ones; a pair is a dict of keys of one shape to values of the other.
+# Shapes of locks. A dict lists the allowed keys; keys with `?` are optional. A pair describes a dict: the shape of its keys, and of its values.
 _EDGE = {"extras?": ["extra"], "index?": "index", "marker?": "marker", "name": "name", "version?": "version"}
 _SOURCE = {"commit?": "commit", "git?": "git", "subdirectory?": "path", "url?": "url"}
 _SOURCES = [["url"], ["commit", "git"], ["commit", "git", "subdirectory"]]
@@ -243,18 +243,18 @@ DEB_LOCK = {
 }
 
 def matches(kind, text):
-    """Returns whether a string has the shape of a kind of `_KINDS`."""
+    """Returns whether a string has the shape of a kind in `_KINDS`."""
     limit, verify, _ = _KINDS[kind]
     return len(text) <= limit and verify(text)
 
 def _shown(text):
-    """Returns a string for messages: shortened, and without secrets of a URL."""
+    """Returns a string as shown in error messages: shortened, and without secrets in URLs."""
     text = without_secrets(text)
     text = text.partition("?")[0] if "://" in text else text
     return repr(text if len(text) <= 100 else text[:100] + "...")
 
 def _children(value, shape, package, where):
-    """Returns the contents of a list or dict, each with its shape, the name of its package, and its location."""
+    """Returns the values in a list or dict. Each value has its shape, the name of its package, and its location."""
     if type(shape) == "list":
         children = []
         for number, item in enumerate(value):
@@ -269,7 +269,7 @@ def _children(value, shape, package, where):
     return [(value[key], inner, package, dot + key) for key, inner in named.items() if key in value]
 
 def _problem_of(value, shape):
-    """Returns the error of a value, without its contents, or None."""
+    """Returns the error of a value, or None. Doesn't check the contents of a list or dict."""
     if type(value) != ("dict" if type(shape) == "tuple" else type(shape)):
         return "has the wrong type: {}".format(type(value))
     if type(shape) == "string" and not matches(shape, value):
@@ -290,11 +290,11 @@ def shape_problem(value, shape):
       shape: `LOCK` or `DEB_LOCK`.
 
     Returns:
-      An error with the package and the field, or None.
+      An error that contains the package and the field, or None.
     """
     queue = [(value, shape, "", "")]
 
-    # Starlark has no `while`; each turn handles one value.
+    # Starlark has no `while`. Each iteration processes one value.
     for _ in range(10000000):
         if not queue:
             return None

@@ -1,4 +1,4 @@
-"""Reads locks in all formats into the format that package hubs are declared from (see py/rules_bento/packages/lock.py)."""
+"""Reads locks in all supported formats, and converts the locks to the format of rules_bento (see py/rules_bento/packages/lock.py)."""
 
 load("//toolchains:indexes.bzl", "encode_indexes", "indexes_at")
 load(":lock_shapes.bzl", "LOCK", "shape_problem")
@@ -7,7 +7,7 @@ _FORMAT = 1
 _INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
 def _is_normal_form(label):
-    """Returns whether a lock is in the format of rules_bento, which needs no program to read."""
+    """Returns whether a lock is in the format of rules_bento, which Starlark can read."""
     return label.name.endswith(".json")
 
 def _normalize(mctx, label, tag):
@@ -40,7 +40,7 @@ def _normalize(mctx, label, tag):
     return mctx.read("lock.json")
 
 def absence_of_lock(mctx, label):
-    """Returns the problem of a lock that doesn't exist yet or is an empty file, or None.
+    """Checks whether a lock is missing or empty.
 
     Bazel evaluates the extension again when the file changes. Locks of other modules always exist.
 
@@ -49,7 +49,7 @@ def absence_of_lock(mctx, label):
       label: label of the lock.
 
     Returns:
-      A message, or None.
+      The error message for a missing or empty lock, or None.
     """
     if label.workspace_root:
         return None
@@ -62,12 +62,12 @@ def absence_of_lock(mctx, label):
     return "its lock {} doesn't exist yet. {}.".format(text, how)
 
 def read_lock(mctx, label, tag):
-    """Reads a lock.
+    """Reads and decodes a lock.
 
     Args:
       mctx: module context.
       label: label of the lock.
-      tag: the tag with the lock; None for a lock in the format of rules_bento.
+      tag: the tag with the lock. None is allowed for a lock in the format of rules_bento.
 
     Returns:
       The decoded lock.

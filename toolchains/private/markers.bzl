@@ -1,10 +1,10 @@
 """Evaluates environment markers (PEP 508).
 
-Locks have the marker of each edge as the resolver wrote it. Package hubs evaluate it, because only they determine platform and Python version."""
+A lock contains the marker of each edge without changes. Package hubs evaluate markers, because a package hub determines platform and Python version."""
 
 load(":lock_shapes.bzl", "OPERATORS", "next_token")
 
-# Variables that are compared as versions; others are compared as strings.
+# Variables that are compared as versions. Other variables are compared as strings.
 _VERSIONS = ["python_version", "python_full_version", "implementation_version"]
 
 _PLATFORM_VARIABLES = {
@@ -13,14 +13,14 @@ _PLATFORM_VARIABLES = {
 }
 
 def marker_environment(platform, python_version):
-    """Returns the variables of markers for a platform and Python version.
+    """Returns the values of marker variables for a platform and a Python version.
 
     Args:
-      platform: `<os>_<machine>`, for example `linux_x86_64` or `macos_arm64`.
-      python_version: `X.Y` or `X.Y.Z`; the default patch version is 0.
+      platform: `<os>_<machine>`, such as `linux_x86_64` or `macos_arm64`.
+      python_version: `X.Y` or `X.Y.Z`. The default patch version is 0.
 
     Returns:
-      A dict of the variables of PEP 508 to strings.
+      A dict of PEP 508 variable to string.
     """
     os, _, machine = platform.partition("_")
     if os not in _PLATFORM_VARIABLES:
@@ -40,7 +40,7 @@ def marker_environment(platform, python_version):
     }
 
 def _release(version):
-    """Returns the numeric release of a version as a list: `3.12.1rc1` gives [3, 12, 1]."""
+    """Returns the release numbers of a version: [3, 12, 1] for `3.12.1rc1`."""
     release = []
     for part in version.split("."):
         digits = part[:len(part) - len(part.lstrip("0123456789"))]
@@ -50,7 +50,7 @@ def _release(version):
     return release
 
 def compare_releases(left, right):
-    """Compares the numeric releases of two versions: returns -1, 0, or 1. Missing parts are 0 (PEP 440)."""
+    """Compares the release numbers of two versions. Returns -1, 0, or 1. Missing numbers are 0 (PEP 440)."""
     left, right = _release(left), _release(right)
     left, right = left + [0] * (len(right) - len(left)), right + [0] * (len(left) - len(right))
     return -1 if left < right else (1 if left > right else 0)
@@ -68,7 +68,7 @@ def _compare_versions(left, operator, right):
     return {"!=": order != 0, "<": order < 0, "<=": order <= 0, "==": order == 0, "===": left == right, ">": order > 0, ">=": order >= 0}[operator]
 
 def _compare(left, operator, right, environment):
-    """Compares two operands: quoted strings, or variables."""
+    """Compares two operands. An operand is a quoted string or a variable."""
     has_version = left in _VERSIONS or right in _VERSIONS
     left, right = [text[1:-1] if text[0] in "'\"" else environment[text] for text in (left, right)]
     if operator == "in":
@@ -83,14 +83,14 @@ def evaluate_marker(marker, environment):
     """Returns whether a marker is true.
 
     Args:
-      marker: a marker with the shape of lock_shapes.bzl; empty for none.
+      marker: a marker that lock_shapes.bzl accepts. An empty marker is true.
       environment: result of `marker_environment`.
 
     Returns:
-      A bool.
+      Whether the marker is true.
     """
 
-    # One frame per open parenthesis: the results so far of its `or` and of its `and`.
+    # The stack has a frame for each open parenthesis: the intermediate results of `or` and of `and`.
     frames = [[False, True]]
     terms, rest = [], marker.lstrip(" ")
     for _ in range(len(marker)):
@@ -116,7 +116,7 @@ def evaluate_marker(marker, environment):
     return frames[0][0] or frames[0][1]
 
 def is_python_in(specifiers, python_version):
-    """Returns whether a Python version is in a range such as `>=3.10,<4`: the version `X.Y.Z`, or any patch version of `X.Y`."""
+    """Returns whether a Python version is in a range such as `>=3.10,<4`. For `X.Y`, returns whether any patch version is in the range."""
     if len(python_version.split(".")) > 2:
         return _is_version_in(specifiers, python_version)
     return any([_is_version_in(specifiers, "{}.{}".format(python_version, patch)) for patch in range(100)])
@@ -129,7 +129,7 @@ def _is_version_in(specifiers, version):
             continue
         bound = specifier.removeprefix(operator[0]).strip()
         if operator[0] not in ("==", "!="):
-            bound = bound.removesuffix(".*")  # old packages have `>=3.6.*`
+            bound = bound.removesuffix(".*")  # old packages contain `>=3.6.*`
         if not _compare_versions(version, operator[0], bound):
             return False
     return True

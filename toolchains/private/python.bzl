@@ -1,4 +1,4 @@
-"""The interpreters of `bento_tools`: of Debian packages, of the host if the tag requests it, or else of rules_python."""
+"""Declares the interpreters of `bento_tools`. An interpreter comes from Debian packages, from the host, or by default from rules_python."""
 
 load("@pythons_hub//:interpreters.bzl", "INTERPRETER_LABELS")
 load("//toolchains:versions.bzl", "OLDEST_RULES_PYTHON", "PYTHON_VERSION")
@@ -53,7 +53,7 @@ def _python_version(rctx, python):
     return version
 
 def _host_interpreter(rctx):
-    """Returns the interpreter of this machine that the tag requests: a path, or a name on PATH."""
+    """Returns the path of the host interpreter that the tag selects with `interpreter`."""
     name = rctx.attr.interpreter
     if "/" in name:
         return name
@@ -63,7 +63,7 @@ def _host_interpreter(rctx):
     return str(program.realpath)
 
 def _deb_interpreters(rctx):
-    """Returns the interpreters of Debian packages, including this machine's."""
+    """Returns the interpreters from Debian packages, including the interpreter for this machine."""
     by_platform = {platform: label for label, platform in rctx.attr.pythons.items()}
     labels = {platform: str(label) for platform, label in by_platform.items()}
     pythons = {platform: label.partition("//")[0] + "//:python" for platform, label in labels.items()}
@@ -126,7 +126,7 @@ Add one of these to MODULE.bazel:
     bento_tools.{kind}({more}interpreter = "python3")  # from PATH; machines share a cache only if path and version are equal"""
 
 def _rules_python_interpreters():
-    """Returns the interpreters of rules_python for this machine, by version `X.Y`."""
+    """Returns a dict of version `X.Y` to the rules_python interpreter for this machine."""
     interpreters = {}
     for name, label in INTERPRETER_LABELS.items():
         numbers = name.removeprefix("python_").removesuffix("_host").split("_")
@@ -140,9 +140,9 @@ def declare_python(mctx, *, name, kind, tag, exact = False):
     Args:
       mctx: module context.
       name: name of the repository.
-      kind: name of the tag, for messages.
-      tag: a tag `bento_tools.python` or `bento_tools.compiler`; None without a tag.
-      exact: whether only the tag's version is accepted.
+      kind: name of the tag class (`python` or `compiler`), shown in error messages.
+      tag: a `bento_tools.python` or `bento_tools.compiler` tag; None without a tag.
+      exact: whether the interpreter must have the version in the tag.
     """
     common = {"name": name, "only_version": tag.version if exact else "", "tag": kind}
     if tag and tag.debian_lock:

@@ -1,13 +1,13 @@
-"""Interpreters that are built from Debian packages, one for each architecture of a lock."""
+"""Declares interpreters that are built from Debian packages, one interpreter for each architecture in a lock."""
 
 load(":apt.bzl", "DEBIAN_PLATFORMS", "deb_files", "declare_deb_files")
 load(":build_text.bzl", "build_text")
 load(":fetch.bzl", "host_platform")
 
-# Excluded from the library path while packing: the C library must match the dynamic loader of the machine.
+# Libraries that are excluded from the library path during packing. The C library must match the dynamic loader of the machine.
 _C_LIBRARY = "libc6"
 
-# pip, as a wheel: repository rules use it for an index that only the settings of pip have.
+# Debian package with the wheel of pip. Repository rules run pip if only pip's configuration contains the index.
 _PIP = "python3-pip-whl"
 
 _BUILD = """\
@@ -31,7 +31,7 @@ def _paths(rctx, platform):
     return [rctx.path(deb) for deb, its_platform in rctx.attr.debs.items() if its_platform == platform]
 
 def _unpack(rctx, debs, directory):
-    """Unpacks packages; returns the directories with shared libraries."""
+    """Unpacks Debian packages. Returns the directories that contain shared libraries."""
     for number, deb in enumerate(debs):
         rctx.report_progress("unpacking {}".format(deb.basename))
         rctx.extract(deb, output = "deb/{}".format(number))
@@ -59,7 +59,7 @@ def _unpack_pip(rctx, prefix):
             rctx.delete("pip.zip")
 
 def _deb_python_repo_impl(rctx):
-    # The interpreter for this machine's architecture packs all of them, because they have the same version and bytecode.
+    # The interpreter for the architecture of this machine packs all interpreters, because they have the same version and bytecode.
     host = host_platform(rctx)
     if host not in rctx.attr.debs.values():
         fail("building an interpreter for {} on this machine requires packages for {}, which aren't in {}. Add the architecture to the bento_debs target of the lock.".format(
@@ -68,7 +68,7 @@ def _deb_python_repo_impl(rctx):
             rctx.attr.lock,
         ))
 
-    # All labels are resolved first, because Bazel restarts this function for each label that isn't fetched yet.
+    # The function resolves all labels first, because Bazel restarts the function for each label whose repository isn't fetched yet.
     debs, host_debs = _paths(rctx, rctx.attr.platform), _paths(rctx, host)
     packer = rctx.path(Label("//toolchains/private:pack_python.py"))
     libraries = _unpack(rctx, debs, "debian")
@@ -79,7 +79,7 @@ def _deb_python_repo_impl(rctx):
     pythons = [entry for entry in host_prefix.get_child("bin").readdir() if entry.basename.startswith("python3.")]
     _execute(rctx, [pythons[0], "-I", "-S", "-B", packer, prefix.get_child("bin/" + pythons[0].basename), rctx.path("cpython/bin/python3")] + libraries, host_libraries)
 
-    # A path relative to the program, so that it finds its libraries in every directory.
+    # The path is relative to the program, so that the program finds its libraries in every directory.
     patch = [host_prefix.get_child("bin/patchelf"), "--force-rpath", "--set-rpath", "$ORIGIN/../lib", rctx.path("cpython/bin/python3")]
     _execute(rctx, patch, host_libraries)
     _unpack_pip(rctx, prefix)
@@ -99,7 +99,7 @@ _deb_python_repo = repository_rule(
 )
 
 def _interpreter_packages(packages):
-    """Returns the packages of an interpreter for an architecture and its version, or the name of a missing package."""
+    """Returns the Debian packages and the version of an interpreter for one architecture, or the name of a missing package."""
     versions = {package["name"]: package["version"] for package in packages}
     interpreters = [name for name in versions if name.startswith("python3.") and name.endswith("-minimal")]
     if not interpreters or "patchelf" not in versions:
@@ -112,17 +112,17 @@ def _upstream(version):
     return version.partition("-")[0].partition("+")[0].partition("~")[0]
 
 def declare_python_debs(mctx, *, name, tag, kind):
-    """Declares the interpreters of a tag's lock of Debian packages, without building them.
+    """Declares the interpreters in `debian_lock` of a tag, without building the interpreters.
 
     Args:
       mctx: module context.
-      name: prefix of the repositories' names.
+      name: prefix of the repository names.
       tag: a tag with the attributes `debian_lock`, `interpreter`, and `mirrors`.
-      kind: name of the tag, for messages.
+      kind: name of the tag class, shown in error messages.
 
     Returns:
-      A struct of `pythons` (labels to platforms), `version` (`X.Y.Z`), `has_pip`, and `problem`, an error that is only reported if a build
-      uses the interpreter, because the target that locks the missing packages doesn't.
+      A struct of `pythons` (labels to platforms), `version` (`X.Y.Z`), `has_pip`, and `problem` (an error, or None). The error must only be
+      reported if a build uses the interpreter, because the target that locks missing packages must work.
     """
     where = "bento_tools.{}(debian_lock = \"{}\")".format(kind, tag.debian_lock)
     if tag.interpreter:

@@ -1,4 +1,4 @@
-"""Repositories of the source of a package without a compatible wheel. An action builds the wheel from it."""
+"""Defines the repositories with the source of packages without a compatible wheel. An action builds a wheel from the source."""
 
 load(":build_text.bzl", "build_text", "without_secrets")
 load(":fetch.bzl", "fetch_with_uv")
@@ -30,7 +30,7 @@ built_wheel_modules(
 """
 _PACKED = "source.tar"
 
-# git helpers are disabled, because they can run commands (`ext::COMMAND`), also from a .gitmodules file.
+# git transport helpers are disabled, because a URL such as `ext::COMMAND` can run commands. A .gitmodules file can also contain such a URL.
 _ENVIRONMENT = {"GIT_ALLOW_PROTOCOL": "https:http:ssh", "GIT_TERMINAL_PROMPT": "0"}
 _SIZE = "import os, sys; print(os.path.getsize(sys.argv[1]))"
 
@@ -50,7 +50,7 @@ def _python(rctx, *arguments):
     return [rctx.read(rctx.attr.interpreter), "-I", "-S", "-B", "-X", "utf8", script] + list(arguments)
 
 def _fetch_commit(rctx):
-    """Fetches a commit of a git repository, which its hash verifies."""
+    """Fetches a commit of a git repository. The hash of the commit verifies the contents."""
     git = rctx.which("git")
     if not git:
         fail("{} is from a git repository, but git isn't on PATH. Install git.".format(rctx.attr.distribution))
@@ -61,10 +61,10 @@ def _fetch_commit(rctx):
     start = [git, "-C", "checkout"]
     fetch = start + ["fetch", "--quiet"]
 
-    # Only this repository can be a local directory, never a submodule.
+    # Only the repository itself can be a local directory. Submodules can't.
     environment = _ENVIRONMENT | ({"GIT_ALLOW_PROTOCOL": "file"} if address.startswith("file:") else {})
 
-    # Servers can reject a commit that isn't the end of a branch. Then all branches are fetched.
+    # Some servers reject a commit that isn't the tip of a branch. In this case, the function fetches all branches.
     if rctx.execute(fetch + ["--depth=1", "--", address, commit], environment = environment).return_code:
         _run(rctx, fetch + ["--", address, "+refs/*:refs/fetched/*"], problem, environment)
     _run(rctx, start + ["-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", commit, "--"], problem)

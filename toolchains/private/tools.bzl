@@ -1,4 +1,4 @@
-"""The tools of repository rules and actions: uv for each platform, and the packages of the helper in module extensions."""
+"""Declares uv for each platform, and the packages that the helper imports in module extensions."""
 
 load(":build_text.bzl", "build_text", "select_text")
 load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_first", "fetch_with_uv", "host_platform", "mark_reproducible", "probe_cache")
@@ -9,7 +9,7 @@ _BUILD = """\
 exports_files(["uv"], visibility = ["//visibility:public"])
 """
 
-# Repository rules run the file `uv`; actions and programs run the target for their platform.
+# Repository rules run the file `uv`. Actions and programs run the target `program` for their platform.
 _SELECT_BUILD = """\
 package(default_visibility = ["//visibility:public"])
 
@@ -22,7 +22,7 @@ alias(
 """
 
 def _uv_platform_repo_impl(rctx):
-    # uv is a program, not a module: every Python version is compatible.
+    # The wheel contains a program, not a module, so it is compatible with every Python version.
     wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, "3.10")
     if not wheel:
         fail("uv {} has no wheel for {}. Build on another platform.".format(rctx.attr.version, rctx.attr.platform))
@@ -61,7 +61,7 @@ _uv_repo = repository_rule(
 )
 
 def declare_uv(name, *, files, version):
-    """Declares the repositories of uv, without fetching them; `files` has the names and SHA-256 of the wheels of the release."""
+    """Declares the repositories of uv, without fetching the repositories. `files` is a dict of wheel name to SHA-256."""
     for platform in PLATFORMS:
         _uv_platform_repo(name = "{}_{}".format(name, platform), files = files, platform = platform, version = version)
     _uv_repo(name = name, programs = {"@{}_{}//:uv".format(name, platform): platform for platform in PLATFORMS})
@@ -87,7 +87,7 @@ _helper_packages_repo = repository_rule(
 )
 
 def declare_helper_packages(name, lock, distributions):
-    """Declares the repository of some packages, by normalized name, of a decoded lock."""
+    """Declares the repository with packages of a decoded lock. `distributions` lists the normalized names of the packages."""
     _helper_packages_repo(
         name = name,
         packages = {

@@ -1,4 +1,6 @@
-"""Repositories of a wheel: the file, and its unpacked modules. Bazel fetches each only if a build needs it."""
+"""Defines the repositories of wheels: a repository for the wheel file, and a repository for the unpacked modules.
+
+Bazel fetches a repository only if a build needs the contents."""
 
 load(":build_text.bzl", "build_text")
 load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv", "interpreter", "mark_reproducible")
@@ -10,7 +12,7 @@ _PACKAGE_ATTRIBUTES = {
     "version": attr.string(doc = "Version of the package.", mandatory = True),
 }
 
-# Attributes of repositories of a wheel or its source.
+# Attributes of repository rules for wheels and for sources of packages.
 RELEASE_ATTRIBUTES = _PACKAGE_ATTRIBUTES | FETCH_ATTRIBUTES | {
     "exclude": attr.string_list(doc = "Patterns of wheel files that images exclude."),
     "exclude_preset": attr.string_list(doc = "Exclusion patterns that come from presets. These patterns can match nothing."),
@@ -54,17 +56,17 @@ wheel_modules(
 """
 
 def python_version(rctx):
-    """Returns the Python version of a package hub: the version in the attributes, or else of the toolchain's interpreter."""
+    """Returns the Python version of a package hub: the version in the attributes, or else the version of the toolchain's interpreter."""
     return rctx.attr.python_version or rctx.read(rctx.attr.python)
 
 def newer_system_hint(rctx):
-    """Returns how to allow the oldest compatible wheel of a release whose wheels require a newer system; empty without one.
+    """Returns a hint for an error message if all wheels of a release require a newer system.
 
     Args:
       rctx: context of a repository rule with `RELEASE_ATTRIBUTES`.
 
     Returns:
-      `glibc 2.31. Set ...`, or an empty string.
+      A hint that begins with the oldest compatible system, such as `glibc 2.31. Set ...`. An empty string if no system is compatible.
     """
     version = oldest_compatible_system(rctx.attr.files, rctx.attr.platform, python_version(rctx))
     if not version:
@@ -73,7 +75,7 @@ def newer_system_hint(rctx):
     return "{} {}. Set {} = \"{}\" in bento.pypi, if {} have at least this version".format(name, version, attribute, version, system)
 
 def _inspect(rctx, wheel):
-    """Writes a marker of the wheel's hash; returns the wheel's size, which determines its layer in images, and its Python versions."""
+    """Verifies a wheel. Returns a dict with the size of the wheel, which determines its image layer, and with the supported Python versions."""
     program = rctx.path(Label("//toolchains/private:inspect_wheel.py"))
     done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", program, wheel, rctx.attr.files[wheel]])
     if done.return_code:
@@ -137,14 +139,14 @@ wheel_repo = repository_rule(
     },
 )
 
-# Bazel would treat a directory with such a file as a package, which `glob` does not enter.
+# Bazel treats a directory with one of these files as a package, and `glob` doesn't return files in packages.
 _BUILD_FILES = ["BUILD", "BUILD.bazel"]
 
 def _remove_build_files(rctx):
-    """Removes the BUILD files of a wheel, whose directories are modules."""
+    """Removes the BUILD files in an unpacked wheel, so that `glob` returns all modules."""
     pending = [rctx.path("site-packages")]
 
-    # Starlark has no `while`; each turn handles one directory.
+    # Starlark has no `while`. Each iteration processes one directory.
     for _ in range(1000000):
         if not pending:
             return
@@ -155,9 +157,9 @@ def _remove_build_files(rctx):
                 rctx.delete(entry)
 
 def _compile(rctx):
-    """Writes bytecode next to the modules, in unchecked mode and with paths that are equal on all machines."""
+    """Writes bytecode of the modules, in unchecked mode. The paths in the bytecode don't depend on the machine."""
 
-    # Only one variable: before Python 3.11, bytecode has sets of strings in hash order.
+    # The program requires PYTHONHASHSEED, because bytecode contains sets of strings in hash order before Python 3.11.
     command = ["env", "-i", "PYTHONHASHSEED=0", rctx.read(rctx.attr.compiler), "-s", "-S", "-m", "compileall", "-q", "-j", "1"]
     done = rctx.execute(command + ["--invalidation-mode", "unchecked-hash", "-s", "site-packages", "site-packages"])
     if done.return_code:
@@ -167,7 +169,7 @@ def _wheel_modules_repo_impl(rctx):
     repository = rctx.path(rctx.attr.wheel).dirname
     wheel = repository.get_child(rctx.read(rctx.attr.wheel))
 
-    # Bazel detects archives by suffix and does not support `.whl`.
+    # Bazel detects the format of archives by the suffix, and doesn't support `.whl`.
     rctx.symlink(wheel, "wheel.zip")
     rctx.extract("wheel.zip", output = "site-packages")
     rctx.delete("wheel.zip")

@@ -1,11 +1,11 @@
-"""Selects the wheel of a release for a Python version and platform (PEP 425, 600, 656)."""
+"""Selects the wheel of a release for a Python version and a platform (PEP 425, 600, and 656)."""
 
 load(":markers.bzl", "compare_releases")
 
-# Default of the newest glibc that a wheel may require: the version of Debian 10 and RHEL 8.
+# Default value of `glibc`, the newest glibc version that wheels can require: the version in Debian 10 and RHEL 8.
 DEFAULT_GLIBC = "2.28"
 
-# Default of the newest macOS that a wheel may require: the default of uv.
+# Default value of `macos`, the newest macOS version that wheels can require: the default of uv.
 DEFAULT_MACOS = "13.0"
 _LEGACY_MANYLINUX = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"}
 
@@ -16,8 +16,8 @@ def parse_wheel_name(filename):
       filename: `name-version[-build]-python-abi-platform.whl`.
 
     Returns:
-      A struct of `name` and `version`, the lists `pythons`, `abis`, and `platforms`, `build` (number and string, which compare as in
-      installers; -1 without a build tag), and `is_known`: whether the build tag is valid, that is, begins with a number.
+      A struct of `name` and `version`, the lists `pythons`, `abis`, and `platforms`, `build` (a number and a string, which compare in the same
+      order as in installers; the number is -1 without a build tag), and `is_known` (whether the build tag is valid: it begins with a number).
     """
     parts = filename.removesuffix(".whl").split("-")
     if not filename.endswith(".whl") or len(parts) not in (5, 6):
@@ -34,24 +34,24 @@ def parse_wheel_name(filename):
         version = parts[1],
     )
 
-# Architectures of builds for macOS, best first. All of these run on Macs with an Intel processor.
+# Architectures of macOS wheels, best first. Wheels for all of these architectures run on Macs with an Intel processor.
 _MACOS_MACHINES = {"arm64": ["arm64", "universal2"], "x86_64": ["x86_64", "intel", "fat64", "fat32", "universal2", "universal"]}
 
 # Before macOS 11, the second number identified the release. 10.16 is macOS 11 on Intel processors.
 _MACOS_10_NEWEST = 16
 
-# Oldest minor version of macOS 10, and oldest glibc, with support for the machine.
+# Machine to the oldest system that supports the machine: minor version of macOS 10, or glibc version.
 _OLDEST_MACOS_10 = 4
 _OLDEST_GLIBC = {"aarch64": "2.17", "x86_64": "2.5"}
 _OLDEST_ABI3 = 2
 
 def _minor(python, prefix):
-    """Returns the `Y` of a tag `<prefix>Y`, or None."""
+    """Returns the number `Y` in a tag `<prefix>Y`, or None for another tag."""
     digits = python.removeprefix(prefix)
     return int(digits) if python != digits and digits.isdigit() else None
 
 def _python_rank(python, abi, is_any, python_version):
-    """Ranks the tags of Python and ABI: two numbers, larger for a better match; None for an incompatible tag."""
+    """Ranks the Python tag and the ABI tag. Returns two numbers, which are larger for a better match; None for an incompatible tag."""
     major, target_minor = python_version.split(".")[:2]
     target_minor = int(target_minor)
     native = "cp{}{}".format(major, target_minor)
@@ -63,7 +63,7 @@ def _python_rank(python, abi, is_any, python_version):
     if python == native and abi == "none":
         return (1, 0) if is_any else (4, 0)
 
-    # Best are tags for the exact version, then for the major version, then for older versions.
+    # Tags for the exact version have the best rank, then tags for the major version, then tags for older versions.
     minor = target_minor if python == "py" + major else _minor(python, "py" + major)
     if abi == "none" and minor != None and minor <= target_minor:
         exact = python == "py{}{}".format(major, target_minor)
@@ -71,7 +71,7 @@ def _python_rank(python, abi, is_any, python_version):
     return None
 
 def _glibc(tag):
-    """Returns the glibc version and machine of a Linux platform tag; None for another tag."""
+    """Returns the glibc version and the machine in a Linux platform tag; None for another tag."""
     if tag.startswith("manylinux_"):
         parts = tag.split("_", 3)
         if len(parts) == 4 and parts[1].isdigit() and parts[2].isdigit():
@@ -89,7 +89,7 @@ def _linux_rank(tag, machine, glibc):
     return (0, 0, 0) if tag == "linux_" + machine else None
 
 def _macos(tag):
-    """Returns the macOS version and machine of a platform tag; None for another tag."""
+    """Returns the macOS version and the machine in a macOS platform tag; None for another tag."""
     parts = tag.split("_", 3)
     if parts[0] != "macosx" or len(parts) != 4 or not parts[1].isdigit() or not parts[2].isdigit():
         return None
@@ -102,18 +102,18 @@ def _macos_rank(tag, machine, macos):
     major, minor = [int(part) for part in required.split(".")]
     newest, _, update = macos.partition(".")
     if major == 10:
-        # Before macOS 11, Apple processors are only supported by builds for several architectures.
+        # For Apple processors, tags for versions before macOS 11 are only compatible if the wheel supports several architectures.
         known = built_for == "universal2" or machine == "x86_64"
         last = int(update or "0") if newest == "10" and machine == "x86_64" else _MACOS_10_NEWEST
         if not known or minor < _OLDEST_MACOS_10 or minor > last:
             return None
     elif minor or major < 11 or major > int(newest):
-        # Since macOS 11, the first number is the version, and installers support only 0 as the second number.
+        # Since macOS 11, the first number is the version. Installers support only 0 as the second number.
         return None
     return major, minor, -_MACOS_MACHINES[machine].index(built_for)
 
 def _platform_rank(tag, platform, glibc, macos):
-    """Ranks the tag of a platform: three numbers, larger for newer requirements; None for an incompatible tag."""
+    """Ranks a platform tag. Returns three numbers, which are larger for tags that require a newer system; None for an incompatible tag."""
     os, _, machine = platform.partition("_")
     if tag == "any":
         return 0, 0, 0
@@ -122,7 +122,7 @@ def _platform_rank(tag, platform, glibc, macos):
     return _macos_rank(tag, machine, macos) if os == "macos" else None
 
 def _rank(wheel, platform, python_version, glibc, macos):
-    """Returns the best rank of the tags of a wheel, with its build tag; None for an incompatible wheel."""
+    """Returns the best rank among the tags of a wheel, followed by the build tag; None for an incompatible wheel."""
     best = None
     for tag in wheel.platforms if wheel.is_known else []:
         platform_rank = _platform_rank(tag, platform, glibc, macos)
@@ -134,15 +134,15 @@ def _rank(wheel, platform, python_version, glibc, macos):
     return (best, wheel.build) if best else None
 
 def oldest_compatible_system(filenames, platform, python_version):
-    """Returns the oldest glibc or macOS with a compatible wheel of a release, `X.Y`; None without one.
+    """Determines the oldest glibc or macOS version that is compatible with a wheel of a release.
 
     Args:
-      filenames: file names of the release; other files than wheels are ignored.
-      platform: `<os>_<machine>`.
-      python_version: `X.Y[.Z]`.
+      filenames: names of the files in the release. The function ignores files that aren't wheels.
+      platform: target platform, `<os>_<machine>`.
+      python_version: Python version, `X.Y[.Z]`.
 
     Returns:
-      A version or None.
+      The version, `X.Y`, or None if no version is compatible.
     """
     version_of = _macos if platform.startswith("macos_") else _glibc
     oldest = None
@@ -155,17 +155,17 @@ def oldest_compatible_system(filenames, platform, python_version):
     return oldest
 
 def best_wheel(filenames, platform, python_version, glibc = DEFAULT_GLIBC, macos = DEFAULT_MACOS):
-    """Selects the wheel that an installer would select.
+    """Selects the same wheel as an installer.
 
     Args:
-      filenames: file names of the release; other files than wheels are ignored.
-      platform: `<os>_<machine>`.
-      python_version: `X.Y[.Z]`.
-      glibc: newest glibc that a wheel for Linux may require.
-      macos: newest macOS that a wheel may require.
+      filenames: names of the files in the release. The function ignores files that aren't wheels.
+      platform: target platform, `<os>_<machine>`.
+      python_version: Python version, `X.Y[.Z]`.
+      glibc: newest glibc version that Linux wheels can require.
+      macos: newest macOS version that macOS wheels can require.
 
     Returns:
-      A file name, or None.
+      The name of the wheel file, or None if no wheel is compatible.
     """
     best, best_rank = None, None
     for filename in sorted(filenames):
