@@ -226,7 +226,7 @@ the same inputs result in the same tag on every machine. The build fails if it f
 | `report` | reports of the contents, in JSON and HTML |
 | `summary` | sizes of the Bento, for dashboards |
 
-If you set `bentofile`, the build reads options from the bentofile. Each attribute that is set overrides the corresponding option. Bazel must know
+If you set `bentofile`, the build reads options from the bentofile. Each attribute that is set overrides the corresponding option. Bazel must find
 some inputs before it runs actions, so always set these inputs as attributes: files that options refer to (`srcs`, `data`), packages of a package
 hub (`requirements`), models (`models`), and other libraries (`deps`). The build fails if attributes and bentofile are contradictory.""",
     attrs = {

@@ -75,7 +75,7 @@ def newer_system_hint(rctx):
     return "{} {}. Set {} = \"{}\" in bento.pypi, if {} have at least this version".format(name, version, attribute, version, system)
 
 def _inspect(rctx, wheel):
-    """Verifies a wheel. Returns a dict with the size of the wheel, which determines its image layer, and with the supported Python versions."""
+    """Stores the hash of a wheel in an extended attribute. Returns a dict with the size of the wheel and its supported Python versions."""
     program = rctx.path(Label("//toolchains/private:inspect_wheel.py"))
     done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", program, wheel, rctx.attr.files[wheel]])
     if done.return_code:
