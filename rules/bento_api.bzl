@@ -19,16 +19,16 @@ def _bento_api_impl(ctx):
 
 bento_api = rule(
     implementation = _bento_api_impl,
-    doc = """Writes the API of a Bento's service: the OpenAPI specification and BentoML's schema. The files equal the files that `bentoml build`
-writes to `apis/`.
+    doc = """Writes the API of a Bento's service: the OpenAPI specification and BentoML's schema. `bentoml build` writes the
+same files to `apis/`.
 
 ```starlark
 bento_api(name = "iris_api", bento = ":iris_bento")
 ```
 
 Use the rule with `bento_api_test` to review API changes. BentoML imports the service in the sandbox. The sandbox contains the locked wheels of
-BentoML and of the Bento's `import_packages`. The build fails if the import fails, or if the imported services differ from the services that the
-Bento declares. The Bento doesn't depend on this target, so a failed import doesn't affect the Bento.""",
+BentoML and of the Bento's `import_packages`. The build of the target fails if the import fails, or if the imported services differ from the
+services that the Bento declares. The Bento doesn't depend on this target, so a failed import doesn't affect the Bento.""",
     attrs = {
         "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento whose service is imported.", mandatory = True, providers = [BentoServiceMetadataInfo, BentoInfo]),
     },

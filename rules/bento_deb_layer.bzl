@@ -96,14 +96,14 @@ The layer includes the transitive dependencies of the packages, and dpkg's datab
 don't run. The layer includes only the results of maintainer scripts that a service needs: users, the certificate bundle, `/tmp`, and
 `nsswitch.conf`. Foreign architectures are supported. The default output is the description of the layer. Output groups: `layer` and `index`.""",
     attrs = {
-        "certificates": attr.label_list(allow_files = [".crt", ".pem"], doc = "Certificates of additional certificate authorities (PEM files), which the image trusts in addition to the package `ca-certificates`."),
+        "certificates": attr.label_list(allow_files = [".crt", ".pem"], doc = "Additional certificate authorities to trust (PEM files). The image also trusts the authorities in the package `ca-certificates`."),
         "compression": attr.string(default = "zstd", doc = "Compression of the layer: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling, or `zstd:chunked` for partial pulling.", values = COMPRESSIONS),
         "excludes": attr.string_list(default = _EXCLUDES, doc = "Patterns of paths to exclude, in the syntax of dpkg's `path-exclude`. A pattern is absolute, and `*` also matches slashes. Default: manuals, translations, and documentation."),
         "includes": attr.string_list(default = _INCLUDES, doc = "Patterns of paths to include although `excludes` matches the paths, in the syntax of dpkg's `path-include`. Default: copyright files."),
         "base": attr.label(doc = "Layer or image base below this layer. Packages that the base includes aren't installed again.", providers = [BentoDebLayerInfo]),
         "packages": attr.label_list(doc = "Debian packages to install, from a package hub that `bento.apt` declares.", mandatory = True, providers = [BentoDebInfo]),
         "symlinks": attr.string_dict(doc = "Additional symbolic links, path to link target: `{\"/usr/bin/python\": \"python3\"}`."),
-        "users": attr.string_dict(default = _USERS, doc = "Additional users, name to user ID. Each user has a group and a home directory. Only supported if `base` isn't set."),
+        "users": attr.string_dict(default = _USERS, doc = "Additional users, name to user ID. Each user has a group and a home directory. Only the lowest layer adds users: if `base` is set, the attribute has no effect."),
     },
     provides = [BentoDebLayerInfo, BentoLayerInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -201,7 +201,7 @@ def _bento_package_impl(ctx):
 
 bento_package = rule(
     implementation = _bento_package_impl,
-    doc = """Builds a Bento. `bazel build` writes `<name>.bento` for `bentoml import`, `bazel run` serves the Bento, and
+    doc = """Builds a Bento. `bazel build` writes the archive `<name>.bento` for `bentoml import`, `bazel run` serves the Bento, and
 `bazel run … -- tree` lists the contents of the Bento.
 
 ```starlark
@@ -247,7 +247,7 @@ hub (`requirements`), models (`models`), and other libraries (`deps`). The build
         "deps": attr.label_list(
             aspects = [sources_aspect],
             cfg = metadata_only_cfg,
-            doc = "Python libraries, from any rule that provides PyInfo. The Bento includes the transitive sources, generated sources, and data of the libraries, at the import paths. Packages of a package hub aren't included, but locked.",
+            doc = "Python libraries: targets of any rule that provides PyInfo. The Bento includes the transitive sources and data of the libraries at their import paths, including generated sources. The Bento only locks packages of a package hub, and doesn't include the packages.",
             providers = [PyInfo],
         ),
         "description": attr.string(doc = "Description (README) of the Bento: a string, or `file:` and the path of a file in the build context."),
@@ -270,10 +270,10 @@ hub (`requirements`), models (`models`), and other libraries (`deps`). The build
             doc = "Python requirements: packages of a package hub (such as `@pypi//numpy`) and `bento_wheel` targets, or requirements files. The Bento locks packages of a package hub with their transitive dependencies.",
         ),
         "service": attr.string(doc = "Service of the Bento: `module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the service in the bentofile, or else the only service in `service.py`."),
-        "service_config": attr.string_dict(doc = "Configuration of services that the source determines at run time: service name to a call of `service_config`, such as `service_config(workers = 4)`. A configuration can be partial."),
-        "service_models": attr.string_dict(doc = "Models of services that the source determines at run time: `Service.attribute` to the tag of a model in `models`."),
+        "service_config": attr.string_dict(doc = "Configuration that the source determines at run time: service name to a call of `service_config`, such as `service_config(workers = 4)`. The call needs to include only the keys that static analysis can't determine."),
+        "service_models": attr.string_dict(doc = "Models that the source determines at run time: `Service.attribute` to the tag of a model in `models`."),
         "spec": attr.int(doc = "Format version of `bento.yaml`: `1` or `2`. Default: `2` if version 2 supports the options, or else `1`.", values = [0, 1, 2]),
-        "complete_metadata": attr.string_list(doc = "Kinds of service metadata that the attributes declare completely: `labels`, `envs`, `image`, or `description`. Use the attribute if the source determines this metadata, including the names, at run time."),
+        "complete_metadata": attr.string_list(doc = "Kinds of service metadata that the attributes of this target declare completely: `labels`, `envs`, `image`, or `description`. Use the attribute if the source determines such metadata, including names of labels or variables, at run time."),
         "srcs": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Files of the build context. The Bento includes the files that `include`, `exclude`, and `.bentoignore` files select."),
         "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the platform check ignores, such as files that the service only reads as input. The check rejects other files in sources and data that contain machine code for another platform than the Bento's. A name without a matching file is an error."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of the content."),

@@ -10,7 +10,7 @@ _OPTIONS = {
     "is_src_layout": switch("Whether the sources are in a directory `src/`, which is removed from their paths."),
     "lock_packages": switch("Value of `lock_packages` to record in the Bento. The build doesn't use the value, because the package hub locks the packages."),
     "no_index": switch("Whether pip ignores package indexes."),
-    "pack_git_packages": switch("Whether the Bento must include packages from git repositories. A build can't download these packages, so the build then fails. With `0`, the image build clones the repositories."),
+    "pack_git_packages": switch("Whether the Bento must include the packages that come from git repositories. Builds can't download such packages, so such a package is then an error. With `0`, the image build clones the repositories."),
     "pip_args": attr.string(doc = "Additional arguments of `pip install`."),
     "requirements_txt": attr.string(doc = "Path of a requirements file in the build context."),
     "trusted_host": attr.string_list(doc = "Hosts that pip trusts without a valid certificate."),

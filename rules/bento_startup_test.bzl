@@ -23,7 +23,7 @@ def _bento_startup_test_impl(ctx):
 
 bento_startup_test = rule(
     implementation = _bento_startup_test_impl,
-    doc = """Tests that the startup of an image stays within limits: size of the files that it reads, CPU time, and imported Python modules.
+    doc = """Tests that the startup of an image stays within limits for file reads, CPU time, and imported Python modules.
 
 ```starlark
 bento_startup_test(
@@ -36,8 +36,8 @@ bento_startup_test(
 ```
 
 The test runs a container in Linux namespaces, without a container engine, until the container is ready and has answered the requests. The test log
-lists the slowest imports and the largest files. The size doesn't depend on the machine. The CPU time does, so choose a generous
-`max_cpu_seconds`. The test requires Linux on the CPU architecture of the image.""",
+lists the slowest imports and the largest files. The CPU time depends on the machine, so choose a generous `max_cpu_seconds`. The size of the files
+doesn't depend on the machine. The test requires Linux on the CPU architecture of the image.""",
     attrs = {
         "forbidden_imports": attr.string_list(doc = "Python modules that no process of the container is allowed to import. A name includes all submodules."),
         "max_megabytes": attr.int(doc = "Maximum total size of the files that the startup reads, in megabytes (1,000,000 bytes). Default: 0, no limit."),

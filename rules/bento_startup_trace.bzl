@@ -30,7 +30,7 @@ bento_startup_trace(
 
 `bazel run //:iris_startup_trace` unpacks the image and runs a container in Linux namespaces, without a container engine, until the container
 is ready and has answered the requests. The program writes the trace into the source tree. It requires Linux on the CPU architecture of the image.
-Record the trace again after changes of packages, because files that aren't in the trace are fetched only when they are read.""",
+If packages change, record the trace again. Containers fetch files that aren't in the trace only when they read the files.""",
     attrs = {
         "trace": attr.string(doc = "Path of the file to write, relative to this package. The file doesn't need to exist.", mandatory = True),
     } | STARTUP | RUN_RUNTIME,

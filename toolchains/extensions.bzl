@@ -63,7 +63,7 @@ def _bento_tools_impl(mctx):
     return mctx.extension_metadata(reproducible = True, root_module_direct_deps = _OWN if own else [], root_module_direct_dev_deps = [])
 
 _python = tag_class(
-    doc = "Selects the interpreter that runs actions. Only the root module can use the tag.",
+    doc = "Selects the interpreter that runs actions. The tag has an effect only in the root module.",
     attrs = {
         "debian_lock": attr.label(doc = "Lock of the Debian packages that provide the interpreter. The lock must include `python3` and `patchelf`. Machines that run actions then don't need an installed Python."),
         "interpreter": attr.string(doc = "Interpreter of the host: a path, or the name of a program on PATH. Default: none; builds don't use an interpreter of the host."),
@@ -73,7 +73,7 @@ _python = tag_class(
 )
 
 _compiler = tag_class(
-    doc = "Adds an interpreter that compiles bytecode for images. Required if the Python version of an image isn't the version that runs actions. Only the root module can use the tag.",
+    doc = "Adds an interpreter that compiles bytecode for images. Required if the Python version of an image isn't the Python version of actions. The tag has an effect only in the root module.",
     attrs = {
         "debian_lock": attr.label(doc = "Lock of the Debian packages that provide the interpreter, as in `bento_tools.python`."),
         "interpreter": attr.string(doc = "Interpreter of the host: a path, or the name of a program on PATH. Default if `debian_lock` isn't set: the interpreter of the rules_python toolchain for `version`."),

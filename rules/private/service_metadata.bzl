@@ -15,7 +15,7 @@ STATIC = "static"
 SERVICE_METADATA = {
     "service_metadata": attr.string(
         default = STATIC,
-        doc = """How the build determines the service metadata. `static` (default) analyzes the Python source, and requires no packages. `import` imports the
+        doc = """Method that determines the service metadata: `static` (default) analyzes the Python source, and requires no packages. `import` imports the
 service in the sandbox with the wheels of BentoML, FastAPI, and `import_packages`; the Bento then includes BentoML's `schema` and `apis/`. Use `import`
 if decorators determine metadata at run time.""",
         values = [IMPORT, STATIC],

@@ -98,8 +98,8 @@ _NO_MATCH = "the base image is for {}, but this build is for another platform. S
 _BASE_ATTRIBUTES = {
     "base": attr.string(doc = "Name of the base image, as in `bento.base`.", mandatory = True),
     "glibc": attr.string(doc = "Version of glibc in the image, `X.Y`; empty if unknown."),
-    "python": attr.string(doc = "Absolute path of the interpreter.", mandatory = True),
-    "python_version": attr.string(doc = "Version of the interpreter, `X.Y`.", mandatory = True),
+    "python": attr.string(doc = "Absolute path of the Python interpreter in the image.", mandatory = True),
+    "python_version": attr.string(doc = "Version of the Python interpreter in the image, `X.Y`.", mandatory = True),
 }
 
 def _blob_path(layout, digest):

@@ -64,7 +64,7 @@ GROUPS = {
         Command("build", "build", "Build a Bento from a project."),
         Command("containerize", "run", "Build a container image of a Bento."),
         Command("serve", "run", "Serve a Bento with BentoML.", forwards=True),
-        Command("migrate", "projects", "Print BUILD and MODULE.bazel files for a project."),
+        Command("migrate", "projects", "Print or write BUILD.bazel and MODULE.bazel files for a project."),
         Command("doctor", "projects", "Check this machine and a workspace for problems."),
     ),
     "Store": (
@@ -88,7 +88,7 @@ GROUPS = {
         Command("tree", "contents", "Show the files and models of a Bento or an archive."),
         Command("diff", "contents", "Show the differences between two Bentos or archives."),
         Command("verify", "signatures", "Check the store or archives for damage, or verify signatures."),
-        Command("audit", "audit", "Check packages for known vulnerabilities and licenses, offline."),
+        Command("audit", "audit", "Check packages offline for known vulnerabilities and for licenses."),
     ),
     "Models": (
         Command("models list", "store", "List the models in the store, newest first.", MODEL),
@@ -108,7 +108,7 @@ GROUPS = {
     ),
     "Shell": (
         Command("completion", "shell", "Print a shell completion script."),
-        Command("complete", "shell", "Print completions, for the scripts of `completion`.", hidden=True),
+        Command("complete", "shell", "Print completions of a command line, for completion scripts.", hidden=True),
     ),
 }
 """The commands in each group, in the same order as in the help."""
