@@ -109,7 +109,7 @@ def _libraries(parts, groups):
 
 def _bento_layer(ctx, bento):
     """Declares the layer with bento.yaml, environment, and sources. A change of the sources rebuilds only this layer."""
-    models = bento.models.to_list() if ctx.attr.models != "none" else []  # only the target's own
+    models = bento.models.to_list() if ctx.attr.models != "none" else []  # the list is short: entries in the attributes of the target
     parts = bento.parts[:2]  # the data is in a separate layer
     args = target_arguments(ctx)
     args.add_all(["--directory", BENTO, "--user", USER])
@@ -146,7 +146,7 @@ def _prefetch_layers(ctx, layers):
 
 def _included_models(ctx, bento):
     """Returns the models that the image includes. Containers get other models from a mounted image or store."""
-    return bento.models.to_list() if ctx.attr.models == "layers" else []  # only the target's own
+    return bento.models.to_list() if ctx.attr.models == "layers" else []  # the list is short: entries in the attributes of the target
 
 def _assemble(ctx, base, bento, layers):
     """Declares the action that writes config and manifest from the descriptions of the layers."""
@@ -237,7 +237,7 @@ def _bento_image_impl(ctx):
         [_bento_layer(ctx, bento)],
     )
     image = _assemble(ctx, base, bento, layers)
-    requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()  # only the target's own
+    requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()  # the list is short: entries in the attributes of the target
     added = scan_added_layers(ctx)
     libraries_checked, libraries_checked_early = [
         check_libraries(ctx, base, struct(libraries = libraries, parts = parts, requirements = requirements), added, early = early)

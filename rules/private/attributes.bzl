@@ -1,42 +1,42 @@
-"""Attributes of several rules, and arguments that they pass to the helper in the same form."""
+"""Defines attributes that several rules share, and functions that add arguments for the helper."""
 
 load(":providers.bzl", "BentoFlagInfo")
 
-# Creation time of Bentos, models, and images: a flag, so that no output depends on the clock.
+# Creation time of Bentos, models, and images. The value comes from a flag, so that outputs don't depend on the clock.
 CREATION_TIME = {"_creation_time": attr.label(default = "//rules:creation_time", providers = [BentoFlagInfo])}
 
 def creation_time(ctx):
-    """Returns the value of the flag, an ISO 8601 time, for a rule with the attributes of `CREATION_TIME`."""
+    """Returns the creation time, in ISO 8601, for a rule with the attributes `CREATION_TIME`."""
     return ctx.attr._creation_time[BentoFlagInfo].value
 
 def label_string(label):
-    """Returns a label as users write it: `//package:name` in the main repository."""
+    """Returns a label in the format that users write: `//package:name` in the main repository."""
     text = str(label)
     return text.removeprefix("@@") if text.startswith("@@//") else text
 
 def directory_path(label, directory):
-    """Returns a directory of the label's repository in the form of short paths, with `../<repository>` for other repositories."""
+    """Returns the short path of a directory in the label's repository. The path begins with `../<repository>` if the repository isn't the main one."""
     repository = label.workspace_root.replace("external/", "../", 1)
     return "/".join([part for part in [repository, directory] if part])
 
 def in_package(label, name):
-    """Returns a path in a target's package, relative to the root of its repository."""
+    """Returns the path of a file in a target's package, relative to the root of the repository."""
     return "/".join([part for part in [label.package, name] if part])
 
 def workspace_path(file):
-    """Returns the path of a source or output from the root of the workspace, without `..`."""
+    """Returns the path of a source or output relative to the root of the workspace. The path doesn't contain `..`."""
     return "external/" + file.short_path.removeprefix("../") if file.short_path.startswith("../") else file.short_path
 
 def describe_file(file):
-    """Returns the arguments for a file: path, short path, and owner."""
+    """Returns the arguments that describe a file: path, short path, and label of the owner."""
     return [file.path, file.short_path, label_string(file.owner)]
 
 def describe_source(file):
-    """Returns the arguments for a file in the rule's own `srcs`."""
+    """Returns the arguments for a file in the attribute `srcs`."""
     return ["--source"] + describe_file(file)
 
 def describe_data(file):
-    """Returns the arguments for a file in the rule's own `data`."""
+    """Returns the arguments for a file in the attribute `data`."""
     return ["--data"] + describe_file(file)
 
 def describe_vendored(file):
@@ -44,31 +44,31 @@ def describe_vendored(file):
     return ["--vendored"] + describe_file(file)
 
 def describe_dependency(file):
-    """Returns the arguments for a file of a library."""
+    """Returns the arguments for a file of a library in `deps`."""
     return ["--dependency"] + describe_file(file)
 
 def json_string(text):
-    """Encodes a string as one line of the arguments, for flags with JSON strings."""
+    """Encodes a string as a JSON string, which is a single line in the file with arguments."""
     return json.encode(text)
 
 def add_strings(args, flag, texts):
-    """Adds each string to the arguments as a JSON string after the flag."""
+    """Adds the flag and a JSON string to the arguments for each string."""
     args.add_all([json_string(text) for text in texts], before_each = flag)
 
 def add_pairs(args, flag, pairs):
-    """Adds each entry of a dict of strings to the arguments as two JSON strings after the flag, in the dict's order."""
+    """Adds the flag and two JSON strings (key and value) to the arguments for each entry of a dict, in the order of the dict."""
     for key, value in pairs.items():
         args.add_all([flag, json_string(key), json_string(value)])
 
 def add_wheels(args, wheels):
-    """Adds the flags of wheels to the arguments.
+    """Adds the flags for wheels to the arguments.
 
     Args:
       args: Args to add the flags to.
       wheels: list of BentoWheelInfo.
 
     Returns:
-      The Files of wheels without a locked hash, which the action hashes.
+      A list of the wheel Files without a locked hash. The action computes their hashes.
     """
     built = []
     for wheel in wheels:
@@ -81,11 +81,11 @@ def add_wheels(args, wheels):
     return built
 
 def minor_version(version):
-    """Returns `X.Y` of the version `X.Y.Z` or `X.Y`."""
+    """Returns the first two numbers, `X.Y`, of a version `X.Y.Z` or `X.Y`."""
     return ".".join(version.split(".")[:2])
 
 def check_interpreter(ctx, python, requirements):
-    """Rejects packages (BentoRequirementInfo) for another Python version than the interpreter's (BentoPythonInfo), which their modules might not support."""
+    """Rejects packages (BentoRequirementInfo) whose Python version isn't the version of the interpreter (BentoPythonInfo)."""
     for info in requirements:
         if info.python_version and minor_version(info.python_version) != minor_version(python.version):
             fail(("{target}: {package} is locked for Python {theirs}, but the target uses Python {own}. " +
@@ -98,7 +98,7 @@ def check_interpreter(ctx, python, requirements):
 
 _BY_FLAG = -1
 
-# Attributes of rules that insert values of the workspace status.
+# Attributes of rules that insert values of the workspace status into outputs.
 STAMP = {
     "stamp": attr.int(
         default = _BY_FLAG,
@@ -108,15 +108,15 @@ STAMP = {
     "_stamp": attr.label(default = "//rules:stamp", providers = [BentoFlagInfo]),
 }
 
-# Keys of stable-status.txt: Bazel runs an action again when one of them changes, and not for keys of volatile-status.txt.
+# Keys in stable-status.txt. If the value of a key in stable-status.txt changes, Bazel runs actions again. Changes in volatile-status.txt have no effect.
 _STABLE = ["{STABLE_", "{BUILD_EMBED_LABEL}", "{BUILD_HOST}", "{BUILD_USER}"]
 
 def is_stamped(ctx):
-    """Returns whether a target with the attributes of `STAMP` is stamped in this build."""
+    """Returns whether this build stamps a target with the attributes `STAMP`."""
     return bool(ctx.attr._stamp[BentoFlagInfo].value) if ctx.attr.stamp == _BY_FLAG else bool(ctx.attr.stamp)
 
 def status_files(ctx, texts):
-    """Returns the list of workspace status files with the keys in `texts`; empty if the target isn't stamped, or `texts` has no keys."""
+    """Returns the list of workspace status files that define the keys in `texts`. Empty if the target isn't stamped, or if `texts` has no keys."""
     if not is_stamped(ctx) or not [text for text in texts if "{" in text]:
         return []
     return ([ctx.info_file] if [key for key in _STABLE for text in texts if key in text] else []) + [ctx.version_file]

@@ -115,7 +115,7 @@ def add_import_options(parser: ArgumentParser) -> None:
     from rules_bento.archives.unpack import Limits
 
     limits = Limits()
-    group = parser.add_argument_group("limits for untrusted archives")
+    group = parser.add_argument_group("Limits for untrusted archives")
     for name, kind, metavar, default, text in (
         ("size", _size, "SIZE", limits.size, "Limit the total size of all files, in bytes (default: 256G)"),
         ("files", positive, "N", limits.members, f"Limit the number of files (default: {limits.members})"),
