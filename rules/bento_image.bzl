@@ -1,4 +1,4 @@
-"""Defines bento_image, which builds an OCI image from a Bento, its packages, and a base."""
+"""Defines bento_image, which builds an OCI image from a Bento, the Bento's packages, and an image base."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoInfo", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "CREATION_TIME", "STAMP", "add_pairs", "add_strings", "creation_time", "is_stamped", "label_string", "status_files")

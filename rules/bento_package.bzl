@@ -39,7 +39,7 @@ def _locked(ctx):
     """Returns the packages of a package hub that the Bento locks. Empty if `requirements` contains no such packages."""
     own = hub_requirements(ctx.attr.requirements)
 
-    # Libraries declare a few packages each, without transitive dependencies.
+    # The lists are short. A library declares only a few packages, without transitive dependencies.
     return own + [info for dep in ctx.attr.deps for info in dep[BentoSourcesInfo].requirements.to_list()] if own else []
 
 def _python_version(ctx, locked):

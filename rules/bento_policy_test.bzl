@@ -76,7 +76,7 @@ def _write_sarif(ctx, settings, inventory):
         for file in files:
             args.add_all([flag, file, file.short_path], expand_directories = False)
 
-    # build_file_path is deprecated: a later Bazel might not have it.
+    # ctx.build_file_path is deprecated, and a later version of Bazel might remove it.
     path = getattr(ctx, "build_file_path", "") or "/".join([part for part in (ctx.label.package, "BUILD.bazel") if part])
     args.add_all(["--path", path, "--sarif", output])
     run_helper(

@@ -36,7 +36,7 @@ BentoInfo = _typed_provider(
     doc = "A Bento: metadata, and the parts from which rules build archives and images.",
     fields = {
         "archive": "File - `.bento` archive with all models. The default output of the target is this archive if `bundle_models` is `True`.",
-        "bento_yaml": "File - `bento.yaml`.",
+        "bento_yaml": "File - YAML: `bento.yaml` of the Bento.",
         "build_ctx": "str - source directory of the Bento's `src/`, a short path.",
         "build_definition": "File - JSON: `buildDefinition` of SLSA provenance, which lists the inputs of the Bento.",
         "data_layers": "dict[str, BentoLayerInfo] - image layers of `data`, compression to layer; empty without data.",
@@ -49,7 +49,7 @@ BentoInfo = _typed_provider(
         "python_version": "str - target Python version, `X.Y`.",
         "requested_platform": "str - value of the attribute `platform`; empty if the attribute isn't set.",
         "requirements": "depset[BentoRequirementInfo] - packages of a package hub that the Bento declares. The wheels are set only if the configuration includes wheels.",
-        "tag": "File - text: `<name>:<version>`.",
+        "tag": "File - text: tag of the Bento, `<name>:<version>`.",
     },
 )
 
@@ -117,14 +117,14 @@ BentoWheelInfo = _typed_provider(
     defaults = {"exclude": (), "exclude_preset": ()},
     fields = {
         "allow_record_mismatch": "bool - whether images accept the wheel although its RECORD file is wrong.",
-        "distribution": "str - normalized package name (PEP 503).",
+        "distribution": "str - normalized name of the package (PEP 503).",
         "exclude": "tuple[str] - patterns of wheel files that images exclude (`exclude` of `bento.pypi`). Each pattern must match a file.",
         "exclude_preset": "tuple[str] - exclusion patterns that come from presets (`exclude_presets` of `bento.pypi`). A pattern can match no file.",
         "file": "File - the wheel file.",
         "python_version": "str - target Python version, `X.Y`.",
         "sha256": "str - SHA-256 of the file in the lock, hexadecimal; empty for a wheel that the build writes.",
         "size": "int - size of the file in bytes.",
-        "version": "str - package version.",
+        "version": "str - version of the package.",
     },
 )
 
@@ -132,11 +132,11 @@ BentoWheelModulesInfo = _typed_provider(
     "BentoWheelModulesInfo",
     doc = "The unpacked modules of a wheel. Programs can import the modules.",
     fields = {
-        "distribution": "str - normalized package name (PEP 503).",
+        "distribution": "str - normalized name of the package (PEP 503).",
         "files": "depset[File] - unpacked files of the wheel.",
         "import_roots": "tuple[str|File] - directories to add to the Python import path: paths relative to the execution root, or output directories of actions.",
         "imports": "tuple[str] - directories of `import_roots` in the format of `PyInfo.imports`, each `<repository>/<directory>`.",
-        "version": "str - package version.",
+        "version": "str - version of the package.",
         "wheel": "File - the wheel file.",
     },
 )
@@ -146,7 +146,7 @@ BentoDebInfo = _typed_provider(
     doc = "A locked Debian package and its transitive dependencies, for one CPU architecture.",
     fields = {
         "architecture": "str - CPU architecture: `amd64` or `arm64`.",
-        "files": "depset[File] - .deb files of the package and its transitive dependencies.",
+        "files": "depset[File] - Debian packages (.deb files) of the package and its transitive dependencies.",
         "glibc": "str - version of glibc among the packages, `X.Y`; empty if the packages don't include glibc.",
         "hub": "str - name of the package hub that `bento.apt` declares.",
         "python_version": "str - version of Python among the packages, `X.Y`; empty if the packages don't include Python.",
@@ -199,10 +199,10 @@ BentoImageInfo = _typed_provider(
     fields = {
         "bento_yaml": "File - `bento.yaml` of the Bento in the image; None if the image doesn't include a Bento with all models.",
         "build_definition": "File - JSON: `buildDefinition` of SLSA provenance, which lists the inputs of the image; None for a model image.",
-        "config": "File - image config, JSON.",
+        "config": "File - JSON: config of the image.",
         "digest": "File - text: digest of the manifest, `sha256:<hex>`. Identifies the image.",
         "layers": "tuple[BentoLayerInfo] - layers from the lowest up.",
-        "manifest": "File - image manifest, JSON.",
+        "manifest": "File - JSON: manifest of the image.",
         "referrers": "tuple[struct(file: File, media_type: str)] - artifacts to push with the image, such as the SBOM.",
     },
 )
@@ -213,6 +213,6 @@ BentoImageIndexInfo = _typed_provider(
     fields = {
         "digest": "File - text: digest of the index, `sha256:<hex>`. Identifies the index.",
         "images": "tuple[BentoImageInfo] - images, one image for each platform.",
-        "index": "File - the index, JSON.",
+        "index": "File - JSON: image index.",
     },
 )

@@ -26,7 +26,7 @@ def encode_indexes(attributes):
     return json.encode(values) if values else ""
 
 def indexes_at(lock, label, indexes):
-    """Resolves the directories of `find_links`, which are relative to the root of the repository with the lock.
+    """Resolves the directories in `find_links` relative to the root of the repository that contains the lock.
 
     Args:
       lock: path of the lock.

@@ -47,7 +47,7 @@ bento_toolchain = rule(
     },
 )
 
-# Packages that the `bento` command imports.
+# Third-party packages that the `bento` command imports.
 _COMMAND_PACKAGES = ["blake3", "jinja2", "packaging", "pathspec", "pyyaml", "zstandard"]
 
 def _bento_runtime_impl(ctx):

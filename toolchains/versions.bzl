@@ -1,6 +1,6 @@
 """Defines constants that affect outputs. The values can change with the version of rules_bento."""
 
-# Default Python version of package hubs and Bentos, independent of the machine.
+# Default Python version of package hubs and Bentos. The default doesn't depend on the machine.
 PYTHON_VERSION = "3.11"
 
 # Minimum version of rules_python.

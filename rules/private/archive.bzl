@@ -75,8 +75,8 @@ def write_archives(ctx, *, archive, metadata, contents, models, bundle):
     Args:
       ctx: context of a rule with the attributes `STAMPED_LABELS`.
       archive: result of `declare_metadata_archive`.
-      metadata: File, the part with bento.yaml.
-      contents: list of Files, the parts with sources and data.
+      metadata: File, the archive part with bento.yaml.
+      contents: list of Files, the archive parts with sources and data.
       models: list of BentoModelInfo.
       bundle: whether the archives include the models.
 

@@ -8,7 +8,7 @@ BENTO = "/home/bentoml/bento"
 HOME = "/home/bentoml"
 USER = "1034"
 
-# Directory of model weights in separate layers.
+# Directory that contains the model weights in separate layers.
 WEIGHTS = HOME + "/weights"
 
 # Parent directory of the mount points of model images. A mount point has the name of the model.
@@ -30,7 +30,7 @@ def extension(compression):
     return compression.replace(":", "-")
 
 def write_layer(ctx, *, name, compression, subcommand, progress_message, more_outputs = []):
-    """Declares a layer and the action that writes it.
+    """Declares a layer and the action that writes the layer.
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.

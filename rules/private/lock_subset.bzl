@@ -39,8 +39,8 @@ def lock_subset(ctx, *, requirements, packages, pins, service, all_files):
     # The list has two or three packages, and is empty without pip-tools.
     pip_tools = ctx.attr._pip_tools[BentoRequirementInfo].modules.to_list() if ctx.attr._pip_tools else []
 
-    # Results of uv for single packages (BentoResolve), and the lock entries of the other packages. pip-tools resolves all packages
-    # together, so it doesn't use these results.
+    # The inputs are uv's results for single packages (BentoResolve), and the lock entries of other packages. pip-tools resolves all packages
+    # together, and doesn't use these results.
     resolved = [] if pip_tools else [target for target in ctx.attr.requirements if BentoResolutionInfo in target]
     answers = [target[BentoResolutionInfo].answer for target in resolved]
     resolved_requirements = [target[BentoRequirementInfo] for target in resolved]

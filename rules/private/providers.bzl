@@ -101,14 +101,14 @@ BentoSourcesInfo = provider(
 BentoWheelPartInfo = provider(
     doc = "The image layer or layer part of a wheel. With `//rules:bytecode`, the layer or layer part of the wheel's bytecode.",
     fields = {
-        "excluded": "File - JSON: size of the excluded files; None without exclude patterns.",
+        "excluded": "File - JSON: size of the files that images exclude from the wheel; None without exclusion patterns.",
         "layer": "BentoLayerInfo - layer that contains only this wheel; None for a small wheel.",
         "layer_libraries": "File - JSON: same content as `libraries`, but written by the action of `layer`; None without a layer.",
         "libraries": "File - JSON: shared libraries that the wheel includes and requires; None for bytecode. The action that writes this file doesn't build the layer or part.",
-        "listing": "File - JSON: directories and files of the part.",
+        "listing": "File - JSON: directories and files in the part.",
         "part": "File - files of the wheel as compressed tar entries. Actions join several parts to a layer. None for bytecode without a matching interpreter.",
         "part_libraries": "File - JSON: same content as `libraries`, but written by the action of `part`; None for bytecode.",
-        "wheel": "BentoWheelInfo - the wheel.",
+        "wheel": "BentoWheelInfo - wheel from which the part is built.",
     },
 )
 

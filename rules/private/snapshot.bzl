@@ -21,7 +21,7 @@ def add_secrets(ctx, args):
 OWN_PACKAGE = "."
 
 def build_ctx(ctx):
-    """Returns the directory that becomes the Bento's `src/`, in the form of short paths."""
+    """Returns the short path of the directory that becomes the Bento's `src/`."""
     directory = ctx.label.package if ctx.attr.build_ctx == OWN_PACKAGE else ctx.attr.build_ctx.removeprefix("//")
     return directory_path(ctx.label, directory)
 

@@ -40,7 +40,7 @@ def _edges(ctx, names):
     return edges
 
 def _import_roots(ctx):
-    """Returns the `imports` of a library, as `<repository>/<directory>`."""
+    """Returns the import roots in the attribute `imports` of a library, each `<repository>/<directory>`."""
     base = (ctx.label.workspace_root.removeprefix("external/") or "_main") + "/" + ctx.label.package
     return [base.rstrip("/") + "/" + root for root in getattr(ctx.rule.attr, "imports", [])]
 

@@ -1,4 +1,4 @@
-"""Determines the target platform and Python version of a Bento, independent of the build machine."""
+"""Defines the transitions that determine the target platform and the Python version of a Bento, independent of the build machine."""
 
 load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
 load(":providers.bzl", "BentoFlagInfo")
@@ -81,5 +81,5 @@ PLATFORM = _attributes(PLATFORM_NAMES)
 IMAGE_PLATFORM = _attributes([name for name in PLATFORM_NAMES if name.startswith("linux_")])
 
 def platform_name(ctx):
-    """Returns the target platform, `<os>_<machine>`, or an empty string for a platform that no package hub supports."""
+    """Returns the target platform, `<os>_<machine>`, or an empty string if package hubs don't support the platform."""
     return ctx.attr._platform[BentoFlagInfo].value
