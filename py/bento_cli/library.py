@@ -112,7 +112,7 @@ class EntryCollection:
                 )
             source = local(source)
         if sha256:
-            raise BentoError("sha256: only supported for URLs. Omit the digest of a local file.")
+            raise BentoError("sha256: only supported for URLs. Omit sha256 for local files.")
         return import_archive(self.home, self.kind, source, form_of(source, form), options, progress)
 
     def export(

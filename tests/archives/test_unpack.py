@@ -823,8 +823,8 @@ def bad_model(**changes):
         ({"models/clf/v1/model.yaml": b"name: other\nversion: v1\n"}, "module: this required value is missing"),
         ({"models/a+b/v1/x": b""}, "the name of a model"),
         ({"models/clf/latest/x": b""}, "latest"),
-        ({"models/readme": b""}, "only model directories are allowed"),
-        ({"models/clf/v2": b""}, "only model directories are allowed"),
+        ({"models/readme": b""}, "but models must be in models/NAME/VERSION"),
+        ({"models/clf/v2": b""}, "but models must be in models/NAME/VERSION"),
     ],
 )
 def test_models_that_are_none_are_refused(tmp_path, changes, message):

@@ -174,7 +174,7 @@ def test_a_directory_that_is_no_bento_is_told_and_passed_over(bento, home):
 def test_a_missing_model_is_told(bento, home):
     shutil.rmtree(home / "models/clf/v2")
     bento("list")
-    assert "hi:v2: the model clf:v2 is missing." in bento.err
+    assert "hi:v2: the model clf:v2 isn't in the store." in bento.err
     assert (
         json.loads(bento("tree", "hi:v2", "-o", "json"))["children"][-1]["children"][0]["children"][1]["note"]
         == "missing"
@@ -246,7 +246,7 @@ def test_import_and_export(bento, home, tmp_path):
     }
     assert Path("third/bentos/hi/v1/README.md").stat().st_nlink == 1
     bento("import", "v1.bento", code=status.ERROR)
-    assert "hi:v1 is already in the store. To replace it, use --force." in bento.err
+    assert "hi:v1 is already in the store. To replace the existing version, use --force." in bento.err
     assert bento("import", "v1.bento", "--force").startswith("Imported Bento hi:v1")
     assert bento("export", "hi:v1") == "Exported Bento hi:v1 with clf:v1 to hi-v1.bento.\n"
     assert bento("export", "hi", "out.tar", "--no-models", "-o", "path") == "out.tar\n"
@@ -747,7 +747,7 @@ def test_an_archive_is_no_bundle(bento, project, tmp_path):
     for name in ("x.zip", "x.bento", "x.tar.gz"):
         bento("export", "svc:v1", tmp_path / name)
         bento("unbundle", tmp_path / name, code=status.ERROR)
-        assert f"not a bundle. To import it, run `bento import {tmp_path / name}`." in bento.err
+        assert f"To import the archive, run `bento import {tmp_path / name}`." in bento.err
 
 
 def test_doctor_of_our_own_checkout(tmp_path):

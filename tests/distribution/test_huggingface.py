@@ -107,7 +107,7 @@ def test_what_is_printed_is_a_tag_of_bento_model(hub, capsys):
         (answer(COMMIT, [{"rfilename": "/x"}]), "which is outside of the model"),
         (answer(COMMIT, [{"rfilename": "a\x1b[2J"}]), r"contains 'a\\x1b\[2J', whose name isn't portable"),
         (answer(COMMIT, [{"rfilename": "..\\x"}]), "whose name isn't portable"),
-        (answer(COMMIT, [{"rfilename": "absent"}]), "not found on the Hub"),
+        (answer(COMMIT, [{"rfilename": "absent"}]), "not found on the Hugging Face Hub"),
         (b" " * (17 << 20), "exceeds 16 MiB"),
     ],
 )
@@ -135,7 +135,7 @@ def test_a_file_that_is_no_token_is_refused(make, message, hub, monkeypatch, tmp
 
 
 def test_what_the_hub_does_not_have_or_show_is_told(hub, monkeypatch):
-    with pytest.raises(BentoError, match=r"revision/v2.*: not found on the Hub\. Check the model ID and the revision"):
+    with pytest.raises(BentoError, match=r"revision/v2.*: not found on the Hugging Face Hub\. Check the model ID and the revision"):
         pin("Acme/Tiny-BERT", "v2")
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(BentoError, match="the server responded with 401") as caught:
@@ -153,6 +153,6 @@ def test_what_the_hub_does_not_have_or_show_is_told(hub, monkeypatch):
     for revision in ("v1\n", "\udc80"):
         with pytest.raises(BentoError, match=r"invalid revision .*\. Use a branch, a tag, or a commit"):
             pin("Acme/Tiny-BERT", revision)
-    with pytest.raises(BentoError, match=r"the address of the Hub contains a query") as caught:
+    with pytest.raises(BentoError, match=r"the URL of the Hugging Face Hub contains a query") as caught:
         pin("Acme/Tiny-BERT", endpoint=f"{hub.address}?token=hf_wrong")
     assert "hf_wrong" not in str(caught.value)

@@ -342,7 +342,7 @@ def test_options_of_builders_are_rejected(words, message, local, wheels, bento, 
         (b"./wheels/x.tar.gz\n", "lock.txt:1: ./wheels/x.tar.gz isn't a wheel, and the native backend builds no"),
         (b"./wheels/x-1-py3-none-any.whl\n", "./wheels/x-1-py3-none-any.whl isn't in the Bento."),
         (b"tiny==1.0 --hash=sha256:" + b"0" * 64, "tiny==1.0: none of the files with a hash in the Bento is a wheel"),
-        (b"none==1.0 --hash=sha256:" + b"0" * 64, "uv: the wheels of the Bento's packages can't be found."),
+        (b"none==1.0 --hash=sha256:" + b"0" * 64, "uv: cannot find wheels for the Bento's packages."),
     ],
 )
 def test_packages_without_hashes_or_wheels_are_rejected(requirements, message, local, wheels, bento, store, tmp_path):

@@ -161,7 +161,7 @@ def test_wrong_bytes_are_noticed_in_any_form(kind, serve, store, other, files):
     digest = hashlib.sha256(data).hexdigest() if kind in ("http", "ftp") else ""
     with Relay(server.port, forever=Fault(flip_down=100_000)) as relay:
         serve(kind, relay.port)
-        with pytest.raises(BentoError, match="downloads failed; last error: the "):
+        with pytest.raises(BentoError, match="downloads failed. Last error: the "):
             other.bentos.import_archive(server.url("x.tar", relay.port), sha256=digest)
     assert empty(other)
     assert not list(other.home.transfers.iterdir())
@@ -194,7 +194,7 @@ def test_wrong_bytes_of_an_upload_are_noticed(kind, serve, store):
     server = serve(kind)
     with Relay(server.port, forever=Fault(flip_up=400_000)) as relay:
         serve(kind, relay.port)
-        with pytest.raises(BentoError, match="MD5 hash|the uploaded file differs from the sent data"):
+        with pytest.raises(BentoError, match="MD5 hash|the uploaded file doesn't match the sent data"):
             store.bentos.export(TAG, server.url("x.tar", relay.port))
     assert server.names() == []
 

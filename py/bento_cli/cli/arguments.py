@@ -95,7 +95,9 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
     if options.output != "text":
         raise BentoError("--output: can't be combined with an archive on standard output. Remove the option.")
     if sys.stdout.isatty():
-        raise BentoError("standard output: an archive can't be written to a terminal. Redirect it to a file or a pipe.")
+        raise BentoError(
+            "standard output: an archive can't be written to a terminal. Redirect the output to a file or a pipe."
+        )
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "archive")
         yield path

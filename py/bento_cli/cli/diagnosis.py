@@ -100,7 +100,7 @@ def diagnose(host: HostEnvironment, *, online: bool = False) -> list[Finding]:
     """Return the results of all checks. Raises BentoError for an unreadable file of the workspace."""
     findings = [bazel(host), builders(host), certificates(host), *proxies(host.variables, online=online)]
     if host.root is None:
-        remedy = "To print one for a project, run `bento migrate`."
+        remedy = "To print a MODULE.bazel for a project, run `bento migrate`."
         findings.append(Finding("workspace", WARNING, "no MODULE.bazel in this directory or above", remedy))
     else:
         findings += [*workspace(host, host.root), cache(host)]
@@ -126,7 +126,7 @@ def bazel(host: HostEnvironment) -> Finding:
     )
     remedy = f"Set .bazelversion to {oldest} or newer."
     if host.variables.get("USE_BAZEL_VERSION"):
-        remedy = f"Set USE_BAZEL_VERSION to {oldest} or newer, or unset it."
+        remedy = f"Set USE_BAZEL_VERSION to {oldest} or newer, or unset the variable."
     elif not version and program and not _is_bazelisk(program):
         version = host.output([program, "--version"]).removeprefix("bazel ")
         remedy = f"Install bazelisk, and set .bazelversion to {oldest} or newer."
@@ -177,7 +177,7 @@ def builders(host: HostEnvironment) -> Finding:
     installed = [name for name in ("docker", "podman", "nerdctl") if host.which(name)]
     if installed:
         return Finding("containers", OK, ", ".join(installed))
-    remedy = "Install one to use bento_load or `bento containerize`. Building and pushing images needs none."
+    remedy = "To use bento_load or `bento containerize`, install one of these programs."
     return Finding("containers", WARNING, "neither docker, podman, nor nerdctl is on PATH", remedy)
 
 
@@ -188,7 +188,7 @@ def certificates(host: HostEnvironment) -> Finding:
     has_trust_store = "trustStore" in host.bazelrc()
     file = host.variables.get("SSL_CERT_FILE", "")
     if file and not Path(file).is_file():
-        remedy = "Unset it, or set it to a file of certificates: uv, pip, and the bento command trust only this file."
+        remedy = "Unset the variable, or specify an existing file: uv, pip, and the bento command trust only this file."
         return Finding("certificates", ERROR, f"SSL_CERT_FILE: {file} doesn't exist", remedy)
     if not own and file and not has_trust_store:
         remedy = (
@@ -253,7 +253,7 @@ def _proxy_findings(variables: Mapping[str, str], *, online: bool) -> Iterator[F
     for name in (*_PROXIES, "NO_PROXY"):
         lower, upper = variables.get(name.lower()), variables.get(name)
         if lower and upper and lower != upper:
-            remedy = f"Programs use one or the other. Keep one: unset {name.lower()}"
+            remedy = f"Programs read either variable. Keep only one: unset {name.lower()}"
             yield Finding(name, ERROR, f"{name} and {name.lower()} differ", remedy)
     for name in _PROXIES:
         if value := _variable(variables, name):
@@ -263,7 +263,7 @@ def _proxy_findings(variables: Mapping[str, str], *, online: bool) -> Iterator[F
         remedy = 'Bazel ignores ALL_PROXY. Run: export HTTPS_PROXY="$ALL_PROXY" HTTP_PROXY="$ALL_PROXY"'
         yield Finding("ALL_PROXY", ERROR, "set without HTTPS_PROXY and HTTP_PROXY", remedy)
     elif http and not https:
-        remedy = 'Packages are downloaded by https. Run: export HTTPS_PROXY="$HTTP_PROXY"'
+        remedy = 'Packages are downloaded with https. Run: export HTTPS_PROXY="$HTTP_PROXY"'
         yield Finding("HTTPS_PROXY", WARNING, "not set, but HTTP_PROXY is", remedy)
     if https or http or both:
         yield from _no_proxy(_variable(variables, "NO_PROXY"))
@@ -279,10 +279,12 @@ def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
         problem = f"Bazel doesn't support {scheme[1]} proxies" if scheme and is_other else "invalid address of a proxy"
         yield Finding(name, ERROR, problem, remedy)
     elif match[1] == "https":
-        remedy = f"Bazel and uv support this, but push, pull, and import of the bento command don't. {remedy}"
+        remedy = (
+            f"Bazel and uv support https to the proxy, but push, pull, and import of the bento command don't. {remedy}"
+        )
         yield Finding(name, WARNING, "the connection to the proxy uses https", remedy)
     elif online and (reason := _connection_error(match[2], int(match[3] or 80))):
-        remedy = f"Correct it, or run: unset {name}"
+        remedy = f"Correct the variable, or run: unset {name}"
         yield Finding(name, ERROR, f"{_without_password(value)} isn't reachable: {reason}", remedy)
 
 
@@ -304,7 +306,7 @@ def _no_proxy(value: str) -> Iterator[Finding]:
         yield Finding("NO_PROXY", WARNING, f"Bazel doesn't support {', '.join(unknown)}", remedy)
     elif not {"localhost", "127.0.0.1"} <= set(entries):
         value = '"$NO_PROXY,localhost,127.0.0.1"' if entries else "localhost,127.0.0.1"
-        remedy = f"curl and uv use the proxy also for servers of this machine. Run: export NO_PROXY={value}"
+        remedy = f"curl and uv also use the proxy for servers on this machine. Run: export NO_PROXY={value}"
         yield Finding("NO_PROXY", WARNING, "this machine isn't listed", remedy)
 
 
@@ -321,7 +323,7 @@ def workspace(host: HostEnvironment, root: Path) -> Iterator[Finding]:
     from bento_cli.projects.workspace import read_root
 
     if not (root / "MODULE.bazel").is_file():
-        remedy = f"rules_bento requires MODULE.bazel. Create it with: {_BAZEL_DEP}"
+        remedy = f"rules_bento requires MODULE.bazel. Create the file with: {_BAZEL_DEP}"
         yield Finding("workspace", ERROR, f"{root.name} has no MODULE.bazel", remedy)
         return
     declared = read_root(root)
@@ -336,7 +338,9 @@ def workspace(host: HostEnvironment, root: Path) -> Iterator[Finding]:
     for hub in declared.hubs:
         if hub not in declared.visible.values():
             remedy = f'Add to MODULE.bazel: use_repo({declared.extension}, "{hub}")'
-            yield Finding(f"name of @{hub}", ERROR, "missing in use_repo, so BUILD files can't use it", remedy)
+            yield Finding(
+                f"name of @{hub}", ERROR, "missing in use_repo, so BUILD files can't use the package hub", remedy
+            )
     yield from _locks(root, declared)
 
 
@@ -345,10 +349,10 @@ def _duplicates(declared: Workspace) -> Iterator[Finding]:
     for name in declared.duplicates:
         if name.is_tag:
             text = f"{name.second}: {name.first} declares a package hub with this name and other settings"
-            remedy = f'Remove one, or rename one: {name.extension}.pypi(name = "{name.name}_2", ...)'
+            remedy = f'Remove or rename one of the package hubs: {name.extension}.pypi(name = "{name.name}_2", ...)'
         else:
             text = f"{name.second}: {name.first} declares a repository with this name"
-            remedy = "Remove one, or rename one with `repo_name` or in use_repo."
+            remedy = "Remove one of the repositories, or rename a repository with `repo_name` or in use_repo."
             if name.extension:
                 renamed = f"bento_{name.name}"
                 remedy = (
@@ -394,16 +398,16 @@ def _locks(root: Path, declared: Workspace) -> Iterator[Finding]:
         about = f"lock of @{hub}"
         package, _, name = re.sub(r"^@{0,2}//", "", label).partition(":")
         if package.startswith("@") or not name:
-            remedy = "To check it, set `lock` of bento.pypi to a file of this workspace."
+            remedy = "To check the lock, set `lock` of bento.pypi to a file of this workspace."
             yield Finding(about, WARNING, f"{label or 'the label'} isn't checked", remedy)
             continue
         path = root / package / name
         target = _target(path)
         update = f"run: bazel run //{package}:{target[0]}" if target else "lock the packages"
         if path.is_dir():
-            yield Finding(about, ERROR, f"{label} is a directory", f"Move it away, and {update}")
+            yield Finding(about, ERROR, f"{label} is a directory", f"Move the directory, and {update}")
         elif not path.is_file() or not path.stat().st_size:
-            yield Finding(about, ERROR, f"{label} doesn't exist", f"To create it, {update}")
+            yield Finding(about, ERROR, f"{label} doesn't exist", f"To create the lock, {update}")
         else:
             yield _freshness(path, Finding(about, OK, f"{label} is up to date"), target, update)
             yield from _packages(root, declared, hub, path, update)
@@ -494,7 +498,7 @@ def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None,
     differing = [f"{required[text]}: {text} isn't locked" for text in sorted(required.keys() - locked)]
     differing += [f"{text} is locked, but not required" for text in sorted(locked - required.keys())]
     if differing:
-        return Finding(fresh.about, ERROR, f"outdated: {'; '.join(differing)}", f"To update it, {update}")
+        return Finding(fresh.about, ERROR, f"outdated: {'; '.join(differing)}", f"To update the lock, {update}")
     return fresh
 
 
@@ -518,7 +522,9 @@ def index(host: HostEnvironment) -> Finding:
                 command, input="packaging\n", check=False, capture_output=True, cwd=scratch, text=True, timeout=_TIMEOUT
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise BentoError(f"{Path(command[0]).name}: the download failed: {error}. Check the network.") from None
+            raise BentoError(
+                f"{Path(command[0]).name}: the download failed: {error}. Check the network connection."
+            ) from None
     if done.returncode == 0:
         return Finding("index", OK, "the package index responds")
     from rules_bento.packages.indexes import without_credentials

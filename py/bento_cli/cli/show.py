@@ -187,6 +187,6 @@ def transfer(verb: str, url: str) -> Iterator[Counter | None]:
     from rules_bento.net.transfers import Progress
 
     if address.password:
-        note("Other users of this machine can see the password in the URL. Write it to ~/.netrc instead.")
+        note("Other users of this machine can see the password in the URL. Store the password in ~/.netrc instead.")
     with Progress(verb, out=progress_output()) as counter:
         yield counter

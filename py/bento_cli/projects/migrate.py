@@ -322,7 +322,7 @@ def _package_notes(project: _Project, is_written: bool) -> list[str]:
         below = [file for file in project.kept if file.startswith(f"{directory}/") and file != path]
         inside = below if directory else []
         if not directory and not is_written:
-            notes.append(f"{path}: the file exists. Add the lines above to it.")
+            notes.append(f"{path}: the file exists. Add the lines above to the file.")
         elif inside:
             notes.append(
                 f"Sources: {path} makes {directory}/ a separate package, so glob excludes its files, such as "

@@ -107,7 +107,9 @@ def _read(text: str, origin: str) -> Workspace:
         statements = ast.parse(text).body  # the syntax of modules is a subset of Python's
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
-        raise BentoError(f"{origin}:{line}: invalid syntax: {getattr(error, 'msg', error)}. Correct it.") from None
+        raise BentoError(
+            f"{origin}:{line}: invalid syntax: {getattr(error, 'msg', error)}. Correct the line."
+        ) from None
     has_rules, extension, tools, interpreter, version, hubs, names = False, "", "", "", "", {}, set()
     repositories: dict[str, str] = {}
     pythons, toolchains = "", set()

@@ -139,7 +139,7 @@ def words(backend: Backend, job: Job) -> list[str]:
     """
     options = dict(job.options)
     if options.get("load") and options.get("push"):
-        raise BentoError("--load and --push can't be combined. Use only one of the options.")
+        raise BentoError("--load and --push can't be combined. Remove one of the two options.")
     if backend.name == "buildctl":
         return [*backend.words, *_buildctl(job, options)]
     if backend.name == "buildx" and not options.keys() & {"push", "load", "output"}:
@@ -167,7 +167,9 @@ def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
         words += _option(name, options.pop(name))
     for name, value in options.items():
         if isinstance(value, bool):
-            raise BentoError(f"--{name}: buildctl doesn't support this option. Remove it, or use another backend.")
+            raise BentoError(
+                f"--{name}: buildctl doesn't support this option. Remove the option, or use another backend."
+            )
         for one in value:
             words += ["--opt", f"{name}:{one}" if name in _KEYED else f"{name}={one}"]
     return words

@@ -73,7 +73,9 @@ def containerize(
         built = build(home, entry, names, settings, check=check)
         return Containerized(entry, backend, names, built.runner, built.digest, built.base, built.sent)
     for name in sorted(settings.keys() & NATIVE_OPTIONS):
-        raise BentoError(f"--{name}: only the native backend supports this option. Remove it, or use --backend native.")
+        raise BentoError(
+            f"--{name}: only the native backend supports this option. Remove the option, or use --backend native."
+        )
     variables = {**backend.variables, **os.environ}
     secret_options = settings.pop("secret", None)
     with (
@@ -235,8 +237,8 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
         for name in _DIRECTORIES:
             if not (directory / name).is_dir() and os.path.lexists(directory / name):
                 raise BentoError(
-                    f"{entry.tag}: {name} isn't a directory, but the Dockerfile might expect a directory. Rename the "
-                    "file."
+                    f"{entry.tag}: {name} isn't a directory, but the Dockerfile might expect a directory with this "
+                    "name. Rename the file."
                 )
             (directory / name).mkdir(exist_ok=True)
         dockerfile = directory / DOCKERFILE

@@ -112,7 +112,10 @@ class _Hub:
                 "--endpoint: expected an http:// or https:// URL. Specify a valid URL with --endpoint or HF_ENDPOINT."
             )
         if "?" in self._endpoint or "#" in self._endpoint:
-            raise BentoError(f"{self}: the address of the Hub contains a query or a fragment. Remove this part.")
+            raise BentoError(
+                f"{self}: the URL of the Hugging Face Hub contains a query or a fragment. Remove the query and the "
+                "fragment."
+            )
         self._token = _token()
 
     def __str__(self) -> str:
@@ -141,14 +144,16 @@ class _Hub:
             raise BentoError(f"{self}: not an HTTP URL. Set --endpoint to https://HOST.")
         if self._token and address.scheme == "http" and not is_loopback(address.host):
             raise BentoError(
-                f"{self}: the token would be sent without encryption. Use an https:// address, or remove the token "
+                f"{self}: the token would be sent without encryption. Use an https:// URL, or remove the token "
                 f"(HF_TOKEN, or the file in HF_TOKEN_PATH or HF_HOME)."
             )
         remote = Http(address, f"Bearer {self._token}" if self._token else "")
         try:
             return remote.attempt(lambda: take(remote.read(Stat(None), 0, None)))
         except MissingError:
-            raise BentoError(f"{address}: not found on the Hub. Check the model ID and the revision.") from None
+            raise BentoError(
+                f"{address}: not found on the Hugging Face Hub. Check the model ID and the revision."
+            ) from None
         finally:
             remote.close()
 
@@ -158,7 +163,9 @@ def _bounded(pieces: Iterable[Buffer]) -> bytes:
     for piece in pieces:
         content += piece
         if len(content) > _MOST_BYTES:
-            raise BentoError(f"The response from the Hub exceeds {_MOST_BYTES >> 20} MiB. Check --endpoint.")
+            raise BentoError(
+                f"The response from the Hugging Face Hub exceeds {_MOST_BYTES >> 20} MiB. Check --endpoint."
+            )
     return bytes(content)
 
 

@@ -139,15 +139,15 @@ def _read_settings(names: Sequence[str], options: Options) -> _Settings:
     platform = _value(options, "platform") or f"linux/{_ARCHITECTURES.get(machine, machine)}"
     labels, exclude = _pairs(options, "label", "="), _pairs(options, "exclude", ":")
     if options.get("push") and options.get("load"):
-        raise BentoError("--load and --push can't be combined. Use only one of the options.")
+        raise BentoError("--load and --push can't be combined. Remove one of the two options.")
     for name in names if options.get("push") else ():
         if not has_registry(name):
             raise BentoError(f"--push: {name} has no registry. Pass -t HOST/REPOSITORY:TAG.")
     loads = bool(options.get("load")) or not (options.get("push") or output)
     if loads and not find_loader():
         raise BentoError(
-            f"no program can load the image: {', '.join(LOADERS)} aren't installed, or don't respond. Pass --push to "
-            f"push the image, or --output {LAYOUT}DIR to write it to a directory."
+            f"native: no program can load the image. Install or start one of {', '.join(LOADERS)}, or pass --push to "
+            f"push the image, or --output {LAYOUT}DIR to write an OCI layout."
         )
     return _Settings(platform, compression, labels, exclude, output.removeprefix(LAYOUT), loads)
 
@@ -160,14 +160,16 @@ def _values(options: Options, name: str) -> list[str]:
 def _value(options: Options, name: str) -> str:
     values = _values(options, name)
     if len(values) > 1:
-        raise BentoError(f"--{name}: the native backend supports one value, got {len(values)}. Remove the others.")
+        raise BentoError(
+            f"--{name}: the native backend supports one value, got {len(values)}. Specify the option only once."
+        )
     return values[0] if values else ""
 
 
 def _pairs(options: Options, name: str, separator: str) -> list[tuple[str, str]]:
     parted = [text.partition(separator) for text in _values(options, name)]
     if not all(key and found for key, found, _ in parted):
-        raise BentoError(f"--{name}: expected {_FORMS[name]}. Correct the option.")
+        raise BentoError(f"--{name}: expected {_FORMS[name]} as the value.")
     return [(key, value) for key, _, value in parted]
 
 
@@ -206,22 +208,25 @@ def _check(entry: Entry, base: BaseImageContents) -> None:
     ]
     if missing:
         raise BentoError(
-            f"{entry.tag}: requires the system packages {', '.join(missing)}, but {base.name} doesn't list them. Use a "
-            f"base image that has them. {BUILDER_REMEDY}"
+            f"{entry.tag}: the base image {base.name} doesn't contain the required system packages "
+            f"{', '.join(missing)}. Use a base image with these packages. {BUILDER_REMEDY}"
         )
 
 
 def _check_packages(entry: Entry, base: BaseImageContents, wheels: Sequence[LocalWheel]) -> None:
     """Raise BentoError if the packages don't include bentoml, or if the required CUDA version is missing."""
     if not any(wheel.distribution == "bentoml" for wheel in wheels):
-        raise BentoError(f"{entry.tag}: the requirements don't include bentoml, which serves the Bento. Add bentoml.")
+        raise BentoError(
+            f"{entry.tag}: the requirements don't include bentoml, which serves the Bento. Add bentoml to the "
+            "requirements."
+        )
     wanted = image_requirements.read_requirements(_document(entry)).cuda
     names = [wheel.path.name for wheel in wheels]
     versions = [base.config["env"].get("CUDA_VERSION", ""), *image_requirements.cuda_of_wheels(names)]
     if wanted and wanted.split(".")[:2] not in [version.split(".")[:2] for version in versions]:
         raise BentoError(
-            f"{entry.tag}: requires CUDA {wanted} (docker.cuda_version), but neither {base.name} nor the packages have "
-            f"it. Use a base image with CUDA {wanted}. {BUILDER_REMEDY}"
+            f"{entry.tag}: docker.cuda_version is {wanted}, but neither {base.name} nor the packages contain this CUDA "
+            f"version. Use a base image with CUDA {wanted}. {BUILDER_REMEDY}"
         )
 
 

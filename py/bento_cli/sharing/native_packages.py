@@ -119,7 +119,7 @@ def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWh
         name, version, _, _ = parse_wheel_filename(path.name)
     except InvalidWheelFilename:
         raise BentoError(
-            f"{place}: {requirement.text} isn't a wheel, and the native backend builds no packages. Build a wheel of "
+            f"{place}: {requirement.text} isn't a wheel, but the native backend installs only wheels. Build a wheel of "
             f"the package. {BUILDER_REMEDY}"
         ) from None
     if not path.resolve().is_relative_to(directory.resolve()) or not path.is_file():
@@ -142,7 +142,7 @@ def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, 
     """
     uv = which("uv")
     if not uv:
-        raise BentoError("uv: not found on PATH. Install uv, which finds the Bento's packages on the package index.")
+        raise BentoError("uv: not found on PATH. Install uv, which resolves the URLs of the Bento's packages.")
     command = [uv, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--no-annotate"]
     command += ["--format=pylock.toml", "--color=never", "--only-binary=:all:", "--python", sys.executable]
     command += ["--python-version", target.python_version, "-"]
@@ -154,7 +154,9 @@ def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, 
         if done.returncode == 0:
             return _urls(done.stdout)
         problem = without_credentials(done.stderr.strip())
-    raise BentoError(f"uv: the wheels of the Bento's packages can't be found. Check the package index:\n{problem}")
+    raise BentoError(
+        f"uv: cannot find wheels for the Bento's packages. Check the package index. Output of uv:\n{problem}"
+    )
 
 
 def _urls(pylock: str) -> dict[str, str]:

@@ -125,7 +125,9 @@ class EntryStore:
         versions = [other for other in _directories(self.directory / name) if other.startswith(version)]
         if len(versions) > 1:
             found = f"{len(versions)} {self.kind.directory}: {', '.join(versions)}"
-            raise BentoError(f"{text}: the version is ambiguous: it matches {found}. Add more characters.")
+            raise BentoError(
+                f"{text}: the version is ambiguous: it matches {found}. Add more characters of the version."
+            )
         if not versions:
             raise self._not_found(text, "tag")
         return Tag(name, versions[0])
@@ -141,13 +143,15 @@ class EntryStore:
         tag = description.tag
         target = self.path(tag)
         if self.has(tag):
-            raise BentoError(f"{tag}: already exists at {target}. To replace the entry, delete it first.")
+            raise BentoError(
+                f"{tag}: already exists at {target}. To replace the entry, delete the existing entry first."
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.parent.stat().st_dev != tree.stat().st_dev:
             raise BentoError(
                 f"{self.directory}: not on the same file system as {self.home.own}, so entries can't be moved "
                 "atomically. "
-                "Move all of BENTOML_HOME to one file system."
+                "Move the whole BENTOML_HOME to one file system."
             )
         import_manifests.write(self.home, self.kind, tag, manifest)
         self._point_at(description)

@@ -171,7 +171,7 @@ def _failure(path: Path, error: OSError) -> BentoError:
     if error.filename is None or is_unfinished(os.fsdecode(error.filename), path):
         return BentoError(f"{path}: cannot write the file: {reason}. Choose another path, or free disk space.")
     problem = f"{error.filename}: cannot read the file: {reason}"
-    return BentoError(f"{problem}, so {path} wasn't written. Fix the file, and export the entry again.")
+    return BentoError(f"{problem}, so {path} wasn't written. Make the file readable, and export the entry again.")
 
 
 def _has(entries: EntryStore, text: str) -> bool:
@@ -214,7 +214,9 @@ def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:
             status = entry.stat()
             yield Member.file(path, entry.path, size=status.st_size, mode=0o755 if status.st_mode & 0o100 else 0o644)
         else:
-            raise BentoError(f"{entry.path}: not a regular file, a directory, or a link. Remove the file.")
+            raise BentoError(
+                f"{entry.path}: expected a regular file, a directory, or a symbolic link. Remove the file."
+            )
 
 
 def _entries(directory: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:

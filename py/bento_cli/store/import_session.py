@@ -239,7 +239,9 @@ class _Reader:
         data = descriptors.read(self._kind, self._main.directory / self._kind.descriptor)
         description = descriptors.parse(self._kind, data, f"{where}: {self._kind.descriptor}")
         if EntryStore(self._home, self._kind).has(description.tag) and not self._options.replace:
-            raise BentoError(f"{where}: {description.tag} is already in the store. To replace it, use --force.")
+            raise BentoError(
+                f"{where}: {description.tag} is already in the store. To replace the existing version, use --force."
+            )
         return description
 
     def _missing(self, where: str) -> str:
@@ -256,8 +258,8 @@ class _Reader:
         if not path:
             if item.kind != "folder" and (not version or version != LATEST):
                 raise BentoError(
-                    f"{where}: {item.path!r} is a {item.kind}, but only model directories are allowed here. Remove the "
-                    "member from the archive."
+                    f"{where}: {item.path!r} is a {item.kind}, but models must be in models/NAME/VERSION. Remove "
+                    "the member from the archive."
                 )
             if version and item.kind == "folder":
                 self._tree_of(Tag(name, version), where)
@@ -292,7 +294,9 @@ class _Reader:
         # Links that are safe in the archive might not be safe in the store, where the model has another location.
         check_links(self._links.get(tag, {}), place)
         if not (tree.directory / MODEL.descriptor).is_file():
-            raise BentoError(f"{place}: {MODEL.descriptor} is missing, so this isn't a model. Remove the directory.")
+            raise BentoError(
+                f"{place}: {MODEL.descriptor} is missing, so the directory isn't a model. Remove the directory."
+            )
         data = descriptors.read(MODEL, tree.directory / MODEL.descriptor)
         description = descriptors.parse(MODEL, data, f"{place}/{MODEL.descriptor}")
         if description.tag != tag:

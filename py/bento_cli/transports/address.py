@@ -107,7 +107,7 @@ def _of_web(scheme: str, text: str) -> Address:
     try:
         parts = urlsplit(text)
     except ValueError:  # omit the URL, which might contain a password
-        raise BentoError(f"{scheme}://…: the host is invalid. Write {scheme}://HOST[:PORT]/PATH.") from None
+        raise BentoError(f"{scheme}://…: invalid host. Write {scheme}://HOST[:PORT]/PATH.") from None
     server = _with_server(scheme, parts.netloc, parts.path or "/")
     return replace(server, query=parts.query)
 
@@ -130,7 +130,7 @@ def _with_server(scheme: str, netloc: str, path: str) -> Address:
         )
     if scheme == "sftp" and (_SHELL_IN_HOST.search(host) or _SHELL_IN_USER.search(user)):
         raise BentoError(
-            f"{scheme}://…{path}: the host or user begins with '-' or contains a shell metacharacter. Remove the "
+            f"{scheme}://…{path}: the host or user begins with '-' or contains a shell metacharacter. Remove this "
             "character."
         )
     return Address(scheme, host, path or "/", port, user, password)

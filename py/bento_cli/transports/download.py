@@ -93,7 +93,7 @@ def _download(remote: Remote, directory: Path, counter: Counter, sha256: str) ->
             raise
         part.remove()
     raise BentoError(
-        f"{remote.address}: all {_TRIES} downloads failed; last error: {difference}. Check the archive on the server."
+        f"{remote.address}: all {_TRIES} downloads failed. Last error: {difference}. Check the archive on the server."
     )
 
 

@@ -92,7 +92,7 @@ class Dropbox(Remote):
             if created.get("content_hash") != digest:
                 raise
         if created.get("size") != source.size or created.get("content_hash") != digest:
-            raise BentoError(f"{self.address}: the uploaded file differs from the sent data. Export the entry again.")
+            raise BentoError(f"{self.address}: the uploaded file doesn't match the sent data. Export the entry again.")
 
     def close(self) -> None:
         self._transport.close()

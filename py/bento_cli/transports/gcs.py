@@ -108,7 +108,9 @@ class Gcs(Remote):
             counter.advance(reached - at)
             at = reached
         if str(created.get("size")) != str(source.size) or created.get("md5Hash", about["md5Hash"]) != about["md5Hash"]:
-            raise BentoError(f"{self.address}: the uploaded object differs from the sent data. Export the entry again.")
+            raise BentoError(
+                f"{self.address}: the uploaded object doesn't match the sent data. Export the entry again."
+            )
 
     def close(self) -> None:
         self._transport.close()
@@ -193,7 +195,7 @@ def _login(transport: Transport) -> Callable[[], dict[str, str]]:
                 credentials.refresh(request)
         except exceptions.GoogleAuthError as error:
             reason = str(error.args[0] if error.args else error).partition("\n")[0]
-            raise BentoError(f"gs://: the credentials can't be used: {reason}. {_REMEDY}") from None
+            raise BentoError(f"gs://: invalid credentials: {reason}. {_REMEDY}") from None
         return {"Authorization": f"Bearer {credentials.token}"}
 
     return authorization

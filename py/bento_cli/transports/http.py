@@ -78,7 +78,7 @@ class Http(Remote):
     def write(self, source: Source, counter: Counter) -> None:
         raise BentoError(
             f"{self.address}: exports to {self.address.scheme} URLs aren't supported. "
-            "Export to a file or an object store."
+            "Export to a file or to an object store."
         )
 
     def close(self) -> None:

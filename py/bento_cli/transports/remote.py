@@ -105,11 +105,11 @@ class Remote(ABC):
     def unreachable(self, cut: ConnectionLostError) -> BentoError:
         """Return the error for a connection that failed too often."""
         reason = self.address.redact(cut).rstrip(".")
-        return BentoError(f"{self.address}: several attempts failed; last error: {reason}. Try again later.")
+        return BentoError(f"{self.address}: several attempts failed. Last error: {reason}. Try again later.")
 
     def missing(self) -> MissingError:
         """Return the error for an address that doesn't exist."""
-        return MissingError(f"{self.address}: doesn't exist. Check the spelling, and your permissions.")
+        return MissingError(f"{self.address}: not found. Check the URL and your permissions.")
 
     def refused(self, reason: object, remedy: str) -> BentoError:
         """Return the error for a request that failed permanently."""
@@ -141,7 +141,7 @@ def needs(package: str, extra: str) -> BentoError:
     """Return the error for a missing package that a transport requires. `extra` names the Python extra to install."""
     return BentoError(
         f"{extra}: requires the package {package}, which isn't installed. Run "
-        f"`pip install 'rules-bento-cli[{extra}]'`. With Bazel, run @rules_bento//tools:bento_with_transports instead."
+        f"`pip install 'rules-bento-cli[{extra}]'`. With Bazel, run @rules_bento//tools:bento_with_transports."
     )
 
 
@@ -186,7 +186,8 @@ class RenameUpload(Remote):
             self.attempt(lambda: self.remove(part))
             counter.advance(-source.size)
         raise BentoError(
-            f"{self.address}: the uploaded file differs from the sent data. Check the server's disk, and try again."
+            f"{self.address}: the uploaded file doesn't match the sent data. Check the disk of the server, and try "
+            "again."
         )
 
     def _send(self, path: str, source: Source, counter: Counter) -> bool:

@@ -149,7 +149,7 @@ def run_export(options: Namespace, store: Store, kind: Kind) -> int:
             options.tag, options.out, options.format, models=models, check=check, progress=progress, counter=counter
         )
     for tag in exported.excluded:
-        show.note(f"{tag} of Hugging Face Hub isn't in the archive. BentoML downloads it when it serves the Bento.")
+        show.note(f"{tag}: not in the archive. BentoML downloads the model from the Hugging Face Hub at startup.")
     path = exported.path
     if options.output == "path":
         show.out(str(path))
@@ -230,7 +230,9 @@ def run_unbundle(options: Namespace, store: Store, kind: Kind) -> int:
         with path.open("rb") as file:
             form = streams.detect_form(file.read(512))
         if form != "tar":
-            raise BentoError(f"{path} is a {form} archive, not a bundle. To import it, run `bento import {path}`.")
+            raise BentoError(
+                f"{path}: expected a bundle, got a {form} archive. To import the archive, run `bento import {path}`."
+            )
     importing = arguments.import_options(options)
     with show.progress("Unbundling", total) as progress:
         if options.to:

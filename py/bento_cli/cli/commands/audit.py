@@ -142,7 +142,7 @@ def _of_bento(path: Path, name: str) -> list[Package]:
         if texts.get(inner):
             origin = f"{name}/{inner}"
             return inventory.from_requirements(requirements.decode(texts[inner], origin), origin)
-    raise BentoError(f"{name}: {REQUIREMENTS[1]} is missing, so the packages are unknown. Specify a lock instead.")
+    raise BentoError(f"{name}: {REQUIREMENTS[1]} is missing, so the packages are unknown. Specify a lock file instead.")
 
 
 def _wheel_licenses(directory: Path) -> dict[str, DeclaredLicense]:

@@ -316,7 +316,7 @@ def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
         for key in keys[:-1]:
             at = at.setdefault(key, {})
             if not isinstance(at, dict):
-                raise BentoError(f"--config: {path} conflicts with the value of {key}. Keep only one of the options.")
+                raise BentoError(f"--config: {path} conflicts with the value of {key}. Remove one of the two options.")
         if keys and keys[-1] in at:
             raise BentoError(f"--config: {path} is set twice. Keep only one value.")
         if keys:
@@ -375,7 +375,7 @@ def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path
 
     if store.bentos.entry_store.has(result.tag):
         if version:
-            raise BentoError(f"{result.tag} is already in the store. Delete it first, or build another version.")
+            raise BentoError(f"{result.tag} is already in the store. Delete the Bento first, or build another version.")
         return store.bentos.entry_store.path(result.tag), True
     with tempfile.TemporaryDirectory() as scratch:
         archive = result.archive(Path(scratch, "built.bento"))

@@ -49,7 +49,9 @@ def run_login(options: Namespace, store: Store, kind: Kind) -> int:
     endpoint = options.endpoint or os.environ.get(_ENDPOINT) or DEFAULT_ENDPOINT
     context = make(options.context or contexts.current_name, endpoint, _token(options.api_token))
     if context.is_open:
-        show.note(f"{context.endpoint} isn't encrypted: others can read the token and all pushed data. Use https.")
+        show.note(
+            f"{context.endpoint}: without encryption, others can read the token and all pushed data. Use https://."
+        )
     with Cloud(context) as client:
         user = _get_document(client, "/api/v1/auth/current", "user")
         organization = _get_document(client, "/api/v1/current_org", "organization")

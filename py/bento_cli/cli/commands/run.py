@@ -118,10 +118,12 @@ def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
     check_features(features, "--enable-features")
     backend = choose(options.backend or "")
     if not options.backend:
-        show.note(f"Building with {backend.name}. To use another builder, set --backend or {VARIABLE}.")
+        show.note(f"Building with {backend.name}. To use another backend, set --backend or {VARIABLE}.")
     for model in entry.description.models:
         if model.registry == "huggingface":
-            show.note(f"{model.tag} of Hugging Face Hub isn't in the image. Containers download it at startup.")
+            show.note(
+                f"{model.tag}: not in the image. Containers download the model from the Hugging Face Hub at startup."
+            )
     result = containerize(
         store.home,
         entry,

@@ -99,7 +99,7 @@ def _model_size(entry: Entry, tag: str, store: Store, cache: dict[str, int]) -> 
             entries = store.models.entry_store
             cache[tag] = tree_size(entries.path(entries.find(tag)))
         except NotFoundError:
-            show.note(f"{entry.tag}: the model {tag} is missing.")
+            show.note(f"{entry.tag}: the model {tag} isn't in the store.")
             cache[tag] = 0
     return cache[tag]
 
@@ -173,7 +173,7 @@ def add_gc_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run_gc(options: Namespace, store: Store, kind: Kind) -> int:
-    removed = store.gc(dry_run=options.dry_run, waiting=lambda: show.note("Waiting for another command to end."))
+    removed = store.gc(dry_run=options.dry_run, waiting=lambda: show.note("Waiting for another command to finish."))
     if not show.data({"files": removed.files, "size": removed.size, "records": removed.records}, options.output):
         verb = "Would remove" if options.dry_run else "Removed"
         files = f"{show.count(removed.files, 'file')} ({show.size(removed.size)})"

@@ -120,8 +120,8 @@ class Cloud:
     def unreachable(self, what: str, cut: ConnectionLostError) -> BentoError:
         """Return the error for a server that didn't respond."""
         return BentoError(
-            f"{what}: several attempts to connect to {self} failed ({cut}). Check the endpoint, and whether "
-            f"you need a proxy (HTTPS_PROXY)."
+            f"{what}: several attempts to connect to {self} failed ({cut}). Check the endpoint. If this machine "
+            "requires a proxy, set HTTPS_PROXY."
         )
 
     def _ask(self, method: str, path: str, document: object, what: str) -> dict[str, Any] | None:

@@ -161,7 +161,7 @@ class Contexts:
             unfinished.replace(self._path)
         except OSError as error:
             raise BentoError(
-                f"{self._path}: cannot write the file: {error.strerror}. Check its permissions."
+                f"{self._path}: cannot write the file: {error.strerror}. Check the file permissions."
             ) from error
         finally:
             unfinished.unlink(missing_ok=True)
@@ -175,24 +175,24 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise BentoError(f"{path}: cannot read the file ({error}). Check its permissions.") from None
+        raise BentoError(f"{path}: cannot read the file ({error}). Check the file permissions.") from None
     except FormatError:
         # The parser's error would quote the file, which contains tokens.
-        raise _broken(path, "it isn't YAML") from None
+        raise _broken(path, "the file isn't valid YAML") from None
     if document is None:
         return {}
     if not isinstance(document, dict):
-        raise _broken(path, "it isn't a mapping")
+        raise _broken(path, "the file isn't a mapping")
     return document
 
 
 def _context(item: dict[str, Any], path: Path) -> Context:
     for key in ("name", "endpoint", "api_token"):
         if not isinstance(item.get(key), str):
-            raise _broken(path, f"a context has no {key}")
+            raise _broken(path, f"the key {key} of a context is missing")
     email = item.get("email")
     return Context(item["name"], item["endpoint"].rstrip("/"), item["api_token"], None if email is None else str(email))
 
 
 def _broken(path: Path, problem: str) -> BentoError:
-    return BentoError(f"{path}: {problem}. Correct the file, or remove it and log in again.")
+    return BentoError(f"{path}: {problem}. Correct or delete the file, and log in again.")

@@ -114,7 +114,9 @@ def _found(cloud: Cloud, place: CloudPaths) -> dict[str, Any]:
     """Return the server's document about an entry. Raises NotFoundError if the entry doesn't exist."""
     document = cloud.find(place.version, what=f"{place}")
     if document is None:
-        raise NotFoundError(f"{place.tag}: {cloud} has no {place.kind.noun} with this tag. Check the tag.")
+        raise NotFoundError(
+            f"{place.tag}: {cloud} has no {place.kind.noun} with this tag. Check the name and the version."
+        )
     return _shaped(document, _ENTRY, cloud, f"{place}")
 
 
@@ -286,7 +288,7 @@ class _Receiving:
         if most > limits.BODY:
             raise BentoError(
                 f"{self._place}: the download from {self._cloud} has {most} bytes, but the limit is {limits.BODY}. "
-                "Split the entry."
+                "Split the entry into smaller entries."
             )
         self._counter.expect((self._total or 0) if not at else 0)
         at = file.seek(0, 2)

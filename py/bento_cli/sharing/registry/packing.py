@@ -93,7 +93,7 @@ class EntryArtifact:
 def _refuse_bytes(value: object, where: str) -> None:
     """Raise BentoError that begins with `where` if a document contains bytes, which JSON doesn't support."""
     if isinstance(value, bytes):
-        raise BentoError(f"{where}: the config of an artifact can't contain a `!!binary` value. Remove the value.")
+        raise BentoError(f"{where}: `!!binary` values aren't supported in the config of an artifact. Remove the value.")
     if isinstance(value, dict):
         for key, item in value.items():
             _refuse_bytes(key, f"{where}: a key")
