@@ -63,7 +63,9 @@ class Arguments:
         if root := os.environ.get("BUILD_WORKSPACE_DIRECTORY"):
             return root
         target = self.required("--target")
-        raise BentoError(f"the target writes into the source tree. Run `bazel run {target}`.")
+        raise BentoError(
+            f"{target}: writes into the source tree, which requires `bazel run`. Run `bazel run {target}`."
+        )
 
     def has(self, flag: str) -> bool:
         """Return whether the arguments include a flag."""

@@ -35,8 +35,8 @@ def check_word(word: str, what: str) -> str:
     if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
         suggestion = re.sub(r"[^-._a-z0-9]+", "-", word.lower())[:_MAX_LENGTH].strip("-._")
         raise BentoError(
-            f"{what} is {repr(word) if word else 'empty'}, but must have 1 to {_MAX_LENGTH} lowercase letters, "
-            f"digits, '.', '-', and '_', with a letter or digit at both ends. Try {suggestion or 'v1'!r}."
+            f"{what} is {repr(word) if word else 'empty'}. Use 1 to {_MAX_LENGTH} characters: lowercase letters, "
+            f"digits, '.', '-', and '_', with a letter or digit at both ends, such as {suggestion or 'v1'!r}."
         )
     return word
 
@@ -48,6 +48,7 @@ def check_version(version: str, what: str) -> str:
     """
     if version == "latest":
         raise BentoError(
-            f"{what} is 'latest', which BentoML reserves for the newest version. Specify another version, or omit it."
+            f"{what} is 'latest', which BentoML reserves for the newest version. Specify another version, or omit "
+            "the version."
         )
     return check_word(version, what)

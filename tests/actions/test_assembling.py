@@ -61,8 +61,8 @@ def test_below_layers_of_estargz_are_no_others(assemble):
     base, wheel, own = (layer(name, "+gzip") for name in ("31 Debian packages", "numpy 2.5.0", "settings"))
     estargz = [["estargz"]]
     error = assemble(base, wheel | lazy, own, own | lazy, compression=estargz)
-    assert error.startswith("//svc:image: compression: layers above layers without eStargz aren't lazy")
-    assert "aren't lazy: 31 Debian packages, settings. Set" in error
+    assert error.startswith("//svc:image: compression: eStargz layers can't be above layers without eStargz")
+    assert "without eStargz: 31 Debian packages, settings. Set" in error
     assert isinstance(assemble(base, wheel | lazy, compression=[["gzip"]]), list)
     assert isinstance(assemble(base | lazy, wheel | lazy, own, compression=estargz), list), "nothing is above it"
     assert isinstance(assemble(base, own, compression=estargz), list), "nothing is lazy"

@@ -266,7 +266,7 @@ def test_the_date_is_an_input():
         "none", "above", {}, licenses.read_policy((), ()), {}, False, vex.read_vex(document(statement()), "")
     )
     with pytest.raises(
-        BentoError, match="vex: requires a date, but the advisories have no modification date. Set date"
+        BentoError, match="vex: requires a date, but the advisories have no modification date. Set the date"
     ):
         policy.evaluate([PILLOW], database, rules)
 

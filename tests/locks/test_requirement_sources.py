@@ -234,7 +234,7 @@ def test_a_stale_lock_is_told_by_what_changed(tmp_path, locked, capsys):
         "  r.in:2: web>=3 is not locked\n"
         "  web>=2 is locked, but no source requires it\n"
         "  the platforms differ\n"
-        "Update it: bazel run //:update\n"
+        "Update the lock: bazel run //:update\n"
     )
 
 
@@ -246,7 +246,7 @@ def test_each_stale_line_of_constraints_is_told_once(tmp_path, locked, capsys):
         "//:test: lock.json is stale:\n"
         "  limits.txt:1: core<4 is not locked as a limit\n"
         "  limits.txt:2: web>=2 is not locked as a limit\n"
-        "Update it: bazel run //:update\n"
+        "Update the lock: bazel run //:update\n"
     )
 
 

@@ -147,12 +147,12 @@ def test_large_file_that_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(manifest, "_PIECE", 2)
     (tmp_path / "a").write_bytes(b"123")
     monkeypatch.setattr(os, "readv", lambda _file, _buffers: 0)
-    with pytest.raises(BentoError, match="changed while it was read"):
+    with pytest.raises(BentoError, match="changed during the build"):
         TreeEntry.of_file("a", str(tmp_path / "a"), "//svc:bento")
 
 
 def test_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_bytes(b"12")
     monkeypatch.setattr(os, "read", lambda _file, _size: b"123")
-    with pytest.raises(BentoError, match=r"^a \(from //svc:bento\) changed while it was read\. Build again\.$"):
+    with pytest.raises(BentoError, match=r"^a \(from //svc:bento\) changed during the build\. Build again\.$"):
         TreeEntry.of_file("a", str(tmp_path / "a"), "//svc:bento")

@@ -268,7 +268,7 @@ def test_place(short_path: str, build_ctx: str, attribute: str, expected: BentoP
         ("/etc/passwd", "", "deps", r"^//svc:bento: deps contains '/etc/passwd', which is absolute"),
         ("svc/../../a.py", "", "srcs", r"^//svc:bento: srcs contains 'svc/\.\./\.\./a\.py', which is absolute or"),
         ("../foo+", "", "deps", r"contains '\.\./foo\+'"),
-        ("a.py", "/svc", "srcs", r"^build_ctx is '/svc', which is absolute or outside of its repository\. Specify a"),
+        ("a.py", "/svc", "srcs", r"^build_ctx is '/svc', which is absolute or outside of the repository\. Specify a"),
         ("a.py", "svc/..", "srcs", r"^build_ctx is 'svc/\.\.'"),
         ("a.py", "../foo+/..", "srcs", r"^build_ctx is '\.\./foo\+/\.\.'"),
         (
@@ -328,7 +328,7 @@ def test_digest_does_not_depend_on_order_or_place(tmp_path: Path) -> None:
 
 
 def test_digest_of_a_directory(tmp_path: Path) -> None:
-    message = r"data \(from //svc:bento\) is a directory\. Declare a regular file instead, or exclude data\."
+    message = r"data \(from //svc:bento\) is a directory\. Declare a regular file, or exclude data\."
     with pytest.raises(BentoError, match=message):
         digest([declared("data", source=str(tmp_path))])
 

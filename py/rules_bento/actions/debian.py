@@ -38,7 +38,7 @@ def check_debs(arguments: Arguments) -> None:
     problems = apt.find_problems(lock, read_request(arguments))
     if problems:
         listing = "".join(f"  {problem}\n" for problem in problems)
-        raise BentoError(f"{name} is stale:\n{listing}Update it: bazel run {arguments.required('--update')}")
+        raise BentoError(f"{name} is stale:\n{listing}Update the lock: bazel run {arguments.required('--update')}")
 
 
 def read_request(arguments: Arguments) -> apt.Request:

@@ -46,7 +46,7 @@ def _resolve_step(step: Step, package: str, files: ProjectFiles, place: str) -> 
     def path(written: str) -> str:
         resolved = files.path(f"{package}/{written}" if package else written, at)
         if not files.has(resolved):
-            raise BentoError(f"{at}: {written!r} isn't in srcs. Add the file, or correct its name.")
+            raise BentoError(f"{at}: {written!r} isn't in srcs. Add the file to srcs, or correct the path.")
         return resolved
 
     match step.kind:

@@ -68,8 +68,8 @@ def _glibc(arguments: Arguments) -> tuple[int, int] | None:
         return None
     if not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", text):
         raise BentoError(
-            f"{arguments.required('--base')}: invalid glibc {text!r}. Use a version such as 2.36, or omit the "
-            "attribute."
+            f"{arguments.required('--base')}: invalid glibc version {text!r}. Set glibc to a version such as 2.36, "
+            "or remove the attribute."
         )
     return _parse_version(text)
 

@@ -53,7 +53,7 @@ def image(arguments: Arguments) -> None:
     if len(layers) > oci_image.MAX_LAYERS:
         raise BentoError(
             f"layers: the image has {len(layers)} layers, but runtimes support at most {oci_image.MAX_LAYERS}. "
-            f"Reduce max_wheel_layers of the image or image_layers of the models, or use fewer layers."
+            "Reduce max_wheel_layers of the image, image_layers of the models, or the number of other layers."
         )
     compression = arguments.optional("--compression")
     if compression == "gzip":
@@ -75,7 +75,7 @@ def _require_gzip(layers: list[oci_image.Layer]) -> None:
     if others:
         raise BentoError(
             f'compression = "gzip", but these layers use zstd: {", ".join(others)}. Set compression = "gzip" on each '
-            "bento_deb_layer, and convert other base images with `skopeo copy --dest-compress-format gzip`."
+            "bento_deb_layer, and convert base images with `skopeo copy --dest-compress-format gzip`."
         )
 
 
@@ -91,9 +91,10 @@ def _require_estargz(layers: list[oci_image.Layer]) -> None:
     others = [layer.name for layer, lazy in zip(layers[:last], is_lazy, strict=False) if not lazy]
     if others:
         raise BentoError(
-            f"compression: layers above layers without eStargz aren't lazy: {', '.join(others)}. Set compression = "
-            '"estargz" on bento_deb_layer and bento_layer (with srcs). Convert other base images with nerdctl image '
-            "convert --estargz --oci."
+            f"compression: eStargz layers can't be above layers without eStargz: {', '.join(others)}. Set "
+            "compression = "
+            '"estargz" on bento_deb_layer and bento_layer (with srcs). Convert base images with `nerdctl image '
+            "convert --estargz --oci`."
         )
 
 
@@ -101,7 +102,7 @@ def _require_prefetched(layers: list[oci_image.Layer], trace: str) -> None:
     """Raise BentoError if no layer contains a file of the trace, because the trace is from another image."""
     if not any(layer.prefetched for layer in layers):
         raise BentoError(
-            f"startup_trace: no layer with prioritized files contains a file of {trace}. Record a trace of this "
+            f"startup_trace: no layer of the image contains a file of {trace}. Record a trace of this "
             "image with bento_startup_trace."
         )
 
@@ -203,7 +204,7 @@ def image_files(arguments: Arguments) -> None:
     for description, origin in arguments.tuples("--elsewhere"):
         layer = oci_image.Layer.loads(Path(description).read_text("utf-8"))
         raise BentoError(
-            f"{layer.name} ({layer.size / 1e6:.1f} MB) is in {origin}, and a push doesn't fetch the layer. "
+            f"{layer.name} ({layer.size / 1e6:.1f} MB) is only in {origin}, because the build didn't fetch the layer. "
             f"To fetch the layer, build with --@rules_bento//rules:base_layers=fetched."
         )
     image = oci_image.OciImage(
@@ -242,7 +243,7 @@ def image_index(arguments: Arguments) -> None:
         platform = {key: config[key] for key in ("architecture", "os", "variant") if key in config}
         name = f"{platform['os']}/{platform['architecture']}"
         if name in images:
-            raise BentoError(f"platforms: duplicate platform {name}. Keep each platform once.")
+            raise BentoError(f"platforms: duplicate platform {name}. Specify each platform only once.")
         images[name] = (Path(manifest_path).read_bytes(), platform)
     status = read_status(map(Path, arguments.repeated("--status")))
     stamped = substitute_all(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
@@ -299,8 +300,8 @@ def _image_reference(arguments: Arguments) -> str:
     repository = Reference.parse(arguments.required("--repository"))
     if repository.tag or repository.digest:
         raise BentoError(
-            f"repository: {repository} has a tag or a digest. Remove the tag or digest: the manifest uses the digest "
-            "of the "
+            f"repository: {repository} has a tag or a digest. Remove the tag or digest, because the manifest uses "
+            "the digest of the "
             "built image."
         )
     return str(repository.with_digest(Path(arguments.required("--digest")).read_text("utf-8").strip()))
@@ -323,7 +324,7 @@ def _common_workload(arguments: Arguments) -> Workload:
     for other in others:
         if (other.services, other.required, other.image) != (first.services, first.required, first.image):
             raise BentoError(
-                "the images of the index differ in their services, required variables, or startup options. "
+                "image: the images of the index have different services, required variables, or startup options. "
                 "Create a bento_deployment for each image."
             )
     return first

@@ -92,7 +92,7 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
         if one.partition(":")[0] == other.partition(":")[0]:
             raise BentoError(
                 f'models = "image": the Bento has {one} and {other}, but model images are mounted by name. '
-                'Rename one of them, or set models = "layers".'
+                'Rename one of the models, or set models = "layers".'
             )
     for tag in tags:
         name, _, version = tag.partition(":")
@@ -180,7 +180,7 @@ def environment_layer(arguments: Arguments) -> None:
 def files_layer(arguments: Arguments) -> None:
     """Write a layer that contains files, the contents of directories, and symbolic links."""
     if not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", whose := arguments.required("--owner")):
-        raise BentoError(f"invalid owner {whose!r}. Use numeric IDs, as uid or uid:gid.")
+        raise BentoError(f"owner: invalid value {whose!r}. Use numeric IDs in the form uid or uid:gid.")
     owner = description.owner(whose)
     mode = int(arguments.required("--mode"), 8)
     links = arguments.pairs("--symlink")
@@ -202,7 +202,7 @@ def _placed_files(source: str, place: str) -> Iterator[tuple[str, str]]:
         yield source, place
         return
     if not place.endswith("/"):
-        raise BentoError(f"{place}: {source} is a directory. To add its contents, use {place}/.")
+        raise BentoError(f"{place}: {source} is a directory. To add the contents of the directory, use {place}/.")
     # In a sandbox, files are links, and directories can be links.
     for directory, _, names in os.walk(source, followlinks=True):
         for name in names:
@@ -246,7 +246,7 @@ def _tar_form(path: Path, where: str) -> str:
         form = streams.detect_form(file.read(streams.PIECE))
     if form not in _COMPRESSIONS:
         raise BentoError(
-            f"{where}: a layer can't contain {form} data. Use a tar file that is uncompressed, or compressed with gzip "
+            f"{where}: {form} data isn't supported. Use a tar file that is uncompressed, or compressed with gzip "
             "or zstd."
         )
     return form

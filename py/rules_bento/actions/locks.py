@@ -47,12 +47,10 @@ def lock(arguments: Arguments) -> None:
         raise BentoError(
             "requirements come from package hubs for different platforms or Python versions: "
             f"{', '.join(sorted(platforms | versions))}. "
-            f"Use packages of a single hub."
+            f"Use packages from a single package hub."
         )
     if not platforms:
-        raise BentoError(
-            "requirements: no package comes from a package hub. Add bentoml of the hub, which serves the Bento."
-        )
+        raise BentoError("requirements: no package comes from a package hub. Add bentoml from the package hub.")
     target = lock_subset.Target(platforms.pop(), versions.pop(), arguments.required("--glibc"))
     resolutions = [lock_subset.Resolution.loads(read_text(path)) for path in arguments.repeated("--answer")]
     entries = lock_subset.read(arguments.repeated("--locked"), resolutions)
@@ -197,7 +195,7 @@ def check_requirements(arguments: Arguments) -> None:
     ]
     if problems:
         listing = "\n".join(problems)
-        raise BentoError(f"{name} is stale:\n{listing}\nUpdate it: bazel run {arguments.required('--update')}")
+        raise BentoError(f"{name} is stale:\n{listing}\nUpdate the lock: bazel run {arguments.required('--update')}")
 
 
 def read_sources(arguments: Arguments) -> tuple[requirement_sources.DeclaredRequirements, Indexes]:

@@ -198,8 +198,8 @@ def _parse_signature(method: str, words: list[str]) -> dict[str, Any]:
             dimensions = [int(match[1]), int(match[2] or match[1])]
         elif word != "batchable":
             raise BentoError(
-                f"signatures: invalid value {word!r} for {method}. Use 'batchable', 'batch_dim=0,1' for the "
-                f"input and output dimensions, or fields_file."
+                f"signatures: invalid value {word!r} for {method}. Use 'batchable', optionally with "
+                "'batch_dim=INPUT,OUTPUT' such as 'batch_dim=0,1'. For other options, use fields_file."
             )
     return {"batchable": True, "batch_dim": dimensions} if "batchable" in words else {"batchable": False}
 

@@ -150,7 +150,7 @@ def _read_options(arguments: Arguments, attributes: dict[str, Any]) -> dict[str,
     data: dict[str, Any] = json.loads(arguments.optional("--options", "{}"))
     if path := arguments.optional("--description-file"):
         if "description" in data:
-            raise BentoError("description and description_file are both set. Use one of them.")
+            raise BentoError("description and description_file can't be combined. Remove one of the attributes.")
         data["description"] = _read_utf8(path, "description_file")
     data["labels"] = data.get("labels", {}) | check_labels(dict(attributes.get("labels", ())))
     envs = [vars(option_checks.parse_env(text, "envs")) for text in attributes.get("envs", ())]

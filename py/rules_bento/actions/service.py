@@ -60,7 +60,7 @@ def import_service(arguments: Arguments) -> None:
     roots = [Path(root) for root in dict.fromkeys(arguments.repeated("--root"))]
     if not any((root / "bentoml").is_dir() for root in roots):
         raise BentoError(
-            "requirements: bentoml, which the import requires, is missing. Add bentoml of the package hub."
+            "requirements: bentoml, which the import requires, is missing. Add bentoml from the package hub."
         )
     facts = json.loads(Path(arguments.required("--service-info")).read_text("utf-8"))
     options = _read_options(arguments, facts)

@@ -184,7 +184,7 @@ def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
             elif name.endswith(".so"):
                 if not machine_code:
                     raise BentoError(
-                        f"{wheel}: {name} is machine code, but --packed specifies no directory. Specify a directory."
+                        f"{wheel}: {name} is machine code, which isn't supported for this wheel. Use another wheel."
                     )
                 if ".." in name.split("/") or name.startswith("/"):
                     raise BentoError(f"{wheel}: invalid module path {name}. Use another wheel.")

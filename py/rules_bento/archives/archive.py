@@ -158,7 +158,7 @@ def _copy(source: BinaryIO, file: BinaryIO, size: int) -> None:
     while size:  # all of it, or the rest that the kernel didn't copy
         piece = source.read(min(size, xz.BLOCK))
         if not piece:
-            raise BentoError(f"{source.name}: the file was truncated during the copy. Build again.")
+            raise BentoError(f"{source.name}: the file was truncated during the build. Build again.")
         size -= file.write(piece)
 
 
@@ -209,7 +209,7 @@ def write_zip(file: BinaryIO, items: Iterable[StreamedMember]) -> None:
         for item in items:
             if item.link is not None:
                 raise BentoError(
-                    f"{item.path}: `bentoml import` rejects symbolic links in zip archives. Use another format."
+                    f"{item.path}: `bentoml import` rejects symbolic links in zip archives. Use another archive format."
                 )
             # The timestamp is 1980, the earliest that a zip supports.
             entry = zipfile.ZipInfo(item.path + "/" * (item.contents is None))

@@ -66,9 +66,9 @@ def _check_magic(first: bytes, form: str, where: str) -> None:
     if guess == form or (form == "tar" and not guess) or (form == "zst" and first[1:4] == _SKIPPABLE):
         return
     if not guess:
-        raise BentoError(f"{where}: invalid {form} data. Check the file and its name extension.")
+        raise BentoError(f"{where}: invalid {form} data. Check the file and the suffix of the file name.")
     raise BentoError(
-        f"{where}: contains {guess} data, but its name indicates {form} data. Rename the file to end in "
+        f"{where}: contains {guess} data, but the file name indicates {form} data. Rename the file to end in "
         f"'.{'tar.' if guess not in ('zip', 'tar') else ''}{guess}', or use `bento import --format {guess}`."
     )
 
@@ -114,7 +114,7 @@ def _decode_streams(raw: Iterable[bytes], make: Callable[[], Any], alignment: in
                 stripped = data.lstrip(b"\0") if alignment else data
                 padding += len(data) - len(stripped)
                 if padding > MAX_PADDING:
-                    raise OSError(f"the stream is followed by more than {MAX_PADDING} zeros")
+                    raise OSError(f"the stream is followed by more than {MAX_PADDING} zero bytes")
                 if not stripped:
                     break
                 _check_padding(padding, alignment)
@@ -130,7 +130,7 @@ def _decode_streams(raw: Iterable[bytes], make: Callable[[], Any], alignment: in
 
 def _check_padding(padding: int, alignment: int) -> None:
     if padding and padding % alignment:
-        raise OSError("the stream is followed by zeros")
+        raise OSError("the stream is followed by zero bytes")
 
 
 def _decoded(decoder: Any, data: bytes) -> Iterator[bytes]:

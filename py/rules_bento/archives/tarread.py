@@ -135,7 +135,8 @@ def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
             size += len(piece)
             if size > _RATIO_THRESHOLD + _MAX_RATIO * packed:
                 raise BentoError(
-                    f"{where}: the archive expands to more than {_MAX_RATIO} times its size. Check its origin."
+                    f"{where}: the archive expands to more than {_MAX_RATIO} times the compressed size. Use an "
+                    "archive from a trusted source."
                 )
             yield piece
 
@@ -183,10 +184,13 @@ def _check_end(stream: PieceReader) -> None:
     while piece := stream.some(1 << 20):
         count += len(piece)
         if bytes(piece).strip(b"\0"):
-            raise BentoError(f"{stream.where}: the end of the archive is followed by other data. Create it again.")
+            raise BentoError(
+                f"{stream.where}: the end of the archive is followed by other data. Create the archive again."
+            )
         if count > MAX_PADDING:
             raise BentoError(
-                f"{stream.where}: the archive is followed by more than {MAX_PADDING} zeros. Create it again."
+                f"{stream.where}: the archive is followed by more than {MAX_PADDING} zero bytes. Create the archive "
+                "again."
             )
 
 

@@ -142,8 +142,8 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
     for directory in sorted(directories_above(seen)):
         if not seen.get(directory, True):
             raise BentoError(
-                f"{directory}: the archive contains this path both as a file or link and as a directory. Remove one of "
-                "them."
+                f"{directory}: the archive contains this path both as a file or link and as a directory. Remove one "
+                "of the entries."
             )
 
 
@@ -269,6 +269,9 @@ def check_links(links: Mapping[str, str], where: str) -> None:
                     pending += link.split("/")[::-1]
                     hops += 1
             if steps > _MAX_STEPS:
-                raise BentoError(f"{where}: the symbolic links have more than {_MAX_STEPS} components. Remove links.")
+                raise BentoError(
+                    f"{where}: the targets of the symbolic links have more than {_MAX_STEPS} components. Remove "
+                    "symbolic links."
+                )
             if hops > _MAX_HOPS:
                 raise BentoError(f"{refused} is part of a cycle. Remove the link.")

@@ -186,13 +186,15 @@ class _Guard:
         path = self._normal(item.path)
         self._members += 1
         if self._members > self.limits.members:
-            raise self._limit_error(f"more than {self.limits.members} members")
+            raise self._limit_error(f"the archive has more than {self.limits.members} members")
         self._names += len(item.path) + len(item.link)
         if self._names > _MAX_NAMES:
-            raise self._error(f"more than {_MAX_NAMES >> 20} MiB of names. Shorten the names.")
+            raise self._error(f"the archive has more than {_MAX_NAMES >> 20} MiB of names. Shorten the names.")
         if not path:
             if item.kind != "folder":
-                raise self._error(f"{item.path!r}: the root must be a directory, not a {item.kind}. Create it again.")
+                raise self._error(
+                    f"{item.path!r}: the root must be a directory, not a {item.kind}. Create the archive again."
+                )
             return None
         self._size += item.size
         self._check_size(self._size)
@@ -203,7 +205,8 @@ class _Guard:
             target = self._normal(item.link)
             if self._kinds.get(target) != "file":
                 raise self._error(
-                    f"{item.path!r}: the link target {item.link!r} isn't an earlier file. Create it again."
+                    f"{item.path!r}: the link target {item.link!r} isn't a previous file of the archive. Create the "
+                    "archive again."
                 )
             item = item._replace(link=target)
         return item._replace(path=path)
@@ -214,7 +217,9 @@ class _Guard:
         for piece in pieces:
             out += len(piece)
             if out > _RATIO_THRESHOLD + self.limits.ratio * source.count:
-                raise self._limit_error(f"decompresses to more than {self.limits.ratio} times its size")
+                raise self._limit_error(
+                    f"the archive expands to more than {self.limits.ratio} times the compressed size"
+                )
             # Headers and padding count, too; a valid archive has fewer bytes of them than of files.
             self._check_size(out // 2)
             yield piece
@@ -227,11 +232,11 @@ class _Guard:
 
     def _check_size(self, size: int) -> None:
         if size > self.limits.size:
-            raise self._limit_error(f"more than {self.limits.size >> 20} MiB")
+            raise self._limit_error(f"the archive contains more than {self.limits.size >> 20} MiB")
 
     def _normal(self, path: str) -> str:
         if "\0" in path:
-            raise self._error(f"{path!r}: the name has a NUL character. Rename the file.")
+            raise self._error(f"{path!r}: the name contains a NUL character. Rename the file.")
         if path.startswith(("/", "\\")) or _DRIVE.match(path):
             raise self._error(f"{path!r}: the path is absolute. Use a relative path.")
         if not path.isascii() and not is_utf8(path):
@@ -263,7 +268,7 @@ class _Guard:
         if not above:
             self._take(parent, "folder")
         elif above != "folder":
-            raise self._error(f"{path!r}: is below {parent!r}, which is a {above}. Remove one of them.")
+            raise self._error(f"{path!r}: {parent!r} is a {above}, not a directory. Remove one of the members.")
 
     def _check_letters(self, path: str) -> None:
         folded = _fold(path)
@@ -273,7 +278,7 @@ class _Guard:
             self._folded[folded] = path
         if other and other != path:
             raise self._error(
-                f"{path!r} and {other!r} are the same name on macOS and Windows. Rename one, or allow them."
+                f"{path!r} and {other!r} are the same name on macOS and Windows. Rename one of the files, or allow such names."
             )
 
     def _target(self, path: str, link: str) -> str:
@@ -283,7 +288,9 @@ class _Guard:
         if link.startswith("/"):
             raise self._error(f"{path!r}: the link target {link!r} is absolute. Replace the link with a copy.")
         if "\\" in link or _DRIVE.match(link):
-            raise self._error(f"{path!r}: the link target {link!r} is ambiguous on Windows. Remove the link.")
+            raise self._error(
+                f"{path!r}: the link target {link!r} is ambiguous on Windows. Replace the link with a copy."
+            )
         if not link.isascii() and not is_utf8(link):
             raise self._error(f"{path!r}: the link target {link!r} isn't UTF-8. Replace the link with a copy.")
         return link

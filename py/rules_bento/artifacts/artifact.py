@@ -128,10 +128,10 @@ def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedB
     """Read the description of a Bento from its artifact. Raises BentoError if the artifact isn't a Bento."""
     if manifest.is_index or manifest.config.media_type != BENTO_CONFIG:
         kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
-        raise BentoError(f"{origin}: expected a Bento, got {kind}. To pull an image, use a container runtime.")
+        raise BentoError(f"{origin}: expected a Bento, got {kind}. To pull an image, use a container engine.")
     try:
         # Metadata of models, and arguments, might contain NaN and Infinity.
-        document = read_json(config, "its JSON", constants=True)
+        document = read_json(config, "the config", constants=True)
         models = tuple(ModelDescription.from_fields(item) for item in document["models"])
         content = DescribedBento({**document["bento"]}, document["digest"], models)
         if not all(isinstance(text, str) for text in (content.digest, content.bento["name"], content.bento["version"])):
@@ -146,7 +146,7 @@ def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedB
 def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescription:
     """Read the description of a model from its artifact. Raises BentoError if the artifact isn't a model."""
     if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
-        raise BentoError(f"{origin}: expected a model. Use the reference of a model.")
+        raise BentoError(f"{origin}: expected a model. Specify the reference of a model.")
     try:
         description = ModelDescription.loads(config.decode())
         _check_whole(description.tag)

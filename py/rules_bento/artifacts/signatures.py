@@ -150,7 +150,7 @@ def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey, form: st
     def is_same(layer: Descriptor) -> bool:
         if layer.digest != oci.digest_of(document):
             return False
-        signature = from_base64(layer.annotations.get(_SIGNATURE, ""), "its signature")
+        signature = from_base64(layer.annotations.get(_SIGNATURE, ""), "the signature")
         return key.public.verifies(signature, sha256_digest(document))
 
     signature = to_base64(key.sign(sha256_digest(document)))
@@ -205,7 +205,7 @@ def verify(place: Place, digest: str, key: PublicKey) -> str:
             if kind != cosign.SIGNED:
                 raise SignatureError(f"expected a signature, got a statement of type {kind[:100]}")
             return name
-        signature = from_base64(layer.annotations.get(_SIGNATURE), "its signature")
+        signature = from_base64(layer.annotations.get(_SIGNATURE), "the signature")
         document = place.read(layer)
         if not key.verifies(signature, sha256_digest(document)):
             raise SignatureError("the signature was created with another key")
@@ -291,8 +291,8 @@ def _put(
     layers = [*before, *(layer for layer, _ in new)]
     if len(layers) > _MOST_LAYERS:
         raise BentoError(
-            f"{tag_of(kind, digest)}: the manifest has {len(before)} layers, the maximum that cosign supports. Remove "
-            "some of them."
+            f"{tag_of(kind, digest)}: the manifest has {len(before)} signatures, the maximum that cosign supports. "
+            "Remove some of the signatures."
         )
     # Registries require the config of an image, which no tool reads.
     rootfs = {"type": "layers", "diff_ids": [layer.digest for layer in layers]}
@@ -324,7 +324,8 @@ def _layers(
             layers = manifest.layers()
             if len(layers) > _MOST_LAYERS:
                 raise SignatureError(
-                    f"{manifest.descriptor.digest}: the manifest has more than {_MOST_LAYERS} signatures. Remove some."
+                    f"{manifest.descriptor.digest}: the manifest has more than {_MOST_LAYERS} signatures. Remove "
+                    "some of the signatures."
                 )
         except BentoError as error:
             if not (isinstance(error, RegistryError) and error.status == 404):  # the tag, or a referrer, is absent
@@ -337,7 +338,7 @@ def _layers(
                 if size <= _MOST_BYTES:
                     yield layer
         if size > _MOST_BYTES:
-            raise SignatureError(f"{digest}: the signatures exceed {_MOST_BYTES} bytes. Remove some of them.")
+            raise SignatureError(f"{digest}: the signatures exceed {_MOST_BYTES} bytes. Remove some of the signatures.")
 
 
 def _first(
@@ -352,11 +353,11 @@ def _first(
         except BentoError as error:
             reasons.append(str(error))
     if not reasons:
-        raise SignatureError(f"{nothing} exists. Sign this digest, or request a signature from the publisher.")
+        raise SignatureError(f"{nothing} exists. Sign the digest, or request a signature from the publisher.")
     shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS])
     raise SignatureError(
-        f"{nothing} matches the key {key.origin}. Use the signer's public key. Results for the {len(reasons)} found: "
-        f"{shown}."
+        f"{nothing} matches the key {key.origin}. Use the signer's public key. Errors for the {len(reasons)} "
+        f"signatures: {shown}."
     )
 
 

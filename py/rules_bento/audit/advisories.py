@@ -299,7 +299,7 @@ def read_database(places: Sequence[tuple[Path, str]], names: Mapping[str, Collec
     if PYPI not in ecosystems:
         listed = ", ".join(name for _, name in places)
         raise BentoError(
-            f"advisories: {listed}: no records for PyPI packages found. Provide OSV records of the ecosystem PyPI, "
+            f"advisories: {listed}: no records for PyPI packages. Provide OSV records of the ecosystem PyPI, "
             "for example from osv.dev or PyPA's advisory database."
         )
     return Database(tuple(sorted(kept, key=lambda advisory: advisory.id)), records, frozenset(ecosystems), date)

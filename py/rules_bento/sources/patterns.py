@@ -126,7 +126,9 @@ class Patterns:
             characters += len(text)
             if characters > MAX_CHARACTERS and not text.startswith("#"):
                 problem = f"the patterns have more than {MAX_CHARACTERS} characters"
-                raise BentoError(f"{unit} {number} of {origin}: {problem}. Remove patterns, or match directories.")
+                raise BentoError(
+                    f"{unit} {number} of {origin}: {problem}. Remove patterns, or use patterns that match directories."
+                )
             self._add(text, number, f"{unit} {number} of {origin}")
         self.layout.finish()
 
@@ -424,6 +426,6 @@ class _Layout:
         if bracket not in self._sets:
             self._sets[bracket] = (_compiled(bracket), array("L"))
             if len(self._sets) > MAX_SETS:
-                raise ValueError(f"the list has more than {MAX_SETS} different character sets")
+                raise ValueError(f"the patterns have more than {MAX_SETS} different character sets")
         self._sets[bracket][1].append(self.size)
         self.size += 1

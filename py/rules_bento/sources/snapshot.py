@@ -89,7 +89,7 @@ def place(
     if attribute != DEPENDENCIES:
         raise BentoError(
             f"{label}: {attribute} contains {short_path!r}, which is outside of the build context {build_ctx!r}. "
-            f"Set build_ctx to a parent directory of the file, or add the file's Python library to deps."
+            f"Set build_ctx to a parent directory of the file, or add the Python library of the file to deps."
         )
     return BentoPath(_relative(path, root), filtered=False)
 
@@ -176,9 +176,11 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
     for file in selection.dropped:
         if file.path in paths:
             raise BentoError(
-                f"{what} requires {file}, but {selection.reason(file)}. Change the patterns to keep the file."
+                f"{what} requires {file}, but {selection.reason(file)}. Change include and exclude to keep the file."
             )
-    raise BentoError(f"{what} requires {wanted}, which isn't declared. Add the file to srcs, or its library to deps.")
+    raise BentoError(
+        f"{what} requires {wanted}, which isn't declared. Add the file to srcs, or the library of the file to deps."
+    )
 
 
 def digest(kept: Iterable[DeclaredFile]) -> TreeManifest:
@@ -235,7 +237,7 @@ def check_inside(file: DeclaredFile, directory: str) -> None:
             f"{file.path} is a link to {real!r}, which is outside of {directory}. Replace the link with a copy."
         )
     if os.path.exists(real) and not os.path.isfile(real):  # noqa: PTH110, PTH113 - as in walk
-        raise BentoError(f"{file.path} is a pipe, a socket, or a device. Replace it with a regular file.")
+        raise BentoError(f"{file.path} is a pipe, a socket, or a device. Replace the entry with a regular file.")
 
 
 _by_path = attrgetter("path")
@@ -253,7 +255,7 @@ def _split_file(short_path: str, label: str, attribute: str) -> tuple[str, str]:
     repository, path = _split(short_path)
     if not repository or not _is_clean(path):
         raise BentoError(
-            f"{label}: {attribute} contains {short_path!r}, which is absolute or outside of its repository. "
+            f"{label}: {attribute} contains {short_path!r}, which is absolute or outside of the repository. "
             f"Declare a file in the workspace, or a target."
         )
     return repository, path
@@ -265,7 +267,7 @@ def _context(build_ctx: str) -> tuple[str, str]:
     if context in ("", "."):
         return repository, ""
     if not _is_clean(context):
-        problem = f"build_ctx is {build_ctx!r}, which is absolute or outside of its repository"
+        problem = f"build_ctx is {build_ctx!r}, which is absolute or outside of the repository"
         raise BentoError(f"{problem}. Specify a directory relative to the root of the repository.")
     return repository, context
 
@@ -329,8 +331,8 @@ def _check_include(include: Sequence[str]) -> None:
     for pattern in include:
         if pattern.startswith("../"):
             raise BentoError(
-                f"include contains {pattern!r}, but a Bento can't contain files outside of its build context. Set "
-                f"build_ctx to a parent directory, or declare the files as a library in deps."
+                f"include contains {pattern!r}, but a Bento can't contain files outside of the build context. Set "
+                f"build_ctx to a parent directory, or add a library that contains the files to deps."
             )
 
 
@@ -358,7 +360,7 @@ def _read_ignore_file(file: DeclaredFile, files: Sequence[DeclaredFile]) -> Patt
     try:
         return Patterns(lines, file.path, unit="line")
     except UnicodeDecodeError:
-        raise BentoError(f"{file} isn't valid UTF-8. Save the file as UTF-8, or remove it from srcs.") from None
+        raise BentoError(f"{file} isn't valid UTF-8. Save the file as UTF-8, or remove the file from srcs.") from None
 
 
 def _out_of_src(file: DeclaredFile) -> DeclaredFile:
@@ -371,7 +373,7 @@ def _check_same(one: DeclaredFile, other: DeclaredFile) -> None:
     if (one.source, one.link) != (other.source, other.link):
         raise BentoError(
             f"two files have the path {one.path} in the Bento: {one.source} (from {one.origin}) and "
-            f"{other.source} (from {other.origin}). Remove one of the files from srcs, data, or deps, or exclude it."
+            f"{other.source} (from {other.origin}). Remove or exclude one of the files."
         )
 
 
