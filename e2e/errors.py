@@ -83,7 +83,7 @@ bento_environment(name = "old", python_version = "3.7")
 OPTIONS = {
     "conda": ("docker: {distro: ubi8}\nconda: {pip: [a]}", "2: conda: distro 'ubi8' doesn't support conda"),
     "key": ("labls: {a: b}", "1: labls: unknown option of BentoML 1.4. Did you mean 'labels'?"),
-    "model": ("models: ['other:v1']", "1: models: the Bento needs the model 'other:v1', but models has weights:"),
+    "model": ("models: ['other:v1']", "1: models: the Bento requires the model 'other:v1', but models contains weights:"),
     "package": ("\npython:\n  packages: [flask]", "3: python.packages: flask isn't in the lock subset of"),
     "python": ("docker: {python_version: 3.9}", "1: docker.python_version: 3.9 isn't the locked Python version"),
     "script": ("docker: {setup_script: setup.sh}", "1: docker.setup_script: 'setup.sh' isn't a file in"),

@@ -84,5 +84,5 @@ def test_what_generated_code_imports_is_required_in_whichever_version(actions):
 
 
 def test_what_generated_code_imports_is_not_left_out_of_a_file_with_hashes(actions):
-    words = "deps require protobuf, but the requirements file with hashes doesn't contain it"
+    words = "deps require protobuf, but the requirements file with hashes doesn't contain the package"
     refused(actions.package("--pin", "protobuf", *locked(actions, "bentoml==1.4.39")), LABEL, words)

@@ -69,7 +69,7 @@ def test_extras_that_the_lock_does_not_know_are_told_of():
     declared = DeclaredPackages("b.yaml:3: python.packages", ["bentoml[io, Grpc_Web]>=1", "idna"])
     notes = declared.check_lock({"bentoml": {"io"}, "idna": set()})
     assert notes == [
-        "b.yaml:3: python.packages: bentoml[io, Grpc_Web]>=1: the lock doesn't have the extra 'grpc-web'. Add its "
+        "b.yaml:3: python.packages: bentoml[io, Grpc_Web]>=1: the lock doesn't contain the extra 'grpc-web'. Add the "
         "packages to the target's requirements."
     ]
 

@@ -354,7 +354,7 @@ def test_a_model_without_a_module_that_a_framework_loads_is_rejected(tmp_path, s
     """BentoML: "was saved with module , not loading with bentoml.xgboost", when the service starts."""
     choices = [{"tag": "raw_model", "alias": "own"}]
     directory = write_project(tmp_path / "p", {}, LOADING.format(more=more, call=call))
-    message = re.escape("loads raw_model:v1, which has no module, so the service would fail")
+    message = re.escape("loads raw_model:v1, which specifies no module, so the service would fail")
     with pytest.raises(BentoError, match=rf"^service\.py:7: bentoml\.\w+\.\w+ {message}"):
         build(build_ctx=directory, models=choices, extra=ExtraOptions(store=store))
     plain = write_project(tmp_path / "plain", {}, SERVICE)

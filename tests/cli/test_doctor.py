@@ -321,7 +321,7 @@ def test_a_proxy_is_knocked_at_when_one_wants_it(here):
     assert proxy_findings(here)["proxy"].state == OK
     finding = proxy_findings(here, online=True)["HTTPS_PROXY"]
     assert (finding.state, finding.text) == (ERROR, f"127.0.0.1:{port} isn't reachable: Connection refused")
-    assert finding.remedy == "Correct it, or run: unset HTTPS_PROXY"
+    assert finding.remedy == "Correct the variable, or run: unset HTTPS_PROXY"
 
 
 def test_a_label_of_rules_python_without_the_dependency_gets_the_line(here):
@@ -504,7 +504,7 @@ def test_a_lock_that_is_a_directory_is_told(here):
     lock.mkdir()
     finding = found(here, "lock of @pypi")
     assert (finding.state, finding.text) == (ERROR, "//svc:requirements.lock.json is a directory")
-    assert finding.remedy == "Move it away, and run: bazel run //svc:update"
+    assert finding.remedy == "Move the directory, and run: bazel run //svc:update"
 
 
 @pytest.mark.parametrize(

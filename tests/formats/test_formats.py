@@ -145,7 +145,7 @@ def test_any_bytes_are_read_or_refused(data):
         ("a: \ud800", "o:1: unpaired surrogate"),
         ("a: &x [*x]", "o:1: the value contains itself"),
         ("a: &x {b: [*x]}", "o:1: the value contains itself"),
-        ("a: *x", "o:1: alias *x has no earlier anchor"),
+        ("a: *x", "o:1: alias *x has no preceding anchor"),
         ("- &x 1\n- &x 2", "o:2: duplicate anchor &x"),
         ("? [a]\n: b", "o:1: the key isn't a string"),
         ("? {a: b}\n: b", "o:1: the key isn't a string"),

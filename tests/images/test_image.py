@@ -182,7 +182,7 @@ def test_an_argument_that_image_does_not_take():
         ({"base_image": "b", "distro": "", "steps": [["system_packages", "a"]]}, "system packages require a distro"),
         (
             {"steps": [["python_packages", "a"], ["run", "x"], ["python_packages", "b"]]},
-            "python_packages follows a command that runs after the Python packages",
+            "python_packages follows a command that runs after the installation of the Python packages",
         ),
     ],
 )
@@ -201,7 +201,7 @@ def test_refused(data, message):
         (("build_include", "/etc"), "is outside of the build context"),
         (("requirements_file", "loop.txt"), "loop.txt includes itself"),
         (("requirements_file", "out.txt"), "out.txt:1: '../r.txt' is outside of the build context"),
-        (("requirements_file", "net.txt"), "net.txt:1: can't include the remote file 'https://h.example/r.txt'"),
+        (("requirements_file", "net.txt"), "net.txt:1: the remote file 'https://h.example/r.txt' can't be included"),
     ],
 )
 def test_files_refused(step, message):

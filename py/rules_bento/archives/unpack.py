@@ -278,7 +278,8 @@ class _Guard:
             self._folded[folded] = path
         if other and other != path:
             raise self._error(
-                f"{path!r} and {other!r} are the same name on macOS and Windows. Rename one of the files, or allow such names."
+                f"{path!r} and {other!r} are the same name on macOS and Windows. Rename one of the files, or allow "
+                "such names."
             )
 
     def _target(self, path: str, link: str) -> str:

@@ -52,7 +52,7 @@ def assemble_bento(
     check_features(settings.features, "features")
     options = settings.options
     if not info.bento_name and not options.name:
-        raise BentoError("bento_name: can't determine the name of the service from its source. Set bento_name.")
+        raise BentoError("bento_name: the source of the service doesn't specify a constant name. Set bento_name.")
     # The attribute has another name than the bentofile's key because targets have a `name`.
     place = "bento_name" if options.at("name") == "name" else options.at("name")
     name = check_word(options.name or str(info.bento_name), f"{place}: the name")
@@ -108,12 +108,12 @@ def _environment(
     if image is None and info.image is not None:
         image = images.from_service(info.image, f"{info.path}: the image of the service")
     if settings.spec == 2 and reasons:
-        raise BentoError(f"spec: spec 2 doesn't support {' and '.join(reasons)}. Unset spec, or set it to 1.")
+        raise BentoError(f"spec: spec 2 doesn't support {' and '.join(reasons)}. Remove spec, or set spec = 1.")
     if image is not None and (reasons or settings.spec == 1):
         reason = " and ".join(reasons) or "spec = 1"
         raise BentoError(
-            f"{image.place}: an image requires spec 2, which doesn't support {reason}, so BentoML would ignore the "
-            f"image. Remove one of them."
+            f"{image.place}: an image requires spec 2, which is incompatible with {reason}. Remove the image or the "
+            "incompatible option."
         )
     if settings.lock is not None:
         _check_python(settings, image)
@@ -149,8 +149,8 @@ def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> No
         and not (image.python_version or image.base_image)
     ):
         raise BentoError(
-            f"deps require {locked[0]} from a rules_python hub, but the Python version is unknown. Set "
-            f"python_version to the version of the hub, such as '3.12'."
+            f"deps require {locked[0]} from a rules_python package hub, but the Python version is unknown. Set "
+            "python_version to the version of the package hub, such as '3.12'."
         )
 
 

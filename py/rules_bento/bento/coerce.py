@@ -119,7 +119,7 @@ def record(fields: Mapping[str, tuple[Conversion, Any]], *, closed: bool = False
             if key in value:
                 values[key] = convert(value[key], place)
             elif default is REQUIRED:
-                raise BentoError(f"{place}: this required value is missing. Add the value.")
+                raise BentoError(f"{place}: the required value is missing. Add the value.")
             else:
                 values[key] = default() if callable(default) else default
         return values

@@ -42,14 +42,14 @@ class DeclaredPackages:
                 continue
             wanted = {normalize_name(extra.strip()) for extra in extras.split(",") if extra.strip()}
             notes += [
-                f"{self.place}: {text}: the lock doesn't have the extra {extra!r}. Add its packages to the "
-                f"target's requirements."
+                f"{self.place}: {text}: the lock doesn't contain the extra {extra!r}. Add the packages of the extra "
+                f"to the target's requirements."
                 for extra in sorted(wanted - {normalize_name(extra) for extra in locked_extras[normalize_name(name)]})
             ]
         if missing:
-            verb, pronoun = ("isn't", "it") if len(missing) == 1 else ("aren't", "them")
+            verb, noun = ("isn't", "the package") if len(missing) == 1 else ("aren't", "the packages")
             raise BentoError(
-                f"{self.place}: {', '.join(missing)} {verb} in the lock subset of the Bento. Add {pronoun} to the "
+                f"{self.place}: {', '.join(missing)} {verb} in the lock subset of the Bento. Add {noun} to the "
                 f"target's requirements."
             )
         return notes
@@ -64,7 +64,7 @@ class DeclaredPackages:
                 if sha256 not in hashes:
                     raise BentoError(
                         f"{self.place}: {text}: the lock has {file} with sha256:{sha256}, which isn't one of the "
-                        f"hashes. Correct the hashes, or remove --hash to use the lock's hashes."
+                        f"specified hashes. Correct the hashes, or remove --hash to use the lock's hashes."
                     )
 
 

@@ -106,7 +106,7 @@ def read(kind: Kind, place: Path) -> bytes:
         return read_file(place)
     except OSError as error:
         raise BentoError(
-            f"{place.parent}: isn't a {kind.noun}, because {kind.descriptor} can't be read ({error.strerror}). "
+            f"{place.parent}: not a {kind.noun}, because {kind.descriptor} can't be read ({error.strerror}). "
             f"Remove the directory."
         ) from None
 

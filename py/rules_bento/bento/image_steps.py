@@ -113,7 +113,7 @@ def read(text: bytes, origin: str) -> ImageDefinition:
     for name, value in data.items():
         expected = "true or false" if name in _BOOLEAN_FIELDS else "a string"
         if name in _FIELDS[:-1] and not (value is None or isinstance(value, bool if name in _BOOLEAN_FIELDS else str)):
-            raise BentoError(f"{origin}: {name}: expected {expected}, got {describe_value(value)}. Correct it.")
+            raise BentoError(f"{origin}: {name}: expected {expected}, got {describe_value(value)}. Correct the value.")
     steps = data.setdefault("steps", [])
     for step in steps if isinstance(steps, list) else [steps]:
         if not (isinstance(step, list) and step and all(isinstance(word, str) for word in step)):
@@ -174,7 +174,7 @@ def _string_list(value: object, name: str, place: str) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BentoError(f"{place}: {name}: expected a list of strings. Correct it.")
+        raise BentoError(f"{place}: {name}: expected a list of strings. Correct the value.")
     return value
 
 
@@ -193,7 +193,7 @@ def check(image: ImageDefinition) -> None:
             f"{image.place}: unknown distro {image.distro!r}.{near} Valid values: {', '.join(distros.NAMES)}."
         )
     if image.distro == "" and not image.base_image:
-        raise BentoError(f"{image.place}: neither distro nor base_image is set. Set one of them.")
+        raise BentoError(f"{image.place}: neither distro nor base_image is set. Set distro or base_image.")
     if image.python_version is not None:
         version = short_python_version(image.python_version, f"{image.place}: python_version")
         if not image.base_image and version not in distros.PYTHON_VERSIONS:
@@ -209,7 +209,8 @@ def _check_step(step: Step, image: ImageDefinition) -> None:
     expected = {"uv_lock": 0, "run": 1, "run_after": 1, "run_script": 1, "requirements_file": 1, "requirements": 1}
     if step.kind in expected and len(step.values) != expected[step.kind]:
         raise BentoError(
-            f"{place}: expected {expected[step.kind]} arguments, got {len(step.values)}. Correct the arguments."
+            f"{place}: the number of arguments must be {expected[step.kind]}, got {len(step.values)}. Correct the "
+            "arguments."
         )
     if step.kind in ("system_packages", "python_packages", "wheels", "build_include") and not step.values:
         raise BentoError(f"{place}: arguments are missing. Add arguments, or remove the step.")
@@ -222,7 +223,7 @@ def _check_step(step: Step, image: ImageDefinition) -> None:
         for package in step.values:
             check_package(package, place)
     if step.kind in ("run", "run_after") and ("\n" in step.values[0].strip() or not step.values[0].strip()):
-        raise BentoError(f"{place}: a command must be a single line. Join lines with '&&', or use run_script.")
+        raise BentoError(f"{place}: a command must be a single line. Join the lines with '&&', or use run_script.")
 
 
 def _check_order(image: ImageDefinition) -> None:
@@ -235,8 +236,8 @@ def _check_order(image: ImageDefinition) -> None:
         if step.kind in _PACKAGE_STEPS:
             if after:
                 raise BentoError(
-                    f"{image.place}: {step.kind} follows a command that runs after the Python packages, but all "
-                    f"packages are installed together. Move the step before the command."
+                    f"{image.place}: {step.kind} follows a command that runs after the installation of the Python "
+                    "packages. Move the step before the command."
                 )
             packages = True
         elif step.kind == "run_after" or (packages and step.kind in ("run", "run_script")):
@@ -398,7 +399,7 @@ def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str
 
     dependencies: list[str] = read_project(read_toml(files.text(path, place), path), path).get("dependencies", [])
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
-        raise BentoError(f"{path}: project.dependencies: expected a list of strings. Correct it.")
+        raise BentoError(f"{path}: project.dependencies: expected a list of strings. Correct the value.")
     for dependency in dependencies:
         check_package(dependency, f"{path}: project.dependencies")
     return dependencies
@@ -427,9 +428,9 @@ def check_script(path: str, content: bytes, place: str) -> None:
     if first.startswith(b"#!"):
         if first.endswith(b"\r"):
             raise BentoError(
-                f"{place}: {path} has CRLF line endings, so its shebang is invalid. Save the file with LF."
+                f"{place}: {path} has CRLF line endings, so the shebang is invalid. Save the file with LF line endings."
             )
         return
     if path.endswith((".py", ".pl", ".rb", ".js")):
         example = "/usr/bin/env python3" if path.endswith(".py") else "/bin/sh"
-        raise BentoError(f"{place}: {path} has no shebang. Add '#!{example}' as its first line.")
+        raise BentoError(f"{place}: {path} has no shebang. Add '#!{example}' as the first line.")

@@ -95,7 +95,9 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
 
 
 def _service_model(reference: Model, models: Sequence[BundledModel], service: Service, place: str) -> dict[str, Any]:
-    model = _find_by_alias(reference, models) or _resolve(reference.tag, models, place, f"{service.class_name} needs")
+    model = _find_by_alias(reference, models) or _resolve(
+        reference.tag, models, place, f"{service.class_name} requires"
+    )
     return model.entry()
 
 
@@ -112,7 +114,7 @@ def legacy_models(info: ServiceInfo, models: Sequence[BundledModel]) -> tuple[li
 
 
 def _legacy_model(reference: Model, models: Sequence[BundledModel], info: ServiceInfo) -> BundledModel:
-    return _find_by_alias(reference, models) or _resolve(reference.tag, models, info.path, f"{info.service} needs")
+    return _find_by_alias(reference, models) or _resolve(reference.tag, models, info.path, f"{info.service} requires")
 
 
 def choose(
@@ -127,7 +129,7 @@ def choose(
     for choice in choices:
         candidates = [model for model in models if _matches_filter(model, choice.filter)]
         wanted = f"{choice.tag!r} with filter {choice.filter!r}" if choice.filter else ""
-        tag = _resolve(choice.tag, candidates, place, "the Bento needs", wanted).description.tag
+        tag = _resolve(choice.tag, candidates, place, "the Bento requires", wanted).description.tag
         alias = choice.alias or aliases[tag]
         if aliases[tag] and aliases[tag] != alias:
             raise BentoError(
@@ -157,9 +159,9 @@ def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) 
         accepts_any = function == "get" and framework in _ACCEPT_ANY
         if loaded and not accepts_any and not any(model.description.module for model in loaded):
             raise BentoError(
-                f"{place}: bentoml.{framework}.{function} loads {loaded[0].description.tag}, which has no module, so "
-                f"the service would fail at startup. Set module = 'bentoml.{framework}' on the bento_model, or save "
-                f"the model again with bentoml.{framework}.save_model."
+                f"{place}: bentoml.{framework}.{function} loads {loaded[0].description.tag}, which specifies no "
+                f"module, so the service would fail at startup. Set module = 'bentoml.{framework}' on the "
+                f"bento_model, or save the model again with bentoml.{framework}.save_model."
             )
 
 
@@ -186,10 +188,12 @@ def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, w
     if not matching:
         bundled_tags = ", ".join(model.description.tag for model in models) or "none"
         alias = next((model.description.tag for model in models if model.alias == tag), None)
-        remedy = "Add its bento_model to models, or for `bento build`, save it in the store."
+        remedy = "Add the bento_model to models. For `bento build`, save the model in the store."
         if alias:
-            remedy = f"It is an alias of {alias}, which only bentoml.models.get supports. Use the tag."
-        raise BentoError(f"{place}: {needs} the model {wanted or repr(tag)}, but models has {bundled_tags}. {remedy}")
+            remedy = f"{tag!r} is an alias of {alias}, but only bentoml.models.get supports aliases. Use the tag."
+        raise BentoError(
+            f"{place}: {needs} the model {wanted or repr(tag)}, but models contains {bundled_tags}. {remedy}"
+        )
     newest = _newest(matching)
     if version and len({model.description.tag for model in matching}) > 1:
         exact = [model for model in matching if model.tag.version == version]

@@ -96,7 +96,7 @@ def _nested_lines(
             yield line.rstrip(), limits
             continue
         if "://" in match[2]:
-            raise BentoError(f"{path}:{number}: can't include the remote file {match[2]!r}. Declare a local copy.")
+            raise BentoError(f"{path}:{number}: the remote file {match[2]!r} can't be included. Include a local copy.")
         nested = files.path(posixpath.join(posixpath.dirname(path), match[2]), f"{path}:{number}")
         limited = limits or match[1] in CONSTRAINT_FLAGS
         inner = (*within, path)

@@ -49,14 +49,16 @@ def _environment(value: Any, where: str) -> dict[str, str] | None:
         return dict(setting.split("=", 1) for setting in value)
     if isinstance(value, dict):
         return {str(key): str(item) for key, item in value.items()}
-    raise BentoError(f"{where}: the Bento doesn't contain the file {value!r}. Specify the variables instead.")
+    raise BentoError(
+        f"{where}: the Bento doesn't contain the file {value!r}. Specify the environment variables directly."
+    )
 
 
 def _conda_dependencies(value: Any, where: str) -> list[Any]:
     dependencies: list[Any] = items(any_value)(value, where)
     mappings = [item for item in dependencies if isinstance(item, dict)]
     if len(mappings) > 1 or any("pip" not in item for item in mappings):
-        raise BentoError(f"{where}: expected a single mapping with the key pip. Remove other mappings.")
+        raise BentoError(f"{where}: expected at most one mapping, with the key pip. Remove the other mappings.")
     for item in mappings:
         items(strict_str)(item["pip"], f"{where}.pip")
     return dependencies

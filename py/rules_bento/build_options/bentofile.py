@@ -77,7 +77,7 @@ def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: st
     dependencies = project.get("dependencies", [])
     place = f"{place}: project.dependencies"
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
-        raise BentoError(f"{place}: expected a list of strings. Correct it.")
+        raise BentoError(f"{place}: expected a list of strings. Correct the value.")
     python = options.python
     if python.requirements_txt or not dependencies:
         return options

@@ -94,19 +94,22 @@ def is_system_package(package: str) -> bool:
 def check_system_package(package: str, place: str) -> None:
     """Raise BentoError for an invalid system package."""
     if not is_system_package(package):
-        raise BentoError(f"{place}: invalid system package {package!r}. Move options and commands to a script.")
+        raise BentoError(
+            f"{place}: invalid system package {package!r}. Use the name of a package. Move options and commands to a "
+            "script."
+        )
 
 
 def check_package(package: str, place: str) -> None:
     """Raise BentoError if the string isn't exactly one requirement."""
     # BentoML also accepts a trailing line break.
     if re.search(r"[\n\r]", package.strip()) or not package.strip():
-        raise BentoError(f"{place}: {package!r} must be one line with a requirement. Use an item for each requirement.")
+        raise BentoError(f"{place}: expected a single requirement, got {package!r}. Use an item for each requirement.")
     if package.lstrip().startswith("-"):
         check_editable(package.strip(), place)
         flag = package.split()[0].partition("=")[0]
         option = _PIP_OPTIONS.get(flag)
-        remedy = f"Set python.{option} instead." if option else "Put it into a requirements_txt file."
+        remedy = f"Set python.{option} instead." if option else "Move the option to a requirements_txt file."
         raise BentoError(f"{place}: {package!r} is a pip option, not a package. {remedy}")
     check_requirement(package, place)
 
@@ -119,7 +122,7 @@ def check_requirement(text: str, place: str) -> None:
         raise BentoError(f"{place}: invalid requirement {text!r} (PEP 508). Write '==' instead of conda's '='.")
     requirement = _REQUIREMENT.fullmatch(" ".join(text.split()))
     if not _ADDRESS.match(text) and (not requirement or not _is_marker(requirement["marker"])):
-        raise BentoError(f"{place}: invalid requirement {text!r} (PEP 508). Correct it.")
+        raise BentoError(f"{place}: invalid requirement {text!r} (PEP 508). Use a requirement such as 'torch>=2.0'.")
 
 
 def _is_marker(text: str | None) -> bool:
@@ -137,8 +140,8 @@ def check_editable(line: str, place: str) -> None:
     """Raise BentoError for an editable requirement, because the image doesn't contain the required directory yet."""
     if _EDITABLE.match(line):
         raise BentoError(
-            f"{place}: {line!r} installs a directory, which the image doesn't have when it installs packages. "
-            f"Add the directory's requirements instead: the service imports its own modules from the Bento."
+            f"{place}: {line!r} installs a directory, but the image installs packages before the directory exists. "
+            "Specify the requirements of the directory. The service imports the modules from the Bento."
         )
 
 

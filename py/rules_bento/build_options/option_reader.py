@@ -24,7 +24,7 @@ from rules_bento.build_options.options import (
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import Any
 
-_HINTS = {key: f" Move it to {group!r}." for group, keys in GROUPS.items() for key in keys} | {
+_HINTS = {key: f" Move the key to {group!r}." for group, keys in GROUPS.items() for key in keys} | {
     "additional_models": " Write 'models'.",
     "dependencies": " Use 'packages' of 'python' for pip, or 'dependencies' of 'conda'.",
     "env": " Write 'envs' (a list of name, value, stage), or 'env' of 'docker'.",
@@ -86,8 +86,8 @@ def _envs(document: Document, top: Table) -> tuple[EnvVariable, ...]:
     for index, item in enumerate(top.items("envs")):
         if isinstance(item, str):
             raise BentoError(
-                f"{top.at('envs', index)}: expected a mapping of name, value, and stage, got {item!r}. Write "
-                f"{{name: {item.partition('=')[0]}, value: {item.partition('=')[2]!r}}}."
+                f"{top.at('envs', index)}: expected a mapping with the keys name, value, and (optionally) stage, got "
+                f"{item!r}. Write {{name: {item.partition('=')[0]}, value: {item.partition('=')[2]!r}}}."
             )
         table = Table(document, ("envs", index), ("name", "value", "stage"))
         if not table.has("name"):
@@ -114,7 +114,7 @@ def _models(document: Document, top: Table) -> tuple[ModelChoice, ...] | None:
             )
         choice = ModelChoice(tag, table.string("filter"), table.string("alias"))
         if choice.alias == "":
-            raise BentoError(f"{table.at('alias')}: the alias is empty. Add a name, or remove the key.")
+            raise BentoError(f"{table.at('alias')}: the alias is empty. Specify an alias, or remove the key.")
         for condition in (choice.filter or "").split(",") if choice.filter is not None else ():
             if not _FILTER.fullmatch(condition.strip()):
                 problem = f"{table.at('filter')}: invalid condition {condition.strip()!r}"
@@ -195,7 +195,9 @@ def _base_image(table: Table) -> str | None:
         return None
     name = " ".join(value.split())
     if not name or " " in name:
-        raise BentoError(f"{table.at('base_image')}: invalid image name {value!r}. Correct the name.")
+        raise BentoError(
+            f"{table.at('base_image')}: invalid image name {value!r}. Use a name such as 'python:3.12-slim'."
+        )
     return name
 
 
@@ -238,7 +240,7 @@ def _wheels(table: Table) -> tuple[str, ...] | None:
                 f"{place}: {wheel!r} isn't a wheel or a source archive. Use a .whl, .tar.gz, or .zip file."
             )
         if names.count(name) > 1:
-            raise BentoError(f"{table.at('wheels')}: two files have the name {name!r}. Remove one of them.")
+            raise BentoError(f"{table.at('wheels')}: two files have the name {name!r}. Remove one of the files.")
     return wheels
 
 
@@ -255,7 +257,9 @@ def _conda(table: Table) -> Conda:
         elif isinstance(item, str):
             dependencies.append(item)  # type: ignore[arg-type]
         else:
-            raise BentoError(f"{table.at('dependencies')}: expected a string, got {describe_value(item)}. Correct it.")
+            raise BentoError(
+                f"{table.at('dependencies')}: expected a string, got {describe_value(item)}. Correct the item."
+            )
     return Conda(
         environment_yml=table.string("environment_yml"),
         channels=table.strings("channels"),

@@ -117,13 +117,15 @@ def check(options: BuildOptions) -> None:
     _check_distro(options)
     if docker.cuda_version and not conda.is_empty:
         raise BentoError(
-            f"{options.at('docker.cuda_version')}: no image provides both CUDA and conda. Use a base_image "
-            f"that has both, or install CUDA with conda."
+            f"{options.at('docker.cuda_version')}: no image provides both CUDA and conda. Set base_image to an image "
+            "with both, or install CUDA with conda."
         )
     ignored = [key for key in ("channels", "dependencies", "pip") if getattr(conda, key)]
     if conda.environment_yml and ignored:
         place = options.at(f"conda.{ignored[0]}")
-        raise BentoError(f"{place}: BentoML ignores this option if conda.environment_yml is set. Move it to the file.")
+        raise BentoError(
+            f"{place}: BentoML ignores this option if conda.environment_yml is set. Move the option to the file."
+        )
     nested = [item for item in conda.dependencies or () if isinstance(item, dict)]
     if len(nested) > 1 or (nested and conda.pip):
         raise BentoError(f"{options.at('conda.dependencies')}: 'pip' is set twice. Merge the lists.")
@@ -149,11 +151,13 @@ def _check_distro(options: BuildOptions) -> None:
             f"{cuda_place}: distro {distro.name!r} doesn't support this CUDA version. Use {supported}, or a base_image."
         )
     if docker.cuda_version and docker.base_image:
-        raise BentoError(f"{cuda_place}: BentoML ignores this option if docker.base_image is set. Remove one of them.")
+        raise BentoError(
+            f"{cuda_place}: BentoML ignores this option if docker.base_image is set. Remove one of the options."
+        )
     if not options.conda.is_empty and not docker.base_image and not distro.conda_image:
         supported = " or ".join(name for name in distros.NAMES if distros.get(name).conda_image)
         problem = f"{options.at('conda')}: distro {distro.name!r} doesn't support conda"
-        raise BentoError(f"{problem}. Use {supported}, or a base_image that has conda.")
+        raise BentoError(f"{problem}. Use {supported}, or set base_image to an image with conda.")
 
 
 def spec1_reasons(options: BuildOptions) -> list[str]:
@@ -169,7 +173,7 @@ def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
     services = [_module(options.service) for options in (attributes, bentofile) if options.service]
     if len(set(services)) > 1:
         problem = f"{bentofile.service!r} isn't the target's service {attributes.service!r}"
-        raise BentoError(f"{bentofile.at('service')}: {problem}. Specify the same service.")
+        raise BentoError(f"{bentofile.at('service')}: {problem}. Specify the same service in both.")
     named = {env.name for env in attributes.envs}
     merged = replace(
         _fill_unset(attributes, bentofile),

@@ -70,7 +70,7 @@ class ProjectFiles:
         try:
             return self.read(written, place).decode()
         except UnicodeDecodeError:
-            raise BentoError(f"{place}: {written!r} isn't UTF-8. Save it as UTF-8.") from None
+            raise BentoError(f"{place}: {written!r} isn't UTF-8. Save the file as UTF-8.") from None
 
     def text(self, written: str, place: str) -> str:
         """Return the text with LF line endings, and without a byte order mark. Raises the errors of `exact_text`."""

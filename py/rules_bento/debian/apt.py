@@ -74,7 +74,7 @@ def loads(text: str, origin: str) -> Lock:
         raise BentoError(f"{error} Set lock to a Debian lock.") from None
     if not isinstance(lock, dict) or lock.get("deb_lock") != FORMAT:
         raise BentoError(f"{origin}: not a Debian lock in format {FORMAT}. Generate the lock with a bento_debs target.")
-    lock_shapes.check(lock, DEB_LOCK, origin, "Restore the committed file, or empty it and lock again.")
+    lock_shapes.check(lock, DEB_LOCK, origin, "Restore the committed file, or empty the file and lock again.")
     return lock
 
 
@@ -115,7 +115,9 @@ def _find_inconsistencies(lock: Lock, architecture: str, roots: list[str]) -> li
 def host_mirrors() -> dict[str, str]:
     """Return the mirror URL of each archive in the host's apt sources. Raises BentoError if apt isn't installed."""
     if not shutil.which("apt-get"):
-        raise BentoError("locking Debian packages requires apt-get. Run this on Debian, or in a Debian container.")
+        raise BentoError(
+            "locking Debian packages requires apt-get. Run the target on Debian, or in a Debian container."
+        )
     mirrors: dict[str, str] = {}
     targets = _run(["apt-get", "indextargets", "--no-release-info", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)"])
     for line in targets.splitlines():
@@ -136,9 +138,13 @@ def resolve(request: Request, mirrors: Mapping[str, str], directory: Path) -> Lo
     """Resolve a request with apt over the network. apt's state is in `directory`. Raises BentoError if apt fails."""
     for name in [*request.packages, *request.exclude]:
         if not _NAME.fullmatch(name):
-            raise BentoError(f"invalid package name {name!r}. Omit the version: it comes from the suites.")
+            raise BentoError(
+                f"invalid package name {name!r}. Omit the version, because the suites determine the version."
+            )
     if MAIN not in mirrors:
-        raise BentoError("apt's sources have no Debian mirror. Pass one with `-- --mirror URL`.")
+        raise BentoError(
+            "the apt sources of this machine contain no Debian mirror. Pass a mirror with `-- --mirror URL`."
+        )
     requested = request.to_json()
     packages = {}
     for architecture in requested["architectures"]:

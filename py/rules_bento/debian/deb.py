@@ -118,7 +118,7 @@ def _read_ar(file: IO[bytes], total: int) -> dict[str, tuple[int, int]]:
         if header[58:] != b"`\n" or size < 0 or at + size > total:
             raise ValueError("truncated archive")
         if len(places) == _MAX_MEMBERS:
-            raise ValueError(f"more than {_MAX_MEMBERS} members")
+            raise ValueError(f"the archive has more than {_MAX_MEMBERS} members")
         places[name] = (at, size)
         at += size + size % 2
         file.seek(at)

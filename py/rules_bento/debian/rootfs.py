@@ -48,7 +48,7 @@ class PathFilter(NamedTuple):
         """Return a filter for patterns, in which `*` also matches slashes. Raises BentoError for a relative pattern."""
         for pattern in [*exclude, *include]:
             if not pattern.startswith("/"):
-                raise BentoError(f"invalid pattern {pattern!r}. Start it with a slash, as in dpkg.")
+                raise BentoError(f"invalid pattern {pattern!r}. Start the pattern with a slash, as in dpkg.")
         parents = [pattern.rpartition("/")[0] for pattern in include]
         return PathFilter(_match_any(exclude), _match_any(include), _match_directories(parents))
 
@@ -120,7 +120,7 @@ class Rootfs:
         if architecture and stanza["Architecture"] not in (architecture, "all"):
             raise BentoError(
                 f"{deb.name}: {name} is for {stanza['Architecture']}, but the layer is for {architecture}. Use the "
-                f"package for {architecture}, from a lock of bento_debs."
+                f"package for {architecture}, from the lock of a bento_debs target."
             )
         if self.packages.get(name) == version:
             return
@@ -241,7 +241,9 @@ class Rootfs:
         if path in self.files or path in self.directories:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):
-            raise BentoError(f"{package}: /{path} is a whiteout, which removes files of a layer. Exclude it.")
+            raise BentoError(
+                f"{package}: /{path} is a whiteout, which removes files of a lower layer. Exclude the file."
+            )
         yield from self._parents(path, package)
         self.files[path] = package
 

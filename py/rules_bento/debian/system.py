@@ -84,14 +84,14 @@ def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[byt
     """
     if own and root.has(_BUNDLE):
         raise BentoError(
-            "certificates: a lower layer contains the certificate bundle. Set certificates of the lower layer."
+            "certificates: a lower layer contains the certificate bundle. Set certificates on the lower layer."
         )
     mozilla = {path: data for path, data in root.captured.items() if path.startswith(CERTIFICATES)}
     bundle = b""
     for name, data in own:
         path = _LOCAL_CERTIFICATES + name.rpartition("/")[2].rpartition(".")[0] + ".crt"
         if b"-----BEGIN CERTIFICATE-----" not in data:
-            raise BentoError(f"{name}: not a PEM certificate. Use `openssl x509 -inform der` to convert it.")
+            raise BentoError(f"{name}: not a PEM certificate. Convert the certificate with `openssl x509 -inform der`.")
         yield from root.file(path, data)
     for data in [*(data for _, data in sorted(mozilla.items())), *(data for _, data in own)]:
         bundle += data if data.endswith(b"\n") else data + b"\n"

@@ -35,9 +35,11 @@ def decode_text(data: bytes | str, origin: str) -> str:
         raise FormatError(f"{origin}:{line}: the file isn't UTF-8. Save the file as UTF-8.") from None
     except UnicodeEncodeError as error:
         line = error.object.count("\n", 0, error.start) + 1
-        raise FormatError(f"{origin}:{line}: unpaired surrogate. Replace it with the character itself.") from None
+        raise FormatError(
+            f"{origin}:{line}: unpaired surrogate. Replace the surrogate with the character itself."
+        ) from None
     if text.startswith("\ufeff"):
-        raise FormatError(f"{origin}:1: the file has two byte order marks. Remove one of them.")
+        raise FormatError(f"{origin}:1: the file has two byte order marks. Remove one of the marks.")
     return text
 
 
@@ -51,4 +53,4 @@ def read_file(path: str | PathLike[str], origin: str = "") -> bytes:
 
 
 def _too_large(origin: str) -> FormatError:
-    return FormatError(f"{origin}: the file exceeds {MAX_BYTES >> 20} MiB. Reduce its size.")
+    return FormatError(f"{origin}: the file exceeds {MAX_BYTES >> 20} MiB. Reduce the size of the file.")

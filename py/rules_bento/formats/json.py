@@ -37,7 +37,7 @@ def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any
             f"{origin}: invalid JSON: a string contains an unpaired surrogate. Correct the string."
         ) from None
     except ValueError as error:
-        raise FormatError(f"{origin}: invalid JSON: {error}. Correct it.") from None
+        raise FormatError(f"{origin}: invalid JSON: {error}. Correct the file.") from None
     except RecursionError:
         raise FormatError(f"{origin}: nested too deeply. Reduce the nesting.") from None
     return value
@@ -60,7 +60,7 @@ def _check_size(text: str, origin: str) -> None:
     opened = skeleton.count("[")
     # n keys have n - 1 commas and n colons, n items have n - 1 commas.
     if opened + skeleton.count(",") + skeleton.count(":") > MAX_VALUES:
-        raise FormatError(f"{origin}: the file has more than {MAX_VALUES:,} values. Reduce its size.")
+        raise FormatError(f"{origin}: the file has more than {MAX_VALUES:,} values. Reduce the number of values.")
     if opened <= MAX_DEPTH:
         return
     brackets = skeleton.replace(",", "").replace(":", "")

@@ -28,7 +28,7 @@ def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] 
         match = _LINE.search(str(error))
         line = f":{match[1]}" if match and match[1] else ""
         reason = _LINE.sub("", str(error)) if not isinstance(error, RecursionError) else "nested too deeply"
-        raise FormatError(f"{origin}{line}: invalid TOML: {reason}. Correct it.") from None
+        raise FormatError(f"{origin}{line}: invalid TOML: {reason}. Correct the file.") from None
     _check_size(tables, origin)
     return tables
 
@@ -36,7 +36,7 @@ def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] 
 def read_project(tables: dict[str, Any], origin: str) -> dict[str, Any]:
     """Return the `project` table of a pyproject.toml, or an empty dict. Raises BentoError for an invalid table."""
     project: dict[str, Any] = tables.get("project", {})
-    schema.validate(project, {"name?": str, "requires-python?": str}, f"{origin}: project", "Correct it.")
+    schema.validate(project, {"name?": str, "requires-python?": str}, f"{origin}: project", "Correct the value.")
     return project
 
 
@@ -76,4 +76,4 @@ def _check_size(tables: dict[str, Any], origin: str) -> None:
     if level:
         raise FormatError(f"{origin}: the file has more than {MAX_DEPTH} levels of nesting. Reduce the nesting.")
     if count > MAX_VALUES:
-        raise FormatError(f"{origin}: the file has more than {MAX_VALUES:,} values. Reduce its size.")
+        raise FormatError(f"{origin}: the file has more than {MAX_VALUES:,} values. Reduce the number of values.")

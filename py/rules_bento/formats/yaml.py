@@ -107,15 +107,17 @@ class _YamlReader:
                 root = self._item(loader.get_event())
                 loader.get_event()
             if not loader.check_event(yaml.StreamEndEvent):
-                raise self._error(_line(loader.get_event()), "expected one document. Remove the others.")
+                raise self._error(_line(loader.get_event()), "expected one YAML document. Remove the other documents.")
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             last = self._text.count("\n")  # libyaml counts the end as another line
             line = f":{min(mark.line, last) + 1}" if mark else ""
             problem = error.problem or error.context
-            raise FormatError(f"{self._origin}{line}: invalid YAML: {problem}. Correct it.") from None
+            raise FormatError(f"{self._origin}{line}: invalid YAML: {problem}. Correct the file.") from None
         except (yaml.YAMLError, ValueError) as error:
-            raise FormatError(f"{self._origin}: invalid YAML: {' '.join(str(error).split())}. Correct it.") from None
+            raise FormatError(
+                f"{self._origin}: invalid YAML: {' '.join(str(error).split())}. Correct the file."
+            ) from None
         finally:
             loader.dispose()
         return root
@@ -136,7 +138,7 @@ class _YamlReader:
             return self._alias(anchor, line)
         if anchor:
             if anchor in self._anchors:
-                raise self._error(line, f"duplicate anchor &{anchor}. Rename one of them.")
+                raise self._error(line, f"duplicate anchor &{anchor}. Rename one of the anchors.")
             self._anchors[anchor] = None
         before = self._count, self._characters
         if type(event) is self._yaml.ScalarEvent:
@@ -151,7 +153,7 @@ class _YamlReader:
 
     def _alias(self, anchor: str, line: int) -> _YamlNode:
         if anchor not in self._anchors:
-            raise self._error(line, f"alias *{anchor} has no earlier anchor. Write the value.")
+            raise self._error(line, f"alias *{anchor} has no preceding anchor. Replace the alias with the value.")
         node = self._anchors[anchor]
         if node is None:
             raise self._error(line, "the value contains itself. Remove the alias.")
@@ -163,14 +165,14 @@ class _YamlReader:
         self._characters += characters
         if self._count > MAX_VALUES or self._characters > MAX_CHARACTERS:
             limits = f"{MAX_VALUES:,} values or {MAX_CHARACTERS >> 20} MiB of text, with aliases expanded"
-            raise self._error(line, f"more than {limits}. Reduce its size.")
+            raise self._error(line, f"more than {limits}. Reduce the size of the file.")
 
     def _collection(self, event: Any, line: int) -> _YamlNode:
         is_list = type(event) is self._yaml.SequenceStartEvent
         if self._depth == MAX_DEPTH:
             raise self._error(line, f"more than {MAX_DEPTH} levels of nesting. Reduce the nesting.")
         if event.tag not in (None, "!", _TAG + ("seq" if is_list else "map")):
-            raise self._error(line, f"tag {_quote(event.tag)} isn't supported. Remove it.")
+            raise self._error(line, f"tag {_quote(event.tag)} isn't supported. Remove the tag.")
         self._add(line, 1, 0)
         self._depth += 1
         node = self._list(line) if is_list else self._mapping(line)
@@ -198,7 +200,7 @@ class _YamlReader:
                 continue
             key = self._key(key_node, key_line)
             if key in own.value:
-                raise self._error(key_line, f"duplicate key {_quote(key_node.text or '')}. Keep one of them.")
+                raise self._error(key_line, f"duplicate key {_quote(key_node.text or '')}. Remove one of the keys.")
             item = self._item(next_event())
             if self._parse_float:
                 own.inner[key] = (key_line, item.inner)
@@ -218,7 +220,7 @@ class _YamlReader:
             inner = [node.inner.get(index, _NOWHERE)[1] for index in range(len(node.value))]
             nodes = [_YamlNode(value, node.line, None, inner[index]) for index, value in enumerate(node.value)][::-1]
         if not all(isinstance(part.value, dict) for part in nodes):
-            problem = "'<<' requires a mapping or a list of mappings. Put it in quotes if it is a string."
+            problem = "'<<' requires a mapping or a list of mappings. For a string, put '<<' in quotes."
             raise self._error(node.line, problem)
         return nodes
 
@@ -236,7 +238,9 @@ class _YamlReader:
             try:
                 text.encode()  # Python's parser accepts surrogates, libyaml doesn't
             except UnicodeEncodeError:
-                raise self._error(line, "a string has an unpaired surrogate. Write the character itself.") from None
+                raise self._error(
+                    line, "a string has an unpaired surrogate. Replace the surrogate with the character itself."
+                ) from None
         if tag is None or tag == "!":
             if not event.implicit[0] or text[:1] not in self._resolvers:
                 return text
@@ -244,10 +248,10 @@ class _YamlReader:
         else:
             tag = tag.removeprefix(_TAG)
             if tag not in self._tags:
-                raise self._error(line, f"tag {_quote(tag)} isn't supported. Remove it.")
+                raise self._error(line, f"tag {_quote(tag)} isn't supported. Remove the tag.")
             fits = tag in ("str", "binary", self._resolve(text)) or (tag == "float" and _TAGGED_FLOAT.fullmatch(text))
             if not fits:
-                raise self._error(line, f"tag {_quote(tag)} doesn't match {_quote(text)}. Remove it.")
+                raise self._error(line, f"tag {_quote(tag)} doesn't match {_quote(text)}. Remove the tag.")
         if tag == "str" or (tag == "value" and is_key):
             return text
         if tag == "merge":

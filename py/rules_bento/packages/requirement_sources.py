@@ -166,7 +166,7 @@ class _RequirementsFiles:
     ) -> None:
         """Read an included file. Raises BentoError, beginning with `place`, if the file can't be included."""
         if "://" in value:
-            raise BentoError(f"{place}: can't include the remote file {value!r}. Declare a copy of the file.")
+            raise BentoError(f"{place}: the remote file {value!r}. Declare a copy of the file.")
         name = source.included_name(value)
         if name in map(posixpath.normpath, chain):
             raise BentoError(f"{place}: {name} includes itself through {', '.join(chain)}. Remove the cycle.")

@@ -149,7 +149,9 @@ def _value(text: str, variables: dict[str, str], place: str) -> str:
     if quoted:
         return _expand(re.sub(r"\\([^$])", r"\1", quoted[1]), variables, place)
     if text.startswith(("'", '"')):
-        raise BentoError(f"{place}: {text!r} is followed by other text, or a quote is missing. Correct the quotes.")
+        raise BentoError(
+            f"{place}: {text!r} has no closing quote, or characters after the closing quote. Correct the quotes."
+        )
     return _expand(re.sub(r"(^|\s)#.*", "", text).strip(), variables, place)
 
 

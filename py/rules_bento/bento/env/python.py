@@ -88,7 +88,7 @@ def add_pins(text: str, pins: Sequence[str]) -> str:
     missing = [pin for pin in required if not _satisfies_pin(declared.get(requirement_name(pin), []), pin)]
     if missing and "--hash=" in text:
         raise BentoError(
-            f"deps require {missing[0]}, but the requirements file with hashes doesn't contain it. "
+            f"deps require {missing[0]}, but the requirements file with hashes doesn't contain the package. "
             f"Add the package to the input of the lock, and lock again."
         )
     return text + "".join(f"{pin}\n" for pin in missing)
@@ -102,8 +102,8 @@ def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
     name, _, version = pin.partition("==")
     if declared and version and all(requirement.pin and requirement.pin != (name, version) for requirement in declared):
         raise BentoError(
-            f"deps require {pin} from a rules_python hub, but the requirements have {declared[0].text}. Lock "
-            f"the same version in both."
+            f"deps require {pin} from a rules_python package hub, but the requirements specify {declared[0].text}. "
+            f"Lock the same version in both."
         )
     return any(requirement.hashes or requirement.text == pin or not version for requirement in declared)
 
@@ -116,7 +116,8 @@ def check_git(text: str, place: str, *, packed: bool) -> None:
         if re.search(r"(^|\s|@)git\+", line.partition(" #")[0]):
             raise BentoError(
                 f"{place}: builds without network access can't include the git repository of {line.strip()!r}. Add a "
-                f"source archive to wheels, or set python.pack_git_packages to false to clone it in the image build."
+                "source archive to wheels, or set python.pack_git_packages to false to clone the repository during "
+                "the image build."
             )
 
 
@@ -177,12 +178,13 @@ def assemble_requirements(
         return Requirements(text, text, None, version)
     match = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
     if not match:
-        raise BentoError("requirements: bentoml, which serves the Bento, is missing. Add bentoml of the package hub.")
+        raise BentoError("requirements: bentoml, which serves the Bento, is missing. Add bentoml from the package hub.")
     declared_names = _unconditional_names(text)
     missing = sorted(declared_names - _unconditional_names(lock.pinned) - lock.wheels) if declared_names else []
     if missing:
         raise BentoError(
-            f"{place}: {', '.join(missing)} isn't in the lock subset of the Bento. Add it to the target's requirements."
+            f"{place}: {', '.join(missing)} isn't in the lock subset of the Bento. Add the package to the target's "
+            "requirements."
         )
     extras = re.search(r"^bentoml\s*\[([^]]*)]", lock.roots, re.MULTILINE)
     missing_extras = sorted(set(features) - {extra.strip() for extra in (extras[1] if extras else "").split(",")})
@@ -205,12 +207,14 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
         return text[: pinned.start()] + requirement + text[pinned.end() :], pinned[2]
     if re.search(r"^bentoml\s*(\[[^]]*])?\s*@", text, re.MULTILINE | re.IGNORECASE):
         if features:
-            raise BentoError("features: not supported for bentoml with a URL. Add the extras to the requirement.")
+            raise BentoError(
+                "features: not supported if bentoml is specified with a URL. Add the extras to the requirement."
+            )
         return text, version
     if "--hash=" in text:
         raise BentoError(
-            "requirements: the file with hashes doesn't contain bentoml. Add it to the input of the lock, and lock "
-            "again."
+            "requirements: the file with hashes doesn't contain bentoml. Add bentoml to the input of the lock, and "
+            "lock again."
         )
     return f"{text}{_bentoml_requirement(features)}=={version}\n", version
 

@@ -58,13 +58,13 @@ def _check(options: BuildOptions, envs: Sequence[EnvVariable]) -> None:
         )
     if docker.base_image and docker.system_packages:
         raise BentoError(
-            f"{options.at('docker.system_packages')}: BentoML ignores this option if docker.base_image is set "
-            f"with spec 1. Install the packages in a setup_script."
+            f"{options.at('docker.system_packages')}: with spec 1, BentoML ignores this option if docker.base_image is "
+            "set. Install the packages in a setup_script."
         )
     for env in envs:
         if env.stage == "build":
             raise BentoError(
-                f"{options.at('envs')}: {env.name} has the stage 'build', but with spec 1, the image would contain its "
+                f"{options.at('envs')}: {env.name} has the stage 'build', but with spec 1, the image would contain the "
                 f"value. Use the stage 'all', or remove the options that require spec 1."
             )
 

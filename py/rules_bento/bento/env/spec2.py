@@ -61,7 +61,7 @@ def make(
 def _export_uv_lock(settings: BentoSettings, image: ImageDefinition) -> str:
     if settings.export_uv_lock is None:
         raise BentoError(
-            f"{image.place}: uv_lock() requires uv.lock in srcs. Add uv.lock, or use packages of a package hub."
+            f"{image.place}: uv_lock() requires uv.lock in srcs. Add uv.lock, or use packages from a package hub."
         )
     return settings.export_uv_lock(settings.files)
 
