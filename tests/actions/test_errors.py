@@ -84,7 +84,7 @@ def test_machine_code_that_is_well(actions, files, platform):
 def test_a_name_to_let_be_that_no_machine_code_has(actions):
     outcome = packaged(actions, {"fast.so": X86_LIBRARY}, "linux_x86_64", "gone.so")
     refused(
-        outcome, LABEL, "ignore_libraries has gone.so, but the Bento has no machine code with this name. Remove it."
+        outcome, LABEL, "ignore_libraries has gone.so, but the Bento has no machine code with this name. Remove the name."
     )
 
 

@@ -70,7 +70,7 @@ def test_extras_that_the_lock_does_not_know_are_told_of():
     notes = declared.check_lock({"bentoml": {"io"}, "idna": set()})
     assert notes == [
         "b.yaml:3: python.packages: bentoml[io, Grpc_Web]>=1: the lock doesn't contain the extra 'grpc-web'. Add the "
-        "packages to the target's requirements."
+        "packages of the extra to the target's requirements."
     ]
 
 
@@ -93,7 +93,7 @@ def test_a_hash_that_the_lock_does_not_have_is_named():
         (b"six\n???\n", r"^r\.txt:2: invalid requirement '\?\?\?' \(PEP 508\)"),
         (b"\xef\xbb\xbfsix\r\n# why\r\nnumpy>>1\r\n", r"^r\.txt:3: invalid requirement 'numpy>>1'"),
         (b"six \\\n  >=1 \\\n  >>2\nattrs\n", r"^r\.txt:1: invalid requirement 'six +>=1 +>>2'"),
-        (b"six\n-e .\n", r"^r\.txt:2: '-e \.' installs a directory, .* Add the directory's requirements instead: "),
+        (b"six\n-e .\n", r"^r\.txt:2: '-e \.' installs a directory, .* Specify the requirements of the directory\. "),
         (b"six\n--editable=./own\n", r"^r\.txt:2: '--editable=\./own' installs a directory"),
         (b"-r more.txt\n", r"^more\.txt:1: invalid requirement 'a b'"),
         (b"-c more.txt\n", r"^more\.txt:1: invalid requirement 'a b'"),

@@ -343,7 +343,7 @@ def test_a_range_of_replicas_scales_by_the_concurrency_of_the_service(rule):
 @pytest.mark.parametrize(
     ("config", "replicas", "message"),
     [
-        ({}, {"Studio": "1-4"}, "Set its traffic.concurrency"),
+        ({}, {"Studio": "1-4"}, "Set traffic.concurrency of the service"),
         (TRAFFIC | {"metrics": {"enabled": False}}, {"Studio": "1-4"}, "Enable its metrics"),
         (TRAFFIC, {"Studio": "4-1"}, "a range such as '1-4'"),
         (TRAFFIC, {"Studio": "0-4"}, "a range such as '1-4'"),
@@ -360,9 +360,9 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
 @pytest.mark.parametrize(
     ("document", "words", "more", "message"),
     [
-        (bento(), [], {}, "API before BentoML 1.2"),
+        (bento(), [], {}, "API of BentoML 1.1 or older"),
         (bento(service("Studio", ssl={"enabled": True})), [], {}, "ssl is enabled"),
-        (bento(service("Studio", http={"host": "127.0.0.1"})), [], {}, "which only the Pod itself can reach"),
+        (bento(service("Studio", http={"host": "127.0.0.1"})), [], {}, "which is only reachable from the Pod"),
         (bento(service("Studio", http={"port": 70000})), [], {}, "70000 isn't a port"),
         (bento(service("Studio", extra_ports=[3000])), [], {}, "contains duplicates"),
         (bento(service("Studio"), name="1st"), [], {}, "Set app_name"),

@@ -266,8 +266,8 @@ def test_a_path_dependency_of_dynamic_version_is_named(tmp_path):
     [
         ("-r more.txt", r":2: the option -r isn't supported: a lock is a single file\..*uv pip compile"),
         ("--requirement=more.txt", r":2: the option --requirement isn't"),
-        ("-c limits.txt", r":2: the option -c isn't supported: a lock needs no constraints"),
-        ("-e .", r":2: the option -e isn't supported: it installs a directory"),
+        ("-c limits.txt", r":2: the option -c isn't supported: a lock doesn't need constraints"),
+        ("-e .", r":2: the option -e isn't supported: the option installs a directory"),
         ("--no-binary web", r":2: the option --no-binary isn't"),
         ("--config-settings x=y", r":2: the option --config-settings isn't"),
         ("web==", r":2: invalid requirement 'web=='"),

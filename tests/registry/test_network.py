@@ -209,14 +209,14 @@ HOSTS = (":8080", "a..b:80", ".:80", f"{'x' * 64}:80", "a b:80", "a\x01b:80", "a
 def test_a_proxy_that_is_none_is_refused(monkeypatch, address):
     monkeypatch.setenv("ALL_PROXY", "http://unused.test")
     monkeypatch.setenv("HTTPS_PROXY", address)
-    message = "https_proxy: unsupported scheme" if "socks" in address else "https_proxy: invalid proxy URL"
+    message = "https_proxy: unsupported proxy scheme" if "socks" in address else "https_proxy: invalid proxy URL"
     with pytest.raises(BentoError, match=message):
         proxy_for("https", "registry.test", 443)
 
 
 def test_the_variable_that_is_set_is_named(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "socks5://proxy.test:1080")
-    with pytest.raises(BentoError, match="^all_proxy: unsupported scheme 'socks5'"):
+    with pytest.raises(BentoError, match="^all_proxy: unsupported proxy scheme 'socks5'"):
         proxy_for("https", "registry.test", 443)
 
 

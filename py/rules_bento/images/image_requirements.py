@@ -33,9 +33,9 @@ def reject_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> No
     for step in unsupported_steps(bento):
         if step.name not in provided:
             raise BentoError(
-                f"{step.description}, but bento_image runs no commands. Put the results into the base or into layers, "
-                f"or import the Bento and use `bentoml containerize`. If the service doesn't need the results, or the "
-                f'base has them, set ignore_system_requirements = ["{_escaped(step.name)}"].'
+                f"{step.description}, but bento_image runs no commands. Add the results to the base or to layers, "
+                "or import the Bento and use `bentoml containerize`. If the service doesn't need the results, or the "
+                f'base contains the results, set ignore_system_requirements = ["{_escaped(step.name)}"].'
             )
 
 
@@ -174,7 +174,7 @@ def _unrequested(requirements: ImageRequirements, provided: Iterable[str]) -> It
     for name in provided:
         if name not in known:
             near = did_you_mean(name, known)
-            yield f"ignore_system_requirements: the Bento doesn't require {name!r}.{near} Remove it."
+            yield f"ignore_system_requirements: the Bento doesn't require {name!r}.{near} Remove the name."
 
 
 def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[str]:

@@ -21,9 +21,9 @@ def loads(data: bytes, where: str) -> frozenset[str]:
     files = document.get("files")
     if document.keys() != {"files"} or not isinstance(files, list):
         raise BentoError(
-            f'{where}: a startup trace must have a single key, "files", with a list. Record the startup again.'
+            f'{where}: a startup trace must be a mapping of the key "files" to a list. Record the trace again.'
         )
     for file in files:
         if not isinstance(file, str) or not file.startswith("/") or {"", ".", ".."}.intersection(file[1:].split("/")):
-            raise BentoError(f"{where}: {file!r} isn't an absolute, normalized path. Record the startup again.")
+            raise BentoError(f"{where}: {file!r} isn't an absolute, normalized path. Record the trace again.")
     return frozenset(file[1:] for file in files)

@@ -98,8 +98,8 @@ class ManifestBuilder:
         for service, name in names.items():
             if not _NAME.fullmatch(name):
                 raise BentoError(
-                    f"service {service!r}: the object name {name!r} is invalid. Kubernetes allows at most 63 of "
-                    "a-z, 0-9, and '-', a letter first. Set app_name, or rename the service."
+                    f"service {service!r}: invalid object name {name!r}. Kubernetes allows at most 63 characters: "
+                    "a-z, 0-9, and '-', with a letter at the start. Set app_name, or rename the service."
                 )
         if len(set(names.values())) < len(names):
             raise BentoError(
@@ -118,20 +118,21 @@ class ManifestBuilder:
                 raise BentoError(f"labels: {key} is set by the rule. Remove the label.")
             if not _LABEL_KEY.fullmatch(key) or not _LABEL.fullmatch(value):
                 raise BentoError(
-                    f"labels: {key}={value} isn't a valid Kubernetes label. Use at most 63 letters, digits, '-', '_', "
-                    "and '.', "
-                    "and begin and end with a letter or a digit."
+                    f"labels: {key}={value} isn't a valid Kubernetes label. Use at most 63 characters: letters, "
+                    "digits, '-', '_', and '.', "
+                    "with a letter or digit at both ends."
                 )
         if options.namespace and not _NAME.fullmatch(options.namespace):
             raise BentoError(
-                f"namespace: invalid namespace {options.namespace!r}. Use a-z, 0-9, and '-', a letter first."
+                f"namespace: invalid namespace {options.namespace!r}. Use at most 63 characters: a-z, 0-9, and '-', "
+                "with a letter at the start."
             )
         if options.startup_timeout_seconds <= 0:
-            raise BentoError("startup_timeout_seconds: invalid number. Use a number greater than 0.")
+            raise BentoError("startup_timeout_seconds: expected a number greater than 0. Correct the value.")
         for directory in options.writable:
             if not directory.startswith("/") or directory.rstrip("/") in ("", _SCRATCH):
                 raise BentoError(
-                    f"writable_dirs: invalid path {directory!r}. Use absolute paths other than {_SCRATCH} and /."
+                    f"writable_dirs: invalid path {directory!r}. Use an absolute path other than {_SCRATCH} and /."
                 )
 
     def _replicas(self, service: WorkloadService) -> tuple[int, int]:
@@ -145,10 +146,10 @@ class ManifestBuilder:
                 "'1-4'."
             )
         if high and not (service.concurrency and service.metric):
-            missing = "Set its traffic.concurrency" if service.metric else "Enable its metrics"
+            missing = "Set traffic.concurrency of the service" if service.metric else "Enable metrics of the service"
             raise BentoError(
                 f"replicas: {service.name!r} cannot scale from {low} to {high} by the number of concurrent "
-                f"requests. {missing}, or set a number."
+                f"requests. {missing}, or set replicas to a single number."
             )
         return low, high
 
@@ -304,10 +305,10 @@ class ManifestBuilder:
 
 def _put(variables: dict[str, dict[str, Any]], name: str, value: dict[str, Any]) -> None:
     if not _VARIABLE.fullmatch(name):
-        raise BentoError(f"invalid variable name {name!r}. Use letters, digits, and '_', and don't begin with a digit.")
+        raise BentoError(f"invalid variable name {name!r}. Use letters, digits, and '_', without a digit at the start.")
     if name in variables or name == "BENTOML_PORT":
         raise BentoError(
-            f"{name}: another attribute or the manifest already sets this variable. Remove one of the values."
+            f"{name}: the manifest or another attribute already sets the variable. Remove one of the values."
         )
     variables[name] = value
 

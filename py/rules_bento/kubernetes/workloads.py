@@ -27,8 +27,8 @@ def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
     """
     if unknown := sorted(set(resources) - _KNOWN):
         raise BentoError(
-            f"{where}: resources.{unknown[0]} isn't a standard resource of Kubernetes. Remove it from the service, "
-            "and add your cluster's resource to the manifest with a patch."
+            f"{where}: resources.{unknown[0]} isn't a standard resource of Kubernetes. Remove the resource from the "
+            "service, and add the resource of your cluster to the manifest with a patch."
         )
     amounts = {}
     if "cpu" in resources:
@@ -74,9 +74,9 @@ def _gpus(value: object, where: str) -> str:
     number = _number(value)
     if number is None or number % 1:
         raise BentoError(
-            f"{where}: resources.gpu is {value!r}, but clusters allocate whole GPUs. Set 1, or remove resources.gpu "
-            "from the "
-            "service and add your cluster's resource for shared GPUs to the manifest with a patch."
+            f"{where}: resources.gpu is {value!r}, but clusters allocate only whole GPUs. Set resources.gpu to 1. To "
+            "share GPUs, remove resources.gpu from the "
+            "service, and add the resource of your cluster to the manifest with a patch."
         )
     return str(int(number))
 
@@ -194,7 +194,7 @@ def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
     entries = {entry["name"]: entry for entry in document.get("services", [])}
     if not entries:
         raise BentoError(
-            f"{document['service']}: this service uses the API before BentoML 1.2, which doesn't describe "
+            f"{document['service']}: the service uses the API of BentoML 1.1 or older, which doesn't describe "
             "dependencies. Use @bentoml.service."
         )
     names = [document.get("entry_service", "")]
@@ -220,12 +220,12 @@ def _service(entry: dict[str, Any], port: int) -> WorkloadService:
     part = {key: config.get(key) or {} for key in ("endpoints", "http", "metrics", "resources", "ssl", "traffic")}
     if part["ssl"].get("enabled"):
         raise BentoError(
-            f"{where}: ssl is enabled, but the Pods have no key files. Remove ssl, and let the cluster's "
-            "ingress or service mesh encrypt the traffic."
+            f"{where}: ssl is enabled, but the Pods have no key files. Remove ssl, and encrypt the traffic with an "
+            "ingress or a service mesh."
         )
     if _LOOPBACK.fullmatch(str(part["http"].get("host", ""))):
         raise BentoError(
-            f"{where}: http.host is {part['http']['host']}, which only the Pod itself can reach. Remove http.host."
+            f"{where}: http.host is {part['http']['host']}, which is only reachable from the Pod. Remove http.host."
         )
     counted = part["metrics"].get("enabled", True)
     return WorkloadService(
@@ -250,7 +250,7 @@ def _ports(numbers: list[Any], where: str) -> tuple[int, ...]:
         if not isinstance(number, int) or isinstance(number, bool) or not 0 < number <= _MAX_PORT:
             raise BentoError(f"{where}: {number!r} isn't a port. Use a number from 1 to {_MAX_PORT}.")
     if len(set(numbers)) < len(numbers):
-        raise BentoError(f"{where}: extra_ports contains duplicates: {numbers}. Keep each port once.")
+        raise BentoError(f"{where}: extra_ports contains duplicates: {numbers}. Specify each port only once.")
     return tuple(numbers)
 
 
@@ -276,13 +276,13 @@ def _check_startup(image: StartupConfig, services: tuple[WorkloadService, ...], 
     for word in image.cmd if image.serves_bento else ():
         if word.partition("=")[0] in ("--port", "-p", "--host"):
             raise BentoError(
-                f"cmd of the image contains {word}, but the manifest sets this option. Remove it from cmd."
+                f"cmd of the image contains {word}, but the manifest sets this option. Remove the option from cmd."
             )
     if not image.serves_bento and not port:
-        raise BentoError("the image has a custom entrypoint. Set port to the port on which it listens.")
+        raise BentoError("the image has a custom entrypoint. Set port to the port of the server.")
     if len(services) > 1 and (image.cmd or not image.serves_bento):
         names = ", ".join(service.name for service in services)
         raise BentoError(
-            f"the services {names} run separately, each in its own Pods, but the image has a custom entrypoint or "
-            "cmd. Remove these from the bento_image."
+            f"the services {names} run in separate Pods, which a custom entrypoint or cmd of the image doesn't "
+            "support. Remove entrypoint and cmd from the bento_image."
         )

@@ -180,6 +180,6 @@ def _write(target: Path, contents: unpack.Contents, *, executable: bool) -> Path
                 file.write(piece)
         target.chmod(0o755 if executable else 0o644)
     except OSError as error:
-        reason = f"cannot write {target.name[:60]!r} of a model archive: {error.strerror}"
+        reason = f"cannot write {target.name[:60]!r} of the model archive: {error.strerror}"
         raise BentoError(f"{reason}. Rename the file.") from None
     return target

@@ -52,7 +52,7 @@ def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
     except ValueError:  # includes UnicodeError
         raise BentoError(f"{name}: invalid proxy URL. Use `http://host:port`.") from None
     if parts.scheme != "http":
-        raise BentoError(f"{name}: unsupported scheme {parts.scheme!r}. Use `http://host:port`.")
+        raise BentoError(f"{name}: unsupported proxy scheme {parts.scheme!r}. Use `http://host:port`.")
     authorization = ""
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -123,7 +123,7 @@ def tls_context(host: str) -> ssl.SSLContext:
                 else:
                     context.load_cert_chain(file, file.with_suffix(".key"))
             except OSError as error:  # includes ssl.SSLError
-                raise BentoError(f"{file}: invalid certificate: {error}. Fix or remove the file.") from None
+                raise BentoError(f"{file}: invalid certificate: {error}. Correct or remove the file.") from None
     return context
 
 
@@ -137,7 +137,7 @@ def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
     try:
         entry = netrc.netrc(path).authenticators(host)
     except netrc.NetrcParseError as error:  # the message for the line can contain a password
-        raise BentoError(f"{path}:{error.lineno or 1}: invalid netrc entry. Fix the entry.") from None
+        raise BentoError(f"{path}:{error.lineno or 1}: invalid netrc entry. Correct the entry.") from None
     except (OSError, UnicodeDecodeError):
         raise BentoError(f"{path}: cannot read the file as text. Check the permissions and the encoding.") from None
     if entry is None or (user and entry[0] != user):

@@ -369,7 +369,7 @@ def translate_errors(host: str = "") -> Iterator[None]:
     except LongHeadError:
         raise BentoError(
             f"{host or 'The server'}: a response header exceeds {limits.HEADER} bytes, or all headers together "
-            f"exceed {limits.HEAD} bytes. Check the URL, and whether a proxy sent the response."
+            f"exceed {limits.HEAD} bytes. Check the URL, and check for a proxy that modifies responses."
         ) from None
     except SlowAnswerError:  # another attempt would be as slow
         raise BentoError(
@@ -377,8 +377,8 @@ def translate_errors(host: str = "") -> Iterator[None]:
         ) from None
     except ssl.SSLCertVerificationError as error:
         raise BentoError(
-            f"The server's certificate isn't trusted: {error.verify_message}. Add its authority to the file in "
-            f"SSL_CERT_FILE, or to /etc/docker/certs.d/HOST:PORT/ca.crt."
+            f"{host or 'The server'}: the certificate isn't trusted: {error.verify_message}. Add the authority to "
+            f"the file in SSL_CERT_FILE, or to /etc/docker/certs.d/HOST:PORT/ca.crt."
         ) from None
     except (OSError, http.client.HTTPException) as error:
         raise ConnectionLostError(str(error).strip() or type(error).__name__) from error

@@ -110,7 +110,7 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
         log = "\n".join(printed.strip().splitlines()[-40:])
         raise BentoError(
             f"the build failed. Builds can use the locked build requirements and /usr/bin, but not the network. If the "
-            f"source needs more, lock a version that has a wheel:\n{log}"
+            f"source needs more, lock a version that has a wheel. Build log:\n{log}"
         )
     return _read_result(result_file, output)
 
@@ -120,16 +120,16 @@ def _read_result(result_file: Path, output: Path) -> Path:
     from rules_bento.formats import read_file, schema
     from rules_bento.formats.json import read_object
 
-    remedy = "Lock another version, or report this to the authors of the package."
+    remedy = "Lock another version, or report the problem to the authors of the package."
     result = read_object(read_file(result_file), "the build backend")
     schema.validate(result, {"missing?": [str], "wheel?": str}, "the build backend", remedy)
     if result.get("missing"):
         names = ", ".join(result["missing"])
-        raise BentoError(f"the build backend also requires {names}. Add this to the requirements of the build_lock.")
+        raise BentoError(f"the build backend also requires {names}. Add {names} to the requirements of the build_lock.")
     name: str = result.get("wheel", "")
     if "/" in name or not name.endswith(".whl") or name.count("-") not in (4, 5) or not (output / name).is_file():
         reported = f"the build backend reported the wheel {name[:200]!r}"
-        raise BentoError(f"{reported}, but this file doesn't exist. {remedy}")
+        raise BentoError(f"{reported}, but the file doesn't exist. {remedy}")
     return output / name
 
 
@@ -141,13 +141,13 @@ def check(wheel: Path, distribution: str, version: str, python_version: str, pla
         raise BentoError(f"the built wheel is {name} {built}, but the lock has {distribution} {version}. Lock again.")
     if not _supports_python(python, abi, python_version):
         raise BentoError(
-            f"the built wheel is for {python}-{abi}, not for cp{python_version.replace('.', '')}. Builds run with the "
-            f"toolchain's interpreter: set bento_tools.python(version = {python_version!r})."
+            f"the built wheel is for {python}-{abi}, not for cp{python_version.replace('.', '')}. Builds use the "
+            f"interpreter of the toolchain. Set bento_tools.python(version = {python_version!r})."
         )
     if machines != "any" and not any(_supports_platform(machine, platform) for machine in machines.split(".")):
         raise BentoError(
             f"the built wheel contains machine code for {machines}, not for {platform}. Run actions on {platform}, or "
-            f"lock a version that has a wheel for it."
+            "lock a version that has a wheel for this platform."
         )
 
 
@@ -220,7 +220,7 @@ def _backend(source: Path) -> tuple[str, list[str], list[str]]:
     from rules_bento.formats import read_file, schema
     from rules_bento.formats.toml import read_toml
 
-    remedy = "Lock another version, or report this to the authors of the package."
+    remedy = "Lock another version, or report the problem to the authors of the package."
     project = source / "pyproject.toml"
     document = read_toml(read_file(project), project.name) if project.is_file() else {}
     schema.validate(document, _BUILD_SYSTEM, project.name, remedy)
@@ -232,7 +232,7 @@ def _backend(source: Path) -> tuple[str, list[str], list[str]]:
     for directory in directories:
         if directory.startswith("/") or ".." in directory.split("/") or not (source / directory).is_dir():
             place = f"{project.name}: backend-path"
-            raise BentoError(f"{place}: {directory[:200]!r} isn't a directory of the source. {remedy}")
+            raise BentoError(f"{place}: {directory[:200]!r} isn't a directory in the source archive. {remedy}")
     module, _, attribute = backend.partition(":")
     names = [name for name in attribute.split(".") if name]
     return module, names, [str((source / directory).absolute()) for directory in directories]

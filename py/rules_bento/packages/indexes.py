@@ -102,7 +102,7 @@ class Indexes:
             if name not in names:
                 raise BentoError(
                     f"{origin}: explicit: unknown index {name!r} for {package}. Named indexes: "
-                    f"{', '.join(sorted(names)) or 'none'}. Add '{name}=<address>' to indexes."
+                    f"{', '.join(sorted(names)) or 'none'}. Add '{name}=<URL>' to indexes."
                 )
         return self
 
@@ -122,7 +122,7 @@ def reject_credentials(text: str, origin: str) -> None:
     """Raise BentoError for a URL that contains a password or token. The message doesn't contain the secret."""
     if _CREDENTIALS.search(text):
         raise BentoError(
-            f"{origin}: {without_credentials(text)} contains credentials. Put them into netrc, "
+            f"{origin}: {without_credentials(text)} contains credentials. Store the credentials in netrc, "
             f"UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD, or the keyring."
         )
 

@@ -93,7 +93,7 @@ def load(path: Path) -> Lock:
         raise BentoError(f"{error} {_WRITE_AGAIN}") from None
     if not isinstance(lock, dict) or lock.get("lock") != FORMAT:
         raise BentoError(f"{path}: not a lock file of rules_bento in format {FORMAT}. {_WRITE_AGAIN}")
-    lock_shapes.check(lock, LOCK, str(path), "Restore the committed file, or empty it and lock again.")
+    lock_shapes.check(lock, LOCK, str(path), "Restore the committed file, or empty the file and lock again.")
     return lock
 
 
@@ -106,7 +106,7 @@ def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
     """
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
-        raise BentoError(f"{origin}: not a uv.lock file. Run `uv lock` to create one.")
+        raise BentoError(f"{origin}: not a uv.lock file. To create a uv.lock file, run `uv lock`.")
     schema.validate(document, _UV_LOCK, origin, "Run `uv lock` again.")
     if choice:
         document = conflicts.resolve(document, choice, origin)
@@ -137,8 +137,8 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
         rejected = sorted(package["files"].keys() - files.keys())
         if not files:
             raise BentoError(
-                f"{origin}: {package['name']}=={package['version']}: none of the files on the index has a hash of "
-                f"the lock: {', '.join(rejected)}. Lock again, or check why the release changed."
+                f"{origin}: {package['name']}=={package['version']}: none of the files on the index matches a hash of "
+                f"the lock: {', '.join(rejected)}. Lock again, or check whether the release changed."
             )
         packages.append(package | {"files": files} | ({"rejected_files": rejected} if rejected else {}))
     return lock | {"packages": packages}
@@ -216,7 +216,7 @@ class _EdgeNames:
         if sum(map(len, versions.values())) > 1:
             sources = versions.get(edge.get("version"), [])
             if "version" not in edge or (len(sources) > 1 and edge.get("source") not in sources):
-                problem = f"a dependency on {edge['name']} has no version, but the lock has several"
+                problem = f"a dependency on {edge['name']} has no version, but the lock has several versions"
                 raise BentoError(f"{self.origin}: {problem}. Run `uv lock` again.")
             result |= {"version": edge["version"], **self.index(edge)}
         if "extra" in edge:
@@ -229,7 +229,7 @@ class _EdgeNames:
 def _package(package: dict[str, Any], names: _EdgeNames, origin: str) -> dict[str, Any]:
     source = _source(package, origin)
     if "version" not in package:
-        raise BentoError(f"{origin}: {package['name']} doesn't have a version. Run `uv lock` again.")
+        raise BentoError(f"{origin}: {package['name']} has no version. Run `uv lock` again.")
     files = {}
     for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]:
         name = unquote(re.split("[?#]", file.get("url") or file.get("path", ""), maxsplit=1)[0].rpartition("/")[2])
@@ -258,7 +258,9 @@ def _source(package: dict[str, Any], origin: str) -> dict[str, str]:
         reject_credentials(source["url"], place)
         return {"url": source["url"]}
     if source.keys() & {"directory", "path"}:
-        raise BentoError(f"{place} is a local path. {LOCAL_REMEDY} Remove it from the project's dependencies.")
+        raise BentoError(
+            f"{place} is a local path. {LOCAL_REMEDY} Remove the requirement from the project's dependencies."
+        )
     return {}
 
 

@@ -182,11 +182,11 @@ def _duplicate_message(one: dict[str, Any], other: dict[str, Any], entries: Iter
     who = f" (needed by {', '.join(sorted(needing))})" if needing else ""
     if len(wheels) == 1:
         remedy = (
-            f"Remove {wheels[0]}, or exclude {name} from the lock: write `{name} ; sys_platform == 'never'` into a "
+            f"Remove {wheels[0]}, or exclude {name} from the lock: write `{name} ; sys_platform == 'never'` to a "
             f"file of `overrides` of the bento_requirements"
         )
     else:
-        remedy = "Remove one of them" if wheels else "Use packages of only one hub"
+        remedy = "Remove one of the wheels" if wheels else "Use packages from a single package hub"
     return f"requirements contain {name} twice{who}: {_origin(one)} and {_origin(other)}. {remedy}."
 
 
@@ -254,7 +254,9 @@ def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> lis
     for pin in pins:
         name, _, version = pin.partition("==")
         if name not in versions:
-            problem = f"deps require {pin} from another package hub or repository, but requirements don't contain it"
+            problem = (
+                f"deps require {pin} from another package hub or repository, but requirements don't contain the package"
+            )
             raise BentoError(f"{problem}. Add {name} to requirements.")
         if version not in ("", versions[name]):
             locked = f"{name}=={versions[name]}"
@@ -331,7 +333,7 @@ def _check_locked(packages: Iterable[dict[str, Any]], target: Target) -> None:
     unlocked = sorted(package["name"] for package in packages if "unlocked" in package)
     if unlocked:
         raise BentoError(
-            f"the lock doesn't support {target.platform} with Python {target.python_minor}: it doesn't contain "
+            f"the lock doesn't support {target.platform} with Python {target.python_minor}. Missing packages: "
             f"{', '.join(unlocked)}. Lock for all platforms with `uv pip compile --universal`."
         )
 
@@ -342,8 +344,9 @@ def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], reso
     missing, needless = sorted(solved - locked.keys()), sorted(locked.keys() - solved)
     if missing or needless:
         raise BentoError(
-            f"the lock's graph and the solution of {resolver} differ: only {resolver} has {missing or 'none'}, only "
-            f"the graph has {needless or 'none'}. Lock again. If they still differ, report a bug in rules_bento."
+            f"the dependency graph of the lock and the solution of {resolver} differ. Only in {resolver}: "
+            f"{missing or 'none'}. Only in the graph: {needless or 'none'}. Lock again. If the error remains, report "
+            "a bug in rules_bento."
         )
 
 

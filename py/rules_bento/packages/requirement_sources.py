@@ -147,7 +147,7 @@ class _RequirementsFiles:
         for requirement in requirements_of_file:
             if requirement.hashes:
                 raise BentoError(
-                    f"{source.name}:{requirement.line}: {requirement.text!r} has a hash, but the lock will contain the "
+                    f"{source.name}:{requirement.line}: {requirement.text!r} has a hash, but the lock contains the "
                     f"hashes of the index. Remove --hash, or use the file as the lock of bento.pypi."
                 )
             self.declared.add(requirement.text, f"{source.name}:{requirement.line}", kind)
@@ -166,7 +166,7 @@ class _RequirementsFiles:
     ) -> None:
         """Read an included file. Raises BentoError, beginning with `place`, if the file can't be included."""
         if "://" in value:
-            raise BentoError(f"{place}: the remote file {value!r}. Declare a copy of the file.")
+            raise BentoError(f"{place}: the remote file {value!r} can't be included. Declare a copy of the file.")
         name = source.included_name(value)
         if name in map(posixpath.normpath, chain):
             raise BentoError(f"{place}: {name} includes itself through {', '.join(chain)}. Remove the cycle.")
@@ -177,7 +177,7 @@ class _RequirementsFiles:
         elif value and name in self.sources:
             included = self.sources[name]
         else:
-            raise BentoError(f"{place}: {name} isn't declared. Add it to srcs, constraints, or overrides.")
+            raise BentoError(f"{place}: {name} isn't declared. Add the file to srcs, constraints, or overrides.")
         self.read(included, kind, chain)
 
     def included_names(self, source: RequirementSource) -> Iterable[str]:
@@ -194,7 +194,7 @@ class _RequirementsFiles:
 def _read_pyproject(source: RequirementSource, extras: Names, groups: Names, declared: DeclaredRequirements) -> None:
     document = read_toml(source.read_text(), source.name)
     if "project" not in document:
-        raise BentoError(f"{source.name}: the table [project] is missing. Use another file in srcs.")
+        raise BentoError(f"{source.name}: the table [project] is missing. Add the table, or use another file in srcs.")
     schema.validate(document, _PYPROJECT, source.name, _REMEDY)
     project, uv = document["project"], document.get("tool", {}).get("uv", {})
     for key in _UNSUPPORTED_UV_KEYS & uv.keys():

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 _HASH = r"\s+--hash[= ]sha256:([0-9a-f]{64})"
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "UTF-8"), (codecs.BOM_UTF16_LE, "UTF-16-LE"), (codecs.BOM_UTF16_BE, "UTF-16-BE"))
 _CONTROL = r"[\x00-\x08\x0b-\x1f\x7f]"
-LOCAL_REMEDY = "Add code of the repository to deps, and use bento_wheel for your own wheels."
+LOCAL_REMEDY = "Add code of the repository to deps, and declare wheels of the repository with bento_wheel."
 _ARCHIVES = (".whl", ".zip", ".tar.gz")
 INCLUDE_FLAGS = frozenset({"-r", "--requirement"})
 CONSTRAINT_FLAGS = frozenset({"-c", "--constraint"})
 INDEX_OPTIONS = {"-i", "-f", "--index-url", "--extra-index-url", "--find-links", "--no-index", "--trusted-host"}
 _IGNORED_FLAGS = frozenset({"--only-binary", "--prefer-binary", "--require-hashes", "--use-feature"})
-_SINGLE_FILE = "a lock is a single file. Run `uv pip compile` to include the requirements of other files."
-_DIRECTORY = f"it installs a directory. {LOCAL_REMEDY}"
+_SINGLE_FILE = "a lock must be a single file. To include the requirements of other files, run `uv pip compile`."
+_DIRECTORY = f"the option installs a directory. {LOCAL_REMEDY}"
 _REMEDIES = {
     **dict.fromkeys(INCLUDE_FLAGS, _SINGLE_FILE),
-    **dict.fromkeys(CONSTRAINT_FLAGS, "a lock needs no constraints. Remove the line."),
+    **dict.fromkeys(CONSTRAINT_FLAGS, "a lock doesn't need constraints. Remove the line."),
     **dict.fromkeys(("-e", "--editable"), _DIRECTORY),
-    "--no-binary": "wheels are built only for releases that have none. Remove the line.",
+    "--no-binary": "only releases without a wheel are built from source. Remove the line.",
     "--pre": "allow pre-releases in a requirement, such as 'name>=1.0rc1'. Remove the line.",
 }
 
@@ -125,7 +125,7 @@ def reject_option(option: Option, origin: str) -> None:
     """Raise BentoError for an option that is neither supported nor safe to ignore."""
     if option.flag in INDEX_OPTIONS or option.flag in _IGNORED_FLAGS:
         return
-    remedy = _REMEDIES.get(option.flag, "a lock doesn't need it. Remove the line.")
+    remedy = _REMEDIES.get(option.flag, "a lock doesn't need this option. Remove the line.")
     raise BentoError(f"{origin}:{option.line}: the option {option.flag} isn't supported: {remedy}")
 
 
@@ -146,7 +146,7 @@ def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
     control, sha256 = re.compile(_CONTROL), re.compile(_HASH)
     for number, line in logical_lines(text):
         if control.search(line):
-            raise BentoError(f"{origin}:{number}: {line!r} contains a control character. Remove it.")
+            raise BentoError(f"{origin}:{number}: {line!r} contains a control character. Remove the character.")
         if line.startswith("-"):
             flag, _, value = re.sub(r"[=\s]+", " ", line, count=1).partition(" ")
             options.append(Option(flag, value.strip(), number))

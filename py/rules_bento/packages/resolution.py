@@ -185,7 +185,7 @@ def _version(package: dict[str, Any]) -> Version:
     except InvalidVersion:
         raise BentoError(
             f"lock: {package['name']}: invalid version {package['version']!r} (PEP 440). Restore the "
-            f"committed file, or empty it and lock again."
+            f"committed file, or empty the file and lock again."
         ) from None
 
 
@@ -229,7 +229,7 @@ def _only_wheels(package: dict[str, Any], only_binary: set[str], origin: str) ->
         raise BentoError(
             f"{origin}: {package['name']} {package['version']} has no wheel, but the lock was created with "
             "--only-binary. "
-            f"Lock without the option, or lock a version that has a wheel."
+            "Lock without --only-binary, or lock a version that has a wheel."
         )
     return package | {"files": files}
 
@@ -291,9 +291,7 @@ def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
     if "url" in package.get("archive", {}):
         return f"{package['name']} @ {package['archive']['url']}"
     if "version" not in package:
-        raise BentoError(
-            f"{origin}: {package['name']} doesn't have a version. Lock the package from an index or a git commit."
-        )
+        raise BentoError(f"{origin}: {package['name']} has no version. Lock the package from an index or a git commit.")
     return f"{package['name']}=={package['version']}"
 
 
@@ -318,7 +316,7 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
             errors = process.stderr.strip()
     if failure := _BUILD_FAILURE.search(errors):
         raise BentoError(
-            f"{origin}: {without_credentials(failure[1])} has dynamic dependencies, which only a build determines. "
-            f"Lock with a bento_requirements target or `uv lock`, which record dependencies."
+            f"{origin}: {without_credentials(failure[1])} has dynamic dependencies, which are only known after a "
+            "build. Lock with a bento_requirements target or with `uv lock`, which record the dependencies."
         )
-    raise BentoError(f"{origin}: uv found no solution. Lock again:\n{without_credentials(errors)}")
+    raise BentoError(f"{origin}: uv found no solution. Lock again. Output of uv:\n{without_credentials(errors)}")

@@ -82,7 +82,7 @@ def reject_wrong_architecture(files: Mapping[str, str], platform: str, unchecked
             f"or set platform. If the service uses them as data, set ignore_libraries = [{listed}]"
         )
     for name in sorted(set(unchecked) - set(names.values())):
-        lines.append(f"ignore_libraries has {name}, but the Bento has no machine code with this name. Remove it.")
+        lines.append(f"ignore_libraries has {name}, but the Bento has no machine code with this name. Remove the name.")
     if lines:
         raise BentoError("\n".join(lines))
 

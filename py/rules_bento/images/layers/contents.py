@@ -59,7 +59,9 @@ def read_files(
                 continue
             names, size = names + len(path), size + len(data or b"")
             if names > _MAX_NAMES or size > _MAX_KEPT:
-                raise BentoError(f"{blob.name}: the layer has too many system files. Use another base image.")
+                raise BentoError(
+                    f"{blob.name}: the system files of the layer exceed the size limit. Use another base image."
+                )
         files = {path: data for path, data in files.items() if not _is_hidden(path, hidden)} | here
     return files
 

@@ -163,7 +163,7 @@ class _EstargzReader:
 
     def _error(self) -> BentoError:
         return BentoError(
-            f"{self._name}: not an eStargz layer of rules_bento, so its files cannot be reordered. "
+            f"{self._name}: not an eStargz layer of rules_bento, so the files can't be reordered. "
             "Remove startup_trace or the layer from the image."
         )
 

@@ -81,7 +81,7 @@ class Compiler:
     def _broken(self, path: str) -> BentoError:
         errors = _open(self._process.stderr).read().decode(errors="replace").strip()
         return BentoError(
-            f"{path}: the interpreter can't compile this module: {errors}. Remove bytecode from the image."
+            f"{path}: the interpreter can't compile the module: {errors}. Remove the bytecode attribute from the image."
         )
 
 
@@ -92,7 +92,7 @@ def write_bytecode_part(
     if compiler.cache_tag != f"cpython-3{layout.python_minor}":
         raise BentoError(
             f"bytecode requires CPython 3.{layout.python_minor}, but the interpreter is {compiler.cache_tag}. "
-            "Set the interpreter in bento_tools.compiler(interpreter = ...)."
+            "Set another interpreter with bento_tools.compiler(interpreter = ...)."
         )
     root = layout.site_packages[1:] + "/"
     modules = [

@@ -39,7 +39,9 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
 
     excluded = {name: line for name, path in paths.items() if (line := rule(path))}
     if exclude.own and not excluded:
-        raise BentoError(f"{wheel.name}: exclude of bento.pypi matches no file. Remove the entry {_key(wheel)}.")
+        raise BentoError(
+            f"{wheel.name}: the exclude attribute of bento.pypi matches no file. Remove the entry {_key(wheel)}."
+        )
     kept = {path for name, path in paths.items() if name not in excluded}
     for name, line in excluded.items():
         if name.startswith(f"{wheel.dist_info}/"):
@@ -79,7 +81,8 @@ def _own(wheel: Wheel, exclude: Exclude, paths: Iterable[str]) -> Patterns:
         )
     if len(patterns.rules) < len(exclude.own):
         raise BentoError(
-            f"exclude[{_key(wheel)}] of bento.pypi: a pattern is empty, a comment, or has an unclosed `[`. Correct it."
+            f"exclude[{_key(wheel)}] of bento.pypi: a pattern is empty, is a comment, or has an unclosed `[`. "
+            "Correct the pattern."
         )
     return patterns
 
@@ -108,12 +111,13 @@ def _check_modules(wheel: Wheel, excluded: Mapping[str, Rule], kept: set[str]) -
             )
         if (module := _module(path)) in entry_modules:
             raise BentoError(
-                f"{wheel.name}: {rule} excludes {path}, but its entry points require {module}. "
+                f"{wheel.name}: {rule} excludes {path}, but the entry points of the package require {module}. "
                 f"Use a more specific pattern, or add '!/{path}' after the pattern."
             )
     if not imported and any(path.endswith(_IMPORTED) for path in excluded):
         raise BentoError(
-            f"{wheel.name}: exclude of bento.pypi excludes all modules. Exclude fewer files, or remove the package."
+            f"{wheel.name}: the exclude attribute of bento.pypi excludes all modules of the package. Exclude fewer "
+            "files, or remove the package."
         )
 
 

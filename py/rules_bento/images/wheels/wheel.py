@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 BOUNDS = Bounds(ratio=100, unpacked=64 << 20)  # for a complete wheel; real wheels unpack to 2 to 20 times their size
 _MOST_METADATA = 64 << 20  # bytes of a metadata file; RECORD has about 100 for each file of the wheel
-_REMEDY = "Use another wheel of that package, or build it again"
+_REMEDY = "Use another wheel of the package, or build the wheel again"
 _LONGEST_NAME = 255  # bytes of the name of a file or directory, on Linux and macOS
 
 # Absolute on POSIX or Windows, or with a character that is a separator in some format.
