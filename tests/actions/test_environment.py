@@ -63,5 +63,8 @@ def test_packages_behind_the_commands_of_what_it_extends(actions):
     base = environment(actions, [["python_packages", "idna"], ["run", "echo"]])
     (actions.root / "bazel-out/environment.image.json").unlink()
     outcome = environment(actions, [["python_packages", "attrs"]], extends=base.outputs["--output"])
-    words = ("python_packages follows a command that runs after the installation of the Python packages", "Move the step before")
+    words = (
+        "python_packages follows a command that runs after the installation of the Python packages",
+        "Move the step before",
+    )
     refused(outcome, TARGET, *words)

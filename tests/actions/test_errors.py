@@ -84,7 +84,9 @@ def test_machine_code_that_is_well(actions, files, platform):
 def test_a_name_to_let_be_that_no_machine_code_has(actions):
     outcome = packaged(actions, {"fast.so": X86_LIBRARY}, "linux_x86_64", "gone.so")
     refused(
-        outcome, LABEL, "ignore_libraries has gone.so, but the Bento has no machine code with this name. Remove the name."
+        outcome,
+        LABEL,
+        "ignore_libraries contains gone.so, but the Bento contains no machine code with this name. Remove the name.",
     )
 
 
@@ -310,7 +312,10 @@ def test_two_descriptions(actions):
         (["--tag", "weights:"], ["tag: the version in 'weights:' is empty", "such as"]),
         (["--tag", "weights:V1"], ["tag: the version in 'weights:V1' is 'V1'", "such as 'v1'"]),
         (["--tag", "a:b:c"], ["tag: the version in 'a:b:c' is 'b:c'", "such as 'b-c'"]),
-        (["--tag", "weights:latest"], ["tag: the version", "is 'latest'", "Specify another version, or omit the version"]),
+        (
+            ["--tag", "weights:latest"],
+            ["tag: the version", "is 'latest'", "Specify another version, or omit the version"],
+        ),
         (["--label", '""', '"x"'], ["labels: a label has an empty key", "Add the key"]),
         (
             ["--signature", '"predict"', r'"[\"batch\"]"'],

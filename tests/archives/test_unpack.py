@@ -307,7 +307,8 @@ def test_names_say_forms_as_in_bentoml():
 
 def test_what_a_file_really_is_is_told(tmp_path):
     with pytest.raises(
-        BentoError, match=r"contains gz data, but the file name indicates xz data\. Rename the file to end in '\.tar\.gz'"
+        BentoError,
+        match=r"contains gz data, but the file name indicates xz data\. Rename the file to end in '\.tar\.gz'",
     ):
         files_of(gzip.compress(tar(FILES)), "xz")
     with pytest.raises(BentoError, match="invalid xz data"):

@@ -163,7 +163,7 @@ def test_an_allowed_file_must_have_a_secret() -> None:
     files = {"src/key.json": FOUND["private key"][2], "src/a.py": "x = 1"}
     allowed = ["--allowed-secret", '"src/key.json"']
     check(files, *allowed)
-    with pytest.raises(BentoError, match=r"src/a\.py, which has no secrets"):
+    with pytest.raises(BentoError, match=r"src/a\.py, which contains no secrets"):
         check(files, *allowed, "--allowed-secret", '"src/a.py"')
     with pytest.raises(BentoError, match=r"key\.json, which isn't a file of the Bento"):
         check(files, *allowed, "--allowed-secret", '"key.json"')
@@ -174,7 +174,7 @@ def test_what_a_file_may_have_is_judged_where_it_is_read() -> None:
     check({"bento.yaml": "name: a"}, *allowed, elsewhere=["src/data/key.json"])
     check({"src/a.py": "x = 1"}, *allowed, elsewhere=None)
     check({"src/data/key.json": FOUND["private key"][2]}, *allowed, elsewhere=None)
-    with pytest.raises(BentoError, match=r"src/data/key\.json, which has no secrets"):
+    with pytest.raises(BentoError, match=r"src/data/key\.json, which contains no secrets"):
         check({"src/data/key.json": "{}"}, *allowed, elsewhere=None)
 
 

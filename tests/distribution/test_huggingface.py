@@ -135,7 +135,9 @@ def test_a_file_that_is_no_token_is_refused(make, message, hub, monkeypatch, tmp
 
 
 def test_what_the_hub_does_not_have_or_show_is_told(hub, monkeypatch):
-    with pytest.raises(BentoError, match=r"revision/v2.*: not found on the Hugging Face Hub\. Check the model ID and the revision"):
+    with pytest.raises(
+        BentoError, match=r"revision/v2.*: not found on the Hugging Face Hub\. Check the model ID and the revision"
+    ):
         pin("Acme/Tiny-BERT", "v2")
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(BentoError, match="the server responded with 401") as caught:

@@ -107,7 +107,9 @@ def test_the_lines_that_add_them():
 def test_what_the_target_says_is_there():
     assert found("ffmpeg", provided=["ffmpeg"]) == []
     [one] = found("ffmpeg", provided=["ffmpg", "ffmpeg"])
-    assert one == "ignore_system_requirements: the Bento doesn't require 'ffmpg'. Did you mean 'ffmpeg'? Remove the name."
+    assert (
+        one == "ignore_system_requirements: the Bento doesn't require 'ffmpg'. Did you mean 'ffmpeg'? Remove the name."
+    )
     assert found("mawk", provided=["make all", "mawk"]) == []
 
 

@@ -324,7 +324,7 @@ def test_a_startup_within_its_limits_passes_with_a_report(image, capfd):
     [
         (
             ("--max-megabytes", "1"),
-            r"//:x: max_megabytes: the startup needs \d+\.\d, but the limit is 1\. Change the service, or",
+            r"//:x: max_megabytes: the startup uses \d+\.\d, but the limit is 1\. Change the service, or",
         ),
         (("--forbidden-import", "http"), r"//:x: forbidden_imports: the startup imports http\. Change"),
         (("--forbidden-import", "http.server"), r"//:x: forbidden_imports: the startup imports http\.server\. Change"),

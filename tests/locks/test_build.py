@@ -157,7 +157,10 @@ def test_the_name_of_a_pure_wheel_says_what_it_was_asked_for_and_its_contents_wh
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (own(requires=["cython>=3"]), "mod==1.0: the build backend also requires cython. Add cython to the requirements"),
+        (
+            own(requires=["cython>=3"]),
+            "mod==1.0: the build backend also requires cython. Add cython to the requirements",
+        ),
         (own(name="other-2.0-py3-none-any.whl"), "the built wheel is other 2.0, but the lock has mod 1.0. Lock again."),
         (own(name="mod-1.0-cp27-cp27-linux_x86_64.whl"), "the built wheel is for cp27-cp27, not for cp"),
         ({"pyproject.toml": OWN, "build/own.py": "raise RuntimeError('no luck')"}, "mod==1.0: the build failed."),

@@ -154,7 +154,10 @@ def test_a_bentofile_brings_its_packages(tmp_path):
         ("-r absent.txt\n", r"r\.in:1: absent\.txt isn't declared\. Add the file to srcs, constraints, or overrides\."),
         ("-r /etc/passwd\n", r"r\.in:1: /etc/passwd isn't declared"),
         ("-r https://host/r.txt\n", r"r\.in:1: the remote file 'https://host/r\.txt' can't be included"),
-        ("flask\n-e .\n", r"r\.in:2: the option -e isn't supported: the option installs a directory\. Add code .* deps"),
+        (
+            "flask\n-e .\n",
+            r"r\.in:2: the option -e isn't supported: the option installs a directory\. Add code .* deps",
+        ),
         ("--no-binary flask\n", r"r\.in:1: the option --no-binary isn't supported: wheels are built only for"),
         ("--pre\n", r"r\.in:1: the option --pre .* pre-releases .*, such as 'name>=1\.0rc1'"),
         ("--resume-retries 3\n", r"r\.in:1: the option --resume-retries .* a lock doesn't need this option"),

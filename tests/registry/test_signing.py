@@ -540,7 +540,7 @@ def test_signatures_under_the_name_of_an_image_are_refused(layout, key):
         annotations = {"kind": "dev.cosignproject.cosign/sigs", "org.opencontainers.image.ref.name": name}
         entry = replace(content, annotations=annotations).to_json()
         relisted(layout, lambda entries, entry=entry: [*entries[:2], entry])
-        with pytest.raises(BentoError, match=r"is annotated as .*sigs, but isn't a manifest of signatures"):
+        with pytest.raises(BentoError, match=r"is annotated as .*sigs, but isn't the manifest of a signature"):
             layout.find()
 
 
@@ -762,10 +762,10 @@ def test_a_target_that_signs_pushes_nothing_without_a_key(reference, registries,
     for number, (words, message) in enumerate(
         {
             (): "Run with `-- --sign-key FILE`",
-            ("--builder-id", BUILDER): "--sign-key is missing",
+            ("--builder-id", BUILDER): "--sign-key: required",
             ("--sign-key", str(keys / "k.key"), "--started-on", "x"): "--builder-id is missing",
             ("--sign-key", str(keys / "k.key"), "--builder-id", "me"): "expected a URI",
-            ("--sign-format", "legacy"): "--sign-key is missing",
+            ("--sign-format", "legacy"): "--sign-key: required",
             ("--sign-key", str(keys / "k.key"), "--sign-format", "x"): "expected bundle or legacy, got 'x'",
             ("--sign-key", str(keys / "k.key"), "--builder-id", BUILDER, "--started-on", "now"): "expected a time",
             ("--sign-key", str(keys / "k.pub")): "expected a private key in PEM format",

@@ -114,12 +114,13 @@ def check(findings: Iterable[SecretFinding], allowed: Iterable[str], known: Iter
         lines += [f"  and {len(shown) - _MAX_SHOWN} more"] if len(shown) > _MAX_SHOWN else []
         lines.append(
             "Remove the secrets, pass them to the server as environment variables, and revoke leaked secrets. For a "
-            f'false positive, write "# {PRAGMA}" on the same line or the line before, or add the file to '
-            f"{words.allow}. Disable the search with {words.off}."
+            "false "
+            f'alarm, write "# {PRAGMA}" on the same line or the line before, or add the file to {words.allow}. '
+            f"Disable the search with {words.off}."
         )
     for path in sorted(names - {finding.path for finding in all_findings}):
-        lacks = "which has no secrets" if path in existing else "which isn't a file of the Bento"
-        lines.append(f"{words.allow} has {path}, {lacks}. Remove the path.")
+        lacks = "which contains no secrets" if path in existing else "which isn't a file of the Bento"
+        lines.append(f"{words.allow} contains {path}, {lacks}. Remove the path.")
     if lines:
         raise BentoError("\n".join(lines))
 

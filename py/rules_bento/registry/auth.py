@@ -77,7 +77,7 @@ def _read_config(file: Path) -> dict[str, Any]:
         document = read_json(read_file(file), str(file))
     except (OSError, FormatError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not JSON"
-        raise BentoError(f"{file}: cannot read credentials: {reason}. Fix the file, or log in again.") from None
+        raise BentoError(f"{file}: cannot read the credentials: {reason}. Correct the file, or log in again.") from None
     settings: dict[str, Any] = document
     if isinstance(document, dict):
         settings = {key: value for key, value in document.items() if value}
@@ -128,7 +128,7 @@ def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | N
         except ValueError:
             colon = ""
         if not colon:
-            raise BentoError(f"{file}: the entry {name!r} has no username and password. Log in again.") from None
+            raise BentoError(f"{file}: the entry {name!r} contains no username and password. Log in again.") from None
     identity, registry = str(entry.get("identitytoken") or ""), str(entry.get("registrytoken") or "")
     return Credentials(username, password, identity, registry) if username or identity or registry else None
 
@@ -142,7 +142,7 @@ def _run_helper(helper: str, key: str, file: Path) -> Credentials | None:
     if not path:
         raise BentoError(
             f"{file}: the credential helper {program} for {key} isn't on PATH. Install the helper, or "
-            "remove it from the file."
+            "remove the helper from the file."
         )
     try:
         done = subprocess.run(
@@ -151,14 +151,16 @@ def _run_helper(helper: str, key: str, file: Path) -> Credentials | None:
     except (OSError, subprocess.TimeoutExpired) as error:
         problem = "timed out" if isinstance(error, subprocess.TimeoutExpired) else "cannot be run"
         raise BentoError(
-            f"{file}: the credential helper {program} for {key} {problem}. Fix the helper, or remove it from the file."
+            f"{file}: the credential helper {program} for {key} {problem}. Fix the helper, or remove the helper from "
+            "the file."
         ) from None
     if done.returncode:
         if b"credentials not found" in done.stdout + done.stderr:
             return None
         # Its output might contain secrets.
         raise BentoError(
-            f"{program} failed for {key} (exit code {done.returncode}). To see why, run `echo {key} | {program} get`."
+            f"{program}: failed for {key} (exit code {done.returncode}). To print the error, run `echo {key} | "
+            f"{program} get`."
         )
     try:
         answer = read_json(done.stdout, program)
@@ -257,7 +259,9 @@ class Authorizer:
             answer = self._request("GET", realm, [*query, *(("scope", scope) for scope in requested)], credentials)
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not token:
-            raise BentoError(f"{self._host}: the token server returned no token. Report this to the registry's owner.")
+            raise BentoError(
+                f"{self._host}: the token server returned no token. Report the error to the registry's owner."
+            )
         declared = answer.get("expires_in")
         life = declared if isinstance(declared, int | float) and declared > _MIN_LIFETIME else _MIN_LIFETIME
         with self._lock:
@@ -293,7 +297,7 @@ class Authorizer:
         """Return the token server's URL. Raises BentoError if it is unsafe to send credentials there."""
         if not realm:
             raise BentoError(
-                f"{self._host}: the authentication challenge has no realm. Report this to the registry's owner."
+                f"{self._host}: the authentication challenge has no realm. Report the error to the registry's owner."
             )
         url = resolve(str(self._origin), realm)
         target = Origin.from_url(url)
@@ -309,8 +313,8 @@ class Authorizer:
             )
         elif _is_private_host(target.host) and not _is_private_host(self._origin.host):
             raise BentoError(
-                f"{self._host}: the token server {target} is in a private network, but the registry isn't. If this is "
-                f"correct, ask the registry's owner to use a host name for the token server."
+                f"{self._host}: the token server {target} is in a private network, but the registry isn't. If the "
+                f"token server is correct, ask the registry's owner to use a host name for the token server."
             )
         return url
 

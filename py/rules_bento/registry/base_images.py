@@ -58,7 +58,7 @@ def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseIma
         elif unsupported:
             others.add(f"{platform} (with layers of type {unsupported[0]})")
         elif platform in images:
-            raise BentoError(f"{layout.directory}: contains several images for {platform}. Keep only one image.")
+            raise BentoError(f"{layout.directory}: contains several images for {platform}. Remove all except one.")
         else:
             images[platform] = _image(layout, manifest, config)
     if not images:
@@ -90,7 +90,9 @@ def _manifests(layout: Layout) -> Iterator[Manifest]:
             continue
         seen.add(entry.digest)
         if len(seen) > _MAX_MANIFESTS:
-            raise BentoError(f"{layout.directory}: contains more than {_MAX_MANIFESTS} manifests. Copy only one image.")
+            raise BentoError(
+                f"{layout.directory}: contains more than {_MAX_MANIFESTS} manifests. Copy only a single image."
+            )
         _check_size(layout, layout.blob(entry.digest), entry)
         content = layout.read(entry)
         manifest = Manifest.read(content, entry.media_type, str(layout.blob(entry.digest)))

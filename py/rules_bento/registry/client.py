@@ -166,7 +166,7 @@ class Registry:
         if not location:
             raise BentoError(
                 f"{self.host}: the response with status {response.status} has no Location header. "
-                "Report this to the registry's owner."
+                "Report the error to the registry's owner."
             )
         return self._secure_url(resolve(response.url, location))
 
@@ -189,7 +189,7 @@ class Registry:
         if Origin.from_url(url) != self._connect()[0]:
             raise BentoError(
                 f"{self.host}: the next page of a list is on another server, {Origin.from_url(url)}. "
-                "Report this to the registry's owner."
+                "Report the error to the registry's owner."
             )
         return url
 
@@ -200,10 +200,10 @@ class Registry:
     def connection_error(self, what: str, cut: ConnectionLostError) -> BentoError:
         """Return the error for a failed connection to the registry, or to the source of an upload."""
         if isinstance(cut, SourceLostError):
-            return BentoError(f"{what}: several attempts failed: {cut}. Check that the server is up.")
+            return BentoError(f"{what}: several attempts failed: {cut}. Check that the server is running.")
         return BentoError(
-            f"{what}: connections to {self.host} failed in several attempts ({cut}). Check that the registry is "
-            f"up, and set HTTPS_PROXY if it needs a proxy."
+            f"{what}: several attempts to connect to {self.host} failed ({cut}). Check that the registry is "
+            "running. If this machine requires a proxy, set HTTPS_PROXY."
         )
 
     def _connect(self) -> tuple[Origin, Authorizer]:
@@ -290,7 +290,7 @@ class Repository:
         last = _UPLOADED_RANGE.fullmatch(reply.headers.get("Range", ""))
         if last is None:
             raise BentoError(
-                f"{self}: the response to a chunk has no valid Range header. Report this to the registry's owner."
+                f"{self}: the response to a chunk has no valid Range header. Report the error to the registry's owner."
             )
         url = self.registry.location(reply) if "Location" in reply.headers else upload.url
         return Upload(url, int(last[1]) + 1, upload.smallest_chunk)
@@ -320,7 +320,7 @@ class Repository:
         if descriptor.size > limits.DOCUMENT:
             raise BentoError(
                 f"{self}: {what}: the size is {descriptor.size} bytes, but the limit is {limits.DOCUMENT}. "
-                "Report this to the artifact's publisher."
+                "Report the error to the artifact's publisher."
             )
         path = f"blobs/{descriptor.digest}"
         reply = self._request("GET", path, what, {200}, self.pull_scope, max_bytes=limits.DOCUMENT)
@@ -406,7 +406,7 @@ class Repository:
         listed = read_object(reply.body, f"{self}: {what}").get(key) or []
         if not isinstance(listed, list) or before + len(listed) > limits.NAMES:
             raise BentoError(
-                f"{self}: expected a list of at most {limits.NAMES} {what}. Report this to the registry's owner."
+                f"{self}: expected a list of at most {limits.NAMES} {what}. Report the error to the registry's owner."
             )
         return listed
 
@@ -418,7 +418,7 @@ class Repository:
         while following is not None:
             if following in seen:
                 raise BentoError(
-                    f"{self}: {what}: the pages of the list form a cycle. Report this to the registry's owner."
+                    f"{self}: {what}: the pages of the list form a cycle. Report the error to the registry's owner."
                 )
             seen.add(following)
             reply = self._request("GET", following, what, expect, self.pull_scope, max_bytes=limits.DOCUMENT)
@@ -426,7 +426,7 @@ class Repository:
             if len(seen) > limits.PAGES or size > limits.LISTING:
                 raise BentoError(
                     f"{self}: {what}: the list exceeds {limits.PAGES} pages or {limits.LISTING} bytes. "
-                    "Report this to the registry's owner."
+                    "Report the error to the registry's owner."
                 )
             yield reply
             link = next_link(reply.headers.get("Link"))

@@ -31,7 +31,7 @@ _DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
 # Foreign layers: not in the registry, but at `urls` of the descriptor.
 _FOREIGN = re.compile(r"application/vnd\.(docker\.image\.rootfs\.foreign|oci\.image\.layer\.nondistributable)\.")
 
-_REPORT = "Report this to the artifact's publisher."
+_REPORT = "Report the error to the artifact's publisher."
 _PLATFORM = {"os?": str, "architecture?": str, "variant?": str, "os.version?": str}
 _COMMON = {"mediaType?": str, "artifactType?": str, "annotations?": {...: str}}
 _DESCRIPTOR_SHAPE = _COMMON | {"digest": str, "size": int, "platform?": _PLATFORM}

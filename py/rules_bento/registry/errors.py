@@ -17,11 +17,11 @@ class RegistryError(BentoError):
 
 
 _REMEDIES = {
-    401: "Log in with `docker login {host}`, or another tool that writes docker's config.json.",
+    401: "Log in with `docker login {host}`, or with another program that writes docker's config.json.",
     403: "Request access to the repository, or log in as a user with access: `docker login {host}`.",
-    404: "Check the spelling, or log in if the repository is private: `docker login {host}`.",
-    413: "Raise the upload limit of the registry, or of a proxy in front of it.",
-    429: "The registry limits the rate of requests: log in, or try again later.",
+    404: "Check the repository name and the tag, or log in if the repository is private: `docker login {host}`.",
+    413: "Raise the upload limit of the registry or of its reverse proxy.",
+    429: "The registry limits the rate of requests. Log in, or try again later.",
 }
 
 
@@ -30,7 +30,7 @@ def response_error(status: int, body: bytes, what: str, host: str) -> RegistryEr
     codes, words = _read(body)
     remedy = _REMEDIES.get(status, "").format(host=host)
     if status >= 500:
-        remedy = "Several attempts failed: try again later, or check the registry's log."
+        remedy = "Several attempts failed. Try again later, or check the registry's log."
     reason = f" ({words})" if words else ""
     return RegistryError(f"{what}: the registry returned {status}{reason}. {remedy}".rstrip(), status, codes)
 
@@ -38,7 +38,7 @@ def response_error(status: int, body: bytes, what: str, host: str) -> RegistryEr
 def _read(body: bytes) -> tuple[tuple[str, ...], str]:
     """Return the codes and messages in an error response. Both are empty if the response has another format."""
     try:
-        errors = read_json(body, "the answer")["errors"]
+        errors = read_json(body, "the response")["errors"]
         codes = tuple(str(error.get("code", "")) for error in errors)
         words = "; ".join(filter(None, (str(error.get("message") or error.get("code") or "") for error in errors)))
     except (FormatError, KeyError, TypeError, AttributeError):

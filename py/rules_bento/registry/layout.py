@@ -45,7 +45,9 @@ class Layout:
     def create(directory: Path) -> Layout:
         """Open or create the layout in a directory. Raises BentoError if the directory has other content."""
         if directory.is_dir() and not (directory / "oci-layout").exists() and any(directory.iterdir()):
-            raise BentoError(f"{directory}: the directory isn't empty, and isn't an OCI layout. Use another directory.")
+            raise BentoError(
+                f"{directory}: the directory contains files, but isn't an OCI layout. Use another directory."
+            )
         layout = Layout(directory)
         (directory / "blobs").mkdir(parents=True, exist_ok=True)
         if not (directory / "index.json").exists():
@@ -60,7 +62,7 @@ class Layout:
             version = read_json(_read(directory / "oci-layout"), str(directory))["imageLayoutVersion"]
         except (OSError, FormatError, KeyError, TypeError):
             raise BentoError(
-                f"{directory}: not an OCI layout, because it has no valid oci-layout file. Specify an OCI layout."
+                f"{directory}: not an OCI layout, because a valid oci-layout file is missing. Specify an OCI layout."
             ) from None
         if not str(version).startswith("1."):
             raise BentoError(f"{directory}: OCI layout version {version} isn't supported. Use version 1.0.0.")
@@ -109,7 +111,7 @@ class Layout:
         if blob.size > limits.DOCUMENT:
             raise BentoError(
                 f"{self.blob(blob.digest)}: the blob has {blob.size} bytes, but the limit is {limits.DOCUMENT}. "
-                "Report this to the artifact's publisher."
+                "Report the error to the artifact's publisher."
             )
         return self._verified(blob.digest, "blob")
 
@@ -165,8 +167,8 @@ class Layout:
             is_signed = False
         if not is_signed or (name and not _COSIGN_TAG.fullmatch(name)):
             raise BentoError(
-                f"{self.directory}: {name or entry.digest} is annotated as {entry.annotations[_KIND]}, but isn't a "
-                f"manifest of signatures or attestations. Remove the entry from index.json."
+                f"{self.directory}: {name or entry.digest} is annotated as {entry.annotations[_KIND]}, but isn't the "
+                "manifest of a signature or attestation. Remove the entry from index.json."
             )
         return True
 

@@ -58,7 +58,9 @@ def run(arguments: Arguments) -> int:
     config, manifest = ((directory / contents[key]).read_bytes() for key in ("config", "manifest"))
     image = oci_image.OciImage(config, manifest)
     if "artifactType" in json.loads(image.manifest):
-        raise BentoError("image: engines can't load OCI artifacts. Push the artifact, or set format = 'image'.")
+        raise BentoError(
+            "image: container engines can't load OCI artifacts. Push the artifact, or set format = 'image'."
+        )
     with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
         blobs = blobs_of(contents["blobs"], directory, Path(scratch))
         return _load(tool, oci_layout.docker_archive(image, blobs, arguments.required("--reference")))
@@ -74,8 +76,8 @@ def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: st
     if platform in by_platform:
         return by_platform[platform]
     raise BentoError(
-        f"{Path(tool).name} runs {platform or 'an unknown platform'}, but the index only contains images for "
-        f"{', '.join(sorted(by_platform))}. Choose a platform, for example with `-- --platform {min(by_platform)}`."
+        f"{Path(tool).name} runs {platform or 'an unknown platform'}, but the index contains only images for "
+        f"{', '.join(sorted(by_platform))}. Select a platform, for example with `-- --platform {min(by_platform)}`."
     )
 
 

@@ -96,7 +96,7 @@ def run(arguments: Arguments) -> None:
     each = _pushes(arguments, caller)
     signer = push_signing.signer(caller)
     if not signer and any(one.has("--signed") for one in each):
-        raise BentoError("signed = True requires a private key. Run with `-- --sign-key FILE`.")
+        raise BentoError("signed: a signed push requires a private key. Pass the key with `-- --sign-key FILE`.")
     insecure = [host for one in [*each, caller] for host in one.repeated("--insecure")]
     with Registries(insecure) as registries:
         history = BlobHistory.from_user_cache()
@@ -174,7 +174,7 @@ def _targets(arguments: Arguments, caller: Arguments) -> list[Reference]:
     status = read_status(_directory(arguments) / file for file in arguments.repeated("--status"))
     repositories = caller.repeated("--repository") or arguments.repeated("--repository")
     if not repositories:
-        raise BentoError("repository: not set. Set the attribute, or run with `-- --repository registry/name`.")
+        raise BentoError("repository: not set. Set the attribute, or pass `-- --repository registry/name`.")
     tags = arguments.repeated("--tag") + caller.repeated("--tag")
     for file in arguments.repeated("--tag-file"):
         tags += decode_text((_directory(arguments) / file).read_bytes(), file).split()
@@ -190,7 +190,7 @@ def _jobs(arguments: Arguments, caller: Arguments) -> int:
     text = caller.optional("--jobs") or arguments.optional("--jobs") or str(JOBS)
     jobs = parse_nonnegative_int(text)
     if not jobs:
-        raise BentoError(f"--jobs: expected a number of at least 1, got {text!r}.")
+        raise BentoError(f"--jobs: expected a number of at least 1, got {text!r}. Correct the value.")
     return jobs
 
 

@@ -113,7 +113,7 @@ def settings(caller: Arguments) -> Settings | None:
 def _header(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise BentoError("--remote_header: expected NAME=VALUE.")
+        raise BentoError("--remote_header: expected NAME=VALUE. Correct the option.")
     return name.lower(), value
 
 
@@ -137,7 +137,8 @@ def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, 
         return [(name.lower(), value) for name, values in headers.items() for value in values]
     except (OSError, FormatError, ValueError, AttributeError, subprocess.SubprocessError):
         raise BentoError(
-            f"--credential_helper: {program} returned no headers for {host}. Run the helper manually to see why."
+            f"--credential_helper: {program} returned no headers for {host}. To print the error, run the helper "
+            "manually."
         ) from None
 
 
@@ -170,7 +171,7 @@ class BuiltSource:
             return
         if self.cache is None:
             raise BentoError(
-                f"{self.digest}: the blob isn't downloaded, and no remote cache is set. Pass the build's "
+                f"{self.digest}: the build didn't download the blob, and no remote cache is set. Pass the build's "
                 f"--remote_cache after --, or run without --@rules_bento//rules:push_from=cache."
             )
         at = start
@@ -308,7 +309,7 @@ def _refused(where: Settings, digest: str, reason: str, *, missing: bool) -> Ben
             f"run again."
         )
     return BentoError(
-        f"{where}: blob sha256:{digest} couldn't be read: {reason}. Pass the build's --remote_header, "
+        f"{where}: blob sha256:{digest} cannot be read: {reason}. Pass the build's --remote_header, "
         f"--credential_helper, or --tls_client_certificate after --."
     )
 
@@ -370,8 +371,9 @@ def _contents(received: bytearray) -> Iterator[bytes]:
         if received[0] or length > limits.MESSAGE:
             problem = f"a message of {length} bytes, but the limit is {limits.MESSAGE} bytes"
             raise BentoError(
-                f"--remote_cache: the cache sent {'an unsupported compressed message' if received[0] else problem}. "
-                "Run without --@rules_bento//rules:push_from=cache."
+                "--remote_cache: the remote cache sent "
+                f"{'an unsupported compressed message' if received[0] else problem}. Run without "
+                "--@rules_bento//rules:push_from=cache."
             )
         if len(received) < 5 + length:
             return

@@ -83,8 +83,8 @@ class Signer(NamedTuple):
             definition = read_object(definitions[digest].read_bytes(), str(definitions[digest]))
         else:
             raise BentoError(
-                "--builder-id: provenance requires the build inputs, but they are unknown. Push images or Bentos with "
-                "a bento_push that sets signed = True, or omit --builder-id to sign without provenance."
+                "--builder-id: provenance requires the build inputs, which are unknown. Push images or Bentos with "
+                "a bento_push that sets signed = True. To sign without provenance, omit --builder-id."
             )
         yield manifest.descriptor, provenance.PREDICATE, provenance.predicate(definition, self.run)
 
@@ -118,10 +118,10 @@ def signer(caller: Arguments) -> Signer | None:
         raise BentoError(f"--sign-format: expected {' or '.join(FORMS)}, got {form!r}.")
     if not name:
         if any(values) or form or caller.optional("--sign-password-file"):
-            raise BentoError("--sign-key is missing, but other signing options require a key. Pass --sign-key FILE.")
+            raise BentoError("--sign-key: required by the other signing options. Pass --sign-key FILE.")
         return None
     if any(values) and not values[0]:
-        raise BentoError("--builder-id is missing, but the other provenance options require it. Pass --builder-id URI.")
+        raise BentoError("--builder-id: required by the other provenance options. Pass --builder-id URI.")
     directory = Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
     key = read_private(name, directory, caller.optional("--sign-password-file"))
     return Signer(key, Run(*values).checked() if values[0] else None, form or FORMS[0])

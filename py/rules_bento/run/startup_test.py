@@ -58,7 +58,7 @@ def _exceeded(name: str, value: float, limit: str) -> list[str]:
     allowed = parse_nonnegative_int(limit)
     if allowed is None:
         raise BentoError(f"{name}: expected a number of at least 0, got {limit}. Correct the value.")
-    return [f"{name}: the startup needs {value:.1f}, but the limit is {allowed}"] if 0 < allowed < value else []
+    return [f"{name}: the startup uses {value:.1f}, but the limit is {allowed}"] if 0 < allowed < value else []
 
 
 def _imported(forbidden: list[str], imports: Iterable[tuple[str, int]]) -> list[str]:

@@ -91,7 +91,10 @@ def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
     """Append the missing requirements of a bentofile to the first requirements file."""
     names = [name for _, name in arguments.tuples("--source") if name.endswith((".in", ".txt"))]
     if not names:
-        raise BentoError(f"{bentofile}: srcs has no requirements file to import into. Add a requirements file to srcs.")
+        raise BentoError(
+            f"{bentofile}: srcs contains no requirements file for the imported requirements. Add a requirements file "
+            "to srcs."
+        )
     packages = requirement_sources.read_bentofile(bentofile)
     target = root / names[0]
     there = read_sources(arguments)[0].requirements

@@ -113,8 +113,8 @@ class _Environment:
         packages = self.directory / "lib" / f"python{self._version}" / "site-packages"
         if not packages.is_dir():
             raise BentoError(
-                f"{wanted['python']}: the packages require Python {self._version}. Use `-- --python {self._version}` "
-                f"to find an interpreter on this machine, or pass the path of an interpreter."
+                f"{wanted['python']}: the packages require Python {self._version}. Pass `-- --python {self._version}` "
+                "to search this machine, or pass the path of an interpreter with --python."
             )
         before = stamp.get("wheels")
         self._install(wanted["wheels"], before if isinstance(before, dict) else {})
@@ -135,8 +135,8 @@ class _Environment:
         except (FormatError, OSError):
             pass
         raise BentoError(
-            f"{self.directory}: already exists, but wasn't created by this program. Remove it, or choose another "
-            "directory with `-- --directory DIR`."
+            f"{self.directory}: already exists, but wasn't created by this target. Remove the directory, or specify "
+            "another directory with `-- --directory DIR`."
         )
 
     def _write_stamp(self, stamp: dict[str, Any]) -> None:

@@ -78,11 +78,13 @@ def reject_wrong_architecture(files: Mapping[str, str], platform: str, unchecked
         lines += [f"  and {len(shown) - _MAX_SHOWN} more"] if len(shown) > _MAX_SHOWN else []
         listed = ", ".join(f'"{name}"' for name in sorted({names[path] for path in shown} | set(unchecked)))
         lines.append(
-            f"Replace them with files for {platform} (with select() for several platforms), exclude them, "
-            f"or set platform. If the service uses them as data, set ignore_libraries = [{listed}]"
+            f"Use files for {platform} (with select() for several platforms), exclude the files, "
+            f"or set platform. If the service uses the files only as data, set ignore_libraries = [{listed}]"
         )
     for name in sorted(set(unchecked) - set(names.values())):
-        lines.append(f"ignore_libraries has {name}, but the Bento has no machine code with this name. Remove the name.")
+        lines.append(
+            f"ignore_libraries contains {name}, but the Bento contains no machine code with this name. Remove the name."
+        )
     if lines:
         raise BentoError("\n".join(lines))
 
