@@ -203,7 +203,7 @@ def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
     for target, *texts in (
         ("//tests/bases:bare", "@bare: has no libc.so.6", "Use a base with the GNU C library"),
         ("@foreign", "no image for linux/amd64 or linux/arm64, only for linux/s390x"),
-        ("@gone", "layout must be an existing index.json, got ", "tests/bases/gone/index.json"),
+        ("@gone", "layout must be an existing index.json file, got ", "tests/bases/gone/index.json"),
         ("@nowhere", f"{relay.host}/base/other: manifest sha256:", "returned 404", f"`docker login {relay.host}`"),
         ("@partial", "missing blob sha256:", "Copy the whole image into the layout again"),
         ("@text", "BUILD.bazel: not an uncompressed tar as `docker save` writes it"),

@@ -83,7 +83,10 @@ bento_environment(name = "old", python_version = "3.7")
 OPTIONS = {
     "conda": ("docker: {distro: ubi8}\nconda: {pip: [a]}", "2: conda: distro 'ubi8' doesn't support conda"),
     "key": ("labls: {a: b}", "1: labls: unknown option of BentoML 1.4. Did you mean 'labels'?"),
-    "model": ("models: ['other:v1']", "1: models: the Bento requires the model 'other:v1', but models contains weights:"),
+    "model": (
+        "models: ['other:v1']",
+        "1: models: the Bento requires the model 'other:v1', but models contains weights:",
+    ),
     "package": ("\npython:\n  packages: [flask]", "3: python.packages: flask isn't in the lock subset of"),
     "python": ("docker: {python_version: 3.9}", "1: docker.python_version: 3.9 isn't the locked Python version"),
     "script": ("docker: {setup_script: setup.sh}", "1: docker.setup_script: 'setup.sh' isn't a file in"),
@@ -94,7 +97,7 @@ OPTIONS = {
 # Of what the lock has, another version: uv says it.
 PIN = "python: {packages: ['numpy<1']}"
 ENVIRONMENTS = {
-    "environment": "run_script: 'setup.sh' isn't in srcs. Add the file, or correct its name.",
+    "environment": "run_script: 'setup.sh' isn't in srcs. Add the file to srcs, or correct the path.",
     "old": "Python 3.7 isn't supported. Use 3.9, ",
 }
 

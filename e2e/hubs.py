@@ -85,7 +85,7 @@ def hubs_say_what_is_missing(bench: Workbench) -> str:
 def a_lock_that_is_not_there_can_be_written(checkout: Checkout, lock: str) -> None:
     """Build the target that writes a missing lock. A Bento of the same package fails until the lock exists."""
     built = checkout.build("//:update", "//:all_of_them", workspace=WORKSPACE)
-    message = "@pypi: its lock //:requirements.lock.json doesn't exist yet. `bazel run` the bento_requirements target"
+    message = "@pypi: the lock //:requirements.lock.json doesn't exist. `bazel run` the bento_requirements target"
     assert message in built.errors, built.told()
     failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
     assert failed.code != 0, failed.told()
@@ -129,7 +129,9 @@ def hubs_of_one_name_are_refused(checkout: Checkout) -> None:
     checkout.write(f"{WORKSPACE}/other/BUILD.bazel", "")
     failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
     assert "is defined in the modules hubs and other (" in failed.errors, failed.told()
-    assert 'BUILD files unchanged, write use_repo(bento, pypi = "pypi_other")' in failed.errors, failed.told()
+    assert 'BUILD files of the module unchanged, write use_repo(bento, pypi = "pypi_other")' in failed.errors, (
+        failed.told()
+    )
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", other, "")
 
 
@@ -140,7 +142,9 @@ def packages_that_a_hub_lacks_are_named(checkout: Checkout) -> None:
     load = 'load("@mine//:requirements.bzl", "requirement")\n\nfilegroup(name = "x", srcs = [requirement("{}")])\n'
     checkout.write(f"{WORKSPACE}/asking/BUILD.bazel", load.format("Flask"))
     failed = checkout.bazel("query", "//asking:x", workspace=WORKSPACE)
-    assert "the lock of @pypi has no Flask. Add it to the requirements" in failed.errors, failed.told()
+    assert "the lock of @pypi doesn't contain Flask. Add the package to the requirements" in failed.errors, (
+        failed.told()
+    )
     checkout.write(f"{WORKSPACE}/asking/BUILD.bazel", load.format("Acme"))
     checkout.bazel("query", "//asking:x", workspace=WORKSPACE).succeeded()
 
@@ -154,7 +158,7 @@ def packages_that_markers_leave_out_say_so(checkout: Checkout) -> None:
         platforms = f"--platforms=@rules_bento//toolchains/platforms:{platform}"
         for target in ("", ":whl"):
             failed = checkout.bazel("build", platforms, f"@mine//{package}{target}", workspace=WORKSPACE)
-            told = f"{where} of linux_x86_64, linux_aarch64, by the markers of its lock. Exclude it"
+            told = f"{where} of linux_x86_64, linux_aarch64, because of markers in the lock. Exclude"
             assert told in failed.errors, failed.told()
 
 
@@ -180,7 +184,7 @@ def other_platforms_are_named(checkout: Checkout) -> None:
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
     checkout.write(f"{WORKSPACE}/MODULE.bazel", re.sub(r'python_version = "[\d.]+"', 'python_version = "3.9"', module))
     failed = checkout.bazel(*build, workspace=WORKSPACE)
-    assert failed.errors.count("@pypi is for Python 3.9, but its lock is for >=3.10. Set") == 1, failed.told()
+    assert failed.errors.count("@pypi is for Python 3.9, but the lock is for >=3.10. Set") == 1, failed.told()
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", PLATFORMS, 'platforms = ["linux_x86_64"]')
     failed = checkout.bazel(*build, workspace=WORKSPACE)
@@ -201,7 +205,7 @@ def interpreters_that_do_not_fit_are_named(checkout: Checkout) -> None:
     old = checkout.root / WORKSPACE / "python3.9"
     old.chmod(0o755)
     for tag, said in (
-        (f"{one}\n{one}", "bento_tools.python is defined 2 times, but one interpreter runs all actions. Remove"),
+        (f"{one}\n{one}", "bento_tools.python is defined 2 times, but all actions use the same interpreter. Remove"),
         (absent, f"{absent}: the program isn't on PATH"),
         (one.replace("python3", "/bin/false"), "cannot run /bin/false"),
         (

@@ -24,7 +24,7 @@ def _one_of(ctx, what, values):
     """Returns the only value that isn't empty, or an empty string. Fails for different values."""
     distinct = sorted({value: True for value in values if value})
     if len(distinct) > 1:
-        fail("{}: the packages and the layers of base have different {}: {}. Use packages from one lock.".format(ctx.label, what, " and ".join(distinct)))
+        fail("{}: the packages and the base layers have different {}: {}. Use packages from one lock.".format(ctx.label, what, " and ".join(distinct)))
     return (distinct + [""])[0]
 
 def _write(ctx, architecture, files, lower):

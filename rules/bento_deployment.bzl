@@ -10,7 +10,7 @@ def _bento_deployment_impl(ctx):
     digest = src[BentoImageIndexInfo].digest if BentoImageIndexInfo in src else src[BentoImageInfo].digest
     for image in images:
         if not image.bento_yaml:
-            fail(("{}: {} isn't an image of a Bento with its models, which a manifest requires. " +
+            fail(("{}: expected an image that contains the models of the Bento, got {}. " +
                   "Use a bento_image with models = \"layers\".").format(label_string(ctx.label), label_string(src.label)))
     manifest = ctx.actions.declare_file(ctx.label.name + ".yaml")
     args = target_arguments(ctx)

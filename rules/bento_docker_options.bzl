@@ -17,7 +17,7 @@ def _bento_docker_options_impl(ctx):
     options = option_values(ctx, _OPTIONS)
     if ctx.attr.env_file:
         if ctx.attr.env:
-            fail("{}: env and env_file are both set. Set only one of them.".format(ctx.label))
+            fail("{}: env and env_file can't be combined. Remove one of the attributes.".format(ctx.label))
         options["env"] = ctx.attr.env_file
     return [BentoOptionsInfo(group = "docker", options = options)]
 

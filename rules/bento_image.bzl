@@ -41,8 +41,8 @@ def _check_target(ctx, base, bento):
         ))
     own = ctx.attr.platform or platform_name(ctx)
     if bento.platform != own or ctx.attr.platform not in ("", bento.requested_platform):
-        # Otherwise, the transition would build a Bento for the image that differs from the exported and tested Bento.
-        fail("{}: the image is for {}, but the Bento is for {}. Set the same platform on both targets, or on neither.".format(
+        # The transition would build another Bento for the image than the one that is exported and tested.
+        fail("{}: the image is for {}, but the Bento is for {}. Set the same platform on both targets, or remove platform from both targets.".format(
             ctx.label,
             own or "an unknown platform",
             bento.requested_platform or "the platform of the build",
@@ -63,9 +63,9 @@ def _check_packages(ctx, parts):
     """Rejects a Bento without a locked bentoml package, because the image couldn't start."""
     if ctx.attr.entrypoint or "bentoml" in [part.wheel.distribution for part in parts]:
         return
-    fail(("{}: {} has no bentoml from a package hub, which the image requires. " +
-          "Add bento.pypi(name = \"bento_pypi\", lock = ...) to MODULE.bazel, and its packages, including \"@bento_pypi//bentoml\", to requirements. " +
-          "If layers provide bentoml, set entrypoint instead.").format(ctx.label, ctx.split_attr.bento["metadata"].label))
+    fail(("{}: the requirements of {} don't include bentoml from a package hub, which the image requires. " +
+          "Add bento.pypi(name = \"bento_pypi\", lock = ...) to MODULE.bazel, and add the packages of the Bento, including \"@bento_pypi//bentoml\", to requirements. " +
+          "If layers provide bentoml, set entrypoint.").format(ctx.label, ctx.split_attr.bento["metadata"].label))
 
 def _settings(ctx):
     return struct(compression = ctx.attr.compression, prefix = ctx.attr.prefix)

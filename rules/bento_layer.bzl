@@ -16,7 +16,7 @@ def _check(ctx):
     if ctx.file.tar and conflicting:
         fail("{}: tar and {} can't be combined. Use a separate bento_layer for tar.".format(ctx.label, ", ".join(conflicting)))
     if ctx.file.tar and ctx.attr.compression in ("estargz", "zstd:chunked"):
-        fail("{}: a tar archive can't be converted to {}. Remove compression, or set srcs instead of tar.".format(ctx.label, ctx.attr.compression))
+        fail("{}: a tar archive can't be recompressed as {}. Remove the compression attribute, or set srcs instead of tar.".format(ctx.label, ctx.attr.compression))
     if not ctx.file.tar and not ctx.attr.srcs and not ctx.attr.symlinks:
         fail("{}: the layer is empty. Set srcs, symlinks, or tar.".format(ctx.label))
     for path in ctx.attr.srcs.values() + ctx.attr.symlinks.keys():
@@ -30,7 +30,7 @@ def _files(target, path):
         # The action lists the files of a tree artifact. The paths in the image don't include the name of the tree artifact.
         return [(file, path if file.is_directory else path + file.basename) for file in files]
     if len(files) != 1:
-        fail("{} has {} files, but \"{}\" is the path of one file. Use \"{}/\" for a directory.".format(label_string(target.label), len(files), path, path))
+        fail("{} has {} files, but \"{}\" is the path of a single file. For a directory, use \"{}/\".".format(label_string(target.label), len(files), path, path))
     return [(files[0], path)]
 
 def _files_layer(ctx):

@@ -22,14 +22,14 @@ def _layout_directory(ctx):
     if not [file for file in outputs if file.is_directory] and hasattr(groups, _GROUP):
         outputs = getattr(groups, _GROUP).to_list()  # the list is short: one directory
     if len(outputs) != 1:
-        fail("{}: layout requires one directory, but {} has {} files and no output group {}. Set layout to the target that writes the directory, or to a filegroup that selects its output group.".format(
+        fail("{}: layout requires one directory, but {} has {} files and no output group {}. Set layout to the target that writes the directory, or to a filegroup that selects an output group.".format(
             ctx.label,
             label_string(ctx.attr.layout.label),
             len(outputs),
             _GROUP,
         ))
     if outputs[0].is_source:
-        fail("{}: layout is the source directory {}, which Bazel doesn't track completely. Use bento.base(layout = ...) in MODULE.bazel.".format(ctx.label, outputs[0].short_path))
+        fail("{}: layout is the source directory {}, in which Bazel doesn't detect all changes. Use bento.base(layout = ...) in MODULE.bazel.".format(ctx.label, outputs[0].short_path))
     if not outputs[0].is_directory:
         fail("{}: layout must be a directory, but {} is a file. Set layout to the target or output group that writes the directory.".format(ctx.label, outputs[0].short_path))
     return outputs[0]

@@ -31,7 +31,7 @@ def _bento_model_image_impl(ctx):
     model = ctx.attr.model[BentoModelInfo]
     layers = model.layers[ctx.attr.compression]
     if ctx.attr.format == "modelpack" and len(layers) > 1:
-        fail(("{}: {} links to weights in separate layers, which ModelPack tools can't unpack. " +
+        fail(("{}: {} contains links to weights in separate layers, which ModelPack tools can't unpack. " +
               "Set image_layers = 1 on the model, or format = \"image\".").format(
             label_string(ctx.label),
             label_string(ctx.attr.model.label),

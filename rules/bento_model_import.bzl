@@ -7,7 +7,7 @@ load("//rules/private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry", "mode
 
 def _bento_model_import_impl(ctx):
     if bool(ctx.files.srcs) == bool(ctx.file.archive):
-        fail("{}: expected either archive or srcs. Set exactly one of them.".format(ctx.label))
+        fail("{}: expected either archive or srcs. Set exactly one of these attributes.".format(ctx.label))
 
     def place(args):
         args.add_all(["--package", directory_path(ctx.label, ctx.label.package), "--strip-prefix", ctx.attr.strip_prefix])

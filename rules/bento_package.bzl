@@ -25,7 +25,7 @@ def _check_envs(ctx):
     for number, env in enumerate(ctx.attr.envs):
         if "=" not in env.partition(";stage=")[0]:
             # The value might be a secret, so the message doesn't repeat it.
-            fail("{}: envs[{}] has no \"=\". Use a list of \"NAME=value\", or of \"NAME=\" for values that the deployment sets. Dicts aren't supported.".format(ctx.label, number))
+            fail("{}: envs[{}] has no \"=\". Use a list of strings \"NAME=value\", or \"NAME=\" if the deployment sets the value. Dicts aren't supported.".format(ctx.label, number))
 
 def _check(ctx):
     """Rejects contradictory attributes before any action runs."""
@@ -33,7 +33,7 @@ def _check(ctx):
     if not ctx.attr.service and not ctx.file.bentofile:
         fail("{}: neither service nor bentofile is set. Set service to \"module:Service\", or set bentofile.".format(ctx.label))
     if requirements_files(ctx) and hub_requirements(ctx.attr.requirements):
-        fail("{}: requirements mixes packages of a package hub with files. Use either packages or files.".format(ctx.label))
+        fail("{}: requirements contains both packages from a package hub and files. Use either packages or files.".format(ctx.label))
 
 def _locked(ctx):
     """Returns the packages of a package hub that the Bento locks. Empty if `requirements` contains no such packages."""

@@ -13,7 +13,7 @@ _RATINGS = ["none", "low", "medium", "high", "critical"]
 
 def _check(ctx):
     if bool(ctx.attr.bento) == bool(ctx.attr.image):
-        fail("{}: expected either bento or image. Set exactly one of them.".format(ctx.label))
+        fail("{}: expected either bento or image. Set exactly one of these attributes.".format(ctx.label))
     if not (ctx.attr.advisories or ctx.attr.allow_licenses or ctx.attr.deny_licenses):
         fail("{}: the policy is empty. Set advisories, allow_licenses, or deny_licenses.".format(ctx.label))
     for name in ("allow", "date", "vex"):

@@ -12,7 +12,7 @@ def _modules(ctx, bento):
     # Only a few dozen wheels, so the list is short.
     infos = depset(transitive = requirements, order = "preorder").to_list()
     if not infos:
-        fail("{}: {} has no packages from a package hub. Add packages, including bentoml, to the Bento's requirements.".format(
+        fail("{}: {} requires no packages from a package hub. Add packages, including bentoml, to the Bento's requirements.".format(
             label_string(ctx.label),
             label_string(ctx.split_attr.bento["metadata"].label),
         ))
@@ -25,7 +25,7 @@ def _wheels(ctx, modules):
         path = runfile_path(ctx, module.wheel)
         other = wheels.setdefault(module.distribution, path)
         if other != path:
-            fail("{}: bento and requirements include different wheels of {}: {} and {}. Remove one wheel, or use one package hub for all packages.".format(
+            fail("{}: bento and requirements include different wheels of {}: {} and {}. Remove one of the wheels, or use packages from a single package hub.".format(
                 label_string(ctx.label),
                 module.distribution,
                 other,

@@ -36,7 +36,7 @@ def _bento_tools_impl(mctx):
     for module in mctx.modules:
         # One interpreter runs all actions, so only the root module chooses it.
         if module.is_root and len(module.tags.python) > 1:
-            fail("bento_tools.python is defined {} times, but one interpreter runs all actions. Remove all tags except one.".format(len(module.tags.python)))
+            fail("bento_tools.python is defined {} times, but all actions use the same interpreter. Remove all tags except one.".format(len(module.tags.python)))
         for tag in module.tags.python if module.is_root else []:
             python_tag = tag
     declare_python(mctx, name = "bento_python", kind = "python", tag = python_tag)
@@ -150,7 +150,7 @@ def _is_new(claims, kind, tag, module):
         where = "bento.{}(name = \"{}\")".format(kind, name)
         if first.module == module_name:
             fail("{} is defined twice in the module {} ({}). Remove or rename one of the tags.".format(where, module_name, problem))
-        fail("{where} is defined in the modules {one} and {two} ({problem}). Rename one of the tags. To keep the module's BUILD files unchanged, write use_repo(bento, {name} = \"{name}_{new}\").".format(
+        fail("{where} is defined in the modules {one} and {two} ({problem}). Rename one of the tags. To keep the BUILD files of the module unchanged, write use_repo(bento, {name} = \"{name}_{new}\").".format(
             name = name,
             new = module.name or "mine",
             one = first.module,

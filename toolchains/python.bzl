@@ -6,7 +6,7 @@ load("//rules/private:transitions.bzl", "modules_cfg")  # buildifier: disable=bz
 
 def _bento_python_impl(ctx):
     if bool(ctx.attr.interpreter_path) == bool(ctx.file.interpreter):
-        fail("{}: expected either interpreter or interpreter_path. Set exactly one of them.".format(ctx.label))
+        fail("{}: expected either interpreter or interpreter_path. Set exactly one of these attributes.".format(ctx.label))
     files = ctx.files.files + ([ctx.file.interpreter] if ctx.file.interpreter else [])
     return [
         BentoPythonInfo(files = depset(files), interpreter = ctx.file.interpreter, interpreter_path = ctx.attr.interpreter_path, version = ctx.attr.version),
@@ -33,7 +33,7 @@ def _bento_toolchain_python_impl(ctx):
     runtime = ctx.toolchains[_TYPE].py3_runtime
     if not runtime.interpreter or runtime.interpreter.extension == "sh":
         fail(("actions require a hermetic Python {version} from rules_python, but the registered toolchain uses the host's Python ({actual}). " +
-              "Add python.toolchain(python_version = \"{version}\") to MODULE.bazel before it. To use the host's Python, set " +
+              "Add python.toolchain(python_version = \"{version}\") to MODULE.bazel before the registered toolchain. To use the host's Python, set " +
               "bento_tools.python(interpreter = \"python3\").").format(actual = runtime.interpreter_path or runtime.interpreter.short_path, version = version))
     actual = getattr(runtime, "interpreter_version_info", None)
     if actual and getattr(actual, "minor", None) and version != "{}.{}".format(actual.major, actual.minor):

@@ -24,8 +24,8 @@ def requirements_files(ctx):
 def _checked_requirements(ctx, target):
     """Returns the files of a target that isn't a package of a package hub. Fails for a file that isn't a requirements file."""
     if PyInfo in target:
-        fail(("{}: requirements contains the Python library {}. Add the library to deps instead, or use " +
-              "the package from a bento.pypi package hub.").format(label_string(ctx.label), label_string(target.label)))
+        fail(("{}: requirements contains the Python library {}. Move the library to deps, or use " +
+              "the package from a package hub of bento.pypi.").format(label_string(ctx.label), label_string(target.label)))
 
     # A label usually has only one file.
     files = target[DefaultInfo].files.to_list()
@@ -34,7 +34,7 @@ def _checked_requirements(ctx, target):
             fail("{}: requirements contains the wheel {}. Declare a bento_wheel for the file.".format(label_string(ctx.label), file.short_path))
         if file.extension not in _REQUIREMENTS:
             fail(("{}: requirements contains {}, which isn't a requirements file (.txt or .in). For other formats, set " +
-                  "bento.pypi(lock = ...) in MODULE.bazel, and use packages from its package hub.").format(label_string(ctx.label), file.short_path))
+                  "bento.pypi(lock = ...) in MODULE.bazel, and use packages from the package hub.").format(label_string(ctx.label), file.short_path))
     return files
 
 def _options(ctx, lock):

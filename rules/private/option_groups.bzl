@@ -24,7 +24,7 @@ def _options(ctx, group):
     target = getattr(ctx.attr, group)
     info = target[BentoOptionsInfo]
     if info.group != group:
-        fail("{0}: {1} must be a bento_{1}_options, but {2} is a bento_{3}_options. Set {3} = \"{2}\" instead.".format(ctx.label, group, target.label, info.group))
+        fail("{0}: {1} must be a bento_{1}_options target, but {2} is a bento_{3}_options target. Set {3} = \"{2}\".".format(ctx.label, group, target.label, info.group))
     return info.options
 
 def option_groups(ctx):

@@ -62,8 +62,8 @@ def _runfiles_of(ctx, target):
     if not runfiles:
         return depset()
     if runfiles.symlinks or runfiles.root_symlinks:
-        fail(("{}: {} has runfiles symlinks (symlinks of ctx.runfiles), which a Bento doesn't support. " +
-              "Change the rule to declare each file at its final path.").format(label_string(ctx.label), label_string(target.label)))
+        fail(("{}: {} has runfiles symlinks (symlinks of ctx.runfiles), which Bentos don't support. " +
+              "Change the rule so that each file has the path in the Bento.").format(label_string(ctx.label), label_string(target.label)))
     return runfiles.files
 
 def _own_roots(target, package_roots):
@@ -89,8 +89,8 @@ def _own_files(ctx, target, package_roots):
             runtimes[_RUNTIMES[_repository(path)]] = True
             continue
         if "/site-packages/" in path and not path.startswith("_main/"):
-            fail(("{}: {} is a file of an installed package, which the rule {} doesn't identify. Lock the package with " +
-                  "bento.pypi, and add the package to the deps of the libraries that import the package.").format(label_string(ctx.label), path, ctx.rule.kind))
+            fail(("{}: {} belongs to an installed package, but the rule {} doesn't specify which package. Lock the package with " +
+                  "bento.pypi, and add the package to the deps of each library that imports the package.").format(label_string(ctx.label), path, ctx.rule.kind))
         own.append(file)
     return struct(files = own, runtimes = list(runtimes))
 
@@ -107,8 +107,8 @@ def _check_edges(ctx, target, followed):
             # Only targets with dependencies in such attributes need the list, and these targets are few.
             sources = sources or {file: True for file in target[PyInfo].transitive_sources.to_list()}
             if BentoRequirementInfo in edge or _all_in(edge[PyInfo].transitive_sources.to_list(), sources):
-                fail(("{}: the rule {} has {} in the attribute {}, which isn't searched for packages. Add the library to the deps of {} " +
-                      "or of a py_library that depends on the target. For a tool, use the deps of a py_binary.").format(
+                fail(("{}: the rule {} has {} in the attribute {}, but rules_bento doesn't search this attribute for packages. Add the library to the deps of {} " +
+                      "or of a py_library that depends on the target. For a tool, add the library to the deps of a py_binary.").format(
                     label_string(ctx.label),
                     ctx.rule.kind,
                     label_string(edge.label),

@@ -19,11 +19,11 @@ _flag_test = analysistest.make(
 
 # Target to rule, what it says behind its label, and attributes.
 _REFUSED = {
-    "docker_of_another_group": (bento_package, "docker must be a bento_docker_options, but @@//tests/actions:some_python_options is a bento_python_options. Set python = ", {
+    "docker_of_another_group": (bento_package, "docker must be a bento_docker_options target, but @@//tests/actions:some_python_options is a bento_python_options target. Set python = ", {
         "docker": ":some_python_options",
         "service": "service:Service",
     }),
-    "import_and_service_models": (bento_package, "service_models is only for static analysis, but service_metadata is \"import\"", {
+    "import_and_service_models": (bento_package, "service_models is only supported by static analysis, but service_metadata is \"import\"", {
         "service_metadata": "import",
         "requirements": ["@pypi//bentoml"],
         "service": "service:Service",
@@ -33,7 +33,7 @@ _REFUSED = {
         "service_metadata": "import",
         "service": "service:Service",
     }),
-    "mixed_requirements": (bento_package, "requirements mixes packages of a package hub with files", {
+    "mixed_requirements": (bento_package, "requirements contains both packages from a package hub and files", {
         "requirements": ["requirements.txt", "@pypi//bentoml"],
         "service": "service:Service",
     }),
@@ -44,7 +44,7 @@ _REFUSED = {
     "step_as_text": (bento_environment, "invalid step \"apt-get install curl\". Use a function of image_step, such as image_step.run(", {
         "steps": ["apt-get install curl"],
     }),
-    "two_environments_of_docker": (bento_docker_options, "env and env_file are both set", {
+    "two_environments_of_docker": (bento_docker_options, "env and env_file can't be combined", {
         "env": {"A": "b"},
         "env_file": "env.txt",
     }),

@@ -108,5 +108,5 @@ def test_a_version_of_glibc_that_is_none(actions, glibc):
     words = ["--target", "//x:image", "--base", "//x:base", "--base-config", "base.json", "--python-version", "3.12"]
     outcome = actions.run("check_image", [*words, "--glibc", glibc], {"--output": "checked"})
     assert refused(outcome) == (
-        f"//x:image: //x:base: invalid glibc {glibc!r}. Use a version such as 2.36, or omit the attribute."
+        f"//x:image: //x:base: invalid glibc version {glibc!r}. Set glibc to a version such as 2.36, or remove the attribute."
     )

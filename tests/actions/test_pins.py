@@ -50,7 +50,7 @@ def test_a_bentofile_with_requirements_does_not_take_their_place(actions):
 
 @pytest.mark.parametrize("more", [{"spec": 1}, {}])
 def test_their_python_is_not_guessed(actions, more):
-    words = "deps require numpy==2.5.5 from a rules_python hub, but the Python version is unknown. Set python_version"
+    words = "deps require numpy==2.5.5 from a rules_python package hub, but the Python version is unknown. Set python_version"
     refused(actions.package(*PINS, **more), LABEL, words)
 
 
@@ -69,7 +69,7 @@ def test_nor_those_of_a_bentofile_with_packages(actions):
 
 def test_a_file_without_hashes_that_has_another_version_is_refused(actions):
     file = actions.write("requirements.txt", "numpy==2.4.4\nidna>=3\n")
-    words = "deps require numpy==2.5.5 from a rules_python hub, but the requirements have numpy==2.4.4."
+    words = "deps require numpy==2.5.5 from a rules_python package hub, but the requirements specify numpy==2.4.4."
     refused(actions.package(*PINS, "--requirements-file", file, **PYTHON), LABEL, words)
 
 

@@ -249,7 +249,7 @@ def test_the_bundle_has_the_certificates_of_the_package_and_given_ones(make, tmp
     assert bundle.count(b"\n-----END") == 3
     assert layer["usr/lib/ssl/cert.pem"].linkname == "/etc/ssl/certs/ca-certificates.crt"
     assert layer.read("usr/local/share/ca-certificates/corp.crt") == CERTIFICATE
-    assert "Set certificates of the lower layer" in make(certificate=[str(own)], lower=layer, name="upper")
+    assert "Set certificates on the lower layer" in make(certificate=[str(own)], lower=layer, name="upper")
     own.write_bytes(b"\x30\x82")
     assert "not a PEM certificate" in make(deb, certificate=[str(own)])
 

@@ -508,7 +508,7 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
     ("options", "beside", "message"),
     [
         ({"service": "x:Y"}, ExtraOptions(), "requires x.py"),
-        ({"exclude": ["*.py"]}, ExtraOptions(), "whether include, exclude, or a .bentoignore excludes service.py"),
+        ({"exclude": ["*.py"]}, ExtraOptions(), "that include, exclude, and .bentoignore files keep service.py"),
         ({"name": "U P"}, ExtraOptions(), "the name is 'u p', but must have"),
         ({"version": "latest"}, ExtraOptions(), "version: the version is 'latest'"),
         ({"description": "file: N.md"}, ExtraOptions(), "description: 'N.md' isn't a file in the build context"),

@@ -445,8 +445,8 @@ F: z#1
     ("text", "message"),
     [
         ("A=1\nB", "f:2: invalid line. Write NAME=value."),
-        ("A='x", "is followed by other text, or a quote is missing"),
-        ('A="x" y', "is followed by other text, or a quote is missing"),
+        ("A='x", "has no closing quote, or characters after the closing quote"),
+        ('A="x" y', "has no closing quote, or characters after the closing quote"),
         ("A=$HOME", "f:1: $HOME isn't defined by a previous line"),
     ],
 )

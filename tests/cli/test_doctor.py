@@ -119,7 +119,7 @@ def test_a_bazel_that_is_too_old_gets_the_line_for_who_names_it(here):
     (here.root / ".bazelversion").write_text("6.4.0\n")
     assert found(here, "bazel").remedy == "Set .bazelversion to 7.1.0 or newer."
     finding = found(with_variables(here, USE_BAZEL_VERSION="5.0.0"), "bazel")
-    assert finding.remedy == "Set USE_BAZEL_VERSION to 7.1.0 or newer, or unset it."
+    assert finding.remedy == "Set USE_BAZEL_VERSION to 7.1.0 or newer, or unset the variable."
 
 
 @pytest.mark.parametrize("flag", ["--noenable_bzlmod", "--enable_bzlmod=false"])
@@ -419,7 +419,7 @@ def test_a_stale_lock_is_told_by_line(here):
     (here.root / "svc/requirements.in").write_text("bentoml\nflask\n")
     finding = found(here, "lock of @pypi")
     assert (finding.state, finding.text) == (ERROR, "outdated: requirements.in:2: flask isn't locked")
-    assert finding.remedy == "To update it, run: bazel run //svc:update"
+    assert finding.remedy == "To update the lock, run: bazel run //svc:update"
     (here.root / "svc/requirements.in").write_text("")
     assert "bentoml is locked, but not required" in found(here, "lock of @pypi").text
 
@@ -487,7 +487,7 @@ def test_a_hub_is_known_by_what_the_workspace_calls_it(here):
 def test_a_target_is_found_however_it_is_written(here, build):
     (here.root / "svc/BUILD.bazel").write_text(f"{build}\n")
     (here.root / "svc/requirements.lock.json").unlink()
-    assert found(here, "lock of @pypi").remedy == "To create it, run: bazel run //svc:update"
+    assert found(here, "lock of @pypi").remedy == "To create the lock, run: bazel run //svc:update"
 
 
 @pytest.mark.parametrize("text", [None, ""])
@@ -495,7 +495,7 @@ def test_a_lock_that_is_not_there_names_the_target(here, text):
     lock = here.root / "svc/requirements.lock.json"
     lock.unlink() if text is None else lock.write_text(text)
     finding = found(here, "lock of @pypi")
-    assert (finding.state, finding.remedy) == (ERROR, "To create it, run: bazel run //svc:update")
+    assert (finding.state, finding.remedy) == (ERROR, "To create the lock, run: bazel run //svc:update")
 
 
 def test_a_lock_that_is_a_directory_is_told(here):

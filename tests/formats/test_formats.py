@@ -153,7 +153,7 @@ def test_any_bytes_are_read_or_refused(data):
         ("<<: 1", "o:1: '<<' requires a mapping"),
         ("<<: [{a: 1}, 2]", "o:1: '<<' requires a mapping"),
         ("- =", "o:1: '=' is special"),
-        ("a\n---\nb", "o:2: expected one document"),
+        ("a\n---\nb", "o:2: expected one YAML document"),
         ("a: [", "o:1: invalid YAML"),
         ("[" * 200_000 + "]" * 200_000, f"o:1: more than {MAX_DEPTH} levels of nesting"),
         ("[" * 400_000, f"o:1: more than {MAX_DEPTH} levels of nesting"),

@@ -141,8 +141,11 @@ def test_a_library_that_is_needed_and_left_out_is_missed(tmp_path):
         (["*", "!*.dist-info/"], "its entry points require acme.core"),
         (["acme/__init__.py"], "excludes acme/__init__.py, but not the other modules of the package. Exclude 'acme/'"),
         (["acme/tests/__init__.py"], "Exclude 'acme/tests/', or add '!/acme/tests/__init__.py'"),
-        (["acme/core.py"], "excludes acme/core.py, but its entry points require acme.core"),
-        (["acme/plugins/"], "excludes acme/plugins/fast.py, but its entry points require acme.plugins.fast"),
+        (["acme/core.py"], "excludes acme/core.py, but the entry points of the package require acme.core"),
+        (
+            ["acme/plugins/"],
+            "excludes acme/plugins/fast.py, but the entry points of the package require acme.plugins.fast",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused(wheel, own, words):
@@ -162,7 +165,9 @@ def test_ways_out_that_messages_name(maker, tmp_path):
 
 def test_a_wheel_of_which_no_module_is_left_is_refused(tmp_path):
     wheel = Wheel.read(Maker().add({"odd/__init__.py": "", "odd/odd.so": "", "odd/table.csv": ""}).write(tmp_path))
-    with pytest.raises(BentoError, match="excludes all modules. Exclude fewer files, or remove the package"):
+    with pytest.raises(
+        BentoError, match="excludes all modules of the package. Exclude fewer files, or remove the package"
+    ):
         without(wheel, Exclude(["odd/"]))
     only_data = Wheel.read(Maker("data").add({"data/table.csv": "", "data/other.csv": ""}).write(tmp_path))
     assert excluded(only_data, "table.csv") == {"data/table.csv"}

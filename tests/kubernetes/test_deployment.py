@@ -344,7 +344,7 @@ def test_a_range_of_replicas_scales_by_the_concurrency_of_the_service(rule):
     ("config", "replicas", "message"),
     [
         ({}, {"Studio": "1-4"}, "Set traffic.concurrency of the service"),
-        (TRAFFIC | {"metrics": {"enabled": False}}, {"Studio": "1-4"}, "Enable its metrics"),
+        (TRAFFIC | {"metrics": {"enabled": False}}, {"Studio": "1-4"}, "Enable metrics of the service"),
         (TRAFFIC, {"Studio": "4-1"}, "a range such as '1-4'"),
         (TRAFFIC, {"Studio": "0-4"}, "a range such as '1-4'"),
         (TRAFFIC, {"Studio": "many"}, "a range such as '1-4'"),
@@ -374,7 +374,7 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
             bento(service("Studio", "A"), service("A")),
             [],
             {"config": {"Cmd": ["--timeout", "9"]}},
-            "services Studio, A run separately",
+            "services Studio, A run in separate Pods",
         ),
         (bento(service("Studio")), [], {"repository": "localhost:5000/a:latest"}, "has a tag or a digest"),
         (bento(service("Studio")), [], {"namespace": "Team"}, "namespace: invalid namespace 'Team'"),

@@ -264,7 +264,7 @@ def test_a_path_dependency_of_dynamic_version_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("-r more.txt", r":2: the option -r isn't supported: a lock is a single file\..*uv pip compile"),
+        ("-r more.txt", r":2: the option -r isn't supported: a lock must be a single file\..*uv pip compile"),
         ("--requirement=more.txt", r":2: the option --requirement isn't"),
         ("-c limits.txt", r":2: the option -c isn't supported: a lock doesn't need constraints"),
         ("-e .", r":2: the option -e isn't supported: the option installs a directory"),

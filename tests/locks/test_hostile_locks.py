@@ -310,7 +310,7 @@ def test_reading_a_lock_builds_nothing(tmp_path, index, kind):
         with pytest.raises(BentoError, match="has dynamic dependencies") as caught:
             read(tmp_path, "requirements.txt", text, address)
     assert "evil" in str(caught.value)
-    assert "Lock with a bento_requirements target or `uv lock`" in str(caught.value)
+    assert "Lock with a bento_requirements target or with `uv lock`" in str(caught.value)
     assert not mark.exists()
 
 

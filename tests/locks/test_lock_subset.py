@@ -493,7 +493,7 @@ def test_what_does_not_fit_is_told_by_who_asks(tmp_path, text, message):
 
 def test_a_package_that_is_not_in_the_graph_is_named(tmp_path):
     paths = write(tmp_path, [plain("a", "1.0"), plain("needless", "1.0")])
-    with pytest.raises(BentoError, match=r"only uv has none, only the graph has \['needless'\]"):
+    with pytest.raises(BentoError, match=r"Only in uv: none\. Only in the graph: \['needless'\]"):
         resolve("a", paths)
 
 

@@ -761,9 +761,9 @@ def test_an_index_and_its_images_are_signed(reference, registries, progress, key
 def test_a_target_that_signs_pushes_nothing_without_a_key(reference, registries, keys, tmp_path, capsys):
     for number, (words, message) in enumerate(
         {
-            (): "Run with `-- --sign-key FILE`",
+            (): "Pass the key with `-- --sign-key FILE`",
             ("--builder-id", BUILDER): "--sign-key: required",
-            ("--sign-key", str(keys / "k.key"), "--started-on", "x"): "--builder-id is missing",
+            ("--sign-key", str(keys / "k.key"), "--started-on", "x"): "--builder-id: required",
             ("--sign-key", str(keys / "k.key"), "--builder-id", "me"): "expected a URI",
             ("--sign-format", "legacy"): "--sign-key: required",
             ("--sign-key", str(keys / "k.key"), "--sign-format", "x"): "expected bundle or legacy, got 'x'",

@@ -248,7 +248,9 @@ def test_who_builds_without_rules_is_told_what_to_type(tmp_path):
     moving = refusal(project(tmp_path / "hub", "@bentoml.service", body))
     assert "`bento models pin Org/bert`" in moving
     body = "    m = bentoml.models.BentoModel('lost')\n"
-    assert "for `bento build`, save it in the store" in refusal(project(tmp_path / "lost", "@bentoml.service", body))
+    assert "For `bento build`, save the model in the store" in refusal(
+        project(tmp_path / "lost", "@bentoml.service", body)
+    )
 
 
 MIRRORS = [

@@ -89,7 +89,7 @@ def test_a_server_that_does_not_start_shows_what_it_wrote(tmp_path):
 def test_a_server_that_is_slow_is_stopped(bento, tmp_path):
     variables = {"MARK": "marked-77b2"}
     with (
-        pytest.raises(NotReadyError, match=r"didn't answer within 0 s"),
+        pytest.raises(NotReadyError, match=r"didn't respond within 0 s"),
         run_server(Path(sys.executable), bento.path, tmp_path / "server", seconds=0.2, variables=variables),
     ):
         pass

@@ -53,7 +53,7 @@ def _debs(text):
 _HASH = 64 * "0"
 _COMMIT = 40 * "a"
 _OF_MODEL = "bento.model(name = \"clf\"): "
-_NOT_A_LOCK = "bento.apt(name = \"debs\"): //:debs.json isn't a Debian lock in format 1. Generate it with a bento_debs target."
+_NOT_A_LOCK = "bento.apt(name = \"debs\"): //:debs.json isn't a Debian lock in format 1. Generate the lock with a bento_debs target."
 
 _FLAG = {"files": {}, "name": "acme", "source": {"commit": _COMMIT, "git": "--upload-pack=id"}, "version": "1!2.0"}
 _TAGS = "3.10\", tags = [\"no-sandbox\"], x = \"y"
@@ -92,7 +92,7 @@ _CASES = {
             kind = "python",
             tag = struct(debian_lock = "//:debs.json", interpreter = "python3", mirrors = []),
         ),
-        "bento_tools.python(debian_lock = \"//:debs.json\"): interpreter is also set. Remove interpreter or debian_lock.",
+        "bento_tools.python(debian_lock = \"//:debs.json\"): interpreter and debian_lock can't be combined. Remove one of these attributes.",
     ),
     "lock_with_a_flag_for_git": (
         lambda: fail(shape_problem({"packages": [_FLAG], "requires_python": "", "roots": []}, LOCK)),
@@ -170,7 +170,7 @@ _CASES = {
     ),
     "no_place_of_uv": (
         lambda: fetch_first(_context(files = "[]"), "uv", "1.0", _WHEEL, _HASH),
-        "cannot fetch {}:\nno pip: the lock of bento_tools.python(debian_lock = ...) lacks python3-pip-whl\nSet the package index with UV_DEFAULT_INDEX".format(_WHEEL),
+        "cannot fetch {}:\nno pip: the lock of bento_tools.python(debian_lock = ...) doesn't contain python3-pip-whl\nSet the package index with UV_DEFAULT_INDEX".format(_WHEEL),
     ),
     "old_attribute_of_a_deployment": (
         lambda: bento_deployment(name = "a", start_seconds = 60),
@@ -218,7 +218,7 @@ _CASES = {
         ),
         "cannot fetch acme-1-py3-none-any.whl of acme==1 with sha256 aa:\nno index has it",
     ),
-    "wheels_that_fit_nowhere": (lambda: group_wheels({"a": 1, "b": 1}, 1, alone = 0), "2 wheels need more than 1 layers. Increase max_wheel_layers"),
+    "wheels_that_fit_nowhere": (lambda: group_wheels({"a": 1, "b": 1}, 1, alone = 0), "2 wheels require more than 1 layers. Increase max_wheel_layers"),
 }
 
 def _refused_impl(ctx):

@@ -22,9 +22,9 @@ def _record_mismatches_impl(ctx):
     asserts.equals(env, {"acme-tools": ["aa", "bb"]}, found.wheels)
     for allow_record_mismatch, words in [
         ({"acme": ["sha256:aa"]}, "has acme, which isn't in the lock"),
-        ({"acme-tools": ["sha256:dd"]}, "no wheel of it with this hash"),
-        ({"acme-tools": ["sha256:cc"]}, "no wheel of it with this hash"),
-        ({"acme-tools": ["aa"]}, "no wheel of it with this hash"),
+        ({"acme-tools": ["sha256:dd"]}, "no wheel of the package with this hash"),
+        ({"acme-tools": ["sha256:cc"]}, "no wheel of the package with this hash"),
+        ({"acme-tools": ["aa"]}, "no wheel of the package with this hash"),
         ({"acme-tools": []}, "without a hash"),
     ]:
         asserts.true(env, words in _problem(allow_record_mismatch), _problem(allow_record_mismatch))
@@ -48,14 +48,14 @@ def _excludes_impl(ctx):
         ({"acme-tools": []}, "without a pattern"),
         ({"acme-tools": ["*.a", " "]}, "with \" \", which isn't a pattern"),
         ({"acme-tools": ["# static"]}, "with \"# static\", which isn't a pattern"),
-        ({"acme-tools@linux_aarch64": ["*.a"]}, "whose platform the hub doesn't have. Use one of: linux_x86_64, macos_arm64."),
-        ({"acme-tools@": ["*.a"]}, "whose platform the hub doesn't have"),
+        ({"acme-tools@linux_aarch64": ["*.a"]}, "but the package hub isn't for this platform. Use one of: linux_x86_64, macos_arm64."),
+        ({"acme-tools@": ["*.a"]}, "but the package hub isn't for this platform"),
     ]:
         problem = _excludes(exclude).problem
         asserts.true(env, words in problem, problem)
     for presets, names, words in [
         (["serving"], ["triton"], "exclude_presets has \"serving\", which is unknown. Use one of: serving_torch."),
-        (["serving_torch"], ["acme"], "but the lock has none of its packages (torch, triton). Remove it."),
+        (["serving_torch"], ["acme"], "but the lock contains no package of the preset (torch, triton). Remove the preset."),
     ]:
         problem = _excludes({}, presets, names).problem
         asserts.true(env, words in problem, problem)

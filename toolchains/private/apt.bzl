@@ -176,14 +176,14 @@ def _closure(names, by_name):
         if name not in seen:
             seen[name] = True
             queue += by_name[name]["dependencies"]
-    return fail("the Debian lock has too many packages. Reduce the number of packages.")
+    return fail("the dependency graph of the Debian lock is too large. Reduce the number of packages.")
 
 def _upstream(version):
     """Returns the first two numbers of a Debian version, without the epoch."""
     return ".".join(version.partition(":")[2 if ":" in version else 0].partition("-")[0].split(".")[:2])
 
-_NO_MATCH = "the lock of Debian packages is for linux on {}, but this build is for another platform. " + \
-            "Set platform of the bento_image and of its Bento, omit --platforms, or lock more architectures with bento_debs."
+_NO_MATCH = "the Debian lock is for Linux on {}, but the build is for another platform. " + \
+            "Set platform on the bento_image and on the Bento, omit --platforms, or lock more architectures with bento_debs."
 
 def _select(values):
     """Returns the text of a `select` over architectures, for a BUILD file."""
@@ -250,12 +250,12 @@ def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
     # The lock is an empty file before the first run of the bento_debs target.
     content = json.decode(text, default = None) if text.strip() else {"deb_lock": _FORMAT, "packages": {}}
     if type(content) != "dict" or content.get("deb_lock") != _FORMAT:
-        fail("{}: {} isn't a Debian lock in format {}. Generate it with a bento_debs target.".format(tag, lock, _FORMAT))
+        fail("{}: {} isn't a Debian lock in format {}. Generate the lock with a bento_debs target.".format(tag, lock, _FORMAT))
     problem = shape_problem(content, DEB_LOCK)
     for mirror in mirrors:
         check_url(tag, "mirrors", mirror)
     if problem:
-        fail("{}: {}: {}. Restore the committed file, or empty it and lock again.".format(tag, lock, problem))
+        fail("{}: {}: {}. Restore the committed file, or empty the file and lock again.".format(tag, lock, problem))
     for architecture, packages in content["packages"].items():
         if architecture not in DEBIAN_PLATFORMS:
             fail("{}: {} contains the unknown architecture {}. Use one of: {}.".format(tag, lock, architecture, ", ".join(DEBIAN_PLATFORMS)))

@@ -29,11 +29,11 @@ def _check(tag):
     if len(sources) != 1:
         fail("{}: expected one of archive, image, or layout, got {}. Set exactly one of these attributes.".format(where, " and ".join(sources) or "none"))
     if bool(tag.image) != bool(tag.digest):
-        fail("{}: image and digest require each other. Set both: image = \"registry/repository\", digest = \"sha256:...\".".format(where))
+        fail("{}: image and digest must be set together. Set both: image = \"registry/repository\", digest = \"sha256:...\".".format(where))
     if tag.digest and not (tag.digest.startswith("sha256:") and matches("sha256", tag.digest.removeprefix("sha256:"))):
         fail("{}: invalid digest {}. Use sha256: and 64 hexadecimal digits.".format(where, repr(tag.digest)))
     if tag.image and ("@" in tag.image or ":" in tag.image.rpartition("/")[2]):
-        fail("{}: image {} contains a tag or digest. Use registry/repository, and specify the digest with digest = \"sha256:...\".".format(where, repr(tag.image)))
+        fail("{}: image {} contains a tag or digest. Use registry/repository, and set digest = \"sha256:...\".".format(where, repr(tag.image)))
     for image in [tag.image] + tag.mirrors if tag.image else []:
         if not matches("image", image):
             fail("{}: invalid image or mirror {}. Use registry/repository.".format(where, repr(image)))
@@ -162,7 +162,7 @@ def _write_base(rctx, images, blob, origin = ""):
 def _layout_base_repo_impl(rctx):
     index = rctx.path(rctx.attr.layout)
     if index.basename != "index.json" or not index.exists:
-        fail("{}: layout must be an existing index.json, got {}. Specify the index.json of an OCI layout, for example from `skopeo copy`.".format(_where(rctx.attr.base), index))
+        fail("{}: layout must be an existing index.json file, got {}. Specify the index.json file of an OCI layout, for example from `skopeo copy`.".format(_where(rctx.attr.base), index))
     layout = index.dirname
 
     def blob(_platform, digest):

@@ -33,7 +33,7 @@ def _fetch_with_pip(rctx, requirement, filename, sha256):
     """Fetches a file with pip, which runs with the interpreter of repository rules. Returns the error, or None."""
     pip = json.decode(rctx.read(Label("@bento_python//:pip")))
     if not pip:
-        return "no pip: the lock of bento_tools.python(debian_lock = ...) lacks python3-pip-whl"
+        return "no pip: the lock of bento_tools.python(debian_lock = ...) doesn't contain python3-pip-whl"
     tags = parse_wheel_name(filename)
     command = pip + ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest=download"]
     for flag, values in {"--abi": tags.abis, "--implementation": [tags.pythons[0][:2]], "--platform": tags.platforms}.items():

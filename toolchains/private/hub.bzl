@@ -39,7 +39,7 @@ def requirement(name):
     """
     target = name.lower().replace("-", "_").replace(".", "_")
     if target not in _LOCKED:
-        fail("the lock of @{{}} has no {{}}. Add it to the requirements, and lock again.".format({hub}, name))
+        fail("the lock of @{{}} doesn't contain {{}}. Add the package to the requirements, and lock again.".format({hub}, name))
     return Label("//" + target)
 '''
 
@@ -294,7 +294,7 @@ def _closure(start, packages, environment):
         package, extras = queue.pop()
         other = closure.setdefault(package["name"], package)
         if _release(other) != _release(package):
-            fail("the lock has {0} {1} and {0} {2} for the same platform. Lock again, or select extras and groups that need only one of the versions.".format(
+            fail("the lock contains {0} {1} and {0} {2} for the same platform. Lock again, or select extras and groups that require only one of the versions.".format(
                 package["name"],
                 other["version"],
                 package["version"],
@@ -304,16 +304,16 @@ def _closure(start, packages, environment):
                 seen[(package["name"], extra)] = True
                 edges = package.get("extras", {}).get(extra, []) if extra else package.get("dependencies", [])
                 queue += _active(edges, packages, environment)
-    return fail("the lock has too many packages. Reduce the number of packages.")
+    return fail("the dependency graph of the lock is too large. Reduce the number of packages.")
 
 def _no_match(lock, distribution, platforms):
     """Returns the error message of a build for a platform without the package."""
     if len(platforms) == len(lock.environments):
-        return "@{0} is for {1}, but this build is for another platform. Add its name to platforms of bento.pypi(name = \"{0}\") in MODULE.bazel.".format(
+        return "@{0} is for {1}, but the build is for another platform. Add the platform to platforms of bento.pypi(name = \"{0}\") in MODULE.bazel.".format(
             lock.hub,
             ", ".join(platforms),
         )
-    return "@{} has {} for Python {} {} of {}, by the markers of its lock. Exclude it from this build, or lock {} directly, without a marker.".format(
+    return "@{} has {} for Python {} {} of {}, because of markers in the lock. Exclude the package from the build, or lock {} directly, without a marker.".format(
         lock.hub,
         distribution,
         lock.python_version,
@@ -403,7 +403,7 @@ def _python_mismatch(hub, requires_python, version):
         return None
     compatible = [known for known in PYTHON_VERSIONS if is_python_in(requires_python, known)]
     remedy = "Set python_version = \"{}\" in bento.pypi, or lock again.".format(compatible[0]) if compatible else "Lock again."
-    return "@{} is for Python {}, but its lock is for {}. {}".format(hub, version, requires_python, remedy)
+    return "@{} is for Python {}, but the lock is for {}. {}".format(hub, version, requires_python, remedy)
 
 def _lock_repo_impl(rctx):
     content = json.decode(rctx.attr.lock)

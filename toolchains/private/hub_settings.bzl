@@ -70,7 +70,7 @@ def _record_problem(files, hashes):
     locked = ["sha256:" + sha256 for file, sha256 in files.items() if file.endswith(".whl")]
     for digest in hashes:
         if digest not in locked:
-            return (" with {}, but the lock has no wheel of it with this hash (sha256:<hex>). Remove the hash, and build again: " +
+            return (" with {}, but the lock contains no wheel of the package with this hash (sha256:<hex>). Remove the hash, and build again: " +
                     "the RECORD of the wheel in the lock might be correct.").format(digest)
     return None
 
@@ -93,7 +93,7 @@ def known_excludes(tag, lock):
         name = _normalized(package)
         problem = _exclude_problem(name in names, patterns)
         if at and platform not in platforms:
-            problem = ", whose platform the hub doesn't have. Use one of: {}.".format(", ".join(platforms))
+            problem = ", but the package hub isn't for this platform. Use one of: {}.".format(", ".join(platforms))
         if problem:
             return _no_excludes("{}: exclude has {}{}".format(_where(tag), key, problem))
         for one in [platform] if at else platforms:
@@ -114,17 +114,17 @@ def _exclude_problem(is_locked, patterns):
     if not is_locked:
         return ", which isn't in the lock. Remove it, or correct the name."
     if not patterns:
-        return " without a pattern. Add patterns of the files that images exclude, or remove it."
+        return " without a pattern. Add patterns of the files to exclude, or remove the entry."
     for pattern in patterns:
         if not pattern.strip() or pattern.startswith("#"):
-            return " with \"{}\", which isn't a pattern. Remove it.".format(pattern)
+            return " with \"{}\", which isn't a pattern. Remove the entry.".format(pattern)
     return None
 
 def _preset_problem(selected, names):
     if selected not in _EXCLUDE_PRESETS:
         return "which is unknown. Use one of: {}.".format(", ".join(_EXCLUDE_PRESETS))
     if not [name for name in _EXCLUDE_PRESETS[selected] if name in names]:
-        return "but the lock has none of its packages ({}). Remove it.".format(", ".join(_EXCLUDE_PRESETS[selected]))
+        return "but the lock contains no package of the preset ({}). Remove the preset.".format(", ".join(_EXCLUDE_PRESETS[selected]))
     return None
 
 def _normalized(name):

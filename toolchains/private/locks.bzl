@@ -58,8 +58,8 @@ def absence_of_lock(mctx, label):
     if lock.exists and not (_is_normal_form(label) and mctx.read(lock).strip() == ""):
         return None
     text = str(label).removeprefix("@@").removeprefix("@")
-    how = "`bazel run` the bento_requirements target that writes it" if _is_normal_form(label) else "Lock, for example with `uv pip compile --universal --generate-hashes`, and save the result there"
-    return "its lock {} doesn't exist yet. {}.".format(text, how)
+    how = "`bazel run` the bento_requirements target that writes the lock" if _is_normal_form(label) else "Lock, for example with `uv pip compile --universal --generate-hashes`, and save the result in this file"
+    return "the lock {} doesn't exist. {}.".format(text, how)
 
 def read_lock(mctx, label, tag):
     """Reads and decodes a lock.
@@ -75,8 +75,8 @@ def read_lock(mctx, label, tag):
     text = mctx.read(label) if _is_normal_form(label) else _normalize(mctx, label, tag)
     lock = json.decode(text, default = None)
     if type(lock) != "dict" or lock.get("lock") != _FORMAT:
-        fail("{} isn't a rules_bento lock in format {}. Generate it with a bento_requirements target.".format(label, _FORMAT))
+        fail("{} isn't a rules_bento lock in format {}. Generate the lock with a bento_requirements target.".format(label, _FORMAT))
     problem = shape_problem(lock, LOCK)
     if problem:
-        fail("{}: {}. Restore the committed file, or empty it and lock again.".format(label, problem))
+        fail("{}: {}. Restore the committed file, or empty the file and lock again.".format(label, problem))
     return lock

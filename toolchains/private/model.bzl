@@ -65,7 +65,7 @@ def _download_files(rctx, address, token):
     pending = []
     for number, (path, sha256) in enumerate(rctx.attr.files.items()):
         if not matches("model file", path):
-            fail("{}: files contains {}, which is outside of the model. Use a relative path without '..'.".format(_where(rctx), repr(path)))
+            fail("{}: files contains {}, which is outside of the model directory. Use a relative path without '..'.".format(_where(rctx), repr(path)))
         if not matches("sha256", sha256):
             fail("{}: files contains the invalid hash {} for {}. Use the SHA-256 of the file (64 hexadecimal digits).".format(_where(rctx), repr(sha256), path))
         url = "{}/{}".format(address.removesuffix("/"), path.replace("%", "%25").replace(" ", "%20").replace("#", "%23").replace("?", "%3F"))

@@ -59,7 +59,7 @@ def _host_interpreter(rctx):
         return name
     program = rctx.which(name)
     if not program:
-        fail("bento_tools.{}(interpreter = \"{}\"): the program isn't on PATH. Install it, or set another interpreter.".format(rctx.attr.tag, name))
+        fail("bento_tools.{}(interpreter = \"{}\"): the program isn't on PATH. Install the program, or set another interpreter.".format(rctx.attr.tag, name))
     return str(program.realpath)
 
 def _deb_interpreters(rctx):
@@ -71,7 +71,7 @@ def _deb_interpreters(rctx):
     build = build_text(_DEBS_BUILD, {"interpreter": select_text(labels, no_match), "python": select_text(pythons, no_match)})
     host = host_platform(rctx)
     if host not in by_platform:
-        fail("bento_tools.{}(debian_lock = \"{}\") has interpreters for {}, but this machine is {}. Remove the tag to use rules_python, or set interpreter.".format(
+        fail("bento_tools.{}(debian_lock = \"{}\") has interpreters for {}, but this machine is {}. To use rules_python, remove the tag. To use another interpreter, set interpreter.".format(
             rctx.attr.tag,
             rctx.attr.lock,
             " and ".join(sorted(labels)),
@@ -149,7 +149,7 @@ def declare_python(mctx, *, name, kind, tag, exact = False):
         declared = declare_python_debs(mctx, name = name, tag = tag, kind = kind)
         problem = declared.problem
         if problem and kind == "python":
-            problem += ". Remove the tag from MODULE.bazel meanwhile, because locking uses this interpreter"
+            problem += ". Until the lock is complete, remove the tag from MODULE.bazel, because locking uses this interpreter"
         python_repo(has_pip = declared.has_pip, lock = tag.debian_lock, problem = problem, pythons = declared.pythons, version = declared.version, **common)
         return
     if tag and tag.interpreter:
@@ -164,7 +164,7 @@ def declare_python(mctx, *, name, kind, tag, exact = False):
         problem = _NO_INTERPRETER.format(
             kind = kind,
             more = "version = \"{}\", ".format(version) if exact else "",
-            problem = "bento_tools.{}: rules_python has no toolchain for Python {} here{}, and the tag sets no interpreter".format(
+            problem = "bento_tools.{}: rules_python has no toolchain for Python {} in this build{}, and the tag sets no interpreter".format(
                 kind,
                 version,
                 ", but for {}".format(", ".join(sorted(interpreters))) if interpreters else "",

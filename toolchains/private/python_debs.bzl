@@ -45,7 +45,7 @@ def _unpack(rctx, debs, directory):
 def _execute(rctx, command, libraries):
     done = rctx.execute(command, environment = {"LD_LIBRARY_PATH": ":".join([str(directory) for directory in libraries])})
     if done.return_code:
-        fail("cannot build an interpreter from {}. Use a machine whose glibc is at least as new as the glibc of the lock's Debian release. Error:\n{}".format(
+        fail("cannot build an interpreter from {}. Use a machine with a glibc that isn't older than the glibc of the lock's Debian release. Error:\n{}".format(
             rctx.attr.lock,
             (done.stdout + done.stderr).strip(),
         ))
@@ -126,14 +126,14 @@ def declare_python_debs(mctx, *, name, tag, kind):
     """
     where = "bento_tools.{}(debian_lock = \"{}\")".format(kind, tag.debian_lock)
     if tag.interpreter:
-        fail("{}: interpreter is also set. Remove interpreter or debian_lock.".format(where))
+        fail("{}: interpreter and debian_lock can't be combined. Remove one of these attributes.".format(where))
     hub = name + "_debs"
     locked = declare_deb_files(mctx, hub = hub, lock = tag.debian_lock, mirrors = tag.mirrors, tag = where)
     debs, versions = {}, {}
     for architecture, packages in locked.items():
         selected = _interpreter_packages(packages)
         if selected.missing:
-            return struct(has_pip = False, pythons = {}, problem = "{}: the lock has no {} for {}. Add it to the packages of its bento_debs target, and lock again".format(
+            return struct(has_pip = False, pythons = {}, problem = "{}: the lock contains no {} for {}. Add the package to the packages of the bento_debs target, and lock again".format(
                 where,
                 selected.missing,
                 DEBIAN_PLATFORMS[architecture],

@@ -87,7 +87,7 @@ def _fetch(rctx):
 
 def _requirements(rctx, source):
     """Returns the labels of the build requirements."""
-    names = json.decode(_run(rctx, _python(rctx, "requires", source, rctx.attr.subdirectory), "cannot read its source"))
+    names = json.decode(_run(rctx, _python(rctx, "requires", source, rctx.attr.subdirectory), "cannot read the source archive"))
     missing = sorted([name for name in names if name not in rctx.attr.build_packages])
     hint = newer_system_hint(rctx) if missing else ""
     if hint:
@@ -115,7 +115,7 @@ def _source_repo_impl(rctx):
         platform = rctx.attr.platform,
         python_version = ".".join(python_version(rctx).split(".")[:2]),
         requirements = _requirements(rctx, source),
-        size = int(_run(rctx, [rctx.read(rctx.attr.interpreter), "-I", "-S", "-c", _SIZE, source], "cannot read its source")),
+        size = int(_run(rctx, [rctx.read(rctx.attr.interpreter), "-I", "-S", "-c", _SIZE, source], "cannot read the source archive")),
         source = source,
         subfolder = rctx.attr.subdirectory,
         version = rctx.attr.version,

@@ -61,7 +61,7 @@ def _pack(directory: Path, archive: Path) -> None:
                 continue
             entry = tar.gettarinfo(path, f"source/{path.relative_to(directory).as_posix()}")
             if not (entry and (entry.isreg() or entry.issym() or entry.islnk())):
-                raise ValueError(f"{path}: not a regular file or a link. Remove it from the source.")
+                raise ValueError(f"{path}: not a regular file or a link. Lock another version.")
             entry.uid = entry.gid = entry.mtime = 0
             entry.uname = entry.gname = ""
             entry.mode = 0o755 if entry.mode & 0o100 else 0o644

@@ -103,7 +103,7 @@ def _wheel_repo_impl(rctx):
             rctx.attr.platform,
             version,
             "macOS " + rctx.attr.macos if rctx.attr.platform.startswith("macos_") else "glibc " + rctx.attr.glibc,
-            ", but one for " + hint if hint else "",
+            ", but a wheel for " + hint if hint else "",
             "\n  ".join(sorted(rctx.attr.files.keys())),
         ))
     if rctx.attr.url:
@@ -163,7 +163,7 @@ def _compile(rctx):
     command = ["env", "-i", "PYTHONHASHSEED=0", rctx.read(rctx.attr.compiler), "-s", "-S", "-m", "compileall", "-q", "-j", "1"]
     done = rctx.execute(command + ["--invalidation-mode", "unchecked-hash", "-s", "site-packages", "site-packages"])
     if done.return_code:
-        fail("cannot compile the modules of {}: {}".format(rctx.attr.distribution, done.stdout + done.stderr))
+        fail("{}: cannot compile the modules: {}. Lock another version.".format(rctx.attr.distribution, done.stdout + done.stderr))
 
 def _wheel_modules_repo_impl(rctx):
     repository = rctx.path(rctx.attr.wheel).dirname
