@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 INTERPRETER = 'bento_tools_dev.python(debian_lock = "//examples/base:debian.lock.json")'
 OTHER_INTERPRETER = 'bento_tools_dev.python(debian_lock = "//tests/registry:debian.lock.json")'
-REFUSED = "the lock contains no python3 for linux_x86_64. Add the package to the packages of the bento_debs target, and lock again"
+REFUSED = (
+    "the lock contains no python3 for linux_x86_64. Add the package to the packages of the bento_debs target, and lock "
+    "again"
+)
 # genrules need bash, and are not ours.
 REMOTE = ("--spawn_strategy=remote", "--strategy=Genrule=linux-sandbox")
 # How many inputs each action of the example's Bento has of its own, and how many are the helper and the packages that
