@@ -111,11 +111,11 @@ class Asking:
     pass
 """
 PASTED = 'bento_deb_layer(\n    name = "wanting_debs"'
-ASKED = "the Bento requires the system package ca-certificates, but neither //tests/unfit:small nor the layers have it"
+ASKED = "the Bento requires the system package ca-certificates, but //tests/unfit:small and the layers lack the package"
 TOO_LARGE = "//tests/unfit:large: size_limit: the image has "
 # The header of a program for 32-bit ARM, which no linker has a part in.
 PROGRAM = "\x7fELF\1\1\1" + 9 * "\0" + "\2\0\x28\0" + 32 * "\0"
-FOREIGN = "layers: /usr/bin/acme is for arm, but //tests/unfit:bare is for amd64. Replace the file with one for amd64"
+FOREIGN = "layers: /usr/bin/acme is for arm, but //tests/unfit:bare is for amd64. Use a file for amd64"
 LACKING = "needs libstdc++.so.6, which neither //tests/unfit:bare nor another package provides."
 
 
@@ -132,7 +132,7 @@ def images_that_cannot_run_fail_the_build(bench: Workbench) -> str:
     built = checkout.bazel("build", "--keep_going", "//tests/unfit:all")
     assert built.code == 1, built.told()
     assert TOO_LARGE in built.errors, built.told()
-    assert "more than 50.0 MB. The largest layers are scipy " in built.errors, built.told()
+    assert "the limit is 50.0 MB. The largest layers are scipy " in built.errors, built.told()
     assert FOREIGN in built.errors, built.told()
     wheels = [line for line in built.errors.splitlines() if LACKING in line]
     assert any(line.startswith(("//tests/unfit:lacking: ", "scipy-", "numpy-")) for line in wheels), built.told()

@@ -44,7 +44,7 @@ def os_error_message(error: OSError) -> str:
     if error.errno not in _FULL:
         return f"{' -> '.join(names) or 'the system'}: {reason}."
     place = names[-1] if names else "the output or temporary directory (TMPDIR)"
-    return f"{reason}: {place}. Free space there, and run the command again."
+    return f"{reason}: {place}. Free disk space, and run the command again."
 
 
 def crash_message(error: Exception) -> str:
@@ -60,5 +60,6 @@ def crash_message(error: Exception) -> str:
         for package in ("rules_bento/", "bento_cli/"):
             place = f" ({file.rpartition(package)[2]}:{step.tb_lineno})" if package in file else place
         step = step.tb_next
-    remedy = f"Report it with the traceback that {TRACEBACK}=1 prints."
-    return f"internal error: {type(error).__name__}: {error}{place}. {remedy}"
+    return (
+        f"internal error: {type(error).__name__}: {error}{place}. Report the error with the traceback of {TRACEBACK}=1."
+    )

@@ -347,7 +347,7 @@ def test_an_unknown_licence_is_said_and_refused_where_others_are_allowed():
     assert policy.evaluate(packages, None, asked(allowed=["MIT"])).violations == ("license: ours 1.0: unknown",)
     assert not policy.evaluate(packages, None, asked(allowed=["MIT"], package_licenses={"Ours": "MIT"})).violations
     [refusal] = policy.evaluate(packages, None, asked(denied=["GPL-*"], package_licenses={"other": "MIT"})).violations
-    assert refusal.startswith("package_licenses: other: isn't a package of the Bento")
+    assert refusal.startswith("package_licenses: other: the Bento doesn't contain the package")
 
 
 @pytest.fixture

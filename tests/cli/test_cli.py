@@ -971,7 +971,7 @@ def test_errors_are_one_message(home, monkeypatch, capsys):
     assert main(["gc"]) == status.ERROR
     assert re.fullmatch(
         r"bento: internal error: ZeroDivisionError: division by zero \(cli/commands/store.py:\d+\). "
-        r"Report it with the traceback that BENTO_TRACEBACK=1 prints.\n",
+        r"Report the error with the traceback of BENTO_TRACEBACK=1.\n",
         capsys.readouterr().err,
     )
     monkeypatch.setenv("BENTO_TRACEBACK", "1")

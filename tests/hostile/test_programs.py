@@ -20,7 +20,7 @@ from rules_bento.errors import BentoError
 _PACKAGES = [word for root in packages("blake3", "yaml") for word in ("--packages", str(root))]
 HELPER = (sys.executable, *FLAGS, str(Path("py/main.py").absolute()), *_PACKAGES)
 BENTO = (sys.executable, "-m", "bento_cli")
-FULL = "the output or temporary directory (TMPDIR). Free space there, and run the command again.\n"
+FULL = "the output or temporary directory (TMPDIR). Free disk space, and run the command again.\n"
 
 
 def ended(cases):

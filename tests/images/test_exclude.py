@@ -138,7 +138,7 @@ def test_a_library_that_is_needed_and_left_out_is_missed(tmp_path):
         (["*.txt"], "entry_points.txt, which installers, importlib.metadata"),
         (["*"], "which installers, importlib.metadata"),
         (["Acme_Tools-2.1.dist-info/"], "which installers, importlib.metadata"),
-        (["*", "!*.dist-info/"], "its entry points require acme.core"),
+        (["*", "!*.dist-info/"], "the entry points of the package require acme.core"),
         (["acme/__init__.py"], "excludes acme/__init__.py, but not the other modules of the package. Exclude 'acme/'"),
         (["acme/tests/__init__.py"], "Exclude 'acme/tests/', or add '!/acme/tests/__init__.py'"),
         (["acme/core.py"], "excludes acme/core.py, but the entry points of the package require acme.core"),

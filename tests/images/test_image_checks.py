@@ -67,12 +67,12 @@ def test_what_the_hub_allows_holds_where_the_glibc_of_the_base_is_not_known():
     newer = package(versions=("GLIBC_2.38",))
     [one] = found(newer, base=base)
     assert (
-        "acme/_a.so uses functions of glibc 2.38, the hub allows 2.28, and the glibc version of //base is unknown"
+        "acme/_a.so uses functions of glibc 2.38, the package hub allows 2.28, and the glibc version of //base is unknown"
         in one
     )
     [other], _ = check(base, ["acme-1.0-cp311-cp311-manylinux_2_39_x86_64.whl"], [], ())
     assert (
-        "requires glibc 2.39, the hub allows 2.28, and the glibc version of //base is unknown. Set glibc of the base"
+        "requires glibc 2.39, the package hub allows 2.28, and the glibc version of //base is unknown. Set glibc of the base"
         in other
     )
     assert found(newer, base=base._replace(glibc=(2, 38))) == [], "the way out"
@@ -198,8 +198,7 @@ def of_layers(machines, unchecked=(), base=BASE):
 def test_files_of_layers_for_another_machine_are_named_with_a_way_out():
     one, two, last = of_layers({"usr/bin/tool": "arm64", "opt/lib/libx.so.1": "macOS", "usr/bin/own": "amd64"})
     assert one == (
-        "layers: /opt/lib/libx.so.1 is for macOS, but //base is for amd64. Replace the file with one for amd64, "
-        "or exclude it."
+        "layers: /opt/lib/libx.so.1 is for macOS, but //base is for amd64. Use a file for amd64,  or exclude the file."
     )
     assert two.startswith("layers: /usr/bin/tool is for arm64")
     assert last.endswith('ignore_libraries = ["libx.so.1", "tool"]')
@@ -252,7 +251,7 @@ def test_cuda_twice(other):
     second = library("b", other, soname=name)
     one, last = found(first, second, package(needed=("libcudart.so.12", name)))
     assert one.startswith(
-        f"libcudart: is loaded from more than one package, nvidia/libcudart.so.12 of a and {other} of b"
+        f"libcudart: several packages contain this library, nvidia/libcudart.so.12 of a and {other} of b"
     )
     if name != "libcudart.so.12":
         assert last.endswith(f'ignore_libraries = ["{name}", "libcudart.so.12"]')
@@ -286,7 +285,7 @@ def test_too_large():
     layers = [Layer("", "", size * 1_000_000, "", name) for size, name in ((3, "numpy 2"), (7, "torch 2"))]
     assert list(too_large(layers, 10_000_000)) == []
     [one] = too_large(layers, 9_000_000)
-    assert "has 10.0 MB, more than 9.0 MB. The largest layers are torch 2 (7.0 MB), numpy 2 (3.0 MB)." in one
+    assert "has 10.0 MB, but the limit is 9.0 MB. The largest layers are torch 2 (7.0 MB), numpy 2 (3.0 MB)." in one
 
 
 def test_what_is_no_elf_file():

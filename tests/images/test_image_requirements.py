@@ -83,7 +83,7 @@ def test_packages_that_are_there():
 def test_packages_that_are_not_there(name):
     [one] = found("mawk", name)
     assert one.startswith(
-        f"the Bento requires the system package {name}, but neither //base:python nor the layers have it"
+        f"the Bento requires the system package {name}, but //base:python and the layers lack the package"
     )
     assert f'ignore_system_requirements = ["{name}"]' in one
 
@@ -91,7 +91,7 @@ def test_packages_that_are_not_there(name):
 def test_the_lines_that_add_them():
     [one] = found("libgl1=9", "ffmpeg")
     assert (
-        "packages libgl1=9 and ffmpeg, but neither //base:python nor the layers have it (libgl1 is 1.7.0-1+b2 (amd64))"
+        "packages libgl1=9 and ffmpeg, but //base:python and the layers lack the packages (libgl1 is 1.7.0-1+b2 (amd64))"
         in one
     )
     assert (
@@ -101,7 +101,7 @@ def test_the_lines_that_add_them():
     assert 'layers = [":image_debs"]' in one
     [other] = found("ffmpeg", hint=DebLayerHint("image", "", ""))
     assert "bento_deb_layer" not in other
-    assert "Use a base image that has them" in other
+    assert "Use a base image with the packages" in other
 
 
 def test_what_the_target_says_is_there():
@@ -152,7 +152,7 @@ def test_cuda():
     [one] = found(cuda="12.8", system=DEBIAN._replace(cuda=("12.6.3", "11.8")))
     assert one.startswith("the Bento requires CUDA 12.8 (docker.cuda_version), but //base:python and the packages have")
     [one] = found(cuda="12.8")
-    assert "have no known CUDA" in one
+    assert "contain no known CUDA version" in one
     assert found(cuda="12.8", provided=["cuda"]) == []
     wheels = ["nvidia_cuda_runtime_cu12-12.8.90-py3-none-manylinux2014_x86_64.whl", "numpy-2.0-x.whl"]
     assert cuda_of_wheels([*wheels, "nvidia_cuda_runtime-13.0.48-py3-none-x.whl"]) == ("12.8.90", "13.0.48")

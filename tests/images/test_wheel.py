@@ -312,7 +312,7 @@ def test_a_wrong_record_becomes_a_right_one_where_the_wheel_is_taken(tmp_path, c
 
 
 def test_a_right_record_is_no_wrong_one(tmp_path):
-    with pytest.raises(BentoError, match="its RECORD is correct. Remove the wheel from allow_record_mismatch"):
+    with pytest.raises(BentoError, match="the RECORD is correct. Remove the wheel from allow_record_mismatch"):
         Wheel.read(wrong_record(tmp_path, list), Locked("ab" * 32, allow_record_mismatch=True))
 
 

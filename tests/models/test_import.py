@@ -227,7 +227,7 @@ def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):
     (bentoml.home / "models/m").mkdir(parents=True)
     (bentoml.home / "models/m/v1").symlink_to(tmp_path / "image" / link.linkname[1:])
     told = bentoml.ask(RESOLVE)
-    assert "m:v1 is not mounted. Start the container with its image (bento_model_image) at /mnt/models/m." in told
+    assert "m:v1 is not mounted. Mount the image of the model (bento_model_image) at /mnt/models/m." in told
     refused = actions.run("bento_layer", [*words, "--model", described_model(actions, "m:v2")], outputs)
     assert refused.code == 1
     assert "the Bento has m:v1 and m:v2, but model images are mounted by name" in refused.errors

@@ -97,7 +97,7 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
     for tag in tags:
         name, _, version = tag.partition(":")
         entry = f"{mounted}/{name}/{bento}/models/{name}/{version}"
-        missing = f"{tag} is not mounted. Start the container with its image (bento_model_image) at /{mounted}/{name}."
+        missing = f"{tag} is not mounted. Mount the image of the model (bento_model_image) at /{mounted}/{name}."
         yield put.small_file(f"{entry}/{MODEL_YAML}", f'!<{quote(missing)}> ""\n'.encode())
         yield put.link(f"{bento}/models/{name}/{version}", f"/{entry}")
 

@@ -226,7 +226,9 @@ def _record_differences(
     for key, limit, verb, origins in kinds:
         before, now = set(locked.get(key, [])), set(record.get(key, []))
         problems += [f"  {origins[text]}: {text} is not locked{limit}" for text in sorted(now - before)]
-        problems += [f"  {text} is locked{limit}, but no source {verb} it" for text in sorted(before - now)]
+        problems += [
+            f"  {text} is locked{limit}, but no source {verb} this requirement" for text in sorted(before - now)
+        ]
     names = {"platforms": "the platforms differ", "indexes": "indexes or their options differ"}
     return problems + [f"  {text}" for key, text in names.items() if locked.get(key) != record.get(key)]
 

@@ -82,13 +82,13 @@ def _guess(first: bytes) -> str:
 
 def _describe_error(error: Exception, form: str, memory: int) -> str:
     if isinstance(error, EOFError):
-        return "the archive is truncated. Transfer it again."
+        return "the archive is truncated. Transfer the archive again."
     if "emory" in str(error):
         return (
-            f"decompression requires more than {memory >> 20} MiB of memory. Allow more memory, or compress it "
-            "with a smaller dictionary."
+            f"decompression requires more than {memory >> 20} MiB of memory. Allow more memory, or compress the "
+            "archive with a smaller dictionary."
         )
-    return f"damaged {form} data ({error}). Transfer it again."
+    return f"damaged {form} data ({error}). Transfer the archive again."
 
 
 def _decoder_factory(form: str, memory: int) -> Callable[[], Any]:

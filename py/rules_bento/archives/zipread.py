@@ -169,7 +169,7 @@ class Zip:
             declared += (member.crc, member.packed_size, member.size)
             fields += (crc, packed_size, size)
         if fields != declared:
-            raise self.error("its header contradicts the directory", member.path)
+            raise self.error("the header contradicts the directory", member.path)
         if begin + member.packed_size > member.room:
             raise self.error("overlaps the next member or the directory", member.path)
         return begin
@@ -185,9 +185,9 @@ class Zip:
     def check(self, member: ZipMember, size: int, crc: int) -> None:
         """Raise BentoError if the size or the CRC differs from the value in the directory."""
         if size != member.size:
-            raise self.error(f"its contents don't have the declared {member.size} bytes", member.path)
+            raise self.error(f"the contents don't have the declared {member.size} bytes", member.path)
         if crc != member.crc:
-            raise self.error("its CRC differs from the CRC in the directory", member.path)
+            raise self.error("the CRC doesn't match the CRC in the directory", member.path)
 
     def _directory(self) -> tuple[bytes, int, int]:
         """Return the central directory, its position, and the number of members."""
@@ -199,18 +199,18 @@ class Zip:
             raise self.error("isn't a complete zip file")
         _, disk, first_disk, here, count, size, start, comment = _END.unpack_from(tail, at)
         if at + _END.size + comment != len(tail):
-            raise self.error("has bytes after its end")
+            raise self.error("has bytes after the end")
         end = tail_at + at
         if 0xFFFF in (count, here) or _IN_64 in (size, start):
             end, disk, first_disk, here, count, size, start = self._end_64(end)
         if disk or first_disk or here != count:
             raise self.error("is one part of a multi-part zip")
         if size > self._bounds.directory:
-            raise self.error(f"its directory has {size} bytes, which exceeds the limit of {self._bounds.directory}")
+            raise self.error(f"the directory has {size} bytes, which exceeds the limit of {self._bounds.directory}")
         if count > self._bounds.members:
-            raise self.error(f"more than {self._bounds.members} members", remedy=self._bounds.remedy)
+            raise self.error(f"has more than {self._bounds.members} members", remedy=self._bounds.remedy)
         if start + size != end:
-            raise self.error("has undeclared bytes before its directory or its end")
+            raise self.error("has undeclared bytes before the directory or the end")
         return self.read(start, size), start, count
 
     def _end_64(self, end: int) -> tuple[int, int, int, int, int, int, int]:
@@ -223,7 +223,7 @@ class Zip:
             raise self.error("is damaged: the zip64 end is missing")
         _, size, _, _, disk, first_disk, here, count, directory_size, start = _END_64.unpack(record)
         if at + 12 + size != end - _LOCATOR.size:
-            raise self.error("has undeclared bytes before its end")
+            raise self.error("has undeclared bytes before the end")
         return at, disk, first_disk, here, count, directory_size, start
 
     def _member(self, directory: bytes, at: int) -> tuple[ZipMember, int]:
@@ -237,7 +237,7 @@ class Zip:
         end = extra_at + extra_length + comment_length
         name = self._name(directory[name_at:extra_at], flags)
         if end > len(directory) or disk not in (0, 0xFFFF):
-            raise self.error("its entry in the directory is damaged", name)
+            raise self.error("the entry in the directory is damaged", name)
         if _IN_64 in (size, packed_size, offset):
             extra = directory[extra_at : extra_at + extra_length]
             size, packed_size, offset = self._zip64(name, extra, size, packed_size, offset)
@@ -267,7 +267,7 @@ class Zip:
                 )
                 return size, packed_size, offset
             at += 4 + length
-        raise self.error("its zip64 sizes are missing", name)
+        raise self.error("the zip64 sizes are missing", name)
 
     def _check_member(self, member: ZipMember, flags: int) -> None:
         if flags & _SECRET:
@@ -284,7 +284,7 @@ class Zip:
         if is_directory and member.size:
             raise self.error("is a directory with contents", member.path)
         if member.method == STORED and member.size != member.packed_size:
-            raise self.error("is stored uncompressed, but its two sizes differ", member.path)
+            raise self.error("is stored uncompressed, but the two sizes differ", member.path)
 
     def _check_ratio(self, members: Iterable[ZipMember], packed: int) -> None:
         size = sum(member.size for member in members)

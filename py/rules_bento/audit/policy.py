@@ -154,7 +154,7 @@ def evaluate(
     terms = [_package_license(package, policy) for package in known if package.ecosystem == PYPI]
     violations = [
         *(f"vulnerable: {vulnerability}" for vulnerability in vulnerabilities if vulnerability.rejected),
-        *(f"no version: {package}. Lock it with a package hub." for package in known if not package.version),
+        *(f"no version: {package}. Lock the package with a package hub." for package in known if not package.version),
         *(f"license: {licensed}" for licensed in terms if licensed.rejected),
     ]
     if policy.require_hashes:
@@ -190,7 +190,7 @@ def summary_lines(report: Report) -> Iterator[str]:
 def _unchecked_systems(packages: Sequence[Package], database: Database, *, system_known: bool) -> Iterator[str]:
     """Yield a message for each group of system packages that the database has no records about."""
     if not system_known:
-        yield "the system packages of the image are unknown. Use a base whose layers are fetched."
+        yield "the system packages of the image are unknown. Use a base with fetched layers."
     others = [package.ecosystem for package in packages if package.ecosystem != PYPI]
     for ecosystem in sorted(set(others).difference(database.ecosystems)):
         yield (
@@ -307,9 +307,13 @@ def _unused_allowances(
     used = {name for vulnerability in vulnerabilities if vulnerability.allowed for name in vulnerability.ids}
     for identifier in policy.allow:
         if identifier not in used:
-            why = "no package is affected, or max_severity allows it" if database else "there are no advisories"
+            why = (
+                "no package has this vulnerability, or max_severity allows the vulnerability"
+                if database
+                else "there are no advisories"
+            )
             yield f"allow: {identifier}: {why}. Remove the entry."
     names = {package.name for package in packages}
     for name in policy.package_licenses:
         if normalize_name(name) not in names:
-            yield f"package_licenses: {name}: isn't a package of the Bento. Remove the entry."
+            yield f"package_licenses: {name}: the Bento doesn't contain the package. Remove the entry."

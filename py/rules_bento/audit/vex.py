@@ -76,7 +76,7 @@ class Statement(NamedTuple):
             return f"its status is {self.status}"
         if not self.expires:
             return "no expiry date. Add 'expires: YYYY-MM-DD' to its status_notes"
-        return f"expired on {self.expires}. Review it, and set a later date" if self.expires < date else ""
+        return f"expired on {self.expires}. Review the statement, and set a later date" if self.expires < date else ""
 
 
 def read_vex(data: bytes, origin: str) -> list[Statement]:

@@ -250,8 +250,8 @@ class Rootfs:
     def _conflict(self, path: str, package: str) -> str:
         other = self.files.get(path)
         if other is None:
-            return f"{package}: /{path} is a directory only in another package. Exclude one of them."
-        return f"/{path} is in {other} and in {package}. Exclude the path, or one of these packages."
+            return f"{package}: /{path} is a directory only in another package. Exclude one of the packages."
+        return f"/{path} is in {other} and in {package}. Exclude the path, or one of the packages."
 
     def _dpkg_files(
         self, stanza: Stanza, control: dict[str, bytes], own: dict[str, str], paths: list[str]

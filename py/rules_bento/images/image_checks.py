@@ -91,8 +91,8 @@ def too_large(layers: Iterable[Layer], limit: int) -> Iterator[str]:
     if total > limit:
         largest = ", ".join(f"{name} ({size / 1e6:.1f} MB)" for size, name in sizes[:_MAX_LISTED])
         yield (
-            f"size_limit: the image has {total / 1e6:.1f} MB, more than {limit / 1e6:.1f} MB. The largest layers are "
-            f"{largest}. Remove one of these layers, or raise the limit."
+            f"size_limit: the image has {total / 1e6:.1f} MB, but the limit is {limit / 1e6:.1f} MB. The largest "
+            f"layers are {largest}. Remove one of these layers, or raise the limit."
         )
 
 
@@ -109,8 +109,8 @@ def _glibc_of(base: Base, glibc: tuple[int, int], remedy: str) -> str:
     if base.glibc:
         return f"but {base.name} has {_dotted(glibc)}. {remedy}"
     return (
-        f"the hub allows {_dotted(glibc)}, and the glibc version of {base.name} is unknown. Set glibc of the base "
-        f"to the version that `ldd --version` prints in it."
+        f"the package hub allows {_dotted(glibc)}, and the glibc version of {base.name} is unknown. Set glibc of the "
+        "base to the version that `ldd --version` prints in the base image."
     )
 
 
@@ -125,8 +125,8 @@ def _wrong_machine_files(base: Base, machines: Mapping[str, str], unchecked: Col
     paths = [path for path in sorted(wrong) if _name(path) not in unchecked and not path.endswith(".dylib")]
     for path in paths:
         yield _Problem(
-            f"layers: /{path} is for {wrong[path]}, but {base.name} is for {base.architecture}. Replace the file "
-            f"with one for {base.architecture}, or exclude it.",
+            f"layers: /{path} is for {wrong[path]}, but {base.name} is for {base.architecture}. Use a file "
+            f"for {base.architecture}, or exclude the file.",
             (_name(path),),
         )
 
@@ -171,8 +171,8 @@ def _without_glibc(libraries: Iterable[Libraries], base: Base, present: Collecti
     if _LIBC in present or not wheels:
         return ""
     return (
-        f"{base.name}: has no {_LIBC}, which {wheels[0]} and all other wheels with native code need. Use a base "
-        "with the GNU C library (Alpine has musl)."
+        f"{base.name}: {_LIBC} is missing, but {wheels[0]} and all other wheels with native code require it. Use a "
+        "base with the GNU C library. Alpine uses musl."
     )
 
 
@@ -210,8 +210,8 @@ def _duplicates(files: Iterable[File], unchecked: Collection[str]) -> Iterator[_
         if len(paths) > 1:
             listed = " and ".join(f"{path} of {distribution}" for distribution, path in sorted(paths.items()))
             text = (
-                f"{stem}: is loaded from more than one package, {listed}; the order of imports decides which one is "
-                f"used. Use builds of these packages for one version of CUDA."
+                f"{stem}: several packages contain this library, {listed}, and the order of imports determines which "
+                "library is loaded. Use builds of these packages for a single version of CUDA."
             )
             yield _Problem(text, tuple(map(_name, paths.values())))
 

@@ -192,10 +192,10 @@ def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[st
 def _cuda(requested: str, system: ImageSystem) -> Iterator[str]:
     """Yield a problem if the image has no CUDA or another CUDA version. Patch releases are compatible."""
     if not any(version.split(".")[:2] == requested.split(".")[:2] for version in system.cuda):
-        has = f"have {_listed(system.cuda)}" if system.cuda else "have no known CUDA"
+        has = f"contain {_listed(system.cuda)}" if system.cuda else "contain no known CUDA version"
         yield (
             f"the Bento requires CUDA {requested} (docker.cuda_version), but {system.base} and the packages {has}. Use "
-            f"a base or packages (nvidia-cuda-runtime) that include it. If the service also runs with this image, "
+            "a base or packages (nvidia-cuda-runtime) with this version. If the service also runs with this image, "
             f'set ignore_system_requirements = ["{CUDA}"].'
         )
 
@@ -206,8 +206,8 @@ def _packages(requested: Sequence[str], system: ImageSystem, hint: DebLayerHint)
         request = PackageRequest.parse(name)
         if request is None:
             yield (
-                f"the Bento requires the system package {name!r}, a pattern, range, or option of its package manager "
-                f"that cannot be checked. Name the package, or set {_provided([name])}."
+                f"the Bento requires the system package {name!r}, a pattern, range, or option of the package manager "
+                f"that cannot be checked. Specify the name of the package, or set {_provided([name])}."
             )
         elif not request.is_satisfied(system.packages):
             missing[name] = request
@@ -216,16 +216,16 @@ def _packages(requested: Sequence[str], system: ImageSystem, hint: DebLayerHint)
     elif missing:
         yield (
             f"the Bento requires the system packages {_listed([*missing])}, but the packages of {system.base} are "
-            f"unknown. It has no list of dpkg or apk, or its layers are not fetched. Build with "
-            f"--@rules_bento//rules:base_layers=fetched. If it has the packages, or the service doesn't need them, set"
-            f" {_provided(missing)}."
+            f"unknown. The base has no package list of dpkg or apk, or the layers aren't fetched. Build with "
+            "--@rules_bento//rules:base_layers=fetched. If the base contains the packages, or the service doesn't "
+            f"need the packages, set {_provided(missing)}."
         )
 
 
 def _missing(requests: Mapping[str, PackageRequest], system: ImageSystem, hint: DebLayerHint) -> Iterator[str]:
     names = [*requests]
     kind = "package" if len(names) == 1 else "packages"
-    yield f"the Bento requires the system {kind} {_listed(names)}, but neither {system.base} nor the layers have it"
+    yield f"the Bento requires the system {kind} {_listed(names)}, but {system.base} and the layers lack the {kind}"
     details = [
         f"{package.name} is {package.version} ({package.architecture})"
         for request in requests.values()
@@ -241,12 +241,12 @@ def _missing(requests: Mapping[str, PackageRequest], system: ImageSystem, hint: 
             f'    name = "{hint.image}_debs",\n'
             f'    base = "{hint.lower}",\n'
             f"    packages = [\n{listed}    ],\n)\n\n"
-            f'and layers = [":{hint.image}_debs"] to the image. First add packages that the lock of @{hint.hub} '
-            f"lacks to `packages` of its bento_debs. "
+            f'and layers = [":{hint.image}_debs"] to the image. Add packages that the lock of @{hint.hub} '
+            f"doesn't contain to `packages` of the bento_debs target first. "
         )
     else:
-        yield ". Use a base image that has them, or one built from Debian packages (bento_base). "
-    yield f"If the image has them in another way, or the service doesn't need them, set {_provided(names)}."
+        yield f". Use a base image with the {kind}, or an image built from Debian packages (bento_base). "
+    yield f"If the image contains or the service doesn't need the {kind}, set {_provided(names)}."
 
 
 def _provided(names: Iterable[str]) -> str:

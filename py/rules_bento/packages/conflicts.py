@@ -264,8 +264,8 @@ def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
             names = ", ".join(f'"{name}"' for name in sorted({item[2] or item[1] for item in kept if item[0] == kind}))
             values.append(f"{attribute} = [{names}]")
     if not values:
-        return "Select members, extras, and groups in bento.pypi that don't require both."
-    return f"Select one, for example with {', '.join(values)} in bento.pypi. Use a second hub for the other."
+        return "Select members, extras, and groups without this conflict in bento.pypi."
+    return f"Select one of the two, for example with {', '.join(values)}. Use a second package hub for the other."
 
 
 def _parse_marker(marker: str, origin: str) -> Condition:

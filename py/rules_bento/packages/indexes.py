@@ -122,7 +122,7 @@ def reject_credentials(text: str, origin: str) -> None:
     """Raise BentoError for a URL that contains a password or token. The message doesn't contain the secret."""
     if _CREDENTIALS.search(text):
         raise BentoError(
-            f"{origin}: {without_credentials(text)} contains credentials. Store the credentials in netrc, "
+            f"{origin}: {without_credentials(text)} contains credentials. Move the credentials to netrc, "
             f"UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD, or the keyring."
         )
 

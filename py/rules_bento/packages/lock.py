@@ -106,7 +106,7 @@ def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
     """
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
-        raise BentoError(f"{origin}: not a uv.lock file. To create a uv.lock file, run `uv lock`.")
+        raise BentoError(f"{origin}: not a uv.lock file. Run `uv lock` to create a uv.lock file.")
     schema.validate(document, _UV_LOCK, origin, "Run `uv lock` again.")
     if choice:
         document = conflicts.resolve(document, choice, origin)

@@ -262,7 +262,7 @@ def imported_files(wheel: Wheel) -> dict[str, ZipMember]:
 
 def duplicate_message(wheel: Wheel, path: str) -> str:
     """Return the error message for a wheel with two files at one path."""
-    return f"{wheel.name}: two files have the path {path}. Use another wheel of that package."
+    return f"{wheel.name}: two files have the path {path}. Use another wheel of the package."
 
 
 def check_parents(wheel: Wheel, paths: Collection[str]) -> None:

@@ -159,7 +159,7 @@ class _Zip(Zip):
     def whole(self, member: ZipMember) -> bytes:
         """Return all bytes of a member. For the errors, see `Wheel.contents`."""
         if member.size > _MOST_METADATA:
-            raise self.error(f"has {member.size} bytes, more than such a file can have", member.path)
+            raise self.error(f"has {member.size} bytes, which exceeds the limit for this file", member.path)
         return b"".join([chunk.data for chunk in self.chunks(member)])
 
     def chunks(self, member: ZipMember, *, join: bool = False) -> Iterator[Chunk]:
@@ -183,7 +183,7 @@ class _Zip(Zip):
         inflate = fast_zlib().decompressobj(-15)
         data = self.inflate(member, inflate, packed, member.size + 1)
         if not inflate.eof or inflate.unused_data:
-            raise self.error("its contents don't match the zip's directory", member.path)
+            raise self.error("the contents don't match the directory of the zip", member.path)
         return Chunk(data, packed)
 
     def _joined(self, member: ZipMember, packed: bytes) -> Chunk | None:
@@ -219,7 +219,7 @@ class _Zip(Zip):
 
     def _check_digest(self, member: ZipMember, digest: bytes) -> None:
         if digest != member.digest:
-            raise self.record_error(f"its {member.algorithm} doesn't match RECORD", member.path)
+            raise self.record_error(f"the {member.algorithm} doesn't match RECORD", member.path)
 
     def record_error(self, message: str, member: str) -> RecordError:
         """Return the error for a wrong RECORD, with the setting that makes rules_bento accept this RECORD."""
@@ -234,7 +234,7 @@ class _Zip(Zip):
 
     def right_record_error(self) -> BentoError:
         """Return the error for a correct RECORD when a wrong RECORD is expected."""
-        return self.error("its RECORD is correct", remedy="Remove the wheel from allow_record_mismatch of bento.pypi")
+        return self.error("the RECORD is correct", remedy="Remove the wheel from allow_record_mismatch of bento.pypi")
 
 
 def _digest(member: ZipMember, data: bytes) -> bytes:
@@ -311,7 +311,7 @@ def _rows(zip_file: _Zip, text: str) -> dict[str, tuple[str, str]]:
             continue
         path = row[0].lstrip("/")  # some tools write it this way
         if len(row) != 3 or path in rows:
-            raise zip_file.record_error("its line in RECORD isn't PATH,DIGEST,SIZE, or is repeated", row[0])
+            raise zip_file.record_error("the line in RECORD isn't PATH,DIGEST,SIZE, or is repeated", row[0])
         rows[path] = (row[1], row[2])
     return rows
 
@@ -332,9 +332,9 @@ def _with_digest(zip_file: _Zip, member: ZipMember, row: tuple[str, str] | None)
     except ValueError:
         digest = b""
     if len(digest) != length:
-        raise zip_file.record_error("its digest in RECORD is invalid", member.path)
+        raise zip_file.record_error("the digest in RECORD is invalid", member.path)
     if row[1] and row[1] != str(member.size):
-        raise zip_file.record_error(f"its size is {member.size} bytes, but {row[1]} in RECORD", member.path)
+        raise zip_file.record_error(f"the size is {member.size} bytes, but {row[1]} in RECORD", member.path)
     return member._replace(algorithm=algorithm, digest=digest)
 
 
@@ -361,7 +361,7 @@ def _check_name(zip_file: _Zip, name: str) -> None:
     if refused := _REFUSED_PART.search(name.removesuffix("/")):
         if refused[1]:  # OCI image layer spec: a whiteout, which deletes a file of lower layers
             raise zip_file.error("has the name of a whiteout, which deletes files in an image", name)
-        raise zip_file.error("its path isn't normalized", name)
+        raise zip_file.error("the path isn't normalized", name)
     if len(name.encode()) > _LONGEST_NAME and any(len(part.encode()) > _LONGEST_NAME for part in name.split("/")):
         raise zip_file.error(f"has a name of more than {_LONGEST_NAME} bytes", name)
 
@@ -379,7 +379,7 @@ def _dist_info(zip_file: _Zip, members: Sequence[ZipMember]) -> str:
 def _file_name(zip_file: _Zip) -> FileName:
     file_name = FileName.of(zip_file.where)
     if not file_name:
-        raise zip_file.error("its file name isn't NAME-VERSION-PYTHON-ABI-PLATFORM.whl")
+        raise zip_file.error("the file name isn't NAME-VERSION-PYTHON-ABI-PLATFORM.whl")
     return file_name
 
 
@@ -396,7 +396,7 @@ def _text(zip_file: _Zip, members: dict[str, ZipMember], path: str, errors: str 
 def _check_wheel_version(zip_file: _Zip, text: str) -> None:
     version = re.search(r"^Wheel-Version:[ \t]*(\d+)\.\d+[ \t]*\r?$", text, re.MULTILINE | re.IGNORECASE)
     if not version or version[1] not in ("0", "1"):
-        raise zip_file.error("its WHEEL file has no supported Wheel-Version (1.x)")
+        raise zip_file.error("the WHEEL file has no supported Wheel-Version (1.x)")
 
 
 def _entry_points(zip_file: _Zip, text: str) -> tuple[EntryPoint, ...]:
@@ -419,14 +419,14 @@ def _sections(zip_file: _Zip, text: str) -> Mapping[str, Mapping[str, str | None
     try:
         parser.read_string(text)
     except (configparser.Error, AttributeError) as error:  # the second for a continuation line without a first line
-        raise zip_file.error(f"its entry_points.txt can't be parsed ({error})") from None
+        raise zip_file.error(f"the entry_points.txt can't be parsed ({error})") from None
     return parser
 
 
 def _entry_point(zip_file: _Zip, name: str, value: str | None) -> EntryPoint:
     match = re.fullmatch(_SCRIPT, value or "")
     if not match or "/" in name:
-        raise zip_file.error(f"its entry point {name!r} is {value!r}, not MODULE:FUNCTION")
+        raise zip_file.error(f"the entry point {name!r} is {value!r}, not MODULE:FUNCTION")
     _check_name(zip_file, name)
     return EntryPoint(name, match[1], match[2])
 
