@@ -206,7 +206,7 @@ def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
         ("@gone", "layout must be an existing index.json file, got ", "tests/bases/gone/index.json"),
         ("@nowhere", f"{relay.host}/base/other: manifest sha256:", "returned 404", f"`docker login {relay.host}`"),
         ("@partial", "missing blob sha256:", "Copy the whole image into the layout again"),
-        ("@text", "BUILD.bazel: not an uncompressed tar as `docker save` writes it"),
+        ("@text", "BUILD.bazel: not an uncompressed tar archive from `docker save`"),
         ("@unknown", f"{relay.host}/base/python: manifest sha256:000000", "returned 404"),
     ):
         refused = checkout.bazel("build", target, **shown)

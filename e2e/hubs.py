@@ -188,7 +188,7 @@ def other_platforms_are_named(checkout: Checkout) -> None:
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", PLATFORMS, 'platforms = ["linux_x86_64"]')
     failed = checkout.bazel(*build, workspace=WORKSPACE)
-    assert "@pypi is for linux_x86_64, but this build is for another platform" in failed.errors, failed.told()
+    assert "@pypi is for linux_x86_64, but the build is for another platform" in failed.errors, failed.told()
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", 'platforms = ["linux_x86_64"]', 'platforms = ["linux_amd64"]')
     failed = checkout.bazel(*build, workspace=WORKSPACE)
     assert 'platforms contains the unknown value "linux_amd64". Use one of: linux_aarch64' in failed.errors, (

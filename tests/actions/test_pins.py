@@ -32,7 +32,7 @@ def test_a_file_with_hashes_has_them_already(actions):
     ("lines", "words"),
     [
         (["bentoml==1.4.39", "numpy==2.5.5"], "deps require idna==3.10, but the requirements file"),
-        (["bentoml==1.4.39", "numpy==2.4.4", "idna==3.10"], "have numpy==2.4.4. Lock the same version in both."),
+        (["bentoml==1.4.39", "numpy==2.4.4", "idna==3.10"], "specify numpy==2.4.4. Lock the same version in both."),
     ],
 )
 def test_a_file_with_hashes_that_differs_is_refused(actions, lines, words):

@@ -410,7 +410,7 @@ def test_nothing_may_follow_the_end(form):
 
 
 def test_nothing_may_come_before_a_zip():
-    with pytest.raises(BentoError, match="undeclared bytes before its directory"):
+    with pytest.raises(BentoError, match="undeclared bytes before the directory"):
         files_of(b"#!/bin/sh\n" + zipped(FILES), "zip")
     prefixed = io.BytesIO()
     prefixed.write(b"#!/bin/sh\n")

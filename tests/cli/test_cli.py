@@ -365,9 +365,9 @@ def test_verify_and_gc(bento, home):
     place.write_bytes(b"x" * place.stat().st_size)
     out = bento("verify", "-o", "json", code=status.FOUND)
     assert json.loads(out)["damages"] == [
-        {"kind": "Bento", "tag": "hi:v2", "path": "src/new", "problem": "its contents changed"}
+        {"kind": "Bento", "tag": "hi:v2", "path": "src/new", "problem": "the contents changed"}
     ]
-    assert "damaged  Bento hi:v2: src/new: its contents changed" in bento("verify", "hi:v2", code=status.FOUND)
+    assert "damaged  Bento hi:v2: src/new: the contents changed" in bento("verify", "hi:v2", code=status.FOUND)
     assert bento("verify", "hi:v1")
     bento("export", "hi:v2", "x.bento", code=status.ERROR)
     assert bento("export", "hi:v2", "x.bento", "--no-verify")

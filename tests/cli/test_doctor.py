@@ -255,7 +255,7 @@ def test_authorities_that_only_the_bundle_has_get_the_command_that_makes_them_kn
     finding = found(here, "certificates")
     assert (finding.state, finding.text) == (WARNING, f"1 additional authorities only in {here.bundle}")
     assert finding.remedy.endswith(
-        "Copy each to /usr/local/share/ca-certificates/NAME.crt, and run: update-ca-certificates"
+        "Copy each certificate to /usr/local/share/ca-certificates/NAME.crt, and run: update-ca-certificates"
     )
     (here.root / ".bazelrc").write_text("startup --host_jvm_args=-Djavax.net.ssl.trustStore=/x\n")
     assert found(here, "certificates").state == OK
@@ -329,7 +329,7 @@ def test_a_label_of_rules_python_without_the_dependency_gets_the_line(here):
     (here.root / "svc/BUILD.bazel").write_text(build)
     finding = found(here, "rules_python")
     assert finding.state == ERROR
-    assert finding.text == "svc/BUILD.bazel:8 uses @rules_python, but MODULE.bazel doesn't depend on it"
+    assert finding.text == "svc/BUILD.bazel:8 uses @rules_python, but MODULE.bazel doesn't depend on rules_python"
     line = 'bazel_dep(name = "rules_python", version = "0.40.0")'
     assert finding.remedy == f"Add this or a newer version to MODULE.bazel: {line}"
     (here.root / "MODULE.bazel").write_text(MODULE + line)
@@ -375,7 +375,7 @@ def test_a_repository_of_another_extension_with_a_hubs_name_is_told_by_line(here
     )
     assert (
         finding.remedy
-        == 'Replace it with use_repo(bento, bento_pypi = "pypi"), and use @bento_pypi//... in BUILD files.'
+        == 'Replace the name: use_repo(bento, bento_pypi = "pypi"), and use @bento_pypi//... in BUILD files.'
     )
     (here.root / "MODULE.bazel").write_text(
         module.replace('use_repo(bento, "pypi")', 'use_repo(bento, bento_pypi = "pypi")')

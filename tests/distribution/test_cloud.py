@@ -147,7 +147,7 @@ def test_other_contents_under_a_tag_are_told_of(one_cloud, store, other, progres
     other.models.import_archive(write_archive(tmp_path / "x.bentomodel", model_files(payload=b"others")))
     done = push_to(one_cloud, other, "clf:v1", progress, "models")
     assert not done.main.sent
-    assert "has other contents with this tag" in done.main.notes[0]
+    assert "has different contents for this tag" in done.main.notes[0]
     assert push_to(one_cloud, other, "clf:v1", progress, "models", force=True).main.notes == ()
 
 

@@ -236,7 +236,7 @@ def test_damage_does_not_travel(store, registries, reference, progress):
     file = entry.path / "src/package/data.csv"
     file.chmod(0o644)
     file.write_bytes(b"x" + file.read_bytes()[1:])
-    with pytest.raises(BentoError, match=r"src/package/data.csv: its contents changed"):
+    with pytest.raises(BentoError, match=r"src/package/data.csv: the contents changed"):
         push(store.home, entry, [reference], registries, progress)
     assert registries.repository(reference).manifest_digest("v1") == ""
 

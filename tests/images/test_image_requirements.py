@@ -101,7 +101,7 @@ def test_the_lines_that_add_them():
     assert 'layers = [":image_debs"]' in one
     [other] = found("ffmpeg", hint=DebLayerHint("image", "", ""))
     assert "bento_deb_layer" not in other
-    assert "Use a base image with the packages" in other
+    assert "Use a base image with the package," in other
 
 
 def test_what_the_target_says_is_there():

@@ -243,7 +243,7 @@ def test_a_wrong_digest(tmp_path, data):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (None, "RECORD doesn't list it"),
+        (None, "RECORD doesn't list the file"),
         ("a.py,,", "its digest in RECORD is missing"),
         ("a.py,md5=rL0Y20zC-Fzt72VPzMSk2A,1", "its digest in RECORD is md5"),
         ("a.py,sha256=abc,1", "is invalid"),
@@ -438,7 +438,7 @@ def test_no_such_file(tmp_path):
 
 def test_metadata_that_is_not_a_wheels(tmp_path):
     maker = Maker()
-    refused(maker.write(tmp_path, file_name="odd.zip"), "its file name isn't NAME-VERSION")
+    refused(maker.write(tmp_path, file_name="odd.zip"), "the file name isn't NAME-VERSION")
     refused(maker.write(tmp_path, file_name="other-1.0-py3-none-any.whl"), "the metadata of another distribution")
     maker = Maker()
     del maker.files[f"{maker.dist_info}/WHEEL"]

@@ -157,5 +157,5 @@ def test_no_text_of_this_machine_is_sent_as_the_reason(tmp_path):
     with liar(answer) as server, cloud(server.url) as client, pytest.raises(BentoError, match="/home/someone"):
         uploading.upload(client, home, PLACE, Lost(), {}, "digest", Progress("test"), 1)
     [told] = [request for request in server.requests if request.path.endswith("finish_upload")]
-    assert json.loads(told.body) == {"status": "failed", "reason": "the client couldn't send it"}
+    assert json.loads(told.body) == {"status": "failed", "reason": "the client couldn't send the file"}
     assert not any(b"someone" in request.body for request in server.requests)

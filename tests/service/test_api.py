@@ -52,13 +52,16 @@ def test_the_same_schema_has_no_changes():
     ("edit", "expected"),
     [
         (lambda r: r.update(route="/v2"), ["breaking: /classify: the route is gone", "compatible: /v2: a new route"]),
-        (lambda r: r.update(is_task=True), ["breaking: /classify: it is a task now"]),
-        (lambda r: r["input"]["required"].append("top"), ["breaking: /classify input.top: callers must send it now"]),
-        (lambda r: r["input"]["required"].clear(), ["compatible: /classify input.rows: it need not be sent any more"]),
-        (lambda r: r["input"]["properties"].pop("top"), ["breaking: /classify input.top: it is gone"]),
+        (lambda r: r.update(is_task=True), ["breaking: /classify: the API became a task"]),
+        (
+            lambda r: r["input"]["required"].append("top"),
+            ["breaking: /classify input.top: the property became required"],
+        ),
+        (lambda r: r["input"]["required"].clear(), ["compatible: /classify input.rows: the property became optional"]),
+        (lambda r: r["input"]["properties"].pop("top"), ["breaking: /classify input.top: the property was removed"]),
         (
             lambda r: r["input"]["properties"].update(seed={"type": "integer"}),
-            ["compatible: /classify input.seed: a new one"],
+            ["compatible: /classify input.seed: a property was added"],
         ),
         (
             lambda r: r["input"]["properties"]["rows"]["items"]["items"].update(type="integer"),
@@ -83,8 +86,14 @@ def test_the_same_schema_has_no_changes():
             lambda r: r["input"]["properties"]["top"].pop("maximum"),
             ["compatible: /classify input.top: maximum 5 became nothing"],
         ),
-        (lambda r: r["output"]["properties"].pop("score"), ["breaking: /classify output.score: it is gone"]),
-        (lambda r: r["output"]["required"].clear(), ["breaking: /classify output.label: it may be missing now"]),
+        (
+            lambda r: r["output"]["properties"].pop("score"),
+            ["breaking: /classify output.score: the property was removed"],
+        ),
+        (
+            lambda r: r["output"]["required"].clear(),
+            ["breaking: /classify output.label: the property might be missing"],
+        ),
         (
             lambda r: r["output"]["properties"].update(score={"anyOf": [{"type": "number"}, {"type": "null"}]}),
             ["breaking: /classify output.score: number became null or number"],
@@ -93,7 +102,7 @@ def test_the_same_schema_has_no_changes():
         (lambda r: r.update(batchable=True), []),
         (
             lambda r: r.update(name="tell"),
-            ["breaking: /classify: clients of BentoML call it tell now, and not classify"],
+            ["breaking: /classify: BentoML clients must call tell instead of classify"],
         ),
         (
             lambda r: r["input"]["properties"]["top"].update(maximum=9),
@@ -198,8 +207,10 @@ def test_a_value_that_is_sent_and_one_that_is_read(old, new, sent, read):
 def test_a_route_that_an_application_answers_now():
     old = {"routes": [{"name": "a", "route": "/a", "input": {}, "output": {}}]}
     new = {"routes": [], "paths": {"/a": {"mounted": True}}}
-    assert [str(change) for change in changes(old, new)] == ["breaking: /a: it is of a mounted application now"]
-    assert [str(change) for change in changes(new, old)] == ["breaking: /a: it is an API now"]
+    assert [str(change) for change in changes(old, new)] == [
+        "breaking: /a: the route became a route of a mounted application"
+    ]
+    assert [str(change) for change in changes(new, old)] == ["breaking: /a: the route became an API"]
 
 
 def _check(tmp_path, golden, schema, *more):
@@ -220,7 +231,7 @@ def test_another_api_fails_with_the_changes_and_what_to_do(tmp_path, capsys):
     changed["routes"][0]["input"]["required"].append("top")
     assert _check(tmp_path, _SCHEMA, changed) == 1
     assert capsys.readouterr().err.splitlines() == [
-        "breaking: /classify input.top: callers must send it now",
+        "breaking: /classify input.top: the property became required",
         "The API differs from golden.json. To accept the change, run: bazel run //svc:api_test -- --update",
     ]
 
@@ -234,7 +245,7 @@ def test_the_committed_file_is_written_on_demand(tmp_path, monkeypatch):
 def test_the_committed_file_is_whole_or_as_it_was(tmp_path, monkeypatch, capsys, full_disk):
     assert _check(tmp_path, "old", _SCHEMA, "--update") == 1
     assert (
-        "--update writes into the source tree, so it requires `bazel run`. To accept the change, run: bazel run //svc:api_test"
+        "--update: writes into the source tree, which requires `bazel run`. To accept the change, run: bazel run //svc:api_test"
         in capsys.readouterr().err
     )
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(tmp_path))

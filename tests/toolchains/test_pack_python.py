@@ -108,7 +108,7 @@ def test_one_that_misses_something_has_all_files(prefix, tmp_path):
     write(prefix / LIBRARY / "json/__pycache__/decoder.pyc", b"of this machine")
     done = packed(prefix, tmp_path / "packed", "--checked")
     assert done.returncode == 0
-    assert "cannot be packed, so actions use all of its files: its exit code is 3" in done.stderr
+    assert "cannot be packed, so actions use all of its files: the exit code is 3" in done.stderr
     found = files_of(tmp_path / "packed")
     assert {f"{LIBRARY}/{name}" for name in MODULES | OF_PEOPLE | {TEMPLATE}} <= found
     assert not [path for path in found if "__pycache__" in path or path.endswith((".zip", "sitecustomize.py"))]

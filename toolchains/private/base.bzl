@@ -92,7 +92,7 @@ alias(
 )
 """
 
-_NO_MATCH = "the base image is for {}, but this build is for another platform. Set platform of the bento_image and of its Bento, or omit --platforms."
+_NO_MATCH = "the base image is for {}, but the build is for another platform. Set platform on the bento_image and on the Bento, or omit --platforms."
 
 # Attributes of all repository rules for base images.
 _BASE_ATTRIBUTES = {

@@ -64,7 +64,7 @@ def known_record_mismatches(tag, lock):
 
 def _record_problem(files, hashes):
     if files == None:
-        return ", which isn't in the lock. Remove it, or correct the name."
+        return ", which isn't in the lock. Remove the entry, or correct the name."
     if not hashes:
         return " without a hash. Add the hash of the wheel from the error of the build."
     locked = ["sha256:" + sha256 for file, sha256 in files.items() if file.endswith(".whl")]
@@ -112,7 +112,7 @@ def _no_excludes(problem):
 
 def _exclude_problem(is_locked, patterns):
     if not is_locked:
-        return ", which isn't in the lock. Remove it, or correct the name."
+        return ", which isn't in the lock. Remove the entry, or correct the name."
     if not patterns:
         return " without a pattern. Add patterns of the files to exclude, or remove the entry."
     for pattern in patterns:

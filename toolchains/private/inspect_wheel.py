@@ -34,7 +34,7 @@ def main(path: str, sha256: str) -> None:
         try:
             metadata = _metadata(file, size)
         except (IndexError, UnicodeDecodeError, ValueError, zlib.error) as error:
-            sys.exit(f"its zip is damaged ({error})")
+            sys.exit(f"the zip archive is damaged ({error})")
     _mark(path, bytes.fromhex(sha256))
     sys.stdout.write(f"{size}\n{_requires_python(metadata.decode('utf-8', 'replace'))}\n")
 

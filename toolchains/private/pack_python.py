@@ -132,10 +132,10 @@ def _missing(output: Path, extensions: list[str]) -> str:
     except OSError as error:
         return str(error)
     if done.returncode:
-        return (done.stderr.strip().splitlines() or [f"its exit code is {done.returncode}"])[-1]
+        return (done.stderr.strip().splitlines() or [f"the exit code is {done.returncode}"])[-1]
     root = os.path.realpath(output) + os.sep
     outside = [path for path in sorted(done.stdout.splitlines()) if not os.path.realpath(path).startswith(root)]
-    return f"it imports {outside[0]}" if outside else ""
+    return f"the interpreter imports {outside[0]}" if outside else ""
 
 
 def _copy_all(library: Path, copy: Path) -> None:

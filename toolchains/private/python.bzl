@@ -67,7 +67,7 @@ def _deb_interpreters(rctx):
     by_platform = {platform: label for label, platform in rctx.attr.pythons.items()}
     labels = {platform: str(label) for platform, label in by_platform.items()}
     pythons = {platform: label.partition("//")[0] + "//:python" for platform, label in labels.items()}
-    no_match = "{} has no Python for this platform, because bento_tools.{}(debian_lock = ...) is for {}. Add the architecture to its bento_debs target.".format(rctx.attr.lock, rctx.attr.tag, " and ".join(sorted(labels)))
+    no_match = "{} has no Python for this platform, because bento_tools.{}(debian_lock = ...) is for {}. Add the architecture to the bento_debs target of the lock.".format(rctx.attr.lock, rctx.attr.tag, " and ".join(sorted(labels)))
     build = build_text(_DEBS_BUILD, {"interpreter": select_text(labels, no_match), "python": select_text(pythons, no_match)})
     host = host_platform(rctx)
     if host not in by_platform:

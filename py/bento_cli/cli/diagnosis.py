@@ -153,7 +153,7 @@ def _is_bazelisk(program: str) -> bool:
 def python(host: HostEnvironment, interpreter: str) -> Finding:
     """Check the host interpreter that MODULE.bazel specifies, if any. By default, the build provides an interpreter."""
     if not interpreter:
-        return Finding("python", OK, "the build provides its own interpreter")
+        return Finding("python", OK, "the build provides an interpreter")
     source = f'bento_tools.python(interpreter = "{interpreter}")'
     remedy = "Install Python 3.10 or newer, or remove `interpreter` to use the interpreter of the build."
     if "/" in interpreter:  # a path might be a program of the project
@@ -192,14 +192,14 @@ def certificates(host: HostEnvironment) -> Finding:
         return Finding("certificates", ERROR, f"SSL_CERT_FILE: {file} doesn't exist", remedy)
     if not own and file and not has_trust_store:
         remedy = (
-            "Bazel ignores SSL_CERT_FILE. If its downloads fail (PKIX path building failed), convert the file with "
-            f"keytool, and add to .bazelrc: {_TRUST_STORE}FILE"
+            "Bazel ignores SSL_CERT_FILE. If downloads of Bazel fail (PKIX path building failed), convert the file "
+            f"with keytool, and add to .bazelrc: {_TRUST_STORE}FILE"
         )
         return Finding("certificates", WARNING, f"SSL_CERT_FILE is {file}", remedy)
     if not own and not has_trust_store and not variables and (count := _unregistered(host)):
         remedy = (
-            "uv and the bento command trust them, but Bazel might not (PKIX path building failed). Copy each to "
-            f"{_AUTHORITIES[0]}/NAME.crt, and run: update-ca-certificates"
+            "uv and the bento command trust these authorities, but Bazel might not (PKIX path building failed). Copy "
+            f"each certificate to {_AUTHORITIES[0]}/NAME.crt, and run: update-ca-certificates"
         )
         return Finding("certificates", WARNING, f"{count} additional authorities only in {host.bundle}", remedy)
     if not own:
@@ -208,8 +208,8 @@ def certificates(host: HostEnvironment) -> Finding:
     if has_trust_store:
         return Finding("certificates", OK, f"{text}, and .bazelrc sets a trustStore")
     remedy = (
-        "uv and the bento command trust them. If Bazel's downloads fail (PKIX path building failed), install "
-        f"ca-certificates-java, and add to .bazelrc: {_TRUST_STORE}/etc/ssl/certs/java/cacerts"
+        "uv and the bento command trust these authorities. If Bazel's downloads fail (PKIX path building failed), "
+        f"install ca-certificates-java, and add to .bazelrc: {_TRUST_STORE}/etc/ssl/certs/java/cacerts"
     )
     return Finding("certificates", WARNING, text, remedy)
 
@@ -356,7 +356,7 @@ def _duplicates(declared: Workspace) -> Iterator[Finding]:
             if name.extension:
                 renamed = f"bento_{name.name}"
                 remedy = (
-                    f'Replace it with use_repo({name.extension}, {renamed} = "{name.name}"), and use @{renamed}//... '
+                    f'Replace the name: use_repo({name.extension}, {renamed} = "{name.name}"), and use @{renamed}//... '
                     "in BUILD files."
                 )
         yield Finding(f"name of @{name.name}", ERROR, text, remedy)
@@ -369,7 +369,7 @@ def _toolchain(declared: Workspace) -> Finding | None:
         return None
     dependency = "" if "rules_python" in declared.names else f"{_rules_python_dep()}; "
     remedy = (
-        f"If no other module declares it, add to MODULE.bazel: {dependency}"
+        f"If no other module declares this toolchain, add to MODULE.bazel: {dependency}"
         'python = use_extension("@rules_python//python/extensions:python.bzl", "python"); '
         f'python.toolchain(python_version = "{version}")'
     )
@@ -387,7 +387,7 @@ def _rules_python(root: Path, declared: Workspace) -> Iterator[Finding]:
     is_used = re.search(r"^[^#\n]*\"@rules_python//", _text(root / "MODULE.bazel"), re.MULTILINE)
     places = (place for place, name, _ in _labels(root) if name == "rules_python")
     if place := "MODULE.bazel" if is_used else next(places, ""):
-        text = f"{place} uses @rules_python, but MODULE.bazel doesn't depend on it"
+        text = f"{place} uses @rules_python, but MODULE.bazel doesn't depend on rules_python"
         yield Finding(
             "rules_python", ERROR, text, f"Add this or a newer version to MODULE.bazel: {_rules_python_dep()}"
         )

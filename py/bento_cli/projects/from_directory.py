@@ -249,7 +249,7 @@ def project_files(declared: Sequence[DeclaredFile], directory: Path) -> ProjectF
     return ProjectFiles(
         {path: file.source for path, file in by_path.items()},
         lambda path: snapshot.check_inside(by_path[path], str(directory)),
-        "Create it, or check `include` and `exclude`.",
+        "Create the file, or check `include` and `exclude`.",
     )
 
 

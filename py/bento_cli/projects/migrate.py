@@ -285,13 +285,13 @@ def _model_notes(tag: str, stored: dict[str, Any] | None, module: str | None, *,
     if stored:
         tagged = f"{stored['name']}:{stored['version']}"
         return [
-            f'Models: {tag} is {tagged} in the store. Copy its entry: cp -r "$(bentoml models get {tagged} -o path)" '
+            f'Models: {tag} is {tagged} in the store. Copy the entry: cp -r "$(bentoml models get {tagged} -o path)" '
             f"models/{name}"
         ]
     if is_entry:
         return []
     return [
-        f"Models: {tag} isn't in the store. Put its files into models/{name}/, or generate them, and set "
+        f"Models: {tag} isn't in the store. Move the model files to models/{name}/, or generate them, and set "
         f"{'' if module else 'module, '}signatures, and labels of the bento_model. Or copy an entry of a store, and "
         f"use bento_model_import."
     ]
@@ -309,8 +309,8 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
     line = getattr(_assignment(project, service, model.attribute), "lineno", service.line)
     return (
         f"Models: {service.path}:{line}: {service.class_name}.{model.attribute} uses {source.revision!r} of "
-        f"{source.model_id}, which isn't a commit. Run `bento models pin {arguments}`. It prints the commit for "
-        f"`revision`, and a bento.model tag to bundle the files instead."
+        f"{source.model_id}, which isn't a commit. Run `bento models pin {arguments}`, which prints the commit for "
+        "`revision`, and a bento.model tag that bundles the files."
     )
 
 
@@ -456,8 +456,8 @@ def _option_notes(project: _Project) -> list[str]:
         )
     if "--no-deps" in (python.pip_args or "").split():
         notes.append(
-            "python.pip_args: package hubs don't support --no-deps. If a package has wrong requirements, correct them "
-            "in a file of `overrides` of bento_requirements, and remove --no-deps."
+            "python.pip_args: package hubs don't support --no-deps. If a package has wrong requirements, correct the "
+            "requirements in a file of `overrides` of bento_requirements, and remove --no-deps."
         )
     if options.service is None:
         notes.append(f"service: the rule specifies {project.info.service!r}, which BentoML found by default.")

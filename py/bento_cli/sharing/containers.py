@@ -119,7 +119,7 @@ def _secrets(entry: Entry, requested: Sequence[str]) -> Iterator[list[str]]:
             value = os.environ.get(name, "") if of_ours else value
             if not value:
                 raise BentoError(
-                    f"{name}: the variable has no value, but the image of {entry.tag} requires it. "
+                    f"{name}: the variable has no value, but the image of {entry.tag} requires a value. "
                     + (
                         "Set the variable."
                         if of_ours
@@ -243,7 +243,9 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
             (directory / name).mkdir(exist_ok=True)
         dockerfile = directory / DOCKERFILE
         if not dockerfile.is_file():
-            raise BentoError(f"{entry.tag}: {DOCKERFILE} is missing, but builders require it. Build the Bento again.")
+            raise BentoError(
+                f"{entry.tag}: {DOCKERFILE} is missing, but builders require this file. Build the Bento again."
+            )
         if features:
             _add_features(dockerfile, features, str(entry.description.document["bentoml_version"]))
         _even_out(directory)

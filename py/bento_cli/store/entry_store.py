@@ -126,7 +126,7 @@ class EntryStore:
         if len(versions) > 1:
             found = f"{len(versions)} {self.kind.directory}: {', '.join(versions)}"
             raise BentoError(
-                f"{text}: the version is ambiguous: it matches {found}. Add more characters of the version."
+                f"{text}: the version is ambiguous, because it matches {found}. Add more characters of the version."
             )
         if not versions:
             raise self._not_found(text, "tag")

@@ -147,7 +147,7 @@ class ImportSession:
         gone = [tag for tag in staged.known if not entries.has(tag)]
         if gone:
             raise BentoError(
-                f"{gone[0]}: the model was deleted during the import of its Bento. Import the Bento again."
+                f"{gone[0]}: the model was deleted during the import of the Bento. Import the Bento again."
             )
         models: list[Entry] = []
         known = list(staged.known)
@@ -245,10 +245,12 @@ class _Reader:
         return description
 
     def _missing(self, where: str) -> str:
-        text = f"{where}: isn't a {self._kind.noun}, because it has no {self._kind.descriptor} at the top level."
+        text = (
+            f"{where}: not a {self._kind.noun}, because {self._kind.descriptor} isn't at the top level of the archive."
+        )
         if len(self._tops) == 1:
             return f"{text} Pack the contents of the directory {self._tops.pop()!r} instead of the directory."
-        return f"{text} Pass an archive that `bentoml export` or `bento export` wrote."
+        return f"{text} Use an archive from `bentoml export` or `bento export`."
 
     def _take_of_model(self, item: SafeMember, contents: Contents, where: str) -> None:
         """Add a member in `models/`: a member of `models/NAME/VERSION/`, or a `latest` pointer."""

@@ -172,7 +172,7 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
             return "was a file"
         if status.st_size != file.size:
             return f"has {status.st_size} bytes, not {file.size}"
-        return "" if digests.of(path, status) == file.blake3 else "its contents changed"
+        return "" if digests.of(path, status) == file.blake3 else "the contents changed"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
@@ -191,4 +191,4 @@ def _verify_pool(home: Home, progress: Callable[[int], None] | None) -> Iterator
         if progress:
             progress(status.st_size)
         if digest_of(home.pool / digest[:2] / entry.name, status.st_size) != digest:
-            yield Finding("pool", digest, "", "its contents changed; to remove it, run `bento gc`")
+            yield Finding("pool", digest, "", "the contents changed; to remove the file, run `bento gc`")

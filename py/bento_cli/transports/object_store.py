@@ -43,7 +43,7 @@ BACKOFF = {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seco
 _READ_RETRIES, _WRITE_RETRIES = 1, 6  # retries in obstore; `download.py` retries reads itself
 CLIENT = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "600s", "user_agent": "rules_bento"}
 _S3_REMEDY = "Check the credentials (`aws configure`, AWS_PROFILE) and the region (AWS_REGION)."
-_AZURE_REMEDY = "Check the credentials (`az login`, AZURE_STORAGE_CONNECTION_STRING) and their roles."
+_AZURE_REMEDY = "Check the credentials (`az login`, AZURE_STORAGE_CONNECTION_STRING) and the roles of the account."
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - the name is the same in all transports

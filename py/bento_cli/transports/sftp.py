@@ -175,7 +175,8 @@ class OpenSsh(RenameUpload):
             if "Host key verification failed" in reason:
                 raise self.refused(
                     "the key of the host is unknown or changed",
-                    f"Check the key, and add it to ~/.ssh/known_hosts, for example with `ssh {self.address.host}`.",
+                    "Check the key, and add the key to ~/.ssh/known_hosts, for example with `ssh "
+                    f"{self.address.host}`.",
                 ) from None
             last = reason.strip().rpartition("\n")[2].strip()
             if "Permission denied" in reason:

@@ -229,7 +229,7 @@ def _record_differences(
         problems += [
             f"  {text} is locked{limit}, but no source {verb} this requirement" for text in sorted(before - now)
         ]
-    names = {"platforms": "the platforms differ", "indexes": "indexes or their options differ"}
+    names = {"platforms": "the platforms differ", "indexes": "the indexes or the index options differ"}
     return problems + [f"  {text}" for key, text in names.items() if locked.get(key) != record.get(key)]
 
 

@@ -117,7 +117,7 @@ def _new_model(arguments: Arguments) -> StoredModel:
         from rules_bento.bento import descriptors
         from rules_bento.bento.kinds import MODEL
 
-        descriptors.parse(MODEL, entry.model_yaml, f"{name}: model.yaml with its fields")
+        descriptors.parse(MODEL, entry.model_yaml, f"{name}: model.yaml with the fields")
     return StoredModel(entry, {file.path: file.source for file in selection.kept})
 
 

@@ -53,7 +53,7 @@ def import_service(arguments: Arguments) -> None:
     check_platform(
         arguments.repeated("--platform"),
         # A test needs the platform of the machine that runs it. A Bento has its own platform.
-        'service_metadata = "import" requires the platform of this machine. Use it, or set service_metadata = "static".'
+        'service_metadata = "import" requires this platform. Set platform, or set service_metadata = "static".'
         if arguments.has("--output-packages")
         else OMIT_PLATFORMS,
     )
@@ -215,7 +215,7 @@ def _update_golden(arguments: Arguments, schema: Path) -> None:
     root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not root:
         raise BentoError(
-            f"--update writes into the source tree, so it requires `bazel run`. {_update_command(arguments)}"
+            f"--update: writes into the source tree, which requires `bazel run`. {_update_command(arguments)}"
         )
     replace_file(Path(root, arguments.required("--golden-path")), schema.read_bytes())
 

@@ -344,7 +344,7 @@ class FileZip(Zip):
     """Reads a zip in an open, seekable file."""
 
     def __init__(self, file: BinaryIO, where: str, bounds: Bounds) -> None:
-        super().__init__(where, "Transfer it again, or create it again", bounds, (STORED, DEFLATED, BZIP2))
+        super().__init__(where, "Transfer or create the archive again", bounds, (STORED, DEFLATED, BZIP2))
         self._file = file
 
     def length(self) -> int:

@@ -362,6 +362,6 @@ def _first(
 
 
 def _statement(place: Place, layer: Descriptor, key: PublicKey) -> bytes:
-    document = read_object(place.read(layer), "its JSON")
+    document = read_object(place.read(layer), "the JSON document")
     is_bundle = layer.media_type.startswith(cosign.BUNDLE_TYPE)
     return (cosign.bundled_statement if is_bundle else cosign.open_envelope)(document, key)

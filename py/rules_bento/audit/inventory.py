@@ -82,7 +82,7 @@ def from_pylock(data: bytes, origin: str) -> list[Package]:
     from rules_bento.formats.toml import read_toml
 
     document = read_toml(data, origin)
-    schema.validate(document, _PYLOCK, origin, "Export it again, for example with `uv export`.")
+    schema.validate(document, _PYLOCK, origin, "Export the file again, for example with `uv export`.")
     packages = []
     for entry in document["packages"]:
         files = [*entry.get("wheels", []), entry.get("sdist", {}), entry.get("archive", {})]

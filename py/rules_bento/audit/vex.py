@@ -73,9 +73,9 @@ class Statement(NamedTuple):
     def problem(self, date: str) -> str:
         """Return why the statement doesn't accept the vulnerability on a date. Returns an empty string if it does."""
         if self.status not in ("fixed", "not_affected"):
-            return f"its status is {self.status}"
+            return f"the status is {self.status}"
         if not self.expires:
-            return "no expiry date. Add 'expires: YYYY-MM-DD' to its status_notes"
+            return "no expiry date. Add 'expires: YYYY-MM-DD' to status_notes"
         return f"expired on {self.expires}. Review the statement, and set a later date" if self.expires < date else ""
 
 

@@ -16,7 +16,7 @@ class ProjectFiles:
         self,
         files: Mapping[str, str | bytes],
         check: Callable[[str], None] | None = None,
-        remedy: str = "Add it to srcs or data.",
+        remedy: str = "Add the file to srcs or data.",
     ) -> None:
         """Create a reader. `files` maps each path in the build context to the file's location or content.
 

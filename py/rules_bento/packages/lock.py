@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 1
-_WRITE_AGAIN = "Run the bento_requirements target to write it."
+_WRITE_AGAIN = "To write the lock, run the bento_requirements target."
 
 # Tags of Python, ABI, and platform that the supported interpreters can use.
 _SUPPORTED_TAGS = tuple(

@@ -40,7 +40,7 @@ class _Archive:
         self._path = path
         self._file = file
         self.members: dict[str, _ArchiveMember] = {}
-        stream = tarread.SeekableReader(file, f"{path}: not an uncompressed tar as `docker save` writes it")
+        stream = tarread.SeekableReader(file, f"{path}: not an uncompressed tar archive from `docker save`")
         names = 0
         for member, _ in tarread.members(stream, tarread.SYSTEM):
             names += len(member.name) + len(member.link)

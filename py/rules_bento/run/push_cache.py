@@ -304,7 +304,7 @@ def _check_status(where: Settings, digest: str, status: int | None) -> None:
 def _refused(where: Settings, digest: str, reason: str, *, missing: bool) -> BentoError:
     if missing:
         return BentoError(
-            f"{where}: blob sha256:{digest} no longer exists, but Bazel expects it. Run `bazel clean` and build "
+            f"{where}: blob sha256:{digest} no longer exists, but Bazel expects the blob. Run `bazel clean` and build "
             f"again, or run without --@rules_bento//rules:push_from=cache. If Bazel reports `Missing digest`, "
             f"run again."
         )

@@ -104,5 +104,6 @@ def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
     options = "".join(f"  {option.flag} {option.value}\n" for option in packages.options)
     if options:
         sys.stderr.write(
-            f"{bentofile} contains more options. Set them as attributes of the target and of bento.pypi:\n{options}"
+            f"{bentofile} contains more options. Set these options as attributes of the target and of "
+            f"bento.pypi:\n{options}"
         )

@@ -272,13 +272,13 @@ class SourceFilter:
         """Return the reason why ``path`` isn't in the Bento, or None if the Bento includes it."""
         state = self._at(path)
         if _BUILT_IN in state.matched:
-            return f"{state.rules[_BUILT_IN]} excludes it, and built-in exclusions can't be overridden"
+            return f"{state.rules[_BUILT_IN]} excludes the file, and built-in exclusions can't be overridden"
         if not filtered or state.matched == _KEPT:
             return None
         if _INCLUDE in state.matched:
-            return f"{state.rules[min(state.matched - _KEPT)]} excludes it"
+            return f"{state.rules[min(state.matched - _KEPT)]} excludes the file"
         rule = state.rules.get(_INCLUDE)
-        return f"{rule} excludes it" if rule else "no pattern of include matches it (none can begin with './')"
+        return f"{rule} excludes the file" if rule else "no pattern of include matches the file"
 
     def _at(self, path: str) -> _State:
         directory, _, name = path.rpartition("/")

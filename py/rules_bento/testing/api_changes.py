@@ -48,12 +48,16 @@ def _routes(schema: Schema) -> dict[str, Schema]:
 
 def _route_changes(route: str, old: Schema, new: Schema) -> Iterator[Change]:
     if ("name" in old) != ("name" in new):
-        yield Change(True, route, "it is an API now" if "name" in new else "it is of a mounted application now")
+        yield Change(
+            True,
+            route,
+            "the route became an API" if "name" in new else "the route became a route of a mounted application",
+        )
         return
     if old.get("name") != new.get("name"):
-        yield Change(True, route, f"clients of BentoML call it {new['name']} now, and not {old['name']}")
+        yield Change(True, route, f"BentoML clients must call {new['name']} instead of {old['name']}")
     if old.get("is_task") != new.get("is_task"):
-        yield Change(True, route, "it is a task now" if new.get("is_task") else "it is no task any more")
+        yield Change(True, route, "the API became a task" if new.get("is_task") else "the API isn't a task anymore")
     yield from _compare(f"{route} input", old.get("input"), new.get("input"), sent=True)
     yield from _compare(f"{route} output", old.get("output"), new.get("output"), sent=False)
 
@@ -82,10 +86,10 @@ def _alternatives(where: str, old: list[Schema], new: list[Schema], *, sent: boo
     """Compare the forms of one JSON type if a schema allows several forms, such as two kinds of objects."""
     for form in old:
         if form not in new:
-            yield Change(sent, where, f"{_title(form)} is none of its forms any more")
+            yield Change(sent, where, f"the form {_title(form)} was removed")
     for form in new:
         if form not in old:
-            yield Change(not sent, where, f"{_title(form)} is a new form of it")
+            yield Change(not sent, where, f"the form {_title(form)} was added")
 
 
 def _compare_one(where: str, old: Schema, new: Schema, *, sent: bool) -> Iterator[Change]:
@@ -111,10 +115,10 @@ def _properties(where: str, old: Schema, new: Schema, *, sent: bool) -> Iterator
     for name in sorted(before.keys() | after.keys()):
         place = f"{where}.{name}"
         if name not in after:
-            yield Change(True, place, "it is gone")
+            yield Change(True, place, "the property was removed")
         elif name not in before:
             needed = sent and name in has
-            yield Change(needed, place, "a new one that callers must send" if needed else "a new one")
+            yield Change(needed, place, "a required property was added" if needed else "a property was added")
         else:
             if (name in had) != (name in has):
                 yield _required(place, now=name in has, sent=sent)
@@ -123,8 +127,8 @@ def _properties(where: str, old: Schema, new: Schema, *, sent: bool) -> Iterator
 
 def _required(place: str, *, now: bool, sent: bool) -> Change:
     if sent:
-        return Change(now, place, "callers must send it now" if now else "it need not be sent any more")
-    return Change(not now, place, "it is always there now" if now else "it may be missing now")
+        return Change(now, place, "the property became required" if now else "the property became optional")
+    return Change(not now, place, "the property is always present" if now else "the property might be missing")
 
 
 def _additional(where: str, old: Schema, new: Schema, *, sent: bool) -> Iterator[Change]:

@@ -144,7 +144,7 @@ def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
         if result.digest and options.push:
             show.out(f"Pushed {show.size(result.sent)}.")
         if result.runner:
-            show.out(f"To run it: {result.runner} run --rm -p 3000:3000 {show.plain(result.names[0])}")
+            show.out(f"To run the image: {result.runner} run --rm -p 3000:3000 {show.plain(result.names[0])}")
     return status.OK
 
 

@@ -194,7 +194,7 @@ class _Fetching:
                 f"{place}: the descriptor from {self._cloud} has a different tag, {draft.tag}. Push the entry again."
             )
         if expected and documents.label_of(draft.main.tree.manifest()) != expected:
-            raise BentoError(f"{place}: the files from {self._cloud} don't match their digest. Push the entry again.")
+            raise BentoError(f"{place}: the files from {self._cloud} don't match the digest. Push the entry again.")
         return draft
 
 

@@ -145,7 +145,9 @@ class _Pushing:
     def _known(self, entry: Entry, remote: dict[str, Any] | None, digest: str) -> Sent:
         theirs = label_in(remote or {})
         if theirs and theirs != digest:
-            note = f"{entry.tag}: {self._cloud} has other contents with this tag. To replace them, use --force."
+            note = (
+                f"{entry.tag}: {self._cloud} has different contents for this tag. To replace the contents, use --force."
+            )
             return Sent(entry.tag, sent=False, size=0, notes=(note,))
         return Sent(entry.tag, sent=False, size=0)
 

@@ -88,7 +88,7 @@ def _reason(error: BentoError) -> str:
     return (
         f"the object store responded with {error.status}"
         if isinstance(error, CloudError)
-        else "the client couldn't send it"
+        else "the client couldn't send the file"
     )
 
 
@@ -113,7 +113,7 @@ def _send(cloud: Cloud, place: CloudPaths, body: BodyPart, tally: Tally, address
     """Send a range of a tarball, with retries as long as attempts make progress. Returns the ETag of the response."""
     retry = cloud.retry()
     where, attempts = next(addresses), 1
-    what = f"{place}: its upload"
+    what = f"{place}: the upload"
     while True:
         headers = _OCTETS if where.startswith("/") else {}
         try:

@@ -45,7 +45,7 @@ class Compiler:
             env=_VARIABLES,
         )
         try:
-            self.cache_tag = self._answer("its start").decode()
+            self.cache_tag = self._answer("the startup").decode()
         except BentoError:
             self.__exit__()
             raise

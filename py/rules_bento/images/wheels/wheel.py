@@ -273,7 +273,7 @@ def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text:
     )
     for listed in rows.keys() - exempt - {member.path for member in members}:
         if not listed.endswith(("/", ".pyc")):  # some tools list directories, or compiled files that they exclude
-            raise zip_file.record_error("RECORD lists it, but the wheel doesn't contain it", listed)
+            raise zip_file.record_error("RECORD lists the file, but the wheel doesn't contain the file", listed)
     return recorded
 
 
@@ -320,12 +320,12 @@ def _with_digest(zip_file: _Zip, member: ZipMember, row: tuple[str, str] | None)
     import binascii
 
     if row is None:
-        raise zip_file.record_error("RECORD doesn't list it", member.path)
+        raise zip_file.record_error("RECORD doesn't list the file", member.path)
     algorithm, _, encoded = row[0].partition("=")
     length = _DIGESTS.get(algorithm)
     if length is None:
         known = ", ".join(_DIGESTS)
-        message = f"the algorithm of its digest in RECORD is {algorithm or 'missing'}, not {known}"
+        message = f"the algorithm of the digest in RECORD is {algorithm or 'missing'}, not {known}"
         raise zip_file.record_error(message, member.path)
     try:
         digest = binascii.a2b_base64(encoded.encode("ascii").translate(_URL_SAFE) + b"=" * (-len(encoded) % 4))
