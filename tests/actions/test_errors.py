@@ -130,15 +130,19 @@ def test_a_service_that_a_pattern_drops(actions):
         outcome,
         LABEL,
         "service 'service:Service' requires service.py",
-        "pattern 2 of exclude ('serv*') excludes it",
+        "pattern 2 of exclude ('serv*') excludes the file",
         "Change",
     )
     outcome = actions.snapshot(more=["--include", "*.txt"])
-    refused(outcome, LABEL, "service 'service:Service' requires", "no pattern of include matches it", "Change")
+    refused(outcome, LABEL, "service 'service:Service' requires", "no pattern of include matches the file", "Change")
     srcs = with_service(actions, **{"svc/.bentoignore": "# mine\n*.py\n"})
     outcome = actions.snapshot(srcs=srcs)
     refused(
-        outcome, LABEL, "service 'service:Service' requires", "line 2 of .bentoignore ('*.py') excludes it", "Change"
+        outcome,
+        LABEL,
+        "service 'service:Service' requires",
+        "line 2 of .bentoignore ('*.py') excludes the file",
+        "Change",
     )
 
 

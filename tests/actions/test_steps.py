@@ -85,5 +85,5 @@ def test_the_first_step_that_fails_is_the_last(actions: Actions, first: list[str
     row = [*words("snapshot", "bazel-out/one"), *first, "--then", *following, *words("package", "bazel-out/one")]
     done = run(actions, "snapshot", *row)
     assert done.returncode == status
-    assert ("excludes it" if first else "usage: main.py SUBCOMMAND") in done.stderr
+    assert ("excludes the file" if first else "usage: main.py SUBCOMMAND") in done.stderr
     assert not [name for name in made(actions, "bazel-out/one") if name.startswith("package.")]

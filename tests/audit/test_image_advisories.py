@@ -220,14 +220,17 @@ def test_vex_accepts_with_a_reason_until_a_date(fields):
 @pytest.mark.parametrize(
     ("fields", "remark"),
     [
-        ({"status_notes": "expires: 2026-04-30"}, "vex.json: expired on 2026-04-30. Review it, and set a later date"),
+        (
+            {"status_notes": "expires: 2026-04-30"},
+            "vex.json: expired on 2026-04-30. Review the statement, and set a later date",
+        ),
         ({"status_notes": "no date"}, "vex.json: no expiry date. Add 'expires: YYYY-MM-DD' to status_notes"),
         (
             {"status_notes": "expires: 2026-13-01"},
             "vex.json: no expiry date. Add 'expires: YYYY-MM-DD' to status_notes",
         ),
-        ({"status": "affected"}, "vex.json: its status is affected"),
-        ({"status": "under_investigation"}, "vex.json: its status is under_investigation"),
+        ({"status": "affected"}, "vex.json: the status is affected"),
+        ({"status": "under_investigation"}, "vex.json: the status is under_investigation"),
         ({"vulnerability": {"name": "CVE-2"}}, ""),
         ({"products": []}, ""),
         ({"products": [{"@id": "pkg:oci/iris"}]}, ""),

@@ -261,7 +261,7 @@ def test_an_image_of_root_is_not_said_to_be_another(rule, user):
 
 
 def test_a_user_without_a_number_is_refused(rule):
-    with pytest.raises(BentoError, match="'bentoml', but Kubernetes requires numeric users"):
+    with pytest.raises(BentoError, match="'bentoml', but Kubernetes can't detect root"):
         rule(bento(service("Studio")), config={"User": "bentoml"})
 
 

@@ -212,11 +212,14 @@ def test_long_path() -> None:
     ("path", "reason"),
     [
         ("a.py", None),
-        ("a.txt", "no pattern of include matches it"),
-        ("no.py", "pattern 2 of include ('!no.py') excludes it"),
-        ("tests/a.py", "pattern 2 of exclude ('tests/') excludes it"),
-        ("pkg/deep/old.py", "line 3 of pkg/.bentoignore ('old.*') excludes it"),
-        ("venv/a.py", "pattern 3 of the built-in exclusions ('venv/') excludes it, and built-in exclusions can't"),
+        ("a.txt", "no pattern of include matches the file"),
+        ("no.py", "pattern 2 of include ('!no.py') excludes the file"),
+        ("tests/a.py", "pattern 2 of exclude ('tests/') excludes the file"),
+        ("pkg/deep/old.py", "line 3 of pkg/.bentoignore ('old.*') excludes the file"),
+        (
+            "venv/a.py",
+            "pattern 3 of the built-in exclusions ('venv/') excludes the file, and built-in exclusions can't",
+        ),
     ],
 )
 def test_reason(path: str, reason: str | None) -> None:

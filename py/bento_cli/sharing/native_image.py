@@ -169,7 +169,7 @@ def _value(options: Options, name: str) -> str:
 def _pairs(options: Options, name: str, separator: str) -> list[tuple[str, str]]:
     parted = [text.partition(separator) for text in _values(options, name)]
     if not all(key and found for key, found, _ in parted):
-        raise BentoError(f"--{name}: expected {_FORMS[name]} as the value.")
+        raise BentoError(f"--{name}: expected {_FORMS[name]}. Correct the value.")
     return [(key, value) for key, _, value in parted]
 
 

@@ -151,7 +151,7 @@ class EntryStore:
             raise BentoError(
                 f"{self.directory}: not on the same file system as {self.home.own}, so entries can't be moved "
                 "atomically. "
-                "Move the whole BENTOML_HOME to one file system."
+                "Move the complete directory BENTOML_HOME to one file system."
             )
         import_manifests.write(self.home, self.kind, tag, manifest)
         self._point_at(description)

@@ -50,7 +50,7 @@ def lock(arguments: Arguments) -> None:
             f"Use packages from a single package hub."
         )
     if not platforms:
-        raise BentoError("requirements: no package comes from a package hub. Add bentoml from the package hub.")
+        raise BentoError("requirements: contains no packages from a package hub. Add bentoml from the package hub.")
     target = lock_subset.Target(platforms.pop(), versions.pop(), arguments.required("--glibc"))
     resolutions = [lock_subset.Resolution.loads(read_text(path)) for path in arguments.repeated("--answer")]
     entries = lock_subset.read(arguments.repeated("--locked"), resolutions)

@@ -53,7 +53,7 @@ def import_service(arguments: Arguments) -> None:
     check_platform(
         arguments.repeated("--platform"),
         # A test needs the platform of the machine that runs it. A Bento has its own platform.
-        'service_metadata = "import" requires this platform. Set platform, or set service_metadata = "static".'
+        'Build for the platform of this machine, or set service_metadata = "static".'
         if arguments.has("--output-packages")
         else OMIT_PLATFORMS,
     )

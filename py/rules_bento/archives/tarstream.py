@@ -142,7 +142,7 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
     for directory in sorted(directories_above(seen)):
         if not seen.get(directory, True):
             raise BentoError(
-                f"{directory}: the archive contains this path both as a file or link and as a directory. Remove one "
+                f"{directory}: the archive contains both a directory and another entry with this path. Remove one "
                 "of the entries."
             )
 
@@ -236,7 +236,7 @@ def read_source(source: str, size: int) -> Iterator[bytes]:
     if remaining:
         more = "fewer" if remaining > 0 else "more"
         raise BentoError(
-            f"{source}: the file has {more} bytes than the declared {size}. If the file changed, build again."
+            f"{source}: the file has {more} bytes than declared ({size}). If the file changed, build again."
         )
 
 

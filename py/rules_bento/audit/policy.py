@@ -142,7 +142,7 @@ def evaluate(
     known = sorted(set(packages))
     if not any(package.ecosystem == PYPI for package in known):
         raise BentoError(
-            "requirements: the Bento lists no packages. Add packages of a package hub, or a requirements file."
+            "requirements: the Bento lists no packages. Add packages from a package hub, or a requirements file."
         )
     if policy.vex and not (policy.date or (database and database.date)):
         raise BentoError(

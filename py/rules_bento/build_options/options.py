@@ -148,7 +148,8 @@ def _check_distro(options: BuildOptions) -> None:
     if docker.cuda_version and not docker.base_image and not distro.cuda_image(docker.cuda_version):
         supported = " or ".join(name for name in distros.NAMES if distros.get(name).cuda_image(docker.cuda_version))
         raise BentoError(
-            f"{cuda_place}: distro {distro.name!r} doesn't support this CUDA version. Use {supported}, or a base_image."
+            f"{cuda_place}: distro {distro.name!r} doesn't support this CUDA version. Use {supported}, or set "
+            "base_image."
         )
     if docker.cuda_version and docker.base_image:
         raise BentoError(

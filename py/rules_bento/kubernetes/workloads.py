@@ -259,8 +259,8 @@ def _image(config: dict[str, Any]) -> StartupConfig:
     match = _USER.fullmatch(user)
     if not match:
         raise BentoError(
-            f"the image runs as {user!r}, but Kubernetes requires numeric users to reject root. Set user of the "
-            'bento_image to numbers, such as "1034:1034".'
+            f"user: the image runs as {user!r}, but Kubernetes can't detect root without a numeric ID. Set user of the "
+            'bento_image to numeric IDs, such as "1034:1034".'
         )
     return StartupConfig(
         uid=int(match[1]),

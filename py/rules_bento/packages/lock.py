@@ -137,7 +137,7 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
         rejected = sorted(package["files"].keys() - files.keys())
         if not files:
             raise BentoError(
-                f"{origin}: {package['name']}=={package['version']}: none of the files on the index matches a hash of "
+                f"{origin}: {package['name']}=={package['version']}: no file on the index matches a hash in "
                 f"the lock: {', '.join(rejected)}. Lock again, or check whether the release changed."
             )
         packages.append(package | {"files": files} | ({"rejected_files": rejected} if rejected else {}))

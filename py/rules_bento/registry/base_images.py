@@ -58,7 +58,9 @@ def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseIma
         elif unsupported:
             others.add(f"{platform} (with layers of type {unsupported[0]})")
         elif platform in images:
-            raise BentoError(f"{layout.directory}: contains several images for {platform}. Remove all except one.")
+            raise BentoError(
+                f"{layout.directory}: contains several images for {platform}. Remove all of these images except one."
+            )
         else:
             images[platform] = _image(layout, manifest, config)
     if not images:

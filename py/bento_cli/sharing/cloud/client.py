@@ -93,7 +93,7 @@ class Cloud:
         origin = Origin.from_url(address)
         if origin.scheme == "http" and Origin.from_url(self._context.endpoint).scheme == "https":
             raise BentoError(
-                f"{what}: {self} redirects to {display_url(address)}, which doesn't use encryption. Report this "
+                f"{what}: {self} redirects to {display_url(address)}, which doesn't use encryption. Report the error "
                 "to the operator of the server."
             )
         return address
