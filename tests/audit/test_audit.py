@@ -260,7 +260,7 @@ def test_a_policy_that_means_nothing_is_refused(fields, message):
 def test_a_package_without_a_version_is_refused():
     [package] = inventory.from_requirements("pillow>=9\n", "requirements.txt")
     [refusal] = policy.evaluate([package], None, asked(denied=["MIT"])).violations
-    assert "no version: pillow. Lock it" in refusal
+    assert "no version: pillow. Lock the package" in refusal
 
 
 @pytest.mark.parametrize("version", ["9" * 5000, "1!" + "9" * 5000, "1.0+" + "9" * 5000, "1.0rc" + "9" * 5000])
