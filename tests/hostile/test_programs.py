@@ -61,7 +61,11 @@ def test_a_module_that_verbs_share_is_none(capsys):
         (BentoError("no"), 1, "//:x: no\n"),
         (FileNotFoundError(2, "No such file or directory", "x"), 1, "//:x: x: No such file or directory.\n"),
         (OSError(18, "Invalid cross-device link", "x", None, "y"), 1, "//:x: x -> y: Invalid cross-device link.\n"),
-        (OSError(28, "No space left on device", "x", None, "y"), 1, "//:x: No space left on device: y. Free space"),
+        (
+            OSError(28, "No space left on device", "x", None, "y"),
+            1,
+            "//:x: No space left on device: y. Free disk space",
+        ),
         (OSError(28, "No space left on device"), 1, "//:x: No space left on device: the output or temporary"),
         (KeyError("x"), 1, "//:x: internal error: KeyError: 'x' (subcommands.py:"),
         (MemoryError(), 1, "//:x: internal error: MemoryError: "),
