@@ -105,9 +105,10 @@ def _model_size(entry: Entry, tag: str, store: Store, cache: dict[str, int]) -> 
 
 
 def add_get_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("tag", metavar="TAG", help="Print the entry with this tag, unique prefix of a tag, or name")
+    parser.add_argument(
+        "tag", metavar="TAG", help="Print the entry with this tag, unique prefix of a tag, or name (latest version)"
+    )
     show.add_output(parser, "yaml", "json", "path")
-    parser.epilog = f"A name without a version selects the latest version of the {kind.noun}."
 
 
 def run_get(options: Namespace, store: Store, kind: Kind) -> int:
