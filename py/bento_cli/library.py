@@ -238,7 +238,10 @@ def list(tag: str = "", *, kind: Kind = BENTO, home: HomePath = None) -> tuple[E
 
 
 def get(tag: str, *, kind: Kind = BENTO, home: HomePath = None) -> Entry:
-    """Return the Bento with a tag or a unique tag prefix, or the latest Bento with a name. Raises NotFoundError."""
+    """Return the entry with a tag or a unique tag prefix, or the latest version of a name.
+
+    Raises NotFoundError if no entry matches.
+    """
     return Store(home).section(kind).get(tag)
 
 

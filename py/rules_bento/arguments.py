@@ -1,4 +1,4 @@
-"""Parses the arguments of a subcommand. Programs write these arguments: flags in any order, without abbreviations.
+"""Parses the arguments of a subcommand, which programs write. Flags can be in any order, but not abbreviated.
 
 In an arguments file, each line is one argument. Strings that can contain line breaks are JSON.
 """

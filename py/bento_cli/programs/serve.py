@@ -46,7 +46,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
 )
 def run(arguments: Arguments) -> int:
-    """Unpack the Bento, install its packages, and serve the Bento until a signal. Returns the exit status.
+    """Unpack the Bento, install the packages, and serve until a signal ends the server. Returns the exit status.
 
     The arguments after `--` are a command (default: `serve`) and options for BentoML. The command can also be `tree` or
     one of `deliver.SUBCOMMANDS`.

@@ -5,10 +5,11 @@ A bundle is a plain tar (by convention `.bentobundle`), in this order:
     models/NAME/VERSION.bentomodel      archives for `bentoml models import`
     bentos/NAME/VERSION.bento           archives for `bentoml import`, without their models
     bundle.json                         the contents: {"format": "bentobundle/1", "models": [...], "bentos": [...]},
-                                        entries {"tag", "file", "size" (bytes), "blake3"}, Bentos also {"models": [tag]}
+                                        each entry has "tag", "file", "size" (bytes), and "blake3";
+                                        Bentos also have "models"
 
 You can also unpack a bundle with `tar -x` and import the models, then the Bentos. bundle.json is the last member, so a
-truncated bundle doesn't contain it. Packing requires free space for the largest part, in addition to the bundle;
+truncated bundle doesn't contain it. Packing requires free space for the largest archive, in addition to the bundle;
 unpacking reads the bundle once.
 """
 

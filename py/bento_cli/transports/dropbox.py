@@ -1,8 +1,8 @@
 """Transfers files with Dropbox's HTTP API (version 2): `dropbox://PATH`.
 
-The credentials are DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN with DROPBOX_APP_KEY (and DROPBOX_APP_SECRET), which
-are exchanged for a new token. DROPBOX_ENDPOINT replaces the server in all requests. The API's `content_hash` verifies
-uploads and downloads.
+The credentials are DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN and DROPBOX_APP_KEY (optionally with
+DROPBOX_APP_SECRET). A refresh token is exchanged for an access token. DROPBOX_ENDPOINT replaces the server in
+all requests. The API's `content_hash` verifies uploads and downloads.
 """
 
 from __future__ import annotations

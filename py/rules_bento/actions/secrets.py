@@ -26,11 +26,11 @@ def check_files(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
 def check_contents(
     arguments: Arguments, files: Iterable[tuple[str, bytes]], elsewhere: Collection[str] | None = None
 ) -> None:
-    """Raise BentoError that lists all possible secrets in files. Does nothing if the target disables this check.
+    """Raise a BentoError that lists all possible secrets in files. Does nothing if the target disables this check.
 
     `files` are pairs: a path in the Bento, and the first bytes of the file. `elsewhere` contains the paths that other
-    actions of the target search. Only one action gets `elsewhere`. This action also rejects allowed paths that are in
-    neither `elsewhere` nor `files`.
+    actions of the target search. Only one action of a target passes `elsewhere`, to also reject entries of the list of
+    allowed paths that are in neither `elsewhere` nor `files`.
     """
     if not arguments.has("--scan-secrets"):
         return

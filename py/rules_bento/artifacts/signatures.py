@@ -96,7 +96,7 @@ class InLayout:
         self._layout = layout
 
     def attached_manifests(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Return functions that read manifests of signatures or attestations with the digest's tag or without a tag."""
+        """Return functions that read the manifests of a digest's signatures or attestations, tagged or untagged."""
         return self._layout.attached_manifests(kind, tag_of(kind, digest))
 
     def referrers(self, digest: str, *_kinds: str) -> Iterator[Callable[[], Manifest]]:

@@ -155,7 +155,7 @@ def _has_pragma(text: bytes, line_start: int) -> bool:
 
 
 def _is_plausible(secret: bytes) -> bool:
-    """Return whether a match isn't a placeholder: `xxxx…`, a sequence of letters or digits, or a known example."""
+    """Return False for placeholders: `xxxx…`, consecutive characters such as `abcdef`, and known examples."""
     lower = secret.lower()
     return len(set(lower)) >= _MIN_DISTINCT and not any(word in lower for word in (*_RUNS, *_EXAMPLES))
 

@@ -54,7 +54,7 @@ def directories(root: Rootfs) -> Iterator[bytes]:
 
 
 def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
-    """Yield users, groups with the same names and IDs, and home directories. Raises BentoError for an invalid ID."""
+    """Add users, groups with the same names and IDs, and home directories. Raises BentoError for an invalid ID."""
     taken = {*_GROUPS.values(), *(number for number, _, _ in _USERS.values())}
     passwd = ["root:x:0:0:root:/root:/bin/sh\n"]
     passwd += [f"{name}:x:{uid}:{gid}:{name}:{home}:{_NOLOGIN}\n" for name, (uid, gid, home) in _USERS.items()]

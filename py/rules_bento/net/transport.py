@@ -161,7 +161,10 @@ class Response:
         return parse_nonnegative_int(self.headers.get("Content-Length"))
 
     def read(self, most: int) -> bytes:
-        """Return the body, truncated for an error response. Raises BentoError for more than `most` bytes."""
+        """Return the body, which has at most `most` bytes.
+
+        A larger body of an error response is truncated. For other responses, raises BentoError.
+        """
         is_refusal = not 200 <= self.status < 300
         wanted = limits.REFUSAL if is_refusal else most + 1
         content = bytearray()

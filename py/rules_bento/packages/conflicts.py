@@ -237,7 +237,7 @@ def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[It
 
 
 def _reject_conflict(items: list[Item], sets: Iterable[Iterable[Item]], chosen: Iterable[Item], origin: str) -> None:
-    """Raise BentoError if `items` contains more than one item, because the items conflict."""
+    """Raise BentoError if several of the conflicting `items` are active."""
     if len(items) > 1:
         raise BentoError(
             f"{origin}: {_describe_item(items[0])} and {_describe_item(items[1])} conflict (tool.uv.conflicts), but "

@@ -2,7 +2,7 @@
 
 A solution satisfies a requirement if the solution contains the package in an allowed version, and satisfies all
 requested extras. This module decides only cases that `packaging` and uv interpret in the same way: numeric versions,
-common operators, no marker, and no address. In all other cases, `satisfies` returns False, and the resolver must run.
+common operators, no marker, and no URL. In all other cases, `satisfies` returns False, and the resolver must run.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class BlobSource(Sendable, Protocol):
     """Sends and verifies the bytes of a blob."""
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the bytes don't have the digest."""
+        """Raise BentoError if the bytes don't match the digest."""
 
 
 @dataclass(frozen=True)

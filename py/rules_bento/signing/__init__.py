@@ -10,7 +10,7 @@ from rules_bento.typing_lite import Any, Mapping
 
 
 class SignatureError(BentoError):
-    """Reports a missing or invalid signature, or one of another object."""
+    """Reports that a signature is missing, is invalid, or signs a different object."""
 
 
 def to_base64(content: bytes) -> str:

@@ -84,7 +84,7 @@ def sign_statement(statement: bytes, key: PrivateKey) -> dict[str, Any]:
 
 
 def make_bundle(key: PrivateKey, **content: Any) -> bytes:
-    """Return a bundle with a `dsseEnvelope` or a `messageSignature` of the key, without entries of a log."""
+    """Return a bundle with a signed `dsseEnvelope` or `messageSignature`, without transparency log entries."""
     material = {"publicKey": {"hint": to_base64(key.public.fingerprint())}}
     return to_json({"mediaType": BUNDLE, "verificationMaterial": material, **content})
 

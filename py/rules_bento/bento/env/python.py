@@ -30,9 +30,9 @@ _FILE_OPTIONS = {
 
 
 def option_lines(python: Python, place: str) -> list[str]:
-    """Return index and other options as lines of a requirements file (spec 2).
+    """Return the index options and other options as lines of a requirements file (spec 2).
 
-    Raises BentoError that begins with `place` for `pip_args` that requirements files don't support.
+    Raises BentoError if requirements files don't support one of the `pip_args`. The message begins with `place`.
     """
     lines = [f"--index-url {python.index_url}"] if python.index_url else []
     lines += ["--no-index"] if python.no_index else []
