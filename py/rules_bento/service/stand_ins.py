@@ -18,7 +18,6 @@ import os
 import re
 import sys
 from importlib import machinery
-from types import ModuleType
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, NoReturn, Sequence
@@ -51,6 +50,8 @@ _OPERATIONS = (
 )
 _ARITHMETIC = "add and divmod floordiv lshift matmul mod mul pow rshift sub truediv xor"
 _BENTOML = ("bentoml", "_bentoml_sdk", "_bentoml_impl")
+# What libraries find in the module of a type, and what an import of a submodule looks at.
+_MODULE_ATTRIBUTES: dict[str, type] = {"__dict__": dict, "__path__": list}
 
 
 class Refusal(NamedTuple):
@@ -85,10 +86,12 @@ STATE = State()
 class StandIn:
     """An object of a third-party package, of which only the name is known."""
 
-    __slots__ = ("_name",)
+    __slots__ = ("_stand_in_name",)
+    __spec__ = None  # which imports of modules look at
+    _stand_in_name: str
 
     def __init__(self, name: str) -> None:
-        object.__setattr__(self, "_name", name)
+        object.__setattr__(self, "_stand_in_name", name)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -116,29 +119,29 @@ class StandIn:
         """Return a stand-in for the result of the call."""
         _check_unguarded(self)
         _vary_all(self, (*args, *kwargs.values()))
-        return StandIn(f"{self._name}()")
+        return StandIn(f"{self._stand_in_name}()")
 
     def __getitem__(self, key: Any) -> StandIn:
         _check_unguarded(self)
-        return StandIn(f"{self._name}[]")
+        return StandIn(f"{self._stand_in_name}[]")
 
     def __or__(self, other: Any) -> StandIn:
-        return StandIn(self._name)
+        return StandIn(self._stand_in_name)
 
     __ror__ = __or__
 
     def __enter__(self) -> StandIn:
-        return StandIn(f"{self._name}.__enter__()")
+        return StandIn(f"{self._stand_in_name}.__enter__()")
 
     def __exit__(self, *_error: object) -> None: ...
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
         if any(type(base) not in (type, StandIn, StandInType) for base in bases):
             refuse(self, "metaclass")
-        return (type.__new__(StandInType, "Base", (), {"_name": _name_of(self)}),)
+        return (StandInType("Base", (), {"_stand_in_name": self._stand_in_name}),)
 
     def __instancecheck__(self, value: Any) -> bool:
-        return _varied(self) if _from_project() else False
+        return _varied(self) if _from_project() else self is value
 
     __subclasscheck__ = __instancecheck__
 
@@ -164,9 +167,9 @@ def _operation(name: str) -> Callable[..., Any]:
         "eq": lambda self, other: self is other,
         "ne": lambda self, other: self is not other,
         "hash": id,
-        "str": lambda self: self._name,
-        "repr": lambda self: self._name,
-        "format": lambda self, _spec: self._name,
+        "str": lambda self: self._stand_in_name,
+        "repr": lambda self: self._stand_in_name,
+        "format": lambda self, _spec: self._stand_in_name,
     }
 
     def operation(self: Any, *args: Any) -> Any:
@@ -185,51 +188,29 @@ for _name in (*_OPERATIONS.split(), *(side + name for name in _ARITHMETIC.split(
 class StandInType(type):
     """The type of a stand-in that must be a type, because BentoML recognizes it in annotations."""
 
-    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_keywords: Any) -> Any:
+    _stand_in_name: str
+
+    def __new__(cls, name: str, bases: tuple[Any, ...], namespace: dict[str, Any], **_keywords: Any) -> Any:
         """Return a type; for a class of the project, whose base decides about all of it, a stand-in."""
-        if namespace.get("_is_io_type"):
+        if "_stand_in_name" in namespace:
             return super().__new__(cls, name, bases, namespace)
-        return StandIn(f"{vars(bases[0]).get('_name') or _name_of(bases[0])}:{name}")
+        return StandIn(f"{next(base._stand_in_name for base in bases if is_stand_in(base))}:{name}")
 
     def __getattr__(cls, name: str) -> Any:
         return _attribute(cls, name)
 
     def __call__(cls, *args: Any, **kwargs: Any) -> StandIn:
         """Return a stand-in for the result of the call."""
-        return StandIn(_name_of(cls))(*args, **kwargs)
+        return StandIn(cls._stand_in_name)(*args, **kwargs)
 
     def __setattr__(cls, name: str, value: Any) -> None: ...
 
-    def __instancecheck__(cls, value: Any) -> bool:
-        return _varied(cls) if _from_project() else False
-
-    def __subclasscheck__(cls, other: type) -> bool:
-        return _varied(cls) if _from_project() else cls is other
-
-
-class StandInModule(ModuleType):
-    """A module of a third-party package that isn't imported."""
-
-    def __getattr__(self, name: str) -> Any:
-        return _attribute(self, name)
-
-
-for _name in ("bool", "contains", "dir", "eq", "format", "iter", "len", "ne", "str"):
-    setattr(StandInModule, f"__{_name}__", _operation(_name))
+    __instancecheck__ = __subclasscheck__ = StandIn.__instancecheck__
 
 
 def is_stand_in(value: Any) -> bool:
-    """Return whether a value, or the type of an instance, is a stand-in."""
-    return type(value) in (StandIn, StandInModule) or type(value) is StandInType
-
-
-def _name_of(value: Any) -> str:
-    if type(value) is StandIn:
-        name: str = object.__getattribute__(value, "_name")
-        return name
-    if type(value) is StandInModule:
-        return str(ModuleType.__getattribute__(value, "__name__"))
-    return f"{type.__getattribute__(value, '__module__')}.{type.__getattribute__(value, '__qualname__')}"
+    """Return whether a value is a stand-in."""
+    return type(value) in (StandIn, StandInType)
 
 
 def _attribute(parent: Any, name: str) -> Any:
@@ -239,15 +220,16 @@ def _attribute(parent: Any, name: str) -> Any:
         if name in ("__name__", "__qualname__") and not _is_structural():
             refuse(parent, "name")
         if not _from_project():
-            raise AttributeError(name)
+            if name not in _MODULE_ATTRIBUTES:
+                raise AttributeError(name)
+            return _MODULE_ATTRIBUTES[name]()
     _check_unguarded(parent)
-    path = f"{_name_of(parent)}.{name}"
+    path = f"{parent._stand_in_name}.{name}"
     if path not in _IO_TYPES:
         return StandIn(path)
-    if path not in STATE.types:
-        module = path.rpartition(".")[0]
-        STATE.types[path] = StandInType(name, (), {"__module__": module, "__qualname__": name, "_is_io_type": True})
-    return STATE.types[path]
+    module = path.rpartition(".")[0]
+    namespace = {"__module__": module, "__qualname__": name, "_stand_in_name": path}
+    return STATE.types.setdefault(path, StandInType(name, (), namespace))
 
 
 def _caller() -> FrameType:
@@ -301,9 +283,8 @@ def relative(path: str) -> str:
 
 def refuse(value: Any, what: str) -> NoReturn:
     """Record that the import needs something of a stand-in that isn't known, and end it."""
-    _refuse(
-        f"importing the service needs the {what} of {_name_of(value)}, but that package isn't imported", _name_of(value)
-    )
+    name = value._stand_in_name
+    _refuse(f"importing the service needs the {what} of {name}, but that package isn't imported", name)
 
 
 def _refuse(problem: str, name: str) -> NoReturn:
@@ -335,7 +316,7 @@ def _check_unguarded(value: Any) -> None:
 
 def _varied(value: Any, what: str = "isinstance of {}") -> bool:
     """Return an answer that differs between the two imports."""
-    name = value if type(value) is str else _name_of(value)
+    name = value if type(value) is str else value._stand_in_name
     STATE.varied.append(Refusal(f"{place() or STATE.place} ({what.format(name)})", _remedy(name)))
     return STATE.is_second
 
@@ -408,7 +389,7 @@ class Finder:
             if not (relative(frame.f_code.co_filename) and self._may_stand_in(top, path)):
                 return None
             self._modules.add(top)
-        return machinery.ModuleSpec(name, self, is_package=True)  # type: ignore[arg-type]
+        return machinery.ModuleSpec(name, self)  # type: ignore[arg-type]
 
     def _may_stand_in(self, top: str, path: Any) -> bool:
         if path is not None or top in sys.modules or top in sys.stdlib_module_names or top in self._outside:
@@ -425,13 +406,11 @@ class Finder:
             return _varied(top, "whether {} can be imported")
         return False
 
-    def create_module(self, spec: machinery.ModuleSpec) -> ModuleType:
+    def create_module(self, spec: machinery.ModuleSpec) -> StandIn:
         """Create the stand-in for a module."""
-        module = StandInModule(spec.name)
-        module.__path__ = []
-        return module
+        return StandIn(spec.name)
 
-    def exec_module(self, module: ModuleType) -> None:
+    def exec_module(self, module: StandIn) -> None:
         """Run nothing."""
 
 
