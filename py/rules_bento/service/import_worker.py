@@ -65,9 +65,8 @@ def main(argv: list[str]) -> NoReturn:
     if order["elsewhere"]:
         _shift_environment()
     source = Path(order["source"])
-    stand_ins.Finder(source, order["packages"], order["remedy"], order.get("outside", ())).install(
-        is_second=order["elsewhere"]
-    )
+    settings = {name: order[name] for name in ("packages", "remedy", "outside") if name in order}
+    stand_ins.install(prefix=f"{source}/", is_second=order["elsewhere"], **settings)
     guard = Guard([source, *map(Path, [*order["readable"], *packages])])
     with Path(order["trace"]).open("w", encoding="utf-8") as trace:
         faulthandler.enable(trace)

@@ -19,11 +19,10 @@ import re
 import sys
 from importlib import machinery
 
-from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, NoReturn, Sequence
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import CodeType, FrameType
 
 # Types of the annotations that BentoML describes by their names only. (NumPy is one of BentoML's own dependencies.)
@@ -50,6 +49,13 @@ _OPERATIONS = (
 )
 _ARITHMETIC = "add and divmod floordiv lshift matmul mod mul pow rshift sub truediv xor"
 _BENTOML = ("bentoml", "_bentoml_sdk", "_bentoml_impl")
+# Attributes that libraries get for values that they use.
+_REFUSED = {
+    "__all__": "names",
+    "__pydantic_serializer__": "value",
+    "__signature__": "signature",
+    "__wrapped__": "signature",
+}
 # What libraries find in the module of a type, and what an import of a submodule looks at.
 _MODULE_ATTRIBUTES: dict[str, type] = {"__dict__": dict, "__path__": list}
 
@@ -65,19 +71,21 @@ class ValueNeededError(BaseException):
     """Raised when code uses the value of a stand-in."""
 
 
+@dataclass()
 class State:
     """State of this process."""
 
-    def __init__(self) -> None:
-        self.prefix = "\0"  # of the project's files
-        self.remedy = ""
-        self.place = ""  # where no line of the project is being run
-        self.is_second = False
-        self.refusals: list[Refusal] = []  # what the import needed of stand-ins
-        self.varied: list[Refusal] = []  # lines whose results differ between the two imports
-        self.guarded: dict[str, list[tuple[int, int, bool]]] = {}  # lines of `try`, and whether imports may fail in it
-        self.types: dict[str, type] = {}
-        self.finder: Finder | None = None
+    prefix: str = "\0"  # of the project's files
+    packages: Sequence[str] | None = ()  # that can have stand-ins; None: all that the project lacks
+    outside: Sequence[str] = ()  # modules of the project that aren't among its sources
+    remedy: str = ""
+    place: str = ""  # where no line of the project is being run
+    is_second: bool = False
+    refusals: list[Refusal] = field(default_factory=list)  # what the import needed of stand-ins
+    varied: list[Refusal] = field(default_factory=list)  # lines whose results differ between the two imports
+    guarded: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # lines of `try` of each file
+    modules: set[str] = field(default_factory=set)  # top-level ones with stand-ins
+    types: dict[str, type] = field(default_factory=dict)
 
 
 STATE = State()
@@ -104,7 +112,7 @@ class StandIn:
         return refuse(self, "docstring") if _from_project() else None
 
     def __getattr__(self, name: str) -> Any:
-        return _attribute(self, name)
+        return refuse(self, _REFUSED[name]) if name in _REFUSED else _attribute(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         _vary_all(self, (value,))
@@ -214,8 +222,6 @@ def is_stand_in(value: Any) -> bool:
 
 
 def _attribute(parent: Any, name: str) -> Any:
-    if name == "__all__" or (name in ("__signature__", "__wrapped__") and type(parent) is StandIn):
-        refuse(parent, "names" if name == "__all__" else "signature")
     if name.startswith("__") and name.endswith("__"):
         if name in ("__name__", "__qualname__") and not _is_structural():
             refuse(parent, "name")
@@ -295,16 +301,16 @@ def _refuse(problem: str, name: str) -> NoReturn:
 
 def _remedy(name: str) -> str:
     module = re.split(r"\W", name)[0]
-    package = (STATE.finder.package(module) if STATE.finder else "") or module
+    package = _package(module) or module
     return STATE.remedy.replace("{}", package.replace("-", "_") if "//" in STATE.remedy else package)
 
 
-def _is_guarded(*, imports: bool = False) -> bool:
-    """Return whether a line of the project handles errors of what runs now; if `imports`, errors of imports."""
+def _is_guarded() -> bool:
+    """Return whether a line of the project handles errors of what runs now."""
     return any(
-        first <= frame.f_lineno <= last and (handles_imports or not imports)
+        first <= frame.f_lineno <= last
         for frame in _project_frames()
-        for first, last, handles_imports in STATE.guarded.get(frame.f_code.co_filename, ())
+        for first, last in STATE.guarded.get(frame.f_code.co_filename, ())
     )
 
 
@@ -323,88 +329,82 @@ def _varied(value: Any, what: str = "isinstance of {}") -> bool:
 
 def _vary_all(value: Any, arguments: Sequence[Any]) -> None:
     """Change, in the second import, the containers that the project gives to a stand-in: the package might do so."""
-    for argument in (one for one in arguments if not is_stand_in(one)):
-        if type(argument).__module__.partition(".")[0] in _BENTOML:
+    for argument in arguments:
+        if str(type(argument).__module__).partition(".")[0] in _BENTOML:
             refuse(value, "effect on a BentoML object")
-        if (type(argument) in (dict, list, set) or _is_own(argument)) and _varied(value, "an argument of {}"):
-            _clear(argument)
+        contents = _contents(argument)
+        if contents is not None and _varied(value, "an argument of {}"):
+            _clear(contents)
 
 
-def _is_own(value: Any) -> bool:
-    """Return whether a value is an instance of a class of the project."""
-    path = getattr(sys.modules.get(type(value).__module__), "__file__", None) or ""
-    return path.startswith(STATE.prefix) and hasattr(value, "__dict__")
+def _contents(value: Any) -> Any:
+    """Return a container, or the attributes of an instance of a class of the project; None for other values."""
+    path = getattr(sys.modules.get(str(type(value).__module__)), "__file__", None) or ""
+    return getattr(value, "__dict__", None) if relative(path) else value if type(value) in (dict, list, set) else None
 
 
-def _clear(value: Any) -> None:
-    """Remove the contents of a container of the project and of nested containers."""
-    contents = value if type(value) in (dict, list, set) else vars(value) if _is_own(value) else {}
-    items = [*contents.values()] if isinstance(contents, dict) else [*contents]
+def _clear(contents: Any) -> None:
+    """Remove the contents of a container and of nested containers."""
+    items = [*(contents.values() if isinstance(contents, dict) else contents)]
     contents.clear()
-    for item in (one for one in items if not is_stand_in(one)):
-        _clear(item)
+    for nested in filter(None, map(_contents, items)):
+        _clear(nested)
+
+
+def install(**settings: Any) -> None:
+    """Let imports of the project find stand-ins, and compile its modules with checks, if there are packages.
+
+    `settings` are attributes of the `State`.
+    """
+    vars(STATE).update(settings)
+    if STATE.packages is not None and not STATE.packages:
+        return
+    setattr(builtins, _CHECK_IDENTITY, _check_identity)
+    operator.is_ = lambda one, other: _check_identity(one) is _check_identity(other)
+    operator.is_not = lambda one, other: _check_identity(one) is not _check_identity(other)
+    setattr(builtins, _CHECK_CALL, _check_call)
+    machinery.SourceFileLoader.get_code = _get_code  # type: ignore[assignment, method-assign]
+    sys.meta_path.append(Finder())
+
+
+def _package(module: str) -> str:
+    """Return the package that provides a top-level module; empty if none is known."""
+    name = re.sub(r"[-_.]+", "-", _DISTRIBUTIONS.get(module, module)).lower()
+    if STATE.packages is None:
+        return name.rstrip("-")
+    names = (name, f"python-{name}", f"{name}-python", f"py{name}")
+    exact = [package for package in STATE.packages if package in names]
+    prefixed = [package for package in STATE.packages if package.startswith(f"{name.rstrip('-')}-")]
+    return (exact or sorted(prefixed) or [""])[0]
+
+
+def _may_stand_in(top: str) -> bool:
+    """Return whether a top-level module that the project imports can have a stand-in."""
+    is_own = any(os.path.lexists(f"{STATE.prefix}{top}{suffix}") for suffix in ("", ".py"))
+    if is_own or top in sys.modules or top in sys.stdlib_module_names or top in STATE.outside:
+        return False
+    package = _package(top)
+    if top in _WITH_EFFECTS and package:
+        _refuse(f"importing {top} can change environment variables", top)
+    if _is_guarded() and not (STATE.packages and package):
+        return _varied(top, "whether {} can be imported")
+    return bool(package)
 
 
 class Finder:
     """Finds stand-ins for the modules of packages that aren't imported."""
 
-    def __init__(self, source: Path, packages: Sequence[str] | None, remedy: str, outside: Sequence[str] = ()) -> None:
-        """`packages`: names of packages that can have a stand-in; None: all packages that the project lacks."""
-        self._packages = packages
-        self._modules: set[str] = set()
-        self._source = source
-        self._outside = outside  # modules of the project that aren't among its sources
-        STATE.prefix, STATE.remedy, STATE.finder = f"{source}/", remedy, self
-
-    def install(self, *, is_second: bool) -> None:
-        """Let imports of the project find stand-ins, and compile its modules with checks, if there are packages."""
-        if self._packages is not None and not self._packages:
-            return
-        STATE.is_second = is_second
-        setattr(builtins, _CHECK_IDENTITY, _check_identity)
-        operator.is_ = lambda one, other: _check_identity(one) is _check_identity(other)
-        operator.is_not = lambda one, other: _check_identity(one) is not _check_identity(other)
-        setattr(builtins, _CHECK_CALL, _check_call)
-        _check_schemas()
-        machinery.SourceFileLoader.get_code = _get_code  # type: ignore[assignment, method-assign]
-        sys.meta_path.append(self)
-
-    def package(self, module: str) -> str:
-        """Return the package that provides a top-level module; empty if none is known."""
-        name = _normalized(_DISTRIBUTIONS.get(module, module))
-        if self._packages is None:
-            return name.rstrip("-")
-        names = (name, f"python-{name}", f"{name}-python", f"py{name}")
-        exact = [package for package in self._packages if package in names]
-        prefixed = [package for package in self._packages if package.startswith(f"{name.rstrip('-')}-")]
-        return (exact or sorted(prefixed) or [""])[0]
-
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> machinery.ModuleSpec | None:
         """Find a stand-in for a module that no other finder has."""
         top = name.partition(".")[0]
-        if top not in self._modules:
+        if top not in STATE.modules:
             frame = sys._getframe(1)
             while frame.f_back and "importlib" in frame.f_code.co_filename:
                 frame = frame.f_back
-            if not (relative(frame.f_code.co_filename) and self._may_stand_in(top, path)):
+            if path is not None or not relative(frame.f_code.co_filename) or not _may_stand_in(top):
                 return None
-            self._modules.add(top)
+            STATE.modules.add(top)
         return machinery.ModuleSpec(name, self)  # type: ignore[arg-type]
-
-    def _may_stand_in(self, top: str, path: Any) -> bool:
-        if path is not None or top in sys.modules or top in sys.stdlib_module_names or top in self._outside:
-            return False
-        own = (self._source / top, self._source / f"{top}.py")
-        if any(map(os.path.lexists, own)):
-            return False
-        package = self.package(top)
-        if top in _WITH_EFFECTS and package:
-            _refuse(f"importing {top} can change environment variables", top)
-        if package and not (self._packages is None and _is_guarded(imports=True)):
-            return True
-        if _is_guarded(imports=True):
-            return _varied(top, "whether {} can be imported")
-        return False
 
     def create_module(self, spec: machinery.ModuleSpec) -> StandIn:
         """Create the stand-in for a module."""
@@ -412,10 +412,6 @@ class Finder:
 
     def exec_module(self, module: StandIn) -> None:
         """Run nothing."""
-
-
-def _normalized(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 _CHECK_IDENTITY, _CHECK_CALL = "_rules_bento_identity", "_rules_bento_call"
@@ -444,21 +440,14 @@ def _get_code(self: machinery.SourceFileLoader, fullname: str) -> CodeType | Non
     if not path.startswith(STATE.prefix):
         return _get_library_code(self, fullname)
     tree = ast.parse(self.get_data(path), path)
-    guards = [node for node in ast.walk(tree) if isinstance(node, (ast.Try, ast.With)) and _handled(node)]
-    ranges = [(node.body[0].lineno, node.body[-1].end_lineno or 0, _handles_imports(node)) for node in guards]
-    STATE.guarded[path] = ranges
+    guards: list[Any] = [node for node in ast.walk(tree) if _handles_errors(node)]
+    STATE.guarded[path] = [(node.body[0].lineno, node.body[-1].end_lineno) for node in guards]
     return compile(ast.fix_missing_locations(_Checks().visit(tree)), path, "exec", dont_inherit=True)
 
 
-def _handled(node: ast.Try | ast.With) -> str:
-    """Return the errors that a statement handles, as source; empty for none."""
-    if isinstance(node, ast.With):
-        return "".join(ast.unparse(item.context_expr) for item in node.items if "suppress" in ast.unparse(item))
-    return " ".join(ast.unparse(one.type) if one.type else "BaseException" for one in node.handlers)
-
-
-def _handles_imports(node: ast.Try | ast.With) -> bool:
-    return not re.fullmatch(r"[( ]*((Attribute|Key|Name|OS|Runtime|Type|Value)Error[, )]*)+", _handled(node))
+def _handles_errors(node: ast.AST) -> bool:
+    """Return whether a statement handles errors of its body: `try` with handlers, or `with suppress(...)`."""
+    return bool(getattr(node, "handlers", ())) or "suppress" in "".join(map(ast.unparse, getattr(node, "items", ())))
 
 
 class _Checks(ast.NodeTransformer):
@@ -487,28 +476,3 @@ class _Checks(ast.NodeTransformer):
 def _checked(value: ast.expr) -> ast.expr:
     call = ast.Call(ast.Name(_CHECK_IDENTITY, ast.Load()), [value], [])
     return ast.copy_location(call, value)
-
-
-def _check_schemas() -> None:
-    """Let pydantic take a stand-in as a limit or a default, and describe no field that has one."""
-    from pydantic._internal import _known_annotated_metadata as known
-    from pydantic.json_schema import GenerateJsonSchema
-    from pydantic_core import PydanticSerializationError
-
-    encode, apply = GenerateJsonSchema.encode_default, known.apply_known_metadata
-
-    def encode_checked(self: Any, default: Any) -> Any:
-        try:
-            return encode(self, default)
-        except PydanticSerializationError as error:
-            if "StandIn" in str(error):
-                refuse(default if is_stand_in(default) else StandIn("a default"), "value")
-            raise
-
-    def apply_checked(annotation: Any, schema: Any) -> Any:
-        names = (*getattr(annotation, "__dict__", ()), *getattr(annotation, "__slots__", ()))
-        limits = [value for name in names if is_stand_in(value := getattr(annotation, name, None))]
-        return _unknown_schema(limits[0]) if limits else apply(annotation, schema)
-
-    known.apply_known_metadata = apply_checked
-    GenerateJsonSchema.encode_default = encode_checked  # type: ignore[assignment, method-assign]
