@@ -91,6 +91,17 @@ class State:
 STATE = State()
 
 
+def _result(suffix: str) -> Callable[..., StandIn]:
+    """Return a method whose result is again a stand-in."""
+
+    def result(self: StandIn, *args: Any, **kwargs: Any) -> StandIn:
+        _check_unguarded(self)
+        _vary_all(self, (*args, *kwargs.values()))
+        return StandIn(f"{self._stand_in_name}{suffix}")
+
+    return result
+
+
 class StandIn:
     """An object of a third-party package, of which only the name is known."""
 
@@ -107,10 +118,6 @@ class StandIn:
             refuse(self, "type")
         return StandIn
 
-    @property
-    def __doc__(self) -> str | None:  # type: ignore[override]
-        return refuse(self, "docstring") if _from_project() else None
-
     def __getattr__(self, name: str) -> Any:
         return refuse(self, _REFUSED[name]) if name in _REFUSED else _attribute(self, name)
 
@@ -119,29 +126,13 @@ class StandIn:
 
     __setitem__ = __setattr__
 
-    def __delattr__(self, name: str) -> None: ...
+    def __delattr__(self, *_args: object) -> None: ...
 
-    __delitem__ = __delattr__
-
-    def __call__(self, *args: Any, **kwargs: Any) -> StandIn:
-        """Return a stand-in for the result of the call."""
-        _check_unguarded(self)
-        _vary_all(self, (*args, *kwargs.values()))
-        return StandIn(f"{self._stand_in_name}()")
-
-    def __getitem__(self, key: Any) -> StandIn:
-        _check_unguarded(self)
-        return StandIn(f"{self._stand_in_name}[]")
-
-    def __or__(self, other: Any) -> StandIn:
-        return StandIn(self._stand_in_name)
-
-    __ror__ = __or__
-
-    def __enter__(self) -> StandIn:
-        return StandIn(f"{self._stand_in_name}.__enter__()")
-
-    def __exit__(self, *_error: object) -> None: ...
+    __delitem__ = __exit__ = __delattr__
+    __call__ = _result("()")
+    __getitem__ = _result("[]")
+    __or__ = __ror__ = _result("")
+    __enter__ = _result(".__enter__()")
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
         if any(type(base) not in (type, StandIn, StandInType) for base in bases):
@@ -159,35 +150,30 @@ class StandIn:
     __copy__ = __deepcopy__
 
     def __get_pydantic_core_schema__(self, *_args: Any) -> Any:
-        return _unknown_schema(self)
+        """Return a schema of pydantic that accepts anything, and has no description."""
+        return {"type": "any", "metadata": {"pydantic_js_functions": [lambda *_args: refuse(self, "schema")]}}
 
 
-def _unknown_schema(value: Any) -> Any:
-    """Return a schema of pydantic that accepts anything, and has no description."""
-    from pydantic_core import core_schema
-
-    return core_schema.any_schema(metadata={"pydantic_js_functions": [lambda *_args: refuse(value, "schema")]})
+# Operations that libraries apply to any value, and their results.
+_TOLERATED: dict[str, Callable[..., Any]] = {
+    "bool": lambda _self: True,
+    "eq": operator.is_,
+    "ne": operator.is_not,
+    "hash": id,
+    **dict.fromkeys(("str", "repr", "format"), lambda self, *_spec: self._stand_in_name),
+}
 
 
 def _operation(name: str) -> Callable[..., Any]:
-    tolerated: dict[str, Callable[..., Any]] = {
-        "bool": lambda _self: True,
-        "eq": lambda self, other: self is other,
-        "ne": lambda self, other: self is not other,
-        "hash": id,
-        "str": lambda self: self._stand_in_name,
-        "repr": lambda self: self._stand_in_name,
-        "format": lambda self, _spec: self._stand_in_name,
-    }
-
     def operation(self: Any, *args: Any) -> Any:
-        if name in tolerated and (_is_structural() or (name in ("hash", "eq") and _builds_type(_caller()))):
-            return tolerated[name](self, *args)
+        if name in _TOLERATED and (_is_structural() or (name in ("hash", "eq") and _builds_type(_caller()))):
+            return _TOLERATED[name](self, *args)
         return refuse(self, "value")
 
     return operation
 
 
+setattr(StandIn, "__doc__", property(lambda self: refuse(self, "docstring") if _from_project() else None))  # noqa: B010
 setattr(StandIn, "__module__", property(lambda self: refuse(self, "module") if _from_project() else ""))  # noqa: B010
 for _name in (*_OPERATIONS.split(), *(side + name for name in _ARITHMETIC.split() for side in ("", "r", "i"))):
     setattr(StandIn, f"__{_name}__", _operation(_name))
@@ -240,21 +226,20 @@ def _attribute(parent: Any, name: str) -> Any:
 
 def _caller() -> FrameType:
     """Return the frame that uses a stand-in."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename == __file__:
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_code.co_filename == __file__:
         frame = frame.f_back
-    assert frame is not None
     return frame
 
 
 def _is_structural() -> bool:
     """Return whether a library handles a stand-in, and not to answer a question of the project."""
-    frame: FrameType | None = _caller()
-    if _from_project() or not frame or not _STRUCTURAL.fullmatch(frame.f_globals.get("__name__") or ""):
+    frame = _caller()
+    if _from_project() or not _STRUCTURAL.fullmatch(frame.f_globals.get("__name__") or ""):
         return False
-    while frame and (frame.f_globals.get("__name__") == "inspect" or frame.f_code.co_name == "__eq__"):
+    while frame.f_back and (frame.f_globals.get("__name__") == "inspect" or frame.f_code.co_name == "__eq__"):
         frame = frame.f_back
-    return not (frame and frame.f_code.co_filename.startswith(STATE.prefix))
+    return not relative(frame.f_code.co_filename)
 
 
 def _builds_type(frame: FrameType) -> bool:
@@ -263,13 +248,13 @@ def _builds_type(frame: FrameType) -> bool:
 
 
 def _from_project() -> bool:
-    return _caller().f_code.co_filename.startswith(STATE.prefix)
+    return bool(relative(_caller().f_code.co_filename))
 
 
 def _project_frames(until: str = "") -> Iterator[FrameType]:
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename != until:
-        if frame.f_code.co_filename.startswith(STATE.prefix):
+    while frame and frame.f_code.co_filename != until:
+        if relative(frame.f_code.co_filename):
             yield frame
         frame = frame.f_back
 
@@ -415,17 +400,15 @@ class Finder:
 
 
 _CHECK_IDENTITY, _CHECK_CALL = "_rules_bento_identity", "_rules_bento_call"
-_OBSERVERS = ("callable", "getattr", "hasattr", "id", "vars")
+_OBSERVERS = {function.__name__: function for function in (callable, getattr, hasattr, id, type, vars)}
 
 
 def _check_identity(value: Any) -> Any:
-    if is_stand_in(value) and type(value) is not StandInType:
-        refuse(value, "identity")
-    return value
+    return refuse(value, "identity") if type(value) is StandIn else value
 
 
 def _check_call(function: Any, *args: Any, **kwargs: Any) -> Any:
-    observed = args and is_stand_in(args[0]) and function in (callable, getattr, hasattr, id, type, vars)
+    observed = args and is_stand_in(args[0]) and function in _OBSERVERS.values()
     if observed and (function is not getattr or len(args) == 3):
         refuse(args[0], "type" if function is type else "attributes")
     return function(*args, **kwargs)
@@ -465,14 +448,11 @@ class _Checks(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        name = node.func.id if isinstance(node.func, ast.Name) else ""
-        is_type = name == "type" and len(node.args) == 1 and not node.keywords
-        if is_type or (name in _OBSERVERS and node.args):
-            node.args.insert(0, node.func)
-            node.func = ast.copy_location(ast.Name(_CHECK_CALL, ast.Load()), node.func)
+        if isinstance(node.func, ast.Name) and node.func.id in _OBSERVERS:
+            return _checked(node.func, *node.args, check=_CHECK_CALL, keywords=node.keywords)
         return node
 
 
-def _checked(value: ast.expr) -> ast.expr:
-    call = ast.Call(ast.Name(_CHECK_IDENTITY, ast.Load()), [value], [])
+def _checked(value: ast.expr, *args: ast.expr, check: str = _CHECK_IDENTITY, keywords: Sequence[Any] = ()) -> ast.expr:
+    call = ast.Call(ast.Name(check, ast.Load()), [value, *args], [*keywords])
     return ast.copy_location(call, value)
