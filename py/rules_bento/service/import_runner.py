@@ -23,6 +23,7 @@ _START = (
     "import sys; sys.path[0:1] = []; sys.path.append(sys.argv[1]); "
     "from rules_bento.service.import_worker import main; main(sys.argv[2:])"
 )
+_HERE, _THERE = "here", "there"  # directories and users of the two imports
 _LONGEST_LOG = 4000
 _SECONDS = 900
 _START_SECONDS = 600  # for BentoML, before the service's turn
@@ -59,16 +60,14 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
     Raises BentoError if the import fails, does not end, does something that a build does not allow, or has another
     result on another machine or another day.
     """
-    runs = [_Run(subject, python, readable, scratch / name, elsewhere=name == "there") for name in ("here", "there")]
+    runs = [_Run(subject, python, readable, scratch / name) for name in (_HERE, _THERE)]
     try:
         here, there = [run.answer() for run in runs]
     finally:
         for run in runs:
             run.end()
-    varied, _ = there.pop("varied"), here.pop("varied")
-    changing = next(differences(here, there), None)
-    if changing:
-        raise BentoError(_difference(changing, here, varied).replace(str(scratch.resolve()), ""))
+    if changing := next(differences(here | {"varied": []}, there | {"varied": []}), None):
+        raise BentoError(_difference(changing, here["facts"], there["varied"]).replace(str(scratch.resolve()), ""))
     try:
         return ImportedMetadata(from_json(here["facts"]), here["schema"], here["openapi"])
     except (LookupError, TypeError, AttributeError, ValueError):
@@ -81,15 +80,10 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
 class _Run:
     """Runs one import, in its own process and directory."""
 
-    def __init__(
-        self, subject: Subject, python: Path, readable: Sequence[Path], directory: Path, *, elsewhere: bool
-    ) -> None:
-        self._directory = directory
-        self._seconds = subject.seconds
-        self._elsewhere = elsewhere
-        home = directory / "home"
+    def __init__(self, subject: Subject, python: Path, readable: Sequence[Path], directory: Path) -> None:
+        self._directory, self._source, self._seconds = directory, directory.resolve() / "src", subject.seconds
+        home = (directory / "home").absolute()
         home.mkdir(parents=True)
-        self._source = directory.resolve() / "src"
         shutil.copytree(subject.directory / "src", self._source, symlinks=True, copy_function=os.link)
         if (subject.directory / "models").is_dir():
             (home / "models").symlink_to((subject.directory / "models").absolute())
@@ -97,7 +91,7 @@ class _Run:
             "directory": str(subject.directory),
             "source": str(self._source),
             "readable": [str(path.absolute()) for path in (*readable, subject.directory, directory, python.parents[1])],
-            "elsewhere": elsewhere,
+            "elsewhere": directory.name == _THERE,
             "answer": str(self._path("answer")),
             "trace": str(self._path("trace")),
         }
@@ -107,7 +101,7 @@ class _Run:
             self._process = subprocess.Popen(
                 [str(python), "-c", _START, str(ours), str(self._path("order"))],
                 cwd=home,
-                env=_environment(python, home, elsewhere=elsewhere) | dict(subject.variables),
+                env=_environment(python, home, directory.name) | dict(subject.variables),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -126,7 +120,7 @@ class _Run:
         answer = read_object(read_file(self._path("answer")), "the answer of the import")
         if "problem" in answer:
             problem = str(answer["problem"]).replace(f"{self._directory.resolve()}/", "")
-            if self._elsewhere and answer.get("varied"):  # the other import has succeeded
+            if self._directory.name == _THERE and answer.get("varied"):  # the other import has succeeded
                 lines = "".join(f"\n  {line}" for line, _ in answer["varied"])
                 problem += f"\nThe result depends on the values of these lines:{lines}"
             raise BentoError(f"{problem}\n{answer.get('remedy')}.")
@@ -158,41 +152,33 @@ class _Run:
         )
 
 
-def _environment(python: Path, home: Path, *, elsewhere: bool) -> dict[str, str]:
-    name = "there" if elsewhere else "here"
+def _environment(python: Path, home: Path, user: str) -> dict[str, str]:
     return {
+        **dict.fromkeys(("BENTOML_HOME", "HOME", "TMPDIR"), str(home)),
+        **dict.fromkeys(("LOGNAME", "USER"), user),
         "BENTOML_DO_NOT_TRACK": "true",
-        "BENTOML_HOME": str(home.absolute()),
         "CUDA_VISIBLE_DEVICES": "",
-        "HOME": str(home.absolute()),
         "LC_ALL": "C.UTF-8",
-        "LOGNAME": name,
         "PATH": str(python.parent.absolute()),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONHASHSEED": "1" if elsewhere else "0",
-        "TMPDIR": str(home.absolute()),
-        "TZ": "XXX-9" if elsewhere else "UTC0",
-        "USER": name,
+        "PYTHONHASHSEED": str(int(user == _THERE)),
+        "TZ": "XXX-9" if user == _THERE else "UTC0",
     }
 
 
 def place_of(name: str, facts: dict[str, Any]) -> str:
     """Return the place of a field of bento.yaml in the source: its service's, or else the entry service's."""
-    words, services = name.split("."), facts["services"]
-    index = int(words[1]) if words[0] == "services" and len(words) > 1 and words[1].isdigit() else 0
-    service = services[index] if index < len(services) else None
-    return f"{service['path']}:{service['line']}" if service else str(facts["path"])
+    index = re.match(r"services\.([0-9]+)", name)
+    services = facts["services"][int(index[1]) if index else 0 :]
+    return f"{services[0]['path']}:{services[0]['line']}" if services else str(facts["path"])
 
 
 def _difference(changing: FieldDifference, facts: dict[str, Any], varied: Sequence[Sequence[str]]) -> str:
     name = changing.field.removeprefix("facts.")
+    found = f"{place_of(name, facts)}: {name} is {changing.first}"
     if varied:
         places = "".join(f"\n  {place}" for place, _ in varied)
-        return (
-            f"{place_of(name, facts['facts'])}: {name} is {changing.first} or {changing.second}, because "
-            f"these lines depend on a package that isn't imported:{places}\n{varied[0][1]}."
-        )
-    return (
-        f"{place_of(name, facts['facts'])}: {name} is {changing.first}, but {changing.second} on another machine or "
-        "another day. Write a value that depends only on the sources."
-    )
+        cause = f"because these lines depend on a package that isn't imported:{places}\n{varied[0][1]}."
+        return f"{found} or {changing.second}, {cause}"
+    cause = "on another machine or another day. Write a value that depends only on the sources."
+    return f"{found}, but {changing.second} {cause}"
