@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
+import attrs
 import pytest
 import rules_bento
 from conftest import locked_wheels
@@ -301,12 +301,10 @@ IMAGED = SERVICE.replace("@bentoml.service", "@bentoml.service(image=image)")
 
 
 def test_an_image_of_an_older_bentoml_has_the_calls_that_it_knows(tmp_path):
+    @attrs.define
     class Image:
-        __attrs_attrs__ = (SimpleNamespace(name="python_version"), SimpleNamespace(name="python_requirements"))
-
-        def __init__(self, python_version=""):
-            self.python_version = python_version
-            self.python_requirements = ""
+        python_version: str = ""
+        python_requirements: str = attrs.field(default="", init=False)
 
         def python_packages(self, *packages):
             self.python_requirements += "\n".join(packages)

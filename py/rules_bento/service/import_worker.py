@@ -34,23 +34,23 @@ _UNFIT = "Use a value that bento.yaml supports and that is the same on every mac
 # What the second import sees: another day, and another host.
 _LATER = 400 * 24 * 3600 + 3723  # seconds
 _HOST = "another-host"
+# Half of the processors that BentoML sees: its `workers` for a service with a command that doesn't set them.
+_WORKERS = -(1 << 40)
 
-_FILE = "reads a file"
-_NETWORK = "opens the network"
-_PROCESS = "starts a process"
+_FILE, _NETWORK, _PROCESS = "reads a file", "opens the network", "starts a process"
 _EVENTS = {
-    _FILE: "open os.listdir os.scandir",
-    _NETWORK: "socket.connect socket.getaddrinfo socket.gethostbyname socket.sendto",
-    _PROCESS: "os.exec os.fork os.forkpty os.posix_spawn os.spawn os.system pty.spawn subprocess.Popen",
+    **dict.fromkeys(("open", "os.listdir", "os.scandir"), _FILE),
+    **dict.fromkeys((f"socket.{name}" for name in ("connect", "getaddrinfo", "gethostbyname", "sendto")), _NETWORK),
+    **dict.fromkeys((f"os.{name}" for name in ("exec", "fork", "forkpty", "posix_spawn", "spawn", "system")), _PROCESS),
+    **dict.fromkeys(("pty.spawn", "subprocess.Popen"), _PROCESS),
 }
-_KINDS = {event: kind for kind, events in _EVENTS.items() for event in events.split()}
 _IMPORT = "<frozen importlib._bootstrap>"
 # The same on every machine, or without influence: mimetypes always reads its tables.
 _HARMLESS = ("/dev/null", "/dev/random", "/dev/urandom", "/etc/apache/", "/etc/httpd/", "/etc/mime.types")
 _REMEDIES = {
     _NETWORK: "Put the data into a file of the Bento, or fetch the data when the service starts",
     _PROCESS: "Put the output into a file of the Bento, or start the process when the service starts",
-    _FILE: "Add the file to the Bento, and specify a path relative to the module",
+    _FILE: _MISSING_FILE,
 }
 
 
@@ -80,9 +80,10 @@ def main(argv: list[str]) -> NoReturn:
 
 def _answer(order: dict[str, Any], guard: Guard, trace: TextIO) -> dict[str, Any]:
     import _bentoml_sdk.images as bentoml_images
+    from bentoml._internal import resource
 
     recorder = Recorder(bentoml_images.Image, Path(order["source"]))
-    _leave_workers_open()
+    resource.system_resources = lambda: {"cpu": 2 * _WORKERS}
     faulthandler.dump_traceback_later(order["seconds"], exit=True, file=trace)
     guard.active = True
     service, doing = None, "the service cannot be imported"
@@ -104,23 +105,6 @@ def _answer(order: dict[str, Any], guard: Guard, trace: TextIO) -> dict[str, Any
     return answer | {"varied": list(dict.fromkeys(stand_ins.STATE.varied))}
 
 
-def _leave_workers_open() -> None:
-    """Keep BentoML from setting `workers` to half of this machine's processors, for a service with a command."""
-    from _bentoml_sdk.service.factory import Service as ServiceObject
-    from bentoml._internal import resource
-
-    resource.system_resources = lambda: {"cpu": 4.0}
-    finished = ServiceObject.__attrs_post_init__
-
-    def finish(service: Any) -> None:
-        declared = service.config.get("workers")
-        finished(service)
-        if declared is None:
-            service.config.pop("workers", None)
-
-    ServiceObject.__attrs_post_init__ = finish
-
-
 def _load(order: dict[str, Any]) -> Any:
     """Import the service as `bentoml build` does."""
     from bentoml._internal.configuration.containers import BentoMLContainer
@@ -135,18 +119,19 @@ def _load(order: dict[str, Any]) -> Any:
 def _described(service: Any, recorder: Recorder) -> dict[str, Any]:
     import yaml
 
-    legacy = not hasattr(service, "all_services")
-    if not legacy:
-        service.inject_config()  # which checks it
-    schema: dict[str, Any] = {} if legacy else service.schema()
-    info = _legacy(service) if legacy else _new(service, schema, recorder)
-    facts = _plain(metadata.to_json(info), "")
+    is_legacy = not hasattr(service, "all_services")
+    schema = {} if is_legacy else service.schema()
+    facts = _plain(metadata.to_json(_legacy(service) if is_legacy else _new(service, schema, recorder)), "")
     return {"facts": facts, "schema": _plain(schema, "schema"), "openapi": yaml.dump(service.openapi_spec)}
 
 
 def _new(service: Any, schema: dict[str, Any], recorder: Recorder) -> metadata.ServiceInfo:
     from bentoml._internal.tag import Tag, to_snake_case
 
+    for one in service.all_services().values():
+        if one.config.get("workers") == _WORKERS:
+            del one.config["workers"]
+    service.inject_config()  # which checks it
     return metadata.ServiceInfo(
         service=service.import_string,
         path=_module_path(service.import_string),
@@ -172,24 +157,25 @@ def _module_path(import_string: str) -> str:
 def _labels(service: Any, schema: dict[str, Any]) -> dict[str, str]:
     """Return the labels, with the one that BentoML adds for an OpenAI-compatible endpoint."""
     suffix = "/chat/completions"
-    matching = [path for path in schema.get("paths", {}) if isinstance(path, str) and path.endswith(suffix)]
+    matching = [path for path in schema.get("paths", {}) if path.endswith(suffix)]
     labels = {str(key): str(value) for key, value in service.labels.items()}
     return labels | ({"openai_endpoint": matching[0].removesuffix(suffix)} if matching else {})
 
 
 def _service(service: Any) -> metadata.Service:
+    from _bentoml_sdk.models import Model as Reference
+    from bentoml._internal.models import Model as Stored
     from bentoml._internal.utils.cattr import bentoml_cattr
 
     path, line = _place(service.inner)
     schema = service.schema()
-    fields = [name for name in dir(service.inner) if _is_model(getattr(service.inner, name, None))]
-    models = enumerate(service.models)
+    names = (name for name in dir(service.inner) if isinstance(getattr(service.inner, name, None), (Reference, Stored)))
     return metadata.Service(
         name=service.name,
         class_name=service.inner.__name__,
         path=path,
         line=line,
-        models=tuple(_model(model, fields[index] if index < len(fields) else "") for index, model in models),
+        models=tuple(_model(model, next(names, "")) for model in service.models),
         dependencies=tuple(
             metadata.Dependency(name, one.on.name if one.on else None, one.deployment, one.cluster, one.url)
             for name, one in service.dependencies.items()
@@ -204,13 +190,6 @@ def _service(service: Any) -> metadata.Service:
         mounts=tuple(path for _, path, _ in service.mount_apps),
         doc=schema.get("description"),
     )
-
-
-def _is_model(value: Any) -> bool:
-    from _bentoml_sdk.models import Model as Reference
-    from bentoml._internal.models import Model as Stored
-
-    return isinstance(value, (Reference, Stored))
 
 
 def _service_place(service: Any) -> str:
@@ -242,16 +221,13 @@ def _model(model: Any, attribute: str) -> metadata.Model:
 
 def _legacy(service: Any) -> metadata.ServiceInfo:
     name = service.get_service_import_origin()[0]
+    tags, runners = [str(model.tag) for model in service.models], []
     for each in service.runners:
         if each.resource_config is not None:
             raise UnfitError(f"runner {each.name!r} gets its resources from the BentoML configuration of this machine")
-    runners = tuple(
-        metadata.Runner(
-            each.name, each.runnable_class.__name__, each.embedded, tuple(str(model.tag) for model in each.models)
-        )
-        for each in service.runners
-    )
-    tags = [str(model.tag) for model in service.models] + [tag for runner in runners for tag in runner.models]
+        own = tuple(str(model.tag) for model in each.models)
+        runners.append(metadata.Runner(each.name, each.runnable_class.__name__, each.embedded, own))
+        tags += own
     return metadata.ServiceInfo(
         service=name,
         path=_module_path(name),
@@ -259,7 +235,7 @@ def _legacy(service: Any) -> metadata.ServiceInfo:
         bento_name=service.name,
         entry_service=service.name,
         models=tuple(metadata.Model("", tag) for tag in dict.fromkeys(tags)),
-        runners=runners,
+        runners=tuple(runners),
         apis=tuple(
             metadata.Api(
                 api.name, api.route, input_type=type(api.input).__name__, output_type=type(api.output).__name__
@@ -334,22 +310,16 @@ def _shift_environment() -> None:
     time.time = lambda: now() + _LATER
     time.time_ns = lambda: now_ns() + _LATER * 10**9
     for name in ("ctime", "gmtime", "localtime"):
-        _shift_default(name)
+        real = getattr(time, name)
+        setattr(time, name, lambda moment=None, real=real: real(time.time() if moment is None else moment))
     time.strftime = lambda text, *moment: formatted(text, *(moment or (time.localtime(),)))
-    # In place: pydantic compares the classes by identity.
-    for cls, name in ((dt.date, "today"), (dt.datetime, "now"), (dt.datetime, "utcnow")):
-        gc.get_referents(cls.__dict__)[0][name] = _shifted(vars(cls)[name])
-        ctypes.pythonapi.PyType_Modified(ctypes.py_object(cls))
-
-
-def _shift_default(name: str) -> None:
-    real = getattr(time, name)
-    setattr(time, name, lambda moment=None: real(time.time() if moment is None else moment))
-
-
-def _shifted(real: Any) -> Any:
     later = dt.timedelta(seconds=_LATER)
-    return classmethod(lambda cls, *args, **kwargs: real.__get__(None, cls)(*args, **kwargs) + later)
+    # In place: pydantic compares the classes by identity.
+    for of, name in ((dt.date, "today"), (dt.datetime, "now"), (dt.datetime, "utcnow")):
+        real = vars(of)[name]
+        shifted = classmethod(lambda cls, *args, real=real, **kwargs: real.__get__(None, cls)(*args, **kwargs) + later)
+        gc.get_referents(of.__dict__)[0][name] = shifted
+        ctypes.pythonapi.PyType_Modified(ctypes.py_object(of))
 
 
 class Recorder:
@@ -371,7 +341,7 @@ class Recorder:
     def image(self, image: Any) -> metadata.Image:
         """Return the description of an image. Raises UnfitError if its calls don't result in it."""
         calls = self._calls.get(id(image), [])[1:]
-        if not calls or self._repeated(calls) != self._fields(image):
+        if not calls or self._repeated(calls) != image:
             raise UnfitError("the image was copied, or modified without its methods. Call its methods instead")
         _, args, kwargs = calls[0]
         arguments = inspect.signature(self._class).bind(*args, **kwargs).arguments
@@ -379,18 +349,15 @@ class Recorder:
         rows = [(name, tuple(map(str, [*args, *kwargs.values()]))) for name, args, kwargs in calls[1:]]
         return metadata.Image(given, tuple(metadata.ImageCall(*row) for row in rows))
 
-    def _repeated(self, calls: list[Any]) -> dict[str, Any]:
-        """Repeat the constructor and the calls in the source directory, and return the fields of the image."""
+    def _repeated(self, calls: list[Any]) -> Any:
+        """Repeat the constructor and the calls in the source directory, and return the image."""
         directory = os.getcwd()  # noqa: PTH109 - the same as chdir
         os.chdir(self._source)
         again = self._class.__new__(self._class)
         for name, args, kwargs in copy.deepcopy(calls):
             getattr(again, name)(*args, **kwargs)
         os.chdir(directory)
-        return self._fields(again)
-
-    def _fields(self, image: Any) -> dict[str, Any]:
-        return {field.name: getattr(image, field.name) for field in self._class.__attrs_attrs__}
+        return again
 
     def _wrap(self, name: str) -> None:
         method = getattr(self._class, name)
@@ -435,31 +402,22 @@ class Guard:
         sys.addaudithook(self._audit)
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
-        kind = _KINDS.get(event)
-        if kind is None or not self.active:
-            return
-        if kind == _FILE and self._may_open(args[0]):
+        kind = _EVENTS.get(event)
+        if kind is None or not self.active or (kind == _FILE and self._may_open(args[0])):
             return
         place = stand_ins.place(until=_IMPORT)
-        if not place:
-            if kind == _NETWORK:
-                raise RefusedError(f"{event}: the import has no network access")
-            return
-        self._refuse(kind, place, "" if kind == _PROCESS else _detail(event, args))
+        if place:
+            refusal = f"importing the service {kind}"
+            if kind != _PROCESS:
+                subject = args[event in ("socket.connect", "socket.sendto")]
+                refusal += f" ({os.fsdecode(subject) if isinstance(subject, (str, bytes, os.PathLike)) else subject})"
+            stand_ins.STATE.refusals.append(stand_ins.Refusal(f"{refusal}:\n  {place}", _REMEDIES[kind]))
+            raise RefusedError(f"{refusal}, which a build doesn't allow")
+        if kind == _NETWORK:
+            raise RefusedError(f"{event}: the import has no network access")
 
     def _may_open(self, path: Any) -> bool:
         if path is None or isinstance(path, int):  # the current folder, or what is open
             return True
         text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - links are not followed here
         return f"{text}/".startswith(self._readable) or text.startswith(_HARMLESS)
-
-    def _refuse(self, kind: str, place: str, detail: str) -> NoReturn:
-        refusal = f"importing the service {kind}" + (f" ({detail})" if detail else "")
-        stand_ins.STATE.refusals.append(stand_ins.Refusal(f"{refusal}:\n  {place}", _REMEDIES[kind]))
-        raise RefusedError(f"{refusal}, which a build doesn't allow")
-
-
-def _detail(event: str, args: tuple[Any, ...]) -> str:
-    """Return the file or the address that an event is about."""
-    value = args[1] if event in ("socket.connect", "socket.sendto") else args[0]
-    return os.fsdecode(value) if isinstance(value, (str, bytes, os.PathLike)) else str(value)
