@@ -224,10 +224,10 @@ def _attribute(parent: Any, name: str) -> Any:
     return STATE.types.setdefault(path, StandInType(name, (), namespace))
 
 
-def _caller() -> FrameType:
-    """Return the frame that uses a stand-in."""
+def _caller(library: str = __file__) -> FrameType:
+    """Return the frame that uses a stand-in, directly or through a library."""
     frame = sys._getframe(1)
-    while frame.f_back and frame.f_code.co_filename == __file__:
+    while frame.f_back and (frame.f_code.co_filename == __file__ or library in frame.f_code.co_filename):
         frame = frame.f_back
     return frame
 
@@ -383,10 +383,7 @@ class Finder:
         """Find a stand-in for a module that no other finder has."""
         top = name.partition(".")[0]
         if top not in STATE.modules:
-            frame = sys._getframe(1)
-            while frame.f_back and "importlib" in frame.f_code.co_filename:
-                frame = frame.f_back
-            if path is not None or not relative(frame.f_code.co_filename) or not _may_stand_in(top):
+            if path is not None or not relative(_caller("importlib").f_code.co_filename) or not _may_stand_in(top):
                 return None
             STATE.modules.add(top)
         return machinery.ModuleSpec(name, self)  # type: ignore[arg-type]
