@@ -42,10 +42,9 @@ _SERIALIZERS = ("pydantic.field_serializer", "pydantic.model_serializer")
 _LIBRARIES = ("bentoml", "_bentoml_sdk", "_bentoml_impl")
 # Libraries whose objects decide service metadata, too: nothing may be set on them.
 _PATCHED = (*_LIBRARIES, "fastapi", "pydantic", "starlette", "typing")
-_ROUTES = words(
-    "api_route delete get head options patch post put route trace websocket websocket_route middleware "
-    "exception_handler on_event"
-)
+# Decorators of an application of FastAPI or Starlette: with a path, and others.
+ROUTES = words("api_route delete get head options patch post put route trace websocket websocket_route")
+HANDLERS = words("exception_handler middleware on_event")
 _NAMED_ELSEWHERE = words(
     "__base__ __bases__ __dict__ __globals__ __mro__ __subclasses__ attrgetter builtins ctypes gc inspect "
     "methodcaller mock modules pickle pkgutil pydoc runpy sys"
@@ -102,11 +101,12 @@ class ImportCode:
 
     def is_route(self, module: Module, decorator: ast.expr) -> bool:
         """Return whether a decorator is a route of a library's object of this module: it doesn't call the function."""
-        if not isinstance(decorator, ast.Attribute) or decorator.attr not in _ROUTES:
-            return False
-        known = module.bindings.get(decorator.value.id, ()) if isinstance(decorator.value, ast.Name) else ()
-        call = known[0].node if len(known) == 1 else None
-        return isinstance(call, ast.Call) and bool(self.names.outside(module, call.func))
+        match decorator:
+            case ast.Attribute(value=ast.Name(id=name), attr=attribute) if attribute in ROUTES | HANDLERS:
+                match module.bindings.get(name):
+                    case [Binding(node=ast.Call(func=function))]:
+                        return bool(self.names.outside(module, function))
+        return False
 
     def _stop(self, why: str, module: Module, node: ast.AST) -> None:
         self.hazard = self.hazard or NotConstantError(why, module.path, node)
@@ -146,8 +146,7 @@ class ImportCode:
         """Return the parts of a function that the import runs: the whole function if it might be called."""
         arguments = node.args
         defaults = [*arguments.defaults, *(each for each in arguments.kw_defaults if each)]
-        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-        annotated = [each for each in every if each and each.annotation]
+        annotated = [each for each in ast.walk(arguments) if isinstance(each, ast.arg) and each.annotation]
         returns = [node.returns] if node.returns else []
         for annotation in [*(each.annotation for each in annotated), *returns]:
             self._annotation(module, annotation)

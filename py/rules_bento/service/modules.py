@@ -351,8 +351,7 @@ def unsupported(module: Module, node: ast.AST, why: str = "isn't supported") -> 
 
 def text_of(node: ast.AST) -> str:
     """Return the source of an expression for a message."""
-    for size, _ in enumerate(ast.walk(node)):
-        if size > 200:
-            return "…"
+    if any(islice(ast.walk(node), 201, None)):
+        return "…"
     text = " ".join(ast.unparse(node).split())
     return text if len(text) <= 80 else f"{text[:80]}…"

@@ -8,7 +8,7 @@ from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.service import metadata
 from rules_bento.service.constants import DEPENDS, REST, Constants, first_unknown
-from rules_bento.service.import_code import callee
+from rules_bento.service.import_code import HANDLERS, ROUTES, callee
 from rules_bento.service.modules import FUNCTIONS, Definition, Kind, Module, NotConstantError, unsupported
 from rules_bento.service.overrides import snake_case
 from rules_bento.service.sdk_names import FRAMEWORKS, IMAGE, IMAGE_METHODS, SERVICE_FIELDS, words
@@ -41,12 +41,9 @@ _MOUNTS = ("bentoml.asgi_app", "bentoml.mount_asgi_app")
 _FASTAPI = ("fastapi.FastAPI", "fastapi.applications.FastAPI")
 _ROUTERS = ("fastapi.APIRouter", "fastapi.routing.APIRouter")
 _STATIC = ("starlette.staticfiles.StaticFiles", "fastapi.staticfiles.StaticFiles")
-_ROUTES = words(
-    "add_api_route add_api_websocket_route add_route add_websocket_route api_route delete get head options patch post "
-    "put route trace websocket websocket_route"
-)
+_ROUTES = ROUTES | words("add_api_route add_api_websocket_route add_route add_websocket_route")
 # They add no route: middleware, handlers, hooks.
-_OTHERS = words("add_event_handler add_exception_handler add_middleware exception_handler middleware on_event state")
+_OTHERS = HANDLERS | words("add_event_handler add_exception_handler add_middleware state")
 
 
 @dataclass(frozen=True)
@@ -241,8 +238,8 @@ class ServiceReader:
 
     def _member(self, declared: Declaration, name: str, node: ast.expr) -> Any:
         module = declared.module
-        maker = (isinstance(node, ast.Call) and self.names.outside(module, node.func)) or ""
         if isinstance(node, ast.Call):
+            maker = self.names.outside(module, node.func) or ""
             if maker in DEPENDS:
                 return self._dependency(module, name, node, maker)
             if maker == "bentoml.models.HuggingFaceModel":
