@@ -89,8 +89,8 @@ class PythonFiles:
 
     def first_mention(self, word: bytes) -> tuple[str, int] | None:
         """Return the file and the line of the first mention of a word in any Python file, including comments."""
-        for path in sorted(self.paths):
-            before, keyword, _ = self._read(path).partition(word) if path.endswith(".py") else (b"", b"", b"")
+        for path in sorted(path for path in self.paths if path.endswith(".py")):
+            before, keyword, _ = self._read(path).partition(word)
             if keyword:
                 return path, before.count(b"\n") + 1
         return None

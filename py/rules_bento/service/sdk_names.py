@@ -8,12 +8,14 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Public modules of classes that private packages define.
-_MODULES = {"Image": "images", "BentoModel": "models", "HuggingFaceModel": "models", "Model": "models"}
-_TOP_LEVEL = words(
-    "Dependency Service Tag api asgi_app depends importing mount_asgi_app on_deployment on_shutdown on_startup "
-    "runner_service service task"
-)
+# The public names of what private packages define, by their last parts.
+_PUBLIC = {
+    name.rpartition(".")[2]: f"bentoml.{name}"
+    for name in words(
+        "Dependency Service Tag api asgi_app depends importing mount_asgi_app on_deployment on_shutdown on_startup "
+        "runner_service service task images.Image models.BentoModel models.HuggingFaceModel models.Model"
+    )
+}
 # Arguments of `@bentoml.service` that aren't part of the configuration.
 SERVICE_FIELDS = words("name image description path_prefix envs labels cmd service_class")
 # Arguments of `bentoml.images.Image`, in order.
@@ -35,11 +37,5 @@ def public_name(dotted: str) -> str:
     if dotted.startswith("bentoml._internal.service.") and last == "Service":
         return "bentoml.legacy.Service"
     if dotted.startswith(("_bentoml_sdk.", "_bentoml_impl.", "bentoml._internal.", "bentoml.service.")):
-        return (
-            f"bentoml.{last}"
-            if last in _TOP_LEVEL
-            else f"bentoml.{_MODULES[last]}.{last}"
-            if last in _MODULES
-            else dotted
-        )
+        return _PUBLIC.get(last, dotted)
     return "bentoml.images.Image" if dotted == "bentoml.images.PythonImage" else dotted
