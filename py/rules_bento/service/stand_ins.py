@@ -106,7 +106,7 @@ class StandIn:
     """An object of a third-party package, of which only the name is known."""
 
     __slots__ = ("_stand_in_name",)
-    __spec__ = None  # which imports of modules look at
+    _initializing = False  # which an import of a module gets from its `__spec__`
     _stand_in_name: str
 
     def __init__(self, name: str) -> None:
@@ -173,6 +173,7 @@ def _operation(name: str) -> Callable[..., Any]:
     return operation
 
 
+setattr(StandIn, "__spec__", property(lambda self: StandIn(f"{self._stand_in_name}.__spec__")))  # noqa: B010
 setattr(StandIn, "__doc__", property(lambda self: refuse(self, "docstring") if _from_project() else None))  # noqa: B010
 setattr(StandIn, "__module__", property(lambda self: refuse(self, "module") if _from_project() else ""))  # noqa: B010
 for _name in (*_OPERATIONS.split(), *(side + name for name in _ARITHMETIC.split() for side in ("", "r", "i"))):
