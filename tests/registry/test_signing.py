@@ -248,7 +248,7 @@ def test_what_has_no_signature_is_told_of(keys, tmp_path, monkeypatch, capsys):
     for words, message in {
         ("sign", "--key", "keys/k.key", "./folder"): "a directory can't be signed",
         ("sign", "--key", "keys/k.key", "./absent"): "cannot read the file: No such file",
-        ("verify", "--key", "keys/k.pub"): "--key: no artifact to verify.",
+        ("verify", "--key", "keys/k.pub"): ": no artifact to verify. Specify archives",
         ("verify", "--key", "keys/k.pub", "iris:v1"): "Entries of the store aren't signed",
         ("verify", "--signature", "x", "iris:v1"): "Add --key",
     }.items():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
+    from rules_bento.signing.keyless import IdentitySigner
     from rules_bento.signing.keys import PrivateKey
 
     from bento_cli.library import Store
@@ -59,8 +60,28 @@ def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, 
         yield client, progress
 
 
-def add_signing(parser: ArgumentParser) -> None:
-    """Add the options for the password of an encrypted key, and for the format of signatures."""
+def add_signing(parser: ArgumentParser, prefix: str = "", *, required: bool = False) -> None:
+    """Add the options for the key or identity, which begin with `prefix`, and for the format of signatures."""
+    group = parser.add_mutually_exclusive_group(required=required)
+    group.add_argument(f"--{prefix}key", metavar="KEY", dest="sign_key", help=f"Sign with this private key {KEY}")
+    group.add_argument(
+        f"--{prefix}keyless",
+        action="store_true",
+        dest="keyless",
+        help="Sign with a certificate for an OIDC identity, such as a CI job",
+    )
+    parser.add_argument(
+        "--identity-token",
+        metavar="TOKEN",
+        default="",
+        help="OIDC token for a keyless signature: file, or env://NAME (default: token of the CI job)",
+    )
+    parser.add_argument(
+        "--trust-config",
+        metavar="FILE",
+        default="",
+        help="Client trust configuration of sigstore services for a keyless signature (default: public services)",
+    )
     parser.add_argument(
         "--sign-password-file",
         metavar="FILE",
@@ -105,11 +126,21 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
             shutil.copyfileobj(file, sys.stdout.buffer)
 
 
-def private_key(name: str, options: Namespace) -> PrivateKey:
-    """Return the private key that an option specifies. Raises BentoError if the key can't be read."""
+def signing_key(options: Namespace) -> PrivateKey | IdentitySigner | None:
+    """Return the key or identity that the options of `add_signing` select. Raises BentoError if one is invalid."""
+    if options.keyless:
+        from rules_bento.signing.keyless import IdentitySigner
+
+        if options.sign_format != "bundle":
+            raise BentoError("--sign-format legacy: requires a private key. Remove the option.")
+        return IdentitySigner(options.identity_token, options.trust_config)
+    if options.identity_token or options.trust_config:
+        raise BentoError("--identity-token, --trust-config: only supported for keyless signatures. Remove the option.")
+    if not options.sign_key:
+        return None
     from rules_bento.signing.keys import read_private
 
-    return read_private(name, Path(), options.sign_password_file)
+    return read_private(options.sign_key, Path(), options.sign_password_file)
 
 
 def add_import_options(parser: ArgumentParser) -> None:

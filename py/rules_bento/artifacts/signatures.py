@@ -21,6 +21,7 @@ from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import push
 from rules_bento.registry.pushable import BytesSource, FileSource, Pushable, RemoteSource
 from rules_bento.signing import SignatureError, cosign, from_base64, to_base64, to_json
+from rules_bento.signing.keyless import IdentitySigner
 from rules_bento.signing.keys import sha256_digest
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence, TypeVar
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.layout import Layout
     from rules_bento.registry.pushable import BlobSource
     from rules_bento.registry.reference import Reference
+    from rules_bento.signing.keyless import Identity
     from rules_bento.signing.keys import PrivateKey, PublicKey
 
 _Found = TypeVar("_Found")
@@ -141,10 +143,11 @@ def _has(bundle: Descriptor, kinds: Iterable[str]) -> bool:
     return bundle.annotations.get(_BUNDLED_PREDICATE, "") in ("", *kinds)
 
 
-def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey, form: str = BUNDLE) -> bool:
-    """Sign a manifest of `name` (`registry/repository`). Returns whether the signature is new. Keeps old signatures."""
+def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey | IdentitySigner, form: str = BUNDLE) -> bool:
+    """Sign a manifest of `name` (`registry/repository`); return whether it is new. Keeps existing signatures."""
     if form == BUNDLE:
         return attest(place, name, subject, cosign.SIGNED, {}, key)
+    assert not isinstance(key, IdentitySigner), "a certificate requires a bundle"
     document = cosign.make_payload(name, subject.digest)
 
     def is_same(layer: Descriptor) -> bool:
@@ -164,7 +167,7 @@ def attest(
     subject: Descriptor,
     kind: str,
     predicate: dict[str, Any],
-    key: PrivateKey,
+    key: PrivateKey | IdentitySigner,
     form: str = BUNDLE,
 ) -> bool:
     """Attach a signed predicate of type `kind` to a manifest. Returns whether the attestation is new.
@@ -177,27 +180,24 @@ def attest(
         is_kind = form == BUNDLE or layer.annotations.get(_PREDICATE) == kind
         return is_kind and _statement(place, layer, key.public) == statement
 
-    envelope = cosign.sign_statement(statement, key)
     if form == BUNDLE:
         bundles = _layers(place.referrers(subject.digest, kind), subject.digest, [kind])
         if _holds(is_same, (layer for layer in bundles if isinstance(layer, Descriptor))):
             return False
-        content = cosign.make_bundle(key, dsseEnvelope=envelope)
+        content = cosign.bundle_statement(statement, key)
         added = Descriptor.from_content(content, cosign.BUNDLE)
         annotations = {_BUNDLED: "dsse-envelope", _BUNDLED_PREDICATE: kind}
         place.refer(subject.digest, artifact.refer(subject, added, content, annotations))
         return True
-    content = to_json(envelope)
+    assert not isinstance(key, IdentitySigner), "a certificate requires a bundle"
+    content = to_json(cosign.sign_statement(statement, key))
     annotations = {_SIGNATURE: "", _PREDICATE: kind}
     added = Descriptor.from_content(content, cosign.ENVELOPE_TYPE, annotations=annotations)
     return _add(place, ATTESTATIONS, subject.digest, (added, content), is_same)
 
 
-def verify(place: Place, digest: str, key: PublicKey) -> str:
-    """Return the image name in a valid signature of the digest. The name isn't verified.
-
-    Raises SignatureError if no signature is valid.
-    """
+def verify(place: Place, digest: str, key: PublicKey | Identity) -> str:
+    """Return the image name (unverified) in a valid signature of the digest. Raises SignatureError for none."""
 
     def read(layer: Descriptor) -> str:
         if layer.media_type.startswith(cosign.BUNDLE_TYPE):
@@ -216,11 +216,10 @@ def verify(place: Place, digest: str, key: PublicKey) -> str:
     return _first(layers, read, f"no signature of {digest}", key)
 
 
-def verify_attestation(place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey) -> dict[str, Any]:
-    """Return a predicate that the key signed and whose type is in `kinds`.
-
-    Raises SignatureError, which uses `noun` for the predicate, if no attestation is valid.
-    """
+def verify_attestation(
+    place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey | Identity
+) -> dict[str, Any]:
+    """Return a signed predicate of one of the types. Raises SignatureError if none exists."""
 
     def read(layer: Descriptor) -> dict[str, Any]:
         _, kind, predicate = cosign.read_statement(_statement(place, layer, key), digest)
@@ -342,7 +341,10 @@ def _layers(
 
 
 def _first(
-    layers: Iterator[Descriptor | BentoError], read: Callable[[Descriptor], _Found], nothing: str, key: PublicKey
+    layers: Iterator[Descriptor | BentoError],
+    read: Callable[[Descriptor], _Found],
+    nothing: str,
+    key: PublicKey | Identity,
 ) -> _Found:
     reasons: list[str] = []
     for layer in layers:
@@ -356,12 +358,13 @@ def _first(
         raise SignatureError(f"{nothing} exists. Sign the digest, or request a signature from the publisher.")
     shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS])
     raise SignatureError(
-        f"{nothing} matches the key {key.origin}. Use the signer's public key. Errors for the {len(reasons)} "
-        f"signatures: {shown}."
+        f"{nothing} matches {key}. Specify the signer's public key or identity. Results for the {len(reasons)} found: "
+        f"{shown}."
     )
 
 
-def _statement(place: Place, layer: Descriptor, key: PublicKey) -> bytes:
-    document = read_object(place.read(layer), "the JSON document")
-    is_bundle = layer.media_type.startswith(cosign.BUNDLE_TYPE)
-    return (cosign.bundled_statement if is_bundle else cosign.open_envelope)(document, key)
+def _statement(place: Place, layer: Descriptor, key: PublicKey | Identity) -> bytes:
+    content = place.read(layer)
+    if layer.media_type.startswith(cosign.BUNDLE_TYPE):
+        return cosign.bundled_statement(content, key)
+    return cosign.open_envelope(read_object(content, "its JSON"), key)

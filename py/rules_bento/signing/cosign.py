@@ -1,8 +1,8 @@
 """Reads and writes what cosign signs: payloads, envelopes with in-toto statements (DSSE), bundles, signatures of files.
 
-cosign 3 stores signatures and attestations in sigstore bundles; with a key, these need no transparency log. Older
-versions sign a payload, a small JSON document (simple signing) with the name and the digest of an image. The signature
-of a file is next to the file, in the format of `cosign sign-blob` and `cosign verify-blob`.
+cosign 3 stores signatures and attestations in sigstore bundles; with a key, these need no transparency log. `keyless`
+has the bundles of identities. Older versions sign a payload, a small JSON document (simple signing) with the name and
+the digest of an image. The signature of a file is next to the file, in the format of `cosign sign-blob`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
 from rules_bento.signing import SignatureError, from_base64, to_base64, to_json
+from rules_bento.signing.keyless import Identity, IdentitySigner
 from rules_bento.signing.keys import sha256_digest
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
@@ -89,7 +90,14 @@ def make_bundle(key: PrivateKey, **content: Any) -> bytes:
     return to_json({"mediaType": BUNDLE, "verificationMaterial": material, **content})
 
 
-def open_envelope(document: dict[str, Any], key: PublicKey) -> bytes:
+def bundle_statement(statement: bytes, key: PrivateKey | IdentitySigner) -> bytes:
+    """Return a bundle with the signed statement."""
+    if isinstance(key, IdentitySigner):
+        return key.sign_statement(statement)
+    return make_bundle(key, dsseEnvelope=sign_statement(statement, key))
+
+
+def open_envelope(document: dict[str, Any], key: PublicKey | Identity) -> bytes:
     """Return the statement in an envelope. Raises SignatureError unless it has a signature of the key."""
     signatures = document.get("signatures")
     if document.get("payloadType") != _PAYLOAD or not isinstance(signatures, list):
@@ -130,9 +138,11 @@ def _authenticated(kind: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
 
 
-def bundled_statement(document: dict[str, Any], key: PublicKey) -> bytes:
-    """Return the statement in a bundle. Raises SignatureError unless it has a signature of the key."""
-    return open_envelope(_bundle_part(document, "dsseEnvelope"), key)
+def bundled_statement(content: bytes, key: PublicKey | Identity) -> bytes:
+    """Return the statement in a bundle. Raises SignatureError unless it has a signature of the key or identity."""
+    if isinstance(key, Identity):
+        return key.open_bundle(content)
+    return open_envelope(_bundle_part(read_object(content, "its JSON"), "dsseEnvelope"), key)
 
 
 def _bundle_part(document: dict[str, Any], name: str) -> dict[str, Any]:
@@ -153,9 +163,11 @@ def existing_signature(path: Path) -> Path:
     return legacy if legacy.exists() and not bundle.exists() else bundle
 
 
-def sign_file(path: Path, key: PrivateKey, is_bundle: bool) -> bytes:
+def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> bytes:
     """Return a bundle or, in the legacy form, a signature in base64. Raises BentoError if the file can't be read."""
     digest = _digest(path)
+    if isinstance(key, IdentitySigner):
+        return key.sign_digest(digest) + b"\n"
     signature = to_base64(key.sign(digest))
     if not is_bundle:
         return signature.encode() + b"\n"
@@ -163,8 +175,8 @@ def sign_file(path: Path, key: PrivateKey, is_bundle: bool) -> bytes:
     return make_bundle(key, messageSignature=message) + b"\n"
 
 
-def verify_file(path: Path, signed: Path, key: PublicKey) -> None:
-    """Raise SignatureError unless the key has signed the file, and BentoError if it can't be read."""
+def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
+    """Raise SignatureError unless the key or identity has signed the file, and BentoError if it can't be read."""
     try:
         with signed.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -174,7 +186,9 @@ def verify_file(path: Path, signed: Path, key: PublicKey) -> None:
         ) from None
     if len(content) > MAX_FILE_BYTES:
         raise SignatureError(f"{signed}: the signature exceeds {MAX_FILE_BYTES} bytes. Sign the file again.")
-    if not key.verifies(_signature(content, signed), _digest(path)):
+    if isinstance(key, Identity):
+        key.check_digest(content, _digest(path))
+    elif not key.verifies(_signature(content, signed), _digest(path)):
         raise SignatureError(
             f"{path}: {signed} isn't a signature of this file by {key.origin}. If the file changed, sign it again."
         )

@@ -40,6 +40,9 @@ class PublicKey:
     _key: Any = field(repr=False)
     origin: str
 
+    def __str__(self) -> str:
+        return f"the key {self.origin}"
+
     def verifies(self, signature: bytes, digest: bytes) -> bool:
         """Return whether the signature is valid for the SHA-256 of a message."""
         from cryptography.exceptions import InvalidSignature

@@ -40,8 +40,7 @@ def add_push_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
     arguments.add_no_verify(parser)
     _add_context(parser)
-    parser.add_argument("--sign-key", metavar="KEY", help=f"Sign with this private key {arguments.KEY}")
-    arguments.add_signing(parser)
+    arguments.add_signing(parser, "sign-")
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
@@ -55,8 +54,10 @@ def run_push(options: Namespace, store: Store, kind: Kind) -> int:
     entry = store.section(kind).get(options.tag)
     if options.targets:
         _push(options, store, entry)
-    elif options.sign_key:
-        raise BentoError(f"--sign-key: only supported for registries. Specify a repository as {arguments.REFERENCE}.")
+    elif options.sign_key or options.keyless:
+        raise BentoError(
+            f"--sign-key, --sign-keyless: only supported for registries. Specify a repository as {arguments.REFERENCE}."
+        )
     else:
         _push_to_cloud(options, store, entry)
     return status.OK
@@ -69,7 +70,8 @@ def _push(options: Namespace, store: Store, entry: Entry) -> None:
     from bento_cli.sharing.registry.pushing import push
 
     targets = [Reference.from_url(text) for text in options.targets]
-    signing = (arguments.private_key(options.sign_key, options), options.sign_format) if options.sign_key else None
+    key = arguments.signing_key(options)
+    signing = (key, options.sign_format) if key else None
     jobs, check = options.threads or JOBS, not options.no_verify
     with arguments.connected(options, f"Pushing {entry.tag}") as (registries, progress):
         results = push(store.home, entry, targets, registries, progress, check=check, jobs=jobs, signing=signing)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.signing import SignatureError
-from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Callable, Sequence, TypeVar
 
 from bento_cli.cli import arguments, show, status
 from bento_cli.store.verification import Finding, Verified
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from rules_bento.artifacts.signatures import Place
     from rules_bento.bento.kinds import Kind
     from rules_bento.registry.descriptor import Descriptor, Manifest
+    from rules_bento.signing.keyless import Identity, IdentitySigner
     from rules_bento.signing.keys import PrivateKey, PublicKey
+    from rules_bento.signing.policy import SignatureRule
 
     from bento_cli.library import Store
     from bento_cli.store.entry_store import Entry
+
+_Details = TypeVar("_Details")
 
 
 def add_sign_arguments(parser: ArgumentParser, kind: Kind) -> None:
@@ -31,22 +35,22 @@ def add_sign_arguments(parser: ArgumentParser, kind: Kind) -> None:
         nargs="+",
         help=f"Sign this archive, OCI layout, or artifact in a registry ({arguments.REFERENCE})",
     )
-    parser.add_argument("--key", metavar="KEY", required=True, help=f"Sign with this private key {arguments.KEY}")
     arguments.add_repeatable(
         parser, "--sbom", metavar="FILE", help="Sign and attach this SBOM (CycloneDX or SPDX 2, in JSON format)"
     )
-    arguments.add_signing(parser)
+    arguments.add_signing(parser, required=True)
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Signatures have the formats of cosign. The signature of an archive is a file next to the archive "
-        "(.sigstore.json, or .sig in the legacy format). In a layout or registry, the signature is a manifest. Create "
-        "keys with `cosign generate-key-pair`, or use unencrypted PKCS #8 keys."
+        "Signatures have cosign's formats: a file next to an archive (.sigstore.json, or legacy .sig), or a manifest "
+        "in a layout or registry. Create keys with `cosign generate-key-pair`, or use unencrypted PKCS #8 keys. A "
+        "keyless signature is public: sigstore's transparency log contains the identity."
     )
 
 
 def run_sign(options: Namespace, store: Store, kind: Kind) -> int:
-    key = arguments.private_key(options.key, options)
+    key = arguments.signing_key(options)
+    assert key
     sboms = [_read_sbom(name) for name in options.sbom]
     done = [{"target": target, "signature": _sign(options, target, key, sboms)} for target in options.targets]
     if not show.data(done, options.output):
@@ -68,7 +72,9 @@ def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
     return sbom_type(document, name), document
 
 
-def _sign(options: Namespace, target: str, key: PrivateKey, sboms: Sequence[tuple[str, dict[str, Any]]]) -> str:
+def _sign(
+    options: Namespace, target: str, key: PrivateKey | IdentitySigner, sboms: Sequence[tuple[str, dict[str, Any]]]
+) -> str:
     """Sign an artifact and attest its SBOMs. Returns the location of the signature."""
     from rules_bento.archives.atomic import atomic_file
     from rules_bento.artifacts import signatures
@@ -126,35 +132,43 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "tags",
         metavar="TAG",
         nargs="*",
-        help="Verify this tag or archive (-: standard input; default: all entries of the store). With --key, verify "
-        f"this archive, OCI layout, or artifact in a registry ({arguments.REFERENCE}).",
+        help="Tag, archive, or - for standard input (default: all entries); for signatures, also registry references",
     )
-    parser.add_argument("--key", metavar="KEY", help=f"Verify signatures with this public key {arguments.KEY}")
+    signers = parser.add_mutually_exclusive_group()
+    signers.add_argument("--key", metavar="KEY", help=f"Verify signatures with this public key {arguments.KEY}")
+    signers.add_argument(
+        "--certificate-identity",
+        metavar="IDENTITY",
+        help="Verify keyless signatures of this email address or URI; requires --certificate-oidc-issuer",
+    )
+    parser.add_argument("--certificate-oidc-issuer", metavar="URL", help="OIDC issuer of the identity")
     parser.add_argument(
-        "--signature",
+        "--trusted-root",
         metavar="FILE",
-        help="Use this signature of the archive (default: ARCHIVE.sigstore.json or ARCHIVE.sig); requires --key",
+        help="Trusted root for keyless signatures (default: downloaded from sigstore's public services)",
     )
-    parser.add_argument("--provenance", action="store_true", help="Also require signed provenance; requires --key")
-    parser.add_argument("--sbom", action="store_true", help="Also require a signed SBOM of each image; requires --key")
+    signers.add_argument("--policy", metavar="FILE", help="Verify the signatures and attestations that this file lists")
+    parser.add_argument(
+        "--signature", metavar="FILE", help="Signature of the archive (default: ARCHIVE.sigstore.json or .sig)"
+    )
+    parser.add_argument("--provenance", action="store_true", help="Also require provenance with a signature")
+    parser.add_argument("--sbom", action="store_true", help="Also require an SBOM of each image, with a signature")
     parser.add_argument("--strict", action="store_true", help="Also fail if an entry can't be verified")
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Without --key, the command compares the files of each entry with the digests from the import, so it can't "
-        "verify entries that BentoML built. With --key, the command verifies cosign signatures, and connects only to "
-        f"the registries. The exit code is {status.FOUND} if an entry or archive is damaged, or if an artifact has no "
-        "valid signature."
+        "Without a key, identity, or policy, entries of the store are compared with their imported contents, so "
+        "entries that BentoML built can't be verified. Otherwise, cosign signatures of archives, OCI layouts, and "
+        "artifacts in registries are verified; only the registry is contacted, and sigstore if --trusted-root is "
+        f"missing. The exit code is {status.FOUND} if something is damaged or has no valid signature."
     )
 
 
 def run_verify(options: Namespace, store: Store, kind: Kind) -> int:
     from bento_cli.library import archive_of
 
-    if options.key:
-        return _verify_signatures(options)
-    if options.signature or options.provenance or options.sbom:
-        raise BentoError("--signature, --provenance, --sbom: require the public key. Add --key.")
+    if rules := _signature_rules(options):
+        return _verify_signatures(options, rules)
     archives = {text: archive for text in options.tags if (archive := archive_of(text))}
     tags = [tag for tag in options.tags if tag not in archives]
     for source, _ in archives.values():
@@ -214,30 +228,54 @@ def _finding(finding: Finding) -> dict[str, str]:
     return {"kind": finding.noun, "tag": finding.tag, "path": finding.path, "problem": finding.problem}
 
 
-def _verify_signatures(options: Namespace) -> int:
-    from rules_bento.signing.keys import read_public
+def _signature_rules(options: Namespace) -> list[SignatureRule]:
+    """Return the rules of the policy, key, or identity that the options specify, or none to verify the store."""
+    is_identity = bool(options.certificate_identity)
+    if is_identity != bool(options.certificate_oidc_issuer):
+        raise BentoError("--certificate-identity, --certificate-oidc-issuer: require each other. Specify both.")
+    if not (options.key or is_identity or options.policy):
+        if options.signature or options.provenance or options.sbom or options.trusted_root:
+            raise BentoError(
+                "--signature, --provenance, --sbom, --trusted-root: require a signer. Add --key, "
+                "--certificate-identity, or --policy."
+            )
+        return []
+    from rules_bento.signing import keyless, keys, policy
 
+    root = Path(options.trusted_root) if options.trusted_root else None
+    if options.policy:
+        if options.provenance or options.sbom:
+            raise BentoError("--provenance, --sbom: can't be combined with --policy. Add rules to the policy.")
+        return policy.read_policy(Path(options.policy), root)
+    signer: PublicKey | Identity
+    if is_identity:
+        signer = keyless.identity(options.certificate_identity, options.certificate_oidc_issuer, root)
+    else:
+        signer = keys.read_public(options.key, Path())
+    return policy.default_rules(signer, options.provenance, options.sbom)
+
+
+def _verify_signatures(options: Namespace, rules: list[SignatureRule]) -> int:
     if not options.tags:
-        raise BentoError(f"--key: no artifact to verify. Specify archives, OCI layouts, or {arguments.REFERENCE}.")
+        raise BentoError(f"verify: no artifact to verify. Specify archives, OCI layouts, or {arguments.REFERENCE}.")
     if options.signature and len(options.tags) != 1:
         raise BentoError("--signature: can't be used with several artifacts. Specify a single archive.")
-    key = read_public(options.key, Path())
-    items = [_verify_signature(options, target, key) for target in options.tags]
+    items = [_verify_signature(options, target, rules) for target in options.tags]
     if not show.data(items, options.output):
         for item in items:
             _print_signature(item)
     return status.OK if all(item["signed"] for item in items) else status.FOUND
 
 
-def _verify_signature(options: Namespace, target: str, key: PublicKey) -> dict[str, Any]:
+def _verify_signature(options: Namespace, target: str, rules: list[SignatureRule]) -> dict[str, Any]:
     try:
-        return {"target": target, "signed": True, **_signature(options, target, key)}
+        return {"target": target, "signed": True, **_signature(options, target, rules)}
     except SignatureError as error:
         return {"target": target, "signed": False, "problem": str(error).removeprefix(f"{target}: ")}
 
 
-def _signature(options: Namespace, target: str, key: PublicKey) -> dict[str, Any]:
-    """Verify a signature and return its details. Raises SignatureError if no signature is valid."""
+def _signature(options: Namespace, target: str, rules: list[SignatureRule]) -> dict[str, Any]:
+    """Verify signatures and return their details. Raises SignatureError if a rule has no valid signature."""
     from rules_bento.artifacts.signatures import InLayout, InRegistry
     from rules_bento.registry.layout import Layout
     from rules_bento.registry.reference import Reference
@@ -248,11 +286,11 @@ def _signature(options: Namespace, target: str, key: PublicKey) -> dict[str, Any
         reference = Reference.from_url(target)
         with arguments.connected(options, f"Verifying {reference}") as (registries, progress):
             root = registries.repository(reference).get_manifest(reference.target)
-            return _manifest_signature(options, InRegistry(reference, registries, progress), root, key)
+            return _manifest_signature(options, InRegistry(reference, registries, progress), root, rules)
     if (path / "oci-layout").is_file():
         layout = Layout.open(path)
         root = layout.find()
-        details = _manifest_signature(options, InLayout(layout), root, key)
+        details = _manifest_signature(options, InLayout(layout), root, rules)
         try:
             layout.check(root)
         except BentoError as error:
@@ -263,29 +301,48 @@ def _signature(options: Namespace, target: str, key: PublicKey) -> dict[str, Any
             f"{target}: not an archive, an OCI layout, or {arguments.REFERENCE}. Entries of the store aren't "
             "signed. Verify the archive before you import it."
         )
-    for flag in ("provenance", "sbom"):
-        if getattr(options, flag):
-            raise BentoError(f"{path}: --{flag} is only supported for registries and OCI layouts. Remove the option.")
-    cosign.verify_file(path, Path(options.signature) if options.signature else cosign.existing_signature(path), key)
+    signed = Path(options.signature) if options.signature else cosign.existing_signature(path)
+    for rule in rules:
+        if rule.kinds:
+            raise BentoError(f"{path}: {rule.noun} is only supported for registries and OCI layouts. Remove the rule.")
+        _first_valid(rule, lambda signer: cosign.verify_file(path, signed, signer))
     return {}
 
 
-def _manifest_signature(options: Namespace, place: Place, root: Manifest, key: PublicKey) -> dict[str, Any]:
+def _first_valid(rule: SignatureRule, verify: Callable[[PublicKey | Identity], _Details]) -> _Details:
+    """Return the details for the first signer of a rule. Raises SignatureError with a reason for each signer."""
+    problems = []
+    for signer in rule.signers:
+        try:
+            return verify(signer)
+        except SignatureError as error:
+            problems.append(str(error))
+    raise SignatureError(" ".join(problems))
+
+
+def _manifest_signature(options: Namespace, place: Place, root: Manifest, rules: list[SignatureRule]) -> dict[str, Any]:
     from rules_bento.artifacts import signatures
-    from rules_bento.signing import cosign, provenance
+    from rules_bento.signing import cosign
 
     if options.signature:
         raise BentoError("--signature: only supported for archives. Remove the option.")
     digest = root.descriptor.digest
-    details: dict[str, Any] = {"digest": digest, "signed_as": signatures.verify(place, digest, key)}
-    if options.provenance:
-        kinds = (provenance.PREDICATE,)
-        details["provenance"] = signatures.verify_attestation(place, digest, kinds, "provenance", key)
-    if options.sbom:
-        images = [child.digest for child in root.children()] or [digest]  # the signature of an index covers its images
-        details["sboms"] = {
-            image: signatures.verify_attestation(place, image, cosign.SBOMS, "SBOM", key) for image in images
-        }
+    details: dict[str, Any] = {"digest": digest, "signed_as": ""}
+    images = [child.digest for child in root.children()] or [digest]  # the signature of an index covers its images
+
+    def attestation(rule: SignatureRule, subject: str) -> dict[str, Any]:
+        verify = signatures.verify_attestation
+        return _first_valid(rule, lambda signer: verify(place, subject, rule.kinds, rule.noun, signer))
+
+    for rule in rules:
+        if not rule.kinds:
+            details["signed_as"] = _first_valid(rule, lambda signer: signatures.verify(place, digest, signer))
+        elif rule.kinds == cosign.SBOMS:
+            details["sboms"] = {image: attestation(rule, image) for image in images}
+        elif rule.noun == "provenance":
+            details["provenance"] = attestation(rule, digest)
+        else:
+            details.setdefault("attestations", {})[rule.kinds[0]] = attestation(rule, digest)
     return details
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.reference import Reference
+    from rules_bento.signing.keyless import IdentitySigner
     from rules_bento.signing.keys import PrivateKey
 
     from bento_cli.store.entry_store import Entry
@@ -44,13 +45,13 @@ def push(
     *,
     check: bool = True,
     jobs: int = JOBS,
-    signing: tuple[PrivateKey, str] | None = None,
+    signing: tuple[PrivateKey | IdentitySigner, str] | None = None,
 ) -> list[Delivered]:
     """Push an entry to each target. A Bento includes its models. The default tag is the entry's version.
 
     With `check`, first compares all files with the manifest. Skips the upload to repositories that already have this
-    content and these tags. If `signing` (a key and a format from `signatures`) is set, signs the entry before tagging
-    it. Raises the same errors as `registry.push`, and BentoError for a missing model.
+    content and these tags. If `signing` (a key or identity, and a format) is set, signs the entry before tagging it.
+    Raises the same errors as `registry.push`, and BentoError for a missing model.
     """
     for target in targets:
         if target.digest:
@@ -78,7 +79,7 @@ def push(
 def _sign(
     subject: Descriptor,
     targets: Iterable[Reference],
-    signing: tuple[PrivateKey, str] | None,
+    signing: tuple[PrivateKey | IdentitySigner, str] | None,
     registries: Registries,
     counter: Counter,
 ) -> None:

@@ -1,0 +1,153 @@
+"""Signs and verifies with certificates of OpenID Connect (OIDC) identities, as cosign does without a key.
+
+The optional package sigstore does the work. To sign, it requests a certificate from Fulcio, timestamps, and an entry in
+the transparency log Rekor. To verify, it uses the bundle and the trusted root, and makes no network request.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+
+from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.errors import BentoError
+from rules_bento.formats import decode_text, read_file
+from rules_bento.signing import SignatureError
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_STATEMENT = "application/vnd.in-toto+json"
+_VARIABLE = "env://"
+_MAX_REASON = 300  # characters of a reason, which can contain values of an untrusted certificate
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Verifies signatures by certificates of an identity, such as an email address or a URI, from an OIDC issuer."""
+
+    name: str
+    issuer: str
+    _trusted_root: Any = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"the identity {self.name} of {self.issuer}"
+
+    def verifies(self, signature: bytes, digest: bytes) -> bool:
+        """Return False: a signature outside a bundle has no certificate."""
+        return False
+
+    def open_bundle(self, content: bytes) -> bytes:
+        """Return the in-toto statement in a bundle. Raises SignatureError unless the identity signed the statement."""
+        kind, statement = self._verify(content, lambda verifier, *rest: verifier.verify_dsse(*rest))
+        if kind != _STATEMENT:
+            raise SignatureError("the envelope isn't a signed in-toto statement")
+        return bytes(statement)
+
+    def check_digest(self, content: bytes, digest: bytes) -> None:
+        """Raise SignatureError unless the identity signed the SHA-256 of a file in a bundle."""
+        self._verify(content, lambda verifier, *rest: verifier.verify_artifact(_hashed(digest), *rest))
+
+    def _verify(self, content: bytes, verify: Callable[..., Any]) -> Any:
+        from sigstore.models import Bundle
+        from sigstore.verify import Verifier, policy
+
+        expected = policy.AllOf([policy.Identity(identity=self.name), policy.OIDCIssuerV2(self.issuer)])
+        try:
+            return verify(Verifier(trusted_root=self._trusted_root), Bundle.from_json(content), expected)
+        except Exception as error:  # parts of the bundle are parsed late, by several packages
+            raise SignatureError(f"the bundle has no valid signature of {self}: {_reason(error)}") from None
+
+
+class IdentitySigner:
+    """Signs with certificates for an OIDC token. Its repr hides the token."""
+
+    def __init__(self, token: str = "", trust_config: str = "") -> None:
+        """Read a token (a file, or `env://NAME`), and the client trust configuration of sigstore services (a file).
+
+        By default, uses the token of the CI system and the public services. Raises BentoError for an invalid file.
+        """
+        with _errors(token or "OIDC token", "Request a new token for the audience sigstore."):
+            from sigstore import oidc, sign
+
+            raw = _read_token(token) if token else oidc.detect_credential()
+            if raw is None:
+                raise BentoError("--identity-token: no CI system provides an OIDC token. Specify a file with a token.")
+            self._token = oidc.IdentityToken(raw)
+        with _errors(trust_config or "sigstore", "Check the connection, or specify a client trust configuration."):
+            config = _trust_config(trust_config)
+            self._context = sign.SigningContext.from_trust_config(config)
+        self._signer: Any = None
+        self.public = Identity(self._token.identity, self._token.federated_issuer, config.trusted_root)
+
+    def sign_statement(self, statement: bytes) -> bytes:
+        """Return a bundle with the signed in-toto statement. Raises BentoError if a service fails."""
+        from sigstore.dsse import Statement
+
+        return self._sign(lambda signer: signer.sign_dsse(Statement(statement)))
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """Return a bundle with a signature of the SHA-256 of a file. Raises BentoError if a service fails."""
+        return self._sign(lambda signer: signer.sign_artifact(_hashed(digest)))
+
+    def _sign(self, sign: Callable[[Any], Any]) -> bytes:
+        from sigstore.sign import Signer
+
+        with _errors("keyless signing", "Check the token, and the connection to the services, and sign again."):
+            # One certificate is valid for several signatures.
+            self._signer = self._signer or Signer(self._token, self._context)
+            return str(sign(self._signer).to_json()).encode()
+
+
+def identity(name: str, issuer: str, trusted_root: Path | None) -> Identity:
+    """Return an identity. By default, downloads the trusted root of sigstore's public services with TUF.
+
+    Raises BentoError for an invalid file, or if the download fails.
+    """
+    with _errors(str(trusted_root or "sigstore"), "Specify a trusted root from `cosign trusted-root create`."):
+        from sigstore.models import TrustedRoot
+
+        root = TrustedRoot.from_file(str(trusted_root)) if trusted_root else _trust_config("").trusted_root
+    return Identity(name, issuer, root)
+
+
+def _trust_config(path: str) -> Any:
+    from sigstore.models import ClientTrustConfig
+
+    return ClientTrustConfig.from_json(decode_text(read_file(path), path)) if path else ClientTrustConfig.production()
+
+
+def _read_token(name: str) -> str:
+    if name.startswith(_VARIABLE):
+        return os.environ.get(name.removeprefix(_VARIABLE), "").strip()
+    return decode_text(read_file(name), name).strip()
+
+
+def _hashed(digest: bytes) -> Any:
+    from sigstore.hashes import HashAlgorithm, Hashed
+
+    return Hashed(algorithm=HashAlgorithm.SHA2_256, digest=digest)
+
+
+@contextmanager
+def _errors(where: str, remedy: str) -> Iterator[None]:
+    """Convert the errors of sigstore and of the packages that it uses, which have no common base class."""
+    try:
+        yield
+    except BentoError:
+        raise
+    except ImportError:
+        raise BentoError(
+            "keyless: requires the package sigstore. Run `pip install 'rules-bento-cli[keyless]'`."
+        ) from None
+    except Exception as error:
+        raise BentoError(f"{where}: {_reason(error)}. {remedy}") from None
+
+
+def _reason(error: BaseException) -> str:
+    """Return the message of an error, or of its cause: the first line."""
+    while not str(error) and error.__cause__:
+        error = error.__cause__
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text).splitlines()[0][:_MAX_REASON].rstrip(".")

@@ -1,0 +1,77 @@
+"""Reads signature policies: YAML files that list who must have signed an artifact, and with which attestations."""
+
+from __future__ import annotations
+
+from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
+from rules_bento.formats.schema import validate
+from rules_bento.formats.yaml import read_mapping
+from rules_bento.signing import cosign, provenance
+from rules_bento.signing.keys import read_public
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rules_bento.signing.keyless import Identity
+    from rules_bento.signing.keys import PublicKey
+
+_TYPES = {
+    "signature": ((), "signature"),
+    "provenance": ((provenance.PREDICATE,), "provenance"),
+    "sbom": (cosign.SBOMS, "SBOM"),
+}
+_SHAPE = {"require": [{"key?": str, "identity?": str, "issuer?": str, "type?": str, "any?": [{...: str}]}]}
+_REMEDY = "See docs/distribution.md for the format."
+
+
+class SignatureRule(NamedTuple):
+    """Requires a signature, or an attestation with one of the predicate types, by any of the signers."""
+
+    kinds: tuple[str, ...]
+    noun: str
+    signers: tuple[PublicKey | Identity, ...]
+
+
+def default_rules(signer: PublicKey | Identity, has_provenance: bool, has_sbom: bool) -> list[SignatureRule]:
+    """Return the rules that options of `bento verify` specify: a signature, and attestations by the same signer."""
+    types = {"signature": True, "provenance": has_provenance, "sbom": has_sbom}
+    return [SignatureRule(*_TYPES[name], (signer,)) for name, is_required in types.items() if is_required]
+
+
+def read_policy(path: Path, trusted_root: Path | None) -> list[SignatureRule]:
+    """Read the rules, all of which must hold. Files of keys are relative to the policy.
+
+    Raises BentoError for an invalid policy, key, or trusted root.
+    """
+    try:
+        document = read_mapping(read_file(path), str(path))
+    except OSError as error:
+        raise BentoError(f"{path}: cannot read the file: {error.strerror}. Check the path.") from None
+    validate(document, _SHAPE, str(path), _REMEDY)
+    if set(document) != {"require"} or not document["require"]:
+        raise BentoError(f"{path}: expected only the key require, with at least one rule. {_REMEDY}")
+    return [_rule(item, path, trusted_root) for item in document["require"]]
+
+
+def _rule(item: dict[str, Any], path: Path, trusted_root: Path | None) -> SignatureRule:
+    kind = item.pop("type", "signature")
+    if kind not in _TYPES and ":" not in kind:
+        raise BentoError(f"{path}: type: expected {', '.join(_TYPES)}, or the URI of a predicate, got {kind!r}.")
+    kinds, noun = _TYPES.get(kind, ((kind,), f"attestation of type {kind}"))
+    signers = item["any"] if set(item) == {"any"} else [item]
+    if not signers:
+        raise BentoError(f"{path}: any: expected at least one signer. {_REMEDY}")
+    return SignatureRule(kinds, noun, tuple(_signer(each, path, trusted_root) for each in signers))
+
+
+def _signer(item: dict[str, str], path: Path, trusted_root: Path | None) -> PublicKey | Identity:
+    from rules_bento.signing.keyless import identity
+
+    if set(item) == {"key"}:
+        return read_public(item["key"], path.parent)
+    if set(item) == {"identity", "issuer"}:
+        return identity(item["identity"], item["issuer"], trusted_root)
+    keys = ", ".join(map(str, item)) or "none"
+    raise BentoError(f"{path}: a rule requires key, identity and issuer, or any, got {keys}. {_REMEDY}")
