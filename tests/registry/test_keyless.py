@@ -1,0 +1,385 @@
+"""Signatures by identities: recorded ones of real services, also tampered with, policies, and services on loopback."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from base64 import b64decode, b64encode
+from pathlib import Path
+
+import pytest
+from bento_cli.cli import main, status
+from cryptography.hazmat.primitives import serialization as pem
+from cryptography.hazmat.primitives.asymmetric import ec
+from rules_bento.artifacts import signatures
+from rules_bento.artifacts.signatures import InRegistry
+from rules_bento.errors import BentoError
+from rules_bento.registry.layout import Layout
+from rules_bento.signing import SignatureError, cosign
+from rules_bento.signing.keyless import IdentitySigner, identity
+from sigstore_services import ISSUER, Services, token
+
+SOURCES = str(Path("py").absolute())
+RECORDED = json.loads(Path("tests/registry/keyless.json").read_text("utf-8"))
+WHO = ["--certificate-identity", RECORDED["identity"], "--certificate-oidc-issuer", RECORDED["issuer"]]
+ROOT = ["--trusted-root", "root.json"]
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path, monkeypatch):
+    """The working directory, with the recorded file and trusted root, and a pair of keys."""
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text(RECORDED["file"])
+    Path("root.json").write_text(json.dumps(RECORDED["trusted_root"]))
+    key = ec.generate_private_key(ec.SECP256R1())
+    form = pem.PrivateFormat.PKCS8
+    Path("k.key").write_bytes(key.private_bytes(pem.Encoding.PEM, form, pem.NoEncryption()))
+    public = key.public_key().public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo)
+    Path("k.pub").write_bytes(public)
+    return tmp_path
+
+
+def bundled(bundle: dict) -> None:
+    Path("file.sigstore.json").write_text(json.dumps(bundle))
+
+
+@pytest.fixture(params=["bento", "cosign"])
+def layout(request):
+    """A layout with the recorded image, and with the signatures by one of the two tools."""
+    made = Layout.create(Path("layout"))
+    made.add(RECORDED["config"].encode())
+    made.add(RECORDED["manifest"].encode())
+    for item in RECORDED[request.param]:
+        made.add(item["bundle"].encode())
+        made.add(item["manifest"].encode())
+    entry = {"mediaType": json.loads(RECORDED["manifest"])["mediaType"], "digest": RECORDED["digest"]}
+    index = {"schemaVersion": 2, "manifests": [{**entry, "size": len(RECORDED["manifest"])}]}
+    Path("layout/index.json").write_text(json.dumps(index))
+    return made
+
+
+# Recorded signatures
+
+
+@pytest.mark.parametrize("tool", ["bento", "cosign"])
+def test_a_file_has_the_signature_of_an_identity(tool, capsys):
+    bundled(RECORDED["file_bundles"][tool])
+    assert main(["verify", *WHO, *ROOT, "file"]) == status.OK
+    for words, message in (
+        (["--certificate-identity", "x@example.com", *WHO[2:]], "SANs do not match x@example.com"),
+        ([*WHO[:3], "https://other.example.com"], "OIDCIssuerV2 does not match"),
+        ([*WHO[:2], "--certificate-oidc-issuer", RECORDED["issuer"] + "/"], "OIDCIssuerV2 does not match"),
+    ):
+        assert main(["verify", *words, *ROOT, "file"]) == status.FOUND
+        assert message in capsys.readouterr().out
+    assert main(["verify", "--key", "k.pub", "file"]) == status.FOUND
+    Path("file").write_text("another")
+    assert main(["verify", *WHO, *ROOT, "file"]) == status.FOUND
+
+
+def flipped(text: str, at: int = -8) -> str:
+    content = bytearray(b64decode(text))
+    content[at] ^= 1
+    return b64encode(content).decode()
+
+
+def paths_of(value, path=()):
+    """The paths of all strings in a document."""
+    if isinstance(value, dict):
+        return [found for key, inner in value.items() for found in paths_of(inner, (*path, key))]
+    if isinstance(value, list):
+        return [found for key, inner in enumerate(value) for found in paths_of(inner, (*path, key))]
+    return [path]
+
+
+# No signature covers the identifier of the log, which only selects a key, and, without a promise, the log's time.
+UNSIGNED = {"keyId", "integratedTime"}
+
+
+@pytest.mark.parametrize("tool", ["bento", "cosign"])
+def test_a_bundle_that_was_tampered_with_does_not_hold(tool):
+    bundle = RECORDED["file_bundles"][tool]
+    paths = paths_of(bundle)
+    assert len(paths) > 10
+    holding = set()
+    for path in paths:
+        changed = copy.deepcopy(bundle)
+        inner = changed
+        for key in path[:-1]:
+            inner = inner[key]
+        value = inner[path[-1]]
+        is_base64 = isinstance(value, str) and len(value) > 40 and "\n" not in value
+        for other in (None, flipped(value) if is_base64 else "x"):
+            if other is None:
+                del inner[path[-1]]
+            elif isinstance(inner, list):
+                inner.insert(path[-1], other)
+            else:
+                inner[path[-1]] = other
+            bundled(changed)
+            if main(["verify", *WHO, *ROOT, "file"]) == status.OK:
+                holding.add(path[-1])
+    assert holding <= UNSIGNED
+
+
+@pytest.mark.parametrize("part", ["tlogs", "ctlogs", "certificateAuthorities", "timestampAuthorities"])
+def test_each_part_of_the_trusted_root_is_required(part):
+    bundled(RECORDED["file_bundles"]["cosign"])
+    root = copy.deepcopy(RECORDED["trusted_root"])
+    [service] = root[part]
+    root[part] = []
+    Path("root.json").write_text(json.dumps(root))
+    assert main(["verify", *WHO, *ROOT, "file"]) == status.FOUND
+    root[part] = [service]
+    services = Services()
+    services.close()
+    other = services.trusted_root()
+    if part != "timestampAuthorities":
+        root[part] = other[part]
+    else:
+        service["validFor"] = {"start": "2020-01-01T00:00:00Z", "end": "2021-01-01T00:00:00Z"}
+    Path("root.json").write_text(json.dumps(root))
+    assert main(["verify", *WHO, *ROOT, "file"]) == status.FOUND
+
+
+def test_an_image_has_signatures_and_attestations_of_an_identity(layout, capsys):
+    verify = ["verify", *WHO, *ROOT, "-o", "json", "layout"]
+    assert main([*verify, "--sbom"]) == status.OK
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["sboms"] == {RECORDED["digest"]: {"bomFormat": "CycloneDX", "specVersion": "1.6"}}
+    has_provenance = len(RECORDED["cosign"]) == len(list(layout.referrers(RECORDED["digest"], cosign.BUNDLE_TYPE)))
+    assert main([*verify, "--provenance"]) == (status.OK if has_provenance else status.FOUND)
+    assert main(["verify", "--certificate-identity", "x", *WHO[2:], *ROOT, "layout"]) == status.FOUND
+    assert "no signature of sha256:" in (said := capsys.readouterr().out)
+    assert f"matches the identity x of {RECORDED['issuer']}" in said
+    with pytest.raises(SignatureError, match="the signature is for another digest"):
+        signer = identity(RECORDED["identity"], RECORDED["issuer"], Path("root.json"))
+        item = RECORDED["cosign"][0]["bundle"].encode()
+        cosign.read_statement(cosign.bundled_statement(item, signer), "sha256:" + "0" * 64)
+
+
+def test_a_signature_of_a_key_is_none_of_an_identity(layout, capsys):
+    for path in (*layout.directory.rglob("*"),):
+        if path.is_file() and b"subject" in (content := path.read_bytes()) and b"bundle" in content:
+            path.unlink()
+    for form in signatures.FORMS:
+        assert main(["sign", "--key", "k.key", "--sign-format", form, "layout"]) == status.OK
+    assert main(["sign", "--key", "k.key", "file"]) == status.OK
+    for target in ("layout", "file"):
+        assert main(["verify", "--key", "k.pub", target]) == status.OK
+        assert main(["verify", *WHO, *ROOT, target]) == status.FOUND
+        assert "has no valid signature of the identity" in capsys.readouterr().out
+
+
+# Policies
+
+SIGNER = {"identity": RECORDED["identity"], "issuer": RECORDED["issuer"]}
+
+
+def verified(*rules: object, target: str = "layout") -> int:
+    Path("policy").mkdir(exist_ok=True)
+    Path("policy/key.pub").write_bytes(Path("k.pub").read_bytes())
+    Path("policy/policy.yaml").write_text(json.dumps({"require": rules}))
+    return main(["verify", "--policy", "policy/policy.yaml", *ROOT, target])
+
+
+def test_all_rules_of_a_policy_must_hold(layout, capsys):
+    sbom = {"type": "sbom", **SIGNER}
+    assert verified(SIGNER) == verified(sbom) == verified(SIGNER, sbom) == status.OK
+    assert verified({"type": cosign.CYCLONEDX, **SIGNER}) == status.OK
+    assert verified({"type": cosign.SPDX, **SIGNER}) == status.FOUND
+    assert verified(SIGNER, {"key": "key.pub"}) == status.FOUND
+    assert verified({"any": [{"key": "key.pub"}, SIGNER]}, sbom) == status.OK
+    assert verified({"any": [{"key": "key.pub"}, {**SIGNER, "issuer": "x"}]}) == status.FOUND
+    capsys.readouterr()
+    assert verified({"type": "sbom", "key": "key.pub"}) == status.FOUND
+    assert "matches the key key.pub" in capsys.readouterr().out
+    assert main(["sign", "--key", "k.key", "layout"]) == status.OK
+    assert verified({"key": "key.pub"}, sbom) == verified(SIGNER, {"key": "key.pub"}) == status.OK
+
+
+def test_a_policy_holds_for_a_file(capsys):
+    bundled(RECORDED["file_bundles"]["cosign"])
+    assert verified(SIGNER, target="file") == status.OK
+    assert verified({"key": "key.pub"}, target="file") == status.FOUND
+    assert verified(SIGNER, {"type": "sbom", **SIGNER}, target="file") == status.ERROR
+    assert "file: SBOM is only supported for registries and OCI layouts." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    {
+        "": "expected a mapping",
+        "[]": "expected a mapping",
+        "require: []": "expected only the key require, with at least one rule",
+        "requires: [{key: k.pub}]": "require is missing",
+        "require: [{key: k.pub}]\nalso: 1": "expected only the key require",
+        "require: [{}]": "a rule requires key, identity and issuer, or any, got none",
+        "require: [{any: []}]": "any: expected at least one signer",
+        "require: [{any: [{}]}]": "got none",
+        "require: [{key: k.pub, any: []}]": "got key, any",
+        "require: [{any: [{key: k.pub, type: sbom}]}]": "got key, type",
+        "require: [{tyep: sbom, key: k.pub}]": "got tyep, key",
+        "require: [{identity: x}]": "got identity",
+        "require: [{type: x, key: k.pub}]": "expected signature, provenance, sbom, or the URI of a predicate, got 'x'",
+        "require: [{key: 1}]": r"require\[0\].key: expected a string",
+        "require: [{key: absent}]": "absent: cannot read the file",
+        "require: [{identity: x, issuer: y}]": "absent.json: No such file",
+    }.items(),
+)
+def test_a_policy_that_means_nothing_is_refused(policy, message, capsys):
+    Path("policy.yaml").write_text(policy)
+    assert main(["verify", "--policy", "policy.yaml", "--trusted-root", "absent.json", "file"]) == status.ERROR
+    said = capsys.readouterr().err
+    with pytest.raises(BentoError, match=message):
+        raise BentoError(said)
+
+
+def test_options_that_do_not_go_together_are_refused(capsys):
+    Path("policy.yaml").write_text("require: [{key: k.pub}]")
+    for words, message in (
+        (["verify", *WHO[:2], "file"], "require each other"),
+        (["verify", *WHO[2:], "file"], "require each other"),
+        (["verify", *ROOT, "file"], "--trusted-root: require a signer"),
+        (["verify", "--policy", "policy.yaml", "--sbom", "file"], "Add rules to the policy"),
+        (["verify", "--policy", "absent", "file"], "absent: cannot read the file"),
+        (["verify", *WHO, "--trusted-root", "file", "file"], "file: 1 validation error for TrustedRoot"),
+        (["sign", "--key", "k.key", "--identity-token", "x", "file"], "only supported for keyless signatures"),
+        (["sign", "--keyless", "--sign-format", "legacy", "file"], "requires a private key"),
+        (["push", "x:y", "--sign-keyless"], ""),
+    ):
+        assert main(words) not in (status.OK, status.FOUND), words
+        assert message in capsys.readouterr().err
+    for words in (["sign", "file"], ["sign", "--keyless", "--key", "k.key", "file"], ["verify", "--key", "k", *WHO]):
+        with pytest.raises(SystemExit):
+            main(words)
+
+
+# Signing
+
+
+@pytest.fixture
+def services():
+    made = Services()
+    Path("config.json").write_text(json.dumps(made.trust_config()))
+    Path("services.json").write_text(json.dumps(made.trusted_root()))
+    Path("token").write_text(token("me@example.com") + "\n")
+    yield made
+    made.close()
+
+
+SIGN = ["--identity-token", "token", "--trust-config", "config.json"]
+ME = [
+    "--certificate-identity",
+    "me@example.com",
+    "--certificate-oidc-issuer",
+    ISSUER,
+    "--trusted-root",
+    "services.json",
+]
+
+
+def test_a_file_is_signed_by_an_identity(services, monkeypatch, capsys):
+    assert main(["sign", "--keyless", *SIGN, "./file"]) == status.OK
+    assert main(["verify", *ME, "file"]) == status.OK
+    assert main(["verify", *ME[:2], *WHO[2:], *ME[4:], "file"]) == status.FOUND
+    assert main(["verify", *ME[:4], *ROOT, "file"]) == status.FOUND, "other services"
+    raw = Path("token").read_text()
+    monkeypatch.setenv("TOKEN", raw)
+    assert main(["sign", "--keyless", "--identity-token", "env://TOKEN", *SIGN[2:], "./file"]) == status.OK
+    assert raw.strip() not in "".join(capsys.readouterr())
+
+
+def test_a_layout_is_signed_once_by_an_identity(services, layout, capsys):
+    Path("sbom").write_text('{"bomFormat": "CycloneDX"}')
+    sign = ["sign", "--keyless", *SIGN, "--sbom", "sbom", "layout"]
+    assert main(sign) == status.OK
+    assert services.requests == ["/api/v2/signingCert"] + 2 * ["/api/v1/log/entries"], "one certificate for both"
+    assert main(sign) == status.OK
+    assert len(services.requests) == 3, "it was signed already"
+    assert main(["verify", *ME, "--sbom", "layout"]) == status.OK
+    assert main(["verify", *WHO, *ROOT, "--sbom", "layout"]) == status.OK, "the other signatures stay"
+    Path("token").write_text(token("you@example.com"))
+    assert main(sign) == status.OK
+    assert main(["verify", *ME, "layout"]) == status.OK
+
+
+def test_what_services_refuse_is_told_of(services, capsys):
+    for words, message in (
+        (["--identity-token", "absent", *SIGN[2:]], "absent: No such file"),
+        (["--identity-token", "file", *SIGN[2:]], "file: Identity token is malformed"),
+        (["--identity-token", "env://ABSENT", *SIGN[2:]], "env://ABSENT: Identity token is malformed"),
+        (SIGN[2:], "no CI system provides an OIDC token"),
+        ([*SIGN[:2], "--trust-config", "file"], "file: 1 validation error"),
+        ([*SIGN[:2], "--trust-config", "absent"], "absent: No such file"),
+    ):
+        assert main(["sign", "--keyless", *words, "./file"]) == status.ERROR
+        assert message in capsys.readouterr().err
+    Path("token").write_text(token("me@example.com", exp=1))
+    assert main(["sign", "--keyless", *SIGN, "./file"]) == status.ERROR
+    assert "token: Identity token is malformed" in capsys.readouterr().err
+    Path("token").write_text(token("me@example.com"))
+    services.status = 400
+    assert main(["sign", "--keyless", *SIGN, "./file"]) == status.ERROR
+    assert "keyless signing: 400 Client Error" in capsys.readouterr().err
+    services.close()
+    assert main(["sign", "--keyless", *SIGN, "./file"]) == status.ERROR
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith("bento: keyless signing: ")
+    assert not Path("file.sigstore.json").exists()
+
+
+def test_a_certificate_of_an_unknown_log_is_not_used(services):
+    config = services.trust_config()
+    other = Services()
+    config["trustedRoot"]["ctlogs"] = other.trusted_root()["ctlogs"]
+    other.close()
+    Path("config.json").write_text(json.dumps(config))
+    signer = IdentitySigner("token", "config.json")
+    with pytest.raises(BentoError, match="keyless signing: SCT verify failed"):
+        signer.sign_digest(bytes(32))
+    assert services.requests == ["/api/v2/signingCert"]
+    assert "token" not in repr(signer)
+
+
+def test_identities_sign_in_registries(services, reference, registries, progress):
+    from images import make_image
+    from rules_bento.registry.push import push
+
+    made = make_image(Path("image"))
+    push(made, [reference.with_tag("v1")], registries, progress)
+    address = f"oci://{reference.with_tag('v1')}"
+    assert main(["sign", "--keyless", *SIGN, address]) == status.OK
+    assert main(["verify", *ME, address]) == status.OK
+    signer = IdentitySigner("token", "config.json")
+    place = InRegistry(reference, registries, progress)
+    assert not signatures.sign(place, reference.name, made.root.descriptor, signer)
+    assert signatures.verify(place, made.root.descriptor.digest, signer.public) == reference.name
+
+
+def test_identities_need_a_package_that_keys_do_not(directory):
+    """Without it there is a line, and nothing else imports it."""
+    program = "import sys; sys.modules['sigstore'] = None; from bento_cli.cli import main; sys.exit(main())"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([SOURCES, *filter(None, sys.path)])}
+    bundled(RECORDED["file_bundles"]["cosign"])
+    for words in (["verify", *WHO, *ROOT, "file"], ["sign", "--keyless", "--identity-token", "file", "./file"]):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *words], check=False, capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == status.ERROR
+        assert done.stderr == (
+            "bento: keyless: requires the package sigstore. Run `pip install 'rules-bento-cli[keyless]'`.\n"
+        )
+    for words in (["sign", "--key", "k.key", "./file"], ["verify", "--key", "k.pub", "file"]):
+        done = subprocess.run([sys.executable, "-c", program, *words], check=False, env=environment)
+        assert done.returncode == status.OK
+
+
+def test_only_statements_are_attestations(services, monkeypatch):
+    monkeypatch.setattr("sigstore.dsse.Envelope._TYPE", "text/plain")
+    signer = IdentitySigner("token", "config.json")
+    bundle = signer.sign_statement(cosign.make_statement("n", "sha256:" + "0" * 64, cosign.SIGNED, {}))
+    with pytest.raises(SignatureError, match="the envelope isn't a signed in-toto statement"):
+        signer.public.open_bundle(bundle)
