@@ -52,6 +52,12 @@ HELD = {
     "bento verify --key cosign.pub --provenance --sbom oci://registry.example.com/iris:latest": (
         "tests/registry/test_signing.py"
     ),
+    "bento verify --certificate-identity ci@example.com --certificate-oidc-issuer https://accounts.example.com "
+    "--trusted-root trusted_root.json oci://registry.example.com/iris:latest": "tests/registry/test_keyless.py",
+    "bento verify --policy signatures.yaml --trusted-root trusted_root.json oci://registry.example.com/iris:latest": (
+        "tests/registry/test_keyless.py"
+    ),
+    "bento sign --keyless oci://registry.example.com/iris:latest": "tests/registry/test_keyless.py",
     "bentoml import $PWD/bazel-bin/svc/bento.bento": "tests/interoperation/test_iris.py",
     "bentoml models import $PWD/bazel-bin/svc/clf.bentomodel": "tests/models/test_bentoml.py",
     "cosign verify --key cosign.pub --insecure-ignore-tlog registry.example.com/iris:latest": "e2e/schemas.py",
