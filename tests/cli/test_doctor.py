@@ -297,7 +297,7 @@ def test_proxies_that_all_programs_take_are_shown_without_their_passwords(here):
         ({"HTTPS_PROXY": "https://proxy"}, "HTTPS_PROXY", WARNING, "the connection to the proxy uses https", "Run: export HTTPS_PROXY=http://HOST:PORT"),
         ({"HTTP_PROXY": "http://proxy"}, "HTTPS_PROXY", WARNING, "not set, but HTTP_PROXY is", 'Run: export HTTPS_PROXY="$HTTP_PROXY"'),
         ({"all_proxy": "http://proxy"}, "ALL_PROXY", ERROR, "set without HTTPS_PROXY and HTTP_PROXY", 'Run: export HTTPS_PROXY="$ALL_PROXY" HTTP_PROXY="$ALL_PROXY"'),
-        ({"https_proxy": "http://one", "HTTPS_PROXY": "http://two"}, "HTTPS_PROXY", ERROR, "HTTPS_PROXY and https_proxy differ", "Keep one: unset https_proxy"),
+        ({"https_proxy": "http://one", "HTTPS_PROXY": "http://two"}, "HTTPS_PROXY", ERROR, "HTTPS_PROXY and https_proxy differ", "Keep only one: unset https_proxy"),
         ({"HTTPS_PROXY": "http://proxy", "NO_PROXY": "corp.example.com"}, "NO_PROXY", WARNING, "this machine isn't listed", 'Run: export NO_PROXY="$NO_PROXY,localhost,127.0.0.1"'),
         ({"HTTPS_PROXY": "http://proxy", "NO_PROXY": ""}, "NO_PROXY", WARNING, "this machine isn't listed", "Run: export NO_PROXY=localhost,127.0.0.1"),
         ({"HTTPS_PROXY": "http://proxy", "NO_PROXY": f"{LOCAL},::1,10.0.0.0/8,*.corp,git:8443"}, "NO_PROXY", WARNING, "Bazel doesn't support 10.0.0.0/8, *.corp, git:8443", "Add the names."),
@@ -358,7 +358,7 @@ def test_hubs_of_one_name_are_told_by_line(here):
     finding = found(here, "name of @pypi")
     text = "MODULE.bazel:7: MODULE.bazel:5 declares a package hub with this name and other settings"
     assert (finding.state, finding.text) == (ERROR, text)
-    assert finding.remedy == 'Remove one, or rename one: bento.pypi(name = "pypi_2", ...)'
+    assert finding.remedy == 'Remove or rename one of the package hubs: bento.pypi(name = "pypi_2", ...)'
     same = next(line for line in MODULE.splitlines() if "bento.pypi" in line)
     (here.root / "MODULE.bazel").write_text(f"{MODULE}{same}\n")  # which the extension takes
     assert {finding.state for finding in diagnose(here)} == {OK}

@@ -129,9 +129,9 @@ def test_a_library_that_is_needed_and_left_out_is_missed(tmp_path):
         (["quite/other/things/*.bin"], "matches no file. Correct"),
         # What is to stay is named wrongly, and would go.
         (["*.a", "!acme/test/**"], "('!acme/test/**') matches no file"),
-        (["*.a", "# static"], "a pattern is empty, a comment, or has an unclosed `[`"),
-        (["*.a", ""], "a pattern is empty, a comment, or has an unclosed `[`"),
-        (["*.a", "["], "a pattern is empty, a comment, or has an unclosed `[`"),
+        (["*.a", "# static"], "a pattern is empty, is a comment, or has an unclosed `[`"),
+        (["*.a", ""], "a pattern is empty, is a comment, or has an unclosed `[`"),
+        (["*.a", "["], "a pattern is empty, is a comment, or has an unclosed `[`"),
         (["!*.a"], 'matches no file. Remove the entry "acme-tools"'),
         (["!"], "invalid pattern"),
         (["RECORD"], "which installers, importlib.metadata"),

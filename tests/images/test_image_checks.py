@@ -235,7 +235,7 @@ def test_a_base_without_the_gnu_c_library_is_one_problem():
     wheels = [package("b", needed=("libc.so.6", "libm.so.6")), package("a", needed=("libc.so.6", "libstdc++.so.6"))]
     [one] = found(*wheels, base=musl)
     assert one.startswith(
-        "//base: has no libc.so.6, which a-1.0-cp311-cp311-manylinux_2_17_x86_64.whl and all other wheels"
+        "//base: libc.so.6 is missing, but a-1.0-cp311-cp311-manylinux_2_17_x86_64.whl and all other wheels"
     )
     assert found(package(needed=()), base=musl) == []
 

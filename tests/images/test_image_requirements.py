@@ -150,7 +150,9 @@ def test_cuda():
     for has, asked in (("12.8.1", "12.8.0"), ("12.8.90", "12.8.1"), ("11.8", "11.8.0")):
         assert found(cuda=asked, system=DEBIAN._replace(cuda=(has,))) == []
     [one] = found(cuda="12.8", system=DEBIAN._replace(cuda=("12.6.3", "11.8")))
-    assert one.startswith("the Bento requires CUDA 12.8 (docker.cuda_version), but //base:python and the packages have")
+    assert one.startswith(
+        "the Bento requires CUDA 12.8 (docker.cuda_version), but //base:python and the packages contain"
+    )
     [one] = found(cuda="12.8")
     assert "contain no known CUDA version" in one
     assert found(cuda="12.8", provided=["cuda"]) == []

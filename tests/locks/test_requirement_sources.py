@@ -235,7 +235,7 @@ def test_a_stale_lock_is_told_by_what_changed(tmp_path, locked, capsys):
     assert capsys.readouterr().err == (
         "//:test: lock.json is stale:\n"
         "  r.in:2: web>=3 is not locked\n"
-        "  web>=2 is locked, but no source requires it\n"
+        "  web>=2 is locked, but no source requires this package\n"
         "  the platforms differ\n"
         "Update the lock: bazel run //:update\n"
     )
@@ -262,7 +262,7 @@ def test_an_override_that_is_not_locked_makes_the_lock_stale(tmp_path, locked, c
     check(tmp_path, locked, "--override", str(tmp_path / "over.txt"), "over.txt")
     assert "override" not in capsys.readouterr().err
     check(tmp_path, locked)
-    assert "  core>=2 is locked as an override, but no source declares it\n" in capsys.readouterr().err
+    assert "  core>=2 is locked as an override, but no source declares this package\n" in capsys.readouterr().err
 
 
 def test_a_lock_from_a_careless_merge_is_told(tmp_path, locked, capsys):

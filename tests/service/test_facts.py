@@ -280,7 +280,7 @@ def test_a_source_that_may_set_the_hub_has_to_name_it_for_each_model(tmp_path, m
 )
 def test_what_nothing_states_is_to_be_declared_in_the_source(tmp_path, member):
     message = refusal(project(tmp_path, "@bentoml.service", f"    m = {member}\n"))
-    end = r" Use Python that static analysis supports\.$"
+    end = r" Use Python code that static analysis supports\.$"
     assert re.search(rf"service.py:\d+: service `Svc`: `os.environ\[.*{end}", message, re.MULTILINE)
 
 

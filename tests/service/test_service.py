@@ -419,7 +419,10 @@ def test_attribute_missing_suggests():
 )
 def test_attribute_is_no_service(line):
     message = refusal("service:Thing", {"service.py": line, "lib/__init__.py": b""})
-    assert "service.py:1: `Thing` isn't a class in the sources that is decorated with `@bentoml.service`" in message
+    assert (
+        "service.py:1: `Thing` isn't a class that is defined in the sources and decorated with `@bentoml.service`"
+        in message
+    )
 
 
 def test_several_services_and_none():

@@ -226,9 +226,7 @@ def _record_differences(
     for key, limit, verb, origins in kinds:
         before, now = set(locked.get(key, [])), set(record.get(key, []))
         problems += [f"  {origins[text]}: {text} is not locked{limit}" for text in sorted(now - before)]
-        problems += [
-            f"  {text} is locked{limit}, but no source {verb} this requirement" for text in sorted(before - now)
-        ]
+        problems += [f"  {text} is locked{limit}, but no source {verb} this package" for text in sorted(before - now)]
     names = {"platforms": "the platforms differ", "indexes": "the indexes or the index options differ"}
     return problems + [f"  {text}" for key, text in names.items() if locked.get(key) != record.get(key)]
 

@@ -151,7 +151,7 @@ def _wrong(config: Mapping[str, Any], table: str, *, is_open: bool) -> Iterator[
                 yield path, value, kind.words
         elif table == _CLOSED:
             known = (name.removeprefix(f"{table}.") for name in KINDS if name.startswith(f"{table}."))
-            yield path, value, f"only the keys {', '.join(known)} there"
+            yield path, value, f"one of the keys {', '.join(known)}"
         elif isinstance(value, dict):
             yield from _wrong(value, path, is_open=is_open)
         elif path in TABLES and not (path == _CLOSED and value is None):

@@ -26,8 +26,9 @@ from rules_bento.service.sdk_names import IMAGE_METHODS
 from rules_bento.typing_lite import Any, Iterator, NoReturn, Sequence, TextIO
 
 _MISSING_MODULE = (
-    "Add the module's package to the requirements (and to import_packages if it has another name), or add its file or "
-    "library to the Bento. Put imports that only the running service needs into `with bentoml.importing():`"
+    "Add the package of the module to the requirements (and to import_packages if the package has another name), or "
+    "add the file or library of the module to the Bento. Move imports that only the running service needs into "
+    "`with bentoml.importing():`"
 )
 _MISSING_FILE = "Add the file to the Bento, check include and exclude, and specify a path relative to the module"
 _UNFIT = "Use a value that bento.yaml supports and that is the same on every machine"
@@ -224,10 +225,16 @@ def _legacy(service: Any) -> metadata.ServiceInfo:
     tags, runners = [str(model.tag) for model in service.models], []
     for each in service.runners:
         if each.resource_config is not None:
-            raise UnfitError(f"runner {each.name!r} gets its resources from the BentoML configuration of this machine")
-        own = tuple(str(model.tag) for model in each.models)
-        runners.append(metadata.Runner(each.name, each.runnable_class.__name__, each.embedded, own))
-        tags += own
+            raise UnfitError(
+                f"the resources of runner {each.name!r} come from the BentoML configuration of this machine"
+            )
+    runners = tuple(
+        metadata.Runner(
+            each.name, each.runnable_class.__name__, each.embedded, tuple(str(model.tag) for model in each.models)
+        )
+        for each in service.runners
+    )
+    tags = [str(model.tag) for model in service.models] + [tag for runner in runners for tag in runner.models]
     return metadata.ServiceInfo(
         service=name,
         path=_module_path(name),
@@ -341,8 +348,8 @@ class Recorder:
     def image(self, image: Any) -> metadata.Image:
         """Return the description of an image. Raises UnfitError if its calls don't result in it."""
         calls = self._calls.get(id(image), [])[1:]
-        if not calls or self._repeated(calls) != image:
-            raise UnfitError("the image was copied, or modified without its methods. Call its methods instead")
+        if not calls or self._repeated(calls) != self._fields(image):
+            raise UnfitError("the image was copied, or modified without the methods of Image. Use only these methods")
         _, args, kwargs = calls[0]
         arguments = inspect.signature(self._class).bind(*args, **kwargs).arguments
         given = {key: _argument(value) for key, value in arguments.items()}

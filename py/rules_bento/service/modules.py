@@ -127,8 +127,8 @@ def _tree(path: str, data: bytes) -> ast.Module:
     except SyntaxError as error:
         line = f":{error.lineno}" if error.lineno else ""
         raise BentoError(
-            f"{path}{line}: {error.msg} (Python {sys.version_info.major}.{sys.version_info.minor}). Correct the file, "
-            "or register a newer interpreter if the file uses newer syntax."
+            f"{path}{line}: {error.msg} (Python {sys.version_info.major}.{sys.version_info.minor}). Correct the line, "
+            "or register a newer interpreter if the line uses newer syntax."
         ) from None
     except (ValueError, LookupError) as error:  # a NUL byte, an unknown encoding
         raise BentoError(f"{path}: invalid Python source: {error}. Correct the file.") from None

@@ -119,7 +119,9 @@ def _require_agreement(info: ServiceInfo, declared: Declared) -> None:
     for fact, known, stated in (("envs", envs, declared.envs), ("labels", {**info.labels}, declared.labels)):
         for key, value in stated.items() if fact in unknown and isinstance(stated, dict) else ():
             if key in known and known[key] != value:
-                raise BentoError(f"{fact}: `{key}` is {value!r}, but {known[key]!r} in the source. Remove the value.")
+                raise BentoError(
+                    f"{fact}: `{key}` is {value!r}, but the source specifies {known[key]!r}. Remove the value."
+                )
 
 
 def _answered(unknown: Unknown, declared: Declared) -> bool:
@@ -242,7 +244,7 @@ def require_known(info: ServiceInfo, target: str = "", words: Words = "attribute
 def _remedy(unknown: Unknown, words: Words) -> str:
     remedy = way(unknown, words)
     hint = f" Specify a constant in the source, or declare {remedy}."
-    return hint if remedy else " Use Python that static analysis supports."
+    return hint if remedy else " Use Python code that static analysis supports."
 
 
 def check_in_full(names: Collection[str], words: Words) -> None:

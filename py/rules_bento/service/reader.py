@@ -119,8 +119,9 @@ class _Reading:
         is_class = definition.kind == Kind.CLASS and not getattr(node, "decorator_list", ())
         if is_value or is_class or definition.kind in (Kind.FUNCTION, Kind.MODULE, Kind.OUTSIDE, Kind.BUILTIN):
             raise BentoError(
-                f"{module.path}:{getattr(node, 'lineno', 1)}: `{attribute}` isn't a class in the sources that is "
-                "decorated with `@bentoml.service`. Decorate the class, or specify another class in `service`."
+                f"{module.path}:{getattr(node, 'lineno', 1)}: `{attribute}` isn't a class that is defined in the "
+                "sources and decorated with `@bentoml.service`. Decorate the class, or specify another class in "
+                "`service`."
             )
         reader = ServiceReader(self._constants)
         return reader.info(reader.declaration(definition, self._module, node), name, path)
@@ -178,7 +179,7 @@ def _parts(service: str) -> tuple[str, str]:
     if not all(name.isidentifier() for name in names):
         raise BentoError(
             f"invalid service `{service}`. Use `module:attribute`, `file.py:attribute`, or `module`, with a "
-            "path in the Bento's sources."
+            "path relative to the Bento's sources."
         )
     return target, attribute
 
@@ -189,8 +190,8 @@ def _no_module(service: str, module: str, sources: PythonFiles) -> BentoError:
     near = _close(path, modules, 3)
     matches = f" Near matches: {listed(near)}." if near else "" if modules else " The sources contain no Python files."
     return BentoError(
-        f"the service `{service}` requires {path} (or a package of that name), which isn't among the sources.{matches} "
-        "Add the file to `srcs` or `deps`, correct `service`, or check `include` and `exclude`."
+        f"the service `{service}` requires {path} (or a package with this name), which isn't among the "
+        f"sources.{matches} Add the file to `srcs` or `deps`, correct `service`, or check `include` and `exclude`."
     )
 
 

@@ -148,8 +148,8 @@ def _password(directory: Path, file: str, origin: str) -> bytes:
     password = os.environ.get(PASSWORD)
     if password is None:
         raise BentoError(
-            f"{origin}: the key is encrypted. Set {PASSWORD} to its password (which can be empty), or specify a "
-            "password file."
+            f"{origin}: the key is encrypted. Set {PASSWORD} to the password of the key (which can be empty), or "
+            "specify a password file."
         )
     return password.encode("utf-8", "surrogateescape")
 
@@ -164,7 +164,8 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
     kdf, cipher = document.get("kdf"), document.get("cipher")
     if not isinstance(kdf, dict) or not isinstance(cipher, dict):
         raise BentoError(
-            f"{origin}: the file doesn't specify its encryption. Import the key again with `cosign import-key-pair`."
+            f"{origin}: the file doesn't specify the encryption of the key. Import the key again with `cosign "
+            "import-key-pair`."
         )
     costs = [cost for cost in _SCRYPT_N if kdf.get("params") == {"N": cost, "r": 8, "p": 1}]
     if (kdf.get("name"), cipher.get("name")) != ("scrypt", "nacl/secretbox") or not costs:
