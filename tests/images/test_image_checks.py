@@ -198,7 +198,7 @@ def of_layers(machines, unchecked=(), base=BASE):
 def test_files_of_layers_for_another_machine_are_named_with_a_way_out():
     one, two, last = of_layers({"usr/bin/tool": "arm64", "opt/lib/libx.so.1": "macOS", "usr/bin/own": "amd64"})
     assert one == (
-        "layers: /opt/lib/libx.so.1 is for macOS, but //base is for amd64. Use a file for amd64,  or exclude the file."
+        "layers: /opt/lib/libx.so.1 is for macOS, but //base is for amd64. Use a file for amd64, or exclude the file."
     )
     assert two.startswith("layers: /usr/bin/tool is for arm64")
     assert last.endswith('ignore_libraries = ["libx.so.1", "tool"]')

@@ -208,7 +208,7 @@ def test_digests_of_record_are_verified_before_they_are_the_tables(tmp_path, mon
     at = lines.index(record_line(name, data))
     lines[at] = record_line(name, data[:-1] + b"?")
     maker.record = "\n".join([*lines, ""]).encode()
-    with pytest.raises(BentoError, match=f"{name}.*its sha256 doesn't match RECORD"):
+    with pytest.raises(BentoError, match=f"{name}.*the sha256 doesn't match RECORD"):
         write_wheel_layer(tmp_path / "out", Wheel.read(maker.write(tmp_path)), LAYOUT, compression)
     assert not (tmp_path / "out").exists()
 

@@ -244,8 +244,8 @@ def test_a_wrong_digest(tmp_path, data):
     ("line", "words"),
     [
         (None, "RECORD doesn't list the file"),
-        ("a.py,,", "its digest in RECORD is missing"),
-        ("a.py,md5=rL0Y20zC-Fzt72VPzMSk2A,1", "its digest in RECORD is md5"),
+        ("a.py,,", "the digest in RECORD is missing"),
+        ("a.py,md5=rL0Y20zC-Fzt72VPzMSk2A,1", "the digest in RECORD is md5"),
         ("a.py,sha256=abc,1", "is invalid"),
         ("a.py,sha256=!é$,1", "is invalid"),
         (record_line("a.py", b"1").replace(",1", ",2"), "2 in RECORD"),
@@ -263,7 +263,7 @@ def test_a_wrong_record(tmp_path, line, words):
 def test_record_lists_what_is_not_there(tmp_path):
     maker = Maker()
     maker.record = "\n".join([*maker.lines(), record_line("gone.py", b"1")]).encode()
-    refused(maker.write(tmp_path), "doesn't contain it", "gone.py")
+    refused(maker.write(tmp_path), "doesn't contain the file", "gone.py")
 
 
 WRONG_RECORDS = {
@@ -419,7 +419,7 @@ def test_bombs(tmp_path):
         (lambda data: data[:-30], "isn't a complete zip"),
         (lambda data: b"", "isn't a complete zip"),
         (lambda data: b"no zip" * 1000, "isn't a complete zip"),
-        (lambda data: data + b"more", "bytes after its end"),
+        (lambda data: data + b"more", "bytes after the end"),
         (lambda data: b"#!/bin/sh\n" + data, "undeclared bytes"),
         (lambda data: data[:-22] + b"hidden" + data[-22:], "undeclared bytes"),
         (lambda data: data[:-18] + struct.pack("<2H", 1, 0) + data[-14:], "multi-part"),
