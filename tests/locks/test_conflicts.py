@@ -259,7 +259,10 @@ source = { registry = "https://host/simple" }
     [
         (Choice(), r"the extra 'cpu' of p and the extra 'gpu' of p conflict .*extras = \[\"cpu\", \"docs\"\] in bento"),
         (Choice(None, ["gpu"]), r"the extra 'gpu' of p and the group 'dev' of p conflict .* with groups = \[\] in b"),
-        (Choice(None, ["cpu", "gpu"], []), r".*both\. Select one, for example with extras = \[\"cpu\"\] in .* second"),
+        (
+            Choice(None, ["cpu", "gpu"], []),
+            r".*both\. Select only one, for example with extras = \[\"cpu\"\] in .* second",
+        ),
         (Choice(None, ["gpus"]), r"extras of bento\.pypi: .*'gpus'\. Valid values: cpu, docs, gpu\."),
         (Choice(None, [], ["tests"]), r"groups of bento\.pypi: .*'tests'\. Valid values: dev\."),
         (Choice(["q"]), r"members of bento\.pypi: .*'q'\. Valid values: p\."),

@@ -146,7 +146,7 @@ def test_a_release_without_a_committed_hash_is_named(tmp_path):
         [path, *_] = lock_in_all_forms(tmp_path / "p", address, SMALL_REQUIREMENTS)
         text = path.read_text("utf-8").replace(Index(SMALL).sha256("web-2.0-py3-none-any.whl"), "0" * 64)
         path.write_text(text, "utf-8")
-        message = r"web==2\.0: none of the files .*: web-2\.0-py3-none-any\.whl\. Lock again"
+        message = r"web==2\.0: no file on the index .*: web-2\.0-py3-none-any\.whl\. Lock again"
         with pytest.raises(BentoError, match=message):
             normal_form(path, address)
 

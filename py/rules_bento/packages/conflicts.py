@@ -265,7 +265,8 @@ def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
             values.append(f"{attribute} = [{names}]")
     if not values:
         return "Select members, extras, and groups without this conflict in bento.pypi."
-    return f"Select one of the two, for example with {', '.join(values)}. Use a second package hub for the other."
+    example = f"for example with {', '.join(values)} in bento.pypi"
+    return f"Select only one, {example}, and use a second package hub for the other."
 
 
 def _parse_marker(marker: str, origin: str) -> Condition:
