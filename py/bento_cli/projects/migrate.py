@@ -40,7 +40,7 @@ _PACKAGE_FILES = ("BUILD", "BUILD.bazel")
 _BAZEL_LINKS = ("bazel-bin", "bazel-out", "bazel-testlogs")
 _IGNORED_DIRECTORIES = (".git", ".venv", "node_modules", "venv")
 # Parts of errors of the trial build that other notes already cover.
-_ALREADY_REPORTED = ("needs the model", "uv_lock()", "all service metadata as constants", "isn't a commit")
+_ALREADY_REPORTED = ("requires the model", "uv_lock()", "all service metadata as constants", "isn't a commit")
 _MIN_DATA_BYTES = 10_000_000  # files of this size are packed separately from the sources
 
 

@@ -265,8 +265,10 @@ def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
             values.append(f"{attribute} = [{names}]")
     if not values:
         return "Select members, extras, and groups without this conflict in bento.pypi."
-    example = f"for example with {', '.join(values)} in bento.pypi"
-    return f"Select only one, {example}, and use a second package hub for the other."
+    return (
+        f"Select only one, for example with {', '.join(values)} in bento.pypi, and use a second package hub for the "
+        "other."
+    )
 
 
 def _parse_marker(marker: str, origin: str) -> Condition:
