@@ -358,8 +358,7 @@ def _first(
         raise SignatureError(f"{nothing} exists. Sign the digest, or request a signature from the publisher.")
     shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS])
     raise SignatureError(
-        f"{nothing} matches {key}. Specify the signer's public key or identity. Results for the {len(reasons)} found: "
-        f"{shown}."
+        f"{nothing} matches the key {key.origin}. Use the signer's public key. Errors ({len(reasons)}): {shown}."
     )
 
 
