@@ -108,7 +108,7 @@ def _sign(
         return signatures.tag_of(signatures.SIGNATURES, root.descriptor.digest)
     if path.is_dir():
         raise BentoError(
-            f"{target}: a directory can't be signed. Export the Bento or model as an archive, and sign the archive."
+            f"{target}: a directory can't be signed. Export the entry as an archive, and sign the archive."
         )
     if sboms:
         raise BentoError(f"{target}: --sbom is only supported for registries and OCI layouts. Remove the option.")
@@ -259,9 +259,8 @@ def _verify_signatures(options: Namespace, rules: list[SignatureRule]) -> int:
     if not options.tags:
         raise BentoError(f"verify: no artifact to verify. Specify archives, OCI layouts, or {arguments.REFERENCE}.")
     if options.signature and len(options.tags) != 1:
-        raise BentoError("--signature: can't be used with several archives. Specify a single archive.")
-    key = read_public(options.key, Path())
-    items = [_verify_signature(options, target, key) for target in options.tags]
+        raise BentoError("--signature: can't be used with several artifacts. Specify a single archive.")
+    items = [_verify_signature(options, target, rules) for target in options.tags]
     if not show.data(items, options.output):
         for item in items:
             _print_signature(item)
@@ -300,7 +299,7 @@ def _signature(options: Namespace, target: str, rules: list[SignatureRule]) -> d
     if not path.is_file():
         raise BentoError(
             f"{target}: not an archive, an OCI layout, or {arguments.REFERENCE}. Entries of the store aren't "
-            "signed. Verify the archive before the import."
+            "signed. Verify the archive before you import it."
         )
     signed = Path(options.signature) if options.signature else cosign.existing_signature(path)
     for rule in rules:
