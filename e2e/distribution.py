@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 IMAGE = "tests/images/gzip_image"
 SERVICE = "examples/iris/service.py"
 BUILD = """\
-load("//rules:defs.bzl", "bento_image", "bento_load", "bento_model", "bento_model_image", "bento_package")
-load("//rules:defs.bzl", "bento_push", "bento_push_all")
+load("//rules:defs.bzl", "bento_deployment", "bento_image", "bento_load", "bento_model", "bento_model_image")
+load("//rules:defs.bzl", "bento_package", "bento_push", "bento_push_all")
 
 bento_push(
     name = "push",
@@ -82,6 +82,19 @@ bento_model_image(
     name = "shards_image",
     compression = "gzip",
     model = ":shards",
+)
+
+bento_model_image(
+    name = "shards_for_kserve",
+    format = "kserve",
+    model = ":shards",
+)
+
+bento_deployment(
+    name = "shards_service",
+    src = ":shards_for_kserve",
+    model_format = "huggingface",
+    repository = "{plain}/shards",
 )
 
 bento_package(
@@ -211,6 +224,7 @@ def images_are_loaded(bench: Workbench) -> str:
             user = [*engine, "exec", CONTAINER, "/opt/.venv/bin/python", "-c", "import os; print(os.getuid())"]
             assert call(*user) == "1034\n"
         a_model_is_mounted(checkout, engine)
+        a_model_is_mounted_as_kserve_does(checkout, engine)
     finally:
         # The driver mounts its folder over itself, and may have done so more than once.
         unmount = ["umount", "--lazy", f"{bench.directory}/store/overlay"]
@@ -240,6 +254,24 @@ def a_model_is_mounted(checkout: Checkout, podman: list[str]) -> None:
     )
     assert ends.returncode != 0
     assert re.search(r"shards:\w+ is not mounted\. .* at /mnt/models/shards\.", ends.stderr), ends.stderr
+
+
+def a_model_is_mounted_as_kserve_does(checkout: Checkout, podman: list[str]) -> None:
+    """Bind `/models` of the image, as container runtimes do for `subPath: models`: all files are in that directory."""
+    checkout.build("//tests/travel:shards_for_kserve", "--output_groups=+docker_archive")
+    checkout.build("//tests/travel:shards_service")
+    digest = checkout.read("bazel-bin/tests/travel/shards_for_kserve.digest").strip()
+    assert f"oci+native://registry.invalid/shards@{digest}" in checkout.read(
+        "bazel-bin/tests/travel/shards_service.yaml"
+    )
+    call(*podman, "load", "--input", str((checkout.root / "bazel-bin/tests/travel/shards_for_kserve.tar").resolve()))
+    name = "localhost/shards_for_kserve:latest"
+    models = f"{call(*podman, 'image', 'mount', name).strip()}/models"
+    code = "import pathlib; print(sorted((p.name, p.read_text()) for p in pathlib.Path('/mnt/models').iterdir())[1:])"
+    server = ["--entrypoint", "/opt/.venv/bin/python", "localhost/reader_image:latest", "-c", code]
+    shown = call(*podman, "run", *LIMITS, *RESTRICTED, "--rm", f"--volume={models}:/mnt/models:ro", *server)
+    call(*podman, "image", "unmount", name)
+    assert shown == "[('names.json', '{}'), ('one.safetensors', 'one'), ('two.safetensors', 'two')]\n", shown
 
 
 @contextmanager

@@ -4,18 +4,54 @@ load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 load("//rules/private:attributes.bzl", "add_pairs", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 
+# Attributes that an InferenceService doesn't have.
+_DEPLOYMENT_ONLY = ["config_maps", "env", "models", "port", "replicas", "secrets", "writable_dirs"]
+
+def _problem(ctx, image):
+    """Returns why the attributes don't match the image and the images of its models; empty if they do."""
+    src = label_string(ctx.attr.src.label)
+    if not image.bento_yaml:
+        unsupported = [name for name in _DEPLOYMENT_ONLY if getattr(ctx.attr, name)]
+        if unsupported:
+            return "{} isn't supported for an image of models, which KServe serves. Remove the attribute.".format(unsupported[0])
+        if image.model_mount not in ["oci", "oci+native"] or not ctx.attr.model_format:
+            return "KServe serves {} only with format = \"kserve\" on the bento_model_image, and model_format on this target. Set both attributes.".format(src)
+        return ""
+    if ctx.attr.model_format:
+        return "model_format requires an image of models, but {} is an image of a Bento. Remove model_format.".format(src)
+    if image.models not in ["image", "layers"]:
+        return ("{} isn't an image of a Bento with its models, which a manifest requires. " +
+                "Use a bento_image with models = \"layers\" or \"image\".").format(src)
+    if ctx.attr.models and image.models != "image":
+        return "models: {} includes its models. Remove models, or set models = \"image\" on the bento_image.".format(src)
+    for target in ctx.attr.models:
+        if target[BentoImageInfo].model_mount != "bento":
+            return "models: {} isn't an image of models for Bentos. Use a bento_model_image with format = \"image\".".format(label_string(target.label))
+    return ""
+
 def _bento_deployment_impl(ctx):
     src = ctx.attr.src
     images = src[BentoImageIndexInfo].images if BentoImageIndexInfo in src else [src[BentoImageInfo]]
     digest = src[BentoImageIndexInfo].digest if BentoImageIndexInfo in src else src[BentoImageInfo].digest
-    for image in images:
-        if not image.bento_yaml:
-            fail(("{}: expected an image that contains the models of the Bento, got {}. " +
-                  "Use a bento_image with models = \"layers\".").format(label_string(ctx.label), label_string(src.label)))
+    first = images[0]
+    problem = _problem(ctx, first)
+    if problem:
+        fail("{}: {}".format(label_string(ctx.label), problem))
     manifest = ctx.actions.declare_file(ctx.label.name + ".yaml")
+    inputs = [digest] + list(first.model_descriptions)
     args = target_arguments(ctx)
     for image in images:
-        args.add_all(["--image", image.config, image.bento_yaml])
+        if image.bento_yaml:
+            args.add_all(["--image", image.config, image.bento_yaml])
+            inputs += [image.config, image.bento_yaml]
+    if not first.bento_yaml:
+        args.add_all(["--kserve", first.model_mount, ctx.attr.model_format])
+    for target, repository in ctx.attr.models.items():
+        image = target[BentoImageInfo]
+        for description in image.model_descriptions:
+            args.add_all(["--model-image", description, image.digest, repository])
+            inputs += [description, image.digest]
+    args.add_all(first.model_descriptions, before_each = "--model")
     args.add_all(["--digest", digest, "--repository", ctx.attr.repository, "--app-name", ctx.attr.app_name])
     args.add_all(["--namespace", ctx.attr.namespace, "--port", str(ctx.attr.port)])
     args.add_all(["--read-only-root-filesystem", "1" if ctx.attr.read_only_root_filesystem else "0"])
@@ -32,12 +68,7 @@ def _bento_deployment_impl(ctx):
         ctx,
         mnemonic = "BentoDeployment",
         progress_message = "Writing Kubernetes manifest %{label}",
-        subcommand = subcommand(
-            "deployment",
-            args,
-            inputs = depset([digest] + [file for image in images for file in (image.config, image.bento_yaml)]),
-            packages = ["pyyaml"],
-        ),
+        subcommand = subcommand("deployment", args, inputs = depset(inputs), packages = ["pyyaml"]),
         outputs = [manifest],
     )
     return [DefaultInfo(files = depset([manifest]))]
@@ -54,25 +85,28 @@ bento_deployment(
 )
 ```
 
-The manifest refers to the image by digest, so push the same `src` to `repository`. The manifest configures the addresses of dependent services.
-Resource requests, limits, probes, ports, and environment variables come from the service metadata. By default, containers can write only to
-`/tmp`. Containers don't run as root, unless root is the `user` of the image. The action doesn't connect to a cluster
-([more](../docs/deploying.md)).""",
+For an image of models (`bento_model_image` with `format = "kserve"`), the manifest has an InferenceService of KServe instead.
+
+The manifest names the image by digest, so push the same `src` to `repository`. Dependent services find each other. Resource
+requests, limits, probes, ports, and variables come from the services. Containers run without root and without write
+access, unless the image needs them. The action contacts no cluster ([more](../docs/deploying.md)).""",
     attrs = {
-        "app_name": attr.string(doc = "Name of the Kubernetes objects. For dependent services, `app_name` is a prefix of the name. Default: the name of the Bento."),
-        "config_maps": attr.string_dict(doc = "Environment variables with values from ConfigMaps, name to `CONFIGMAP/KEY`."),
-        "env": attr.string_dict(doc = "Environment variables of all containers, in addition to the variables of the image."),
-        "image_pull_secrets": attr.string_list(doc = "Names of the Secrets that contain registry credentials."),
-        "labels": attr.string_dict(doc = "Labels of all Kubernetes objects, in addition to `app.kubernetes.io/name`, `app.kubernetes.io/component`, and `app.kubernetes.io/version`."),
-        "namespace": attr.string(doc = "Namespace of all Kubernetes objects. Default: the namespace that `kubectl apply` uses."),
-        "port": attr.int(doc = "Port that the services listen on. Default: `http.port` of each service, or else 3000. Required if the image sets `entrypoint`."),
-        "read_only_root_filesystem": attr.bool(default = True, doc = "Whether the root filesystem of containers is read-only. Containers can then write only to `/tmp` and `writable_dirs`."),
-        "replicas": attr.string_dict(doc = "Number of Pods for each service: service name to a number (`2`) or a range (`1-4`). Default: 1. For a range, the manifest includes a HorizontalPodAutoscaler with `traffic.concurrency` of the service as the target."),
-        "repository": attr.string(doc = "Repository of the pushed image, `registry/name`.", mandatory = True),
-        "secrets": attr.string_dict(doc = "Environment variables with values from Secrets, name to `SECRET/KEY`. Default for a variable without a value in the Bento: the Secret `<app_name>-env`, with the name of the variable as the key."),
-        "src": attr.label(doc = "The image or image index to deploy.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
-        "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum startup time of a service in seconds, including the time to load models."),
-        "writable_dirs": attr.string_list(doc = "Absolute paths of additional directories that containers can write to. The directories are empty when a Pod starts."),
+        "app_name": attr.string(doc = "Name of the objects, and prefix of the names for further services. Default: the Bento's name."),
+        "config_maps": attr.string_dict(doc = "Variables from ConfigMaps, name to `CONFIGMAP/KEY`."),
+        "env": attr.string_dict(doc = "Variables of all containers, in addition to the image's."),
+        "image_pull_secrets": attr.string_list(doc = "Names of Secrets with registry credentials."),
+        "labels": attr.string_dict(doc = "Labels of all objects, in addition to `app.kubernetes.io/name`, `component`, and `version`."),
+        "model_format": attr.string(doc = "Name of KServe's model format, such as `huggingface`, `onnx`, or `sklearn`. Required for an image of models."),
+        "models": attr.label_keyed_string_dict(doc = "Images of the Bento's models (`bento_model_image`) to the repositories that they are pushed to. Pods mount them as volumes, which Kubernetes enables by default since 1.35. Required for a `bento_image` with `models = \"image\"`.", providers = [BentoImageInfo]),
+        "namespace": attr.string(doc = "Namespace of all objects. Default: the namespace of `kubectl apply`."),
+        "port": attr.int(doc = "Port of the services. Default: `http.port` of each service, or else 3000. Required for an image with its own entrypoint."),
+        "read_only_root_filesystem": attr.bool(default = True, doc = "Whether containers can write only to `/tmp` and `writable_dirs`."),
+        "replicas": attr.string_dict(doc = "Service name to its number of Pods, `2`, or a range, `1-4`. A range adds a HorizontalPodAutoscaler that follows the service's `traffic.concurrency`. Default: 1."),
+        "repository": attr.string(doc = "Repository that the image is pushed to, `registry/name`.", mandatory = True),
+        "secrets": attr.string_dict(doc = "Variables from Secrets, name to `SECRET/KEY`. Default for variables that the Bento requires and that have no value: the Secret `<app_name>-env`, with the variable's name as key."),
+        "src": attr.label(doc = "The image or image index that is pushed, or an image of models.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
+        "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum startup time of a service, including loading of models."),
+        "writable_dirs": attr.string_list(doc = "Additional directories that containers can write to, empty when a Pod starts."),
     },
     toolchains = [TOOLCHAIN_TYPE],
 )

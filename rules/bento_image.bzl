@@ -249,12 +249,14 @@ def _bento_image_impl(ctx):
     build_definition = _build_definition(ctx, base, bento, models, wheels)
     return [
         BentoImageInfo(
-            bento_yaml = bento.bento_yaml if ctx.attr.models == "layers" else None,
+            bento_yaml = bento.bento_yaml,
             build_definition = build_definition,
             config = image.config,
             digest = image.digest,
             layers = tuple(layers),
             manifest = image.manifest,
+            model_descriptions = tuple([model.description for model in bento.models.to_list()]) if ctx.attr.models == "image" else (),  # only the target's own
+            models = ctx.attr.models,
             referrers = (sbom,),
         ),
         _installed(ctx, base, requirements, wheels),

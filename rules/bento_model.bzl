@@ -6,9 +6,6 @@ load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry", "model_source")
 
 def _bento_model_impl(ctx):
-    def place(args):
-        args.add_all(["--package", directory_path(ctx.label, ctx.label.package), "--strip-prefix", ctx.attr.strip_prefix])
-
     def describe(args):
         args.add_all(["--tag", ctx.attr.tag, "--module", ctx.attr.module, "--api-version", ctx.attr.api_version])
         args.add_all(["--creation-time", creation_time(ctx)])
@@ -26,7 +23,7 @@ def _bento_model_impl(ctx):
         files = ctx.files.srcs,
         more_inputs = ctx.files.fields_file,
         name = ctx.attr.tag.partition(":")[0],
-        place = place,
+        place = ["--package", directory_path(ctx.label, ctx.label.package), "--strip-prefix", ctx.attr.strip_prefix],
     ))
 
 bento_model = rule(

@@ -1,43 +1,79 @@
-"""Defines bento_model_image, which builds an image or an OCI artifact that contains only a model."""
+"""Defines bento_model_image, which builds an image or an OCI artifact of only models."""
 
-load("//rules:providers.bzl", "BentoImageInfo", "BentoModelInfo")
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoModelInfo")
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS")
+load("//rules/private:model_entry.bzl", "unlinked_layers")
 
-def _assemble(ctx, model, layers):
+# KServe mounts the contents of this directory at /mnt/models.
+_KSERVE = "models"
+
+def _assemble(ctx, base, models, layers):
     outputs = struct(
         config = ctx.actions.declare_file(ctx.label.name + ".config.json"),
         digest = ctx.actions.declare_file(ctx.label.name + ".digest"),
         manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
     )
-    descriptions = [layer.description for layer in layers]
+    inputs = [model.description for model in models] + [layer.description for layer in layers]
     args = target_arguments(ctx)
-    args.add_all(["--format", ctx.attr.format, "--directory", BENTO, "--created", creation_time(ctx), "--model", model.description])
+    args.add_all(["--format", ctx.attr.format, "--directory", BENTO, "--created", creation_time(ctx)])
+    args.add_all([model.description for model in models], before_each = "--model")
     add_pairs(args, "--annotation", ctx.attr.annotations)
-    args.add_all(descriptions, before_each = "--layer")
+    if base:
+        args.add_all(["--base-config", base.config])
+        inputs.append(base.config)
+    args.add_all([layer.description for layer in layers], before_each = "--layer")
     args.add_all(["--config", outputs.config, "--manifest", outputs.manifest, "--digest", outputs.digest])
     run_helper(
         ctx,
         mnemonic = "BentoModelImage",
         progress_message = "Assembling model image %{label}",
-        subcommand = subcommand("model_image", args, inputs = depset([model.description] + descriptions)),
+        subcommand = subcommand("model_image", args, inputs = depset(inputs)),
         outputs = [outputs.config, outputs.digest, outputs.manifest],
     )
     return outputs
 
-def _bento_model_image_impl(ctx):
-    model = ctx.attr.model[BentoModelInfo]
+def _check(ctx, targets):
+    """Rejects combinations of attributes that have no meaning."""
+    where = label_string(ctx.label)
+    if bool(ctx.attr.model) == bool(ctx.attr.models):
+        fail("{}: expected either model or models. Set exactly one of them.".format(where))
+    if ctx.attr.base and ctx.attr.format != "kserve":
+        fail("{}: base requires format = \"kserve\", because other images of models run no program. Remove base, or set format.".format(where))
+    labels = {}
+    for target in targets:
+        name, label = target[BentoModelInfo].sources.name, label_string(target.label)
+        if name in labels:
+            fail("{}: models: {} and {} are both named {}. Remove one of them, or rename its target or tag.".format(where, labels[name], label, name))
+        labels[name] = label
+
+def _layers(ctx, target, number):
+    model = target[BentoModelInfo]
+    if ctx.attr.format == "kserve":
+        root = _KSERVE if ctx.attr.model else "{}/{}".format(_KSERVE, model.sources.name)
+        return unlinked_layers(ctx, model, root, ctx.attr.compression, "{}.{}".format(ctx.label.name, number))
     layers = model.layers[ctx.attr.compression]
+    if ctx.attr.format == "modelpack" and ctx.attr.models:
+        fail("{}: an artifact of ModelPack has one model. Set model, or format = \"image\".".format(label_string(ctx.label)))
     if ctx.attr.format == "modelpack" and len(layers) > 1:
-        fail(("{}: {} contains links to weights in separate layers, which ModelPack tools can't unpack. " +
-              "Set image_layers = 1 on the model, or format = \"image\".").format(
-            label_string(ctx.label),
-            label_string(ctx.attr.model.label),
-        ))
-    image = _assemble(ctx, model, layers)
-    groups = ["oci_layout"] + (["docker_archive"] if ctx.attr.format == "image" else [])
+        fail(("{}: {} links to weights in separate layers, which ModelPack tools can't unpack. " +
+              "Set image_layers = 1 on the model, or format = \"image\".").format(label_string(ctx.label), label_string(target.label)))
+    return layers
+
+def _bento_model_image_impl(ctx):
+    targets = ctx.attr.models or [ctx.attr.model]
+    _check(ctx, targets)
+    base = ctx.attr.base[BentoBaseInfo] if ctx.attr.base else None
+    models = [target[BentoModelInfo] for target in targets]
+    layers = (base.layers if base else ()) + tuple([
+        layer
+        for number, target in enumerate(targets)
+        for layer in _layers(ctx, target, number)
+    ])
+    image = _assemble(ctx, base, models, layers)
+    groups = ["oci_layout"] + (["docker_archive"] if ctx.attr.format != "modelpack" else [])
     return [
         BentoImageInfo(
             bento_yaml = None,
@@ -46,6 +82,8 @@ def _bento_model_image_impl(ctx):
             digest = image.digest,
             layers = layers,
             manifest = image.manifest,
+            model_descriptions = tuple([model.description for model in models]),
+            model_mount = {"image": "bento", "kserve": "oci" if base else "oci+native", "modelpack": ""}[ctx.attr.format],
             referrers = (),
         ),
         DefaultInfo(files = depset([image.config, image.digest, image.manifest])),
@@ -54,7 +92,7 @@ def _bento_model_image_impl(ctx):
 
 bento_model_image = rule(
     implementation = _bento_model_image_impl,
-    doc = """Builds an image that contains only a model. The image shares the layers with the images of Bentos that include the model.
+    doc = """Builds an image of only models, which containers mount.
 
 ```starlark
 bento_model_image(name = "llm_image", model = ":llm")
@@ -62,14 +100,22 @@ bento_model_image(name = "llm_image", model = ":llm")
 bento_push(name = "push_llm", src = ":llm_image", repositories = ["registry.example.com/llm-weights"])
 ```
 
-Use the image with a `bento_image` that sets `models = "image"`. In the containers, mount the model image at /mnt/models/<name of the model>. The
-default outputs are the config, the manifest, and the digest. Output groups: `oci_layout` and `docker_archive`, as in `bento_image`.""",
+| `format` | files | for |
+|---|---|---|
+| `image` | in the paths and layers of images with Bentos | containers of a `bento_image` with `models = "image"`, at /mnt/models/<name of the model> |
+| `kserve` | in /models, without links | KServe (`oci+native://`, and `oci://` with a `base`), and volumes of Kubernetes with `subPath: models` |
+| `modelpack` | in the paths of images with Bentos | tools of CNCF ModelPack |
+
+Default outputs: config, manifest, and digest. Output groups: `oci_layout` and `docker_archive`, as in `bento_image`
+([more](../docs/models.md#models-for-kserve)).""",
     attrs = {
-        "annotations": attr.string_dict(doc = "Additional annotations of the manifest. Default annotations: title, version, and creation time. An image also has the annotations that OCI defines as labels. A ModelPack artifact has these annotations in the config."),
-        "compression": attr.string(default = "zstd", doc = "Compression of the layers, as in `bento_image`. Data that compression doesn't reduce is stored uncompressed.", values = COMPRESSIONS),
-        "format": attr.string(default = "image", doc = "Format of the output: `image` (default), which container engines can mount, or `modelpack`, an artifact in CNCF's ModelPack format with the same layer. `modelpack` requires a model with `image_layers = 1`, because ModelPack tools don't unpack links.", values = ["image", "modelpack"]),
-        "model": attr.label(doc = "The model that the image contains.", mandatory = True, providers = [BentoModelInfo]),
-        "reference": attr.string(doc = "Name and tag of the image in `oci_layout` and `docker_archive`. Default: the name of the target."),
+        "annotations": attr.string_dict(doc = "Annotations of the manifest, in addition to title, version, and created. Annotations that OCI defines are also labels of an image, and part of the config of an artifact."),
+        "base": attr.label(doc = "Image base with `sh`, `ln`, `ls`, `mkdir`, and `sleep`, which KServe's `oci://` runs next to the server. Requires `format = \"kserve\"`. Default: no program; use `oci+native://`.", providers = [BentoBaseInfo]),
+        "compression": attr.string(default = "zstd", doc = "Compression of the layers, as in `bento_image`. Data that doesn't compress is stored. KServe's `oci+fetch://` requires `gzip`.", values = COMPRESSIONS),
+        "format": attr.string(default = "image", doc = "`image` (default), for Bentos, `kserve`, for KServe and volumes of Kubernetes, or `modelpack`, an artifact of CNCF ModelPack. `modelpack` requires a model with `image_layers = 1`, because its tools unpack no links.", values = ["image", "kserve", "modelpack"]),
+        "model": attr.label(doc = "The model. With `format = \"kserve\"`, its files are directly in /models.", providers = [BentoModelInfo]),
+        "models": attr.label_list(doc = "Several models, instead of `model`. With `format = \"kserve\"`, the files of each model are in /models/<name>: the name in the tag of a `bento_model`, or the target's name of a `bento_model_import`.", providers = [BentoModelInfo]),
+        "reference": attr.string(doc = "Name and tag in the large output groups. Default: the target's name."),
     } | CREATION_TIME,
     provides = [BentoImageInfo],
     toolchains = [TOOLCHAIN_TYPE],

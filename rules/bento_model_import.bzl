@@ -9,9 +9,6 @@ def _bento_model_import_impl(ctx):
     if bool(ctx.files.srcs) == bool(ctx.file.archive):
         fail("{}: expected either archive or srcs. Set exactly one of these attributes.".format(ctx.label))
 
-    def place(args):
-        args.add_all(["--package", directory_path(ctx.label, ctx.label.package), "--strip-prefix", ctx.attr.strip_prefix])
-
     def describe(args):
         if ctx.file.archive:
             args.add_all(["--archive", ctx.file.archive, ctx.file.archive.basename])
@@ -21,7 +18,7 @@ def _bento_model_import_impl(ctx):
         files = ctx.files.srcs,
         more_inputs = ctx.files.archive,
         packages = ["zstandard"] if ctx.file.archive else [],
-        place = place,
+        place = ["--package", directory_path(ctx.label, ctx.label.package), "--strip-prefix", ctx.attr.strip_prefix],
     ))
 
 bento_model_import = rule(

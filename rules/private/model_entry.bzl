@@ -38,14 +38,14 @@ def _archive(ctx, source):
     _write(ctx, source, mnemonic = "BentoExport", progress_message = "Writing %{output}", name = "export_model", outputs = {"--output": output})
     return output
 
-def _layer(ctx, source, compression):
-    """Declares a single layer with the complete model."""
+def _layer(ctx, source, location, compression, name):
+    """Declares the model as one layer."""
     args = _arguments(ctx, source)
-    args.add_all(["--directory", BENTO, "--user", USER, "--scratch", "{}.{}.files".format(ctx.label.name, extension(compression))])
+    args.add_all(location + ["--user", USER, "--scratch", "{}.{}.files".format(name, extension(compression))])
     return write_layer(
         ctx,
         compression = compression,
-        name = ctx.label.name,
+        name = name,
         progress_message = "Writing layer of model %{label}",
         subcommand = subcommand("model_layer", args, inputs = source.inputs, packages = _PACKAGES + source.packages),
     )
@@ -59,52 +59,70 @@ def _groups(files, most):
         groups[at * count // len(ordered)].append(file)
     return groups
 
-def _weights_layers(ctx, source, groups, directory, compression):
-    """Declares a layer for each group of weights. The action of a layer reads only the files in the group, so other layers remain unchanged."""
+def _weights_layers(ctx, model, groups, location, compression, name):
+    """Declares layers of weights, each of only its own files, so that a changed shard changes no other layer."""
     layers = []
     for number, files in enumerate(groups):
         args = target_arguments(ctx)
-        source.place(args)
+        args.add_all(model.place)
         args.add_all(files, map_each = describe_source)
-        args.add_all(["--directory", BENTO, "--user", USER, "--weights", directory])
+        args.add_all(["--user", USER] + location)
         layers.append(write_layer(
             ctx,
             compression = compression,
-            name = "{}.weights-{}".format(ctx.label.name, number),
+            name = "{}.weights-{}".format(name, number),
             progress_message = "Writing weights layer of %{label}",
             subcommand = subcommand("weights_layer", args, inputs = depset(files), packages = ["blake3"]),
         ))
     return layers
 
-def _layer_of_the_rest(ctx, source, weights, directory, metadata, compression):
-    """Declares the layer with the model's other files and with links to the weights. The action doesn't read the weights."""
-    others = [file for file in source.files if file not in weights]
+def _layer_of_the_rest(ctx, model, weights, location, compression, name):
+    """Declares a layer of the model's other files, and of links to its weights, which the action doesn't read."""
+    others = [file for file in model.files if file not in weights]
+    written = [model.description, model.manifest, model.model_yaml]
     args = target_arguments(ctx)
-    source.place(args)
+    args.add_all(model.place)
     args.add_all(others, map_each = describe_source)
     args.add_all(weights, map_each = _describe_weights)
-    args.add_all(["--directory", BENTO, "--user", USER, "--weights", directory, "--written-description", metadata.description])
-    args.add_all(["--written-manifest", metadata.manifest, "--written-model-yaml", metadata.model_yaml])
+    args.add_all(["--user", USER] + location + ["--written-description", model.description])
+    args.add_all(["--written-manifest", model.manifest, "--written-model-yaml", model.model_yaml])
     return write_layer(
         ctx,
         compression = compression,
-        name = ctx.label.name,
+        name = name,
         progress_message = "Writing layer of model %{label} without weights",
-        subcommand = subcommand("model_layer", args, inputs = depset(others + [metadata.description, metadata.manifest, metadata.model_yaml]), packages = _PACKAGES),
+        subcommand = subcommand("model_layer", args, inputs = depset(others + written), packages = _PACKAGES),
     )
 
 def _describe_weights(file):
     return ["--weights-file", "", file.short_path, label_string(file.owner)]
 
-def _layers(ctx, source, metadata, compression):
-    weights = [file for file in source.files if not file.is_directory and _ends_with(file.basename, _WEIGHTS)]
+def _weights(model):
+    """Returns the files that have separate layers."""
+    weights = [file for file in model.files if not file.is_directory and _ends_with(file.basename, _WEIGHTS)]
+    return weights if model.image_layers > 1 else []
+
+def _separate_layers(ctx, model, weights, location, compression, name):
+    groups = _groups(weights, model.image_layers - 1)
+    layers = _weights_layers(ctx, model, groups, location, compression, name)
+    return tuple(layers + [_layer_of_the_rest(ctx, model, weights, location, compression, name)])
+
+def _layers(ctx, source, model, compression):
+    weights = _weights(model)
     naming = [file for file in source.files if _ends_with(file.basename, _NAMING)]
-    if not weights or naming or ctx.attr.image_layers < 2:
-        return (_layer(ctx, source, compression),)
-    directory = "{}/{}".format(WEIGHTS, source.name or ctx.label.name)
-    groups = _groups(weights, ctx.attr.image_layers - 1)
-    layers = _weights_layers(ctx, source, groups, directory, compression)
-    return tuple(layers + [_layer_of_the_rest(ctx, source, weights, directory, metadata, compression)])
+    if not weights or naming:
+        return (_layer(ctx, source, ["--directory", BENTO], compression, ctx.label.name),)
+    directory = "{}/{}".format(WEIGHTS, model.name)
+    return _separate_layers(ctx, model, weights, ["--directory", BENTO, "--weights", directory], compression, ctx.label.name)
+
+def unlinked_layers(ctx, model, root, compression, name):
+    """Declares layers of a model's files below the directory `root` of an image, without links; returns a tuple of BentoLayerInfo."""
+    if model.sources.files:
+        return _separate_layers(ctx, model.sources, _weights(model.sources), ["--root", root], compression, name)
+    return (_layer(ctx, _archive_source(model.archive_part), ["--root", root], compression, name),)
+
+def _archive_source(part):
+    return struct(describe = lambda args: args.add_all(["--archive", part, part.basename]), inputs = depset([part]), packages = [])
 
 def _ends_with(name, suffixes):
     for suffix in suffixes:
@@ -119,33 +137,37 @@ def _part(ctx, source):
     return part
 
 def _described(ctx, source):
-    """Declares the files that describe the model: description, manifest, and model.yaml."""
-    metadata = struct(
+    """Declares the files that describe the model without its bytes."""
+    model = struct(
         description = ctx.actions.declare_file(ctx.label.name + ".model.json"),
+        files = tuple(source.files),
+        image_layers = ctx.attr.image_layers,
         manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
         model_yaml = ctx.actions.declare_file(ctx.label.name + ".model.yaml"),
+        name = source.name or ctx.label.name,
+        place = tuple(source.place),
     )
-    outputs = {"--description": metadata.description, "--manifest": metadata.manifest, "--model-yaml": metadata.model_yaml}
+    outputs = {"--description": model.description, "--manifest": model.manifest, "--model-yaml": model.model_yaml}
     _write(ctx, source, mnemonic = "BentoModel", progress_message = "Describing model %{label}", name = "model", outputs = outputs)
-    return metadata
+    return model
 
 def model_source(*, place, describe, files = [], more_inputs = [], packages = [], name = ""):
     """Describes the inputs of a model.
 
     Args:
-      place: function that adds arguments to an Args. The arguments specify the paths of the sources in the model.
-      describe: function that adds the other arguments of the subcommand `model`, except sources, to an Args.
-      files: list of the source Files.
-      more_inputs: list of the Files in the arguments that `describe` adds.
-      packages: names of the third-party packages that the helper needs to read the files.
-      name: name of the model, or an empty string if unknown.
+      place: list of strings: arguments for the placement of sources in the model.
+      describe: a function that adds the other arguments of the subcommand `model`, except sources.
+      files: list of Files: the sources.
+      more_inputs: list of Files in the arguments of `describe`.
+      packages: third-party packages that reading the files requires.
+      name: model name, if known.
 
     Returns:
       A struct for `model_entry`.
     """
 
     def describe_all(args):
-        place(args)
+        args.add_all(place)
         describe(args)
         args.add_all(files, map_each = describe_source)
 
@@ -163,15 +185,16 @@ MODEL_ATTRIBUTES = {
 def model_entry(ctx, source):
     """Declares the outputs of a model. Returns the list of providers, which includes BentoModelInfo."""
     part = _part(ctx, source)
-    metadata = _described(ctx, source)
+    model = _described(ctx, source)
     return [
         BentoModelInfo(
             alias = ctx.attr.alias,
             archive_part = part,
-            description = metadata.description,
-            layers = {compression: _layers(ctx, source, metadata, compression) for compression in COMPRESSIONS},
-            manifest = metadata.manifest,
+            description = model.description,
+            layers = {compression: _layers(ctx, source, model, compression) for compression in COMPRESSIONS},
+            manifest = model.manifest,
+            sources = model,
         ),
-        DefaultInfo(files = depset([metadata.description])),
-        OutputGroupInfo(bentomodel = depset([_archive(ctx, source)]), manifest = depset([metadata.manifest]), part = depset([part])),
+        DefaultInfo(files = depset([model.description])),
+        OutputGroupInfo(bentomodel = depset([_archive(ctx, source)]), manifest = depset([model.manifest]), part = depset([part])),
     ]

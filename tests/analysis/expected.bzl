@@ -666,6 +666,44 @@ EXPECTED = {
         "files": ["service_push"],
         "runfiles": ["service_images.index.json", "service_push", "service_push.contents.json", "stable-status.txt", "volatile-status.txt"],
     },
+    ":weights_for_kserve": {
+        "actions": {
+            "BentoDockerArchive weights_for_kserve.tar": {
+                "of": ["*.layer.zstd", "*.layer.zstd.json", "debs.layer.json", "weights_for_kserve.config.json", "weights_for_kserve.manifest.json"],
+                "to": ["weights_for_kserve.tar"],
+            },
+            "BentoLayer weights_for_kserve.0.layer.zstd": {
+                "of": ["lib.py", "model_of_shards.manifest.json", "model_of_shards.model.json", "model_of_shards.model.yaml"],
+                "to": ["weights_for_kserve.0.layer.zstd", "weights_for_kserve.0.layer.zstd.json"],
+            },
+            "BentoLayer weights_for_kserve.0.weights-0.layer.zstd": {
+                "of": ["shard-1.bin", "shard-2.bin"],
+                "to": ["weights_for_kserve.0.weights-0.layer.zstd", "weights_for_kserve.0.weights-0.layer.zstd.json"],
+            },
+            "BentoLayer weights_for_kserve.0.weights-1.layer.zstd": {
+                "of": ["shard-3.bin"],
+                "to": ["weights_for_kserve.0.weights-1.layer.zstd", "weights_for_kserve.0.weights-1.layer.zstd.json"],
+            },
+            "BentoLayer weights_for_kserve.1.layer.zstd": {
+                "of": ["imported_archive.model.part"],
+                "to": ["weights_for_kserve.1.layer.zstd", "weights_for_kserve.1.layer.zstd.json"],
+            },
+            "BentoModelImage weights_for_kserve.config.json": {
+                "of": ["*.layer.zstd.json", "debs.layer.json", "imported_archive.model.json", "model_of_shards.model.json", "python.base.json"],
+                "to": ["weights_for_kserve.config.json", "weights_for_kserve.digest", "weights_for_kserve.manifest.json"],
+            },
+            "BentoOciLayout weights_for_kserve.oci": {
+                "of": ["*.layer.zstd", "*.layer.zstd.json", "debs.layer.json", "weights_for_kserve.config.json", "weights_for_kserve.manifest.json"],
+                "to": ["weights_for_kserve.oci"],
+            },
+        },
+        "files": ["weights_for_kserve.config.json", "weights_for_kserve.digest", "weights_for_kserve.manifest.json"],
+        "groups": {
+            "docker_archive": ["weights_for_kserve.tar"],
+            "oci_layout": ["weights_for_kserve.oci"],
+        },
+        "providers": ["BentoImageInfo"],
+    },
     ":weights_image": {
         "actions": {
             "BentoDockerArchive weights_image.tar": {

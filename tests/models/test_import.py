@@ -126,21 +126,20 @@ def test_a_layer_has_the_files_of_an_archive(saved, bentoml, tmp_path):
     assert "home/bentoml/bento/models/weights/v7/model.yaml" in found
 
 
-def test_layers_of_weights_hold_what_the_model_links_to(tmp_path):
-    actions = Actions(tmp_path)
-    texts = {"a-1.bin": "one", "deep/a-2.bin": "two", "deep/same/a-1.bin": "one", "config.json": "{}"}
+def layers_of(actions, texts, *location):
+    """Layers of the weights (`.bin`) and of the other files of a model."""
     for name, text in texts.items():
         actions.write(f"svc/{name}", text)
-    weights = [actions.root / f"svc/{name}" for name in texts if name != "config.json"]
+    weights = [actions.root / f"svc/{name}" for name in texts if name.endswith(".bin")]
     names = [str(path.relative_to(actions.root)) for path in weights]
+    others = [f"svc/{name}" for name in texts if not name.endswith(".bin")]
 
     def described(flag, name, path=""):
         return [flag, path, name, f"//svc:{name}"]
 
     place = ["--target", "//svc:model", "--package", "svc", "--strip-prefix", ""]
-    image = ["--directory", "/home/bentoml/bento", "--user", "1034:1034", "--weights", "/home/bentoml/weights/m"]
-    image += ["--compression", "none"]
-    sources = [word for name in [*names, "svc/config.json"] for word in described("--source", name, name)]
+    image = [*location, "--user", "1034:1034", "--compression", "none"]
+    sources = [word for name in [*names, *others] for word in described("--source", name, name)]
     written = {"--written-description": "m.json", "--written-manifest": "m.manifest", "--written-model-yaml": "m.yaml"}
     more = ["--module", "", "--api-version", "v1", "--creation-time", "1980-01-01T00:00:00Z", "--tag", "m"]
     flags = {flag.replace("--written", "-"): path for flag, path in written.items()}
@@ -152,13 +151,20 @@ def test_layers_of_weights_hold_what_the_model_links_to(tmp_path):
     layers = [actions.run("weights_layer", words, {"--output": "1", "--description": "1.json"})]
     for path in weights:
         path.unlink()  # who links to them does not read them
-    words = [*place, *image, *described("--source", "svc/config.json", "svc/config.json")]
+    words = [*place, *image, *(word for name in others for word in described("--source", name, name))]
     words += [word for name in names for word in described("--weights-file", name)]
     words += [word for pair in written.items() for word in pair]
     layers.append(actions.run("model_layer", words, {"--output": "2", "--description": "2.json"}))
     for layer in layers:
         assert layer.code == 0, layer.errors
-        with tarfile.open(fileobj=io.BytesIO(layer.outputs["--output"])) as tar:
+    return [layer.outputs["--output"] for layer in layers]
+
+
+def test_layers_of_weights_hold_what_the_model_links_to(tmp_path):
+    texts = {"a-1.bin": "one", "deep/a-2.bin": "two", "deep/same/a-1.bin": "one", "config.json": "{}"}
+    location = ["--directory", "/home/bentoml/bento", "--weights", "/home/bentoml/weights/m"]
+    for layer in layers_of(Actions(tmp_path), texts, *location):
+        with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
             tar.extractall(tmp_path / "image", filter="fully_trusted")
     shutil.move(tmp_path / "image", tmp_path / "elsewhere")  # where an image is mounted
     [directory] = (tmp_path / "elsewhere/home/bentoml/bento/models/m").iterdir()
@@ -166,6 +172,25 @@ def test_layers_of_weights_hold_what_the_model_links_to(tmp_path):
     assert [path.is_symlink() for path in sorted(directory.iterdir()) if path.is_file()] == [True, False, False]
     kept = sorted(path.name for path in (tmp_path / "elsewhere/home/bentoml/weights/m").glob("*/*"))
     assert kept == ["a-1.bin", "a-2.bin"], "equal files are one"
+
+
+@pytest.mark.parametrize("root", ["models", "models/llm"])
+def test_kserve_finds_all_files_below_models(tmp_path, root):
+    """As `oci+fetch://` of KServe 0.20 reads layers: `data` refuses links that leave the folder."""
+    texts = {"a-1.bin": "one", "deep/a-2.bin": "two", "config.json": "{}", "deep/same/a-1.bin": "one"}
+    for layer in layers_of(Actions(tmp_path), texts, "--root", root):
+        with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
+            for member in tar:
+                assert member.name == "models" or member.name.startswith("models/")
+                assert member.isdir() or member.isreg(), "KServe may mount the folder alone"
+                assert member.mode & 0o444 == 0o444, "a server of any user reads it"
+                if member.name != "models":
+                    member.name = member.name.removeprefix("models/")
+                    tar.extract(member, tmp_path / "mnt", filter="data")
+    model = tmp_path / "mnt" / root.removeprefix("models").lstrip("/")
+    found = {str(path.relative_to(model)): path.read_text() for path in model.rglob("*") if path.is_file()}
+    assert found.pop("model.yaml").startswith("name: m\n")
+    assert found == texts
 
 
 LAYER = {"media_type": "application/vnd.oci.image.layer.v1.tar+zstd", "size": 1, "name": ""}
@@ -177,7 +202,7 @@ def described_model(actions, tag):
     return actions.write(f"{tag.replace(':', '-')}.json", json.dumps(fields))
 
 
-@pytest.mark.parametrize(("form", "count"), [("image", 3), ("modelpack", 1)])
+@pytest.mark.parametrize(("form", "count"), [("image", 3), ("kserve", 3), ("modelpack", 1)])
 def test_a_model_alone_is_an_image_or_an_artifact_of_the_same_layers(tmp_path, form, count):
     actions = Actions(tmp_path)
     words = ["--target", "//svc:model", "--format", form, "--created", "1980-01-01T00:00:00+00:00"]
@@ -193,7 +218,7 @@ def test_a_model_alone_is_an_image_or_an_artifact_of_the_same_layers(tmp_path, f
     assert [layer["digest"] for layer in manifest["layers"]] == digests
     assert manifest["annotations"][LICENSES] == "MIT"
     kinds = [layer["mediaType"] for layer in manifest["layers"]]
-    if form == "image":
+    if form != "modelpack":
         assert config["rootfs"]["diff_ids"] == [f"{digest}0" for digest in digests]
         assert config["config"] == {"Labels": manifest["annotations"]}
         assert kinds == [LAYER["media_type"]] * 3
@@ -208,6 +233,27 @@ def test_a_model_alone_is_an_image_or_an_artifact_of_the_same_layers(tmp_path, f
     refused = actions.run("image_index", both, {"--index": "index", "--digest": "d"})
     assert refused.code == 1
     assert "model artifacts have no platform" in refused.errors
+
+
+def test_an_image_of_several_models_runs_the_shell_of_its_base(tmp_path):
+    actions = Actions(tmp_path)
+    base = {"architecture": "arm64", "os": "linux", "env": {"PATH": "/bin"}}
+    words = ["--target", "//svc:models", "--format", "kserve", "--created", "1980-01-01T00:00:00+00:00"]
+    words += ["--base-config", actions.write("base.json", json.dumps(base)), "--directory", "/home/bentoml/bento"]
+    words += [word for tag in ("m:v1", "n:v2") for word in ("--model", described_model(actions, tag))]
+    layer = ["--layer", actions.write("layer.json", json.dumps({**LAYER, "digest": "sha256:0", "diff_id": "sha256:1"}))]
+    outputs = {flag: flag[2:] for flag in ("--config", "--manifest", "--digest")}
+    made = actions.run("model_image", words + layer, outputs)
+    assert made.code == 0, made.errors
+    config = json.loads(made.outputs["--config"])
+    labels = config["config"].pop("Labels")
+    assert config["config"] == {"Env": ["PATH=/bin"]}, "KServe passes `sh -c`, which an entry point would get"
+    assert config["architecture"] == "arm64"
+    assert labels["org.opencontainers.image.title"] == "m, n"
+    assert "org.opencontainers.image.version" not in labels
+    refused = actions.run("model_image", words + layer * 128, outputs)
+    assert refused.code == 1
+    assert "the image has 128 layers, but runtimes support at most 127" in refused.errors
 
 
 def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):

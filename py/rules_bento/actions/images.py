@@ -11,6 +11,7 @@ from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.formats.oci import ANNOTATION, digest_of
 from rules_bento.images import oci_image
+from rules_bento.models.model import ModelDescription
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,11 +51,7 @@ if TYPE_CHECKING:
 def image(arguments: Arguments) -> None:
     """Write the config, manifest, and digest of an image from the descriptions of the layers."""
     layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--layer")]
-    if len(layers) > oci_image.MAX_LAYERS:
-        raise BentoError(
-            f"layers: the image has {len(layers)} layers, but runtimes support at most {oci_image.MAX_LAYERS}. "
-            "Reduce max_wheel_layers of the image, image_layers of the models, or the number of other layers."
-        )
+    oci_image.check_layers(layers)
     compression = arguments.optional("--compression")
     if compression == "gzip":
         _require_gzip(layers)
@@ -260,7 +257,10 @@ def image_index(arguments: Arguments) -> None:
         "--digest": 1,
         "--env": 2,
         "--image": 2,  # config, bento.yaml; one for each platform of an index
+        "--kserve": 2,  # scheme of the URI and model format, for an image of models
         "--label": 2,
+        "--model": 1,  # description of a model in the image, or that Pods mount
+        "--model-image": 3,  # description of the model, digest of its image, repository
         "--namespace": 1,
         "--output": 1,
         "--port": 1,
@@ -274,11 +274,12 @@ def image_index(arguments: Arguments) -> None:
     }
 )
 def deployment(arguments: Arguments) -> None:
-    """Write the Kubernetes manifest for an image."""
-    from rules_bento.kubernetes.manifests import DeploymentOptions, dump, manifests
+    """Write the Kubernetes manifest of an image."""
+    from rules_bento.kubernetes.manifests import DeploymentOptions, dump, inference_service, manifests
 
+    kserve = arguments.tuples("--kserve")
     options = DeploymentOptions(
-        image=_image_reference(arguments),
+        image=_reference("repository", arguments.required("--repository"), arguments.required("--digest")),
         name=arguments.required("--app-name"),
         namespace=arguments.required("--namespace"),
         replicas=arguments.pairs("--replicas"),
@@ -290,21 +291,45 @@ def deployment(arguments: Arguments) -> None:
         read_only=arguments.required("--read-only-root-filesystem") == "1",
         writable=tuple(arguments.repeated("--writable")),
         startup_timeout_seconds=int(arguments.required("--startup-timeout-seconds")),
+        models={} if kserve else _model_images(arguments),
     )
-    Path(arguments.required("--output")).write_text(dump(manifests(_common_workload(arguments), options)), "utf-8")
+    if kserve:
+        scheme, model_format = kserve[0]
+        objects = [inference_service(_model_tags(arguments), scheme, model_format, options)]
+    else:
+        objects = manifests(_common_workload(arguments), options)
+    Path(arguments.required("--output")).write_text(dump(objects), "utf-8")
 
 
-def _image_reference(arguments: Arguments) -> str:
+def _reference(attribute: str, name: str, digest: str) -> str:
+    """Return the reference of an image in a repository, from the file with the digest."""
     from rules_bento.registry.reference import Reference
 
-    repository = Reference.parse(arguments.required("--repository"))
+    repository = Reference.parse(name)
     if repository.tag or repository.digest:
         raise BentoError(
-            f"repository: {repository} has a tag or a digest. Remove the tag or digest, because the manifest uses "
-            "the digest of the "
-            "built image."
+            f"{attribute}: {repository} has a tag or a digest. Remove the tag or digest: the manifest uses the digest "
+            "of the built image."
         )
-    return str(repository.with_digest(Path(arguments.required("--digest")).read_text("utf-8").strip()))
+    return str(repository.with_digest(Path(digest).read_text("utf-8").strip()))
+
+
+def _model_images(arguments: Arguments) -> dict[str, str]:
+    """Return the images of models that Pods mount, by the models' tags. Raises BentoError for other models."""
+    required = _model_tags(arguments)
+    images = {
+        ModelDescription.loads(read_file(path).decode()).tag: _reference("models", repository, digest)
+        for path, digest, repository in arguments.tuples("--model-image")
+    }
+    if missing := [tag for tag in required if tag not in images]:
+        raise BentoError(f"models: no image has {', '.join(missing)}. Add a bento_model_image with each model.")
+    if unknown := [tag for tag in images if tag not in required]:
+        raise BentoError(f"models: the Bento doesn't require {', '.join(unknown)}. Remove the images of these models.")
+    return images
+
+
+def _model_tags(arguments: Arguments) -> list[str]:
+    return [ModelDescription.loads(read_file(path).decode()).tag for path in arguments.repeated("--model")]
 
 
 def _common_workload(arguments: Arguments) -> Workload:

@@ -18,7 +18,7 @@ from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
 if TYPE_CHECKING:
-    from rules_bento.images import oci_image
+    from rules_bento.archives.tarstream import Member
     from rules_bento.models.model_store import StoredModel
     from rules_bento.sources import snapshot
 
@@ -53,6 +53,7 @@ _LAYER_FLAGS = {
     "--description": 1,
     "--directory": 1,  # of the Bento, in the image
     "--output": 1,
+    "--root": 1,  # directory of the model in the image, without links to weights; replaces the paths of Bentos
     "--user": 1,
 }
 
@@ -235,9 +236,10 @@ class _PlacedModel(NamedTuple):
 def model_layer(arguments: Arguments) -> None:
     """Write the layer of a model: files, and links to weights in other layers.
 
-    The paths of weights depend only on the weights. The path of the model includes its version.
+    The location of weights depends only on the weights. The location of the model includes its version. With `--root`,
+    all files are below that directory, and there are no links.
     """
-    if arguments.has("--weights-file"):
+    if arguments.has("--written-manifest"):
         _write_model_layer(arguments, _model_without_weights(arguments))
         return
     with read_model(arguments) as stored:
@@ -264,15 +266,17 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
     from rules_bento.images.layers.layer import write_files_layer
 
     owner = description.owner(arguments.required("--user"))
-    bento = arguments.required("--directory").strip("/")
-    directory = f"{bento}/models/{stored.tag.replace(':', '/')}"
-    entries = [description.home_directory(bento, owner)]
+    root, top = _top_directory(arguments, owner)
+    directory = root or f"{arguments.required('--directory').strip('/')}/models/{stored.tag.replace(':', '/')}"
+    entries = [top]
     for file in stored.manifest.entries:
         path = f"{directory}/{file.path}"
         if file.link is not None:
             entries.append(Member.symlink(path, file.link, **owner))
         elif file.path == MODEL_YAML:
             entries.append(Member.inline(path, stored.model_yaml, mode=file.mode, **owner))
+        elif file.path in stored.weights and root:
+            continue
         elif file.path in stored.weights:
             place = description.place(arguments.required("--weights"), file)
             entries.append(Member.symlink(path, posixpath.relpath(place, posixpath.dirname(path)), **owner))
@@ -281,6 +285,16 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
     out, compression = description.output(arguments)
     info = write_files_layer(out, entries, compression)
     description.describe(arguments, info, f"model {stored.tag}")
+
+
+def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Member]:
+    """Return `--root`, or "", and the directory of the layer from which the files inherit their owner."""
+    from rules_bento.archives.tarstream import Member
+    from rules_bento.images.layers import description
+
+    if root := arguments.optional("--root"):
+        return root, Member.directory(root, **owner)
+    return "", description.home_directory(arguments.required("--directory").strip("/"), owner)
 
 
 @Subcommand(
@@ -300,57 +314,50 @@ def weights_layer(arguments: Arguments) -> None:
     from rules_bento.sources import snapshot
 
     owner = description.owner(arguments.required("--user"))
-    directory = arguments.required("--weights")
+    root, top = _top_directory(arguments, owner)
     files = model_files(arguments)
     entries = {}
     for file, entry in zip(files, (snapshot.digest([file]).entries[0] for file in files), strict=True):
-        path = description.place(directory, entry)  # the same path for equal files with the same name
+        # Without a root, equal files with the same name have the same path.
+        path = f"{root}/{file.path}" if root else description.place(arguments.required("--weights"), entry)
         entries[path] = Member.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
     out, compression = description.output(arguments)
-    home = description.home_directory(arguments.required("--directory").strip("/"), owner)
-    info = write_files_layer(out, [home, *entries.values()], compression)
+    info = write_files_layer(out, [top, *entries.values()], compression)
     description.describe(arguments, info, f"weights {', '.join(file.path for file in files)}")
 
 
 @Subcommand(
     {
         "--annotation": 2,
+        "--base-config": 1,  # the program that copies or links the files; without it, the image has no program
         "--config": 1,
         "--created": 1,
         "--digest": 1,
         "--directory": 1,  # of a Bento, in images
-        "--format": 1,  # image or modelpack
-        "--layer": 1,  # of the model; an artifact has one
+        "--format": 1,  # image, kserve, or modelpack
+        "--layer": 1,  # of the base and the models; an artifact has one
         "--manifest": 1,
         "--model": 1,  # description
     }
 )
 def model_image(arguments: Arguments) -> None:
-    """Write the config, manifest, and digest of a model image or a CNCF ModelPack artifact."""
-    from rules_bento.formats.oci import ANNOTATION
+    """Write the config, manifest, and digest of an image of models or a CNCF ModelPack artifact."""
+    from rules_bento.formats.json import read_object
     from rules_bento.images import modelpack, oci_image
 
-    described = ModelDescription.loads(read_file(arguments.required("--model")).decode())
-    tag = Tag.parse(described.tag, "tag")
+    described = [ModelDescription.loads(read_file(path).decode()) for path in arguments.repeated("--model")]
+    tags = [Tag.parse(model.tag, "tag") for model in described]
     created = arguments.required("--created")
-    standard = {"created": created, "title": tag.name, "version": tag.version}
-    annotations = {f"{ANNOTATION}{key}": value for key, value in standard.items()} | arguments.pairs("--annotation")
+    annotations = oci_image.standard_annotations(created, tags) | arguments.pairs("--annotation")
     layers = [oci_image.Layer.loads(read_file(path).decode()) for path in arguments.repeated("--layer")]
     if arguments.required("--format") == "modelpack":
+        [tag], [layer] = tags, layers
         directory = f"{arguments.required('--directory').strip('/')}/models/{tag.name}/{tag.version}"
-        [layer] = layers
         image = modelpack.make_artifact(tag, created, modelpack.ModelLayer(layer, directory), annotations)
     else:
-        image = oci_image.make_image(layers, _model_image_config(created, annotations))
+        bases = [read_object(read_file(path), "the base's config") for path in arguments.repeated("--base-config")]
+        oci_image.check_layers(layers)
+        image = oci_image.make_image(layers, oci_image.data_config(created, annotations, bases[0] if bases else {}))
     Path(arguments.required("--config")).write_bytes(image.config)
     Path(arguments.required("--manifest")).write_bytes(image.manifest)
     Path(arguments.required("--digest")).write_text(f"{image.digest}\n", "utf-8")
-
-
-def _model_image_config(created: str, annotations: dict[str, str]) -> oci_image.ImageConfig:
-    """Return the config of an image without a program. It sets a platform because each image must have a platform."""
-    from rules_bento.formats.oci import ANNOTATION
-    from rules_bento.images import oci_image
-
-    standard = {key: value for key, value in annotations.items() if key.startswith(ANNOTATION)}
-    return oci_image.ImageConfig("amd64", "linux", created, labels=standard, annotations=annotations)

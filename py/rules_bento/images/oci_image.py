@@ -9,8 +9,12 @@ import json
 from types import MappingProxyType
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.formats.oci import CONFIG, INDEX, MANIFEST, digest_of, to_bytes
-from rules_bento.typing_lite import Any, Mapping, Sequence
+from rules_bento.errors import BentoError
+from rules_bento.formats.oci import ANNOTATION, CONFIG, INDEX, MANIFEST, digest_of, to_bytes
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+
+if TYPE_CHECKING:
+    from rules_bento.tag import Tag
 
 # Older runtimes reject more layers (overlayfs accepts one page of options for its lower directories).
 MAX_LAYERS = 127
@@ -68,6 +72,28 @@ class OciImage(NamedTuple):
     def digest(self) -> str:
         """Return the digest of the manifest, which identifies the image."""
         return digest_of(self.manifest)
+
+
+def standard_annotations(created: str, tags: Sequence[Tag]) -> dict[str, str]:
+    """Return OCI's annotations of an image or artifact of models."""
+    annotations = {f"{ANNOTATION}created": created, f"{ANNOTATION}title": ", ".join(tag.name for tag in tags)}
+    return annotations | ({f"{ANNOTATION}version": tags[0].version} if len(tags) == 1 else {})
+
+
+def data_config(created: str, annotations: dict[str, str], base: Mapping[str, Any]) -> ImageConfig:
+    """Return the config of an image without an entry point. An image must have a platform, also without a base."""
+    standard = {key: value for key, value in annotations.items() if key.startswith(ANNOTATION)}
+    architecture, env = base.get("architecture", "amd64"), base.get("env", {})
+    return ImageConfig(architecture, "linux", created, labels=standard, annotations=annotations, env=env)
+
+
+def check_layers(layers: Sequence[Layer]) -> None:
+    """Raise BentoError for more layers than runtimes support."""
+    if len(layers) > MAX_LAYERS:
+        raise BentoError(
+            f"layers: the image has {len(layers)} layers, but runtimes support at most {MAX_LAYERS}. "
+            f"Reduce max_wheel_layers of the image or image_layers of the models, or use fewer layers."
+        )
 
 
 def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:

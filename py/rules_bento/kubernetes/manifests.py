@@ -10,13 +10,14 @@ import re
 
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.kubernetes.workloads import Workload, WorkloadService
 
 _START = ("-m", "bentoml_cli._internal.start", "start-http-server")
 _SCRATCH = "/tmp"
+_MODELS = "/mnt/models"  # as in rules/private/layers.bzl
 _NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY = re.compile(r"(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -44,11 +45,52 @@ class DeploymentOptions:
     read_only: bool = True
     writable: tuple[str, ...] = ()
     startup_timeout_seconds: int = 300
+    models: Mapping[str, str] = field(default_factory=dict)  # tag to the repository@digest that Pods mount
 
 
 def manifests(workload: Workload, options: DeploymentOptions) -> list[dict[str, Any]]:
     """Return the objects of all services. Raises BentoError if services or Kubernetes don't support an option."""
     return ManifestBuilder(workload, options).objects()
+
+
+def inference_service(
+    tags: Sequence[str], scheme: str, model_format: str, options: DeploymentOptions
+) -> dict[str, Any]:
+    """Return KServe's InferenceService of an image of models. Raises BentoError for options that aren't supported."""
+    name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
+    if not _NAME.fullmatch(name):
+        raise BentoError(
+            f"app_name: the object name {name!r} is invalid. Use at most 63 of a-z, 0-9, and '-', a letter first."
+        )
+    _check_metadata(options)
+    namespace = {"namespace": options.namespace} if options.namespace else {}
+    labels = {f"{_STANDARD}name": name, **dict(sorted(options.labels.items()))}
+    annotations = {f"{_OURS}models": ", ".join(tags)}
+    model = {"modelFormat": {"name": model_format}, "storageUri": f"{scheme}://{options.image}"}
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": name, **namespace, "labels": labels, "annotations": annotations},
+        "spec": {"predictor": {**_pull_secrets(options), "model": model}},
+    }
+
+
+def _pull_secrets(options: DeploymentOptions) -> dict[str, Any]:
+    return {"imagePullSecrets": [{"name": name} for name in options.pull_secrets]} if options.pull_secrets else {}
+
+
+def _check_metadata(options: DeploymentOptions) -> None:
+    """Raise BentoError for labels and namespaces that Kubernetes doesn't support."""
+    for key, value in options.labels.items():
+        if key.startswith((_STANDARD, _OURS)):
+            raise BentoError(f"labels: {key} is set by the rule. Remove the label.")
+        if not _LABEL_KEY.fullmatch(key) or not _LABEL.fullmatch(value):
+            raise BentoError(
+                f"labels: {key}={value} isn't a valid Kubernetes label. Use at most 63 letters, digits, '-', '_', "
+                "and '.', and begin and end with a letter or a digit."
+            )
+    if options.namespace and not _NAME.fullmatch(options.namespace):
+        raise BentoError(f"namespace: invalid namespace {options.namespace!r}. Use a-z, 0-9, and '-', a letter first.")
 
 
 def dump(objects: Iterable[dict[str, Any]]) -> str:
@@ -113,20 +155,7 @@ class ManifestBuilder:
             raise BentoError(
                 f"replicas: {unknown[0]!r} isn't a service of this workload. Valid values: {', '.join(self._names)}."
             )
-        for key, value in options.labels.items():
-            if key.startswith((_STANDARD, _OURS)):
-                raise BentoError(f"labels: {key} is set by the rule. Remove the label.")
-            if not _LABEL_KEY.fullmatch(key) or not _LABEL.fullmatch(value):
-                raise BentoError(
-                    f"labels: {key}={value} isn't a valid Kubernetes label. Use at most 63 characters: letters, "
-                    "digits, '-', '_', and '.', "
-                    "with a letter or digit at both ends."
-                )
-        if options.namespace and not _NAME.fullmatch(options.namespace):
-            raise BentoError(
-                f"namespace: invalid namespace {options.namespace!r}. Use at most 63 characters: a-z, 0-9, and '-', "
-                "with a letter at the start."
-            )
+        _check_metadata(options)
         if options.startup_timeout_seconds <= 0:
             raise BentoError("startup_timeout_seconds: expected a number greater than 0. Correct the value.")
         for directory in options.writable:
@@ -224,11 +253,13 @@ class ManifestBuilder:
             "enableServiceLinks": False,
             "securityContext": security | {"seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [self._container(service)],
+            **_pull_secrets(options),
         }
-        if options.pull_secrets:
-            pod["imagePullSecrets"] = [{"name": name} for name in options.pull_secrets]
-        if mounts := self._mounts():
-            pod["volumes"] = [{"name": mount["name"], "emptyDir": {}} for mount in mounts]
+        volumes: list[dict[str, Any]] = [{"name": mount["name"], "emptyDir": {}} for mount in self._mounts()]
+        for mount, reference in zip(self._model_mounts(), options.models.values(), strict=True):
+            volumes.append({"name": mount["name"], "image": {"reference": reference}})
+        if volumes:
+            pod["volumes"] = volumes
         return pod
 
     def _container(self, service: WorkloadService) -> dict[str, Any]:
@@ -257,7 +288,7 @@ class ManifestBuilder:
                 "readOnlyRootFilesystem": options.read_only,
             },
         }
-        if mounts := self._mounts():
+        if mounts := [*self._mounts(), *self._model_mounts()]:
             container["volumeMounts"] = mounts
         return container
 
@@ -275,6 +306,11 @@ class ManifestBuilder:
             return []
         directories = [_SCRATCH, *self._options.writable]
         return [{"name": f"scratch-{at}", "mountPath": directory} for at, directory in enumerate(directories)]
+
+    def _model_mounts(self) -> list[dict[str, Any]]:
+        """Return mounts for the models, at the paths to which the Bento in the image links."""
+        paths = [f"{_MODELS}/{tag.partition(':')[0]}" for tag in self._options.models]
+        return [{"name": f"model-{at}", "mountPath": path, "readOnly": True} for at, path in enumerate(paths)]
 
     def _service(self, service: WorkloadService) -> dict[str, Any]:
         ports = [

@@ -1,0 +1,166 @@
+"""Manifests for images of models: KServe's InferenceService, and volumes of a Deployment.
+
+`inference_service.schema.json` has the fields that manifests use, of the schema in KServe 0.20.0's custom resource
+definition (Apache License 2.0). It contains Kubernetes' own schema of Pods.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from rules_bento.actions.images import deployment
+from rules_bento.arguments import Arguments
+from rules_bento.errors import BentoError
+
+SCHEMA = json.loads(Path(__file__).with_name("inference_service.schema.json").read_text("utf-8"))
+PREDICTOR = SCHEMA["properties"]["spec"]["properties"]["predictor"]
+TYPES = {"array": list, "boolean": bool, "integer": int, "object": dict, "string": str}
+DIGEST = "sha256:" + "0a" * 32
+CONFIG = {"config": {"User": "1034:1034", "Entrypoint": ["/py", "-m", "bentoml", "serve", "/home/bentoml/bento"]}}
+BENTO = {
+    "service": "s:S",
+    "name": "chat",
+    "version": "v1",
+    "entry_service": "S",
+    "services": [{"name": "S"}],
+    "envs": [],
+}
+
+
+def errors(value, schema, where=""):
+    """What the API server refuses: unknown fields (with strict validation), missing ones, wrong types and patterns."""
+    if schema.get("x-kubernetes-int-or-string"):
+        if not isinstance(value, (int, str)):
+            yield f"{where}: {value!r}"
+        return
+    if "type" in schema and (
+        not isinstance(value, TYPES[schema["type"]]) or (value is True and schema["type"] != "boolean")
+    ):
+        yield f"{where}: {value!r} is no {schema['type']}"
+    elif isinstance(value, dict) and "properties" in schema:
+        yield from (f"{where}: {name} is missing" for name in schema.get("required", ()) if name not in value)
+        for name, field in value.items():
+            if name not in schema["properties"]:
+                yield f"{where}.{name} is unknown"
+            else:
+                yield from errors(field, schema["properties"][name], f"{where}.{name}")
+    elif isinstance(value, dict) and isinstance(schema.get("additionalProperties"), dict):
+        for name, field in value.items():
+            yield from errors(field, schema["additionalProperties"], f"{where}.{name}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from errors(item, schema["items"], f"{where}[{number}]")
+    elif isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
+        yield f"{where}: {value!r} doesn't match"
+
+
+class Rule:
+    """The actions, over files."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        (directory / "digest").write_text(f"{DIGEST}\n")
+
+    def described(self, tag):
+        fields = {"tag": tag, "module": "", "creation_time": "", "blake3": "", "size": 0, "labels": {}}
+        path = self.directory / f"{tag.replace(':', '-')}.json"
+        path.write_text(json.dumps(fields))
+        return str(path)
+
+    def run(self, words):
+        words = [*words, "--port", "0", "--read-only-root-filesystem", "1", "--startup-timeout-seconds", "60"]
+        words += ["--app-name", "", "--namespace", "ml", "--digest", str(self.directory / "digest")]
+        words += ["--repository", "registry.example.com/chat", "--output", str(self.directory / "out.yaml")]
+        deployment.run(Arguments(words, deployment.flags))
+        return list(yaml.safe_load_all((self.directory / "out.yaml").read_text("utf-8")))
+
+    def inference_service(self, *tags, scheme="oci+native", words=()):
+        models = [word for tag in tags for word in ("--model", self.described(tag))]
+        [service] = self.run(["--kserve", scheme, "onnx", *models, *words])
+        return service
+
+    def pod(self, mounted, images):
+        """The Pod of a Bento with models that it mounts, and repositories of images to the models that they have."""
+        (self.directory / "config.json").write_text(json.dumps(CONFIG))
+        (self.directory / "bento.yaml").write_text(yaml.safe_dump(BENTO))
+        words = ["--image", str(self.directory / "config.json"), str(self.directory / "bento.yaml")]
+        words += [word for tag in mounted for word in ("--model", self.described(tag))]
+        for repository, tags in images.items():
+            for tag in tags:
+                words += ["--model-image", self.described(tag), str(self.directory / "digest"), repository]
+        return self.run(words)[0]["spec"]["template"]["spec"]
+
+
+@pytest.fixture
+def rule(tmp_path):
+    return Rule(tmp_path)
+
+
+@pytest.mark.parametrize("scheme", ["oci", "oci+native"])
+def test_kserve_serves_the_image_that_was_built(rule, scheme):
+    service = rule.inference_service("my_llm:v1", scheme=scheme, words=["--pull-secret", "registry"])
+    assert not list(errors(service, SCHEMA))
+    assert service["metadata"]["name"] == "my-llm"
+    assert service["metadata"]["namespace"] == "ml"
+    predictor = service["spec"]["predictor"]
+    assert predictor["model"]["storageUri"] == f"{scheme}://registry.example.com/chat@{DIGEST}"
+    assert predictor["model"]["modelFormat"] == {"name": "onnx"}
+    assert predictor["imagePullSecrets"] == [{"name": "registry"}]
+
+
+def test_the_schema_refuses_what_kserve_refuses(rule):
+    service = rule.inference_service("llm:v1")
+    service["spec"]["predictor"]["model"] = {"storageURI": "x", "modelFormat": {}}
+    service["metadata"] = []
+    assert sorted(errors(service, SCHEMA)) == [
+        ".metadata: [] is no object",
+        ".spec.predictor.model.modelFormat: name is missing",
+        ".spec.predictor.model.storageURI is unknown",
+    ]
+
+
+def test_an_inference_service_names_all_models_of_its_image(rule):
+    service = rule.inference_service("b.c:v1", "a:v2")
+    assert service["metadata"]["annotations"] == {"rules-bento/models": "b.c:v1, a:v2"}
+    assert service["metadata"]["name"] == "b-c"
+
+
+def test_names_and_labels_that_kubernetes_refuses_are_refused(rule):
+    with pytest.raises(BentoError, match="app_name: the object name '7b' is invalid"):
+        rule.inference_service("7b:v1")
+    with pytest.raises(BentoError, match=r"labels: app\.kubernetes\.io/name is set by the rule"):
+        rule.inference_service("m:v1", words=["--label", '"app.kubernetes.io/name"', '"x"'])
+
+
+def test_a_pod_mounts_images_of_models_where_the_bento_links_to(rule):
+    pod = rule.pod(
+        ["llm:v1", "tok:v2", "Ranker:v3"], {"r.example/both": ["llm:v1", "tok:v2"], "r.example/r": ["Ranker:v3"]}
+    )
+    assert not list(errors(pod, PREDICTOR))
+    [container] = pod["containers"]
+    images = {volume["name"]: volume["image"]["reference"] for volume in pod["volumes"] if "image" in volume}
+    mounts = {
+        mount["mountPath"]: images[mount["name"]] for mount in container["volumeMounts"] if mount["name"] in images
+    }
+    assert mounts == {
+        "/mnt/models/llm": f"r.example/both@{DIGEST}",
+        "/mnt/models/tok": f"r.example/both@{DIGEST}",
+        "/mnt/models/Ranker": f"r.example/r@{DIGEST}",
+    }
+    assert all(mount["readOnly"] for mount in container["volumeMounts"] if mount["name"] in images)
+
+
+@pytest.mark.parametrize(
+    ("mounted", "images", "message"),
+    [
+        (["a:v1", "b:v1"], {"r.example/a": ["a:v1"]}, "models: no image has b:v1. Add a bento_model_image"),
+        (["a:v1"], {"r.example/a": ["a:v2"]}, "models: no image has a:v1."),
+        (["a:v1"], {"r.example/a": ["a:v1", "b:v1"]}, "models: the Bento doesn't require b:v1. Remove"),
+        (["a:v1"], {"r.example/a:latest": ["a:v1"]}, "models: r.example/a:latest has a tag or a digest."),
+    ],
+)
+def test_images_of_other_models_are_refused(rule, mounted, images, message):
+    with pytest.raises(BentoError, match=message):
+        rule.pod(mounted, images)
