@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import io
 import json
 import random
 import shutil
+import subprocess
+import tarfile
 
 import pytest
 from bento_cli import library as api
@@ -18,10 +23,13 @@ from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import ec
 from golden_bentos import BENTO_PROJECTS, store_of
 from projects import write_project
+from rules_bento.archives import sha256_of
 from rules_bento.archives.archive import write_part
+from rules_bento.archives.tarstream import Member
 from rules_bento.artifacts import artifact, signatures
 from rules_bento.bento.assemble import members
 from rules_bento.errors import BentoError
+from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.registry.client import Registries
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import push as push_package
@@ -423,3 +431,70 @@ def test_cuts_at_any_byte_are_gone_on_from(direction, store, server, name, progr
             happened += len(way.happened)
         same(store, other, "hi:v2")
     assert happened > POINTS // 2
+
+
+def test_a_model_for_kserve_has_the_layers_of_the_rule(tmp_path, store, registries, reference, progress):
+    """KServe mounts `/models` of an image. A second version sends only the shard that is another one."""
+    entry = store.models.get("clf:v1")
+    shards = {"a.safetensors": b"a" * 5000, "deep/b.safetensors": random.Random(7).randbytes(3 << 20)}
+    for path, content in shards.items():
+        (entry.path / path).parent.mkdir(exist_ok=True)
+        (entry.path / path).write_bytes(content)
+    [done] = push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)
+    repository = registries.repository(reference)
+    manifest = repository.get_manifest("v1")
+    config = json.loads(repository.read_blob(manifest.config))
+    found = {}
+    for layer, diff_id in zip(manifest.document["layers"], config["rootfs"]["diff_ids"], strict=True):
+        assert layer["mediaType"] == "application/vnd.oci.image.layer.v1.tar+gzip", "oci+fetch:// reads no zstd"
+        with repository.open_blob(layer["digest"]) as response:
+            blob = b"".join(map(bytes, response.pieces()))
+        assert f"sha256:{hashlib.sha256(gzip.decompress(blob)).hexdigest()}" == diff_id
+        with tarfile.open(fileobj=io.BytesIO(blob)) as tar:
+            found |= {
+                member.name: (layer["digest"], tar.extractfile(member).read()) for member in tar if member.isfile()
+            }
+    files = {
+        f"models/{path.relative_to(entry.path)}": path.read_bytes() for path in entry.path.rglob("*") if path.is_file()
+    }
+    assert {name: content for name, (_, content) in found.items()} == files
+    digests = {name: digest for name, (digest, _) in found.items()}
+    assert (
+        len({digests["models/a.safetensors"], digests["models/deep/b.safetensors"], digests["models/model.yaml"]}) == 3
+    )
+    write_files_layer(
+        tmp_path / "layer",
+        [
+            Member.directory("models", uid=1034, gid=1034),
+            Member.file("models/a.safetensors", str(entry.path / "a.safetensors"), uid=1034, gid=1034),
+        ],
+        "gzip",
+    )
+    assert f"sha256:{sha256_of(tmp_path / 'layer')}" == digests["models/a.safetensors"]
+    (entry.path / "a.safetensors").write_bytes(b"b")
+    [again] = push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)
+    assert (done.pushed.sent, again.pushed.sent) == (5, 2), "a shard and the config"
+    words = ["models", "push", "clf:v1", "--format", "kserve", "--no-verify"]
+    assert main(["--home", str(store.home.root), *words, f"oci://{reference}"]) == status.OK
+    assert repository.get_manifest("v1").descriptor.digest == again.pushed.reference.digest
+    assert main(["--home", str(store.home.root), *words]) == status.ERROR
+    (entry.path / "link").symlink_to("a.safetensors")
+    with pytest.raises(BentoError, match="models/link is a symbolic link. Replace the link with its file"):
+        push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)
+
+
+def test_an_image_for_kserve_unpacks_to_the_model(tmp_path, store, registries, reference, progress):
+    """skopeo verifies all digests, and umoci unpacks the layers, as runtimes do."""
+    if not (shutil.which("skopeo") and shutil.which("umoci")):
+        pytest.skip("skopeo or umoci is not here")
+    entry = store.models.get("clf:v1")
+    push(store.home, entry, [reference], registries, progress, for_kserve=True)
+    for command in (
+        f"skopeo copy --src-tls-verify=false docker://{reference.name}:v1 oci:{tmp_path}/layout:v1",
+        f"umoci raw unpack --rootless --image {tmp_path}/layout:v1 {tmp_path}/root",
+    ):
+        subprocess.run(command.split(), check=True, capture_output=True, timeout=120)
+    assert [path.name for path in (tmp_path / "root").iterdir()] == ["models"]
+    unpacked = tmp_path / "root/models"
+    files = {path.relative_to(entry.path): path.read_bytes() for path in entry.path.rglob("*") if path.is_file()}
+    assert {path.relative_to(unpacked): path.read_bytes() for path in unpacked.rglob("*") if path.is_file()} == files

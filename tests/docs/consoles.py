@@ -42,6 +42,7 @@ HELD = {
     "bazel run //svc:push": "e2e/distribution.py",
     "bazel run //svc:push_bert": "e2e/schemas.py",
     "bazel build //svc:bert_service": "e2e/distribution.py",
+    "bento models push bert:latest registry.example.com/bert --format kserve": "tests/distribution/test_registry.py",
     "bazel run //examples/iris:iris -- --reload --port 3000": "e2e/serving.py",
     "bazel run //examples/studio:studio_bento": "e2e/serving.py",
     "bazel run :push -- --repository localhost:5000/try/iris": "e2e/distribution.py",

@@ -144,7 +144,10 @@ EXAMPLES = {
     "models delete": ("clf:v1",),
     "models import": ("clf.bentomodel",),
     "models export": ("clf:latest",),
-    "models push": ("clf:latest oci://registry.example/models/clf",),
+    "models push": (
+        "clf:latest oci://registry.example/models/clf",
+        "llm:latest oci://registry.example/models/llm --format kserve",
+    ),
     "models pull": ("oci://registry.example/models/clf:v1",),
     "cloud login": ("--endpoint https://cloud.example",),
     "cloud update-current-context": ("staging",),

@@ -44,7 +44,7 @@ from rules_bento.registry.push import push
 from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
 from rules_bento.registry.reference import Reference, has_registry
 from rules_bento.run.blob_history import BlobHistory, user_cache_directory
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence, TypeVar
 
 from bento_cli.sharing.backends import BUILDER_REMEDY, NATIVE_OPTIONS
 from bento_cli.sharing.native_base import LAYOUT, BaseImageContents, read_base
@@ -59,9 +59,10 @@ if TYPE_CHECKING:
     from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
+_T = TypeVar("_T")
 # As in rules/private/layers.bzl, transitions.bzl, and model_entry.bzl.
-_BENTO, _HOME, _USER, _PREFIX = "/home/bentoml/bento", "/home/bentoml", "1034", "/app/.venv"
-_WEIGHTS, _NAMING = (".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors"), ".onnx"
+_BENTO, _HOME, USER, _PREFIX = "/home/bentoml/bento", "/home/bentoml", "1034", "/app/.venv"
+WEIGHTS, _NAMING = (".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors"), ".onnx"
 _MAX_WEIGHTS_LAYERS = 31
 _MODEL_FILES = {"--description": "description.json", "--manifest": "manifest.json", "--model-yaml": "model.yaml"}
 _BLOB, _DESCRIPTION = "blob", "description.json"  # of a layer in the cache
@@ -150,6 +151,15 @@ def _read_settings(names: Sequence[str], options: Options) -> _Settings:
             f"push the image, or --output {LAYOUT}DIR to write an OCI layout."
         )
     return _Settings(platform, compression, labels, exclude, output.removeprefix(LAYOUT), loads)
+
+
+def weights_groups(weights: Sequence[_T]) -> list[list[_T]]:
+    """Split weights, sorted by path, into groups of neighbors, each for a layer, as the rules for models do."""
+    count = min(_MAX_WEIGHTS_LAYERS, len(weights))
+    groups: list[list[_T]] = [[] for _ in range(count)]
+    for number, file in enumerate(weights):
+        groups[number * count // len(weights)].append(file)
+    return groups
 
 
 def _values(options: Options, name: str) -> list[str]:
@@ -289,14 +299,14 @@ class _Builder:
 
     def _environment_layer(self, base: BaseImageContents) -> Path:
         words = ["--prefix", _PREFIX, "--python", base.python, "--python-version", base.python_version]
-        return self._layer(layers.environment_layer, [*words, "--home", _HOME, "--user", _USER], [])
+        return self._layer(layers.environment_layer, [*words, "--home", _HOME, "--user", USER], [])
 
     def _wheel_layers(self, wheels: Sequence[LocalWheel], python_version: str) -> Iterator[Path]:
         """Yield the layers of large wheels, and then the layers of groups of small wheels, as `bento_image` does."""
         by_name = {wheel.distribution: wheel for wheel in wheels}
         sizes = {name: wheel.path.stat().st_size for name, wheel in by_name.items()}
         groups = group_wheels(sizes)
-        settings = ["--prefix", _PREFIX, "--python-version", python_version, "--user", _USER]
+        settings = ["--prefix", _PREFIX, "--python-version", python_version, "--user", USER]
         alone = [names[0] for names in groups if len(names) == 1 and sizes[names[0]] >= ALONE]
         for wheel in map(by_name.__getitem__, alone):
             words = [*settings, "--name", _wheel_name(wheel), *_wheel_words(wheel, self._settings)]
@@ -350,19 +360,15 @@ class _Builder:
             _run(models.model, [*place, *chain(*sources.values()), *outputs])
 
         described = self._cached("model", [str(model.tag), inputs(sources)], describe)
-        common = [*place, "--directory", _BENTO, "--user", _USER]
-        weights = sorted(path for path in sources if path.endswith(_WEIGHTS))
+        common = [*place, "--directory", _BENTO, "--user", USER]
+        weights = sorted(path for path in sources if path.endswith(WEIGHTS))
         if not weights or any(path.endswith(_NAMING) for path in sources):
             words: list[str | Path] = [*common, *chain(*sources.values())]
             return described, [self._layer(models.model_layer, words, inputs(sources))]
         common += ["--weights", f"{_HOME}/weights/{model.tag.name}"]
-        count = min(_MAX_WEIGHTS_LAYERS, len(weights))
-        groups: list[list[str]] = [[] for _ in range(count)]
-        for number, path in enumerate(weights):
-            groups[number * count // len(weights)].append(path)
         own = [
             self._layer(models.weights_layer, [*common, *chain(*map(sources.__getitem__, group))], inputs(group))
-            for group in groups
+            for group in weights_groups(weights)
         ]
         words = [*common, *(word for path, of in sources.items() if path not in weights for word in of)]
         words += [word for path in weights for word in ("--weights-file", "", path, str(model.tag))]
@@ -381,7 +387,7 @@ class _Builder:
             for member in walk(entry.path, "", skip="models")
             if not member.is_directory
         ]
-        words = ["--directory", _BENTO, "--user", _USER, *self._outputs(self._scratch)]
+        words = ["--directory", _BENTO, "--user", USER, *self._outputs(self._scratch)]
         words += [word for model in described for word in ("--model", model / _DESCRIPTION)]
         layers.write_bento_layer(_parsed(layers.bento_layer, words), sorted(members, key=layers.bento_order))
         return self._scratch
@@ -400,7 +406,7 @@ class _Builder:
         words: list[str | Path] = ["--bento-yaml", entry.path / BENTO.descriptor, "--base-config", config]
         words += ["--bento", _BENTO, "--environment", _PREFIX, "--home", _HOME]
         words += ["--compression", self._settings.compression]
-        words += ["--created", created, "--user", f"{_USER}:{_USER}", "--port", "3000/tcp", "--stop-signal", "SIGTERM"]
+        words += ["--created", created, "--user", f"{USER}:{USER}", "--port", "3000/tcp", "--stop-signal", "SIGTERM"]
         for pair in self._settings.labels:
             words += ["--label", *map(json.dumps, pair)]
         words += [word for path in (*described, *(layer / _DESCRIPTION for layer in own)) for word in ("--layer", path)]

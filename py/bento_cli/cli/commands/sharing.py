@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules_bento.bento.kinds import BENTO
+from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
@@ -38,6 +38,14 @@ def add_push_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "-f", "--force", action="store_true", help=f"Replace an existing {kind.noun} in BentoCloud or Yatai"
     )
+    if kind is MODEL:
+        parser.add_argument(
+            "--format",
+            choices=("artifact", "kserve"),
+            default="artifact",
+            help="Form in a registry: artifact (default), for `bento models pull`, or kserve, an image for KServe's "
+            "oci+native:// and oci+fetch://, and for volumes of Kubernetes",
+        )
     arguments.add_no_verify(parser)
     _add_context(parser)
     arguments.add_signing(parser, "sign-")
@@ -54,10 +62,10 @@ def run_push(options: Namespace, store: Store, kind: Kind) -> int:
     entry = store.section(kind).get(options.tag)
     if options.targets:
         _push(options, store, entry)
-    elif options.sign_key or options.keyless:
-        raise BentoError(
-            f"--sign-key, --sign-keyless: only supported for registries. Specify a repository as {arguments.REFERENCE}."
-        )
+    elif getattr(options, "format", "") == "kserve":
+        raise BentoError(f"--format kserve: only supported for registries. Specify {arguments.REFERENCE}.")
+    elif options.sign_key:
+        raise BentoError(f"--sign-key: only supported for registries. Specify a repository as {arguments.REFERENCE}.")
     else:
         _push_to_cloud(options, store, entry)
     return status.OK
@@ -74,7 +82,11 @@ def _push(options: Namespace, store: Store, entry: Entry) -> None:
     signing = (key, options.sign_format) if key else None
     jobs, check = options.threads or JOBS, not options.no_verify
     with arguments.connected(options, f"Pushing {entry.tag}") as (registries, progress):
-        results = push(store.home, entry, targets, registries, progress, check=check, jobs=jobs, signing=signing)
+        connection = (registries, progress)
+        form = getattr(options, "format", "") == "kserve"  # Bentos have no formats
+        results = push(
+            store.home, entry, targets, *connection, check=check, jobs=jobs, signing=signing, for_kserve=form
+        )
     facts = [
         {"tag": str(entry.tag), "reference": "", "tags": list(result.tags), **_push_data(result.pushed)}
         for result in results

@@ -45,13 +45,14 @@ def push(
     *,
     check: bool = True,
     jobs: int = JOBS,
-    signing: tuple[PrivateKey | IdentitySigner, str] | None = None,
+    signing: tuple[PrivateKey, str] | None = None,
+    for_kserve: bool = False,
 ) -> list[Delivered]:
     """Push an entry to each target. A Bento includes its models. The default tag is the entry's version.
 
     With `check`, first compares all files with the manifest. Skips the upload to repositories that already have this
-    content and these tags. If `signing` (a key or identity, and a format) is set, signs the entry before tagging it.
-    Raises the same errors as `registry.push`, and BentoError for a missing model.
+    content and these tags. If `signing` (a key and a format from `signatures`) is set, signs the entry before tagging
+    it. `for_kserve` pushes an image. Raises the same errors as `registry.push`, and BentoError for a missing model.
     """
     for target in targets:
         if target.digest:
@@ -59,7 +60,9 @@ def push(
     targets = [target if target.tag else target.with_tag(entry.tag.version) for target in targets]
     models = models_of(home, entry) if entry.kind is BENTO else []
     described = packing.EntryArtifact(home, entry, models)
-    manifests = [_already_pushed(described, registries.repository(target), target) for target in targets]
+    manifests = [
+        None if for_kserve else _already_pushed(described, registries.repository(target), target) for target in targets
+    ]
     existing = [(manifest, target) for manifest, target in zip(manifests, targets, strict=True) if manifest]
     if len(existing) == len(targets):
         for manifest, target in existing:
@@ -67,7 +70,11 @@ def push(
         return [Delivered(_unchanged(manifest, target), (target.tag,)) for manifest, target in existing]
     if check:
         verification.require_intact(home, [entry, *models], described.noted)
-    with packing.packed(described) as package:
+    if for_kserve:
+        from bento_cli.sharing.registry.model_image import packed
+    else:
+        from bento_cli.sharing.registry.packing import packed
+    with packed(described) as package:
         _sign(package.root.descriptor, targets, signing, registries, counter)
         pushed = push_package(package, targets, registries, counter, jobs=jobs)
     return [

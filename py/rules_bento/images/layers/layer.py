@@ -108,6 +108,11 @@ def write_files_layer(
     return write_blob(out, tar, *_tar_blob(_files_tar(whole), compression, tar, threads, storing=True))
 
 
+def stream_files_layer(entries: Iterable[Member], compression: Literal["gzip", "zstd"], tar: Sum) -> Iterator[bytes]:
+    """Return the pieces of the blob that `write_files_layer` writes. Adds the tar to `tar`. Raises the same errors."""
+    return _tar_blob(_files_tar(_with_directories(entries)), compression, tar, None, storing=True)[0]
+
+
 def write_tar_layer(
     out: Path, tar: Iterable[bytes], compression: Compression, *, threads: int | None = None
 ) -> LayerInfo:
