@@ -151,7 +151,7 @@ def test_bytes_in_a_bento_are_refused_by_their_place(store, registries, referenc
     place = store.bentos.get("hi:v1").path / "bento.yaml"
     place.write_bytes(place.read_bytes() + b"args: {key: [!!binary QQ==]}\n")
     with pytest.raises(
-        BentoError, match=r"bento.yaml: args: key\[0\]: the config of an artifact can't contain a `!!binary`"
+        BentoError, match=r"bento.yaml: args: key\[0\]: `!!binary` values aren't supported in the config of an artifact"
     ):
         push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress, check=False)
 

@@ -217,7 +217,7 @@ def test_a_line_break_at_the_end_of_a_requirement_is_none_of_it(tmp_path):
     made = build(build_ctx=project(tmp_path, image))
     assert "idna~=3.0" in made.bento.files["env/python/requirements.txt"].decode().splitlines()
     two = project(tmp_path / "two", image.replace("3.0\\n", "3.0\\nsix"))
-    assert "must be one line" in refusal(two)
+    assert "expected a single requirement" in refusal(two)
 
 
 def test_the_command_names_its_flags_and_takes_them(tmp_path, capsys, monkeypatch):

@@ -358,7 +358,7 @@ def _first(
         raise SignatureError(f"{nothing} exists. Sign the digest, or request a signature from the publisher.")
     shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS])
     raise SignatureError(
-        f"{nothing} matches the key {key.origin}. Use the signer's public key. Errors ({len(reasons)}): {shown}."
+        f"{nothing} matches {key}. Specify the public key or identity of the signer. Errors ({len(reasons)}): {shown}."
     )
 
 

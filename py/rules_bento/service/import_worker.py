@@ -228,13 +228,9 @@ def _legacy(service: Any) -> metadata.ServiceInfo:
             raise UnfitError(
                 f"the resources of runner {each.name!r} come from the BentoML configuration of this machine"
             )
-    runners = tuple(
-        metadata.Runner(
-            each.name, each.runnable_class.__name__, each.embedded, tuple(str(model.tag) for model in each.models)
-        )
-        for each in service.runners
-    )
-    tags = [str(model.tag) for model in service.models] + [tag for runner in runners for tag in runner.models]
+        own = tuple(str(model.tag) for model in each.models)
+        runners.append(metadata.Runner(each.name, each.runnable_class.__name__, each.embedded, own))
+        tags += own
     return metadata.ServiceInfo(
         service=name,
         path=_module_path(name),
@@ -348,7 +344,7 @@ class Recorder:
     def image(self, image: Any) -> metadata.Image:
         """Return the description of an image. Raises UnfitError if its calls don't result in it."""
         calls = self._calls.get(id(image), [])[1:]
-        if not calls or self._repeated(calls) != self._fields(image):
+        if not calls or self._repeated(calls) != image:
             raise UnfitError("the image was copied, or modified without the methods of Image. Use only these methods")
         _, args, kwargs = calls[0]
         arguments = inspect.signature(self._class).bind(*args, **kwargs).arguments

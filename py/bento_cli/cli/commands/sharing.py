@@ -63,9 +63,13 @@ def run_push(options: Namespace, store: Store, kind: Kind) -> int:
     if options.targets:
         _push(options, store, entry)
     elif getattr(options, "format", "") == "kserve":
-        raise BentoError(f"--format kserve: only supported for registries. Specify {arguments.REFERENCE}.")
-    elif options.sign_key:
-        raise BentoError(f"--sign-key: only supported for registries. Specify a repository as {arguments.REFERENCE}.")
+        raise BentoError(
+            f"--format kserve: only supported for registries. Specify a repository as {arguments.REFERENCE}."
+        )
+    elif options.sign_key or options.keyless:
+        raise BentoError(
+            f"--sign-key, --sign-keyless: only supported for registries. Specify a repository as {arguments.REFERENCE}."
+        )
     else:
         _push_to_cloud(options, store, entry)
     return status.OK

@@ -45,14 +45,14 @@ def push(
     *,
     check: bool = True,
     jobs: int = JOBS,
-    signing: tuple[PrivateKey, str] | None = None,
+    signing: tuple[PrivateKey | IdentitySigner, str] | None = None,
     for_kserve: bool = False,
 ) -> list[Delivered]:
     """Push an entry to each target. A Bento includes its models. The default tag is the entry's version.
 
     With `check`, first compares all files with the manifest. Skips the upload to repositories that already have this
-    content and these tags. If `signing` (a key and a format from `signatures`) is set, signs the entry before tagging
-    it. `for_kserve` pushes an image. Raises the same errors as `registry.push`, and BentoError for a missing model.
+    content and these tags. If `signing` (a key or identity, and a format) is set, signs the entry before tagging it.
+    With `for_kserve`, pushes an image. Raises the same errors as `registry.push`, and BentoError for a missing model.
     """
     for target in targets:
         if target.digest:
