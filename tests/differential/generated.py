@@ -380,7 +380,7 @@ REFUSALS = [
         lambda p: get(p, "docker", "base_image") and get(p, "docker", "cuda_version"),
     ),
     (
-        "BentoML ignores this option if docker.base_image is set with spec 1",
+        "with spec 1, BentoML ignores this option if docker.base_image is set",
         lambda p: get(p, "docker", "base_image") and get(p, "docker", "system_packages") and v1_options(p),
     ),
     ("an image requires spec 2, which is incompatible with", lambda p: p.image and v1_options(p)),

@@ -287,7 +287,7 @@ def test_a_daemon_that_is_not_there_is_told(tales, bento, monkeypatch):
 def test_an_image_of_buildctl_goes_to_who_answers(tales, bento, monkeypatch):
     """A client of docker is on many machines whose daemon is not."""
     monkeypatch.setenv("FAKE", "sick")
-    assert "To run it: podman run" in bento("containerize", "hi", "--backend", "buildctl")
+    assert "To run the image: podman run" in bento("containerize", "hi", "--backend", "buildctl")
     assert (tales / "loader").read_text() == "podman\n"
     monkeypatch.setenv("FAKE", "full")
     out = bento("containerize", "hi", "--backend", "buildctl", code=status.ERROR)

@@ -275,7 +275,7 @@ def test_an_image_is_loaded(local, wheels, bento, store, tmp_path):
     add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
     base = make_base(tmp_path / "base")
     told = bento("containerize", "nat", "--backend", "native", "--base", f"oci:{base}", "-t", "nat:a", "-t", "nat:b")
-    assert "To run it: podman run" in told
+    assert "To run the image: podman run" in told
     assert (tmp_path / "argv").read_text().splitlines() == ["load", "tag nat:a nat:b"]
     with tarfile.open(tmp_path / "loaded") as archive:
         [entry] = json.load(archive.extractfile("./manifest.json"))
@@ -339,7 +339,7 @@ def test_options_of_builders_are_rejected(words, message, local, wheels, bento, 
         (b"bentoml>=1 --hash=sha256:" + b"0" * 64, "lock.txt:1: bentoml>=1 isn't pinned with hashes"),
         (b"-e .\n", "lock.txt:1: the option -e isn't supported"),
         (b"-r /etc/passwd\n", "lock.txt:1: the option -r isn't supported"),
-        (b"./wheels/x.tar.gz\n", "lock.txt:1: ./wheels/x.tar.gz isn't a wheel, and the native backend builds no"),
+        (b"./wheels/x.tar.gz\n", "lock.txt:1: ./wheels/x.tar.gz isn't a wheel, but the native backend installs only"),
         (b"./wheels/x-1-py3-none-any.whl\n", "./wheels/x-1-py3-none-any.whl isn't in the Bento."),
         (b"tiny==1.0 --hash=sha256:" + b"0" * 64, "tiny==1.0: none of the files with a hash in the Bento is a wheel"),
         (b"none==1.0 --hash=sha256:" + b"0" * 64, "uv: cannot find wheels for the Bento's packages."),
