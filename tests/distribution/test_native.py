@@ -289,8 +289,11 @@ def test_an_image_is_loaded(local, wheels, bento, store, tmp_path):
         ({"image": {"commands": ["echo hi"]}}, "runs 'echo hi' (setup_script, run or run_script), but the native"),
         ({"docker": {"dockerfile_template": "x"}}, "the Bento has docker.dockerfile_template (x), but the native"),
         ({"conda": {"dependencies": ["x"]}}, "the Bento has conda packages, but the native backend runs no commands."),
-        ({"docker": {"system_packages": ["libgomp1", "ffmpeg"]}}, "requires the system packages ffmpeg, but oci:"),
-        ({"docker": {"cuda_version": "12.4"}}, "requires CUDA 12.4 (docker.cuda_version), but neither oci:"),
+        (
+            {"docker": {"system_packages": ["libgomp1", "ffmpeg"]}},
+            "doesn't contain the required system packages ffmpeg",
+        ),
+        ({"docker": {"cuda_version": "12.4"}}, "docker.cuda_version is 12.4, but neither oci:"),
         (
             {"image": {"python_version": "3.12"}},
             "has Python 3.11, but nat:v1 is for Python 3.12. Use a base image with",
