@@ -349,6 +349,7 @@ def install(**settings: Any) -> None:
     operator.is_ = lambda one, other: _check_identity(one) is _check_identity(other)
     operator.is_not = lambda one, other: _check_identity(one) is not _check_identity(other)
     setattr(builtins, _CHECK_CALL, _check_call)
+    _accept_limits()
     machinery.SourceFileLoader.get_code = _get_code  # type: ignore[assignment, method-assign]
     sys.meta_path.append(Finder())
 
@@ -454,3 +455,17 @@ class _Checks(ast.NodeTransformer):
 def _checked(value: ast.expr, *args: ast.expr, check: str = _CHECK_IDENTITY, keywords: Sequence[Any] = ()) -> ast.expr:
     call = ast.Call(ast.Name(check, ast.Load()), [value, *args], [*keywords])
     return ast.copy_location(call, value)
+
+
+def _accept_limits() -> None:
+    """Let pydantic take a stand-in as a limit of a field, and describe no field that has one."""
+    from pydantic._internal import _known_annotated_metadata as known
+
+    apply = known.apply_known_metadata
+
+    def apply_checked(annotation: Any, schema: Any) -> Any:
+        names = (*getattr(annotation, "__dict__", ()), *getattr(annotation, "__slots__", ()))
+        limits: list[Any] = [value for name in names if is_stand_in(value := getattr(annotation, name, None))]
+        return limits[0].__get_pydantic_core_schema__() if limits else apply(annotation, schema)
+
+    known.apply_known_metadata = apply_checked
