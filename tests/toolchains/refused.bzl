@@ -158,7 +158,7 @@ _CASES = {
     ),
     "model_outside_of_its_folder": (
         _model(address = "https://models.example.com", files = {"a/../../b": _HASH}),
-        _OF_MODEL + "files contains \"a/../../b\", which is outside of the model.",
+        _OF_MODEL + "files contains \"a/../../b\", which is outside of the model directory.",
     ),
     "model_with_another_hash": (
         _model(address = "https://models.example.com", files = {"a": "md5"}),
