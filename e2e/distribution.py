@@ -225,6 +225,7 @@ def images_are_loaded(bench: Workbench) -> str:
             assert call(*user) == "1034\n"
         a_model_is_mounted(checkout, engine)
         a_model_is_mounted_as_kserve_does(checkout, engine)
+        a_program_answers(checkout, engine)
     finally:
         # The driver mounts its folder over itself, and may have done so more than once.
         unmount = ["umount", "--lazy", f"{bench.directory}/store/overlay"]
@@ -237,7 +238,7 @@ def images_are_loaded(bench: Workbench) -> str:
         assert raw == config, f"{kind}: {raw}"
     layers = len(config["rootfs"]["diff_ids"])
     told = f"{layers} layers in podman's store, with the digest of the config as id; ready after {seconds:.1f} s"
-    return f"{told}; a model of several layers, mounted"
+    return f"{told}; a model of several layers, mounted; a program answers"
 
 
 def a_model_is_mounted(checkout: Checkout, podman: list[str]) -> None:
@@ -254,6 +255,15 @@ def a_model_is_mounted(checkout: Checkout, podman: list[str]) -> None:
     )
     assert ends.returncode != 0
     assert re.search(r"shards:\w+ is not mounted\. .* at /mnt/models/shards\.", ends.stderr), ends.stderr
+
+
+def a_program_answers(checkout: Checkout, podman: list[str]) -> None:
+    """Run the image of a py_binary, a server of FastAPI, as the user of OpenShift."""
+    checkout.build("//examples/api:server_image", "--output_groups=docker_archive")
+    archive = (checkout.root / "bazel-bin/examples/api/server_image.tar").resolve()
+    call(*podman, "load", "--input", str(archive))
+    with podman_runs(podman, "localhost/server_image:latest", *RESTRICTED) as (address, _):
+        assert post(f"{address}/classify") == [0, 2]
 
 
 def a_model_is_mounted_as_kserve_does(checkout: Checkout, podman: list[str]) -> None:

@@ -10,6 +10,8 @@ _DEPLOYMENT_ONLY = ["config_maps", "env", "models", "port", "replicas", "secrets
 def _problem(ctx, image):
     """Returns why the attributes don't match the image and the images of its models; empty if they do."""
     src = label_string(ctx.attr.src.label)
+    if not (image.bento_yaml or image.model_mount):
+        return "a manifest requires an image of a Bento or of models, but {} is another image. Write the manifest by hand.".format(src)
     if not image.bento_yaml:
         unsupported = [name for name in _DEPLOYMENT_ONLY if getattr(ctx.attr, name)]
         if unsupported:

@@ -39,7 +39,7 @@ def _check(ctx, targets):
     """Rejects combinations of attributes that have no meaning."""
     where = label_string(ctx.label)
     if bool(ctx.attr.model) == bool(ctx.attr.models):
-        fail("{}: expected either model or models. Set exactly one of them.".format(where))
+        fail("{}: expected either model or models. Set exactly one of these attributes.".format(where))
     if ctx.attr.base and ctx.attr.format != "kserve":
         fail("{}: base requires format = \"kserve\", because other images of models run no program. Remove base, or set format.".format(where))
     labels = {}

@@ -35,6 +35,7 @@ load("//rules:bento_startup_trace.bzl", _bento_startup_trace = "bento_startup_tr
 load("//rules:bento_test.bzl", _bento_test = "bento_test")
 load("//rules:bento_venv.bzl", _bento_venv = "bento_venv")
 load("//rules:bento_wheel.bzl", _bento_wheel = "bento_wheel")
+load("//rules:python_image.bzl", _python_image = "python_image")
 load("//rules/private:image_steps.bzl", _image_step = "image_step")
 load("//rules/private:option_groups.bzl", _service_config = "service_config")
 load("//rules/private:renamed.bzl", "reject_old_attributes", "renamed")
@@ -74,6 +75,7 @@ bento_startup_trace = reject_old_attributes("bento_startup_trace", _bento_startu
 bento_test = _bento_test
 bento_venv = reject_old_attributes("bento_venv", _bento_venv)
 bento_wheel = reject_old_attributes("bento_wheel", _bento_wheel)
+python_image = _python_image
 
 image_step = _image_step
 service_config = _service_config

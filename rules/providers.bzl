@@ -199,7 +199,7 @@ BentoImageInfo = _typed_provider(
     doc = "An image: config, manifest, and the layers that they name.",
     defaults = {"model_descriptions": (), "model_mount": "", "models": ""},
     fields = {
-        "bento_yaml": "File - `bento.yaml` of the Bento in the image; None for an image of only models.",
+        "bento_yaml": "File - `bento.yaml` of the Bento in the image; None for an image without a Bento.",
         "build_definition": "File - JSON: SLSA's `buildDefinition` with the inputs of the image; None for an image of only a model.",
         "config": "File - image config, JSON.",
         "digest": "File - text: `sha256:<hex>` of the manifest, which identifies the image.",

@@ -22,6 +22,7 @@ _SUBCOMMANDS = {
     "actions.models": "export_model model model_image model_layer weights_layer",
     "actions.package": "compare_service_metadata package",
     "actions.policy": "check_policy inventory",
+    "actions.programs": "program_layer",
     "actions.reports": "build_definition layer_report report sbom summary",
     "actions.service": "check_api check_service_metadata import_service",
     "actions.snapshot": "data_layer data_part snapshot",

@@ -33,12 +33,16 @@ class Tag(NamedTuple):
 def check_word(word: str, what: str) -> str:
     """Return the name or version if BentoML accepts it unchanged. Raises BentoError that begins with `what`."""
     if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
-        suggestion = re.sub(r"[^-._a-z0-9]+", "-", word.lower())[:_MAX_LENGTH].strip("-._")
         raise BentoError(
             f"{what} is {repr(word) if word else 'empty'}. Use 1 to {_MAX_LENGTH} characters: lowercase letters, "
-            f"digits, '.', '-', and '_', with a letter or digit at both ends, such as {suggestion or 'v1'!r}."
+            f"digits, '.', '-', and '_', with a letter or digit at both ends, such as {similar_word(word) or 'v1'!r}."
         )
     return word
+
+
+def similar_word(text: str) -> str:
+    """Return a valid name or version that is similar to `text`; empty if `text` has no letter or digit."""
+    return re.sub(r"[^-._a-z0-9]+", "-", text.lower())[:_MAX_LENGTH].strip("-._")
 
 
 def check_version(version: str, what: str) -> str:

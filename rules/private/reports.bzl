@@ -125,15 +125,15 @@ def deb_indexes(ctx, base):
     layers = [target[BentoDebLayerInfo].index for target in ctx.attr.layers if BentoDebLayerInfo in target]
     return [base.deb_index] + layers if base.deb_index else layers
 
-def write_sbom(ctx, base, bento, image, contents):
+def write_sbom(ctx, base, subject, image, contents):
     """Declares the SBOM of the image.
 
     Args:
-      ctx: context of `bento_image`.
-      base: BentoBaseInfo of the image base.
-      bento: BentoInfo of the Bento.
-      image: struct of `digest` (File with the digest of the image).
-      contents: struct of `models` (list of BentoModelInfo) and `parts` (list of BentoWheelPartInfo).
+      ctx: context of a rule with the attributes of `IMAGE`.
+      base: its BentoBaseInfo.
+      subject: see `build_image`.
+      image: struct of its digest, a File.
+      contents: struct of `models`, list of BentoModelInfo, and `parts`, list of BentoWheelPartInfo.
 
     Returns:
       A struct of `file` (the output File) and `media_type`.
@@ -146,7 +146,9 @@ def write_sbom(ctx, base, bento, image, contents):
     excluded = [part.excluded for part in contents.parts if part.excluded]
     args = target_arguments(ctx)
     args.add_all(["--format", ctx.attr.sbom_format, "--created", creation_time(ctx), "--base-config", base.config])
-    args.add_all(["--bento-digest", bento.digest, "--digest", image.digest, "--tag", bento.tag])
+    args.add_all(["--bento-digest", subject.digest, "--digest", image.digest, "--tag", subject.tag])
+    if not subject.bento_yaml:
+        args.add("--program")
     args.add_all(debs, before_each = "--index")
     args.add_all(models, before_each = "--model")
     built = add_wheels(args, wheels)
@@ -160,7 +162,7 @@ def write_sbom(ctx, base, bento, image, contents):
         subcommand = subcommand(
             "sbom",
             args,
-            inputs = depset([base.config, bento.digest, bento.tag, image.digest] + debs + models + built + excluded),
+            inputs = depset([base.config, subject.digest, subject.tag, image.digest] + debs + models + built + excluded),
             packages = ["blake3"],
         ),
         outputs = [output],
@@ -168,9 +170,10 @@ def write_sbom(ctx, base, bento, image, contents):
     return struct(file = output, media_type = media_type)
 
 def bento_inputs(bento, *, models, platform = "", python_version = ""):
-    """Returns the inputs of a Bento, for `write_build_definition`. `bento` is a struct with the Files `tag` and `digest`."""
+    """Describes the inputs of a Bento or a program, a struct with the Files `bento_yaml`, `digest`, and `tag`, for `write_build_definition`."""
     return struct(
         digest = bento.digest,
+        is_program = not bento.bento_yaml,
         models = [model.description for model in models],
         platform = platform,
         python_version = python_version,
@@ -198,6 +201,8 @@ def write_build_definition(ctx, *, bento, locked = None, image = None):
     args = target_arguments(ctx)
     args.add_all(["--kind", "image" if image else "bento", "--platform", bento.platform, "--python-version", bento.python_version])
     args.add_all(["--tag", bento.tag, "--bento-digest", bento.digest])
+    if bento.is_program:
+        args.add("--program")
     args.add_all(bento.models, before_each = "--model")
     if locked:
         args.add("--locked", locked)

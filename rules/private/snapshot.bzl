@@ -7,7 +7,7 @@ load(":option_groups.bzl", "option_groups")
 load(":providers.bzl", "BentoSourcesInfo")
 
 SECRETS = {
-    "allowed_secrets": attr.string_list(doc = "Paths of files in the Bento that can contain suspected secrets, such as `src/fixtures/key.json`. Use the attribute only if a comment `# bento: allow-secret`, on the same or the previous line, isn't possible. A file without suspected secrets is an error."),
+    "allowed_secrets": attr.string_list(doc = "Files that can contain suspected secrets, as paths in the Bento (`src/fixtures/key.json`) or below `/app` of an image (`_main/fixtures/key.json`), if a comment `# bento: allow-secret` on the same or previous line isn't possible. A file without findings is rejected."),
     "check_secrets": attr.bool(default = True, doc = "Whether the build fails if sources, data, or settings contain suspected private keys or tokens ([list](../docs/security.md#secrets-in-bentos))."),
 }
 

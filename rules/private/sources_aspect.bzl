@@ -6,7 +6,8 @@ load(":attributes.bzl", "label_string")
 load(":launcher.bzl", "runfile_path")
 load(":providers.bzl", "BentoSourcesInfo")
 
-_EDGES = ["data", "deps", "py_deps", "runtime_deps", "srcs"]
+# Attributes that can contain Python libraries.
+SOURCE_EDGES = ["data", "deps", "py_deps", "runtime_deps", "srcs"]
 
 # Rules whose attributes list their sources. The sources of other rules are determined from PyInfo and runfiles.
 _BY_ATTRIBUTES = ["py_binary", "py_library", "py_test"]
@@ -131,7 +132,7 @@ def _sources_aspect_impl(target, ctx):
     runtime = runtime_of(ctx.label)
     if runtime:
         return [_package(target, pins = depset([runtime]))]
-    below = [edge[BentoSourcesInfo] for edge in _edges(ctx, _EDGES) if BentoSourcesInfo in edge and PyInfo in edge]
+    below = [edge[BentoSourcesInfo] for edge in _edges(ctx, SOURCE_EDGES) if BentoSourcesInfo in edge and PyInfo in edge]
     pins = [info.pins for info in below]
     pin = _pin(ctx)
     if pin:
@@ -143,7 +144,7 @@ def _sources_aspect_impl(target, ctx):
         import_roots = _import_roots(ctx)
         runtimes = []
     else:
-        _check_edges(ctx, target, _EDGES)
+        _check_edges(ctx, target, SOURCE_EDGES)
         own = _own_files(ctx, target, package_roots)
         files, runtimes = depset(own.files), own.runtimes
         import_roots = _own_roots(target, package_roots)
@@ -157,7 +158,7 @@ def _sources_aspect_impl(target, ctx):
 
 sources_aspect = aspect(
     implementation = _sources_aspect_impl,
-    doc = "Collects the first-party sources and data of targets that provide PyInfo, such as py_library targets.",
-    attr_aspects = _EDGES,
+    doc = "Collects first-party sources and data of py_library and similar rules, and of any other rule that provides PyInfo.",
+    attr_aspects = SOURCE_EDGES,
     provides = [BentoSourcesInfo],
 )

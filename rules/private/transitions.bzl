@@ -64,6 +64,21 @@ def _metadata_plus_files_impl(settings, attr):
 # images with and without bytecode share the layers of wheels.
 metadata_plus_files_cfg = transition(implementation = _metadata_plus_files_impl, inputs = [_FLAG], outputs = [_BYTECODE, _FLAG, _PREFIX])
 
+def _program_impl(settings, attr):
+    stated = _metadata_only_impl(settings, attr)
+    version = {_PYTHON_VERSION: attr.python_version or settings[_PYTHON_VERSION]}
+    return {
+        name: stated | version | of_package
+        for name, of_package in _metadata_plus_files_impl(stated, attr).items()
+    }
+
+# For images of programs: as `metadata_plus_files_cfg`, in the configurations that the packages of a Bento have in its image.
+program_cfg = transition(
+    implementation = _program_impl,
+    inputs = [_FEATURES, _FLAG, _PYTHON_VERSION],
+    outputs = [_BYTECODE, _FEATURES, _FLAG, _PREFIX, _PYTHON_VERSION],
+)
+
 def _metadata_plus_licenses_impl(settings, attr):
     has_license_rules = attr.allow_licenses or attr.deny_licenses
     return {"metadata": {_FLAG: settings[_FLAG]}} | ({"packages": {_FLAG: "files"}} if has_license_rules else {})

@@ -5,9 +5,10 @@ load(":attributes.bzl", "add_strings", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand")
 load(":layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "INFLATE", "extension", "wheel_arguments", "wheel_name", "write_layer")
 load(":providers.bzl", "BentoCompilersInfo", "BentoFlagInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
+load(":sources_aspect.bzl", "SOURCE_EDGES")
 load(":wheel_groups.bzl", "ALONE")
 
-_EDGES = ["deps", "requirements", "wheels"]
+_EDGES = SOURCE_EDGES + ["requirements", "wheels"]
 
 def _edges(ctx):
     edges = []

@@ -1,6 +1,177 @@
 """What the targets are that described_test looks at; what is empty is left out."""
 
 EXPECTED = {
+    "//examples/api:server_image": {
+        "actions": {
+            "BentoBuildDefinition server_image.build_definition.json": {
+                "of": [
+                    "debs.debs.json",
+                    "debs.layer.json",
+                    "python.base.json",
+                    "server_image.program.digest",
+                    "server_image.program.tag",
+                ],
+                "to": [
+                    "server_image.build_definition.json",
+                ],
+            },
+            "BentoDockerArchive server_image.tar": {
+                "of": [
+                    "*.layer.zstd",
+                    "*.layer.zstd.json",
+                    "debs.layer.json",
+                    "server_image.config.json",
+                    "server_image.manifest.json",
+                ],
+                "to": [
+                    "server_image.tar",
+                ],
+            },
+            "BentoImage server_image.config.json": {
+                "of": [
+                    "*.layer.zstd.json",
+                    "debs.layer.json",
+                    "python.base.json",
+                    "server_image.program.tag",
+                ],
+                "to": [
+                    "server_image.config.json",
+                    "server_image.digest",
+                    "server_image.manifest.json",
+                ],
+            },
+            "BentoImageCheck server_image.early.libraries.txt": {
+                "of": [
+                    "*.libraries.json",
+                    "debs.debs.json",
+                    "python.base.json",
+                ],
+                "to": [
+                    "server_image.early.libraries.txt",
+                ],
+            },
+            "BentoImageCheck server_image.libraries.txt": {
+                "of": [
+                    "*.libraries.json",
+                    "debs.debs.json",
+                    "python.base.json",
+                ],
+                "to": [
+                    "server_image.libraries.txt",
+                ],
+            },
+            "BentoLayer server_image.environment.layer.zstd": {
+                "to": [
+                    "server_image.environment.layer.zstd",
+                    "server_image.environment.layer.zstd.json",
+                ],
+            },
+            "BentoLayer server_image.program.digest": {
+                "of": [
+                    "iris.py",
+                    "server.py",
+                ],
+                "to": [
+                    "server_image.program.digest",
+                    "server_image.program.layer.zstd",
+                    "server_image.program.layer.zstd.json",
+                    "server_image.program.tag",
+                ],
+            },
+            "BentoLayerJoin server_image.wheels-annotated-doc.layer.zstd": {
+                "of": [
+                    "*.part.zstd",
+                    "*.part.zstd.json",
+                ],
+                "to": [
+                    "server_image.wheels-annotated-doc.layer.zstd",
+                    "server_image.wheels-annotated-doc.layer.zstd.json",
+                ],
+            },
+            "BentoLayerReport server_image.layers.html": {
+                "of": [
+                    "*.layer.zstd",
+                    "*.layer.zstd.json",
+                    "debs.layer.json",
+                    "joblib.excluded.json",
+                ],
+                "to": [
+                    "server_image.layers.html",
+                    "server_image.layers.json",
+                ],
+            },
+            "BentoOciLayout server_image.oci": {
+                "of": [
+                    "*.layer.zstd",
+                    "*.layer.zstd.json",
+                    "debs.layer.json",
+                    "server_image.config.json",
+                    "server_image.manifest.json",
+                ],
+                "to": [
+                    "server_image.oci",
+                ],
+            },
+            "BentoSbom server_image.cdx.json": {
+                "of": [
+                    "debs.debs.json",
+                    "joblib.excluded.json",
+                    "python.base.json",
+                    "server_image.digest",
+                    "server_image.program.digest",
+                    "server_image.program.tag",
+                ],
+                "to": [
+                    "server_image.cdx.json",
+                ],
+            },
+            "BentoSummary server_image.summary.json": {
+                "of": [
+                    "server_image.digest",
+                    "server_image.manifest.json",
+                    "server_image.program.tag",
+                ],
+                "to": [
+                    "server_image.summary.json",
+                ],
+            },
+        },
+        "files": [
+            "server_image.config.json",
+            "server_image.digest",
+            "server_image.manifest.json",
+        ],
+        "groups": {
+            "_validation": [
+                "server_image.libraries.txt",
+            ],
+            "build_definition": [
+                "server_image.build_definition.json",
+            ],
+            "checked": [
+                "server_image.early.libraries.txt",
+            ],
+            "docker_archive": [
+                "server_image.tar",
+            ],
+            "layer_report": [
+                "server_image.layers.html",
+                "server_image.layers.json",
+            ],
+            "oci_layout": [
+                "server_image.oci",
+            ],
+            "sbom": [
+                "server_image.cdx.json",
+            ],
+            "summary": [
+                "server_image.summary.json",
+            ],
+        },
+        "providers": [
+            "BentoImageInfo",
+        ],
+    },
     "//examples/base:debian.update": {
         "executable": True,
         "files": ["debian.update"],

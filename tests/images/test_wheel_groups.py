@@ -32,7 +32,7 @@ def starlark():
 
 def test_the_limits_are_those_of_starlark(starlark):
     assert (starlark["ALONE"], starlark["TOGETHER"]) == (wheel_groups.ALONE, wheel_groups.TOGETHER)
-    assert f"_MAX_WHEEL_LAYERS = {wheel_groups.MAX_GROUPS}\n" in Path("rules/bento_image.bzl").read_text("utf-8")
+    assert f"_MAX_WHEEL_LAYERS = {wheel_groups.MAX_GROUPS}\n" in Path("rules/private/image.bzl").read_text("utf-8")
 
 
 @pytest.mark.parametrize("budget", [0, 1, 2, 5, 40, 100])

@@ -28,7 +28,7 @@ def token(email: str, **claims: object) -> str:
     """An unsigned token, which only a service could reject."""
     now = int(time.time())
     body = {"iss": ISSUER, "aud": "sigstore", "sub": email, "iat": now, "exp": now + 600, **claims}
-    parts = ({"alg": "RS256", "typ": "JWT"}, body, {})
+    parts: tuple[dict, ...] = ({"alg": "RS256", "typ": "JWT"}, body, {})
     return ".".join(urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
 
 

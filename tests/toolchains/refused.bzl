@@ -78,7 +78,7 @@ _CASES = {
     "deb_lock_that_is_no_json": (_debs("packages:"), _NOT_A_LOCK),
     "field_that_is_missing": (
         lambda: BentoDebInfo(files = depset()),
-        "BentoDebInfo: missing field architecture. Set the field: str - name of the architecture",
+        "BentoDebInfo: missing field architecture. Set the field: str - CPU architecture",
     ),
     "helper_that_fails": (
         lambda: run_helper(_context(stderr = "no route to the host\n"), "bento.base(name = \"python\")", "pull", []),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         "--annotation": 2,
         "--base-config": 1,
         "--bento": 1,  # directory of the Bento in the image
-        "--bento-yaml": 1,
+        "--bento-yaml": 1,  # of a Bento's image; other images have a tag
         "--cmd": 1,
         "--compression": 1,  # of all layers, including the layers of the base
         "--config": 1,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         "--status": 1,  # Bazel's workspace status
         "--startup-trace": 1,
         "--stop-signal": 1,
+        "--tag": 1,  # file
         "--user": 1,
         "--working-dir": 1,
     }
@@ -105,10 +106,14 @@ def _require_prefetched(layers: list[oci_image.Layer], trace: str) -> None:
 
 
 def _read_bento_yaml(arguments: Arguments) -> dict[str, Any]:
+    """Return bento.yaml; for the image of another program, its equivalent from the tag."""
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.images.image_requirements import reject_commands
 
-    path = arguments.required("--bento-yaml")
+    path = arguments.optional("--bento-yaml")
+    if not path:
+        name, _, version = Path(arguments.required("--tag")).read_text("utf-8").strip().partition(":")
+        return {"name": name, "version": version, "labels": {}, "envs": []}
     document = read_mapping(read_file(path), path)
     reject_commands(document, arguments.json_strings("--provided"))
     return document
@@ -117,7 +122,7 @@ def _read_bento_yaml(arguments: Arguments) -> dict[str, Any]:
 def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.ImageConfig:
     from rules_bento.workspace_status import read_status, substitute_all
 
-    directory = arguments.required("--bento")
+    directory = arguments.optional("--bento")
     status = read_status(Path(path) for path in arguments.repeated("--status"))
     annotations = _image_annotations(arguments, base, bento) | arguments.pairs("--annotation")
     annotations |= substitute_all(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
@@ -147,7 +152,7 @@ def _oci_annotations(texts: dict[str, str]) -> dict[str, str]:
 
 
 def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
-    """Return the variables of the base, of BentoML's images, of the Bento, and of the target; the last value wins.
+    """Return the variables of BentoML's own image, with the variables of the base, the Bento if any, and the target.
 
     Includes only the Bento's variables that have a value and the stage `all` or `runtime`. The user of a container
     sets variables without a value. Variables with the stage `build` are build secrets.
@@ -163,10 +168,13 @@ def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "VIRTUAL_ENV": environment,
-        "BENTO_PATH": arguments.required("--bento"),
-        "BENTOML_HOME": arguments.required("--home") + "/",
-        "BENTOML_CONTAINERIZED": "true",
     }
+    if bento_directory := arguments.optional("--bento"):
+        own |= {
+            "BENTO_PATH": bento_directory,
+            "BENTOML_HOME": arguments.required("--home") + "/",
+            "BENTOML_CONTAINERIZED": "true",
+        }
     envs = [env for env in bento["envs"] if env["value"] != "" and env["stage"] != "build"]
     declared = {env["name"]: str(env["value"]) for env in envs}
     return inherited | own | declared | arguments.pairs("--env")

@@ -165,6 +165,7 @@ def _image_figures(manifest: dict[str, Any]) -> dict[str, Any]:
         "--model": 1,  # description
         "--output": 1,
         "--allow-record-mismatch": 1,  # name of a package whose wheel is accepted with a wrong RECORD
+        "--program": 0,  # the image is of a program, not of a Bento
         "--tag": 1,  # file
         "--wheel": 3,  # name, version, SHA-256
     }
@@ -180,7 +181,7 @@ def sbom(arguments: Arguments) -> None:
         tag.name, tag.version, read_text(arguments.required("--digest")).strip(), arguments.required("--created")
     )
     architecture = read_object(read_file(arguments.required("--base-config")), "the base's config")["architecture"]
-    components = [sboms.sources(subject, read_text(arguments.required("--bento-digest")).strip())]
+    components = [sboms.sources(subject, read_text(arguments.required("--bento-digest")).strip(), _subject(arguments))]
     remarks = _package_comments(arguments)
     components += [
         sboms.python_package(name, version, sha256, remarks.get(name, ""))
@@ -195,6 +196,11 @@ def sbom(arguments: Arguments) -> None:
         components += sboms.debian_packages(json.loads(read_text(path))["packages"], architecture)
     form = cast("sboms.Format", arguments.required("--format"))
     Path(arguments.required("--output")).write_bytes(sboms.make_sbom(subject, components, form))
+
+
+def _subject(arguments: Arguments) -> str:
+    """Return the kind of the own files of an image."""
+    return "program" if arguments.has("--program") else "bento"
 
 
 def _package_comments(arguments: Arguments) -> dict[str, str]:
@@ -222,6 +228,7 @@ def _package_comments(arguments: Arguments) -> dict[str, str]:
         "--model": 1,  # description
         "--output": 1,
         "--platform": 1,
+        "--program": 0,  # the image is of a program, not of a Bento
         "--python-version": 1,
         "--tag": 1,  # file
         "--wheel": 3,  # name, version, SHA-256
@@ -231,10 +238,10 @@ def build_definition(arguments: Arguments) -> None:
     """Write SLSA's `buildDefinition` as JSON. This part of the provenance doesn't depend on the builder."""
     from rules_bento.signing.provenance import definition, dependency
 
-    tag = read_text(arguments.required("--tag")).strip()
+    tag, subject = read_text(arguments.required("--tag")).strip(), _subject(arguments)
     parameters: dict[str, Any] = {
         "target": arguments.required("--target"),
-        "bento": tag,
+        subject: tag,
         "platform": arguments.optional("--platform"),
         "pythonVersion": arguments.optional("--python-version"),
         # "stated": without a lock, only the Bento's own requirements specify the packages.
@@ -245,7 +252,7 @@ def build_definition(arguments: Arguments) -> None:
         arguments.required("--kind"),
         {name: value for name, value in parameters.items() if value},
         [
-            dependency(f"bento:{tag}", read_text(arguments.required("--bento-digest")).strip()),
+            dependency(f"{subject}:{tag}", read_text(arguments.required("--bento-digest")).strip()),
             *_dependencies(arguments),
         ],
     )

@@ -72,9 +72,9 @@ def model(description: ModelDescription) -> Component:
     return Component("machine-learning-model", f"model:{description.tag}", name, version, digest)
 
 
-def sources(subject: ImageSubject, digest: str) -> Component:
-    """Return the component for the Bento's sources. `digest` is the Bento's digest, `blake3:<hex>`."""
-    return Component("application", f"bento:{subject.name}:{subject.version}", subject.name, subject.version, digest)
+def sources(subject: ImageSubject, digest: str, kind: str = "bento") -> Component:
+    """Return the component of the own files of a Bento or another `kind`, with their `blake3:<hex>`."""
+    return Component("application", f"{kind}:{subject.name}:{subject.version}", subject.name, subject.version, digest)
 
 
 def make_sbom(subject: ImageSubject, components: Iterable[Component], form: Format) -> bytes:

@@ -94,6 +94,11 @@ def place(
     return BentoPath(_relative(path, root), filtered=False)
 
 
+def runfiles_path(short_path: str) -> str:
+    """Return the path of a file in the runfiles of Bazel, `<repository>/<path>`, from its short path."""
+    return "/".join(_split(short_path))
+
+
 def walk(directory: str) -> Iterator[DeclaredFile]:
     """Yield the files in a plain directory, in the same way as BentoML.
 

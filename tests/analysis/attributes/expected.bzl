@@ -6,7 +6,6 @@ Of outputs that differ in compression or form alone, one stands for the others. 
 
 # Attributes that no target sets to what counts as a value.
 SET_ELSEWHERE = [
-    "bento_deployment.read_only_root_filesystem",
     "bento_export.bundle_models",
     "bento_python_options.lock_packages",
     "bento_python_options.pack_git_packages",

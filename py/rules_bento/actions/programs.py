@@ -1,0 +1,84 @@
+"""Writes layers of Python programs that aren't Bentos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rules_bento.actions import secrets
+from rules_bento.archives.tarstream import Member
+from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.errors import BentoError
+from rules_bento.images.layers import description
+from rules_bento.typing_lite import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rules_bento.sources.manifest import TreeManifest
+
+_MAX_FILE = 16 << 30
+
+
+@Subcommand(
+    description.FLAGS
+    | secrets.FLAGS
+    | {
+        "--dependency": 3,  # path to read, Bazel short path, label
+        "--digest": 1,  # output
+        "--directory": 1,  # of the program, in the image
+        "--ignore-library": 1,  # file name of a library
+        "--name": 1,
+        "--platform": 1,
+        "--tag": 1,  # output
+    }
+)
+def program_layer(arguments: Arguments) -> None:
+    """Write the layer of a program's own files, their digest, and the program's tag, whose version is the digest.
+
+    Paths are as in the runfiles of Bazel: a directory for each repository, with `_main` for the main repository.
+    """
+    from rules_bento.audit.secrets import MAX_BYTES
+    from rules_bento.images.layers.layer import write_files_layer
+    from rules_bento.sources import snapshot
+    from rules_bento.sources.manifest import content_version
+    from rules_bento.tag import Tag, similar_word
+
+    declared = [
+        snapshot.DeclaredFile(snapshot.runfiles_path(short_path), source, f"binary {label}", filtered=False)
+        for source, short_path, label in arguments.tuples("--dependency")
+    ]
+    kept = snapshot.select(declared).kept
+    snapshot.check_followed(kept)
+    for file in kept:
+        if Path(file.source).stat().st_size > _MAX_FILE:
+            raise BentoError(
+                f"{file.path}: the file exceeds the limit of {_MAX_FILE >> 30} GiB. Add it with a bento_layer."
+            )
+    manifest = snapshot.digest(kept)
+    if arguments.has("--scan-secrets"):
+        contents = snapshot.read_prefixes(kept, MAX_BYTES)
+        # No other action has files of the target, so this one rejects unknown allowed paths.
+        secrets.check_contents(arguments, ((path.removeprefix("src/"), data) for path, data in contents), ())
+    _check_architectures(arguments, manifest)
+    directory = arguments.required("--directory").strip("/")
+    sources = {file.path: file.source for file in kept}
+    members = [
+        Member.file(f"{directory}/{entry.path}", sources[entry.path], size=entry.size, mode=entry.mode)
+        for entry in manifest.entries
+    ]
+    out, compression = description.output(arguments)
+    description.describe(arguments, write_files_layer(out, members, compression), "program")
+    identity = manifest.identity()
+    tag = Tag(similar_word(arguments.required("--name")) or "program", content_version(identity))
+    Path(arguments.required("--digest")).write_text(f"blake3:{identity.hex()}\n", "utf-8")
+    Path(arguments.required("--tag")).write_text(f"{tag}\n", "utf-8")
+
+
+def _check_architectures(arguments: Arguments, manifest: TreeManifest) -> None:
+    """Reject machine code for a platform other than the image's. Most programs contain no machine code."""
+    files = {entry.path: entry.machine for entry in manifest.entries if entry.machine}
+    if files:
+        from rules_bento.sources.cpu_arch import reject_wrong_architecture
+
+        # The wheels of the image can have the other libraries.
+        names = {path.rpartition("/")[2] for path in files}
+        unchecked = [name for name in arguments.repeated("--ignore-library") if name in names]
+        reject_wrong_architecture(files, arguments.optional("--platform"), unchecked)

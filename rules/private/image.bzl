@@ -1,0 +1,253 @@
+"""Builds the image of a Bento or of another program, with its packages, on a base."""
+
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoLayerInfo")
+load(":attributes.bzl", "CREATION_TIME", "STAMP", "add_pairs", "add_strings", "creation_time", "is_stamped", "label_string", "status_files")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "target_arguments")
+load(":image_checks.bzl", "check_libraries", "check_size", "scan_added_layers")
+load(":image_form.bzl", "write_form")
+load(":layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "USER", "write_joined_layer", "write_layer", "write_prefetch_layer")
+load(":providers.bzl", "BentoImagePackagesInfo")
+load(":reports.bzl", "SBOM_FORMATS", "bento_inputs", "deb_indexes", "image_inputs", "write_build_definition", "write_layer_report", "write_sbom", "write_summary")
+load(":target.bzl", "IMAGE_PLATFORM")
+load(":transitions.bzl", "ENVIRONMENT")
+load(":wheel_groups.bzl", "group_wheels")
+
+# Default maximum of wheel layers. The rest of the 127 layers of an image is for base, models, sources, and images on top.
+_MAX_WHEEL_LAYERS = 40
+
+# Attributes of rules that build an image. They also have `entrypoint`, `env`, `layers`, `ports`, and `working_dir`.
+IMAGE = {
+    "annotations": attr.string_dict(doc = "Annotations of the manifest, in addition to the standard ones: title, version, created, and name and digest of the base. OCI's own annotations (`org.opencontainers.image.…`) are also labels, and labels of these names are also annotations."),
+    "base": attr.label(doc = "Image base: Python and the system libraries.", mandatory = True, providers = [BentoBaseInfo]),
+    "bytecode": attr.string(default = "none", doc = "Bytecode of the packages, in separate layers: `none` (default), `checked-hash`, which Python verifies against the source, or `unchecked-hash`, which Python trusts (PEP 552).", values = BYTECODES),
+    "cmd": attr.string_list(doc = "Arguments after the entry point. The caller of a container can replace them."),
+    "compression": attr.string(default = "zstd", doc = "Compression of the layers: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling with containerd's stargz-snapshotter, or `zstd:chunked` for partial pulling with podman. Base and `layers` must also use gzip for `gzip`, and eStargz for `estargz`.", values = COMPRESSIONS),
+    "healthcheck": attr.string_list(doc = "Command that checks a container's health, run without a shell. Only docker uses this field of an image; configure podman, containerd, and Kubernetes at container start. Default: none."),
+    "prefix": attr.string(default = ENVIRONMENT, doc = "Path of the Python environment. Images with the same prefix share layers."),
+    "reference": attr.string(doc = "Name and tag in the large output groups. Default: the target's name."),
+    "report_against": attr.label(allow_single_file = [".json"], doc = "Report of another image for comparison, from its output group `layer_report`."),
+    "sbom_format": attr.string(default = "cyclonedx", doc = "Format of the SBOM: CycloneDX 1.6 (default) or SPDX 2.3, as JSON.", values = sorted(SBOM_FORMATS)),
+    "size_limit": attr.int(doc = "Maximum size of the layers in a registry, in megabytes. Default: no limit."),
+    "stamped_annotations": attr.string_dict(doc = "Annotations of a stamped build, in which `{KEY}` is replaced by a value of the workspace status: `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`. Stamping changes no layer."),
+    "stamped_labels": attr.string_dict(doc = "Labels of a stamped build, in the form of `stamped_annotations`."),
+    "startup_trace": attr.label(
+        allow_single_file = [".json"],
+        doc = "Startup trace from `bento_startup_trace`. Its files come first in eStargz layers, and are fetched before a container starts. Only images with the same trace share these layers.",
+    ),
+    "stop_signal": attr.string(default = "SIGTERM", doc = "Signal that stops a container."),
+    "ignore_libraries": attr.string_list(doc = "File names of shared libraries and foreign programs that checks ignore, because the service doesn't load them, or because duplicates are intended."),
+    "user": attr.string(default = "1034:1034", doc = "User of the container, `uid:gid`."),
+    "max_wheel_layers": attr.int(default = _MAX_WHEEL_LAYERS, doc = "Maximum number of layers for packages. Above it, large packages also share layers."),
+} | CREATION_TIME | IMAGE_PLATFORM | STAMP
+
+def _environment_layer(ctx, base):
+    """Declares a layer of the virtual environment without its packages, and of the user's home directory."""
+    args = arguments(ctx)
+    args.add_all(["--prefix", ctx.attr.prefix, "--python", base.python, "--python-version", base.python_version])
+    args.add_all(["--home", HOME, "--user", USER])
+    return write_layer(
+        ctx,
+        compression = ctx.attr.compression,
+        name = ctx.label.name + ".environment",
+        progress_message = "Writing environment layer of %{label}",
+        subcommand = subcommand("environment_layer", args, inputs = depset()),
+    )
+
+def _check_bytecode(ctx, base, parts):
+    for part in parts:
+        if not part.part:
+            fail(("{target}: bytecode = \"{bytecode}\" requires Python {version}, but actions use Python {own}. " +
+                  "Add bento_tools.compiler(version = \"{version}\") to MODULE.bazel, or remove bytecode.").format(
+                bytecode = ctx.attr.bytecode,
+                own = ctx.toolchains[TOOLCHAIN_TYPE].python.version,
+                target = ctx.label,
+                version = base.python_version,
+            ))
+
+def _settings(ctx):
+    return struct(compression = ctx.attr.compression, prefix = ctx.attr.prefix)
+
+def _by_name(parts):
+    return {part.wheel.distribution: part for part in parts}
+
+def _bytecode_layers(ctx, parts, groups):
+    """Declares layers of the wheels' bytecode, in the same groups."""
+    by_name = _by_name(parts)
+    return [
+        write_joined_layer(
+            ctx,
+            name = "{}.bytecode-{}".format(ctx.label.name, names[0]),
+            parts = [by_name[name] for name in names],
+            settings = _settings(ctx),
+            what = "bytecode of ",
+        )
+        for names in groups
+    ] if parts else []
+
+def _wheel_layers(ctx, parts, groups):
+    """Declares layers of wheels: single layers for large wheels, groups for the others."""
+    by_name = _by_name(parts)
+    alone = [by_name[names[0]].layer for names in groups if len(names) == 1 and by_name[names[0]].layer]
+    return alone + [
+        write_joined_layer(
+            ctx,
+            name = "{}.wheels-{}".format(ctx.label.name, names[0]),
+            parts = [by_name[name] for name in names],
+            settings = _settings(ctx),
+        )
+        for names in groups
+        if len(names) > 1 or not by_name[names[0]].layer
+    ]
+
+def _libraries(parts, groups):
+    """Returns the library lists of the wheels, from the action that also writes the layer or part of each wheel."""
+    alone = {names[0]: None for names in groups if len(names) == 1}
+    return [part.layer_libraries if part.layer and part.wheel.distribution in alone else part.part_libraries for part in parts]
+
+def _prefetch_layers(ctx, layers):
+    """Returns the layers, with the files of the startup trace first in layers of this build."""
+    if not ctx.file.startup_trace:
+        return layers
+    if ctx.attr.compression != "estargz":
+        fail("{}: startup_trace requires lazily pulled layers, but compression is \"{}\". Set compression = \"estargz\", or remove startup_trace.".format(ctx.label, ctx.attr.compression))
+    return [
+        write_prefetch_layer(
+            ctx,
+            layer = layer,
+            name = "{}.prefetch-{}".format(ctx.label.name, number),
+            trace = ctx.file.startup_trace,
+        ) if layer.blob and not layer.origin and not layer.blob.is_source else layer
+        for number, layer in enumerate(layers)
+    ]
+
+def _assemble(ctx, base, subject, process, layers):
+    """Writes config and manifest from the descriptions of the layers; see `build_image`."""
+    outputs = struct(
+        config = ctx.actions.declare_file(ctx.label.name + ".config.json"),
+        digest = ctx.actions.declare_file(ctx.label.name + ".digest"),
+        manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
+    )
+    descriptions = [layer.description for layer in layers]
+    status = status_files(ctx, ctx.attr.stamped_annotations.values() + ctx.attr.stamped_labels.values())
+    args = target_arguments(ctx)
+    source = subject.bento_yaml or subject.tag
+    args.add_all(["--bento-yaml" if subject.bento_yaml else "--tag", source, "--base-config", base.config])
+    if subject.bento_yaml:
+        args.add_all(["--bento", BENTO])
+    args.add_all(["--environment", ctx.attr.prefix, "--home", HOME, "--compression", ctx.attr.compression])
+    args.add_all(["--created", creation_time(ctx), "--user", ctx.attr.user])
+    add_pairs(args, "--env", process.env)
+    add_pairs(args, "--label", ctx.attr.labels)
+    add_pairs(args, "--annotation", ctx.attr.annotations)
+    if is_stamped(ctx):
+        add_pairs(args, "--stamped-label", ctx.attr.stamped_labels)
+        add_pairs(args, "--stamped-annotation", ctx.attr.stamped_annotations)
+    args.add_all(process.entrypoint, before_each = "--entrypoint")
+    args.add_all(ctx.attr.cmd, before_each = "--cmd")
+    args.add_all(ctx.attr.ports, before_each = "--port")
+    add_strings(args, "--provided", process.ignore_system_requirements)
+    args.add_all(ctx.attr.healthcheck, before_each = "--healthcheck")
+    args.add_all(["--stop-signal", ctx.attr.stop_signal])
+    if process.working_dir:
+        args.add_all(["--working-dir", process.working_dir])
+    args.add_all(descriptions, before_each = "--layer")
+    if ctx.file.startup_trace:
+        args.add_all(["--startup-trace", label_string(ctx.attr.startup_trace.label)])
+    args.add_all(status, before_each = "--status")
+    args.add_all(["--config", outputs.config, "--manifest", outputs.manifest, "--digest", outputs.digest])
+    run_helper(
+        ctx,
+        mnemonic = "BentoImage",
+        progress_message = "Writing image %{label}",
+        subcommand = subcommand("image", args, inputs = depset([source, base.config] + descriptions + status), packages = ["pyyaml"] if subject.bento_yaml else []),
+        outputs = [outputs.config, outputs.digest, outputs.manifest],
+    )
+    return outputs
+
+def _build_definition(ctx, base, subject, models, wheels):
+    """Describes the inputs of the image. Layers of a base image are identified by its digest, layers of Debian packages one by one."""
+    own = [target[BentoLayerInfo] for target in ctx.attr.layers]
+    return write_build_definition(
+        ctx,
+        bento = bento_inputs(subject, models = models, platform = subject.platform, python_version = subject.python_version),
+        image = image_inputs(
+            base = base.config,
+            debs = deb_indexes(ctx, base),
+            layers = [layer.description for layer in (list(base.layers) if base.deb_index else []) + own],
+            wheels = wheels,
+        ),
+    )
+
+def _installed(ctx, base, requirements, wheels):
+    """Returns the packages for policy tests."""
+    return BentoImagePackagesInfo(
+        debs = deb_indexes(ctx, base) if base.deb_index or base.system else [],
+        packages = depset(transitive = [requirement.packages for requirement in requirements]),
+        system = base.system,
+        wheels = depset(wheels),
+    )
+
+def build_image(ctx, *, subject, packages, contents, process, system_checks = []):
+    """Declares an image: base, environment, packages, and layers on top of them.
+
+    Args:
+      ctx: context of a rule with the attributes of `IMAGE`, and `TOOLCHAIN_TYPE` among its toolchains.
+      subject: BentoInfo, or a struct of its fields `digest`, `platform`, `python_version`, and `tag`, and of `bento_yaml = None`.
+      packages: struct of lists: `parts` of wheels and of their `bytecode`, BentoWheelPartInfo; `requirements`, BentoRequirementInfo.
+      contents: struct of lists of BentoLayerInfo, `lower` and `upper`, below and above the attribute `layers`; `models`, a list of
+        BentoModelInfo; and `model_source` and `mounted`, for the fields `models` and `model_descriptions` of BentoImageInfo.
+      process: struct of `entrypoint`, `env`, `ignore_system_requirements`, and `working_dir`, in the form of the attributes of `bento_image`.
+      system_checks: list of Files of further validation actions, which wait for no layer.
+
+    Returns:
+      A list of the providers.
+    """
+    base = ctx.attr.base[BentoBaseInfo]
+    parts = packages.parts
+    _check_bytecode(ctx, base, packages.bytecode)
+    groups = group_wheels({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.max_wheel_layers)
+    own_base = list(base.layers) if base.deb_index else []  # layers of an existing image are not rewritten
+    stacked = ([] if base.deb_index else list(base.layers)) + _prefetch_layers(
+        ctx,
+        own_base +
+        [_environment_layer(ctx, base)] +
+        _wheel_layers(ctx, parts, groups) +
+        _bytecode_layers(ctx, packages.bytecode, groups) +
+        contents.lower +
+        [layer[BentoLayerInfo] for layer in ctx.attr.layers] +
+        contents.upper,
+    )
+    image = _assemble(ctx, base, subject, process, stacked)
+    added = scan_added_layers(ctx)
+    libraries_checked, libraries_checked_early = [
+        check_libraries(ctx, base, struct(libraries = libraries, parts = parts, requirements = packages.requirements), added, early = early)
+        for libraries, early in ((_libraries(parts, groups), False), ([part.libraries for part in parts], True))
+    ]
+    wheels = [part.wheel for part in parts]
+    sbom = write_sbom(ctx, base, subject, image, struct(models = contents.models, parts = parts))
+    build_definition = _build_definition(ctx, base, subject, contents.models, wheels)
+    return [
+        BentoImageInfo(
+            bento_yaml = subject.bento_yaml,
+            build_definition = build_definition,
+            config = image.config,
+            digest = image.digest,
+            layers = tuple(stacked),
+            manifest = image.manifest,
+            model_descriptions = contents.mounted,
+            models = contents.model_source,
+            referrers = (sbom,),
+        ),
+        _installed(ctx, base, packages.requirements, wheels),
+        DefaultInfo(files = depset([image.config, image.digest, image.manifest])),
+        OutputGroupInfo(
+            _validation = depset([libraries_checked] + system_checks + check_size(ctx, stacked)),
+            build_definition = depset([build_definition]),
+            checked = depset([libraries_checked_early] + system_checks),
+            docker_archive = depset([write_form(ctx, image, stacked, "docker_archive")]),
+            layer_report = depset(write_layer_report(ctx, stacked, parts)),
+            oci_layout = depset([write_form(ctx, image, stacked, "oci_layout")]),
+            sbom = depset([sbom.file]),
+            summary = depset([write_summary(ctx, tag = subject.tag, digest = image.digest, files = {"--image-manifest": image.manifest})]),
+        ),
+    ]

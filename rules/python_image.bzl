@@ -1,0 +1,183 @@
+"""Defines python_image, which builds an OCI image from a Python program, its packages, and a base."""
+
+load("@rules_python//python:py_info.bzl", "PyInfo")
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoLayerInfo")
+load("//rules/private:attributes.bzl", "describe_dependency", "label_string", "minor_version")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
+load("//rules/private:image.bzl", "IMAGE", "build_image")
+load("//rules/private:launcher.bzl", "runfile_path")
+load("//rules/private:layers.bzl", "HOME", "write_layer")
+load("//rules/private:providers.bzl", "BentoImagePackagesInfo", "BentoSourcesInfo", "BentoWheelPartsInfo")
+load("//rules/private:snapshot.bzl", "SECRETS", "add_secrets")
+load("//rules/private:sources_aspect.bzl", "sources_aspect")
+load("//rules/private:target.bzl", "image_cfg", "platform_name")
+load("//rules/private:transitions.bzl", "program_cfg")
+load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
+
+# Directory of the program in the image, with the structure of its runfiles.
+_APP = "/app"
+_MAIN_REPOSITORY = "_main"
+
+_MainInfo = provider(
+    doc = "The file or module that an executable rule starts.",
+    fields = {
+        "file": "File | None - main file.",
+        "module": "str - main module; empty if there is a file.",
+    },
+)
+
+def _main_aspect_impl(target, ctx):
+    # rules_python 1.3 added main_module, and PyExecutableInfo isn't in all supported versions.
+    module = getattr(ctx.rule.attr, "main_module", "")
+    files = getattr(ctx.rule.files, "main", [])
+    if not (files or module) and target[DefaultInfo].files_to_run.executable:
+        srcs = getattr(ctx.rule.files, "srcs", [])
+        files = [file for file in srcs if ("/" + file.short_path).endswith("/{}.py".format(ctx.label.name))] or (srcs if len(srcs) == 1 else [])
+    return [_MainInfo(file = files[0] if files else None, module = module)]
+
+_main_aspect = aspect(implementation = _main_aspect_impl, doc = "Finds the main file of a program.")
+
+def _entrypoint(ctx, program):
+    """Returns the command of a container."""
+    if ctx.attr.entrypoint:
+        return ctx.attr.entrypoint
+    main = program[_MainInfo]
+    python = ctx.attr.prefix + "/bin/python"
+    if main.module:
+        return [python, "-m", main.module]
+    if not main.file:
+        fail("{}: {} has no main file. Set entrypoint, such as [\"python\", \"-m\", \"uvicorn\", \"server:app\"].".format(ctx.label, label_string(program.label)))
+    return [python, "{}/{}".format(_APP, runfile_path(ctx, main.file))]
+
+def _import_path(ctx, program, files):
+    """Returns the value of PYTHONPATH, in the order of rules_python: `imports` of libraries, and the repositories."""
+
+    # The program's own files, without packages.
+    repositories = [runfile_path(ctx, file).partition("/")[0] for file in files.to_list()]
+    roots = program[BentoSourcesInfo].import_roots.to_list() + [_MAIN_REPOSITORY] + sorted(repositories)
+    return ":".join({"{}/{}".format(_APP, root): True for root in roots})
+
+def _check_packages(ctx, program, parts, requirements):
+    """Rejects packages of other hubs, of other Python versions than the base's, and in two versions."""
+    base = ctx.attr.base[BentoBaseInfo]
+    for info in requirements:
+        if minor_version(info.python_version) not in ("", base.python_version):
+            fail("{}: base {} has Python {version}, but {} is locked for Python {}. Set python_version = \"{version}\", and add the version to more_python_versions in bento.pypi.".format(
+                ctx.label,
+                base.name,
+                info.distribution,
+                minor_version(info.python_version),
+                version = base.python_version,
+            ))
+    versions = {}
+    for part in parts:
+        wheel = part.wheel
+        other = versions.setdefault(wheel.distribution, wheel)
+        if other.file != wheel.file:
+            fail("{}: {} requires different wheels of {}: {} and {}. Use one package hub for all packages.".format(
+                ctx.label,
+                label_string(program.label),
+                wheel.distribution,
+                other.file.basename,
+                wheel.file.basename,
+            ))
+    for pin in program[BentoSourcesInfo].pins.to_list():  # packages of other hubs, without dependencies
+        name, _, version = pin.partition("==")
+        if name not in versions or version not in ("", versions[name].version):
+            fail(("{}: {} requires {}, which isn't from a package hub of bento.pypi, so its hashes and libraries are unknown. " +
+                  "Lock the package with bento.pypi, and use its target in deps.").format(ctx.label, label_string(program.label), pin))
+
+def _program_layer(ctx, files):
+    """Declares the layer of the program's own files, the only layer that a changed source line rebuilds; returns the layer and a subject for `build_image`."""
+    digest = ctx.actions.declare_file(ctx.label.name + ".program.digest")
+    tag = ctx.actions.declare_file(ctx.label.name + ".program.tag")
+    args = target_arguments(ctx)
+    args.add_all(["--directory", _APP, "--name", ctx.label.name, "--platform", platform_name(ctx)])
+    args.add_all(files, map_each = describe_dependency)
+    args.add_all(ctx.attr.ignore_libraries, before_each = "--ignore-library")
+    add_secrets(ctx, args)
+    args.add_all(["--digest", digest, "--tag", tag])
+    layer = write_layer(
+        ctx,
+        compression = ctx.attr.compression,
+        more_outputs = [digest, tag],
+        name = ctx.label.name + ".program",
+        progress_message = "Writing program layer of %{label}",
+        subcommand = subcommand("program_layer", args, inputs = files, packages = ["blake3", "pathspec"]),
+    )
+    return layer, struct(
+        bento_yaml = None,
+        digest = digest,
+        platform = platform_name(ctx),
+        python_version = ctx.attr.base[BentoBaseInfo].python_version,
+        tag = tag,
+    )
+
+def _python_image_impl(ctx):
+    program = ctx.split_attr.binary["metadata"]
+    packages = ctx.split_attr.binary["packages"]
+
+    # A program needs some dozens of wheels, which become layers by size.
+    parts = packages[BentoWheelPartsInfo].parts.to_list()
+    requirements = packages[BentoSourcesInfo].requirements.to_list()
+    _check_packages(ctx, program, parts, requirements)
+    main = program[_MainInfo].file
+    files = depset([main] if main else [], transitive = [program[BentoSourcesInfo].files])
+    layer, subject = _program_layer(ctx, files)
+    return build_image(
+        ctx,
+        contents = struct(lower = [], model_source = "", models = [], mounted = (), upper = [layer]),
+        packages = struct(
+            bytecode = ctx.split_attr.binary["bytecode"][BentoWheelPartsInfo].parts.to_list() if ctx.attr.bytecode != "none" else [],
+            parts = parts,
+            requirements = requirements,
+        ),
+        process = struct(
+            entrypoint = _entrypoint(ctx, program),
+            env = {"HOME": HOME, "PYTHONPATH": _import_path(ctx, program, files), "RUNFILES_DIR": _APP} | ctx.attr.env,
+            ignore_system_requirements = [],
+            working_dir = ctx.attr.working_dir,
+        ),
+        subject = subject,
+    )
+
+python_image = rule(
+    implementation = _python_image_impl,
+    doc = """Builds an OCI image of a Python program that isn't a Bento: a server of FastAPI, MLflow, or any `py_binary`.
+
+```starlark
+python_image(
+    name = "server_image",
+    base = "//examples/base:python",
+    binary = ":server",
+    ports = ["8000/tcp"],
+)
+```
+
+The packages of the program come from package hubs of `bento.pypi`. Their layers are the same as in images of Bentos, which share them. The
+program's own files are in the last layer, at `/app` and their paths in the runfiles: `/app/_main/PATH` for a file of this repository. `PYTHONPATH`
+contains the `imports` of libraries and the repositories. The files belong to root, so the container's user can't change them. `args` and `env`
+of the binary apply only to `bazel run`.
+
+Output groups, checks, and other rules that use the image are as for `bento_image`, except for system requirements, which programs don't
+declare.""",
+    attrs = {
+        "binary": attr.label(
+            aspects = [_main_aspect, sources_aspect, wheel_parts_aspect],
+            cfg = program_cfg,
+            doc = "The program: a `py_binary`, or another target that provides PyInfo, such as a `py_library` with `entrypoint`.",
+            mandatory = True,
+            providers = [PyInfo],
+        ),
+        "entrypoint": attr.string_list(doc = "Command of a container. Default: the environment's Python starts the main file of `binary`. Programs of packages are on `PATH`: `[\"uvicorn\", \"server:app\"]`."),
+        "env": attr.string_dict(doc = "Environment variables, in addition to the variables of the base."),
+        "labels": attr.string_dict(doc = "Labels of the config."),
+        "layers": attr.label_list(doc = "Additional layers, below the layer of the program.", providers = [BentoLayerInfo]),
+        "ports": attr.string_list(doc = "Ports that the image exposes. Default: none."),
+        "python_version": attr.string(doc = "Python version of the packages, `X.Y`. The package hub must support it, as its default or in `more_python_versions`. Default: the package hub's version."),
+        "working_dir": attr.string(default = "{}/{}".format(_APP, _MAIN_REPOSITORY), doc = "Working directory of a container. Default: the directory of this repository's files, as with `bazel run`."),
+    } | IMAGE | SECRETS,
+    cfg = image_cfg,
+    provides = [BentoImageInfo, BentoImagePackagesInfo],
+    toolchains = [TOOLCHAIN_TYPE],
+)
