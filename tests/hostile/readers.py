@@ -409,7 +409,7 @@ def _signatures(path: Path, _out: Path) -> None:
         "statement": lambda content: cosign.read_statement(content, digest),
         "envelope": lambda content: cosign.open_envelope(read_object(content, "x"), key),
         "file": lambda content: cosign._signature(content, path),
-        "bundle": lambda content: cosign.bundled_statement(read_object(content, "x"), key),
+        "bundle": lambda content: cosign.bundled_statement(content, key),
     }.items():
         try:
             read(parts[name])
