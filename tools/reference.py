@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "py"))
 from declarations import KINDS, Attribute, Attributes, Extension, Provider, Repository, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _HEAD = """\
 # Reference
@@ -59,6 +59,7 @@ _COMMANDS = """\
 `bento COMMAND` if it is installed, or `bazel run @rules_bento//tools:bento -- COMMAND` ([guide](cli.md)). Each command
 accepts `--home DIRECTORY`, the store; the default is `BENTOML_HOME`.
 """
+_MANY = 3
 _OF_EACH_COMMAND = ("help", "home", "no_notes", "verbose", "color")
 _FLAG = re.compile(
     r'((?:# .*\n)+)bento_(\w+_flag)\(\n    name = "(\w+)",\n    build_setting_default = (.*),\n', re.MULTILINE
@@ -74,7 +75,8 @@ def reference(root: Path) -> str:
     tags = [tag for each in extensions if isinstance(each, Extension) for tag in each.tags.values()]
     functions = dict(_functions(public))
     parts = [_HEAD, _RULES]
-    parts += [_attributes(value) for _, value in sorted(public.items()) if isinstance(value, Rule)]
+    rules = [value for _, value in sorted(public.items()) if isinstance(value, Rule)]
+    parts += [_attributes(rule, rules[:number]) for number, rule in enumerate(rules)]
     parts += [_FUNCTIONS] + [_function(name, value) for name, value in functions.items()]
     parts += [_EXTENSIONS] + [_attributes(tag) for tag in sorted(tags, key=lambda tag: tag.name)]
     parts += ["## Flags\n", "".join(f"- `{flag}`: {doc}\n" for flag, doc in flags(root).items())]
@@ -104,14 +106,24 @@ def _assigned(path: Path) -> list[str]:
     return [target.id for each in assignments for target in each.targets if isinstance(target, ast.Name)]
 
 
-def _attributes(found: Attributes) -> str:
+def _attributes(found: Attributes, others: Sequence[Attributes] = ()) -> str:
+    """Describe attributes. If one of the `others` also has many of them, lists only the names of these attributes."""
     public = {
         name: value
         for name, value in found.attrs.items()
         if not name.startswith("_") and not value.doc.startswith("Renamed:")
     }
+    shared = {
+        other.name: [name for name, value in sorted(public.items()) if other.attrs.get(name) == value]
+        for other in others
+    }
+    other, same = max(shared.items(), key=lambda item: len(item[1]), default=("", []))
+    if len(same) < _MANY:
+        same = []
     ordered = sorted(public.items(), key=lambda item: (not item[1].mandatory, item[0]))
-    lines = [f"- `{name}` ({_type(value)}): {_line(value.doc)}\n" for name, value in ordered]
+    lines = [f"- `{name}` ({_type(value)}): {_line(value.doc)}\n" for name, value in ordered if name not in same]
+    listed = ", ".join(f"`{name}`" for name in same)
+    lines += [f"\nThe following attributes are the same as in [{other}](#{other}): {listed}.\n"] if same else []
     return f"### {found.name}\n\n{found.doc.strip()}\n\n{''.join(lines)}"
 
 
@@ -165,15 +177,24 @@ def _commands() -> Iterator[str]:
     from bento_cli.cli.parsing import make_parser
     from bento_cli.cli.table import COMMANDS
 
+    described: dict[str, list[str]] = {}
     for command in (command for command in COMMANDS if not command.hidden):
         parser = make_parser(command)
         shown = [action for action in parser._actions if action.dest not in _OF_EACH_COMMAND]
-        options = "".join(_option(action) for action in shown if action.help != argparse.SUPPRESS)
+        options = [_option(action) for action in shown if action.help != argparse.SUPPRESS]
+        shared = {other: [line for line in lines if line in options] for other, lines in described.items()}
+        other, same = max(shared.items(), key=lambda item: len(item[1]), default=("", []))
+        described[command.name] = options
+        if len(same) >= _MANY:
+            names = ", ".join(line[2:].strip().partition("`: ")[0].rstrip("`") + "`" for line in same)
+            anchor = f"bento-{other.replace(' ', '-')}"
+            options = [line for line in options if line not in same]
+            options.append(f"\nThe following options are the same as in [bento {other}](#{anchor}): {names}.\n")
         usage = (parser.usage or "") % {"prog": parser.prog}
         epilog, _, examples = f"\n{parser.epilog or ''}\n".partition("\nExamples:\n")
         lines = ", ".join(f"`{line.strip()}`" for line in examples.splitlines())
         epilog = f"\n{epilog.strip()}\n" * bool(epilog.strip()) + f"\nExamples: {lines}\n" * bool(lines)
-        yield f"### bento {command.name}\n\n`{usage}`\n\n{command.summary}\n\n{options}{epilog}"
+        yield f"### bento {command.name}\n\n`{usage}`\n\n{command.summary}\n\n{''.join(options)}{epilog}"
 
 
 def _word(action: argparse.Action) -> str:
