@@ -61,5 +61,6 @@ def crash_message(error: Exception) -> str:
             place = f" ({file.rpartition(package)[2]}:{step.tb_lineno})" if package in file else place
         step = step.tb_next
     return (
-        f"internal error: {type(error).__name__}: {error}{place}. Report the error with the traceback of {TRACEBACK}=1."
+        f"internal error: {type(error).__name__}: {error}{place}. Report the error with the traceback that "
+        f"{TRACEBACK}=1 prints."
     )

@@ -168,7 +168,7 @@ def test_a_directory_that_is_no_bento_is_told_and_passed_over(bento, home):
     (home / "bentos/hi/half").mkdir()
     assert len(json.loads(bento("list", "-o", "json"))) == 2
     assert "note:" in bento.err
-    assert "bentos/hi/half: isn't a Bento" in bento.err
+    assert "bentos/hi/half: not a Bento" in bento.err
 
 
 def test_a_missing_model_is_told(bento, home):
@@ -291,7 +291,7 @@ def test_models(bento):
     assert "clf:v1: the model is used by hi:v1, hi:v2." in bento.err
     assert bento("models", "delete", "clf:v1", "-y", "--force", "-o", "json") == '[\n  "clf:v1"\n]\n'
     bento("models", "import", "v1.bento", code=status.ERROR)
-    assert "it has no model.yaml at the top level" in bento.err
+    assert "model.yaml isn't at the top level" in bento.err
     bento("import", "m.tar", code=status.ERROR)
 
 
@@ -620,7 +620,7 @@ lint(name = "lint")
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        ("x = = 1\n", "BUILD.bazel:1: invalid syntax. Correct the file."),
+        ("x = = 1\n", "BUILD.bazel:1: invalid syntax. Correct the line."),
         (
             'load("//a:b.bzl", "bento_package")\n',
             "BUILD.bazel:1: 'bento_package' isn't the rule from @rules_bento//rules",
@@ -971,7 +971,7 @@ def test_errors_are_one_message(home, monkeypatch, capsys):
     assert main(["gc"]) == status.ERROR
     assert re.fullmatch(
         r"bento: internal error: ZeroDivisionError: division by zero \(cli/commands/store.py:\d+\). "
-        r"Report the error with the traceback of BENTO_TRACEBACK=1.\n",
+        r"Report the error with the traceback that BENTO_TRACEBACK=1 prints.\n",
         capsys.readouterr().err,
     )
     monkeypatch.setenv("BENTO_TRACEBACK", "1")

@@ -239,8 +239,8 @@ def test_a_policy_that_means_nothing_is_refused(policy, message, capsys):
 def test_options_that_do_not_go_together_are_refused(capsys):
     Path("policy.yaml").write_text("require: [{key: k.pub}]")
     for words, message in (
-        (["verify", *WHO[:2], "file"], "require each other"),
-        (["verify", *WHO[2:], "file"], "require each other"),
+        (["verify", *WHO[:2], "file"], "must be set together"),
+        (["verify", *WHO[2:], "file"], "must be set together"),
         (["verify", *ROOT, "file"], "--trusted-root: require a signer"),
         (["verify", "--policy", "policy.yaml", "--sbom", "file"], "Add rules to the policy"),
         (["verify", "--policy", "absent", "file"], "absent: cannot read the file"),

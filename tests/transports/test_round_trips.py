@@ -78,7 +78,7 @@ def test_nothing_there(kind, serve, other):
     url = serve(kind).url("nothing.bento")
     with pytest.raises(MissingError) as error:
         other.bentos.import_archive(url)
-    assert str(error.value).startswith(f"{url}: doesn't exist.")
+    assert str(error.value).startswith(f"{url}: not found.")
     assert empty(other)
 
 

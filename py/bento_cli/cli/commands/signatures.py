@@ -108,7 +108,7 @@ def _sign(
         return signatures.tag_of(signatures.SIGNATURES, root.descriptor.digest)
     if path.is_dir():
         raise BentoError(
-            f"{target}: a directory can't be signed. Export the entry as an archive, and sign the archive."
+            f"{target}: a directory can't be signed. Export the Bento or model as an archive, and sign the archive."
         )
     if sboms:
         raise BentoError(f"{target}: --sbom is only supported for registries and OCI layouts. Remove the option.")
@@ -232,7 +232,9 @@ def _signature_rules(options: Namespace) -> list[SignatureRule]:
     """Return the rules of the policy, key, or identity that the options specify, or none to verify the store."""
     is_identity = bool(options.certificate_identity)
     if is_identity != bool(options.certificate_oidc_issuer):
-        raise BentoError("--certificate-identity, --certificate-oidc-issuer: require each other. Specify both.")
+        raise BentoError(
+            "--certificate-identity, --certificate-oidc-issuer: must be set together. Specify both options."
+        )
     if not (options.key or is_identity or options.policy):
         if options.signature or options.provenance or options.sbom or options.trusted_root:
             raise BentoError(
@@ -259,7 +261,7 @@ def _verify_signatures(options: Namespace, rules: list[SignatureRule]) -> int:
     if not options.tags:
         raise BentoError(f"verify: no artifact to verify. Specify archives, OCI layouts, or {arguments.REFERENCE}.")
     if options.signature and len(options.tags) != 1:
-        raise BentoError("--signature: can't be used with several artifacts. Specify a single archive.")
+        raise BentoError("--signature: can't be used with several archives. Specify a single archive.")
     items = [_verify_signature(options, target, rules) for target in options.tags]
     if not show.data(items, options.output):
         for item in items:
@@ -299,7 +301,7 @@ def _signature(options: Namespace, target: str, rules: list[SignatureRule]) -> d
     if not path.is_file():
         raise BentoError(
             f"{target}: not an archive, an OCI layout, or {arguments.REFERENCE}. Entries of the store aren't "
-            "signed. Verify the archive before you import it."
+            "signed. Verify the archive before the import."
         )
     signed = Path(options.signature) if options.signature else cosign.existing_signature(path)
     for rule in rules:
