@@ -119,7 +119,7 @@ def test_one_that_imports_from_elsewhere_is_refused(prefix, tmp_path):
     done = packed(prefix, tmp_path / "packed", "--checked")
     assert done.returncode == 1
     assert f"{prefix}/bin/python3: doesn't run from another directory" in done.stderr
-    assert f"it imports {prefix}/{LIBRARY}/os.py" in done.stderr
+    assert f"the interpreter imports {prefix}/{LIBRARY}/os.py" in done.stderr
     assert "bento_tools.python(interpreter = ...)" in done.stderr
 
 
