@@ -36,7 +36,7 @@ def _assemble(ctx, base, models, layers):
     return outputs
 
 def _check(ctx, targets):
-    """Rejects combinations of attributes that have no meaning."""
+    """Rejects attributes that can't be combined."""
     where = label_string(ctx.label)
     if bool(ctx.attr.model) == bool(ctx.attr.models):
         fail("{}: expected either model or models. Set exactly one of these attributes.".format(where))
@@ -109,13 +109,13 @@ bento_push(name = "push_llm", src = ":llm_image", repositories = ["registry.exam
 Default outputs: config, manifest, and digest. Output groups: `oci_layout` and `docker_archive`, as in `bento_image`
 ([more](../docs/models.md#models-for-kserve)).""",
     attrs = {
-        "annotations": attr.string_dict(doc = "Annotations of the manifest, in addition to title, version, and created. Annotations that OCI defines are also labels of an image, and part of the config of an artifact."),
+        "annotations": attr.string_dict(doc = "Additional annotations of the manifest. Default annotations: title, version, and creation time. An image also has the annotations that OCI defines as labels. A ModelPack artifact has these annotations in the config."),
         "base": attr.label(doc = "Image base with `sh`, `ln`, `ls`, `mkdir`, and `sleep`, which KServe's `oci://` runs next to the server. Requires `format = \"kserve\"`. Default: no program; use `oci+native://`.", providers = [BentoBaseInfo]),
         "compression": attr.string(default = "zstd", doc = "Compression of the layers, as in `bento_image`. Data that doesn't compress is stored. KServe's `oci+fetch://` requires `gzip`.", values = COMPRESSIONS),
         "format": attr.string(default = "image", doc = "`image` (default), for Bentos, `kserve`, for KServe and volumes of Kubernetes, or `modelpack`, an artifact of CNCF ModelPack. `modelpack` requires a model with `image_layers = 1`, because its tools unpack no links.", values = ["image", "kserve", "modelpack"]),
         "model": attr.label(doc = "The model. With `format = \"kserve\"`, its files are directly in /models.", providers = [BentoModelInfo]),
         "models": attr.label_list(doc = "Several models, instead of `model`. With `format = \"kserve\"`, the files of each model are in /models/<name>: the name in the tag of a `bento_model`, or the target's name of a `bento_model_import`.", providers = [BentoModelInfo]),
-        "reference": attr.string(doc = "Name and tag in the large output groups. Default: the target's name."),
+        "reference": attr.string(doc = "Name and tag of the image in `oci_layout` and `docker_archive`. Default: the name of the target."),
     } | CREATION_TIME,
     provides = [BentoImageInfo],
     toolchains = [TOOLCHAIN_TYPE],

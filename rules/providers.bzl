@@ -196,19 +196,19 @@ BentoBaseInfo = _typed_provider(
 
 BentoImageInfo = _typed_provider(
     "BentoImageInfo",
-    doc = "An image: config, manifest, and the layers that they name.",
+    doc = "An image: config, manifest, and layers.",
     defaults = {"model_descriptions": (), "model_mount": "", "models": ""},
     fields = {
         "bento_yaml": "File - `bento.yaml` of the Bento in the image; None for an image without a Bento.",
-        "build_definition": "File - JSON: SLSA's `buildDefinition` with the inputs of the image; None for an image of only a model.",
-        "config": "File - image config, JSON.",
-        "digest": "File - text: `sha256:<hex>` of the manifest, which identifies the image.",
+        "build_definition": "File - JSON: `buildDefinition` of SLSA provenance, which lists the inputs of the image; None for a model image.",
+        "config": "File - JSON: config of the image.",
+        "digest": "File - text: digest of the manifest, `sha256:<hex>`. Identifies the image.",
         "layers": "tuple[BentoLayerInfo] - layers from the lowest up.",
-        "manifest": "File - image manifest, JSON.",
+        "manifest": "File - JSON: manifest of the image.",
         "models": "str - source of the Bento's models, as in `bento_image`; empty for an image of only models.",
         "model_descriptions": "tuple[File] - descriptions of the models of an image of only models, or of the models that containers of a Bento's image mount.",
         "model_mount": "str - how containers mount an image of only models: `bento` (images with Bentos), `oci` or `oci+native` (URI schemes of KServe); empty for an artifact and for an image of a Bento.",
-        "referrers": "tuple[struct(file: File, media_type: str)] - artifacts that are pushed with the image: its SBOM.",
+        "referrers": "tuple[struct(file: File, media_type: str)] - artifacts to push with the image, such as the SBOM.",
     },
 )
 

@@ -58,6 +58,7 @@ _COMMANDS = """\
 
 `bento COMMAND` if it is installed, or `bazel run @rules_bento//tools:bento -- COMMAND` ([guide](cli.md)). Each command
 accepts `--home DIRECTORY`, the store; the default is `BENTOML_HOME`.
+If `-o` accepts `json`, then `--json` is the same as `-o json`.
 """
 _MANY = 3
 _OF_EACH_COMMAND = ("help", "home", "no_notes", "verbose", "color")
@@ -123,7 +124,7 @@ def _attributes(found: Attributes, others: Sequence[Attributes] = ()) -> str:
     ordered = sorted(public.items(), key=lambda item: (not item[1].mandatory, item[0]))
     lines = [f"- `{name}` ({_type(value)}): {_line(value.doc)}\n" for name, value in ordered if name not in same]
     listed = ", ".join(f"`{name}`" for name in same)
-    lines += [f"\nThe following attributes are the same as in [{other}](#{other}): {listed}.\n"] if same else []
+    lines += [f"\nSame as in [{other}](#{other}): {listed}.\n"] if same else []
     return f"### {found.name}\n\n{found.doc.strip()}\n\n{''.join(lines)}"
 
 
@@ -180,7 +181,8 @@ def _commands() -> Iterator[str]:
     described: dict[str, list[str]] = {}
     for command in (command for command in COMMANDS if not command.hidden):
         parser = make_parser(command)
-        shown = [action for action in parser._actions if action.dest not in _OF_EACH_COMMAND]
+        actions = [action for action in parser._actions if action.option_strings != ["--json"]]
+        shown = [action for action in actions if action.dest not in _OF_EACH_COMMAND]
         options = [_option(action) for action in shown if action.help != argparse.SUPPRESS]
         shared = {other: [line for line in lines if line in options] for other, lines in described.items()}
         other, same = max(shared.items(), key=lambda item: len(item[1]), default=("", []))
@@ -189,7 +191,7 @@ def _commands() -> Iterator[str]:
             names = ", ".join(line[2:].strip().partition("`: ")[0].rstrip("`") + "`" for line in same)
             anchor = f"bento-{other.replace(' ', '-')}"
             options = [line for line in options if line not in same]
-            options.append(f"\nThe following options are the same as in [bento {other}](#{anchor}): {names}.\n")
+            options.append(f"\nSame as in [bento {other}](#{anchor}): {names}.\n")
         usage = (parser.usage or "") % {"prog": parser.prog}
         epilog, _, examples = f"\n{parser.epilog or ''}\n".partition("\nExamples:\n")
         lines = ", ".join(f"`{line.strip()}`" for line in examples.splitlines())

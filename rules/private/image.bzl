@@ -17,31 +17,31 @@ _MAX_WHEEL_LAYERS = 40
 
 # Attributes of rules that build an image. They also have `entrypoint`, `env`, `layers`, `ports`, and `working_dir`.
 IMAGE = {
-    "annotations": attr.string_dict(doc = "Annotations of the manifest, in addition to the standard ones: title, version, created, and name and digest of the base. OCI's own annotations (`org.opencontainers.image.…`) are also labels, and labels of these names are also annotations."),
-    "base": attr.label(doc = "Image base: Python and the system libraries.", mandatory = True, providers = [BentoBaseInfo]),
-    "bytecode": attr.string(default = "none", doc = "Bytecode of the packages, in separate layers: `none` (default), `checked-hash`, which Python verifies against the source, or `unchecked-hash`, which Python trusts (PEP 552).", values = BYTECODES),
-    "cmd": attr.string_list(doc = "Arguments after the entry point. The caller of a container can replace them."),
-    "compression": attr.string(default = "zstd", doc = "Compression of the layers: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling with containerd's stargz-snapshotter, or `zstd:chunked` for partial pulling with podman. Base and `layers` must also use gzip for `gzip`, and eStargz for `estargz`.", values = COMPRESSIONS),
-    "healthcheck": attr.string_list(doc = "Command that checks a container's health, run without a shell. Only docker uses this field of an image; configure podman, containerd, and Kubernetes at container start. Default: none."),
-    "prefix": attr.string(default = ENVIRONMENT, doc = "Path of the Python environment. Images with the same prefix share layers."),
-    "reference": attr.string(doc = "Name and tag in the large output groups. Default: the target's name."),
-    "report_against": attr.label(allow_single_file = [".json"], doc = "Report of another image for comparison, from its output group `layer_report`."),
-    "sbom_format": attr.string(default = "cyclonedx", doc = "Format of the SBOM: CycloneDX 1.6 (default) or SPDX 2.3, as JSON.", values = sorted(SBOM_FORMATS)),
-    "size_limit": attr.int(doc = "Maximum size of the layers in a registry, in megabytes. Default: no limit."),
-    "stamped_annotations": attr.string_dict(doc = "Annotations of a stamped build, in which `{KEY}` is replaced by a value of the workspace status: `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`. Stamping changes no layer."),
-    "stamped_labels": attr.string_dict(doc = "Labels of a stamped build, in the form of `stamped_annotations`."),
+    "annotations": attr.string_dict(doc = "Additional annotations of the manifest. Default annotations: title, version, creation time, and name and digest of the base. Annotations and labels with the prefix `org.opencontainers.image.` are set as both annotations and labels."),
+    "base": attr.label(doc = "Image base, which provides Python and the system libraries.", mandatory = True, providers = [BentoBaseInfo]),
+    "bytecode": attr.string(default = "none", doc = "Bytecode of the Python packages, in separate layers: `none` (default, no bytecode), `checked-hash` (Python compares a hash of the source), or `unchecked-hash` (Python doesn't read the source). See PEP 552.", values = BYTECODES),
+    "cmd": attr.string_list(doc = "Arguments that follow `entrypoint`. Users can replace these arguments when they start a container."),
+    "compression": attr.string(default = "zstd", doc = "Compression of the layers: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling with containerd's stargz-snapshotter, or `zstd:chunked` for partial pulling with podman. With `gzip` or `estargz`, the base and `layers` must use the same compression.", values = COMPRESSIONS),
+    "healthcheck": attr.string_list(doc = "Command that checks the health of a container. Runs without a shell. Default: no command. Only docker reads the command from the image; for podman, containerd, and Kubernetes, configure health checks when you start the container."),
+    "prefix": attr.string(default = ENVIRONMENT, doc = "Path of the Python environment in the image. Images with the same environment path share layers."),
+    "reference": attr.string(doc = "Name and tag of the image in `oci_layout` and `docker_archive`. Default: the name of the target."),
+    "report_against": attr.label(allow_single_file = [".json"], doc = "JSON report to compare the image with: a file from the output group `layer_report` of another image."),
+    "sbom_format": attr.string(default = "cyclonedx", doc = "Format of the SBOM: `cyclonedx` (CycloneDX 1.6, default) or `spdx` (SPDX 2.3). The SBOM is a JSON file.", values = sorted(SBOM_FORMATS)),
+    "size_limit": attr.int(doc = "Maximum total size of the compressed layers, in megabytes. Default: no limit."),
+    "stamped_annotations": attr.string_dict(doc = "Annotations that only stamped builds set. `{KEY}` is replaced by a value of the workspace status: `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`. Stamping doesn't change the layers."),
+    "stamped_labels": attr.string_dict(doc = "Labels that only stamped builds set. Same format as `stamped_annotations`."),
     "startup_trace": attr.label(
         allow_single_file = [".json"],
         doc = "Startup trace from `bento_startup_trace`. Its files come first in eStargz layers, and are fetched before a container starts. Only images with the same trace share these layers.",
     ),
-    "stop_signal": attr.string(default = "SIGTERM", doc = "Signal that stops a container."),
-    "ignore_libraries": attr.string_list(doc = "File names of shared libraries and foreign programs that checks ignore, because the service doesn't load them, or because duplicates are intended."),
-    "user": attr.string(default = "1034:1034", doc = "User of the container, `uid:gid`."),
-    "max_wheel_layers": attr.int(default = _MAX_WHEEL_LAYERS, doc = "Maximum number of layers for packages. Above it, large packages also share layers."),
+    "stop_signal": attr.string(default = "SIGTERM", doc = "Signal that container engines send to stop a container."),
+    "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the checks ignore, because the service doesn't use the files, or because duplicates are intended."),
+    "user": attr.string(default = "1034:1034", doc = "User and group of the container process, `uid:gid`."),
+    "max_wheel_layers": attr.int(default = _MAX_WHEEL_LAYERS, doc = "Maximum number of layers for Python packages. If more packages are large, some large packages share layers."),
 } | CREATION_TIME | IMAGE_PLATFORM | STAMP
 
 def _environment_layer(ctx, base):
-    """Declares a layer of the virtual environment without its packages, and of the user's home directory."""
+    """Declares a layer with the virtual environment, without packages, and with the user's home directory."""
     args = arguments(ctx)
     args.add_all(["--prefix", ctx.attr.prefix, "--python", base.python, "--python-version", base.python_version])
     args.add_all(["--home", HOME, "--user", USER])
@@ -71,7 +71,7 @@ def _by_name(parts):
     return {part.wheel.distribution: part for part in parts}
 
 def _bytecode_layers(ctx, parts, groups):
-    """Declares layers of the wheels' bytecode, in the same groups."""
+    """Declares a layer of bytecode for each group of wheels."""
     by_name = _by_name(parts)
     return [
         write_joined_layer(
@@ -85,7 +85,7 @@ def _bytecode_layers(ctx, parts, groups):
     ] if parts else []
 
 def _wheel_layers(ctx, parts, groups):
-    """Declares layers of wheels: single layers for large wheels, groups for the others."""
+    """Declares the layers of wheels: a separate layer for each large wheel, and a layer for each group of other wheels."""
     by_name = _by_name(parts)
     alone = [by_name[names[0]].layer for names in groups if len(names) == 1 and by_name[names[0]].layer]
     return alone + [
@@ -100,12 +100,12 @@ def _wheel_layers(ctx, parts, groups):
     ]
 
 def _libraries(parts, groups):
-    """Returns the library lists of the wheels, from the action that also writes the layer or part of each wheel."""
+    """Returns the Files that list the shared libraries of wheels, written by the actions that also write layers or parts."""
     alone = {names[0]: None for names in groups if len(names) == 1}
     return [part.layer_libraries if part.layer and part.wheel.distribution in alone else part.part_libraries for part in parts]
 
 def _prefetch_layers(ctx, layers):
-    """Returns the layers, with the files of the startup trace first in layers of this build."""
+    """Returns the layers. Replaces each layer of this build with a copy that begins with the files of the startup trace."""
     if not ctx.file.startup_trace:
         return layers
     if ctx.attr.compression != "estargz":
@@ -165,7 +165,7 @@ def _assemble(ctx, base, subject, process, layers):
     return outputs
 
 def _build_definition(ctx, base, subject, models, wheels):
-    """Describes the inputs of the image. Layers of a base image are identified by its digest, layers of Debian packages one by one."""
+    """Declares the build definition of the image. It lists a base image by digest, and each layer of Debian packages separately."""
     own = [target[BentoLayerInfo] for target in ctx.attr.layers]
     return write_build_definition(
         ctx,
@@ -179,7 +179,7 @@ def _build_definition(ctx, base, subject, models, wheels):
     )
 
 def _installed(ctx, base, requirements, wheels):
-    """Returns the packages for policy tests."""
+    """Returns the BentoImagePackagesInfo of the image, which policy tests read."""
     return BentoImagePackagesInfo(
         debs = deb_indexes(ctx, base) if base.deb_index or base.system else [],
         packages = depset(transitive = [requirement.packages for requirement in requirements]),

@@ -35,9 +35,9 @@ def check_libraries(ctx, base, packages, added, *, early):
 
     Args:
       ctx: context of a rule with the attributes of `IMAGE`.
-      base: its BentoBaseInfo.
-      packages: struct of lists: `requirements`, BentoRequirementInfo; `parts` of their wheels, BentoWheelPartInfo; and
-        `libraries`, Files with the libraries of the wheels.
+      base: BentoBaseInfo of the image base.
+      packages: struct of the lists `requirements` (BentoRequirementInfo), `parts` (BentoWheelPartInfo), and `libraries` (Files that list the
+        shared libraries of the wheels).
       added: result of `scan_added_layers`.
       early: whether to declare the early variant of the check, which doesn't wait for the layers of packages.
 

@@ -39,7 +39,7 @@ def _archive(ctx, source):
     return output
 
 def _layer(ctx, source, location, compression, name):
-    """Declares the model as one layer."""
+    """Declares a single layer with the complete model."""
     args = _arguments(ctx, source)
     args.add_all(location + ["--user", USER, "--scratch", "{}.{}.files".format(name, extension(compression))])
     return write_layer(
@@ -60,7 +60,7 @@ def _groups(files, most):
     return groups
 
 def _weights_layers(ctx, model, groups, location, compression, name):
-    """Declares layers of weights, each of only its own files, so that a changed shard changes no other layer."""
+    """Declares a layer for each group of weights. The action of a layer reads only the files in the group, so other layers remain unchanged."""
     layers = []
     for number, files in enumerate(groups):
         args = target_arguments(ctx)
@@ -77,7 +77,7 @@ def _weights_layers(ctx, model, groups, location, compression, name):
     return layers
 
 def _layer_of_the_rest(ctx, model, weights, location, compression, name):
-    """Declares a layer of the model's other files, and of links to its weights, which the action doesn't read."""
+    """Declares the layer with the model's other files and with links to the weights. The action doesn't read the weights."""
     others = [file for file in model.files if file not in weights]
     written = [model.description, model.manifest, model.model_yaml]
     args = target_arguments(ctx)
@@ -137,7 +137,7 @@ def _part(ctx, source):
     return part
 
 def _described(ctx, source):
-    """Declares the files that describe the model without its bytes."""
+    """Declares the files that describe the model: description, manifest, and model.yaml."""
     model = struct(
         description = ctx.actions.declare_file(ctx.label.name + ".model.json"),
         files = tuple(source.files),

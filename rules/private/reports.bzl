@@ -130,10 +130,10 @@ def write_sbom(ctx, base, subject, image, contents):
 
     Args:
       ctx: context of a rule with the attributes of `IMAGE`.
-      base: its BentoBaseInfo.
-      subject: see `build_image`.
-      image: struct of its digest, a File.
-      contents: struct of `models`, list of BentoModelInfo, and `parts`, list of BentoWheelPartInfo.
+      base: BentoBaseInfo of the image base.
+      subject: the Bento or program, as in `build_image`.
+      image: struct of `digest` (File with the digest of the image).
+      contents: struct of `models` (list of BentoModelInfo) and `parts` (list of BentoWheelPartInfo).
 
     Returns:
       A struct of `file` (the output File) and `media_type`.
@@ -170,7 +170,7 @@ def write_sbom(ctx, base, subject, image, contents):
     return struct(file = output, media_type = media_type)
 
 def bento_inputs(bento, *, models, platform = "", python_version = ""):
-    """Describes the inputs of a Bento or a program, a struct with the Files `bento_yaml`, `digest`, and `tag`, for `write_build_definition`."""
+    """Returns the inputs of a Bento or program, for `write_build_definition`. `bento` is a struct with the Files `bento_yaml`, `digest`, and `tag`."""
     return struct(
         digest = bento.digest,
         is_program = not bento.bento_yaml,

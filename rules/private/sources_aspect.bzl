@@ -158,7 +158,7 @@ def _sources_aspect_impl(target, ctx):
 
 sources_aspect = aspect(
     implementation = _sources_aspect_impl,
-    doc = "Collects first-party sources and data of py_library and similar rules, and of any other rule that provides PyInfo.",
+    doc = "Collects the first-party sources and data of targets that provide PyInfo, such as py_library targets.",
     attr_aspects = SOURCE_EDGES,
     provides = [BentoSourcesInfo],
 )

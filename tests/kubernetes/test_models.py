@@ -38,7 +38,7 @@ def errors(value, schema, where=""):
     if "type" in schema and (
         not isinstance(value, TYPES[schema["type"]]) or (value is True and schema["type"] != "boolean")
     ):
-        yield f"{where}: {value!r} is no {schema['type']}"
+        yield f"{where}: {value!r} isn't of the type {schema['type']}"
     elif isinstance(value, dict) and "properties" in schema:
         yield from (f"{where}: {name} is missing" for name in schema.get("required", ()) if name not in value)
         for name, field in value.items():
@@ -115,7 +115,7 @@ def test_the_schema_refuses_what_kserve_refuses(rule):
     service["spec"]["predictor"]["model"] = {"storageURI": "x", "modelFormat": {}}
     service["metadata"] = []
     assert sorted(errors(service, SCHEMA)) == [
-        ".metadata: [] is no object",
+        ".metadata: [] isn't of the type object",
         ".spec.predictor.model.modelFormat: name is missing",
         ".spec.predictor.model.storageURI is unknown",
     ]

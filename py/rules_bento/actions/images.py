@@ -152,7 +152,7 @@ def _oci_annotations(texts: dict[str, str]) -> dict[str, str]:
 
 
 def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
-    """Return the variables of BentoML's own image, with the variables of the base, the Bento if any, and the target.
+    """Return the variables of the base, of BentoML's images, of the Bento, and of the target; the last value wins.
 
     Includes only the Bento's variables that have a value and the stage `all` or `runtime`. The user of a container
     sets variables without a value. Variables with the stage `build` are build secrets.
@@ -282,7 +282,7 @@ def image_index(arguments: Arguments) -> None:
     }
 )
 def deployment(arguments: Arguments) -> None:
-    """Write the Kubernetes manifest of an image."""
+    """Write the Kubernetes manifest for an image."""
     from rules_bento.kubernetes.manifests import DeploymentOptions, dump, inference_service, manifests
 
     kserve = arguments.tuples("--kserve")

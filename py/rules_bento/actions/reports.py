@@ -199,7 +199,7 @@ def sbom(arguments: Arguments) -> None:
 
 
 def _subject(arguments: Arguments) -> str:
-    """Return the kind of the own files of an image."""
+    """Return `program` or `bento`, by what the image contains."""
     return "program" if arguments.has("--program") else "bento"
 
 

@@ -144,7 +144,7 @@ def _has(bundle: Descriptor, kinds: Iterable[str]) -> bool:
 
 
 def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey | IdentitySigner, form: str = BUNDLE) -> bool:
-    """Sign a manifest of `name` (`registry/repository`); return whether it is new. Keeps existing signatures."""
+    """Sign a manifest of `name` (`registry/repository`). Returns whether the signature is new. Keeps old signatures."""
     if form == BUNDLE:
         return attest(place, name, subject, cosign.SIGNED, {}, key)
     assert not isinstance(key, IdentitySigner), "a certificate requires a bundle"
@@ -197,7 +197,10 @@ def attest(
 
 
 def verify(place: Place, digest: str, key: PublicKey | Identity) -> str:
-    """Return the image name (unverified) in a valid signature of the digest. Raises SignatureError for none."""
+    """Return the image name in a valid signature of the digest. The name isn't verified.
+
+    Raises SignatureError if no signature is valid.
+    """
 
     def read(layer: Descriptor) -> str:
         if layer.media_type.startswith(cosign.BUNDLE_TYPE):

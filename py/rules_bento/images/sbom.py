@@ -73,7 +73,7 @@ def model(description: ModelDescription) -> Component:
 
 
 def sources(subject: ImageSubject, digest: str, kind: str = "bento") -> Component:
-    """Return the component of the own files of a Bento or another `kind`, with their `blake3:<hex>`."""
+    """Return the component for the files of a Bento or program (`kind`). `digest` is `blake3:<hex>`."""
     return Component("application", f"{kind}:{subject.name}:{subject.version}", subject.name, subject.version, digest)
 
 
