@@ -225,6 +225,7 @@ def test_a_policy_holds_for_a_file(capsys):
         "require: [{type: x, key: k.pub}]": "expected signature, provenance, sbom, or the URI of a predicate, got 'x'",
         "require: [{key: 1}]": r"require\[0\].key: expected a string",
         "require: [{key: absent}]": "absent: cannot read the file",
+        'require: [{key: "a\\0b"}]': "'a\\\\x00b': invalid path: contains a NUL",
         "require: [{identity: x, issuer: y}]": "absent.json: No such file",
     }.items(),
 )

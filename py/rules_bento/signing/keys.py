@@ -135,6 +135,8 @@ def _read_small(path: Path, name: str) -> bytes:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
+    except ValueError:
+        raise BentoError(f"{name!r}: invalid path: contains a NUL. Correct the path.") from None
     except OSError as error:
         raise BentoError(f"{name}: cannot read the file: {error.strerror}. Check the path.") from None
     if len(content) > MAX_BYTES:
