@@ -66,6 +66,8 @@ from rules_bento.registry.layout import Layout
 from rules_bento.registry.reference import Reference
 from rules_bento.service import read_service, require_known, to_json
 from rules_bento.signing import SignatureError, cosign
+from rules_bento.signing.keyless import identity
+from rules_bento.signing.policy import read_policy
 from rules_bento.sources.patterns import Patterns, SourceFilter
 from rules_bento.sources.snapshot import DeclaredFile
 
@@ -419,6 +421,41 @@ def _signatures(path: Path, _out: Path) -> None:
         raise SignatureError("; ".join(map(str, refused)))
 
 
+def _keyless() -> dict[str, Any]:
+    return json.loads(Path(__file__).parents[1].joinpath("registry/keyless.json").read_text("utf-8"))
+
+
+def _trusted_root(out: Path) -> Path:
+    out.mkdir()
+    (out / "root.json").write_bytes(_document(_keyless()["trusted_root"]))
+    return out / "root.json"
+
+
+def _policies() -> list[bytes]:
+    identity = {"identity": "a@example.com", "issuer": "https://example.com"}
+    rules = [{"key": "env://POLICY_KEY"}, identity, {"type": "sbom", "any": [identity, {"key": "env://POLICY_KEY"}]}]
+    return [_document({"require": rules})]
+
+
+def _policy(path: Path, out: Path) -> None:
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    os.environ["POLICY_KEY"] = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    read_policy(path, _trusted_root(out))
+
+
+def _identity_bundles() -> list[bytes]:
+    return [_document(json.loads(item["bundle"])) for tool in ("bento", "cosign") for item in _keyless()[tool]]
+
+
+def _identity_bundle(path: Path, out: Path) -> None:
+    recorded = _keyless()
+    signer = identity(recorded["identity"], recorded["issuer"], _trusted_root(out))
+    cosign.read_statement(signer.open_bundle(path.read_bytes()), recorded["digest"])
+
+
 def _docker_archives() -> list[bytes]:
     document = [{"Config": "config.json", "RepoTags": ["x:1"], "Layers": ["a/layer.tar", "b.tar"]}]
     docker = {
@@ -701,6 +738,8 @@ READERS: dict[str, Reader] = {
     "model-files": Reader("document", "model.yaml", _seed("model.json"), _model),
     "layout": Reader("blobs", "image.json", lambda: [_document([CONFIG, MANIFEST, INDEX])], _layout, ""),
     "signatures": Reader("document", "signatures.json", _seed("signatures.json"), _signatures),
+    "policy": Reader("document", "policy.yaml", _policies, _policy, ""),
+    "identity-bundle": Reader("document", "bundle.json", _identity_bundles, _identity_bundle, ""),
     "docker-archive": Reader("tar", "image.tar", _docker_archives, lambda path, _out: docker_archive.read(path)),
     "manifest": Reader("document", "manifest.json", _manifests, _manifest),
     "base-layer": Reader("tar", "layer.tar", _layers, lambda path, _out: _layer_of(path, "")),
