@@ -41,7 +41,7 @@ def _check(ctx, targets):
     if bool(ctx.attr.model) == bool(ctx.attr.models):
         fail("{}: expected either model or models. Set exactly one of these attributes.".format(where))
     if ctx.attr.base and ctx.attr.format != "kserve":
-        fail("{}: base requires format = \"kserve\", because other images of models run no program. Remove base, or set format.".format(where))
+        fail("{}: base is only supported with format = \"kserve\". Set format = \"kserve\", or remove base.".format(where))
     labels = {}
     for target in targets:
         name, label = target[BentoModelInfo].sources.name, label_string(target.label)
@@ -56,7 +56,7 @@ def _layers(ctx, target, number):
         return unlinked_layers(ctx, model, root, ctx.attr.compression, "{}.{}".format(ctx.label.name, number))
     layers = model.layers[ctx.attr.compression]
     if ctx.attr.format == "modelpack" and ctx.attr.models:
-        fail("{}: an artifact of ModelPack has one model. Set model, or format = \"image\".".format(label_string(ctx.label)))
+        fail("{}: format = \"modelpack\" supports only one model. Set model instead of models, or set format = \"image\".".format(label_string(ctx.label)))
     if ctx.attr.format == "modelpack" and len(layers) > 1:
         fail(("{}: {} links to weights in separate layers, which ModelPack tools can't unpack. " +
               "Set image_layers = 1 on the model, or format = \"image\".").format(label_string(ctx.label), label_string(target.label)))
@@ -92,7 +92,7 @@ def _bento_model_image_impl(ctx):
 
 bento_model_image = rule(
     implementation = _bento_model_image_impl,
-    doc = """Builds an image of only models, which containers mount.
+    doc = """Builds an image of models for containers to mount.
 
 ```starlark
 bento_model_image(name = "llm_image", model = ":llm")
@@ -109,12 +109,12 @@ bento_push(name = "push_llm", src = ":llm_image", repositories = ["registry.exam
 Default outputs: config, manifest, and digest. Output groups: `oci_layout` and `docker_archive`, as in `bento_image`
 ([more](../docs/models.md#models-for-kserve)).""",
     attrs = {
-        "annotations": attr.string_dict(doc = "Additional annotations of the manifest. Default annotations: title, version, and creation time. An image also has the annotations that OCI defines as labels. A ModelPack artifact has these annotations in the config."),
-        "base": attr.label(doc = "Image base with `sh`, `ln`, `ls`, `mkdir`, and `sleep`, which KServe's `oci://` runs next to the server. Requires `format = \"kserve\"`. Default: no program; use `oci+native://`.", providers = [BentoBaseInfo]),
-        "compression": attr.string(default = "zstd", doc = "Compression of the layers, as in `bento_image`. Data that doesn't compress is stored. KServe's `oci+fetch://` requires `gzip`.", values = COMPRESSIONS),
-        "format": attr.string(default = "image", doc = "`image` (default), for Bentos, `kserve`, for KServe and volumes of Kubernetes, or `modelpack`, an artifact of CNCF ModelPack. `modelpack` requires a model with `image_layers = 1`, because its tools unpack no links.", values = ["image", "kserve", "modelpack"]),
-        "model": attr.label(doc = "The model. With `format = \"kserve\"`, its files are directly in /models.", providers = [BentoModelInfo]),
-        "models": attr.label_list(doc = "Several models, instead of `model`. With `format = \"kserve\"`, the files of each model are in /models/<name>: the name in the tag of a `bento_model`, or the target's name of a `bento_model_import`.", providers = [BentoModelInfo]),
+        "annotations": attr.string_dict(doc = "Additional annotations of the manifest. Default annotations: title, version, and creation time. The annotations that OCI defines are also set as labels of an image, and in the config of a ModelPack artifact."),
+        "base": attr.label(doc = "Image base that provides `sh`, `ln`, `ls`, `mkdir`, and `sleep`, which KServe's `oci://` requires. Requires `format = \"kserve\"`. Default: none; use `oci+native://`.", providers = [BentoBaseInfo]),
+        "compression": attr.string(default = "zstd", doc = "Compression of the layers, as in `bento_image`. Data that doesn't compress is stored uncompressed. KServe's `oci+fetch://` requires `gzip`.", values = COMPRESSIONS),
+        "format": attr.string(default = "image", doc = "Format: `image` (default, for Bentos), `kserve` (for KServe and Kubernetes volumes), or `modelpack` (for CNCF ModelPack). `modelpack` requires a model with `image_layers = 1`, because ModelPack tools don't unpack links.", values = ["image", "kserve", "modelpack"]),
+        "model": attr.label(doc = "The model. With `format = \"kserve\"`, the files of the model are directly in /models.", providers = [BentoModelInfo]),
+        "models": attr.label_list(doc = "Several models, instead of `model`. With `format = \"kserve\"`, the files of each model are in /models/<name>. The name is from the `tag` of a `bento_model`, or the target name of a `bento_model_import`.", providers = [BentoModelInfo]),
         "reference": attr.string(doc = "Name and tag of the image in `oci_layout` and `docker_archive`. Default: the name of the target."),
     } | CREATION_TIME,
     provides = [BentoImageInfo],

@@ -12,7 +12,7 @@ def _modules(ctx, bento):
     # Only a few dozen wheels, so the list is short.
     infos = depset(transitive = requirements, order = "preorder").to_list()
     if not infos:
-        fail("{}: {} requires no packages from a package hub. Add packages, including bentoml, to the Bento's requirements.".format(
+        fail("{}: {} has no packages from a package hub. Add packages, including bentoml, to the Bento's requirements.".format(
             label_string(ctx.label),
             label_string(ctx.split_attr.bento["metadata"].label),
         ))

@@ -154,13 +154,12 @@ python_image(
 )
 ```
 
-The packages of the program come from package hubs of `bento.pypi`. Their layers are the same as in images of Bentos, which share them. The
+The packages of the program come from package hubs of `bento.pypi`. Images of programs and images of Bentos share the layers of packages. The
 program's own files are in the last layer, at `/app` and their paths in the runfiles: `/app/_main/PATH` for a file of this repository. `PYTHONPATH`
 contains the `imports` of libraries and the repositories. The files belong to root, so the container's user can't change them. `args` and `env`
 of the binary apply only to `bazel run`.
 
-Output groups, checks, and other rules that use the image are as for `bento_image`, except for system requirements, which programs don't
-declare.""",
+Output groups and checks are the same as for `bento_image`, except for system requirements, which programs don't declare.""",
     attrs = {
         "binary": attr.label(
             aspects = [_main_aspect, sources_aspect, wheel_parts_aspect],
@@ -169,12 +168,12 @@ declare.""",
             mandatory = True,
             providers = [PyInfo],
         ),
-        "entrypoint": attr.string_list(doc = "Command of a container. Default: the environment's Python starts the main file of `binary`. Programs of packages are on `PATH`: `[\"uvicorn\", \"server:app\"]`."),
-        "env": attr.string_dict(doc = "Environment variables, in addition to the variables of the base."),
-        "labels": attr.string_dict(doc = "Labels of the config."),
+        "entrypoint": attr.string_list(doc = "Command that a container runs. Default: the command that runs the main file of `binary`. Programs of packages are on `PATH`: `[\"uvicorn\", \"server:app\"]`."),
+        "env": attr.string_dict(doc = "Environment variables of containers, in addition to the variables of the base."),
+        "labels": attr.string_dict(doc = "Labels of the image config."),
         "layers": attr.label_list(doc = "Additional layers, below the layer of the program.", providers = [BentoLayerInfo]),
         "ports": attr.string_list(doc = "Ports that the image exposes. Default: none."),
-        "python_version": attr.string(doc = "Python version of the packages, `X.Y`. The package hub must support it, as its default or in `more_python_versions`. Default: the package hub's version."),
+        "python_version": attr.string(doc = "Python version of the packages, `X.Y`. The package hub must support the version (`python_version` or `more_python_versions`). Default: the version of the package hub."),
         "working_dir": attr.string(default = "{}/{}".format(_APP, _MAIN_REPOSITORY), doc = "Working directory of a container. Default: the directory of this repository's files, as with `bazel run`."),
     } | IMAGE | SECRETS,
     cfg = image_cfg,

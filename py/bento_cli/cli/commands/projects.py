@@ -133,9 +133,9 @@ def add_pin_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "model",
         metavar="ORGANIZATION/NAME[@REVISION]",
-        help="Pin this model on Hugging Face Hub (default revision: main)",
+        help="Pin this model on the Hugging Face Hub (default revision: main)",
     )
-    parser.add_argument("--endpoint", metavar="URL", help="Use this URL of Hugging Face Hub (default: HF_ENDPOINT)")
+    parser.add_argument("--endpoint", metavar="URL", help="Use this URL of the Hugging Face Hub (default: HF_ENDPOINT)")
     arguments.add_repeatable(parser, "--include", metavar="PATTERN", help="Include only files that match this pattern")
     arguments.add_repeatable(parser, "--exclude", metavar="PATTERN", help="Exclude files that match this pattern")
     show.add_output(parser, "text", "json", "yaml")

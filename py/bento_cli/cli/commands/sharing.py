@@ -43,8 +43,8 @@ def add_push_arguments(parser: ArgumentParser, kind: Kind) -> None:
             "--format",
             choices=("artifact", "kserve"),
             default="artifact",
-            help="Form in a registry: artifact (default), for `bento models pull`, or kserve, an image for KServe's "
-            "oci+native:// and oci+fetch://, and for volumes of Kubernetes",
+            help="Push to a registry in this format: artifact (for `bento models pull`), or kserve (image for KServe's "
+            "oci+native:// and oci+fetch://, and for Kubernetes volumes) (default: artifact)",
         )
     arguments.add_no_verify(parser)
     _add_context(parser)

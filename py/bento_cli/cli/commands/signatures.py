@@ -132,7 +132,7 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "tags",
         metavar="TAG",
         nargs="*",
-        help="Tag, archive, or - for standard input (default: all entries); for signatures, also registry references",
+        help="Verify this tag, archive (-: standard input), or signed registry reference (default: all entries)",
     )
     signers = parser.add_mutually_exclusive_group()
     signers.add_argument("--key", metavar="KEY", help=f"Verify signatures with this public key {arguments.KEY}")
@@ -141,15 +141,15 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
         metavar="IDENTITY",
         help="Verify keyless signatures of this email address or URI; requires --certificate-oidc-issuer",
     )
-    parser.add_argument("--certificate-oidc-issuer", metavar="URL", help="OIDC issuer of the identity")
+    parser.add_argument("--certificate-oidc-issuer", metavar="URL", help="Require this OIDC issuer of the identity")
     parser.add_argument(
         "--trusted-root",
         metavar="FILE",
-        help="Trusted root for keyless signatures (default: downloaded from sigstore's public services)",
+        help="Use this trusted root for keyless signatures (default: downloaded from sigstore's public services)",
     )
     signers.add_argument("--policy", metavar="FILE", help="Verify the signatures and attestations that this file lists")
     parser.add_argument(
-        "--signature", metavar="FILE", help="Signature of the archive (default: ARCHIVE.sigstore.json or .sig)"
+        "--signature", metavar="FILE", help="Read the signature from this file (default: ARCHIVE.sigstore.json or .sig)"
     )
     parser.add_argument("--provenance", action="store_true", help="Also require provenance with a signature")
     parser.add_argument("--sbom", action="store_true", help="Also require an SBOM of each image, with a signature")
