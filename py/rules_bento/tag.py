@@ -34,8 +34,9 @@ def check_word(word: str, what: str) -> str:
     """Return the name or version if BentoML accepts it unchanged. Raises BentoError that begins with `what`."""
     if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
         raise BentoError(
-            f"{what} is {repr(word) if word else 'empty'}. Use 1 to {_MAX_LENGTH} characters: lowercase letters, "
-            f"digits, '.', '-', and '_', with a letter or digit at both ends, such as {similar_word(word) or 'v1'!r}."
+            f"{what} is {f'invalid: {word!r}' if word else 'empty'}. Use 1 to {_MAX_LENGTH} characters: lowercase "
+            f"letters, digits, '.', '-', and '_', with a letter or digit at both ends, such as "
+            f"{similar_word(word) or 'v1'!r}."
         )
     return word
 

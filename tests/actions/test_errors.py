@@ -148,7 +148,7 @@ def test_a_service_that_a_pattern_drops(actions):
 
 def test_patterns_that_keep_nothing(actions):
     outcome = actions.snapshot(srcs=[actions.write("svc/a.txt")], more=["--exclude", "*"])
-    refused(outcome, LABEL, "include and exclude select no files of srcs, data, and deps", "Change")
+    refused(outcome, LABEL, "include and exclude select no files from srcs, data, and deps", "Change")
 
 
 def test_patterns_that_match_nothing_are_told_of(actions):
@@ -274,10 +274,10 @@ def test_texts_that_are_not_utf8(actions, path, remedy):
 @pytest.mark.parametrize(
     ("attributes", "words"),
     [
-        ({"version": "V 1"}, ["version: the version is 'V 1'", "lowercase letters", "such as 'v-1'"]),
+        ({"version": "V 1"}, ["version: the version is invalid: 'V 1'", "lowercase letters", "such as 'v-1'"]),
         ({"version": "a" * 64}, ["version: the version is", "1 to 63", "such as"]),
         ({"version": "latest"}, ["version: the version is 'latest'", "Specify another version, or omit the version"]),
-        ({"options": {"name": "Iris"}}, ["bento_name: the name is 'Iris'", "such as 'iris'"]),
+        ({"options": {"name": "Iris"}}, ["bento_name: the name is invalid: 'Iris'", "such as 'iris'"]),
         ({"labels": [[" ", "x"]]}, ["labels: a label has an empty key", "Add the key"]),
         ({"envs": ["1X=2"]}, ["envs: cannot parse a variable without a name", "Write NAME=value"]),
         ({"envs": ["X=2;stage=never"]}, ["envs: cannot parse 'X'", "Write NAME=value"]),
@@ -311,11 +311,11 @@ def test_two_descriptions(actions):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--tag", "Weights"], ["tag: the name in 'Weights' is 'Weights'", "such as 'weights'"]),
+        (["--tag", "Weights"], ["tag: the name in 'Weights' is invalid: 'Weights'", "such as 'weights'"]),
         (["--tag", ""], ["tag: the name in '' is empty", "such as"]),
         (["--tag", "weights:"], ["tag: the version in 'weights:' is empty", "such as"]),
-        (["--tag", "weights:V1"], ["tag: the version in 'weights:V1' is 'V1'", "such as 'v1'"]),
-        (["--tag", "a:b:c"], ["tag: the version in 'a:b:c' is 'b:c'", "such as 'b-c'"]),
+        (["--tag", "weights:V1"], ["tag: the version in 'weights:V1' is invalid: 'V1'", "such as 'v1'"]),
+        (["--tag", "a:b:c"], ["tag: the version in 'a:b:c' is invalid: 'b:c'", "such as 'b-c'"]),
         (
             ["--tag", "weights:latest"],
             ["tag: the version", "is 'latest'", "Specify another version, or omit the version"],

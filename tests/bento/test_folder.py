@@ -509,7 +509,7 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
     [
         ({"service": "x:Y"}, ExtraOptions(), "requires x.py"),
         ({"exclude": ["*.py"]}, ExtraOptions(), "that include, exclude, and .bentoignore files keep service.py"),
-        ({"name": "U P"}, ExtraOptions(), "the name is 'u p'. Use 1 to 63"),
+        ({"name": "U P"}, ExtraOptions(), "the name is invalid: 'u p'. Use 1 to 63"),
         ({"version": "latest"}, ExtraOptions(), "version: the version is 'latest'"),
         ({"description": "file: N.md"}, ExtraOptions(), "description: 'N.md' isn't a file in the build context"),
         ({"description": "file: ../N.md"}, ExtraOptions(), "description: '../N.md' is outside of the build context"),

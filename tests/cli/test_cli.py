@@ -507,7 +507,7 @@ def test_build_of_a_service(bento, project, monkeypatch):
             "Svc.traffic.timeout conflicts with the value of traffic",
         ),
         (["--env", "A=1", "--env", "A=2"], "--env: a variable is set twice for the same stage."),
-        (["--name", "Bad Name"], "--name: the name is 'bad name'. Use 1 to 63"),
+        (["--name", "Bad Name"], "--name: the name is invalid: 'bad name'. Use 1 to 63"),
         (["--archive", "/nonexistent/dir/a.bento"], "--archive: /nonexistent/dir/a.bento is in a directory that does"),
         (["--archive", "project"], "--archive: project is a directory."),
         (["--archive", "svc.zip"], "--archive: svc.zip: only xz archives are supported. Use the suffix .bento"),
