@@ -71,7 +71,9 @@ def test_below_layers_of_estargz_are_no_others(assemble):
 def test_an_image_has_files_of_its_startup_trace(assemble):
     profile = {"startup-trace": [["//svc:start.json"]]}
     error = assemble(layer("one", "+gzip"), layer("two", "+gzip"), **profile)
-    assert error.startswith("//svc:image: startup_trace: no layer of the image contains a file of //svc:start.json.")
+    assert error.startswith(
+        "//svc:image: startup_trace: no layer of the image contains a file listed in //svc:start.json."
+    )
     config, manifest = assemble(layer("one", "+gzip"), layer("two", "+gzip") | {"prefetched": 3}, **profile)
     assert "prefetched" not in json.dumps([config, manifest])
 

@@ -367,7 +367,7 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
         (bento(service("Studio", extra_ports=[3000])), [], {}, "contains duplicates"),
         (bento(service("Studio"), name="1st"), [], {}, "Set app_name"),
         (bento(service("Studio"), name="a" * 64), [], {}, "Set app_name"),
-        (bento(service("Studio", "AB", "ab"), service("AB"), service("ab")), [], {}, "objects of the same name"),
+        (bento(service("Studio", "AB", "ab"), service("AB"), service("ab")), [], {}, "objects with the same name"),
         (bento(service("Studio")), [], {"config": {"Cmd": ["--port=80"]}}, "but the manifest sets this option"),
         (bento(service("Studio")), [], {"config": {"Entrypoint": ["/run.sh"]}}, "Set port"),
         (
@@ -377,7 +377,7 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
             "services Studio, A run in separate Pods",
         ),
         (bento(service("Studio")), [], {"repository": "localhost:5000/a:latest"}, "has a tag or a digest"),
-        (bento(service("Studio")), [], {"namespace": "Team"}, "namespace: invalid namespace 'Team'"),
+        (bento(service("Studio")), [], {"namespace": "Team"}, "namespace: invalid value 'Team'"),
         (bento(service("Studio")), [], {"startup_timeout_seconds": "0"}, "startup_timeout_seconds"),
         (bento(service("Studio")), ["--writable", "cache"], {}, "Use an absolute path"),
         (bento(service("Studio")), pair("--label", "app.kubernetes.io/name", "x"), {}, "is set by the rule"),

@@ -100,7 +100,7 @@ def _require_prefetched(layers: list[oci_image.Layer], trace: str) -> None:
     """Raise BentoError if no layer contains a file of the trace, because the trace is from another image."""
     if not any(layer.prefetched for layer in layers):
         raise BentoError(
-            f"startup_trace: no layer of the image contains a file of {trace}. Record a trace of this "
+            f"startup_trace: no layer of the image contains a file listed in {trace}. Record a trace of this "
             "image with bento_startup_trace."
         )
 
@@ -330,7 +330,7 @@ def _model_images(arguments: Arguments) -> dict[str, str]:
         for path, digest, repository in arguments.tuples("--model-image")
     }
     if missing := [tag for tag in required if tag not in images]:
-        raise BentoError(f"models: no image has {', '.join(missing)}. Add a bento_model_image with each model.")
+        raise BentoError(f"models: no image contains {', '.join(missing)}. Add a bento_model_image for each model.")
     if unknown := [tag for tag in images if tag not in required]:
         raise BentoError(f"models: the Bento doesn't require {', '.join(unknown)}. Remove the images of these models.")
     return images

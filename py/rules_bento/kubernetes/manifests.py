@@ -60,7 +60,8 @@ def inference_service(
     name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
     if not _NAME.fullmatch(name):
         raise BentoError(
-            f"app_name: the object name {name!r} is invalid. Use at most 63 of a-z, 0-9, and '-', a letter first."
+            f"app_name: invalid object name {name!r}. Use at most 63 characters: a-z, 0-9, and '-', "
+            "with a letter at the start."
         )
     _check_metadata(options)
     namespace = {"namespace": options.namespace} if options.namespace else {}
@@ -90,7 +91,10 @@ def _check_metadata(options: DeploymentOptions) -> None:
                 "and '.', and begin and end with a letter or a digit."
             )
     if options.namespace and not _NAME.fullmatch(options.namespace):
-        raise BentoError(f"namespace: invalid namespace {options.namespace!r}. Use a-z, 0-9, and '-', a letter first.")
+        raise BentoError(
+            f"namespace: invalid value {options.namespace!r}. Use at most 63 characters: a-z, 0-9, and '-', "
+            "with a letter at the start."
+        )
 
 
 def dump(objects: Iterable[dict[str, Any]]) -> str:
@@ -145,7 +149,7 @@ class ManifestBuilder:
                 )
         if len(set(names.values())) < len(names):
             raise BentoError(
-                f"the services {', '.join(names)} would have objects of the same name. Rename one of the services."
+                f"the services {', '.join(names)} would have objects with the same name. Rename one of the services."
             )
         return names
 
@@ -341,7 +345,9 @@ class ManifestBuilder:
 
 def _put(variables: dict[str, dict[str, Any]], name: str, value: dict[str, Any]) -> None:
     if not _VARIABLE.fullmatch(name):
-        raise BentoError(f"invalid variable name {name!r}. Use letters, digits, and '_', without a digit at the start.")
+        raise BentoError(
+            f"{name!r}: invalid variable name. Use letters, digits, and '_', without a digit at the start."
+        )
     if name in variables or name == "BENTOML_PORT":
         raise BentoError(
             f"{name}: the manifest or another attribute already sets the variable. Remove one of the values."
