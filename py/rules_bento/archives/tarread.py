@@ -179,7 +179,7 @@ class _GlobalAttributes:
 
 def _check_end(stream: PieceReader) -> None:
     if stream.exactly(RECORD) != _ZEROS:
-        raise BentoError(f"{stream.where}: invalid end of the tar archive. Create the archive again.")
+        raise BentoError(f"{stream.where}: invalid end-of-archive marker. Create the archive again.")
     count = 0
     while piece := stream.some(1 << 20):
         count += len(piece)

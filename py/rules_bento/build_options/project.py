@@ -37,7 +37,7 @@ class ProjectFiles:
         path = posixpath.normpath(written)
         if written.startswith(("/", "~")) or "$" in written or path == ".." or path.startswith("../"):
             raise BentoError(
-                f"{place}: {written!r} is outside of the build context. Declare a copy in the build context."
+                f"{place}: {written!r} is outside of the build context. Use a copy of the file in the build context."
             )
         return path
 
@@ -61,7 +61,9 @@ class ProjectFiles:
                 with open_source(file) as source:
                     content = source.read()
         except OSError as error:
-            raise BentoError(f"{place}: cannot read {written!r}: {error.strerror}. Declare a readable file.") from None
+            raise BentoError(
+                f"{place}: cannot read {written!r}: {error.strerror}. Check the path and permissions of the file."
+            ) from None
         self.loaded[path] = content
         return content
 

@@ -138,9 +138,7 @@ def resolve(request: Request, mirrors: Mapping[str, str], directory: Path) -> Lo
     """Resolve a request with apt over the network. apt's state is in `directory`. Raises BentoError if apt fails."""
     for name in [*request.packages, *request.exclude]:
         if not _NAME.fullmatch(name):
-            raise BentoError(
-                f"invalid package name {name!r}. Omit the version, because the suites determine the version."
-            )
+            raise BentoError(f"invalid package name {name!r}. Use a name such as 'libgomp1', without a version.")
     if MAIN not in mirrors:
         raise BentoError(
             "the apt sources of this machine contain no Debian mirror. Pass a mirror with `-- --mirror URL`."

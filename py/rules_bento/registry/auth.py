@@ -159,8 +159,8 @@ def _run_helper(helper: str, key: str, file: Path) -> Credentials | None:
             return None
         # Its output might contain secrets.
         raise BentoError(
-            f"{program}: failed for {key} (exit code {done.returncode}). To print the error, run `echo {key} | "
-            f"{program} get`."
+            f"{program}: the credential helper failed for {key} (exit code {done.returncode}). To print the error, "
+            f"run `echo {key} | {program} get`."
         )
     try:
         answer = read_json(done.stdout, program)

@@ -92,7 +92,7 @@ def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
     names = [name for _, name in arguments.tuples("--source") if name.endswith((".in", ".txt"))]
     if not names:
         raise BentoError(
-            f"{bentofile}: srcs contains no requirements file for the imported requirements. Add a requirements file "
+            f"srcs: importing requirements from {bentofile} requires a requirements file. Add a .in or .txt file "
             "to srcs."
         )
     packages = requirement_sources.read_bentofile(bentofile)

@@ -140,7 +140,7 @@ def _read_small(path: Path, name: str) -> bytes:
     except OSError as error:
         raise BentoError(f"{name}: cannot read the file: {error.strerror}. Check the path.") from None
     if len(content) > MAX_BYTES:
-        raise BentoError(f"{name}: the file exceeds {MAX_BYTES} bytes. Specify a smaller file.")
+        raise BentoError(f"{name}: the file exceeds {MAX_BYTES} bytes. Specify a file that contains only the key.")
     return content
 
 

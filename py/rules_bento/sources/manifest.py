@@ -63,7 +63,7 @@ class TreeEntry:
                 os.close(file)
         except OSError as error:
             problem = f"{path} (from {origin}) can't be read at {source}: {error.strerror}"
-            raise BentoError(f"{problem}. Declare a readable file.") from None
+            raise BentoError(f"{problem}. Check the path and permissions of the file.") from None
 
 
 @dataclass(frozen=True)

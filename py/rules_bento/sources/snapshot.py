@@ -204,7 +204,9 @@ def content(file: DeclaredFile) -> bytes:
         with open_source(file.source) as source:
             data = source.read(MAX_BYTES + 1)
     except OSError as error:
-        raise BentoError(f"{file} can't be read: {error.strerror}. Declare a readable file.") from None
+        raise BentoError(
+            f"{file} can't be read: {error.strerror}. Check the path and permissions of the file."
+        ) from None
     if len(data) > MAX_BYTES:
         raise BentoError(f"{file.path}: the file exceeds the limit of {MAX_BYTES >> 20} MiB. Exclude the file.")
     return data

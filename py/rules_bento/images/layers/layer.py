@@ -418,7 +418,9 @@ def _with_directories(entries: Iterable[Member]) -> list[Member]:
             uid, gid = (above.uid, above.gid) if above else (0, 0)
             above = by_path.setdefault(directory, Member.directory(directory, uid=uid, gid=gid))
             if not above.is_directory:
-                raise BentoError(f"{path}: {directory} is a file or a link, not a directory. Move one of the files.")
+                raise BentoError(
+                    f"{path}: {directory} is a file or a link, not a directory. Move or rename one of the files."
+                )
     return [by_path[path] for path in sorted(by_path)]
 
 
