@@ -185,7 +185,7 @@ class StreamedMember(NamedTuple):
 
 
 def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
-    """Write a tar in one of the formats. The pieces of `tar` include the end of the tar."""
+    """Write a tar in the format `form`. The pieces of `tar` include the end of the tar."""
     if form == "tar":
         file.writelines(xz.split(tar))  # whole pages at a time
     elif form == "xz":

@@ -64,7 +64,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 
 
 def is_unfinished(name: str, path: Path) -> bool:
-    """Return whether `name`, from an OSError, is the temporary file or directory for `path`, or is inside of it."""
+    """Return whether `name`, from an OSError, is the temporary file or directory for `path`, or is inside it."""
     place = Path(name)
     return any(
         above.parent == path.parent and re.fullmatch(_UNFINISHED, above.name) for above in (place, *place.parents)

@@ -32,7 +32,7 @@ def detect_form(first: bytes) -> str:
 def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator[bytes]:
     """Decode `raw`, whose format is `tar` (unchanged), `xz`, `gz`, `bz2`, or `zst`.
 
-    `memory` limits the memory of the decoder, in bytes. Raises BentoError that begins with `where` for another format,
+    `memory` limits the memory of the decoder, in bytes. Raises BentoError, prefixed with `where`, for another format,
     a damaged or truncated stream, a wrong checksum, bytes after the end, and a stream that requires more memory.
     """
     import zlib

@@ -195,7 +195,7 @@ def _check_end(stream: PieceReader) -> None:
 
 
 def _skip_sparse_map(stream: PieceReader, block: bytes) -> None:
-    """Skip the extension records of GNU's old sparse format, which list pieces that the header has no room for."""
+    """Skip the extension records of GNU's old sparse format, which list pieces that don't fit in the header."""
     goes_on = block[156:157] == b"S" and block[482]
     while goes_on:
         goes_on = stream.exactly(RECORD)[504]

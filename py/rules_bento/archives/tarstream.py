@@ -83,8 +83,8 @@ class Member(NamedTuple):
     """Describes a file, a symbolic link, or a directory in a tar. Use the class methods to create members.
 
     `path` is relative to the root of the archive, without `./`. A file has either `data`, or a `source` that must have
-    exactly `size` bytes when it is read. A symbolic link has a `link`. A directory has neither. Only layers have
-    owners.
+    exactly `size` bytes when it is read. A symbolic link has a `link`. A directory has none of these. Only
+    members of layers have owners.
     """
 
     path: str
@@ -120,7 +120,7 @@ class Member(NamedTuple):
 
     @property
     def is_directory(self) -> bool:
-        """Return whether the member is neither a file nor a link."""
+        """Return whether the member is a directory."""
         return self.source is None and self.data is None and self.link is None
 
 
@@ -158,7 +158,7 @@ def contents(member: Member) -> Iterator[bytes]:
 
 
 def checked_members(members: Iterable[Member]) -> Iterator[Member]:
-    """Yield the members unchanged, after checking each with `check`. Checks the links at the end with `check_links`."""
+    """Yield the members unchanged, after checking each with `check`. At the end, checks links with `check_links`."""
     links: dict[str, str] = {}
     for member in members:
         check(member.path, member.link)
@@ -191,7 +191,7 @@ def check(path: str, link: str | None = None) -> None:
 
 
 def header(member: Member) -> bytes:
-    """Return the header of a member, after the extended header if the member needs it."""
+    """Return the header of a member, preceded by an extended header if necessary."""
     name, kind = f"./{member.path}", REGULAR
     if member.is_directory:
         name, kind = f"./{member.path}/", DIRECTORY

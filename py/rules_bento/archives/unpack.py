@@ -50,9 +50,9 @@ class Limits:
 class SafeMember(NamedTuple):
     """Describes a member that is safe to write: `path` is a relative, normalized, and unique POSIX path.
 
-    A `file` has `size` bytes and can be executable. A `link` has a target. A `folder` has neither. Links are last, so
-    no file is written through a link. A `hard link`, if `Limits` accepts hard links, is a copy of the earlier file at
-    the path `link`.
+    A `file` has `size` bytes and can be executable. A `link` has a target. A `folder` is a directory. Links are last,
+    so no file is written through a link. A `hard link`, if `Limits` accepts hard links, is a copy of the earlier file
+    at the path `link`.
     """
 
     path: str

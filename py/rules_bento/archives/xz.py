@@ -1,6 +1,6 @@
 """Writes xz streams of blocks that are either stored or compressed, depending on their content.
 
-liblzma alone needs minutes for a model, because it tries to compress incompressible weights. This module splits the
+liblzma needs minutes to encode a model, because it tries to compress incompressible weights. This module splits the
 input into blocks of `BLOCK` bytes. It writes each block either as LZMA2 *uncompressed* chunks, at memory speed, or with
 liblzma's raw LZMA2 encoder, whichever is smaller. A sample determines whether to try the encoder. The blocks are
 independent, so threads can encode blocks in parallel. The bytes of a block depend neither on the number of threads nor
@@ -94,7 +94,7 @@ def tail(records: Sequence[Record]) -> bytes:
 
 
 def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
-    """Return the total size and the records of the blocks in a file with one stream. Seeks to the end of `HEAD`."""
+    """Return the total size and the records of the blocks in a file with one stream. Seeks to the first block."""
     end = file.seek(0, os.SEEK_END) - _FOOTER
     if end < len(HEAD):
         raise ValueError("the file is too short for an xz stream")

@@ -52,7 +52,7 @@ class Bounds(NamedTuple):
 
 
 class ZipMember(NamedTuple):
-    """Describes a member as in the zip's directory. `Zip.contents` verifies the description.
+    """Describes a member as the zip's directory does. `Zip.contents` verifies the description.
 
     The path of a directory ends with a slash.
     """
@@ -358,7 +358,7 @@ class FileZip(Zip):
 
 
 def fast_zlib() -> Any:
-    """Return the zlib module of ISA-L if installed, otherwise Python's. ISA-L inflates twice as fast to equal bytes."""
+    """Return ISA-L's zlib module if installed, or else Python's. ISA-L inflates twice as fast, to equal bytes."""
     global _zlib_module
     if _zlib_module is None:
         try:

@@ -79,7 +79,7 @@ def loads(text: str, origin: str) -> Lock:
 
 
 def find_problems(lock: Lock, request: Request) -> list[str]:
-    """Return the differences between a lock and a request, or inconsistencies in the lock. Uses no network."""
+    """Return the differences between a lock and a request, or inconsistencies in the lock. Works offline."""
     problems = []
     before, now = lock["inputs"], request.to_json()
     for key, noun in (("packages", "package"), ("exclude", "excluded package"), ("architectures", "architecture")):
@@ -135,7 +135,7 @@ def expand_mirror(mirror: str) -> dict[str, str]:
 
 
 def resolve(request: Request, mirrors: Mapping[str, str], directory: Path) -> Lock:
-    """Resolve a request with apt over the network. apt's state is in `directory`. Raises BentoError if apt fails."""
+    """Resolve a request with apt over the network. Keeps apt's state in `directory`. Raises BentoError if apt fails."""
     for name in [*request.packages, *request.exclude]:
         if not _NAME.fullmatch(name):
             raise BentoError(f"invalid package name {name!r}. Use a name such as 'libgomp1', without a version.")
@@ -204,7 +204,7 @@ def _alternatives(relations: str) -> list[list[str]]:
 
 
 def _configure(directory: Path, request: Request, architecture: str, mirrors: Mapping[str, str]) -> Any:
-    """Write apt's configuration. Returns a function that returns the first arguments of a command for a program."""
+    """Write apt's configuration. Returns a function that returns the command prefix for a program."""
     for name in ("cache/archives/partial", "lists/partial", "sources"):
         (directory / name).mkdir(parents=True)
     (directory / "sources/debian.sources").write_text(_sources(request.suites, architecture, mirrors))

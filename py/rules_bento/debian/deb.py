@@ -134,7 +134,7 @@ def _member(member: tarread.TarMember) -> DebMember:
 
 
 def _check_name(name: str) -> str:
-    """Return `name`. Raises ValueError for control characters and invalid UTF-8: dpkg's lists can't contain them."""
+    """Return `name`. Raises ValueError for control characters and invalid UTF-8, which dpkg's lists can't contain."""
     if any(character < " " or "\ud800" <= character <= "\udfff" for character in name):
         raise ValueError(f"{name!r} contains a control character or isn't UTF-8")
     return name

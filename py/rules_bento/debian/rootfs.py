@@ -146,18 +146,18 @@ class Rootfs:
         yield from self._dpkg_files(stanza, control, own, paths)
 
     def directory(self, path: str, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
-        """Add a directory with this mode and owner, unless it exists. Raises BentoError if the path is a file."""
+        """Yield a directory, unless the path exists. Raises BentoError if a parent is a file."""
         if path not in self.files and path not in self.directories:
             yield from self._directory(path, (mode, uid, gid), GENERATED)
 
     def file(self, path: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
-        """Add a file that isn't from a package. Raises BentoError if the path exists."""
+        """Yield a file that isn't from a package. Raises BentoError if the path exists."""
         yield from self._claim(path, GENERATED)
         yield headers.header(path, headers.REGULAR, mode, uid, gid, len(data))
         yield data + headers.padding(len(data))
 
     def link(self, path: str, target: str) -> Iterator[bytes]:
-        """Add a symbolic link that isn't from a package. Raises BentoError if the path exists."""
+        """Yield a symbolic link that isn't from a package. Raises BentoError if the path exists."""
         yield from self._claim(path, GENERATED)
         self.links[path] = target
         yield headers.header(path, headers.LINK, 0o777, 0, 0, 0, target)

@@ -14,9 +14,9 @@ _SECONDS = 30  # seconds within which a daemon must answer
 
 
 def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
-    """Return the reason why a program isn't usable, or an empty string.
+    """Return the reason why a program can't be used, or an empty string.
 
-    `probes` contains lists of arguments. The program must succeed with each list.
+    `probes` contains argument lists. The program must succeed with each list.
     """
     program = which(name)
     if not program:

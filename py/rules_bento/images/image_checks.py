@@ -59,7 +59,7 @@ def check(
     unchecked: Collection[str],
     machines: Mapping[str, str] | None = None,
 ) -> CheckResult:
-    """Check packages and other layers' files against the base. `machines` maps the files' paths to machine types."""
+    """Check whether wheels work with the base. `machines` maps paths of files in other layers to machine types."""
     problems = list(_wrong_machine_files(base, machines or {}, unchecked))
     notes: list[str] = []
     newest = base.glibc or base.allowed
@@ -85,7 +85,7 @@ def check(
 
 
 def too_large(layers: Iterable[Layer], limit: int) -> Iterator[str]:
-    """Yield an error if the layers need more than `limit` bytes in a registry."""
+    """Yield an error message if the layers exceed `limit` bytes in a registry."""
     sizes = sorted(((layer.size, layer.name) for layer in layers), reverse=True)
     total = sum(size for size, _ in sizes)
     if total > limit:
@@ -105,7 +105,7 @@ def _wrong_tag(wheel: str, base: Base, glibc: tuple[int, int]) -> Iterator[str]:
 
 
 def _glibc_of(base: Base, glibc: tuple[int, int], remedy: str) -> str:
-    """Return the end of a message about a wheel that requires a newer glibc version than `glibc`."""
+    """Return the end of a message about a wheel that requires a glibc newer than `glibc`."""
     if base.glibc:
         return f"but {base.name} has {_dotted(glibc)}. {remedy}"
     return (
@@ -177,7 +177,7 @@ def _without_glibc(libraries: Iterable[Libraries], base: Base, present: Collecti
 
 
 def _missing(files: Iterable[File], base: Base, present: Collection[str]) -> Iterator[_Problem]:
-    """Yield a problem for each missing library that loaded files require. Reports a library once for each package."""
+    """Yield a problem for each missing library that loaded files require. Reports a library once per package."""
     wanting: dict[tuple[str, str], str] = {}
     for file in files:
         for name in _absent(file.elf.needed, present):

@@ -22,7 +22,7 @@ class UnsupportedStep(NamedTuple):
 
 
 class Installation(NamedTuple):
-    """Describes a command in bento.yaml that only installs packages of a distribution."""
+    """Describes a command in bento.yaml that does nothing but install system packages."""
 
     distro: str
     packages: tuple[str, ...]  # requested packages; every image of the distribution has other packages
@@ -86,7 +86,7 @@ _CUDA_WHEEL = re.compile(r"nvidia_cuda_runtime(?:_cu\d+)?-(\d+(?:\.\d+)*)")
 
 
 class ImageRequirements(NamedTuple):
-    """Holds the requirements that a Bento has for its image."""
+    """Holds a Bento's requirements for its image."""
 
     distro: str  # BentoML's name; empty for none
     packages: tuple[str, ...]  # of the distribution, as requested
@@ -134,7 +134,7 @@ def _may_use_gpu(bento: dict[str, Any]) -> bool:
 
 
 def cuda_of_wheels(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the CUDA versions of packages. The names of the wheels specify the versions."""
+    """Return the CUDA versions that wheel names specify."""
     return tuple(match[1] for name in names if (match := _CUDA_WHEEL.match(name)))
 
 
@@ -159,7 +159,7 @@ def gpu_note(requirements: ImageRequirements, wheels: Iterable[tuple[str, int]],
 def problems(
     requirements: ImageRequirements, system: ImageSystem, hint: DebLayerHint, provided: Collection[str]
 ) -> Iterator[str]:
-    """Yield the requirements that the image doesn't meet, each with a remedy. Ignores the names in `provided`."""
+    """Yield a message for each requirement that the image doesn't meet. Ignores the names in `provided`."""
     yield from _unrequested(requirements, provided)
     if DISTRO not in provided:
         yield from _distro(requirements, system)
@@ -178,7 +178,7 @@ def _unrequested(requirements: ImageRequirements, provided: Iterable[str]) -> It
 
 
 def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[str]:
-    """Yield a problem if the base has another distribution than the Bento. Ignores BentoML's default distribution."""
+    """Yield a problem if the base's distribution differs from the Bento's. Ignores BentoML's default distribution."""
     if not system.ids or not (requirements.packages or requirements.distro not in ("", distros.DEFAULT)):
         return
     if requirements.distro and not _IDS[requirements.distro].intersection(system.ids):
@@ -190,7 +190,7 @@ def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[st
 
 
 def _cuda(requested: str, system: ImageSystem) -> Iterator[str]:
-    """Yield a problem if the image has no CUDA or another CUDA version. Patch releases are compatible."""
+    """Yield a problem if the image has no CUDA or a different version. Patch releases are compatible."""
     if not any(version.split(".")[:2] == requested.split(".")[:2] for version in system.cuda):
         has = f"contain {_listed(system.cuda)}" if system.cuda else "contain no known CUDA version"
         yield (

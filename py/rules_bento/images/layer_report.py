@@ -1,7 +1,7 @@
 """Reports the contents of an image's layers: the packages, their sizes and largest files, and changes to another image.
 
-The contents of a layer specify the owner of each file: the RECORD of an installed wheel, dpkg's lists, or the directory
-of a Bento or a model.
+The contents of a layer determine the owner of each file: the RECORD of an installed wheel, dpkg's lists, or the
+directory of a Bento or a model.
 """
 
 from __future__ import annotations

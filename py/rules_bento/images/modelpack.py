@@ -17,7 +17,7 @@ _FILEPATH = "org.cncf.model.filepath"
 
 
 class ModelLayer(NamedTuple):
-    """Describes a layer with a model, but without links, because tools that unpack artifacts reject links."""
+    """Describes a model's layer without links, because tools that unpack artifacts reject links."""
 
     layer: Layer
     directory: str  # of the model's files in the layer

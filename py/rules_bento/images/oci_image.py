@@ -75,20 +75,20 @@ class OciImage(NamedTuple):
 
 
 def standard_annotations(created: str, tags: Sequence[Tag]) -> dict[str, str]:
-    """Return OCI's annotations of an image or artifact of models."""
+    """Return OCI annotations for an image or artifact of models."""
     annotations = {f"{ANNOTATION}created": created, f"{ANNOTATION}title": ", ".join(tag.name for tag in tags)}
     return annotations | ({f"{ANNOTATION}version": tags[0].version} if len(tags) == 1 else {})
 
 
 def data_config(created: str, annotations: dict[str, str], base: Mapping[str, Any]) -> ImageConfig:
-    """Return the config of an image without an entry point. An image must have a platform, also without a base."""
+    """Return the config of an image without an entry point. An image needs a platform even without a base."""
     standard = {key: value for key, value in annotations.items() if key.startswith(ANNOTATION)}
     architecture, env = base.get("architecture", "amd64"), base.get("env", {})
     return ImageConfig(architecture, "linux", created, labels=standard, annotations=annotations, env=env)
 
 
 def check_layers(layers: Sequence[Layer]) -> None:
-    """Raise BentoError for more layers than runtimes support."""
+    """Raise BentoError if there are more layers than runtimes support."""
     if len(layers) > MAX_LAYERS:
         raise BentoError(
             f"layers: the image has {len(layers)} layers, but runtimes support at most {MAX_LAYERS}. "
@@ -130,7 +130,7 @@ def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:
 
 
 def make_index(images: list[tuple[bytes, dict[str, str]]], annotations: dict[str, str]) -> bytes:
-    """Return an index of pairs: a manifest and its platform (`os`, `architecture`, and optionally `variant`)."""
+    """Return an index of manifests, each with its platform (`os`, `architecture`, and optionally `variant`)."""
     manifests = [descriptor(MANIFEST, manifest) | {"platform": platform} for manifest, platform in images]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
     return to_bytes(_without_empty(index | {"annotations": annotations}))

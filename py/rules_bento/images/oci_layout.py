@@ -20,7 +20,7 @@ _CONTAINERD_NAME = "io.containerd.image.name"
 
 
 def write_layout(directory: Path, image: OciImage, blobs: dict[str, Path], reference: str) -> None:
-    """Write an OCI layout with one image. `blobs` maps digests to layers. The index names the image `reference`."""
+    """Write an OCI layout with one image. `blobs` maps digests to layers. The index lists the image as `reference`."""
     sha256 = directory / "blobs" / "sha256"
     sha256.mkdir(parents=True)
     for content in (image.config, image.manifest):

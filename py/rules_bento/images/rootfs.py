@@ -1,7 +1,7 @@
 """Unpacks an image's file system to a directory, for programs that run in the directory.
 
 Names and links have the same meaning as in the image: writes and removals never follow links out of the directory.
-Because any member can replace a directory with a link, each path is resolved again, part by part. Owners, devices, and
+Because any member can replace a directory with a link, each path is resolved again, name by name. Owners, devices, and
 pipes are ignored.
 """
 
@@ -56,12 +56,12 @@ def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def create_directory(root: Path, name: str) -> Path:
-    """Return the directory for a path in the image, or create it. No part of the returned path is a link."""
+    """Return a directory in the image, created if missing. No part of the returned path is a link."""
     return _resolve(root, name)[0]
 
 
 def _resolve(root: Path, name: str) -> tuple[Path, int]:
-    """Resolve a path for `create_directory`. Also returns the number of resolved names."""
+    """Return what `create_directory` returns, and the number of resolved names."""
     at, waiting, links, names = root, name.split("/")[::-1], 0, 0
     while waiting:
         part = waiting.pop()

@@ -1,6 +1,6 @@
 """Writes an SBOM that lists a Bento's packages, models, and sources, and the image's system packages.
 
-The SBOM contains no random number and no build time. The identity of the SBOM is a name-based UUID of the image.
+The SBOM contains no random number and no build time. The SBOM's ID is a name-based UUID derived from the image.
 """
 
 from __future__ import annotations

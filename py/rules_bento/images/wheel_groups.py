@@ -1,4 +1,4 @@
-"""Groups wheels into layers. `rules/private/wheel_groups.bzl` has the same result, and explains the method."""
+"""Groups wheels into layers. `rules/private/wheel_groups.bzl` implements and explains the same algorithm."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def group_wheels(sizes: Mapping[str, int], budget: int = MAX_GROUPS) -> list[lis
 
 
 def _split(names: Sequence[str], sizes: Mapping[str, int], together: int, bit: int) -> list[list[str]]:
-    """If a group is too large, split the group by the next bit of the hash."""
+    """Split a group that is too large by the next bits of the names' hashes."""
     if not names:
         return []
     if bit == _BITS or sum(sizes[name] for name in names) <= together:

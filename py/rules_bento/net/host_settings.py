@@ -71,7 +71,7 @@ def _variable(name: str) -> str:
 
 
 def _excluded(host: str, port: int) -> bool:
-    """Return whether NO_PROXY contains the host: as `*`, a domain, an address, or a network, with an optional port."""
+    """Return whether NO_PROXY matches the host: as `*`, a domain, an address, or a network, with an optional port."""
     address = _address(host)
     for entry in filter(None, (word.strip().lower() for word in _variable("no_proxy").split(","))):
         if entry == "*":

@@ -204,7 +204,7 @@ def parallel_map(
 
 
 class Retry:
-    """Counts failed attempts. After progress, the count restarts."""
+    """Counts failed attempts. Progress resets the count."""
 
     def __init__(self, sleep: Callable[[float], object] = pause) -> None:
         self._sleep = sleep
@@ -218,7 +218,7 @@ class Retry:
             self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
-        """Wait before a retry: `asked` seconds, or longer after each failure. Returns False after too many failures."""
+        """Wait longer after each failure, or at least `asked` seconds. Returns False after too many failures."""
         self._failed += 1
         self._moved = 0
         if self._failed >= _ATTEMPTS:

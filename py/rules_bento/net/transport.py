@@ -157,7 +157,7 @@ class Response:
 
     @property
     def length(self) -> int | None:
-        """The number in `Content-Length`, or None if the header is absent."""
+        """The number in `Content-Length`, or None if absent or invalid."""
         return parse_nonnegative_int(self.headers.get("Content-Length"))
 
     def read(self, most: int) -> bytes:
@@ -190,7 +190,7 @@ class Response:
         return bytes(content)
 
     def pieces(self) -> Iterator[memoryview]:
-        """Yield the body in pieces, each valid until the next. Raises ConnectionLostError for a truncated body."""
+        """Yield pieces of the body, valid until the next piece. Raises ConnectionLostError for a truncated body."""
         buffer = memoryview(bytearray(limits.PIECE))
         while True:
             with translate_errors():
@@ -221,7 +221,7 @@ class Response:
 
 
 class Transport:
-    """Keeps connections to any number of servers. Is thread-safe."""
+    """Sends requests and reuses idle connections. Is thread-safe."""
 
     def __init__(self, patience: float = limits.PATIENCE) -> None:
         self._patience = patience
@@ -279,7 +279,7 @@ class Transport:
 
 
 def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Response:
-    """Send a GET request over an open connection, without reuse. Raises the same errors as `Transport.exchange`."""
+    """Send a GET request over an open connection that isn't reused. Raises the same errors as `Transport.exchange`."""
     origin = Origin.from_url(url)
     connection = http.client.HTTPConnection(origin.host, origin.port, timeout=limits.PATIENCE)
     connection.response_class = BoundedResponse
@@ -355,7 +355,7 @@ def _shut(connection: http.client.HTTPConnection) -> None:
 
 
 def _put_header(connection: http.client.HTTPConnection, name: str, value: str) -> None:
-    """Add a header. Raises BentoError for an invalid value, because a server can send the value (a token, an ETag)."""
+    """Add a header. Raises BentoError for an invalid value, because the value can come from a server (token, ETag)."""
     try:
         connection.putheader(name, value)
     except ValueError:  # a line break; includes UnicodeError

@@ -179,7 +179,7 @@ _CLIENT_ID = "rules_bento"
 
 
 class Challenge(NamedTuple):
-    """Holds a `WWW-Authenticate` header (RFC 9110, section 11.6.1): the scheme in lower case, and its parameters."""
+    """Holds a `WWW-Authenticate` header (RFC 9110, section 11.6.1): the lowercase scheme and its parameters."""
 
     scheme: str
     parameters: Mapping[str, str]
@@ -243,7 +243,7 @@ class Authorizer:
         return self.header(scopes) not in ("", sent)
 
     def _fetch(self, challenge: Challenge, scopes: frozenset[str]) -> str:
-        """Return the registry token of the credentials, or a token for the scopes from the token server."""
+        """Return the credentials' registry token, or request a token for the scopes from the token server."""
         credentials = self._credentials
         if credentials and credentials.registry_token:
             return credentials.registry_token
@@ -294,7 +294,7 @@ class Authorizer:
             return {}
 
     def _realm(self, realm: str) -> str:
-        """Return the token server's URL. Raises BentoError if it is unsafe to send credentials there."""
+        """Return the token server's URL. Raises BentoError if the URL is unsafe for credentials."""
         if not realm:
             raise BentoError(
                 f"{self._host}: the authentication challenge has no realm. Report the error to the registry's owner."

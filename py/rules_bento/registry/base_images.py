@@ -72,7 +72,7 @@ def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseIma
 
 
 def check_layers(layout: Layout, images: Collection[BaseImage]) -> None:
-    """Verify the digest, size, and media type of each layer once. Raises BentoError if one of them is wrong."""
+    """Verify the digest, size, and media type of each layer once. Raises BentoError if a layer is invalid."""
     for layer in {layer.digest: layer for image in images for layer, _ in image.layers}.values():
         path = layout.blob(layer.digest)
         _check_size(layout, path, layer)

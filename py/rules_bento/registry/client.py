@@ -136,7 +136,7 @@ class Registry:
     def exchange(
         self, method: str, path: str, scopes: frozenset[str], *, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, and yield the response. Only logins and redirects repeat the request. `path` can be a URL."""
+        """Send a request, and yield the response. Retries only for logins and redirects. `path` can be a URL."""
         origin, authorizer = self._connect()
         url = path if "://" in path else f"{origin}{path}"
         redirects = logins = 0
@@ -171,7 +171,7 @@ class Registry:
         return self._secure_url(resolve(response.url, location))
 
     def _secure_url(self, url: str) -> str:
-        """Return a URL with https if the registry uses https. Raises BentoError for http on another host."""
+        """Return a URL with https if the registry uses https. Raises BentoError for http to another host."""
         here, there = self._connect()[0], Origin.from_url(url)
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
@@ -263,7 +263,7 @@ class Repository:
         return reply.status == 200 and parse_nonnegative_int(reply.headers.get("Content-Length")) in (None, size)
 
     def mount_blob(self, digest: str, source: str) -> Upload | None:
-        """Mount a blob from another repository. Returns None, or the upload that the registry starts instead."""
+        """Mount a blob from another repository. Returns None if mounted, or the upload that the registry starts."""
         query = urlencode({"mount": digest, "from": source})
         scopes = self.push_scope | {f"repository:{source}:pull"}
         reply = self._request("POST", f"blobs/uploads/?{query}", f"mount of {digest}", {201, 202}, scopes)
@@ -365,7 +365,7 @@ class Repository:
         return names
 
     def referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
-        """Return the referrers of a manifest, of one or all types. Without a referrers API, uses the referrers tag."""
+        """Return a manifest's referrers, optionally of one type. Without a referrers API, uses the referrers tag."""
         descriptors: list[Descriptor] = []
         query = f"?{urlencode({'artifactType': artifact_type})}" if artifact_type else ""
         for reply in self._pages(f"referrers/{digest}{query}", f"referrers of {digest}", {200, 404}):
@@ -411,7 +411,7 @@ class Repository:
         return listed
 
     def _pages(self, path: str, what: str, expect: Collection[int]) -> Iterator[Reply]:
-        """Yield the pages of a list (RFC 8288). Raises BentoError for other servers, cycles, and too many pages."""
+        """Yield a list's pages (RFC 8288). Raises BentoError for links to other servers, cycles, or too many pages."""
         seen: set[str] = set()
         size = 0
         following: str | None = path

@@ -58,7 +58,7 @@ def new_hash(digest: str) -> Any:
 
 
 def verify(content: bytes, digest: str, origin: str) -> bytes:
-    """Return the content. Raises BentoError, beginning with `origin`, if the content doesn't match the digest."""
+    """Return the content. Raises BentoError, prefixed with `origin`, if the content doesn't match the digest."""
     digester = new_hash(digest)
     digester.update(content)
     if digester.hexdigest() != digest.partition(":")[2]:
@@ -84,7 +84,7 @@ class Descriptor:
 
     @staticmethod
     def from_json(item: Any, origin: str) -> Descriptor:
-        """Read a descriptor from JSON. Raises BentoError, beginning with `origin`, for an invalid descriptor."""
+        """Read a descriptor from JSON. Raises BentoError, prefixed with `origin`, for an invalid descriptor."""
         item = without_nulls(item)
         refused = f"{origin}: {json.dumps(item)[:200]} isn't a valid descriptor"
         validate(item, _DESCRIPTOR_SHAPE, refused, _REPORT)
@@ -118,7 +118,7 @@ class Manifest:
 
     @staticmethod
     def read(content: bytes, media_type: str, origin: str) -> Manifest:
-        """Read a manifest. Raises BentoError if it is invalid, or if its `mediaType` differs from `media_type`."""
+        """Read a manifest. Raises BentoError if the manifest is invalid or contradicts `media_type`."""
         document = without_nulls(read_json(content, origin))
         if not isinstance(document, dict) or ("manifests" in document and "layers" in document):
             raise BentoError(f"{origin}: not a manifest or index. Check the reference or path.")

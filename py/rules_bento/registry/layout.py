@@ -152,7 +152,7 @@ class Layout:
         self._write_index([*others, entry])
 
     def _is_attachment(self, entry: Descriptor) -> bool:
-        """Return whether an entry is for signatures or attestations. Raises BentoError for a wrong annotation."""
+        """Return whether an entry is for signatures or attestations. Raises BentoError for an invalid annotation."""
         if entry.annotations.get(_KIND) not in _COSIGN_KINDS.values():
             return False
         name, path = _name_of(entry), self.blob(entry.digest)
@@ -198,7 +198,7 @@ class Layout:
         self._write_index(self._signed_entries(subject))
 
     def _signed_entries(self, subject: str) -> list[Descriptor]:
-        """Return the entries of the index. Adds the annotation that cosign requires to the entry of the subject."""
+        """Return the index entries. The subject's entry includes the annotation that cosign requires."""
         entries = []
         for entry in self.index():
             if entry.digest == subject and _KIND not in entry.annotations:
@@ -237,7 +237,7 @@ class Layout:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Lock index.json for the block."""
+        """Lock the layout's index during the block."""
         import fcntl
 
         with (self.directory / ".lock").open("w") as file:
@@ -255,7 +255,7 @@ def _name_of(entry: Descriptor) -> str:
 
 
 def _read(path: Path) -> bytes:
-    """Return the content of a file in a layout. Raises OSError, also for a pipe, because a pipe might block."""
+    """Return the content of a file in a layout. Raises OSError for a pipe too, because a pipe might block."""
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, "file not found")
     return read_file(path)

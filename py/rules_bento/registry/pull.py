@@ -36,7 +36,7 @@ _Result = TypeVar("_Result")
 
 
 def find_manifest(references: Sequence[Reference], registries: Registries) -> tuple[Repository, Manifest]:
-    """Return the manifest of the first reference that exists: a mirror or the origin. Raises the last error."""
+    """Return the repository and manifest of the first reference that exists. Raises the last error."""
 
     def find(reference: Reference) -> tuple[Repository, Manifest]:
         repository = registries.repository(reference)
@@ -67,8 +67,8 @@ def pull(
 ) -> Manifest:
     """Pull an image or index into a layout, under `name`. Returns the manifest.
 
-    `references` are tried in order: mirrors, then the origin. `platforms` (`os/architecture[/variant]`; default: all)
-    selects images in an index. With `lenient`, at least one of the platforms must exist. `shallow` omits the layers
+    Tries the `references` in order: mirrors, then the origin. `platforms` (`os/architecture[/variant]`; default: all)
+    selects images in an index. If `lenient` is true, only one platform must exist. `shallow` omits the layers
     (see `fetch_blobs`). Raises BentoError, including RegistryError.
     """
     repository, root = find_manifest(references, registries)
@@ -105,7 +105,7 @@ def fetch_blobs(
 def select_platforms(
     root: Manifest, platforms: Collection[str], origin: str, *, lenient: bool = False
 ) -> list[Descriptor]:
-    """Return the entries of an index for the platforms (default: all). With `lenient`, at least one must exist."""
+    """Return the index entries for the platforms (default: all). If `lenient` is true, only one must exist."""
     entries = root.children()
     if not platforms or not root.is_index:
         return entries

@@ -60,7 +60,7 @@ class FileSource:
                 tally.advance(sent)
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the bytes in the file don't have the digest."""
+        """Raise BentoError if the bytes in the file don't match the digest."""
         digester = oci.new_hash(digest)
         for piece in self.pieces(size):
             digester.update(piece)
@@ -138,13 +138,13 @@ class BytesSource:
         tally.advance(end - start)
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the bytes don't have the digest."""
+        """Raise BentoError if the bytes don't match the digest."""
         oci.verify(self.content[:size], digest, "blob in memory")
 
 
 @dataclass(frozen=True)
 class BodyPart:
-    """Sends the bytes of a source from `start` to `end` as a request body. `tally` counts from `counted_from` on."""
+    """Sends the bytes of a source from `start` to `end` as a request body. `tally` is relative to `counted_from`."""
 
     source: Sendable
     start: int

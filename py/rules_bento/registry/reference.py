@@ -80,7 +80,7 @@ class Reference:
 
     @property
     def target(self) -> str:
-        """Return the digest, the tag, or `latest`, to request the manifest."""
+        """Return the digest, else the tag, else `latest`."""
         return self.digest or self.tag or "latest"
 
     @property
@@ -105,7 +105,7 @@ class Reference:
 
 
 def has_registry(name: str) -> bool:
-    """Return whether a name begins with a registry. In this case, the first part can only be a host."""
+    """Return whether a name begins with a registry, that is, with a part that can only be a host."""
     first, slash, _ = name.partition("/")
     return bool(slash) and (first == "localhost" or "." in first or ":" in first or first.lower() != first)
 

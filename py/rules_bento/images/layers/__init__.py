@@ -1,1 +1,1 @@
-"""Writes layers: sorted tar members, compressed with gzip or zstd, in one pass or joined from parts."""
+"""Writes layers of sorted tar members, either in one pass or by joining compressed parts."""

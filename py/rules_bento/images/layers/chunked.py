@@ -44,7 +44,7 @@ class ChunkedBlob(toc_layer.TocBlob):
     """Writes the blob of a zstd:chunked layer, or a part from which such layers are joined."""
 
     def __init__(self, count: Count, *, storing: bool = False) -> None:
-        """Begin a blob. For `count`, see `TocBlob`. With `storing`, incompressible data isn't compressed."""
+        """Begin a blob. For `count`, see `TocBlob`. If `storing` is true, stores incompressible data."""
         from fastcrc import crc64
 
         super().__init__(count)

@@ -74,7 +74,7 @@ def _is_hidden(path: str, hidden: set[str]) -> bool:
 
 
 def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
-    """Yield each path, except directories, with the contents (only the first bytes unless `kept` selects the path)."""
+    """Yield each path, except directories, with its contents (only the first bytes if `kept` rejects the path)."""
     for member, contents in members(blob, media_type):
         if member.kind == "folder":
             continue

@@ -82,7 +82,7 @@ def bits(text: str) -> Bits:
 
 
 def packed(text: str) -> bytes:
-    """Pack bits into bytes. Zeros fill the last byte."""
+    """Pack bits into bytes. Zero bits fill the last byte."""
     size = (len(text) + 7) // 8
     return int(text.ljust(8 * size, "0") or "0", 2).to_bytes(size, "big").translate(_MIRRORED)
 
@@ -93,7 +93,7 @@ def _number(value: int, width: int) -> str:
 
 
 def _canonical(widths: Sequence[int]) -> list[str]:
-    """Return the canonical codes for these widths: shorter codes first, then by symbol (3.2.2)."""
+    """Return the canonical codes (RFC 1951, 3.2.2) of symbols, in the order of `widths`."""
     codes = [""] * len(widths)
     code = width = 0
     for symbol in sorted(range(len(widths)), key=widths.__getitem__):
@@ -232,7 +232,7 @@ def _common(one: bytes, other: bytes) -> int:
 
 
 def _whole(value: int, width: int) -> bytes:
-    """Fill the last byte with empty blocks of ten bits each, or with a stored block."""
+    """Return bits as whole bytes. Empty blocks or a stored block fill the last byte."""
     missing = -width % 8
     if missing % 2:
         return value.to_bytes((width + _HEADER + 7) // 8, "little") + _EMPTY
@@ -274,7 +274,7 @@ def _record(record: bytes, before: bytes, distance: int) -> Bits:
 
 
 def _different(one: bytes, other: bytes) -> bytes:
-    """Return the XOR of two records: zeros where they are equal."""
+    """Return the XOR of two records. Equal bytes become zeros."""
     return (int.from_bytes(one, "little") ^ int.from_bytes(other, "little")).to_bytes(len(one), "little")
 
 

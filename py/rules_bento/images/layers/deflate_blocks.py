@@ -1,9 +1,9 @@
 """Splits existing deflate streams between blocks, so that each piece can be inflated separately.
 
-A block (RFC 1951, 3.2.3) can begin at any bit, and only the end of the previous block determines this bit. If the bit
-that marks a last block is set, inflating ends with the block, which determines the byte. The beginning of the next
-block then determines the bit. Thus, the code walks through a stream block by block, and compares the output with the
-known contents. If the beginning of a block cannot be determined, the contents are returned without a stream.
+A block (RFC 1951, 3.2.3) can begin at any bit, and only inflating the previous block shows where. `_Walk` sets the
+bit that marks a last block, so that inflating stops in the last byte of the block. It then tries the bits of this byte,
+and compares the output with the known contents. If the beginning of a block can't be determined, the contents are
+returned without a stream.
 
 A block refers to at most 32 KiB before the block. In a piece that begins within a stream, the first blocks are
 compressed again until they contain 32 KiB. The other blocks are copied. Empty blocks before the copied blocks keep each
@@ -54,7 +54,7 @@ class _UnknownError(Exception):
 
 
 class _Walk:
-    """Walks through a deflate stream and its contents. The buffers begin where a piece begins."""
+    """Splits a deflate stream and its contents. The buffers start at the next piece."""
 
     def __init__(self, pieces: Iterator[tuple[bytes, bytes]], size: int) -> None:
         self.is_over = False
@@ -65,7 +65,7 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return as many blocks as fit. Blocks after `copied` (bit of the stream, offset of contents) don't change."""
+        """Return as many blocks as fit. Copies all blocks from `copied` on (stream bit and contents offset)."""
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
@@ -96,7 +96,7 @@ class _Walk:
         return blocks
 
     def rest(self) -> Iterator[bytes]:
-        """Yield the contents that no piece contains yet."""
+        """Yield the contents that aren't in a piece yet."""
         return chain((bytes(self._data),), (data for data, _ in self._pieces))
 
     def _end(self, end: int, held: int) -> None:

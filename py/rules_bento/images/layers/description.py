@@ -85,13 +85,13 @@ def environment(arguments: Arguments) -> InstallLayout:
 
 
 def owner(user: str) -> dict[str, int]:
-    """Parse `uid` or `uid:gid`, the owner of files in a layer."""
+    """Parse the owner of a layer's files: `uid` or `uid:gid`."""
     uid, _, gid = user.partition(":")
     return {"uid": int(uid), "gid": int(gid or uid)}
 
 
 def home_directory(bento: str, whose: dict[str, int]) -> Member:
-    """Return the entry of the home directory, which contains the Bento. `whose` is the owner."""
+    """Return the member for the home directory, which contains the Bento. `whose` is the owner."""
     from rules_bento.archives.tarstream import Member
 
     return Member.directory(bento.rpartition("/")[0] or bento, **whose)

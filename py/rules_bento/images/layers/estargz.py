@@ -66,7 +66,7 @@ class EstargzBlob(toc_layer.TocBlob):
         self._reserved = _RESERVED
 
     def end(self) -> Iterator[bytes]:
-        """Yield the table and its offset. If no file is prefetched, first yields the landmark for this case."""
+        """Yield the table and its offset. If no file is prefetched, first yields the no-prefetch landmark."""
         if not self._is_marked:
             yield from self.mark(_NO_PREFETCH)
         fields = {"version": 1, "entries": self.entries}
@@ -84,7 +84,7 @@ class EstargzBlob(toc_layer.TocBlob):
 
 
 def table_offset(footer: bytes) -> int:
-    """Return the offset of the table, which a footer contains. Raises ValueError for an invalid footer."""
+    """Return the offset of the table from a footer. Raises ValueError for an invalid footer."""
     offset = int(footer[16:32], 16)
     if footer != _footer(offset):
         raise ValueError

@@ -82,7 +82,7 @@ class _GzipMember:
         return head + packed if head else packed
 
     def records(self, data: bytes) -> bytes:
-        """Return blocks that contain padding, which completes a record, and then complete records."""
+        """Return blocks that contain the padding of a record, followed by complete records."""
         padding = len(data) % deflate.RECORD
         packed = deflate.records(padding, data[padding:], self._before, self._size - self._before_at)
         packed = self.add(data, packed)

@@ -109,7 +109,7 @@ def write_files_layer(
 
 
 def stream_files_layer(entries: Iterable[Member], compression: Literal["gzip", "zstd"], tar: Sum) -> Iterator[bytes]:
-    """Return the pieces of the blob that `write_files_layer` writes. Adds the tar to `tar`. Raises the same errors."""
+    """Yield the blob that `write_files_layer` writes. Updates `tar` with the tar. Raises the same errors."""
     return _tar_blob(_files_tar(_with_directories(entries)), compression, tar, None, storing=True)[0]
 
 
@@ -174,14 +174,14 @@ def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer
 
 
 def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> list[toc_layer.TocEntry]:
-    """Write a part, from which layers are joined. Returns the part's entries for a table of contents, if any."""
+    """Write a part of layers. Returns the part's entries for a table of contents, if any."""
     return _write_part(out, *_tar_blob(pieces, compression, None, 1))
 
 
 def write_wheel_part(
     out: Path, plan: WheelPlan, layout: InstallLayout, known: set[str], compression: Compression, watch: Watch | None
 ) -> list[toc_layer.TocEntry]:
-    """Write a part with a wheel, as `write_part` does. Omits the directories in `known`."""
+    """Write a wheel's part, as `write_part` does. Omits the directories in `known`."""
     return _write_part(out, *_wheel_blob(plan, known, layout, compression, None, 1, watch))
 
 
@@ -307,7 +307,7 @@ class WheelPlan(NamedTuple):
 
 
 class WheelMember(NamedTuple):
-    """Describes a file of a wheel and the new directories before the file. Without a file, describes directories."""
+    """Holds a file of a wheel and the new directories before the file. If `file` is None, holds only directories."""
 
     directories: list[str]
     file: Installed | None
@@ -317,7 +317,7 @@ class WheelMember(NamedTuple):
 def wheel_members(
     plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None
 ) -> Iterator[WheelMember]:
-    """Yield a wheel's files, and directories that `known` lacks. `watch` must yield contents unchanged."""
+    """Yield the files and new directories of a wheel. `watch` must yield the contents unchanged."""
     wheel, directories, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
     for directory in directories:
@@ -378,7 +378,7 @@ def _toc_files(members: Iterable[WheelMember], layout: InstallLayout, *, carry: 
 
 
 def directory_header(directory: str, layout: InstallLayout) -> bytes:
-    """Return the header of a directory. Root owns the directories outside of the environment."""
+    """Return the header of a directory. Root owns the directories outside the environment."""
     return headers.header(directory, headers.DIRECTORY, _DIRECTORY_MODE, *_directory_owner(directory, layout))
 
 

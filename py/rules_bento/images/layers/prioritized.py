@@ -89,7 +89,7 @@ class _EstargzReader:
         self._end = 0
 
     def table(self, digest: str) -> list[TocEntry]:
-        """Return the entries of the table of contents. Raises BentoError if the table has another digest."""
+        """Return the entries of the table of contents. Raises BentoError if the digest is different."""
         size = self._file.seek(0, os.SEEK_END)
         try:
             self._end = estargz.table_offset(self._read(max(size - estargz.FOOTER_SIZE, 0), size))
@@ -103,7 +103,7 @@ class _EstargzReader:
         return entries
 
     def members(self, table: list[TocEntry]) -> list[_StoredMember]:
-        """Return the tar's members in order, without landmark and table. Supports only layers of rules_bento."""
+        """Return the tar's members in order, except the landmark and table. Requires a rules_bento layer."""
         offsets = [entry["offset"] for entry in table if "offset" in entry]
         if offsets != sorted(set(offsets)):  # several files in a member, as other builders write them
             raise self._error()

@@ -216,7 +216,7 @@ class _RecordingTarReader(tarread.PieceReader):
 
 
 def _entry(member: TarMember, header: bytes) -> TocEntry:
-    """Return the entry of a member without chunks. `header` ends with the last header record of the member."""
+    """Return a member's entry without chunks. `header` ends with the last header record of the member."""
     entry = make_entry(member.name, _TYPES[member.kind], member.mode, member.uid, member.gid, member.size)
     if member.link:
         entry["linkName"] = member.link
@@ -226,7 +226,7 @@ def _entry(member: TarMember, header: bytes) -> TocEntry:
 
 
 def make_entry(name: str, kind: str, mode: int, uid: int, gid: int, size: int = 0) -> TocEntry:
-    """Return the entry of a member without chunks, time, and link. The name of a directory must end with a slash."""
+    """Return an entry without chunks, a time, or a link. The name of a directory must end with a slash."""
     entry: TocEntry = {"name": name, "type": kind, "mode": mode}
     if size:
         entry["size"] = size
@@ -247,7 +247,7 @@ def _time(digits: bytes) -> str:
 
 
 def _batches(members: Iterable[TocMember]) -> Iterator[list[TocMember]]:
-    """Group members, because the fixed cost of a member exceeds the cost of compressing most members."""
+    """Group members into batches, because a task costs more than compressing most members."""
     batch: list[TocMember] = []
     size = 0
     for member in members:

@@ -42,7 +42,7 @@ def stored(data: bytes) -> bytes:
 
 
 def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
-    """Return a function that compresses a few MiB to a frame. With `storing`, stores incompressible data."""
+    """Return a function that compresses a few MiB into a frame. If `storing` is true, stores incompressible data."""
     import zstandard
 
     def made(parameters: Mapping[str, int]) -> zstandard.ZstdCompressor:
@@ -71,14 +71,14 @@ def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
 
 
 def table(data: bytes) -> bytes:
-    """Compress a table of contents or a tar-split to a frame."""
+    """Compress a table of contents or tar-split into a frame."""
     import zstandard
 
     return zstandard.ZstdCompressor(level=_LEVEL_TABLE, write_checksum=False).compress(data)
 
 
 def library_version() -> str:
-    """Return the versions of zstandard and libzstd, because the bytes of layers depend on these versions."""
+    """Return the versions of zstandard and libzstd, which affect the bytes of layers."""
     import zstandard
 
     return f"{zstandard.__version__} {zstandard.ZSTD_VERSION}"

@@ -211,7 +211,7 @@ class SparseFile:
             yield chunk
 
     def _missing(self, probe: Callable[[mmap.mmap, Fetch], object], at: int) -> tuple[int, int] | None:
-        """Return the next range that `probe` needs, or None if nothing is missing or the range has passed."""
+        """Return the next missing range for `probe`, or None if none is missing or the range has passed."""
 
         def ask(start: int, end: int) -> None:
             end = min(end, self._size)

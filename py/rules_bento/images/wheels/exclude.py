@@ -28,7 +28,7 @@ class Exclude(NamedTuple):
 
 
 def without(wheel: Wheel, exclude: Exclude) -> Wheel:
-    """Return the wheel without excluded files. Raises BentoError for patterns without effect or with unsafe effects."""
+    """Return the wheel without excluded files. Raises BentoError for patterns that match no file or are unsafe."""
     paths = {member.path: _imported_path(wheel, member.path) for member in wheel.members}
     own = _own(wheel, exclude, paths.values())
     preset = Patterns(exclude.preset, "a preset of bento.pypi")
@@ -60,7 +60,7 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
 
 
 def _imported_path(wheel: Wheel, name: str) -> str:
-    """Return a file's path in site-packages, or its name in the wheel if it is installed elsewhere."""
+    """Return a file's path in site-packages, or, if the file is installed elsewhere, its name in the wheel."""
     for scheme in ("purelib/", "platlib/"):
         name = name.removeprefix(wheel.data_directory + scheme)
     return name

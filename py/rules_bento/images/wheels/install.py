@@ -215,7 +215,7 @@ def _first_line(interpreter: str) -> str:
 
 
 def _record(files: Iterable[tuple[str, Installed]], root: str, record: str) -> bytes:
-    """Return the content of RECORD, sorted by path relative to `root`. The entry of RECORD has no digest."""
+    """Return the content of RECORD, sorted by path relative to `root`. The entry for RECORD has no digest."""
     lines = [(_relative(path, root), f"{_digest(file)},{file.size}") for path, file in files]
     lines.append((_relative(record, root), ","))
     return "".join([f"{_quoted(path)},{rest}\n" for path, rest in sorted(lines)]).encode()

@@ -44,7 +44,7 @@ class File(NamedTuple):
 
 
 def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File]:
-    """Return the files that Python or a program in the packages loads. An empty version means any Python."""
+    """Return the files that Python or a program in the packages loads. An empty version means any version."""
     files = [File(package, *linked) for package in packages for linked in package.linked]
     by_place = {_installed(file.path): file for file in files}
     by_name: dict[str, list[File]] = defaultdict(list)

@@ -73,7 +73,7 @@ def normalized(name: str) -> str:
 
 
 def canonical_version(text: str) -> str:
-    """Return the canonical form of a version (PEP 440), without trailing zeros. An invalid version becomes ""."""
+    """Return the canonical form of a version (PEP 440), without trailing zeros. Returns "" for an invalid version."""
     text = text.strip().lower()
     if len(text) > _LONGEST_VERSION:
         return ""

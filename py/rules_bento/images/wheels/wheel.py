@@ -118,7 +118,7 @@ class Wheel(NamedTuple):
                 yield partial(zip_file.unverified, member)
 
     def contents(self, member: ZipMember) -> bytes:
-        """Return the verified bytes of a small member. Raises the errors of `chunks`, or BentoError if it is large."""
+        """Return the verified bytes of a small member. Raises the errors of `chunks`, or BentoError if too large."""
         with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
@@ -265,7 +265,7 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
 
 
 def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
-    """Add the digests in `text`, the RECORD at `path`, to the members. Raises RecordError if RECORD is wrong."""
+    """Return the members with digests from `text`, the RECORD at `path`. Raises RecordError if RECORD is wrong."""
     rows = _rows(zip_file, text)
     exempt = _exempt(path)
     recorded = tuple(
@@ -278,7 +278,7 @@ def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text:
 
 
 def _measured_all(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
-    """Compute the digests of the members, if RECORD is wrong. Raises BentoError for a correct RECORD."""
+    """Return the members with computed digests. Raises BentoError for a correct RECORD."""
     try:
         for member in _with_digests(zip_file, members, path, text):
             for _ in zip_file.chunks(member):
@@ -432,7 +432,7 @@ def _entry_point(zip_file: _Zip, name: str, value: str | None) -> EntryPoint:
 
 
 def declared_by(path: str | Path) -> tuple[str, DeclaredLicense]:
-    """Return the normalized package name and the declared license. Raises the same errors as `Wheel.read`."""
+    """Return a wheel's normalized package name and declared license. Raises the same errors as `Wheel.read`."""
     from rules_bento.audit.licenses import DeclaredLicense
 
     wheel = Wheel.read(Path(path))
