@@ -37,7 +37,7 @@ _RATIO_THRESHOLD = 256 << 20  # bytes of output before the ratio applies
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits the size of an archive. A larger archive is a decompression bomb, or requires larger limits."""
+    """Limits the size of an archive, as a protection against decompression bombs."""
 
     size: int = 256 << 30  # bytes of all files
     members: int = 200_000

@@ -65,7 +65,7 @@ def describe_layer(
 ) -> dict[str, Any]:
     """Return the report of a layer. If `blob` is None, the report lists no packages.
 
-    Adds the file owners that the layer specifies to `owners`, which maps paths to owners.
+    Adds the owners of the layer's files to `owners`, which maps paths to owners.
     """
     packages = read_packages(blob, layer.media_type, bento, owners) if blob else []
     listed = [package.to_json() for package in packages]

@@ -16,7 +16,7 @@ def dumps(files: Iterable[str]) -> str:
 
 
 def loads(data: bytes, where: str) -> frozenset[str]:
-    """Return the files in a trace. Raises BentoError for an invalid trace; the message begins with `where`."""
+    """Return the files in a trace. Raises BentoError, prefixed with `where`, for an invalid trace."""
     document = read_object(data, where)
     files = document.get("files")
     if document.keys() != {"files"} or not isinstance(files, list):

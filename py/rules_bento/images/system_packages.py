@@ -48,7 +48,7 @@ class PackageRequest(NamedTuple):
         return PackageRequest(match[1], match[2] or "", match[3] or "")
 
     def is_satisfied(self, packages: Iterable[InstalledPackage]) -> bool:
-        """Return whether an installed package is the requested package, or provides it."""
+        """Return whether one of the packages is or provides the requested package."""
         return any(
             name == self.name and (not self.version or fnmatch.fnmatchcase(version, self.version))
             for package in packages

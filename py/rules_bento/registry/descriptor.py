@@ -141,7 +141,7 @@ class Manifest:
 
     @property
     def is_index(self) -> bool:
-        """Return whether this is an index."""
+        """Return whether the manifest is an index."""
         return self.descriptor.media_type in INDEXES
 
     @property

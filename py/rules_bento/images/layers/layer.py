@@ -269,7 +269,7 @@ def raw_piece(data: bytes) -> Piece:
 
 
 def encoder(compression: Compression, threads: int | None, *, storing: bool = False) -> Encoder:
-    """Return a function that compresses all pieces. With `storing`, zstd stores incompressible data."""
+    """Return a function that encodes pieces. If `storing` is true, zstd stores incompressible data."""
     if compression == "none":
         return _tar
     if compression == "gzip":
@@ -295,7 +295,7 @@ class WheelPlan(NamedTuple):
 
     @classmethod
     def of(cls, wheel: Wheel, layout: InstallLayout) -> WheelPlan:
-        """Determine the paths of the wheel's files. Raises BentoError if the wheel must not be installed."""
+        """Return the plan of a wheel. Raises BentoError if the wheel must not be installed."""
         return cls(wheel, installed_directories(wheel, layout), installed_files(wheel, layout))
 
     def all_directories(self) -> set[str]:

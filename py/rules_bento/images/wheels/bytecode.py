@@ -88,7 +88,7 @@ class Compiler:
 def write_bytecode_part(
     out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, compiler: Compiler
 ) -> PartListing:
-    """Write a wheel's bytecode atomically. Raises BentoError if the compiler has another Python version."""
+    """Write a wheel's bytecode atomically. Raises BentoError if the compiler's Python doesn't match."""
     if compiler.cache_tag != f"cpython-3{layout.python_minor}":
         raise BentoError(
             f"bytecode requires CPython 3.{layout.python_minor}, but the interpreter is {compiler.cache_tag}. "

@@ -173,7 +173,7 @@ def _schemes(wheel: Wheel, layout: InstallLayout) -> dict[str, str]:
 
 
 def _command(name: str) -> str:
-    """Return the command that a script runs: the name of the script, without a suffix that build tools add."""
+    """Return the name of a script's command: the file name without a suffix that build tools add."""
     for suffix in (".exe", "-script.py", ".pya"):
         if name.endswith(suffix):
             return name.removesuffix(suffix)

@@ -31,7 +31,7 @@ class FileName(NamedTuple):
 
     @staticmethod
     def of(text: str) -> FileName | None:
-        """Parse a file name NAME-VERSION-PYTHON-ABI-PLATFORM.whl. Returns None for any other form."""
+        """Parse a file name NAME-VERSION-PYTHON-ABI-PLATFORM.whl. Returns None for other names."""
         parts = _FILE_NAME.fullmatch(text)
         return FileName(parts[1], parts[2]) if parts and canonical_version(parts[2]) else None
 

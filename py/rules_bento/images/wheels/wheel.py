@@ -46,7 +46,7 @@ class RecordError(BentoError):
 
 
 class Locked(NamedTuple):
-    """Holds the properties of a wheel that the lock specifies."""
+    """Holds the locked digest of a wheel, and whether its RECORD can be wrong."""
 
     sha256: str = ""  # of the file, from the lock; empty without a lock
     allow_record_mismatch: bool = False  # bento.pypi accepts a wrong RECORD
@@ -233,7 +233,7 @@ class _Zip(Zip):
         return RecordError(str(self.error(message, member, remedy)))
 
     def right_record_error(self) -> BentoError:
-        """Return the error for a correct RECORD when a wrong RECORD is expected."""
+        """Return the error for a correct RECORD that is declared as wrong."""
         return self.error("the RECORD is correct", remedy="Remove the wheel from allow_record_mismatch of bento.pypi")
 
 
