@@ -19,10 +19,15 @@ from bento_cli.library import Store
 from bento_cli.library import containerize as as_function
 from bento_cli.sharing import native_image
 from bento_cli.sharing.native_base import read_base
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from made_wheels import Maker
+from rules_bento.artifacts import signatures
 from rules_bento.errors import BentoError
 from rules_bento.formats.oci import digest_of
 from rules_bento.registry.layout import Layout
+from rules_bento.registry.reference import Reference
+from rules_bento.signing.keys import read_private
 from store_support import DAY_1, bento_files, bento_yaml, model_files, write_archive
 from support import (
     bento,
@@ -265,6 +270,41 @@ def test_an_image_is_pushed_from_a_base_of_a_registry(
     assert annotations["org.opencontainers.image.base.digest"] == digest
     assert read_facts(bento("containerize", "nat", *words, "-o", "json"))["sent"] == 0
     server.assert_sound()
+
+
+@pytest.mark.parametrize("form", signatures.FORMS)
+def test_an_image_is_signed_before_it_gets_its_tag(
+    form, local, wheels, bento, store, tmp_path, server, registries, progress, monkeypatch
+):
+    private = ec.generate_private_key(ec.SECP256R1())
+    encoding = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "k").write_bytes(private.private_bytes(*encoding))
+    reference = Reference.parse(f"{server.host}/signed-{form}/nat:v1")
+    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--push", "-t", str(reference)]
+    words += ["--sign-key", str(tmp_path / "k"), "--sign-format", form]
+    repository = registries.repository(reference)
+    with monkeypatch.context() as patched:
+        patched.setattr(native_image, "push", refuse)
+        assert "no push" in bento("containerize", "nat", *words, code=status.ERROR)
+    [signature] = repository.tags()
+    digest = read_facts(bento("containerize", "nat", *words, "-o", "json"))["digest"]
+    assert signature == digest.replace(":", "-") + (".sig" if form == signatures.LEGACY else "")
+    assert repository.get_manifest("v1").descriptor.digest == digest
+    place = signatures.InRegistry(reference, registries, progress)
+    assert signatures.verify(place, digest, read_private("k", tmp_path).public) == reference.name
+
+
+def refuse(*_, **__):
+    raise BentoError("no push")
+
+
+@pytest.mark.parametrize("words", [["--backend", "docker", "--push"], ["--backend", "native"]])
+def test_only_a_push_of_native_signs(words, local, bento, store, tmp_path):
+    (local / "docker").write_text("#!/bin/sh\nexit 0\n")
+    (local / "docker").chmod(0o755)
+    told = bento("containerize", "hi", *words, "--sign-keyless", code=status.ERROR)
+    assert "--sign-key, --sign-keyless: require --backend native and --push." in told
 
 
 def test_an_image_is_loaded(local, wheels, bento, store, tmp_path):

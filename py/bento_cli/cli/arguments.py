@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bento_cli.library import Store
     from bento_cli.sharing.cloud.client import Cloud
+    from bento_cli.sharing.registry.signing import Signing
     from bento_cli.store.import_session import Options
 
 KEY = "(file, or env://NAME for an environment variable)"
@@ -141,6 +142,12 @@ def signing_key(options: Namespace) -> PrivateKey | IdentitySigner | None:
     from rules_bento.signing.keys import read_private
 
     return read_private(options.sign_key, Path(), options.sign_password_file)
+
+
+def signing(options: Namespace) -> Signing | None:
+    """Return the key or identity and the format that the options of `add_signing` select."""
+    key = signing_key(options)
+    return (key, options.sign_format) if key else None
 
 
 def add_import_options(parser: ArgumentParser) -> None:

@@ -23,6 +23,7 @@ from bento_cli.store.export import contents, models_of, write_directory
 
 if TYPE_CHECKING:
     from bento_cli.sharing.backends import Backend, Options
+    from bento_cli.sharing.registry.signing import Signing
     from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
@@ -57,10 +58,12 @@ def containerize(
     features: Sequence[str] = (),
     as_root: bool = False,
     check: bool = True,
+    signing: Signing | None = None,
 ) -> Containerized:
     """Build an image of a Bento with the given names, by default its tag. The builder prints to standard error.
 
-    Raises BentoError if the build fails. Always removes the context and the secrets.
+    Only the native backend supports `signing`. Raises BentoError if the build fails. Always removes the context and
+    the secrets.
     """
     names = tuple(names) or (str(entry.tag),)
     settings = dict(options or {})
@@ -70,7 +73,7 @@ def containerize(
         if features or as_root:
             option = "--enable-features" if features else "--run-as-root"
             raise BentoError(f"{option}: not supported by the native backend. {BUILDER_REMEDY}")
-        built = build(home, entry, names, settings, check=check)
+        built = build(home, entry, names, settings, check=check, signing=signing)
         return Containerized(entry, backend, names, built.runner, built.digest, built.base, built.sent)
     for name in sorted(settings.keys() & NATIVE_OPTIONS):
         raise BentoError(

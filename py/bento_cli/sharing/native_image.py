@@ -49,6 +49,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iter
 from bento_cli.sharing.backends import BUILDER_REMEDY, NATIVE_OPTIONS
 from bento_cli.sharing.native_base import LAYOUT, BaseImageContents, read_base
 from bento_cli.sharing.native_packages import LocalWheel, Target, find_wheels
+from bento_cli.sharing.registry.signing import sign_in_registries
 from bento_cli.store import verification
 from bento_cli.store.export import models_of, walk
 
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.pushable import BlobSource
 
     from bento_cli.sharing.backends import Options
+    from bento_cli.sharing.registry.signing import Signing
     from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
@@ -90,8 +92,19 @@ class Built(NamedTuple):
     sent: int  # bytes sent to registries
 
 
-def containerize(home: Home, entry: Entry, names: Sequence[str], options: Options, *, check: bool = True) -> Built:
-    """Build the image of a Bento, and write, load, or push the image. Raises BentoError if the build fails."""
+def containerize(
+    home: Home,
+    entry: Entry,
+    names: Sequence[str],
+    options: Options,
+    *,
+    check: bool = True,
+    signing: Signing | None = None,
+) -> Built:
+    """Build the image of a Bento, and write, load, or push the image. Raises BentoError if the build fails.
+
+    If `signing` is set, signs the image before tagging it in registries.
+    """
     settings = _read_settings(names, options)
     bento_models = models_of(home, entry)
     if check:
@@ -112,7 +125,7 @@ def containerize(home: Home, entry: Entry, names: Sequence[str], options: Option
         built = _Builder(Path(scratch), cache, settings).build(entry, bento_models, base, wheels)
         if settings.output:
             _write_layout(Path(settings.output), built, names)
-        sent = _push(built, names, registries, progress) if options.get("push") else 0
+        sent = _push(built, names, registries, progress, signing) if options.get("push") else 0
         runner = _load(built, names) if settings.loads else ""
     return Built(built.image.digest, base.name, runner, sent)
 
@@ -443,7 +456,9 @@ def _identity(wheels: Sequence[LocalWheel], settings: _Settings) -> list[list[st
     return [[wheel.path.name, wheel.sha256 or sha256_of(wheel.path), *_patterns(wheel, settings)] for wheel in wheels]
 
 
-def _push(built: NativeImage, names: Sequence[str], registries: Registries, progress: Progress) -> int:
+def _push(
+    built: NativeImage, names: Sequence[str], registries: Registries, progress: Progress, signing: Signing | None
+) -> int:
     """Push the blobs that the registries don't have yet. Returns the number of bytes sent."""
     manifest, history = _manifest(built), BlobHistory.from_user_cache()
     sources: dict[str, BlobSource] = {digest: FileSource(path) for digest, path in built.blobs.items()}
@@ -452,6 +467,7 @@ def _push(built: NativeImage, names: Sequence[str], registries: Registries, prog
     references = [Reference.from_url(name) for name in names]
     targets = [reference if reference.tag else reference.with_tag("latest") for reference in references]
     package = Pushable(manifest, (), sources, mount_from, history.repositories())
+    sign_in_registries(manifest.descriptor, targets, signing, registries, progress)
     pushed = push(package, targets, registries, progress)
     history.note((entry.reference.name for entry in pushed), sources)
     return sum(entry.size for entry in pushed)

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 
+from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, NoReturn, Sequence
 
 from bento_cli.cli import arguments, show, status
@@ -79,6 +80,7 @@ def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
         f"Bento); requires --backend {NATIVE.name}",
     )
     arguments.add_insecure(parser)
+    arguments.add_signing(parser, "sign-")
     arguments.add_repeatable(
         parser, "--enable-features", metavar="LIST", help="Install these extras of bentoml (comma-separated)"
     )
@@ -103,14 +105,14 @@ def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "your environment, use `--secret id=NAME`. The `native` backend writes the same image as the bento_image "
         "rule. It requires packages with hashes, runs no commands, and supports these builder options: "
         "--label, --load, --output oci:DIR, --platform, --push, --opt compression=gzip, and --opt "
-        "exclude=PACKAGE:PATTERN."
+        "exclude=PACKAGE:PATTERN. Only this backend signs images, with --push."
     )
 
 
 def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
     from rules_bento.build_options.option_checks import check_features
 
-    from bento_cli.sharing.backends import VARIABLE, choose
+    from bento_cli.sharing.backends import NATIVE, VARIABLE, choose
     from bento_cli.sharing.containers import containerize
 
     entry = store.bentos.get(options.tag)
@@ -119,6 +121,11 @@ def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
     backend = choose(options.backend or "")
     if not options.backend:
         show.note(f"Building with {backend.name}. To use another backend, set --backend or {VARIABLE}.")
+    settings = _builder_options(options)
+    if (options.sign_key or options.keyless) and not (backend is NATIVE and "push" in settings):
+        raise BentoError(
+            "--sign-key, --sign-keyless: require --backend native and --push. Add these options, or use `bento sign`."
+        )
     for model in entry.description.models:
         if model.registry == "huggingface":
             show.note(
@@ -129,10 +136,11 @@ def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
         entry,
         backend,
         options.image_tag,
-        _builder_options(options),
+        settings,
         features=features,
         as_root=options.run_as_root,
         check=not options.no_verify,
+        signing=arguments.signing(options),
     )
     facts: dict[str, Any] = {"tag": str(entry.tag), "backend": backend.name, "images": list(result.names)}
     if result.digest:

@@ -82,8 +82,7 @@ def _push(options: Namespace, store: Store, entry: Entry) -> None:
     from bento_cli.sharing.registry.pushing import push
 
     targets = [Reference.from_url(text) for text in options.targets]
-    key = arguments.signing_key(options)
-    signing = (key, options.sign_format) if key else None
+    signing = arguments.signing(options)
     jobs, check = options.threads or JOBS, not options.no_verify
     with arguments.connected(options, f"Pushing {entry.tag}") as (registries, progress):
         connection = (registries, progress)

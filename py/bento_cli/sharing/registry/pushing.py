@@ -10,20 +10,20 @@ from rules_bento.registry import descriptor as oci
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import PushResult
 from rules_bento.registry.push import push as push_package
-from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.sharing.registry import packing
+from bento_cli.sharing.registry.signing import sign_in_registries
 from bento_cli.store import verification
 from bento_cli.store.export import models_of
 
 if TYPE_CHECKING:
     from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries, Repository
-    from rules_bento.registry.descriptor import Descriptor, Manifest
+    from rules_bento.registry.descriptor import Manifest
     from rules_bento.registry.reference import Reference
-    from rules_bento.signing.keyless import IdentitySigner
-    from rules_bento.signing.keys import PrivateKey
 
+    from bento_cli.sharing.registry.signing import Signing
     from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
@@ -45,7 +45,7 @@ def push(
     *,
     check: bool = True,
     jobs: int = JOBS,
-    signing: tuple[PrivateKey | IdentitySigner, str] | None = None,
+    signing: Signing | None = None,
     for_kserve: bool = False,
 ) -> list[Delivered]:
     """Push an entry to each target. A Bento includes its models. The default tag is the entry's version.
@@ -66,7 +66,7 @@ def push(
     existing = [(manifest, target) for manifest, target in zip(manifests, targets, strict=True) if manifest]
     if len(existing) == len(targets):
         for manifest, target in existing:
-            _sign(manifest.descriptor, [target], signing, registries, counter)
+            sign_in_registries(manifest.descriptor, [target], signing, registries, counter)
         return [Delivered(_unchanged(manifest, target), (target.tag,)) for manifest, target in existing]
     if check:
         verification.require_intact(home, [entry, *models], described.noted)
@@ -75,29 +75,12 @@ def push(
     else:
         from bento_cli.sharing.registry.packing import packed
     with packed(described) as package:
-        _sign(package.root.descriptor, targets, signing, registries, counter)
+        sign_in_registries(package.root.descriptor, targets, signing, registries, counter)
         pushed = push_package(package, targets, registries, counter, jobs=jobs)
     return [
         Delivered(one, tuple(dict.fromkeys(target.tag for target in targets if target.name == one.reference.name)))
         for one in pushed
     ]
-
-
-def _sign(
-    subject: Descriptor,
-    targets: Iterable[Reference],
-    signing: tuple[PrivateKey | IdentitySigner, str] | None,
-    registries: Registries,
-    counter: Counter,
-) -> None:
-    """Sign the manifest in each repository if `signing` is set."""
-    if signing is None:
-        return
-    from rules_bento.artifacts import signatures
-
-    for reference in sorted({target.with_digest(subject.digest) for target in targets}, key=str):
-        place = signatures.InRegistry(reference, registries, counter)
-        signatures.sign(place, reference.name, subject, *signing)
 
 
 def _already_pushed(described: packing.EntryArtifact, repository: Repository, target: Reference) -> Manifest | None:
