@@ -483,6 +483,25 @@ def test_a_model_for_kserve_has_the_layers_of_the_rule(tmp_path, store, registri
         push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)
 
 
+def test_an_image_for_kserve_has_the_modes_of_the_rule(store, registries, reference, progress):
+    """Any user can read the files, also of a store that only its owner can read. Contents decide on execution."""
+    entry = store.models.get("clf:v1")
+    (entry.path / "deep").mkdir(0o700)
+    for path, content, mode in (("a.safetensors", b"a", 0o600), ("run.sh", b"#!/bin/sh\n", 0o600), ("b", b"b", 0o700)):
+        (entry.path / "deep" / path).write_bytes(content)
+        (entry.path / "deep" / path).chmod(mode)
+    push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)
+    repository, modes = registries.repository(reference), dict[str, str]()
+    for layer in repository.get_manifest("v1").document["layers"]:
+        with repository.open_blob(layer["digest"]) as response:
+            blob = b"".join(map(bytes, response.pieces()))
+        with tarfile.open(fileobj=io.BytesIO(blob)) as tar:
+            modes |= {member.name: f"{member.mode:o} {member.uid}" for member in tar}
+    executable = ["models", "models/deep", "models/deep/run.sh", "models/folder"]
+    assert {modes.pop(name) for name in executable} == {"755 1034"}
+    assert set(modes.values()) == {"644 1034"}
+
+
 def test_an_image_for_kserve_unpacks_to_the_model(tmp_path, store, registries, reference, progress):
     """skopeo verifies all digests, and umoci unpacks the layers, as runtimes do."""
     if not (shutil.which("skopeo") and shutil.which("umoci")):

@@ -42,7 +42,7 @@ class TreeEntry:
         """Return the entry of a file with this content."""
         from blake3 import blake3
 
-        return TreeEntry(path, len(content), _mode(content), blake3(content).hexdigest())
+        return TreeEntry(path, len(content), mode_of(content), blake3(content).hexdigest())
 
     @staticmethod
     def of_link(path: str, target: str) -> TreeEntry:
@@ -152,7 +152,7 @@ def _from_object(item: dict[str, Any]) -> TreeEntry:
     return TreeEntry(item["path"], item["size"], int(item["mode"], 8), item["blake3"], None, item.get("machine", ""))
 
 
-def _mode(beginning: bytes) -> int:
+def mode_of(beginning: bytes) -> int:
     """Return the permission bits of a file, derived from its content.
 
     The bits of the file system aren't reliable: Bazel sets 0555 for every output, remote execution can set 0555 for all
@@ -176,7 +176,7 @@ def _of_open_file(path: str, file: int, origin: str) -> TreeEntry:
         size, beginning, digest = _of_pieces(file)
     if size != status.st_size:
         raise BentoError(f"{path} (from {origin}) changed during the build. Build again.")
-    return TreeEntry(path, size, _mode(beginning), digest, None, _machine(beginning))
+    return TreeEntry(path, size, mode_of(beginning), digest, None, _machine(beginning))
 
 
 def _machine(beginning: bytes) -> str:

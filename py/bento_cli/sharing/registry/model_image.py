@@ -11,6 +11,7 @@ from rules_bento.images import oci_image
 from rules_bento.images.layers.layer import MEDIA_TYPES, Sum, stream_files_layer
 from rules_bento.registry.descriptor import Manifest
 from rules_bento.registry.pushable import BytesSource, Pushable
+from rules_bento.sources.manifest import mode_of, open_source
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 from bento_cli.sharing.native_image import USER, WEIGHTS, weights_groups
@@ -40,14 +41,15 @@ def packed(described: EntryArtifact) -> Iterator[Pushable]:
     Raises BentoError for symbolic links, because KServe mounts only the directory of the model.
     """
     model = described.entry
-    files = [
-        member._replace(path=f"models/{member.path}", uid=int(USER), gid=int(USER))
-        for member in walk(model.path, "")
-        if not member.is_directory
-    ]
-    for file in files:
-        if file.link is not None:
-            raise BentoError(f"{model.tag}: {file.path} is a symbolic link. Replace the link with its file.")
+    files = []
+    for member in walk(model.path, ""):
+        path = f"models/{member.path}"
+        if member.link is not None:
+            raise BentoError(f"{model.tag}: {path} is a symbolic link. Replace the link with its file.")
+        if member.source:
+            with open_source(member.source) as file:
+                mode = mode_of(file.read(4))
+            files.append(member._replace(path=path, mode=mode, uid=int(USER), gid=int(USER)))
     weights = sorted((file for file in files if file.path.endswith(WEIGHTS)), key=lambda file: file.path)
     layers, sources = [], dict[str, "BlobSource"]()
     for group in [*weights_groups(weights), [file for file in files if file not in weights]]:
