@@ -141,6 +141,7 @@ def test_a_pod_mounts_images_of_models_where_the_bento_links_to(rule):
     assert not list(errors(pod, PREDICTOR))
     [container] = pod["containers"]
     images = {volume["name"]: volume["image"]["reference"] for volume in pod["volumes"] if "image" in volume}
+    assert list(images.values()) == [f"r.example/both@{DIGEST}", f"r.example/r@{DIGEST}"], "one volume for one image"
     mounts = {
         mount["mountPath"]: images[mount["name"]] for mount in container["volumeMounts"] if mount["name"] in images
     }

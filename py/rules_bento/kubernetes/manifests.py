@@ -260,8 +260,7 @@ class ManifestBuilder:
             **_pull_secrets(options),
         }
         volumes: list[dict[str, Any]] = [{"name": mount["name"], "emptyDir": {}} for mount in self._mounts()]
-        for mount, reference in zip(self._model_mounts(), options.models.values(), strict=True):
-            volumes.append({"name": mount["name"], "image": {"reference": reference}})
+        volumes += [{"name": name, "image": {"reference": image}} for image, name in self._model_volumes().items()]
         if volumes:
             pod["volumes"] = volumes
         return pod
@@ -311,10 +310,18 @@ class ManifestBuilder:
         directories = [_SCRATCH, *self._options.writable]
         return [{"name": f"scratch-{at}", "mountPath": directory} for at, directory in enumerate(directories)]
 
+    def _model_volumes(self) -> dict[str, str]:
+        """Return the names of the volumes by image. An image with several models has one volume."""
+        images = dict.fromkeys(self._options.models.values())
+        return {image: f"model-{at}" for at, image in enumerate(images)}
+
     def _model_mounts(self) -> list[dict[str, Any]]:
         """Return mounts for the models, at the paths to which the Bento in the image links."""
-        paths = [f"{_MODELS}/{tag.partition(':')[0]}" for tag in self._options.models]
-        return [{"name": f"model-{at}", "mountPath": path, "readOnly": True} for at, path in enumerate(paths)]
+        volumes = self._model_volumes()
+        return [
+            {"name": volumes[image], "mountPath": f"{_MODELS}/{tag.partition(':')[0]}", "readOnly": True}
+            for tag, image in self._options.models.items()
+        ]
 
     def _service(self, service: WorkloadService) -> dict[str, Any]:
         ports = [
