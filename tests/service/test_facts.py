@@ -279,9 +279,14 @@ def test_a_source_that_may_set_the_hub_has_to_name_it_for_each_model(tmp_path, m
     "member", ["bentoml.models.HuggingFaceModel(os.environ['M'])", "bentoml.depends(url=os.environ['U'])"]
 )
 def test_what_nothing_states_is_to_be_declared_in_the_source(tmp_path, member):
-    message = refusal(project(tmp_path, "@bentoml.service", f"    m = {member}\n"))
-    end = r" Use Python code that static analysis supports\.$"
-    assert re.search(rf"service.py:\d+: service `Svc`: `os.environ\[.*{end}", message, re.MULTILINE)
+    directory = project(tmp_path, "@bentoml.service", f"    m = {member}\n")
+    flags = ExtraOptions(overrides=Declared(words="flags"))
+    for message, way in (
+        (refusal(directory), 'Set service_metadata = "import"'),
+        (refusal(directory, extra=flags), "Build with --import --python ENV"),
+    ):
+        end = rf"{way}, or use Python code that static analysis supports\.$"
+        assert re.search(rf"service.py:\d+: service `Svc`: `os.environ\[.* {end}", message, re.MULTILINE)
 
 
 def test_a_rule_is_told_that_importing_tells_what_is_computed():

@@ -244,7 +244,8 @@ def require_known(info: ServiceInfo, target: str = "", words: Words = "attribute
 def _remedy(unknown: Unknown, words: Words) -> str:
     remedy = way(unknown, words)
     hint = f" Specify a constant in the source, or declare {remedy}."
-    return hint if remedy else " Use Python code that static analysis supports."
+    instead = 'Set service_metadata = "import"' if words == "attributes" else "Build with --import --python ENV"
+    return hint if remedy else f" {instead}, or use Python code that static analysis supports."
 
 
 def check_in_full(names: Collection[str], words: Words) -> None:
