@@ -276,7 +276,7 @@ def _service(
 def _imported(
     settings: BentoSettings, selection: Selection, python: Path, store: Path
 ) -> tuple[services.ServiceInfo, ApiDescription]:
-    """Import the service, with mocks for packages that the interpreter's environment lacks."""
+    """Import the service, with stand-ins for packages that the interpreter's environment lacks."""
     from rules_bento.service.import_runner import Subject, import_service
 
     options = settings.options

@@ -76,7 +76,7 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "--import",
         dest="imported",
         action="store_true",
-        help="Import the service with BentoML instead of analyzing the source; stubs replace missing packages",
+        help="Import the service with BentoML instead of analyzing the source; stand-ins replace missing packages",
     )
     parser.add_argument(
         "--python",
