@@ -51,16 +51,18 @@ From `@rules_bento//toolchains:extensions.bzl`, for MODULE.bazel.
 _PROVIDERS = """\
 ## Providers
 
-From `@rules_bento//rules:providers.bzl`.
+From `@rules_bento//rules:providers.bzl`, which describes the fields. A field without a type is a File.
 """
 _COMMANDS = """\
 ## Commands
 
 `bento COMMAND` if it is installed, or `bazel run @rules_bento//tools:bento -- COMMAND` ([guide](cli.md)). Each command
 accepts `--home DIRECTORY`, the store; the default is `BENTOML_HOME`.
-If `-o` accepts `json`, then `--json` is the same as `-o json`.
+`-o` sets the format of the result; the default is the first format. If `-o` accepts `json`, then `--json` is the same
+as `-o json`.
 """
-_MANY = 3
+_FORMAT = "Print the result in this format"
+_MANY = 2
 _OF_EACH_COMMAND = ("help", "home", "no_notes", "verbose", "color")
 _FLAG = re.compile(
     r'((?:# .*\n)+)bento_(\w+_flag)\(\n    name = "(\w+)",\n    build_setting_default = (.*),\n', re.MULTILINE
@@ -71,7 +73,8 @@ def reference(root: Path) -> str:
     """Return the text of docs/reference.md for the repository at `root`."""
     repository = Repository(root)
     public = _public(repository, root, "rules/defs.bzl")
-    providers = _public(repository, root, "rules/providers.bzl")
+    defined = repository.load("//rules:providers.bzl").items()
+    providers = [value for name, value in defined if isinstance(value, Provider) and not name.startswith("_")]
     extensions = repository.load("//toolchains:extensions.bzl").values()
     tags = [tag for each in extensions if isinstance(each, Extension) for tag in each.tags.values()]
     functions = dict(_functions(public))
@@ -81,7 +84,7 @@ def reference(root: Path) -> str:
     parts += [_FUNCTIONS] + [_function(name, value) for name, value in functions.items()]
     parts += [_EXTENSIONS] + [_attributes(tag) for tag in sorted(tags, key=lambda tag: tag.name)]
     parts += ["## Flags\n", "".join(f"- `{flag}`: {doc}\n" for flag, doc in flags(root).items())]
-    parts += [_PROVIDERS] + [_provider(value) for value in providers.values() if isinstance(value, Provider)]
+    parts += [_PROVIDERS, *map(_provider, providers)]
     parts += [_COMMANDS, *_commands()]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
@@ -158,8 +161,9 @@ def _function(name: str, function: FunctionType) -> str:
 
 
 def _provider(provider: Provider) -> str:
-    lines = [f"- `{name}`: {_line(doc)}\n" for name, doc in provider.fields.items()]
-    return f"### {provider.name}\n\n{provider.doc.strip()}\n\n{''.join(lines)}"
+    types = {name: doc.partition(" - ")[0] for name, doc in provider.fields.items()}
+    fields = ", ".join(f"`{name}`" + f" ({kind})" * (kind != "File") for name, kind in types.items())
+    return f"### {provider.name}\n\n{provider.doc.partition('. ')[0].rstrip('.')}.\n\nFields: {fields}.\n"
 
 
 def flags(root: Path) -> dict[str, str]:
@@ -188,7 +192,7 @@ def _commands() -> Iterator[str]:
         other, same = max(shared.items(), key=lambda item: len(item[1]), default=("", []))
         described[command.name] = options
         if len(same) >= _MANY:
-            names = ", ".join(line[2:].strip().partition("`: ")[0].rstrip("`") + "`" for line in same)
+            names = ", ".join(re.findall(r"`(?:, `)?([^ `]+)[^`]*`(?=: |\n)", line)[0].join("``") for line in same)
             anchor = f"bento-{other.replace(' ', '-')}"
             options = [line for line in options if line not in same]
             options.append(f"\nSame as in [bento {other}](#{anchor}): {names}.\n")
@@ -206,8 +210,11 @@ def _word(action: argparse.Action) -> str:
 
 def _option(action: argparse.Action) -> str:
     value = "" if action.nargs == 0 else f" {_value(action)}"
-    names = [f"`{name}{value}`" for name in action.option_strings] or [f"`{_word(action)}`"]
+    *short, name = action.option_strings or [_word(action)]
+    names = [*(f"`{each}`" for each in short), f"`{name}{value if action.option_strings else ''}`"]
     said = (action.help or "") % {**vars(action), "prog": "bento"}
+    if action.choices and said == f"{_FORMAT} (default: {next(iter(action.choices))})":
+        said = ""  # _COMMANDS describes the option
     return f"- {', '.join(names)}: {_line(said)}\n" if said else f"- {', '.join(names)}\n"
 
 

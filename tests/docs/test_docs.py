@@ -304,3 +304,14 @@ def test_every_public_name_has_a_text():
     assert not without
     empty = re.findall(r"^### (.*)\n\n(?=- |###|\Z)", text, re.MULTILINE)
     assert not empty
+
+
+def test_the_reference_has_all_providers_and_their_fields():
+    text = (ROOT / "docs/reference.md").read_text("utf-8")
+    text = text.partition("\n## Providers\n")[2].partition("\n## ")[0]
+    defined = Repository(ROOT).load("//rules:providers.bzl")
+    providers = {name: each for name, each in defined.items() if isinstance(each, Provider) and name[0] != "_"}
+    assert list(providers) == re.findall(r"^### (\w+Info)$", text, re.MULTILINE)
+    for name, provider in providers.items():
+        section = text.partition(f"### {name}\n")[2].partition("\n### ")[0]
+        assert re.findall(r"[ ,]`(\w+)`(?: \(|,|\.)", section.partition("\nFields:")[2]) == list(provider.fields)
