@@ -8,10 +8,11 @@ load(":transitions.bzl", "host_cfg")
 
 def _bento_command_impl(ctx):
     modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.transports])
+    uv = runtime(ctx).uv
     launcher = helper_launcher(
         ctx,
-        arguments = [],
-        files = depset(),
+        arguments = ["--uv", runfile(ctx, uv)],
+        files = depset([uv]),
 
         # The list is short. Only targets with `transports` have packages.
         modules = runtime(ctx).command_packages + modules.to_list(),

@@ -18,8 +18,11 @@ import pytest
 import yaml
 from bento_cli.cli import main, show, status, table
 from bento_cli.library import Store
+from bento_cli.programs.command import run as run_command
 from bento_cli.projects.from_directory import CREATION_TIME, build_bentofile
 from projects import write_project
+from rules_bento.arguments import Arguments
+from rules_bento.programs import which
 from store_support import (
     DAY_1,
     DAY_2,
@@ -1034,3 +1037,16 @@ def test_output_for_programs_has_no_character_that_a_terminal_obeys(capsys, form
     assert (json.loads if form == "json" else yaml.safe_load)(text) == value
     assert show.data({"plain": "é🍱"}, form)
     assert "é🍱" in capsys.readouterr().out
+
+
+def test_the_command_of_bazel_finds_its_uv_after_that_of_the_path(home, tmp_path, monkeypatch, capsys):
+    for place in ("runfiles", "own"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "uv").write_text("#!/bin/sh\n")
+        (tmp_path / place / "uv").chmod(0o755)
+    for path, found in ((str(tmp_path / "own"), "own"), ("/usr/bin/none", "runfiles")):
+        monkeypatch.setenv("PATH", path)
+        words = ["--uv", str(tmp_path / "runfiles/uv"), "--", "list", "-o", "json"]
+        assert run_command.run(Arguments(words, run_command.flags)) == status.OK
+        assert which("uv") == str(tmp_path / found / "uv")
+    assert json.loads(capsys.readouterr().out.partition("]\n")[0] + "]")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from rules_bento.arguments import Arguments, Subcommand
 
 from bento_cli.cli import main
 
 
-@Subcommand({})
+@Subcommand({"--uv": 1})
 def run(arguments: Arguments) -> int:
-    """Run the `bento` command with the arguments after `--`."""
+    """Run the `bento` command with the arguments after `--`. If uv isn't on PATH, the command finds the uv of Bazel."""
+    if uv := arguments.optional("--uv"):
+        os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(uv).parent)])
     directory = os.environ.get("BUILD_WORKING_DIRECTORY")
     if directory:
         os.chdir(directory)
