@@ -10,7 +10,7 @@ the Dockerfile mounts. "again" pushes the unchanged image, "change" a Bento with
 includes `bento build`. "change" is the median of the runs. "cpu" are user and system seconds of all processes, and
 "sent" the bytes to the registry.
 
-The machine needs Debian's buildah, docker-registry, mmdebstrap, and skopeo, and space in /tmp for ten times the
+The machine needs Debian's buildah, docker-registry, mmdebstrap, podman, and skopeo, and space in /tmp for ten times the
 packages.
 """
 
