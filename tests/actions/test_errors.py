@@ -112,7 +112,7 @@ def test_a_module_that_is_missing(actions):
     ],
 )  # fmt: skip
 def test_a_malformed_service(actions, service):
-    words = (f"invalid service `{service}`", "Use `module:attribute`, `file.py:attribute`")
+    words = (f"service: invalid value `{service}`", "Use `module:attribute`, `file.py:attribute`")
     refused(actions.snapshot(service=service), LABEL, *words)
 
 

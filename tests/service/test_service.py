@@ -383,7 +383,7 @@ def refusal(service, sources):
     ],
 )
 def test_malformed_service(service):
-    assert "invalid service" in refusal(service, {"service.py": PLAIN})
+    assert "service: invalid value" in refusal(service, {"service.py": PLAIN})
 
 
 def test_module_missing_lists_near_matches():

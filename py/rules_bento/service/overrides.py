@@ -120,7 +120,7 @@ def _require_agreement(info: ServiceInfo, declared: Declared) -> None:
         for key, value in stated.items() if fact in unknown and isinstance(stated, dict) else ():
             if key in known and known[key] != value:
                 raise BentoError(
-                    f"{fact}: `{key}` is {value!r}, but the source specifies {known[key]!r}. Remove the value."
+                    f"{fact}: `{key}`: got {value!r}, but the source specifies {known[key]!r}. Remove the value."
                 )
 
 
@@ -167,7 +167,7 @@ def _merged(
         if isinstance(known, dict) and isinstance(value, dict):
             merged[key] = _merged(known, value, path, unknown, place)
         elif key in merged and known != value:
-            raise BentoError(f"{place}: `{path}` is {value!r}, but the source specifies {known!r}. Remove the value.")
+            raise BentoError(f"{place}: `{path}`: got {value!r}, but the source specifies {known!r}. Remove the value.")
         elif key not in merged and not any(path == one or path.startswith(f"{one}.") for one in unknown):
             raise BentoError(f"{place}: the source doesn't set `{path}`. Remove the value.")
         else:

@@ -107,7 +107,7 @@ class _Reading:
         if attribute not in self._module.bindings:
             near = _close(attribute, [known for known in self._module.bindings if not known.startswith("__")], 1)
             raise BentoError(
-                f"{path} has no attribute `{attribute[:100]}` (`service` is `{self._service[:200]}`). "
+                f"service: {path} has no attribute `{attribute[:100]}` (got `{self._service[:200]}`). "
                 + (f"Did you mean `{near[0]}`?" if near else "Specify a class decorated with `@bentoml.service`.")
             )
         definition = self._names.lookup(self._module, attribute, path, self._module.tree)
@@ -178,7 +178,7 @@ def _parts(service: str) -> tuple[str, str]:
     names = [*target.split("."), *(attribute.split(".") if colon else ())]
     if not all(name.isidentifier() for name in names):
         raise BentoError(
-            f"invalid service `{service}`. Use `module:attribute`, `file.py:attribute`, or `module`, with a "
+            f"service: invalid value `{service}`. Use `module:attribute`, `file.py:attribute`, or `module`, with a "
             "path relative to the Bento's sources."
         )
     return target, attribute
@@ -190,8 +190,8 @@ def _no_module(service: str, module: str, sources: PythonFiles) -> BentoError:
     near = _close(path, modules, 3)
     matches = f" Near matches: {listed(near)}." if near else "" if modules else " The sources contain no Python files."
     return BentoError(
-        f"the service `{service}` requires {path} (or a package with this name), which isn't among the "
-        f"sources.{matches} Add the file to `srcs` or `deps`, correct `service`, or check `include` and `exclude`."
+        f"service: `{service}` requires {path} or a package with this name, but the sources contain neither."
+        f"{matches} Add the file to `srcs` or `deps`, correct `service`, or check `include` and `exclude`."
     )
 
 
