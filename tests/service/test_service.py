@@ -776,6 +776,22 @@ def test_a_statement_that_binds_more_than_one_name_is_unknown(line):
     assert [unknown.fact for unknown in info.unknowns] == ["service"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "body", "fact"),
+    [
+        ("labels={'**': 'x'}", "...", "labels"),
+        ("**{'**': 1}", "...", "service"),
+        ("", "import os", "service"),
+        ("", "a = bentoml.models.HuggingFaceModel('a/b', include='c')", "service"),
+        ("", "a = bentoml.models.HuggingFaceModel('a/b', revision=['c'])", "service"),
+    ],
+)
+def test_rare_arguments_and_statements_are_unknown(arguments, body, fact):
+    source = f"import bentoml\n@bentoml.service({arguments})\nclass Svc:\n    {body}\n"
+    info = read_service("service:Svc", {"service.py": source.encode()})
+    assert [unknown.fact for unknown in info.unknowns] == [fact]
+
+
 def test_stored_models_keep_their_spelling():
     """`bentoml.models.get` looks for an alias of the Bento first, and aliases have capitals."""
     source = b"import bentoml\n@bentoml.service\nclass Svc:\n    a = bentoml.models.get('Prod')\n"

@@ -1,7 +1,6 @@
 """Values of constant expressions: literals, names of such, and a few operations on them.
 
-The parts of a list or dict that are not constant stay in it as `NotConstantError`s, under their key or, for an unpacked
-`**x` or `*x`, under `REST` or as an item. A list or dict that code at import might change is not constant.
+Unknown parts stay in a list or dict as `NotConstantError`s: as an item, under their key, or for `**x` under `REST`.
 """
 
 from __future__ import annotations
@@ -23,17 +22,7 @@ MAX_TEXT = 1 << 16  # characters of a string that an operation makes
 _MAX_NUMBER = 1 << 64
 
 
-class _Rest(str):
-    """Is the key of the unknown part of a dict; equal to no string of a source."""
-
-    __slots__ = ()
-    __hash__ = str.__hash__
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-
-REST = _Rest("**")
+REST = "**"  # the key of the unknown part of a dict, which no dict of a source can have
 DEPENDS = ("bentoml.depends", "bentoml.Dependency")
 _STRING_METHODS = {"lower": 0, "replace": 2, "strip": 0, "title": 0, "upper": 0}  # with the number of their arguments
 # Arguments of `pydantic.Field` that leave the default as it is.
@@ -138,8 +127,8 @@ class Constants:
             try:
                 if key is not None:
                     known = self.whole(module, key)
-                    if not isinstance(known, str):
-                        raise NotConstantError("a key of the dict isn't a string", module.path, key)
+                    if not isinstance(known, str) or known == REST:
+                        raise NotConstantError("a key of the dict isn't a string, or is `**`", module.path, key)
                     name = known
                 more = self.value(module, item)
                 if key is None and not isinstance(more, dict):

@@ -200,7 +200,7 @@ class ImportCode:
         while isinstance(root, ast.Attribute):
             attributes.insert(0, root)
             root = root.value
-            self._attribute(module, attributes[0], root)
+            self._attribute(module, attributes[0])
         if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
             self._store(module, node)
         if isinstance(root, ast.Name):
@@ -209,12 +209,10 @@ class ImportCode:
                 self._stop(f"`{root.id}` isn't supported", module, node)
             self._mention(module, root, attributes)
 
-    def _attribute(self, module: Module, node: ast.Attribute, owner: ast.expr) -> None:
+    def _attribute(self, module: Module, node: ast.Attribute) -> None:
         name = node.attr
         self._call(name)
         dunder = name.startswith("__") and name.endswith("__") and name not in _SAFE_DUNDERS
-        if dunder and isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name) and owner.func.id == "super":
-            dunder = "super" in module.bindings
         if dunder or name in _ATTRIBUTES:
             self._stop(f"`.{name}` isn't supported", module, node)
 

@@ -112,8 +112,7 @@ class _Run:
         try:
             status = self._process.wait(self._seconds + _START_SECONDS)
         except subprocess.TimeoutExpired:  # not even the process itself could end it
-            self._process.kill()
-            status = self._process.wait()
+            status = self.end()
         if not self._path("answer").exists():
             raise BentoError(self._problem(status))
         # Code of the service has run in that process, and may have written anything.
@@ -126,10 +125,10 @@ class _Run:
             raise BentoError(f"{problem}\n{answer.get('remedy')}.")
         return answer
 
-    def end(self) -> None:
-        """End the process, because the other process has failed."""
+    def end(self) -> int:
+        """End the process, and return its status."""
         self._process.kill()
-        self._process.wait()
+        return self._process.wait()
 
     def _path(self, name: str) -> Path:
         return (self._directory / name).absolute()

@@ -96,12 +96,7 @@ class PythonFiles:
         return None
 
     def parse(self, module: str, path: str) -> ast.Module:
-        """Parse one file to its syntax tree, decoded as Python does (cookie, byte order mark).
-
-        Raises:
-            BentoError: it isn't Python, is too large, or a compiled module replaces it; names file and line.
-
-        """
+        """Parse a file. Raises BentoError if it isn't Python, is too large, or a compiled module replaces it."""
         base = module.replace(".", "/")
         binary = self._binary.get(base) or self._binary.get(f"{base}/__init__")
         if binary:
@@ -248,19 +243,24 @@ class Module:
                 self.paths |= {alias.name for alias in node.names}
 
 
-def _bound_names(statement: ast.AST) -> Iterator[str]:
-    """Yield the names that a statement binds at any depth, functions and classes with their names only."""
-    todo = [statement]
+def own_nodes(*nodes: ast.AST) -> Iterator[ast.AST]:
+    """Yield statements and all below them, without the contents of functions and classes."""
+    todo = list(nodes)
     while todo:
-        node = todo.pop()
+        yield (node := todo.pop())
+        if not isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
+            todo += ast.iter_child_nodes(node)
+
+
+def _bound_names(statement: ast.AST) -> Iterator[str]:
+    """Yield the names that a statement binds at any depth."""
+    for node in own_nodes(statement):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             yield node.id
         for field in ("asname", "name", "rest"):  # of imports, functions, classes, handlers, patterns
             name = getattr(node, field, None)
             if isinstance(name, str):
                 yield name.partition(".")[0]
-        if not isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
-            todo += ast.iter_child_nodes(node)
 
 
 def is_guard(module: Module, node: ast.If) -> bool:

@@ -9,7 +9,7 @@ from rules_bento.errors import BentoError
 from rules_bento.service import metadata
 from rules_bento.service.constants import DEPENDS, REST, Constants, first_unknown
 from rules_bento.service.import_code import HANDLERS, ROUTES, callee
-from rules_bento.service.modules import FUNCTIONS, Definition, Kind, Module, NotConstantError, unsupported
+from rules_bento.service.modules import FUNCTIONS, Definition, Kind, Module, NotConstantError, own_nodes, unsupported
 from rules_bento.service.overrides import snake_case
 from rules_bento.service.sdk_names import FRAMEWORKS, IMAGE, IMAGE_METHODS, SERVICE_FIELDS, words
 from rules_bento.typing_lite import Any
@@ -214,8 +214,6 @@ class ServiceReader:
                 nodes = [*statement.bases, *statement.keywords]
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
                 value = None if isinstance(statement.value, _DISPLAYS) else statement.value
-            case ast.Import(names=[ast.alias(name=name, asname=None)]):
-                name = name.partition(".")[0]
             case ast.Expr() | ast.Pass():
                 name = ""
             case _:
@@ -356,7 +354,7 @@ class ServiceReader:
         for key, value in values.items():
             error = None if isinstance(value, dict) else first_unknown(value)
             if error:
-                self._note(declared, fact if key is REST else f"{fact}.{key}", error)
+                self._note(declared, fact if key == REST else f"{fact}.{key}", error)
             else:
                 nested = isinstance(value, dict)
                 result[key] = self._entries(declared, value, f"{fact}.{key}") if nested else value
@@ -460,14 +458,7 @@ def arguments_of(
 
 def _is_generator(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     """Return whether a function itself yields."""
-    todo: list[ast.AST] = list(node.body)
-    while todo:
-        each = todo.pop()
-        if isinstance(each, (ast.Yield, ast.YieldFrom)):
-            return True
-        if not isinstance(each, (*FUNCTIONS, ast.Lambda, ast.ClassDef)):
-            todo += ast.iter_child_nodes(each)
-    return False
+    return any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body))
 
 
 def _chat_paths(constants: Constants, module: Module, node: ast.expr, *, is_router: bool = False) -> list[str]:
