@@ -170,11 +170,13 @@ BentoDebLayerInfo = _typed_provider(
 BentoLayerInfo = _typed_provider(
     "BentoLayerInfo",
     doc = "An image layer: the file and its description. Actions that write image manifests read only descriptions.",
-    defaults = {"origin": ""},
+    defaults = {"origin": "", "recipe": None, "wheel": None},
     fields = {
         "blob": "File - the layer: a tar file, usually compressed. None if the build doesn't fetch the layer from the registry.",
         "description": "File - JSON: media_type, digest (`sha256:<hex>`), size and uncompressed_size (bytes), diff_id, name, and optional annotations of the descriptor.",
         "origin": "str - repository that contains the layer, `registry/repository`; empty for a layer that the build writes, or that is only on this machine.",
+        "recipe": "File - ranges of `wheel`, and the bytes between them, from which programs assemble the layer; None if an action writes the layer directly.",
+        "wheel": "File - wheel for `recipe`; None without a recipe.",
     },
 )
 

@@ -26,7 +26,9 @@ _SUBCOMMANDS = {
     "actions.reports": "build_definition layer_report report sbom summary",
     "actions.service": "check_api check_service_metadata import_service",
     "actions.snapshot": "data_layer data_part snapshot",
-    "actions.wheel_layers": "bytecode_part join_layers wheel_excluded wheel_layer wheel_libraries wheel_part",
+    "actions.wheel_layers": (
+        "assemble_layer bytecode_part join_layers wheel_excluded wheel_layer wheel_libraries wheel_part"
+    ),
     "actions.wheels": "build_wheel describe_wheel pack_packages unpack_wheel",
     "run.updates": "update_debs update_requirements",
 }

@@ -65,7 +65,7 @@ def subcommand(name, args, *, inputs, packages = [], sandboxed = False, unused_i
         unused_inputs_list = unused_inputs_list,
     )
 
-def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs):
+def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs, cached = True):
     """Runs a subcommand of the helper as an action.
 
     Args:
@@ -74,6 +74,7 @@ def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs):
       progress_message: message that Bazel shows during the action.
       subcommand: result of `subcommand`.
       outputs: list of Files that the subcommand writes.
+      cached: whether disk caches and remote caches store the outputs.
     """
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
     modules = [module for name in subcommand.packages for module in toolchain.packages[name]]
@@ -95,7 +96,7 @@ def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs):
         resource_set = _several_cores if subcommand.name in _THREADED else None,
         unused_inputs_list = subcommand.unused_inputs_list,
         env = {},
-        execution_requirements = _WORKER_REQUIREMENTS if in_worker else _REQUIREMENTS,
+        execution_requirements = (_WORKER_REQUIREMENTS if in_worker else _REQUIREMENTS) | ({} if cached else {"no-cache": "1"}),
         toolchain = TOOLCHAIN_TYPE,
     )
 

@@ -29,7 +29,7 @@ def extension(compression):
     """Returns the file suffix for a compression. Replaces colons, which are separators in labels."""
     return compression.replace(":", "-")
 
-def write_layer(ctx, *, name, compression, subcommand, progress_message, more_outputs = []):
+def write_layer(ctx, *, name, compression, subcommand, progress_message, more_outputs = [], recipe_of = None):
     """Declares a layer and the action that writes the layer.
 
     Args:
@@ -39,22 +39,42 @@ def write_layer(ctx, *, name, compression, subcommand, progress_message, more_ou
       subcommand: result of `subcommand`, without the flags of outputs, and without packages for the compression.
       progress_message: message that Bazel shows during the action.
       more_outputs: list of Files that the subcommand writes in addition to the layer.
+      recipe_of: File of a wheel, or None. With a wheel, the subcommand writes the recipe of the layer, and another action assembles the layer. This
+        action runs only if a program or another action reads the layer.
 
     Returns:
       A BentoLayerInfo.
     """
     blob = ctx.actions.declare_file("{}.layer.{}".format(name, extension(compression)))
     description = ctx.actions.declare_file("{}.layer.{}.json".format(name, extension(compression)))
+    recipe = ctx.actions.declare_file("{}.layer.{}.recipe".format(name, extension(compression))) if recipe_of else None
     args = subcommand.args[-1]
-    args.add_all(["--compression", compression, "--output", blob, "--description", description])
+    args.add_all(["--compression", compression, "--output", recipe or blob, "--description", description])
+    if recipe:
+        args.add("--recipe")
     run_helper(
         ctx,
         mnemonic = {"join_layers": "BentoLayerJoin", "prefetch_layer": "BentoLayerPrefetch"}.get(subcommand.name, "BentoLayer"),
         progress_message = progress_message,
         subcommand = _importing(subcommand, COMPRESSION_PACKAGES[compression]),
-        outputs = [blob, description] + more_outputs,
+        outputs = [recipe or blob, description] + more_outputs,
     )
-    return BentoLayerInfo(blob = blob, description = description)
+    if recipe:
+        _assemble_layer(ctx, blob, description, recipe, recipe_of)
+    return BentoLayerInfo(blob = blob, description = description, recipe = recipe, wheel = recipe_of)
+
+def _assemble_layer(ctx, blob, description, recipe, wheel):
+    """Declares the action that assembles a layer. No cache stores the layer, because assembling is as fast as a download."""
+    args = arguments(ctx)
+    args.add_all(["--description", description, "--output", blob, "--recipe", recipe, "--wheel", wheel])
+    run_helper(
+        ctx,
+        cached = False,
+        mnemonic = "BentoLayerAssemble",
+        progress_message = "Assembling layer " + blob.basename,
+        subcommand = subcommand("assemble_layer", args, inputs = depset([description, recipe, wheel])),
+        outputs = [blob],
+    )
 
 def _importing(base, packages):
     """Returns a copy of a subcommand that imports additional packages."""

@@ -12,7 +12,9 @@ def _path(ctx, file, below):
 
 def _blob(ctx, layer, is_built, below):
     where = {"from": layer.origin}
-    if layer.blob:
+    if layer.recipe:
+        where = {"recipe": _path(ctx, layer.recipe, below), "wheel": _path(ctx, layer.wheel, below)}
+    elif layer.blob:
         where = {"built": layer.blob.path} if is_built else {"path": _path(ctx, layer.blob, below)}
     return {"description": _path(ctx, layer.description, below)} | where
 
@@ -36,7 +38,11 @@ def _image(ctx, image, leave_built, attested, below = ""):
     }
     definition, definition_files = _attested(ctx, image, attested, below)
     files = definition_files + [image.config, image.manifest] + [layer.description for layer in image.layers]
-    files += [layer.blob for layer, is_built in zip(image.layers, built) if layer.blob and not is_built]
+    for layer, is_built in zip(image.layers, built):
+        if layer.recipe:
+            files += [layer.recipe, layer.wheel]
+        elif layer.blob and not is_built:
+            files.append(layer.blob)
     return contents | definition, files + [referrer.file for referrer in image.referrers]
 
 def _index(ctx, info, leave_built, attested):

@@ -10,6 +10,9 @@ load(":wheel_groups.bzl", "ALONE")
 
 _EDGES = SOURCE_EDGES + ["requirements", "wheels"]
 
+# Values of the flag wheel_layers.
+_FORMS = ["files", "recipes"]
+
 def _edges(ctx):
     edges = []
     for name in _EDGES:
@@ -44,6 +47,7 @@ def _write_layer(ctx, *, wheel, settings):
         more_outputs = [libraries],
         name = wheel.distribution,
         progress_message = "Writing layer of {}".format(wheel_name(wheel)),
+        recipe_of = wheel.file if settings.recipes and settings.compression == "gzip" else None,
         subcommand = subcommand("wheel_layer", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
     )
     return layer, libraries
@@ -179,7 +183,10 @@ def _wheel_parts_aspect_impl(target, ctx):
             label_string(target.label),
             wheel.distribution,
         ))
-    settings = struct(compression = ctx.attr.compression, prefix = ctx.attr._prefix[BentoFlagInfo].value)
+    form = ctx.attr._wheel_layers[BentoFlagInfo].value
+    if form not in _FORMS:
+        fail("--@rules_bento//rules:wheel_layers: invalid value \"{}\". Valid values: {}".format(form, ", ".join(_FORMS)))
+    settings = struct(compression = ctx.attr.compression, prefix = ctx.attr._prefix[BentoFlagInfo].value, recipes = form == "recipes")
     bytecode = ctx.attr._bytecode[BentoFlagInfo].value
     info = _files(ctx, wheel, settings) if bytecode == "none" else _bytecode(ctx, wheel, bytecode, settings)
     return [BentoWheelPartsInfo(parts = depset([info], transitive = _edges(ctx)))]
@@ -194,6 +201,7 @@ wheel_parts_aspect = aspect(
         "_bytecode_program": attr.label(allow_single_file = True, default = "//py:bytecode.py"),
         "_compilers": attr.label(default = "//toolchains:compilers", providers = [BentoCompilersInfo]),
         "_prefix": attr.label(default = "//rules:prefix", providers = [BentoFlagInfo]),
+        "_wheel_layers": attr.label(default = "//rules:wheel_layers", providers = [BentoFlagInfo]),
     },
     provides = [BentoWheelPartsInfo],
     toolchains = [TOOLCHAIN_TYPE],

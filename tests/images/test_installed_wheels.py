@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from made_layers import check_record, members, odd_wheel, required
 from made_wheels import METADATA, Maker
+from rules_bento.archives.recipe import assemble
 from rules_bento.errors import BentoError
-from rules_bento.images.layers.layer import write_wheel_layer
+from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 
@@ -132,6 +133,17 @@ def test_an_odd_wheel_as_uv_installs_it(uv, out, tmp_path):
 @pytest.mark.skipif("TEST_SRCDIR" not in os.environ, reason="Bazel brings the wheels")
 def test_there_are_many_real_wheels():
     assert len(WHEELS) >= 60
+
+
+@pytest.mark.parametrize("wheel", WHEELS, ids=lambda wheel: wheel.name.split("-")[0])
+def test_the_recipe_of_a_real_wheel_is_its_layer(wheel, tmp_path):
+    layout = InstallLayout.venv("/app/.venv", 11)
+    info = write_wheel_layer(tmp_path / "layer", Wheel.read(wheel), layout, "gzip")
+    recipe = tmp_path / "recipe"
+    assert write_wheel_recipe(recipe, Wheel.read(wheel), layout) == info
+    assert b"".join(assemble(recipe, wheel, info.digest, info.size)) == (tmp_path / "layer").read_bytes()
+    if info.size > 2 << 20:  # only such wheels have recipes
+        assert recipe.stat().st_size < info.size / 20
 
 
 @pytest.mark.parametrize("wheel", WHEELS, ids=lambda wheel: wheel.name.split("-")[0])

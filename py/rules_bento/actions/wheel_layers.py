@@ -16,20 +16,37 @@ from rules_bento.images.layers import description
     | {
         "--libraries": 1,  # output, as wheel_libraries
         "--name": 1,
+        "--recipe": 0,  # write the recipe of the layer, not the layer
     }
 )
 def wheel_layer(arguments: Arguments) -> None:
     """Install a wheel into a layer without unpacking it; list the shared libraries of the wheel if requested."""
-    from rules_bento.images.layers.layer import write_wheel_layer
+    from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
 
     layout = description.environment(arguments)
     out, compression = description.output(arguments)
     wheel = description.read_wheel(arguments)
     scanner = description.library_scanner(arguments, wheel)
-    info = write_wheel_layer(out, wheel, layout, compression, watch=scanner.watch if scanner else None)
+    watch = scanner.watch if scanner else None
+    if arguments.has("--recipe"):
+        info = write_wheel_recipe(out, wheel, layout, watch=watch)
+    else:
+        info = write_wheel_layer(out, wheel, layout, compression, watch=watch)
     description.describe(arguments, info, arguments.required("--name"))
     if scanner:
         Path(arguments.required("--libraries")).write_text(scanner.libraries().dumps(), "utf-8")
+
+
+@Subcommand({"--description": 1, "--output": 1, "--recipe": 1, "--wheel": 1})
+def assemble_layer(arguments: Arguments) -> None:
+    """Write the layer that a recipe describes, and verify its digest."""
+    from rules_bento.archives.atomic import atomic_file
+    from rules_bento.archives.recipe import assemble
+
+    described = json.loads(Path(arguments.required("--description")).read_text("utf-8"))
+    recipe, wheel = Path(arguments.required("--recipe")), Path(arguments.required("--wheel"))
+    with atomic_file(Path(arguments.required("--output"))) as file:
+        file.writelines(assemble(recipe, wheel, described["digest"], described["size"]))
 
 
 @Subcommand(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import FileIO
 
+from rules_bento.archives.recipe import Recipe, assemble
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
@@ -124,6 +125,31 @@ class RemoteSource:
 
     def check(self, digest: str, size: int) -> None:
         """Do nothing: the receiving registry verifies the blob."""
+
+
+@dataclass
+class RecipeSource:
+    """Assembles a layer from a recipe and a wheel on demand. Verifies the digest before it sends the first byte."""
+
+    recipe: Path
+    wheel: Path
+    digest: str
+    size: int
+    _verified: Recipe | None = None
+
+    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
+        """Write the bytes to a connection. Raises BentoError if the wheel or the recipe is wrong."""
+        if self._verified is None:
+            self.check(self.digest, self.size)
+            self._verified = Recipe(self.recipe, self.wheel)
+        for piece in self._verified.pieces(start, end):
+            connection.sendall(piece)
+            tally.advance(len(piece))
+
+    def check(self, digest: str, size: int) -> None:
+        """Raise BentoError if the assembled bytes don't have the digest."""
+        for _ in assemble(self.recipe, self.wheel, digest, size):
+            pass
 
 
 @dataclass(frozen=True)

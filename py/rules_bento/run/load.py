@@ -1,7 +1,7 @@
 """Loads an image into docker, podman, or nerdctl: the first engine that responds.
 
 For an index, loads the image for the engine's platform, or for the platform that the user selects. Only layers that are
-fetched from a base image's registry are written to the disk.
+fetched from a base image's registry, or assembled from recipes, are written to the disk.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from rules_bento.archives.recipe import assemble
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
 from rules_bento.images import oci_image, oci_layout
@@ -90,13 +91,17 @@ def _platform(tool: str) -> str:
 
 
 def blobs_of(described: list[dict[str, Any]], directory: Path, scratch: Path) -> dict[str, Path]:
-    """Return the files of layers by digest. Layers without a local file are downloaded to `scratch`."""
+    """Return the files of layers by digest. Layers without a local file are assembled or downloaded to `scratch`."""
     blobs = {}
     elsewhere = []
     for blob in described:
         layer = oci_image.Layer.loads((directory / blob["description"]).read_text("utf-8"))
         blobs[layer.digest] = directory / blob["path"] if "path" in blob else scratch / layer.digest.partition(":")[2]
-        if "path" not in blob:
+        if "recipe" in blob:
+            recipe, wheel = directory / blob["recipe"], directory / blob["wheel"]
+            with blobs[layer.digest].open("wb") as file:
+                file.writelines(assemble(recipe, wheel, layer.digest, layer.size))
+        elif "path" not in blob:
             elsewhere.append((Reference.parse(blob["from"]), Descriptor("", layer.digest, layer.size)))
     with Registries() as registries, Progress("fetching layers of the base") as progress:
 

@@ -3,8 +3,9 @@
 The object has one of these keys. Each path is relative to the argument `--directory`:
 
 - `image`: an object with `manifest`, `config`, and `blobs`. Each object in `blobs` has `path` and either `digest` or
-  `description` (a JSON file with a `digest` and a `size`). Instead of `path`, the object can have `from`, the blob's
-  repository, or `built`, an action's output below the execution root, which might exist only in the remote cache.
+  `description` (a JSON file with a `digest` and a `size`). Instead of `path`, the object can have `recipe` and `wheel`,
+  from which the blob is assembled, `from`, the blob's repository, or `built`, an action's output below the execution
+  root, which might exist only in the remote cache.
   Optional: `referrers`, a list of objects with the `media_type` and the `path` of documents about the image;
 - `index`: an object with `manifest` and `images`;
 - `bento`: an object with `bento_yaml`, `digest`, `parts`, and `models`, a list of objects as for `model`;
@@ -25,7 +26,7 @@ from rules_bento.formats.json import read_object
 from rules_bento.models.model import ModelDescription
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Manifest
-from rules_bento.registry.pushable import FileSource, Pushable, RemoteSource
+from rules_bento.registry.pushable import FileSource, Pushable, RecipeSource, RemoteSource
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache
 from rules_bento.typing_lite import TYPE_CHECKING, Any
@@ -113,6 +114,9 @@ def _image(
         digest = described["digest"]
         if "path" in blob:
             sources[digest] = FileSource(directory / blob["path"])
+        elif "recipe" in blob:
+            recipe, wheel = directory / blob["recipe"], directory / blob["wheel"]
+            sources[digest] = RecipeSource(recipe, wheel, digest, described["size"])
         elif "built" in blob:
             file = push_cache.built_file(blob["built"])
             sources[digest] = push_cache.BuiltSource(file, digest, described["size"], cache)

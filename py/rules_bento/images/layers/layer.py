@@ -21,6 +21,7 @@ from itertools import chain
 
 from rules_bento.archives import xz
 from rules_bento.archives.atomic import atomic_file
+from rules_bento.archives.recipe import RecipeWriter
 from rules_bento.archives.tarstream import END, Member, contents, is_utf8
 from rules_bento.archives.zipread import PIECE, Chunk
 from rules_bento.dataclasses_lite import NamedTuple
@@ -89,6 +90,23 @@ def write_wheel_layer(
     return write_blob(
         out, tar, *_wheel_blob(WheelPlan.of(wheel, layout), set(), layout, compression, tar, threads, watch)
     )
+
+
+def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch: Watch | None = None) -> LayerInfo:
+    """Write the recipe of the gzip layer that `write_wheel_layer` writes. Returns the same description."""
+    tar, blob = Sum(), Sum()
+    with wheel.file.open("rb") as source, open_output(out) as file:
+        recipe = RecipeWriter(file, source)
+
+        def begin(member: ZipMember, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+            recipe.begin(member)
+            return watch(member, chunks) if watch else chunks
+
+        pieces, _ = _wheel_blob(WheelPlan.of(wheel, layout), set(), layout, "gzip", tar, None, begin)
+        for piece in blob.hashing(pieces):
+            recipe.add(piece)
+        recipe.close()
+    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
 
 
 def write_files_layer(

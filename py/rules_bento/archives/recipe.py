@@ -1,0 +1,194 @@
+"""Writes and reads recipes: small files that describe how to assemble a blob from ranges of another file.
+
+A gzip layer of a wheel consists mostly of the wheel's own deflate streams. A recipe replaces such a layer in caches: it
+contains only the bytes that the wheel doesn't have. The format is `MAGIC`, then segments. A segment is the number of
+literal bytes, the offset and the size of a range of the wheel, and the literal bytes, which precede the range in the
+blob. A recipe doesn't contain the digest of the blob. Readers verify the assembled blob with the layer's description.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from bisect import bisect_right
+from itertools import pairwise
+
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rules_bento.archives.zipread import ZipMember
+
+MAGIC = b"rules_bento recipe 1\n"
+_SEGMENT = struct.Struct("<IQQ")  # bytes of the literal; offset and bytes of the range
+_MIN_RANGE = 32  # bytes; a shorter range costs more than a literal
+_MAX_HEAD = 64  # bytes of a piece before the range: the header of a gzip member
+_MAX_LITERAL = 1 << 20
+_PIECE = 1 << 18
+
+
+class RecipeWriter:
+    """Writes a recipe from the pieces of a blob. Finds a member's data only in pieces between two `begin` calls."""
+
+    def __init__(self, out: BinaryIO, source: BinaryIO) -> None:
+        self._out = out
+        self._source = source.fileno()
+        self._at = self._end = 0  # the part of the member that no piece has contained
+        self._literal = bytearray()
+        self._range = (0, 0)  # offset and size
+        out.write(MAGIC)
+
+    def begin(self, member: ZipMember) -> None:
+        """Expect the data of a zip member in the next pieces."""
+        header = os.pread(self._source, 30, member.offset)
+        self._at = member.offset + 30 + sum(struct.unpack_from("<HH", header, 26))
+        self._end = self._at + member.packed_size
+
+    def add(self, piece: bytes) -> None:
+        """Add a piece of the blob: as ranges of the member if possible, otherwise as literal bytes."""
+        at = 0
+        while min(self._end - self._at, len(piece) - at) >= _MIN_RANGE:
+            source = os.pread(self._source, min(self._end - self._at, len(piece) - at + 1), self._at)
+            # The first byte differs if a layer clears the bit for the last block.
+            for skipped in (0, 1):
+                start = piece.find(source[skipped : skipped + _MIN_RANGE], at, at + _MAX_HEAD + _MIN_RANGE)
+                if start >= 0 and len(source) >= skipped + _MIN_RANGE:
+                    break
+            else:
+                break
+            size = _common(piece[start:], source[skipped:])
+            self._add_literal(piece[at:start])
+            self._add_range(self._at + skipped, size)
+            self._at += skipped + size
+            at = start + size
+        self._add_literal(piece[at:])
+
+    def close(self) -> None:
+        """Write the last segment."""
+        if self._literal or self._range[1]:
+            self._flush()
+
+    def _add_literal(self, data: bytes) -> None:
+        if data and (self._range[1] or len(self._literal) + len(data) > _MAX_LITERAL):
+            self._flush()
+        self._literal += data
+
+    def _add_range(self, offset: int, size: int) -> None:
+        start, length = self._range
+        if length and start + length != offset:
+            self._flush()
+            start, length = self._range
+        self._range = (start if length else offset, length + size)
+
+    def _flush(self) -> None:
+        self._out.write(_SEGMENT.pack(len(self._literal), *self._range))
+        self._out.write(self._literal)
+        self._literal.clear()
+        self._range = (0, 0)
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """Return the size of the common prefix."""
+    low, high = 0, min(len(one), len(other))
+    middle = high
+    while low < high:
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+        middle = (low + high + 1) // 2
+    return low
+
+
+class Recipe:
+    """Reads a recipe, and assembles its blob from the source, which is a wheel."""
+
+    def __init__(self, path: Path, source: Path) -> None:
+        self._path = path
+        self._source = source
+        self._parts: list[tuple[bytes, int, int]] = []  # a literal; or nothing, and the offset and size of a range
+        self._starts = [0]
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise BentoError(f"{path}: cannot read the recipe: {error.strerror}. Build the target again.") from None
+        at = len(MAGIC)
+        if not data.startswith(MAGIC):
+            raise self._invalid()
+        while at < len(data):
+            if at + _SEGMENT.size > len(data):
+                raise self._invalid()
+            size, offset, length = _SEGMENT.unpack_from(data, at)
+            at += _SEGMENT.size + size
+            if at > len(data):
+                raise self._invalid()
+            for part in ((data[at - size : at], 0, size), (b"", offset, length)):
+                if part[2]:
+                    self._parts.append(part)
+                    self._starts.append(self._starts[-1] + part[2])
+
+    @property
+    def size(self) -> int:
+        """The size of the blob in bytes."""
+        return self._starts[-1]
+
+    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes of the blob from `start` to `end`. Raises BentoError if the source is too short."""
+        end = self.size if end is None else end
+        waiting: list[bytes] = []
+        count = 0
+        try:
+            with self._source.open("rb", buffering=0) as file:
+                for piece in self._slices(file.fileno(), start, end):
+                    waiting.append(piece)
+                    count += len(piece)
+                    if count >= _PIECE:
+                        yield b"".join(waiting)
+                        waiting.clear()
+                        count = 0
+        except OSError as error:
+            raise BentoError(
+                f"{self._source}: cannot read the wheel: {error.strerror}. Fetch the wheel again."
+            ) from None
+        if waiting:
+            yield b"".join(waiting)
+
+    def _slices(self, source: int, start: int, end: int) -> Iterator[bytes]:
+        first = max(0, bisect_right(self._starts, start) - 1)
+        for number, (begin, stop) in enumerate(pairwise(self._starts[first:]), first):
+            if begin >= end:
+                return
+            literal, offset, _ = self._parts[number]
+            low, high = max(start, begin) - begin, min(end, stop) - begin
+            if literal:
+                yield literal[low:high]
+                continue
+            while low < high:
+                piece = os.pread(source, min(_PIECE, high - low), offset + low)
+                if not piece:
+                    raise BentoError(
+                        f"{self._source}: the wheel is shorter than {self._path} requires. Build the target again."
+                    )
+                yield piece
+                low += len(piece)
+
+    def _invalid(self) -> BentoError:
+        return BentoError(f"{self._path}: the recipe is damaged. Build the target again.")
+
+
+def assemble(path: Path, source: Path, digest: str, size: int) -> Iterator[bytes]:
+    """Yield the blob of a recipe. Raises BentoError at the end if the blob doesn't have the SHA-256 and the size."""
+    import hashlib
+
+    recipe = Recipe(path, source)
+    hasher = hashlib.sha256()
+    for piece in recipe.pieces() if recipe.size == size else ():
+        hasher.update(piece)
+        yield piece
+    if f"sha256:{hasher.hexdigest()}" != digest:
+        raise BentoError(
+            f"{source}: the layer assembled from the wheel doesn't match the digest {digest}. "
+            "Fetch the wheel again, and build the target again."
+        )

@@ -1,0 +1,104 @@
+"""Recipes of layers: the bytes of the layer from the bytes of the wheel, and nothing from another wheel."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_layers import LAYOUT, odd_wheel
+from made_wheels import Maker
+from rules_bento.archives.recipe import MAGIC, Recipe, assemble
+from rules_bento.errors import BentoError
+from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
+from rules_bento.images.wheels.wheel import Wheel
+from rules_bento.registry.pushable import RecipeSource
+
+
+def written(directory, wheel):
+    """Write layer and recipe of a wheel, and return the description and the layer's bytes."""
+    info = write_wheel_layer(directory / "layer", Wheel.read(wheel), LAYOUT, "gzip")
+    assert write_wheel_recipe(directory / "recipe", Wheel.read(wheel), LAYOUT) == info
+    return info, (directory / "layer").read_bytes()
+
+
+@pytest.fixture
+def odd(tmp_path):
+    wheel = odd_wheel().write(tmp_path)
+    return wheel, tmp_path / "recipe", *written(tmp_path, wheel)
+
+
+def test_the_layer_is_assembled(odd):
+    wheel, recipe, info, layer = odd
+    assert b"".join(assemble(recipe, wheel, info.digest, info.size)) == layer
+
+
+def test_any_range_is_assembled(odd):
+    wheel, recipe, _, layer = odd
+    chance = random.Random(0)
+    for _ in range(200):
+        start, end = sorted(chance.choices(range(len(layer) + 1), k=2))
+        assert b"".join(Recipe(recipe, wheel).pieces(start, end)) == layer[start:end]
+
+
+contents = st.one_of(
+    st.binary(max_size=200),
+    st.builds(lambda seed, size: random.Random(seed).randbytes(size), st.integers(0, 9), st.integers(0, 600_000)),
+    st.builds(lambda unit, count: unit * count, st.binary(min_size=1, max_size=40), st.integers(0, 30_000)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(files=st.lists(st.tuples(contents, st.booleans()), max_size=8), level=st.integers(0, 9))
+def test_the_recipe_of_any_wheel_is_its_layer(tmp_path_factory, files, level):
+    directory = tmp_path_factory.mktemp("wheel")
+    maker = Maker()
+    for number, (data, stored) in enumerate(files):
+        maker.add({f"odd/{number}.bin": data}, stored=stored)
+    wheel = maker.write(directory, level=level)
+    info, layer = written(directory, wheel)
+    assert b"".join(assemble(directory / "recipe", wheel, info.digest, info.size)) == layer
+
+
+def test_a_recipe_is_small(tmp_path):
+    files = {f"odd/{number}.bin": random.Random(number).randbytes(50_000) for number in range(100)}
+    files["odd/large.bin"] = random.Random(0).randbytes(3 << 20)
+    info, _ = written(tmp_path, Maker().add(files).write(tmp_path))
+    assert (tmp_path / "recipe").stat().st_size < info.size / 200
+
+
+def test_a_wheel_with_another_byte_is_refused(odd):
+    wheel, recipe, info, _ = odd
+    data = bytearray(wheel.read_bytes())
+    offset = next(offset for literal, offset, _ in Recipe(recipe, wheel)._parts if not literal)
+    data[offset + 5] ^= 1
+    wheel.write_bytes(data)
+    with pytest.raises(BentoError, match=f"doesn't match the digest {info.digest}"):
+        RecipeSource(recipe, wheel, info.digest, info.size).check(info.digest, info.size)
+
+
+def test_a_shorter_wheel_is_refused(odd):
+    wheel, recipe, info, _ = odd
+    wheel.write_bytes(wheel.read_bytes()[:1000])
+    with pytest.raises(BentoError, match="the wheel is shorter than"):
+        list(assemble(recipe, wheel, info.digest, info.size))
+
+
+def test_a_missing_wheel_or_recipe_is_named(odd, tmp_path):
+    wheel, recipe, info, _ = odd
+    with pytest.raises(BentoError, match=r"missing\.whl: cannot read the wheel"):
+        list(assemble(recipe, tmp_path / "missing.whl", info.digest, info.size))
+    with pytest.raises(BentoError, match=r"missing: cannot read the recipe"):
+        list(assemble(tmp_path / "missing", wheel, info.digest, info.size))
+
+
+@pytest.mark.parametrize("change", [lambda data: data[1:], lambda data: data[:-1], lambda data: data + bytes(19)])
+def test_a_damaged_recipe_is_refused(odd, change):
+    wheel, recipe, info, _ = odd
+    recipe.write_bytes(change(recipe.read_bytes()))
+    with pytest.raises(BentoError, match="Build the target again"):
+        list(assemble(recipe, wheel, info.digest, info.size))
+
+
+def test_a_recipe_of_nothing(tmp_path):
+    (tmp_path / "recipe").write_bytes(MAGIC)
+    assert Recipe(tmp_path / "recipe", tmp_path / "wheel").size == 0
