@@ -2,8 +2,10 @@
 
 import json
 import random
+import struct
 from pathlib import Path
 
+from rules_bento.archives.recipe import MAGIC
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.pushable import FileSource, Pushable
@@ -56,3 +58,13 @@ def _file(directory: Path, content: bytes) -> tuple[str, Path]:
     path = directory / digest.partition(":")[2]
     path.write_bytes(content)
     return digest, path
+
+
+def make_recipe(directory: Path, blob: dict) -> None:
+    """Replace the file of a blob in a push description by a recipe, and a wheel that has the middle of the blob."""
+    layer = (directory / blob.pop("path")).read_bytes()
+    blob |= {"recipe": "layer.recipe", "wheel": "a.whl"}
+    (directory / "a.whl").write_bytes(b"before" + layer[10:-10])
+    segments = ((layer[:10], 6, len(layer) - 20), (layer[-10:], 0, 0))
+    packed = [struct.pack("<IQQ", len(literal), *where) + literal for literal, *where in segments]
+    (directory / "layer.recipe").write_bytes(b"".join((MAGIC, *packed)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import servers
-from images import make_image, make_index
+from images import make_image, make_index, make_recipe
 from test_artifact import expected_archive, make_bento, pulled_archive
 
 MAIN = Path("py/main.py").absolute()
@@ -51,6 +51,43 @@ def image(tmp_path):
     made = make_image(directory)
     (directory / "contents.json").write_text(json.dumps({"image": image_contents(directory, made)}))
     return directory, made
+
+
+@pytest.fixture
+def pushes(reference, home, image):
+    """Push an image whose largest layer is a recipe."""
+    directory, made = image
+    document = json.loads((directory / "contents.json").read_text())
+    make_recipe(directory, document["image"]["blobs"][0])
+    (directory / "contents.json").write_text(json.dumps(document))
+    flags = ["--directory", directory, "--contents", "contents.json", "--repository", reference.name, "--tag", "v1"]
+    return directory, made, lambda **how: run("push", *flags, home=home, **how)
+
+
+def test_a_layer_is_assembled_from_its_recipe(server, reference, pushes):
+    directory, made, push = pushes
+    push()
+    for layer in made.root.layers():
+        status, content = servers.get(server, f"/v2/{reference.repository}/blobs/{layer.digest}")
+        assert (status, len(content)) == (200, layer.size)
+    server.assert_sound()
+    # The registry has the layer, so the push reads neither file.
+    (directory / "a.whl").unlink()
+    (directory / "layer.recipe").unlink()
+    push()
+
+
+def test_a_wrong_wheel_is_an_error_and_nothing_of_the_layer_is_sent(server, reference, pushes):
+    directory, made, push = pushes
+    wheel = bytearray((directory / "a.whl").read_bytes())
+    wheel[100] ^= 1
+    (directory / "a.whl").write_bytes(wheel)
+    done = push(code=1)
+    largest = made.root.layers()[0].digest
+    assert f"a.whl: the layer assembled from the wheel doesn't match the digest {largest}" in done.stderr
+    assert servers.get(server, f"/v2/{reference.repository}/manifests/v1")[0] == 404
+    assert servers.get(server, f"/v2/{reference.repository}/blobs/{largest}")[0] == 404
+    server.assert_sound()
 
 
 def test_an_image_of_a_rule_is_pushed(server, reference, home, image):
