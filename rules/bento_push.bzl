@@ -72,8 +72,8 @@ digests. The credentials come from docker's configuration and credential helpers
 With `signed = True`, the push signs the artifact and the SBOM in the format of cosign. Pass the private key with `-- --sign-key FILE`; actions
 don't read the key. To attest provenance, also pass `--builder-id URI` ([more](../docs/distribution.md#signing)).
 
-With `--@rules_bento//rules:push_from=cache`, Bazel doesn't download the layers of images to this machine. The push streams missing layers from
-the remote cache to the registry. Pass the cache flags of the build after `--` ([more](../docs/ci.md)).""",
+With `--@rules_bento//rules:push_from=cache`, the push streams missing layers from the remote cache to the registry
+([more](../docs/ci.md#push-without-downloading)).""",
     attrs = {
         "mount_from": attr.string_list(doc = "Repositories in the same registry that might contain some of the layers, each `registry/name`. The push mounts layers from these repositories, and from the repositories of earlier pushes."),
         "repositories": attr.string_list(doc = "Repositories to push to, each `registry/name`. In a stamped build, `{KEY}` is replaced by a value of the workspace status. In other builds, a repository with `{KEY}` is an error."),
