@@ -146,6 +146,8 @@ EXPECTED = {
             "blob": "debs.layer.estargz",
             "description": "debs.layer.json",
             "origin": "",
+            "recipe": None,
+            "wheel": None,
         },
         "debs.debs.json": [
             "deb_layer",
@@ -612,6 +614,8 @@ EXPECTED = {
             "blob": "layer_of_a_tar.layer.zstd",
             "description": "layer_of_a_tar.layer.zstd.json",
             "origin": "",
+            "recipe": None,
+            "wheel": None,
         },
         "layer_of_a_tar.layer.zstd": [
             "tar_layer",
@@ -627,6 +631,8 @@ EXPECTED = {
             "blob": "layer_of_files.layer.gzip",
             "description": "layer_of_files.layer.gzip.json",
             "origin": "",
+            "recipe": None,
+            "wheel": None,
         },
         "layer_of_files.layer.gzip": [
             "files_layer",
