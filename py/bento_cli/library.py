@@ -224,7 +224,7 @@ def form_of(source: Path | BinaryIO, form: Form | None = None) -> Form:
 
 
 def __getattr__(name: str) -> object:
-    """Import `Options` on its first use, because few commands need it."""
+    """Import `Options` on first use, because few commands need the class."""
     if name != "Options":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from bento_cli.store.import_session import Options

@@ -1,7 +1,7 @@
 """Provides the `bento` command: parses a command line and runs the command.
 
-`table` lists the commands, and `status` the exit codes. To start fast, each command imports its modules only when it
-runs.
+`table` lists the commands, and `status` defines the exit codes. For a fast startup, each command imports its modules
+only when the command runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bento_cli.cli import status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code. Raises only SystemExit, for an invalid command line or after the help."""
+    """Run a command and return its exit code. Raises only SystemExit, for an invalid command line or `--help`."""
     if None in (sys.stdin, sys.stdout, sys.stderr):
         exit_handling.open_streams()
     try:

@@ -34,13 +34,13 @@ def add_repeatable(parser: _ActionsContainer, *names: str, metavar: str, help: s
 
 
 def add_insecure(parser: ArgumentParser) -> None:
-    """Add the option for registries without encryption."""
+    """Add the option that allows unencrypted connections to registries."""
     add_repeatable(parser, "--insecure", metavar="HOST[:PORT]", help="Connect to this registry without encryption")
 
 
 @contextmanager
 def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progress]]:
-    """Open connections to registries, and show the progress."""
+    """Yield a client for registries, and a progress display."""
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
 
@@ -50,7 +50,7 @@ def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progr
 
 @contextmanager
 def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, Progress]]:
-    """Open a connection to BentoCloud or Yatai with the selected or current context, and show the progress."""
+    """Yield a client for the environment's context, or else the selected or current context, and a progress display."""
     from rules_bento.net.transfers import Progress
 
     from bento_cli.sharing.cloud.client import Cloud
@@ -104,7 +104,7 @@ def input_path(text: str) -> str:
 
 @contextmanager
 def output_path(text: str, options: Namespace) -> Iterator[Path]:
-    """Yield the path to write an archive to. For `-`, yields a temporary file, and copies it to standard output.
+    """Yield the path to write an archive to. For `-`, yields a temporary file, and copies the file to standard output.
 
     Raises BentoError for `-` if standard output is a terminal, or if `--output` selects a format other than text.
     """
@@ -128,7 +128,7 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
 
 
 def signing_key(options: Namespace) -> PrivateKey | IdentitySigner | None:
-    """Return the key or identity that the options of `add_signing` select. Raises BentoError if one is invalid."""
+    """Return the key or identity in the options of `add_signing`, or None. Raises BentoError for invalid options."""
     if options.keyless:
         from rules_bento.signing.keyless import IdentitySigner
 

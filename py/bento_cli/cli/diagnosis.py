@@ -142,7 +142,7 @@ def bazel(host: HostEnvironment) -> Finding:
 
 
 def _is_bazelisk(program: str) -> bool:
-    """Return whether a program called `bazel` is bazelisk. To report a version, bazelisk contacts a server."""
+    """Return whether a program called `bazel` is bazelisk. Bazelisk contacts a server to report a version."""
     path = Path(program).resolve()
     if path.stem.startswith("bazelisk"):
         return True
@@ -215,7 +215,7 @@ def certificates(host: HostEnvironment) -> Finding:
 
 
 def _unregistered(host: HostEnvironment) -> int:
-    """Count the authorities that are only in Debian's bundle, and that the next update-ca-certificates removes."""
+    """Count the authorities in Debian's bundle that the next run of update-ca-certificates removes."""
     bundle, distributed = Path(host.bundle), Path(host.distributed)
     if not bundle.is_file() or not distributed.is_dir():
         return 0
@@ -270,7 +270,7 @@ def _proxy_findings(variables: Mapping[str, str], *, online: bool) -> Iterator[F
 
 
 def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
-    """Report why a proxy can't be used, if so. Omits the password in the value of the variable."""
+    """Report the reason why a proxy can't be used, if any. Omits the password in the value of the variable."""
     remedy = f"Run: export {name}=http://HOST:PORT"
     match = _PROXY_ADDRESS.fullmatch(value)
     if not match or int(match[3] or 1) not in range(1, 1 << 16):
@@ -487,7 +487,7 @@ def _strings(value: ast.expr | None) -> list[str]:
 
 
 def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None, update: str) -> Finding:
-    """Check whether a JSON lock contains the requirements of its sources. `bento_requirements_test` checks more."""
+    """Check whether a JSON lock contains the requirements of its sources. bento_requirements_test is more thorough."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.requirement_sources import RequirementSource, read
 

@@ -74,7 +74,7 @@ class _Formatter(argparse.HelpFormatter):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports an error on one line, without the usage."""
+    """Reports errors on one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(
@@ -113,7 +113,7 @@ def make_parser(command: Command) -> argparse.ArgumentParser:
 
 
 def _word(action: argparse.Action) -> str:
-    """Format a positional argument for the usage."""
+    """Format a positional argument for the usage line."""
     return {"?": "[{}]", "*": "[{}...]", "+": "{}..."}.get(str(action.nargs), "{}").format(action.metavar)
 
 

@@ -165,7 +165,7 @@ def _simple(value: Any) -> str:
 
 @contextmanager
 def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
-    """Yield a function that counts bytes and shows the progress, or None if progress isn't shown on a terminal."""
+    """Yield a function that counts bytes and shows the progress, or None if the output isn't a terminal."""
     if not progress_output().isatty():
         yield None
         return
@@ -177,7 +177,7 @@ def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
 
 @contextmanager
 def transfer(verb: str, url: str) -> Iterator[Counter | None]:
-    """Yield a counter that shows the progress of a transfer, or None if the argument isn't a URL."""
+    """Yield a counter that shows the progress of a transfer, or None for a local file."""
     from bento_cli.transports.address import parse
 
     address = parse(url) if "://" in url else None

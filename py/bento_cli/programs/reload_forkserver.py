@@ -207,7 +207,7 @@ class _Parent:
 
 
 class _Recorder:
-    """Reports the modules that other finders return: modules of packages, and modules of the service."""
+    """Reports imported modules of packages and of the service to the parent."""
 
     def __init__(self, report: int) -> None:
         self._pipe = report

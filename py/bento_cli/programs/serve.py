@@ -123,7 +123,7 @@ def _tree(arguments: Arguments) -> int:
 
 
 def _deliver(arguments: Arguments) -> int:
-    """Pass the complete Bento to another command."""
+    """Run another command on the complete Bento, and return the exit status."""
     subcommand, *words = arguments.rest
     if not arguments.has("--model"):
         return deliver.deliver(Path(arguments.required("--archive")), subcommand, words)

@@ -91,7 +91,7 @@ class BuildResult:
 
 @dataclass(frozen=True)
 class ExtraOptions:
-    """Contains settings that BentoML's options lack. The rule has an attribute for each setting."""
+    """Contains settings that aren't options of BentoML. The rule has an attribute for each setting."""
 
     image: ImageDefinition | None = None  # replaces the image of the service
     overrides: services.Declared | None = None  # declarations of service metadata

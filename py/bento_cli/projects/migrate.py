@@ -371,7 +371,7 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
 
 
 def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt | None:
-    """Return the statement that assigns an attribute in the class of a service."""
+    """Return the statement that assigns an attribute in the class of a service, or None."""
     if not project.files.has(service.path):  # the file is in `src/` or outside of the project
         return None
     for node in ast.walk(ast.parse(project.files.read(service.path, "service"))):
@@ -430,7 +430,7 @@ def _sources(excluded: Sequence[str]) -> StarlarkCode:
 
 
 def _unknown_notes(project: _Project) -> list[str]:
-    """Return notes on service metadata that static analysis can't determine, so that the build imports the service."""
+    """Return notes on service metadata that static analysis can't determine. The build then imports the service."""
     notes = []
     for unknown in project.info.unknowns:
         text = way(unknown, "attributes")
@@ -469,7 +469,7 @@ def _option_notes(project: _Project) -> list[str]:
 def _trial_build_notes(project: _Project) -> list[str]:
     """Build the project without changes, and return a note on the error, if any.
 
-    For a rejected option, BentoML would either ignore the option or fail.
+    BentoML ignores the options that this build rejects, or also fails.
     """
     path = project.directory / project.bentofile if project.bentofile else None
     try:

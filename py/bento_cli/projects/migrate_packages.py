@@ -87,7 +87,7 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packa
 
 
 def _problem(check: Any, *arguments: Any) -> str:
-    """Return the error that a check raises, or an empty string."""
+    """Return the message of the error that a check raises, or an empty string."""
     try:
         check(*arguments)
     except BentoError as error:

@@ -167,7 +167,7 @@ def _read_settings(names: Sequence[str], options: Options) -> _Settings:
 
 
 def weights_groups(weights: Sequence[_T]) -> list[list[_T]]:
-    """Split weights, sorted by path, into groups of neighbors, each for a layer, as the rules for models do."""
+    """Split weights, sorted by path, into consecutive groups, one for each layer, as the rules for models do."""
     count = min(_MAX_WEIGHTS_LAYERS, len(weights))
     groups: list[list[_T]] = [[] for _ in range(count)]
     for number, file in enumerate(weights):
@@ -255,7 +255,7 @@ def _check_packages(entry: Entry, base: BaseImageContents, wheels: Sequence[Loca
 
 @cache
 def _code_digest() -> str:
-    """Return a digest of the code and libzstd, so that a new version of either doesn't use cached layers."""
+    """Return a digest of the code and libzstd's version, so that new versions don't use older cached layers."""
     digest = hashlib.sha256(zstd.library_version().encode())
     for package in (actions, archives, images):
         for path in sorted(Path(package.__path__[0]).rglob("*.py")):

@@ -128,7 +128,7 @@ def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWh
 
 
 def _option_line(option: Option, directory: Path) -> str:
-    """Return an option as a line of a requirements file. Relative paths start in the sources of the Bento."""
+    """Format an option as a line of a requirements file. Relative paths are resolved against `directory`."""
     value = option.value
     if option.flag in ("-f", "--find-links") and "://" not in value:
         value = str(directory / value)

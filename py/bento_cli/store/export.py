@@ -220,7 +220,7 @@ def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:
 
 
 def _entries(directory: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
-    """Return a directory's entries with paths that begin with `prefix`. The order is reversed for `pop`."""
+    """Return a directory's entries with paths that begin with `prefix`, in reverse order for `pop`."""
     with os.scandir(directory) as scan:
         return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda pair: pair[0], reverse=True)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def unique(directory: Path) -> Path:
-    """Return a path in a directory that no other process uses."""
+    """Return a new path in a directory. No other process uses the path."""
     return directory / f"{os.getpid()}-{os.urandom(6).hex()}"
 
 

@@ -145,7 +145,7 @@ def walk(directory: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _compare(directory: Path, record: TreeManifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
-    """Yield each difference from the manifest: whether it is damage, the path, and the problem."""
+    """Yield the differences from the manifest: whether the difference is damage, the path, and the problem."""
     expected = {file.path: file for file in record.entries}
     for file in record.entries:
         problem = _damage(directory / file.path, file, digests)

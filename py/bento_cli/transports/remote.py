@@ -93,7 +93,7 @@ class Remote(ABC):
         """Close the connections."""
 
     def attempt(self, step: Callable[[], _Result], retry: Retry | None = None) -> _Result:
-        """Run a step, and repeat it after interruptions. Raises BentoError after too many failed attempts."""
+        """Run a step, and repeat the step after interruptions. Raises BentoError after too many failed attempts."""
         retry = retry or Retry()
         while True:
             try:

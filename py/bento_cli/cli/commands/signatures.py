@@ -229,7 +229,7 @@ def _finding(finding: Finding) -> dict[str, str]:
 
 
 def _signature_rules(options: Namespace) -> list[SignatureRule]:
-    """Return the rules of the policy, key, or identity that the options specify, or none to verify the store."""
+    """Return the rules of the policy, key, or identity in the options. Empty if the options specify none of these."""
     is_identity = bool(options.certificate_identity)
     if is_identity != bool(options.certificate_oidc_issuer):
         raise BentoError(
@@ -312,7 +312,7 @@ def _signature(options: Namespace, target: str, rules: list[SignatureRule]) -> d
 
 
 def _first_valid(rule: SignatureRule, verify: Callable[[PublicKey | Identity], _Details]) -> _Details:
-    """Return the details for the first signer of a rule. Raises SignatureError with a reason for each signer."""
+    """Return the details for the first signer with a valid signature, or raise SignatureError with all reasons."""
     problems = []
     for signer in rule.signers:
         try:

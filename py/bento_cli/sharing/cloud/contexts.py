@@ -46,7 +46,7 @@ class Context:
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection is unencrypted."""
+        """Whether requests leave this machine without encryption."""
         parts = _parts(self.endpoint)
         return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
@@ -77,7 +77,7 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
 
 
 def of_environment() -> Context | None:
-    """Return the context in the environment variables. As in BentoML, this context overrides the file.
+    """Return the context in the environment variables, or None. As in BentoML, this context overrides the file.
 
     Raises BentoError for an invalid endpoint or token.
     """

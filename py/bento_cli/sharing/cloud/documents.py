@@ -1,4 +1,4 @@
-"""Creates the documents about a Bento or model that BentoML's client sends to BentoCloud or Yatai."""
+"""Creates the documents that describe a Bento or model to BentoCloud or Yatai, in the format of BentoML's client."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def model(entry: Entry, digest: str) -> dict[str, Any]:
 
 
 def huggingface(reference: ModelReference, entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the document for a model on the Hugging Face Hub. It contains the model's location, but no files."""
+    """Return the document for a model on the Hugging Face Hub: the location of the model, without files."""
     metadata = {"registry": "huggingface", **(entry.get("metadata") or {})}
     framework = {"framework_name": "huggingface", "framework_versions": {}, "bentoml_version": "", "python_version": ""}
     return {

@@ -91,7 +91,7 @@ class EntryArtifact:
 
 
 def _refuse_bytes(value: object, where: str) -> None:
-    """Raise BentoError that begins with `where` if a document contains bytes, which JSON doesn't support."""
+    """Raise BentoError if a document contains bytes, which JSON doesn't support. The message begins with `where`."""
     if isinstance(value, bytes):
         raise BentoError(f"{where}: `!!binary` values aren't supported in the config of an artifact. Remove the value.")
     if isinstance(value, dict):
