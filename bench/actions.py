@@ -1,6 +1,6 @@
 """Measures the inputs, the outputs, and the time of each action: `python bench/actions.py [--rounds N] [--isolated]`.
 
-Bazel builds the examples with all output groups, and further targets of the tests, one action at a time: in separate
+Bazel builds the examples with all output groups, and additional test targets, one action at a time: in separate
 sandboxed processes, and in persistent workers that are already running. Each round repeats the actions that can run in
 a worker. The table contains medians over the rounds and the actions of a kind. Inputs exclude the interpreter. Times
 are from Bazel's log, and include the creation of sandboxes. Actions that run foreign code or build the helper never run
@@ -36,7 +36,7 @@ TARGETS = (
     "//tests/wheels:bento",
 )
 GROUPS = "--output_groups=+docker_archive,+layer_report,+oci_layout,+report,+sbom,+summary"
-NEVER = "never"  # in a worker
+NEVER = "never"  # doesn't run in a worker
 
 
 def build(checkout: Checkout, rounds: int, options: Sequence[str]) -> tuple[list[Spawn], list[Spawn]]:
@@ -48,7 +48,7 @@ def build(checkout: Checkout, rounds: int, options: Sequence[str]) -> tuple[list
     cold, warm = checkout.build(*command).spawns, []
     for number in range(rounds + 1):
         worked = checkout.build(*command, *WORKERS, *options).spawns
-        warm += worked if number else []  # workers start in the first
+        warm += worked if number else []  # workers start in the first round
         cold += checkout.build(*command, *(option for option in options if "sandboxing" not in option)).spawns
     return cold, warm
 

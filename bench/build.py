@@ -92,7 +92,7 @@ class Rules:
         directory.mkdir()
         (directory / "MODULE.bazel").write_text(MODULE.format(repository=REPOSITORY))
         (directory / "BUILD.bazel").write_text("")
-        # For a checkout that is in /tmp itself, which actions have to themselves.
+        # With a hermetic /tmp, actions couldn't read a checkout in /tmp.
         (directory / ".bazelrc").write_text("build --noincompatible_sandbox_hermetic_tmp\n")
         shutil.copy(REPOSITORY / "e2e/smoke/requirements.lock.json", directory)
 

@@ -2,10 +2,10 @@
 
     python bench/change.py --registry DOCKER_REGISTRY [--megabytes N,N,...] [--runs N] [--no-buildah]
 
-The image is the image of examples/iris with an incompressible model of the given size. "seconds" is Bazel's elapsed
+The image contains examples/iris and an incompressible model of the given size. "seconds" is Bazel's elapsed
 time for the build after the change, "in actions" the wall time of its actions, "cpu" their user and system seconds, and
-"written" the bytes that they wrote; all are medians of the runs. "pushed" is what `bento_push` then sends: write
-requests and bytes. The benchmark uses a separate checkout.
+"written" the bytes that they wrote; all are medians of the runs. "pushed" is the number of write requests and bytes
+that `bento_push` then sends. The benchmark uses a separate checkout.
 
 buildah builds the Dockerfile of the same Bento with a warm cache, on a base of Debian's packages. Its "cpu" includes
 all its processes, and "written" is the growth of its store. /tmp needs space for three times the largest model.

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parents[1] / "py"
 
-ALONE = 2 << 20  # as rules/private/wheel_groups.bzl has it
+ALONE = 2 << 20  # as in rules/private/wheel_groups.bzl
 
 
 class Used(NamedTuple):
@@ -62,7 +62,7 @@ def write_layer(kind: str, wheels: Sequence[Path], out: Path) -> None:
         else:
             parts.append(WheelPart(write_part(path, Wheel.read(wheel), layout, kind), path))  # type: ignore[arg-type]
     join_parts(out, parts, layout, kind)  # type: ignore[arg-type]
-    os.truncate(out, out.stat().st_size + large)  # so that it has the size of all
+    os.truncate(out, out.stat().st_size + large)  # the total size, including large wheels
 
 
 def limit(kind: str, wheels: Sequence[Path]) -> None:
@@ -208,7 +208,7 @@ def compare(wheels: Sequence[Path], options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
         out = Path(name) / "out" / "layer"
         commands = ways(wheels, Path(name) / "compiled", options.uv, options.img, out)
-        run(commands["ours, zstd"], out)  # which compiles all
+        run(commands["ours, zstd"], out)  # compiles all modules
         used: dict[str, list[Used]] = {way: [] for way in commands}
         for _ in range(options.runs):
             for way, command in commands.items():

@@ -36,7 +36,7 @@ REGISTRY = "127.0.0.1:5000"
 SERVICE = "http://127.0.0.1:3000"
 SECONDS = 600
 ALONE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-WAYS = {  # of each: the command that pulls, and what keeps layers
+WAYS = {  # name to the command that pulls, and the snapshotter
     "whole": (["ctr", "images", "pull"], "overlayfs"),
     "lazily": (["ctr-remote", "images", "rpull"], "stargz"),
 }

@@ -5,7 +5,7 @@
 The first table has a row for each size of lock (seconds, median of the runs): the subset by the helper without a cache,
 with uv and with pip-tools; `uv pip compile` with its cache; and `bentoml build` of an empty service, with
 lock_packages, which resolves over the network, and without. All tools resolve the same requirements; the results of the
-helper and uv must be equal. ``--large`` builds a Bento that requires torch, with Bazel and an empty repository cache,
+helper and uv must be equal. `--large` builds a Bento that requires torch, with Bazel and an empty repository cache,
 and prints the time of the extension and the size of the downloads. Requires a package index.
 """
 
@@ -142,7 +142,7 @@ def compare(options: argparse.Namespace) -> None:
             compile_seconds = seconds(compile_command(directory, options.uv), options.runs + 1)
             uvs_text = (directory / "compiled").read_text("utf-8")
             uvs = [line.partition(" ")[0] for line in uvs_text.splitlines() if "==" in line]
-            # What a hub works out: of the lock, the closure on this platform.
+            # As in a package hub: only the transitive dependencies on this platform.
             paths = [path for path in paths if path.name.removesuffix(".json") in uvs]
             ours = seconds(subset_command(directory, paths, requirements, options.uv, []), options.runs)
             ours_text = pins(json.loads((directory / "locked").read_text("utf-8"))["pinned_with_hashes"])

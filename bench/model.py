@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FLAGS = ("-I", "-S", "-B", "-X", "utf8")
 TIME = "1980-01-01T00:00:00+00:00"
-PIECE = 1_000_000  # little, for the peak of a process begins with that of this one
+PIECE = 1_000_000  # small, because the peak of a process includes the memory of its parent
 FORMS = {"tar": ".tar", "gz": ".tar.gz", "zip": ".zip", "folder": ".folder"}
 
 
@@ -46,7 +46,7 @@ class Bench:
 
     def measure(self, name: str, command: Sequence[str | Path]) -> None:
         """Run a command, and print its row."""
-        os.sync()  # what was written before is not its burden
+        os.sync()  # exclude earlier writes from the measurement
         variables = {"BENTOML_HOME": str(self.directory / "home"), "BENTOML_DO_NOT_TRACK": "true"}
         used = run(command, **variables)
         speed = self.megabytes / used.wall

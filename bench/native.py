@@ -1,4 +1,4 @@
-"""Measures `bento containerize --backend native` next to buildah, from a Bento to a registry.
+"""Compares `bento containerize --backend native` with buildah, from a Bento to a registry.
 
     python bench/native.py [--registry DOCKER_REGISTRY] [--packages REQUIREMENT,...] [--runs N] [--no-buildah]
 
@@ -60,7 +60,7 @@ docker:
 
 
 class Project:
-    """A project whose Bento the native backend turns into an image."""
+    """Builds the Bento of a project, and its image with the native backend."""
 
     def __init__(self, directory: Path, packages: list[str], base: Path) -> None:
         """Write the project with locked packages."""
@@ -126,7 +126,7 @@ def _call(command: list[str]) -> None:
 
 
 def measure(action: Callable[[], object], relay: Relay) -> tuple[float, float, int]:
-    """Return the seconds, CPU seconds of child processes, and bytes to the registry of an action."""
+    """Return an action's seconds, CPU seconds of child processes, and bytes sent to the registry."""
     sent, before, began = relay.carried(UP), resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     action()
     seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)

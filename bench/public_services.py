@@ -105,7 +105,7 @@ def differing(ours: dict[str, object], theirs: dict[str, object]) -> list[str]:
         assert isinstance(given, dict)
         given.pop("openai_endpoint", None)
     image = ours["image"]
-    if isinstance(image, list) and isinstance(theirs["image"], list):  # BentoML has defaults
+    if isinstance(image, list) and isinstance(theirs["image"], list):  # BentoML sets defaults
         theirs["image"] = [own and one for own, one in zip(image, theirs["image"], strict=True)]
     ours = json.loads(json.dumps(ours))
     return [f"{key}: {ours[key]!r} is not {theirs[key]!r}" for key in ours if ours[key] != theirs[key]]

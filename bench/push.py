@@ -66,7 +66,7 @@ def write_layout(directory: Path, layers: int, size: int, earlier: Path | None =
     blobs.mkdir(parents=True)
 
     def put(pieces: Iterable[bytes]) -> dict[str, object]:
-        # Piece by piece: what this process holds would count as the peak of those that it starts.
+        # In pieces, because the memory of this process would count as the peak of its child processes.
         digest, unfinished = hashlib.sha256(), blobs / "unfinished"
         with unfinished.open("wb") as file:
             for piece in pieces:
@@ -162,10 +162,10 @@ def main() -> None:
         write_layout(small, options.layers, 100_000)
         write_layout(changed, options.layers, 0, small)
         shutil.copytree(ROOT / "py", Path(directory, "py"))
-        compileall.compile_dir(Path(directory, "py"), quiet=2)  # as the toolchain has it
+        compileall.compile_dir(Path(directory, "py"), quiet=2)  # as in the toolchain
         tools = commands(Path(directory, "py"), [int(number) for number in options.jobs.split(",")])
         runs: dict[str, list[list[Used]]] = {tool: [] for tool in tools}
-        for _ in range(options.runs):  # in turn, so that what else the machine does meets all
+        for _ in range(options.runs):  # in turn, so that other work affects all tools
             for tool, command in tools.items():
                 runs[tool].append(measure(binary, command, first, second))
         print("| tool | push | seconds | cpu | peak MB | writes | MB |\n|---|---|---|---|---|---|---|")

@@ -2,7 +2,7 @@
 
     python bench/push_all.py --registry DOCKER_REGISTRY [--images N] [--shared N] [--megabytes N] [--runs N]
 
-Each image has the shared layers and one additional layer. Pushes the images to a repository each of a new registry:
+Each image has the shared layers and one additional layer. Pushes each image to a separate repository of a new registry:
 first, again, and after a change of one image's layer. "seconds" is the elapsed time, and "cpu" the user and system time
 of all started programs. "requests" and "MB" (the uploaded data) are counted by a relay in a separate run. Tools that
 aren't on PATH are omitted. Each number is the best of the runs.

@@ -43,7 +43,7 @@ py_binary(name = "inside", srcs = ["inside.py"])
 """
 PROGRAM = "import os, sys\nos.chdir(sys.argv[1])\nos.execv(sys.argv[2], sys.argv[2:])\n"
 SECONDS_TO_START = 180
-# A server is left alone for so long before an edit, as by somebody who types.
+# Seconds to wait before each edit, as between the edits of a person.
 PAUSE = 3.0
 
 

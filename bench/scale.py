@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from workbench import Checkout, Result
 
 WORKSPACE = "e2e/scale"
-# As docs/ci.md has it: while Bazel waits for one worker, another one works.
+# As in docs/ci.md: while Bazel waits for a worker, another worker runs.
 OVERLAPPING = ("--jobs=HOST_CPUS*2", "--local_resources=cpu=HOST_CPUS*2")
-HOURS = 4 * 3600  # seconds that a build may take
+HOURS = 4 * 3600  # maximum time of a build in seconds
 
 
 def make_services(checkout: Checkout, number: int) -> None:

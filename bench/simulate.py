@@ -29,12 +29,12 @@ LINE, LIBRARY, LOCK, MODEL = (
 WHOLE, WITHOUT, LOCAL = "with models", "without models", "joined anew where they are asked for, and not uploaded"
 GROUPS, EACH, ONE = "large wheels, and groups of small ones", "each wheel", "all wheels"
 FRESH, KEPT = "fresh", "kept, with what they have built"
-OF_IMAGE = 3  # actions: its layer, its bill of materials, the image
+OF_IMAGE = 3  # actions: the layer, the SBOM, and the image
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Holds a figure, and where it was measured."""
+    """Holds a measured figure and its source."""
 
     value: float
     unit: str
@@ -63,7 +63,7 @@ MEASURED = {
 
 @dataclass(frozen=True)
 class World:
-    """Holds the assumptions: how many services and developers there are, and what commits change."""
+    """Holds the assumptions: the numbers of services and developers, and the changes of commits."""
 
     services: int = 10_000
     developers: int = 200
@@ -123,7 +123,7 @@ class Gate:
         self.seconds: dict[str, float] = {}
         for change, kinds in counted["changes"].items():
             own = {kind: cost for kind, cost in kinds.items() if change == MODEL or not kind.startswith("BentoModel")}
-            of_model = 2 * own["BentoModelPart"]["bytes"] if change == MODEL else 0  # the archive has it, too
+            of_model = 2 * own["BentoModelPart"]["bytes"] if change == MODEL else 0  # the archive includes the model
             self.count[change] = len(own)
             self.written[change] = sum(cost["bytes"] / cost["actions"] for cost in own.values()) - of_model
             self.seconds[change] = sum(MEASURED[kind].value for kind in own if kind in MEASURED)
@@ -195,7 +195,7 @@ class Simulation:
         joined = service.model if choice.archives != WITHOUT else 0.0
         cost.cpu += self._seconds(change) + joined * MEASURED["a byte that is joined"].value
         if choice.runners == FRESH and change != MODEL:
-            cost.downloaded += joined  # the model's part, to be joined
+            cost.downloaded += joined  # the model's part, which the archive includes
         written = self._gate.written[change] + MEASURED["bytes of an image"].value
         if choice.archives == WHOLE:
             written += service.model
@@ -251,7 +251,7 @@ class Simulation:
         models = sum(service.model for service in self._services) / world.services
         joined = 0.0 if self._choice.archives == WITHOUT else models
         cost.cpu += edits * joined * MEASURED["a byte that is joined"].value
-        for service in self._services:  # each is one developer's, who builds it again on the day that it has changed
+        for service in self._services:  # each has one developer, who builds it again on the day of a change
             if service.changed != day:
                 continue
             cost.looked_up += self._gate.count[LINE]

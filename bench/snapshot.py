@@ -3,7 +3,7 @@
     python bench/snapshot.py [--bentoml PYTHON] [--rounds N]
 
 Prints a table (milliseconds, best of the rounds) for 1,000 and 10,000 files, 20 exclude patterns, and two ignore files.
-All columns walk the same directory with the same patterns and must select the same files. ``--bentoml`` names an
+All columns walk the same directory with the same patterns and must select the same files. `--bentoml` specifies an
 interpreter that can import BentoML; without it, this column is empty.
 """
 
@@ -39,7 +39,7 @@ IGNORE_FILES = {".bentoignore": "*.csv\n*.parquet\n/local/\n", "pkg_0/.bentoigno
 NAMES = ["module_{}.py", "test_{}.py", "module_{}.json", "notes_{}.txt", "run_{}.log", "weights_{}.bin", "table_{}.csv"]
 DIRECTORIES = ["pkg_{}", "pkg_{}/core", "pkg_{}/core/scratch", "pkg_{}/tests", "assets/pkg_{}"]
 
-# What `bentoml build` does to choose files, without its copying (bentoml/_internal/bento/bento.py).
+# Selects files as `bentoml build` does, without copying them (bentoml/_internal/bento/bento.py).
 BENTOML = """
 import json, os, sys, time
 from bentoml._internal.bento.build_config import BentoPathSpec
@@ -58,12 +58,12 @@ print(json.dumps([best, kept]))
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bentoml", metavar="PYTHON")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    warnings.simplefilter("ignore", DeprecationWarning)  # of the pattern's name that BentoML uses
+    warnings.simplefilter("ignore", DeprecationWarning)  # pathspec deprecates the pattern's name that BentoML uses
     print("| files | kept | walk | select | hash | walk + select | pathspec | BentoML | BentoML / ours |")
     print("|---|---|---|---|---|---|---|---|---|")
     for count in (1_000, 10_000):
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def make_tree(root: Path, count: int) -> None:
-    """Write ``count`` small files similar to a project, and the ignore files."""
+    """Write `count` small files similar to a project, and the ignore files."""
     for index in range(count):
         directory = root / DIRECTORIES[index % len(DIRECTORIES)].format(index % 40)
         directory.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def plain_pathspec(directory: str) -> int:
 
 
 def best(rounds: int, work: Callable[[], T]) -> tuple[float, T]:
-    """Return the shortest time of ``work`` in seconds, and its result."""
+    """Return the shortest time of `work` in seconds, and the result."""
     seconds = []
     for _ in range(rounds):
         begin = time.perf_counter()

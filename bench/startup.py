@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PY = Path(__file__).resolve().parent.parent / "py"
-# As rules/private/helper.bzl has them.
+# As in rules/private/helper.bzl.
 FLAGS = ("-I", "-S", "-B", "-X", "utf8")
 PACKAGES = ("blake3", "yaml", "zstandard")
-# The clock counts from the same moment in all processes.
+# All processes share the reference point of the clock.
 STAMP = "import os, time; os.write(1, str(time.monotonic_ns()).encode()); os._exit(0)"
 
 

@@ -199,8 +199,8 @@ def moving(
     pack(first, "hi:v1", contents(1))
     if many:
         pack(second, "hi:v2", contents(2))
-    # Each run has a store of its own, and none is removed before the end: ext4 is slow to create files where many
-    # were removed a short while ago.
+    # Each run has a separate store, which is removed only at the end, because ext4 creates files slowly in places
+    # where many files were just removed.
     numbers = count()
 
     def empty() -> Path:

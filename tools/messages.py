@@ -47,7 +47,7 @@ class Message:
         path: the source file.
         line: the line number, from 1.
         text: the message, with `{}` for each value.
-        is_for_people: users see the message unchanged. Other exceptions are caught, and become a part of a message.
+        is_for_people: whether users see the message unchanged. Other exceptions become a part of another message.
 
     """
 

@@ -111,7 +111,7 @@ def _assigned(path: Path) -> list[str]:
 
 
 def _attributes(found: Attributes, others: Sequence[Attributes] = ()) -> str:
-    """Describe attributes. If one of the `others` also has many of them, lists only the names of these attributes."""
+    """Describe attributes. If one of `others` shares many of them, lists only the names of the shared attributes."""
     public = {
         name: value
         for name, value in found.attrs.items()
