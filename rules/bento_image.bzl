@@ -12,7 +12,7 @@ load("//rules/private:transitions.bzl", "metadata_plus_files_cfg")
 load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
 
 def _check_target(ctx, base, bento):
-    """Rejects a Bento whose Python version or platform isn't the base's. Its packages would fail in production."""
+    """Rejects a Bento whose Python version or platform differs from the base. The packages would fail in production."""
     if bento.python_version != base.python_version:
         fail("{}: base {} has Python {}, but the Bento is for Python {}. Set python_version = \"{}\" on the bento_package, and add the version to more_python_versions in bento.pypi.".format(
             ctx.label,

@@ -58,7 +58,7 @@ def _import_path(ctx, program, files):
     return ":".join({"{}/{}".format(_APP, root): True for root in roots})
 
 def _check_packages(ctx, program, parts, requirements):
-    """Rejects packages of other hubs, of other Python versions than the base's, and in two versions."""
+    """Rejects packages that are locked for another Python version than the base, that differ between hubs, or that no package hub locks."""
     base = ctx.attr.base[BentoBaseInfo]
     for info in requirements:
         if minor_version(info.python_version) not in ("", base.python_version):
@@ -88,7 +88,7 @@ def _check_packages(ctx, program, parts, requirements):
                   "Lock the package with bento.pypi, and use its target in deps.").format(ctx.label, label_string(program.label), pin))
 
 def _program_layer(ctx, files):
-    """Declares the layer of the program's own files, the only layer that a changed source line rebuilds; returns the layer and a subject for `build_image`."""
+    """Declares the layer of the program's own files. A change of the sources rebuilds only this layer. Returns the layer and a subject for `build_image`."""
     digest = ctx.actions.declare_file(ctx.label.name + ".program.digest")
     tag = ctx.actions.declare_file(ctx.label.name + ".program.tag")
     args = target_arguments(ctx)
@@ -117,7 +117,7 @@ def _python_image_impl(ctx):
     program = ctx.split_attr.binary["metadata"]
     packages = ctx.split_attr.binary["packages"]
 
-    # A program needs some dozens of wheels, which become layers by size.
+    # Only a few dozen wheels, so the list is short. The sizes determine the layers.
     parts = packages[BentoWheelPartsInfo].parts.to_list()
     requirements = packages[BentoSourcesInfo].requirements.to_list()
     _check_packages(ctx, program, parts, requirements)

@@ -197,7 +197,7 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
       contents: struct of lists of BentoLayerInfo, `lower` and `upper`, below and above the attribute `layers`; `models`, a list of
         BentoModelInfo; and `model_source` and `mounted`, for the fields `models` and `model_descriptions` of BentoImageInfo.
       process: struct of `entrypoint`, `env`, `ignore_system_requirements`, and `working_dir`, in the form of the attributes of `bento_image`.
-      system_checks: list of Files of further validation actions, which wait for no layer.
+      system_checks: list of output Files of additional validation actions, which don't wait for layers.
 
     Returns:
       A list of the providers.
