@@ -1,4 +1,4 @@
-"""Parses the arguments of a subcommand, which programs write. Flags can be in any order, but not abbreviated.
+"""Parses arguments that programs write for a subcommand. Flags can be in any order, but can't be abbreviated.
 
 In an arguments file, each line is one argument. Strings that can contain line breaks are JSON.
 """
@@ -119,7 +119,7 @@ class Subcommand:
         self.reusable = reusable
 
     def __call__(self, run: Callable[[Arguments], int | None]) -> Subcommand:
-        """Return the subcommand."""
+        """Store the function, and return the subcommand."""
         self.run = run
         return self
 
@@ -138,6 +138,6 @@ def _lines(path: str) -> list[str]:
 
 
 def read_text(path: str) -> str:
-    """Read a UTF-8 file that another action wrote. Raises OSError if it can't be read."""
+    """Read a UTF-8 file that another action wrote. Raises OSError for an unreadable file."""
     with open(path, encoding="utf-8") as file:  # noqa: PTH123 - as above
         return file.read()

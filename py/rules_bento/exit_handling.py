@@ -16,9 +16,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def open_streams() -> None:
-    """Open each of the three standard streams that is closed.
+    """Open each standard stream that is closed.
 
-    If a standard stream is closed, `print` fails, and the next file that the program opens gets its file descriptor.
+    If a standard stream is closed, `print` fails, and the next opened file gets the stream's file descriptor.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:

@@ -41,7 +41,7 @@ MODULES = {name: module for module, names in _SUBCOMMANDS.items() for name in na
 def run(argv: list[str]) -> int:
     """Run the subcommand that `argv` starts with, and return the exit status. Raises only SystemExit.
 
-    `--then` separates several subcommands. They run in one process until a subcommand fails.
+    `--then` separates several subcommands, which run in one process until a subcommand fails.
     """
     if None in (sys.stdin, sys.stdout, sys.stderr):
         from rules_bento.exit_handling import open_streams

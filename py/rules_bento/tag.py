@@ -22,7 +22,7 @@ class Tag(NamedTuple):
 
     @staticmethod
     def parse(text: str, attribute: str) -> Tag:
-        """Parse `name` or `name:version`. Raises BentoError that begins with `attribute`."""
+        """Parse `name` or `name:version`. Raises a BentoError that begins with `attribute`."""
         name, colon, version = text.partition(":")
         check_word(name, f"{attribute}: the name in {text!r}")
         if colon:
@@ -31,7 +31,7 @@ class Tag(NamedTuple):
 
 
 def check_word(word: str, what: str) -> str:
-    """Return the name or version if BentoML accepts it unchanged. Raises BentoError that begins with `what`."""
+    """Return the name or version if BentoML accepts it unchanged. Raises a BentoError that begins with `what`."""
     if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
         raise BentoError(
             f"{what} is {f'invalid: {word!r}' if word else 'empty'}. Use 1 to {_MAX_LENGTH} characters: lowercase "
@@ -42,14 +42,14 @@ def check_word(word: str, what: str) -> str:
 
 
 def similar_word(text: str) -> str:
-    """Return a valid name or version that is similar to `text`; empty if `text` has no letter or digit."""
+    """Return a valid name or version that is similar to `text`, or "" if `text` has no letter or digit."""
     return re.sub(r"[^-._a-z0-9]+", "-", text.lower())[:_MAX_LENGTH].strip("-._")
 
 
 def check_version(version: str, what: str) -> str:
     """Return the version. Rejects `latest` because BentoML reserves this name for the newest version.
 
-    Raises BentoError that begins with `what`.
+    Raises a BentoError that begins with `what`.
     """
     if version == "latest":
         raise BentoError(

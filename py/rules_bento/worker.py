@@ -34,7 +34,7 @@ def serve(run: Callable[[list[str]], int], words: list[str]) -> int:
     """Answer requests until the input ends. `words` are inserted before the arguments of each request.
 
     The output of `run` is part of the response, so standard output contains only responses. Returns 1 for an invalid
-    line, because it has no request to answer. Bazel then starts another worker.
+    line, because no request can be answered. Bazel then starts another worker.
     """
     responses = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)
@@ -145,7 +145,7 @@ def _read_available(fd: int, into: bytearray) -> bool:
 
 
 def _write(fd: int, data: bytes) -> None:
-    """Write all data. Ignores a reader that has ended: the caller notices that its answer is missing."""
+    """Write all data. Ignores a reader that has ended, because the caller detects the missing answer."""
     with contextlib.suppress(BrokenPipeError):
         while data:
             data = data[os.write(fd, data) :]

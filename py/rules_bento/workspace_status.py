@@ -27,7 +27,7 @@ def read_status(files: Iterable[Path]) -> dict[str, str]:
 
 
 def substitute(text: str, status: Mapping[str, str], attribute: str) -> str:
-    """Replace each `{KEY}` in a string. Raises BentoError that names `attribute` if a key is unknown."""
+    """Replace each `{KEY}` in a string. Raises a BentoError that names `attribute` if a key is unknown."""
     for key in _KEY.findall(text):
         if key not in status:
             known = ", ".join(sorted(status)) or "no values, because the build isn't stamped"

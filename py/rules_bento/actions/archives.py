@@ -30,7 +30,7 @@ def archive(arguments: Arguments) -> None:
 def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]], form: Form | None = None) -> None:
     """Write a Bento from its parts and `models`, pairs of a description and an archive part.
 
-    The default `form` is a `.bento` file. Raises BentoError for parts that don't fit together, and OSError.
+    The default `form` is a `.bento` file. Raises OSError, and BentoError for incompatible parts.
     """
     from rules_bento.archives.archive import assemble
 

@@ -113,7 +113,7 @@ def check_size(arguments: Arguments) -> None:
     }
 )
 def check_system(arguments: Arguments) -> None:
-    """Write an empty file, or raise BentoError that lists the missing system packages."""
+    """Write an empty file, or raise a BentoError that lists the missing system packages."""
     from rules_bento.images import image_requirements
 
     requirements = image_requirements.read_requirements(_read_bento_yaml(arguments.required("--bento-yaml")))

@@ -97,7 +97,7 @@ def _require_estargz(layers: list[oci_image.Layer]) -> None:
 
 
 def _require_prefetched(layers: list[oci_image.Layer], trace: str) -> None:
-    """Raise BentoError if no layer contains a file of the trace, because the trace is from another image."""
+    """Raise BentoError if no layer contains a file of the trace, because such a trace is from another image."""
     if not any(layer.prefetched for layer in layers):
         raise BentoError(
             f"startup_trace: no layer of the image contains a file listed in {trace}. Record a trace of this "
@@ -106,7 +106,7 @@ def _require_prefetched(layers: list[oci_image.Layer], trace: str) -> None:
 
 
 def _read_bento_yaml(arguments: Arguments) -> dict[str, Any]:
-    """Return bento.yaml; for the image of another program, its equivalent from the tag."""
+    """Return bento.yaml or, for the image of another program, an equivalent document."""
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.images.image_requirements import reject_commands
 
@@ -152,7 +152,7 @@ def _oci_annotations(texts: dict[str, str]) -> dict[str, str]:
 
 
 def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
-    """Return the variables of the base, of BentoML's images, of the Bento, and of the target; the last value wins.
+    """Return the variables of the base, BentoML's images, the Bento, and the target. Later values take precedence.
 
     Includes only the Bento's variables that have a value and the stage `all` or `runtime`. The user of a container
     sets variables without a value. Variables with the stage `build` are build secrets.
@@ -310,7 +310,7 @@ def deployment(arguments: Arguments) -> None:
 
 
 def _reference(attribute: str, name: str, digest: str) -> str:
-    """Return the reference of an image in a repository, from the file with the digest."""
+    """Return the reference of an image: the repository `name`, and the content of the file `digest`."""
     from rules_bento.registry.reference import Reference
 
     repository = Reference.parse(name)
@@ -323,7 +323,7 @@ def _reference(attribute: str, name: str, digest: str) -> str:
 
 
 def _model_images(arguments: Arguments) -> dict[str, str]:
-    """Return the images of models that Pods mount, by the models' tags. Raises BentoError for other models."""
+    """Return the model images that Pods mount, by model tag. Raises BentoError for missing or unneeded images."""
     required = _model_tags(arguments)
     images = {
         ModelDescription.loads(read_file(path).decode()).tag: _reference("models", repository, digest)

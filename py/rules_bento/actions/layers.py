@@ -149,7 +149,7 @@ _STORE_DIRECTORIES = ("bentos", "envs", "models", "tmp")
     }
 )
 def environment_layer(arguments: Arguments) -> None:
-    """Write the layer of the user's home directory and a virtual environment without packages."""
+    """Write a layer with the user's home directory and a virtual environment without packages."""
     prefix, home = arguments.required("--prefix").strip("/"), arguments.required("--home").strip("/")
     python, version = arguments.required("--python"), arguments.required("--python-version")
     owner = description.owner(arguments.required("--user"))

@@ -71,7 +71,7 @@ def lock(arguments: Arguments) -> None:
 
 
 def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_subset.Query:
-    """Return the requirements of attributes, libraries, bentofile, and image. Each requirement has its first origin."""
+    """Return the requirements of attributes, libraries, bentofile, and image. Keeps each requirement's first origin."""
     from rules_bento.bento.declared_packages import DeclaredPackages
     from rules_bento.packages import lock_subset
 

@@ -236,7 +236,7 @@ class _PlacedModel(NamedTuple):
 def model_layer(arguments: Arguments) -> None:
     """Write the layer of a model: files, and links to weights in other layers.
 
-    The location of weights depends only on the weights. The location of the model includes its version. With `--root`,
+    The location of weights depends only on the weights. The model's location includes the version. With `--root`,
     all files are below that directory, and there are no links.
     """
     if arguments.has("--written-manifest"):
@@ -288,7 +288,7 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
 
 
 def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Member]:
-    """Return `--root`, or "", and the directory of the layer from which the files inherit their owner."""
+    """Return `--root` (or ""), and the directory in the layer whose owner the files inherit."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
 

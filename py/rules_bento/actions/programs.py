@@ -33,7 +33,7 @@ _MAX_FILE = 16 << 30
 def program_layer(arguments: Arguments) -> None:
     """Write the layer of a program's own files, their digest, and the program's tag, whose version is the digest.
 
-    Paths are as in the runfiles of Bazel: a directory for each repository, with `_main` for the main repository.
+    Paths are the same as in runfiles: a directory for each repository, with `_main` for the main repository.
     """
     from rules_bento.audit.secrets import MAX_BYTES
     from rules_bento.images.layers.layer import write_files_layer

@@ -199,7 +199,7 @@ def sbom(arguments: Arguments) -> None:
 
 
 def _subject(arguments: Arguments) -> str:
-    """Return `program` or `bento`, by what the image contains."""
+    """Return `program` or `bento`, depending on the contents."""
     return "program" if arguments.has("--program") else "bento"
 
 

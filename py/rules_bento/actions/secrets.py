@@ -15,7 +15,7 @@ FLAGS = {
 
 
 def check_files(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
-    """Raise BentoError that lists all possible secrets in the sources or data of a Bento."""
+    """Raise a BentoError that lists all possible secrets in the sources or data of a Bento."""
     if arguments.has("--scan-secrets"):
         from rules_bento.audit.secrets import MAX_BYTES
         from rules_bento.sources.snapshot import read_prefixes

@@ -167,7 +167,7 @@ Use literals in the source, declare the values in attributes of the Bento, or se
 
 @Subcommand({"--report": 1, "--target": 1})
 def check_service_metadata(arguments: Arguments) -> int:
-    """Print the differences between the imported service and the Bento. Returns 1 if there are any, otherwise 0."""
+    """Print the differences between the imported service and the Bento. Returns 1 if they differ, otherwise 0."""
     report = Path(arguments.required("--report")).read_text("utf-8")
     sys.stdout.write(f"{report}{_REMEDY}" if report else "the imported service matches its Bento\n")
     return 1 if report else 0

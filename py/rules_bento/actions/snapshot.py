@@ -48,7 +48,7 @@ _INSTALLED = "/site-packages/"
 class Plan:
     """Specifies which declared files are the sources of a Bento.
 
-    `options` is None if the target has neither options nor a bentofile. The option modules aren't imported then.
+    `options` is None if the target has neither options nor a bentofile. In this case, option modules aren't imported.
     """
 
     service: str | None
@@ -74,7 +74,7 @@ def data_part(arguments: Arguments) -> None:
 
 
 def kept_data(arguments: Arguments) -> list[DeclaredFile]:
-    """Return the `data` files that the Bento keeps."""
+    """Return the `data` files that the Bento includes."""
     declared = declared_files(arguments)
     data = {source for source, _, _ in arguments.tuples("--data")}
     return [file for file in select(declared, read_plan(arguments, declared)).kept if file.source in data]

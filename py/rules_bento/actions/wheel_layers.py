@@ -20,7 +20,7 @@ from rules_bento.images.layers import description
     }
 )
 def wheel_layer(arguments: Arguments) -> None:
-    """Install a wheel into a layer without unpacking it; list the shared libraries of the wheel if requested."""
+    """Install a wheel into a layer without unpacking the wheel. Lists its shared libraries if requested."""
     from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
 
     layout = description.environment(arguments)
@@ -60,7 +60,7 @@ def assemble_layer(arguments: Arguments) -> None:
     }
 )
 def wheel_part(arguments: Arguments) -> None:
-    """Install a wheel into a part that layers are joined from; list the shared libraries of the wheel if requested."""
+    """Install a wheel into a part of a layer. Lists the shared libraries of the wheel if requested."""
     from rules_bento.images.layers.parts import write_part
 
     layout = description.environment(arguments)
@@ -107,7 +107,7 @@ def join_layers(arguments: Arguments) -> None:
     }
 )
 def bytecode_part(arguments: Arguments) -> None:
-    """Write the bytecode of a wheel as a part that layers are joined from."""
+    """Write the bytecode of a wheel as a part of a layer."""
     from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 
     layout = description.environment(arguments)

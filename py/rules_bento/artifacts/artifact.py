@@ -47,7 +47,7 @@ class Part(NamedTuple):
 
 
 class ModelPart(NamedTuple):
-    """Holds the description of a model, and the archive part of the model as in `Part`."""
+    """Holds the description of a model, and the model's archive part (see `Part`)."""
 
     description: ModelDescription
     part: Path | BlobSource

@@ -3,8 +3,8 @@
 By default, each signature or attestation is a sigstore bundle that refers to its subject, as cosign 3 writes it. In the
 legacy form, the layers of the manifest `sha256-<hex>.sig` are signed documents, and the layers of the manifest
 `sha256-<hex>.att` are attestation envelopes. Layouts mark these manifests as `cosign save` does. Both forms are read.
-All data is untrusted until its signature is verified. Data that can't be read isn't a signature, and doesn't prevent
-finding other signatures.
+All data is untrusted until its signature is verified. Unreadable data isn't a signature, and doesn't hide
+other signatures.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class InRegistry:
     def referrers(self, digest: str, *kinds: str) -> Iterator[Callable[[], Manifest]]:
         """Yield functions that read bundles with one of the predicates `kinds`.
 
-        Requests the list of referrers only if the caller needs it, that is, if no other signature matches.
+        Requests the list of referrers lazily, because another signature might match first.
         """
         # In a referrers tag, cosign lists the type of the config, and no annotations.
         types = (cosign.BUNDLE_TYPE, oci.EMPTY)
@@ -257,7 +257,7 @@ def _holds(is_same: Callable[[Descriptor], bool], layers: Iterable[Descriptor]) 
 
 
 def carry(source: Place, target: Place, digest: str) -> None:
-    """Copy the signatures and attestations of a digest. Keeps the existing ones. Raises the same errors as `sign`."""
+    """Copy the signatures and attestations of a digest. Keeps existing signatures. Raises the same errors as `sign`."""
     for kind in (SIGNATURES, ATTESTATIONS):
         before = _listed(target, kind, digest)
         stored = {to_json(layer.to_json()) for layer in before}

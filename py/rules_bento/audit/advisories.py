@@ -1,6 +1,6 @@
 """Reads advisory databases, that is, OSV records (schema 1.x), and matches the records with package versions.
 
-A database consists of files, directories, and zips, as osv.dev publishes them. The database is read one record at a
+A database consists of files, directories, and zips, as published on osv.dev. The database is read one record at a
 time. Only records about the audited packages are kept: PyPI packages, and source packages of Debian releases. As in
 OSV's schema, a version is affected if the record lists the version, or if the version is in a range of events.
 Withdrawn records are ignored. If a record can't be evaluated, for example because it lists only commits, the record
@@ -159,7 +159,7 @@ class Advisory(NamedTuple):
 
 
 def read_record(document: Any, origin: str) -> Advisory | None:
-    """Read a record, or return None for a withdrawn record. Raises BentoError that begins with `origin`."""
+    """Read a record, or return None for a withdrawn record. Raises a BentoError that begins with `origin`."""
     document = schema.without_nulls(document)
     schema.validate(document, _SHAPE, origin, _REMEDY)
     if document.get("withdrawn"):

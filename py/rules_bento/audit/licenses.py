@@ -1,6 +1,6 @@
 """Reads the licenses that package metadata declares, and checks the licenses against a policy.
 
-A declared license is converted to terms that AND and OR join. A term is an SPDX identifier, optionally with an
+A declared license becomes terms joined with AND and OR. A term is an SPDX identifier, optionally with an
 exception. A license without an identifier becomes a classifier or a `text:` string. An ambiguous classifier (`License
 :: OSI Approved :: BSD License`) is allowed if all its possible licenses are allowed, or if the policy lists the
 classifier.
@@ -192,7 +192,7 @@ def _from_classifier(text: str) -> Terms:
 
 
 def _is_covered(classifier: str, known: Iterable[str]) -> bool:
-    """Return whether one of the known identifiers includes the license of a classifier."""
+    """Return whether one of the known identifiers can be the license of a classifier."""
     family = _FAMILIES.get(classifier.removeprefix(_OSI), ())
     return any(name in family or name == _from_classifier(classifier) for name in known)
 

@@ -188,7 +188,7 @@ def summary_lines(report: Report) -> Iterator[str]:
 
 
 def _unchecked_systems(packages: Sequence[Package], database: Database, *, system_known: bool) -> Iterator[str]:
-    """Yield a message for each group of system packages that the database has no records about."""
+    """Yield a message for each group of system packages without records in the database."""
     if not system_known:
         yield "the system packages of the image are unknown. Use a base with fetched layers."
     others = [package.ecosystem for package in packages if package.ecosystem != PYPI]
@@ -200,7 +200,7 @@ def _unchecked_systems(packages: Sequence[Package], database: Database, *, syste
 
 
 def _vulnerabilities(package: Package, database: Database, policy: Policy) -> Iterator[Vulnerability]:
-    """Yield the vulnerabilities of a package. Records that are aliases yield one vulnerability."""
+    """Yield the vulnerabilities of a package. Combines records that are aliases."""
     name, ecosystem = package.name, package.ecosystem
     if not package.version or not (ecosystem == PYPI or ecosystem.startswith(DEBIAN)):
         return
@@ -241,7 +241,7 @@ def _vulnerabilities(package: Package, database: Database, policy: Policy) -> It
 
 
 def _acceptance(package: Package, group: Sequence[Advisory], policy: Policy, date: str) -> tuple[str, str]:
-    """Return why the policy allows a vulnerability, and why a VEX statement doesn't. Both strings can be empty.
+    """Return why the policy allows a vulnerability, and why VEX statements don't allow it. Both can be empty.
 
     An advisory about several vulnerabilities is allowed if all these vulnerabilities are allowed.
     """

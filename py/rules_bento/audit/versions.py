@@ -1,4 +1,4 @@
-"""Parses package versions into values that compare in the order of the package's ecosystem."""
+"""Parses package versions into values that sort in the version order of the package's ecosystem."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def parse_debian(text: str) -> tuple[object, ...]:
 
 
 def _debian_key(text: str) -> tuple[tuple[tuple[int, ...], int], ...]:
-    """Return pairs of a string and a number. `~` sorts before the end, and letters sort before other characters."""
+    """Return pairs of string and number. `~` sorts before the end of a string, and letters before other characters."""
     parts = (match for match in _PART.finditer(text or "0") if match[0])
     return (*(((*map(_order, part[1]), 0), int(part[2] or "0")) for part in parts), _END)
 

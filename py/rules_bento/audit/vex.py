@@ -1,7 +1,7 @@
 """Reads OpenVEX documents (0.2.0). A statement accepts a vulnerability in packages, with a reason and an expiry date.
 
 A statement accepts a vulnerability if the status is `not_affected` or `fixed`, and `status_notes` includes
-`expires: YYYY-MM-DD`. The last statement about a package and a vulnerability counts. The products, or their
+`expires: YYYY-MM-DD`. The last statement about a package and vulnerability applies. The products, or their
 subcomponents, are package URLs. A statement about a complete image accepts nothing.
 """
 
@@ -71,7 +71,7 @@ class Statement(NamedTuple):
         return bool(pairs) and all(named(name, version) for name, _, version in pairs)
 
     def problem(self, date: str) -> str:
-        """Return why the statement doesn't accept the vulnerability on a date. Returns an empty string if it does."""
+        """Return why the statement doesn't accept the vulnerability on a date, or an empty string if accepted."""
         if self.status not in ("fixed", "not_affected"):
             return f"the status is {self.status}"
         if not self.expires:
@@ -80,7 +80,7 @@ class Statement(NamedTuple):
 
 
 def read_vex(data: bytes, origin: str) -> list[Statement]:
-    """Read the statements in a document. Raises BentoError that begins with `origin` for an invalid document."""
+    """Read the statements in a document. Raises a BentoError that begins with `origin` for an invalid document."""
     document = schema.without_nulls(read_object(data, origin))
     schema.validate(document, _SHAPE, origin, _REMEDY)
     if not document["@context"].startswith(_CONTEXT):

@@ -23,7 +23,7 @@ REQUIRED = object()
 
 
 def any_value(value: Any, where: str) -> Any:
-    """Return any value unchanged."""
+    """Return the value unchanged."""
     return value
 
 
@@ -56,7 +56,7 @@ def strict_bool(value: Any, where: str) -> bool:
 def to_time(value: Any, where: str) -> str:
     """Convert a string or a YAML timestamp to ISO 8601. A date must be quoted, as in BentoML.
 
-    Raises BentoError that begins with `where` for any other value.
+    Raises a BentoError that begins with `where` for any other value.
     """
     if isinstance(value, dt.datetime):
         return value.isoformat()

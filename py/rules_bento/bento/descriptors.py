@@ -59,12 +59,12 @@ class Description:
 
     @property
     def module(self) -> str:
-        """The framework module of a model, such as `bentoml.sklearn`."""
+        """Return the framework module of a model, such as `bentoml.sklearn`."""
         return str(self.document.get("module", ""))
 
     @property
     def models(self) -> tuple[ModelReference, ...]:
-        """All models of a Bento and its services, without duplicates."""
+        """Return all models of a Bento and its services, without duplicates."""
         entries = list(self.document.get("models", ()))
         for service in self.document.get("services", ()):
             entries += service["models"]
@@ -76,7 +76,7 @@ class Description:
 
 
 def parse(kind: Kind, data: bytes, where: str) -> Description:
-    """Parse a descriptor. Raises BentoError that begins with `where` if BentoML couldn't load the descriptor."""
+    """Parse a descriptor. Raises a BentoError that begins with `where` if BentoML couldn't load the descriptor."""
     declared = _load(data, where)
     notes: list[str] = []
     name = _word(declared, "name", check_word, where, notes)
@@ -118,7 +118,7 @@ def of_directory(kind: Kind, directory: Path) -> Description:
 
 
 def check_size(size: int, where: str) -> None:
-    """Raise BentoError that begins with `where` if a descriptor is too large."""
+    """Raise a BentoError that begins with `where` if a descriptor is too large."""
     if size > MAX_BYTES:
         raise BentoError(
             f"{where}: the file has {size} bytes, but the limit is {MAX_BYTES}. Restore the file that BentoML wrote."

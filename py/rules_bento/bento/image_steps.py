@@ -101,12 +101,12 @@ class FrozenImage:
 
 
 def from_json(text: str, origin: str) -> ImageDefinition:
-    """Read and check JSON from `to_json` or a rule. Raises BentoError that begins with `origin`."""
+    """Read and check JSON from `to_json` or a rule. Raises a BentoError that begins with `origin`."""
     return _from_fields(json.loads(text), origin)
 
 
 def read(text: bytes, origin: str) -> ImageDefinition:
-    """Read and check untrusted JSON. Raises BentoError that begins with `origin`."""
+    """Read and check untrusted JSON. Raises a BentoError that begins with `origin`."""
     from rules_bento.formats.json import read_object
 
     data = read_object(text, origin)
@@ -341,7 +341,7 @@ class _ImageBuilder:
             self._run(self._script(options.docker.setup_script, options.at("docker.setup_script")))
 
     def commands_for(self, distro: distros.Distro | None) -> tuple[ImageCommand, ...]:
-        """Return the commands that run before the Python packages are installed. The distribution's setup is first."""
+        """Return the commands that run before Python packages are installed, starting with the distribution's setup."""
         if distro is None:
             return tuple(command for command in self.commands if isinstance(command, ImageCommand))
         own = (

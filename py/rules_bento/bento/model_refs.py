@@ -25,7 +25,7 @@ _ACCEPT_ANY = ("catboost", "lightgbm", "mlflow", "sklearn", "xgboost")
 
 
 def find_models(info: ServiceInfo, options: BuildOptions, store: Path) -> list[StoredModel]:
-    """Return the models in the store that a service and its options refer to. Each version is returned once.
+    """Return the models in the store that a service and its options refer to, without duplicates.
 
     Raises BentoError for a missing model.
     """
@@ -49,7 +49,7 @@ def find_models(info: ServiceInfo, options: BuildOptions, store: Path) -> list[S
 def service_models(service: Service, models: Sequence[BundledModel], creation_time: str) -> list[dict[str, Any]]:
     """Return the bento.yaml entries for the models of a service. Raises BentoError for a model that isn't bundled.
 
-    Hugging Face models aren't bundled: BentoML downloads these models where it serves the Bento.
+    Hugging Face models aren't bundled: BentoML downloads these models on the machine that serves the Bento.
     """
     entries = []
     for reference in service.models:
@@ -64,7 +64,7 @@ def service_models(service: Service, models: Sequence[BundledModel], creation_ti
 
 
 def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, Any]:
-    """Return the entry for a Hugging Face model, as BentoML writes it with the default endpoint.
+    """Return the entry that BentoML writes for a Hugging Face model with the default endpoint.
 
     Raises BentoError for a revision that isn't a commit.
     """

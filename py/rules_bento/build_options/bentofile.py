@@ -34,7 +34,7 @@ def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> Buil
 
 
 def read_arguments(path: str | FilePath, origin: str) -> dict[str, Any]:
-    """Read the arguments of a Bento from a YAML mapping. Raises BentoError that begins with `origin` and the line."""
+    """Read the arguments of a Bento from a YAML mapping. Raises a BentoError that begins with `origin` and the line."""
     values = plain(yaml_document(_read_text(path, origin), origin).data)
     return {str(key): value for key, value in values.items()}
 
@@ -52,7 +52,7 @@ def from_yaml(text: str, origin: str) -> BuildOptions:
 
 
 def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> BuildOptions:
-    """Parse a pyproject.toml: BentoML's table, the project name, and the dependencies. Raises BentoError."""
+    """Parse BentoML's table, the name, and the dependencies in a pyproject.toml. Raises BentoError if invalid."""
     tables = read_toml(text, origin, LiteralFloat)
     section = tables
     for key in _TABLE:

@@ -14,7 +14,7 @@ Path = tuple[str | int, ...]  # the keys and indices from the root to a value
 
 
 class LiteralFloat(float):
-    """A float that keeps its source text, because the Python version `3.10` isn't `3.1`."""
+    """Keeps the source text of a float, because the Python version `3.10` isn't `3.1`."""
 
     string: str
 
@@ -94,16 +94,16 @@ class Table:
         return self._data.get(key)
 
     def string(self, key: str) -> str | None:
-        """Return a string, or None if the key is missing. Converts numbers and booleans to strings."""
+        """Return the value as a string, or None if the key is missing. Converts numbers and booleans to strings."""
         value = self._data.get(key)
         return scalar_string(value) or self.typed(key, str, "a string")
 
     def boolean(self, key: str) -> bool | None:
-        """Return a boolean, or None if the key is missing."""
+        """Return the boolean value of `key`, or None if the key is missing."""
         return self.typed(key, bool, "true or false")
 
     def typed(self, key: str, kind: type[_T], expected: str) -> _T | None:
-        """Return a value, or None if the key is missing. Raises BentoError if the value isn't of type `kind`."""
+        """Return the value, or None if the key is missing. Raises BentoError if the value isn't of type `kind`."""
         value = self._data.get(key)
         if value is not None and not isinstance(value, kind):
             raise BentoError(f"{self.at(key)}: expected {expected}, got {describe_value(value)}. Correct the value.")

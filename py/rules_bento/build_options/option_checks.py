@@ -66,7 +66,7 @@ def check_env(env: EnvVariable, place: str) -> None:
 
 
 def parse_env(text: str, place: str) -> EnvVariable:
-    """Parse `NAME[=value][;stage=...]`. Raises BentoError that begins with `place` for an invalid value."""
+    """Parse `NAME[=value][;stage=...]`. Raises a BentoError that begins with `place` for an invalid value."""
     setting, _, stage = text.partition(";stage=")
     name, _, value = setting.partition("=")
     if not _NAME.fullmatch(name) or (stage or "all") not in STAGES:
@@ -79,7 +79,7 @@ def parse_env(text: str, place: str) -> EnvVariable:
 
 
 def short_python_version(text: str, place: str) -> str:
-    """Return a Python version as `X.Y`, because images contain the latest patch release. Raises BentoError."""
+    """Return a Python version as `X.Y` (images contain the latest patch). Raises BentoError for an invalid version."""
     match = re.fullmatch(r"(\d)\.(\d{1,2})(\.\w+)?", text)
     if not match:
         raise BentoError(f"{place}: invalid Python version {text!r}. Use a version such as '3.12'.")

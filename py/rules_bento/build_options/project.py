@@ -68,7 +68,7 @@ class ProjectFiles:
         return content
 
     def exact_text(self, written: str, place: str) -> str:
-        """Return the text with unchanged line endings. Raises the errors of `read`, and BentoError if not UTF-8."""
+        """Return text with unchanged line endings. Raises the errors of `read`, and BentoError for invalid UTF-8."""
         try:
             return self.read(written, place).decode()
         except UnicodeDecodeError:

@@ -56,7 +56,7 @@ def manifests(workload: Workload, options: DeploymentOptions) -> list[dict[str, 
 def inference_service(
     tags: Sequence[str], scheme: str, model_format: str, options: DeploymentOptions
 ) -> dict[str, Any]:
-    """Return KServe's InferenceService of an image of models. Raises BentoError for options that aren't supported."""
+    """Return the KServe InferenceService for a model image. Raises BentoError for options that aren't supported."""
     name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
     if not _NAME.fullmatch(name):
         raise BentoError(
@@ -316,7 +316,7 @@ class ManifestBuilder:
         return {image: f"model-{at}" for at, image in enumerate(images)}
 
     def _model_mounts(self) -> list[dict[str, Any]]:
-        """Return mounts for the models, at the paths to which the Bento in the image links."""
+        """Return mounts for the models, at the paths that links in the Bento refer to."""
         volumes = self._model_volumes()
         return [
             {"name": volumes[image], "mountPath": f"{_MODELS}/{tag.partition(':')[0]}", "readOnly": True}

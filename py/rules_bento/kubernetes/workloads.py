@@ -82,7 +82,7 @@ def _gpus(value: object, where: str) -> str:
 
 
 def _number(value: object) -> Decimal | None:
-    """Return a positive number, or None for anything else."""
+    """Return the value if it is a positive number, otherwise None."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     number = Decimal(str(value))
@@ -149,13 +149,13 @@ class StartupConfig:
 
     @property
     def serves_bento(self) -> bool:
-        """Return whether the image runs Python with `-m bentoml serve DIRECTORY`, as bento_image configures it."""
+        """Return whether the image runs Python with `-m bentoml serve DIRECTORY`, as in a `bento_image`."""
         return len(self.entrypoint) == len(_SERVE) + 2 and list(self.entrypoint[1:-1]) == _SERVE
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Describes a Bento in an image: its tag, its services (first, the entry service), and the required variables."""
+    """Describes a Bento in an image: its tag, its services (the entry service first), and the required variables."""
 
     name: str
     version: str

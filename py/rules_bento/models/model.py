@@ -69,7 +69,7 @@ class BundledModel:
 
 
 def latest_versions(models: Iterable[ModelDescription]) -> dict[str, str]:
-    """Return the version for each `models/<name>/latest`: the newest version, or the greatest version of equal age."""
+    """Return the version for each `models/<name>/latest`: the newest or, if several are newest, the greatest."""
     newest: dict[str, tuple[str, str]] = {}
     for model in models:
         tag = Tag.parse(model.tag, "models")

@@ -13,7 +13,7 @@ _LOADER = re.compile(r"bentoml\.(?!models\.)(\w+)\.(load_model|get)")
 
 
 def find_model_loads(sources: Mapping[str, bytes]) -> list[list[str]]:
-    """Return tag, framework, function, and `path:line` of each call with a constant tag in `sources` (by path)."""
+    """Return the tag, framework, function, and `path:line` of each call with a constant tag in `sources` (by path)."""
     loads: list[list[str]] = []
     for path, content in sorted(sources.items()):
         if b"bentoml" in content and (b"load_model" in content or b"get" in content):
@@ -44,7 +44,7 @@ def _calls(content: bytes) -> Iterator[tuple[str, str, str, int]]:
 
 
 def _imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """Yield each imported name, and the dotted name to which the imported name refers."""
+    """Yield each imported name, and the dotted name that it refers to."""
     import ast
 
     if isinstance(node, ast.Import):

@@ -89,7 +89,7 @@ def read(store: Path, tag: str) -> StoredModel:
 
 
 def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
-    """Create a model from files, which must include a valid `model.yaml`. The default tag is in `model.yaml`."""
+    """Create a model from files, which must include a valid `model.yaml`. The default is the tag in `model.yaml`."""
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)
     if descriptor is None:
         raise BentoError(f"{origin}: {MODEL_YAML} is missing. Specify the directory of a model in BentoML's store.")

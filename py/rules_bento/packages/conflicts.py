@@ -34,7 +34,7 @@ _TABLES = {"extra": "optional-dependencies", "group": "dev-dependencies"}
 
 @dataclass(frozen=True)
 class Choice:
-    """Holds the selected members of a workspace, and their selected extras and groups. None selects all."""
+    """Holds the selected members of a workspace, and their selected extras and groups. None selects everything."""
 
     members: Collection[str] | None = None
     extras: Collection[str] | None = None
@@ -84,7 +84,7 @@ def is_member(package: Document) -> bool:
 
 
 def is_target(edge: Document, package: Document) -> bool:
-    """Return whether an edge leads to a package: by name, and by version and source if the edge specifies these."""
+    """Return whether an edge leads to a package. Compares names and, if the edge has them, versions and sources."""
     return all(edge.get(key, package.get(key)) == package.get(key) for key in ("name", "version", "source"))
 
 

@@ -162,7 +162,7 @@ def check(lock: Any, shape: Any, origin: str, remedy: str) -> None:
 
 
 def require(kind: str, value: str, place: str, remedy: str) -> None:
-    """Raise BentoError, beginning with `place`, if a string doesn't have the syntax of `kind`."""
+    """Raise a BentoError that begins with `place` if a string doesn't have the syntax of `kind`."""
     if not matches(kind, value):
         description = _MARKER if kind == "marker" else _KINDS[kind][2]
         raise BentoError(f"{place}: {_redacted(value)} isn't {description}. {remedy}")

@@ -71,7 +71,7 @@ class LockSubset:
 
 @dataclass(frozen=True)
 class Query:
-    """Holds the requirements and constraints (PEP 508) of a service, and the place that declares each of them."""
+    """Holds the requirements and constraints (PEP 508) of a service, and the place of each declaration."""
 
     requirements: Mapping[str, str]
     constraints: Mapping[str, str] = field(default_factory=dict)

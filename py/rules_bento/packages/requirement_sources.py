@@ -62,7 +62,7 @@ class DeclaredRequirements:
     options: list[Option] = field(default_factory=list)
 
     def add(self, text: str, origin: str, kind: Kind = "requirements") -> None:
-        """Add a new requirement. Raises BentoError, beginning with `origin`, if the requirement is invalid."""
+        """Add a new requirement. Raises a BentoError that begins with `origin` if the requirement is invalid."""
         reject_credentials(text, origin)
         text = re.sub(r"\s+", " ", text.strip())
         requirements.check(text, origin)
@@ -164,7 +164,7 @@ class _RequirementsFiles:
     def include(
         self, source: RequirementSource, value: str, place: str, kind: Kind = "requirements", chain: Chain = ()
     ) -> None:
-        """Read an included file. Raises BentoError, beginning with `place`, if the file can't be included."""
+        """Read an included file. Raises a BentoError that begins with `place` if the file can't be included."""
         if "://" in value:
             raise BentoError(f"{place}: the remote file {value!r} can't be included. Declare a copy of the file.")
         name = source.included_name(value)

@@ -79,7 +79,7 @@ class Project:
         return "\n".join([*lines, ""])
 
     def _supports_this_python(self) -> bool:
-        """Return whether `requires_python` allows this interpreter. uv requires this."""
+        """Return whether `requires_python` allows this interpreter, as uv requires."""
         return self._range().contains(".".join(map(str, sys.version_info[:3])))
 
     def _range(self) -> SpecifierSet:
@@ -139,7 +139,7 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
 
 
 def _run_uv(command: list[str]) -> str | None:
-    """Run uv, and retry with the system's certificates if necessary. Returns None on success, or uv's messages."""
+    """Run uv, and retry with the system's certificates if necessary. Returns uv's messages, or None on success."""
     output = ""
     for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
         errors, rest = b"", b""
@@ -165,7 +165,7 @@ def _print(text: bytes) -> None:
 
 
 def _preferences(lock: Lock) -> str:
-    """Return a minimal `uv.lock` that only makes uv prefer the locked versions."""
+    """Return a minimal `uv.lock`, so that uv prefers the locked versions."""
     lines = ["version = 1", f"requires-python = {json.dumps(lock['requires_python'])}"]
     lines += ["[[package]]", f'name = "{_PROJECT}"', 'version = "0"', 'source = { virtual = "." }']
     # The newest version first: uv skips versions that don't support a Python version.

@@ -67,7 +67,7 @@ def is_interpreter(name: str) -> bool:
 
 
 def _write_script(script: Path, text: str) -> None:
-    """Write a new script. Raises BentoError if the path exists, for example in different case on macOS."""
+    """Write a new script. Raises BentoError if the path exists, for example with a different case on macOS."""
     try:
         with os.fdopen(os.open(script, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777), "w", encoding="utf-8") as file:
             file.write(text)

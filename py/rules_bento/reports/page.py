@@ -223,14 +223,14 @@ def _lines(titles: Sequence[str], rows: Iterable[Sequence[str]], last: str) -> I
 
 
 def size(count: int) -> str:
-    """Return a number of bytes with a unit: `4.0 kB`, `12.3 MB`, `2.00 GB`."""
+    """Format a number of bytes with a unit: `4.0 kB`, `12.3 MB`, `2.00 GB`."""
     if count < 100_000:
         return f"{count / 1e3:.1f} kB"
     return f"{count / 1e6:.1f} MB" if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
 
 
 def difference(count: int) -> str:
-    """Return a difference in bytes with a sign and a unit, such as `+4.0 kB`."""
+    """Format a difference in bytes with a sign and a unit, such as `+4.0 kB`."""
     return f"{'+' if count >= 0 else '-'}{size(abs(count))}"
 
 

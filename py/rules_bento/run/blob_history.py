@@ -27,7 +27,7 @@ def user_cache_directory() -> Path | None:
 
 
 class BlobHistory:
-    """Holds the contents of the file."""
+    """Holds the contents of the history file."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -40,7 +40,7 @@ class BlobHistory:
         return BlobHistory(directory / "pushed.json" if directory else None)
 
     def repositories(self) -> Mapping[str, list[str]]:
-        """Return the repositories (`registry/name`) that contained each blob, by digest. The most recent is first."""
+        """Return the repositories (`registry/name`) that contained each blob, by digest, most recent first."""
         repositories_of: dict[str, list[str]] = {}
         for name, digests in reversed(self._digests.items()):
             for digest in digests:
@@ -48,7 +48,7 @@ class BlobHistory:
         return repositories_of
 
     def note(self, pushed: Iterable[str], digests: Iterable[str]) -> None:
-        """Record the blobs that the repositories now contain. Write errors are ignored."""
+        """Record the blobs that the repositories now contain. Ignores write errors."""
         if self._path is None:
             return
         names, listed = list(pushed), sorted(set(digests))

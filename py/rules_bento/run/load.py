@@ -83,7 +83,7 @@ def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: st
 
 
 def _platform(tool: str) -> str:
-    """Return the engine's platform, `os/architecture` with Go's names, or an empty string if it is unknown."""
+    """Return the engine's platform, `os/architecture` with Go's names, or an empty string if unknown."""
     form = "{{.Host.OS}}/{{.Host.Arch}}" if Path(tool).name == "podman" else "{{.OSType}}/{{.Architecture}}"
     done = subprocess.run([tool, "info", "--format", form], check=False, capture_output=True, text=True)
     system, _, machine = done.stdout.strip().partition("/")

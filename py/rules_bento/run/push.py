@@ -128,7 +128,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _pushes(arguments: Arguments, caller: Arguments) -> list[Arguments]:
-    """Return the arguments of each push in `--pushes`. Without `--pushes`, return only `arguments`."""
+    """Return the arguments of each push in `--pushes`. Without `--pushes`, returns only `arguments`."""
     file = arguments.optional("--pushes")
     if not file:
         return [arguments]

@@ -145,7 +145,7 @@ def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, 
 def read_blob(where: Settings, digest: str, size: int, start: int) -> Iterator[bytes]:
     """Yield the bytes of a cached blob from the byte `start` on. `digest` is the SHA-256 in hexadecimal digits.
 
-    Raises BentoError if the blob is missing or the cache rejects the request, and ConnectionLostError.
+    Raises BentoError if the blob is missing or the request is rejected, and ConnectionLostError for a lost connection.
     """
     return (_read_http if where.scheme.startswith("http") else _read_grpc)(where, digest, size, start)
 

@@ -89,7 +89,7 @@ def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
 
 
 class _Environment:
-    """Creates and updates a virtual environment. Other programs must not change it."""
+    """Creates and updates a virtual environment. Other programs must not change the environment."""
 
     def __init__(self, directory: Path, uv: str, version: str) -> None:
         self.directory = directory

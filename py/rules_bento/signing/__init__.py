@@ -21,7 +21,7 @@ def to_base64(content: bytes) -> str:
 
 
 def from_base64(text: Any, what: str, remedy: str = "Sign the artifact again.") -> bytes:
-    """Decode base64. Raises SignatureError, beginning with `what`, for invalid base64."""
+    """Decode base64. Raises a SignatureError that begins with `what` for invalid base64."""
     import base64
 
     try:
@@ -33,7 +33,7 @@ def from_base64(text: Any, what: str, remedy: str = "Sign the artifact again.") 
 
 
 def to_json(document: Mapping[str, Any]) -> bytes:
-    """Return JSON without spaces and with sorted keys, which are the same bytes for the same document."""
+    """Return JSON without spaces and with sorted keys, so that equal documents have equal bytes."""
     import json
 
     return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()

@@ -1,7 +1,7 @@
-"""Reads and writes what cosign signs: payloads, envelopes with in-toto statements (DSSE), bundles, signatures of files.
+"""Reads and writes cosign's formats: payloads, envelopes with in-toto statements (DSSE), bundles, and file signatures.
 
 cosign 3 stores signatures and attestations in sigstore bundles; with a key, these need no transparency log. `keyless`
-has the bundles of identities. Older versions sign a payload, a small JSON document (simple signing) with the name and
+handles bundles of identities. Older versions sign a payload, a small JSON document (simple signing) with the name and
 the digest of an image. The signature of a file is next to the file, in the format of `cosign sign-blob`.
 """
 
@@ -40,13 +40,13 @@ MAX_FILE_BYTES = 1 << 20  # the maximum size of a signature file
 
 
 def make_payload(name: str, digest: str) -> bytes:
-    """Return the document for an image: `registry/repository` and its digest."""
+    """Return the payload for an image: `registry/repository` and the digest."""
     critical = {"identity": {"docker-reference": name}, "image": {"docker-manifest-digest": digest}, "type": _IMAGE}
     return to_json({"critical": critical, "optional": None})
 
 
 def read_payload(content: bytes, digest: str) -> str:
-    """Return the image's name in the document. Raises SignatureError for another digest."""
+    """Return the image's name in a payload. Raises SignatureError for another digest."""
     critical = read_object(content, "the signed document").get("critical")
     if not isinstance(critical, dict) or critical.get("type") != _IMAGE:
         raise SignatureError("the signed document doesn't describe an image")
@@ -98,7 +98,7 @@ def bundle_statement(statement: bytes, key: PrivateKey | IdentitySigner) -> byte
 
 
 def open_envelope(document: dict[str, Any], key: PublicKey | Identity) -> bytes:
-    """Return the statement in an envelope. Raises SignatureError unless it has a signature of the key."""
+    """Return the statement in an envelope. Raises SignatureError unless the key signed the statement."""
     signatures = document.get("signatures")
     if document.get("payloadType") != _PAYLOAD or not isinstance(signatures, list):
         raise SignatureError("the envelope isn't a signed in-toto statement")
@@ -139,7 +139,7 @@ def _authenticated(kind: str, payload: bytes) -> bytes:
 
 
 def bundled_statement(content: bytes, key: PublicKey | Identity) -> bytes:
-    """Return the statement in a bundle. Raises SignatureError unless it has a signature of the key or identity."""
+    """Return the statement in a bundle. Raises SignatureError unless the key or identity signed the statement."""
     if isinstance(key, Identity):
         return key.open_bundle(content)
     return open_envelope(_bundle_part(read_object(content, "its JSON"), "dsseEnvelope"), key)
@@ -176,7 +176,7 @@ def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> 
 
 
 def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
-    """Raise SignatureError unless the key or identity has signed the file, and BentoError if it can't be read."""
+    """Raise SignatureError unless the key or identity signed the file, and BentoError for an unreadable file."""
     try:
         with signed.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)

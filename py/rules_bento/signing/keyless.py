@@ -1,6 +1,6 @@
-"""Signs and verifies with certificates of OpenID Connect (OIDC) identities, as cosign does without a key.
+"""Signs and verifies data with certificates of OpenID Connect (OIDC) identities, as cosign does without a key.
 
-The optional package sigstore does the work. To sign, it requests a certificate from Fulcio, timestamps, and an entry in
+Uses the optional package sigstore. To sign, sigstore requests a certificate from Fulcio, timestamps, and an entry in
 the transparency log Rekor. To verify, it uses the bundle and the trusted root, and makes no network request.
 """
 
@@ -25,7 +25,7 @@ _MAX_REASON = 300  # characters of a reason, which can contain values of an untr
 
 @dataclass(frozen=True)
 class Identity:
-    """Verifies signatures by certificates of an identity, such as an email address or a URI, from an OIDC issuer."""
+    """Verifies signatures with certificates of an identity, such as an email address or a URI, from an OIDC issuer."""
 
     name: str
     issuer: str
@@ -35,7 +35,7 @@ class Identity:
         return f"the identity {self.name} of {self.issuer}"
 
     def verifies(self, signature: bytes, digest: bytes) -> bool:
-        """Return False: a signature outside a bundle has no certificate."""
+        """Return False, because a signature outside of a bundle has no certificate."""
         return False
 
     def open_bundle(self, content: bytes) -> bytes:
@@ -61,7 +61,7 @@ class Identity:
 
 
 class IdentitySigner:
-    """Signs with certificates for an OIDC token. Its repr hides the token."""
+    """Signs with certificates for an OIDC token. The repr omits the token."""
 
     def __init__(self, token: str = "", trust_config: str = "") -> None:
         """Read a token (a file, or `env://NAME`), and the client trust configuration of sigstore services (a file).
@@ -146,7 +146,7 @@ def _errors(where: str, remedy: str) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the message of an error, or of its cause: the first line."""
+    """Return the first line of the message of an error or its cause."""
     while not str(error) and error.__cause__:
         error = error.__cause__
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__

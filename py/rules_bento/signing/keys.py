@@ -2,7 +2,7 @@
 
 Private keys are PEM: cosign's own, encrypted with a password (scrypt, NaCl's secretbox), or unencrypted PKCS #8, SEC 1,
 or PKCS #1. A key signs a SHA-256 by ECDSA on P-256, or by RSA with PKCS #1 v1.5. Ed25519 and other curves are rejected,
-because `cosign verify` doesn't accept their signatures unless it is given the digest.
+because `cosign verify` doesn't accept their signatures without the digest.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ORIGINAL = "Use the original key file."
 
 @dataclass(frozen=True)
 class PublicKey:
-    """Verifies signatures by its private key."""
+    """Verifies signatures of the matching private key."""
 
     _key: Any = field(repr=False)
     origin: str
@@ -54,7 +54,7 @@ class PublicKey:
         return True
 
     def fingerprint(self) -> bytes:
-        """Return the SHA-256 of the key, which identifies it in bundles."""
+        """Return the SHA-256 of the key, which identifies the key in bundles."""
         from cryptography.hazmat.primitives import serialization
 
         form = serialization.PublicFormat.SubjectPublicKeyInfo
@@ -63,7 +63,7 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class PrivateKey:
-    """Signs digests. Its repr hides the key."""
+    """Signs digests. The repr omits the key."""
 
     _key: Any = field(repr=False)
     origin: str
@@ -114,7 +114,7 @@ def sha256_digest(message: bytes) -> bytes:
 
 
 def _read(name: str, directory: Path) -> tuple[str, bytes, str]:
-    """Return the type of the only key in PEM in a file or variable, its content, and its name for messages."""
+    """Return the type and content of the only PEM key in a file or variable, and its name for messages."""
     if name.startswith(_VARIABLE):
         variable = name.removeprefix(_VARIABLE)
         content = os.environ.get(variable, "").encode("utf-8", "surrogateescape")
@@ -200,7 +200,7 @@ def _open_box(key: bytes, nonce: bytes, ciphertext: bytes, origin: str) -> bytes
 
 
 def _load(load: Callable[[Any], Any], origin: str) -> Any:
-    """Return the key that `load` reads by a module of the package cryptography, if its algorithm is supported."""
+    """Return the key that `load` reads with the package cryptography. Rejects unsupported algorithms."""
     try:
         from cryptography.hazmat.primitives import serialization
     except ImportError:
@@ -239,7 +239,7 @@ def _check_algorithm(key: Any, origin: str) -> Any:
 
 
 def _algorithm(key: Any) -> tuple[Any, ...]:
-    """Return the arguments for `sign` and `verify` of a key after the digest."""
+    """Return the arguments of a key's `sign` and `verify` that follow the digest."""
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 

@@ -41,7 +41,7 @@ def default_rules(signer: PublicKey | Identity, has_provenance: bool, has_sbom: 
 
 
 def read_policy(path: Path, trusted_root: Path | None) -> list[SignatureRule]:
-    """Read the rules, all of which must hold. Files of keys are relative to the policy.
+    """Read the rules, all of which are required. Paths of keys are relative to the policy.
 
     Raises BentoError for an invalid policy, key, or trusted root.
     """

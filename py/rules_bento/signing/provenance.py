@@ -1,6 +1,6 @@
 """Creates SLSA provenance, version 1: the inputs and the builder of an object.
 
-The first half, `buildDefinition`, only depends on declared inputs, so it is the same on each machine. The second half,
+The first half, `buildDefinition`, depends only on declared inputs, so it is the same on each machine. The second half,
 `runDetails`, comes from the flags of a push, and never from this machine or its clock.
 """
 

@@ -84,7 +84,7 @@ class TreeManifest:
 
     @staticmethod
     def from_json(text: str, origin: str) -> TreeManifest:
-        """Parse the JSON that `to_json` returns. Raises BentoError, beginning with ``origin``, for invalid JSON."""
+        """Parse the JSON that `to_json` returns. Raises a BentoError that begins with ``origin`` for invalid JSON."""
         try:
             return TreeManifest.of(_from_object(item) for item in json.loads(text))
         except (ValueError, TypeError, KeyError) as error:
@@ -96,7 +96,7 @@ class TreeManifest:
         return f"[\n{lines}\n]\n" if lines else "[]\n"
 
     def under(self, directory: str) -> TreeManifest:
-        """Return the entries with a directory, such as ``src``, before each path."""
+        """Return the entries with a directory, such as ``src``, prepended to each path."""
         return TreeManifest(tuple([replace(entry, path=f"{directory}/{entry.path}") for entry in self.entries]))
 
     def identity(self) -> bytes:
@@ -189,7 +189,7 @@ def _machine(beginning: bytes) -> str:
 
 
 def _of_pieces(file: int) -> tuple[int, bytes, str]:
-    """Return the size, the first bytes, and the digest of a large file. Reads pieces; a memory map isn't faster."""
+    """Return the size, the first bytes, and the digest of a large file. Reads pieces, because mmap isn't faster."""
     from blake3 import blake3
 
     hasher = blake3(max_threads=blake3.AUTO)  # the digest does not depend on the number of threads

@@ -236,7 +236,7 @@ def check_followed(kept: Iterable[DeclaredFile]) -> None:
 def check_inside(file: DeclaredFile, directory: str) -> None:
     """Raise BentoError if a file in a plain directory is special, or is a link to a target outside of the directory.
 
-    Options can name files of `walk` that no pattern keeps. No other check covers these files.
+    Options can refer to files of `walk` that no pattern keeps. No other check covers these files.
     """
     root, real = os.path.realpath(directory), os.path.realpath(file.source)
     if not real.startswith(f"{root.rstrip('/')}/"):
@@ -269,7 +269,7 @@ def _split_file(short_path: str, label: str, attribute: str) -> tuple[str, str]:
 
 
 def _context(build_ctx: str) -> tuple[str, str]:
-    """Split ``build_ctx`` into repository and directory. Raises BentoError if it is outside of the repository."""
+    """Split ``build_ctx`` into repository and directory. Raises BentoError if the path leaves the repository."""
     repository, context = _split(build_ctx.rstrip("/"))
     if context in ("", "."):
         return repository, ""

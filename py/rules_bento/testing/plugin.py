@@ -39,7 +39,7 @@ class Servers:
     """Starts servers of the Bento under test, and collects their logs."""
 
     def __init__(self, setting: Setting) -> None:
-        """Store the settings. No server starts yet."""
+        """Store the settings without starting a server."""
         self.setting = setting
         self.logs: list[Path] = []
         self._numbers = count()
@@ -82,7 +82,7 @@ _SERVERS = pytest.StashKey[Servers]()
 
 @pytest.fixture(scope="session")
 def bento(request: pytest.FixtureRequest) -> Bento:
-    """Return the Bento: its tag and the directory that it is unpacked to."""
+    """Return the Bento: the tag, and the directory with the unpacked files."""
     return request.config.stash[_SERVERS].setting.bento
 
 

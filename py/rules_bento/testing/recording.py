@@ -1,6 +1,6 @@
 """Records which lines of the user's sources run in tests and servers, as LCOV for `bazel coverage`.
 
-Uses coverage.py, which the test must require. Bazel identifies sources by their path in the workspace. In the Bento,
+The test must depend on coverage.py. Bazel identifies sources by their path in the workspace. In the Bento,
 the sources are in `src/`.
 """
 

@@ -73,7 +73,7 @@ def command_arguments(python: Python) -> list[str]:
 
 
 def add_pins(text: str, pins: Sequence[str]) -> str:
-    """Add packages that libraries require to requirements. A pin is `name==version`, or `name` for any version.
+    """Add packages, which libraries require, to `text`. A pin is `name==version`, or `name` for any version.
 
     Requirements with hashes must already contain these packages. Raises BentoError for a missing package or a
     different version.
@@ -109,7 +109,7 @@ def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
 
 
 def check_git(text: str, place: str, *, packed: bool) -> None:
-    """Raise BentoError for git requirements that BentoML would clone and pack. `packed` is false without packing."""
+    """Raise BentoError for git requirements that BentoML would clone and pack. Does nothing if `packed` is false."""
     if not packed:
         return
     for line in text.splitlines():

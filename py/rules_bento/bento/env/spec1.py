@@ -162,6 +162,6 @@ def _conda_environment(conda: Conda, files: ProjectFiles, place: str) -> str | N
 
 
 def _conda_python_version(environment: str | None) -> str | None:
-    """Return the version from a line such as `- python=3.11`, because it determines the Python version of the image."""
+    """Return the version from a line such as `- python=3.11`, which determines the Python version of the image."""
     match = re.search(r"^\s*-\s*['\"]?python=+(\d+\.\d+)", environment or "", re.MULTILINE)
     return match[1] if match else None

@@ -2,7 +2,7 @@
 
 The template is untrusted. Jinja2's sandbox protects Python's internals only if the template gets plain values and
 functions. An object of Jinja2, such as a compiled template, gives access to the environment and to arbitrary code. A
-sandbox can't limit time and memory, so the template is rendered in a subprocess with limits of the kernel.
+sandbox can't limit time and memory, so the template is rendered in a subprocess with kernel limits.
 """
 
 from __future__ import annotations
