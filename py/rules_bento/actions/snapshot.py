@@ -103,7 +103,7 @@ def declared_files(arguments: Arguments) -> list[DeclaredFile]:
 
 
 def read_plan(arguments: Arguments, declared: Sequence[DeclaredFile]) -> Plan:
-    """Return the plan from the attributes of the target. The bentofile sets all other options."""
+    """Return the plan from the target's attributes and bentofile. Attributes take precedence."""
     service = arguments.required("--service") if arguments.has("--service") else None
     include, exclude = arguments.repeated("--include"), arguments.repeated("--exclude")
     if not arguments.has("--options") and not arguments.has("--bentofile"):

@@ -257,7 +257,7 @@ def _holds(is_same: Callable[[Descriptor], bool], layers: Iterable[Descriptor]) 
 
 
 def carry(source: Place, target: Place, digest: str) -> None:
-    """Copy the signatures and attestations of a digest. Keeps existing signatures. Raises the same errors as `sign`."""
+    """Copy a digest's signatures and attestations. Keeps existing signatures. Raises the same errors as `sign`."""
     for kind in (SIGNATURES, ATTESTATIONS):
         before = _listed(target, kind, digest)
         stored = {to_json(layer.to_json()) for layer in before}

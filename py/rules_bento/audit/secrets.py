@@ -126,7 +126,7 @@ def check(findings: Iterable[SecretFinding], allowed: Iterable[str], known: Iter
 
 
 def _text(content: bytes) -> bytes:
-    """Return the content as UTF-8, or no bytes for a binary file (a file with an early NUL that isn't UTF-16)."""
+    """Return the content as UTF-8, or no bytes for a binary file (not UTF-16, with an early NUL)."""
     encoding = _UTF_16.get(content[:2])
     if encoding:
         return content[2:].decode(encoding, "replace").encode()

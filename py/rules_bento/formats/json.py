@@ -1,7 +1,7 @@
 """Reads untrusted JSON (RFC 8259) in UTF-8, and rejects duplicate keys.
 
-The standard library parses the input after a check of the limits. The check is fast because it only counts brackets if
-the input is small.
+The standard library parses the input after a check of the limits. For small input, the check is fast: it only counts
+brackets.
 """
 
 from __future__ import annotations

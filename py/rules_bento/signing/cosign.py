@@ -1,6 +1,6 @@
 """Reads and writes cosign's formats: payloads, envelopes with in-toto statements (DSSE), bundles, and file signatures.
 
-cosign 3 stores signatures and attestations in sigstore bundles; with a key, these need no transparency log. `keyless`
+cosign 3 stores signatures and attestations in sigstore bundles; with a key, bundles need no transparency log. `keyless`
 handles bundles of identities. Older versions sign a payload, a small JSON document (simple signing) with the name and
 the digest of an image. The signature of a file is next to the file, in the format of `cosign sign-blob`.
 """
@@ -69,7 +69,7 @@ def make_statement(name: str, digest: str, predicate_type: str, predicate: dict[
 
 
 def sbom_type(document: dict[str, Any], origin: str) -> str:
-    """Return the type of a statement with an SBOM. Raises BentoError, beginning with `origin`, for another document."""
+    """Return the type of an SBOM statement. Raises a BentoError that begins with `origin` for another document."""
     if document.get("bomFormat") == "CycloneDX":
         return CYCLONEDX
     if str(document.get("spdxVersion")).startswith("SPDX-2."):

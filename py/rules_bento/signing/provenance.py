@@ -60,5 +60,5 @@ def dependency(uri: str, digest: str) -> dict[str, Any]:
 
 
 def predicate(build: dict[str, Any], run: Run) -> dict[str, Any]:
-    """Return both halves of the predicate."""
+    """Return the predicate, with both halves."""
     return {"buildDefinition": build, "runDetails": run.details()}

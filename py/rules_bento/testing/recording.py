@@ -91,7 +91,7 @@ def recording(settings: Mapping[str, Any], bento: Path, directory: Path) -> Reco
 
 
 def _recorded_files(named: Iterable[str], settings: Mapping[str, Any], bento: Path) -> dict[Path, str]:
-    """Map files to the sources that Bazel lists. A source has a file in the Bento, and a file that tests import."""
+    """Map files to the sources that Bazel lists. Includes files in the Bento, and files that tests import."""
     files = {}
     for name in named:
         short_path = _short_path(name)

@@ -73,7 +73,7 @@ def command_arguments(python: Python) -> list[str]:
 
 
 def add_pins(text: str, pins: Sequence[str]) -> str:
-    """Add packages, which libraries require, to `text`. A pin is `name==version`, or `name` for any version.
+    """Add the pins from libraries to requirements. A pin is `name==version`, or `name` for any version.
 
     Requirements with hashes must already contain these packages. Raises BentoError for a missing package or a
     different version.
