@@ -9,6 +9,7 @@ import lzma
 import os
 import struct
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from hashlib import sha256
@@ -32,6 +33,7 @@ from packaging.version import Version
 from rules_bento.actions import reports
 from rules_bento.actions.service import check_api
 from rules_bento.actions.wheels import unpack_wheel
+from rules_bento.archives.recipe import Recipe
 from rules_bento.arguments import Arguments
 from rules_bento.audit import advisories as audit_records
 from rules_bento.audit.inventory import Package
@@ -51,7 +53,7 @@ from rules_bento.formats.json import read_object
 from rules_bento.images import rootfs
 from rules_bento.images.layer_report import read_packages
 from rules_bento.images.layers import contents
-from rules_bento.images.layers.layer import write_wheel_layer
+from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
 from rules_bento.images.system_packages import SystemFiles
 from rules_bento.images.wheels.elf import read_elf
 from rules_bento.images.wheels.install import InstallLayout
@@ -221,6 +223,21 @@ def _wheel(path: Path, out: Path) -> None:
     Libraries.read(Wheel.read(path))
     out.mkdir()
     write_wheel_layer(out / "layer", Wheel.read(path), InstallLayout.venv("/app/.venv", 11), "gzip", threads=1)
+
+
+def _recipes() -> list[bytes]:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "odd-1.0-py3-none-any.whl")
+        path.write_bytes(wheel())
+        out = path.with_name("recipe")
+        write_wheel_recipe(out, Wheel.read(path), InstallLayout.venv("/app/.venv", 11))
+        return [out.read_bytes()]
+
+
+def _recipe(path: Path, out: Path) -> None:
+    out.write_bytes(wheel())
+    for _ in zip(Recipe(path, out).pieces(), range(100), strict=False):
+        pass
 
 
 def deb(form: str = "") -> bytes:
@@ -749,6 +766,7 @@ READERS: dict[str, Reader] = {
     "deb-packed": Reader(
         "deb", "odd_1.0-1_amd64.deb", lambda: [deb(form) for form in ("gz", "xz", "zst", "bz2")], _deb
     ),
+    "recipe": Reader("binary", "layer.recipe", _recipes, _recipe, ""),
     "wheel-texts": Reader("text", "texts", _texts_of_wheel, _wheel_texts),
     "wheel-unpacked": Reader(
         "zip",

@@ -26,6 +26,7 @@ _SEGMENT = struct.Struct("<IQQ")  # bytes of the literal; offset and bytes of th
 _MIN_RANGE = 32  # bytes; a shorter range costs more than a literal
 _MAX_HEAD = 64  # bytes of a piece before the range: the header of a gzip member
 _MAX_LITERAL = 1 << 20
+_MAX_OFFSET = (1 << 63) - 1  # of a file
 _PIECE = 1 << 18
 
 
@@ -103,31 +104,18 @@ def _common(one: bytes, other: bytes) -> int:
 
 
 class Recipe:
-    """Reads a recipe, and assembles its blob from the source, which is a wheel."""
+    """Reads a recipe, and assembles its blob from the source, which is a wheel. Reads literal bytes when needed."""
 
     def __init__(self, path: Path, source: Path) -> None:
         self._path = path
         self._source = source
-        self._parts: list[tuple[bytes, int, int]] = []  # a literal; or nothing, and the offset and size of a range
+        self._parts: list[tuple[bool, int, int]] = []  # whether a literal; the offset in its file, and the size
         self._starts = [0]
         try:
-            data = path.read_bytes()
+            with path.open("rb") as file:
+                self._read(file, os.fstat(file.fileno()).st_size)
         except OSError as error:
             raise BentoError(f"{path}: cannot read the recipe: {error.strerror}. Build the target again.") from None
-        at = len(MAGIC)
-        if not data.startswith(MAGIC):
-            raise self._invalid()
-        while at < len(data):
-            if at + _SEGMENT.size > len(data):
-                raise self._invalid()
-            size, offset, length = _SEGMENT.unpack_from(data, at)
-            at += _SEGMENT.size + size
-            if at > len(data):
-                raise self._invalid()
-            for part in ((data[at - size : at], 0, size), (b"", offset, length)):
-                if part[2]:
-                    self._parts.append(part)
-                    self._starts.append(self._starts[-1] + part[2])
 
     @property
     def size(self) -> int:
@@ -140,8 +128,8 @@ class Recipe:
         waiting: list[bytes] = []
         count = 0
         try:
-            with self._source.open("rb", buffering=0) as file:
-                for piece in self._slices(file.fileno(), start, end):
+            with self._path.open("rb", buffering=0) as recipe, self._source.open("rb", buffering=0) as source:
+                for piece in self._slices(recipe.fileno(), source.fileno(), start, end):
                     waiting.append(piece)
                     count += len(piece)
                     if count >= _PIECE:
@@ -155,18 +143,34 @@ class Recipe:
         if waiting:
             yield b"".join(waiting)
 
-    def _slices(self, source: int, start: int, end: int) -> Iterator[bytes]:
+    def _read(self, file: BinaryIO, size: int) -> None:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise self._invalid()
+        at = len(MAGIC)
+        while at < size:
+            header = file.read(_SEGMENT.size)
+            if len(header) < _SEGMENT.size:
+                raise self._invalid()
+            literal, offset, length = _SEGMENT.unpack(header)
+            at += _SEGMENT.size
+            if at + literal > size or offset + length > _MAX_OFFSET:
+                raise self._invalid()
+            for part in ((True, at, literal), (False, offset, length)):
+                if part[2]:
+                    self._parts.append(part)
+                    self._starts.append(self._starts[-1] + part[2])
+            at += literal
+            file.seek(at)
+
+    def _slices(self, recipe: int, source: int, start: int, end: int) -> Iterator[bytes]:
         first = max(0, bisect_right(self._starts, start) - 1)
         for number, (begin, stop) in enumerate(pairwise(self._starts[first:]), first):
             if begin >= end:
                 return
-            literal, offset, _ = self._parts[number]
+            is_literal, offset, _ = self._parts[number]
             low, high = max(start, begin) - begin, min(end, stop) - begin
-            if literal:
-                yield literal[low:high]
-                continue
             while low < high:
-                piece = os.pread(source, min(_PIECE, high - low), offset + low)
+                piece = os.pread(recipe if is_literal else source, min(_PIECE, high - low), offset + low)
                 if not piece:
                     raise BentoError(
                         f"{self._source}: the wheel is shorter than {self._path} requires. Build the target again."
