@@ -29,7 +29,7 @@ def extension(compression):
     """Returns the file suffix for a compression. Replaces colons, which are separators in labels."""
     return compression.replace(":", "-")
 
-def write_layer(ctx, *, name, compression, subcommand, progress_message, more_outputs = [], recipe_of = None):
+def write_layer(ctx, *, name, compression, subcommand, progress_message, more_outputs = []):
     """Declares a layer and the action that writes the layer.
 
     Args:
@@ -39,32 +39,57 @@ def write_layer(ctx, *, name, compression, subcommand, progress_message, more_ou
       subcommand: result of `subcommand`, without the flags of outputs, and without packages for the compression.
       progress_message: message that Bazel shows during the action.
       more_outputs: list of Files that the subcommand writes in addition to the layer.
-      recipe_of: File of a wheel, or None. With a wheel, the subcommand writes the recipe of the layer, and another action assembles the layer. This
-        action runs only if a program or another action reads the layer.
 
     Returns:
       A BentoLayerInfo.
     """
-    blob = ctx.actions.declare_file("{}.layer.{}".format(name, extension(compression)))
-    description = ctx.actions.declare_file("{}.layer.{}.json".format(name, extension(compression)))
-    recipe = ctx.actions.declare_file("{}.layer.{}.recipe".format(name, extension(compression))) if recipe_of else None
-    args = subcommand.args[-1]
-    args.add_all(["--compression", compression, "--output", recipe or blob, "--description", description])
-    if recipe:
-        args.add("--recipe")
+    blob, description = _files(ctx, name, compression)
+    subcommand.args[-1].add_all(["--compression", compression, "--output", blob, "--description", description])
     run_helper(
         ctx,
         mnemonic = {"join_layers": "BentoLayerJoin", "prefetch_layer": "BentoLayerPrefetch"}.get(subcommand.name, "BentoLayer"),
         progress_message = progress_message,
         subcommand = _importing(subcommand, COMPRESSION_PACKAGES[compression]),
-        outputs = [recipe or blob, description] + more_outputs,
+        outputs = [blob, description] + more_outputs,
     )
-    if recipe:
-        _assemble_layer(ctx, blob, description, recipe, recipe_of)
-    return BentoLayerInfo(blob = blob, description = description, recipe = recipe, wheel = recipe_of)
+    return BentoLayerInfo(blob = blob, description = description)
+
+def write_recipe(ctx, *, name, wheel, subcommand, progress_message, more_outputs):
+    """Declares a gzip layer of a wheel, and the actions that write its recipe and assemble the layer.
+
+    The layer is assembled only if a program or another action reads it.
+
+    Args:
+      ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
+      name: prefix of the names of outputs.
+      wheel: File of the wheel.
+      subcommand: result of `subcommand`, without the flags of outputs, and without packages for the compression.
+      progress_message: message that Bazel shows during the action.
+      more_outputs: list of Files that the subcommand writes in addition to the recipe.
+
+    Returns:
+      A BentoLayerInfo.
+    """
+    blob, description = _files(ctx, name, "gzip")
+    recipe = ctx.actions.declare_file(name + ".layer.gzip.recipe")
+    subcommand.args[-1].add_all(["--compression", "gzip", "--output", recipe, "--description", description, "--recipe"])
+    run_helper(
+        ctx,
+        mnemonic = "BentoLayer",
+        progress_message = progress_message,
+        subcommand = _importing(subcommand, COMPRESSION_PACKAGES["gzip"]),
+        outputs = [recipe, description] + more_outputs,
+    )
+    _assemble_layer(ctx, blob, description, recipe, wheel)
+    return BentoLayerInfo(blob = blob, description = description, recipe = recipe, wheel = wheel)
+
+def _files(ctx, name, compression):
+    """Declares the Files of a layer and of its description."""
+    prefix = "{}.layer.{}".format(name, extension(compression))
+    return ctx.actions.declare_file(prefix), ctx.actions.declare_file(prefix + ".json")
 
 def _assemble_layer(ctx, blob, description, recipe, wheel):
-    """Declares the action that assembles a layer. No cache stores the layer, because assembling is as fast as a download."""
+    """Declares the action that assembles a layer. No cache stores the layer, because caches have the recipe and the wheel."""
     args = arguments(ctx)
     args.add_all(["--description", description, "--output", blob, "--recipe", recipe, "--wheel", wheel])
     run_helper(

@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "add_strings", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand")
-load(":layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "INFLATE", "extension", "wheel_arguments", "wheel_name", "write_layer")
+load(":layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "INFLATE", "extension", "wheel_arguments", "wheel_name", "write_layer", "write_recipe")
 load(":providers.bzl", "BentoCompilersInfo", "BentoFlagInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
 load(":sources_aspect.bzl", "SOURCE_EDGES")
 load(":wheel_groups.bzl", "ALONE")
@@ -41,16 +41,15 @@ def _write_layer(ctx, *, wheel, settings):
     args.add_all(["--name", wheel_name(wheel)])
     _add_wheel(args, wheel)
     args.add_all(["--libraries", libraries])
-    layer = write_layer(
-        ctx,
-        compression = settings.compression,
+    common = dict(
         more_outputs = [libraries],
         name = wheel.distribution,
         progress_message = "Writing layer of {}".format(wheel_name(wheel)),
-        recipe_of = wheel.file if settings.recipes and settings.compression == "gzip" else None,
         subcommand = subcommand("wheel_layer", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
     )
-    return layer, libraries
+    if settings.recipes and settings.compression == "gzip":
+        return write_recipe(ctx, wheel = wheel.file, **common), libraries
+    return write_layer(ctx, compression = settings.compression, **common), libraries
 
 def _write_part(ctx, *, wheel, settings):
     """Declares the layer part of a wheel. Returns the Files of the part, of its listing, and of the list of shared libraries."""
