@@ -42,8 +42,11 @@ def assemble_layer(arguments: Arguments) -> None:
     """Write the layer that a recipe describes, and verify its digest."""
     from rules_bento.archives.atomic import atomic_file
     from rules_bento.archives.recipe import assemble
+    from rules_bento.formats import read_file
+    from rules_bento.formats.json import read_object
 
-    described = json.loads(Path(arguments.required("--description")).read_text("utf-8"))
+    path = arguments.required("--description")
+    described = read_object(read_file(path), path)
     recipe, wheel = Path(arguments.required("--recipe")), Path(arguments.required("--wheel"))
     with atomic_file(Path(arguments.required("--output"))) as file:
         file.writelines(assemble(recipe, wheel, described["digest"], described["size"]))
