@@ -98,7 +98,7 @@ def test_a_module_that_is_missing(actions):
     refused(
         outcome,
         LABEL,
-        "service `servce:Service` requires servce.py",
+        "service: `servce:Service` requires servce.py",
         "Near matches: `service.py`",
         "Add the file to `srcs`",
     )
@@ -118,7 +118,7 @@ def test_a_malformed_service(actions, service):
 
 def test_an_attribute_that_is_missing(actions):
     outcome = actions.snapshot(service="service:Servce")
-    refused(outcome, LABEL, "no attribute `Servce`", "`service` is", "Did you mean `Service`?")
+    refused(outcome, LABEL, "no attribute `Servce`", "got `service:Servce`", "Did you mean `Service`?")
     outcome = actions.snapshot(service="service:Other")
     refused(outcome, LABEL, "no attribute `Other`", "Specify a class")
 
