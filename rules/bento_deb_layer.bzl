@@ -102,7 +102,7 @@ don't run. The layer includes only the results of maintainer scripts that a serv
         "includes": attr.string_list(default = _INCLUDES, doc = "Patterns of paths to include although `excludes` matches the paths, in the syntax of dpkg's `path-include`. Default: copyright files."),
         "base": attr.label(doc = "Layer or image base below this layer. Packages that the base includes aren't installed again.", providers = [BentoDebLayerInfo]),
         "packages": attr.label_list(doc = "Debian packages to install, from a package hub that `bento.apt` declares.", mandatory = True, providers = [BentoDebInfo]),
-        "symlinks": attr.string_dict(doc = "Additional symbolic links, path to link target: `{\"/usr/bin/python\": \"python3\"}`."),
+        "symlinks": attr.string_dict(doc = "Additional symbolic links. Keys are paths; values are link targets: `{\"/usr/bin/python\": \"python3\"}`."),
         "users": attr.string_dict(default = _USERS, doc = "Additional users, name to user ID. Each user has a group and a home directory. Only the lowest layer adds users: if `base` is set, the attribute has no effect."),
     },
     provides = [BentoDebLayerInfo, BentoLayerInfo],

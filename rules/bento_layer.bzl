@@ -91,7 +91,7 @@ remain unchanged. A damaged tar archive is an error. The default output is the d
         "mode": attr.string(default = _MODE, doc = "Mode of all files, in octal digits. The modes in the source tree have no effect.", values = ["0444", "0555", _MODE, "0755"]),
         "owner": attr.string(default = _OWNER, doc = "Owner of files and links: a user ID, or `uid:gid`. Default: root. The owner of new parent directories is always root."),
         "srcs": attr.label_keyed_string_dict(allow_files = True, doc = "Files of the layer: target to absolute path in the image. If the path ends with a slash, the files of the target are placed in this directory with their names. The contents of an output directory are placed with their directory structure."),
-        "symlinks": attr.string_dict(doc = "Symbolic links, absolute path to link target: `{\"/usr/bin/acme\": \"../../opt/acme/bin/acme\"}`."),
+        "symlinks": attr.string_dict(doc = "Symbolic links to create. Keys are absolute paths; values are link targets: `{\"/usr/bin/acme\": \"../../opt/acme/bin/acme\"}`."),
         "tar": attr.label(allow_single_file = True, doc = "Tar archive that becomes the layer, such as the output of `pkg_tar` of rules_pkg. The archive can be uncompressed, or compressed with gzip or zstd."),
     },
     provides = [BentoLayerInfo],

@@ -275,7 +275,7 @@ hub (`requirements`), models (`models`), and other libraries (`deps`). The build
         "spec": attr.int(doc = "Format version of `bento.yaml`: `1` or `2`. Default: `2` if version 2 supports the options, or else `1`.", values = [0, 1, 2]),
         "complete_metadata": attr.string_list(doc = "Kinds of service metadata that the attributes of this target declare completely: `labels`, `envs`, `image`, or `description`. Use the attribute if the source determines such metadata, including names of labels or variables, at run time."),
         "srcs": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Files of the build context. The Bento includes the files that `include`, `exclude`, and `.bentoignore` files select."),
-        "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the platform check ignores, such as files that the service only reads as input. The check rejects other files in sources and data that contain machine code for another platform than the Bento's. A name without a matching file is an error."),
+        "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the platform check ignores, such as files that the service only reads as input. The check rejects other files in sources and data that contain machine code for a platform other than the Bento's. A name without a matching file is an error."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of the content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BentoFlagInfo]),
     } | CREATION_TIME | SERVICE_METADATA | OPTION_GROUPS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | RUN_RUNTIME | SECRETS | STAMPED_LABELS,

@@ -230,7 +230,7 @@ _pypi = tag_class(
         "build_lock": attr.label(
             doc = "Lock of build requirements, such as setuptools. Used to build packages without a compatible wheel. Default: `lock`.",
         ),
-        "exclude": attr.string_list_dict(doc = "Wheel files that images exclude: package name to patterns, in the syntax of `.gitignore`: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`. For the wheels of one platform, use a key such as `acme@linux_x86_64`. Default: no patterns. The RECORD file lists only the remaining files. The layer report and the SBOM contain the size of the excluded files. Tests, servers, and virtual environments use the complete wheels."),
+        "exclude": attr.string_list_dict(doc = "Files of wheels that images exclude. Keys are package names; values are patterns in `.gitignore` syntax: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`. For the wheels of one platform, use a key such as `acme@linux_x86_64`. Default: no patterns. The RECORD file lists only the remaining files. The layer report and the SBOM contain the size of the excluded files. Tests, servers, and virtual environments use the complete wheels."),
         "exclude_presets": attr.string_list(doc = "Names of predefined sets of patterns to exclude from images: `serving_torch` excludes files of torch and triton that are used only to compile native extensions, such as static libraries."),
         "extras": attr.string_list(default = ["*"], doc = "Project extras to include; only for a `uv.lock`. Default: all extras. The default fails if two extras conflict (`tool.uv.conflicts`)."),
         "glibc": attr.string(default = DEFAULT_GLIBC, doc = "Newest glibc version that Linux wheels can require, `X.Y`."),

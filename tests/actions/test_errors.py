@@ -358,7 +358,7 @@ def test_fields_of_a_model(actions, fields, words):
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("svc/model.yaml", ["srcs: the rule writes model.yaml", "Exclude the file"]),
+        ("svc/model.yaml", ["srcs: contains model.yaml, which bento_model generates", "Exclude the file"]),
         (
             "svc/__pycache__/a.pyc",
             ["(from srcs //svc/__pycache__:a.pyc) can't be in a model", "'__pycache__/'", "Remove"],

@@ -82,7 +82,7 @@ _helper_packages_repo = repository_rule(
     implementation = _helper_packages_repo_impl,
     doc = "Unpacks pure Python packages into the directory `site-packages`. The helper imports these packages when a module extension, which has no toolchain, runs the helper.",
     attrs = {
-        "packages": attr.string_dict(doc = "Packages to unpack: `name==version` to a JSON object of file name to SHA-256.", mandatory = True),
+        "packages": attr.string_dict(doc = "Packages to unpack. Keys are `name==version`; values are JSON objects that map file names to SHA-256 digests.", mandatory = True),
     } | FETCH_ATTRIBUTES,
 )
 

@@ -96,7 +96,9 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Tree
     from rules_bento.formats.yaml_writer import dump_yaml
 
     if any(entry.path == MODEL_YAML for entry in files.entries):
-        raise BentoError(f"srcs: the rule writes {MODEL_YAML}. Exclude the file, and set the values as attributes.")
+        raise BentoError(
+            f"srcs: contains {MODEL_YAML}, which bento_model generates. Exclude the file, and set attributes."
+        )
     if not files.entries:
         raise BentoError("srcs: a model requires at least one file. Add a file.")
     identity = content_identity(tag.name, fields, files)

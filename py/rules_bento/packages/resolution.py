@@ -316,7 +316,7 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
             errors = process.stderr.strip()
     if failure := _BUILD_FAILURE.search(errors):
         raise BentoError(
-            f"{origin}: {without_credentials(failure[1])} has dynamic dependencies, which are only known after a "
-            "build. Lock with a bento_requirements target or with `uv lock`, which record the dependencies."
+            f"{origin}: {without_credentials(failure[1])} has dynamic dependencies, which uv can determine "
+            "only by building the package. Lock with a bento_requirements target or with `uv lock`."
         )
     raise BentoError(f"{origin}: uv found no solution. Lock again. Output of uv:\n{without_credentials(errors)}")

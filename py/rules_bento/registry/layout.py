@@ -130,9 +130,11 @@ class Layout:
         index = [entry for entry in self.index() if not self._is_attachment(entry)]
         entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name_of(entry))}
         if len(entries) != 1:
-            listed = ", ".join(sorted(_name_of(entry) or entry.digest for entry in index)) or "nothing"
+            if not index:
+                raise BentoError(f"{self.directory}: the layout contains no image. {COPY_AGAIN}")
+            listed = ", ".join(sorted(_name_of(entry) or entry.digest for entry in index))
             raise BentoError(
-                f"{self.directory}: contains {len(entries)} images{name and f' with the name {name!r}'}. "
+                f"{self.directory}: contains {len(entries) or 'no'} images{name and f' with the name {name!r}'}. "
                 f"Specify one of: {listed}."
             )
         [entry] = entries.values()

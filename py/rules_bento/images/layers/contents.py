@@ -25,7 +25,10 @@ def members(blob: Path, media_type: str) -> tarread.Members:
     with blob.open("rb") as file:
         for member, contents in tarread.compressed_members(file, form, where):
             if member.size > _MAX_SIZE:
-                raise BentoError(f"{where}: {member.name!r} is too large ({member.size} bytes). Fetch the image again.")
+                raise BentoError(
+                    f"{where}: {member.name!r} has {member.size} bytes, but the limit is {_MAX_SIZE}. "
+                    "Use an image without this file."
+                )
             yield member, contents
 
 
