@@ -85,7 +85,7 @@ def test_a_shorter_wheel_is_refused(odd):
 
 def test_a_missing_wheel_or_recipe_is_named(odd, tmp_path):
     wheel, recipe, info, _ = odd
-    with pytest.raises(BentoError, match=r"missing\.whl: cannot read the wheel"):
+    with pytest.raises(BentoError, match=r"missing\.whl: cannot read the file"):
         list(assemble(recipe, tmp_path / "missing.whl", info.digest, info.size))
     with pytest.raises(BentoError, match=r"missing: cannot read the recipe"):
         list(assemble(tmp_path / "missing", wheel, info.digest, info.size))

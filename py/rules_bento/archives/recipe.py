@@ -13,6 +13,7 @@ import struct
 from bisect import bisect_right
 from itertools import pairwise
 
+from rules_bento.archives.streams import coalesce
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterator
 
@@ -125,23 +126,13 @@ class Recipe:
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes of the blob from `start` to `end`. Raises BentoError if the source is too short."""
         end = self.size if end is None else end
-        waiting: list[bytes] = []
-        count = 0
         try:
             with self._path.open("rb", buffering=0) as recipe, self._source.open("rb", buffering=0) as source:
-                for piece in self._slices(recipe.fileno(), source.fileno(), start, end):
-                    waiting.append(piece)
-                    count += len(piece)
-                    if count >= _PIECE:
-                        yield b"".join(waiting)
-                        waiting.clear()
-                        count = 0
+                yield from coalesce(self._slices(recipe.fileno(), source.fileno(), start, end))
         except OSError as error:
             raise BentoError(
-                f"{self._source}: cannot read the wheel: {error.strerror}. Fetch the wheel again."
+                f"{error.filename or self._source}: cannot read the file: {error.strerror}. Build the target again."
             ) from None
-        if waiting:
-            yield b"".join(waiting)
 
     def _read(self, file: BinaryIO, size: int) -> None:
         if file.read(len(MAGIC)) != MAGIC:

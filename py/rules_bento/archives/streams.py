@@ -24,6 +24,20 @@ def pieces(file: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
+def coalesce(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Join small pieces, because each piece has a fixed cost."""
+    waiting = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _RAW:
+            yield b"".join(waiting)
+            waiting.clear()
+            size = 0
+    yield b"".join(waiting)
+
+
 def detect_form(first: bytes) -> str:
     """Return the format of data that begins with `first` (see `decode`), or `tar` for uncompressed data."""
     return _guess(first) or "tar"

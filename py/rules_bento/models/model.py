@@ -97,7 +97,8 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Tree
 
     if any(entry.path == MODEL_YAML for entry in files.entries):
         raise BentoError(
-            f"srcs: contains {MODEL_YAML}, which bento_model generates. Exclude the file, and set attributes."
+            f"srcs: contains {MODEL_YAML}, which bento_model generates. Exclude the file, and set its values as "
+            "attributes."
         )
     if not files.entries:
         raise BentoError("srcs: a model requires at least one file. Add a file.")

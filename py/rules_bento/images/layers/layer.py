@@ -22,8 +22,9 @@ from itertools import chain
 from rules_bento.archives import xz
 from rules_bento.archives.atomic import atomic_file
 from rules_bento.archives.recipe import RecipeWriter
+from rules_bento.archives.streams import coalesce
 from rules_bento.archives.tarstream import END, Member, contents, is_utf8
-from rules_bento.archives.zipread import PIECE, Chunk
+from rules_bento.archives.zipread import Chunk
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import gzip, headers, zstd
@@ -60,7 +61,6 @@ MEDIA_TYPES: dict[Compression, str] = {
     "zstd:chunked": "application/vnd.oci.image.layer.v1.tar+zstd",
 }
 
-_BUFFERED = PIECE
 _LARGE = 4 << 20  # bytes
 _DIRECTORY_MODE, _FILE_MODE, _EXECUTABLE_MODE = 0o755, 0o644, 0o755
 _WHITEOUT = ".wh."
@@ -265,20 +265,6 @@ def open_output(out: Path) -> AbstractContextManager[BinaryIO]:
     # 17,000 page faults, and 4 percent of the time of a layer.
     bytes(_LARGE)
     return atomic_file(out)
-
-
-def coalesce(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Join small pieces, because each piece has a fixed cost."""
-    waiting = []
-    size = 0
-    for piece in pieces:
-        waiting.append(piece)
-        size += len(piece)
-        if size >= _BUFFERED:
-            yield b"".join(waiting)
-            waiting.clear()
-            size = 0
-    yield b"".join(waiting)
 
 
 def raw_piece(data: bytes) -> Piece:
