@@ -22,7 +22,7 @@ MAX_TEXT = 1 << 16  # characters of a string that an operation makes
 _MAX_NUMBER = 1 << 64
 
 
-REST = "**"  # the key of the unknown part of a dict, which no dict of a source can have
+REST = "**"  # the key of the unknown part of a dict; a source that uses this key is rejected
 DEPENDS = ("bentoml.depends", "bentoml.Dependency")
 _STRING_METHODS = {"lower": 0, "replace": 2, "strip": 0, "title": 0, "upper": 0}  # with the number of their arguments
 # Arguments of `pydantic.Field` that leave the default as it is.

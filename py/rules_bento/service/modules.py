@@ -244,7 +244,7 @@ class Module:
 
 
 def own_nodes(*nodes: ast.AST) -> Iterator[ast.AST]:
-    """Yield statements and all below them, without the contents of functions and classes."""
+    """Yield the nodes and their descendants, except for the contents of functions and classes."""
     todo = list(nodes)
     while todo:
         yield (node := todo.pop())
