@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import zipfile
 from base64 import urlsafe_b64encode
@@ -67,6 +68,8 @@ unpacked_python = repository_rule(implementation = _unpacked_python_impl)
 '''
 # Its program, what it is packed into, and what is beside these.
 PACKED_FILES = 60
+LARGE = 3 << 20
+"""Bytes that give a wheel a layer of its own."""
 GROUPS = (
     "archives",
     "bento_yaml",
@@ -148,6 +151,14 @@ bento_image(
     bytecode = "unchecked-hash",
     ignore_system_requirements = ["echo"],
     size_limit = 500,
+)
+
+bento_image(
+    name = "gzip_image",
+    base = ":lazy_base",
+    bento = ":hello",
+    compression = "gzip",
+    ignore_system_requirements = ["echo"],
 )
 
 bento_package(
@@ -240,15 +251,17 @@ def write_targets(checkout: Checkout) -> None:
     checkout.write("twice/table.csv", "1,2\n")
     checkout.write("twice/weights.txt", "0.5\n")
     write_wheel(checkout.root / "twice", "acme", "1.0", "manylinux_2_17_x86_64", "Requires-Dist: bentoml\n")
-    locked = write_wheel(checkout.root / "twice", "bentoml", "1.4.39")
+    locked = write_wheel(checkout.root / "twice", "bentoml", "1.4.39", size=LARGE)
     package = {"name": "bentoml", "version": "1.4.39", "files": locked}
     lock = {"lock": 1, "requires_python": ">=3.10", "inputs": {"requirements": ["bentoml"]}}
     checkout.write("twice/lock.json", json.dumps(lock | {"roots": [{"name": "bentoml"}], "packages": [package]}))
     checkout.write("MODULE.bazel", checkout.read("MODULE.bazel") + HUB)
 
 
-def write_wheel(directory: Path, name: str, version: str, platform: str = "any", more: str = "") -> dict[str, str]:
-    """Write a wheel, and return its name and SHA-256 digest."""
+def write_wheel(
+    directory: Path, name: str, version: str, platform: str = "any", more: str = "", size: int = 0
+) -> dict[str, str]:
+    """Write a wheel with `size` bytes of data, and return its name and SHA-256 digest."""
     info, purelib = f"{name}-{version}.dist-info", str(platform == "any").lower()
     texts = {
         f"{name}/__init__.py": f"NAME = {name!r}\n",
@@ -257,6 +270,7 @@ def write_wheel(directory: Path, name: str, version: str, platform: str = "any",
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: {purelib}\nTag: py3-none-{platform}\n",
     }
     files = {path: text.encode() for path, text in texts.items()}
+    files |= {f"{name}/data.bin": random.Random(name).randbytes(size)} if size else {}
     lines = [f"{path},sha256={encoded(data)},{len(data)}\n" for path, data in files.items()]
     record = "".join([*lines, f"{info}/RECORD,,\n"]).encode()
     file = directory / f"{name}-{version}-py3-none-{platform}.whl"
@@ -272,7 +286,8 @@ def encoded(data: bytes) -> str:
 
 def built(checkout: Checkout) -> list[Spawn]:
     groups = ",".join(f"+{group}" for group in GROUPS)
-    spawns = ours(checkout.build("//twice/...", f"--output_groups={groups}", "--stamp"))
+    flags = (f"--output_groups={groups}", "--stamp", "--//rules:wheel_layers=recipes")
+    spawns = ours(checkout.build("//twice/...", *flags))
     return [spawn for spawn in spawns if spawn.mnemonic not in LEFT_OUT]
 
 
