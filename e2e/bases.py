@@ -103,7 +103,7 @@ ARCHITECTURES = ("amd64", "arm64", "s390x")
 FETCHED = "--//rules:base_layers=fetched"
 
 
-def images_are_built_on_pulled_bases(bench: Workbench) -> str:
+def images_build_on_pulled_bases(bench: Workbench) -> str:
     """Build on a base behind a password and a mirror: only two documents are read, and layers are pulled on demand."""
     distribution.need("skopeo")
     checkout = bench.plain

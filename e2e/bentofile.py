@@ -73,16 +73,16 @@ class Greeter:
 }
 
 
-def a_project_moves_over(bench: Workbench) -> str:
+def project_migrates(bench: Workbench) -> str:
     """Build the output of `bento migrate`: an option rebuilds little, and `bento build` writes the same bytes."""
     checkout = bench.checkout("moved")
     checkout.write(f"{WORKSPACE}/MODULE.bazel", with_python_here(MODULE + DEPENDENCY))
     for path, text in FILES.items():
         checkout.write(f"{WORKSPACE}/svc/{path}", text)
     migrated(checkout)
-    other_projects_move_in(checkout)
+    other_projects_migrate(checkout)
     an_option_reruns_one_action(checkout)
-    size = the_command_makes_the_same_bytes(checkout)
+    size = command_builds_equal_bytes(checkout)
     return f"three projects migrated and built, and the same {size} bytes by `bento build`"
 
 
@@ -108,7 +108,7 @@ def migrated(checkout: Checkout) -> None:
         assert part in written, f"{part!r} is missing in\n{written}"
 
 
-def other_projects_move_in(checkout: Checkout) -> None:
+def other_projects_migrate(checkout: Checkout) -> None:
     """Migrate further projects, each with a separate package hub for its own Python version."""
     for directory, files in OTHERS.items():
         for path, text in files.items():
@@ -143,7 +143,7 @@ def an_option_reruns_one_action(checkout: Checkout) -> None:
     assert checkout.build(TARGET, workspace=WORKSPACE).ran == ran, "an option names the file"
 
 
-def the_command_makes_the_same_bytes(checkout: Checkout) -> int:
+def command_builds_equal_bytes(checkout: Checkout) -> int:
     """Compare `bento build` with the rule without the package hub, which the command doesn't support."""
     checkout.edit(f"{WORKSPACE}/svc/BUILD.bazel", '    requirements = ["@pypi//bentoml"],\n', "")
     checkout.build(TARGET, workspace=WORKSPACE)

@@ -33,7 +33,7 @@ image: {base_image: scratch, python_version: '3.11'}
 }
 
 
-def builders_make_the_same_image(bench: Workbench) -> str:
+def builders_build_equal_images(bench: Workbench) -> str:
     """Build a Bento with two builders: all files have the modes and times of the context, and options are passed."""
     need(*TOOLS)
     directory, home = bench.directory / "built-bento", bench.directory / "built-home"

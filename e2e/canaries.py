@@ -54,7 +54,7 @@ bento_package(
 """
 
 
-def the_callers_secrets_go_nowhere(bench: Workbench) -> str:
+def secrets_do_not_leak(bench: Workbench) -> str:
     """Search outputs, layers, the execution log of all examples, and the output of a failing build for secrets."""
     checkout = bench.plain
     given = dict.fromkeys(VARIABLES, f"https://me:{CANARY}@localhost/simple") | tokens(checkout)

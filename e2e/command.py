@@ -55,7 +55,7 @@ with bentoml.models.create("greeting") as model:
 SECONDS_TO_SERVE = 120
 
 
-def the_command_is_installed_by_pip(bench: Workbench) -> str:
+def command_installs_with_pip(bench: Workbench) -> str:
     """Run the commands on a Bento with a model that BentoML built, and serve the result with BentoML."""
     checkout = bench.checkout("command")
     directory = checkout.root.parent / "installed"

@@ -71,7 +71,7 @@ Costs = dict[str, dict[str, dict[str, int]]]
 """By change and mnemonic: `actions`; `inputs` of one, but for the interpreter's; `bytes` that none wrote before."""
 
 
-def changes_cost_what_is_committed(bench: Workbench) -> str:
+def changes_match_committed_costs(bench: Workbench) -> str:
     """Check that no change costs more processes, inputs, bytes, or targets than bench/gate.json specifies."""
     counted = count(bench)
     worse = "\n".join(compared(json.loads(COMMITTED.read_text("utf-8")), counted))

@@ -137,7 +137,7 @@ RESTRICTED = ("--user=1000680000:0", "--cap-drop=all", "--security-opt=no-new-pr
 LIMITS = ("--network=host", "--read-only", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
 
 
-def images_travel_by_registries(bench: Workbench) -> str:
+def images_are_pushed_and_pulled(bench: Workbench) -> str:
     """Push to two registries, one with a password. The first push sends everything, later pushes only changes."""
     need("skopeo")
     checkout = bench.plain

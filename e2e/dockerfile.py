@@ -86,7 +86,7 @@ docker:
 }
 
 
-def dockerfiles_make_images_that_serve(bench: Workbench) -> str:
+def dockerfiles_build_serving_images(bench: Workbench) -> str:
     """Build with buildah and run with podman. The first image has BentoML, which renders the second Dockerfile."""
     need("buildah", "mmdebstrap", "podman", "runc")
     for path, text in FILES.items():

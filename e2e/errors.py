@@ -102,7 +102,7 @@ ENVIRONMENTS = {
 }
 
 
-def builds_say_what_is_wrong(bench: Workbench) -> str:
+def builds_report_errors(bench: Workbench) -> str:
     """Build links as sources, as outputs of `declare_symlink`, and in tree artifacts; and build an excluded service."""
     checkout = bench.plain
     checkout.write("broken/BUILD.bazel", BUILD)

@@ -79,7 +79,7 @@ use_repo(bento, "{name}")
 """
 
 
-def all_forms_of_a_lock_are_one_hub(bench: Workbench) -> str:
+def lock_formats_create_equal_hubs(bench: Workbench) -> str:
     """Compare targets, dependencies, wheels, and hashes of the formats, also for a Python that isn't installed."""
     checkout = bench.locks
     checkout.build("@bento_uv//:uv", "@bento_tools//packaging")
@@ -95,7 +95,7 @@ def all_forms_of_a_lock_are_one_hub(bench: Workbench) -> str:
     return f"{packages} packages on three platforms, the same in all forms"
 
 
-def hubs_hold_what_uv_resolves(bench: Workbench) -> str:
+def hubs_match_uv(bench: Workbench) -> str:
     """Compare large package hubs with what uv resolves for each platform, without downloading wheels."""
     checkout = bench.locks
     checkout.build("@bento_uv//:uv", "@bento_tools//packaging")

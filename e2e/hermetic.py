@@ -32,7 +32,7 @@ genrule(
 """
 
 
-def variables_of_the_caller_rerun_nothing(bench: Workbench) -> str:
+def caller_variables_rerun_nothing(bench: Workbench) -> str:
     """Build with environment variables, and with variables of `--action_env`: no action of a Bento runs again."""
     checkout = bench.plain
     checkout.write("control/BUILD.bazel", EXAMPLE)

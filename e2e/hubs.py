@@ -65,24 +65,24 @@ BUILD_FILES = ("BUILD", "BUILD.bazel", "MODULE.bazel", "REPO.bazel", "WORKSPACE"
 PLATFORMS = 'platforms = ["linux_x86_64", "linux_aarch64"]'
 
 
-def hubs_say_what_is_missing(bench: Workbench) -> str:
+def hubs_report_missing_locks_and_platforms(bench: Workbench) -> str:
     """Create a missing lock. Check that unsupported platforms and names are rejected with the valid values."""
     checkout = bench.checkout("hubs")
     lock = write_workspace(checkout)
-    a_lock_that_is_not_there_can_be_written(checkout, lock)
-    packages_that_markers_leave_out_say_so(checkout)
-    wheels_with_build_files_are_whole(checkout)
-    hubs_of_one_name_are_refused(checkout)
-    packages_that_a_hub_lacks_are_named(checkout)
-    names_are_shared_by_modules_that_say_the_same(checkout, lock)
-    interpreters_that_do_not_fit_are_named(checkout)
-    locks_that_contradict_themselves_are_refused(checkout, lock)
-    hostile_locks_do_nothing(checkout, lock, bench.directory / "hostile")
-    other_platforms_are_named(checkout)
+    missing_lock_can_be_created(checkout, lock)
+    excluded_packages_are_reported(checkout)
+    wheels_with_build_files_are_complete(checkout)
+    duplicate_hub_names_are_rejected(checkout)
+    missing_packages_are_reported(checkout)
+    modules_with_equal_settings_share_a_hub(checkout, lock)
+    invalid_interpreters_are_reported(checkout)
+    inconsistent_locks_are_rejected(checkout, lock)
+    hostile_locks_run_nothing(checkout, lock, bench.directory / "hostile")
+    unsupported_platforms_are_reported(checkout)
     return "absent and hostile locks, BUILD files in wheels, names of several modules, platforms, another name of a hub"
 
 
-def a_lock_that_is_not_there_can_be_written(checkout: Checkout, lock: str) -> None:
+def missing_lock_can_be_created(checkout: Checkout, lock: str) -> None:
     """Build the target that writes a missing lock. A Bento of the same package fails until the lock exists."""
     built = checkout.build("//:update", "//:all_of_them", workspace=WORKSPACE)
     message = "@pypi: the lock //:requirements.lock.json doesn't exist. `bazel run` the bento_requirements target"
@@ -96,7 +96,7 @@ def a_lock_that_is_not_there_can_be_written(checkout: Checkout, lock: str) -> No
     checkout.build("//:bento", workspace=WORKSPACE)
 
 
-def wheels_with_build_files_are_whole(checkout: Checkout) -> None:
+def wheels_with_build_files_are_complete(checkout: Checkout) -> None:
     """Check that modules below BUILD files are included, with the hub's local name and with canonical labels."""
     checkout.build("@mine//acme", "//:all_of_them", workspace=WORKSPACE)
     listed = checkout.bazel("cquery", "@mine//acme", "--output=files", workspace=WORKSPACE).succeeded().output.split()
@@ -105,7 +105,7 @@ def wheels_with_build_files_are_whole(checkout: Checkout) -> None:
     assert wanted <= found, f"the modules lack {sorted(wanted - found)}"
 
 
-def hubs_of_one_name_are_refused(checkout: Checkout) -> None:
+def duplicate_hub_names_are_rejected(checkout: Checkout) -> None:
     """Check that two package hubs with the same name are rejected with an error that names the modules.
 
     This includes hubs whose additional repositories, for build systems or metadata of a lock, have the same name. A
@@ -135,7 +135,7 @@ def hubs_of_one_name_are_refused(checkout: Checkout) -> None:
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", other, "")
 
 
-def packages_that_a_hub_lacks_are_named(checkout: Checkout) -> None:
+def missing_packages_are_reported(checkout: Checkout) -> None:
     """Check the errors for a missing package: from Bazel (quoted in docs/locks.md), and from `requirement`."""
     failed = checkout.bazel("build", "@mine//flask", workspace=WORKSPACE)
     assert re.search(r"no such package '@@\S*pypi//flask': BUILD file not found", failed.errors), failed.told()
@@ -149,7 +149,7 @@ def packages_that_a_hub_lacks_are_named(checkout: Checkout) -> None:
     checkout.bazel("query", "//asking:x", workspace=WORKSPACE).succeeded()
 
 
-def packages_that_markers_leave_out_say_so(checkout: Checkout) -> None:
+def excluded_packages_are_reported(checkout: Checkout) -> None:
     """Check the error for a package that markers exclude on all platforms, or on the platform of the build."""
     for package, platform, where in (
         ("elsewhere", "linux_amd64", "on none"),
@@ -162,7 +162,7 @@ def packages_that_markers_leave_out_say_so(checkout: Checkout) -> None:
             assert told in failed.errors, failed.told()
 
 
-def names_are_shared_by_modules_that_say_the_same(checkout: Checkout, lock: str) -> None:
+def modules_with_equal_settings_share_a_hub(checkout: Checkout, lock: str) -> None:
     """Check that modules share a package hub if their settings are equal. Otherwise the error lists the differences."""
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module + DEPENDENCY)
@@ -178,7 +178,7 @@ def names_are_shared_by_modules_that_say_the_same(checkout: Checkout, lock: str)
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
 
 
-def other_platforms_are_named(checkout: Checkout) -> None:
+def unsupported_platforms_are_reported(checkout: Checkout) -> None:
     """Check the errors for a hub without the platform or the Python version, and for an invalid platform name."""
     build = ("build", "--platforms=@rules_bento//toolchains/platforms:linux_arm64", "@mine//acme")
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
@@ -196,7 +196,7 @@ def other_platforms_are_named(checkout: Checkout) -> None:
     )
 
 
-def interpreters_that_do_not_fit_are_named(checkout: Checkout) -> None:
+def invalid_interpreters_are_reported(checkout: Checkout) -> None:
     """Check the errors for two interpreters, for a file that isn't a Python interpreter, and for an old interpreter."""
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
     one = 'bento_tools.python(interpreter = "python3")'
@@ -220,7 +220,7 @@ def interpreters_that_do_not_fit_are_named(checkout: Checkout) -> None:
         checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
 
 
-def locks_that_contradict_themselves_are_refused(checkout: Checkout, lock: str) -> None:
+def inconsistent_locks_are_rejected(checkout: Checkout, lock: str) -> None:
     """Check the error for a dependency on a missing package. An extra can have the name of its package."""
     content = json.loads(lock)
     [acme] = [package for package in content["packages"] if package["name"] == "acme"]
@@ -238,7 +238,7 @@ def locks_that_contradict_themselves_are_refused(checkout: Checkout, lock: str) 
     checkout.write(f"{WORKSPACE}/requirements.lock.json", lock)
 
 
-def hostile_locks_do_nothing(checkout: Checkout, lock: str, directory: Path) -> None:
+def hostile_locks_run_nothing(checkout: Checkout, lock: str, directory: Path) -> None:
     """Check that strings of a lock reach no command line or BUILD file, and that reading a lock runs no build."""
     mark = directory / "ran"
     address, commit = hostile_source(directory / "evil", mark)

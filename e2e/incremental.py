@@ -33,14 +33,14 @@ bento_package(
 SERVICE = "import bentoml\n\n@bentoml.service\nclass Service:\n    pass\n"
 
 
-def changes_rerun_what_they_must(bench: Workbench) -> str:
+def changes_rerun_only_dependents(bench: Workbench) -> str:
     """Count the processes in the execution log, which omits hits of Bazel's action cache."""
     checkout = bench.plain
     seconds = a_comment_in_the_service(checkout)
-    a_name_in_the_library(checkout)
+    change_the_library(checkout)
     the_source_of_a_model(checkout)
-    a_file_that_no_pattern_keeps(checkout)
-    a_line_beside_data(checkout)
+    change_an_excluded_file(checkout)
+    change_a_line_next_to_data(checkout)
     return f"a comment in the service takes {seconds:.2f} s"
 
 
@@ -59,7 +59,7 @@ def a_comment_in_the_service(checkout: Checkout) -> float:
     return built.seconds
 
 
-def a_name_in_the_library(checkout: Checkout) -> None:
+def change_the_library(checkout: Checkout) -> None:
     """Change the library, which also trains the model."""
     tag = checkout.read(TAG)
     checkout.edit("examples/features/iris.py", "measured", "sizes")
@@ -81,7 +81,7 @@ def the_source_of_a_model(checkout: Checkout) -> None:
     assert checkout.read(TAG) != tag
 
 
-def a_file_that_no_pattern_keeps(checkout: Checkout) -> None:
+def change_an_excluded_file(checkout: Checkout) -> None:
     checkout.write("kept/BUILD.bazel", NOTES)
     checkout.write("kept/service.py", SERVICE)
     checkout.write("kept/notes/today.md", "nothing\n")
@@ -99,7 +99,7 @@ def a_file_that_no_pattern_keeps(checkout: Checkout) -> None:
     assert checkout.build("//kept:bento").ran == first
 
 
-def a_line_beside_data(checkout: Checkout) -> None:
+def change_a_line_next_to_data(checkout: Checkout) -> None:
     """Change a source next to data, which might be large. The data is packed again only if it changes."""
     checkout.write("beside/BUILD.bazel", DATA)
     checkout.write("beside/service.py", SERVICE)

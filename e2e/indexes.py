@@ -68,7 +68,7 @@ py_test(
 EXPLICIT = {"acme-iris": "corp", CONFUSED: "corp"}
 
 
-def a_private_index_wins_and_keeps_its_password(bench: Workbench) -> str:
+def private_index_keeps_its_password(bench: Workbench) -> str:
     """Lock with credentials of the environment, fetch with netrc, and fail with wrong credentials. Search outputs."""
     checkout = bench.checkout("private")
     with index(bench.directory / "index") as address:

@@ -212,7 +212,7 @@ bento_policy_test(name = "policy_test", allow_licenses = ["MIT"], bento = ":hell
 """
 
 
-def interpreters_make_the_same(bench: Workbench) -> str:
+def interpreters_write_equal_bytes(bench: Workbench) -> str:
     """Run every kind of action with the Python of locked packages, unpacked and packed, and with a newer Python."""
     checkout = bench.spare
     write_targets(checkout)

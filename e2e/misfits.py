@@ -76,7 +76,7 @@ MESSAGES = {
 }
 
 
-def misfits_are_told_of_when_they_are_built(bench: Workbench) -> str:
+def rejects_invalid_wheels_when_built(bench: Workbench) -> str:
     """Build a Bento with invalid wheels, and then each wheel, which fails with its name and the reason."""
     checkout = bench.checkout("misfits")
     write_workspace(checkout)

@@ -79,7 +79,7 @@ bento_push(
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
 
 
-def models_come_from_elsewhere(bench: Workbench) -> str:
+def models_are_fetched(bench: Workbench) -> str:
     """Fetch models only for targets that require them, and verify their hashes. The token is sent but never stored."""
     checkout = bench.checkout("models", cache=bench.directory / "models-cache")
     archive = exported()

@@ -37,12 +37,12 @@ def a_monorepo_builds_without_a_wheel(bench: Workbench) -> str:
     fetched = [path.name for path in wheels_of(checkout)]
     assert not fetched, f"to build Bentos, these were fetched: {', '.join(fetched)}"
     for service in SERVICES:
-        the_slice_is_what_uv_says(checkout, service)
+        lock_subset_matches_uv(checkout, service)
     seconds = [real_bentoml_serves(checkout, service, bench.directory / f"venv-{service}") for service in SERVICES]
     return f"{len(SERVICES)} Bentos, no wheel fetched; installed, imported and served in {max(seconds):.0f} s at most"
 
 
-def changes_touch_what_they_must(bench: Workbench) -> str:
+def changes_update_only_dependents(bench: Workbench) -> str:
     """Change a locked package and the packages of a service. Check what is fetched, rerun, and evaluated again."""
     checkout = bench.monorepo
     first = evaluations(checkout, "first")
@@ -94,7 +94,7 @@ def evaluations(checkout: Checkout, name: str) -> int:
     return sum("module extension" in event["name"].lower() and "bento" in event["name"] for event in events)
 
 
-def the_slice_is_what_uv_says(checkout: Checkout, service: str) -> None:
+def lock_subset_matches_uv(checkout: Checkout, service: str) -> None:
     """Compare with what uv resolves over the network, from the metadata of the packages and the locked versions."""
     locked = locked_of(checkout, service)
     roots = checkout.root / "roots.in"

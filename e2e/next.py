@@ -29,7 +29,7 @@ old = rule(
 """
 
 
-def the_next_bazel_is_met(bench: Workbench) -> str:
+def next_bazel_flags_are_supported(bench: Workbench) -> str:
     """Analyze all targets, and build Bentos, with the flags that Bazel 8 and 9 set."""
     checkout = bench.checkout("next")
     checkout.build("//...", FLAGS, "--nobuild")

@@ -76,10 +76,10 @@ def two_machines_share_a_cache(bench: Workbench) -> str:
             for workspace in WORKSPACES:
                 rc = "user.bazelrc" if workspace == "." else f"{workspace}/.bazelrc"
                 checkout.write(rc, preset(cache))
-        shared = {workspace: the_second_runs_nothing(first, second, cache, workspace) for workspace in WORKSPACES}
-        archive = only_what_is_asked_for_is_fetched(first, second, cache)
-        pushes_what_it_does_not_have(first, second, cache, bench)
-        loads_what_it_does_not_have(second, bench)
+        shared = {workspace: second_build_runs_nothing(first, second, cache, workspace) for workspace in WORKSPACES}
+        archive = only_requested_outputs_are_downloaded(first, second, cache)
+        pushes_cached_layers(first, second, cache, bench)
+        loads_cached_layers(second, bench)
         recovers_from_a_wrong_content(first, second, cache)
         recovers_from_lost_contents(second, cache)
     for checkout in (first, second):
@@ -92,7 +92,7 @@ def two_machines_share_a_cache(bench: Workbench) -> str:
     )
 
 
-def the_second_runs_nothing(first: Checkout, second: Checkout, cache: CacheServer, workspace: str) -> list[Spawn]:
+def second_build_runs_nothing(first: Checkout, second: Checkout, cache: CacheServer, workspace: str) -> list[Spawn]:
     """Check that the second build finds all actions in the cache, with the same outputs.
 
     Returns the actions as they ran in the first build.
@@ -115,7 +115,7 @@ def the_second_runs_nothing(first: Checkout, second: Checkout, cache: CacheServe
     return built
 
 
-def only_what_is_asked_for_is_fetched(first: Checkout, second: Checkout, cache: CacheServer) -> int:
+def only_requested_outputs_are_downloaded(first: Checkout, second: Checkout, cache: CacheServer) -> int:
     """Build with the preset, which downloads the archive but not its parts. Returns the bytes of the archive."""
     cache.transfers()
     second.build(BENTO, *OTHERWISE)
@@ -126,7 +126,7 @@ def only_what_is_asked_for_is_fetched(first: Checkout, second: Checkout, cache: 
     return fetched[first.digest(ARCHIVE)]
 
 
-def pushes_what_it_does_not_have(first: Checkout, second: Checkout, cache: CacheServer, bench: Workbench) -> None:
+def pushes_cached_layers(first: Checkout, second: Checkout, cache: CacheServer, bench: Workbench) -> None:
     """Push contents that are only in the cache. No action runs."""
     second.write("tests/pushed/BUILD.bazel", PUSH)
     with RegistryServer(bench.directory / "remote-registry") as registry:
@@ -141,7 +141,7 @@ def pushes_what_it_does_not_have(first: Checkout, second: Checkout, cache: Cache
     assert not missing, f"the registry lacks {missing}; it has {stored}"
 
 
-def loads_what_it_does_not_have(checkout: Checkout, bench: Workbench) -> None:
+def loads_cached_layers(checkout: Checkout, bench: Workbench) -> None:
     """Load layers that are only in the cache. No action runs. The input of docker is saved and verified."""
     program, given = bench.directory / "docker-bin/docker", bench.directory / "given.tar"
     program.parent.mkdir()

@@ -35,10 +35,10 @@ INTERPRETER_FILES = 41
 INTERPRETER_BYTES = 32_000_000
 
 
-def actions_run_where_there_is_nothing(bench: Workbench) -> str:
+def actions_run_on_minimal_workers(bench: Workbench) -> str:
     """Run on workers without a shell or Python. Compare with the bytes of local execution, and count the inputs."""
     checkout = bench.here
-    a_lock_without_an_interpreter_is_refused(checkout)
+    lock_without_interpreter_is_rejected(checkout)
     checkout.edit("MODULE.bazel", OTHER_INTERPRETER, INTERPRETER)
     checkout.bazel("clean").succeeded()
     with ExecutionServer(bench.directory / "executor") as server:
@@ -49,7 +49,7 @@ def actions_run_where_there_is_nothing(bench: Workbench) -> str:
     inputs_are_few(remote)
     local = contents(bench.examples_here or locally_built(checkout))
     assert contents(remote) == local, f"outputs that differ from those of local execution: {contents(remote) ^ local}"
-    tests_run_where_there_is_bash(checkout, bench)
+    tests_run_on_workers_with_bash(checkout, bench)
     mnemonics = {spawn.mnemonic for spawn in remote}
     return (
         f"{len(remote)} actions of {len(mnemonics)} kinds, and {len(TESTS)} tests; "
@@ -67,7 +67,7 @@ def contents(spawns: list[Spawn]) -> set[tuple[str, ...]]:
     return {(spawn.mnemonic, spawn.target, *sorted(spawn.outputs.values())) for spawn in spawns if spawn.outputs}
 
 
-def tests_run_where_there_is_bash(checkout: Checkout, bench: Workbench) -> None:
+def tests_run_on_workers_with_bash(checkout: Checkout, bench: Workbench) -> None:
     """Run tests on workers with bash and the programs of Bazel's test-setup.sh, without Python or a network."""
     checkout.bazel("clean").succeeded()  # what the other server has, this one has not
     with ExecutionServer(bench.directory / "test-executor", tests=True) as server:
@@ -90,7 +90,7 @@ def layers_are_streamed_from_the_cache(checkout: Checkout, server: ExecutionServ
     assert layers <= set(stored), f"the registry lacks {layers - set(stored)}"
 
 
-def a_lock_without_an_interpreter_is_refused(checkout: Checkout) -> None:
+def lock_without_interpreter_is_rejected(checkout: Checkout) -> None:
     """Check that the error contains a remedy."""
     checkout.edit("MODULE.bazel", INTERPRETER, OTHER_INTERPRETER)
     refused = checkout.bazel("build", "--nobuild", "//toolchains:helper")

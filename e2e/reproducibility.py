@@ -28,7 +28,7 @@ genrule(
 """
 
 
-def two_places_give_the_same_bytes(bench: Workbench) -> str:
+def checkouts_build_equal_bytes(bench: Workbench) -> str:
     """Compare two checkouts that share no action cache, and that differ in everything that a build could detect."""
     here, there = bench.here, bench.there
     first = outputs_of(here)

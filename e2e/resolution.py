@@ -30,7 +30,7 @@ PUBLIC = "@rules_bento//rules/... + @rules_bento//toolchains/... + @rules_bento/
 NOBODY = ("-c", "user.name=e2e", "-c", "user.email=e2e@localhost", "-c", "commit.gpgSign=false")
 
 
-def the_modules_resolve_by_a_registry(bench: Workbench) -> str:
+def modules_resolve_with_a_registry(bench: Workbench) -> str:
     """Resolve with a registry in a directory, with real names and versions and Debian's sources.
 
     Bazel's own modules remain overridden, because Debian has no registry for them.

@@ -17,44 +17,44 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from bases import images_are_built_on_pulled_bases
-from bentofile import a_project_moves_over
-from builders import builders_make_the_same_image
-from canaries import the_callers_secrets_go_nowhere
-from command import the_command_is_installed_by_pip
+from bases import images_build_on_pulled_bases
+from bentofile import project_migrates
+from builders import builders_build_equal_images
+from canaries import secrets_do_not_leak
+from command import command_installs_with_pip
 from container import a_container_serves_a_prediction
-from costs import changes_cost_what_is_committed
+from costs import changes_match_committed_costs
 from delivery import bentos_are_delivered
-from distribution import images_are_loaded, images_travel_by_registries
-from dockerfile import dockerfiles_make_images_that_serve
-from errors import builds_say_what_is_wrong
-from forms import all_forms_of_a_lock_are_one_hub, hubs_hold_what_uv_resolves
-from hermetic import variables_of_the_caller_rerun_nothing
-from hubs import hubs_say_what_is_missing
-from incremental import changes_rerun_what_they_must
-from indexes import a_private_index_wins_and_keeps_its_password
-from interpreters import interpreters_make_the_same
+from distribution import images_are_loaded, images_are_pushed_and_pulled
+from dockerfile import dockerfiles_build_serving_images
+from errors import builds_report_errors
+from forms import hubs_match_uv, lock_formats_create_equal_hubs
+from hermetic import caller_variables_rerun_nothing
+from hubs import hubs_report_missing_locks_and_platforms
+from incremental import changes_rerun_only_dependents
+from indexes import private_index_keeps_its_password
+from interpreters import interpreters_write_equal_bytes
 from lint import lint_sees_every_file
-from misfits import misfits_are_told_of_when_they_are_built
-from models import models_come_from_elsewhere
-from monorepo import a_monorepo_builds_without_a_wheel, changes_touch_what_they_must
-from next import the_next_bazel_is_met
+from misfits import rejects_invalid_wheels_when_built
+from models import models_are_fetched
+from monorepo import a_monorepo_builds_without_a_wheel, changes_update_only_dependents
+from next import next_bazel_flags_are_supported
 from offline import a_second_checkout_downloads_nothing
 from recording import coverage_reaches_into_servers
 from remote_cache import two_machines_share_a_cache
-from remote_execution import actions_run_where_there_is_nothing
-from reproducibility import two_places_give_the_same_bytes
-from resolution import the_modules_resolve_by_a_registry
+from remote_execution import actions_run_on_minimal_workers
+from reproducibility import checkouts_build_equal_bytes
+from resolution import modules_resolve_with_a_registry
 from schemas import documents_follow_their_schemas
 from serving import bentos_are_served
 from sharing import each_wheel_is_converted_once
 from sources import wheels_are_built_from_locked_sources
 from stamping import a_new_commit_rebuilds_little
-from tutorial import the_tutorial_is_walked_through
-from unfit import images_that_cannot_run_fail_the_build
-from weights import weights_rerun_what_holds_them
+from tutorial import tutorial_works
+from unfit import invalid_images_fail_the_build
+from weights import changed_weights_rerun_only_dependents
 from workbench import Workbench
-from workers import workers_make_the_same
+from workers import workers_write_equal_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,20 +64,20 @@ if TYPE_CHECKING:
 # on the plain checkout. Long rows come first.
 ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
     {
-        "incremental": changes_rerun_what_they_must,
-        "weights": weights_rerun_what_holds_them,
-        "hermetic": variables_of_the_caller_rerun_nothing,
-        "canaries": the_callers_secrets_go_nowhere,
+        "incremental": changes_rerun_only_dependents,
+        "weights": changed_weights_rerun_only_dependents,
+        "hermetic": caller_variables_rerun_nothing,
+        "canaries": secrets_do_not_leak,
         "stamping": a_new_commit_rebuilds_little,
-        "errors": builds_say_what_is_wrong,
+        "errors": builds_report_errors,
         "container": a_container_serves_a_prediction,
-        "distribution": images_travel_by_registries,
+        "distribution": images_are_pushed_and_pulled,
         "load": images_are_loaded,
         "delivery": bentos_are_delivered,
-        "builders": builders_make_the_same_image,
-        "bases": images_are_built_on_pulled_bases,
+        "builders": builders_build_equal_images,
+        "bases": images_build_on_pulled_bases,
         "schemas": documents_follow_their_schemas,
-        "unfit": images_that_cannot_run_fail_the_build,
+        "unfit": invalid_images_fail_the_build,
         "sharing": each_wheel_is_converted_once,
         "serving": bentos_are_served,
         "coverage": coverage_reaches_into_servers,
@@ -85,29 +85,29 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
     },
     {
         "monorepo": a_monorepo_builds_without_a_wheel,
-        "monorepo_changes": changes_touch_what_they_must,
-        "gate": changes_cost_what_is_committed,
-        "workers": workers_make_the_same,
-        "interpreters": interpreters_make_the_same,
-        "dockerfile": dockerfiles_make_images_that_serve,
+        "monorepo_changes": changes_update_only_dependents,
+        "gate": changes_match_committed_costs,
+        "workers": workers_write_equal_bytes,
+        "interpreters": interpreters_write_equal_bytes,
+        "dockerfile": dockerfiles_build_serving_images,
     },
     {
         "remote_cache": two_machines_share_a_cache,
-        "reproducibility": two_places_give_the_same_bytes,
-        "remote_execution": actions_run_where_there_is_nothing,
+        "reproducibility": checkouts_build_equal_bytes,
+        "remote_execution": actions_run_on_minimal_workers,
     },
     {"offline": a_second_checkout_downloads_nothing},
-    {"tutorial": the_tutorial_is_walked_through},
-    {"lock_forms": all_forms_of_a_lock_are_one_hub, "lock_closures": hubs_hold_what_uv_resolves},
-    {"bentofile": a_project_moves_over},
-    {"resolution": the_modules_resolve_by_a_registry},
-    {"indexes": a_private_index_wins_and_keeps_its_password},
-    {"models": models_come_from_elsewhere},
-    {"command": the_command_is_installed_by_pip},
-    {"hubs": hubs_say_what_is_missing},
-    {"misfits": misfits_are_told_of_when_they_are_built},
+    {"tutorial": tutorial_works},
+    {"lock_forms": lock_formats_create_equal_hubs, "lock_closures": hubs_match_uv},
+    {"bentofile": project_migrates},
+    {"resolution": modules_resolve_with_a_registry},
+    {"indexes": private_index_keeps_its_password},
+    {"models": models_are_fetched},
+    {"command": command_installs_with_pip},
+    {"hubs": hubs_report_missing_locks_and_platforms},
+    {"misfits": rejects_invalid_wheels_when_built},
     {"sources": wheels_are_built_from_locked_sources},
-    {"next": the_next_bazel_is_met},
+    {"next": next_bazel_flags_are_supported},
 )
 SCENARIOS = {name: scenario for row in ROWS for name, scenario in row.items()}
 # Servers of scenarios end before what a compiler for long runs and a collector for many cores do has paid.

@@ -39,7 +39,7 @@ OF_RULES_PYTHON = re.compile(r"^(bazel_dep\(name = \"rules_python\"|python = |py
 VARYING = re.compile(r"[0-9a-f]{64}|\d[\d.]*(ms|s)?|\s+")
 
 
-def the_tutorial_is_walked_through(bench: Workbench) -> str:
+def tutorial_works(bench: Workbench) -> str:
     """Go from an empty directory to a running service, a test, an image in a registry, and a Kubernetes manifest."""
     checkout = bench.checkout("tutorial")
     (checkout.root / WORKSPACE).mkdir()

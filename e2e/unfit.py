@@ -119,7 +119,7 @@ FOREIGN = "layers: /usr/bin/acme is for arm, but //tests/unfit:bare is for amd64
 LACKING = "needs libstdc++.so.6, which neither //tests/unfit:bare nor another package provides."
 
 
-def images_that_cannot_run_fail_the_build(bench: Workbench) -> str:
+def invalid_images_fail_the_build(bench: Workbench) -> str:
     """Build images that are too large, lack the C++ library in the base, or lack a required package.
 
     The second image also has a program for another architecture in a layer. All images build without validations; the

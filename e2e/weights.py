@@ -40,7 +40,7 @@ class {name}:
 LARGE = '    large = bentoml.models.BentoModel("weights_large:latest")\n'
 
 
-def weights_rerun_what_holds_them(bench: Workbench) -> str:
+def changed_weights_rerun_only_dependents(bench: Workbench) -> str:
     """Count the processes in the execution log, with their targets."""
     checkout = bench.plain
     checkout.write("heavy/BUILD.bazel", BUILD)

@@ -40,7 +40,7 @@ SECONDS = 60
 ATTEMPTS = 3
 
 
-def workers_make_the_same(bench: Workbench) -> str:
+def workers_write_equal_bytes(bench: Workbench) -> str:
     """Build with and without workers: cache keys, bytes, and errors are the same."""
     checkout = bench.spare
     cold = ours(checkout.build(*TARGETS))
@@ -51,8 +51,8 @@ def workers_make_the_same(bench: Workbench) -> str:
     assert contents(warm) == contents(cold), "workers make other bytes"
     found = {spawn.runner for spawn in ours(checkout.build(*TARGETS, cache)) if spawn.mnemonic not in NEVER}
     assert found == {"disk cache hit"}, f"what workers made is not found: {found}"
-    mistakes_are_told_the_same(checkout)
-    a_dead_worker_costs_a_repetition(checkout)
+    errors_are_equal_with_workers(checkout)
+    killed_workers_are_restarted(checkout)
     servers_for_one_build_start(checkout)
     return f"{len(isolated)} actions in sandboxed workers with mapped paths, {len(warm)} in others: the same bytes"
 
@@ -88,7 +88,7 @@ def contents(spawns: list[Spawn]) -> list[tuple[str, str, list[str]]]:
     return sorted((spawn.mnemonic, spawn.target, sorted(spawn.outputs.values())) for spawn in made)
 
 
-def mistakes_are_told_the_same(checkout: Checkout) -> None:
+def errors_are_equal_with_workers(checkout: Checkout) -> None:
     """Build with an error: the message is the same with and without workers, and the worker remains running."""
     right = checkout.read(SOURCE)
     seen = []
@@ -113,7 +113,7 @@ def mistakes_are_told_the_same(checkout: Checkout) -> None:
     raise AssertionError(f"a worker that tells of a mistake does not go on: {seen}")
 
 
-def a_dead_worker_costs_a_repetition(checkout: Checkout) -> None:
+def killed_workers_are_restarted(checkout: Checkout) -> None:
     """Kill workers. Between requests, no build fails; during a request, the build fails and the next one succeeds."""
     for pid in workers(checkout):
         os.kill(pid, signal.SIGKILL)
