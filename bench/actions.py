@@ -96,7 +96,7 @@ def main() -> None:
     """Parse the options, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--isolated", action="store_true", help="sandboxed workers, and mapped paths in all rounds")
+    parser.add_argument("--isolated", action="store_true", help="Use sandboxed workers and mapped paths in all rounds")
     options = parser.parse_args()
     with workbench.Workbench() as bench:
         measure(bench, options.rounds, ISOLATED if options.isolated else ())

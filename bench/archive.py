@@ -156,7 +156,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bentoml", default=os.environ.get("RULES_BENTO_BENTOML") or shutil.which("bentoml"))
-    parser.add_argument("--megabytes", type=int, default=500, help="size of the large kinds, in MiB")
+    parser.add_argument("--megabytes", type=int, default=500, help="Set the size of large contents, in MiB")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--slow", action="store_true")
     parser.add_argument("--pack", type=Path, help=argparse.SUPPRESS)

@@ -208,13 +208,13 @@ def archives(rules: Rules, bentoml: str, home: Path, directory: Path, megabytes:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bentoml", default=shutil.which("bentoml"), help="the command, of BentoML 1.4.39")
+    parser.add_argument("--bentoml", default=shutil.which("bentoml"), help="Use this bentoml command (version 1.4.39)")
     parser.add_argument("--files", type=int, nargs="*", default=[0, 1000, 10_000])
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--export-megabytes", type=int, default=50)
     options = parser.parse_args()
     if not options.bentoml:
-        sys.exit("--bentoml: no command of that name is on PATH; name one.")
+        sys.exit("--bentoml: bentoml isn't on PATH. Specify the path of the command.")
     with tempfile.TemporaryDirectory(prefix="rules_bento-bench-") as name:
         scratch = Path(name)
         rules = Rules(scratch / "workspace")

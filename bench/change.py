@@ -192,7 +192,7 @@ def main() -> None:
     options = parser.parse_args()
     binary = shutil.which(options.registry)
     if not binary:
-        raise SystemExit(f"{options.registry}: no such program; Debian's package docker-registry has it")
+        raise SystemExit(f"{options.registry}: not found. Install Debian's package docker-registry.")
     print("| model, MB | | seconds | in actions | cpu | written | requests that write | pushed |")
     print("|---|---|---|---|---|---|---|---|")
     with Workbench() as bench, tempfile.TemporaryDirectory() as directory:

@@ -22,7 +22,7 @@ import workbench
 def main() -> int:
     """Count the costs, and compare or write them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="replace bench/gate.json")
+    parser.add_argument("--write", action="store_true", help="Replace bench/gate.json")
     options = parser.parse_args()
     with workbench.Workbench() as bench:
         counted = costs.count(bench)

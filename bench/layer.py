@@ -179,10 +179,12 @@ def median(used: Sequence[Used]) -> Used:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("wheels", type=Path, nargs="+", metavar="DIRECTORY", help="a directory of wheels, or wheels")
+    parser.add_argument(
+        "wheels", type=Path, nargs="+", metavar="DIRECTORY", help="Pack these wheels, or this directory"
+    )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--uv", default=os.environ.get("RULES_BENTO_UV") or shutil.which("uv"))
-    parser.add_argument("--img", help="rules_img's tool")
+    parser.add_argument("--img", help="Compare with this program of rules_img")
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--write", help=argparse.SUPPRESS)
     parser.add_argument("--limit", help=argparse.SUPPRESS)

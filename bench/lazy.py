@@ -175,12 +175,12 @@ def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--storage", type=Path, required=True)
-    parser.add_argument("--megabytes", type=int, default=100, help="a second, of the link")
+    parser.add_argument("--megabytes", type=int, default=100, help="Limit the link to N MB per second (default: 100)")
     parser.add_argument("--request", nargs=2, default=["/livez", ""], metavar=("PATH", "BODY"))
     parser.add_argument("--idle", action="store_true")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    parser.add_argument("--directory", type=Path, help="for what is pulled")
-    parser.add_argument("--logs", type=Path, help="directory for the log of the registry of the last start")
+    parser.add_argument("--directory", type=Path, help="Store pulled data in this directory")
+    parser.add_argument("--logs", type=Path, help="Save the registry's log of the last start in this directory")
     parser.add_argument("names", nargs="+")
     options = parser.parse_args()
     if not os.environ.get("LAZY_ALONE"):

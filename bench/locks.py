@@ -147,7 +147,7 @@ def compare(options: argparse.Namespace) -> None:
             ours = seconds(subset_command(directory, paths, requirements, options.uv, []), options.runs)
             ours_text = pins(json.loads((directory / "locked").read_text("utf-8"))["pinned_with_hashes"])
             if ours_text.split() != uvs:
-                raise SystemExit(f"uv resolves something else: {sorted(set(uvs) ^ set(ours_text.split()))}")
+                raise SystemExit(f"uv and the helper differ: {sorted(set(uvs) ^ set(ours_text.split()))}")
             tools = pip_tools_roots()
             second = seconds(subset_command(directory, paths, requirements, options.uv, tools), 1) if tools else None
             peers: list[float | None] = [None, None]

@@ -63,7 +63,7 @@ class Bench:
         for module in ("blake3", "yaml"):
             found = find_spec(module)
             if not found or not found.origin:
-                raise SystemExit(f"{module} has to be importable")
+                raise SystemExit(f"Install {module} for this interpreter.")
             packages += ["--packages", Path(found.origin).parents[1]]
         self.measure(name, [sys.executable, *FLAGS, PACKAGE / "main.py", *packages, subcommand, f"@{arguments}"])
 
@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--bentoml", default=os.environ.get("RULES_BENTO_BENTOML") or shutil.which("bentoml"))
     parser.add_argument("--megabytes", type=int, default=2000)
     parser.add_argument("--slow-megabytes", type=int, default=50)
-    parser.add_argument("--directory", type=Path, help="default: a temporary one")
+    parser.add_argument("--directory", type=Path, help="Write to this directory (default: temporary)")
     options = parser.parse_args()
     print("| | MB | seconds | cpu | MB/s | peak, MB |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(dir=options.directory) as name:

@@ -115,7 +115,7 @@ def main() -> None:
     """Count the services, and print the rejected services."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directories", type=Path, nargs="+")
-    parser.add_argument("--import", dest="python", help="interpreter with BentoML to compare with")
+    parser.add_argument("--import", dest="python", help="Compare with imports by this interpreter")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     counts = dict.fromkeys(["static", "rejected", "compared", "different"], 0)

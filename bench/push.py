@@ -153,7 +153,7 @@ def main() -> None:
     options = parser.parse_args()
     binary = shutil.which(options.registry)
     if not binary:
-        raise SystemExit(f"{options.registry}: no such program; Debian's package docker-registry has it")
+        raise SystemExit(f"{options.registry}: not found. Install Debian's package docker-registry.")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with tempfile.TemporaryDirectory() as directory:
         first, second, small, changed = (Path(directory, name) for name in ("first", "second", "small", "changed"))

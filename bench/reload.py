@@ -73,7 +73,7 @@ class Server(NamedTuple):
             except (urllib.error.URLError, OSError):
                 pass
             if time.monotonic() - began > limit:
-                raise SystemExit(f"{self.log.read_text('utf-8')}\n{self.name}: no such answer after {limit} s")
+                raise SystemExit(f"{self.log.read_text('utf-8')}\n{self.name}: no expected response after {limit} s")
             time.sleep(0.01)
 
     def edit(self, number: int) -> float:

@@ -140,7 +140,7 @@ def main() -> None:
     """Measure each number."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", action="store_true")
-    parser.add_argument("--against", metavar="COMMIT", help="measure this commit beside it, step by step")
+    parser.add_argument("--against", metavar="COMMIT", help="Also measure this commit, in turn at each step")
     parser.add_argument("numbers", type=int, nargs="*", default=[10, 100, 500], metavar="N")
     options = parser.parse_args()
     workbench.TIME_LIMIT = HOURS

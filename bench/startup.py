@@ -80,7 +80,7 @@ def main() -> None:
     from rules_bento.subcommands import MODULES
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--python", default=sys.executable, help="the interpreter of the actions")
+    parser.add_argument("--python", default=sys.executable, help="Measure this interpreter")
     parser.add_argument("--runs", type=int, default=20)
     options = parser.parse_args()
     start = [options.python, *FLAGS]

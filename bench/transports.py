@@ -132,7 +132,7 @@ def compare(url: str, source: Path, others: str) -> None:
             target = Path(directory) / "received"
             received = measure(python, get, url, target)
             if received[0] and not filecmp.cmp(source, target, shallow=False):
-                raise SystemExit(f"{name}: other bytes came than were sent")
+                raise SystemExit(f"{name}: the received bytes differ from the sent bytes.")
         shown = [
             f"{megabytes / seconds:.0f} | {cpu:.1f} | {peak:.0f}" if seconds else "| | "
             for seconds, cpu, peak in (sent, received)

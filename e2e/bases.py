@@ -108,7 +108,7 @@ def images_build_on_pulled_bases(bench: Workbench) -> str:
     distribution.need("skopeo")
     checkout = bench.plain
     checkout.build("//tests/images:gzip_debs_layer")
-    # The second layer is of this run alone: no cache has it.
+    # The second layer is unique to this run, so no cache contains it.
     layers = [(checkout.root / "bazel-bin" / LAYER).read_bytes(), random_layer()]
     layout = bench.directory / "base"
     digest = write_layout(layout, layers)
@@ -142,7 +142,7 @@ def images_build_on_pulled_bases(bench: Workbench) -> str:
 
 def pulled_as_needed(checkout: Checkout, relay: Relay, layers: list[bytes], shown: dict[str, str]) -> str:
     refused = checkout.bazel("build", "//tests/bases:pulled")
-    assert refused.code != 0, "the registry lets anyone in"
+    assert refused.code != 0, "the registry requires no password"
     assert 'bento.base(name = "pulled")' in refused.errors, refused.told()
     assert relay.host in refused.errors, refused.told()
     checkout.build("//tests/bases:pulled", **shown)
@@ -157,7 +157,7 @@ def pulled_as_needed(checkout: Checkout, relay: Relay, layers: list[bytes], show
     assert not [line for line in relay.requests if line.startswith("GET") and hexadecimal in line], relay.requests
 
     refused = checkout.bazel("build", "//tests/bases:pulled", "--output_groups=oci_layout", **shown)
-    assert refused.code != 0, "an OCI layout without a layer"
+    assert refused.code != 0, "a layout with a missing layer was accepted"
     assert "base_layers=fetched" in refused.errors, refused.told()
     for _ in range(2):
         checkout.build("//tests/bases:pulled", "--output_groups=oci_layout", FETCHED, **shown)

@@ -36,9 +36,9 @@ FILES = {
     "scripts/setup.sh": "#!/bin/sh\necho set up\n",
 }
 TARGET = "//svc:greeter_bento"
-# What the rule says where its flag does not.
+# The rule's default creation time.
 CREATION_TIME = "1980-01-01T00:00:00+00:00"
-# What official examples are like: an extra in a pyproject.toml; constraints, a model by hand and another Python.
+# As in official examples: an extra in pyproject.toml; constraints, a manually stored model, and another Python.
 OTHERS = {
     "monitored": {
         "pyproject.toml": """\
@@ -138,9 +138,9 @@ def an_option_reruns_one_action(checkout: Checkout) -> None:
     ran = checkout.build(TARGET, workspace=WORKSPACE).ran
     assert ran == ["BentoPackage"], ran
     checkout.write(f"{WORKSPACE}/svc/notes.txt", "changed\n")
-    assert checkout.build(TARGET, workspace=WORKSPACE).ran == [], "no option names the file"
+    assert checkout.build(TARGET, workspace=WORKSPACE).ran == [], "the build reads a file that no option refers to"
     checkout.write(f"{WORKSPACE}/svc/scripts/setup.sh", "#!/bin/sh\necho again\n")
-    assert checkout.build(TARGET, workspace=WORKSPACE).ran == ran, "an option names the file"
+    assert checkout.build(TARGET, workspace=WORKSPACE).ran == ran, "the build ignores a file that an option refers to"
 
 
 def command_builds_equal_bytes(checkout: Checkout) -> int:

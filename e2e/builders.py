@@ -26,7 +26,7 @@ entry_service: Hi
 services: [{name: Hi, service: ''}]
 image: {base_image: scratch, python_version: '3.11'}
 """,
-    # Nothing is run, so that no base is needed, and no network.
+    # The Dockerfile runs no commands, so the build needs neither a base nor a network.
     "env/docker/Dockerfile": "FROM scratch\nARG WHO=nobody\nLABEL who=$WHO\nCOPY . /bento\n",
     "env/docker/entrypoint.sh": "#!/bin/sh\nexec true\n",
     "src/service.py": "import bentoml\n",
@@ -46,7 +46,7 @@ def builders_build_equal_images(bench: Workbench) -> str:
     root = f"{bench.directory}/built"
     store = ["--root", root, "--runroot", f"{root}-run", "--storage-driver", "vfs"]
     for tool in TOOLS:
-        # What `bazel run` starts sees the provisioned /usr; builders are the host's, in a store of the scenario's.
+        # `bazel run` starts programs with the provisioned /usr. The builders are the host's, with the scenario's store.
         enter = ["nsenter", f"--mount=/proc/{os.getpid()}/ns/mnt", "--", shutil.which(tool) or "", *store]
         (programs / tool).write_text(f'#!/bin/sh\nexec {" ".join(enter)} "$@"\n')
         (programs / tool).chmod(0o755)

@@ -13,7 +13,7 @@ from server import Server, unpack_package
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Bazel asks for /ac/<digest of an action> and /cas/<digest of a content>.
+# Bazel requests /ac/DIGEST for an action, and /cas/DIGEST for a blob.
 SETTINGS = """\
 {user}
 worker_processes 2;
@@ -53,7 +53,7 @@ class Transfer:
     kind: str  # ac or cas
     digest: str
     status: int
-    sent: int  # bytes of the answer
+    sent: int  # bytes of the response
 
 
 class CacheServer(Server):
@@ -65,7 +65,7 @@ class CacheServer(Server):
         (self.directory / "temporary").mkdir()
         (self.directory / "kept").mkdir()
         settings = self.directory / "nginx.conf"
-        # A worker that is not root could not write what root has made.
+        # A worker process that isn't root couldn't write to directories that root created.
         user = "user root;" if os.getuid() == 0 else ""
         settings.write_text(SETTINGS.format(directory=self.directory, port=self.port, user=user))
         program = self.directory / "program/usr/sbin/nginx"

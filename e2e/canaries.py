@@ -24,7 +24,7 @@ VARIABLES = (
     "PIP_INDEX_URL",
     "UV_INDEX_URL",
 )
-# Where the clients of hubs, registries and clouds keep tokens: the variable that says so, and the file.
+# The files in which clients of hubs, registries, and clouds store tokens, and the variables with their paths.
 TOKEN_FILES = {
     "AWS_SHARED_CREDENTIALS_FILE": "",
     "BENTOML_HOME": ".yatai.yaml",
@@ -33,11 +33,11 @@ TOKEN_FILES = {
     "HF_HOME": "token",
     "HF_TOKEN_PATH": "",
 }
-# Without --action_env, which Bazel hands to the example's genrule; scenario `hermetic` has it for our actions.
+# Without --action_env, which Bazel passes to the example's genrule. The scenario `hermetic` tests --action_env.
 SETTINGS = (f"--host_action_env=TOKEN={CANARY}", f"--define=token={CANARY}")
 EXAMPLES = "//examples/..."
 SERVICES = ("examples/iris/service.py", "examples/studio/service.py")
-# With layers in the other format.
+# Images with the other compression.
 UNPACKED = "//tests/images:gzip_image"
 GROUPS = "--output_groups=+bento_yaml,+manifest,+report,+sbom,+layer_report,+summary,+tar,+checked"
 CHANGE = "\n# With secrets around.\n"
@@ -59,12 +59,12 @@ def secrets_do_not_leak(bench: Workbench) -> str:
     checkout = bench.plain
     given = dict.fromkeys(VARIABLES, f"https://me:{CANARY}@localhost/simple") | tokens(checkout)
     log = checkout.root / "canaries.json"
-    # Whatever an earlier scenario has built, these actions run with the secrets around them.
+    # These actions run again with the secrets, even if an earlier scenario built the targets.
     for path in SERVICES:
         checkout.write(path, checkout.read(path) + CHANGE)
     built = checkout.build(EXAMPLES, GROUPS, f"--execution_log_json_file={log}", **given)
     ran = log.read_text("utf-8")
-    assert all(f"{path.rpartition('/')[0]}:" in ran for path in SERVICES), "of an example nothing ran"
+    assert all(f"{path.rpartition('/')[0]}:" in ran for path in SERVICES), "no action of an example ran"
     for name in VARIABLES:
         assert CANARY not in built.output + built.errors, name
     layers_log = checkout.root / "canaries-of-layers.json"
@@ -75,7 +75,7 @@ def secrets_do_not_leak(bench: Workbench) -> str:
     assert len(outputs) > 40, outputs
     blobs = list(files_of(checkout.root / "bazel-bin/tests/images"))
     for paths, is_packed in ((outputs, is_zstd), (blobs, is_gzip)):
-        assert any(is_packed(path) and CHANGE.encode() in contents(path) for path in paths), "no layer has the sources"
+        assert any(is_packed(path) and CHANGE.encode() in contents(path) for path in paths), "no layer with the sources"
     found = [path for path in [log, layers_log, *outputs, *blobs] if CANARY.encode() in contents(path)]
     assert found == [], found
     checkout.write("broken/BUILD.bazel", BUILD)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from workbench import Workbench
 
-# As tools/bazel enters it.
+# As in tools/bazel.
 ENTER = """\
 root=$1
 shift

@@ -63,7 +63,7 @@ def configure(bundle: Path) -> int:
     config["linux"]["namespaces"] = [kind for kind in config["linux"]["namespaces"] if kind["type"] != "network"]
     config["mounts"] += [
         {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=1777"]},
-        # Every engine gives one to its containers; runc is none.
+        # Engines provide this file to containers, but runc doesn't.
         {"destination": "/etc/hosts", "type": "bind", "source": "/etc/hosts", "options": ["bind", "ro"]},
     ]
     path.write_text(json.dumps(config), "utf-8")

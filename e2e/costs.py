@@ -21,8 +21,8 @@ SERVICES = "//services/..."
 NUMBER = 6
 LIBRARY = "lib/scaling.py"
 LOCK = "requirements.lock.json"
-PACKAGE = "threadpoolctl"  # scikit-learn needs it
-# Whose closures are counted: of many services, and of a first build that trains a model.
+PACKAGE = "threadpoolctl"  # a requirement of scikit-learn
+# The targets whose dependencies are counted: many services, and a first build that trains a model.
 MANY, FIRST = "all services", "//examples/iris:iris_bento"
 BUILD = """\
 load("@rules_bento//rules:defs.bzl", "bento_package")
@@ -75,14 +75,14 @@ def changes_match_committed_costs(bench: Workbench) -> str:
     """Check that no change costs more processes, inputs, bytes, or targets than bench/gate.json specifies."""
     counted = count(bench)
     worse = "\n".join(compared(json.loads(COMMITTED.read_text("utf-8")), counted))
-    assert not worse, f"more than bench/gate.json has; if it must be, `python bench/gate.py --write`:\n{worse}"
+    assert not worse, f"more than in bench/gate.json. To accept it, run `python bench/gate.py --write`:\n{worse}"
     return f"{len(counted['changes'])} changes of {NUMBER + 1} services cost no more than before"
 
 
 def count(bench: Workbench) -> dict[str, Any]:
     """Return the content for bench/gate.json. Uses the checkouts `monorepo` and `spare`, and leaves changes in them."""
     checkout = bench.monorepo
-    for path in (LIBRARY, LOCK):  # as they were before other scenarios
+    for path in (LIBRARY, LOCK):  # the state before other scenarios
         checkout.write(f"{MONOREPO}/{path}", (REPOSITORY / MONOREPO / path).read_text("utf-8"))
     write_services(checkout, MONOREPO, NUMBER)
     write_model(checkout)
@@ -107,7 +107,7 @@ def count(bench: Workbench) -> dict[str, Any]:
     build("a package of the lock")
     add_line(checkout, f"{MONOREPO}/services/model/weights.bin")
     build("a byte of a model")
-    del analysed["from nothing"]  # a server knows some, of builds before
+    del analysed["from nothing"]  # the server still has some results of earlier builds
     targets = {MANY: configured(checkout, SERVICES, MONOREPO), FIRST: configured(bench.spare, FIRST, ".")}
     return {"targets": targets, "analysed again": analysed, "changes": changes}
 
@@ -141,7 +141,7 @@ def write_newer_package(checkout: Checkout, workspace: str) -> None:
     path = f"{workspace}/{LOCK}"
     text = checkout.read(path)
     newer = re.sub(rf'("name": "{PACKAGE}",\s*"version": ")[^"]*', r"\g<1>99.0", text)
-    assert newer != text, f"the lock has no {PACKAGE} any more"
+    assert newer != text, f"the lock doesn't contain {PACKAGE}"
     checkout.write(path, re.sub(rf'"{PACKAGE}-[0-9.]+(-py3|\.tar)', rf'"{PACKAGE}-99.0\1', newer))
 
 

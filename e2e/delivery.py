@@ -61,7 +61,7 @@ def bentos_are_delivered(bench: Workbench) -> str:
     checkout.bazel("run", BENTO, "--", "export", str(elsewhere)).succeeded()
     assert elsewhere.is_file()
     wrong = checkout.bazel("run", BENTO, "--", "push", "registry/name")
-    assert wrong.code != 0, "that is no reference"
+    assert wrong.code != 0, "an invalid reference was accepted"
     assert "not a registry reference" in wrong.errors, wrong.told()
     assert "Traceback" not in wrong.errors, wrong.told()
     with Cloud("presigned_url").serve() as cloud:

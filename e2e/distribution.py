@@ -131,8 +131,8 @@ class Reader:
 """
 STATUS = "#!/bin/sh\necho STABLE_TEAM flora\n"
 CONTAINER = "travelling"
-# Limits that can be set where none can be raised.
-# The user of OpenShift: any number, in the group of root.
+# Limits that a user without privileges can set.
+# The user in OpenShift: any number, in the group root.
 RESTRICTED = ("--user=1000680000:0", "--cap-drop=all", "--security-opt=no-new-privileges")
 LIMITS = ("--network=host", "--read-only", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
 
@@ -149,7 +149,7 @@ def images_are_pushed_and_pulled(bench: Workbench) -> str:
         write_package(checkout, plain.host, secured.host)
         shown = {"DOCKER_CONFIG": str(docker_config(bench.directory / "docker", secured.host))}
         refused = run(checkout)
-        assert refused.code != 0, "the registry lets anyone in"
+        assert refused.code != 0, "the registry requires no password"
         assert secured.host in refused.errors, refused.told()
         assert "Traceback" not in refused.errors, refused.told()
         pushed = run(checkout, "--", "--tag", "mine", **shown).succeeded()
@@ -179,7 +179,7 @@ def images_are_pushed_and_pulled(bench: Workbench) -> str:
         checkout.edit(SERVICE, "0 setosa,", "Species: 0 setosa,")
         changed = counted(checkout, plain)
         checkout.write(SERVICE, original)
-    # The layer, the config, and the bill of materials; the manifest by three tags, that of the bill, the list of both.
+    # The layer, the config, and the SBOM; the manifest with three tags, the SBOM's manifest, and the referrers list.
     kinds = [re.sub(r"/v2/team/iris/|/[-0-9a-f]{36}.*|(?<=sha256.)[0-9a-f]{64}", "", line) for line in changed.writes]
     assert sorted(kinds) == [
         *["POST blobs/uploads/"] * 3,
@@ -200,12 +200,12 @@ def images_are_loaded(bench: Workbench) -> str:
     need("podman", "runc", "skopeo")
     checkout = bench.plain
     write_package(checkout, "registry.invalid", "registry.invalid")
-    # Not vfs, of which each layer is a copy of all below.
+    # Not vfs, because each of its layers is a copy of all lower layers.
     own = bench.directory
     store = ["--root", f"{own}/store", "--runroot", f"{own}/runroot", "--storage-driver", "overlay"]
     bin_directory = bench.directory / "podman-bin"
     bin_directory.mkdir()
-    # What `bazel run` starts sees the provisioned /usr; podman is the host's.
+    # `bazel run` starts programs with the provisioned /usr, but podman is the host's.
     enter = ["nsenter", f"--mount=/proc/{os.getpid()}/ns/mnt", "--", shutil.which("podman") or "", *store]
     (bin_directory / "podman").write_text(f'#!/bin/sh\nexec {" ".join(enter)} "$@"\n')
     (bin_directory / "podman").chmod(0o755)
@@ -227,7 +227,7 @@ def images_are_loaded(bench: Workbench) -> str:
         a_model_is_mounted_as_kserve_does(checkout, engine)
         a_program_answers(checkout, engine)
     finally:
-        # The driver mounts its folder over itself, and may have done so more than once.
+        # The driver mounts its directory over itself, possibly more than once.
         unmount = ["umount", "--lazy", f"{bench.directory}/store/overlay"]
         while subprocess.run(unmount, check=False, capture_output=True).returncode == 0:
             pass

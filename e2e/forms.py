@@ -154,7 +154,7 @@ def resolved(checkout: Checkout, name: str, platform: str, python: str) -> set[t
     command = [uv_of(checkout), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--strip-extras"]
     command += ["--python-version", python, "--python-platform", PLATFORMS[platform], "--no-python-downloads"]
     command += ["--constraints", "constraints.txt", f"{name}.in"]
-    # uv's macOS is 13 unless it is told otherwise, a hub's is any.
+    # By default, uv resolves for macOS 13, but a package hub supports any version.
     variables = os.environ | {"MACOSX_DEPLOYMENT_TARGET": "30.0"}
     words = [*map(str, command)]
     done = subprocess.run(words, cwd=directory, check=False, capture_output=True, text=True, env=variables)
@@ -183,7 +183,7 @@ def write_locks(checkout: Checkout) -> None:
     directory = checkout.root / WORKSPACE
     (directory / "pyproject.toml").write_text(PROJECT, "utf-8")
     program = uv_of(checkout)
-    # uv wants an interpreter of the project's version; for the lock alone, a lie about it is enough.
+    # uv requires an interpreter of the project's version. To read only the lock, a wrong version is sufficient.
     run = [program, "lock", "--quiet"]
     wide = PROJECT.replace("==3.12.*", ">=3.8").replace("'linux'", "'linux' and python_version == '3.12'")
     wide = wide.replace("'darwin'", "'darwin' and python_version == '3.12'")
@@ -192,7 +192,7 @@ def write_locks(checkout: Checkout) -> None:
     for form, file in (("requirements-txt", "requirements.txt"), ("pylock.toml", "pylock.toml")):
         export = [program, "export", "--quiet", "--frozen", "--no-annotate", "--format", form, "--output-file", file]
         subprocess.run([*map(str, export)], cwd=directory, check=True)
-    (directory / "pyproject.toml").unlink()  # uv would take it for that of other locks
+    (directory / "pyproject.toml").unlink()  # uv would use this file for other locks
 
 
 def files_of(checkout: Checkout, hub: str) -> dict[str, str]:

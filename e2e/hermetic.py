@@ -43,5 +43,5 @@ def caller_variables_rerun_nothing(bench: Workbench) -> str:
     asked = checkout.build(*targets, *(f"--action_env={name}={value}" for name, value in HOSTILE.items()))
     bento = [spawn.mnemonic for spawn in asked.spawns if spawn.mnemonic.startswith("Bento")]
     assert bento == [], bento
-    assert "//control:control" in {spawn.target for spawn in asked.spawns}, "no action noticed"
+    assert "//control:control" in {spawn.target for spawn in asked.spawns}, "the variable reached no action"
     return f"{len(HOSTILE)} variables, also by --action_env, and no action of the Bento ran again"

@@ -48,7 +48,7 @@ bento_package(
 filegroup(name = "all_of_them", srcs = all_requirements)
 """
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
-# Another module's, which has a lock that both may name.
+# The package hub of another module, with a lock that both modules can use.
 OTHER = """\
 module(name = "other")
 bazel_dep(name = "rules_bento", version = "0.1.0")
@@ -90,7 +90,7 @@ def missing_lock_can_be_created(checkout: Checkout, lock: str) -> None:
     failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
     assert failed.code != 0, failed.told()
     assert "FileNotFound" not in failed.errors, failed.told()
-    checkout.write(f"{WORKSPACE}/requirements.lock.json", "")  # which is no lock yet
+    checkout.write(f"{WORKSPACE}/requirements.lock.json", "")  # the lock is still empty
     checkout.build("//:update", workspace=WORKSPACE)
     checkout.write(f"{WORKSPACE}/requirements.lock.json", lock)
     checkout.build("//:bento", workspace=WORKSPACE)

@@ -50,7 +50,7 @@ def build(checkout: Checkout) -> list[str]:
 
 def a_comment_in_the_service(checkout: Checkout) -> float:
     build(checkout)
-    assert build(checkout) == [], "nothing has changed"
+    assert build(checkout) == [], "an action ran without a change"
     tag = checkout.read(TAG)
     checkout.write("examples/iris/service.py", checkout.read("examples/iris/service.py") + "\n# A remark.\n")
     built = checkout.build(TARGET, "--output_groups=+tag")

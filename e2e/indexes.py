@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 WORKSPACE = "e2e/private"
 PASSWORD = secrets.token_hex(12)
-# On PyPI this name has higher versions: whoever is asked there brings a stranger's code.
+# PyPI has higher versions of this name, so a request to PyPI would lock code of another author.
 CONFUSED = "sampleproject"
 MODULE = """\
 module(name = "private")
@@ -83,7 +83,7 @@ def private_index_keeps_its_password(bench: Workbench) -> str:
         checkout.write(f"{WORKSPACE}/BUILD.bazel", checkout.read(f"{WORKSPACE}/BUILD.bazel") + TEST)
         wrong = {"UV_INDEX_CORP_USERNAME": "alice", "UV_INDEX_CORP_PASSWORD": f"no-{PASSWORD}", "UV_NO_CACHE": "1"}
         failed = checkout.bazel("test", "//...", workspace=WORKSPACE, **wrong)
-        assert failed.code != 0, "the index lets anyone in"
+        assert failed.code != 0, "the index requires no password"
         assert "acme-iris==1.0" in failed.errors or "sampleproject==0.0.1" in failed.errors, failed.told()
         shown.append(failed)
         checkout.close()

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from workbench import Checkout, Spawn, Workbench
 
 INTERPRETER = 'bento_tools_dev.python(debian_lock = "//examples/base:debian.lock.json")'
-# Debian's Bazel has a newer one.
+# Debian's Bazel includes a newer version.
 OTHER = 'bento_tools_dev.python(interpreter = "python3")'
 COMPILER = '\nbento_tools_dev.compiler(version = "3.13", debian_lock = "//examples/base:debian.lock.json")'
-# The first four make what the interpreter itself runs, and itself; in the others code of users runs, which needs the
-# Python that its packages are for.
+# The first three pack the interpreter and its packages. The others run code of users, which requires the Python version
+# of its packages.
 LEFT_OUT = {"BentoCompile", "BentoHelperPackages", "BentoInterpreter"}
 LEFT_OUT |= {"BentoImportService", "BentoCompareMetadata", "BentoApi", "BentoWheel"}
-# What stands before an import; its verb is the first step of a BentoPackage.
+# The step before an import. The same subcommand is the first step of a BentoPackage.
 LEFT_OUT |= {"BentoSnapshot"}
-# Beside what the targets below have by themselves.
-# The same newer one in some hundreds of files, as rules_python's toolchains bring theirs.
+# Outputs in addition to the default outputs of the targets below.
+# The same newer version as several hundred files, as in rules_python's toolchains.
 UNPACKED = """
 unpacked_python = use_repo_rule("//twice:unpacked_python.bzl", "unpacked_python")
 unpacked_python(name = "unpacked_python")
@@ -66,7 +66,7 @@ def _unpacked_python_impl(rctx):
 
 unpacked_python = repository_rule(implementation = _unpacked_python_impl)
 '''
-# Its program, what it is packed into, and what is beside these.
+# The interpreter's program, the packed files, and the files next to them.
 PACKED_FILES = 60
 LARGE = 3 << 20
 """Bytes that give a wheel a layer of its own."""
@@ -227,7 +227,7 @@ def interpreters_write_equal_bytes(bench: Workbench) -> str:
     assert contents(second) == contents(third), differing(second, third)
     inputs_are_packed(third)
     missing = mnemonics(checkout) - LEFT_OUT - {spawn.mnemonic for spawn in second}
-    assert not missing, f"of these nothing is compared: {sorted(missing)}"
+    assert not missing, f"not compared: {sorted(missing)}"
     return f"{len(second)} actions of {len({spawn.mnemonic for spawn in second})} kinds: the same bytes"
 
 
@@ -238,7 +238,7 @@ def inputs_are_packed(spawns: list[Spawn]) -> None:
         packed = [path for path in spawn.inputs if "/packed_python/" in path]
         assert 0 < len(packed) < PACKED_FILES, f"{spawn.mnemonic}: the interpreter has {len(packed)} files"
         others = [path for path in spawn.inputs if "unpacked_python" in path]
-        assert not others, f"{spawn.mnemonic} has {len(others)} files beside the packed ones: {others[0]}"
+        assert not others, f"{spawn.mnemonic} has {len(others)} files in addition to the packed files: {others[0]}"
 
 
 def write_targets(checkout: Checkout) -> None:

@@ -22,9 +22,9 @@ from workbench import LEFT_OUT, REPOSITORY
 if TYPE_CHECKING:
     from workbench import Checkout, Workbench
 
-# The cases of the service reader are odd on purpose.
+# The test cases of the static analysis are unusual on purpose.
 ODD = "tests/services/"
-# What documents call in BUILD files, and is ours: what else they show are rules of others, and lines of MODULE.bazel.
+# Calls in documented BUILD files that this project defines. Other calls are rules of other projects, or MODULE.bazel.
 STYLE_GUIDE_SINCE = "d5ae145"
 SUBJECT = re.compile(
     r"(?=.{1,65}$)(build|chore|ci|docs|feat|fix|perf|refactor|revert|style|test)(\([a-z0-9_-]+\))?!?: [a-z].*[^.]"
@@ -41,7 +41,7 @@ def lint_sees_every_file(bench: Workbench) -> str:
     there = {path for path in files_that_end_in(".py") if not path.startswith(ODD)}
     seen = files_of(bench.plain, "deps(labels(data, //tests/lint:test_lint), 2)")
     missing = sorted(there - seen)
-    assert not missing, f"//tests/lint does not see {', '.join(missing)}: add them to its data"
+    assert not missing, f"//tests/lint doesn't check {', '.join(missing)}: add them to its data"
     tests = {path for path in there if re.search(r"^tests/(.*/)?test_[^/]*\.py$", path)}
     unused = sorted(tests - files_of(bench.plain, "labels(srcs, kind(pytest_test, //tests/...))"))
     assert not unused, f"no target has {', '.join(unused)}: add a pytest_test"
@@ -68,7 +68,7 @@ def odd_subjects() -> list[str]:
 def documented_targets_load(checkout: Checkout) -> int:
     """Load each BUILD file block of the documentation in a separate package."""
     for number, block in enumerate(block for path in documents(REPOSITORY) for block in blocks(path)):
-        # Three dots stand for what a reader knows.
+        # Readers replace the three dots.
         if block.language == "starlark" and "…" not in block.text:
             checkout.write(f"documented/{number}/BUILD.bazel", f"# {block.place}\n{build_file(block.text)}")
     asked = checkout.bazel("query", "--keep_going", "kind(rule, //documented/...)")
@@ -85,7 +85,7 @@ def documented_modules_load(checkout: Checkout) -> int:
             names.append(f"documented_{number}_{ast.literal_eval(name.value)}")
             name.value = ast.Constant(names[-1])
             tags.append(f"documented.{tag.func.attr}({', '.join(map(ast.unparse, tag.keywords))})")
-    # A lock that is there before the first resolution: nothing is in it.
+    # The lock before the first resolution is empty.
     checkout.write("base/BUILD.bazel", "")
     checkout.write("base/debian.lock.json", "")
     module = checkout.read("MODULE.bazel")

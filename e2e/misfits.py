@@ -83,7 +83,7 @@ def rejects_invalid_wheels_when_built(bench: Workbench) -> str:
     checkout.build("@below//:bento", "@below//:bentoml", "@below//:acme_taken_in_image", workspace=WORKSPACE)
     for name, message in MESSAGES.items():
         failed = checkout.bazel("build", f"@below//:{name}", workspace=WORKSPACE)
-        assert failed.code != 0, f"{name} is built"
+        assert failed.code != 0, f"the invalid wheel {name} was accepted"
         assert message in failed.errors, failed.told()
     return f"a Bento of a module below builds; {', '.join(MESSAGES)} fail when they are asked for"
 
@@ -98,7 +98,7 @@ def write_workspace(checkout: Checkout) -> None:
         "acme_taken": write_wheel(below / "wheels", "acme_taken", "py3-none-any"),
         "bentoml": write_wheel(below / "wheels", "bentoml", "py3-none-any"),
     }
-    # Another file came under this name.
+    # A file with other contents has this name.
     files["acme_gone"] = dict.fromkeys(files["acme_gone"], "0" * 64)
     packages = [{"name": name.replace("_", "-"), "version": "1.0", "files": found} for name, found in files.items()]
     roots = [{"name": package["name"]} for package in packages]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WORKSPACE = "e2e/monorepo"
 SERVICES = ("classify", "render", "report")
-BENTOS = tuple(f"//{name}" for name in SERVICES)  # the library's own target has its packages with it
+BENTOS = tuple(f"//{name}" for name in SERVICES)  # the target of the library includes its packages
 ANSWERS = {"classify": "high", "render": "0.0 0.5 1.0", "report": "0.0\n0.5\n1.0\n"}
 HERE = ".".join(str(part) for part in sys.version_info[:2])
 PYTHON = 'python_version = "3.11"'
@@ -30,12 +30,12 @@ PYTHON = 'python_version = "3.11"'
 def a_monorepo_builds_without_a_wheel(bench: Workbench) -> str:
     """Compare subsets of the lock with uv's; install Bentos by hashes in new environments, and serve them."""
     checkout = bench.checkout("monorepo")
-    # The wheels of this scenario's servers run in this interpreter.
+    # The interpreter for the wheels of this scenario's servers.
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", PYTHON, f'python_version = "{HERE}"')
     checkout.build(*BENTOS, workspace=WORKSPACE)
     checkout.bazel("test", "//:requirements_test", workspace=WORKSPACE).succeeded()
     fetched = [path.name for path in wheels_of(checkout)]
-    assert not fetched, f"to build Bentos, these were fetched: {', '.join(fetched)}"
+    assert not fetched, f"the build of Bentos fetched {', '.join(fetched)}"
     for service in SERVICES:
         lock_subset_matches_uv(checkout, service)
     seconds = [real_bentoml_serves(checkout, service, bench.directory / f"venv-{service}") for service in SERVICES]
@@ -48,10 +48,10 @@ def changes_update_only_dependents(bench: Workbench) -> str:
     first = evaluations(checkout, "first")
     again = evaluations(checkout, "again")
     assert first >= 1, "the profile shows no evaluation of the extension"
-    assert again == 0, "nothing has changed, and the extension was evaluated"
+    assert again == 0, "the extension was evaluated without a change"
     checkout.edit(f"{WORKSPACE}/report/BUILD.bazel", '"@pypi//rich",', '"@pypi//jinja2",\n        "@pypi//rich",')
     built = checkout.build(*BENTOS, workspace=WORKSPACE)
-    # What the package needs was asked for another service.
+    # The metadata of the package was already fetched for another service.
     assert {spawn.target for spawn in built.spawns} == {"//report:report"}, built.spawns
     assert built.ran == ["BentoPackage"], built.ran
     a_changed_line_of_the_lock(checkout)
@@ -64,7 +64,7 @@ def a_changed_line_of_the_lock(checkout: Checkout) -> None:
     before = {path.name: (path / "BUILD.bazel").stat().st_mtime_ns for path in wheels_of(checkout)}
     assert len(before) == len(wanted), before
     text = checkout.read(f"{WORKSPACE}/requirements.lock.json")
-    # The source archive goes: the wheel stays what it is.
+    # Remove the source archive from the lock. The wheel doesn't change.
     shorter = re.sub(r',\n\s*"rich-[^"]*\.tar\.gz": "[0-9a-f]{64}"', "", text)
     assert shorter != text
     checkout.write(f"{WORKSPACE}/requirements.lock.json", shorter)

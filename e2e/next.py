@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from workbench import Workbench
 
 FLAGS = "--config=next"
-# A Bento of packages without an `__init__.py`, and what makes those up for programs.
+# A Bento with packages without `__init__.py`, and the flag that creates these files for programs.
 OF_PACKAGES = "//tests/sources:bento"
 ARCHIVE = "bazel-bin/tests/sources/bento.bento"
 MADE_UP = "--noincompatible_default_to_explicit_init_py"
-# A rule as Bazel 7 takes it, and the next ones do not.
+# A rule that Bazel 7 accepts, and newer releases reject.
 OLD = """\
 def _impl(ctx):
     output = ctx.actions.declare_file("out")
@@ -36,10 +36,10 @@ def next_bazel_flags_are_supported(bench: Workbench) -> str:
     built = checkout.build(TARGET, OF_PACKAGES, FLAGS)
     digest = checkout.digest(ARCHIVE)
     checkout.build(OF_PACKAGES, MADE_UP)
-    assert checkout.digest(ARCHIVE) == digest, f"{MADE_UP} has an influence on a Bento"
+    assert checkout.digest(ARCHIVE) == digest, f"{MADE_UP} changes a Bento"
     checkout.write("old/defs.bzl", OLD)
     checkout.write("old/BUILD.bazel", 'load(":defs.bzl", "old")\n\nold(name = "old", srcs = ["defs.bzl"])\n')
     refused = checkout.bazel("build", "//old", FLAGS, "--nobuild")
-    assert "Please set the toolchain parameter" in refused.errors, f"the flags do nothing\n{refused.told()}"
+    assert "Please set the toolchain parameter" in refused.errors, f"the flags have no effect\n{refused.told()}"
     lines = [line for line in checkout.read(".bazelrc").splitlines() if line.startswith("common:next ")]
     return f"{len(lines)} flags; {len(built.spawns)} actions ran with them"

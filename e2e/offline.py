@@ -10,7 +10,7 @@ from workbench import Surroundings
 if TYPE_CHECKING:
     from workbench import Workbench
 
-WORKSPACE = "e2e/smoke"  # whose own test imports the Bento
+WORKSPACE = "e2e/smoke"  # its test imports the Bento
 
 
 def a_second_checkout_downloads_nothing(bench: Workbench) -> str:
@@ -21,7 +21,7 @@ def a_second_checkout_downloads_nothing(bench: Workbench) -> str:
         {name: str(bench.directory / "forgetful") for name in ("PIP_CACHE_DIR", "UV_CACHE_DIR")}, network=False
     )
     second = bench.checkout("offline", cache=bench.directory / "fresh", surroundings=cut_off)
-    # A server of one network namespace does not answer in another, so there is none.
+    # A server in one network namespace isn't reachable from another, so start without a server.
     tested = second.bazel("test", "//...", workspace=WORKSPACE, startup=("--batch",)).succeeded()
     assert "TestRunner" in tested.ran, tested.told()
     archive = f"{WORKSPACE}/bazel-bin/hello.bento"
@@ -29,7 +29,7 @@ def a_second_checkout_downloads_nothing(bench: Workbench) -> str:
 
     empty = bench.checkout("nothing", cache=bench.directory / "empty", surroundings=cut_off)
     failed = empty.bazel("build", "//...", workspace=WORKSPACE, startup=("--batch",))
-    assert failed.code != 0, "the network is not cut: it builds with an empty cache too"
+    assert failed.code != 0, "the build with an empty cache succeeded, so the network is reachable"
     vendored = f"--vendor_dir={bench.directory / 'vendored'}"
     second.bazel("vendor", vendored, "//...", workspace=WORKSPACE, startup=("--batch",)).succeeded()
     empty.bazel("build", vendored, "//...", workspace=WORKSPACE, startup=("--batch",)).succeeded()

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 TEST = "//examples/studio:studio_test"
 SERVICE = "examples/studio/service.py"
-# Bazel's own merges reports and would be downloaded; it runs with --combined_report=lcov only.
+# Bazel's own tool merges reports, only with --combined_report=lcov, and would be downloaded.
 MERGER = "--coverage_report_generator=//tools:bento"
 
 
@@ -23,10 +23,10 @@ def coverage_reaches_into_servers(bench: Workbench) -> str:
     text = checkout.read(SERVICE).splitlines()
     for code in ("return len(self.drawings)", "self.classifier)", "return self.archive.nearest("):
         [number] = [at for at, line in enumerate(text, 1) if code in line]
-        assert lines[SERVICE][number], f"{SERVICE}:{number} ran and is not recorded"
+        assert lines[SERVICE][number], f"{SERVICE}:{number} ran, but isn't recorded"
     ran = sum(map(bool, lines[SERVICE].values()))
     [idle] = [number for number, count in lines[SERVICE].items() if not count]
-    assert text[idle - 2].strip() == "def idle(self) -> None:", "what did not run is told, and nothing else"
+    assert text[idle - 2].strip() == "def idle(self) -> None:", "the report must contain the line that never ran"
     a_failing_test_shows_the_log(checkout)
     return f"{ran} lines of two services"
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from workbench import Checkout, Result, Spawn, Workbench
 
-# All examples but the image for another machine, which is the same actions on other wheels, and the model of 2 GB.
+# All examples except the image for another architecture, with the same actions, and the model of 2 GB.
 EXAMPLES = (
     "//examples/base/...",
     "//examples/iris:iris_api",
@@ -99,12 +99,12 @@ def second_build_runs_nothing(first: Checkout, second: Checkout, cache: CacheSer
     """
     targets = WORKSPACES[workspace]
     built = ours(first.build(*targets, CI, workspace=workspace))
-    # With path mapping, what an image builds for its own Python is found where the Bento has built the same.
-    assert "linux-sandbox" in {spawn.runner for spawn in built}, "the cache is not empty"
+    # With path mapping, actions of an image for its own Python match the Bento's equal actions in the cache.
+    assert "linux-sandbox" in {spawn.runner for spawn in built}, "the cache already contained results"
     cache.transfers()
     found = ours(second.build(*targets, *OTHERWISE, "--remote_download_minimal", workspace=workspace))
     received = sum(downloads(cache).values())
-    assert received < SMALL, f"{received} bytes were downloaded, though outputs are to stay in the cache"
+    assert received < SMALL, f"{received} bytes were downloaded, but outputs must stay in the cache"
     missed = sorted({f"{spawn.mnemonic} of {spawn.target}" for spawn in found if spawn.runner != HIT})
     assert not missed, f"not found in the cache: {missed}"
     kinds = [{spawn.mnemonic for spawn in spawns} for spawns in (built, found)]
@@ -122,7 +122,7 @@ def only_requested_outputs_are_downloaded(first: Checkout, second: Checkout, cac
     fetched = downloads(cache)
     assert second.digest(ARCHIVE) == first.digest(ARCHIVE)
     parts = [part for part in PARTS if first.digest(part) in fetched]
-    assert not parts, f"fetched without need: {parts}"
+    assert not parts, f"downloaded, but not required: {parts}"
     return fetched[first.digest(ARCHIVE)]
 
 
@@ -136,7 +136,7 @@ def pushes_cached_layers(first: Checkout, second: Checkout, cache: CacheServer, 
         stored = registry.blobs()
         layers_go_from_cache_to_registry(second, cache, behind)
     built = [spawn.mnemonic for spawn in pushed.spawns if spawn.runner != HIT]
-    assert not built, f"to push, these ran: {built}"
+    assert not built, f"the push ran actions: {built}"
     missing = [part for part in PARTS[:2] if first.digest(part) not in stored]
     assert not missing, f"the registry lacks {missing}; it has {stored}"
 
@@ -151,7 +151,7 @@ def loads_cached_layers(checkout: Checkout, bench: Workbench) -> None:
     path = f"--run_under=env PATH={program.parent}:/usr/bin:/bin"
     loaded = checkout.bazel("run", path, "//tests/pushed:loaded", *OTHERWISE, "--remote_download_minimal").succeeded()
     built = [spawn.mnemonic for spawn in loaded.spawns if spawn.runner != HIT]
-    assert not built, f"to load, these ran: {built}"
+    assert not built, f"the load ran actions: {built}"
     with tarfile.open(given) as archive:
         files = {member.name.removeprefix("./"): archive.extractfile(member) for member in archive}
         contents = {name: file.read() for name, file in files.items() if file}
@@ -160,7 +160,7 @@ def loads_cached_layers(checkout: Checkout, bench: Workbench) -> None:
     wrong = [name for name, content in blobs.items() if not name.endswith(sha256(content).hexdigest())]
     missing = {described["Config"], *described["Layers"]} - contents.keys()
     assert described["Layers"], "the image has no layer"
-    assert not wrong, f"contents that are not what their names say: {wrong}"
+    assert not wrong, f"contents that differ from their digests: {wrong}"
     assert not missing, f"the archive lacks {missing}"
 
 
@@ -198,7 +198,7 @@ def recovers_from_a_wrong_content(first: Checkout, second: Checkout, cache: Cach
     built = second.build(BENTO, *OTHERWISE)
     assert {spawn.mnemonic for spawn in built.spawns if spawn.runner != HIT} == {"BentoArchive"}, built.told()
     assert second.digest(ARCHIVE) == digest
-    assert cache.content(digest).read_bytes() == right, "the cache keeps the wrong bytes"
+    assert cache.content(digest).read_bytes() == right, "the cache still contains the wrong bytes"
 
 
 def recovers_from_lost_contents(second: Checkout, cache: CacheServer) -> None:
@@ -211,7 +211,7 @@ def recovers_from_lost_contents(second: Checkout, cache: CacheServer) -> None:
     second.write(SOURCE, source + "\n# One more line.\n")
     built = second.build(*options)
     second.write(SOURCE, source)
-    assert "Missing digest" in built.errors, f"nothing was lost\n{built.told()}"
+    assert "Missing digest" in built.errors, f"the cache lost no contents\n{built.told()}"
 
 
 def downloads(cache: CacheServer) -> dict[str, int]:

@@ -17,12 +17,12 @@ REFUSED = (
     "the lock contains no python3 for linux_x86_64. Add the package to the packages of the bento_debs target, and lock "
     "again"
 )
-# genrules need bash, and are not ours.
+# genrules require bash, and aren't actions of these rules.
 REMOTE = ("--spawn_strategy=remote", "--strategy=Genrule=linux-sandbox")
-# How many inputs each action of the example's Bento has of its own, and how many are the helper and the packages that
-# it imports. The interpreter's come on top.
+# The number of inputs of each action of the example's Bento, and the number of files of the helper and its packages,
+# without the interpreter.
 INPUTS = {"BentoArchive": (5, 1), "BentoModel": (2, 5), "BentoPackage": (11, 7)}
-# Of each rule for tests, one: what they run is the same wherever it stands.
+# One target of each test rule, because all targets of a rule run the same program.
 TESTS = (
     "//examples/base:debian_test",
     "//examples/iris:iris_api_test",
@@ -69,7 +69,7 @@ def contents(spawns: list[Spawn]) -> set[tuple[str, ...]]:
 
 def tests_run_on_workers_with_bash(checkout: Checkout, bench: Workbench) -> None:
     """Run tests on workers with bash and the programs of Bazel's test-setup.sh, without Python or a network."""
-    checkout.bazel("clean").succeeded()  # what the other server has, this one has not
+    checkout.bazel("clean").succeeded()  # this server doesn't have the data of the other server
     with ExecutionServer(bench.directory / "test-executor", tests=True) as server:
         tested = checkout.bazel("test", *TESTS, server.option, *REMOTE).succeeded()
     ran = {spawn.target: spawn.runner for spawn in tested.spawns if spawn.mnemonic == "TestRunner"}

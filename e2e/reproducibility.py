@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 TARGET = "//examples/iris:iris_bento"
 GROUPS = ("tag", "manifest", "tar", "tar_gz", "zip", "folder", "report")
 ARCHIVE = "bazel-bin/examples/iris/iris_bento.bento"
-# Says where an action thinks that it is. Its outputs must differ, or else the comparison would prove nothing.
+# Writes the environment that an action detects. The outputs must differ, so that the comparison proves something.
 WITNESS = """\
 genrule(
     name = "witness",
@@ -35,7 +35,7 @@ def checkouts_build_equal_bytes(bench: Workbench) -> str:
     second = outputs_of(there, "--compilation_mode=opt", "--jobs=1")
     facts = [checkout.read("bazel-bin/witness/witness.txt").split("\n")[:-1] for checkout in (here, there)]
     same = [one for one, other in zip(*facts, strict=True) if one == other]
-    assert not same, f"the places do not differ in {same}"
+    assert not same, f"both checkouts have the same {same}"
     differing = sorted(path for path in first.keys() | second.keys() if first.get(path) != second.get(path))
     assert not differing, f"outputs that differ: {differing}"
     assert here.digest(ARCHIVE) == there.digest(ARCHIVE)
@@ -48,7 +48,7 @@ def outputs_of(checkout: Checkout, *options: str) -> dict[str, str]:
     checkout.bazel("clean").succeeded()
     checkout.write("witness/BUILD.bazel", WITNESS)
     built = checkout.build(TARGET, "//witness", f"--output_groups=+{',+'.join(GROUPS)}", *options)
-    assert {spawn.runner for spawn in built.spawns} == {"linux-sandbox"}, "not all has run here"
+    assert {spawn.runner for spawn in built.spawns} == {"linux-sandbox"}, "an action ran elsewhere"
     mnemonics = {spawn.mnemonic for spawn in built.spawns}
     verbs = ("Archive", "Export", "Model", "Package", "Report", "Resolve")
     expected = {"Genrule", *(f"Bento{verb}" for verb in verbs)}

@@ -15,7 +15,7 @@ from enter import provisioned_root
 if TYPE_CHECKING:
     from workbench import Checkout, Workbench
 
-# Where the Bazel of tools/bazel finds the root that it is provisioned in.
+# The path of the provisioned root in the launcher of tools/bazel.
 SEEN_AS = Path("/")
 SYSTEM_RC = "etc/bazel/bazelrc"
 CONSUMER = "e2e/smoke"
@@ -25,7 +25,7 @@ local_path_override(
     path = "../..",
 )
 """
-# What rules and the command of a consumer's build may load.
+# The directories that a user's build can load.
 PUBLIC = "@rules_bento//rules/... + @rules_bento//toolchains/... + @rules_bento//py/... + @rules_bento//tools/..."
 NOBODY = ("-c", "user.name=e2e", "-c", "user.email=e2e@localhost", "-c", "commit.gpgSign=false")
 
@@ -38,7 +38,7 @@ def modules_resolve_with_a_registry(bench: Workbench) -> str:
     checkout = bench.checkout("resolution")
     root = provisioned_root(checkout.root)
     needed = dependencies(checkout.read("MODULE.bazel"))
-    assert needed, "MODULE.bazel states nothing"
+    assert needed, "MODULE.bazel has no dependencies"
     overrides, others = split_overrides((root / SYSTEM_RC).read_text("utf-8"), needed)
     registry = bench.directory / "registry"
     for name, directory in overrides.items():
@@ -52,7 +52,7 @@ def modules_resolve_with_a_registry(bench: Workbench) -> str:
     needed["rules_bento"] = version_of(checkout)
     found: set[str] = set()
     for workspace in (".", CONSUMER):
-        # Modules that Bazel and Debian have ask for older versions of these, which resolution has to see as well.
+        # Modules of Bazel and Debian require older versions of these modules, which the resolution also reads.
         while lacks := re.search(r"module (\S+)@(\S+) not found in registries", ask(workspace=workspace).errors):
             assert lacks[1] in overrides, lacks[0]
             add_module(registry, root, lacks[1], lacks[2], overrides[lacks[1]])
@@ -63,7 +63,7 @@ def modules_resolve_with_a_registry(bench: Workbench) -> str:
     checkout.bazel("query", f"deps({PUBLIC}, 1)", workspace=CONSUMER, startup=startup).succeeded()
     tested = checkout.bazel("test", "//...", workspace=CONSUMER, startup=startup).succeeded()
     assert "BentoPackage" in tested.ran, tested.told()
-    # Nothing asks rules_python for an interpreter of this version.
+    # No target requires an interpreter of this version from rules_python.
     checkout.edit(
         f"{CONSUMER}/MODULE.bazel",
         'bento_tools.python(interpreter = "python3")',
@@ -77,7 +77,7 @@ def modules_resolve_with_a_registry(bench: Workbench) -> str:
         assert line in failed.errors, failed.told()
     rc.write_text(others + f"common --registry=file://{bench.directory}/empty\n", "utf-8")
     failed = ask(workspace=CONSUMER)
-    assert failed.code != 0, "the registry is not asked"
+    assert failed.code != 0, "the build didn't use the registry"
     return f"{', '.join(sorted(wanted))} resolve, and a Bento is built and imported with them"
 
 

@@ -59,9 +59,9 @@ from workers import workers_write_equal_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Rows of scenarios, four at a time side by side: a Bazel is mostly busy with one thing, and waits for others' machines
-# as often as for a processor. In a row, one goes on with what those before it have made: the first is of the scenarios
-# on the plain checkout. Long rows come first.
+# Rows of scenarios. Four rows run in parallel, because one Bazel mostly uses one core, or waits for other machines.
+# In a row, each scenario continues with the results of the previous scenarios. The first row contains the scenarios
+# on the unchanged checkout. Long rows are first.
 ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
     {
         "incremental": changes_rerun_only_dependents,
@@ -110,7 +110,7 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
     {"next": next_bazel_flags_are_supported},
 )
 SCENARIOS = {name: scenario for row in ROWS for name, scenario in row.items()}
-# Servers of scenarios end before what a compiler for long runs and a collector for many cores do has paid.
+# The servers are short-lived, so an optimizing compiler and a parallel garbage collector wouldn't pay off.
 SHORT_LIVED = ("--host_jvm_args=-XX:TieredStopAtLevel=1", "--host_jvm_args=-XX:+UseSerialGC")
 LANES = 4
 STOPPED = threading.Event()
@@ -137,8 +137,8 @@ def passes(name: str, bench: Workbench) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--keep", action="store_true", help="leave the temporary folder, and say where it is")
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; default: all")
+    parser.add_argument("--keep", action="store_true", help="Keep the temporary directory, and print its path")
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"Default: all of {', '.join(SCENARIOS)}")
     options = parser.parse_args()
     unknown = set(options.scenarios) - SCENARIOS.keys()
     if unknown:

@@ -81,7 +81,7 @@ SCHEMAS = {
     "spdx.oci/index.json": "image-index-schema.json",
     "spdx.oci/oci-layout": "image-layout-schema.json",
 }
-# Runs among the judges' packages: arguments are the folder of documents, that of OCI's schemas, and pairs of both.
+# Runs with the packages of reference implementations: DOCUMENTS SCHEMAS, and pairs of a document and its schema.
 JUDGE = """
 import json, sys
 from pathlib import Path
@@ -102,7 +102,7 @@ for document, schema in (pair.split("=") for pair in sys.argv[3:]):
     assert not errors, f"{document}: {errors}"
     content["schemaVersion" if "schemaVersion" in content else "architecture"] = []
     broken = list(Draft4Validator(found[schema], registry=registry).iter_errors(content))
-    assert broken or "layout" in schema, f"{schema} lets anything pass"
+    assert broken or "layout" in schema, f"{schema} accepts an invalid document"
 bill = (documents / "cyclonedx.cdx.json").read_text()
 assert not JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill)
 assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill.replace('"library"', '"thing"'))
@@ -111,7 +111,7 @@ assert not messages, messages[:5]
 """
 
 
-# The same for what a tool of models pulls: arguments are the name of the artifact, and a folder for its files.
+# Pulls a model with a reference implementation: the name of the artifact, and a directory for its files.
 JUDGE_OF_MODELS = """
 import sys
 from pathlib import Path

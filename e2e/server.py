@@ -56,7 +56,7 @@ class Server(ABC):
         self._process.terminate()
         try:
             self._process.wait(SECONDS_TO_START)
-        except subprocess.TimeoutExpired:  # it cleans its own folder up, which is ours to remove
+        except subprocess.TimeoutExpired:  # the server is still removing files, which the scenario removes anyway
             self._process.kill()
             self._process.wait()
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SECONDS_TO_START = 120
 MARK = "RULES_BENTO_SERVING"
-# A client of the interface that BentoML has of its own.
+# A client of BentoML's gRPC API.
 CLIENT = """\
 import sys
 import grpc

@@ -42,7 +42,7 @@ def each_wheel_is_converted_once(bench: Workbench) -> str:
     checkout = bench.plain
     build = LOAD
     for number in range(SERVICES):
-        # Each leaves out another package, or none.
+        # Each service excludes another package, or none.
         packages = ["bentoml", *(name for at, name in enumerate(PACKAGES) if at != number)]
         requirements = json.dumps([f"@pypi//{name}" for name in packages])
         build += SERVICE.format(number=number, requirements=requirements)
@@ -53,7 +53,7 @@ def each_wheel_is_converted_once(bench: Workbench) -> str:
     repeated = {name: count for name, count in ten.items() if count != one.get(name, count)}
     assert not repeated, f"converted more often for ten services than for one: {repeated}"
     assert len(ten) >= len(one) > 60, (len(one), len(ten))
-    assert set(ten.values()) == {1, 2}, ten  # a large wheel may be a layer, or a part of one
+    assert set(ten.values()) == {1, 2}, ten  # a large wheel can be a layer, or a part of a layer
     return f"{len(ten)} wheels, {sum(ten.values())} conversions for {SERVICES} images"
 
 

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from workbench import Checkout, Workbench
 
 PAGE = "docs/tutorial.md"
-# Beside the checkout, as `path = "../rules_bento"` has it.
+# Next to the checkout, as in `path = "../rules_bento"`.
 WORKSPACE = "../hello"
-# The registry and the service of the page, whose ports may be taken here.
+# The ports of the registry and the service on the page, which might be in use on this machine.
 PUSHED_TO, SERVED_AT = "localhost:5000", "3000"
 SECONDS_TO_SERVE = 120
 LARGEST_BENTO = 100_000
-# The interpreter of rules_python, which the page says to leave out where nobody gets to it.
+# The lines for rules_python's interpreter, which the page makes optional for machines without access.
 OF_RULES_PYTHON = re.compile(r"^(bazel_dep\(name = \"rules_python\"|python = |python\.).*\n", re.MULTILINE)
-# What differs from day to day: versions, sizes, times, digests.
+# Values that change: versions, sizes, times, and digests.
 VARYING = re.compile(r"[0-9a-f]{64}|\d[\d.]*(ms|s)?|\s+")
 
 
@@ -61,7 +61,7 @@ class Walk:
         self._checkout = checkout
         self._lines = text.splitlines()
         self._registry = f"localhost:{registry_port}"
-        # The page names two interpreters, and fetches the first from where not every machine gets to.
+        # The page lists two interpreters. Not every machine can download the first.
         [self._first, self._second] = re.findall(r"bento_tools\.python\(\w+ = \"[^\"]+\"\)", text)
         self._serving: list[str] = []
 
@@ -112,7 +112,7 @@ class Walk:
             return
         assert program == "bazel", f"{PAGE}: {program} is not known"
         if "--port" in arguments:
-            self._serving = arguments  # until somebody asks
+            self._serving = arguments  # until the first request
             return
         done = self._checkout.bazel(command, *arguments, workspace=WORKSPACE).succeeded()
         told = {masked(line) for line in (done.output + done.errors).splitlines()}

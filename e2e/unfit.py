@@ -113,7 +113,7 @@ class Asking:
 PASTED = 'bento_deb_layer(\n    name = "wanting_debs"'
 ASKED = "the Bento requires the system package ca-certificates, but //tests/unfit:small and the layers lack the package"
 TOO_LARGE = "//tests/unfit:large: size_limit: the image has "
-# The header of a program for 32-bit ARM, which no linker has a part in.
+# The ELF header of a program for 32-bit ARM, written without a linker.
 PROGRAM = "\x7fELF\1\1\1" + 9 * "\0" + "\2\0\x28\0" + 32 * "\0"
 FOREIGN = "layers: /usr/bin/acme is for arm, but //tests/unfit:bare is for amd64. Use a file for amd64"
 LACKING = "needs libstdc++.so.6, which neither //tests/unfit:bare nor another package provides."

@@ -90,7 +90,7 @@ def the_tree(checkout: Checkout) -> None:
 def build(checkout: Checkout) -> list[str]:
     targets = [f"//heavy:{bento}" for bento in BENTOS]
     spawns = checkout.build(*targets, "--output_groups=+tag").spawns
-    # The helper is compiled once, in whichever build comes first.
+    # The first build compiles the helper.
     own = [spawn for spawn in spawns if "//heavy:" in spawn.target]
     return sorted(f"{spawn.mnemonic} {spawn.target.rpartition(':')[2]}" for spawn in own)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ENTER = Path(__file__).resolve().parent / "enter.py"
-# What is no part of a commit.
+# Files that aren't a part of a commit.
 LEFT_OUT = shutil.ignore_patterns(".git", ".*_cache", ".hypothesis", "__pycache__", "bazel-*", "user.bazelrc")
 TIME_LIMIT = 900
 _NOT_SPACE = re.compile(r"\S")
@@ -43,7 +43,7 @@ class Surroundings:
     host_name: str = ""
     network: bool = True
     umask: int = 0o022
-    user: int = 0  # who it is; 0 for the caller
+    user: int = 0  # user ID; 0 for the caller
 
     def enter(self, command: list[str], scratch: Path) -> list[str]:
         """Return the command that runs another one in this environment. `scratch` has files to change the clock."""
@@ -80,11 +80,11 @@ class Spawn:
     mnemonic: str
     target: str
     runner: str
-    action: str  # its digest, which a remote cache is asked for; empty without one
+    action: str  # digest of the action for a remote cache, or empty
     inputs: dict[str, int]  # path to bytes
     outputs: dict[str, str]  # path to digest
     sizes: dict[str, int]  # digest of an output to bytes
-    seconds: float  # from when it was its turn until the outputs were there
+    seconds: float  # from the start of execution until the outputs exist
 
     @property
     def written(self) -> int:
@@ -228,7 +228,7 @@ class Checkout:
 
     @property
     def _variables(self) -> dict[str, str]:
-        # Wherever home is said to be, Bazel is provisioned once.
+        # Bazel is provisioned only once, for all values of HOME.
         pinned = {"XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))}
         return os.environ | pinned | self._surroundings.variables
 
@@ -242,7 +242,7 @@ class Workbench:
         self._keep = keep
         self._startup = startup
         self._checkouts: list[Checkout] = []
-        self.examples_here: list[Spawn] = []  # what ran in `here` to build the examples, once they are
+        self.examples_here: list[Spawn] = []  # the processes that built the examples in `here`, after the build
 
     def __enter__(self) -> Workbench:
         return self
@@ -302,7 +302,7 @@ class Workbench:
     @cached_property
     def downloads(self) -> Path:
         """Return the download cache of this repository's Bazel, so that no download is repeated."""
-        # By a Bazel of its own: that of the repository may have work to do.
+        # With a separate Bazel server, because the repository's server might be busy.
         startup = ["--batch", f"--output_base={self.directory}/downloads"]
         command = [str(REPOSITORY / "tools/bazel"), *startup, "info", "repository_cache"]
         asked = subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, check=True)
@@ -324,7 +324,7 @@ def read_spawns(log: Path) -> list[Spawn]:
     """Read Bazel's execution log, a sequence of JSON objects."""
     decoder, text, at = json.JSONDecoder(), log.read_text("utf-8"), 0
     spawns = []
-    while begin := _NOT_SPACE.search(text, at):  # no copy of what is left, which may be a thousand actions' inputs
+    while begin := _NOT_SPACE.search(text, at):  # without a copy of the rest, which might be large
         entry, at = decoder.raw_decode(text, begin.start())
         inputs = {read["path"]: int(read.get("digest", {}).get("sizeBytes", 0)) for read in entry.get("inputs", [])}
         outputs = {output["path"]: digest_of(output) for output in entry.get("actualOutputs", [])}
@@ -342,7 +342,7 @@ def digest_of(output: dict[str, Any]) -> str:
 
 def gunzip(data: bytes) -> bytes:
     """Decompress a gzip file."""
-    # `gzip.decompress` copies all that is left for each of a layer's thousands of members.
+    # `gzip.decompress` copies the rest of the data for each of the thousands of members of a layer.
     return gzip.GzipFile(fileobj=io.BytesIO(data)).read()
 
 

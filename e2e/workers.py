@@ -23,20 +23,20 @@ BENTO = "//examples/iris:iris_bento"
 TARGETS = (BENTO, "//examples/iris:iris_image")
 SOURCE = "examples/iris/service.py"
 WORKERS = ("--@rules_bento//rules:persistent_workers", "--spawn_strategy=worker,linux-sandbox")
-# Mapped paths are there in a sandbox only.
+# Paths are mapped only in a sandbox.
 MAPPED = "--experimental_output_paths=strip"
 ISOLATED = ("--worker_sandboxing", MAPPED)
 # For workspaces that are not below /tmp.
 HARDENED = "--experimental_worker_sandbox_hardening"
-# They make what workers run.
+# These actions build the programs of workers.
 NEVER = {"BentoCompile", "BentoHelperPackages", "BentoInterpreter"}
 MISTAKE = "\ndef (\n"
 REFUSED = "//examples/iris:iris_bento: service.py:"
 DIED = "Worker process did not return a WorkResponse"
-# The verb that reads services.
+# The subcommand that analyzes services.
 READS = b"snapshot"
 SECONDS = 60
-# A build whose server had to start anew has new workers, and says nothing of old ones.
+# After a restart of the server, a build has new workers and doesn't report the old workers.
 ATTEMPTS = 3
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 os.environ["BENTOML_HOME"] = os.environ["TEST_TMPDIR"]
 os.environ["BENTOML_DO_NOT_TRACK"] = "true"
 
-import bentoml  # it looks for its home when it is imported
+import bentoml  # BentoML reads its home when it is imported
 
 bento = bentoml.bentos.import_bento(str(Path(sys.argv[1]).absolute()))
 assert bento.tag.name == "hello"
