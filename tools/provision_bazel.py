@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ARCHITECTURES = ("amd64", "arm64")
 SUITES = ("forky", "sid")  # in this order; older suites have no supported Bazel
 FREE_BYTES = 2_000_000_000
-REMEDY = "Install bazelisk, or set BAZEL_REAL to a Bazel."
+REMEDY = "Install bazelisk, or set BAZEL_REAL to the path of a Bazel binary."
 
 # apt adds the dependencies.
 PACKAGES = (
@@ -77,7 +77,7 @@ printf '+%s\\n' /etc/ssl/certs/*.pem |
 
 
 class ProvisionError(Exception):
-    """Reports the reason of a failure, in a sentence for the user."""
+    """Reports the reason for a failure, as a clause for the user."""
 
 
 class Progress:
@@ -146,7 +146,7 @@ class Provisioning:
                 self._progress.begin(f"downloading {len(sizes)} packages of Debian {suite}, {megabytes:.0f} MB")
                 self._fetch(apt, megabytes)
                 return suite
-        raise ProvisionError(f"{mirror} doesn't provide the packages of Bazel: {complaint(asked.stderr)}")
+        raise ProvisionError(f"{mirror} doesn't provide Bazel's packages: {complaint(asked.stderr)}")
 
     def _configure_apt(self, mirror: str, suite: str, architecture: str) -> list[str]:
         """Configure apt with separate directories and sources, and return its command."""
@@ -203,7 +203,7 @@ Debug::NoLocking "true";
                         self._progress.update(f"{done * megabytes:.0f} MB")
             _, errors = process.communicate()
         if process.returncode:
-            raise ProvisionError(f"cannot download the packages of Bazel: {complaint(errors)}")
+            raise ProvisionError(f"cannot download Bazel's packages: {complaint(errors)}")
 
     def _unpack(self, debs: list[Path]) -> None:
         """Unpack the packages, large ones first and two in parallel, and delete them."""
@@ -316,11 +316,11 @@ def check_host(cache: Path) -> str:
     free = shutil.disk_usage(cache).free
     if free < FREE_BYTES:
         raise ProvisionError(
-            f"this takes {FREE_BYTES / 1e9:.1f} GB in {cache}, where {free / 1e9:.1f} GB are free (make room, or set "
-            "XDG_CACHE_HOME to a folder that has it)"
+            f"{cache} has {free / 1e9:.1f} GB of free space, but Bazel needs {FREE_BYTES / 1e9:.1f} GB (free space, or "
+            "set XDG_CACHE_HOME to another directory)"
         )
     if subprocess.run([*namespace(), "true"], capture_output=True, check=False).returncode:
-        raise ProvisionError("it requires a mount namespace, which this machine or container doesn't allow")
+        raise ProvisionError("this machine or container doesn't allow mount namespaces, which tools/bazel requires")
     return architecture
 
 
@@ -333,7 +333,7 @@ def debian_mirror() -> str:
         suite, component, uri = line.split(" ", 2)
         if suite in suites and component == "main":
             return uri
-    raise ProvisionError("this machine isn't Debian 12 or newer: apt's sources have no mirror of Debian")
+    raise ProvisionError("this machine isn't Debian 12 or newer: apt's sources contain no Debian mirror")
 
 
 def namespace() -> list[str]:
@@ -394,7 +394,7 @@ def provision(store: Path) -> None:
 
 
 def main() -> int:
-    """Provision Bazel, or print why it failed."""
+    """Provision Bazel, or print the reason for the failure."""
     try:
         provision(Path(sys.argv[1]))
     except KeyboardInterrupt:

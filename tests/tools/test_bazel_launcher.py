@@ -20,7 +20,7 @@ import pytest
 
 TOOLS = Path(__file__).parents[2] / "tools"
 SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
-REMEDY = "Install bazelisk, or set BAZEL_REAL to a Bazel."
+REMEDY = "Install bazelisk, or set BAZEL_REAL to the path of a Bazel binary."
 
 _unshare = ["unshare", "--mount", *(["--map-root-user"] if os.getuid() else []), "mount", "--bind", "/usr", "/boot"]
 needs_namespaces = pytest.mark.skipif(
@@ -493,7 +493,7 @@ def test_little_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     spec.loader.exec_module(module)
     monkeypatch.setenv("PATH", Recipe(tmp_path).variables["PATH"])
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**10, 9 * 10**9, 10**9))
-    with pytest.raises(module.ProvisionError, match=rf"this takes 2\.0 GB in {tmp_path}, where 1\.0 GB are free"):
+    with pytest.raises(module.ProvisionError, match=rf"{tmp_path} has 1\.0 GB of free space, but Bazel needs 2\.0 GB"):
         module.check_host(tmp_path)
 
 
@@ -507,7 +507,7 @@ def test_no_debian(recipe: Recipe, tmp_path: Path):
 
 
 def test_another_distribution_with_apt(recipe: Recipe):
-    assert "apt's sources have no mirror of Debian." in recipe.refusal(RELEASE="noble")
+    assert "apt's sources contain no Debian mirror." in recipe.refusal(RELEASE="noble")
 
 
 def test_an_architecture_without_bazel(recipe: Recipe):
@@ -515,13 +515,13 @@ def test_an_architecture_without_bazel(recipe: Recipe):
 
 
 def test_namespaces_denied(recipe: Recipe):
-    assert "which this machine or container doesn't allow." in recipe.refusal(DENIED="true")
+    assert "doesn't allow mount namespaces, which tools/bazel requires." in recipe.refusal(DENIED="true")
 
 
 def test_no_network(recipe: Recipe):
     sentence = recipe.refusal(WITHOUT=".*")
     assert sentence.startswith(
-        "http://mirror.invalid/debian/ doesn't provide the packages of Bazel: E: The repository cannot"
+        "http://mirror.invalid/debian/ doesn't provide Bazel's packages: E: The repository cannot"
     )
 
 
