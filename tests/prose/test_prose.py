@@ -17,7 +17,15 @@ DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 # What is not yet rewritten: a directory or a file goes from this list with the commit that rewrites it.
 PENDING: tuple[str, ...] = tuple((Path(__file__).parent / "pending.txt").read_text("utf-8").split())
 # Errors that need no remedy, because the next line of the program's output or the user's own input says it.
-WITHOUT_REMEDY: frozenset[str] = frozenset()
+WITHOUT_REMEDY: frozenset[str] = frozenset(
+    {
+        "{}...: the path has more than {} nested directories.",
+        "{}: an expression is nested too deeply.",
+        "{}: invalid file size: {} bytes. The limit is {} bytes.",
+        "{}: the download from {} has {} bytes, but the limit is {}.",
+        "{}:{}: cannot parse the file: {}.",
+    }
+)
 
 
 def is_pending(path: str) -> bool:

@@ -43,7 +43,7 @@ def test_paths_of_this_machine(text):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("hdfs://a/b", r"hdfs://: unsupported protocol.*protocols: s3, gs, az, ftp, ftps, sftp, http, https, dropbox"),
+        ("hdfs://a/b", r"hdfs://: unsupported URL scheme.*schemes: s3, gs, az, ftp, ftps, sftp, http, https, dropbox"),
         ("s3:///x", "the bucket is missing"),
         ("ftp:///x", "the host is missing, or the port is invalid"),
         ("sftp://ann:s3cr3t@host:port/x", "the host is missing, or the port is invalid"),

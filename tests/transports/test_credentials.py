@@ -165,7 +165,7 @@ def test_a_package_that_is_missing_is_named(kind, module, extra, other, monkeypa
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "acme")
-    with pytest.raises(BentoError, match=rf"requires the package {module}.*pip install 'rules-bento-cli\[{extra}\]'"):
+    with pytest.raises(BentoError, match=rf"require the package {module}.*pip install 'rules-bento-cli\[{extra}\]'"):
         other.bentos.import_archive(f"{kind}://host/x.bento")
 
 
@@ -178,7 +178,7 @@ def test_without_ssh_the_error_says_what_to_install(other, monkeypatch):
 def test_google_auth_is_named(other, monkeypatch):
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     monkeypatch.setitem(sys.modules, "google.auth", None)
-    with pytest.raises(BentoError, match=r"requires the package google-auth.*pip install 'rules-bento-cli\[gs\]'"):
+    with pytest.raises(BentoError, match=r"require the package google-auth.*pip install 'rules-bento-cli\[gs\]'"):
         other.bentos.import_archive("gs://bucket/x.bento")
 
 

@@ -55,7 +55,7 @@ def test_what_is_missing_is_named(serve):
     server = serve("s3")
     status, said = run("export", server.url("x.bento"))
     assert status == 1
-    assert "requires the package obstore" in said
+    assert "require the package obstore" in said
     assert "@rules_bento//tools:bento_with_transports" in said
     assert "Traceback" not in said
     assert server.names() == []

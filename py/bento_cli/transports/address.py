@@ -84,7 +84,7 @@ def parse(text: str) -> Address | None:
     scheme = _CANONICAL.get(scheme.lower(), scheme.lower())
     if scheme not in SCHEMES:
         raise BentoError(
-            f"{scheme}://: unsupported protocol. Use a local path, or one of these protocols: {', '.join(SCHEMES)}."
+            f"{scheme}://: unsupported URL scheme. Use a local path, or one of these schemes: {', '.join(SCHEMES)}."
         )
     if _CONTROL.search(text):
         raise BentoError(
@@ -99,7 +99,7 @@ def parse(text: str) -> Address | None:
     if scheme in ("ftp", "ftps", "sftp"):
         return _with_server(scheme, netloc, slash + path)
     if not netloc:
-        raise BentoError(f"{scheme}:///{path}: the bucket is missing. Write {scheme}://BUCKET/PATH.")
+        raise BentoError(f"{scheme}:///{path}: the bucket is missing. Use {scheme}://BUCKET/PATH.")
     return Address(scheme, netloc, f"/{path}")
 
 
@@ -107,7 +107,7 @@ def _of_web(scheme: str, text: str) -> Address:
     try:
         parts = urlsplit(text)
     except ValueError:  # omit the URL, which might contain a password
-        raise BentoError(f"{scheme}://…: invalid host. Write {scheme}://HOST[:PORT]/PATH.") from None
+        raise BentoError(f"{scheme}://…: invalid host. Use {scheme}://HOST[:PORT]/PATH.") from None
     server = _with_server(scheme, parts.netloc, parts.path or "/")
     return replace(server, query=parts.query)
 
@@ -121,7 +121,7 @@ def _with_server(scheme: str, netloc: str, path: str) -> Address:
     if not host:
         # Omit the rest of the URL, which might contain a password.
         raise BentoError(
-            f"{scheme}://…{path}: the host is missing, or the port is invalid. Write {scheme}://HOST[:PORT]/PATH."
+            f"{scheme}://…{path}: the host is missing, or the port is invalid. Use {scheme}://HOST[:PORT]/PATH."
         )
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if _CONTROL.search(user + password):

@@ -92,9 +92,7 @@ def _download(remote: Remote, directory: Path, counter: Counter, sha256: str) ->
             part.file.close()
             raise
         part.remove()
-    raise BentoError(
-        f"{remote.address}: all {_TRIES} downloads failed. Last error: {difference}. Check the archive on the server."
-    )
+    raise BentoError(f"{remote.address}: all {_TRIES} downloads failed: {difference}. Check the archive on the server.")
 
 
 def _fetch(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
@@ -155,8 +153,7 @@ def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
 
 
 def _too_large(remote: Remote, size: int | None) -> BentoError:
-    problem = f"{size} bytes exceed the limit of {limits.BODY} bytes"
-    return BentoError(f"{remote.address}: the file is too large: {problem}. Use a smaller file.")
+    return BentoError(f"{remote.address}: invalid file size: {size} bytes. The limit is {limits.BODY} bytes.")
 
 
 class _Count:

@@ -195,7 +195,7 @@ def _login(transport: Transport) -> Callable[[], dict[str, str]]:
                 credentials.refresh(request)
         except exceptions.GoogleAuthError as error:
             reason = str(error.args[0] if error.args else error).partition("\n")[0]
-            raise BentoError(f"gs://: invalid credentials: {reason}. {_REMEDY}") from None
+            raise BentoError(f"gs://: cannot get credentials: {reason}. {_REMEDY}") from None
         return {"Authorization": f"Bearer {credentials.token}"}
 
     return authorization

@@ -77,8 +77,8 @@ class Http(Remote):
 
     def write(self, source: Source, counter: Counter) -> None:
         raise BentoError(
-            f"{self.address}: exports to {self.address.scheme} URLs aren't supported. "
-            "Export to a file or to an object store."
+            f"{self.address}: exports to {self.address.scheme} URLs aren't supported. Export to a file or an object "
+            "store."
         )
 
     def close(self) -> None:

@@ -138,7 +138,7 @@ class ObjectStore(Remote):
         stat = self.attempt(self.stat)
         if stat.size != source.size:
             raise BentoError(
-                f"{self.address}: the uploaded object has {stat.size} bytes instead of {source.size}. Try again."
+                f"{self.address}: the uploaded object has {stat.size} of {source.size} bytes. Export the entry again."
             )
 
     def _failure(self, error: Exception) -> BaseException:

@@ -105,7 +105,7 @@ class Remote(ABC):
     def unreachable(self, cut: ConnectionLostError) -> BentoError:
         """Return the error for a connection that failed too often."""
         reason = self.address.redact(cut).rstrip(".")
-        return BentoError(f"{self.address}: several attempts failed. Last error: {reason}. Try again later.")
+        return BentoError(f"{self.address}: the transfer failed repeatedly: {reason}. Try again later.")
 
     def missing(self) -> MissingError:
         """Return the error for an address that doesn't exist."""
@@ -134,14 +134,14 @@ def understood() -> Iterator[None]:
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise ConnectionLostError("the response doesn't match the format of this API") from None
+        raise ConnectionLostError("the response has an unexpected format") from None
 
 
 def needs(package: str, extra: str) -> BentoError:
     """Return the error for a missing package that a transport requires. `extra` names the Python extra to install."""
     return BentoError(
-        f"{extra}: requires the package {package}, which isn't installed. Run "
-        f"`pip install 'rules-bento-cli[{extra}]'`. With Bazel, run @rules_bento//tools:bento_with_transports."
+        f"{extra} URLs require the package {package}, which isn't installed. Run `pip install "
+        f"'rules-bento-cli[{extra}]'`, or with Bazel `bazel run @rules_bento//tools:bento_with_transports`."
     )
 
 
@@ -186,8 +186,8 @@ class RenameUpload(Remote):
             self.attempt(lambda: self.remove(part))
             counter.advance(-source.size)
         raise BentoError(
-            f"{self.address}: the uploaded file doesn't match the sent data. Check the disk of the server, and try "
-            "again."
+            f"{self.address}: the uploaded file doesn't match the sent data. Check the disk of the server, and export "
+            "the entry again."
         )
 
     def _send(self, path: str, source: Source, counter: Counter) -> bool:

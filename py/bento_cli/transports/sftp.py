@@ -338,7 +338,7 @@ class _Session:
                 reason = bytes(_cut(answer.body[4:])[0]).decode(errors="replace") if len(answer.body) > 4 else ""
                 raise _StatusError(code, reason or f"status {code}")
         if answer.kind != wanted:
-            raise OSError(f"the server sent a packet of the unexpected type {answer.kind}")
+            raise OSError(f"the server sent a packet of unexpected type {answer.kind}")
         return answer.body
 
     def _receive(self) -> memoryview:
@@ -353,7 +353,7 @@ class _Session:
             try:
                 count = self._socket.recv_into(view, len(view), socket.MSG_WAITALL)
             except BlockingIOError:
-                raise TimeoutError(f"the server sent no response for {_PATIENCE} s") from None
+                raise TimeoutError(f"the server didn't respond within {_PATIENCE} s") from None
             if not count:
                 raise ConnectionResetError("the connection was closed")
             view = view[count:]
@@ -363,7 +363,7 @@ class _Session:
 def _askpass(directory: Path, password: str) -> dict[str, str]:
     """Write a program that prints the password, and return the variables that make ssh run the program.
 
-    The password isn't in any argument or variable.
+    No argument or variable contains the password.
     """
     secret = directory / "password"
     secret.touch(0o600)
