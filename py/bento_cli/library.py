@@ -112,7 +112,9 @@ class EntryCollection:
                 )
             source = local(source)
         if sha256:
-            raise BentoError("sha256: only supported for URLs. Omit sha256 for local files.")
+            raise BentoError(
+                f"{source}: a SHA-256 digest is only supported for URLs. Import the file without the digest."
+            )
         return import_archive(self.home, self.kind, source, form_of(source, form), options, progress)
 
     def export(
@@ -200,7 +202,7 @@ def local(text: str) -> Path:
         return Path(text)
     if scheme in ("file", "osfs") and rest.startswith("/"):
         return Path(rest)
-    raise BentoError(f"{text}: only local files are supported. Copy the file to this machine first.")
+    raise BentoError(f"{text}: expected a local path, got a URL. Download the file first.")
 
 
 def archive_of(text: str) -> tuple[Path | BinaryIO, Form] | None:
@@ -219,7 +221,7 @@ def form_of(source: Path | BinaryIO, form: Form | None = None) -> Form:
     first = source.peek(512) if isinstance(source, io.BufferedReader) else b""
     form = form or (cast("Form", detect_form(first)) if first else "xz")
     if form == "zip" and not source.seekable():
-        raise BentoError("standard input: zip archives cannot be read from a pipe. Redirect a file instead: `< FILE`")
+        raise BentoError("standard input: zip archives can't be read from a pipe. Redirect a file instead: `< FILE`")
     return form
 
 

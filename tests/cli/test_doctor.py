@@ -253,7 +253,7 @@ def test_authorities_that_one_variable_names_are_not_bazels(here, tmp_path):
 def test_authorities_that_only_the_bundle_has_get_the_command_that_makes_them_known(here):
     Path(here.bundle).write_text(CERTIFICATE.format("one") + CERTIFICATE.format("company"))
     finding = found(here, "certificates")
-    assert (finding.state, finding.text) == (WARNING, f"1 additional authorities only in {here.bundle}")
+    assert (finding.state, finding.text) == (WARNING, f"1 additional authority only in {here.bundle}")
     assert finding.remedy.endswith(
         "Copy each certificate to /usr/local/share/ca-certificates/NAME.crt, and run: update-ca-certificates"
     )

@@ -249,8 +249,8 @@ def test_a_wrong_login_is_not_kept(one_cloud, bento, ours, monkeypatch):
     words = ["cloud", "login", "--endpoint", one_cloud.address]
     assert "Log in again" in bento(*words, "--api-token", "wrong", home=ours, code=status.ERROR)
     assert not (ours.home.root / ".yatai.yaml").exists()
-    assert "The API token is missing" in bento(*words, home=ours, code=status.ERROR)
-    assert "There are no contexts. Log in" in bento("pull", "hi:v1", home=ours, code=status.ERROR)
+    assert "the API token is missing" in bento(*words, home=ours, code=status.ERROR)
+    assert "You aren't logged in to BentoCloud or Yatai" in bento("pull", "hi:v1", home=ours, code=status.ERROR)
 
 
 def test_the_command_pushes_and_pulls(one_cloud, bento, store, other, monkeypatch):

@@ -99,7 +99,7 @@ def test_wrong_bytes_never_come_in(cloud, store, other, progress):
     right = cloud.blobs["model/clf/v1"]
     at = right.index(b"weights.bin") + 2048  # in a file, where no tar looks
     cloud.blobs["model/clf/v1"] = right[:at] + bytes([right[at] ^ 1]) + right[at + 1 :]
-    with pytest.raises(BentoError, match="don't match the digest"):
+    with pytest.raises(BentoError, match="don't match their digest"):
         pull_from(cloud, other, "hi:v1", progress)
     assert (other.bentos.list(), other.models.list()) == ((), ())
     cloud.blobs["model/clf/v1"] = right[: len(right) // 2]
@@ -115,7 +115,7 @@ def test_what_is_not_whole_there_is_not_pulled(one_cloud, store, other, progress
     one_cloud.faults = [Fault("PUT /blob/bento", 400, body="no")]
     with pytest.raises(CloudError, match=r"responded with 400 \(no\)"):
         push_to(one_cloud, store, "hi:v1", progress)
-    with pytest.raises(BentoError, match="status 'failed'"):
+    with pytest.raises(BentoError, match="status: failed"):
         pull_from(one_cloud, other, "hi:v1", progress)
     with pytest.raises(NotFoundError, match="has no Bento with this tag"):
         pull_from(one_cloud, other, "hi:v9", progress)

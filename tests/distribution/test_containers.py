@@ -184,7 +184,7 @@ def test_a_link_in_the_place_of_a_directory_is_told(tales, store, tmp_path, bent
     tag = with_envs(store, tmp_path, b"FROM scratch\n")
     (store.bentos.get(tag).path / "hf-models").symlink_to("nothing")
     out = bento("containerize", tag, "--backend", "docker", "--no-verify", code=status.ERROR)
-    assert "hf-models isn't a directory" in out
+    assert "hf-models in the Bento isn't a directory" in out
 
 
 def test_variables_of_the_build_are_secrets(tales, bento, store, tmp_path, monkeypatch):
@@ -209,7 +209,7 @@ def test_a_bento_gets_none_of_our_variables_that_was_not_asked_for(tales, bento,
     wanted = {"name": "AWS_SECRET_ACCESS_KEY", "stage": "build"}
     tag = with_envs(store, tmp_path, b"FROM scratch\n", wanted)
     out = bento("containerize", tag, "--backend", "docker", code=status.ERROR)
-    assert "AWS_SECRET_ACCESS_KEY: the variable has no value, but the image" in out
+    assert "AWS_SECRET_ACCESS_KEY: the variable is empty, but building the image" in out
     tag = with_envs(store, tmp_path, b"FROM scratch\n", wanted | {"value": "of the Bento"}, tag="hy:v1")
     bento("containerize", tag, "--backend", "docker")
     assert (tales / "secret").read_text() == "of the Bento"
@@ -269,7 +269,7 @@ def test_a_backend_is_found(tales, bento, monkeypatch, tmp_path):
         (["--backend", "kaniko"], "--backend: invalid value 'kaniko'. Valid values: docker,"),
         (["--backend", "buildx", "--load", "--push"], "can't be combined"),
         (["--enable-features", "gprc"], "Did you mean 'grpc'"),
-        (["--backend", "buildctl", "--quiet"], "buildctl doesn't support this option"),
+        (["--backend", "buildctl", "--quiet"], "--quiet isn't supported by buildctl"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(words, message, tales, bento):
@@ -280,8 +280,8 @@ def test_what_is_wrong_is_said(words, message, tales, bento):
 def test_a_daemon_that_is_not_there_is_told(tales, bento, monkeypatch):
     monkeypatch.setenv("FAKE", "sick")
     out = bento("containerize", "hi", "--backend", "docker", code=status.ERROR)
-    assert "--backend: docker isn't available: `docker version" in out
-    assert "Cannot connect to the daemon. Use another --backend: podman, buildah, nerdctl, buildctl" in out
+    assert "--backend: can't use docker: `docker version" in out
+    assert "Cannot connect to the daemon. Select an available backend: podman, buildah, nerdctl, buildctl" in out
 
 
 def test_an_image_of_buildctl_goes_to_who_answers(tales, bento, monkeypatch):
@@ -291,16 +291,16 @@ def test_an_image_of_buildctl_goes_to_who_answers(tales, bento, monkeypatch):
     assert (tales / "loader").read_text() == "podman\n"
     monkeypatch.setenv("FAKE", "full")
     out = bento("containerize", "hi", "--backend", "buildctl", code=status.ERROR)
-    assert "docker load: the command failed with status 3" in out, "that the builder could not go on is no news"
+    assert "`docker load` failed with status 3" in out, "that the builder could not go on is no news"
 
 
 def test_a_failure_is_told_and_leaves_nothing(tales, bento, monkeypatch):
     monkeypatch.setenv("FAKE", "bad")
-    assert "docker build: the command failed with status 7" in bento(
+    assert "`docker build` failed with status 7" in bento(
         "containerize", "hi", "--backend", "docker", code=status.ERROR
     )
     assert not Path((tales / "place").read_text().strip()).exists()
-    assert "buildctl build: the command failed with status 7" in bento(
+    assert "`buildctl build` failed with status 7" in bento(
         "containerize", "hi", "--backend", "buildctl", code=status.ERROR
     )
 

@@ -67,7 +67,7 @@ def test_the_commit_and_the_hash_of_each_file(hub):
 def test_patterns_choose_files(hub):
     assert pin("Acme/Tiny-BERT", include=["*.safetensors"]).files.keys() == {"weights.safetensors"}
     assert pin("Acme/Tiny-BERT", exclude=["deep/"]).files.keys() == {"weights.safetensors"}
-    with pytest.raises(BentoError, match="no file in commit .* matches the patterns"):
+    with pytest.raises(BentoError, match="no file in commit .* matches"):
         pin("Acme/Tiny-BERT", include=["*.bin"])
 
 
@@ -102,11 +102,11 @@ def test_what_is_printed_is_a_tag_of_bento_model(hub, capsys):
         (b"[" * 100_000, "the response isn't valid JSON"),
         (b"[]", "expected a mapping, got a list"),
         (answer(7, []), "sha: expected a string, got a number"),
-        (answer("main", SIBLINGS), "returned an invalid commit for"),
-        (answer(COMMIT, [{"rfilename": "../x"}]), "contains '../x', which is outside of the model"),
-        (answer(COMMIT, [{"rfilename": "/x"}]), "which is outside of the model"),
-        (answer(COMMIT, [{"rfilename": "a\x1b[2J"}]), r"contains 'a\\x1b\[2J', whose name isn't portable"),
-        (answer(COMMIT, [{"rfilename": "..\\x"}]), "whose name isn't portable"),
+        (answer("main", SIBLINGS), "main to 'main', which isn't a commit"),
+        (answer(COMMIT, [{"rfilename": "../x"}]), "the path '../x' is outside of the model"),
+        (answer(COMMIT, [{"rfilename": "/x"}]), "is outside of the model"),
+        (answer(COMMIT, [{"rfilename": "a\x1b[2J"}]), r"the file name 'a\\x1b\[2J' isn't portable"),
+        (answer(COMMIT, [{"rfilename": "..\\x"}]), "isn't portable"),
         (answer(COMMIT, [{"rfilename": "absent"}]), "not found on the Hugging Face Hub"),
         (b" " * (17 << 20), "exceeds 16 MiB"),
     ],
@@ -155,6 +155,6 @@ def test_what_the_hub_does_not_have_or_show_is_told(hub, monkeypatch):
     for revision in ("v1\n", "\udc80"):
         with pytest.raises(BentoError, match=r"invalid revision .*\. Use a branch, a tag, or a commit"):
             pin("Acme/Tiny-BERT", revision)
-    with pytest.raises(BentoError, match=r"the URL of the Hugging Face Hub contains a query") as caught:
+    with pytest.raises(BentoError, match=r"hub contains a query") as caught:
         pin("Acme/Tiny-BERT", endpoint=f"{hub.address}?token=hf_wrong")
     assert "hf_wrong" not in str(caught.value)

@@ -101,9 +101,9 @@ def test_words_go_where_they_belong():
 
 def test_what_is_wrong_is_said_before_anything_starts(store, bento, tmp_path, monkeypatch):
     assert "no Bento" in bento("serve", "gone", code=status.NOT_FOUND)
-    assert "BentoML isn't installed" in bento("serve", "hi", "--python", tmp_path / "nothing", code=status.ERROR)
+    assert "can't import BentoML" in bento("serve", "hi", "--python", tmp_path / "nothing", code=status.ERROR)
     store.models.delete("clf:v1", force=True)
-    assert "a model is missing" in bento("serve", "hi:v1", code=status.NOT_FOUND)
+    assert "the required model clf:v1 is" in bento("serve", "hi:v1", code=status.NOT_FOUND)
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
@@ -120,11 +120,11 @@ def test_a_store_in_the_current_directory_is_no_bentoml(tmp_path, monkeypatch):
     bare = tmp_path / "bare"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
     bare.chmod(0o755)
-    with pytest.raises(BentoError, match="BentoML isn't installed"):
+    with pytest.raises(BentoError, match="can't import BentoML"):
         interpreter(str(bare))
     (tmp_path / "python8").symlink_to(sys.executable)
     monkeypatch.setenv("PATH", f".{os.pathsep}{os.pathsep}bin")
-    with pytest.raises(BentoError, match="python8: BentoML isn't installed"):
+    with pytest.raises(BentoError, match="python8 can't import BentoML"):
         interpreter("python8")
     assert not ran.exists()
 

@@ -40,7 +40,7 @@ def ranged(total, first=b"x" * 10):
 
 @pytest.mark.parametrize("total", [11, 20, limits.BODY])
 def test_a_download_without_progress_ends(tmp_path, total):
-    with liar(ranged(total)) as server, pytest.raises(BentoError, match="several attempts"):
+    with liar(ranged(total)) as server, pytest.raises(BentoError, match="failed repeatedly"):
         fetch(server, tmp_path / "m")
     assert len(server.requests) < 30
     assert not (tmp_path / "m").exists()
@@ -50,7 +50,7 @@ def test_a_download_without_progress_ends(tmp_path, total):
 def test_a_range_that_cannot_be_read_ends_the_download(tmp_path, given):
     with (
         liar(lambda _: reply(206, {"Content-Range": given}, b"x" * 10)) as server,
-        pytest.raises(BentoError, match="several attempts"),
+        pytest.raises(BentoError, match="failed repeatedly"),
     ):
         fetch(server, tmp_path / "m")
     assert len(server.requests) < 30
@@ -70,7 +70,7 @@ def test_a_body_longer_than_it_says_is_not_kept(tmp_path, length, monkeypatch):
             return reply(206, {"Content-Range": "bytes 0-9/10", "Content-Length": "20"}, b"x" * 20)
         return reply(200, length, b"14\r\n" + b"x" * 20 + b"\r\n0\r\n\r\n")
 
-    with liar(answer) as server, pytest.raises(BentoError, match="several attempts"):
+    with liar(answer) as server, pytest.raises(BentoError, match="failed repeatedly"):
         fetch(server, tmp_path / "m")
     assert not (tmp_path / "m").exists()
 
@@ -110,8 +110,8 @@ class Signing(Cloud):
 @pytest.mark.parametrize(
     ("endpoint", "address", "said"),
     [
-        ("https://cloud.test", "http://store.test/x?signature=s3cret", "which doesn't use encryption. Report"),
-        ("https://cloud.test", "HTTP://cloud.test/x?signature=s3cret", "which doesn't use encryption. Report"),
+        ("https://cloud.test", "http://store.test/x?signature=s3cret", "returned the unencrypted URL"),
+        ("https://cloud.test", "HTTP://cloud.test/x?signature=s3cret", "returned the unencrypted URL"),
         ("https://cloud.test", "file:///etc/passwd", "invalid URL"),
         ("https://cloud.test", "/x", "invalid URL"),
         ("http://localhost", "ftp://store.test/", "invalid URL"),

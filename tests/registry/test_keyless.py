@@ -204,7 +204,7 @@ def test_a_policy_holds_for_a_file(capsys):
     assert verified(SIGNER, target="file") == status.OK
     assert verified({"key": "key.pub"}, target="file") == status.FOUND
     assert verified(SIGNER, {"type": "sbom", **SIGNER}, target="file") == status.ERROR
-    assert "file: SBOM is only supported for registries and OCI layouts." in capsys.readouterr().err
+    assert "file: archives have no signed SBOM." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -240,14 +240,17 @@ def test_a_policy_that_means_nothing_is_refused(policy, message, capsys):
 def test_options_that_do_not_go_together_are_refused(capsys):
     Path("policy.yaml").write_text("require: [{key: k.pub}]")
     for words, message in (
-        (["verify", *WHO[:2], "file"], "must be set together"),
-        (["verify", *WHO[2:], "file"], "must be set together"),
-        (["verify", *ROOT, "file"], "--trusted-root: require a signer"),
+        (["verify", *WHO[:2], "file"], "must be used together"),
+        (["verify", *WHO[2:], "file"], "must be used together"),
+        (["verify", *ROOT, "file"], "--trusted-root require a signer"),
         (["verify", "--policy", "policy.yaml", "--sbom", "file"], "Add rules to the policy"),
         (["verify", "--policy", "absent", "file"], "absent: cannot read the file"),
         (["verify", *WHO, "--trusted-root", "file", "file"], "file: 1 validation error for TrustedRoot"),
-        (["sign", "--key", "k.key", "--identity-token", "x", "file"], "only supported for keyless signatures"),
-        (["sign", "--keyless", "--sign-format", "legacy", "file"], "requires a private key"),
+        (
+            ["sign", "--key", "k.key", "--identity-token", "x", "file"],
+            "--trust-config require --keyless. Add --keyless",
+        ),
+        (["sign", "--keyless", "--sign-format", "legacy", "file"], "keyless signatures. Use --sign-format bundle"),
         (["push", "x:y", "--sign-keyless"], ""),
     ):
         assert main(words) not in (status.OK, status.FOUND), words

@@ -246,10 +246,10 @@ def test_what_has_no_signature_is_told_of(keys, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     for words, message in {
-        ("sign", "--key", "keys/k.key", "./folder"): "a directory can't be signed",
+        ("sign", "--key", "keys/k.key", "./folder"): "directories can't be signed",
         ("sign", "--key", "keys/k.key", "./absent"): "cannot read the file: No such file",
-        ("verify", "--key", "keys/k.pub"): ": no artifact to verify. Specify archives",
-        ("verify", "--key", "keys/k.pub", "iris:v1"): "Entries of the store aren't signed",
+        ("verify", "--key", "keys/k.pub"): "No artifact is specified. Add an archive",
+        ("verify", "--key", "keys/k.pub", "iris:v1"): "Entries of the store have no signatures",
         ("verify", "--signature", "x", "iris:v1"): "Add --key",
     }.items():
         assert main([*words]) in (status.ERROR, status.NOT_FOUND), words
@@ -728,8 +728,8 @@ def test_sboms_are_attested_by_sign(layout, keys, tmp_path, monkeypatch, capsys,
     Path("text").write_text('{"bomFormat": "x"}')
     for file, target, message in (
         ("text", str(layout.directory), "text: not an SBOM"),
-        ("absent", str(layout.directory), "absent: cannot read the file"),
-        ("spdx", "./text", "--sbom is only supported for registries"),
+        ("absent", str(layout.directory), "--sbom: cannot read absent: No such file"),
+        ("spdx", "./text", "archives don't support --sbom"),
     ):
         assert main(["sign", *words, "--sbom", file, target]) == status.ERROR
         assert message in capsys.readouterr().err

@@ -242,5 +242,5 @@ def test_a_source_tree_is_asked_for_before_anything_is_installed(monkeypatch, ca
         )
         == 1
     )
-    said = "//svc:hi: --reload requires a source tree. Start the server with `bazel run //svc:hi`.\n"
+    said = "//svc:hi: --reload requires a workspace. Start the server with `bazel run //svc:hi`.\n"
     assert capsys.readouterr().err == said

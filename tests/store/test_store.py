@@ -445,7 +445,7 @@ def damage(path, change):
 
 @pytest.mark.parametrize(
     ("change", "problem"),
-    [("flip", "contents changed"), ("remove", "is missing"), ("grow", "bytes, not"), ("folder", "was a file")],
+    [("flip", "contents changed"), ("remove", "is missing"), ("grow", "bytes, not"), ("folder", "is no longer a file")],
 )
 @pytest.mark.parametrize("path", ["src/package/data.csv", "bento.yaml", "env/docker/Dockerfile"])
 def test_damage_is_found_and_named(store, change, problem, path):
@@ -489,7 +489,7 @@ def test_changes_that_lose_nothing_are_told_apart(store):
     found = store.verify()
     assert (found.damages, found.unknown) == ((), ())
     changes = {finding.path: finding.problem for finding in found.changes}
-    assert changes == {"src/new": "was added", "README.md": "is executable now"}
+    assert changes == {"src/new": "was added", "README.md": "is now executable"}
 
 
 def test_links_are_verified(store):
@@ -500,7 +500,7 @@ def test_links_are_verified(store):
     assert [finding.problem for finding in store.verify().damages] == ["is a link to 'c', not to 'b'"]
     (entry.path / "src/a").unlink()
     (entry.path / "src/a").write_text("b")
-    assert [finding.problem for finding in store.verify().damages] == ["was a link"]
+    assert [finding.problem for finding in store.verify().damages] == ["is no longer a link"]
 
 
 def test_what_another_program_made_is_unknown_and_not_damaged(store):
@@ -878,7 +878,7 @@ def test_exports_that_fail_leave_nothing(store, tmp_path, monkeypatch):
         with pytest.raises(BentoError):
             store.bentos.export("hi", tmp_path / "out", form, check=False)
     store.models.delete("clf", force=True)
-    with pytest.raises(NotFoundError, match="a model is missing"):
+    with pytest.raises(NotFoundError, match="the required model .* isn't in the store"):
         store.bentos.export("hi", tmp_path / "out.bento", check=False)
     assert sorted(tmp_path.iterdir()) == before
 

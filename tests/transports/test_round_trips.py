@@ -118,7 +118,7 @@ def test_the_command(serve, store, other, capsys, monkeypatch):
     assert main(["models", "export", "clf:v1", server.url("m/"), "-o", "path"]) == 0
     assert capsys.readouterr().out == server.url("m/clf-v1.bentomodel") + "\n"
     assert main(["import", "--sha256", "0" * 64, "a.bento", "b.bento"]) == 1
-    assert "--sha256: can't be used with several archives" in capsys.readouterr().err
+    assert "--sha256 can be used with only one archive" in capsys.readouterr().err
 
 
 def test_functions_take_urls(serve, store, other):

@@ -24,18 +24,27 @@ if TYPE_CHECKING:
     from bento_cli.sharing.registry.signing import Signing
     from bento_cli.store.import_session import Options
 
-KEY = "(file, or env://NAME for an environment variable)"
-REFERENCE = "HOST/REPOSITORY[:TAG]"
-
 
 def add_repeatable(parser: _ActionsContainer, *names: str, metavar: str, help: str, **more: Any) -> None:  # noqa: A002
     """Add an option that can be used several times."""
     parser.add_argument(*names, metavar=metavar, action="append", default=[], help=f"{help} (repeatable)", **more)
 
 
+def add_flag(parser: _ActionsContainer, *names: str, help: str, **more: Any) -> None:  # noqa: A002
+    """Add an option without a value."""
+    parser.add_argument(*names, action="store_true", help=help, **more)
+
+
+def add_bentofile(parser: ArgumentParser) -> None:
+    """Add the option that selects a bentofile."""
+    parser.add_argument(
+        "-f", "--bentofile", metavar="FILE", help="Read this bentofile (default: bentofile.yaml or pyproject.toml)"
+    )
+
+
 def add_insecure(parser: ArgumentParser) -> None:
     """Add the option that allows unencrypted connections to registries."""
-    add_repeatable(parser, "--insecure", metavar="HOST[:PORT]", help="Connect to this registry without encryption")
+    add_repeatable(parser, "--insecure", metavar="HOST[:PORT]", help="Allow HTTP connections to this registry")
 
 
 @contextmanager
@@ -50,7 +59,10 @@ def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progr
 
 @contextmanager
 def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, Progress]]:
-    """Yield a client for the environment's context, or else the selected or current context, and a progress display."""
+    """Yield a client for BentoCloud or Yatai, and a progress display.
+
+    Uses the context in environment variables, or else the context of `--context`, or else the current context.
+    """
     from rules_bento.net.transfers import Progress
 
     from bento_cli.sharing.cloud.client import Cloud
@@ -64,36 +76,42 @@ def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, 
 def add_signing(parser: ArgumentParser, prefix: str = "", *, required: bool = False) -> None:
     """Add the options for the key or identity, which begin with `prefix`, and for the format of signatures."""
     group = parser.add_mutually_exclusive_group(required=required)
-    group.add_argument(f"--{prefix}key", metavar="KEY", dest="sign_key", help=f"Sign with this private key {KEY}")
+    parser.set_defaults(keyless_flag=f"--{prefix}keyless")
     group.add_argument(
+        f"--{prefix}key",
+        metavar="KEY",
+        dest="sign_key",
+        help="Sign with the private key in this file or variable (env://NAME)",
+    )
+    add_flag(
+        group,
         f"--{prefix}keyless",
-        action="store_true",
         dest="keyless",
-        help="Sign with a certificate for an OIDC identity, such as a CI job",
+        help="Sign with an OIDC identity, such as a CI job's, instead of a key",
     )
     parser.add_argument(
         "--identity-token",
         metavar="TOKEN",
         default="",
-        help="OIDC token for a keyless signature: file, or env://NAME (default: token of the CI job)",
+        help="Read the OIDC token from this file or variable (env://NAME; default: the CI job's token)",
     )
     parser.add_argument(
         "--trust-config",
         metavar="FILE",
         default="",
-        help="Client trust configuration of sigstore services for a keyless signature (default: public services)",
+        help="Use the sigstore services in this client trust configuration (default: the public services)",
     )
     parser.add_argument(
         "--sign-password-file",
         metavar="FILE",
         default="",
-        help="Read the password of the private key from this file (default: COSIGN_PASSWORD)",
+        help="Read the key's password from this file (default: COSIGN_PASSWORD)",
     )
     parser.add_argument(
         "--sign-format",
         choices=("bundle", "legacy"),
         default="bundle",
-        help="Write signatures in this format: bundle (sigstore bundles), or legacy for cosign 2 (default: bundle)",
+        help="Write sigstore bundles (bundle), or signatures for cosign 2 (legacy) (default: bundle)",
     )
 
 
@@ -115,10 +133,10 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
     import tempfile
 
     if options.output != "text":
-        raise BentoError("--output: can't be combined with an archive on standard output. Remove the option.")
+        raise BentoError("--output can't be used if the archive is written to standard output. Remove --output.")
     if sys.stdout.isatty():
         raise BentoError(
-            "standard output: an archive can't be written to a terminal. Redirect the output to a file or a pipe."
+            "standard output: archives can't be written to a terminal. Redirect the output to a file or a pipe."
         )
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "archive")
@@ -133,10 +151,11 @@ def signing_key(options: Namespace) -> PrivateKey | IdentitySigner | None:
         from rules_bento.signing.keyless import IdentitySigner
 
         if options.sign_format != "bundle":
-            raise BentoError("--sign-format legacy: requires a private key. Remove the option.")
+            raise BentoError("--sign-format legacy isn't supported for keyless signatures. Use --sign-format bundle.")
         return IdentitySigner(options.identity_token, options.trust_config)
     if options.identity_token or options.trust_config:
-        raise BentoError("--identity-token, --trust-config: only supported for keyless signatures. Remove the option.")
+        flag = options.keyless_flag
+        raise BentoError(f"--identity-token and --trust-config require {flag}. Add {flag} instead of a key.")
     if not options.sign_key:
         return None
     from rules_bento.signing.keys import read_private
@@ -156,41 +175,34 @@ def add_import_options(parser: ArgumentParser) -> None:
 
     limits = Limits()
     group = parser.add_argument_group("Limits for untrusted archives")
-    for name, kind, metavar, default, text in (
-        ("size", _size, "SIZE", limits.size, "Limit the total size of all files, in bytes (default: 256G)"),
-        ("files", positive, "N", limits.members, f"Limit the number of files (default: {limits.members})"),
-        ("ratio", positive, "N", limits.ratio, f"Limit the compression ratio (default: {limits.ratio})"),
-        ("memory", _size, "SIZE", limits.memory, "Limit the memory of the decompressor, in bytes (default: 128M)"),
+    for name, kind, default, text in (
+        ("size", _size, limits.size, "Reject archives with more data than SIZE, such as 512M or 2G (default: 256G)"),
+        ("files", positive, limits.members, f"Reject archives with more than N files (default: {limits.members})"),
+        ("ratio", positive, limits.ratio, f"Reject archives that expand more than N times (default: {limits.ratio})"),
+        ("memory", _size, limits.memory, "Reject archives that need more memory than SIZE (default: 128M)"),
     ):
+        metavar = "SIZE" if kind is _size else "N"
         group.add_argument(f"--max-{name}", type=kind, metavar=metavar, default=default, help=text)
-    parser.add_argument(
-        "--same-letters",
-        action="store_true",
-        help="Allow file names that differ only in case (macOS and Windows don't support such names)",
+    add_flag(
+        parser, "--same-letters", help="Allow file names that differ only in case, which collide on macOS and Windows"
     )
-    parser.add_argument(
-        "--copy", action="store_true", help="Copy all files instead of sharing files with other entries of the store"
-    )
+    add_flag(parser, "--copy", help="Copy every file instead of sharing identical files between entries of the store")
     add_no_sync(parser)
 
 
 def add_no_models(parser: ArgumentParser) -> None:
     """Add the option that excludes models."""
-    parser.add_argument("--no-models", action="store_true", help="Exclude the models of the Bento")
+    add_flag(parser, "--no-models", help="Exclude the Bento's models")
 
 
 def add_no_verify(parser: ArgumentParser) -> None:
     """Add the option that skips the verification of the files."""
-    parser.add_argument("--no-verify", action="store_true", help="Skip the check for damaged files")
+    add_flag(parser, "--no-verify", help="Skip the verification of files in the store")
 
 
 def add_no_sync(parser: ArgumentParser) -> None:
     """Add the option that disables flushing files to the disk."""
-    parser.add_argument(
-        "--no-sync",
-        action="store_true",
-        help="Don't flush files to disk (after a power failure, the entry might be lost)",
-    )
+    add_flag(parser, "--no-sync", help="Don't flush files to disk (faster, but a power failure can damage the entry)")
 
 
 def import_options(options: Namespace) -> Options:
@@ -212,7 +224,7 @@ def positive(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
         from argparse import ArgumentTypeError
 
-        raise ArgumentTypeError(f"invalid number {text!r}. Use a positive integer.")
+        raise ArgumentTypeError(f"expected a positive integer, got {text!r}.")
     return int(text)
 
 
@@ -222,7 +234,7 @@ def _size(text: str) -> int:
     if not (number.isascii() and number.isdecimal() and len(number) < 20 and int(number)):
         from argparse import ArgumentTypeError
 
-        raise ArgumentTypeError(f"invalid size {text!r}. Use a positive integer with an optional suffix K, M, G, or T.")
+        raise ArgumentTypeError(f"expected a size such as 1048576, 512M, or 2G, got {text!r}.")
     return int(number) << shift
 
 
@@ -232,8 +244,8 @@ def pairs(texts: list[str], option: str, form: str = "KEY=VALUE") -> dict[str, s
     for number, text in enumerate(texts, 1):
         key, equals, value = text.partition("=")
         if not equals or not key:  # omit the value, which might be a secret
-            raise BentoError(f"{option} (occurrence {number}): expected {form}.")
+            raise BentoError(f"{option}: expected {form}, but value {number} has {'no key' if equals else 'no `=`'}.")
         if key in values:
-            raise BentoError(f"{option}: duplicate key {key}. Keep only one value.")
+            raise BentoError(f"{option}: the key {key!r} is set twice. Remove one of the values.")
         values[key] = value
     return values

@@ -101,7 +101,7 @@ def diagnose(host: HostEnvironment, *, online: bool = False) -> list[Finding]:
     findings = [bazel(host), builders(host), certificates(host), *proxies(host.variables, online=online)]
     if host.root is None:
         remedy = "To print a MODULE.bazel for a project, run `bento migrate`."
-        findings.append(Finding("workspace", WARNING, "no MODULE.bazel in this directory or above", remedy))
+        findings.append(Finding("workspace", WARNING, "no MODULE.bazel in this directory or its parents", remedy))
     else:
         findings += [*workspace(host, host.root), cache(host)]
     return findings + ([index(host)] if online else [])
@@ -132,7 +132,9 @@ def bazel(host: HostEnvironment) -> Finding:
         remedy = f"Install bazelisk, and set .bazelversion to {oldest} or newer."
     number = re.match(r"\d+(\.\d+)*", version)
     if not number:
-        return Finding("bazel", WARNING, f"version {version}" if version else "no version is selected", remedy)
+        return Finding(
+            "bazel", WARNING, f"the version {version} can't be checked" if version else "no version is selected", remedy
+        )
     parts = tuple(map(int, number[0].split(".")))  # `7.x` is the newest 7
     if parts < OLDEST_BAZEL[: len(parts)]:
         return Finding("bazel", ERROR, f"Bazel {version} is too old for rules_bento", remedy)
@@ -201,10 +203,10 @@ def certificates(host: HostEnvironment) -> Finding:
             "uv and the bento command trust these authorities, but Bazel might not (PKIX path building failed). Copy "
             f"each certificate to {_AUTHORITIES[0]}/NAME.crt, and run: update-ca-certificates"
         )
-        return Finding("certificates", WARNING, f"{count} additional authorities only in {host.bundle}", remedy)
+        return Finding("certificates", WARNING, f"{_additional(count)} only in {host.bundle}", remedy)
     if not own:
         return Finding("certificates", OK, f"{variables[0]} is set" if variables else "no additional authorities")
-    text = f"{len(own)} additional authorities"
+    text = _additional(len(own))
     if has_trust_store:
         return Finding("certificates", OK, f"{text}, and .bazelrc sets a trustStore")
     remedy = (
@@ -212,6 +214,10 @@ def certificates(host: HostEnvironment) -> Finding:
         f"install ca-certificates-java, and add to .bazelrc: {_TRUST_STORE}/etc/ssl/certs/java/cacerts"
     )
     return Finding("certificates", WARNING, text, remedy)
+
+
+def _additional(count: int) -> str:
+    return f"{count} additional {'authority' if count == 1 else 'authorities'}"
 
 
 def _unregistered(host: HostEnvironment) -> int:
@@ -233,7 +239,7 @@ def cache(host: HostEnvironment) -> Finding:
     if re.search(r"--(disk_cache|remote_cache)\b", host.bazelrc()):
         return Finding("cache", OK, ".bazelrc sets --disk_cache or --remote_cache")
     remedy = "Add to .bazelrc: common --disk_cache=~/.cache/bazel-disk. For CI, see docs/ci.md."
-    return Finding("cache", WARNING, "other checkouts build everything again", remedy)
+    return Finding("cache", WARNING, "no shared cache is set, so other checkouts build everything again", remedy)
 
 
 def proxies(variables: Mapping[str, str], *, online: bool) -> list[Finding]:
@@ -522,9 +528,8 @@ def index(host: HostEnvironment) -> Finding:
                 command, input="packaging\n", check=False, capture_output=True, cwd=scratch, text=True, timeout=_TIMEOUT
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise BentoError(
-                f"{Path(command[0]).name}: the download failed: {error}. Check the network connection."
-            ) from None
+            reason = error.strerror if isinstance(error, OSError) else f"no result after {_TIMEOUT} seconds"
+            raise BentoError(f"--online: {command[0]} failed: {reason}. Check the network connection.") from None
     if done.returncode == 0:
         return Finding("index", OK, "the package index responds")
     from rules_bento.packages.indexes import without_credentials

@@ -119,15 +119,17 @@ def _word(action: argparse.Action) -> str:
 
 def _add_global_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("Global options")
-    group.add_argument("--home", metavar="DIRECTORY", help="Use this store (default: BENTOML_HOME, or else ~/bentoml)")
+    group.add_argument(
+        "--home", metavar="DIRECTORY", help="Use the store in this directory (default: BENTOML_HOME, or else ~/bentoml)"
+    )
     # `bento containerize` has the builder's --quiet.
     quiet = ("-q",) if "--quiet" in parser._option_string_actions else ("-q", "--quiet")
-    group.add_argument(*quiet, dest="no_notes", action="store_true", help="Don't print notes and progress")
+    group.add_argument(*quiet, dest="no_notes", action="store_true", help="Don't print notes or progress")
     group.add_argument("-v", "--verbose", action="store_true", help="Print tracebacks of internal errors")
     colors = ("auto", "always", "never")
     text = "Color the output: auto, always, or never (default: auto)"
     group.add_argument("--color", metavar="WHEN", choices=colors, default="auto", help=text)
-    group.add_argument("-h", "--help", action="help", help="Print help")
+    group.add_argument("-h", "--help", action="help", help="Print this help")
     return group
 
 
@@ -158,7 +160,7 @@ def _overview(prefix: str) -> str:
 def _help(words: list[str], prefix: str = "") -> NoReturn:
     head = f"Usage: bento {prefix}COMMAND ...\n" if prefix else _HEAD
     options = _Parser(usage=argparse.SUPPRESS, formatter_class=_Formatter, add_help=False)
-    _add_global_options(options).add_argument("-V", "--version", action="store_true", help="Print the version")
+    _add_global_options(options).add_argument("-V", "--version", action="store_true", help="Print the version of bento")
     text = f"{head}{_overview(prefix)}\n{options.format_help()}{_TAIL}"
     (sys.stdout if words else sys.stderr).write(text)
     sys.exit(status.OK if words else status.USAGE)

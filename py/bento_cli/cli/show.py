@@ -39,14 +39,12 @@ def progress_output() -> TextIO:
 def add_output(parser: ArgumentParser, *choices: str) -> None:
     """Add the option `--output`, whose default is the first choice."""
     parser.add_argument(
-        "-o",
-        "--output",
-        choices=choices,
-        default=choices[0],
-        help=f"Print the result in this format (default: {choices[0]})",
+        "-o", "--output", choices=choices, default=choices[0], help=f"Set the output format (default: {choices[0]})"
     )
     if "json" in choices and "--json" not in parser._option_string_actions:
-        parser.add_argument("--json", action="store_const", dest="output", const="json", help="Same as -o json")
+        parser.add_argument(
+            "--json", action="store_const", dest="output", const="json", help="Print JSON (same as -o json)"
+        )
 
 
 def out(text: str = "") -> None:
@@ -102,7 +100,7 @@ def size(count: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Return a number with its noun in the singular or plural."""
+    """Format a number and a noun, such as `1 file` or `2 files`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Command:
-    """Describes a command: its name, its module, and its summary."""
+    """Describes a command: its name, module, and summary."""
 
     name: str
     module: str
@@ -44,13 +44,15 @@ class Command:
         from bento_cli.library import Store
 
         if options.home == "":
-            raise BentoError("--home: the value is empty. Specify a directory, or remove the option.")
+            raise BentoError(
+                "--home: expected a directory, got an empty string. Specify a directory, or remove --home."
+            )
         store = Store(options.home, durable=not getattr(options, "no_sync", False))
         try:
             return int(self._function("run_{}")(options, store, self.kind))
         finally:
             if options.home and not store.home.root.is_dir():
-                show.note(f"{options.home} doesn't exist, so the store is empty.")
+                show.note(f"--home: {options.home} doesn't exist, so the store is empty.")
 
     def _function(self, name: str) -> Any:
         from importlib import import_module

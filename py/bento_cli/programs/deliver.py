@@ -60,7 +60,7 @@ def deliver(archive: Path, subcommand: str, words: Sequence[str]) -> int:
     if subcommand == "import":
         return main([subcommand, str(archive), *words])
     if subcommand not in SUBCOMMANDS:
-        raise BentoError(f"{subcommand!r}: unknown command. Valid commands: {', '.join(SUBCOMMANDS)}.")
+        raise BentoError(f"unknown command {subcommand!r}. Valid commands: {', '.join(SUBCOMMANDS)}.")
     with tempfile.TemporaryDirectory(prefix="rules_bento-deliver-") as scratch:
         store = Store(scratch, durable=False)
         _keep_contexts(store)

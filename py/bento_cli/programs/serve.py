@@ -61,7 +61,7 @@ def run(arguments: Arguments) -> int:
     options = [option for option in options if option not in _RELOAD]
     if reload and not _is_notified() and "BUILD_WORKSPACE_DIRECTORY" not in os.environ:
         raise BentoError(
-            f"{reload[-1]} requires a source tree. Start the server with `bazel run {arguments.required('--target')}`."
+            f"{reload[-1]} requires a workspace. Start the server with `bazel run {arguments.required('--target')}`."
         )
     for number in _SIGNALS:  # raise an exception, so that the files are removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
@@ -151,8 +151,8 @@ def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
         done = subprocess.run(command, check=False, cwd=bento / "src")
         if done.returncode:
             raise BentoError(
-                "the packages couldn't be installed (see above). Unlike the build, serving downloads packages. "
-                "For a private index, set UV_INDEX to NAME=https://USER:PASSWORD@HOST/PATH."
+                "uv can't install the packages (see above). If they are in a private index, set UV_INDEX to "
+                "NAME=https://USER:PASSWORD@HOST/PATH."
             )
 
 

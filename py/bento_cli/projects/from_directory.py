@@ -167,7 +167,7 @@ def build_bentofile(
     """
     directory = Path(build_ctx)
     if not directory.is_dir():
-        raise BentoError(f"{directory}: no such directory. Specify the directory of a project.")
+        raise BentoError(f"{directory}: no such directory. Specify a project directory.")
     path = Path(bentofile) if bentofile is not None else bentofiles.find(directory)
     options = BuildOptions()
     if path is not None:
@@ -313,7 +313,7 @@ def _export(files: ProjectFiles, *, uv: str | None) -> str:
     from rules_bento.bento.named_files import export_uv_lock
 
     if not uv:
-        raise BentoError("uv_lock() requires uv, which isn't installed. Run `pip install uv`.")
+        raise BentoError("uv_lock() requires uv, which isn't on PATH. Install uv, for example with `pip install uv`.")
     return export_uv_lock(files, uv)
 
 

@@ -210,7 +210,7 @@ def _hub(project: _Project, packages: Packages, workspace: Workspace, requested:
     matching = [name for name, lock in workspace.hubs.items() if lock == project.label(packages.lock)]
     name = requested or (matching[0] if matching else workspace.free_name(project.package))
     if name in workspace.names and name not in workspace.hubs:
-        raise BentoError(f"--hub: {name!r} is the name of another repository. Use another name.")
+        raise BentoError(f"--hub: another repository in MODULE.bazel is already named {name!r}. Choose an unused name.")
     return _PackageHub(name, name in workspace.hubs, workspace)
 
 

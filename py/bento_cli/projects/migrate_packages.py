@@ -183,7 +183,7 @@ def _uv_indexes(files: ProjectFiles) -> dict[str, Any]:
     if not files.has("pyproject.toml"):
         return {}
     uv = read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml").get("tool", {}).get("uv", {})
-    schema.validate(uv, _UV, "pyproject.toml: tool.uv", "Correct the file.")
+    schema.validate(uv, _UV, "pyproject.toml: tool.uv", "Check the file with `uv lock --check`.")
     result: dict[str, Any] = {}
     for index in uv.get("index", []):
         if index.get("default"):

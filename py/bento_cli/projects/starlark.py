@@ -96,7 +96,8 @@ def _calls(text: str, origin: str) -> list[ast.Call]:
         statements = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
-        raise BentoError(f"{origin}:{line}: invalid syntax. Correct the line.") from None
+        reason = getattr(error, "msg", error)
+        raise BentoError(f"{origin}:{line}: cannot parse the file: {reason}. Fix the file, or omit --write.") from None
     return [node.value for node in statements if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
 
 
@@ -121,7 +122,7 @@ def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin
         for rule in sorted(rules & set(loaded)):
             if file != RULES or loaded[rule] != rule:
                 raise BentoError(
-                    f"{origin}:{node.lineno}: {rule!r} isn't the rule from {RULES}. Load the symbol under another name."
+                    f"{origin}:{node.lineno}: the name {rule!r} doesn't refer to the rule in {RULES}. Use another name."
                 )
         missing -= set(loaded)
     if not missing:

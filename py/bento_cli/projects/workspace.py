@@ -95,21 +95,17 @@ def read(text: str, origin: str) -> Workspace:
     try:
         return _read(text, origin)
     except (RecursionError, MemoryError):
-        raise BentoError(f"{origin}: an expression is nested too deeply. Simplify the expression.") from None
+        raise BentoError(f"{origin}: an expression is nested too deeply.") from None
 
 
 def _read(text: str, origin: str) -> Workspace:
     if len(text) > MAX_CHARACTERS:
-        raise BentoError(
-            f"{origin}: the file has {len(text)} characters, but the limit is {MAX_CHARACTERS}. Shorten the file."
-        )
+        raise BentoError(f"{origin}: the file exceeds {MAX_CHARACTERS} characters. Split the file with include().")
     try:
         statements = ast.parse(text).body  # the syntax of modules is a subset of Python's
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
-        raise BentoError(
-            f"{origin}:{line}: invalid syntax: {getattr(error, 'msg', error)}. Correct the line."
-        ) from None
+        raise BentoError(f"{origin}:{line}: cannot parse the file: {getattr(error, 'msg', error)}.") from None
     has_rules, extension, tools, interpreter, version, hubs, names = False, "", "", "", "", {}, set()
     repositories: dict[str, str] = {}
     pythons, toolchains = "", set()

@@ -36,9 +36,9 @@ class Backend:
     def problem(self) -> str:
         """Return the reason why this builder isn't available, or an empty string. Uses the same checks as BentoML."""
         if not which(self.program):
-            return f"{self.program} is not installed"
+            return f"{self.program} isn't installed"
         if self.daemon and not os.environ.get("BUILDKIT_HOST") and not which("buildkitd"):
-            return "buildkitd is not installed, and BUILDKIT_HOST is not set"
+            return "buildkitd isn't installed, and BUILDKIT_HOST isn't set"
         return find_problem(self.program, self.probes)
 
 
@@ -65,7 +65,7 @@ NATIVE = Backend("native", "")
 NATIVE_OPTIONS = frozenset(("base", "exclude", "insecure"))
 """The options that only the native backend supports."""
 
-BUILDER_REMEDY = f"To run the Bento's Dockerfile, use one of these backends: {', '.join(BACKENDS)}."
+BUILDER_REMEDY = f"Use a --backend that runs the Bento's Dockerfile: {', '.join(BACKENDS)}."
 
 # docker includes buildx as a plugin.
 _ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")
@@ -86,8 +86,7 @@ def choose(requested: str = "") -> Backend:
         problem = BACKENDS[requested].problem()
         if problem:
             others = ", ".join([*(backend.name for backend in usable() if backend.name != requested), NATIVE.name])
-            remedy = f"Use another --backend: {others}."
-            raise BentoError(f"{source}: {requested} isn't available: {problem}. {remedy}")
+            raise BentoError(f"{source}: can't use {requested}: {problem}. Select an available backend: {others}.")
         return BACKENDS[requested]
     return next(usable(), NATIVE)
 
@@ -167,9 +166,7 @@ def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
         words += _option(name, options.pop(name))
     for name, value in options.items():
         if isinstance(value, bool):
-            raise BentoError(
-                f"--{name}: buildctl doesn't support this option. Remove the option, or use another backend."
-            )
+            raise BentoError(f"--{name} isn't supported by buildctl. Remove --{name}, or use another --backend.")
         for one in value:
             words += ["--opt", f"{name}:{one}" if name in _KEYED else f"{name}={one}"]
     return words

@@ -94,8 +94,8 @@ def read(home: Home, path: Path, options: Options, progress: Progress | None = N
             draft = session.stage(part.kind, cast("BinaryIO", part), "xz")
             if draft.tag != part.tag:
                 raise BentoError(
-                    f"{part.name}: the descriptor has the tag {draft.tag}, which doesn't match the file name. Create "
-                    "the bundle again."
+                    f"{part.name}: the archive contains {draft.tag}, which doesn't match its file name. Create the "
+                    "bundle again with `bento bundle`."
                 )
             drafts.append(draft)
         return Unbundled(tuple(session.commit(drafts)), tuple(known))
@@ -117,7 +117,7 @@ def extract(path: Path, directory: Path, limits: Limits, progress: Progress | No
                 shutil.copyfileobj(cast("BinaryIO", part), file)
             files.append(part.file)
         if directory.exists():
-            raise BentoError(f"{directory}: already exists. Specify a new directory.")
+            raise BentoError(f"--to: {directory} already exists. Specify a new directory.")
         unfinished.replace(directory)
         return [directory / file for file in files]
     finally:
@@ -180,7 +180,7 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
         if item.kind == "folder":
             continue
         if index is not None or item.kind != "file":
-            raise BentoError(f"{path}: unexpected member {item.path!r}. Create the bundle again.")
+            raise BentoError(f"{path}: unexpected member {item.path!r}. Create the bundle again with `bento bundle`.")
         if item.path == INDEX:
             index = _index(path, item.size, contents)
             continue
@@ -198,7 +198,8 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
             raise BentoError(f"{path}: {facts['file']} doesn't match {INDEX}. Transfer the bundle again.")
     if len(rows) != len(listed):
         raise BentoError(
-            f"{path}: the bundle has {len(rows)} parts, but {INDEX} lists {len(listed)}. Transfer the bundle again."
+            f"{path}: the number of archives ({len(rows)}) differs from {INDEX} ({len(listed)}). Transfer the bundle "
+            "again."
         )
 
 
@@ -211,12 +212,12 @@ def _named(path: Path, name: str) -> tuple[Kind, Tag]:
             tag = Tag.parse(text, f"{path}: {name}")
             if tag.version:
                 return kind, tag
-    raise BentoError(f"{path}: unexpected member {name!r}. Create the bundle again.")
+    raise BentoError(f"{path}: unexpected member {name!r}. Create the bundle again with `bento bundle`.")
 
 
 def _index(path: Path, size: int, contents: Contents) -> dict[str, Any]:
     if size > _MOST_INDEX:
-        raise BentoError(f"{path}: {INDEX} is too large ({size} bytes). Create the bundle again.")
+        raise BentoError(f"{path}: {INDEX} exceeds {_MOST_INDEX} bytes. Create several smaller bundles.")
     try:
         index = read_json(b"".join(contents), str(path))
         lists = [index["models"], index["bentos"]]
@@ -224,6 +225,4 @@ def _index(path: Path, size: int, contents: Contents) -> dict[str, Any]:
             return cast("dict[str, Any]", index)
     except (FormatError, TypeError, KeyError):
         pass
-    raise BentoError(
-        f"{path}: {INDEX} doesn't have the format {FORMAT}. Update rules_bento, or create the bundle again."
-    )
+    raise BentoError(f"{path}: {INDEX} isn't in the format {FORMAT}. Upgrade rules_bento, or create the bundle again.")

@@ -72,13 +72,11 @@ def containerize(
 
         if features or as_root:
             option = "--enable-features" if features else "--run-as-root"
-            raise BentoError(f"{option}: not supported by the native backend. {BUILDER_REMEDY}")
+            raise BentoError(f"{option} isn't supported by the native backend. {BUILDER_REMEDY}")
         built = build(home, entry, names, settings, check=check, signing=signing)
         return Containerized(entry, backend, names, built.runner, built.digest, built.base, built.sent)
     for name in sorted(settings.keys() & NATIVE_OPTIONS):
-        raise BentoError(
-            f"--{name}: only the native backend supports this option. Remove the option, or use --backend native."
-        )
+        raise BentoError(f"--{name} requires --backend native. Add --backend native, or remove --{name}.")
     variables = {**backend.variables, **os.environ}
     secret_options = settings.pop("secret", None)
     with (
@@ -122,11 +120,11 @@ def _secrets(entry: Entry, requested: Sequence[str]) -> Iterator[list[str]]:
             value = os.environ.get(name, "") if of_ours else value
             if not value:
                 raise BentoError(
-                    f"{name}: the variable has no value, but the image of {entry.tag} requires a value. "
+                    f"{name}: the variable is empty, but building the image of {entry.tag} requires a value. "
                     + (
                         "Set the variable."
                         if of_ours
-                        else f"To use the value of your environment, pass --secret id={name}."
+                        else f"To use the value in your environment, add --secret id={name}."
                     )
                 )
             path = Path(directory, str(number))
@@ -141,7 +139,7 @@ def _build_variables(entry: Entry) -> dict[str, str]:
     for name in variables:
         if not _VARIABLE.fullmatch(name):
             raise BentoError(
-                f"{entry.tag}: invalid variable name {name!r}. Rename the variable and build the Bento again."
+                f"{entry.tag}: invalid variable name {name!r}. Rename the variable in envs, and build the Bento again."
             )
     return variables
 
@@ -156,8 +154,8 @@ def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
     runner = find_loader()
     if not runner:
         raise BentoError(
-            f"buildctl: no program can load the image. Install or start one of {', '.join(LOADERS)}, or "
-            "write the image to a file with `--opt output=type=oci,dest=image.tar`."
+            f"buildctl: no program can load the image. Start {' or '.join(LOADERS)}, or write the image to a file with "
+            "`--opt output=type=oci,dest=image.tar`."
         )
     with (
         _started(command, variables, subprocess.PIPE) as process,
@@ -181,11 +179,11 @@ def _started(
     to_people = _STANDARD_ERROR if stdout is None else stdout
     program = which(command[0])
     if not program:
-        raise BentoError(f"{command[0]}: not found on PATH. Install the program.")
+        raise BentoError(f"{command[0]}: not found on PATH. Install {command[0]}, or use another --backend.")
     try:
         process = subprocess.Popen(command, executable=program, env=variables, stdout=to_people, stdin=stdin)
     except OSError as error:
-        raise BentoError(f"{command[0]}: cannot start the program: {error.strerror}. Check the installation.") from None
+        raise BentoError(f"{program}: cannot start the program: {error.strerror}. Reinstall {command[0]}.") from None
     is_main = threading.current_thread() is threading.main_thread()
     before = {number: signal.signal(number, _interrupt) for number in _STOPPING} if is_main else {}
     try:
@@ -207,8 +205,7 @@ def _interrupt(number: int, _frame: object) -> None:
 
 def _check_status(command: list[str], status: int) -> None:
     if status:
-        program = " ".join(command[:2])
-        raise BentoError(f"{program}: the command failed with status {status}. Check the output above.")
+        raise BentoError(f"`{' '.join(command[:2])}` failed with status {status}. Check the output above.")
 
 
 def _runner(backend: Backend) -> str:
@@ -240,15 +237,13 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
         for name in _DIRECTORIES:
             if not (directory / name).is_dir() and os.path.lexists(directory / name):
                 raise BentoError(
-                    f"{entry.tag}: {name} isn't a directory, but the Dockerfile might expect a directory with this "
-                    "name. Rename the file."
+                    f"{entry.tag}: {name} in the Bento isn't a directory, but Dockerfiles require this directory. "
+                    "Rename the file, and build the Bento again."
                 )
             (directory / name).mkdir(exist_ok=True)
         dockerfile = directory / DOCKERFILE
         if not dockerfile.is_file():
-            raise BentoError(
-                f"{entry.tag}: {DOCKERFILE} is missing, but builders require this file. Build the Bento again."
-            )
+            raise BentoError(f"{entry.tag}: the Bento has no {DOCKERFILE}. Build the Bento again.")
         if features:
             _add_features(dockerfile, features, str(entry.description.document["bentoml_version"]))
         _even_out(directory)
@@ -261,7 +256,9 @@ def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> No
     last = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() in ("USER", "ENTRYPOINT")]
     stages = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() == "FROM"]
     if not stages:
-        raise BentoError(f"{DOCKERFILE}: the FROM instruction is missing. Build the Bento again.")
+        raise BentoError(
+            f"{DOCKERFILE}: the FROM instruction is missing. Fix the template in docker.dockerfile_template."
+        )
     after = [number for number in last if number > stages[-1] and not lines[number].startswith("USER 0")]
     at = after[-2] if len(after) > 1 and lines[after[-2]].upper().startswith("USER") else (after or [len(lines)])[-1]
     pinned = f"=={version}" if version else ""

@@ -66,8 +66,7 @@ def pin(
     commit = answer["sha"]
     if not _COMMIT.fullmatch(commit):
         raise BentoError(
-            f"{hub}: the server returned an invalid commit for {model_id} at {revision!r}: {commit!r}. "
-            "Check --endpoint."
+            f"{hub}: the server resolved {model_id}@{revision} to {commit!r}, which isn't a commit. Check --endpoint."
         )
     files = {}
     for file in answer["siblings"]:
@@ -76,18 +75,15 @@ def pin(
             continue
         if path.startswith("/") or not {".", "..", ""}.isdisjoint(path.split("/")):
             raise BentoError(
-                f"{hub}: {model_id} contains {path!r}, which is outside of the model directory. "
-                "Exclude the file with --exclude."
+                f"{model_id}: the path {path!r} is outside of the model directory. Exclude the file with --exclude."
             )
         if not path.isprintable() or "\\" in path:
-            raise BentoError(
-                f"{hub}: {model_id} contains {path!r}, whose name isn't portable. Exclude the file with --exclude."
-            )
+            raise BentoError(f"{model_id}: the file name {path!r} isn't portable. Exclude the file with --exclude.")
         declared = file.get("lfs", {}).get("sha256", "")
         is_hash = re.fullmatch("[0-9a-f]{64}", declared)
         files[path] = declared if is_hash else hub.sha256(f"/{model_id}/resolve/{commit}/{quote(path)}")
     if not files:
-        raise BentoError(f"{model_id}: no file in commit {commit} matches the patterns. Change --include or --exclude.")
+        raise BentoError(f"{model_id}: no file in commit {commit} matches. Change --include or --exclude.")
     return Snapshot(model_id, commit, dict(sorted(files.items())))
 
 
@@ -108,14 +104,9 @@ class _Hub:
         if not self._endpoint:
             raise BentoError("--endpoint: the URL of the Hugging Face Hub is missing. Set --endpoint or HF_ENDPOINT.")
         if not self._endpoint.startswith(("https://", "http://")):
-            raise BentoError(
-                "--endpoint: expected an http:// or https:// URL. Specify a valid URL with --endpoint or HF_ENDPOINT."
-            )
+            raise BentoError("--endpoint: expected an http or https URL. Change --endpoint or HF_ENDPOINT.")
         if "?" in self._endpoint or "#" in self._endpoint:
-            raise BentoError(
-                f"{self}: the URL of the Hugging Face Hub contains a query or a fragment. Remove the query and the "
-                "fragment."
-            )
+            raise BentoError(f"--endpoint: {self} contains a query or a fragment. Change --endpoint or HF_ENDPOINT.")
         self._token = _token()
 
     def __str__(self) -> str:
@@ -141,11 +132,11 @@ class _Hub:
         """
         address = addresses.parse(self._endpoint + path)
         if address is None:
-            raise BentoError(f"{self}: not an HTTP URL. Set --endpoint to https://HOST.")
+            raise AssertionError
         if self._token and address.scheme == "http" and not is_loopback(address.host):
             raise BentoError(
-                f"{self}: the token would be sent without encryption. Use an https:// URL, or remove the token "
-                f"(HF_TOKEN, or the file in HF_TOKEN_PATH or HF_HOME)."
+                f"{self}: the token would be sent without encryption. Use an https URL, or remove the token (HF_TOKEN, "
+                "or the file in HF_TOKEN_PATH or HF_HOME)."
             )
         remote = Http(address, f"Bearer {self._token}" if self._token else "")
         try:
@@ -185,6 +176,10 @@ def _token() -> str:
     try:
         return read_file(file).decode().strip() if file.is_file() else ""
     except OSError as error:
-        raise BentoError(f"{file}: cannot read the token: {error.strerror}. Log in again.") from None
+        raise BentoError(
+            f"{file}: cannot read the token: {error.strerror}. Check the permissions of the file."
+        ) from None
     except UnicodeDecodeError:
-        raise BentoError(f"{file}: the Hugging Face token isn't valid UTF-8. Log in again.") from None
+        raise BentoError(
+            f"{file}: the Hugging Face token isn't valid UTF-8. Log in again with `hf auth login`."
+        ) from None

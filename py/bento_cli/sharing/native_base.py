@@ -118,5 +118,7 @@ def _find_python(files: Collection[str], env: dict[str, str], name: str) -> tupl
         ):
             if variable in versions or len(versions) == 1:
                 return f"/{path}", variable if variable in versions else min(versions)
-        raise BentoError(f"--base: the Python version of /{path} in {name} is unknown. Use another base image.")
-    raise BentoError(f"--base: {name} has no python3 on PATH. Use a base image with Python.")
+        raise BentoError(
+            f"--base: cannot determine the version of /{path} in {name}. Use a base image that sets PYTHON_VERSION."
+        )
+    raise BentoError(f"--base: {name} has no python3 on PATH. Use a base image that contains Python.")

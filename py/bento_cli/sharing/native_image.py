@@ -143,7 +143,7 @@ def _read_settings(names: Sequence[str], options: Options) -> _Settings:
     """Check the options, and return the settings. Raises BentoError for an option that this backend doesn't support."""
     for name in options:
         if name not in _OPTIONS:
-            raise BentoError(f"--{name}: the native backend doesn't support this option. {BUILDER_REMEDY}")
+            raise BentoError(f"--{name} isn't supported by the native backend. {BUILDER_REMEDY}")
     compression, output = _value(options, "compression") or _COMPRESSIONS[0], _value(options, "output")
     if compression not in _COMPRESSIONS:
         raise BentoError(f"--opt compression: invalid value {compression!r}. Use {' or '.join(_COMPRESSIONS)}.")
@@ -156,12 +156,12 @@ def _read_settings(names: Sequence[str], options: Options) -> _Settings:
         raise BentoError("--load and --push can't be combined. Remove one of the two options.")
     for name in names if options.get("push") else ():
         if not has_registry(name):
-            raise BentoError(f"--push: {name} has no registry. Pass -t HOST/REPOSITORY:TAG.")
+            raise BentoError(f"--push: the image name {name} has no registry. Add -t HOST/REPOSITORY:TAG.")
     loads = bool(options.get("load")) or not (options.get("push") or output)
     if loads and not find_loader():
         raise BentoError(
-            f"native: no program can load the image. Install or start one of {', '.join(LOADERS)}, or pass --push to "
-            f"push the image, or --output {LAYOUT}DIR to write an OCI layout."
+            f"native: no program can load the image. Start {' or '.join(LOADERS)}, push the image with --push, or "
+            f"write an OCI layout with --output {LAYOUT}DIR."
         )
     return _Settings(platform, compression, labels, exclude, output.removeprefix(LAYOUT), loads)
 
@@ -183,17 +183,16 @@ def _values(options: Options, name: str) -> list[str]:
 def _value(options: Options, name: str) -> str:
     values = _values(options, name)
     if len(values) > 1:
-        raise BentoError(
-            f"--{name}: the native backend supports one value, got {len(values)}. Specify the option only once."
-        )
+        raise BentoError(f"--{name}: expected one value, got {len(values)}. Specify --{name} only once.")
     return values[0] if values else ""
 
 
 def _pairs(options: Options, name: str, separator: str) -> list[tuple[str, str]]:
-    parted = [text.partition(separator) for text in _values(options, name)]
-    if not all(key and found for key, found, _ in parted):
-        raise BentoError(f"--{name}: expected {_FORMS[name]}. Correct the value.")
-    return [(key, value) for key, _, value in parted]
+    parted = {text: text.partition(separator) for text in _values(options, name)}
+    for text, (key, found, _) in parted.items():
+        if not (key and found):
+            raise BentoError(f"--{name}: expected {_FORMS[name]}, got {text!r}.")
+    return [(key, value) for key, _, value in parted.values()]
 
 
 def _document(entry: Entry) -> dict[str, Any]:
@@ -206,7 +205,7 @@ def _default_base(entry: Entry) -> str:
     image, docker = (_document(entry).get(key) or {} for key in ("image", "docker"))
     base = image.get("base_image") or docker.get("base_image")
     if not base:
-        raise BentoError(f"--base: required, because {entry.tag} specifies no base image. Pass --base IMAGE.")
+        raise BentoError(f"{entry.tag} specifies no base image. Add --base IMAGE.")
     return str(base)
 
 
@@ -219,7 +218,7 @@ def _check(entry: Entry, base: BaseImageContents) -> None:
     wanted = ".".join(str(image.get("python_version") or docker.get("python_version") or "").split(".")[:2])
     if wanted and wanted != base.python_version:
         raise BentoError(
-            f"--base: {base.name} has Python {base.python_version}, but {entry.tag} is for Python {wanted}. Use a "
+            f"--base: {base.name} has Python {base.python_version}, but {entry.tag} requires Python {wanted}. Use a "
             f"base image with Python {wanted}."
         )
     requirements = image_requirements.read_requirements(document)
@@ -231,8 +230,8 @@ def _check(entry: Entry, base: BaseImageContents) -> None:
     ]
     if missing:
         raise BentoError(
-            f"{entry.tag}: the base image {base.name} doesn't contain the required system packages "
-            f"{', '.join(missing)}. Use a base image with these packages. {BUILDER_REMEDY}"
+            f"{entry.tag}: the base image {base.name} lacks required system packages: {', '.join(missing)}. "
+            f"Use a base image with these packages. {BUILDER_REMEDY}"
         )
 
 
@@ -241,7 +240,7 @@ def _check_packages(entry: Entry, base: BaseImageContents, wheels: Sequence[Loca
     if not any(wheel.distribution == "bentoml" for wheel in wheels):
         raise BentoError(
             f"{entry.tag}: the requirements don't include bentoml, which serves the Bento. Add bentoml to the "
-            "requirements."
+            "requirements, and build the Bento again."
         )
     wanted = image_requirements.read_requirements(_document(entry)).cuda
     names = [wheel.path.name for wheel in wheels]

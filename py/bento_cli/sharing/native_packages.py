@@ -77,7 +77,7 @@ def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> l
     """
     path = next((name for name in _FILES if (bento / name).is_file()), "")
     if not path:
-        raise BentoError(f"{_FILES[-1]}: the file is missing, so the packages are unknown. {BUILDER_REMEDY}")
+        raise BentoError(f"The Bento has no {_FILES[-1]}, so its packages are unknown. {BUILDER_REMEDY}")
     requirements, options = parse(decode(read_file(bento / path), path), path)
     for option in options:
         reject_option(option, path)  # such as -e, which would run code of the Bento
@@ -96,7 +96,9 @@ def _is_required(requirement: Requirement, target: Target, place: str) -> bool:
     try:
         marker = parse_requirement(requirement.text).marker
     except ValueError:
-        raise BentoError(f"{place}: invalid requirement {requirement.text!r} (PEP 508). Correct the line.") from None
+        raise BentoError(
+            f"{place}: invalid requirement {requirement.text!r}. Correct the requirement, and build the Bento again."
+        ) from None
     full = f"{target.python_version}.0"
     # Other variables have the values of this machine, which are those of CPython.
     environment = {"platform_machine": target.machine, "platform_system": "Linux", "sys_platform": "linux"}
@@ -119,11 +121,13 @@ def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWh
         name, version, _, _ = parse_wheel_filename(path.name)
     except InvalidWheelFilename:
         raise BentoError(
-            f"{place}: {requirement.text} isn't a wheel, but the native backend installs only wheels. Build a wheel of "
-            f"the package. {BUILDER_REMEDY}"
+            f"{place}: {requirement.text} isn't a wheel, but the native backend installs only wheels. Replace the file "
+            f"with a wheel. {BUILDER_REMEDY}"
         ) from None
     if not path.resolve().is_relative_to(directory.resolve()) or not path.is_file():
-        raise BentoError(f"{place}: {requirement.text} isn't in the Bento. Build the Bento again.")
+        raise BentoError(
+            f"{place}: the Bento doesn't contain {requirement.text}. Include the file, and build the Bento again."
+        )
     return LocalWheel(normalize_name(name), str(version), path, "")
 
 
@@ -138,11 +142,11 @@ def _option_line(option: Option, directory: Path) -> str:
 def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, str]:
     """Return the URLs of all wheels of the pinned releases, by SHA-256. uv uses its indexes, credentials, and proxies.
 
-    uv runs in a cache directory, because in the sources, uv would read a configuration that another person wrote.
+    uv runs in the cache directory, because uv would read the configuration in the Bento's sources, which is untrusted.
     """
     uv = which("uv")
     if not uv:
-        raise BentoError("uv: not found on PATH. Install uv, which resolves the URLs of the Bento's packages.")
+        raise BentoError("uv: not found on PATH. Install uv, which finds the URLs of the Bento's packages.")
     command = [uv, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--no-annotate"]
     command += ["--format=pylock.toml", "--color=never", "--only-binary=:all:", "--python", sys.executable]
     command += ["--python-version", target.python_version, "-"]
@@ -155,7 +159,7 @@ def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, 
             return _urls(done.stdout)
         problem = without_credentials(done.stderr.strip())
     raise BentoError(
-        f"uv: cannot find wheels for the Bento's packages. Check the package index. Output of uv:\n{problem}"
+        f"uv: cannot find wheels for the Bento's packages. Check the settings of the package index.\n{problem}"
     )
 
 
@@ -182,9 +186,8 @@ def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, c
         if best := best_wheel(names, target, glibc):
             return LocalWheel(name, version, cache / "wheels" / names[best] / best, names[best])
     raise BentoError(
-        f"{name}=={version}: none of the files with a hash in the Bento is a wheel for linux/{target.architecture}, "
-        f"Python {target.python_version}, and glibc {newest[0]}.{newest[1]}. Use another version of the package, or "
-        f"another base image. {BUILDER_REMEDY}"
+        f"{name}=={version}: the Bento locks no wheel for linux/{target.architecture}, Python {target.python_version}, "
+        f"and glibc {newest[0]}.{newest[1]}. Lock another version, or use another base image. {BUILDER_REMEDY}"
     )
 
 

@@ -57,8 +57,8 @@ def interpreter(requested: str = "") -> Path:
             path = Path(which(requested) or os.devnull)
         if not _has_bentoml(path):
             raise BentoError(
-                f"{requested}: BentoML isn't installed in this environment. Install the Bento's requirements, or "
-                "specify another environment with --python."
+                f"--python: {requested} can't import BentoML. Install the Bento's packages "
+                "(env/python/requirements.txt), or specify another environment."
             )
         return path
     command = which("bentoml")
@@ -71,8 +71,8 @@ def interpreter(requested: str = "") -> Path:
         if _has_bentoml(candidate):
             return candidate.absolute()
     raise BentoError(
-        "BentoML isn't installed. Activate an environment with the Bento's packages ("
-        "env/python/requirements.txt), or specify an environment with --python."
+        "BentoML isn't installed. Activate an environment with the Bento's packages (env/python/requirements.txt), or "
+        "specify an environment with --python."
     )
 
 

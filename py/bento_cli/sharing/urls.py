@@ -58,7 +58,7 @@ def receive(
     """
     form = form or form_from_name(address.name)
     if form == "folder":
-        raise BentoError(f"{address}: directories can't be imported from a URL. Export the Bento or model as a file.")
+        raise BentoError(f"{address}: directories can't be imported from a URL. Use an archive format, such as xz.")
     options = options or Options()
     look = None if options.replace or form == "zip" else partial(_refuse_known, home, kind, address, form)
     with downloaded(address, home.transfers, counter or NullCounter(), sha256, look) as file:
@@ -76,7 +76,7 @@ def _refuse_known(home: Home, kind: Kind, address: Address, form: Form, head: by
                 break
     if description and EntryStore(home, kind).has(description.tag):
         raise BentoError(
-            f"{address}: {description.tag} is already in the store. To replace the existing version, use --force."
+            f"{address}: {description.tag} is already in the store. To replace the existing version, add --force."
         )
 
 
@@ -98,7 +98,7 @@ def send(
     format `folder`.
     """
     if form == "folder":
-        raise BentoError(f"{address}: directories can't be exported to a URL. Specify another format, such as xz.")
+        raise BentoError(f"{address}: directories can't be exported to a URL. Use an archive format, such as xz.")
     name, form = export.file_name(kind, entry.tag, address.name, form)
     address = address.with_path(address.path[: len(address.path) - len(address.name)] + name)
     taken = export.models_of(home, entry) if models and kind is BENTO else []

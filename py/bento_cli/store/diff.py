@@ -52,7 +52,7 @@ class Difference:
 
 
 def of_entry(entry: Entry) -> Side:
-    """Read the files of an entry in the store."""
+    """Return the files and the description of an entry in the store."""
     start = len(str(entry.path)) + 1
     files = {}
     for file in walk(entry.path):
@@ -86,7 +86,7 @@ def of_archive(source: Path | BinaryIO, form: Form) -> Side:
     kind = BENTO if BENTO.descriptor in texts else MODEL
     if kind.descriptor not in texts:
         raise BentoError(
-            f"{path}: contains neither {BENTO.descriptor} nor {MODEL.descriptor}. Specify a Bento or a model."
+            f"{path}: neither {BENTO.descriptor} nor {MODEL.descriptor} found. Specify an archive of a Bento or model."
         )
     if kind is BENTO:
         files = {name: file for name, file in files.items() if not name.startswith(_MODELS)}
@@ -95,7 +95,7 @@ def of_archive(source: Path | BinaryIO, form: Form) -> Side:
 
 
 def compare(one: Side, other: Side) -> Difference:
-    """Return the changes from one side to the other."""
+    """Return the changes from `one` to `other`."""
     before, after = one.files, other.files
     both = sorted(before.keys() & after.keys())
     fields = _flat(one.description.document), _flat(other.description.document)

@@ -11,6 +11,7 @@ import os
 from contextlib import suppress
 
 from rules_bento.bento import descriptors
+from rules_bento.bento.kinds import BENTO
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats.times import to_local
@@ -71,7 +72,7 @@ class Entry:
         return self.summary.models
 
     def size(self) -> int:
-        """Return the size in bytes as BentoML does: includes the targets of links to files, excludes directories."""
+        """Return the size in bytes, as in BentoML: includes the targets of links to files, and excludes directories."""
         return tree_size(self.path)
 
 
@@ -124,10 +125,8 @@ class EntryStore:
             return Tag(name, version)
         versions = [other for other in _directories(self.directory / name) if other.startswith(version)]
         if len(versions) > 1:
-            found = f"{len(versions)} {self.kind.directory}: {', '.join(versions)}"
-            raise BentoError(
-                f"{text}: the version is ambiguous, because it matches {found}. Add more characters of the version."
-            )
+            found = ", ".join(versions)
+            raise BentoError(f"{text}: several versions match: {found}. Add more characters of the version.")
         if not versions:
             raise self._not_found(text, "tag")
         return Tag(name, versions[0])
@@ -143,15 +142,12 @@ class EntryStore:
         tag = description.tag
         target = self.path(tag)
         if self.has(tag):
-            raise BentoError(
-                f"{tag}: already exists at {target}. To replace the entry, delete the existing entry first."
-            )
+            raise BentoError(f"{tag}: already exists at {target}. Delete the existing {self.kind.noun} first.")
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.parent.stat().st_dev != tree.stat().st_dev:
             raise BentoError(
-                f"{self.directory}: not on the same file system as {self.home.own}, so entries can't be moved "
-                "atomically. "
-                "Move the complete directory BENTOML_HOME to one file system."
+                f"{self.directory} and {self.home.own} are on different file systems, so entries can't be moved "
+                "atomically. Move the complete directory BENTOML_HOME to one file system."
             )
         import_manifests.write(self.home, self.kind, tag, manifest)
         self._point_at(description)
@@ -159,7 +155,7 @@ class EntryStore:
             tree.rename(target)
         except OSError as error:
             raise BentoError(
-                f"{tag}: cannot move the entry to {target}: {error.strerror}. Check the permissions."
+                f"{tag}: cannot create {target}: {error.strerror}. Check the permissions of the parent directory."
             ) from error
         durable.flush_directory(self.home, target.parent)
         durable.flush_directory(self.home, self.directory)
@@ -204,9 +200,8 @@ class EntryStore:
         return name, check_word(version, f"{text!r}: the version") if version else ""
 
     def _not_found(self, text: str, what: str) -> NotFoundError:
-        return NotFoundError(
-            f"{text}: {self.directory} contains no {self.kind.noun} with this {what}. Run `bento list`."
-        )
+        command = "bento list" if self.kind is BENTO else "bento models list"
+        return NotFoundError(f"{text}: no {self.kind.noun} with this {what} in {self.directory}. Run `{command}`.")
 
     def _list(self, places: Sequence[tuple[str, str]]) -> Listing:
         known = Summaries(self.home, self.kind)

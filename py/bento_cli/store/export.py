@@ -128,9 +128,9 @@ def models_of(home: Home, entry: Entry) -> list[Entry]:
         try:
             entries = own if own.directory.is_dir() and _has(own, tag) else EntryStore(home, MODEL)
             models.append(entries.get(tag))
-        except NotFoundError as error:
+        except NotFoundError:
             raise NotFoundError(
-                f"{entry.tag}: a model is missing: {error} Import the model, or use --no-models."
+                f"{entry.tag}: the required model {tag} isn't in the store. Import or pull the model first."
             ) from None
     return models
 
@@ -169,9 +169,8 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 def _failure(path: Path, error: OSError) -> BentoError:
     reason = error.strerror or error
     if error.filename is None or is_unfinished(os.fsdecode(error.filename), path):
-        return BentoError(f"{path}: cannot write the file: {reason}. Choose another path, or free disk space.")
-    problem = f"{error.filename}: cannot read the file: {reason}"
-    return BentoError(f"{problem}, so {path} wasn't written. Make the file readable, and export the entry again.")
+        return BentoError(f"{path}: cannot write the file: {reason}. Check the permissions and the free disk space.")
+    return BentoError(f"{error.filename}: cannot read the file: {reason}. Check the permissions of the file.")
 
 
 def _has(entries: EntryStore, text: str) -> bool:
@@ -214,9 +213,7 @@ def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:
             status = entry.stat()
             yield Member.file(path, entry.path, size=status.st_size, mode=0o755 if status.st_mode & 0o100 else 0o644)
         else:
-            raise BentoError(
-                f"{entry.path}: expected a regular file, a directory, or a symbolic link. Remove the file."
-            )
+            raise BentoError(f"{entry.path}: sockets, pipes, and devices aren't supported. Remove the file.")
 
 
 def _entries(directory: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
@@ -241,7 +238,7 @@ def _items(members: Iterable[Member]) -> Iterator[archive.StreamedMember]:
 def write_directory(path: Path, members: Iterable[Member]) -> None:
     """Write the members to a new or empty directory atomically. Raises BentoError if this isn't possible."""
     if path.is_dir() and any(path.iterdir()):
-        raise BentoError(f"{path}: the directory isn't empty. Choose another directory.")
+        raise BentoError(f"{path}: the directory isn't empty. Specify a new or empty directory.")
     try:
         with atomic_dir(path) as directory:
             archive.write_directory(directory, _items(members))

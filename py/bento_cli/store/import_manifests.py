@@ -40,9 +40,9 @@ def read(home: Home, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | No
     except FileNotFoundError:
         return None
     except (OSError, ValueError, BentoError) as error:
-        problem = f"the manifest of {tag} cannot be read ({error})"
         raise BentoError(
-            f"{place}: {problem}. Remove the file. Without the manifest, the {kind.noun} can't be verified."
+            f"{place}: cannot read the manifest of {tag} ({error}). To use the {kind.noun} without verification, "
+            "remove the file."
         ) from None
     return manifest if _is_of(manifest, kind, directory) else None
 

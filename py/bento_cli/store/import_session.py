@@ -203,8 +203,9 @@ class _Reader:
             if not member.path.startswith(below):
                 if member.kind == "folder" and below.startswith(f"{member.path}/"):
                     continue
-                problem = f"unexpected member {member.path!r} outside of {below}"
-                raise BentoError(f"{where}: {problem}. Create the archive again.")
+                raise BentoError(
+                    f"{where}: the member {member.path!r} is outside of {below}. Push the {self._kind.noun} again."
+                )
             item = member._replace(path=member.path.removeprefix(below))
             self._tops.add(item.path.partition("/")[0])
             if self._kind is BENTO and item.path.partition("/")[0] == _MODELS:
@@ -240,7 +241,7 @@ class _Reader:
         description = descriptors.parse(self._kind, data, f"{where}: {self._kind.descriptor}")
         if EntryStore(self._home, self._kind).has(description.tag) and not self._options.replace:
             raise BentoError(
-                f"{where}: {description.tag} is already in the store. To replace the existing version, use --force."
+                f"{where}: {description.tag} is already in the store. To replace the existing version, add --force."
             )
         return description
 
@@ -260,8 +261,8 @@ class _Reader:
         if not path:
             if item.kind != "folder" and (not version or version != LATEST):
                 raise BentoError(
-                    f"{where}: {item.path!r} is a {item.kind}, but models must be in models/NAME/VERSION. Remove "
-                    "the member from the archive."
+                    f"{where}: unexpected {item.kind} {item.path!r}. In an archive, models must be in "
+                    f"models/NAME/VERSION. Remove the {item.kind}."
                 )
             if version and item.kind == "folder":
                 self._tree_of(Tag(name, version), where)
@@ -296,14 +297,12 @@ class _Reader:
         # Links that are safe in the archive might not be safe in the store, where the model has another location.
         check_links(self._links.get(tag, {}), place)
         if not (tree.directory / MODEL.descriptor).is_file():
-            raise BentoError(
-                f"{place}: {MODEL.descriptor} is missing, so the directory isn't a model. Remove the directory."
-            )
+            raise BentoError(f"{place}: {MODEL.descriptor} is missing. Add the file, or use --no-models.")
         data = descriptors.read(MODEL, tree.directory / MODEL.descriptor)
         description = descriptors.parse(MODEL, data, f"{place}/{MODEL.descriptor}")
         if description.tag != tag:
-            problem = f"{MODEL.descriptor} in this directory describes the model {description.tag}"
-            raise BentoError(f"{place}: {problem}. Rename the directory.")
+            expected = f"{_MODELS}/{str(description.tag).replace(':', '/')}"
+            raise BentoError(f"{place}: {MODEL.descriptor} specifies {description.tag}. Rename the path to {expected}.")
         return _Part(MODEL, tree, description)
 
     def _differences(self) -> Iterator[str]:
@@ -344,8 +343,8 @@ class Tree:
                 self._entries.append(TreeEntry(item.path, item.size, mode, digest))
                 self.size += item.size
         except OSError as error:
-            problem = f"cannot write to {target}: {error.strerror or error}"
-            raise BentoError(f"{item.path}: {problem}. Free disk space, or rename the file.") from error
+            reason = error.strerror or error
+            raise BentoError(f"{item.path}: cannot write the file: {reason}. Check the free disk space.") from error
 
     def manifest(self) -> TreeManifest:
         """Return the manifest of the tree."""

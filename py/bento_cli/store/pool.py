@@ -71,7 +71,7 @@ class Pool:
         return digest, True
 
     def add(self, contents: Contents, size: int, target: Path, *, executable: bool) -> tuple[str, bool]:
-        """Create a file as `put` does, but with content that is too large for memory."""
+        """Create a file from content that doesn't fit in memory. Returns the same values as `put`."""
         digest = write(target, contents, executable=executable, linked=self.way == "link")
         shared = unique(self._scratch)
         if self._share(digest, size, shared, executable=executable):

@@ -152,7 +152,7 @@ def _compare(directory: Path, record: TreeManifest, digests: _Digests) -> Iterat
         if problem:
             yield True, file.path, problem
         elif file.blake3 and (file.mode & 0o100) != ((directory / file.path).stat().st_mode & 0o100):
-            yield False, file.path, f"is {'not ' if file.mode & 0o100 else ''}executable now"
+            yield False, file.path, f"is {'no longer' if file.mode & 0o100 else 'now'} executable"
     start = len(str(directory)) + 1
     for entry in walk(directory):
         path = entry.path[start:]
@@ -165,11 +165,11 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
         status = path.lstat()
         if file.blake3 is None:
             if not stat.S_ISLNK(status.st_mode):
-                return "was a link"
+                return "is no longer a link"
             target = os.readlink(path)  # noqa: PTH115 - Path.readlink normalizes the target
             return "" if target == file.link else f"is a link to {target!r}, not to {file.link!r}"
         if not stat.S_ISREG(status.st_mode):
-            return "was a file"
+            return "is no longer a file"
         if status.st_size != file.size:
             return f"has {status.st_size} bytes, not {file.size}"
         return "" if digests.of(path, status) == file.blake3 else "the contents changed"

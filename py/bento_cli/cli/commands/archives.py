@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 def _add_format(parser: ArgumentParser) -> None:
     from rules_bento.archives.unpack import FORMS
 
-    parser.add_argument("--format", choices=FORMS, help="Use this archive format (default: the format of the suffix)")
+    parser.add_argument("--format", choices=FORMS, help="Set the archive format (default: determined by the suffix)")
 
 
 def add_import_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
-        "paths", metavar="PATH", nargs="+", help="Import this archive, directory, or URL (-: standard input)"
+        "paths", metavar="PATH", nargs="+", help="Import this archive, directory, or URL (- for standard input)"
     )
     _add_format(parser)
     if kind is BENTO:
         arguments.add_no_models(parser)
     parser.add_argument(
-        "--sha256", metavar="HEX", default="", help="Require this SHA-256 digest of the downloaded archive"
+        "--sha256", metavar="HEX", default="", help="Fail unless the downloaded archive has this SHA-256 digest"
     )
-    parser.add_argument("--force", action="store_true", help=f"Replace an existing {kind.noun} in the store")
+    arguments.add_flag(parser, "--force", help=f"Replace the {kind.noun} if it is already in the store")
     arguments.add_import_options(parser)
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (
@@ -50,7 +50,7 @@ def add_import_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 def run_import(options: Namespace, store: Store, kind: Kind) -> int:
     if options.sha256 and len(options.paths) > 1:
-        raise BentoError("--sha256: can't be used with several archives. Import one archive at a time.")
+        raise BentoError("--sha256 can be used with only one archive. Import the archives one at a time.")
     section, importing = store.section(kind), arguments.import_options(options)
     results = []
     for text in options.paths:
@@ -86,7 +86,7 @@ def _check_source(text: str, kind: Kind) -> int:
         return 0
     path = local(text)
     if path.is_dir() and not (path / kind.descriptor).exists():
-        raise BentoError(f"{path}: not a {kind.noun}, because {kind.descriptor} is missing. Specify another directory.")
+        raise BentoError(f"{path}: the directory isn't a {kind.noun}. Specify one that contains {kind.descriptor}.")
     return path.stat().st_size if path.is_file() else 0
 
 
@@ -107,19 +107,19 @@ def _facts(imported: Imported) -> dict[str, Any]:
 
 
 def add_export_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("tag", metavar="TAG", help=f"Export the {kind.noun} with this tag")
+    parser.add_argument("tag", metavar="TAG", help=f"Export this {kind.noun} (NAME:VERSION, or NAME for the latest)")
     parser.add_argument(
         "out",
         metavar="PATH",
         nargs="?",
         default="",
-        help="Write to this file, directory, or URL (-: standard output; default: the current directory)",
+        help="Write to this file, directory, or URL (- for standard output; default: the current directory)",
     )
     _add_format(parser)
     if kind is BENTO:
         arguments.add_no_models(parser)
     arguments.add_no_verify(parser)
-    parser.add_argument("--no-clobber", action="store_true", help="Fail if the file exists (default: replace the file)")
+    arguments.add_flag(parser, "--no-clobber", help="Fail if the file exists (default: overwrite the file)")
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (
         f"If PATH is a directory, the file name is NAME-VERSION.{kind.extension}. The suffix determines the format: "
@@ -136,7 +136,7 @@ def run_export(options: Namespace, store: Store, kind: Kind) -> int:
     if options.out == "-":
         if options.format == "folder":
             raise BentoError(
-                "--format: `folder` can't be written to standard output. Specify a directory, or change the format."
+                "--format `folder` can't be used with standard output. Specify a directory, or an archive format."
             )
         with arguments.output_path(options.out, options) as out, show.progress("Exporting") as progress:
             form: Form = options.format or "xz"
@@ -149,7 +149,7 @@ def run_export(options: Namespace, store: Store, kind: Kind) -> int:
             options.tag, options.out, options.format, models=models, check=check, progress=progress, counter=counter
         )
     for tag in exported.excluded:
-        show.note(f"{tag}: not in the archive. BentoML downloads the model from the Hugging Face Hub at startup.")
+        show.note(f"{tag} isn't in the archive: BentoML downloads the model from the Hugging Face Hub at startup.")
     path = exported.path
     if options.output == "path":
         show.out(str(path))
@@ -171,15 +171,19 @@ def _check_absent(options: Namespace, entry: Entry) -> None:
     from bento_cli.transports.address import parse
 
     if parse(options.out):
-        raise BentoError("--no-clobber: not supported for URLs. Remove the option.")
+        raise BentoError("--no-clobber isn't supported for URLs. Remove --no-clobber.")
     path, _ = destination(entry.kind, entry.tag, options.out, options.format)
     if path.exists():
-        raise BentoError(f"{path}: the file already exists. Use another name, or remove --no-clobber.")
+        raise BentoError(f"{path}: already exists. Specify another path, or remove --no-clobber.")
 
 
 def add_bundle_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("out", metavar="PATH", help="Write this file, such as release.bentobundle (-: standard output)")
-    parser.add_argument("tags", metavar="TAG", nargs="+", help="Include the Bento with this tag and its models")
+    parser.add_argument(
+        "out", metavar="PATH", help="Write the bundle to this file, such as release.bentobundle (- for standard output)"
+    )
+    parser.add_argument(
+        "tags", metavar="TAG", nargs="+", help="Include this Bento and its models (NAME:VERSION or NAME)"
+    )
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (
         "A bundle is a tar file that contains .bento and .bentomodel archives. It contains each model only once. "
@@ -206,9 +210,9 @@ def run_bundle(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def add_unbundle_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("path", metavar="PATH", help="Read this bundle (-: standard input)")
+    parser.add_argument("path", metavar="PATH", help="Import this bundle (- for standard input)")
     parser.add_argument(
-        "--to", metavar="DIRECTORY", help="Extract the archives to this directory instead of importing them"
+        "--to", metavar="DIRECTORY", help="Extract the archives to this new directory instead of importing them"
     )
     arguments.add_import_options(parser)
     show.add_output(parser, "text", "json", "yaml")
@@ -231,7 +235,7 @@ def run_unbundle(options: Namespace, store: Store, kind: Kind) -> int:
             form = streams.detect_form(file.read(512))
         if form != "tar":
             raise BentoError(
-                f"{path}: expected a bundle, got a {form} archive. To import the archive, run `bento import {path}`."
+                f"{path}: not a bundle (detected format: {form}). To import an archive, run `bento import {path}`."
             )
     importing = arguments.import_options(options)
     with show.progress("Unbundling", total) as progress:

@@ -23,14 +23,14 @@ def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "tag",
         metavar="TAG",
-        help="Check this Bento (tag or archive), lock (.json, uv.lock, pylock.toml, .txt), or SBOM (.json; -: standard "
-        "input)",
+        help="Check this Bento (tag or archive), lock (.json, uv.lock, pylock.toml, or .txt), or SBOM (.json, or - for "
+        "standard input)",
     )
     arguments.add_repeatable(
         parser,
         "--advisories",
         metavar="PATH",
-        help="Read advisories in OSV format from this file, zip archive, or directory",
+        help="Read OSV advisories from this file, zip archive, or directory",
         type=Path,
     )
     parser.add_argument(
@@ -41,22 +41,25 @@ def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--unknown-severity",
         default="above",
-        help="Assume this severity for vulnerabilities without a severity: none, low, medium, high, critical, or "
-        "above, which is always rejected (default: above)",
+        help="Set the severity of vulnerabilities without a rating: none, low, medium, high, critical, or above, which "
+        "is always rejected (default: above)",
     )
-    arguments.add_repeatable(parser, "--allow", metavar="ID=REASON", help="Allow the vulnerability with this ID")
     arguments.add_repeatable(
-        parser,
-        "--allow-license",
-        metavar="SPDX",
-        help="Allow this license, and reject all licenses that aren't allowed",
+        parser, "--allow", metavar="ID=REASON", help="Allow a vulnerability, such as CVE-2024-1234=unreachable"
     )
-    arguments.add_repeatable(parser, "--deny-license", metavar="SPDX", help="Reject this license")
-    arguments.add_repeatable(parser, "--license", metavar="NAME=SPDX", help="Set the license of a package")
+    arguments.add_repeatable(
+        parser, "--allow-license", metavar="SPDX", help="Allow this license, and reject packages with other licenses"
+    )
+    arguments.add_repeatable(
+        parser, "--deny-license", metavar="SPDX", help="Reject packages with this license, such as AGPL-3.0-only"
+    )
+    arguments.add_repeatable(
+        parser, "--license", metavar="NAME=SPDX", help="Override a package's license, such as numpy=BSD-3-Clause"
+    )
     parser.add_argument(
-        "--wheels", metavar="DIRECTORY", type=Path, help="Read licenses from the wheels in this directory"
+        "--wheels", metavar="DIRECTORY", type=Path, help="Read the packages' licenses from the wheels in this directory"
     )
-    parser.add_argument("--require-hashes", action="store_true", help="Reject packages without a hash")
+    arguments.add_flag(parser, "--require-hashes", help="Reject packages that aren't pinned with a hash")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
         "The command makes no network requests, so the result depends on the age of the advisories. The command checks "
@@ -78,7 +81,7 @@ def run_audit(options: Namespace, store: Store, kind: Kind) -> int:
         options.require_hashes,
     )
     if not (options.advisories or rules.licenses.is_set or options.wheels):
-        raise BentoError("No checks are selected. Add --advisories, --allow-license, or --deny-license.")
+        raise BentoError("No checks are selected. Add --advisories, --allow-license, --deny-license, or --wheels.")
     policy.check(rules)
     packages = _packages(options.tag, store, kind)
     if options.wheels:
@@ -136,13 +139,13 @@ def _of_bento(path: Path, name: str) -> list[Package]:
     for item, contents in unpack.read(path, form_of(path)):
         if item.path.removeprefix("./") in REQUIREMENTS:
             if item.size > MAX_BYTES:
-                raise BentoError(f"{name}: {item.path} exceeds the limit of {MAX_BYTES} bytes. Build the Bento again.")
+                raise BentoError(f"{name}: {item.path} exceeds {MAX_BYTES} bytes. Specify a lock or an SBOM instead.")
             texts[item.path] = b"".join(contents)
     for inner in REQUIREMENTS:
         if texts.get(inner):
             origin = f"{name}/{inner}"
             return inventory.from_requirements(requirements.decode(texts[inner], origin), origin)
-    raise BentoError(f"{name}: {REQUIREMENTS[1]} is missing, so the packages are unknown. Specify a lock file instead.")
+    raise BentoError(f"{name}: {REQUIREMENTS[1]} is missing. Specify a lock or an SBOM instead of the Bento.")
 
 
 def _wheel_licenses(directory: Path) -> dict[str, DeclaredLicense]:
@@ -150,5 +153,5 @@ def _wheel_licenses(directory: Path) -> dict[str, DeclaredLicense]:
 
     wheels = sorted(directory.glob("*.whl"))
     if not wheels:
-        raise BentoError(f"--wheels: {directory} contains no wheels. Specify a directory of .whl files.")
+        raise BentoError(f"--wheels: {directory} contains no wheels. Specify a directory that contains .whl files.")
     return dict(map(declared_by, wheels))

@@ -34,31 +34,41 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
         metavar="PATH",
         nargs="?",
         default=".",
-        help="Build this project directory (default: the current directory), or this service (module:Service)",
+        help="Build this project directory, or this service as module:Service (default: the current directory)",
     )
-    parser.add_argument(
-        "-f", "--bentofile", metavar="FILE", help="Use this bentofile (default: bentofile.yaml or pyproject.toml)"
-    )
+    arguments.add_bentofile(parser)
     parser.add_argument("--name", help="Set the name of the Bento (default: the name of the service)")
-    parser.add_argument("--version", default="", help="Set the version of the Bento (default: a digest of the content)")
     parser.add_argument(
-        "--description", metavar="TEXT", help="Set the description of the Bento, or read it from a file with file:PATH"
+        "--version", default="", help="Set the version of the Bento (default: a digest of its contents)"
     )
-    arguments.add_repeatable(parser, "--label", metavar="KEY=VALUE", help="Add this label to the Bento")
+    parser.add_argument(
+        "--description", metavar="TEXT", help="Set the description of the Bento, or read it from a file (file:PATH)"
+    )
+    arguments.add_repeatable(parser, "--label", metavar="KEY=VALUE", help="Add a label to the Bento")
     arguments.add_repeatable(
         parser,
         "--env",
         metavar="NAME=VALUE[;stage=STAGE]",
-        help="Set an environment variable. STAGE: all, build, or runtime (default: all)",
+        help="Set an environment variable; STAGE is build, runtime, or all (default: all)",
     )
-    arguments.add_repeatable(parser, "--model", metavar="TAG", help="Include this model from the store")
-    arguments.add_repeatable(parser, "--arg", metavar="KEY=VALUE", help="Set a build argument")
-    parser.add_argument("--arg-file", metavar="FILE", help="Read build arguments from a YAML file (-: standard input)")
+    arguments.add_repeatable(
+        parser,
+        "--model",
+        metavar="TAG",
+        help="Include this model from the store (NAME:VERSION, or NAME for the latest)",
+    )
+    arguments.add_repeatable(parser, "--arg", metavar="KEY=VALUE", help="Set a build argument (overrides --arg-file)")
     parser.add_argument(
-        "--enable-features", metavar="LIST", default="", help="Require these extras of bentoml (comma-separated)"
+        "--arg-file", metavar="FILE", help="Read build arguments from this YAML file (- for standard input)"
     )
     parser.add_argument(
-        "--spec", type=int, choices=(1, 2), help="Write this format version of bento.yaml (default: 2 if possible)"
+        "--enable-features", metavar="LIST", default="", help="Require these extras of bentoml, such as grpc,tracing"
+    )
+    parser.add_argument(
+        "--spec",
+        type=int,
+        choices=(1, 2),
+        help="Write bento.yaml in format 1 or 2 (default: 2 if the options allow it)",
     )
     parser.add_argument(
         "--bentoml-version", metavar="VERSION", help="Use this BentoML version if the requirements don't set a version"
@@ -69,33 +79,27 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--creation-time",
         metavar="TIME",
-        help="Set the creation time, in ISO 8601 with a time zone (default: SOURCE_DATE_EPOCH, or else the current "
-        "time)",
+        help="Set the creation time, in ISO 8601 with a time zone (default: SOURCE_DATE_EPOCH, or else now)",
     )
-    parser.add_argument(
+    arguments.add_flag(
+        parser,
         "--import",
         dest="imported",
-        action="store_true",
-        help="Import the service with BentoML instead of analyzing the source; stand-ins replace missing packages",
+        help="Import the service with BentoML instead of analyzing its source; stand-ins replace missing packages",
     )
     parser.add_argument(
-        "--python",
-        metavar="PATH",
-        help="Use this Python environment or interpreter, which must include BentoML; requires --import",
+        "--python", metavar="PATH", help="Import with this Python environment or interpreter; requires --import"
     )
     _add_metadata_options(parser)
     arguments.add_repeatable(
-        parser,
-        "--allow-secret",
-        metavar="FILE",
-        help="Ignore suspected secrets in this file of the Bento, such as src/test.pem",
+        parser, "--allow-secret", metavar="FILE", help="Ignore suspected secrets in this file, such as src/test.pem"
     )
-    parser.add_argument("--no-secrets-check", action="store_true", help="Don't scan the Bento for secrets")
+    arguments.add_flag(parser, "--no-secrets-check", help="Don't scan the Bento for secrets")
     parser.add_argument(
         "--archive",
         metavar="FILE",
-        help="Write a .bento archive (-: standard output) instead of adding the Bento to the store. If FILE has no "
-        "suffix .bento, the command appends the suffix.",
+        help="Write a .bento archive (- for standard output) instead of adding the Bento to the store; adds the "
+        "suffix .bento if it is missing",
     )
     arguments.add_no_sync(parser)
     show.add_output(parser, "text", "json", "yaml", "ref", "tag", "path")
@@ -113,24 +117,19 @@ def _add_metadata_options(parser: ArgumentParser) -> None:
         group,
         "--service-model",
         metavar="SERVICE.ATTRIBUTE=TAG",
-        help="Declare the model that a service's attribute refers to",
+        help="Declare a model of a service, such as Svc.model=iris:v1",
     )
     arguments.add_repeatable(
-        group,
-        "--config",
-        metavar="SERVICE.KEY=VALUE",
-        help="Declare a configuration value of a service, such as Svc.traffic.timeout=60",
+        group, "--config", metavar="SERVICE.KEY=VALUE", help="Declare a service setting, such as Svc.traffic.timeout=60"
     )
     group.add_argument(
-        "--image",
-        metavar="FILE",
-        help="Read the declaration of the image from this JSON file (-: standard input; format: docs/cli.md)",
+        "--image", metavar="FILE", help="Read the image from this JSON file (- for standard input; format: docs/cli.md)"
     )
     arguments.add_repeatable(
         group,
         "--complete",
         metavar="KIND",
-        help="Declare that the options specify all values of this kind: labels, envs, image, or description",
+        help="Declare that the options specify all metadata of this kind: labels, envs, image, or description",
     )
 
 
@@ -172,13 +171,11 @@ def _archive_path(text: str, kind: Kind) -> str:
     from bento_cli.store.export import file_name
 
     directory, slash, name = text.rpartition("/")
-    if not name or Path(text).is_dir():
-        raise BentoError(f"--archive: {text} is a directory. Add a file name, such as svc.bento.")
     written, form = file_name(kind, Tag("", ""), name, None)
+    if not name or Path(text).is_dir() or Path(directory + slash + written).is_dir():
+        raise BentoError(f"--archive: {text} is a directory. Add a file name, such as svc.bento.")
     if form != "xz":
-        raise BentoError(
-            f"--archive: {text}: only xz archives are supported. Use the suffix .bento, or run `bento export`."
-        )
+        raise BentoError(f"--archive: expected the suffix .bento, got {text}. For other formats, run `bento export`.")
     return directory + slash + written
 
 
@@ -206,11 +203,8 @@ def _build(options: Namespace, store: Store) -> BuildResult:
     is_service = ":" in options.build_ctx or not Path(options.build_ctx).is_dir()
     if is_service:
         _check_service(options.build_ctx)
-    if options.archive not in (None, "-") and (
-        Path(options.archive).is_dir() or not Path(options.archive).parent.is_dir()
-    ):
-        problem = "is a directory" if Path(options.archive).is_dir() else "is in a directory that doesn't exist"
-        raise BentoError(f"--archive: {options.archive} {problem}. Specify a file in an existing directory.")
+    if options.archive not in (None, "-") and not (parent := Path(options.archive).parent).is_dir():
+        raise BentoError(f"--archive: the directory {parent} doesn't exist. Create the directory first.")
     return from_directory.build_bentofile(
         options.bentofile,
         service=options.build_ctx if is_service else None,
@@ -230,11 +224,11 @@ def _python(options: Namespace) -> Path | None:
 
     if not options.imported:
         if options.python:
-            raise BentoError("--python: requires --import. Add --import, or remove --python.")
+            raise BentoError("--python requires --import. Add --import, or remove --python.")
         return None
     if options.service_model or options.config or options.complete:
         raise BentoError(
-            "--import: can't be combined with --service-model, --config, or --complete. Remove these options: the "
+            "--import can't be combined with --service-model, --config, or --complete. Remove these options: the "
             "import provides all service metadata."
         )
     return interpreter(options.python or "")
@@ -276,7 +270,7 @@ def _creation_time(text: str | None) -> str:
         return dt.datetime.fromtimestamp(int(epoch), dt.timezone.utc).isoformat()
     except (ValueError, OverflowError, OSError):
         raise BentoError(
-            f"SOURCE_DATE_EPOCH: {epoch!r} isn't a number of seconds since 1970. Correct or unset the variable."
+            f"SOURCE_DATE_EPOCH: expected a number of seconds since 1970, got {epoch!r}. Unset or change the variable."
         ) from None
 
 
@@ -284,9 +278,11 @@ def _attributes(options: Namespace) -> dict[str, Any]:
     """Return the build options that BentoML's command doesn't support: description, envs, and models."""
     from rules_bento.build_options.option_checks import parse_env
 
-    envs = {(env.name, env.stage): vars(env) for env in (parse_env(text, "--env") for text in options.env)}
-    if len(envs) < len(options.env):
-        raise BentoError("--env: a variable is set twice for the same stage. Keep only one value.")
+    envs: dict[tuple[str, str], dict[str, Any]] = {}
+    for env in (parse_env(text, "--env") for text in options.env):
+        if (env.name, env.stage) in envs:
+            raise BentoError(f"--env: {env.name} is set twice for the stage {env.stage!r}. Remove one of the values.")
+        envs[env.name, env.stage] = vars(env)
     ordered = [envs[key] for key in sorted(envs)]
     attributes = {"description": options.description, "envs": ordered or None, "models": options.model or None}
     return {key: value for key, value in attributes.items() if value is not None}
@@ -316,9 +312,11 @@ def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
         for key in keys[:-1]:
             at = at.setdefault(key, {})
             if not isinstance(at, dict):
-                raise BentoError(f"--config: {path} conflicts with the value of {key}. Remove one of the two options.")
+                raise BentoError(
+                    f"--config: {path} can't be set, because {key} has a value. Remove one of the two options."
+                )
         if keys and keys[-1] in at:
-            raise BentoError(f"--config: {path} is set twice. Keep only one value.")
+            raise BentoError(f"--config: {path} is set twice. Remove one of the values.")
         if keys:
             at[keys[-1]] = _json_or_text(values[path])
     # Sorted keys, as in the attribute of the rule.
@@ -355,7 +353,7 @@ def _image(path: str | None) -> ImageDefinition | None:
     try:
         data = read_file(arguments.input_path(path))
     except OSError as error:
-        raise BentoError(f"--image: {path}: {error.strerror}. Specify a JSON file that describes an image.") from None
+        raise BentoError(f"--image: cannot read {path}: {error.strerror}. Specify a readable JSON file.") from None
     return image_steps.read(data, f"--image: {path}")
 
 
@@ -375,7 +373,7 @@ def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path
 
     if store.bentos.entry_store.has(result.tag):
         if version:
-            raise BentoError(f"{result.tag} is already in the store. Delete the Bento first, or build another version.")
+            raise BentoError(f"{result.tag} is already in the store. Delete the Bento first, or change --version.")
         return store.bentos.entry_store.path(result.tag), True
     with tempfile.TemporaryDirectory() as scratch:
         archive = result.archive(Path(scratch, "built.bento"))

@@ -27,11 +27,15 @@ def add_login_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--endpoint",
         metavar="URL",
-        help=f"Use this URL of BentoCloud or Yatai (default: {_ENDPOINT}, or else {DEFAULT_ENDPOINT})",
+        help=f"Log in to BentoCloud or Yatai at this URL (default: {_ENDPOINT}, or else {DEFAULT_ENDPOINT})",
     )
-    parser.add_argument("--api-token", metavar="TOKEN", help=f"Use this API token (-: standard input; default: {_KEY})")
     parser.add_argument(
-        "--context", metavar="NAME", help="Save the context under this name (default: the current context)"
+        "--api-token",
+        metavar="TOKEN",
+        help=f"Use this API token (- for standard input; default: {_KEY}, or else a prompt)",
+    )
+    parser.add_argument(
+        "--context", metavar="NAME", help="Save the login under this context name (default: the current context)"
     )
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
@@ -50,7 +54,7 @@ def run_login(options: Namespace, store: Store, kind: Kind) -> int:
     context = make(options.context or contexts.current_name, endpoint, _token(options.api_token))
     if context.is_open:
         show.note(
-            f"{context.endpoint}: without encryption, others can read the token and all pushed data. Use https://."
+            f"{context.endpoint}: the connection isn't encrypted, so others can read the token. Use an https URL."
         )
     with Cloud(context) as client:
         user = _get_document(client, "/api/v1/auth/current", "user")
@@ -74,9 +78,7 @@ def _token(option: str | None) -> str:
     if token:
         return token
     if not sys.stdin.isatty():
-        raise BentoError(
-            f"The API token is missing, and standard input isn't a terminal. Set {_KEY}, or use `--api-token -`."
-        )
+        raise BentoError(f"--api-token: the API token is missing. Set {_KEY}, or pipe the token to `--api-token -`.")
     from getpass import getpass
 
     return getpass("API token: ")
@@ -85,7 +87,7 @@ def _token(option: str | None) -> str:
 def _get_document(client: Cloud, path: str, what: str) -> dict[str, Any]:
     document = client.find(path, what=f"the {what}")
     if not document or "name" not in document:
-        raise BentoError(f"{client}: found no {what} for this token. Check the token and the endpoint.")
+        raise BentoError(f"{client}: the server returned no {what} for this token. Check --api-token and --endpoint.")
     return document
 
 
@@ -114,7 +116,7 @@ def run_list_context(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def add_update_current_context_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("name", metavar="NAME", help="Use this context for push and pull by default")
+    parser.add_argument("name", metavar="NAME", help="Make this context the default for push and pull")
 
 
 def run_update_current_context(options: Namespace, store: Store, kind: Kind) -> int:

@@ -41,9 +41,7 @@ class _Node:
 
 
 def add_tree_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "tag", metavar="TAG", help=f"Show this {kind.noun} (tag, or path of an archive; -: standard input)"
-    )
+    parser.add_argument("tag", metavar="TAG", help=f"Show this {kind.noun}: a tag, an archive, or - for standard input")
     show.add_output(parser, "text", "json", "yaml")
 
 
@@ -128,7 +126,7 @@ def _add_models(root: _Node, entry: Entry, store: Store) -> None:
 
 def _add(root: _Node, path: str, size: int, note: str) -> None:
     if path.count("/") > MAX_DEPTH:
-        raise BentoError(f"{path[:60]}...: the path has more than {MAX_DEPTH} nested directories. Reduce the nesting.")
+        raise BentoError(f"{path[:60]}...: the path has more than {MAX_DEPTH} nested directories.")
     node = root
     node.size += size
     for part in path.split("/"):
@@ -149,10 +147,10 @@ def _lines(node: _Node, indent: str) -> Iterator[str]:
 
 def add_diff_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
-        "one", metavar="TAG", help=f"Compare this {kind.noun} (tag, or path of an archive; -: standard input)"
+        "one", metavar="TAG", help=f"Compare this {kind.noun}: a tag, an archive, or - for standard input"
     )
     parser.add_argument(
-        "other", metavar="TAG", help=f"Compare with this {kind.noun} (tag, or path of an archive; -: standard input)"
+        "other", metavar="TAG", help=f"Compare with this {kind.noun}: a tag, an archive, or - for standard input"
     )
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = f"The exit code is {status.FOUND} if there are differences."

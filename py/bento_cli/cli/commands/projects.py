@@ -24,27 +24,17 @@ def add_migrate_arguments(parser: ArgumentParser, kind: Kind) -> None:
         default=".",
         help="Migrate this project directory (default: the current directory)",
     )
+    arguments.add_bentofile(parser)
     parser.add_argument(
-        "-f", "--bentofile", metavar="FILE", help="Use this bentofile (default: bentofile.yaml or pyproject.toml)"
+        "--hub", metavar="NAME", help="Set the name of the package hub (default: pypi, or another unused name)"
     )
     parser.add_argument(
-        "--hub",
-        metavar="NAME",
-        help="Use this name for the package hub (default: a name that MODULE.bazel doesn't use)",
+        "--package", metavar="PATH", help="Generate targets for this Bazel package (default: the package of PATH)"
     )
-    parser.add_argument(
-        "--package",
-        metavar="PATH",
-        help="Use this Bazel package for the project (default: the project's path in the workspace)",
+    arguments.add_flag(
+        parser, "--write", help="Add the generated lines to MODULE.bazel and BUILD.bazel, and write requirements files"
     )
-    parser.add_argument(
-        "--write",
-        action="store_true",
-        help="Add the generated lines to MODULE.bazel and BUILD.bazel, and write requirements files",
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="Replace existing targets and requirements files; requires --write"
-    )
+    arguments.add_flag(parser, "--force", help="Replace existing targets and requirements files; requires --write")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
         "Without --write, the command writes no files. The command doesn't execute your code. The notes list\n"
@@ -66,11 +56,9 @@ def run_migrate(options: Namespace, store: Store, kind: Kind) -> int:
     own_package = project.resolve().relative_to(root).as_posix().removeprefix(".") if root else ""
     package = own_package if options.package is None else options.package
     if options.force and not options.write:
-        raise BentoError("--force: only supported with --write. Add --write.")
+        raise BentoError("--force requires --write. Add --write, or remove --force.")
     if options.write and package.strip("/") != own_package:
-        raise BentoError(
-            f"--package: can't be used with --write, which writes to {own_package or 'the root'}. Remove --package."
-        )
+        raise BentoError(f"--package: with --write, the package is always //{own_package}. Remove --package.")
     migration = migrate(
         project,
         package,
@@ -96,9 +84,7 @@ def add_doctor_arguments(parser: ArgumentParser, kind: Kind) -> None:
         default=".",
         help="Check the workspace in this directory (default: the current directory)",
     )
-    parser.add_argument(
-        "--online", action="store_true", help="Also check the connections to the package index and to proxies"
-    )
+    arguments.add_flag(parser, "--online", help="Also check whether the package index and the proxies respond")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
         "The exit code is 1 if a check reports an error. The command changes nothing, and uses the network only "
@@ -117,7 +103,7 @@ def run_doctor(options: Namespace, store: Store, kind: Kind) -> int:
 
     directory = Path(options.directory)
     if not directory.is_dir():
-        raise BentoError(f"{directory}: no such directory. Specify a directory of the workspace.")
+        raise BentoError(f"{directory}: no such directory. Specify the directory of a workspace.")
     findings = diagnose(HostEnvironment(find_root(directory), os.environ), online=options.online)
     if not show.data([asdict(finding) for finding in findings], options.output):
         paint = {OK: show.good, ERROR: show.bad}
@@ -133,11 +119,15 @@ def add_pin_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "model",
         metavar="ORGANIZATION/NAME[@REVISION]",
-        help="Pin this model on the Hugging Face Hub (default revision: main)",
+        help="Pin this Hugging Face model at a branch, tag, or commit (default: main)",
     )
-    parser.add_argument("--endpoint", metavar="URL", help="Use this URL of the Hugging Face Hub (default: HF_ENDPOINT)")
-    arguments.add_repeatable(parser, "--include", metavar="PATTERN", help="Include only files that match this pattern")
-    arguments.add_repeatable(parser, "--exclude", metavar="PATTERN", help="Exclude files that match this pattern")
+    parser.add_argument("--endpoint", metavar="URL", help="Use the Hugging Face Hub at this URL (default: HF_ENDPOINT)")
+    arguments.add_repeatable(
+        parser, "--include", metavar="PATTERN", help="Include only files that match this pattern, such as *.json"
+    )
+    arguments.add_repeatable(
+        parser, "--exclude", metavar="PATTERN", help="Exclude files that match this pattern, such as *.bin"
+    )
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
         "As in Hugging Face's tools, the environment variables HF_TOKEN, HF_TOKEN_PATH, and HF_HOME specify the token."

@@ -21,35 +21,35 @@ if TYPE_CHECKING:
 
 # BentoML has an option for each of these builder options. `--opt` passes any other builder option.
 _BUILDER_VALUES = {
-    "add-host": "Add a custom host-to-IP mapping (repeatable)",
-    "allow": "Allow an extra privileged entitlement (repeatable)",
-    "attest": "Add an attestation (repeatable)",
-    "build-arg": "Set a build-time variable (repeatable)",
-    "build-context": "Add a build context (repeatable)",
-    "builder": "Use this builder instance",
-    "cache-from": "Use an external cache source (repeatable)",
-    "cache-to": "Export the build cache (repeatable)",
+    "add-host": "Add a custom host-to-IP mapping, as HOST:IP (repeatable)",
+    "allow": "Allow a privileged entitlement, such as network.host (repeatable)",
+    "attest": "Add an attestation, such as type=sbom (repeatable)",
+    "build-arg": "Set a build-time variable, as NAME=VALUE (repeatable)",
+    "build-context": "Add a named build context, as NAME=PATH (repeatable)",
+    "builder": "Use the buildx builder instance with this name",
+    "cache-from": "Import the build cache from this source (repeatable)",
+    "cache-to": "Export the build cache to this destination (repeatable)",
     "cgroup-parent": "Set the parent cgroup for RUN instructions",
     "iidfile": "Write the image ID to this file",
-    "label": "Set metadata for the image (repeatable)",
+    "label": "Set a label of the image, as KEY=VALUE (repeatable)",
     "metadata-file": "Write the metadata of the build result to this file",
-    "network": "Set the network mode for RUN instructions",
-    "no-cache-filter": "Don't use the cache for these stages (repeatable)",
-    "output": "Set the output destination (repeatable)",
-    "platform": "Set the target platform",
-    "provenance": "Add a provenance attestation",
-    "sbom": "Add an SBOM attestation",
-    "secret": "Expose a secret to the build (repeatable)",
+    "network": "Set the network mode for RUN instructions, such as host or none",
+    "no-cache-filter": "Build this stage without the cache (repeatable)",
+    "output": "Write the result here, such as type=oci,dest=image.tar (repeatable)",
+    "platform": "Set the target platform, such as linux/arm64",
+    "provenance": "Add a provenance attestation, such as true or mode=max",
+    "sbom": "Add an SBOM attestation, such as true or generator=IMAGE",
+    "secret": "Expose a secret to the build, such as id=NAME (repeatable)",
     "shm-size": "Set the size of /dev/shm, in bytes or with a suffix such as m or g",
     "ssh": "Expose an SSH agent socket or keys to the build (repeatable)",
-    "target": "Set the target build stage",
-    "ulimit": "Set ulimit options (repeatable)",
+    "target": "Build this stage of the Dockerfile",
+    "ulimit": "Set a ulimit, such as nofile=1024 (repeatable)",
 }
 _BUILDER_FLAGS = {
     "load": "Load the image into the local image store",
     "no-cache": "Don't use the build cache",
     "pull": "Pull all referenced images, even if local copies exist",
-    "push": "Push the image to its registry",
+    "push": "Push the image to the registry in its name",
     "quiet": "Suppress the builder's output",
 }
 
@@ -57,47 +57,49 @@ _BUILDER_FLAGS = {
 def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
     from bento_cli.sharing.backends import BACKENDS, NATIVE, VARIABLE
 
-    parser.add_argument("tag", metavar="TAG", help="Build an image of the Bento with this tag")
+    parser.add_argument("tag", metavar="TAG", help="Containerize this Bento (NAME:VERSION, or NAME for the latest)")
     arguments.add_repeatable(
         parser,
         "-t",
         "--image-tag",
         "--docker-image-tag",
         metavar="NAME:TAG",
-        help="Add this name to the image (default: the tag of the Bento)",
+        help="Give the image this name (default: the tag of the Bento)",
     )
     parser.add_argument(
         "--backend",
         metavar="NAME",
-        help=f"Use this builder: {', '.join(BACKENDS)}, or {NATIVE.name}, which needs no other program (default: "
+        help=f"Build with {', '.join(BACKENDS)}, or {NATIVE.name}, which needs no other program (default: "
         f"{VARIABLE}, or else the first available builder)",
     )
     parser.add_argument(
         "--base",
         metavar="IMAGE",
         action="append",
-        help="Use this base image: a registry reference, or oci:DIR for an OCI layout (default: the base image of the "
+        help="Use this base image: a registry reference, or oci:DIR for an OCI layout (default: the base image in the "
         f"Bento); requires --backend {NATIVE.name}",
     )
     arguments.add_insecure(parser)
     arguments.add_signing(parser, "sign-")
     arguments.add_repeatable(
-        parser, "--enable-features", metavar="LIST", help="Install these extras of bentoml (comma-separated)"
+        parser, "--enable-features", metavar="LIST", help="Install these extras of bentoml, such as grpc,tracing"
     )
-    parser.add_argument("--run-as-root", action="store_true", help="Run the builder with sudo")
+    arguments.add_flag(parser, "--run-as-root", help="Run the builder with sudo")
     arguments.add_no_verify(parser)
-    arguments.add_repeatable(parser, "--opt", metavar="NAME[=VALUE]", help="Pass this option to the builder")
+    arguments.add_repeatable(
+        parser, "--opt", metavar="NAME[=VALUE]", help="Pass an option to the builder, such as isolation=chroot"
+    )
     group = parser.add_argument_group("Builder options (not all builders support all options)")
     for name, text in sorted((_BUILDER_VALUES | _BUILDER_FLAGS).items()):
         if name in _BUILDER_FLAGS:
-            group.add_argument(f"--{name}", action="store_true", help=text)
+            arguments.add_flag(group, f"--{name}", help=text)
         else:
             group.add_argument(f"--{name}", metavar="VALUE", action="append", help=text)
-    group.add_argument("--progress", choices=("auto", "tty", "plain"), help="Show progress in this format")
+    group.add_argument("--progress", choices=("auto", "tty", "plain"), help="Set the type of progress output")
     # As in BentoML, --output is an option of the builder.
     choices = ("text", "json", "yaml")
     parser.add_argument(
-        "-o", dest="shown", choices=choices, default="text", help="Print the result in this format (default: text)"
+        "-o", dest="shown", choices=choices, default="text", help="Set the output format (default: text)"
     )
     parser.epilog = (
         "All builders get the same build context: the Bento, its models, and its Dockerfile. The environment variables "
@@ -120,16 +122,16 @@ def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
     check_features(features, "--enable-features")
     backend = choose(options.backend or "")
     if not options.backend:
-        show.note(f"Building with {backend.name}. To use another backend, set --backend or {VARIABLE}.")
+        show.note(f"Building with {backend.name}. To select another builder, set --backend or {VARIABLE}.")
     settings = _builder_options(options)
     if (options.sign_key or options.keyless) and not (backend is NATIVE and "push" in settings):
         raise BentoError(
-            "--sign-key, --sign-keyless: require --backend native and --push. Add these options, or use `bento sign`."
+            "--sign-key and --sign-keyless require --backend native and --push. Add both, or run `bento sign` later."
         )
     for model in entry.description.models:
         if model.registry == "huggingface":
             show.note(
-                f"{model.tag}: not in the image. Containers download the model from the Hugging Face Hub at startup."
+                f"{model.tag} isn't in the image: containers download the model from the Hugging Face Hub at startup."
             )
     result = containerize(
         store.home,
@@ -177,12 +179,12 @@ _HELP_OPTIONS = ("-h", "--help")
 
 
 def add_serve_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("tag", metavar="TAG", help="Serve the Bento with this tag")
+    parser.add_argument("tag", metavar="TAG", help="Serve this Bento (NAME:VERSION, or NAME for the latest)")
     parser.add_argument(
         "--python",
         metavar="PATH",
-        help="Use this Python environment or interpreter, which must include BentoML (default: the environment in "
-        "VIRTUAL_ENV, or else the interpreter on PATH)",
+        help="Run BentoML from this Python environment or interpreter (default: VIRTUAL_ENV, or else the environment "
+        "of the bentoml on PATH)",
     )
     parser.epilog = (
         "All other options, such as --host, --port, and --reload, are passed to `bentoml serve`. BentoML's process "

@@ -22,29 +22,33 @@ if TYPE_CHECKING:
 
 def _add_context(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--context", metavar="NAME", help="Use this context of BentoCloud or Yatai (default: the current context)"
+        "--context", metavar="NAME", help="Use this BentoCloud or Yatai context (default: the current context)"
     )
 
 
 def add_push_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("tag", metavar="TAG", help=f"Push the {kind.noun} with this tag")
+    parser.add_argument("tag", metavar="TAG", help=f"Push this {kind.noun} (NAME:VERSION, or NAME for the latest)")
     parser.add_argument(
         "targets",
         metavar="REFERENCE",
         nargs="*",
-        help=f"Push to this reference in a registry, {arguments.REFERENCE} (default: BentoCloud or Yatai)",
+        help="Push to this registry reference, HOST/REPOSITORY[:TAG] (default: BentoCloud or Yatai)",
     )
-    parser.add_argument("-t", "--threads", type=arguments.positive, metavar="N", help="Use N parallel transfers")
     parser.add_argument(
-        "-f", "--force", action="store_true", help=f"Replace an existing {kind.noun} in BentoCloud or Yatai"
+        "-t",
+        "--threads",
+        type=arguments.positive,
+        metavar="N",
+        help="Run N transfers in parallel (default: 6, or 10 for BentoCloud and Yatai)",
     )
+    arguments.add_flag(parser, "-f", "--force", help=f"Replace the {kind.noun} if BentoCloud or Yatai already has it")
     if kind is MODEL:
         parser.add_argument(
             "--format",
             choices=("artifact", "kserve"),
             default="artifact",
-            help="Push to a registry in this format: artifact (for `bento models pull`), or kserve (image for KServe's "
-            "oci+native:// and oci+fetch://, and for Kubernetes volumes) (default: artifact)",
+            help="Set the registry format: artifact for `bento models pull`, or kserve for an image that KServe "
+            "(oci+native://, oci+fetch://) and Kubernetes volumes can mount (default: artifact)",
         )
     arguments.add_no_verify(parser)
     _add_context(parser)
@@ -63,12 +67,10 @@ def run_push(options: Namespace, store: Store, kind: Kind) -> int:
     if options.targets:
         _push(options, store, entry)
     elif getattr(options, "format", "") == "kserve":
-        raise BentoError(
-            f"--format kserve: only supported for registries. Specify a repository as {arguments.REFERENCE}."
-        )
+        raise BentoError("--format kserve is only supported for registries. Specify HOST/REPOSITORY[:TAG].")
     elif options.sign_key or options.keyless:
         raise BentoError(
-            f"--sign-key, --sign-keyless: only supported for registries. Specify a repository as {arguments.REFERENCE}."
+            "--sign-key and --sign-keyless are only supported for registries. Specify HOST/REPOSITORY[:TAG]."
         )
     else:
         _push_to_cloud(options, store, entry)
@@ -143,15 +145,14 @@ def add_pull_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "source",
         metavar="REFERENCE",
-        help=f"Pull from this reference in a registry ({arguments.REFERENCE}), or pull this tag from BentoCloud or "
-        "Yatai",
+        help="Pull this registry reference (HOST/REPOSITORY[:TAG]), or this tag from BentoCloud or Yatai",
     )
     _add_context(parser)
-    parser.add_argument("-f", "--force", action="store_true", help=f"Replace an existing {kind.noun} in the store")
+    arguments.add_flag(parser, "-f", "--force", help=f"Replace the {kind.noun} if it is already in the store")
     if kind is BENTO:
         arguments.add_no_models(parser)
         # An option of BentoML, which excludes models by default.
-        parser.add_argument("--with-models", action="store_true", help="Pull missing models (default)")
+        arguments.add_flag(parser, "--with-models", help="Pull models that aren't in the store (default)")
     arguments.add_import_options(parser)
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml", "path")
@@ -217,16 +218,11 @@ def _print_pulled(options: Namespace, pulled: CloudPulled | Pulled, origin: str)
 
 
 def add_copy_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("source", metavar="SOURCE", help=f"Copy from this reference, {arguments.REFERENCE}")
+    parser.add_argument("source", metavar="SOURCE", help="Copy the image or artifact at HOST/REPOSITORY[:TAG]")
     parser.add_argument(
-        "targets",
-        metavar="TARGET",
-        nargs="+",
-        help=f"Copy to this reference, {arguments.REFERENCE} (default tag: the tag of SOURCE)",
+        "targets", metavar="TARGET", nargs="+", help="Copy to HOST/REPOSITORY[:TAG] (default tag: the tag of SOURCE)"
     )
-    parser.add_argument(
-        "--no-referrers", action="store_true", help="Don't copy referrers, such as SBOMs and signatures"
-    )
+    arguments.add_flag(parser, "--no-referrers", help="Don't copy referrers, such as SBOMs and signatures")
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (

@@ -67,7 +67,7 @@ complete -c bento -f -a '(__bento_complete)'
 
 def add_completion_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
-        "shell", metavar="SHELL", choices=_SCRIPTS, help="Print the script for this shell: bash, zsh, or fish"
+        "shell", metavar="SHELL", choices=_SCRIPTS, help="Print the completion script for bash, zsh, or fish"
     )
     parser.epilog = (
         "bash: bento completion bash > ~/.local/share/bash-completion/completions/bento\n"
@@ -82,7 +82,7 @@ def run_completion(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def add_complete_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("words", metavar="WORD", nargs="*", help="Complete the last of these words")
+    parser.add_argument("words", metavar="WORD", nargs="*", help="Print the completions of the last word")
 
 
 def run_complete(options: Namespace, store: Store, kind: Kind) -> int:

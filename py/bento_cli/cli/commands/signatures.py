@@ -30,13 +30,10 @@ _Details = TypeVar("_Details")
 
 def add_sign_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
-        "targets",
-        metavar="PATH",
-        nargs="+",
-        help=f"Sign this archive, OCI layout, or artifact in a registry ({arguments.REFERENCE})",
+        "targets", metavar="PATH", nargs="+", help="Sign this archive, OCI layout, or artifact (HOST/REPOSITORY[:TAG])"
     )
     arguments.add_repeatable(
-        parser, "--sbom", metavar="FILE", help="Sign and attach this SBOM (CycloneDX or SPDX 2, in JSON format)"
+        parser, "--sbom", metavar="FILE", help="Attach this SBOM as a signed attestation (CycloneDX or SPDX 2 JSON)"
     )
     arguments.add_signing(parser, required=True)
     arguments.add_insecure(parser)
@@ -68,7 +65,7 @@ def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
     try:
         document = read_object(read_file(name), name)
     except OSError as error:
-        raise BentoError(f"{name}: cannot read the file: {error.strerror}. Check the path.") from None
+        raise BentoError(f"--sbom: cannot read {name}: {error.strerror}. Specify a readable file.") from None
     return sbom_type(document, name), document
 
 
@@ -108,10 +105,10 @@ def _sign(
         return signatures.tag_of(signatures.SIGNATURES, root.descriptor.digest)
     if path.is_dir():
         raise BentoError(
-            f"{target}: a directory can't be signed. Export the Bento or model as an archive, and sign the archive."
+            f"{target}: directories can't be signed. Export the Bento or model to an archive, and sign the archive."
         )
     if sboms:
-        raise BentoError(f"{target}: --sbom is only supported for registries and OCI layouts. Remove the option.")
+        raise BentoError(f"{target}: archives don't support --sbom. Sign an OCI layout or a registry artifact.")
     is_bundle = options.sign_format == signatures.BUNDLE
     content, signed = cosign.sign_file(path, key, is_bundle), cosign.signature_path(path, is_bundle)
     with atomic_file(signed) as file:
@@ -132,28 +129,32 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "tags",
         metavar="TAG",
         nargs="*",
-        help="Verify this tag, archive (-: standard input), or signed registry reference (default: all entries)",
+        help="Verify this tag, archive (- for standard input), OCI layout, or reference (default: all entries)",
     )
     signers = parser.add_mutually_exclusive_group()
-    signers.add_argument("--key", metavar="KEY", help=f"Verify signatures with this public key {arguments.KEY}")
     signers.add_argument(
-        "--certificate-identity",
-        metavar="IDENTITY",
-        help="Verify keyless signatures of this email address or URI; requires --certificate-oidc-issuer",
+        "--key", metavar="KEY", help="Verify signatures with the public key in this file or variable (env://NAME)"
     )
-    parser.add_argument("--certificate-oidc-issuer", metavar="URL", help="Require this OIDC issuer of the identity")
+    signers.add_argument(
+        "--certificate-identity", metavar="IDENTITY", help="Require a keyless signature by this email address or URI"
+    )
+    parser.add_argument(
+        "--certificate-oidc-issuer", metavar="URL", help="Require that this OIDC issuer certified the identity"
+    )
     parser.add_argument(
         "--trusted-root",
         metavar="FILE",
-        help="Use this trusted root for keyless signatures (default: downloaded from sigstore's public services)",
+        help="Verify keyless signatures with this trusted root (default: the root of sigstore's public services)",
     )
-    signers.add_argument("--policy", metavar="FILE", help="Verify the signatures and attestations that this file lists")
+    signers.add_argument("--policy", metavar="FILE", help="Require the signatures and attestations in this policy file")
     parser.add_argument(
-        "--signature", metavar="FILE", help="Read the signature from this file (default: ARCHIVE.sigstore.json or .sig)"
+        "--signature",
+        metavar="FILE",
+        help="Read the signature from this file (default: ARCHIVE.sigstore.json or ARCHIVE.sig)",
     )
-    parser.add_argument("--provenance", action="store_true", help="Also require provenance with a signature")
-    parser.add_argument("--sbom", action="store_true", help="Also require an SBOM of each image, with a signature")
-    parser.add_argument("--strict", action="store_true", help="Also fail if an entry can't be verified")
+    arguments.add_flag(parser, "--provenance", help="Also require signed provenance")
+    arguments.add_flag(parser, "--sbom", help="Also require a signed SBOM for each image")
+    arguments.add_flag(parser, "--strict", help="Also fail if the store has no digests of an entry's files")
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
@@ -173,7 +174,7 @@ def run_verify(options: Namespace, store: Store, kind: Kind) -> int:
     tags = [tag for tag in options.tags if tag not in archives]
     for source, _ in archives.values():
         if isinstance(source, Path) and not source.exists():
-            raise BentoError(f"{source}: no such file. Check the path.")
+            raise BentoError(f"{source}: no such file. Specify an existing archive, or a tag.")
     with show.progress("Verifying") as progress:
         entries = [entry for tag in tags for entry in _with_models(tag, store, kind)]
         verified = store.verify(*entries, progress=progress) if entries or not archives else Verified(0, 0, (), (), ())
@@ -233,12 +234,12 @@ def _signature_rules(options: Namespace) -> list[SignatureRule]:
     is_identity = bool(options.certificate_identity)
     if is_identity != bool(options.certificate_oidc_issuer):
         raise BentoError(
-            "--certificate-identity, --certificate-oidc-issuer: must be set together. Specify both options."
+            "--certificate-identity and --certificate-oidc-issuer must be used together. Add the missing option."
         )
     if not (options.key or is_identity or options.policy):
         if options.signature or options.provenance or options.sbom or options.trusted_root:
             raise BentoError(
-                "--signature, --provenance, --sbom, --trusted-root: require a signer. Add --key, "
+                "--signature, --provenance, --sbom, and --trusted-root require a signer. Add --key, "
                 "--certificate-identity, or --policy."
             )
         return []
@@ -247,7 +248,7 @@ def _signature_rules(options: Namespace) -> list[SignatureRule]:
     root = Path(options.trusted_root) if options.trusted_root else None
     if options.policy:
         if options.provenance or options.sbom:
-            raise BentoError("--provenance, --sbom: can't be combined with --policy. Add rules to the policy.")
+            raise BentoError("--provenance and --sbom can't be combined with --policy. Add rules to the policy.")
         return policy.read_policy(Path(options.policy), root)
     signer: PublicKey | Identity
     if is_identity:
@@ -259,9 +260,9 @@ def _signature_rules(options: Namespace) -> list[SignatureRule]:
 
 def _verify_signatures(options: Namespace, rules: list[SignatureRule]) -> int:
     if not options.tags:
-        raise BentoError(f"verify: no artifact to verify. Specify archives, OCI layouts, or {arguments.REFERENCE}.")
+        raise BentoError("No artifact is specified. Add an archive, an OCI layout, or HOST/REPOSITORY[:TAG].")
     if options.signature and len(options.tags) != 1:
-        raise BentoError("--signature: can't be used with several archives. Specify a single archive.")
+        raise BentoError("--signature can be used with only one archive. Verify the archives one at a time.")
     items = [_verify_signature(options, target, rules) for target in options.tags]
     if not show.data(items, options.output):
         for item in items:
@@ -300,13 +301,13 @@ def _signature(options: Namespace, target: str, rules: list[SignatureRule]) -> d
         return details
     if not path.is_file():
         raise BentoError(
-            f"{target}: not an archive, an OCI layout, or {arguments.REFERENCE}. Entries of the store aren't "
-            "signed. Verify the archive before the import."
+            f"{target}: expected an archive, an OCI layout, or a registry reference. Entries of the store have no "
+            "signatures. Verify the archive before the import."
         )
     signed = Path(options.signature) if options.signature else cosign.existing_signature(path)
     for rule in rules:
         if rule.kinds:
-            raise BentoError(f"{path}: {rule.noun} is only supported for registries and OCI layouts. Remove the rule.")
+            raise BentoError(f"{path}: archives have no signed {rule.noun}. Verify a layout or a registry artifact.")
         _first_valid(rule, lambda signer: cosign.verify_file(path, signed, signer))
     return {}
 
@@ -327,7 +328,7 @@ def _manifest_signature(options: Namespace, place: Place, root: Manifest, rules:
     from rules_bento.signing import cosign
 
     if options.signature:
-        raise BentoError("--signature: only supported for archives. Remove the option.")
+        raise BentoError("--signature is only supported for archives. Remove --signature.")
     digest = root.descriptor.digest
     details: dict[str, Any] = {"digest": digest, "signed_as": ""}
     images = [child.digest for child in root.children()] or [digest]  # the signature of an index covers its images

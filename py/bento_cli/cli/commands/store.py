@@ -8,7 +8,7 @@ from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING
 
-from bento_cli.cli import show, status
+from bento_cli.cli import arguments, show, status
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -106,7 +106,7 @@ def _model_size(entry: Entry, tag: str, store: Store, cache: dict[str, int]) -> 
 
 def add_get_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
-        "tag", metavar="TAG", help="Print the entry with this tag, unique prefix of a tag, or name (latest version)"
+        "tag", metavar="TAG", help=f"Print the metadata of this {kind.noun} (NAME:VERSION, or NAME for the latest)"
     )
     show.add_output(parser, "yaml", "json", "path")
 
@@ -125,11 +125,11 @@ def add_delete_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "tags",
         metavar="TAG",
         nargs="+",
-        help=f"Delete the {kind.noun} with this tag, or all versions of this name (can be a comma-separated list)",
+        help=f"Delete the {kind.noun} with this tag, or all versions of this name (comma-separated)",
     )
-    parser.add_argument("-y", "--yes", "--assume-yes", action="store_true", help="Delete without confirmation")
+    arguments.add_flag(parser, "-y", "--yes", "--assume-yes", help="Don't prompt for confirmation")
     if kind is MODEL:
-        parser.add_argument("--force", action="store_true", help="Delete the model even if a Bento uses it")
+        arguments.add_flag(parser, "--force", help="Delete the model even if a Bento uses it")
     show.add_output(parser, "text", "json", "yaml")
 
 
@@ -140,7 +140,7 @@ def run_delete(options: Namespace, store: Store, kind: Kind) -> int:
         selected = [section.get(tag)] if ":" in tag else section.list(tag)
         entries |= {f"{entry.path.parent.name}:{entry.path.name}": entry for entry in selected}
     if not entries:
-        raise BentoError("TAG: expected a tag or a name, got an empty string. Specify the entry to delete.")
+        raise BentoError("TAG: the argument is empty. Specify a tag or a name.")
     deleted = []
     for tag in entries:
         if options.yes or _confirmed(f"Delete {kind.noun} {tag}?"):
@@ -155,7 +155,7 @@ def run_delete(options: Namespace, store: Store, kind: Kind) -> int:
 def _confirmed(question: str) -> bool:
     if not sys.stdin.isatty():
         raise BentoError(
-            "The deletion can't be confirmed, because standard input isn't a terminal. Add --yes to skip the question."
+            "Can't prompt for confirmation, because standard input isn't a terminal. Add --yes to skip the prompt."
         )
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
@@ -163,9 +163,7 @@ def _confirmed(question: str) -> bool:
 
 
 def add_gc_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "-n", "--dry-run", action="store_true", help="Report how many files would be removed, but remove nothing"
-    )
+    arguments.add_flag(parser, "-n", "--dry-run", help="Report what would be removed, without removing anything")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
         "The command removes files that no entry of the store uses anymore, because BentoML deleted the entries. It "
@@ -174,7 +172,9 @@ def add_gc_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run_gc(options: Namespace, store: Store, kind: Kind) -> int:
-    removed = store.gc(dry_run=options.dry_run, waiting=lambda: show.note("Waiting for another command to finish."))
+    removed = store.gc(
+        dry_run=options.dry_run, waiting=lambda: show.note("Waiting for another bento process to finish.")
+    )
     if not show.data({"files": removed.files, "size": removed.size, "records": removed.records}, options.output):
         verb = "Would remove" if options.dry_run else "Removed"
         files = f"{show.count(removed.files, 'file')} ({show.size(removed.size)})"

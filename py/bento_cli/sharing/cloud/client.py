@@ -28,8 +28,8 @@ _BENTOML_VERSION = "1.4.40"
 _AGENT = "rules_bento"
 _REMEDIES = {
     401: "Log in again with `bento cloud login`.",
-    403: "Request access, or log in as another user with `bento cloud login`.",
-    404: "Check the spelling, and check the context with `bento cloud current-context`.",
+    403: "Request access, or log in as another user.",
+    404: "Check the tag, and the context with `bento cloud current-context`.",
 }
 
 
@@ -93,8 +93,8 @@ class Cloud:
         origin = Origin.from_url(address)
         if origin.scheme == "http" and Origin.from_url(self._context.endpoint).scheme == "https":
             raise BentoError(
-                f"{what}: {self} redirects to {display_url(address)}, which doesn't use encryption. Report the error "
-                "to the operator of the server."
+                f"{what}: {self} returned the unencrypted URL {display_url(address)}. Report the problem to the "
+                "operator of the server."
             )
         return address
 
@@ -120,8 +120,8 @@ class Cloud:
     def unreachable(self, what: str, cut: ConnectionLostError) -> BentoError:
         """Return the error for a server that didn't respond."""
         return BentoError(
-            f"{what}: several attempts to connect to {self} failed ({cut}). Check the endpoint. If this machine "
-            "requires a proxy, set HTTPS_PROXY."
+            f"{what}: requests to {self} failed repeatedly: {cut}. Check the endpoint. If this machine requires a "
+            "proxy, set HTTPS_PROXY."
         )
 
     def _ask(self, method: str, path: str, document: object, what: str) -> dict[str, Any] | None:
@@ -150,7 +150,10 @@ class Cloud:
         except FormatError:
             parsed = None
         if not isinstance(parsed, dict):
-            raise BentoError(f"{what}: the response from {self} isn't valid JSON. Check the endpoint of the context.")
+            raise BentoError(
+                f"{what}: the response from {self} isn't valid JSON. Check the endpoint with `bento cloud "
+                "current-context`."
+            )
         return parsed
 
     def _words(self, body: bytes) -> str:

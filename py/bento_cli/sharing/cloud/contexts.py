@@ -67,12 +67,11 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
     parts = _parts(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
         # Omit an invalid address, which might be a token in the wrong place.
-        what = repr(display_url(endpoint)) if parts.hostname else "the endpoint"
-        raise BentoError(f"{what}: invalid endpoint. Use `https://HOST`, without a path.")
+        shown = f" {display_url(endpoint)!r}" if parts.hostname else ""
+        raise BentoError(f"invalid endpoint{shown}. Use https://HOST, without a user or a query.")
     api_token = api_token.strip()
     if not api_token or not api_token.isascii() or not api_token.isprintable():
-        problem = "contains invalid characters" if api_token else "is empty"
-        raise BentoError(f"The API token {problem}. Copy the token again.")
+        raise BentoError("The API token is empty or contains invalid characters. Copy the complete token again.")
     return Context(name, endpoint, api_token, email)
 
 
@@ -96,7 +95,7 @@ class Contexts:
         self._document = _read(self._path)
         contexts = self._document.get("contexts") or []
         if not isinstance(contexts, list) or not all(isinstance(item, dict) for item in contexts):
-            raise _broken(self._path, "contexts isn't a list of mappings")
+            raise _broken(self._path, "`contexts` isn't a list of mappings")
         self.contexts = [_context(item, self._path) for item in contexts]
         self.current_name = str(self._document.get("current_context_name") or DEFAULT_NAME)
 
@@ -107,11 +106,12 @@ class Contexts:
             if context.name == name:
                 if not {"?", "#"}.isdisjoint(context.endpoint):  # the paths of the API would become a part of the query
                     problem = f"the endpoint of {name!r} contains a query or a fragment"
-                    raise BentoError(f"{self._path}: {problem}. Log in again with `bento cloud login`.")
+                    raise BentoError(f"{self._path}: {problem}. Log in again with another --endpoint.")
                 return context
         known = ", ".join(context.name for context in self.contexts)
-        hint = f"Known contexts: {known}." if known else "There are no contexts."
-        raise BentoError(f"{name!r}: unknown context. {hint} Log in with `bento cloud login`.")
+        if not known:
+            raise BentoError("You aren't logged in to BentoCloud or Yatai. Run `bento cloud login`.")
+        raise BentoError(f"unknown context {name!r}. Valid contexts: {known}. To add one, run `bento cloud login`.")
 
     def save(self, context: Context) -> bool:
         """Save a context under its name. Returns whether the context replaced an existing context.
@@ -161,7 +161,7 @@ class Contexts:
             unfinished.replace(self._path)
         except OSError as error:
             raise BentoError(
-                f"{self._path}: cannot write the file: {error.strerror}. Check the file permissions."
+                f"{self._path}: cannot write the file: {error.strerror}. Check the permissions and the free disk space."
             ) from error
         finally:
             unfinished.unlink(missing_ok=True)
@@ -175,7 +175,9 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise BentoError(f"{path}: cannot read the file ({error}). Check the file permissions.") from None
+        raise BentoError(
+            f"{path}: cannot read the file: {error.strerror}. Check the permissions of the file."
+        ) from None
     except FormatError:
         # The parser's error would quote the file, which contains tokens.
         raise _broken(path, "the file isn't valid YAML") from None
@@ -189,10 +191,10 @@ def _read(path: Path) -> dict[str, Any]:
 def _context(item: dict[str, Any], path: Path) -> Context:
     for key in ("name", "endpoint", "api_token"):
         if not isinstance(item.get(key), str):
-            raise _broken(path, f"the key {key} of a context is missing")
+            raise _broken(path, f"a context has no string `{key}`")
     email = item.get("email")
     return Context(item["name"], item["endpoint"].rstrip("/"), item["api_token"], None if email is None else str(email))
 
 
 def _broken(path: Path, problem: str) -> BentoError:
-    return BentoError(f"{path}: {problem}. Correct or delete the file, and log in again.")
+    return BentoError(f"{path}: {problem}. Delete the file, and run `bento cloud login`.")

@@ -106,7 +106,7 @@ def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
     what = f"{kind.noun} {name}"
     versions = _shaped(cloud.find(f"{place.versions}?start=0&count=1", what=what) or {}, _VERSIONS, cloud, what)
     if not versions.get("items"):
-        raise NotFoundError(f"{name}: {cloud} has no {kind.noun} with this name. Check the spelling.")
+        raise NotFoundError(f"{name}: {cloud} has no {kind.noun} with this name. Check the name and the context.")
     return Tag(name, check_word(versions["items"][0]["version"], f"{what}: the version"))
 
 
@@ -115,7 +115,7 @@ def _found(cloud: Cloud, place: CloudPaths) -> dict[str, Any]:
     document = cloud.find(place.version, what=f"{place}")
     if document is None:
         raise NotFoundError(
-            f"{place.tag}: {cloud} has no {place.kind.noun} with this tag. Check the name and the version."
+            f"{place.tag}: {cloud} has no {place.kind.noun} with this tag. Check the tag and the context."
         )
     return _shaped(document, _ENTRY, cloud, f"{place}")
 
@@ -123,7 +123,9 @@ def _found(cloud: Cloud, place: CloudPaths) -> dict[str, Any]:
 def _shaped(answer: dict[str, Any], shape: Any, cloud: Cloud, what: str) -> dict[str, Any]:
     """Return a response without null values. Raises BentoError if the structure of the response is invalid."""
     plain: dict[str, Any] = _without_nulls(answer)
-    schema.validate(plain, shape, f"{what}: the response of {cloud}", "Check the endpoint of the context.")
+    schema.validate(
+        plain, shape, f"{what}: the response of {cloud}", "Check the endpoint with `bento cloud current-context`."
+    )
     return plain
 
 
@@ -137,7 +139,9 @@ def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str,
     """Return the document. Raises BentoError if the server doesn't have the complete entry yet."""
     status = remote.get("upload_status", "")
     if status not in _UPLOADED:
-        raise BentoError(f"{place}: the upload to {cloud} is incomplete (status {status!r}). Push the entry again.")
+        raise BentoError(
+            f"{place}: the upload to {cloud} is incomplete (status: {status}). Push the {place.kind.noun} again."
+        )
     return remote
 
 
@@ -190,11 +194,9 @@ class _Fetching:
             named = cast("BinaryIO", _Named(file, f"{place} of {self._cloud}"))
             draft = self._session.stage(place.kind, named, cast("Form", form))
         if draft.tag != place.tag:
-            raise BentoError(
-                f"{place}: the descriptor from {self._cloud} has a different tag, {draft.tag}. Push the entry again."
-            )
+            raise BentoError(f"{place}: the files from {self._cloud} have the tag {draft.tag}. Push the entry again.")
         if expected and documents.label_of(draft.main.tree.manifest()) != expected:
-            raise BentoError(f"{place}: the files from {self._cloud} don't match the digest. Push the entry again.")
+            raise BentoError(f"{place}: the files from {self._cloud} don't match their digest. Push the entry again.")
         return draft
 
 
@@ -278,7 +280,7 @@ class _Receiving:
         elif response.status == 416:  # the download was complete, or the file changed
             response.read(limits.REFUSAL)
             self._begin_again(file, tally)
-            raise ConnectionLostError("the file is shorter than the partial download")
+            raise ConnectionLostError("the server has fewer bytes than the partial download")
         else:
             content = response.read(limits.REFUSAL)
             if response.status not in TRANSIENT or not self._retry.again(retry_after(response.headers)):
@@ -287,8 +289,7 @@ class _Receiving:
         most = limits.BODY if self._total is None else self._total
         if most > limits.BODY:
             raise BentoError(
-                f"{self._place}: the download from {self._cloud} has {most} bytes, but the limit is {limits.BODY}. "
-                "Split the entry into smaller entries."
+                f"{self._place}: the download from {self._cloud} has {most} bytes, but the limit is {limits.BODY}."
             )
         self._counter.expect((self._total or 0) if not at else 0)
         at = file.seek(0, 2)

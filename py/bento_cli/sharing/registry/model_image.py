@@ -45,7 +45,9 @@ def packed(described: EntryArtifact) -> Iterator[Pushable]:
     for member in walk(model.path, ""):
         path = f"models/{member.path}"
         if member.link is not None:
-            raise BentoError(f"{model.tag}: {path} is a symbolic link. Replace the link with its file.")
+            raise BentoError(
+                f"{model.tag}: {path} is a symbolic link, which KServe doesn't support. Replace it with a file."
+            )
         if member.source:
             with open_source(member.source) as file:
                 mode = mode_of(file.read(4))

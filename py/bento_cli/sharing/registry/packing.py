@@ -93,7 +93,7 @@ class EntryArtifact:
 def _refuse_bytes(value: object, where: str) -> None:
     """Raise BentoError if a document contains bytes, which JSON doesn't support. The message begins with `where`."""
     if isinstance(value, bytes):
-        raise BentoError(f"{where}: `!!binary` values aren't supported in the config of an artifact. Remove the value.")
+        raise BentoError(f"{where}: registries don't support `!!binary` values. Replace the value with a string.")
     if isinstance(value, dict):
         for key, item in value.items():
             _refuse_bytes(key, f"{where}: a key")
@@ -206,13 +206,13 @@ class StreamedPart:
             tally.advance(len(wanted))
             if at >= end:
                 return
-        raise BentoError("A model file was truncated during the push. Push the model again.")
+        raise BentoError("A file in the store was truncated during the push. Push the entry again.")
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the bytes don't match the digest."""
         measured = self.measure()
         if (f"sha256:{measured.sha256}", measured.size) != (digest, size):
-            raise BentoError("A model file changed during the push. Push the model again.")
+            raise BentoError("A file in the store changed during the push. Push the entry again.")
 
     def _pieces(self) -> Iterator[bytes]:
         return xz.stream(tarstream.stream(self._members))

@@ -140,8 +140,7 @@ def _import(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options
         draft = session.stage(kind, cast("BinaryIO", _Joined(blobs, origin)), "xz", below=below)
         if draft.tag != tag:
             raise BentoError(
-                f"{origin}: the config has the tag {tag}, but the archive has the tag {draft.tag}. "
-                "Push the entry again."
+                f"{origin}: the config specifies {tag}, but the archive contains {draft.tag}. Push the entry again."
             )
         return session.commit([draft])[0]
 

@@ -56,7 +56,7 @@ def push(
     """
     for target in targets:
         if target.digest:
-            raise BentoError(f"{target}: can't push to a digest. Specify a tag, or only the repository.")
+            raise BentoError(f"{target}: expected a tag, got a digest. Use HOST/REPOSITORY[:TAG].")
     targets = [target if target.tag else target.with_tag(entry.tag.version) for target in targets]
     models = models_of(home, entry) if entry.kind is BENTO else []
     described = packing.EntryArtifact(home, entry, models)
