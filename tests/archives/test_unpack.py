@@ -824,8 +824,8 @@ def bad_model(**changes):
         ({"models/clf/v1/model.yaml": b"name: other\nversion: v1\n"}, "module: the required value is missing"),
         ({"models/a+b/v1/x": b""}, "the name of a model"),
         ({"models/clf/latest/x": b""}, "latest"),
-        ({"models/readme": b""}, "but models must be in models/NAME/VERSION"),
-        ({"models/clf/v2": b""}, "but models must be in models/NAME/VERSION"),
+        ({"models/readme": b""}, "In an archive, models must be in models"),
+        ({"models/clf/v2": b""}, "In an archive, models must be in models"),
     ],
 )
 def test_models_that_are_none_are_refused(tmp_path, changes, message):

@@ -65,12 +65,12 @@ def test_the_path_of_the_interpreter_can_be_relative(python, project, tmp_path, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--python", "x"], "--python: requires --import."),
+        (["--python", "x"], "--python requires --import."),
         (
             ["--import", "--config", "Svc.workers=3"],
-            "--import: can't be combined with --service-model, --config, or --complete.",
+            "--import can't be combined with --service-model, --config, or --complete.",
         ),
-        (["--import", "--python", "/nowhere"], "/nowhere: BentoML isn't installed"),
+        (["--import", "--python", "/nowhere"], "--python: /nowhere can't import BentoML"),
     ],
 )
 def test_options_that_contradict(project, tmp_path, capsys, options, message):

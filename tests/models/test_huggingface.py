@@ -97,9 +97,7 @@ def test_a_token_leaves_this_machine_only_with_encryption(tmp_path, monkeypatch,
             pass
 
     monkeypatch.setattr(huggingface, "Http", Remote)
-    message = (
-        "not found on the Hugging Face Hub" if is_sent else "would be sent without encryption. Use an https:// URL"
-    )
+    message = "not found on the Hugging Face Hub" if is_sent else "would be sent without encryption. Use an https URL"
     with pytest.raises(BentoError, match=message):
         huggingface.pin("a/b", endpoint=endpoint)
     assert sent == ["Bearer hf_secret"] * is_sent

@@ -40,8 +40,9 @@ def read(home: Home, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | No
     except FileNotFoundError:
         return None
     except (OSError, ValueError, BentoError) as error:
+        reason = getattr(error, "strerror", None) or "invalid format"
         raise BentoError(
-            f"{place}: cannot read the manifest of {tag} ({error}). To use the {kind.noun} without verification, "
+            f"{place}: cannot read the manifest of {tag}: {reason}. To use the {kind.noun} without verification, "
             "remove the file."
         ) from None
     return manifest if _is_of(manifest, kind, directory) else None
