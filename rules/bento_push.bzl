@@ -9,9 +9,10 @@ load("//rules/private:transitions.bzl", "host_cfg")
 
 _CACHE = "cache"
 
-def _signing(signed):
-    """Returns the packages that signing requires. Only targets with `signed` fetch these packages."""
-    return [Label("@bento_transports//cryptography"), Label("@bento_transports//pynacl")] if signed else []
+def _signing(keyless, signed):
+    """Returns the packages that signing requires. Only targets with `keyless` or `signed` fetch these packages."""
+    packages = ["sigstore"] if keyless else ["cryptography", "pynacl"] if signed else []
+    return [Label("@bento_transports//" + package) for package in packages]
 
 def _status(ctx):
     """Returns the workspace status files with values for `{KEY}`. Returns both files if tags come from files, whose contents are unknown."""
@@ -21,7 +22,7 @@ def _status(ctx):
 
 def _bento_push_impl(ctx):
     from_cache = ctx.attr._push_from[BentoFlagInfo].value == _CACHE
-    described = push_manifest(ctx, ctx.attr.src, leave_built = from_cache, attested = ctx.attr.signed)
+    described = push_manifest(ctx, ctx.attr.src, leave_built = from_cache, attested = ctx.attr.keyless or ctx.attr.signed)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
     files = described.files + [description] + ctx.files.tag_files
@@ -37,7 +38,9 @@ def _bento_push_impl(ctx):
     for file in _status(ctx):
         arguments += ["--status", runfile_path(ctx, file)]
         files.append(file)
-    if ctx.attr.signed:
+    if ctx.attr.keyless:
+        arguments.append("--keyless")
+    elif ctx.attr.signed:
         arguments.append("--signed")
     more = [target[BentoRequirementInfo].modules for target in ctx.attr._signing]
     more += [ctx.attr._http2[0][BentoRequirementInfo].modules] if from_cache else []
@@ -71,10 +74,12 @@ digests. The credentials come from docker's configuration and credential helpers
 
 With `signed = True`, the push signs the artifact and the SBOM in the format of cosign. Pass the private key with `-- --sign-key FILE`; actions
 don't read the key. To attest provenance, also pass `--builder-id URI` ([more](../docs/distribution.md#signing)).
+With `keyless = True`, the push signs with the OIDC identity of the CI job instead ([more](../docs/distribution.md#keyless-signatures)).
 
 With `--@rules_bento//rules:push_from=cache`, the push streams missing layers from the remote cache to the registry
 ([more](../docs/ci.md#push-without-downloading)).""",
     attrs = {
+        "keyless": attr.bool(doc = "Whether to sign the artifact with a certificate for an OIDC identity: of the CI job, or of `-- --identity-token FILE`."),
         "mount_from": attr.string_list(doc = "Repositories in the same registry that might contain some of the layers, each `registry/name`. The push mounts layers from these repositories, and from the repositories of earlier pushes."),
         "repositories": attr.string_list(doc = "Repositories to push to, each `registry/name`. In a stamped build, `{KEY}` is replaced by a value of the workspace status. In other builds, a repository with `{KEY}` is an error."),
         "signed": attr.bool(doc = "Whether to sign the artifact. If `True`, pass the private key at run time with `-- --sign-key FILE`."),

@@ -259,11 +259,16 @@ export_test = analysistest.make(_launchers_impl, attrs = {"transports": attr.boo
 def _push_impl(ctx):
     env = analysistest.begin(ctx)
     files = [file.short_path for file in analysistest.target_under_test(env)[DefaultInfo].default_runfiles.files.to_list()]
-    for part in ["/cryptography/", "/nacl/", ".build_definition.json"]:
-        asserts.equals(env, ctx.attr.signed, any([part in file for file in files]), part)
+    for part, signing in {
+        ".build_definition.json": ["keyless", "signed"],
+        "/cryptography/": ["keyless", "signed"],
+        "/nacl/": ["signed"],
+        "/sigstore/": ["keyless"],
+    }.items():
+        asserts.equals(env, ctx.attr.signing in signing, any([part in file for file in files]), part)
     return analysistest.end(env)
 
-push_test = analysistest.make(_push_impl, attrs = {"signed": attr.bool(mandatory = True)})
+push_test = analysistest.make(_push_impl, attrs = {"signing": attr.string(mandatory = True)})
 
 def _index_push_impl(ctx):
     env = analysistest.begin(ctx)

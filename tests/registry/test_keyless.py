@@ -12,13 +12,17 @@ import pytest
 from bento_cli.cli import main, status
 from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import ec
+from images import make_image
+from rules_bento import subcommands
 from rules_bento.artifacts import signatures
 from rules_bento.artifacts.signatures import InRegistry
 from rules_bento.errors import BentoError
 from rules_bento.registry.layout import Layout
+from rules_bento.registry.push import push
 from rules_bento.signing import SignatureError, cosign
 from rules_bento.signing.keyless import IdentitySigner, identity
 from sigstore_services import ISSUER, Services, token
+from test_programs import image_contents
 
 SOURCES = str(Path("py").absolute())
 RECORDED = json.loads(Path("tests/registry/keyless.json").read_text("utf-8"))
@@ -264,8 +268,9 @@ def test_options_that_do_not_go_together_are_refused(capsys):
 
 
 @pytest.fixture
-def services():
+def services(directory, monkeypatch):
     made = Services()
+    monkeypatch.setenv("BUILD_WORKING_DIRECTORY", str(directory))
     Path("config.json").write_text(json.dumps(made.trust_config()))
     Path("services.json").write_text(json.dumps(made.trusted_root()))
     Path("token").write_text(token("me@example.com") + "\n")
@@ -349,9 +354,6 @@ def test_a_certificate_of_an_unknown_log_is_not_used(services):
 
 
 def test_identities_sign_in_registries(services, reference, registries, progress):
-    from images import make_image
-    from rules_bento.registry.push import push
-
     made = make_image(Path("image"))
     push(made, [reference.with_tag("v1")], registries, progress)
     address = f"oci://{reference.with_tag('v1')}"
@@ -361,6 +363,65 @@ def test_identities_sign_in_registries(services, reference, registries, progress
     place = InRegistry(reference, registries, progress)
     assert not signatures.sign(place, reference.name, made.root.descriptor, signer)
     assert signatures.verify(place, made.root.descriptor.digest, signer.public) == reference.name
+
+
+def pushes(reference, *kinds: str, words: list[str]) -> tuple[list[str], int]:
+    """What `bazel run` of a bento_push_all does, in another directory; returns the addresses, and the status."""
+    directory, listed = Path("runfiles").absolute(), []
+    for number, kind in enumerate(kinds):
+        made = make_image(directory, [1000 + number])
+        (directory / str(number)).mkdir(exist_ok=True)
+        sbom = {"media_type": "application/vnd.cyclonedx+json", "path": "sbom.json"}
+        more = {"build_definition": "definition.json", "referrers": [sbom]}
+        image = {**image_contents(directory, made, f"{number}/"), **more}
+        (directory / f"{number}.json").write_text(json.dumps({"image": image}))
+        listed.append(
+            ["--contents", f"{number}.json", "--repository", f"{reference.name}{number}", "--tag", "v1", *kind.split()]
+        )
+    (directory / "sbom.json").write_text('{"bomFormat": "CycloneDX"}')
+    (directory / "definition.json").write_text('{"buildType": "urn:x"}')
+    (directory / "pushes.json").write_text(json.dumps({"pushes": listed}))
+    rule = ["--target", "//x:all", "--directory", str(directory), "--pushes", "pushes.json"]
+    os.chdir("runfiles")
+    code = subcommands.run(["push", *rule, "--", *words])
+    os.chdir("..")
+    return [f"oci://{reference.name}{number}:v1" for number in range(len(kinds))], code
+
+
+def test_targets_of_one_push_are_signed_by_identity_or_key(services, reference, monkeypatch, capsys):
+    words = ["--sign-key", "k.key", "--builder-id", "https://ci.example.com", *SIGN]
+    [mine, keyed, plain], code = pushes(reference, "--keyless", "--signed", "", words=words)
+    assert code == 0
+    assert services.requests == ["/api/v2/signingCert"] + 3 * ["/api/v1/log/entries"]
+    all_of_it = ["--provenance", "--sbom"]
+    assert main(["verify", *ME, *all_of_it, mine]) == main(["verify", "--key", "k.pub", *all_of_it, keyed]) == status.OK
+    assert main(["verify", *ME, keyed]) == main(["verify", "--key", "k.pub", mine]) == status.FOUND
+    assert main(["verify", "--key", "k.pub", plain]) == status.OK, "the options apply to all pushes"
+    monkeypatch.setenv("TOKEN", Path("token").read_text())
+    [again], code = pushes(reference, "--keyless", words=["--identity-token", "env://TOKEN", *SIGN[2:]])
+    assert (again, code) == (mine, 0)
+    assert len(services.requests) == 4, "it was signed already"
+
+
+def test_a_keyless_target_pushes_nothing_without_a_token(services, reference, registries, capsys):
+    key = ["--sign-key", "k.key"]
+    for kinds, words, message in (
+        (["--keyless"], SIGN[2:], "--identity-token: no CI system provides an OIDC token"),
+        (["--keyless"], ["--identity-token", "absent"], "absent: No such file"),
+        (["--keyless"], [*SIGN, *key], "not supported by a target with keyless = True"),
+        (["--keyless"], [*SIGN, "--sign-format", "legacy"], "not supported by a target with keyless = True"),
+        (["--keyless"], [*SIGN, "--started-on", "x"], "--builder-id: required"),
+        (["--keyless", "--signed"], SIGN, "Pass the key with `-- --sign-key FILE`"),
+        (["--keyless", ""], [*SIGN, "--sign-format", "legacy"], "--sign-key: required by the other signing options"),
+        (["--signed"], [*SIGN, *key], "--trust-config: only supported by a target with keyless = True"),
+    ):
+        addresses, code = pushes(reference, *kinds, words=words)
+        assert code == 1, words
+        assert message in capsys.readouterr().err
+    assert services.requests == []
+    for address in addresses:
+        with pytest.raises(BentoError, match="404"):
+            registries.repository(reference.from_url(address)).tags()
 
 
 def test_identities_need_a_package_that_keys_do_not(directory):

@@ -43,7 +43,9 @@ Pushes the artifact. Uploads only the blobs that the registries lack.
 --sign-key FILE             sign the artifact and its SBOMs with this private key (file, or env://NAME)
 --sign-format legacy        write signatures in the format of cosign 2 (default: bundles, the format of cosign 3)
 --sign-password-file FILE   read the key's password from this file (default: COSIGN_PASSWORD)
---builder-id URI            attach signed SLSA provenance with this builder ID; requires --sign-key
+--identity-token TOKEN      sign a `keyless` target with this OIDC token (file, or env://NAME; default: of the CI job)
+--trust-config FILE         use these sigstore services for a `keyless` target (default: public services)
+--builder-id URI            attach signed SLSA provenance with this builder ID; requires a signature
 --invocation-id ID, --started-on TIME, --finished-on TIME: add these values to the provenance
 --remote_*, --credential_helper, --tls_*: use these Bazel flags to read layers that are only in a remote cache
 """
@@ -67,6 +69,7 @@ _FLAGS = _CALLERS | {
     "--attach": 2,  # media type, file: refers to the pushed manifest
     "--contents": 1,  # JSON, see run/push_contents.py
     "--directory": 1,  # directory that the paths of --contents and --attach are relative to
+    "--keyless": 0,  # sign with an OIDC identity
     "--layout": 1,  # instead of --contents: an OCI layout
     "--pushes": 1,  # instead of --contents: a JSON object; `pushes` lists the arguments of each push
     "--signed": 0,  # a key is required
@@ -94,8 +97,8 @@ def run(arguments: Arguments) -> None:
     caller = arguments.parse_rest(_CALLERS)
     cache = push_cache.settings(caller)
     each = _pushes(arguments, caller)
-    signer = push_signing.signer(caller)
-    if not signer and any(one.has("--signed") for one in each):
+    keyed, keyless = push_signing.signers(caller, {one.has("--keyless") for one in each})
+    if not keyed and any(one.has("--signed") for one in each):
         raise BentoError("signed: a signed push requires a private key. Pass the key with `-- --sign-key FILE`.")
     insecure = [host for one in [*each, caller] for host in one.repeated("--insecure")]
     with Registries(insecure) as registries:
@@ -104,8 +107,9 @@ def run(arguments: Arguments) -> None:
         names = sorted({target.name for push in pushes for target in push.targets})
         into = ", ".join(names) if len(names) <= _MAX_NAMES else f"{len(names)} repositories"
         with Progress(f"pushing to {into}") as progress:
-            if signer:  # before the tags refer to the manifests
-                for push in pushes:
+            for push in pushes:  # before the tags refer to the manifests
+                signer = keyless if push.arguments.has("--keyless") else keyed
+                if signer:
                     signer.sign(push.arguments.optional("--target"), push.contents, push.targets, registries, progress)
             jobs, check_blobs = _jobs(arguments, caller), caller.has("--check-blobs")
             pairs = [(push.package, push.targets) for push in pushes]

@@ -19,24 +19,28 @@ if TYPE_CHECKING:
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.reference import Reference
     from rules_bento.run.push_contents import PushContents
+    from rules_bento.signing.keyless import IdentitySigner
     from rules_bento.signing.keys import PrivateKey
     from rules_bento.signing.provenance import Run
 
 _SBOMS = ("application/vnd.cyclonedx+json", "application/spdx+json")  # media types
 _PROVENANCE = ("--builder-id", "--invocation-id", "--started-on", "--finished-on")
+_IDENTITY = ("--identity-token", "--trust-config")
 
 FLAGS = {
+    "--identity-token": 1,  # file, or env://NAME
     "--sign-format": 1,  # bundle or legacy
     "--sign-key": 1,  # file, or env://NAME
     "--sign-password-file": 1,
+    "--trust-config": 1,
     **dict.fromkeys(_PROVENANCE, 1),
 }
 
 
 class Signer(NamedTuple):
-    """Signs images with a key. If `run` is set, also attests how the images were built."""
+    """Signs images with a key or an identity. If `run` is set, also attests how the images were built."""
 
-    key: PrivateKey
+    key: PrivateKey | IdentitySigner
     run: Run | None
     form: str
 
@@ -102,26 +106,37 @@ def _sboms(contents: PushContents) -> Iterator[tuple[Descriptor, str, dict[str, 
             yield referrer.root.subject, sbom_type(sbom, str(source.path)), sbom
 
 
-def signer(caller: Arguments) -> Signer | None:
-    """Return the signer that the user's flags specify, or None.
+def signers(caller: Arguments, are_keyless: set[bool]) -> tuple[Signer | None, Signer | None]:
+    """Return the signer with the key in the user's flags, or None, and, if a target is keyless, the identity's signer.
 
-    Raises BentoError for provenance without a key or a builder, or for an invalid key.
+    Raises BentoError for options that no target supports or that are incomplete, or for an invalid key, token, or
+    configuration of services.
     """
-    from rules_bento.artifacts.signatures import FORMS
+    from rules_bento.artifacts.signatures import BUNDLE, FORMS
+    from rules_bento.signing.keyless import IdentitySigner
     from rules_bento.signing.keys import read_private
     from rules_bento.signing.provenance import Run
 
-    name = caller.optional("--sign-key")
+    name, password = caller.optional("--sign-key"), caller.optional("--sign-password-file")
     values = [caller.optional(flag) for flag in _PROVENANCE]
+    token, trust_config = (caller.optional(flag) for flag in _IDENTITY)
     form = caller.optional("--sign-format")
     if form not in ("", *FORMS):
         raise BentoError(f"--sign-format: expected {' or '.join(FORMS)}, got {form!r}.")
-    if not name:
-        if any(values) or form or caller.optional("--sign-password-file"):
-            raise BentoError("--sign-key: required by the other signing options. Pass --sign-key FILE.")
-        return None
+    if are_keyless == {True} and (name or password or form):
+        raise BentoError(
+            "--sign-key, --sign-password-file, --sign-format: not supported by a target with keyless = True. "
+            "Remove the option."
+        )
+    if True not in are_keyless and (token or trust_config):
+        raise BentoError(f"{', '.join(_IDENTITY)}: only supported by a target with keyless = True. Remove the option.")
+    if not name and (password or form or (any(values) and True not in are_keyless)):
+        raise BentoError("--sign-key: required by the other signing options. Pass --sign-key FILE.")
     if any(values) and not values[0]:
         raise BentoError("--builder-id: required by the other provenance options. Pass --builder-id URI.")
-    directory = Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
-    key = read_private(name, directory, caller.optional("--sign-password-file"))
-    return Signer(key, Run(*values).checked() if values[0] else None, form or FORMS[0])
+    run = Run(*values).checked() if values[0] else None
+    directory = os.environ.get("BUILD_WORKING_DIRECTORY", ".")
+    return (
+        Signer(read_private(name, Path(directory), password), run, form or BUNDLE) if name else None,
+        Signer(IdentitySigner(token, trust_config, directory), run, BUNDLE) if True in are_keyless else None,
+    )

@@ -63,20 +63,21 @@ class Identity:
 class IdentitySigner:
     """Signs with certificates for an OIDC token. The repr omits the token."""
 
-    def __init__(self, token: str = "", trust_config: str = "") -> None:
+    def __init__(self, token: str = "", trust_config: str = "", directory: str = "") -> None:
         """Read a token (a file, or `env://NAME`), and the client trust configuration of sigstore services (a file).
 
-        By default, uses the token of the CI system and the public services. Raises BentoError for an invalid file.
+        Paths are relative to `directory`. By default, uses the token of the CI system and the public services. Raises
+        BentoError for an invalid file.
         """
         with _errors(token or "OIDC token", "Request a new token for the audience sigstore."):
             from sigstore import oidc, sign
 
-            raw = _read_token(token) if token else oidc.detect_credential()
+            raw = _read_token(token, directory) if token else oidc.detect_credential()
             if raw is None:
                 raise BentoError("--identity-token: no CI system provides an OIDC token. Specify a file with a token.")
             self._token = oidc.IdentityToken(raw)
         with _errors(trust_config or "sigstore", "Check the connection, or specify a client trust configuration."):
-            config = _trust_config(trust_config)
+            config = _trust_config(trust_config, directory)
             self._context = sign.SigningContext.from_trust_config(config)
         self._signer: Any = None
         self.public = Identity(self._token.identity, self._token.federated_issuer, config.trusted_root)
@@ -112,16 +113,20 @@ def identity(name: str, issuer: str, trusted_root: Path | None) -> Identity:
     return Identity(name, issuer, root)
 
 
-def _trust_config(path: str) -> Any:
+def _trust_config(name: str, directory: str = "") -> Any:
     from sigstore.models import ClientTrustConfig
 
-    return ClientTrustConfig.from_json(decode_text(read_file(path), path)) if path else ClientTrustConfig.production()
+    return ClientTrustConfig.from_json(_read(name, directory)) if name else ClientTrustConfig.production()
 
 
-def _read_token(name: str) -> str:
+def _read_token(name: str, directory: str) -> str:
     if name.startswith(_VARIABLE):
         return os.environ.get(name.removeprefix(_VARIABLE), "").strip()
-    return decode_text(read_file(name), name).strip()
+    return _read(name, directory).strip()
+
+
+def _read(name: str, directory: str) -> str:
+    return decode_text(read_file(os.path.join(directory, name), name), name)  # noqa: PTH118 - as typed in messages
 
 
 def _hashed(digest: bytes) -> Any:

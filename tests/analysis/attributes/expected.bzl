@@ -1447,6 +1447,7 @@ EXPECTED = {
             "--target :push_image",
             "--contents push_image.contents.json",
             "--repository registry.example.com/weights",
+            "--keyless",
         ],
     },
     "push_model": {
