@@ -31,6 +31,7 @@ from errors import builds_report_errors
 from forms import hubs_match_uv, lock_formats_create_equal_hubs
 from hermetic import caller_variables_rerun_nothing
 from hubs import hubs_report_missing_locks_and_platforms
+from identities import keyless_signatures_are_compatible_with_cosign
 from incremental import changes_rerun_only_dependents
 from indexes import private_index_keeps_its_password
 from interpreters import interpreters_write_equal_bytes
@@ -77,6 +78,7 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
         "builders": builders_build_equal_images,
         "bases": images_build_on_pulled_bases,
         "schemas": documents_follow_their_schemas,
+        "identities": keyless_signatures_are_compatible_with_cosign,
         "unfit": invalid_images_fail_the_build,
         "sharing": each_wheel_is_converted_once,
         "serving": bentos_are_served,

@@ -196,20 +196,35 @@ def referrers(bench: Workbench, status: str, python: Path) -> dict[str, str]:
     return {f"{directory}/{name}": schema for name, schema in schemas.items()}
 
 
+class Cosign:
+    """Runs Debian's cosign 3, without a network but loopback."""
+
+    def __init__(self, bench: Workbench, name: str, variables: dict[str, str]) -> None:
+        """Fetch the program unless another scenario did, and create a directory."""
+        root, self.directory = bench.directory / "cosign", bench.directory / f"cosign_{name}"
+        self.directory.mkdir()
+        self.program = root / "usr/bin/cosign"
+        if not root.exists():
+            distribution.need("mmdebstrap")
+            fetched = ["--quiet", "--mode=root", "--variant=extract", "--include=cosign", "sid", str(root)]
+            call("mmdebstrap", '--aptopt=Acquire::Check-Valid-Until "false"', *fetched)
+        offline = {"HOME": str(self.directory), "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+        self._variables = {**os.environ, **variables, **offline}
+
+    def __call__(self, *arguments: str | Path, fails: bool = False) -> None:
+        """Run a command, which fails or not as expected."""
+        command = [self.program, *arguments]
+        done = subprocess.run(
+            command, cwd=self.directory, env=self._variables, check=False, capture_output=True, text=True
+        )
+        assert (done.returncode != 0) == fails, f"{arguments}: {done.stdout}{done.stderr}"
+
+
 def cosign_and_bento_agree(bench: Workbench, status: str) -> None:
     """Sign and attest with each tool, and verify with the other. cosign has no network but the registry."""
-    distribution.need("mmdebstrap")
-    directory, bazel = bench.directory / "cosign", bench.plain.bazel
-    directory.mkdir()
-    fetched = ["--quiet", "--mode=root", "--variant=extract", "--include=cosign", "sid", f"{directory}/root"]
-    call("mmdebstrap", '--aptopt=Acquire::Check-Valid-Until "false"', *fetched)
-    secret = {"COSIGN_PASSWORD": "secret"}
-    environment = {**os.environ, **secret, "HOME": str(directory), "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
-
-    def cosign(*arguments: str, fails: bool = False) -> None:
-        command = [f"{directory}/root/usr/bin/cosign", *arguments]
-        done = subprocess.run(command, cwd=directory, env=environment, check=False, capture_output=True, text=True)
-        assert (done.returncode != 0) == fails, f"{arguments}: {done.stdout}{done.stderr}"
+    secret, bazel = {"COSIGN_PASSWORD": "secret"}, bench.plain.bazel
+    cosign = Cosign(bench, "keys", secret)
+    directory = cosign.directory
 
     def verifies(name: str, *kinds: str, fails: bool = False) -> None:
         offline = ["--insecure-ignore-tlog", f"--key={directory}/cosign.pub", name]
