@@ -72,9 +72,8 @@ def _write_sarif(ctx, settings, inventory):
     output = ctx.actions.declare_file(ctx.label.name + ".sarif")
     args = target_arguments(ctx)
     args.add_all(["--settings", settings, "--inventory", inventory])
-    for flag, files in _documents(ctx).items():
-        for file in files:
-            args.add_all([flag, file, file.short_path], expand_directories = False)
+    for flag, file in _documents(ctx):
+        args.add_all([flag, file, file.short_path], expand_directories = False)
 
     # ctx.build_file_path is deprecated, and a later version of Bazel might remove it.
     path = getattr(ctx, "build_file_path", "") or "/".join([part for part in (ctx.label.package, "BUILD.bazel") if part])
@@ -83,19 +82,14 @@ def _write_sarif(ctx, settings, inventory):
         ctx,
         mnemonic = "BentoSarif",
         progress_message = "Writing findings of %{label}",
-        subcommand = subcommand(
-            "check_policy",
-            args,
-            inputs = depset([settings, inventory] + ctx.files.advisories + ctx.files.vex),
-            packages = _PACKAGES,
-        ),
+        subcommand = subcommand("check_policy", args, inputs = depset([settings, inventory] + ctx.files.advisories + ctx.files.vex), packages = _PACKAGES),
         outputs = [output],
     )
     return output
 
 def _documents(ctx):
-    """Returns the files of the policy: a dict of flag to Files."""
-    return {"--advisories": ctx.files.advisories, "--vex": ctx.files.vex}
+    """Returns the files of the policy: pairs of flag and File."""
+    return [("--advisories", file) for file in ctx.files.advisories] + [("--vex", file) for file in ctx.files.vex]
 
 def _bento_policy_test_impl(ctx):
     _check(ctx)
@@ -115,8 +109,7 @@ def _bento_policy_test_impl(ctx):
         ctx,
         arguments = ["--target", label_string(ctx.label), "--settings", runfile(ctx, settings), "--inventory", runfile(ctx, inventory)] + [
             word
-            for flag, files in _documents(ctx).items()
-            for file in files
+            for flag, file in _documents(ctx)
             for word in (flag, runfile(ctx, file), file.short_path)
         ],
         files = depset([settings, inventory] + ctx.files.advisories + ctx.files.vex),

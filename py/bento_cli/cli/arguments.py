@@ -14,6 +14,7 @@ from bento_cli.cli import show
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _ActionsContainer
 
+    from rules_bento.artifacts.signatures import Signing
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
     from rules_bento.signing.keyless import IdentitySigner
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from bento_cli.library import Store
     from bento_cli.sharing.cloud.client import Cloud
-    from bento_cli.sharing.registry.signing import Signing
     from bento_cli.store.import_session import Options
 
 

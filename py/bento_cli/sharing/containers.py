@@ -22,8 +22,9 @@ from bento_cli.store import verification
 from bento_cli.store.export import contents, models_of, write_directory
 
 if TYPE_CHECKING:
+    from rules_bento.artifacts.signatures import Signing
+
     from bento_cli.sharing.backends import Backend, Options
-    from bento_cli.sharing.registry.signing import Signing
     from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 

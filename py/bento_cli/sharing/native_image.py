@@ -24,6 +24,7 @@ from rules_bento.archives import sha256_of, tarstream
 from rules_bento.archives.archive import StreamedMember
 from rules_bento.archives.atomic import atomic_dir, atomic_file
 from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.artifacts.signatures import sign_in_registries
 from rules_bento.bento.kinds import BENTO
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
@@ -49,15 +50,14 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iter
 from bento_cli.sharing.backends import BUILDER_REMEDY, NATIVE_OPTIONS
 from bento_cli.sharing.native_base import LAYOUT, BaseImageContents, read_base
 from bento_cli.sharing.native_packages import LocalWheel, Target, find_wheels
-from bento_cli.sharing.registry.signing import sign_in_registries
 from bento_cli.store import verification
 from bento_cli.store.export import models_of, walk
 
 if TYPE_CHECKING:
+    from rules_bento.artifacts.signatures import Signing
     from rules_bento.registry.pushable import BlobSource
 
     from bento_cli.sharing.backends import Options
-    from bento_cli.sharing.registry.signing import Signing
     from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from rules_bento.signing.keyless import Identity
     from rules_bento.signing.keys import PrivateKey, PublicKey
 
+    Signing = tuple[PrivateKey | IdentitySigner, str]  # a key or identity, and one of FORMS
+
 _Found = TypeVar("_Found")
 
 FORMS = BUNDLE, LEGACY = ("bundle", "legacy")
@@ -159,6 +161,15 @@ def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey | Identit
     signature = to_base64(key.sign(sha256_digest(document)))
     added = Descriptor.from_content(document, cosign.PAYLOAD_TYPE, annotations={_SIGNATURE: signature})
     return _add(place, SIGNATURES, subject.digest, (added, document), is_same)
+
+
+def sign_in_registries(
+    subject: Descriptor, targets: Iterable[Reference], signing: Signing | None, registries: Registries, counter: Counter
+) -> None:
+    """Sign a manifest in each repository if `signing` is set. Raises the same errors as `sign`."""
+    for reference in sorted({target.with_digest(subject.digest) for target in targets} if signing else (), key=str):
+        assert signing
+        sign(InRegistry(reference, registries, counter), reference.name, subject, *signing)
 
 
 def attest(

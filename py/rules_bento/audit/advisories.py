@@ -30,24 +30,15 @@ _WEIGHTS = {
     "PR": {"N": 0.85, "L": 0.62, "H": 0.27},
     "UI": {"N": 0.85, "R": 0.62},
     "S": {"U": 0.0, "C": 1.0},
-    "C": {"H": 0.56, "L": 0.22, "N": 0.0},
-    "I": {"H": 0.56, "L": 0.22, "N": 0.0},
-    "A": {"H": 0.56, "L": 0.22, "N": 0.0},
+    **{key: {"H": 0.56, "L": 0.22, "N": 0.0} for key in "CIA"},
 }
 _CHANGED_SCOPE_PRIVILEGES = {"N": 0.85, "L": 0.68, "H": 0.5}
-
-
-def _rating_from_word(word: str) -> str:
-    """Return the rating for a severity word of a database, or an empty string if the word isn't supported."""
-    return _WORDS.get(word.strip().lower(), "")
 
 
 def rating_from_vector(vector: str) -> str:
     """Return the rating for the base metrics of a CVSS 3.0 or 3.1 vector, or an empty string for an invalid vector."""
     score = base_score(vector)
-    if score is None:
-        return ""
-    return RATINGS[sum(score >= least for least in (0.1, 4.0, 7.0, 9.0))]
+    return "" if score is None else RATINGS[sum(score >= least for least in (0.1, 4.0, 7.0, 9.0))]
 
 
 def base_score(vector: str) -> float | None:
@@ -58,9 +49,7 @@ def base_score(vector: str) -> float | None:
     for name, value in pairs:
         if metrics.setdefault(name, value) != value:
             return None
-    if not match:
-        return None
-    if any(metrics.get(name) not in weights for name, weights in _WEIGHTS.items()):
+    if not match or any(metrics.get(name) not in weights for name, weights in _WEIGHTS.items()):
         return None
     weight = {name: weights[metrics[name]] for name, weights in _WEIGHTS.items()}
     changed = metrics["S"] == "C"
@@ -194,7 +183,7 @@ def _rating(entry: dict[str, Any]) -> str:
     ratings = [rating_from_vector(declared["score"]) for declared in entry.get("severity", ())]
     for place, key in (("database_specific", "severity"), ("ecosystem_specific", "severity"), _URGENCY):
         word = entry.get(place, {}).get(key)
-        ratings.append(_rating_from_word(word) if isinstance(word, str) else "")
+        ratings.append(_WORDS.get(word.strip().lower(), "") if isinstance(word, str) else "")
     return highest_rating(ratings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rules_bento.artifacts.signatures import sign_in_registries
 from rules_bento.bento.kinds import BENTO
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
@@ -13,17 +14,16 @@ from rules_bento.registry.push import push as push_package
 from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.sharing.registry import packing
-from bento_cli.sharing.registry.signing import sign_in_registries
 from bento_cli.store import verification
 from bento_cli.store.export import models_of
 
 if TYPE_CHECKING:
+    from rules_bento.artifacts.signatures import Signing
     from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Manifest
     from rules_bento.registry.reference import Reference
 
-    from bento_cli.sharing.registry.signing import Signing
     from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
