@@ -60,7 +60,7 @@ def differences(info, truth):
         pairs += schema_pairs(info.services[0], truth)
     if info.kind == "legacy":
         pairs += legacy_pairs(info, truth)
-    pairs.append(([], info.kind, "legacy" if truth["spec"] == 1 else "new"))
+    pairs.append((["service"], info.kind, "legacy" if truth["spec"] == 1 else "new"))
     return [(facts, f"{facts}: {ours!r} is not {real!r}") for facts, ours, real in pairs if ours != real]
 
 

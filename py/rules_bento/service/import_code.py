@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import ast
 
-from rules_bento.service.modules import FUNCTIONS, Binding, Module, Names, NotConstantError, dotted, is_guard
+from rules_bento.service.modules import FUNCTIONS, Definition, Module, Names, NotConstantError, dotted, is_guard
 from rules_bento.service.sdk_names import public_name, words
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
-
-if TYPE_CHECKING:
-    from rules_bento.service.modules import Definition
+from rules_bento.typing_lite import Callable, Iterable, Iterator
 
 # Attributes that lead from any object to names, modules, or classes, or that change them without naming them.
 _ATTRIBUTES = words(
@@ -22,12 +19,10 @@ _ATTRIBUTES = words(
 )
 _SAFE_DUNDERS = words("__annotations__ __doc__ __file__ __init__ __main__ __name__ __qualname__ __version__")
 _BUILTINS = words("__builtins__ __import__ breakpoint compile delattr eval exec getattr globals locals setattr vars")
-_OUTSIDE = tuple(
-    words(
-        "builtins ctypes gc imp importlib.machinery inspect pickle.loads pkgutil.resolve_name pydoc.locate "
-        "sys._current_frames operator.attrgetter operator.methodcaller operator.setitem runpy sys.meta_path "
-        "sys.modules sys.path unittest.mock"
-    )
+_OUTSIDE = words(
+    "builtins ctypes gc imp importlib.machinery inspect pickle.loads pkgutil.resolve_name pydoc.locate "
+    "sys._current_frames operator.attrgetter operator.methodcaller operator.setitem runpy sys.meta_path "
+    "sys.modules sys.path unittest.mock"
 )
 # Methods through which Python or a library runs code without a call.
 _HOOKS = words("__class_getitem__ __get__ __getattribute__ __init_subclass__ __prepare__ __set_name__")
@@ -54,11 +49,15 @@ WORDS = frozenset(word.encode() for word in [*_ATTRIBUTES, *_BUILTINS, *_LIBRARI
 
 
 class ImportCode:
-    """Records where code that runs during the import mentions definitions, and its first unsupported operation."""
+    """Records where code that runs during the import mentions definitions, and its first unsupported operation.
 
-    def __init__(self, names: Names, modules: Iterable[Module], others: frozenset[bytes]) -> None:
+    A module gives access to all its names. So code that runs can't use one of the modules as a value (`values.LABELS`).
+    """
+
+    def __init__(self, names: Names, modules: list[Module], others: frozenset[bytes]) -> None:
         """Analyze the modules. `others`: the words of other imported modules, which might call any function."""
         self.names = names
+        self._modules = {module.name: module for module in modules}
         self._others = others
         self.mentions: dict[tuple[str, str], list[tuple[Module, ast.expr]]] = {}
         self.hazard: NotConstantError | None = None
@@ -67,21 +66,18 @@ class ImportCode:
         self._called: set[str] = set()
         self._todo: list[tuple[Module, ast.AST]] = []
         for module in modules:
-            if module.star:
-                self._stop("`import *` isn't supported", module, module.star)
             self._todo += [(module, node) for node in reversed(module.tree.body)]
             while self._todo:
                 self._run(*self._todo.pop())
 
-    def parent(self, node: ast.AST) -> ast.AST | None:
+    def parent(self, node: ast.AST | None) -> ast.AST | None:
         """Return the node around one that runs at import; None for a statement of a module."""
-        return self._parents.get(node)
+        return self._parents.get(node) if node else None
 
     def uses(self, definition: Definition) -> Iterator[tuple[Module, ast.expr]]:
         """Yield the mentions of a definition other than the binding itself and annotations."""
         for by, node in self.mentions.get(definition.key, ()):
-            binding = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-            if not (binding and not isinstance(self.parent(node), ast.AugAssign)) and not self.in_annotation(node):
+            if not self._is_binding(node) and not self.in_annotation(node):
                 yield by, node
 
     def require_uses(self, definition: Definition, is_plain: Callable[[Module, ast.expr], bool]) -> None:
@@ -99,40 +95,34 @@ class ImportCode:
             return around.annotation is node
         return isinstance(around, FUNCTIONS) and around.returns is node
 
-    def is_route(self, module: Module, decorator: ast.expr) -> bool:
+    def is_route(self, module: Module, decorator: ast.AST) -> bool:
         """Return whether a decorator is a route of a library's object of this module: it doesn't call the function."""
         match decorator:
             case ast.Attribute(value=ast.Name(id=name), attr=attribute) if attribute in ROUTES | HANDLERS:
-                match module.bindings.get(name):
-                    case [Binding(node=ast.Call(func=function))]:
-                        return bool(self.names.outside(module, function))
+                made = [each.node for each in module.bindings.get(name, ())]
+                makers = [self.names.outside(module, each.func) for each in made if isinstance(each, ast.Call)]
+                return len(made) == 1 and any(makers)
         return False
 
     def _stop(self, why: str, module: Module, node: ast.AST) -> None:
         self.hazard = self.hazard or NotConstantError(why, module.path, node)
 
+    def _is_binding(self, node: ast.expr) -> bool:
+        return isinstance(getattr(node, "ctx", None), ast.Store) and not isinstance(self.parent(node), ast.AugAssign)
+
     def _run(self, module: Module, node: ast.AST) -> None:
-        below = list(ast.iter_child_nodes(node))
-        around = self._parents.get(node)
+        below, around = list(ast.iter_child_nodes(node)), self.parent(node)
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 below = self._function(module, node)
-            case ast.Lambda(args=arguments, body=body):
-                below = [*arguments.defaults, *(each for each in arguments.kw_defaults if each), body]
             case ast.If() if around is None and is_guard(module, node):
                 below = list(node.orelse)
             case ast.Import() | ast.ImportFrom():
                 self._import(module, node)
             case ast.Attribute() | ast.Name() if not (isinstance(around, ast.Attribute) and around.value is node):
                 self._chain(module, node)
-            case ast.AnnAssign():
-                self._annotation(module, node.annotation)
-            case ast.ClassDef():
-                for keyword in node.keywords:
-                    if keyword.arg == "metaclass" and dotted(module, keyword.value) != "abc.ABCMeta":
-                        self._stop(f"class `{node.name}` has a metaclass", module, node)
-            case ast.Subscript() if not isinstance(node.ctx, ast.Load):
-                self._store(module, node)
+            case ast.Constant(value=str(text)) if "(" in text and self.in_annotation(node):
+                self._stop("a string annotation might call something", module, node)
         self._push(module, below, node)
 
     def _push(self, module: Module, nodes: list[ast.AST], around: ast.AST) -> None:
@@ -144,50 +134,34 @@ class ImportCode:
 
     def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.AST]:
         """Return the parts of a function that the import runs: the whole function if it might be called."""
-        arguments = node.args
-        defaults = [*arguments.defaults, *(each for each in arguments.kw_defaults if each)]
-        annotated = [each for each in ast.walk(arguments) if isinstance(each, ast.arg) and each.annotation]
-        returns = [node.returns] if node.returns else []
-        for annotation in [*(each.annotation for each in annotated), *returns]:
-            self._annotation(module, annotation)
-        runs: list[ast.AST] = [*node.decorator_list, *defaults, *annotated, *returns]
-        owner = self._parents.get(node)
+        if node.name in _HOOKS:
+            self._stop(f"`{node.name}` runs without a call", module, node)
+        owner = self.parent(node)
         decorators = [callee(each) for each in node.decorator_list]
-        known = [dotted(module, each) or (each.id if isinstance(each, ast.Name) else "") for each in decorators]
+        known = [dotted(module, each) or getattr(each, "id", "") for each in decorators]
         kinds = [dotted(module, callee(each)) for each in getattr(owner, "decorator_list", ())]
         if isinstance(owner, ast.ClassDef) and "bentoml.service" not in kinds:
-            if node.name in _HOOKS:
-                self._stop(f"`{node.name}` runs without a call", module, node)
             called = not any(each in _SERIALIZERS for each in known)
         else:
             pairs = zip(known, decorators, strict=True)
             called = not all(name in _PASSIVE or self.is_route(module, each) for name, each in pairs)
         if called or node.name in self._called or node.name.encode() in self._others:
-            return [*runs, *node.body]
+            return list(ast.iter_child_nodes(node))
         self._functions.setdefault(node.name, []).append((module, node))
-        return runs
-
-    def _annotation(self, module: Module, node: ast.AST | None) -> None:
-        """Stop at a string in an annotation that calls something when BentoML or pydantic evaluates it."""
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "(" in node.value:
-            self._stop("a string annotation calls something", module, node)
-        elif isinstance(node, ast.Subscript):
-            if getattr(node.value, "attr", getattr(node.value, "id", "")) not in ("Annotated", "Literal"):
-                self._annotation(module, node.slice)
-        elif isinstance(node, (ast.Tuple, ast.List, ast.BinOp)):
-            for each in ast.iter_child_nodes(node):
-                self._annotation(module, each)
+        return [each for each in ast.iter_child_nodes(node) if not isinstance(each, ast.stmt)]
 
     def _call(self, name: str) -> None:
         """Run all functions of a name."""
         if name not in self._called:
             self._called.add(name)
             for module, node in self._functions.pop(name, ()):
-                self._push(module, getattr(node, "body"), node)  # noqa: B009
+                self._push(module, [each for each in ast.iter_child_nodes(node) if isinstance(each, ast.stmt)], node)
 
     # Names
 
     def _import(self, module: Module, node: ast.Import | ast.ImportFrom) -> None:
+        if node.names[0].name == "*":
+            self._stop("`import *` isn't supported", module, node)
         for _, binding in module.imported(node):
             self._call(binding.name)
             if binding.name and (_is_below(binding.path, _OUTSIDE) or binding.name in _ATTRIBUTES):
@@ -195,67 +169,45 @@ class ImportCode:
 
     def _chain(self, module: Module, node: ast.Attribute | ast.Name) -> None:
         """Look at a name, or at attributes of one: `lib.values.LABELS`."""
-        attributes: list[ast.Attribute] = []
+        attributes: list[str] = []
         root: ast.expr = node
         while isinstance(root, ast.Attribute):
-            attributes.insert(0, root)
-            root = root.value
-            self._attribute(module, attributes[0])
-        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
-            self._store(module, node)
+            name, root = root.attr, root.value
+            attributes.insert(0, name)
+            self._call(name)
+            if name in _ATTRIBUTES or (name.startswith("__") and name.endswith("__") and name not in _SAFE_DUNDERS):
+                self._stop(f"`.{name}` isn't supported", module, node)
         if isinstance(root, ast.Name):
             self._call(root.id)
             if root.id in _BUILTINS and root.id not in module.bindings:
                 self._stop(f"`{root.id}` isn't supported", module, node)
-            self._mention(module, root, attributes)
+            self._mention(module, root, node, attributes)
 
-    def _attribute(self, module: Module, node: ast.Attribute) -> None:
-        name = node.attr
-        self._call(name)
-        dunder = name.startswith("__") and name.endswith("__") and name not in _SAFE_DUNDERS
-        if dunder or name in _ATTRIBUTES:
-            self._stop(f"`.{name}` isn't supported", module, node)
+    def _mention(self, module: Module, root: ast.Name, node: ast.expr, attributes: list[str]) -> None:
+        """Note which definitions of the sources, or which outside name, an expression mentions."""
+        found = [(module.name, root.id)]
+        for owner, name in found:
+            self.mentions.setdefault((owner, name), []).append((module, root))
+            source = None if self._is_binding(root) else self._modules.get(owner)
+            for binding in source.imports.get(name, ()) if source else ():
+                if not self.names.files.owns(binding.path):
+                    self._outside(module, public_name(".".join([binding.path, *attributes])), node)
+                elif any(_is_below(known, [binding.path]) for known in self._modules):
+                    why = f"module `{binding.path}` is used as a value (write `from {binding.path} import ...`)"
+                    self._stop(why, module, node)
+                elif (binding.module, binding.name) not in found:
+                    found.append((binding.module, binding.name))
 
-    def _mention(self, module: Module, root: ast.Name, attributes: list[ast.Attribute]) -> None:
-        """Note which definition of the sources, or which outside name, an expression mentions."""
-        self.mentions.setdefault((module.name, root.id), []).append((module, root))
-        if isinstance(root.ctx, ast.Store) and not isinstance(self._parents.get(root), ast.AugAssign):
-            return
-        seen = {(module.name, root.id)}
-        todo: list[tuple[Binding, ast.expr, list[ast.Attribute]]]
-        todo = [(each, root, attributes) for each in module.imports.get(root.id, ())]
-        while todo:
-            binding, node, attributes = todo.pop()
-            if not self.names.files.owns(binding.path):
-                self._outside(module, binding.path, node, attributes)
-                continue
-            owner, name = binding.module, binding.name
-            if self.names.files.find(binding.path):
-                owner, name = binding.path, ""
-            while not name and attributes:
-                node, attributes = attributes[0], attributes[1:]
-                assert isinstance(node, ast.Attribute)
-                if self.names.files.find(f"{owner}.{node.attr}"):
-                    owner = f"{owner}.{node.attr}"
-                else:
-                    name = node.attr
-                    if not isinstance(node.ctx, ast.Load):
-                        self.names.stores.setdefault((owner, name), (module, node))
-            if not name:
-                self._stop(f"module `{owner}` is used as a value", module, node)
-            elif (owner, name) not in seen:
-                seen.add((owner, name))
-                self.mentions.setdefault((owner, name), []).append((module, node))
-                file = self.names.files.find(owner)
-                source = self.names.parsed(owner, file) if file else None
-                todo += [(each, node, attributes) for each in (source.imports.get(name, ()) if source else ())]
-
-    def _outside(self, module: Module, path: str, node: ast.expr, attributes: list[ast.Attribute]) -> None:
-        name = public_name(".".join([path, *(each.attr for each in attributes)]))
-        top = attributes[-1] if attributes else node
+    def _outside(self, module: Module, name: str, node: ast.expr) -> None:
+        """Stop at an outside name that leads anywhere, or that is modified or passed on if it decides metadata."""
+        around: ast.AST | None = node
+        while isinstance(around, (ast.Attribute, ast.Subscript, ast.Name)):
+            if not isinstance(around.ctx, ast.Load) and _is_below(name, _PATCHED):
+                self._stop(f"`{name}` is modified on this line", module, node)
+            around = self.parent(around)
         if _is_below(name, _OUTSIDE):
             self._stop(f"`{name}` isn't supported", module, node)
-        elif name == "sys" or (name.partition(".")[0] in _LIBRARIES and not self._is_plain_use(name, top)):
+        elif name == "sys" or (_is_below(name, _LIBRARIES) and not self._is_plain_use(name, node)):
             self._stop(f"`{name}` is passed on as a value", module, node)
 
     def _is_plain_use(self, name: str, node: ast.expr) -> bool:
@@ -271,20 +223,12 @@ class ImportCode:
                 return True
         return name.startswith("bentoml.exceptions.") or self.in_annotation(node)
 
-    def _store(self, module: Module, node: ast.expr) -> None:
-        """Stop where code sets something on a library that decides service metadata."""
-        root = node
-        while isinstance(root, (ast.Attribute, ast.Subscript)):
-            root = root.value
-        name = self.names.outside(module, root) if isinstance(root, ast.Name) else None
-        if name and name.partition(".")[0] in _PATCHED:
-            self._stop(f"`{name}` is modified on this line", module, node)
 
-
-def callee(decorator: ast.expr) -> ast.expr:
-    """Return the function of a decorator with or without arguments."""
+def callee(decorator: ast.AST) -> ast.AST:
+    """Return the function of a call, such as a decorator with arguments; for anything else, itself."""
     return decorator.func if isinstance(decorator, ast.Call) else decorator
 
 
 def _is_below(name: str, roots: Iterable[str]) -> bool:
-    return any(name == each or name.startswith(f"{each}.") for each in roots)
+    """Return whether a dotted name is one of the roots, or below one."""
+    return any(f"{name}.".startswith(f"{each}.") for each in roots)

@@ -28,12 +28,6 @@ _NAMES = re.compile(rb"\w+")
 _ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builtins"})
 
 
-class Kind:
-    """Kinds of bindings and definitions."""
-
-    IMPORT, FROM, VALUE, CLASS, FUNCTION, OTHER, MODULE, OUTSIDE, BUILTIN = range(9)
-
-
 class NotConstantError(Exception):
     """Reports a part of the source that is outside of the supported subset of Python."""
 
@@ -104,12 +98,10 @@ class PythonFiles:
                 f"{binary}: Python imports this compiled module instead of {path}, but the module can't be analyzed. "
                 'Exclude the module, or set service_metadata = "import" (`bento build --import --python ENV`).'
             )
-        if path.endswith("/"):
-            return ast.Module(body=[], type_ignores=[])
-        return _tree(path, self._read(path))
+        return _parsed(path, b"" if path.endswith("/") else self._read(path))
 
 
-def _tree(path: str, data: bytes) -> ast.Module:
+def _parsed(path: str, data: bytes) -> ast.Module:
     words = sum(1 for _ in islice(_WORDS.finditer(data), MAX_TOKENS + 1)) if len(data) <= MAX_BYTES else 0
     if len(data) > MAX_BYTES or words > MAX_TOKENS:
         limit = f"{MAX_TOKENS} tokens" if words else f"{MAX_BYTES} bytes"
@@ -132,12 +124,11 @@ def _tree(path: str, data: bytes) -> ast.Module:
 
 
 class Binding(NamedTuple):
-    """Describes a statement that binds a name: its kind, its node, and for imports the module and the name in it."""
+    """Describes a statement that binds a name: its value or the statement, and what an import names."""
 
-    kind: int
     node: ast.AST
     module: str = ""
-    name: str = ""
+    name: str = ""  # in the module; empty for the module itself
 
     @property
     def path(self) -> str:
@@ -146,17 +137,16 @@ class Binding(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """Describes the definition of a name: its module (None if it is outside of the sources) and its kind."""
+    """Describes the definition of a name in the sources: an expression, a class, or a function of a module."""
 
-    kind: int
-    module: Module | None
+    module: Module
     name: str
-    node: ast.AST
+    node: ast.expr | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
     @property
     def key(self) -> tuple[str, str]:
         """The identity of the definition."""
-        return (self.module.name if self.module else "", self.name)
+        return (self.module.name, self.name)
 
 
 class Module:
@@ -171,7 +161,6 @@ class Module:
         self.imports: dict[str, list[Binding]] = {}  # by the name that they bind, wherever they are in the module
         self.paths: set[str] = set()  # what it imports
         self.renamed: set[str] = set()  # modules of which it has an object, or another name
-        self.star: ast.AST | None = None
         for statement in tree.body:
             self._bind(statement)
         for node in ast.walk(tree):
@@ -179,7 +168,7 @@ class Module:
 
     def _add(self, name: str, binding: Binding) -> None:
         known = self.bindings.setdefault(name, [])
-        if not (binding.kind == Kind.IMPORT and any(each[::2] == binding[::2] for each in known[:1])):
+        if not (binding.module and any(each[1:] == binding[1:] for each in known)):
             known.append(binding)
 
     def imported(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Binding]]:
@@ -187,7 +176,7 @@ class Module:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 module = alias.name if alias.asname else alias.name.partition(".")[0]
-                yield alias.asname or module, Binding(Kind.IMPORT, node, module)
+                yield alias.asname or module, Binding(node, module)
             return
         base = node.module or ""
         if node.level:
@@ -196,7 +185,7 @@ class Module:
             base = ".".join([*package, *([node.module] if node.module else [])])
         for alias in node.names:
             if alias.name != "*":
-                yield alias.asname or alias.name, Binding(Kind.FROM, node, base, alias.name)
+                yield alias.asname or alias.name, Binding(node, base, alias.name)
 
     def _bind(self, statement: ast.stmt) -> None:
         match statement:
@@ -205,11 +194,9 @@ class Module:
                     self._add(name, binding)
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
                 if statement.value is not None:
-                    self._add(name, Binding(Kind.VALUE, statement.value))
-            case ast.ClassDef(name=name):
-                self._add(name, Binding(Kind.CLASS, statement))
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                self._add(name, Binding(Kind.FUNCTION, statement))
+                    self._add(name, Binding(statement.value))
+            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                self._add(statement.name, Binding(statement))
             case ast.If() if is_guard(self, statement):
                 for each in statement.orelse:
                     self._bind(each)
@@ -218,22 +205,16 @@ class Module:
             ):
                 for each in statement.body:
                     self._bind(each)
-            case ast.Expr():
-                pass
             case _:
                 for name in _bound_names(statement):
-                    self._add(name, Binding(Kind.OTHER, statement))
+                    self._add(name, Binding(statement))
 
     def _bind_below(self, node: ast.AST) -> None:
         """Add names that nested code binds in the module: with `global`, `:=`, and imports."""
-        if isinstance(node, ast.Global):
-            for name in node.names:
-                self._add(name, Binding(Kind.OTHER, node))
-        elif isinstance(node, ast.NamedExpr):
-            self._add(node.target.id, Binding(Kind.OTHER, node))
+        if isinstance(node, (ast.Global, ast.NamedExpr)):
+            for name in node.names if isinstance(node, ast.Global) else [node.target.id]:
+                self._add(name, Binding(node))
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-                self.star = node
             for name, binding in self.imported(node):
                 self.imports.setdefault(name, []).append(binding)
                 self.paths |= {binding.module, binding.path}
@@ -280,7 +261,7 @@ def dotted(module: Module, node: ast.AST) -> str | None:
         attributes.append(node.attr)
         node = node.value
     known = module.bindings.get(node.id, ()) if isinstance(node, ast.Name) else ()
-    if len(known) != 1 or known[0].kind not in (Kind.IMPORT, Kind.FROM):
+    if len(known) != 1 or not known[0].module:
         return None
     return public_name(".".join([known[0].path, *reversed(attributes)]))
 
@@ -292,7 +273,6 @@ class Names:
         self.files = files
         self.modules: set[str] = set()  # those that values were read from
         self._parsed: dict[str, Module] = {}
-        self.stores: dict[tuple[str, str], tuple[Module, ast.AST]] = {}  # assigned from outside of their module
 
     def parsed(self, name: str, path: str) -> Module:
         """Return a module by its name and file, parsed once. Raises BentoError if it can't be parsed."""
@@ -308,50 +288,38 @@ class Names:
 
     def resolve(self, module: Module, node: ast.expr) -> Definition:
         """Return the definition of a name. Raises NotConstantError if the definition isn't certain."""
-        outside = self.outside(module, node)
-        if outside:
-            return Definition(Kind.OUTSIDE, None, outside, node)
+        if outside := self.outside(module, node):
+            raise NotConstantError(f"`{outside}` is defined outside the sources", module.path, node)
         if not isinstance(node, ast.Name):
-            raise unsupported(module, node, "isn't a supported constant expression")
+            raise unsupported(module, node)
         return self.lookup(module, node.id, module.path, node)
 
     def lookup(self, module: Module, name: str, path: str, node: ast.AST) -> Definition:
-        """Return the definition of a name of a module."""
+        """Return the definition of a name of a module. `path` and `node` are the place of errors."""
         for _ in range(_MAX_HOPS):
             known = module.bindings.get(name, [])
-            if (module.name, name) in self.stores:
-                by, store = self.stores[module.name, name]
-                raise NotConstantError(f"`{name}` is modified on this line", by.path, store)
-            if len(known) > 1 or (known and known[0].kind == Kind.OTHER):
-                line = getattr(known[-1].node, "lineno", getattr(node, "lineno", 1))
-                why = "more than once" if len(known) > 1 else "by an unsupported statement"
-                raise NotConstantError(f"`{name}` is assigned {why} (line {line})", path, node)
-            if not known:
-                return Definition(Kind.BUILTIN, None, name, node)
-            binding = known[0]
-            if binding.kind in (Kind.IMPORT, Kind.FROM) and not self.files.owns(binding.module):
-                return Definition(Kind.OUTSIDE, None, public_name(binding.path), node)
-            if binding.kind == Kind.IMPORT:
-                return Definition(Kind.MODULE, None, binding.module, node)
-            if binding.kind != Kind.FROM:
-                return Definition(binding.kind, module, name, binding.node)
-            file = self.files.find(binding.module)
-            source = self.parsed(binding.module, file) if file else None
-            if source is None or binding.name not in source.bindings or self.files.find(binding.path):
-                raise NotConstantError(f"`{binding.path}` isn't defined in a module of the sources", path, node)
-            self.modules.add(source.name)
-            module, name = source, binding.name
+            if len(known) != 1:
+                why = (
+                    f"is assigned more than once (line {getattr(known[-1].node, 'lineno', 1)})"
+                    if known
+                    else "is unknown"
+                )
+                raise NotConstantError(f"`{name}` {why}", path, node)
+            made, source = known[0].node, known[0].module
+            if isinstance(made, (ast.expr, ast.ClassDef, *FUNCTIONS)):
+                return Definition(module, name, made)
+            file = self.files.find(source) if source else None
+            if file is None or self.files.find(known[0].path):
+                why = "isn't a name of the sources" if source else "is assigned by an unsupported statement"
+                line = f" (line {getattr(made, 'lineno', 1)})"
+                raise NotConstantError(f"`{known[0].path or name}` {why}{line}", path, node)
+            module, name = self.parsed(source, file), known[0].name
+            self.modules.add(module.name)
         raise NotConstantError(f"the import of `{name}` is circular", path, node)
 
 
-def unsupported(module: Module, node: ast.AST, why: str = "isn't supported") -> NotConstantError:
+def unsupported(module: Module, node: ast.AST, why: str = "isn't a supported expression") -> NotConstantError:
     """Return the error for an expression."""
-    return NotConstantError(f"`{text_of(node)}` {why}", module.path, node)
-
-
-def text_of(node: ast.AST) -> str:
-    """Return the source of an expression for a message."""
-    if any(islice(ast.walk(node), 201, None)):
-        return "…"
-    text = " ".join(ast.unparse(node).split())
-    return text if len(text) <= 80 else f"{text[:80]}…"
+    is_long = any(islice(ast.walk(node), 201, None))
+    text = "" if is_long else " ".join(ast.unparse(node).split())
+    return NotConstantError(f"`{text[:80]}{'…' if is_long or len(text) > 80 else ''}` {why}", module.path, node)

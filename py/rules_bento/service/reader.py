@@ -12,13 +12,12 @@ from rules_bento.errors import BentoError
 from rules_bento.service.constants import DEPENDS, Constants
 from rules_bento.service.import_code import WORDS, ImportCode, callee
 from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
-from rules_bento.service.modules import FUNCTIONS, Kind, Module, Names, NotConstantError, PythonFiles
+from rules_bento.service.modules import FUNCTIONS, Module, Names, NotConstantError, PythonFiles
 from rules_bento.service.overrides import listed
 from rules_bento.service.services import ServiceReader
-from rules_bento.typing_lite import Literal, Mapping
+from rules_bento.typing_lite import Mapping
 
 _MAKERS = ("bentoml.service", "bentoml.Service", "bentoml.legacy.Service", "bentoml.load", "bentoml.runner_service")
-_LEGACY = ("bentoml.Service", "bentoml.legacy.Service")
 
 
 def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mapping[str, object]) -> ServiceInfo:
@@ -58,7 +57,7 @@ class _Reading:
             if not users <= needed:
                 needed |= users
                 continue
-            self._names.modules, self._names.stores = set(), {}
+            self._names.modules = set()
             code = ImportCode(self._names, modules, others)
             self._constants = Constants(self._names, code, self._arguments)
             name = attribute or self._only_service()
@@ -66,8 +65,9 @@ class _Reading:
                 if code.hazard:
                     raise code.hazard
                 info = self._info(name)
-            except NotConstantError as error:
-                info = self._unread(error, name)
+            except NotConstantError as error:  # of a service that exists, nothing is constant
+                unknown = Unknown(f"service `{name}`: {error.why}", error.path, error.line, "service", name)
+                info = ServiceInfo(self._service, self._module.path, "new", None, None, unknowns=(unknown,))
             if self._names.modules <= needed:
                 return info
             needed |= self._names.modules
@@ -111,41 +111,33 @@ class _Reading:
                 + (f"Did you mean `{near[0]}`?" if near else "Specify a class decorated with `@bentoml.service`.")
             )
         definition = self._names.lookup(self._module, attribute, path, self._module.tree)
-        node, module = definition.node, definition.module or self._module
-        maker = self._names.outside(module, node.func) if isinstance(node, ast.Call) else ""
-        if maker in _LEGACY:
-            raise NotConstantError(f"legacy services (`{maker}`) aren't analyzed statically", module.path, node)
-        is_value = isinstance(node, (ast.Constant, ast.List, ast.Dict, ast.Tuple))
-        is_class = definition.kind == Kind.CLASS and not getattr(node, "decorator_list", ())
-        if is_value or is_class or definition.kind in (Kind.FUNCTION, Kind.MODULE, Kind.OUTSIDE, Kind.BUILTIN):
+        made = definition.node
+        if isinstance(made, (ast.Constant, *FUNCTIONS)) or not getattr(made, "decorator_list", True):
             raise BentoError(
-                f"{module.path}:{getattr(node, 'lineno', 1)}: `{attribute}` isn't a class that is defined in the "
-                "sources and decorated with `@bentoml.service`. Decorate the class, or specify another class in "
-                "`service`."
+                f"{definition.module.path}:{made.lineno}: `{attribute}` isn't a class that is decorated with "
+                "`@bentoml.service`. Decorate the class, or specify another class in `service`."
             )
         reader = ServiceReader(self._constants)
-        return reader.info(reader.declaration(definition, self._module, node), name, path)
+        return reader.info(reader.declaration(definition), name, path)
 
     def _might_be_service(self, name: str) -> bool:
         """Return whether a name is, or might be, a service on which no other one depends."""
         module, nodes = self._module, [each.node for each in self._module.bindings[name]]
         try:
-            definition = self._names.lookup(self._module, name, self._module.path, self._module.tree)
+            definition = self._names.lookup(module, name, module.path, module.tree)
         except NotConstantError:
             pass
         else:
-            uses = self._constants.code.uses(definition)
-            if not definition.module or any(self._constants.receiver(by, use) in DEPENDS for by, use in uses):
+            if any(self._constants.receiver(by, use) in DEPENDS for by, use in self._constants.code.uses(definition)):
                 return False
             module, nodes = definition.module, [definition.node]
-        for node in nodes:
-            for each in () if isinstance(node, FUNCTIONS) else ast.walk(node):
-                if isinstance(each, ast.Call) and self._names.outside(module, each.func) in _MAKERS:
-                    return True
-                decorators = each.decorator_list if isinstance(each, ast.ClassDef) else ()
-                if any(self._names.outside(module, callee(one)) in (_MAKERS[0], None) for one in decorators):
-                    return True
-        return False
+        parts = [each for node in nodes if not isinstance(node, FUNCTIONS) for each in ast.walk(node)]
+        calls = [each.func for each in parts if isinstance(each, ast.Call)]
+        decorators = [callee(one) for each in parts if isinstance(each, ast.ClassDef) for one in each.decorator_list]
+        made = [self._names.outside(module, each) for each in calls]
+        return any(each in _MAKERS for each in made) or any(
+            self._names.outside(module, each) in ("bentoml.service", None) for each in decorators
+        )
 
     def _only_service(self) -> str:
         """Return the only name of the module that might be a service."""
@@ -161,13 +153,6 @@ class _Reading:
             f"{self._module.path} defines several services: {listed(names)}. "
             f"Specify one of the services in `service`, such as `{self._module.name}:{names[0]}`."
         )
-
-    def _unread(self, error: NotConstantError, attribute: str) -> ServiceInfo:
-        """Return the metadata of a service that exists, and of which nothing is constant."""
-        why, path, line = error.why, error.path, error.line
-        unknown = Unknown(f"service `{attribute}`: {why}", path, line, "service", attribute)
-        kind: Literal["legacy", "new"] = "legacy" if b"legacy" in self._files.words(self._module.path) else "new"
-        return ServiceInfo(self._service, self._module.path, kind, None, None, unknowns=(unknown,))
 
 
 def _parts(service: str) -> tuple[str, str]:

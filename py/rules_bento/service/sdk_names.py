@@ -24,11 +24,6 @@ IMAGE += ["python_requirements", "post_commands", "build_include_paths"]
 IMAGE_METHODS = words(
     "build_include pyproject_toml python_packages requirements_file run run_script system_packages uv_lock"
 )
-# Modules of BentoML with a function `get` that returns a stored model.
-FRAMEWORKS = words(
-    "catboost detectron diffusers diffusers_simple easyocr fastai flax keras lightgbm mlflow onnx picklable_model "
-    "pytorch pytorch_lightning sklearn tensorflow torchscript transformers unsloth xgboost"
-)
 
 
 def public_name(dotted: str) -> str:

@@ -7,41 +7,35 @@ import ast
 from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.service import metadata
+from rules_bento.service.configuration import BOOL, NONE, TEXT, TEXTS, ValueType
 from rules_bento.service.constants import DEPENDS, REST, Constants, first_unknown
 from rules_bento.service.import_code import HANDLERS, ROUTES, callee
-from rules_bento.service.modules import FUNCTIONS, Definition, Kind, Module, NotConstantError, own_nodes, unsupported
+from rules_bento.service.modules import FUNCTIONS, Definition, Module, NotConstantError, own_nodes, unsupported
 from rules_bento.service.overrides import snake_case
-from rules_bento.service.sdk_names import FRAMEWORKS, IMAGE, IMAGE_METHODS, SERVICE_FIELDS, words
+from rules_bento.service.sdk_names import IMAGE, IMAGE_METHODS, SERVICE_FIELDS, words
 from rules_bento.typing_lite import Any
 
 _HUB_VARIABLE = b"HF_ENDPOINT"  # BentoML reads it if a `HuggingFaceModel` has no `endpoint`
 _ENV = {"name": "", "value": "", "stage": "all"}
 _STAGES = ("all", "build", "runtime")
-_HUGGINGFACE: dict[str, Any] = {
-    "model_id": str,
-    "revision": str,
-    "endpoint": (str, type(None)),
-    "include": (tuple, type(None)),
-    "exclude": (tuple, type(None)),
-}
-_LOCATION = ("deployment", "cluster", "url")  # of a dependency
+# Arguments of functions of BentoML, in order, and the kinds of their values.
+_HUGGINGFACE = {"model_id": TEXT, "revision": TEXT, "endpoint": TEXT | NONE, "include": TEXTS | NONE}
+_HUGGINGFACE |= {"exclude": TEXTS | NONE}
+_LOCATION = dict.fromkeys(("deployment", "cluster", "url"), TEXT | NONE)  # of a dependency
+_ENDPOINT = {"route": TEXT | NONE, "batchable": BOOL}
 _ENDPOINTS = ("bentoml.api", "bentoml.task")
 _HOOKS = ("bentoml.on_deployment", "bentoml.on_shutdown", "bentoml.on_startup")
 # They keep the name of what they decorate.
 _KEEP_NAME = ("torch.inference_mode", "torch.no_grad")
-_PLAIN_BASES = ("abc.ABC", "typing.Generic", "typing.Protocol", "typing_extensions.Protocol")
 # Expressions that make no BentoML object, whatever is in them.
 _DISPLAYS = (ast.Constant, ast.Dict, ast.JoinedStr, ast.Lambda, ast.List, ast.Set, ast.Tuple)
-_MODELS = words("bentoml.models.BentoModel bentoml.models.HuggingFaceModel bentoml.models.get") | {
-    f"bentoml.{framework}.get" for framework in FRAMEWORKS
-}
 
 _CHAT = "/chat/completions"
 _MOUNTS = ("bentoml.asgi_app", "bentoml.mount_asgi_app")
 _FASTAPI = ("fastapi.FastAPI", "fastapi.applications.FastAPI")
 _ROUTERS = ("fastapi.APIRouter", "fastapi.routing.APIRouter")
 _STATIC = ("starlette.staticfiles.StaticFiles", "fastapi.staticfiles.StaticFiles")
-_ROUTES = ROUTES | words("add_api_route add_api_websocket_route add_route add_websocket_route")
+_ROUTES = ROUTES | words("add_api_route add_api_websocket_route add_route add_websocket_route include_router mount")
 # They add no route: middleware, handlers, hooks.
 _OTHERS = HANDLERS | words("add_event_handler add_exception_handler add_middleware state")
 
@@ -80,12 +74,9 @@ class ServiceReader:
 
     # Declarations
 
-    def declaration(self, definition: Definition, by: Module, node: ast.AST) -> Declaration:
+    def declaration(self, definition: Definition) -> Declaration:
         """Return the service of a definition. Raises BentoError if another service has its name."""
         module, made = definition.module, definition.node
-        if module is None:
-            where = "is defined outside the sources" if definition.kind == Kind.OUTSIDE else "isn't a service"
-            raise NotConstantError(f"`{definition.name}` {where}", by.path, node)
         if not isinstance(made, ast.ClassDef):
             raise NotConstantError(f"`{definition.name}` isn't a class with `@bentoml.service`", module.path, made)
         arguments: dict[str, Any] | None = None
@@ -121,11 +112,7 @@ class ServiceReader:
         for keyword in keywords:
             node = keyword.value
             if keyword.arg is None:
-                more = self.constants.value(module, node)
-                if not isinstance(more, dict) or REST in more or "image" in more:
-                    raise unsupported(module, node, "isn't supported after `**`")
-                values |= more
-                continue
+                raise unsupported(module, node, "isn't supported after `**`")
             try:
                 values[keyword.arg] = node if keyword.arg == "image" else self.constants.value(module, node)
             except NotConstantError as error:
@@ -191,14 +178,9 @@ class ServiceReader:
 
     def _members(self, declared: Declaration) -> dict[str, Any]:
         """Return the attributes of a class: a `Model`, a `Dependency`, an `Api`, or None for no BentoML object."""
-        module, node = declared.module, declared.node
-        for base in node.bases:
-            base = base.value if isinstance(base, ast.Subscript) else base
-            plain = isinstance(base, ast.Name) and base.id == "object" and "object" not in module.bindings
-            if not plain and self.names.outside(module, base) not in _PLAIN_BASES:
-                raise unsupported(module, base, "isn't a supported base class")
-        if any(self.names.outside(module, each.value) != "abc.ABCMeta" for each in node.keywords):
-            raise NotConstantError(f"class `{node.name}` has unsupported keyword arguments", module.path, node)
+        node = declared.node
+        if node.bases or node.keywords:
+            raise NotConstantError(f"class `{node.name}` has base classes or a metaclass", declared.module.path, node)
         found: dict[str, Any] = {}
         for statement in node.body:
             self._add_member(declared, statement, found)
@@ -206,10 +188,10 @@ class ServiceReader:
 
     def _add_member(self, declared: Declaration, statement: ast.stmt, found: dict[str, Any]) -> None:
         """Add the names that a statement of a class body binds. Raises NotConstantError for other effects."""
-        module, value, nodes = declared.module, None, list[ast.AST]([statement])
+        module, value, nodes = declared.module, None, list[ast.AST | None]([statement])
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                nodes = [statement.args]
+                nodes = [statement.args, statement.returns, *statement.decorator_list]
             case ast.ClassDef(name=name, decorator_list=[]):
                 nodes = [*statement.bases, *statement.keywords]
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
@@ -217,14 +199,10 @@ class ServiceReader:
             case ast.Expr() | ast.Pass():
                 name = ""
             case _:
-                raise NotConstantError("this statement might modify attributes of the class", module.path, statement)
-        evaluated = [value] if value else getattr(statement, "decorator_list", [])
-        for each in (each for node in [*nodes, *evaluated] for each in ast.walk(node)):
-            if isinstance(each, ast.NamedExpr) or (isinstance(each, ast.Name) and found.get(each.id) is not None):
-                raise NotConstantError("this statement might modify attributes of the class", module.path, statement)
-        for each in (each for node in evaluated for each in ast.walk(node)):
-            if isinstance(each, ast.Name) and each.id in found:
-                raise NotConstantError(f"the expression uses the class attribute `{each.id}`", module.path, each)
+                raise NotConstantError("this statement isn't supported in a service", module.path, statement)
+        for each in (each for node in nodes if node for each in ast.walk(node)):
+            if isinstance(each, ast.NamedExpr) or (isinstance(each, ast.Name) and each.id in found):
+                raise NotConstantError("this statement might use or modify attributes of the class", module.path, each)
         if name in found:
             raise NotConstantError(f"`{name}` is assigned more than once", module.path, statement)
         if isinstance(statement, FUNCTIONS):
@@ -242,8 +220,8 @@ class ServiceReader:
                 return self._dependency(module, name, node, maker)
             if maker == "bentoml.models.HuggingFaceModel":
                 return metadata.Model(name, "", huggingface=self._huggingface(module, node))
-            if maker in _MODELS:
-                return self._model(declared, name, node, maker)
+            if maker in ("bentoml.models.BentoModel", "bentoml.models.get"):
+                return self._model(declared, name, node, is_stored=maker.endswith(".get"))
         if not self._is_foreign(module, node):
             raise unsupported(module, node, "isn't supported as a class attribute")
         return None
@@ -255,18 +233,16 @@ class ServiceReader:
                 outside = self.names.outside(module, each)
                 if (outside or "").startswith("bentoml"):
                     return False
-                if not outside and self.names.lookup(module, each.id, module.path, each).kind != Kind.BUILTIN:
+                if not outside and each.id in module.bindings:
                     self.constants.whole(module, each)
         return True
 
     def _dependency(self, module: Module, name: str, call: ast.Call, maker: str) -> metadata.Dependency:
         given = arguments_of(module, call, ["on", *_LOCATION], positional=1 if maker == "bentoml.depends" else 4)
         on = given.pop("on", None)
-        fields = {key: self.constants.whole(module, node) for key, node in given.items()}
-        if not all(isinstance(each, (str, type(None))) for each in fields.values()):
-            raise unsupported(module, call)
+        fields = self._values(module, call, given, _LOCATION)
         if on is not None and not (isinstance(on, ast.Constant) and on.value is None):
-            declared = self.declaration(self.names.resolve(module, on), module, on)
+            declared = self.declaration(self.names.resolve(module, on))
             return metadata.Dependency(name, declared.name, **fields)
         if fields.get("deployment") is None and fields.get("url") is None:
             raise BentoError(
@@ -275,27 +251,26 @@ class ServiceReader:
             )
         return metadata.Dependency(name, **fields)
 
-    def _model(self, declared: Declaration, name: str, call: ast.Call, maker: str) -> metadata.Model:
-        argument = "tag" if maker.startswith("bentoml.models.") else "tag_like"
-        given = arguments_of(declared.module, call, [argument])
-        if not given:
-            raise unsupported(declared.module, call)
+    def _values(
+        self, module: Module, call: ast.Call, given: dict[str, ast.expr], kinds: dict[str, ValueType]
+    ) -> dict[str, Any]:
+        """Return the values of arguments. Raises NotConstantError for a value that isn't constant or of its kind."""
+        values = {name: self.constants.whole(module, node) for name, node in given.items()}
+        if not all(kinds[name].holds(value) for name, value in values.items()):
+            raise unsupported(module, call)
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+    def _model(self, declared: Declaration, name: str, call: ast.Call, *, is_stored: bool) -> metadata.Model:
+        given = arguments_of(declared.module, call, ["tag"])
         try:
-            tag = self.constants.text(declared.module, given[argument])
+            tag = self.constants.text(declared.module, given.get("tag", call))
         except NotConstantError as error:
             self._note(declared, f"models.{name}", error)
             return metadata.Model(name, "")
-        is_stored = maker.endswith(".get")
         return metadata.Model(name, tag if is_stored else tag.lower(), alias=is_stored)
 
     def _huggingface(self, module: Module, call: ast.Call) -> metadata.HuggingFace:
-        values: dict[str, Any] = {}
-        for name, node in arguments_of(module, call, [*_HUGGINGFACE]).items():
-            value = self.constants.whole(module, node)
-            values[name] = tuple(value) if isinstance(value, list) else value
-            items = value if isinstance(value, list) else []
-            if not isinstance(values[name], _HUGGINGFACE[name]) or not all(isinstance(each, str) for each in items):
-                raise unsupported(module, call)
+        values = self._values(module, call, arguments_of(module, call, [*_HUGGINGFACE]), _HUGGINGFACE)
         if "model_id" not in values:
             raise unsupported(module, call)
         line = None if "endpoint" in values else self.names.files.first_mention(_HUB_VARIABLE)
@@ -318,19 +293,22 @@ class ServiceReader:
 
     def _endpoint(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef, kind: str) -> metadata.Api:
         decorator = node.decorator_list[0]
-        given = arguments_of(module, decorator, [], others=True) if isinstance(decorator, ast.Call) else {}
-        values = {key: self.constants.whole(module, given[key]) for key in ("route", "batchable") if key in given}
+        values: dict[str, Any] = {}
+        if isinstance(decorator, ast.Call):
+            given = arguments_of(module, decorator, [], others=True)
+            values = self._values(
+                module, decorator, {key: given[key] for key in given.keys() & _ENDPOINT.keys()}, _ENDPOINT
+            )
         route = values.get("route")
         if route is None:
             route = "/" if node.name == "__call__" else f"/{node.name}"
-        if not (isinstance(route, str) and route.startswith("/")):
+        if not route.startswith("/"):
             raise BentoError(
                 f"{module.path}:{decorator.lineno}: the route of API `{node.name}` must begin with a slash, "
                 f"got {route!r}. Correct the route."
             )
-        return metadata.Api(
-            node.name, route, kind == "bentoml.task", bool(values.get("batchable")), _is_generator(node)
-        )
+        is_stream = any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body))
+        return metadata.Api(node.name, route, kind == "bentoml.task", values.get("batchable", False), is_stream)
 
     # Configuration
 
@@ -374,10 +352,9 @@ class ServiceReader:
         """Return the label that BentoML adds for an endpoint like OpenAI's."""
         found = [api.route for api in service.apis if api.route.endswith(_CHAT)]
         try:
-            for (application, _), path in zip([] if found else declared.mounts, service.mounts, strict=False):
-                if "completions" in path:
-                    raise unsupported(declared.module, application, f"might have a path that ends in `{_CHAT}`")
-                found += [path.rstrip("/") + each for each in _chat_paths(self.constants, declared.module, application)]
+            for application, path in [] if found else declared.mounts:
+                _check_path(self.constants, declared.module, ast.Constant(path, lineno=declared.node.lineno))
+                _check_paths(self.constants, declared.module, application, _FASTAPI)
         except NotConstantError as error:
             self._note(declared, "labels.openai_endpoint", error)
         return {"openai_endpoint": found[0].removesuffix(_CHAT)} if found else {}
@@ -421,24 +398,17 @@ class ServiceReader:
                 return metadata.Image({name: self.constants.whole(module, each) for name, each in given.items()})
             case ast.Call(func=ast.Attribute(value=of, attr=method)) if method in IMAGE_METHODS:
                 image = self._image_of(module, of)
-                return replace(image, calls=(*image.calls, self._image_call(module, node, method)))
+                nodes = [*node.args, *(each.value if each.arg else node for each in node.keywords)]
+                call = metadata.ImageCall(method, tuple(self.constants.text(module, each) for each in nodes))
+                return replace(image, calls=(*image.calls, call))
             case ast.Name():
                 definition = self.names.resolve(module, node)
-                if definition.module and isinstance(definition.node, ast.Call):
+                if isinstance(definition.node, ast.Call):
                     self.constants.code.require_uses(
                         definition, lambda by, use: self.constants.keyword_of_service(by, use) == "image"
                     )
                     return self._image_of(definition.module, definition.node)
         raise unsupported(module, node, "isn't a call of `bentoml.images.Image`")
-
-    def _image_call(self, module: Module, call: ast.Call, method: str) -> metadata.ImageCall:
-        values: list[Any] = []
-        for each in [*call.args, *(keyword.value for keyword in call.keywords)]:
-            value = self.constants.whole(module, each.value if isinstance(each, ast.Starred) else each)
-            values += value if isinstance(each, ast.Starred) and isinstance(value, list) else [value]
-        if not all(isinstance(each, str) for each in values) or not all(each.arg for each in call.keywords):
-            raise unsupported(module, call, "isn't a supported method call of an image")
-        return metadata.ImageCall(method, tuple(values))
 
 
 def arguments_of(
@@ -456,57 +426,38 @@ def arguments_of(
     return given
 
 
-def _is_generator(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Return whether a function itself yields."""
-    return any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body))
+def _check_path(constants: Constants, module: Module, node: ast.expr) -> None:
+    """Raise NotConstantError if a string might be a part of a path like OpenAI's."""
+    if "completions" in constants.text(module, node):
+        raise unsupported(module, node, f"might be part of a path that ends in `{_CHAT}`")
 
 
-def _chat_paths(constants: Constants, module: Module, node: ast.expr, *, is_router: bool = False) -> list[str]:
-    """Return the paths of an application that end like OpenAI's. Raises NotConstantError if it might have others.
+def _check_paths(constants: Constants, module: Module, node: ast.expr, makers: tuple[str, ...]) -> None:
+    """Raise NotConstantError if an application, or a router of it, might have a path that ends like OpenAI's.
 
-    All mentions of it and of its routers must be plain, and only a decorator of it can name completions in a path.
+    The application must be the result of a call of `makers`, and all mentions of it must be plain.
     """
     definition = constants.names.resolve(module, node)
-    made, of, code, found = definition.node, definition.module, constants.code, list[str]()
-    name = constants.names.outside(of, made.func) if of and isinstance(made, ast.Call) else None
-    if of is None or not isinstance(made, ast.Call) or name not in (_ROUTERS if is_router else _FASTAPI):
+    made, of, code = definition.node, definition.module, constants.code
+    if not isinstance(made, ast.Call) or constants.names.outside(of, made.func) not in makers:
         raise unsupported(module, node, "isn't a supported FastAPI application or router")
-
-    def check(by: Module, node: ast.expr, *, is_certain: bool = False) -> None:
-        path = constants.text(by, node)
-        if is_certain and path.endswith(_CHAT):
-            found.append(path)
-        elif "completions" in path:
-            raise unsupported(by, node, f"might be part of a path that ends in `{_CHAT}`")
+    for name, value in arguments_of(of, made, [], others=True).items():
+        if name == "routes":
+            raise unsupported(of, made, "isn't a supported application")
+        if name == "prefix" or (name.endswith("_url") and getattr(value, "value", "") is not None):
+            _check_path(constants, of, value)
 
     def is_plain(by: Module, node: ast.expr) -> bool:
-        method = code.parent(node)
-        call = code.parent(method) if isinstance(method, (ast.Attribute, ast.keyword)) else method
-        if isinstance(method, ast.Attribute) and method.attr in _OTHERS:
-            return True
-        if not isinstance(call, ast.Call):
-            return False
+        method, call = code.parent(node), code.parent(code.parent(node))
         if not isinstance(method, ast.Attribute):  # an argument
-            is_mount = constants.receiver(by, node) in _MOUNTS and isinstance(code.parent(call), ast.ClassDef)
-            return is_mount or getattr(call.func, "attr", "") == "include_router"
-        given = {each.arg: each.value for each in call.keywords}
-        first = next(iter([*call.args, *(given[key] for key in ("path", "router") if key in given)]), None)
-        if call.func is not method or None in given or first is None:
-            return False
+            is_router = getattr(getattr(method, "func", None), "attr", "") == "include_router"
+            return is_router or constants.receiver(by, node) in _MOUNTS
+        if method.attr not in _ROUTES or not isinstance(call, ast.Call) or call.func is not method:
+            return method.attr in _OTHERS
+        given = arguments_of(by, call, ["router" if method.attr == "include_router" else "path", "app"], others=True)
+        _check_path(constants, by, given.get("path" if "path" in given else "prefix", ast.Constant("")))
         if method.attr == "include_router":
-            check(by, given.get("prefix", ast.Constant("")))
-            return not _chat_paths(constants, by, first, is_router=True)
-        outer = code.parent(call)
-        decorates = outer is not None and code.parent(outer) is None and call in getattr(outer, "decorator_list", ())
-        check(by, first, is_certain=decorates and not is_router)
-        mounted = call.args[1] if method.attr == "mount" and len(call.args) == 2 else None
-        is_static = isinstance(mounted, ast.Call) and constants.names.outside(by, mounted.func) in _STATIC
-        return is_static or method.attr in _ROUTES
+            _check_paths(constants, by, given.get("router", call), _ROUTERS)
+        return method.attr != "mount" or constants.names.outside(by, callee(given.get("app", call))) in _STATIC
 
-    for each in made.keywords:
-        if each.arg in (None, "routes") or made.args:
-            raise unsupported(of, made, "isn't a supported application")
-        if each.arg == "prefix" or (each.arg.endswith("_url") and getattr(each.value, "value", "") is not None):
-            check(of, each.value)
     code.require_uses(definition, is_plain)
-    return found

@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: labels.openai_endpoint
 import typing as t
 
 import bentoml

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: labels, image
+# unknown: service
 import bentoml
 from settings.values import IMAGE, LABELS
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: config.traffic.timeout, labels, envs
+# unknown: service
 import bentoml
 import changes  # noqa: F401
 import copies

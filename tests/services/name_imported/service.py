@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: labels.v
+# unknown: service
 import bentoml
 import conf.settings as settings
 import conf

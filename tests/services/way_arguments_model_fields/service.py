@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: config.traffic.timeout, labels.team
 import os
 from typing import Any
 
