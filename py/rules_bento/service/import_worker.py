@@ -335,50 +335,41 @@ class Recorder:
     def __init__(self, image_class: Any, source: Path) -> None:
         self._class = image_class
         self._source = source
-        self._calls: dict[int, list[Any]] = {}  # the image, to keep its identity, and name and arguments of each call
+        self._calls: dict[int, tuple[Any, list[Any]]] = {}  # the image, to keep its identity, and its calls
         self._is_inside = False  # methods call each other, as pyproject_toml calls python_packages
         for name in ("__init__", *sorted(IMAGE_METHODS)):
             if hasattr(image_class, name):  # BentoML 1.4.30 lacks some of the methods
-                self._wrap(name)
+                setattr(image_class, name, self._recorded(name, getattr(image_class, name)))
 
     def image(self, image: Any) -> metadata.Image:
         """Return the description of an image. Raises UnfitError if its calls don't result in it."""
-        calls = self._calls.get(id(image), [])[1:]
-        if not calls or self._repeated(calls) != image:
+        calls = self._calls.get(id(image), (image, []))[1]
+        directory, repeated = os.getcwd(), self._class()  # noqa: PTH109 - the same as chdir
+        os.chdir(self._source)
+        for name, args, kwargs in copy.deepcopy(calls):
+            getattr(repeated, name)(*args, **kwargs)
+        os.chdir(directory)
+        if [name for name, _, _ in calls].count("__init__") != 1 or repeated != image:
             raise UnfitError("the image was copied, or modified without the methods of Image. Use only these methods")
-        _, args, kwargs = calls[0]
-        arguments = inspect.signature(self._class).bind(*args, **kwargs).arguments
-        given = {key: _argument(value) for key, value in arguments.items()}
+        arguments = inspect.signature(self._class).bind(*calls[0][1], **calls[0][2]).arguments
         rows = [(name, tuple(map(str, [*args, *kwargs.values()]))) for name, args, kwargs in calls[1:]]
+        given = {key: _argument(value) for key, value in arguments.items()}
         return metadata.Image(given, tuple(metadata.ImageCall(*row) for row in rows))
 
-    def _repeated(self, calls: list[Any]) -> Any:
-        """Repeat the constructor and the calls in the source directory, and return the image."""
-        directory = os.getcwd()  # noqa: PTH109 - the same as chdir
-        os.chdir(self._source)
-        again = self._class.__new__(self._class)
-        for name, args, kwargs in copy.deepcopy(calls):
-            getattr(again, name)(*args, **kwargs)
-        os.chdir(directory)
-        return again
-
-    def _wrap(self, name: str) -> None:
-        method = getattr(self._class, name)
+    def _recorded(self, name: str, method: Any) -> Any:
+        """Return a method that records its calls, except for calls by other methods."""
 
         @functools.wraps(method)
         def recorded(image: Any, *args: Any, **kwargs: Any) -> Any:
-            if self._is_inside:
-                return method(image, *args, **kwargs)
-            if name == "__init__":
-                self._calls[id(image)] = [image]
-            self._calls.get(id(image), []).append((name, *copy.deepcopy((args, kwargs))))
-            self._is_inside = True
+            was_inside, self._is_inside = self._is_inside, True
             try:
+                if not was_inside:
+                    self._calls.setdefault(id(image), (image, []))[1].append((name, *copy.deepcopy((args, kwargs))))
                 return method(image, *args, **kwargs)
             finally:
-                self._is_inside = False
+                self._is_inside = was_inside
 
-        setattr(self._class, name, recorded)
+        return recorded
 
 
 def _argument(value: Any) -> Any:

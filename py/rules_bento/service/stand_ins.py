@@ -345,10 +345,9 @@ def install(**settings: Any) -> None:
     vars(STATE).update(settings)
     if STATE.packages is not None and not STATE.packages:
         return
-    setattr(builtins, _CHECK_IDENTITY, _check_identity)
-    operator.is_ = lambda one, other: _check_identity(one) is _check_identity(other)
-    operator.is_not = lambda one, other: _check_identity(one) is not _check_identity(other)
-    setattr(builtins, _CHECK_CALL, _check_call)
+    setattr(builtins, _CHECK, _check)
+    operator.is_ = lambda one, other: bool(_check(one, other)) and one is other
+    operator.is_not = lambda one, other: bool(_check(one, other)) and one is not other
     _accept_limits()
     machinery.SourceFileLoader.get_code = _get_code  # type: ignore[assignment, method-assign]
     sys.meta_path.append(Finder())
@@ -398,19 +397,13 @@ class Finder:
         """Run nothing."""
 
 
-_CHECK_IDENTITY, _CHECK_CALL = "_rules_bento_identity", "_rules_bento_call"
-_OBSERVERS = {function.__name__: function for function in (callable, getattr, hasattr, id, type, vars)}
+_CHECK = "_rules_bento_check"  # the name of `_check` for the project's code
+_OBSERVERS = ("callable", "getattr", "hasattr", "id", "type", "vars")
 
 
-def _check_identity(value: Any) -> Any:
-    return refuse(value, "identity") if type(value) is StandIn else value
-
-
-def _check_call(function: Any, *args: Any, **kwargs: Any) -> Any:
-    observed = args and is_stand_in(args[0]) and function in _OBSERVERS.values()
-    if observed and (function is not getattr or len(args) == 3):
-        refuse(args[0], "type" if function is type else "attributes")
-    return function(*args, **kwargs)
+def _check(*values: Any) -> tuple[Any, ...]:
+    """Return the values, if none of them is a stand-in."""
+    return next((refuse(value, "identity or attributes") for value in values if is_stand_in(value)), values)
 
 
 _get_library_code = machinery.SourceFileLoader.get_code
@@ -448,13 +441,16 @@ class _Checks(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         if isinstance(node.func, ast.Name) and node.func.id in _OBSERVERS:
-            return _checked(node.func, *node.args, check=_CHECK_CALL, keywords=node.keywords)
+            node.args = [ast.copy_location(ast.Starred(_call_of_check(*node.args), ast.Load()), node)]
         return node
 
 
-def _checked(value: ast.expr, *args: ast.expr, check: str = _CHECK_IDENTITY, keywords: Sequence[Any] = ()) -> ast.expr:
-    call = ast.Call(ast.Name(check, ast.Load()), [value, *args], [*keywords])
-    return ast.copy_location(call, value)
+def _call_of_check(*values: ast.expr) -> ast.expr:
+    return ast.Call(ast.Name(_CHECK, ast.Load()), [*values], [])
+
+
+def _checked(value: ast.expr) -> ast.expr:
+    return ast.copy_location(ast.Subscript(_call_of_check(value), ast.Constant(0), ast.Load()), value)
 
 
 def _accept_limits() -> None:
