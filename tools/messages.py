@@ -2,7 +2,8 @@
 """Lists every message of the product: `python3 tools/messages.py [DIRECTORY]...`.
 
 Messages are the string arguments of exceptions that are raised, of `fail` in Starlark, and of notes that the command
-prints, and the help of its options. `{}` represents a value. Reviewers read the list, and tests/prose checks it.
+prints, and the help of its options. `{}` represents a value. A `part` becomes the reason in another message. Reviewers
+read the list, and tests/prose checks it.
 """
 
 from __future__ import annotations
@@ -77,9 +78,12 @@ def _of_tree(tree: ast.Module, path: str) -> Iterator[Message]:
         values = [(ERROR, argument) for argument in node.args] if _raises(name, path) else []
         values += [(NOTE, argument) for argument in node.args if name in NOTES]
         values += [(HELP, key.value) for key in node.keywords if key.arg in ("help", "epilog", "doc")]
+        default = next((key.value for key in node.keywords if key.arg == "default" and path.endswith(".bzl")), None)
         for kind, value in values:
             text = _text(value)
-            if " " in text.strip("{} "):
+            if kind == HELP and isinstance(default, ast.Constant | ast.List) and "efault" not in text:
+                text += f" Default: `{ast.unparse(default).replace(chr(39), chr(34))}`."  # as in docs/reference.md
+            if " " in text.strip("{} ") and any(character.isalpha() for character in text):
                 found.append(Message(kind, path, node.lineno, text, kind != ERROR or name in SHOWN))
     yield from sorted(found, key=lambda message: message.line)
 
@@ -110,7 +114,8 @@ def main(directories: list[str]) -> None:
     """Print the list."""
     for message in messages(Path(__file__).resolve().parents[1], tuple(directories) or DIRECTORIES):
         text = " ".join(message.text.split())
-        sys.stdout.write(f"{message.path}:{message.line}: {message.kind}: {text}\n")
+        kind = message.kind if message.is_for_people else "part"
+        sys.stdout.write(f"{message.path}:{message.line}: {kind}: {text}\n")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ WITHOUT_REMEDY: frozenset[str] = frozenset(
         "{}: an expression is nested too deeply.",
         "{}: invalid file size: {} bytes. The limit is {} bytes.",
         "{}: the download from {} has {} bytes, but the limit is {}.",
-        "{}:{}: cannot parse the file: {}.",
+        "rules_bento can't build on {}, because uv {} has no wheel for this platform.",
     }
 )
 

@@ -43,8 +43,8 @@ _CODE = re.compile(r"`[^`]*`|--[a-z-]+|\w*_\w*|\"[^\"]*\"|'[^']*'|\{[^}]*\}|<[^>
 
 # The verbs that a remedy begins with. A message ends with one, unless its cause is outside of what people control.
 _REMEDY = re.compile(
-    r"(^|[.;:] |X |, or |\. For [^.]*, |\. If [^.]*, |\. To [^.]*, |\bdid you mean )`?(Add|Allow|Ask|Build|Change|Check|Choose|Commit|Copy|Correct|Create|Declare|Delete|Did you mean|"
-    r"Disable|Drop|Enable|Exclude|Export|Fetch|Fix|Free|Generate|Give|Import|Include|Increase|Install|Keep|List|Load|Lock|Log in|Lower|Make|Move|Name|Omit|Pass|"
+    r"(^|[.;:] |X |, or |\. For [^.]*, |\. If [^.]*, |\. To [^.]*, |\bdid you mean )`?(Add|Allow|Archive|Ask|Build|Change|Check|Choose|Commit|Convert|Copy|Correct|Create|Declare|Delete|"
+    r"Did you mean|Disable|Download|Drop|Enable|Exclude|Export|Fetch|Fix|Free|Generate|Give|Import|Include|Increase|Install|Keep|List|Load|Lock|Log in|Lower|Make|Move|Name|Omit|Pass|"
     r"Pin|Print|Provide|Pull|Merge|Push|Put|Quote|Raise|Reduce|Reinstall|Remove|Rename|Replace|Record|Redirect|Report|Restart|Restore|Run|Save|Select|Send|Set|Shorten|Sign|Simplify|Specify|Split|Start|State|Stop|"
     r"Supply|Take|Transfer|Try|Unset|Update|Upgrade|Use|Valid|Verify|Wait|Write|Expected)\b",
     re.IGNORECASE,
@@ -64,8 +64,11 @@ def findings(text: str) -> list[str]:
 
 
 def has_remedy(text: str) -> bool:
-    """Return whether a message ends with a remedy, possibly in a value. Text without a final period is a part."""
+    """Return whether a message ends with a remedy (possibly in a value) or with the reason of another program.
+
+    Text without a final period is a part.
+    """
     text = text.rstrip()
-    if text.endswith("{}") or not text.endswith((".", "?", "`")):
+    if text.endswith(("{}", ": {}.")) or not text.endswith((".", "?", "`")):
         return True
     return bool(_REMEDY.search(" ".join(text.split()).replace("{}", "X")))
