@@ -8,7 +8,7 @@ _OS = "linux"
 def _python_version(ctx, debs):
     version = ctx.attr.python_version or debs.python_version
     if not version:
-        fail("{}: the packages don't include python3. Add python3 to the packages, or set python_version to the version of {}.".format(ctx.label, ctx.attr.python))
+        fail("{}: the packages don't include python3. Add python3 to the packages, or set python_version to the version of {}.".format(label_string(ctx.label), ctx.attr.python))
     return version
 
 def _bento_base_impl(ctx):
@@ -51,7 +51,7 @@ bento_image(
 To add packages, declare a `bento_deb_layer`, and set its `base` to this target.""",
     attrs = {
         "deb_layer": attr.label(doc = "Top layer: a `bento_deb_layer`. The base also includes the layers below the top layer.", mandatory = True, providers = [BentoDebLayerInfo]),
-        "env": attr.string_dict(default = {"LANG": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, doc = "Environment variables of the container, name to value."),
+        "env": attr.string_dict(default = {"LANG": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, doc = "Environment variables of the container. Keys are variable names."),
         "python": attr.string(default = "/usr/bin/python3", doc = "Absolute path of the Python interpreter in the image."),
         "python_version": attr.string(doc = "Version of the Python interpreter, `X.Y`. Default: the version of the Debian package python3."),
     },

@@ -1,7 +1,7 @@
 """Defines bento_deb_layer, which installs Debian packages into a layer of an image."""
 
 load("//rules:providers.bzl", "BentoDebInfo", "BentoDebLayerInfo", "BentoLayerInfo")
-load("//rules/private:attributes.bzl", "add_pairs")
+load("//rules/private:attributes.bzl", "add_pairs", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//rules/private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "extension")
 
@@ -24,7 +24,7 @@ def _one_of(ctx, what, values):
     """Returns the only value that isn't empty, or an empty string. Fails for different values."""
     distinct = sorted({value: True for value in values if value})
     if len(distinct) > 1:
-        fail("{}: the packages and the base layers have different {}: {}. Use packages from one lock.".format(ctx.label, what, " and ".join(distinct)))
+        fail("{}: the packages and the base layers have different {}: {}. Use packages from one lock.".format(label_string(ctx.label), what, " and ".join(distinct)))
     return (distinct + [""])[0]
 
 def _write(ctx, architecture, files, lower):
@@ -98,12 +98,12 @@ don't run. The layer includes only the results of maintainer scripts that a serv
     attrs = {
         "certificates": attr.label_list(allow_files = [".crt", ".pem"], doc = "Additional certificate authorities to trust (PEM files). The image also trusts the authorities in the package `ca-certificates`."),
         "compression": attr.string(default = "zstd", doc = "Compression of the layer: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling, or `zstd:chunked` for partial pulling.", values = COMPRESSIONS),
-        "excludes": attr.string_list(default = _EXCLUDES, doc = "Patterns of paths to exclude, in the syntax of dpkg's `path-exclude`. A pattern is absolute, and `*` also matches slashes. Default: manuals, translations, and documentation."),
-        "includes": attr.string_list(default = _INCLUDES, doc = "Patterns of paths to include although `excludes` matches the paths, in the syntax of dpkg's `path-include`. Default: copyright files."),
+        "excludes": attr.string_list(default = _EXCLUDES, doc = "Patterns of paths to exclude, in the syntax of dpkg's `path-exclude`. Patterns are absolute paths, in which `*` also matches slashes. Default: manuals, translations, and documentation."),
+        "includes": attr.string_list(default = _INCLUDES, doc = "Patterns of paths to include even if `excludes` matches them, in the syntax of dpkg's `path-include`. Default: copyright files."),
         "base": attr.label(doc = "Layer or image base below this layer. Packages that the base includes aren't installed again.", providers = [BentoDebLayerInfo]),
         "packages": attr.label_list(doc = "Debian packages to install, from a package hub that `bento.apt` declares.", mandatory = True, providers = [BentoDebInfo]),
         "symlinks": attr.string_dict(doc = "Additional symbolic links. Keys are paths; values are link targets: `{\"/usr/bin/python\": \"python3\"}`."),
-        "users": attr.string_dict(default = _USERS, doc = "Additional users, name to user ID. Each user has a group and a home directory. Only the lowest layer adds users: if `base` is set, the attribute has no effect."),
+        "users": attr.string_dict(default = _USERS, doc = "Additional users. Keys are user names; values are user IDs. Each user has a group and a home directory. Has no effect if `base` is set, because only the lowest layer adds users."),
     },
     provides = [BentoDebLayerInfo, BentoLayerInfo],
     toolchains = [TOOLCHAIN_TYPE],

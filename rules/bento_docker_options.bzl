@@ -1,6 +1,7 @@
 """Defines bento_docker_options, which declares options of the image that `bentoml containerize` builds."""
 
 load("//rules:providers.bzl", "BentoOptionsInfo")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:option_groups.bzl", "option_values")
 
 _OPTIONS = {
@@ -8,7 +9,7 @@ _OPTIONS = {
     "cuda_version": attr.string(doc = "Version of CUDA in the image, such as `12.8`. If set, the Bento uses spec 1."),
     "distro": attr.string(doc = "Linux distribution of the image: `debian` (default), `alpine`, `ubi8`, or `amazonlinux`."),
     "dockerfile_template": attr.string(doc = "Path of a Jinja2 template of the Dockerfile. If set, the Bento uses spec 1."),
-    "env": attr.string_dict(doc = "Environment variables of the image, name to value."),
+    "env": attr.string_dict(doc = "Environment variables of the image. Keys are variable names."),
     "setup_script": attr.string(doc = "Path of a script that runs during the image build."),
     "system_packages": attr.string_list(doc = "Names of the distribution's packages to install."),
 }
@@ -17,7 +18,7 @@ def _bento_docker_options_impl(ctx):
     options = option_values(ctx, _OPTIONS)
     if ctx.attr.env_file:
         if ctx.attr.env:
-            fail("{}: env and env_file can't be combined. Remove one of the attributes.".format(ctx.label))
+            fail("{}: env and env_file can't be combined. Remove one of the attributes.".format(label_string(ctx.label)))
         options["env"] = ctx.attr.env_file
     return [BentoOptionsInfo(group = "docker", options = options)]
 

@@ -14,7 +14,7 @@ def _image(ctx):
     image = {name: value for name, value in fields.items() if value}
     if not ctx.attr.pack_git_packages:
         image["pack_git_packages"] = False
-    return json.encode(image | {"steps": decode_steps(ctx.label, ctx.attr.steps)})
+    return json.encode(image | {"steps": decode_steps(label_string(ctx.label), ctx.attr.steps)})
 
 def _bento_environment_impl(ctx):
     image = ctx.actions.declare_file(ctx.label.name + ".image.json")
@@ -65,7 +65,7 @@ and the order of the steps.""",
         "base_image": attr.string(doc = "Name of the base image. Default: the image of `distro`."),
         "distro": attr.string(doc = "Linux distribution of the image. Default: the distribution of `extends`, or else `debian`.", values = ["", "alpine", "amazonlinux", "debian", "ubi8"]),
         "extends": attr.label(doc = "Another `bento_environment` to extend. This target inherits the attributes that it doesn't set. The steps of the other environment precede the steps of this target.", providers = [BentoEnvironmentInfo]),
-        "pack_git_packages": attr.bool(default = True, doc = "Whether the Bento must include the packages that come from git repositories. Builds can't download such packages, so a step with such a package is then an error. If `False`, the image build clones the repositories."),
+        "pack_git_packages": attr.bool(default = True, doc = "Whether the Bento must include packages from git repositories. With `True`, such packages are errors, because builds can't download them. With `False`, the image build clones the repositories."),
         "python_version": attr.string(doc = "Python version of the image, `X.Y`. Default: the Python version of the Bento's lock."),
         "srcs": attr.label_list(allow_files = True, doc = "Files that the steps use. The steps refer to a file by its path relative to this package."),
         "steps": attr.string_list(doc = "Steps of the image, in order. Each step is a call of a function in `image_step`: `build_include`, `pyproject_toml`, `python_packages`, `requirements_file`, `run`, `run_script`, `system_packages`, `uv_lock`, or `wheels`."),

@@ -15,7 +15,7 @@ def _check_target(ctx, base, bento):
     """Rejects a Bento whose Python version or platform differs from the base. The packages would fail in production."""
     if bento.python_version != base.python_version:
         fail("{}: base {} has Python {}, but the Bento is for Python {}. Set python_version = \"{}\" on the bento_package, and add the version to more_python_versions in bento.pypi.".format(
-            ctx.label,
+            label_string(ctx.label),
             base.name,
             base.python_version,
             bento.python_version,
@@ -25,7 +25,7 @@ def _check_target(ctx, base, bento):
     if bento.platform != own or ctx.attr.platform not in ("", bento.requested_platform):
         # The transition would build another Bento for the image than the one that is exported and tested.
         fail("{}: the image is for {}, but the Bento is for {}. Set the same platform on both targets, or remove platform from both targets.".format(
-            ctx.label,
+            label_string(ctx.label),
             own or "an unknown platform",
             bento.requested_platform or "the platform of the build",
         ))
@@ -36,7 +36,7 @@ def _check_packages(ctx, parts):
         return
     fail(("{}: the requirements of {} don't include bentoml from a package hub, which the image requires. " +
           "Add bento.pypi(name = \"bento_pypi\", lock = ...) to MODULE.bazel, and add the packages of the Bento, including \"@bento_pypi//bentoml\", to requirements. " +
-          "If layers provide bentoml, set entrypoint.").format(ctx.label, label_string(ctx.split_attr.bento["metadata"].label)))
+          "If layers provide bentoml, set entrypoint.").format(label_string(ctx.label), label_string(ctx.split_attr.bento["metadata"].label)))
 
 def _bento_layer(ctx, bento):
     """Declares the layer with bento.yaml, environment, and sources. A change of the sources rebuilds only this layer."""
@@ -126,8 +126,8 @@ The build runs checks, which fail for these problems (disable the checks with `-
     attrs = {
         "bento": attr.label(aspects = [wheel_parts_aspect], cfg = metadata_plus_files_cfg, doc = "The Bento that the image serves.", mandatory = True, providers = [BentoInfo]),
         "entrypoint": attr.string_list(doc = "Command that a container runs. Default: the command that serves the Bento with the Python environment of the image."),
-        "env": attr.string_dict(doc = "Environment variables of containers, name to value, in addition to the variables of the base and the Bento."),
-        "labels": attr.string_dict(doc = "Labels of the image config, key to value, in addition to the labels of the Bento."),
+        "env": attr.string_dict(doc = "Environment variables of containers, in addition to the variables of the base and the Bento. Keys are variable names."),
+        "labels": attr.string_dict(doc = "Labels of the image config, in addition to the labels of the Bento."),
         "layers": attr.label_list(doc = "Additional layers from the lowest up. The layer of the Bento is above these layers.", providers = [BentoLayerInfo]),
         "models": attr.string(
             default = "layers",

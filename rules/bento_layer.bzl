@@ -14,14 +14,14 @@ def _check(ctx):
     conflicting += ["mode"] if ctx.attr.mode != _MODE else []
     conflicting += ["owner"] if ctx.attr.owner != _OWNER else []
     if ctx.file.tar and conflicting:
-        fail("{}: tar and {} can't be combined. Use a separate bento_layer for tar.".format(ctx.label, ", ".join(conflicting)))
+        fail("{}: tar can't be combined with {}. Use a separate bento_layer for tar.".format(label_string(ctx.label), " or ".join(conflicting)))
     if ctx.file.tar and ctx.attr.compression in ("estargz", "zstd:chunked"):
-        fail("{}: a tar archive can't be recompressed as {}. Remove the compression attribute, or set srcs instead of tar.".format(ctx.label, ctx.attr.compression))
+        fail("{}: compression: a tar archive can't be recompressed as {}. Remove compression, or set srcs instead of tar.".format(label_string(ctx.label), ctx.attr.compression))
     if not ctx.file.tar and not ctx.attr.srcs and not ctx.attr.symlinks:
-        fail("{}: the layer is empty. Set srcs, symlinks, or tar.".format(ctx.label))
+        fail("{}: the layer is empty. Set srcs, symlinks, or tar.".format(label_string(ctx.label)))
     for path in ctx.attr.srcs.values() + ctx.attr.symlinks.keys():
         if not path.startswith("/"):
-            fail("{}: \"{}\" isn't an absolute path. Use \"/{}\".".format(ctx.label, path, path))
+            fail("{}: \"{}\" isn't an absolute path. Use \"/{}\".".format(label_string(ctx.label), path, path))
 
 def _files(target, path):
     """Returns the files of a target with their paths in the image. If `path` ends with a slash, the files are placed in this directory."""
@@ -90,7 +90,7 @@ remain unchanged. A damaged tar archive is an error. The default output is the d
         "compression": attr.string(default = "zstd", doc = "Compression of the layer: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling, or `zstd:chunked` for partial pulling. `estargz` and `zstd:chunked` aren't supported with `tar`. If `tar` is already compressed, the compression doesn't change.", values = COMPRESSIONS),
         "mode": attr.string(default = _MODE, doc = "Mode of all files, in octal digits. The modes in the source tree have no effect.", values = ["0444", "0555", _MODE, "0755"]),
         "owner": attr.string(default = _OWNER, doc = "Owner of files and links: a user ID, or `uid:gid`. Default: root. The owner of new parent directories is always root."),
-        "srcs": attr.label_keyed_string_dict(allow_files = True, doc = "Files of the layer: target to absolute path in the image. If the path ends with a slash, the files of the target are placed in this directory with their names. The contents of an output directory are placed with their directory structure."),
+        "srcs": attr.label_keyed_string_dict(allow_files = True, doc = "Files of the layer. Keys are targets; values are absolute paths in the image. If a path ends with a slash, the layer contains the target's files in this directory. The layer preserves the structure of an output directory."),
         "symlinks": attr.string_dict(doc = "Symbolic links to create. Keys are absolute paths; values are link targets: `{\"/usr/bin/acme\": \"../../opt/acme/bin/acme\"}`."),
         "tar": attr.label(allow_single_file = True, doc = "Tar archive that becomes the layer, such as the output of `pkg_tar` of rules_pkg. The archive can be uncompressed, or compressed with gzip or zstd."),
     },

@@ -23,15 +23,15 @@ def _layout_directory(ctx):
         outputs = getattr(groups, _GROUP).to_list()  # the list is short: one directory
     if len(outputs) != 1:
         fail("{}: layout requires one directory, but {} has {} files and no output group {}. Set layout to the target that writes the directory, or to a filegroup that selects an output group.".format(
-            ctx.label,
+            label_string(ctx.label),
             label_string(ctx.attr.layout.label),
             len(outputs),
             _GROUP,
         ))
     if outputs[0].is_source:
-        fail("{}: layout is the source directory {}, in which Bazel doesn't detect all changes. Use bento.base(layout = ...) in MODULE.bazel.".format(ctx.label, outputs[0].short_path))
+        fail("{}: layout is the source directory {}, in which Bazel doesn't detect all changes. Use bento.base(layout = ...) in MODULE.bazel.".format(label_string(ctx.label), outputs[0].short_path))
     if not outputs[0].is_directory:
-        fail("{}: layout must be a directory, but {} is a file. Set layout to the target or output group that writes the directory.".format(ctx.label, outputs[0].short_path))
+        fail("{}: layout must be a directory, but {} is a file. Set layout to the target or output group that writes the directory.".format(label_string(ctx.label), outputs[0].short_path))
     return outputs[0]
 
 def _layout(ctx):
@@ -40,14 +40,14 @@ def _layout(ctx):
     In a directory of `oci_image`, layers are links to other runfiles of the target. Actions need these runfiles as inputs.
     """
     if ctx.attr.layer_count < 1 or ctx.attr.layer_count > _MAX_LAYERS:
-        fail("{}: invalid layer_count {}. Use 1 to {}.".format(ctx.label, ctx.attr.layer_count, _MAX_LAYERS))
+        fail("{}: invalid layer_count {}. Use 1 to {}.".format(label_string(ctx.label), ctx.attr.layer_count, _MAX_LAYERS))
     directory = _layout_directory(ctx)
     return struct(directory = directory, inputs = depset([directory], transitive = [ctx.attr.layout[DefaultInfo].default_runfiles.files]))
 
 def _platform(ctx):
     name = platform_name(ctx)
     if name not in _PLATFORMS:
-        fail("{}: the target platform is {}, but image bases support only {}. Set platform on the image.".format(ctx.label, name or "unknown", " and ".join(sorted(_PLATFORMS))))
+        fail("{}: the target platform is {}, but image bases support only {}. Set platform on the image.".format(label_string(ctx.label), name or "unknown", " and ".join(sorted(_PLATFORMS))))
     return _PLATFORMS[name]
 
 def _describe(ctx, layout):

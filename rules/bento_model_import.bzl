@@ -1,13 +1,13 @@
 """Defines bento_model_import, which imports an entry of BentoML's model store without changes."""
 
 load("//rules:providers.bzl", "BentoModelInfo")
-load("//rules/private:attributes.bzl", "directory_path")
+load("//rules/private:attributes.bzl", "directory_path", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry", "model_source")
 
 def _bento_model_import_impl(ctx):
     if bool(ctx.files.srcs) == bool(ctx.file.archive):
-        fail("{}: expected either archive or srcs. Set exactly one of these attributes.".format(ctx.label))
+        fail("{}: expected either archive or srcs. Set exactly one of these attributes.".format(label_string(ctx.label)))
 
     def describe(args):
         if ctx.file.archive:

@@ -3,7 +3,7 @@
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoEnvironmentInfo", "BentoInfo", "BentoModelInfo")
 load("//rules/private:archive.bzl", "STAMPED_LABELS", "declare_metadata_archive", "write_archives")
-load("//rules/private:attributes.bzl", "CREATION_TIME", "minor_version")
+load("//rules/private:attributes.bzl", "CREATION_TIME", "label_string", "minor_version")
 load("//rules/private:bento_command.bzl", "serve_program")
 load("//rules/private:data_parts.bzl", "pack_data")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_steps")
@@ -25,15 +25,15 @@ def _check_envs(ctx):
     for number, env in enumerate(ctx.attr.envs):
         if "=" not in env.partition(";stage=")[0]:
             # The value might be a secret, so the message doesn't repeat it.
-            fail("{}: envs[{}] has no \"=\". Use a list of strings \"NAME=value\", or \"NAME=\" if the deployment sets the value. Dicts aren't supported.".format(ctx.label, number))
+            fail("{}: envs[{}] has no \"=\". Use a list of strings \"NAME=value\", or \"NAME=\" if the deployment sets the value. Dicts aren't supported.".format(label_string(ctx.label), number))
 
 def _check(ctx):
     """Rejects contradictory attributes before any action runs."""
     _check_envs(ctx)
     if not ctx.attr.service and not ctx.file.bentofile:
-        fail("{}: neither service nor bentofile is set. Set service to \"module:Service\", or set bentofile.".format(ctx.label))
+        fail("{}: neither service nor bentofile is set. Set service to \"module:Service\", or set bentofile.".format(label_string(ctx.label)))
     if requirements_files(ctx) and hub_requirements(ctx.attr.requirements):
-        fail("{}: requirements contains both packages from a package hub and files. Use either packages or files.".format(ctx.label))
+        fail("{}: requirements contains both packages from a package hub and files. Use either packages or files.".format(label_string(ctx.label)))
 
 def _locked(ctx):
     """Returns the packages of a package hub that the Bento locks. Empty if `requirements` contains no such packages."""
@@ -48,7 +48,7 @@ def _python_version(ctx, locked):
     version = minor_version(versions[0]) if versions else ctx.attr.python_version or PYTHON_VERSION
     if ctx.attr.python_version not in ("", version):
         fail("{0}: python_version is {1}, but the packages are locked for Python {2}. Set more_python_versions = [\"{1}\"] in bento.pypi.".format(
-            ctx.label,
+            label_string(ctx.label),
             ctx.attr.python_version,
             version,
         ))
@@ -231,7 +231,7 @@ some inputs before it runs actions, so always set these inputs as attributes: fi
 hub (`requirements`), models (`models`), and other libraries (`deps`). The build fails if attributes and bentofile are contradictory.""",
     attrs = {
         "arg_file": attr.label(allow_single_file = True, doc = "Build arguments of the Bento: a YAML file with keys and values, as for `bentoml build --arg-file`."),
-        "bento_args": attr.string_dict(doc = "Build arguments of the Bento, key to value. Corresponds to `args` in a bentofile. Overrides arguments in `arg_file`."),
+        "bento_args": attr.string_dict(doc = "Build arguments of the Bento. Corresponds to `args` in a bentofile. Overrides arguments in `arg_file`."),
         "bento_name": attr.string(doc = "Name of the Bento. Default: the name of the service, converted to snake case by BentoML's rules."),
         "bentofile": attr.label(allow_single_file = [".toml", ".yaml", ".yml"], cfg = reset_cfg, doc = "A `bentofile.yaml`, or a `pyproject.toml` with the table `[tool.bentoml.build]`. The file can be in any package. Paths in the file are relative to the build context."),
         "bentoml_version": attr.string(default = "1.4.39", doc = "Version of BentoML that the Bento requires. Ignored if the requirements of the Bento specify a version."),
@@ -241,7 +241,7 @@ hub (`requirements`), models (`models`), and other libraries (`deps`). The build
         ),
         "bundle_models": attr.bool(
             default = True,
-            doc = "Whether archives of the Bento include the models. If `False`, BentoML loads the models in `bento.yaml` from the model store of the machine that serves the Bento. The attribute doesn't affect the version, images, tests, and `bazel run`.",
+            doc = "Whether archives of the Bento include the models. If `False`, BentoML loads the models in `bento.yaml` from the model store of the machine that serves the Bento. The attribute doesn't affect the version, images, tests, or `bazel run`.",
         ),
         "data": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Additional files of the build context. Use the attribute for large files, and for files that rarely change: `data` is packed separately from `srcs`, into a separate archive part and image layer."),
         "deps": attr.label_list(
@@ -257,7 +257,7 @@ hub (`requirements`), models (`models`), and other libraries (`deps`). The build
         "exclude": attr.string_list(doc = "Patterns of files to exclude, in the syntax of `.gitignore`."),
         "environment": attr.label(doc = "A `bento_environment` that declares the image of the Bento. Replaces the image in the source of the service.", providers = [BentoEnvironmentInfo]),
         "include": attr.string_list(doc = "Patterns of files to include, in the syntax of `.gitignore`. Default: the patterns in the bentofile, or else all files."),
-        "labels": attr.string_dict(doc = "Labels of the Bento, key to value. As in BentoML, labels in the service decorator override these labels. The flag `--@rules_bento//rules:labels=KEY=VALUE` adds labels to all Bentos of a build."),
+        "labels": attr.string_dict(doc = "Labels of the Bento. As in BentoML, labels in the service decorator override these labels. The flag `--@rules_bento//rules:labels=KEY=VALUE` adds labels to all Bentos of a build."),
         "lock_all_platforms": attr.bool(doc = "Whether `env/python/requirements.lock.txt` lists the hashes of all files of each release. If `False`, the file lists only the hashes of files for the target platform."),
         "models": attr.label_list(cfg = reset_cfg, doc = "Models that the service of the Bento uses.", providers = [BentoModelInfo]),
         "packages": attr.string_list(doc = "Python requirements (PEP 508), such as `numpy<3`. Corresponds to `python.packages` in a bentofile. If `requirements` contains packages of a package hub, `packages` only limits the versions."),
@@ -270,8 +270,8 @@ hub (`requirements`), models (`models`), and other libraries (`deps`). The build
             doc = "Python requirements: packages of a package hub (such as `@pypi//numpy`) and `bento_wheel` targets, or requirements files. The Bento locks packages of a package hub with their transitive dependencies.",
         ),
         "service": attr.string(doc = "Service of the Bento: `module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the service in the bentofile, or else the only service in `service.py`."),
-        "service_config": attr.string_dict(doc = "Configuration that the source determines at run time: service name to a call of `service_config`, such as `service_config(workers = 4)`. The call needs to include only the keys that static analysis can't determine."),
-        "service_models": attr.string_dict(doc = "Models that the source determines at run time: `Service.attribute` to the tag of a model in `models`."),
+        "service_config": attr.string_dict(doc = "Configuration that the source determines at run time. Keys are service names; values are calls of `service_config`, such as `service_config(workers = 4)`. Include only the keys that static analysis can't determine."),
+        "service_models": attr.string_dict(doc = "Models that the source determines at run time. Keys are `Service.attribute`; values are tags of models in `models`."),
         "spec": attr.int(doc = "Format version of `bento.yaml`: `1` or `2`. Default: `2` if version 2 supports the options, or else `1`.", values = [0, 1, 2]),
         "complete_metadata": attr.string_list(doc = "Kinds of service metadata that the attributes of this target declare completely: `labels`, `envs`, `image`, or `description`. Use the attribute if the source determines such metadata, including names of labels or variables, at run time."),
         "srcs": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Files of the build context. The Bento includes the files that `include`, `exclude`, and `.bentoignore` files select."),

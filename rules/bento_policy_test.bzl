@@ -13,12 +13,12 @@ _RATINGS = ["none", "low", "medium", "high", "critical"]
 
 def _check(ctx):
     if bool(ctx.attr.bento) == bool(ctx.attr.image):
-        fail("{}: expected either bento or image. Set exactly one of these attributes.".format(ctx.label))
+        fail("{}: expected either bento or image. Set exactly one of these attributes.".format(label_string(ctx.label)))
     if not (ctx.attr.advisories or ctx.attr.allow_licenses or ctx.attr.deny_licenses):
-        fail("{}: the policy is empty. Set advisories, allow_licenses, or deny_licenses.".format(ctx.label))
+        fail("{}: the policy is empty. Set advisories, allow_licenses, or deny_licenses.".format(label_string(ctx.label)))
     for name in ("allow", "date", "vex"):
         if getattr(ctx.attr, name) and not ctx.attr.advisories:
-            fail("{}: {} requires advisories. Set advisories.".format(ctx.label, name))
+            fail("{}: {} requires advisories. Set advisories.".format(label_string(ctx.label), name))
 
 def _contents(ctx):
     """Returns a struct of the packages to check.
@@ -144,13 +144,13 @@ of the base and of `bento_deb_layer`. It doesn't check models and other layers (
 SARIF format, which code hosts can show).""",
     attrs = {
         "advisories": attr.label_list(allow_files = [".json", ".yaml", ".yml", ".zip"], doc = "Advisories in OSV's format: JSON files, YAML files, zip archives with these files, or output directories of rules."),
-        "allow": attr.string_dict(doc = "Vulnerabilities to ignore: ID or alias of an advisory to the reason. The test fails if an entry doesn't match a vulnerability."),
+        "allow": attr.string_dict(doc = "Vulnerabilities to ignore. Keys are IDs or aliases of advisories; values are reasons. The test fails if an entry matches no vulnerability."),
         "allow_licenses": attr.string_list(doc = "Allowed licenses: SPDX identifiers, in which `*` is a wildcard; classifiers (`License :: …`); or `text:` and the License field in METADATA. The test fails for packages with other licenses or without a license. If set, the build fetches the wheels, because the wheels declare the licenses."),
         "bento": attr.label(cfg = metadata_plus_licenses_cfg, doc = "The Bento to test. Set exactly one of `bento` and `image`.", providers = [BentoInfo]),
         "date": attr.string(doc = "Date on which the test evaluates the expiry dates in `vex`, `YYYY-MM-DD`. Default: the date of the latest modification in `advisories`."),
         "deny_licenses": attr.string_list(doc = "Rejected licenses, in the same format as `allow_licenses`. For packages without a license, the test prints a warning."),
         "image": attr.label(doc = "The image to test. Set exactly one of `bento` and `image`.", providers = [BentoImagePackagesInfo]),
-        "package_licenses": attr.string_dict(doc = "Corrected licenses: package name to an SPDX expression. The expression replaces the license in the metadata of the package."),
+        "package_licenses": attr.string_dict(doc = "Corrected licenses. Keys are package names; values are SPDX expressions, which replace the licenses in the metadata of the packages."),
         "max_severity": attr.string(default = "none", doc = "Highest CVSS severity that the test allows. With `none` (default), the test fails for a vulnerability of any severity.", values = _RATINGS),
         "require_hashes": attr.bool(default = True, doc = "Whether the test fails if the lock contains a package that has neither a hash nor a commit."),
         "unknown_severity": attr.string(default = "above", doc = "Severity that the test assumes for vulnerabilities without a severity: a value that `max_severity` supports, or `above` (default). With `above`, the test fails for these vulnerabilities.", values = ["above"] + _RATINGS),

@@ -66,7 +66,7 @@ bento_requirements(
     attrs = {
         "constraints": attr.label_list(
             allow_files = [".in", ".txt"],
-            doc = "Constraints files: requirements files that only limit versions, as in `pip install -c`. If a file in `srcs` is included with `-c`, it is also a constraints file.",
+            doc = "Constraints files: requirements files that only limit versions, as in `pip install -c`. A file in `srcs` that another file includes with `-c` is also a constraints file.",
         ),
         "extras": attr.string_list(default = ["*"], doc = "Extras in pyproject.toml to lock. Default: all extras."),
         "groups": attr.string_list(default = ["*"], doc = "Dependency groups in pyproject.toml to lock. Default: all groups."),
@@ -76,7 +76,7 @@ bento_requirements(
             doc = "Requirements files that override requirements in package metadata, as in `uv pip compile --override`. Use the attribute if a package declares wrong version limits. `tool.uv.override-dependencies` in pyproject.toml is also applied.",
         ),
         "platforms": attr.string_list(doc = "Platforms to lock: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, or `macos_x86_64`. Default: all platforms."),
-        "requires_python": attr.string(default = ">=3.10", doc = "Python versions that the lock must support, a version specifier such as `>=3.10`."),
+        "requires_python": attr.string(default = ">=3.10", doc = "Python versions that the lock must support: a version specifier such as `>=3.10`."),
         "srcs": attr.label_list(
             allow_files = [".in", ".txt", ".toml", ".yaml", ".yml"],
             doc = "Files that declare requirements: requirements files, pyproject.toml, or bentofile.yaml. If a requirements file includes other files with `-r` or `-c`, also list the other files.",

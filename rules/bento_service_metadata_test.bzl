@@ -15,7 +15,7 @@ def _bento_service_metadata_test_impl(ctx):
     requirements = ctx.split_attr.bento["packages"][BentoServiceMetadataInfo].import_packages.to_list()
     if not requirements:
         fail("{}: {} has no packages from a package hub, but the test imports the service. Add packages, including bentoml, to the Bento's requirements.".format(
-            ctx.label,
+            label_string(ctx.label),
             label_string(ctx.split_attr.bento["metadata"].label),
         ))
     imported = import_service(ctx, metadata, requirements)

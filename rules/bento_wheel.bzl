@@ -2,7 +2,7 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
-load("//rules/private:attributes.bzl", "minor_version")
+load("//rules/private:attributes.bzl", "label_string", "minor_version")
 load("//rules/private:built_wheel.bzl", "unpacked_wheel")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//rules/private:providers.bzl", "BentoFlagInfo")
@@ -24,7 +24,7 @@ def _describe(ctx, distribution):
 def _bento_wheel_impl(ctx):
     parts = ctx.file.src.basename.removesuffix(".whl").split("-")
     if len(parts) not in (5, 6):
-        fail("{}: invalid wheel name {}. Rename the file to name-version-python-abi-platform.whl.".format(ctx.label, ctx.file.src.basename))
+        fail("{}: invalid wheel name {}. Rename the file to name-version-python-abi-platform.whl.".format(label_string(ctx.label), ctx.file.src.basename))
     name, version = parts[:2]
     below = [dep[BentoRequirementInfo] for dep in ctx.attr.deps]
     target = below[0] if below else None

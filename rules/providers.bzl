@@ -13,7 +13,7 @@ def _typed_provider(name, *, doc, fields, defaults = {}):
         values = defaults | values
         for field in values:
             if field not in types:
-                fail("{}: unknown field {}. Valid fields: {}".format(name, field, ", ".join(types)))
+                fail("{}: unknown field {}. Valid fields: {}.".format(name, field, ", ".join(types)))
         for field, allowed in types.items():
             if field not in values:
                 fail("{}: missing field {}. Set the field: {}".format(name, field, fields[field]))
@@ -88,7 +88,7 @@ OPTION_GROUPS = ["conda", "docker", "python"]
 
 def _options_init(*, group, options):
     if group not in OPTION_GROUPS:
-        fail("BentoOptionsInfo: invalid group \"{}\". Valid groups: {}".format(group, ", ".join(OPTION_GROUPS)))
+        fail("BentoOptionsInfo: invalid group \"{}\". Valid groups: {}.".format(group, ", ".join(OPTION_GROUPS)))
     return {"group": group, "options": options}
 
 BentoOptionsInfo, _new_options_info = provider(
@@ -117,7 +117,7 @@ BentoWheelInfo = _typed_provider(
     doc = "A locked wheel, or a wheel that the build writes.",
     defaults = {"exclude": (), "exclude_preset": ()},
     fields = {
-        "allow_record_mismatch": "bool - whether images accept the wheel although its RECORD file is wrong.",
+        "allow_record_mismatch": "bool - whether images accept the wheel despite an incorrect RECORD file.",
         "distribution": "str - normalized name of the package (PEP 503).",
         "exclude": "tuple[str] - patterns of wheel files that images exclude (`exclude` of `bento.pypi`). Each pattern must match a file.",
         "exclude_preset": "tuple[str] - exclusion patterns that come from presets (`exclude_presets` of `bento.pypi`). A pattern can match no file.",

@@ -46,7 +46,7 @@ def _entrypoint(ctx, program):
     if main.module:
         return [python, "-m", main.module]
     if not main.file:
-        fail("{}: {} has no main file. Set entrypoint, such as [\"python\", \"-m\", \"uvicorn\", \"server:app\"].".format(ctx.label, label_string(program.label)))
+        fail("{}: {} has no main file. Set entrypoint, such as [\"python\", \"-m\", \"uvicorn\", \"server:app\"].".format(label_string(ctx.label), label_string(program.label)))
     return [python, "{}/{}".format(_APP, runfile_path(ctx, main.file))]
 
 def _import_path(ctx, program, files):
@@ -63,7 +63,7 @@ def _check_packages(ctx, program, parts, requirements):
     for info in requirements:
         if minor_version(info.python_version) not in ("", base.python_version):
             fail("{}: base {} has Python {version}, but {} is locked for Python {}. Set python_version = \"{version}\", and add the version to more_python_versions in bento.pypi.".format(
-                ctx.label,
+                label_string(ctx.label),
                 base.name,
                 info.distribution,
                 minor_version(info.python_version),
@@ -75,7 +75,7 @@ def _check_packages(ctx, program, parts, requirements):
         other = versions.setdefault(wheel.distribution, wheel)
         if other.file != wheel.file:
             fail("{}: {} requires different wheels of {}: {} and {}. Use one package hub for all packages.".format(
-                ctx.label,
+                label_string(ctx.label),
                 label_string(program.label),
                 wheel.distribution,
                 other.file.basename,
@@ -85,7 +85,7 @@ def _check_packages(ctx, program, parts, requirements):
         name, _, version = pin.partition("==")
         if name not in versions or version not in ("", versions[name].version):
             fail(("{}: {} requires {}, which isn't from a package hub of bento.pypi, so its hashes and libraries are unknown. " +
-                  "Lock the package with bento.pypi, and use its target in deps.").format(ctx.label, label_string(program.label), pin))
+                  "Lock the package with bento.pypi, and use its target in deps.").format(label_string(ctx.label), label_string(program.label), pin))
 
 def _program_layer(ctx, files):
     """Declares the layer of the program's own files. A change of the sources rebuilds only this layer. Returns the layer and a subject for `build_image`."""

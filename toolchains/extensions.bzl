@@ -36,7 +36,7 @@ def _bento_tools_impl(mctx):
     for module in mctx.modules:
         # One interpreter runs all actions, so only the root module chooses it.
         if module.is_root and len(module.tags.python) > 1:
-            fail("bento_tools.python is defined {} times, but all actions use the same interpreter. Remove all tags except one.".format(len(module.tags.python)))
+            fail("bento_tools.python is defined {} times, but all actions use the same interpreter. Keep only one tag.".format(len(module.tags.python)))
         for tag in module.tags.python if module.is_root else []:
             python_tag = tag
     declare_python(mctx, name = "bento_python", kind = "python", tag = python_tag)
@@ -226,7 +226,7 @@ def _bento_impl(mctx):
 _pypi = tag_class(
     doc = "Declares a package hub, which provides the Python packages of a lock: `@<name>//<package>`.",
     attrs = {
-        "allow_record_mismatch": attr.string_list_dict(doc = "Wheels that images accept although the RECORD file of the wheel is wrong: package name to the hashes of wheels, `sha256:<hex>`. The error message for such a wheel contains the hash. The SBOM and the layer report list these wheels."),
+        "allow_record_mismatch": attr.string_list_dict(doc = "Wheels that images accept despite an incorrect RECORD file. Keys are package names; values are hashes of wheels, `sha256:<hex>`. The error message for such a wheel contains the hash. The SBOM and the layer report list these wheels."),
         "build_lock": attr.label(
             doc = "Lock of build requirements, such as setuptools. Used to build packages without a compatible wheel. Default: `lock`.",
         ),
@@ -249,7 +249,7 @@ _pypi = tag_class(
             doc = "Platforms of the wheels: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, or `macos_x86_64`. Default: all platforms. Bazel fetches only the wheels that a build needs.",
         ),
         "python_version": attr.string(default = PYTHON_VERSION, doc = "Default Python version of the packages, `X.Y`."),
-        "record_errors": attr.string_list_dict(doc = "Renamed: allow_record_mismatch."),
+        "record_errors": attr.string_list_dict(doc = "Renamed to `allow_record_mismatch`."),
     } | INDEX_ATTRIBUTES,
 )
 

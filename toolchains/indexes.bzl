@@ -4,7 +4,7 @@ The attributes don't contain credentials. uv reads credentials from netrc, from 
 `UV_INDEX_<NAME>_PASSWORD`, from uv's credential store, or from the keyring."""
 
 INDEX_ATTRIBUTES = {
-    "explicit": attr.string_dict(doc = "Packages that come from a specific index: package name to the name of an entry in `indexes`. Such an index provides only these packages."),
+    "explicit": attr.string_dict(doc = "Packages that come from a specific index. Keys are package names; values are names of entries in `indexes`. Such an index provides only these packages."),
     "find_links": attr.string_list(doc = "Directories with package files (relative to the root of the workspace), and URLs of HTML pages that list package files."),
     "index_url": attr.string(doc = "URL of the default index. Default: the index in uv's configuration."),
     "indexes": attr.string_list(doc = "Additional indexes, each `NAME=URL` or a URL. The additional indexes precede the default index."),

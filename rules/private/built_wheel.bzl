@@ -60,7 +60,7 @@ built_wheel = rule(
     attrs = {
         "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
         "exclude": attr.string_list(doc = "Patterns of wheel files that images exclude."),
-        "exclude_preset": attr.string_list(doc = "Exclusion patterns that come from presets. These patterns can match nothing."),
+        "exclude_preset": attr.string_list(doc = "Exclusion patterns from presets. A pattern without a match isn't an error."),
         "platform": attr.string(doc = "Target platform, `<os>_<machine>`.", mandatory = True),
         "python_version": attr.string(doc = "Target Python version, `X.Y`.", mandatory = True),
         "requirements": attr.label_list(cfg = "exec", doc = "Packages that `build-system.requires` in pyproject.toml requires.", providers = [BentoRequirementInfo]),

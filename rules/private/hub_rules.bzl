@@ -25,10 +25,10 @@ locked_wheel = rule(
     attrs = {
         "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
         "exclude": attr.string_list(doc = "Patterns of wheel files that images exclude."),
-        "exclude_preset": attr.string_list(doc = "Exclusion patterns that come from presets. These patterns can match nothing."),
+        "exclude_preset": attr.string_list(doc = "Exclusion patterns from presets. A pattern without a match isn't an error."),
         "file": attr.label(allow_single_file = [".whl"], doc = "Wheel file.", mandatory = True),
         "python_version": attr.string(doc = "Target Python version, `X.Y`.", mandatory = True),
-        "allow_record_mismatch": attr.bool(doc = "Whether images accept the wheel although its RECORD file is wrong."),
+        "allow_record_mismatch": attr.bool(doc = "Whether images accept the wheel despite an incorrect RECORD file."),
         "sha256": attr.string(doc = "SHA-256 of the file, hexadecimal.", mandatory = True),
         "size": attr.int(doc = "Size of the file in bytes.", mandatory = True),
         "version": attr.string(doc = "Version of the package.", mandatory = True),

@@ -60,7 +60,7 @@ def _check_bytecode(ctx, base, parts):
                   "Add bento_tools.compiler(version = \"{version}\") to MODULE.bazel, or remove bytecode.").format(
                 bytecode = ctx.attr.bytecode,
                 own = ctx.toolchains[TOOLCHAIN_TYPE].python.version,
-                target = ctx.label,
+                target = label_string(ctx.label),
                 version = base.python_version,
             ))
 
@@ -109,7 +109,7 @@ def _prefetch_layers(ctx, layers):
     if not ctx.file.startup_trace:
         return layers
     if ctx.attr.compression != "estargz":
-        fail("{}: startup_trace requires lazily pulled layers, but compression is \"{}\". Set compression = \"estargz\", or remove startup_trace.".format(ctx.label, ctx.attr.compression))
+        fail("{}: startup_trace requires lazily pulled layers, but compression is \"{}\". Set compression = \"estargz\", or remove startup_trace.".format(label_string(ctx.label), ctx.attr.compression))
     return [
         write_prefetch_layer(
             ctx,

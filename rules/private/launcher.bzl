@@ -114,7 +114,7 @@ def helper_launcher(ctx, *, subcommand, arguments, files, modules = [], in_runfi
     )
 
 RUN_ENVIRONMENT = {
-    "env": attr.string_dict(doc = "Environment variables for `bazel run` and `bazel test`, name to value. Values can contain Make variables, `$(VAR)`, and paths of files in `data` and `deps`, such as `$(rlocationpath LABEL)`."),
+    "env": attr.string_dict(doc = "Environment variables for `bazel run` and `bazel test`. Keys are variable names; values can contain Make variables, `$(VAR)`, and paths of files in `data` and `deps`, such as `$(rlocationpath LABEL)`."),
     "env_inherit": attr.string_list(doc = "Names of environment variables to inherit from the environment in which you run Bazel."),
 }
 

@@ -77,7 +77,7 @@ def _labels(ctx):
     for text in ctx.attr._labels[BentoFlagInfo].value:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            fail("{}: invalid --@rules_bento//rules:labels value {}. Use KEY=VALUE.".format(ctx.label, repr(text)))
+            fail("--@rules_bento//rules:labels: expected KEY=VALUE, got {}.".format(repr(text)))
         labels[key] = value
     return labels
 

@@ -1,6 +1,7 @@
 """Defines the option groups of a bentofile (`conda`, `docker`, and `python`), and the configuration of services."""
 
 load("//rules:providers.bzl", "BentoOptionsInfo", GROUPS = "OPTION_GROUPS")
+load(":attributes.bzl", "label_string")
 
 _UNSET = -1
 
@@ -24,7 +25,7 @@ def _options(ctx, group):
     target = getattr(ctx.attr, group)
     info = target[BentoOptionsInfo]
     if info.group != group:
-        fail("{0}: {1} must be a bento_{1}_options target, but {2} is a bento_{3}_options target. Set {3} = \"{2}\".".format(ctx.label, group, target.label, info.group))
+        fail("{0}: {1} must be a bento_{1}_options target, but {2} is a bento_{3}_options target. Set {3} = \"{2}\".".format(label_string(ctx.label), group, label_string(target.label), info.group))
     return info.options
 
 def option_groups(ctx):
@@ -57,5 +58,5 @@ def service_configs(ctx):
     """
     for service, text in ctx.attr.service_config.items():
         if type(json.decode(text, default = None)) != "dict":
-            fail("{}: invalid service_config for {}: {}. Use service_config(...).".format(ctx.label, repr(service), repr(text)))
+            fail("{}: invalid service_config for {}: {}. Use service_config(...).".format(label_string(ctx.label), repr(service), repr(text)))
     return ctx.attr.service_config

@@ -1,7 +1,7 @@
 """Declares the action that imports a service to determine the service metadata."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
-load(":attributes.bzl", "add_pairs", "check_interpreter")
+load(":attributes.bzl", "add_pairs", "check_interpreter", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "subcommand", "target_arguments")
 load(":lock_subset.bzl", "hub_requirements")
 load(":providers.bzl", "BentoServiceMetadataInfo", "BentoSourcesInfo")
@@ -41,10 +41,10 @@ def check_service_metadata(ctx, locked):
     if ctx.attr.service_metadata == STATIC:
         return
     if not locked:
-        fail("{}: service_metadata = \"import\" requires packages from a package hub. Add packages, including bentoml, to requirements.".format(ctx.label))
+        fail("{}: service_metadata = \"import\" requires packages from a package hub. Add packages, including bentoml, to requirements.".format(label_string(ctx.label)))
     for name in ["service_config", "service_models", "complete_metadata"]:
         if getattr(ctx.attr, name):
-            fail("{}: {} is only supported by static analysis, but service_metadata is \"import\". Remove one of these attributes.".format(ctx.label, name))
+            fail("{}: {} is only supported by static analysis, but service_metadata is \"import\". Remove one of these attributes.".format(label_string(ctx.label), name))
 
 def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     """Describes the import of the service.

@@ -7,7 +7,7 @@ load(":option_groups.bzl", "option_groups")
 load(":providers.bzl", "BentoSourcesInfo")
 
 SECRETS = {
-    "allowed_secrets": attr.string_list(doc = "Files that can contain suspected secrets, as paths in the Bento (`src/fixtures/key.json`) or below `/app` of an image (`_main/fixtures/key.json`), if a comment `# bento: allow-secret` on the same or previous line isn't possible. A file without findings is rejected."),
+    "allowed_secrets": attr.string_list(doc = "Files in which suspected secrets are allowed, as paths in the Bento (`src/fixtures/key.json`) or below `/app` of an image (`_main/fixtures/key.json`), if they can't have a comment `# bento: allow-secret` on the same or previous line. A file without findings is an error."),
     "check_secrets": attr.bool(default = True, doc = "Whether the build fails if sources, data, or settings contain suspected private keys or tokens ([list](../docs/security.md#secrets-in-bentos))."),
 }
 

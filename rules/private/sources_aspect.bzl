@@ -64,7 +64,7 @@ def _runfiles_of(ctx, target):
         return depset()
     if runfiles.symlinks or runfiles.root_symlinks:
         fail(("{}: {} has runfiles symlinks (symlinks of ctx.runfiles), which Bentos don't support. " +
-              "Change the rule so that each file has the path in the Bento.").format(label_string(ctx.label), label_string(target.label)))
+              "Change the rule to provide the files without symlinks.").format(label_string(ctx.label), label_string(target.label)))
     return runfiles.files
 
 def _own_roots(target, package_roots):

@@ -59,4 +59,4 @@ def group_wheels(sizes, budget, alone = ALONE, together = TOGETHER):
             return sorted(groups)
         alone *= 2
         together *= 2
-    return fail("{} wheels require more than {} layers. Increase max_wheel_layers.".format(len(sizes), budget))
+    return fail("max_wheel_layers: {} layers aren't enough for {} wheels. Increase max_wheel_layers.".format(budget, len(sizes)))

@@ -184,7 +184,7 @@ def _wheel_parts_aspect_impl(target, ctx):
         ))
     form = ctx.attr._wheel_layers[BentoFlagInfo].value
     if form not in _FORMS:
-        fail("--@rules_bento//rules:wheel_layers: invalid value \"{}\". Valid values: {}".format(form, ", ".join(_FORMS)))
+        fail("--@rules_bento//rules:wheel_layers: invalid value \"{}\". Valid values: {}.".format(form, ", ".join(_FORMS)))
     settings = struct(compression = ctx.attr.compression, prefix = ctx.attr._prefix[BentoFlagInfo].value, recipes = form == "recipes")
     bytecode = ctx.attr._bytecode[BentoFlagInfo].value
     info = _files(ctx, wheel, settings) if bytecode == "none" else _bytecode(ctx, wheel, bytecode, settings)

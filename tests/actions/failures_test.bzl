@@ -19,7 +19,7 @@ _flag_test = analysistest.make(
 
 # Target to rule, what it says behind its label, and attributes.
 _REFUSED = {
-    "docker_of_another_group": (bento_package, "docker must be a bento_docker_options target, but @@//tests/actions:some_python_options is a bento_python_options target. Set python = ", {
+    "docker_of_another_group": (bento_package, "docker must be a bento_docker_options target, but //tests/actions:some_python_options is a bento_python_options target. Set python = ", {
         "docker": ":some_python_options",
         "service": "service:Service",
     }),
@@ -82,6 +82,6 @@ def failure_tests(name):
     )
     _flag_test(
         name = "flag_without_a_value_test",
-        message = "//tests/actions:flag_without_a_value: invalid --@rules_bento//rules:labels value \"owner\"",
+        message = "--@rules_bento//rules:labels: expected KEY=VALUE, got \"owner\"",
         target_under_test = ":flag_without_a_value",
     )

@@ -53,8 +53,8 @@ def test_the_names_that_a_source_needs_are_printed(tmp_path):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda path: tar_with(path / "a.tar.gz", b"#" * (MAX_BYTES + 1)), "exceeds 16777216 bytes"),
-        (lambda path: zip_with(path / "a.zip", b"#" * (MAX_BYTES + 1)), "exceeds 16777216 bytes"),
+        (lambda path: tar_with(path / "a.tar.gz", b"#" * (MAX_BYTES + 1)), "exceeds the limit of 16777216 bytes"),
+        (lambda path: zip_with(path / "a.zip", b"#" * (MAX_BYTES + 1)), "exceeds the limit of 16777216 bytes"),
         (lambda path: zip_with(path / "a.zip", ASKS, zipfile.ZIP_BZIP2), "unsupported compression"),
         (lambda path: tar_with(path / "a.tar.gz", b"build-system = 1"), "isn't a list of strings"),
         (lambda path: tar_with(path / "a.tar.gz", b"[build-system]\nrequires = [1]"), "isn't a list of strings"),
@@ -119,4 +119,4 @@ def test_a_pipe_in_a_source_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(directory / "pipe")
     done = packed(directory, tmp_path / "a.tar")
     assert done.returncode == 1
-    assert "pipe: not a regular file or a link. Lock another version." in done.stderr
+    assert "pipe isn't a regular file or a link. Lock another version." in done.stderr

@@ -144,7 +144,7 @@ _CASES = {
     ),
     "model_of_another_repository": (
         _model(files = {"a": _HASH}, huggingface = "../clf?x", revision = _COMMIT),
-        _OF_MODEL + "invalid huggingface \"../clf?x\". Use organization/name.",
+        _OF_MODEL + "invalid repository \"../clf?x\" in huggingface. Use organization/name.",
     ),
     "model_of_no_endpoint": (
         _model(files = {"a": _HASH}, huggingface = "org/clf", revision = _COMMIT),
@@ -218,7 +218,7 @@ _CASES = {
         ),
         "cannot fetch acme-1-py3-none-any.whl of acme==1 with sha256 aa:\nno index has it",
     ),
-    "wheels_that_fit_nowhere": (lambda: group_wheels({"a": 1, "b": 1}, 1, alone = 0), "2 wheels require more than 1 layers. Increase max_wheel_layers"),
+    "wheels_that_fit_nowhere": (lambda: group_wheels({"a": 1, "b": 1}, 1, alone = 0), "max_wheel_layers: 1 layers aren't enough for 2 wheels. Increase max_wheel_layers"),
 }
 
 def _refused_impl(ctx):

@@ -228,7 +228,7 @@ _deb_hub_repo = repository_rule(
     doc = "Declares a target for each Debian package of a lock, `@<hub>//<package>`, and a target for all packages, `@<hub>//:packages`.",
     attrs = {
         "hub": attr.string(doc = "Name of the package hub, which is the name of the repository.", mandatory = True),
-        "lock": attr.string(doc = "JSON object of architecture to the packages of the lock.", mandatory = True),
+        "lock": attr.string(doc = "Packages of the lock for each architecture, a JSON object.", mandatory = True),
     },
 )
 

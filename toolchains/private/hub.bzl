@@ -189,7 +189,7 @@ _hub_repo = repository_rule(
     attrs = {
         "content": attr.label(doc = "File in the repository of the lock that lists the names of packages and extras.", mandatory = True),
         "hub": attr.string(doc = "Name of the package hub, as in `bento.pypi`.", mandatory = True),
-        "versions": attr.string_dict(doc = "Package hubs for additional Python versions: version `X.Y` to the name of the package hub."),
+        "versions": attr.string_dict(doc = "Package hubs for additional Python versions. Keys are versions, `X.Y`; values are names of package hubs."),
     },
 )
 

@@ -183,7 +183,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
             raise ValueError(
-                f"{urlsplit(req.full_url).hostname}: the server redirects from https to http. Use another server."
+                f"{urlsplit(req.full_url).hostname}: the server redirects from https to http. Use another index."
             )
         following = super().redirect_request(req, fp, code, msg, headers, newurl)
         if following and _origin(newurl) != _origin(req.full_url):
@@ -214,7 +214,7 @@ def _download(location: dict[str, str], filename: str) -> str:
         while piece := response.read(1 << 20):
             size += len(piece)
             if size > BODY:
-                raise ValueError(f"{filename}: the file exceeds {BODY} bytes. Lock a smaller file.")
+                raise ValueError(f"{filename}: the file exceeds the limit of {BODY} bytes. Lock another version.")
             file.write(piece)
     return str(path)
 

@@ -51,7 +51,7 @@ def _token(rctx):
 def _huggingface_address(rctx):
     """Returns the base URL of the files in a snapshot on Hugging Face Hub."""
     if not matches("repository", rctx.attr.huggingface):
-        fail("{}: invalid huggingface {}. Use organization/name.".format(_where(rctx), repr(rctx.attr.huggingface)))
+        fail("{}: invalid repository {} in huggingface. Use organization/name.".format(_where(rctx), repr(rctx.attr.huggingface)))
     if len(rctx.attr.revision) != 40 or not matches("commit", rctx.attr.revision):
         fail("{}: invalid revision {}. Use a commit hash (40 hexadecimal digits), because branches and tags can change.".format(_where(rctx), repr(rctx.attr.revision)))
     endpoint = rctx.attr.endpoint or rctx.getenv("HF_ENDPOINT")
@@ -118,7 +118,7 @@ def _pull(rctx):
     manifest = json.decode(rctx.read("layout/blobs/" + rctx.attr.digest.replace(":", "/")))
     layers = manifest.get("layers", [])
     if manifest.get("artifactType") != "application/vnd.rules-bento.model.v1" or len(layers) != 1:
-        fail("{}: {} isn't a model. Push a model with bento_push.".format(_where(rctx), rctx.attr.image))
+        fail("{}: {} isn't a model artifact. Push a model with bento_push.".format(_where(rctx), rctx.attr.image))
     layer = layers[0]["digest"].removeprefix("sha256:")
     if not matches("sha256", layer):
         fail("{}: the layer of {} has no SHA-256 digest. Push the model again.".format(_where(rctx), rctx.attr.image))
@@ -154,7 +154,7 @@ _SOURCE = {
     "archive": attr.string(doc = "URL (`http` or `https`) of an archive; requires `sha256`. The archive is the output of `bentoml models export`, or a tar or zip archive with the files of a model."),
     "digest": attr.string(doc = "Digest of the model artifact in `image`, `sha256:<hex>`."),
     "endpoint": attr.string(doc = "URL of the Hugging Face Hub, `http` or `https`. Default: the environment variable `HF_ENDPOINT`. Required if the variable isn't set."),
-    "files": attr.string_dict(doc = "Files of the model: path to SHA-256. Other files at the source are excluded."),
+    "files": attr.string_dict(doc = "Files of the model. Keys are paths; values are SHA-256 digests. Other files at the source are excluded."),
     "huggingface": attr.string(doc = "Hugging Face Hub repository, `organization/name`; requires `revision` and `files`. Credentials come from the configuration of the Hugging Face client."),
     "image": attr.string(doc = "Registry repository of a model that `bento_push` pushed, `registry/repository`; requires `digest`."),
     "labels": attr.string_dict(doc = "Labels of the model."),

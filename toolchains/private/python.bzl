@@ -109,7 +109,7 @@ contains the command that starts pip, a JSON list; the list is empty without pip
         "lock": attr.label(doc = "Lock of the Debian packages, shown in error messages."),
         "only_version": attr.string(doc = "Required Python version, `X.Y`; empty if any version is allowed."),
         "problem": attr.string(doc = "Error message if no interpreter is available; empty otherwise."),
-        "pythons": attr.label_keyed_string_dict(doc = "Interpreters from Debian packages, label to platform."),
+        "pythons": attr.label_keyed_string_dict(doc = "Interpreters from Debian packages. Keys are labels; values are platforms."),
         "tag": attr.string(doc = "Name of the tag class of `bento_tools` (`python` or `compiler`), shown in error messages.", mandatory = True),
         "toolchain": attr.label(doc = "Interpreter from rules_python for this machine."),
         "version": attr.string(doc = "Python version of the interpreters in `pythons`."),

@@ -128,7 +128,7 @@ source_repo = repository_rule(
         "build_hub": attr.string(doc = "Name of the package hub that provides the build requirements.", mandatory = True),
         "build_lock": attr.string(doc = "Lock of the build requirements, shown in error messages.", mandatory = True),
         "build_packages": attr.string_list(doc = "Names of the packages in `build_hub`.", mandatory = True),
-        "commit": attr.string(doc = "Commit of the git repository, a complete hash."),
+        "commit": attr.string(doc = "Complete hash of the git commit."),
         "git": attr.string(doc = "URL of the git repository; empty if the source is an archive."),
         "interpreter": attr.label(doc = "File that contains the path of the toolchain's interpreter.", mandatory = True),
         "subdirectory": attr.string(doc = "Directory of the Python project, relative to the root of the git repository."),

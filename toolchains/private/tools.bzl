@@ -25,7 +25,7 @@ def _uv_platform_repo_impl(rctx):
     # The wheel contains a program, not a module, so it is compatible with every Python version.
     wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, "3.10")
     if not wheel:
-        fail("uv {} has no wheel for {}. Build on another platform.".format(rctx.attr.version, rctx.attr.platform))
+        fail("rules_bento can't build on {}, because uv {} has no wheel for this platform.".format(rctx.attr.platform, rctx.attr.version))
     sha256 = rctx.attr.files[wheel]
     if not probe_cache(rctx, wheel, sha256):
         fetch_first(rctx, "uv", rctx.attr.version, wheel, sha256)
@@ -40,7 +40,7 @@ _uv_platform_repo = repository_rule(
     implementation = _uv_platform_repo_impl,
     doc = "Fetches a wheel of uv, and extracts the executable.",
     attrs = {
-        "files": attr.string_dict(doc = "Wheels of the uv release: file name to SHA-256.", mandatory = True),
+        "files": attr.string_dict(doc = "Wheels of the uv release. Keys are file names; values are SHA-256 digests.", mandatory = True),
         "platform": attr.string(doc = "Platform on which uv runs.", mandatory = True),
         "version": attr.string(doc = "Version of uv, `X.Y.Z`.", mandatory = True),
     },
@@ -57,7 +57,7 @@ def _uv_repo_impl(rctx):
 _uv_repo = repository_rule(
     implementation = _uv_repo_impl,
     doc = "Provides uv: the file `uv` for this machine, and the target `program` for the target platform.",
-    attrs = {"programs": attr.label_keyed_string_dict(doc = "Executables of uv, label to platform.", mandatory = True)},
+    attrs = {"programs": attr.label_keyed_string_dict(doc = "Executables of uv. Keys are labels; values are platforms.", mandatory = True)},
 )
 
 def declare_uv(name, *, files, version):
