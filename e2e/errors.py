@@ -87,10 +87,13 @@ OPTIONS = {
         "models: ['other:v1']",
         "1: models: the Bento requires the model 'other:v1', but models contains weights:",
     ),
-    "package": ("\npython:\n  packages: [flask]", "3: python.packages: flask isn't in the lock subset of"),
-    "python": ("docker: {python_version: 3.9}", "1: docker.python_version: 3.9 isn't the locked Python version"),
+    "package": (
+        "\npython:\n  packages: [flask]",
+        "3: python.packages: the lock subset of the Bento doesn't contain flask",
+    ),
+    "python": ("docker: {python_version: 3.9}", "1: docker.python_version: expected the locked version"),
     "script": ("docker: {setup_script: setup.sh}", "1: docker.setup_script: 'setup.sh' isn't a file in"),
-    "service": ("service: 'other:Service'", "1: service: 'other:Service' isn't the target's service"),
+    "service": ("service: 'other:Service'", "1: service: 'other:Service' differs from the target's service"),
     "type": ("name: x\ninclude: yes", "2: include: expected a list of strings, got a boolean"),
     "yaml": ("labels:\n  a: {", "3: invalid YAML: "),
 }

@@ -43,7 +43,7 @@ class Arguments:
                 raise BentoError(f"unknown argument {flag!r}. Valid arguments: {', '.join(flags)}.")
             values = tuple(words[at + 1 : at + 1 + flags[flag]])
             if len(values) < flags[flag]:
-                raise BentoError(f"{flag}: the value is missing. Add a value.")
+                raise BentoError(f"{flag}: expected another value.")
             self._values[flag].append(values)
             at += 1 + flags[flag]
 
@@ -64,7 +64,7 @@ class Arguments:
             return root
         target = self.required("--target")
         raise BentoError(
-            f"{target}: writes into the source tree, which requires `bazel run`. Run `bazel run {target}`."
+            f"{target} requires `bazel run`, because it writes into the source tree. Run `bazel run {target}`."
         )
 
     def has(self, flag: str) -> bool:
@@ -74,7 +74,7 @@ class Arguments:
     def required(self, flag: str) -> str:
         """Return the last value of a flag. Raises BentoError if the flag is missing."""
         if not self._values[flag]:
-            raise BentoError(f"{flag} is missing. Add the flag.")
+            raise BentoError(f"a required argument is missing. Add {flag}.")
         return self._values[flag][-1][0]
 
     def optional(self, flag: str, default: str = "") -> str:
@@ -127,7 +127,7 @@ class Subcommand:
 def check_labels(labels: dict[str, str]) -> dict[str, str]:
     """Return the labels. Raises BentoError for an empty key."""
     if any(not key.strip() for key in labels):
-        raise BentoError("labels: a label has an empty key. Add the key.")
+        raise BentoError("labels: a key is empty. Specify a key for each label.")
     return labels
 
 

@@ -51,7 +51,9 @@ def assemble(tmp_path, capsys):
 def test_an_image_of_gzip_has_no_layer_of_zstd(assemble):
     layers = layer("base layer 0", "+gzip"), layer("31 Debian packages", "+zstd"), layer("plain", "")
     error = assemble(*layers, compression=[["gzip"]])
-    assert error.startswith('//svc:image: compression = "gzip", but these layers use zstd: 31 Debian packages.')
+    assert error.startswith(
+        '//svc:image: compression: "gzip" requires gzip in every layer, but these layers use zstd: 31 Debian packages.'
+    )
     assert isinstance(assemble(*layers, compression=[["zstd"]]), list)
     assert isinstance(assemble(layers[0], layers[2], compression=[["gzip"]]), list)
 
@@ -61,8 +63,8 @@ def test_below_layers_of_estargz_are_no_others(assemble):
     base, wheel, own = (layer(name, "+gzip") for name in ("31 Debian packages", "numpy 2.5.0", "settings"))
     estargz = [["estargz"]]
     error = assemble(base, wheel | lazy, own, own | lazy, compression=estargz)
-    assert error.startswith("//svc:image: compression: eStargz layers can't be above layers without eStargz")
-    assert "without eStargz: 31 Debian packages, settings. Set" in error
+    assert error.startswith("//svc:image: compression: all layers below an eStargz layer must use eStargz")
+    assert "but these don't: 31 Debian packages, settings. Set" in error
     assert isinstance(assemble(base, wheel | lazy, compression=[["gzip"]]), list)
     assert isinstance(assemble(base | lazy, wheel | lazy, own, compression=estargz), list), "nothing is above it"
     assert isinstance(assemble(base, own, compression=estargz), list), "nothing is lazy"

@@ -73,7 +73,7 @@ def test_layers_come_out_by_their_descriptions_and_libraries_without_a_copy(acti
 def test_another_number_of_layers_is_named(actions, declared, there):
     write_layout(actions, layers=there)
     assert refused(describe(actions, declared)) == (
-        f"//x:base: layer_count is {declared}, but the image for linux/amd64 in dir has {there} layers. "
+        f"//x:base: layer_count: expected the number of layers of the linux/amd64 image in dir, got {declared}. "
         f"Set layer_count = {there}."
     )
 
@@ -82,16 +82,16 @@ def test_an_image_of_another_platform_is_named(actions):
     write_layout(actions, architecture="arm64")
     assert (
         refused(describe(actions))
-        == "//x:base: dir: contains no image for linux/amd64, only for linux/arm64. Use another image."
+        == "//x:base: dir: the layout contains no image for linux/amd64, only for linux/arm64. Use another image."
     )
 
 
 @pytest.mark.parametrize(
     ("path", "content", "what"),
     [
-        ("oci-layout", "", "not an OCI layout"),
-        ("oci-layout", "[]", "not an OCI layout"),
-        ("oci-layout", '{"imageLayoutVersion": "2"}', "OCI layout version 2 isn't supported"),
+        ("oci-layout", "", "the directory has no valid oci-layout file"),
+        ("oci-layout", "[]", "the directory has no valid oci-layout file"),
+        ("oci-layout", '{"imageLayoutVersion": "2"}', "unsupported OCI layout version 2"),
         ("index.json", "", "index.json:1"),
         ("index.json", "{}", "no image for linux/amd64"),
     ],

@@ -49,7 +49,7 @@ def test_one_extends_another(actions):
         ([["run_script", "../setup.sh"]], {}, ["run_script: '../setup.sh' isn't in srcs"]),
         ([["run_script", "setup.py"]], {}, ["envs/setup.py has no shebang. Add"]),
         ([["wheels", "a.whl"]], {}, ["wheels: 'a.whl' isn't in srcs"]),
-        ([["requirements_file", "options.txt"]], {}, ["options.txt lists no packages. Remove the step"]),
+        ([["requirements_file", "options.txt"]], {}, ["options.txt lists no packages. Add packages"]),
         ([["requirements_file", "wrong.txt"]], {}, ["envs/wrong.txt:2: invalid requirement '=broken'"]),
         ([["rnu", "a"]], {}, ["unknown image step 'rnu'. Did you mean 'run'?"]),
         ([], {"python_version": "3.7"}, ["Python 3.7 isn't supported. Use 3.9"]),

@@ -148,7 +148,7 @@ def test_a_service_that_a_pattern_drops(actions):
 
 def test_patterns_that_keep_nothing(actions):
     outcome = actions.snapshot(srcs=[actions.write("svc/a.txt")], more=["--exclude", "*"])
-    refused(outcome, LABEL, "include and exclude select no files from srcs, data, and deps", "Change")
+    refused(outcome, LABEL, "include, exclude: the patterns select no files in srcs, data, or deps", "Change")
 
 
 def test_patterns_that_match_nothing_are_told_of(actions):
@@ -278,7 +278,7 @@ def test_texts_that_are_not_utf8(actions, path, remedy):
         ({"version": "a" * 64}, ["version: the version is", "1 to 63", "such as"]),
         ({"version": "latest"}, ["version: the version is 'latest'", "Specify another version, or omit the version"]),
         ({"options": {"name": "Iris"}}, ["bento_name: the name is invalid: 'Iris'", "such as 'iris'"]),
-        ({"labels": [[" ", "x"]]}, ["labels: a label has an empty key", "Add the key"]),
+        ({"labels": [[" ", "x"]]}, ["labels: a key is empty", "Specify a key"]),
         ({"envs": ["1X=2"]}, ["envs: cannot parse a variable without a name", "Write NAME=value"]),
         ({"envs": ["X=2;stage=never"]}, ["envs: cannot parse 'X'", "Write NAME=value"]),
     ],
@@ -320,7 +320,7 @@ def test_two_descriptions(actions):
             ["--tag", "weights:latest"],
             ["tag: the version", "is 'latest'", "Specify another version, or omit the version"],
         ),
-        (["--label", '""', '"x"'], ["labels: a label has an empty key", "Add the key"]),
+        (["--label", '""', '"x"'], ["labels: a key is empty", "Specify a key"]),
         (
             ["--signature", '"predict"', r'"[\"batch\"]"'],
             ["signatures: invalid value 'batch' for predict. Use 'batchable'"],
@@ -342,8 +342,8 @@ def test_malformed_attributes_of_models(actions, arguments, words):
         ("{", [":1: invalid JSON"]),
         ("[]", [": expected a JSON object"]),
         ('{"labels": {}}', ["unknown field 'labels'. Valid fields: metadata, options, signatures"]),
-        ('{"metadata": 1}', [": metadata must be a JSON object"]),
-        ('{"metadata": {"of": "b"}}', ["metadata and the attribute metadata both set 'of'. Keep only one value"]),
+        ('{"metadata": 1}', ["metadata: expected a JSON object, got 1"]),
+        ('{"metadata": {"of": "b"}}', ["'of' of metadata is also set in the attribute metadata. Remove one"]),
         ('{"metadata": {"x": null}}', ["metadata.x: BentoML doesn't allow null in metadata"]),
         ('{"signatures": {"predict": {"batchable": true, "batch_dim": 7}}}', ["expected two integers"]),
     ],
@@ -358,7 +358,7 @@ def test_fields_of_a_model(actions, fields, words):
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("svc/model.yaml", ["srcs: contains model.yaml, which bento_model generates", "Exclude the file"]),
+        ("svc/model.yaml", ["srcs: bento_model generates model.yaml", "Exclude the file"]),
         (
             "svc/__pycache__/a.pyc",
             ["(from srcs //svc/__pycache__:a.pyc) can't be in a model", "'__pycache__/'", "Remove"],

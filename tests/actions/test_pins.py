@@ -31,8 +31,11 @@ def test_a_file_with_hashes_has_them_already(actions):
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (["bentoml==1.4.39", "numpy==2.5.5"], "deps require idna==3.10, but the requirements file"),
-        (["bentoml==1.4.39", "numpy==2.4.4", "idna==3.10"], "specify numpy==2.4.4. Lock the same version in both."),
+        (["bentoml==1.4.39", "numpy==2.5.5"], "deps: idna==3.10 is missing from the requirements file"),
+        (
+            ["bentoml==1.4.39", "numpy==2.4.4", "idna==3.10"],
+            "conflicts with numpy==2.4.4 in the requirements. Lock the same version in both.",
+        ),
     ],
 )
 def test_a_file_with_hashes_that_differs_is_refused(actions, lines, words):
@@ -50,7 +53,9 @@ def test_a_bentofile_with_requirements_does_not_take_their_place(actions):
 
 @pytest.mark.parametrize("more", [{"spec": 1}, {}])
 def test_their_python_is_not_guessed(actions, more):
-    words = "deps require numpy==2.5.5 from a rules_python package hub, but the Python version is unknown. Set python_version"
+    words = (
+        "deps: numpy==2.5.5 is from a rules_python package hub, but the Python version is unknown. Set python_version"
+    )
     refused(actions.package(*PINS, **more), LABEL, words)
 
 
@@ -69,7 +74,7 @@ def test_nor_those_of_a_bentofile_with_packages(actions):
 
 def test_a_file_without_hashes_that_has_another_version_is_refused(actions):
     file = actions.write("requirements.txt", "numpy==2.4.4\nidna>=3\n")
-    words = "deps require numpy==2.5.5 from a rules_python package hub, but the requirements specify numpy==2.4.4."
+    words = "deps: numpy==2.5.5 from a rules_python package hub conflicts with numpy==2.4.4 in the requirements."
     refused(actions.package(*PINS, "--requirements-file", file, **PYTHON), LABEL, words)
 
 
@@ -84,5 +89,5 @@ def test_what_generated_code_imports_is_required_in_whichever_version(actions):
 
 
 def test_what_generated_code_imports_is_not_left_out_of_a_file_with_hashes(actions):
-    words = "deps require protobuf, but the requirements file with hashes doesn't contain the package"
+    words = "deps: protobuf is missing from the requirements file with hashes"
     refused(actions.package("--pin", "protobuf", *locked(actions, "bentoml==1.4.39")), LABEL, words)

@@ -65,7 +65,7 @@ def test_it_says_what_differs(actions):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"services": []}', "null"])
 def test_what_is_no_report_is_refused(actions, text):
     outcome = reported(actions, "--against", actions.write("old.json", text), "svc/old.json")
-    refused(outcome, LABEL, "report_against: svc/old.json isn't a report of a Bento")
+    refused(outcome, LABEL, "report_against: svc/old.json isn't a Bento report")
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_what_apt_says_reaches_the_user(fake_apt):
 
 @pytest.mark.parametrize("name", ["--option", "Python", "python3=3.13", ""])
 def test_what_is_no_name_does_not_reach_apt(fake_apt, name):
-    with pytest.raises(BentoError, match="invalid package name"):
+    with pytest.raises(BentoError, match="(packages|excludes): invalid name"):
         apt.resolve(REQUEST._replace(packages=[name]), {"debian": "http://mirror.test"}, fake_apt / "state")
     assert not (fake_apt / "log").exists()
 
@@ -166,7 +166,7 @@ def test_a_lock_that_a_merge_broke(lock):
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"lock": 1}', '{"deb_lock": 2}'])
 def test_what_is_no_lock_is_named(text):
-    with pytest.raises(BentoError, match=r"debian\.lock\.json:(1: invalid JSON| not a Debian lock)"):
+    with pytest.raises(BentoError, match=r"debian\.lock\.json(:1: invalid JSON| isn't a Debian lock)"):
         apt.loads(text, "debian.lock.json")
 
 
@@ -195,7 +195,7 @@ def test_update_and_check_go_together(fake_apt, monkeypatch, capsys):
     ("rest", "error"),
     [
         (["--mirrors", "x"], "unknown argument '--mirrors'. Valid arguments: --mirror."),
-        (["--mirror"], "--mirror: the value is missing. Add a value."),
+        (["--mirror"], "--mirror: expected another value."),
         (["x"], "unknown argument 'x'. Valid arguments: --mirror."),
     ],
 )

@@ -299,7 +299,7 @@ def test_a_source_of_another_size_is_an_error_and_leaves_what_was_there(tmp_path
     source, out = tmp_path / "source", tmp_path / "out"
     source.write_bytes(b"0123456789")
     out.write_bytes(b"before")
-    with pytest.raises(BentoError, match=f"source: the file has {word} bytes than declared \\({declared}\\)"):
+    with pytest.raises(BentoError, match=f"source: the file has {word} than the declared {declared} bytes"):
         archive.write_part(out, [Member.file("a", str(source), size=declared)])
     assert out.read_bytes() == b"before"
     assert names_in(tmp_path) == ["out", "source"]
@@ -338,7 +338,7 @@ def export_as(out, form, members):
 
 
 def test_bytes_at_hand_of_another_size_are_an_error(tmp_path):
-    with pytest.raises(ValueError, match="a: 3 bytes, but 2 declared"):
+    with pytest.raises(ValueError, match="a: expected 2 bytes, got 3"):
         archive.write_part(tmp_path / "out", [Member("a", 0o644, 2, data=b"abc")])
 
 
@@ -352,7 +352,7 @@ def test_paths_that_bentoml_would_refuse_or_move(path):
 
 @pytest.mark.parametrize("link", ["/etc", "", "a\\b", "C:x", "a\0"])
 def test_links_that_are_not_relative(link):
-    with pytest.raises(BentoError, match="isn't relative"):
+    with pytest.raises(BentoError, match="isn't a relative path"):
         tarstream.check("a/b", link)
 
 
@@ -419,7 +419,7 @@ def test_a_damaged_part_is_named(tmp_path):
     damaged[5000] ^= 1
     part.write_bytes(damaged)
     for form in "tar", "folder":
-        with pytest.raises(BentoError, match="part: damaged"):
+        with pytest.raises(BentoError, match="part: the xz data is damaged"):
             archive.transcode(tmp_path / "out", [part], form)
 
 

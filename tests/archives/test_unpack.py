@@ -288,7 +288,7 @@ def test_a_directory_is_a_form(tmp_path):
     with socket.socket(socket.AF_UNIX) as endpoint:
         os.chdir(tmp_path)
         endpoint.bind("s")
-        with pytest.raises(BentoError, match="expected a file, a directory, or a symbolic link"):
+        with pytest.raises(BentoError, match="isn't a file, directory, or symbolic link"):
             contents(tmp_path, "folder")
 
 
@@ -308,10 +308,10 @@ def test_names_say_forms_as_in_bentoml():
 def test_what_a_file_really_is_is_told(tmp_path):
     with pytest.raises(
         BentoError,
-        match=r"contains gz data, but the file name indicates xz data\. Rename the file to end in '\.tar\.gz'",
+        match=r"expected xz data because of the file name, got gz data\. Rename the file to end in '\.tar\.gz'",
     ):
         files_of(gzip.compress(tar(FILES)), "xz")
-    with pytest.raises(BentoError, match="invalid xz data"):
+    with pytest.raises(BentoError, match="expected xz data"):
         files_of(b"hello", "xz")
     with pytest.raises(BentoError, match="is empty"):
         files_of(b"", "xz")
@@ -410,7 +410,7 @@ def test_nothing_may_follow_the_end(form):
 
 
 def test_nothing_may_come_before_a_zip():
-    with pytest.raises(BentoError, match="undeclared bytes before the directory"):
+    with pytest.raises(BentoError, match="undeclared bytes before the central directory"):
         files_of(b"#!/bin/sh\n" + zipped(FILES), "zip")
     prefixed = io.BytesIO()
     prefixed.write(b"#!/bin/sh\n")
@@ -438,7 +438,7 @@ def test_a_flipped_bit_is_an_error_or_harmless(form, place, bit):
 def test_a_wrong_checksum_is_told():
     data = bytearray(gzip.compress(tar(FILES)))
     data[-6] ^= 1
-    with pytest.raises(BentoError, match="damaged gz data"):
+    with pytest.raises(BentoError, match="the gz data is damaged"):
         files_of(bytes(data), "gz")
     data = bytearray(zipped({"a": b"hello"}, zipfile.ZIP_STORED))
     data[data.index(b"hello")] ^= 1
@@ -501,7 +501,7 @@ def test_attributes_for_all_members_are_not_without_end():
 
     data = tar({"a": b"hello"})
     assert files_of(common(0) + data, "tar") == {"a": b"hello"}
-    with pytest.raises(BentoError, match=r"the global attributes exceed the limit of 65536 bytes"):
+    with pytest.raises(BentoError, match=r"the global pax headers exceed the limit of 65536 bytes"):
         files_of(common(0) + common(1000) + common(2000) + data, "tar")
 
 
@@ -542,12 +542,12 @@ HOSTILE = {
     "link outside, by a deep link": ([link("d/e/f", "../.."), link("d/g", "e/f/../x")], "is outside"),
     "link to a drive": ([link("a", "C:x")], "Windows"),
     "link with a backslash": ([link("a", "b\\c")], "Windows"),
-    "link to nothing": ([link("a", "")], "invalid link target"),
+    "link to nothing": ([link("a", "")], "the link target is invalid"),
     "circle": ([link("a", "b"), link("b", "a")], "cycle"),
     "link to itself": ([link("a", "a")], "cycle"),
     "too deep": (["a/" * 101 + "f"], "the path has more than 100 nested directories"),
     "much too deep": (["a/" * 3000 + "f"], "the path has more than 100 nested directories"),
-    "a link that is too long": ([link("a", "b/../" * 1000)], "invalid link target"),
+    "a link that is too long": ([link("a", "b/../" * 1000)], "the link target is invalid"),
     "hard link": (["a", ("b", {"type": tarfile.LNKTYPE, "linkname": "a"}, b"")], "hard link"),
     "hard link outside": ([("b", {"type": tarfile.LNKTYPE, "linkname": "/etc/passwd"}, b"")], "hard link"),
     "character device": ([("a", {"type": tarfile.CHRTYPE}, b"")], "device"),
@@ -556,8 +556,11 @@ HOSTILE = {
     "sparse file": ([("a", {"type": tarfile.GNUTYPE_SPARSE}, b"")], "sparse"),
     "sparse file of pax": ([("a", {"pax_headers": {"GNU.sparse.major": "1"}}, b"")], "sparse"),
     "unknown type": ([("a", {"type": b"Z"}, b"")], "unknown type"),
-    "a folder with contents": ([("a", {"type": tarfile.DIRTYPE, "size": 512}, b"")], "but has contents"),
-    "a link with contents": ([("a", {"type": tarfile.SYMTYPE, "linkname": "b", "size": 512}, b"")], "but has contents"),
+    "a folder with contents": ([("a", {"type": tarfile.DIRTYPE, "size": 512}, b"")], "has data, but isn't a file"),
+    "a link with contents": (
+        [("a", {"type": tarfile.SYMTYPE, "linkname": "b", "size": 512}, b"")],
+        "has data, but isn't a file",
+    ),
 }
 
 
@@ -584,7 +587,7 @@ def test_links_whose_ways_multiply_are_refused_in_time():
     ways = "/".join(["a/.."] * 800)
     members = [link("l", ways), *[link(f"m{number}", "l/" * 35 + "x") for number in range(500)]]
     start = time.process_time()
-    with pytest.raises(BentoError, match="more than 4000000 components"):
+    with pytest.raises(BentoError, match="more than 4000000 steps"):
         files_of(raw_tar(*members), "tar")
     assert time.process_time() - start < 10
 
@@ -645,7 +648,7 @@ def test_hostile_zips_are_refused():
         "a symbolic link": zip_with(external_attr=0o120777 << 16, create_system=3),
         "isn't a regular file or a directory": zip_with(external_attr=0o010644 << 16, create_system=3),
         "encrypted": zip_with()[: central + 8] + b"\1" + zip_with()[central + 9 :],
-        "uses the compression method lzma, but only stored or deflate or bzip2 is supported": zip_with(
+        "uses compression method lzma, but only stored or deflate or bzip2 is supported": zip_with(
             compress_type=zipfile.ZIP_LZMA
         ),
         "two sizes": zip_with()[:size] + struct.pack("<I", 9) + zip_with()[size + 4 :],
@@ -684,7 +687,7 @@ def test_zip_bombs_are_refused():
         files_of(overlapping(500), "zip")
     endless = bytearray(zipped({"a": b""}))
     endless[-10:-6] = struct.pack("<I", 3 << 30)  # the size of the list
-    with pytest.raises(BentoError, match="which exceeds the limit"):
+    with pytest.raises(BentoError, match="exceeds the limit"):
         files_of(bytes(endless), "zip")
 
 
@@ -821,7 +824,7 @@ def bad_model(**changes):
     ("changes", "message"),
     [
         ({"models/clf/v1/model.yaml": None}, "model.yaml is missing"),
-        ({"models/clf/v1/model.yaml": b"name: other\nversion: v1\n"}, "module: the required value is missing"),
+        ({"models/clf/v1/model.yaml": b"name: other\nversion: v1\n"}, "module: missing required key"),
         ({"models/a+b/v1/x": b""}, "the name of a model"),
         ({"models/clf/latest/x": b""}, "latest"),
         ({"models/readme": b""}, "In an archive, models must be in models"),

@@ -241,13 +241,13 @@ def test_an_entry_that_allows_nothing_is_refused(package, fields):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"allow": {"GHSA-1": " "}}, "allow: GHSA-1 has no reason"),
+        ({"allow": {"GHSA-1": " "}}, "allow: no reason for GHSA-1"),
         ({"max_severity": "moderate"}, "max_severity: invalid value 'moderate'. Use one of: none, low"),
         ({"unknown_severity": "ignored"}, "unknown_severity: invalid value 'ignored'"),
         ({"package_licenses": {"pillow": "free"}}, "package_licenses: pillow: invalid SPDX expression 'free'"),
         ({"denied": ["GPLv3"]}, "deny_licenses: 'GPLv3' isn't an SPDX identifier"),
         ({"denied": ["GLP-*"]}, "deny_licenses: 'GLP-*' isn't an SPDX identifier"),
-        ({"allowed": ["MIT OR ISC"]}, "allow_licenses: 'MIT OR ISC': expected one license"),
+        ({"allowed": ["MIT OR ISC"]}, "allow_licenses: expected one license, got 'MIT OR ISC'"),
         ({"allowed": ["text:"]}, "allow_licenses: 'text:' isn't an SPDX identifier"),
     ],
 )
@@ -382,9 +382,9 @@ def test_directories_and_zips_are_read(records, tmp_path):
         ("a.json", b"{}", "db/a.json: id is missing"),
         ("a.json", b'{"id": "A", "affected": [{"versions": [1.0]}]}', "db/a.json: affected[0].versions[0]"),
         ("a.yaml", b"a: &a [*a]", "db/a.yaml:1:"),
-        ("a.zip", b"PK", "db/a.zip: isn't a complete zip file"),
-        ("a.json", b'{"id": "A", "affected": []}', "advisories: db/a.json: no records for PyPI packages"),
-        ("a.csv", b"", "advisories: db/a.csv: unsupported format"),
+        ("a.zip", b"PK", "db/a.zip: the file isn't a complete zip file"),
+        ("a.json", b'{"id": "A", "affected": []}', "advisories: no records for PyPI packages in db/a.json"),
+        ("a.csv", b"", "advisories: unsupported file db/a.csv"),
     ],
 )
 def test_what_is_no_database_is_refused(tmp_path, name, data, message):

@@ -269,7 +269,7 @@ def test_the_date_is_an_input():
         "none", "above", {}, licenses.read_policy((), ()), {}, False, vex.read_vex(document(statement()), "")
     )
     with pytest.raises(
-        BentoError, match="vex: requires a date, but the advisories have no modification date. Set the date"
+        BentoError, match="vex: a date is required, because the advisories have no modification date. Set"
     ):
         policy.evaluate([PILLOW], database, rules)
 
@@ -281,7 +281,10 @@ def test_the_date_is_an_input():
         (b"{}", "vex.json: @context is missing"),
         (document().replace(b"v0.2.0", b"v0.1.0"), "vex.json: @context: expected https://openvex.dev/ns/v0.2.0, got"),
         (document(statement(status="harmless")), "vex.json: CVE-1: invalid status 'harmless'. Use one of: affected"),
-        (document(statement(justification=None)), "vex.json: CVE-1: the reason is missing. Add justification"),
+        (
+            document(statement(justification=None)),
+            "vex.json: CVE-1: the status not_affected requires a reason. Add justification",
+        ),
         (document(statement(timestamp="today")), "vex.json: CVE-1: invalid timestamp 'today'. Provide an OpenVEX"),
         (document(statement(products=[5])), "vex.json: statements[0].products[0]: expected a mapping, got a number"),
     ],

@@ -61,7 +61,9 @@ def test_what_the_lock_does_not_have_is_named():
         "b.yaml:3: python.packages", ["Some.Name>=1", "flask", "pywin32; sys_platform == 'win32'"]
     )
     assert declared.check_lock({"some-name": set(), "flask": set()}) == []
-    with pytest.raises(BentoError, match=r"^b.yaml:3: python.packages: flask isn't in the lock subset"):
+    with pytest.raises(
+        BentoError, match=r"^b.yaml:3: python.packages: the lock subset of the Bento doesn't contain flask"
+    ):
         declared.check_lock({"some-name": set()})
 
 
@@ -70,7 +72,7 @@ def test_extras_that_the_lock_does_not_know_are_told_of():
     notes = declared.check_lock({"bentoml": {"io"}, "idna": set()})
     assert notes == [
         "b.yaml:3: python.packages: bentoml[io, Grpc_Web]>=1: the lock doesn't contain the extra 'grpc-web'. Add the "
-        "packages of the extra to the target's requirements."
+        "packages of this extra to the target's requirements."
     ]
 
 

@@ -138,7 +138,7 @@ REFUSED = [
     ("labels: [a]", "b.yaml:1: labels: expected a mapping of strings, got a list"),
     ("labels:\n  a: [b]", "b.yaml:2: labels.a: expected a string, got a list"),
     ("labels:\n  a:", "b.yaml:2: labels.a: expected a string, got no value"),
-    ("labels: {'': a}", "a label has an empty key"),
+    ("labels: {'': a}", "labels: a key is empty"),
     ("include: '*.py'", "b.yaml:1: include: expected a list of strings, got the string '*.py'"),
     ("include:\n- a\n- [b]", "b.yaml:3: include[1]: expected a string, got a list"),
     ("include: [yes]", "include[0]: expected a string, got a boolean"),
@@ -147,7 +147,7 @@ REFUSED = [
     ("models:\n- alias: a", "b.yaml:2: models[0]: the tag of the model is missing"),
     ("models:\n- tag: a\n  filter: x", "b.yaml:3: models[0].filter: invalid condition 'x'"),
     ("docker: []", "b.yaml:1: docker: expected a mapping, got a list"),
-    ("docker:\n  distro: debain", "b.yaml:2: docker.distro: unknown value 'debain'. Did you mean 'debian'?"),
+    ("docker:\n  distro: debain", "b.yaml:2: docker.distro: invalid value 'debain'. Did you mean 'debian'?"),
     ("docker:\n  python_version: three", "b.yaml:2: docker.python_version: invalid Python version 'three'"),
     ("docker:\n  python_version: 2.7", "b.yaml:2: docker.python_version: Python '2.7' isn't supported"),
     ("docker:\n  python_version: 3.1", "b.yaml:2: docker.python_version: Python '3.1' isn't supported"),
@@ -175,12 +175,12 @@ REFUSED = [
     ("python:\n  packages: ['a b c']", "b.yaml:2: python.packages: invalid requirement 'a b c' (PEP 508)"),
     ("python:\n  packages: [six, 'numpy[x]=1.26']", "invalid requirement 'numpy[x]=1.26' (PEP 508). Write '=='"),
     ("python:\n  packages: [a]\n  requirements_txt: r", "b.yaml:2: python.packages: BentoML ignores this option if"),
-    ("python:\n  index_url: 'a b'", "b.yaml:2: python.index_url: 'a b' is empty or contains spaces"),
+    ("python:\n  index_url: 'a b'", "b.yaml:2: python.index_url: expected a URL without spaces, got 'a b'"),
     ("python:\n  wheels: ['*.whl']", "BentoML doesn't expand the pattern"),
     ("python:\n  wheels: [a.txt]", "isn't a wheel or a source archive"),
     ("python:\n  wheels: [a/w.whl, b/w.whl]", "b.yaml:2: python.wheels: two files have the name 'w.whl'"),
     ("conda:\n  channels: a", "b.yaml:2: conda.channels: expected a list of strings, got the string 'a'"),
-    ("conda:\n  dependencies: [{a: b}]", "b.yaml:2: conda.dependencies: invalid mapping"),
+    ("conda:\n  dependencies: [{a: b}]", "b.yaml:2: conda.dependencies: expected a mapping with only the key 'pip'"),
     ("conda:\n  dependencies: [1]", "b.yaml:2: conda.dependencies: expected a string, got the number 1"),
     ("conda:\n  pip: [a]\n  dependencies: [{pip: [b]}]", "b.yaml:3: conda.dependencies: 'pip' is set twice"),
     ("conda:\n  environment_yml: e\n  pip: [a]", "b.yaml:3: conda.pip: BentoML ignores this option if"),
@@ -321,7 +321,7 @@ def test_a_name_of_its_own_wins_over_that_of_the_project():
     ("change", "message"),
     [
         (("labels = {", "labls = {"), "p:10: labls: unknown option of BentoML 1.4. Did you mean 'labels'?"),
-        (("docker.python_version = 3.10", 'docker.distro = "x"'), "p:11: docker.distro: unknown value 'x'"),
+        (("docker.python_version = 3.10", 'docker.distro = "x"'), "p:11: docker.distro: invalid value 'x'"),
         (('["numpy"]', "3"), "p:14: python.packages: expected a list of strings, got the number 3"),
         (('name = "B"', 'nme = "B"'), "p:20: envs[1].nme: unknown option of BentoML 1.4. Did you mean 'name'?"),
         (("[project]", "[project"), "p:1: invalid TOML"),
@@ -414,7 +414,7 @@ def test_both_name_one_service(service):
 
 
 def test_two_services():
-    with pytest.raises(BentoError, match=r"^b\.yaml:1: service: 'service:Svc' isn't the target's service 'x:Y'"):
+    with pytest.raises(BentoError, match=r"^b\.yaml:1: service: 'service:Svc' differs from the target's service 'x:Y'"):
         merge(attributes(service="x:Y"), from_yaml(EVERYTHING, "b.yaml"))
 
 
@@ -445,9 +445,9 @@ F: z#1
     ("text", "message"),
     [
         ("A=1\nB", "f:2: invalid line. Write NAME=value."),
-        ("A='x", "has no closing quote, or characters after the closing quote"),
-        ('A="x" y', "has no closing quote, or characters after the closing quote"),
-        ("A=$HOME", "f:1: $HOME isn't defined by a previous line"),
+        ("A='x", "must end with the closing quote"),
+        ('A="x" y', "must end with the closing quote"),
+        ("A=$HOME", "f:1: $HOME isn't defined on a previous line"),
     ],
 )
 def test_dotenv_refused(text, message):

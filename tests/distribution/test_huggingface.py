@@ -121,7 +121,7 @@ def test_answers_that_are_none_are_refused(hub, content, message):
     ("make", "message"),
     [
         (lambda file: file.write_bytes(b"\xff\xfe"), "the Hugging Face token isn't valid UTF-8"),
-        (lambda file: os.truncate(os.open(file, os.O_CREAT | os.O_WRONLY), 1 << 40), "exceeds 16 MiB"),
+        (lambda file: os.truncate(os.open(file, os.O_CREAT | os.O_WRONLY), 1 << 40), "exceeds the limit of 16 MiB"),
         (lambda file: file.symlink_to("/proc/self/mem"), "cannot read the token: Input/output error"),
     ],
 )

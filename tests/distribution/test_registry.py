@@ -254,7 +254,7 @@ def test_models_travel_alone(store, other, registries, reference, progress):
     with pytest.raises(BentoError, match="expected a Bento, got"):
         pull(other.home, BENTO, reference.with_tag("v1"), registries, progress)
     push(store.home, store.bentos.get("hi:v1"), [reference.with_tag("b")], registries, progress)
-    with pytest.raises(BentoError, match="expected a model"):
+    with pytest.raises(BentoError, match="the artifact isn't a model"):
         pull(other.home, MODEL, reference.with_tag("b"), registries, progress)
     without = pull(other.home, BENTO, reference.with_tag("b"), registries, progress, Options(models=False))
     assert without.models == ()
@@ -362,7 +362,7 @@ def test_the_command_pushes_lists_copies_and_pulls(bento, other, store, referenc
     assert bento("models", "pull", f"{address}/models:v1", home=other) == "model clf:v1 is already in the store.\n"
     same(store, other, "hi:v1", "hi:v2")
     assert "no Bento" in bento("push", "gone", address, code=status.NOT_FOUND)
-    assert "not a registry reference" in bento("push", "hi", "registry/name", code=status.ERROR)
+    assert "invalid reference" in bento("push", "hi", "registry/name", code=status.ERROR)
 
 
 def test_as_functions(store, other, reference):

@@ -82,7 +82,7 @@ def test_what_the_hub_allows_holds_where_the_glibc_of_the_base_is_not_known():
 
 def test_another_machine():
     [one] = found(package(machine="arm64"))
-    assert "acme/_a.so is for arm64, but //base is for amd64. Use another wheel of acme." in one
+    assert "acme/_a.so is for arm64, but //base is for amd64. Lock another version of acme." in one
 
 
 def head(machine, *, kind=3, order="<", size=2):
@@ -140,7 +140,7 @@ def wheel_of(machines, name="acme-1.0-py3-none-any.whl"):
 @pytest.mark.parametrize("machine", ["arm64", "macOS", "arm", "s390x"])
 def test_machine_code_that_no_linker_reads_in_a_wheel_for_any_machine(path, machine):
     one, last = found(wheel_of({path: machine}))
-    assert f"{path} is for {machine}, but //base is for amd64. Use another wheel of acme." in one
+    assert f"{path} is for {machine}, but //base is for amd64. Lock another version of acme." in one
     assert last.startswith("If the service doesn't load")
     assert last.endswith(f'ignore_libraries = ["{path.rpartition("/")[2]}"]')
     assert found(wheel_of({path: machine}), unchecked=[path.rpartition("/")[2]]) == []

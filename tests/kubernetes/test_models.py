@@ -130,7 +130,7 @@ def test_an_inference_service_names_all_models_of_its_image(rule):
 def test_names_and_labels_that_kubernetes_refuses_are_refused(rule):
     with pytest.raises(BentoError, match="app_name: invalid object name '7b'"):
         rule.inference_service("7b:v1")
-    with pytest.raises(BentoError, match=r"labels: app\.kubernetes\.io/name is set by the rule"):
+    with pytest.raises(BentoError, match=r"labels: the rule sets app\.kubernetes\.io/name"):
         rule.inference_service("m:v1", words=["--label", '"app.kubernetes.io/name"', '"x"'])
 
 
@@ -156,10 +156,18 @@ def test_a_pod_mounts_images_of_models_where_the_bento_links_to(rule):
 @pytest.mark.parametrize(
     ("mounted", "images", "message"),
     [
-        (["a:v1", "b:v1"], {"r.example/a": ["a:v1"]}, "models: no image contains b:v1. Add a bento_model_image"),
-        (["a:v1"], {"r.example/a": ["a:v2"]}, "models: no image contains a:v1."),
-        (["a:v1"], {"r.example/a": ["a:v1", "b:v1"]}, "models: the Bento doesn't require b:v1. Remove"),
-        (["a:v1"], {"r.example/a:latest": ["a:v1"]}, "models: r.example/a:latest has a tag or a digest."),
+        (
+            ["a:v1", "b:v1"],
+            {"r.example/a": ["a:v1"]},
+            "models: no bento_model_image contains b:v1. Add one for each model",
+        ),
+        (["a:v1"], {"r.example/a": ["a:v2"]}, "models: no bento_model_image contains a:v1."),
+        (["a:v1"], {"r.example/a": ["a:v1", "b:v1"]}, "models: the Bento doesn't use b:v1. Remove"),
+        (
+            ["a:v1"],
+            {"r.example/a:latest": ["a:v1"]},
+            "models: expected a repository without a tag or digest, got r.example/a:latest.",
+        ),
     ],
 )
 def test_images_of_other_models_are_refused(rule, mounted, images, message):

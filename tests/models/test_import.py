@@ -232,7 +232,7 @@ def test_a_model_alone_is_an_image_or_an_artifact_of_the_same_layers(tmp_path, f
     both = ["--target", "//:index", "--image", actions.write("c", made.outputs["--config"]), "m.json"]
     refused = actions.run("image_index", both, {"--index": "index", "--digest": "d"})
     assert refused.code == 1
-    assert "model artifacts have no platform" in refused.errors
+    assert "an index can't contain a model artifact" in refused.errors
 
 
 def test_an_image_of_several_models_runs_the_shell_of_its_base(tmp_path):
@@ -276,7 +276,7 @@ def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):
     assert "m:v1 is not mounted. Mount the image of the model (bento_model_image) at /mnt/models/m." in told
     refused = actions.run("bento_layer", [*words, "--model", described_model(actions, "m:v2")], outputs)
     assert refused.code == 1
-    assert "the Bento has m:v1 and m:v2, but model images are mounted by name" in refused.errors
+    assert '"image" mounts each model by name, but the Bento contains both m:v1 and m:v2' in refused.errors
 
 
 @pytest.mark.parametrize(

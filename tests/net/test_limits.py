@@ -79,7 +79,7 @@ def test_a_body_is_bounded(headers):
         body = b"3e9\r\n" + body + b"\r\n0\r\n\r\n"
     with liar(lambda _: reply(headers=headers, body=body)) as server:
         assert len(ask(server.url, most=1001)[2]) == 1001
-        with pytest.raises(BentoError, match=r"the response exceeds 1000 bytes"):
+        with pytest.raises(BentoError, match=r"the response exceeds the limit of 1000 bytes"):
             ask(server.url)
 
 

@@ -177,7 +177,7 @@ def test_where_credentials_go(origin, realm, allowed):
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b'{"token": "' + b"a" * limits.TOKEN + b'"}', f"exceeds {limits.TOKEN} bytes"),
+        (b'{"token": "' + b"a" * limits.TOKEN + b'"}', f"exceeds the limit of {limits.TOKEN} bytes"),
         (b'{"token": "a\\nb"}', "invalid characters"),
         (b'{"token": "\\u2026"}', "invalid characters"),
         (b"[1]", "returned no token"),
@@ -263,7 +263,7 @@ def test_a_manifest_is_bounded(registries):
     large = reply(headers={"Content-Type": oci.INDEX}, body=listed([], annotations={"a": "b" * limits.MANIFEST}))
     with (
         liar(registry({"manifests/v1": large})) as server,
-        pytest.raises(BentoError, match=f"exceeds {limits.MANIFEST}"),
+        pytest.raises(BentoError, match=f"exceeds the limit of {limits.MANIFEST}"),
     ):
         of(server, registries).get_manifest("v1")
 

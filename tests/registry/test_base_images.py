@@ -92,7 +92,7 @@ def test_layers_keep_their_annotations(made):
 
 def test_an_index_that_is_too_large(made):
     made.add().index["x"] = "x" * (17 << 20)
-    assert refused(made).endswith("index.json: the file exceeds 16 MiB. Reduce the size of the file.")
+    assert refused(made).endswith("index.json: the file exceeds the limit of 16 MiB. Reduce the size of the file.")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_two_images_for_a_platform(made):
     made.add()
     made.config["created"] = "later"
     del made.manifest["config"]
-    assert "contains several images for linux/amd64. Remove all of these images except one." in refused(made.add())
+    assert "contains several images for linux/amd64. Keep only one of these images." in refused(made.add())
 
 
 def test_an_index_without_end(made):

@@ -187,7 +187,7 @@ def test_netrc_names_hosts_without_brackets_and_may_have_a_default(home):
     assert auth.find_credentials(Reference.parse("[::1]:5000/a")) == Credentials("six", SECRET)
     assert auth.find_credentials(REFERENCE) == Credentials("me", SECRET)
     (home / ".netrc").write_text(f"machine registry.test login me passwort {SECRET}\n")
-    with pytest.raises(BentoError, match=r"\.netrc:1: invalid netrc entry") as caught:
+    with pytest.raises(BentoError, match=r"\.netrc:1: invalid entry") as caught:
         auth.find_credentials(REFERENCE)
     assert SECRET not in str(caught.value)
 

@@ -229,7 +229,7 @@ def test_a_policy_holds_for_a_file(capsys):
         "require: [{type: x, key: k.pub}]": "expected signature, provenance, sbom, or the URI of a predicate, got 'x'",
         "require: [{key: 1}]": r"require\[0\].key: expected a string",
         "require: [{key: absent}]": "absent: cannot read the file",
-        'require: [{key: "a\\0b"}]': "'a\\\\x00b': invalid path: contains a NUL",
+        'require: [{key: "a\\0b"}]': "'a\\\\x00b': the path contains a NUL",
         "require: [{identity: x, issuer: y}]": "absent.json: No such file",
     }.items(),
 )
@@ -435,7 +435,7 @@ def test_identities_need_a_package_that_keys_do_not(directory):
         )
         assert done.returncode == status.ERROR
         assert done.stderr == (
-            "bento: keyless: requires the package sigstore. Run `pip install 'rules-bento-cli[keyless]'`.\n"
+            "bento: keyless signatures require the package sigstore. Run `pip install 'rules-bento-cli[keyless]'`.\n"
         )
     for words in (["sign", "--key", "k.key", "./file"], ["verify", "--key", "k.pub", "file"]):
         done = subprocess.run([sys.executable, "-c", program, *words], check=False, env=environment)

@@ -57,9 +57,7 @@ def test_of_an_index_only_the_wanted_platform_comes(reference, registries, progr
     amd64, arm64 = root.children()
     assert layout.blob(arm64.digest).exists()
     assert not layout.blob(amd64.digest).exists()
-    with pytest.raises(
-        BentoError, match=r"no image for linux/s390x. Use one of these platforms: linux/amd64, linux/arm64"
-    ):
+    with pytest.raises(BentoError, match=r"no image for linux/s390x. Valid platforms: linux/amd64, linux/arm64"):
         pull([reference.with_tag("multi")], layout, registries, progress, platforms=["linux/s390x"])
 
 
@@ -79,7 +77,7 @@ def test_a_pull_into_another_directory_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(BentoError, match="isn't an OCI layout"):
         Layout.create(tmp_path)
-    with pytest.raises(BentoError, match="not an OCI layout"):
+    with pytest.raises(BentoError, match="the directory has no valid oci-layout file"):
         Layout.open(tmp_path)
 
 
@@ -92,7 +90,7 @@ def test_names_stand_for_one_image_each(reference, registries, progress, tmp_pat
     assert first.content != second.content
     assert [entry.digest for entry in layout.index()] == [second.descriptor.digest]
     pull([reference.with_tag("v1")], layout, registries, progress, name="old")
-    with pytest.raises(BentoError, match="contains 2 images. Specify one of: app, old"):
+    with pytest.raises(BentoError, match="expected one image, got 2. Specify one of: app, old"):
         layout.find()
     assert layout.find("old").content == first.content
 
@@ -115,7 +113,7 @@ def test_a_manifest_of_a_layout_is_read_within_bounds(tmp_path):
     layout.blob(digest).parent.mkdir(parents=True, exist_ok=True)
     with layout.blob(digest).open("wb") as file:
         file.truncate(1 << 42)
-    with pytest.raises(BentoError, match="exceeds 16 MiB"):
+    with pytest.raises(BentoError, match="exceeds the limit of 16 MiB"):
         layout.manifest(digest)
 
 
@@ -248,7 +246,7 @@ def test_an_oci_archive_is_pushed_without_unpacking(server, reference, registrie
     [
         ({"x": b""}, "missing file 'manifest.json'"),
         ({"manifest.json": b"{"}, "manifest.json:1: invalid JSON"),
-        ({"manifest.json": b"[" * 100_000}, "manifest.json: nested too deeply"),
+        ({"manifest.json": b"[" * 100_000}, "manifest.json: the JSON is nested too deeply"),
         ({"manifest.json": b"[]"}, "expected a list of one image"),
         ({"manifest.json": b"[{}]"}, "manifest.json: the image: Config is missing"),
         ({"manifest.json": b"[1]"}, "Save the image with `docker save`"),

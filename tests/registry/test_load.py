@@ -81,7 +81,7 @@ def test_a_tool_that_is_not_there_is_named(home, image, tool):
     directory, _, document = image
     done = load(directory, document, home, tool, "--backend", "nerdctl", code=1)
     assert (
-        "//:load: nerdctl: not on PATH, or not responding. Install or start a container engine. Alternatively, "
+        "//:load: nerdctl: command not found, or the engine doesn't respond. Install or start the container engine, "
         in done.stderr
     )
 

@@ -727,7 +727,7 @@ def test_sboms_are_attested_by_sign(layout, keys, tmp_path, monkeypatch, capsys,
         assert cosign.sbom_type(found, "") == kind
     Path("text").write_text('{"bomFormat": "x"}')
     for file, target, message in (
-        ("text", str(layout.directory), "text: not an SBOM"),
+        ("text", str(layout.directory), "text: unsupported SBOM format"),
         ("absent", str(layout.directory), "--sbom: cannot read absent: No such file"),
         ("spdx", "./text", "archives don't support --sbom"),
     ):

@@ -1276,7 +1276,7 @@ def test_a_large_descriptor_is_refused_by_its_size(store, tmp_path, look):
             file.truncate(1 << 40)
     tracemalloc.start()
     try:
-        with pytest.raises(BentoError, match=r"limit is 16777216|exceeds 16 MiB"):
+        with pytest.raises(BentoError, match=r"limit is 16777216|exceeds the limit of 16 MiB"):
             asked()
         assert tracemalloc.get_traced_memory()[1] < 40 << 20
     finally:

@@ -141,7 +141,7 @@ def test_who_asks(tmp_path, monkeypatch):
     with pytest.raises(BentoError, match="cannot read the file as text"):
         parse("ftp://host/x").login()
     path.write_text("machine host logi ann password s3cr3t\n")
-    with pytest.raises(BentoError, match="netrc:1: invalid netrc entry") as error:
+    with pytest.raises(BentoError, match="netrc:1: invalid entry") as error:
         parse("ftp://host/x").login()
     assert "s3cr3t" not in str(error.value)
 

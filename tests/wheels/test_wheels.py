@@ -79,7 +79,7 @@ def test_the_metadata_tells_what_a_wheel_needs(tmp_path):
         ("Name: y\nVersion: 1\n", "METADATA is for y 1, but the file name is for x 1"),
         (
             "Name: x\nVersion: 1\nRequires-Dist: z @ https://h.example/z.whl\n",
-            "requires 'z @ https.*isn't from a package index",
+            "unsupported dependency 'z @ https",
         ),
     ],
 )
@@ -90,5 +90,5 @@ def test_a_wheel_that_is_not_what_it_says_is_refused(tmp_path, metadata, message
 
 def test_a_file_that_is_no_wheel_is_refused(tmp_path):
     (tmp_path / "x-1-py3-none-any.whl").write_text("text")
-    with pytest.raises(BentoError, match="x-1-py3-none-any.whl: isn't a complete zip file"):
+    with pytest.raises(BentoError, match="x-1-py3-none-any.whl: the file isn't a complete zip file"):
         lock_entry(tmp_path / "x-1-py3-none-any.whl", "//x:x")

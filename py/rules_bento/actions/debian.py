@@ -38,7 +38,8 @@ def check_debs(arguments: Arguments) -> None:
     problems = apt.find_problems(lock, read_request(arguments))
     if problems:
         listing = "".join(f"  {problem}\n" for problem in problems)
-        raise BentoError(f"{name} is stale:\n{listing}Update the lock: bazel run {arguments.required('--update')}")
+        update = f"To update the lock, run `bazel run {arguments.required('--update')}`."
+        raise BentoError(f"{name} is stale:\n{listing}{update}")
 
 
 def read_request(arguments: Arguments) -> apt.Request:
@@ -112,5 +113,5 @@ def _deb_tar(arguments: Arguments, root: Rootfs, *, is_lowest: bool) -> Iterator
 def _user_ids(users: dict[str, str]) -> dict[str, int]:
     for name, number in users.items():
         if not number.isdecimal():
-            raise BentoError(f"users: {name} has the invalid ID {number!r}. Use a number.")
+            raise BentoError(f"users: {name}: expected a decimal user ID, got {number!r}.")
     return {name: int(number) for name, number in users.items()}

@@ -62,6 +62,6 @@ def _resolve_step(step: Step, package: str, files: ProjectFiles, place: str) -> 
             written = step.values or ("pyproject.toml",)
             text = images.step_requirements(images.Step(step.kind, tuple(map(path, written))), files, place)
             if not parse(text, at)[0]:
-                raise BentoError(f"{at}: {written[0]} lists no packages. Remove the step, or use another file.")
+                raise BentoError(f"{at}: {written[0]} lists no packages. Add packages to the file, or remove the step.")
             return images.Step("requirements", (text,))
     return step

@@ -72,8 +72,9 @@ def _require_gzip(layers: list[oci_image.Layer]) -> None:
     others = [layer.name for layer in layers if layer.media_type.endswith("+zstd")]
     if others:
         raise BentoError(
-            f'compression = "gzip", but these layers use zstd: {", ".join(others)}. Set compression = "gzip" on each '
-            "bento_deb_layer, and convert base images with `skopeo copy --dest-compress-format gzip`."
+            f'compression: "gzip" requires gzip in every layer, but these layers use zstd: {", ".join(others)}. Set '
+            'compression = "gzip" on each bento_deb_layer, and convert base images with `skopeo copy '
+            "--dest-compress-format gzip`."
         )
 
 
@@ -89,10 +90,9 @@ def _require_estargz(layers: list[oci_image.Layer]) -> None:
     others = [layer.name for layer, lazy in zip(layers[:last], is_lazy, strict=False) if not lazy]
     if others:
         raise BentoError(
-            f"compression: eStargz layers can't be above layers without eStargz: {', '.join(others)}. Set "
-            "compression = "
-            '"estargz" on bento_deb_layer and bento_layer (with srcs). Convert base images with `nerdctl image '
-            "convert --estargz --oci`."
+            f"compression: all layers below an eStargz layer must use eStargz, but these don't: {', '.join(others)}. "
+            'Set compression = "estargz" on bento_deb_layer and on bento_layer with srcs. Convert base images with '
+            "`nerdctl image convert --estargz --oci`."
         )
 
 
@@ -209,8 +209,8 @@ def image_files(arguments: Arguments) -> None:
     for description, origin in arguments.tuples("--elsewhere"):
         layer = oci_image.Layer.loads(Path(description).read_text("utf-8"))
         raise BentoError(
-            f"{layer.name} ({layer.size / 1e6:.1f} MB) is only in {origin}, because the build didn't fetch the layer. "
-            f"To fetch the layer, build with --@rules_bento//rules:base_layers=fetched."
+            f"{layer.name}: the build didn't fetch this layer ({layer.size / 1e6:.1f} MB) from {origin}. To fetch the "
+            "layer, build with --@rules_bento//rules:base_layers=fetched."
         )
     image = oci_image.OciImage(
         Path(arguments.required("--config")).read_bytes(), Path(arguments.required("--manifest")).read_bytes()
@@ -243,7 +243,8 @@ def image_index(arguments: Arguments) -> None:
         config = json.loads(Path(config_path).read_text("utf-8"))
         if "os" not in config:
             raise BentoError(
-                'image: model artifacts have no platform. Push the artifact separately, or set format = "image".'
+                "image: an index can't contain a model artifact. Push the artifact separately, or set format = "
+                '"image" on the bento_model_image.'
             )
         platform = {key: config[key] for key in ("architecture", "os", "variant") if key in config}
         name = f"{platform['os']}/{platform['architecture']}"
@@ -316,8 +317,8 @@ def _reference(attribute: str, name: str, digest: str) -> str:
     repository = Reference.parse(name)
     if repository.tag or repository.digest:
         raise BentoError(
-            f"{attribute}: {repository} has a tag or a digest. Remove the tag or digest: the manifest uses the digest "
-            "of the built image."
+            f"{attribute}: expected a repository without a tag or digest, got {repository}. The manifest refers to the "
+            "built image by digest."
         )
     return str(repository.with_digest(Path(digest).read_text("utf-8").strip()))
 
@@ -330,9 +331,9 @@ def _model_images(arguments: Arguments) -> dict[str, str]:
         for path, digest, repository in arguments.tuples("--model-image")
     }
     if missing := [tag for tag in required if tag not in images]:
-        raise BentoError(f"models: no image contains {', '.join(missing)}. Add a bento_model_image for each model.")
+        raise BentoError(f"models: no bento_model_image contains {', '.join(missing)}. Add one for each model.")
     if unknown := [tag for tag in images if tag not in required]:
-        raise BentoError(f"models: the Bento doesn't require {', '.join(unknown)}. Remove the images of these models.")
+        raise BentoError(f"models: the Bento doesn't use {', '.join(unknown)}. Remove the image of each unused model.")
     return images
 
 

@@ -91,7 +91,7 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
     for one, other in pairwise(tags):
         if one.partition(":")[0] == other.partition(":")[0]:
             raise BentoError(
-                f'models = "image": the Bento has {one} and {other}, but model images are mounted by name. '
+                f'models: "image" mounts each model by name, but the Bento contains both {one} and {other}. '
                 'Rename one of the models, or set models = "layers".'
             )
     for tag in tags:
@@ -180,7 +180,7 @@ def environment_layer(arguments: Arguments) -> None:
 def files_layer(arguments: Arguments) -> None:
     """Write a layer that contains files, the contents of directories, and symbolic links."""
     if not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", whose := arguments.required("--owner")):
-        raise BentoError(f"owner: invalid value {whose!r}. Use numeric IDs in the form uid or uid:gid.")
+        raise BentoError(f"owner: expected numeric IDs in the form UID or UID:GID, got {whose!r}.")
     owner = description.owner(whose)
     mode = int(arguments.required("--mode"), 8)
     links = arguments.pairs("--symlink")
@@ -202,7 +202,7 @@ def _placed_files(source: str, place: str) -> Iterator[tuple[str, str]]:
         yield source, place
         return
     if not place.endswith("/"):
-        raise BentoError(f"{place}: {source} is a directory. To add the contents of the directory, use {place}/.")
+        raise BentoError(f"srcs: {source} is a directory. To add the contents of the directory, write '{place}/'.")
     # In a sandbox, files are links, and directories can be links.
     for directory, _, names in os.walk(source, followlinks=True):
         for name in names:
@@ -246,8 +246,7 @@ def _tar_form(path: Path, where: str) -> str:
         form = streams.detect_form(file.read(streams.PIECE))
     if form not in _COMPRESSIONS:
         raise BentoError(
-            f"{where}: {form} data isn't supported. Use a tar file that is uncompressed, or compressed with gzip "
-            "or zstd."
+            f"{where}: unsupported format {form}. Use a tar file that is uncompressed, or compressed with gzip or zstd."
         )
     return form
 
@@ -260,7 +259,7 @@ def _check_tar(path: Path, form: str, where: str) -> None:
         for member, _ in tarread.compressed_members(file, form, where):
             if ".." in member.name.split("/"):
                 raise BentoError(
-                    f"{where}: {member.name!r} is outside of the image. Remove the member from the tar file."
+                    f"{where}: the path {member.name!r} contains '..'. Remove the member from the tar file."
                 )
 
 

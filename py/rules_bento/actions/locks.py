@@ -45,12 +45,11 @@ def lock(arguments: Arguments) -> None:
     versions = set(arguments.repeated("--python-version"))
     if len(platforms) > 1 or len(versions) > 1:
         raise BentoError(
-            "requirements come from package hubs for different platforms or Python versions: "
-            f"{', '.join(sorted(platforms | versions))}. "
-            f"Use packages from a single package hub."
+            "requirements: the packages are for different platforms or Python versions: "
+            f"{', '.join(sorted(platforms | versions))}. Use packages from a single package hub."
         )
     if not platforms:
-        raise BentoError("requirements: contains no packages from a package hub. Add bentoml from the package hub.")
+        raise BentoError("requirements: at least one package from a package hub is required. Add bentoml from the hub.")
     target = lock_subset.Target(platforms.pop(), versions.pop(), arguments.required("--glibc"))
     resolutions = [lock_subset.Resolution.loads(read_text(path)) for path in arguments.repeated("--answer")]
     entries = lock_subset.read(arguments.repeated("--locked"), resolutions)
@@ -195,7 +194,8 @@ def check_requirements(arguments: Arguments) -> None:
     ]
     if problems:
         listing = "\n".join(problems)
-        raise BentoError(f"{name} is stale:\n{listing}\nUpdate the lock: bazel run {arguments.required('--update')}")
+        update = f"To update the lock, run `bazel run {arguments.required('--update')}`."
+        raise BentoError(f"{name} is stale:\n{listing}\n{update}")
 
 
 def read_sources(arguments: Arguments) -> tuple[requirement_sources.DeclaredRequirements, Indexes]:

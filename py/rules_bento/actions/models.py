@@ -108,7 +108,7 @@ def _new_model(arguments: Arguments) -> StoredModel:
     selection = snapshot.select(model_files(arguments))
     for file in selection.dropped:
         raise BentoError(
-            f"{file.path} (from {file.origin}) can't be in a model: {selection.reason(file)}. Remove the file."
+            f"{file.path} (from {file.origin}) can't be in a model, because {selection.reason(file)}. Remove the file."
         )
     snapshot.check_followed(selection.kept)
     entry = make_entry(
@@ -170,7 +170,7 @@ def _declared_fields(arguments: Arguments) -> dict[str, dict[str, Any]]:
             for key in values:
                 if key in declared[field]:
                     raise BentoError(
-                        f"{name}: {field} and the attribute {field} both set {key!r}. Keep only one value."
+                        f"{name}: {key!r} of {field} is also set in the attribute {field}. Remove one of the values."
                     )
             declared[field] |= values
     return declared
@@ -186,7 +186,7 @@ def _read_fields_file(path: str, name: str, known: tuple[str, ...]) -> dict[str,
                 f"{name}: unknown field {field!r}. Valid fields: {', '.join(known)}. Set other values as attributes."
             )
         if not isinstance(values, dict):
-            raise BentoError(f"{name}: {field} must be a JSON object. Write {{...}}.")
+            raise BentoError(f"{name}: {field}: expected a JSON object, got {json.dumps(values)[:80]}.")
     return fields
 
 

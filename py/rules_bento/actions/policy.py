@@ -95,4 +95,4 @@ def check_policy(arguments: Arguments) -> None:
     sys.stdout.write("".join(f"{line}\n" for line in policy.summary_lines(report)))
     if report.violations:
         listing = "".join(f"  {violation}\n" for violation in report.violations)
-        raise BentoError(f"the policy rejects the Bento:\n{listing}{policy.REMEDY}")
+        raise BentoError(f"the Bento violates the policy:\n{listing}{policy.REMEDY}")

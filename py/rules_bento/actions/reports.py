@@ -72,9 +72,7 @@ def _read_other_report(path: str, name: str) -> dict[str, Any]:
             return other
     except (FormatError, ValueError, TypeError, KeyError, AttributeError):
         pass
-    raise BentoError(
-        f"report_against: {name} isn't a report of a Bento. Use the JSON file of the output group `report`."
-    )
+    raise BentoError(f"report_against: {name} isn't a Bento report. Use the JSON file of the output group `report`.")
 
 
 @Subcommand(

@@ -59,9 +59,7 @@ def import_service(arguments: Arguments) -> None:
     )
     roots = [Path(root) for root in dict.fromkeys(arguments.repeated("--root"))]
     if not any((root / "bentoml").is_dir() for root in roots):
-        raise BentoError(
-            "requirements: bentoml, which the import requires, is missing. Add bentoml from the package hub."
-        )
+        raise BentoError("requirements: importing the service requires bentoml. Add bentoml from the package hub.")
     facts = json.loads(Path(arguments.required("--service-info")).read_text("utf-8"))
     options = _read_options(arguments, facts)
     with tempfile.TemporaryDirectory(prefix="rules_bento-facts-") as scratch:
@@ -197,11 +195,11 @@ def check_api(arguments: Arguments) -> int:
         raise BentoError(f"golden: {error} {_update_command(arguments)}") from None
     current = json.loads(schema.read_text("utf-8"))
     if not current:
-        raise BentoError("api: BentoML provides no API schema for legacy services. Remove the test.")
+        raise BentoError("api: legacy services have no API schema. Remove the test.")
     try:
         differences = changes(committed, current)
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise BentoError(f"golden: {name} isn't an API schema of a service. {_update_command(arguments)}") from None
+        raise BentoError(f"golden: {name} isn't a BentoML API schema. {_update_command(arguments)}") from None
     for change in differences:
         sys.stderr.write(f"{change}\n")
     if differences:
@@ -215,7 +213,7 @@ def _update_golden(arguments: Arguments, schema: Path) -> None:
     root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not root:
         raise BentoError(
-            f"--update: writes into the source tree, which requires `bazel run`. {_update_command(arguments)}"
+            f"--update requires `bazel run`, because it writes into the source tree. {_update_command(arguments)}"
         )
     replace_file(Path(root, arguments.required("--golden-path")), schema.read_bytes())
 

@@ -89,8 +89,7 @@ def _parse_requirement(text: str, name: str) -> dict[str, Any]:
     match = re.fullmatch(_REQUIREMENT, text)
     if not match or "@" in text.partition(";")[0]:
         raise BentoError(
-            f"{name} requires {text!r}, which isn't from a package index. Use a wheel whose "
-            "dependencies are all from a package index."
+            f"{name}: unsupported dependency {text!r}. Use a wheel whose dependencies all come from a package index."
         )
     distribution, extras, specifier, marker = match.groups()
     edge: dict[str, Any] = {"name": normalize_name(distribution)}
@@ -130,7 +129,7 @@ def _write_files(wheel: Wheel, directory: Path) -> None:
             with target.open("wb") as file:
                 file.writelines(chunk.data for chunk in chunks)
         except OSError as error:
-            raise BentoError(f"{wheel.name}: cannot write {path!r}: {error.strerror}. Use another wheel.") from None
+            raise BentoError(f"{wheel.name}: cannot extract {path!r}: {error.strerror}.") from None
 
 
 _UNCHECKED_PYC = (1).to_bytes(4, "little") + bytes(8)  # header of bytecode that isn't compared with its source
@@ -163,7 +162,7 @@ def pack_packages(arguments: Arguments) -> None:
     for wheel, packed, machine_code in arguments.tuples("--packed"):
         members = _packed_members(wheel, machine_code)
         if not members:
-            raise BentoError(f"{wheel}: the wheel contains no modules. Use another wheel.")
+            raise BentoError(f"{wheel}: the wheel contains no Python modules. Lock another version.")
         with zipfile.ZipFile(packed, "w") as archive:
             for name in sorted(members):
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), members[name])
@@ -184,10 +183,10 @@ def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
             elif name.endswith(".so"):
                 if not machine_code:
                     raise BentoError(
-                        f"{wheel}: {name} is machine code, which isn't supported for this wheel. Use another wheel."
+                        f"{wheel}: unexpected extension module {name}. Lock a version that contains only Python code."
                     )
                 if ".." in name.split("/") or name.startswith("/"):
-                    raise BentoError(f"{wheel}: invalid module path {name}. Use another wheel.")
+                    raise BentoError(f"{wheel}: {name} is outside of the wheel's directory. Lock another version.")
                 copy = Path(machine_code, name)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(b"".join(archive.contents(member)))

@@ -45,7 +45,7 @@ def replace_file(path: Path, data: bytes) -> None:
         with atomic_file(path) as file:
             file.write(data)
     except OSError as error:
-        raise BentoError(f"{path}: cannot write the file: {error.strerror or error}. Check the path.") from error
+        raise BentoError(f"{path}: cannot write the file: {error.strerror or error}.") from error
 
 
 @contextmanager

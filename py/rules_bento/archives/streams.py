@@ -55,7 +55,7 @@ def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator
     raw = iter(raw)
     first = next(raw, b"")
     if not first:
-        raise BentoError(f"{where}: the file is empty. Transfer the file again.")
+        raise BentoError(f"{where}: the file is empty. Download or copy the file again.")
     _check_magic(first, form, where)
     if form == "tar":
         yield from chain([first], raw)
@@ -80,9 +80,9 @@ def _check_magic(first: bytes, form: str, where: str) -> None:
     if guess == form or (form == "tar" and not guess) or (form == "zst" and first[1:4] == _SKIPPABLE):
         return
     if not guess:
-        raise BentoError(f"{where}: invalid {form} data. Check the file and the suffix of the file name.")
+        raise BentoError(f"{where}: expected {form} data. Download or copy the file again, or correct the suffix.")
     raise BentoError(
-        f"{where}: contains {guess} data, but the file name indicates {form} data. Rename the file to end in "
+        f"{where}: expected {form} data because of the file name, got {guess} data. Rename the file to end in "
         f"'.{'tar.' if guess not in ('zip', 'tar') else ''}{guess}', or use `bento import --format {guess}`."
     )
 
@@ -96,13 +96,13 @@ def _guess(first: bytes) -> str:
 
 def _describe_error(error: Exception, form: str, memory: int) -> str:
     if isinstance(error, EOFError):
-        return "the archive is truncated. Transfer the archive again."
+        return "the archive is truncated. Download or copy the archive again."
     if "emory" in str(error):
         return (
             f"decompression requires more than {memory >> 20} MiB of memory. Allow more memory, or compress the "
             "archive with a smaller dictionary."
         )
-    return f"damaged {form} data ({error}). Transfer the archive again."
+    return f"the {form} data is damaged ({error}). Download or copy the archive again."
 
 
 def _decoder_factory(form: str, memory: int) -> Callable[[], Any]:

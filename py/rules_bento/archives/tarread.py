@@ -78,7 +78,7 @@ class PieceReader:
         while size:
             piece = self.some(size)
             if not piece:
-                raise BentoError(f"{self.where}: the archive is truncated. Transfer the archive again.")
+                raise BentoError(f"{self.where}: the archive is truncated. Download or copy the archive again.")
             size -= len(piece)
             yield piece
 
@@ -135,7 +135,7 @@ def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
             size += len(piece)
             if size > _RATIO_THRESHOLD + _MAX_RATIO * packed:
                 raise BentoError(
-                    f"{where}: the archive expands to more than {_MAX_RATIO} times the compressed size. Use an "
+                    f"{where}: the archive expands to more than {_MAX_RATIO} times its compressed size. Use an "
                     "archive from a trusted source."
                 )
             yield piece
@@ -172,25 +172,24 @@ class _GlobalAttributes:
         self._size += len(data)
         if self._size > _MAX_GLOBAL:
             raise BentoError(
-                f"{where}: the global attributes exceed the limit of {_MAX_GLOBAL} bytes. Create the archive again."
+                f"{where}: the global pax headers exceed the limit of {_MAX_GLOBAL} bytes. Create the archive without "
+                "these headers."
             )
         self.values.update(_pax(data, where))
 
 
 def _check_end(stream: PieceReader) -> None:
     if stream.exactly(RECORD) != _ZEROS:
-        raise BentoError(f"{stream.where}: invalid end-of-archive marker. Create the archive again.")
+        raise BentoError(f"{stream.where}: invalid end-of-archive marker. Download or copy the archive again.")
     count = 0
     while piece := stream.some(1 << 20):
         count += len(piece)
         if bytes(piece).strip(b"\0"):
-            raise BentoError(
-                f"{stream.where}: the end of the archive is followed by other data. Create the archive again."
-            )
+            raise BentoError(f"{stream.where}: unexpected data after the end of the archive. Remove the trailing data.")
         if count > MAX_PADDING:
             raise BentoError(
-                f"{stream.where}: the archive is followed by more than {MAX_PADDING} zero bytes. Create the archive "
-                "again."
+                f"{stream.where}: more than {MAX_PADDING} zero bytes after the end of the archive. Remove the trailing "
+                "data."
             )
 
 
@@ -208,7 +207,8 @@ def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttribute
         size = _number(block[124:136], "a size", stream.where)
         if size > _MAX_EXTENDED:
             raise BentoError(
-                f"{stream.where}: the attributes of a member are too large ({size} bytes). Create the archive again."
+                f"{stream.where}: an extended header has {size} bytes, but the limit is {_MAX_EXTENDED}. Shorten the "
+                "file names and attributes."
             )
         data = stream.exactly(size)
         stream.skip(-size % RECORD)
@@ -220,7 +220,7 @@ def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttribute
             extended.update(_pax(data, stream.where))
         block = stream.exactly(RECORD)
         if block == _ZEROS:
-            raise BentoError(f"{stream.where}: the last member is missing. Transfer the archive again.")
+            raise BentoError(f"{stream.where}: the last member is missing. Download or copy the archive again.")
     return block
 
 
@@ -237,14 +237,14 @@ def _member(block: bytes, extended: dict[str, str], also: Collection[str], where
         name = extended.get("GNU.sparse.name", name)
     if kind is None or (kind in SYSTEM and kind not in also):
         what = _REFUSED.get(flag, f"a member of unknown type {flag!r}")
-        raise BentoError(f"{where}: {name!r} is {what}. Include only files, directories, and symbolic links.")
+        raise BentoError(f"{where}: {name!r} is {what}. Archive only files, directories, and symbolic links.")
     if flag == b"\0" and name.endswith("/"):
         kind = "folder"  # as in archives from before types existed
     size = _number(block[124:136], f"the size of {name!r}", where)
     if "size" in extended:
         size = _decimal(extended["size"], name, where)
     if size and kind not in ("file", "sparse file"):
-        raise BentoError(f"{where}: {name!r} is a {kind}, but has contents. Create the archive again.")
+        raise BentoError(f"{where}: {name!r} has data, but isn't a file. Download or copy the archive again.")
     mode = _number(block[100:108], f"the mode of {name!r}", where)
     link = extended.get("linkpath", _text(block[157:257])) if kind in ("link", "hard link") else ""
     uid, gid = _owner(block, extended, name, where) if also else (0, 0)
@@ -269,7 +269,7 @@ def _check_sum(block: bytes, where: str) -> None:
     # Some older programs compute the checksum over signed bytes.
     high = sum(byte > 127 for byte in block[:148]) + sum(byte > 127 for byte in block[156:])
     if declared != actual - 256 * high:
-        raise BentoError(f"{where}: the archive is damaged: a header has a wrong checksum. Transfer the archive again.")
+        raise BentoError(f"{where}: a header has an invalid checksum. Download or copy the archive again.")
 
 
 def _number(field: bytes, what: str, where: str) -> int:
@@ -278,15 +278,13 @@ def _number(field: bytes, what: str, where: str) -> int:
         return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0", 1)[0].strip()
     if field[0] & 0x80 or not _OCTAL.fullmatch(digits):
-        raise BentoError(f"{where}: {what} must be a nonnegative number, got {field!r}. Create the archive again.")
+        raise BentoError(f"{where}: expected a nonnegative number as {what}, got {field!r}.")
     return int(digits or b"0", 8)
 
 
 def _decimal(text: str, name: str, where: str, what: str = "the size") -> int:
     if not re.fullmatch("[0-9]{1,18}", text):
-        raise BentoError(
-            f"{where}: {what} of {name!r} must be a nonnegative number, got {text!r}. Create the archive again."
-        )
+        raise BentoError(f"{where}: expected a nonnegative number as {what} of {name!r}, got {text!r}.")
     return int(text)
 
 
@@ -299,7 +297,7 @@ def _pax(data: bytes, where: str) -> dict[str, str]:
         end = at + int(match[1]) if match else 0
         if not match or end <= match.end() - 1 or end > len(data) or data[end - 1] != 0x0A:
             raise BentoError(
-                f"{where}: the archive is damaged: a member has invalid attributes. Transfer the archive again."
+                f"{where}: an extended header contains an invalid record. Download or copy the archive again."
             )
         values[match[2].decode("utf-8", "replace")] = data[match.end() : end - 1].decode("utf-8", "surrogateescape")
         at = end

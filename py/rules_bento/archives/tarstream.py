@@ -151,7 +151,7 @@ def contents(member: Member) -> Iterator[bytes]:
     """Yield the contents of a file in pieces. Raises BentoError if the source doesn't have the declared size."""
     if member.data is not None:
         if len(member.data) != member.size:
-            raise ValueError(f"{member.path}: {len(member.data)} bytes, but {member.size} declared")
+            raise ValueError(f"{member.path}: expected {member.size} bytes, got {len(member.data)}")
         yield member.data
     elif member.source is not None:
         yield from read_source(member.source, member.size)
@@ -178,15 +178,14 @@ def check(path: str, link: str | None = None) -> None:
         return
     if _NOT_RELATIVE.search(link):
         raise BentoError(
-            f"{path}: the target {link!r} of the symbolic link isn't relative. Replace the link with a copy."
+            f"{path}: the symbolic link target {link!r} isn't a relative path. Replace the link with a copy."
         )
     depth = path.count("/")
     for part in link.split("/"):
         depth += {"": 0, ".": 0, "..": -1}.get(part, 1)
         if depth < 0:
             raise BentoError(
-                f"{path}: the target {link!r} of the symbolic link is outside the archive. Replace the link with a "
-                "copy."
+                f"{path}: the symbolic link target {link!r} is outside the archive. Replace the link with a copy."
             )
 
 
@@ -236,7 +235,7 @@ def read_source(source: str, size: int) -> Iterator[bytes]:
     if remaining:
         more = "fewer" if remaining > 0 else "more"
         raise BentoError(
-            f"{source}: the file has {more} bytes than declared ({size}). If the file changed, build again."
+            f"{source}: the file has {more} than the declared {size} bytes. If the file changed, build again."
         )
 
 
@@ -248,9 +247,9 @@ def check_links(links: Mapping[str, str], where: str) -> None:
     """Raise BentoError if a link, resolved through other links, leads outside of the archive or into a cycle."""
     steps = 0
     for path, text in links.items():
-        refused = f"{where}: {path!r}: the link target {text!r}"
+        here = f"{where}: {path!r}"
         if text.startswith("/"):
-            raise BentoError(f"{refused} is absolute. Replace the link with a copy.")
+            raise BentoError(f"{here}: the link target {text!r} is absolute. Replace the link with a copy.")
         place: list[str] = []
         pending = path.split("/")[::-1]
         hops = 0
@@ -258,7 +257,9 @@ def check_links(links: Mapping[str, str], where: str) -> None:
             part = pending.pop()
             steps += 1
             if part == ".." and not place:
-                raise BentoError(f"{refused} is outside the archive. Replace the link with a copy.")
+                raise BentoError(
+                    f"{here}: the link target {text!r} is outside the archive. Replace the link with a copy."
+                )
             if part == "..":
                 place.pop()
             elif part not in ("", "."):
@@ -270,8 +271,8 @@ def check_links(links: Mapping[str, str], where: str) -> None:
                     hops += 1
             if steps > _MAX_STEPS:
                 raise BentoError(
-                    f"{where}: the targets of the symbolic links have more than {_MAX_STEPS} components. Remove "
-                    "symbolic links."
+                    f"{where}: resolving the symbolic links requires more than {_MAX_STEPS} steps. Remove symbolic "
+                    "links."
                 )
             if hops > _MAX_HOPS:
-                raise BentoError(f"{refused} is part of a cycle. Remove the link.")
+                raise BentoError(f"{here}: the link target {text!r} is part of a cycle. Remove the link.")

@@ -63,7 +63,7 @@ class SafeMember(NamedTuple):
 
 
 def form_from_name(path: str) -> Form:
-    """Return the format for a file name extension, as BentoML does. Unknown extensions mean `xz`, as for `.bento`."""
+    """Return the format for a file name extension, as BentoML does: `xz` for `.bento` and for unknown extensions."""
     return _SUFFIXES.get(os.path.splitext(path)[1], "xz")  # noqa: PTH122 - the name can be from a URL
 
 
@@ -91,9 +91,7 @@ def read(
             members = _zip(counted, guard) if form == "zip" else _tar(counted, form, guard)
             yield from _checked(guard, members)
     except OSError as error:
-        raise BentoError(
-            f"{error.filename or where}: cannot read the file: {error.strerror or error}. Check the path."
-        ) from error
+        raise BentoError(f"{error.filename or where}: cannot read the file: {error.strerror or error}.") from error
 
 
 def source_name(source: Path | BinaryIO) -> str:
@@ -149,7 +147,9 @@ def _directory(root: Path) -> Iterator[tuple[SafeMember, Contents]]:
                 item = SafeMember(path, "file", status.st_size, bool(status.st_mode & 0o100))
                 yield item, read_source(entry.path, status.st_size)
             else:
-                raise BentoError(f"{entry.path}: expected a file, a directory, or a symbolic link. Remove the entry.")
+                raise BentoError(
+                    f"{entry.path} isn't a file, directory, or symbolic link. Remove it from the directory."
+                )
         pending += [f"{prefix}{entry.name}/" for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
@@ -193,7 +193,7 @@ class _Guard:
         if not path:
             if item.kind != "folder":
                 raise self._error(
-                    f"{item.path!r}: the root must be a directory, not a {item.kind}. Create the archive again."
+                    f"{item.path!r}: the root must be a directory, not a {item.kind}. Archive a directory."
                 )
             return None
         self._size += item.size
@@ -205,8 +205,8 @@ class _Guard:
             target = self._normal(item.link)
             if self._kinds.get(target) != "file":
                 raise self._error(
-                    f"{item.path!r}: the link target {item.link!r} isn't a previous file of the archive. Create the "
-                    "archive again."
+                    f"{item.path!r}: the hard link target {item.link!r} isn't a file earlier in the archive. Replace "
+                    "the link with a copy."
                 )
             item = item._replace(link=target)
         return item._replace(path=path)
@@ -218,7 +218,7 @@ class _Guard:
             out += len(piece)
             if out > _RATIO_THRESHOLD + self.limits.ratio * source.count:
                 raise self._limit_error(
-                    f"the archive expands to more than {self.limits.ratio} times the compressed size"
+                    f"the archive expands to more than {self.limits.ratio} times its compressed size"
                 )
             # Headers and padding count, too; a valid archive has fewer bytes of them than of files.
             self._check_size(out // 2)
@@ -285,7 +285,7 @@ class _Guard:
     def _target(self, path: str, link: str) -> str:
         longest = max(len(part.encode("utf-8", "surrogateescape")) for part in link.split("/"))
         if not link or "\0" in link or len(link) > _MAX_LINK or longest > _MAX_NAME:
-            raise self._error(f"{path!r}: invalid link target. Remove the link.")
+            raise self._error(f"{path!r}: the link target is invalid or too long. Remove the link.")
         if link.startswith("/"):
             raise self._error(f"{path!r}: the link target {link!r} is absolute. Replace the link with a copy.")
         if "\\" in link or _DRIVE.match(link):

@@ -126,7 +126,7 @@ class Zip:
             member, at = self._member(directory, at)
             members.append(member)
         if at < len(directory) or len(members) != count:
-            raise self.error(f"the directory declares {count} members, but has {len(members)} or more")
+            raise self.error(f"the central directory declares {count} members, but contains more")
         members = self._with_room(members, start)
         self._check_ratio(members, start)
         return members
@@ -159,7 +159,7 @@ class Zip:
     def contents_at(self, member: ZipMember, local: bytes) -> int:
         """Return the offset of the contents after the local header. The local header must match the directory."""
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
-            raise self.error("has no header at the position in the directory", member.path)
+            raise self.error("the header is missing at the offset in the central directory", member.path)
         _, _, flags, method, _, _, crc, packed_size, size, name_length, extra_length = _LOCAL.unpack_from(local)
         begin: int = _LOCAL.size + name_length + extra_length
         name = local[_LOCAL.size : _LOCAL.size + name_length]
@@ -169,9 +169,9 @@ class Zip:
             declared += (member.crc, member.packed_size, member.size)
             fields += (crc, packed_size, size)
         if fields != declared:
-            raise self.error("the header contradicts the directory", member.path)
+            raise self.error("the header contradicts the central directory", member.path)
         if begin + member.packed_size > member.room:
-            raise self.error("overlaps the next member or the directory", member.path)
+            raise self.error("the member overlaps the next member or the central directory", member.path)
         return begin
 
     def inflate(self, member: ZipMember, inflate: Any, packed: bytes, most: int) -> bytes:
@@ -187,7 +187,7 @@ class Zip:
         if size != member.size:
             raise self.error(f"the contents don't have the declared {member.size} bytes", member.path)
         if crc != member.crc:
-            raise self.error("the CRC doesn't match the CRC in the directory", member.path)
+            raise self.error("the CRC doesn't match the central directory", member.path)
 
     def _directory(self) -> tuple[bytes, int, int]:
         """Return the central directory, its position, and the number of members."""
@@ -196,39 +196,39 @@ class Zip:
         tail = self.read(tail_at, length - tail_at)
         at = tail.rfind(b"PK\5\6")
         if at < 0 or at + _END.size > len(tail):
-            raise self.error("isn't a complete zip file")
+            raise self.error("the file isn't a complete zip file")
         _, disk, first_disk, here, count, size, start, comment = _END.unpack_from(tail, at)
         if at + _END.size + comment != len(tail):
-            raise self.error("has bytes after the end")
+            raise self.error("unexpected data after the end of the zip file")
         end = tail_at + at
         if 0xFFFF in (count, here) or _IN_64 in (size, start):
             end, disk, first_disk, here, count, size, start = self._end_64(end)
         if disk or first_disk or here != count:
-            raise self.error("is one part of a multi-part zip")
+            raise self.error("multi-part zip files aren't supported")
         if size > self._bounds.directory:
-            raise self.error(f"the directory has {size} bytes, which exceeds the limit of {self._bounds.directory}")
+            raise self.error(f"the central directory exceeds the limit of {self._bounds.directory} bytes")
         if count > self._bounds.members:
-            raise self.error(f"has more than {self._bounds.members} members", remedy=self._bounds.remedy)
+            raise self.error(f"the zip file has more than {self._bounds.members} members", remedy=self._bounds.remedy)
         if start + size != end:
-            raise self.error("has undeclared bytes before the directory or the end")
+            raise self.error("undeclared bytes before the central directory or the end of the zip file")
         return self.read(start, size), start, count
 
     def _end_64(self, end: int) -> tuple[int, int, int, int, int, int, int]:
         locator = self.read(max(0, end - _LOCATOR.size), _LOCATOR.size)
         if len(locator) < _LOCATOR.size or not locator.startswith(b"PK\6\7"):
-            raise self.error("is damaged: the zip64 locator is missing")
+            raise self.error("the zip64 locator is missing")
         _, _, at, disks = _LOCATOR.unpack(locator)
         record = self.read(at, _END_64.size) if at < end else b""
         if len(record) < _END_64.size or not record.startswith(b"PK\6\6") or disks > 1:
-            raise self.error("is damaged: the zip64 end is missing")
+            raise self.error("the zip64 end record is missing")
         _, size, _, _, disk, first_disk, here, count, directory_size, start = _END_64.unpack(record)
         if at + 12 + size != end - _LOCATOR.size:
-            raise self.error("has undeclared bytes before the end")
+            raise self.error("undeclared bytes before the end of the zip file")
         return at, disk, first_disk, here, count, directory_size, start
 
     def _member(self, directory: bytes, at: int) -> tuple[ZipMember, int]:
         if not directory.startswith(b"PK\1\2", at) or at + _CENTRAL.size > len(directory):
-            raise self.error("the directory is damaged")
+            raise self.error("the central directory is damaged")
         fields = _CENTRAL.unpack_from(directory, at)
         _, _, system, _, flags, method, _, _, crc, packed_size, size = fields[:11]
         name_length, extra_length, comment_length, disk, _, attributes, offset = fields[11:]
@@ -237,7 +237,7 @@ class Zip:
         end = extra_at + extra_length + comment_length
         name = self._name(directory[name_at:extra_at], flags)
         if end > len(directory) or disk not in (0, 0xFFFF):
-            raise self.error("the entry in the directory is damaged", name)
+            raise self.error("the entry in the central directory is damaged", name)
         if _IN_64 in (size, packed_size, offset):
             extra = directory[extra_at : extra_at + extra_length]
             size, packed_size, offset = self._zip64(name, extra, size, packed_size, offset)
@@ -271,26 +271,26 @@ class Zip:
 
     def _check_member(self, member: ZipMember, flags: int) -> None:
         if flags & _SECRET:
-            raise self.error("is encrypted", member.path)
+            raise self.error("the member is encrypted", member.path)
         if member.method not in self._methods:
-            how = _METHODS.get(member.method, f"by method {member.method}")
+            how = _METHODS.get(member.method, str(member.method))
             taken = " or ".join(_METHODS[method] for method in self._methods)
-            raise self.error(f"uses the compression method {how}, but only {taken} is supported", member.path)
+            raise self.error(f"the member uses compression method {how}, but only {taken} is supported", member.path)
         kind, is_directory = member.mode & _KIND, member.is_directory
         if kind == _LINK:
-            raise self.error("is a symbolic link, which some readers of zips don't support", member.path)
+            raise self.error("the member is a symbolic link, which some zip readers don't support", member.path)
         if kind not in (0, _DIRECTORY if is_directory else _REGULAR):
-            raise self.error("isn't a regular file or a directory", member.path)
+            raise self.error("the member isn't a regular file or a directory", member.path)
         if is_directory and member.size:
-            raise self.error("is a directory with contents", member.path)
+            raise self.error("the directory has contents", member.path)
         if member.method == STORED and member.size != member.packed_size:
-            raise self.error("is stored uncompressed, but the two sizes differ", member.path)
+            raise self.error("the two sizes of the uncompressed member differ", member.path)
 
     def _check_ratio(self, members: Iterable[ZipMember], packed: int) -> None:
         size = sum(member.size for member in members)
         if size > max(self._bounds.unpacked, packed * self._bounds.ratio):
             largest = max(members, key=lambda member: member.size)
-            message = f"the zip of {packed} bytes unpacks to {size} bytes; this is the largest member"
+            message = f"the zip file of {packed} bytes unpacks to {size} bytes. This is the largest member"
             raise self.error(message, largest.path, self._bounds.remedy)
 
     def _with_room(self, members: list[ZipMember], end: int) -> list[ZipMember]:
@@ -299,11 +299,11 @@ class Zip:
         for member in sorted(members, key=lambda member: member.offset, reverse=True):
             room = end - member.offset
             if room < _LOCAL.size + len(member.path) + member.packed_size:
-                raise self.error("overlaps the next member or the directory", member.path)
+                raise self.error("the member overlaps the next member or the central directory", member.path)
             kept.append(member._replace(room=room))
             end = member.offset
         if end and kept:
-            raise self.error("has bytes before the first member")
+            raise self.error("unexpected data before the first member")
         return kept[::-1]
 
     def _pieces(self, member: ZipMember, start: int) -> Iterator[bytes]:
@@ -321,7 +321,7 @@ class Zip:
                 data = self.inflate(member, inflate, inflate.unconsumed_tail, _MAX_INFLATED)
                 yield Chunk(data, b"")
         if not inflate.eof or inflate.unused_data:
-            raise self.error("the deflate stream doesn't have the size in the directory", member.path)
+            raise self.error("the size of the deflate stream doesn't match the central directory", member.path)
 
     def _of_bzip2(self, member: ZipMember, start: int) -> Iterator[Chunk]:
         import bz2
@@ -337,14 +337,14 @@ class Zip:
         except OSError as error:
             raise self.error(f"the bzip2 stream is damaged ({error})", member.path) from None
         if not decoder.eof or decoder.unused_data:
-            raise self.error("the bzip2 stream doesn't have the size in the directory", member.path)
+            raise self.error("the size of the bzip2 stream doesn't match the central directory", member.path)
 
 
 class FileZip(Zip):
     """Reads a zip in an open, seekable file."""
 
     def __init__(self, file: BinaryIO, where: str, bounds: Bounds) -> None:
-        super().__init__(where, "Transfer or create the archive again", bounds, (STORED, DEFLATED, BZIP2))
+        super().__init__(where, "Download or create the archive again", bounds, (STORED, DEFLATED, BZIP2))
         self._file = file
 
     def length(self) -> int:

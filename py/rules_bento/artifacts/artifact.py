@@ -146,7 +146,7 @@ def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedB
 def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescription:
     """Read the description of a model from its artifact. Raises BentoError if the artifact isn't a model."""
     if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
-        raise BentoError(f"{origin}: expected a model. Specify the reference of a model.")
+        raise BentoError(f"{origin}: the artifact isn't a model. Specify a reference to a model.")
     try:
         description = ModelDescription.loads(config.decode())
         _check_whole(description.tag)

@@ -305,7 +305,7 @@ def _put(
     if len(layers) > _MOST_LAYERS:
         raise BentoError(
             f"{tag_of(kind, digest)}: the manifest has {len(before)} signatures, the maximum that cosign supports. "
-            "Remove some of the signatures."
+            "Remove some signatures."
         )
     # Registries require the config of an image, which no tool reads.
     rootfs = {"type": "layers", "diff_ids": [layer.digest for layer in layers]}
@@ -338,7 +338,7 @@ def _layers(
             if len(layers) > _MOST_LAYERS:
                 raise SignatureError(
                     f"{manifest.descriptor.digest}: the manifest has more than {_MOST_LAYERS} signatures. Remove "
-                    "some of the signatures."
+                    "some signatures."
                 )
         except BentoError as error:
             if not (isinstance(error, RegistryError) and error.status == 404):  # the tag, or a referrer, is absent
@@ -351,7 +351,7 @@ def _layers(
                 if size <= _MOST_BYTES:
                     yield layer
         if size > _MOST_BYTES:
-            raise SignatureError(f"{digest}: the signatures exceed {_MOST_BYTES} bytes. Remove some of the signatures.")
+            raise SignatureError(f"{digest}: the signatures exceed {_MOST_BYTES} bytes. Remove some signatures.")
 
 
 def _first(
@@ -369,7 +369,7 @@ def _first(
         except BentoError as error:
             reasons.append(str(error))
     if not reasons:
-        raise SignatureError(f"{nothing} exists. Sign the digest, or request a signature from the publisher.")
+        raise SignatureError(f"{nothing} exists. Sign the digest, or get a signature from the publisher.")
     shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS])
     raise SignatureError(
         f"{nothing} matches {key}. Specify the public key or identity of the signer. Errors ({len(reasons)}): {shown}."

@@ -288,7 +288,7 @@ def read_database(places: Sequence[tuple[Path, str]], names: Mapping[str, Collec
     if PYPI not in ecosystems:
         listed = ", ".join(name for _, name in places)
         raise BentoError(
-            f"advisories: {listed}: no records for PyPI packages. Provide OSV records of the ecosystem PyPI, "
+            f"advisories: no records for PyPI packages in {listed}. Provide OSV records of the ecosystem PyPI, "
             "for example from osv.dev or PyPA's advisory database."
         )
     return Database(tuple(sorted(kept, key=lambda advisory: advisory.id)), records, frozenset(ecosystems), date)
@@ -314,7 +314,7 @@ def _files(places: Sequence[tuple[Path, str]]) -> Iterator[tuple[bytes, str]]:
         elif path.name.endswith(SUFFIXES):
             yield read_file(path, name), name
         else:
-            raise BentoError(f"advisories: {name}: unsupported format. Provide JSON, YAML, a zip file, or a directory.")
+            raise BentoError(f"advisories: unsupported file {name}. Provide JSON, YAML, a zip file, or a directory.")
 
 
 def _read_directory(directory: Path, name: str) -> Iterator[tuple[bytes, str]]:
@@ -327,13 +327,12 @@ def _read_directory(directory: Path, name: str) -> Iterator[tuple[bytes, str]]:
             count += 1
             if count > _MAX_RECORDS:
                 raise BentoError(
-                    f"advisories: {name}: the directory has more than {_MAX_RECORDS:,} records. Include only records "
-                    "for PyPI."
+                    f"advisories: {name} contains more than {_MAX_RECORDS:,} records. Keep only the records for PyPI."
                 )
             path = Path(root, file)
             origin = f"{name}/{path.relative_to(directory).as_posix()}"
             if not path.is_file():
-                raise BentoError(f"advisories: {origin}: not a regular file. Remove the entry.")
+                raise BentoError(f"advisories: {origin} isn't a regular file. Remove {file} from the directory.")
             yield read_file(path, origin), origin
 
 
@@ -347,7 +346,7 @@ def _read_zip(path: Path, name: str) -> Iterator[tuple[bytes, str]]:
             if member.is_directory or "/." in f"/{member.path}" or not _is_record(member.path):
                 continue
             if member.size > MAX_BYTES:
-                raise archive.error("exceeds the size limit of a record", member.path)
+                raise archive.error("the member exceeds the size limit of a record", member.path)
             yield b"".join(archive.contents(member)), f"{name}/{member.path}"
 
 

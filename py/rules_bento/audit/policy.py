@@ -121,7 +121,7 @@ def check(policy: Policy) -> None:
         raise BentoError(f"unknown_severity: invalid value {policy.unknown_severity!r}. Use one of: {choices}.")
     for identifier, reason in policy.allow.items():
         if not reason.strip():
-            raise BentoError(f"allow: {identifier} has no reason. Specify why the vulnerability is harmless.")
+            raise BentoError(f"allow: no reason for {identifier}. Specify why the vulnerability is harmless.")
     if policy.date and not DATE.fullmatch(policy.date):
         raise BentoError(f"date: invalid value {policy.date!r}. Use the format YYYY-MM-DD.")
     for name, text in policy.package_licenses.items():
@@ -146,7 +146,7 @@ def evaluate(
         )
     if policy.vex and not (policy.date or (database and database.date)):
         raise BentoError(
-            "vex: requires a date, but the advisories have no modification date. Set the date of the check."
+            "vex: a date is required, because the advisories have no modification date. Set the attribute date."
         )
     vulnerabilities = [
         vulnerability for package in known if database for vulnerability in _vulnerabilities(package, database, policy)
@@ -208,7 +208,7 @@ def _vulnerabilities(package: Package, database: Database, policy: Policy) -> It
         version = parse(package.version, ecosystem)
     except ValueError:
         kind = "PEP 440" if ecosystem == PYPI else DEBIAN
-        raise BentoError(f"{package!s:.100}: invalid {kind} version. Lock a valid version.") from None
+        raise BentoError(f"{package!s:.100}: expected a {kind} version.") from None
     about = [
         advisory
         for advisory in database.advisories

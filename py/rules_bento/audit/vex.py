@@ -101,7 +101,7 @@ def _statement(entry: dict[str, Any], timestamp: str, origin: str) -> Statement:
         raise BentoError(f"{where}: invalid status {status!r:.100}. Use one of: {', '.join(_STATUSES)}.")
     reason = entry.get("impact_statement") or entry.get("justification", "") or ("fixed" if status == "fixed" else "")
     if status == "not_affected" and not reason.strip():
-        raise BentoError(f"{where}: the reason is missing. Add justification or impact_statement.")
+        raise BentoError(f"{where}: the status not_affected requires a reason. Add justification or impact_statement.")
     expires = _EXPIRES.search(entry.get("status_notes", ""))
     return Statement(
         origin,

@@ -52,7 +52,9 @@ def assemble_bento(
     check_features(settings.features, "features")
     options = settings.options
     if not info.bento_name and not options.name:
-        raise BentoError("bento_name: the source of the service doesn't specify a constant name. Set bento_name.")
+        raise BentoError(
+            "bento_name: required, because the name of the service isn't a constant in the source. Set bento_name."
+        )
     # The attribute has another name than the bentofile's key because targets have a `name`.
     place = "bento_name" if options.at("name") == "name" else options.at("name")
     name = check_word(options.name or str(info.bento_name), f"{place}: the name")
@@ -112,8 +114,8 @@ def _environment(
     if image is not None and (reasons or settings.spec == 1):
         reason = " and ".join(reasons) or "spec = 1"
         raise BentoError(
-            f"{image.place}: an image requires spec 2, which is incompatible with {reason}. Remove the image or the "
-            "incompatible option."
+            f"{image.place}: the image requires spec 2, which doesn't support {reason}. Remove the image, or the "
+            "unsupported option."
         )
     if settings.lock is not None:
         _check_python(settings, image)
@@ -136,7 +138,7 @@ def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> Non
     if python_version is None and image is not None:
         python_version, place = image.python_version, f"{image.place}: python_version"
     if python_version is not None and python_version != settings.python_version:
-        raise BentoError(f"{place}: {python_version} isn't the locked Python version. Use {settings.python_version}.")
+        raise BentoError(f"{place}: expected the locked version {settings.python_version}, got {python_version}.")
 
 
 def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> None:
@@ -149,7 +151,7 @@ def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> No
         and not (image.python_version or image.base_image)
     ):
         raise BentoError(
-            f"deps require {locked[0]} from a rules_python package hub, but the Python version is unknown. Set "
+            f"deps: {locked[0]} is from a rules_python package hub, but the Python version is unknown. Set "
             "python_version to the version of the package hub, such as '3.12'."
         )
 

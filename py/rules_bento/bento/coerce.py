@@ -49,7 +49,7 @@ def to_bool(value: Any, where: str) -> bool:
 def strict_bool(value: Any, where: str) -> bool:
     """Return a boolean unchanged. Raises BentoError for any other type."""
     if not isinstance(value, bool):
-        raise BentoError(f"{where}: expected true or false, got {value!r}. Write true or false.")
+        raise BentoError(f"{where}: expected true or false, got {value!r}.")
     return value
 
 
@@ -78,7 +78,7 @@ def items(convert: Conversion) -> Conversion:
 
     def converted(value: Any, where: str) -> list[Any]:
         if not isinstance(value, list):
-            raise BentoError(f"{where}: expected a list, got {type(value).__name__}. Write a list.")
+            raise BentoError(f"{where}: expected a list, got {value!r:.80}.")
         return [convert(item, f"{where}[{number}]") for number, item in enumerate(value)]
 
     return converted
@@ -89,7 +89,7 @@ def mapping(convert: Conversion = any_value) -> Conversion:
 
     def converted(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise BentoError(f"{where}: expected a mapping, got {type(value).__name__}. Write KEY: VALUE lines.")
+            raise BentoError(f"{where}: expected a mapping, got {value!r:.80}. Write KEY: VALUE lines.")
         return {str(key): convert(item, f"{where}.{key}") for key, item in value.items()}
 
     return converted
@@ -109,7 +109,7 @@ def record(fields: Mapping[str, tuple[Conversion, Any]], *, closed: bool = False
 
     def converted(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise BentoError(f"{where}: expected a mapping, got {type(value).__name__}. Write KEY: VALUE lines.")
+            raise BentoError(f"{where}: expected a mapping, got {value!r:.80}. Write KEY: VALUE lines.")
         unknown = [key for key in value if key not in fields]
         if closed and unknown:
             raise BentoError(f"{where}: unknown key {unknown[0]!r}. Valid keys: {', '.join(fields)}.")
@@ -119,7 +119,7 @@ def record(fields: Mapping[str, tuple[Conversion, Any]], *, closed: bool = False
             if key in value:
                 values[key] = convert(value[key], place)
             elif default is REQUIRED:
-                raise BentoError(f"{place}: the required value is missing. Add the value.")
+                raise BentoError(f"{place}: missing required key. Add {key}.")
             else:
                 values[key] = default() if callable(default) else default
         return values

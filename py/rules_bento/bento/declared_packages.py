@@ -42,15 +42,14 @@ class DeclaredPackages:
                 continue
             wanted = {normalize_name(extra.strip()) for extra in extras.split(",") if extra.strip()}
             notes += [
-                f"{self.place}: {text}: the lock doesn't contain the extra {extra!r}. Add the packages of the extra "
+                f"{self.place}: {text}: the lock doesn't contain the extra {extra!r}. Add the packages of this extra "
                 f"to the target's requirements."
                 for extra in sorted(wanted - {normalize_name(extra) for extra in locked_extras[normalize_name(name)]})
             ]
         if missing:
-            verb, noun = ("isn't", "the package") if len(missing) == 1 else ("aren't", "the packages")
             raise BentoError(
-                f"{self.place}: {', '.join(missing)} {verb} in the lock subset of the Bento. Add {noun} to the "
-                f"target's requirements."
+                f"{self.place}: the lock subset of the Bento doesn't contain {', '.join(missing)}. Add each missing "
+                "package to the target's requirements."
             )
         return notes
 

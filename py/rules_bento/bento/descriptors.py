@@ -106,8 +106,8 @@ def read(kind: Kind, place: Path) -> bytes:
         return read_file(place)
     except OSError as error:
         raise BentoError(
-            f"{place.parent}: not a {kind.noun}, because {kind.descriptor} can't be read ({error.strerror}). "
-            f"Remove the directory."
+            f"{place.parent}: the directory isn't a {kind.noun}, because {kind.descriptor} can't be read "
+            f"({error.strerror}). Remove the directory."
         ) from None
 
 
@@ -138,7 +138,7 @@ def _word(document: dict[str, Any], key: str, check: Callable[[str, str], str], 
     value = document.get(key)
     if not isinstance(value, str):
         problem = "is missing" if value is None else f"is {value!r}, not a string"
-        raise BentoError(f"{where}: {key} {problem}. Write a string in quotes.")
+        raise BentoError(f"{where}: {key} {problem}. Set {key} to a string in quotes.")
     if value != value.lower():
         notes.append(f"{where}: {key} {value!r} is converted to {value.lower()!r}, as BentoML does.")
     return check(value.lower(), f"{where}: the {key}")

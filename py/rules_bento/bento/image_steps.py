@@ -113,7 +113,7 @@ def read(text: bytes, origin: str) -> ImageDefinition:
     for name, value in data.items():
         expected = "true or false" if name in _BOOLEAN_FIELDS else "a string"
         if name in _FIELDS[:-1] and not (value is None or isinstance(value, bool if name in _BOOLEAN_FIELDS else str)):
-            raise BentoError(f"{origin}: {name}: expected {expected}, got {describe_value(value)}. Correct the value.")
+            raise BentoError(f"{origin}: {name}: expected {expected}, got {describe_value(value)}.")
     steps = data.setdefault("steps", [])
     for step in steps if isinstance(steps, list) else [steps]:
         if not (isinstance(step, list) and step and all(isinstance(word, str) for word in step)):
@@ -127,7 +127,8 @@ def read(text: bytes, origin: str) -> ImageDefinition:
 def _from_fields(data: dict[str, Any], origin: str) -> ImageDefinition:
     for name in data:
         if name not in _FIELDS:
-            raise BentoError(f"{origin}: unknown field {name!r}.{did_you_mean(name, _FIELDS)} Remove the field.")
+            near = did_you_mean(name, _FIELDS)
+            raise BentoError(f"{origin}: unknown field {name!r}.{near} Valid fields: {', '.join(_FIELDS)}.")
     steps = tuple(_step(step[0], step[1:], origin) for step in data.get("steps", []))
     image = ImageDefinition(**{name: data[name] for name in _FIELDS[:-1] if name in data}, steps=steps, place=origin)
     check(image)
@@ -174,7 +175,7 @@ def _string_list(value: object, name: str, place: str) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BentoError(f"{place}: {name}: expected a list of strings. Correct the value.")
+        raise BentoError(f"{place}: {name}: expected a list of strings, got {value!r:.80}.")
     return value
 
 
@@ -208,12 +209,10 @@ def _check_step(step: Step, image: ImageDefinition) -> None:
     place = f"{image.place}: {step.kind}"
     expected = {"uv_lock": 0, "run": 1, "run_after": 1, "run_script": 1, "requirements_file": 1, "requirements": 1}
     if step.kind in expected and len(step.values) != expected[step.kind]:
-        raise BentoError(
-            f"{place}: the number of arguments must be {expected[step.kind]}, got {len(step.values)}. Correct the "
-            "arguments."
-        )
+        count = "one argument" if expected[step.kind] else "no arguments"
+        raise BentoError(f"{place}: expected {count}, got {len(step.values)}.")
     if step.kind in ("system_packages", "python_packages", "wheels", "build_include") and not step.values:
-        raise BentoError(f"{place}: arguments are missing. Add arguments, or remove the step.")
+        raise BentoError(f"{place}: the step has no arguments. Add arguments, or remove the step.")
     if step.kind == "system_packages":
         if image.distro == "":
             raise BentoError(f"{place}: system packages require a distro. Set distro.")
@@ -399,7 +398,7 @@ def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str
 
     dependencies: list[str] = read_project(read_toml(files.text(path, place), path), path).get("dependencies", [])
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
-        raise BentoError(f"{path}: project.dependencies: expected a list of strings. Correct the value.")
+        raise BentoError(f"{path}: project.dependencies: expected a list of strings, got {dependencies!r:.80}.")
     for dependency in dependencies:
         check_package(dependency, f"{path}: project.dependencies")
     return dependencies

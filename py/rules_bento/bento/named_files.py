@@ -125,7 +125,9 @@ def export_uv_lock(files: ProjectFiles, uv: str, python: str | None = None) -> s
         try:
             done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
         except OSError as error:
-            raise BentoError(f"uv_lock(): cannot run {uv}: {error.strerror}. Specify the path of uv.") from None
+            raise BentoError(
+                f"uv_lock(): cannot run {uv}: {error.strerror}. Specify the path of the uv executable."
+            ) from None
     if done.returncode:
         errors = re.sub(r"\s+", " ", done.stderr.replace(directory, ".")).strip()
         raise BentoError(f"uv.lock: uv rejects the lock: {errors}. Run `uv lock` again.")

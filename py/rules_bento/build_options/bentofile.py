@@ -43,7 +43,7 @@ def _read_text(path: str | FilePath, origin: str) -> str:
     try:
         return decode_text(read_file(path, origin), origin)
     except OSError as error:
-        raise BentoError(f"{origin}: cannot read the file: {error.strerror}. Specify another file.") from None
+        raise BentoError(f"{origin}: cannot read the file: {error.strerror}.") from None
 
 
 def from_yaml(text: str, origin: str) -> BuildOptions:
@@ -77,7 +77,7 @@ def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: st
     dependencies = project.get("dependencies", [])
     place = f"{place}: project.dependencies"
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
-        raise BentoError(f"{place}: expected a list of strings. Correct the value.")
+        raise BentoError(f"{place}: expected a list of strings, got {dependencies!r:.80}.")
     python = options.python
     if python.requirements_txt or not dependencies:
         return options

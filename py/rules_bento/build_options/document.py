@@ -75,7 +75,7 @@ class Table:
         if data is None:
             data = {}
         if not isinstance(data, dict):
-            raise BentoError(f"{document.at(path)}: expected a mapping, got {describe_value(data)}. Correct the value.")
+            raise BentoError(f"{document.at(path)}: expected a mapping, got {describe_value(data)}.")
         self._data: dict[str, Any] = data
         for key in data:
             if key not in keys:
@@ -106,7 +106,7 @@ class Table:
         """Return the value, or None if the key is missing. Raises BentoError if the value isn't of type `kind`."""
         value = self._data.get(key)
         if value is not None and not isinstance(value, kind):
-            raise BentoError(f"{self.at(key)}: expected {expected}, got {describe_value(value)}. Correct the value.")
+            raise BentoError(f"{self.at(key)}: expected {expected}, got {describe_value(value)}.")
         return value
 
     def strings(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:

@@ -71,8 +71,8 @@ def parse_env(text: str, place: str) -> EnvVariable:
     name, _, value = setting.partition("=")
     if not _NAME.fullmatch(name) or (stage or "all") not in STAGES:
         shown = repr(name) if _NAME.fullmatch(name) else "a variable without a name"  # the value may be a secret
-        stages = ", ;stage=".join(STAGES)
-        raise BentoError(f"{place}: cannot parse {shown}. Write NAME=value, optionally with ;stage={stages}.")
+        stages = " or ".join(STAGES)
+        raise BentoError(f"{place}: cannot parse {shown}. Write NAME=value or NAME=value;stage=STAGE ({stages}).")
     env = EnvVariable(name, value, stage or "all")
     check_env(env, place)
     return env
@@ -95,8 +95,8 @@ def check_system_package(package: str, place: str) -> None:
     """Raise BentoError for an invalid system package."""
     if not is_system_package(package):
         raise BentoError(
-            f"{place}: invalid system package {package!r}. Use the name of a package. Move options and commands to a "
-            "script."
+            f"{place}: invalid system package {package!r}. Specify only package names. Move options and commands to "
+            "a script."
         )
 
 
@@ -104,7 +104,7 @@ def check_package(package: str, place: str) -> None:
     """Raise BentoError if the string isn't exactly one requirement."""
     # BentoML also accepts a trailing line break.
     if re.search(r"[\n\r]", package.strip()) or not package.strip():
-        raise BentoError(f"{place}: expected a single requirement, got {package!r}. Use an item for each requirement.")
+        raise BentoError(f"{place}: expected a single requirement, got {package!r}. List each requirement separately.")
     if package.lstrip().startswith("-"):
         check_editable(package.strip(), place)
         flag = package.split()[0].partition("=")[0]

@@ -72,7 +72,7 @@ def _labels(top: Table) -> dict[str, str]:
     labels = top.mapping("labels") or {}
     for key in labels:
         if not key.strip():
-            raise BentoError(f"{top.at('labels')}: a label has an empty key. Add the key.")
+            raise BentoError(f"{top.at('labels')}: a key is empty. Specify a key for each label.")
     return labels
 
 
@@ -117,8 +117,10 @@ def _models(document: Document, top: Table) -> tuple[ModelChoice, ...] | None:
             raise BentoError(f"{table.at('alias')}: the alias is empty. Specify an alias, or remove the key.")
         for condition in (choice.filter or "").split(",") if choice.filter is not None else ():
             if not _FILTER.fullmatch(condition.strip()):
-                problem = f"{table.at('filter')}: invalid condition {condition.strip()!r}"
-                raise BentoError(f"{problem}. Write label:KEY or label:KEY=VALUE, separated by commas.")
+                place = table.at("filter")
+                raise BentoError(
+                    f"{place}: invalid condition {condition.strip()!r}. Write label:KEY or label:KEY=VALUE."
+                )
         models.append(choice)
     return tuple(models)
 
@@ -142,7 +144,7 @@ def _choice(table: Table, key: str, choices: tuple[str, ...]) -> str | None:
     value = table.string(key)
     if value is not None and value not in choices:
         near = did_you_mean(value, choices)
-        raise BentoError(f"{table.at(key)}: unknown value {value!r}.{near} Valid values: {', '.join(choices)}.")
+        raise BentoError(f"{table.at(key)}: invalid value {value!r}.{near} Valid values: {', '.join(choices)}.")
     return value
 
 
@@ -210,7 +212,7 @@ def _python(table: Table) -> Python:
     for key, values in {**urls, "index_url": (index_url,) if index_url else None}.items():
         for value in values or ():
             if not value or re.search(r"\s", value):
-                raise BentoError(f"{table.at(key)}: {value!r} is empty or contains spaces. Use a single URL.")
+                raise BentoError(f"{table.at(key)}: expected a URL without spaces, got {value!r}.")
     pip_args = table.string("pip_args")
     if pip_args and "\n" in pip_args.strip():
         raise BentoError(f"{table.at('pip_args')}: multiple lines aren't supported. Use a single line.")
@@ -251,15 +253,13 @@ def _conda(table: Table) -> Conda:
             pip = item.get("pip")
             if set(item) != {"pip"} or not isinstance(pip, list) or not all(isinstance(one, str) for one in pip):
                 raise BentoError(
-                    f"{table.at('dependencies')}: invalid mapping. Use the key 'pip' with a list of strings."
+                    f"{table.at('dependencies')}: expected a mapping with only the key 'pip' and a list of strings."
                 )
             dependencies.append({"pip": list(pip)})
         elif isinstance(item, str):
             dependencies.append(item)  # type: ignore[arg-type]
         else:
-            raise BentoError(
-                f"{table.at('dependencies')}: expected a string, got {describe_value(item)}. Correct the item."
-            )
+            raise BentoError(f"{table.at('dependencies')}: expected a string, got {describe_value(item)}.")
     return Conda(
         environment_yml=table.string("environment_yml"),
         channels=table.strings("channels"),

@@ -157,8 +157,10 @@ def _check_distro(options: BuildOptions) -> None:
         )
     if not options.conda.is_empty and not docker.base_image and not distro.conda_image:
         supported = " or ".join(name for name in distros.NAMES if distros.get(name).conda_image)
-        problem = f"{options.at('conda')}: distro {distro.name!r} doesn't support conda"
-        raise BentoError(f"{problem}. Use {supported}, or set base_image to an image with conda.")
+        raise BentoError(
+            f"{options.at('conda')}: distro {distro.name!r} doesn't support conda. Use {supported}, or set base_image "
+            "to an image with conda."
+        )
 
 
 def spec1_reasons(options: BuildOptions) -> list[str]:
@@ -173,8 +175,10 @@ def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
     """Merge options. Attributes override the bentofile. Raises BentoError if the options can't be combined."""
     services = [_module(options.service) for options in (attributes, bentofile) if options.service]
     if len(set(services)) > 1:
-        problem = f"{bentofile.service!r} isn't the target's service {attributes.service!r}"
-        raise BentoError(f"{bentofile.at('service')}: {problem}. Specify the same service in both.")
+        raise BentoError(
+            f"{bentofile.at('service')}: {bentofile.service!r} differs from the target's service "
+            f"{attributes.service!r}. Specify the same service in both."
+        )
     named = {env.name for env in attributes.envs}
     merged = replace(
         _fill_unset(attributes, bentofile),

@@ -37,7 +37,7 @@ class ProjectFiles:
         path = posixpath.normpath(written)
         if written.startswith(("/", "~")) or "$" in written or path == ".." or path.startswith("../"):
             raise BentoError(
-                f"{place}: {written!r} is outside of the build context. Use a copy of the file in the build context."
+                f"{place}: {written!r} is outside of the build context. Copy the file into the build context."
             )
         return path
 
@@ -61,9 +61,7 @@ class ProjectFiles:
                 with open_source(file) as source:
                     content = source.read()
         except OSError as error:
-            raise BentoError(
-                f"{place}: cannot read {written!r}: {error.strerror}. Check the path and permissions of the file."
-            ) from None
+            raise BentoError(f"{place}: cannot read {written!r}: {error.strerror}.") from None
         self.loaded[path] = content
         return content
 
@@ -72,7 +70,7 @@ class ProjectFiles:
         try:
             return self.read(written, place).decode()
         except UnicodeDecodeError:
-            raise BentoError(f"{place}: {written!r} isn't UTF-8. Save the file as UTF-8.") from None
+            raise BentoError(f"{place}: {written!r} isn't valid UTF-8. Save the file as UTF-8.") from None
 
     def text(self, written: str, place: str) -> str:
         """Return the text with LF line endings, and without a byte order mark. Raises the errors of `exact_text`."""

@@ -33,8 +33,8 @@ def find_service(options: BuildOptions, sources: Container[str]) -> str:
         return options.service
     if "service.py" not in sources:
         raise BentoError(
-            "service: not set, and the sources don't contain service.py. Set 'module:Service', or check that include, "
-            "exclude, and .bentoignore files keep service.py."
+            "service: not set, and the sources don't contain the default service.py. Set service to 'module:Service', "
+            "or check that include, exclude, and .bentoignore files keep service.py."
         )
     return "service"
 

@@ -73,7 +73,8 @@ def loads(text: str, origin: str) -> Lock:
     except FormatError as error:
         raise BentoError(f"{error} Set lock to a Debian lock.") from None
     if not isinstance(lock, dict) or lock.get("deb_lock") != FORMAT:
-        raise BentoError(f"{origin}: not a Debian lock in format {FORMAT}. Generate the lock with a bento_debs target.")
+        remedy = "Generate the lock with a bento_debs target."
+        raise BentoError(f"{origin} isn't a Debian lock in format {FORMAT}. {remedy}")
     lock_shapes.check(lock, DEB_LOCK, origin, "Restore the committed file, or empty the file and lock again.")
     return lock
 
@@ -138,7 +139,8 @@ def resolve(request: Request, mirrors: Mapping[str, str], directory: Path) -> Lo
     """Resolve a request with apt over the network. Keeps apt's state in `directory`. Raises BentoError if apt fails."""
     for name in [*request.packages, *request.exclude]:
         if not _NAME.fullmatch(name):
-            raise BentoError(f"invalid package name {name!r}. Use a name such as 'libgomp1', without a version.")
+            place = "packages" if name in request.packages else "excludes"
+            raise BentoError(f"{place}: invalid name {name!r}. Use a name such as 'libgomp1', without a version.")
     if MAIN not in mirrors:
         raise BentoError(
             "the apt sources of this machine contain no Debian mirror. Pass a mirror with `-- --mirror URL`."

@@ -73,14 +73,14 @@ class Deb:
                 raise ValueError(f"{kind} is missing")
             form = _COMPRESSIONS.get(name.removeprefix(kind))
             if form is None:
-                raise ValueError(f"compression {name.removeprefix(kind)} isn't supported")
+                raise ValueError(f"unsupported compression {name.removeprefix(kind)}")
         where = f"{self.name}: invalid Debian package: {name}"
         with self._path.open("rb") as file:
             window: BinaryIO = _Window(file, *self._members[name])  # type: ignore[assignment]
             for member, contents in tarread.compressed_members(window, form, where):
                 max_bytes -= member.size
                 if max_bytes < 0:
-                    raise BentoError(f"{where}: the {what} exceed the size limit. Fetch the package again.")
+                    raise BentoError(f"{where}: the {what} exceed the size limit. Use another version of the package.")
                 yield member, contents
 
     @contextmanager
@@ -109,14 +109,14 @@ class _Window:
 def _read_ar(file: IO[bytes], total: int) -> dict[str, tuple[int, int]]:
     """Return the offset and size of each member of an ar archive, by name."""
     if file.read(len(_MAGIC)) != _MAGIC:
-        raise ValueError("not an ar archive")
+        raise ValueError("the file isn't an ar archive")
     places: dict[str, tuple[int, int]] = {}
     at = len(_MAGIC)
     while header := file.read(_HEADER):
         name, size = header[:16].decode("ascii").rstrip(" /"), int(header[48:58])
         at += _HEADER
         if header[58:] != b"`\n" or size < 0 or at + size > total:
-            raise ValueError("truncated archive")
+            raise ValueError("the archive is truncated")
         if len(places) == _MAX_MEMBERS:
             raise ValueError(f"the archive has more than {_MAX_MEMBERS} members")
         places[name] = (at, size)

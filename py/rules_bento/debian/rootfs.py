@@ -48,7 +48,7 @@ class PathFilter(NamedTuple):
         """Return a filter for patterns, in which `*` also matches slashes. Raises BentoError for a relative pattern."""
         for pattern in [*exclude, *include]:
             if not pattern.startswith("/"):
-                raise BentoError(f"invalid pattern {pattern!r}. Start the pattern with a slash, as in dpkg.")
+                raise BentoError(f"excludes, includes: invalid pattern {pattern!r}. Use absolute patterns, as in dpkg.")
         parents = [pattern.rpartition("/")[0] for pattern in include]
         return PathFilter(_match_any(exclude), _match_any(include), _match_directories(parents))
 

@@ -92,7 +92,7 @@ def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[byt
         path = _LOCAL_CERTIFICATES + name.rpartition("/")[2].rpartition(".")[0] + ".crt"
         if b"-----BEGIN CERTIFICATE-----" not in data:
             raise BentoError(
-                f"{name}: not a PEM certificate. Use `openssl x509 -inform der` to convert the certificate."
+                f"certificates: {name} isn't in PEM format. Convert the certificate with `openssl x509 -inform der`."
             )
         yield from root.file(path, data)
     for data in [*(data for _, data in sorted(mozilla.items())), *(data for _, data in own)]:

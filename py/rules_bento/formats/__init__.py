@@ -53,4 +53,4 @@ def read_file(path: str | PathLike[str], origin: str = "") -> bytes:
 
 
 def _too_large(origin: str) -> FormatError:
-    return FormatError(f"{origin}: the file exceeds {MAX_BYTES >> 20} MiB. Reduce the size of the file.")
+    return FormatError(f"{origin}: the file exceeds the limit of {MAX_BYTES >> 20} MiB. Reduce the size of the file.")

@@ -31,15 +31,15 @@ def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any
         if "\\u" in text:
             _check_surrogates(text, value)
     except json.JSONDecodeError as error:
-        raise FormatError(f"{origin}:{error.lineno}: invalid JSON: {error.msg}. Correct the file.") from None
+        raise FormatError(f"{origin}:{error.lineno}: invalid JSON: {error.msg}.") from None
     except UnicodeEncodeError:
         raise FormatError(
-            f"{origin}: invalid JSON: a string contains an unpaired surrogate. Correct the string."
+            f"{origin}: unpaired surrogate in a string. Replace the surrogate with the character itself."
         ) from None
     except ValueError as error:
-        raise FormatError(f"{origin}: invalid JSON: {error}. Correct the file.") from None
+        raise FormatError(f"{origin}: invalid JSON: {error}.") from None
     except RecursionError:
-        raise FormatError(f"{origin}: nested too deeply. Reduce the nesting.") from None
+        raise FormatError(f"{origin}: the JSON is nested too deeply. Reduce the nesting.") from None
     return value
 
 
@@ -47,7 +47,7 @@ def read_object(data: bytes | str, origin: str) -> dict[str, Any]:
     """Read a JSON object. Raises FormatError for the same reasons as `read_json`, or if the value isn't an object."""
     value = read_json(data, origin)
     if not isinstance(value, dict):
-        raise FormatError(f"{origin}: expected a JSON object. Correct the file.")
+        raise FormatError(f"{origin}: expected a JSON object.")
     return value
 
 

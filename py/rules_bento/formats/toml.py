@@ -28,7 +28,7 @@ def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] 
         match = _LINE.search(str(error))
         line = f":{match[1]}" if match and match[1] else ""
         reason = _LINE.sub("", str(error)) if not isinstance(error, RecursionError) else "nested too deeply"
-        raise FormatError(f"{origin}{line}: invalid TOML: {reason}. Correct the file.") from None
+        raise FormatError(f"{origin}{line}: invalid TOML: {reason}.") from None
     _check_size(tables, origin)
     return tables
 

@@ -113,11 +113,9 @@ class _YamlReader:
             last = self._text.count("\n")  # libyaml counts the end as another line
             line = f":{min(mark.line, last) + 1}" if mark else ""
             problem = error.problem or error.context
-            raise FormatError(f"{self._origin}{line}: invalid YAML: {problem}. Correct the file.") from None
+            raise FormatError(f"{self._origin}{line}: invalid YAML: {problem}.") from None
         except (yaml.YAMLError, ValueError) as error:
-            raise FormatError(
-                f"{self._origin}: invalid YAML: {' '.join(str(error).split())}. Correct the file."
-            ) from None
+            raise FormatError(f"{self._origin}: invalid YAML: {' '.join(str(error).split())}.") from None
         finally:
             loader.dispose()
         return root

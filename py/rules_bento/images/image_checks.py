@@ -143,7 +143,7 @@ def _wrong_machine_wheel(package: Libraries, base: Base, unchecked: Collection[s
         is_for_any = package.wheel.endswith("-any.whl") or base.architecture in machines.values()
         yield _Problem(
             f"{package.wheel}: {path} is for {machine}, but {base.name} is for {base.architecture}. "
-            f"Use another wheel of {package.distribution}.",
+            f"Lock another version of {package.distribution}.",
             tuple(map(_name, wrong)) if is_for_any else (),
         )
 

@@ -84,7 +84,7 @@ def _check_metadata(options: DeploymentOptions) -> None:
     """Raise BentoError for labels and namespaces that Kubernetes doesn't support."""
     for key, value in options.labels.items():
         if key.startswith((_STANDARD, _OURS)):
-            raise BentoError(f"labels: {key} is set by the rule. Remove the label.")
+            raise BentoError(f"labels: the rule sets {key}. Remove the label.")
         if not _LABEL_KEY.fullmatch(key) or not _LABEL.fullmatch(value):
             raise BentoError(
                 f"labels: {key}={value} isn't a valid Kubernetes label. Use at most 63 letters, digits, '-', '_', "
@@ -149,7 +149,7 @@ class ManifestBuilder:
                 )
         if len(set(names.values())) < len(names):
             raise BentoError(
-                f"the services {', '.join(names)} would have objects with the same name. Rename one of the services."
+                f"the objects of the services {', '.join(names)} would have the same name. Rename one of the services."
             )
         return names
 
@@ -161,7 +161,7 @@ class ManifestBuilder:
             )
         _check_metadata(options)
         if options.startup_timeout_seconds <= 0:
-            raise BentoError("startup_timeout_seconds: expected a number greater than 0. Correct the value.")
+            raise BentoError(f"startup_timeout_seconds: expected at least 1, got {options.startup_timeout_seconds}.")
         for directory in options.writable:
             if not directory.startswith("/") or directory.rstrip("/") in ("", _SCRATCH):
                 raise BentoError(
@@ -353,11 +353,12 @@ class ManifestBuilder:
 def _put(variables: dict[str, dict[str, Any]], name: str, value: dict[str, Any]) -> None:
     if not _VARIABLE.fullmatch(name):
         raise BentoError(
-            f"{name!r}: invalid variable name. Use letters, digits, and '_', without a digit at the start."
+            f"invalid name of an environment variable: {name!r}. Use letters, digits, '_', '.', and '-', without a "
+            "digit at the start."
         )
     if name in variables or name == "BENTOML_PORT":
         raise BentoError(
-            f"{name}: the manifest or another attribute already sets the variable. Remove one of the values."
+            f"{name}: the manifest or another attribute also sets this variable. Remove one of the values."
         )
     variables[name] = value
 

@@ -200,7 +200,7 @@ def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
     names = [document.get("entry_service", "")]
     for name in names:
         if name not in entries:
-            raise BentoError(f"bento.yaml: services doesn't contain the service {name!r}. Build the Bento again.")
+            raise BentoError(f"bento.yaml: the service {name!r} is missing from services. Build the Bento again.")
         names += [need for need in _needs(entries[name]) if need not in names]
     return [entries[name] for name in names]
 
@@ -248,9 +248,9 @@ def _path(path: str) -> str:
 def _ports(numbers: list[Any], where: str) -> tuple[int, ...]:
     for number in numbers:
         if not isinstance(number, int) or isinstance(number, bool) or not 0 < number <= _MAX_PORT:
-            raise BentoError(f"{where}: {number!r} isn't a port. Use a number from 1 to {_MAX_PORT}.")
+            raise BentoError(f"{where}: invalid port {number!r}. Use a number from 1 to {_MAX_PORT}.")
     if len(set(numbers)) < len(numbers):
-        raise BentoError(f"{where}: extra_ports contains duplicates: {numbers}. Specify each port only once.")
+        raise BentoError(f"{where}: duplicate ports in extra_ports: {numbers}. Specify each port only once.")
     return tuple(numbers)
 
 
@@ -276,13 +276,13 @@ def _check_startup(image: StartupConfig, services: tuple[WorkloadService, ...], 
     for word in image.cmd if image.serves_bento else ():
         if word.partition("=")[0] in ("--port", "-p", "--host"):
             raise BentoError(
-                f"cmd of the image contains {word}, but the manifest sets this option. Remove the option from cmd."
+                f"cmd: the image sets {word}, but the manifest also sets this option. Remove the option from cmd."
             )
     if not image.serves_bento and not port:
-        raise BentoError("the image has a custom entrypoint. Set port to the port of the server.")
+        raise BentoError("port: required, because the image has a custom entrypoint. Set port to the server's port.")
     if len(services) > 1 and (image.cmd or not image.serves_bento):
         names = ", ".join(service.name for service in services)
         raise BentoError(
-            f"the services {names} run in separate Pods, which a custom entrypoint or cmd of the image doesn't "
-            "support. Remove entrypoint and cmd from the bento_image."
+            f"image: the services {names} run in separate Pods, which require the default entrypoint and cmd. Remove "
+            "entrypoint and cmd from the bento_image."
         )

@@ -97,11 +97,10 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Tree
 
     if any(entry.path == MODEL_YAML for entry in files.entries):
         raise BentoError(
-            f"srcs: contains {MODEL_YAML}, which bento_model generates. Exclude the file, and set its values as "
-            "attributes."
+            f"srcs: bento_model generates {MODEL_YAML}. Exclude the file, and set its values as attributes."
         )
     if not files.entries:
-        raise BentoError("srcs: a model requires at least one file. Add a file.")
+        raise BentoError("srcs: a model must contain at least one file. Add a file.")
     identity = content_identity(tag.name, fields, files)
     tag = Tag(tag.name, tag.version or content_version(identity))
     text = dump_yaml({"name": tag.name, "version": tag.version, **fields, "creation_time": creation_time})

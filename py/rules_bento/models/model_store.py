@@ -89,7 +89,7 @@ def read(store: Path, tag: str) -> StoredModel:
 
 
 def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
-    """Create a model from files, which must include a valid `model.yaml`. The default is the tag in `model.yaml`."""
+    """Create a model from files, which must include a valid `model.yaml`. The default `tag` is from `model.yaml`."""
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)
     if descriptor is None:
         raise BentoError(f"{origin}: {MODEL_YAML} is missing. Specify the directory of a model in BentoML's store.")
@@ -180,6 +180,5 @@ def _write(target: Path, contents: unpack.Contents, *, executable: bool) -> Path
                 file.write(piece)
         target.chmod(0o755 if executable else 0o644)
     except OSError as error:
-        reason = f"cannot write {target.name[:60]!r} of the model archive: {error.strerror}"
-        raise BentoError(f"{reason}. Rename the file.") from None
+        raise BentoError(f"cannot extract {target.name[:60]!r} from the model archive: {error.strerror}.") from None
     return target

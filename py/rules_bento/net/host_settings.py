@@ -123,7 +123,7 @@ def tls_context(host: str) -> ssl.SSLContext:
                 else:
                     context.load_cert_chain(file, file.with_suffix(".key"))
             except OSError as error:  # includes ssl.SSLError
-                raise BentoError(f"{file}: invalid certificate: {error}. Correct or remove the file.") from None
+                raise BentoError(f"{file}: cannot load the certificate: {error}. Replace or remove the file.") from None
     return context
 
 
@@ -137,7 +137,8 @@ def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
     try:
         entry = netrc.netrc(path).authenticators(host)
     except netrc.NetrcParseError as error:  # the message for the line can contain a password
-        raise BentoError(f"{path}:{error.lineno or 1}: invalid netrc entry. Correct the entry.") from None
+        remedy = "Write `machine HOST login USER password PASSWORD`."
+        raise BentoError(f"{path}:{error.lineno or 1}: invalid entry. {remedy}") from None
     except (OSError, UnicodeDecodeError):
         raise BentoError(f"{path}: cannot read the file as text. Check the permissions and the encoding.") from None
     if entry is None or (user and entry[0] != user):

@@ -186,7 +186,7 @@ class Response:
             if rest is not None:
                 self._response.length = rest - len(piece)
         if len(content) > most and not is_refusal:
-            raise BentoError(f"{display_url(self.url)}: the response exceeds {most} bytes. Check the URL.")
+            raise BentoError(f"{display_url(self.url)}: the response exceeds the limit of {most} bytes. Check the URL.")
         return bytes(content)
 
     def pieces(self) -> Iterator[memoryview]:

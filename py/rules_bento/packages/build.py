@@ -66,11 +66,10 @@ def unpack(archive: Path, directory: Path) -> Path:
         try:
             _write(directory, item, contents)
         except OSError as error:
-            reason = f"cannot write {item.path[:60]!r}: {error.strerror}"
-            raise BentoError(f"{archive}: {reason}. Lock another version.") from None
+            raise BentoError(f"{archive}: cannot extract {item.path[:60]!r}: {error.strerror}.") from None
     entries = [entry for entry in directory.iterdir() if entry.is_dir()]
     if len(entries) != 1:
-        raise BentoError(f"{archive.name}: expected one top-level directory, got {len(entries)}. Lock again.")
+        raise BentoError(f"{archive.name}: expected one top-level directory, got {len(entries)}. Lock another version.")
     return entries[0]
 
 
@@ -110,7 +109,7 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
         log = "\n".join(printed.strip().splitlines()[-40:])
         raise BentoError(
             f"the build failed. Builds can use the locked build requirements and /usr/bin, but not the network. If the "
-            f"source needs more, lock a version that has a wheel. Build log:\n{log}"
+            f"source requires more, lock a version that has a wheel. Build log:\n{log}"
         )
     return _read_result(result_file, output)
 
@@ -128,8 +127,7 @@ def _read_result(result_file: Path, output: Path) -> Path:
         raise BentoError(f"the build backend also requires {names}. Add {names} to the requirements of the build_lock.")
     name: str = result.get("wheel", "")
     if "/" in name or not name.endswith(".whl") or name.count("-") not in (4, 5) or not (output / name).is_file():
-        reported = f"the build backend reported the wheel {name[:200]!r}"
-        raise BentoError(f"{reported}, but the file doesn't exist. {remedy}")
+        raise BentoError(f"the build backend reported a wheel that doesn't exist: {name[:200]!r}. {remedy}")
     return output / name
 
 

@@ -213,7 +213,7 @@ class _Active:
         """Return a condition without redundant clauses."""
         clauses = [clause for clause in condition if not any(other < clause for other in condition)]
         if len(clauses) > _MAX_CLAUSES:
-            raise BentoError(f"{self.origin}: the markers are too complex. {_LOCK_AGAIN}")
+            raise BentoError(f"{self.origin}: the markers are too complex. Simplify the markers of the requirements.")
         return frozenset(clauses)
 
 
@@ -312,7 +312,7 @@ def _format_condition(condition: Condition) -> str:
 
 def _and(one: Condition, other: Condition) -> Condition:
     if len(one) * len(other) > 64 * _MAX_CLAUSES:
-        raise BentoError(f"the lock: the markers are too complex. {_LOCK_AGAIN}")
+        raise BentoError("the markers of the lock are too complex. Simplify the markers of the requirements.")
     return frozenset(left | right for left in one for right in other if _is_possible(left | right))
 
 

@@ -92,7 +92,7 @@ def load(path: Path) -> Lock:
     except FormatError as error:
         raise BentoError(f"{error} {_WRITE_AGAIN}") from None
     if not isinstance(lock, dict) or lock.get("lock") != FORMAT:
-        raise BentoError(f"{path}: not a lock file of rules_bento in format {FORMAT}. {_WRITE_AGAIN}")
+        raise BentoError(f"{path} isn't a rules_bento lock file in format {FORMAT}. {_WRITE_AGAIN}")
     lock_shapes.check(lock, LOCK, str(path), "Restore the committed file, or empty the file and lock again.")
     return lock
 
@@ -106,7 +106,7 @@ def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
     """
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
-        raise BentoError(f"{origin}: not a uv.lock file. Run `uv lock` to create a uv.lock file.")
+        raise BentoError(f"{origin} isn't a uv.lock file. Run `uv lock` to create a uv.lock file.")
     schema.validate(document, _UV_LOCK, origin, "Run `uv lock` again.")
     if choice:
         document = conflicts.resolve(document, choice, origin)
@@ -137,8 +137,8 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
         rejected = sorted(package["files"].keys() - files.keys())
         if not files:
             raise BentoError(
-                f"{origin}: {package['name']}=={package['version']}: no file on the index matches a hash in "
-                f"the lock: {', '.join(rejected)}. Lock again, or check whether the release changed."
+                f"{origin}: no hash of {package['name']}=={package['version']} matches a file on the index: "
+                f"{', '.join(rejected)}. Lock again, or check whether the release changed."
             )
         packages.append(package | {"files": files} | ({"rejected_files": rejected} if rejected else {}))
     return lock | {"packages": packages}
@@ -216,8 +216,7 @@ class _EdgeNames:
         if sum(map(len, versions.values())) > 1:
             sources = versions.get(edge.get("version"), [])
             if "version" not in edge or (len(sources) > 1 and edge.get("source") not in sources):
-                problem = f"a dependency on {edge['name']} has no version, but the lock has several versions"
-                raise BentoError(f"{self.origin}: {problem}. Run `uv lock` again.")
+                raise BentoError(f"{self.origin}: a dependency on {edge['name']} has no version. Run `uv lock` again.")
             result |= {"version": edge["version"], **self.index(edge)}
         if "extra" in edge:
             result["extras"] = edge["extra"]

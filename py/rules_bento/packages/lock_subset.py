@@ -254,15 +254,14 @@ def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> lis
     for pin in pins:
         name, _, version = pin.partition("==")
         if name not in versions:
-            problem = (
-                f"deps require {pin} from another package hub or repository, but requirements don't contain the package"
+            raise BentoError(
+                f"deps: {pin} is from another package hub or repository, but isn't in requirements. Add {name} to "
+                "requirements."
             )
-            raise BentoError(f"{problem}. Add {name} to requirements.")
         if version not in ("", versions[name]):
             locked = f"{name}=={versions[name]}"
             raise BentoError(
-                f"deps require {pin} from another package hub, but the lock has {locked}. Lock the same version in "
-                "both."
+                f"deps: {pin} is from another package hub, but the lock has {locked}. Lock the same version in both."
             )
         names.append(name)
     return sorted(names)

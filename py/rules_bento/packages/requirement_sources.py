@@ -29,7 +29,7 @@ Kind = Literal["requirements", "constraints", "overrides"]
 Names = Sequence[str]  # of extras or groups; `*` selects all
 Chain = tuple[str, ...]  # names of files, each of which includes the next
 _BENTOFILE = {"packages?": [str], "requirements_txt?": str, "no_index?": bool}  # of `python` in a bentofile
-_REMEDY = "Correct the file."
+_REMEDY = "See the specification of pyproject.toml."
 
 
 class RequirementSource(NamedTuple):
@@ -117,7 +117,7 @@ def _read_bentofile(source: RequirementSource, files: _RequirementsFiles) -> Non
     document = read_yaml(read_file(source.path, source.name), source.name) or {}
     python = document.get("python") or {} if isinstance(document, dict) else None
     if not isinstance(python, dict):
-        raise BentoError(f"{source.name}: `python` isn't a mapping. Correct the file.")
+        raise BentoError(f"{source.name}: python: expected a mapping.")
     python = {key: value for key, value in python.items() if value is not None}
     schema.validate(python, _BENTOFILE, f"{source.name}: python", _REMEDY)
     for package in python.get("packages", []):
@@ -166,14 +166,14 @@ class _RequirementsFiles:
     ) -> None:
         """Read an included file. Raises a BentoError that begins with `place` if the file can't be included."""
         if "://" in value:
-            raise BentoError(f"{place}: the remote file {value!r} can't be included. Declare a copy of the file.")
+            raise BentoError(f"{place}: the remote file {value!r} can't be included. Include a local copy.")
         name = source.included_name(value)
         if name in map(posixpath.normpath, chain):
             raise BentoError(f"{place}: {name} includes itself through {', '.join(chain)}. Remove the cycle.")
         if self.sources is None:
             included = RequirementSource(source.path.parent / value, name)
             if not value or not included.path.is_file():
-                raise BentoError(f"{place}: the file {value!r} doesn't exist. Correct the line.")
+                raise BentoError(f"{place}: the file {value!r} doesn't exist. Create the file, or remove the line.")
         elif value and name in self.sources:
             included = self.sources[name]
         else:
@@ -198,8 +198,10 @@ def _read_pyproject(source: RequirementSource, extras: Names, groups: Names, dec
     schema.validate(document, _PYPROJECT, source.name, _REMEDY)
     project, uv = document["project"], document.get("tool", {}).get("uv", {})
     for key in _UNSUPPORTED_UV_KEYS & uv.keys():
-        problem = f"{source.name}: bento_requirements doesn't support tool.uv.{key}"
-        raise BentoError(f"{problem}. Run `uv lock`, and use uv.lock as the lock of bento.pypi.")
+        raise BentoError(
+            f"{source.name}: bento_requirements doesn't support tool.uv.{key}. Run `uv lock`, and use uv.lock as the "
+            "lock of bento.pypi."
+        )
     reader = _PyprojectReader(
         source.name,
         project.get("name", ""),
@@ -273,7 +275,7 @@ def _select(requested: Sequence[str], available: dict[str, Any], origin: str) ->
     missing = sorted(set(requested) - available.keys() - {"*"})
     if missing:
         valid = ", ".join(sorted(available)) or "none"
-        raise BentoError(f"{origin}: unknown {', '.join(missing)}. Valid values: {valid}.")
+        raise BentoError(f"{origin}: unknown values: {', '.join(missing)}. Valid values: {valid}.")
     return sorted(available) if "*" in requested else list(requested)
 
 
@@ -282,7 +284,7 @@ def _with_source(text: str, source: Any, origin: str) -> str:
     if source is None or (isinstance(source, dict) and "index" in source):
         return text  # the target specifies the indexes
     if not isinstance(source, dict) or not isinstance(source.get("git"), str):
-        raise BentoError(f"{origin}: only `git` and `index` are supported. {requirements.LOCAL_REMEDY}")
+        raise BentoError(f"{origin}: only `git` and `index` sources are supported. {requirements.LOCAL_REMEDY}")
     revision = source.get("rev") or source.get("tag") or source.get("branch")
     address = f"git+{source['git']}" + (f"@{revision}" if revision else "")
     directory = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""

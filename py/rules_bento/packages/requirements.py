@@ -21,14 +21,14 @@ INCLUDE_FLAGS = frozenset({"-r", "--requirement"})
 CONSTRAINT_FLAGS = frozenset({"-c", "--constraint"})
 INDEX_OPTIONS = {"-i", "-f", "--index-url", "--extra-index-url", "--find-links", "--no-index", "--trusted-host"}
 _IGNORED_FLAGS = frozenset({"--only-binary", "--prefer-binary", "--require-hashes", "--use-feature"})
-_SINGLE_FILE = "a lock must be a single file. To include the requirements of other files, run `uv pip compile`."
-_DIRECTORY = f"the option installs a directory. {LOCAL_REMEDY}"
+_SINGLE_FILE = "A lock must be a single file. To include the requirements of other files, run `uv pip compile`."
+_DIRECTORY = f"The option installs a directory. {LOCAL_REMEDY}"
 _REMEDIES = {
     **dict.fromkeys(INCLUDE_FLAGS, _SINGLE_FILE),
-    **dict.fromkeys(CONSTRAINT_FLAGS, "a lock doesn't need constraints. Remove the line."),
+    **dict.fromkeys(CONSTRAINT_FLAGS, "A lock doesn't need constraints. Remove the line."),
     **dict.fromkeys(("-e", "--editable"), _DIRECTORY),
-    "--no-binary": "only releases without a wheel are built from source. Remove the line.",
-    "--pre": "allow pre-releases in a requirement, such as 'name>=1.0rc1'. Remove the line.",
+    "--no-binary": "Only releases without a wheel are built from source. Remove the line.",
+    "--pre": "To allow pre-releases of a package, replace the line with a requirement such as 'name>=1.0rc1'.",
 }
 
 Locked = Mapping[str, dict[str, Any]]  # entries of a lock, by normalized name
@@ -112,7 +112,7 @@ def check(text: str, place: str) -> pep508.Requirement:
     if requirement is None and "://" in text.partition("@")[0]:
         raise BentoError(f"{place}: the URL {text!r} requires a package name. Write 'name @ {text}'.")
     if requirement is None:
-        raise BentoError(f"{place}: invalid requirement {text!r} (PEP 508): {reason}. Correct the line.")
+        raise BentoError(f"{place}: invalid requirement {text!r} (PEP 508): {reason}.")
     return requirement
 
 
@@ -125,8 +125,8 @@ def reject_option(option: Option, origin: str) -> None:
     """Raise BentoError for an option that is neither supported nor safe to ignore."""
     if option.flag in INDEX_OPTIONS or option.flag in _IGNORED_FLAGS:
         return
-    remedy = _REMEDIES.get(option.flag, "a lock doesn't need this option. Remove the line.")
-    raise BentoError(f"{origin}:{option.line}: the option {option.flag} isn't supported: {remedy}")
+    remedy = _REMEDIES.get(option.flag, "A lock doesn't need this option. Remove the line.")
+    raise BentoError(f"{origin}:{option.line}: unsupported option {option.flag}. {remedy}")
 
 
 def decode(content: bytes, origin: str) -> str:
@@ -153,7 +153,10 @@ def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
             continue
         requirement = sha256.sub("", line).strip()
         if not re.match(r"[A-Za-z0-9.]", requirement) or " --" in requirement:
-            raise BentoError(f"{origin}:{number}: invalid requirement {requirement!r} (PEP 508). Correct the line.")
+            raise BentoError(
+                f"{origin}:{number}: invalid requirement {requirement!r} (PEP 508). Use a requirement such as "
+                "'torch>=2.0'."
+            )
         requirements.append(Requirement(requirement, tuple(sha256.findall(line)), number))
     return requirements, options
 

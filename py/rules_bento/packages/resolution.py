@@ -228,8 +228,7 @@ def _only_wheels(package: dict[str, Any], only_binary: set[str], origin: str) ->
     if not files:
         raise BentoError(
             f"{origin}: {package['name']} {package['version']} has no wheel, but the lock was created with "
-            "--only-binary. "
-            "Lock without --only-binary, or lock a version that has a wheel."
+            "--only-binary. Lock without --only-binary, or lock a version that has a wheel."
         )
     return package | {"files": files}
 

@@ -59,14 +59,14 @@ def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseIma
             others.add(f"{platform} (with layers of type {unsupported[0]})")
         elif platform in images:
             raise BentoError(
-                f"{layout.directory}: contains several images for {platform}. Remove all of these images except one."
+                f"{layout.directory}: the layout contains several images for {platform}. Keep only one of these images."
             )
         else:
             images[platform] = _image(layout, manifest, config)
     if not images:
         more = f", only for {' and '.join(sorted(others - {''}))}" if others - {""} else ""
         raise BentoError(
-            f"{layout.directory}: contains no image for {' or '.join(platforms)}{more}. Use another image."
+            f"{layout.directory}: the layout contains no image for {' or '.join(platforms)}{more}. Use another image."
         )
     return {platform: images[platform] for platform in platforms if platform in images}
 
@@ -93,7 +93,7 @@ def _manifests(layout: Layout) -> Iterator[Manifest]:
         seen.add(entry.digest)
         if len(seen) > _MAX_MANIFESTS:
             raise BentoError(
-                f"{layout.directory}: contains more than {_MAX_MANIFESTS} manifests. Copy only a single image."
+                f"{layout.directory}: the layout contains more than {_MAX_MANIFESTS} manifests. Copy only one image."
             )
         _check_size(layout, layout.blob(entry.digest), entry)
         content = layout.read(entry)

@@ -352,8 +352,7 @@ class Repository:
         if declared.partition(":")[0] == "sha256" and declared != manifest.descriptor.digest:
             raise BentoError(
                 f"{self}: the registry stored the manifest {manifest.descriptor.digest} as {declared}. Check for a "
-                "proxy "
-                f"that modifies requests."
+                "proxy that modifies requests."
             )
         return bool(reply.headers.get("OCI-Subject"))
 

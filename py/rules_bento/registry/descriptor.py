@@ -121,7 +121,7 @@ class Manifest:
         """Read a manifest. Raises BentoError if the manifest is invalid or contradicts `media_type`."""
         document = without_nulls(read_json(content, origin))
         if not isinstance(document, dict) or ("manifests" in document and "layers" in document):
-            raise BentoError(f"{origin}: not a manifest or index. Check the reference or path.")
+            raise BentoError(f"{origin}: expected an image manifest or index. Check the reference or path.")
         validate(document, _MANIFEST_SHAPE, origin, _REPORT)
         _check_names(document, origin)
         declared = document.get("mediaType", "")

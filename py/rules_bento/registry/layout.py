@@ -62,10 +62,10 @@ class Layout:
             version = read_json(_read(directory / "oci-layout"), str(directory))["imageLayoutVersion"]
         except (OSError, FormatError, KeyError, TypeError):
             raise BentoError(
-                f"{directory}: not an OCI layout, because a valid oci-layout file is missing. Specify an OCI layout."
+                f"{directory}: the directory has no valid oci-layout file. Specify the directory of an OCI layout."
             ) from None
         if not str(version).startswith("1."):
-            raise BentoError(f"{directory}: OCI layout version {version} isn't supported. Use version 1.0.0.")
+            raise BentoError(f"{directory}: unsupported OCI layout version {version}. Use version 1.0.0.")
         return Layout(directory)
 
     def blob(self, digest: str) -> Path:
@@ -134,7 +134,7 @@ class Layout:
                 raise BentoError(f"{self.directory}: the layout contains no image. {COPY_AGAIN}")
             listed = ", ".join(sorted(_name_of(entry) or entry.digest for entry in index))
             raise BentoError(
-                f"{self.directory}: contains {len(entries) or 'no'} images{name and f' with the name {name!r}'}. "
+                f"{self.directory}: expected one image{name and f' with the name {name!r}'}, got {len(entries)}. "
                 f"Specify one of: {listed}."
             )
         [entry] = entries.values()
@@ -257,7 +257,7 @@ def _name_of(entry: Descriptor) -> str:
 
 
 def _read(path: Path) -> bytes:
-    """Return the content of a file in a layout. Raises OSError for a pipe too, because a pipe might block."""
+    """Return the content of a file in a layout. Also raises OSError for a pipe, which might block."""
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, "file not found")
     return read_file(path)

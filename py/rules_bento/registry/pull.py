@@ -114,8 +114,8 @@ def select_platforms(
     }
     lacking = [platform for platform, entries in by_platform.items() if not entries]
     if lacking and not (lenient and len(lacking) < len(by_platform)):
-        there = ", ".join(sorted({_name(entry.platform) for entry in entries}))
-        raise BentoError(f"{origin}: no image for {' or '.join(lacking)}. Use one of these platforms: {there}.")
+        there = ", ".join(sorted({_name(entry.platform) for entry in entries})) or "none"
+        raise BentoError(f"{origin}: no image for {' or '.join(lacking)}. Valid platforms: {there}.")
     return [entry for entries in by_platform.values() for entry in entries[:1]]
 
 

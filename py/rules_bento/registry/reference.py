@@ -61,7 +61,7 @@ class Reference:
         rest = text.removeprefix(SCHEME)
         host, slash, name = rest.partition("/")
         if not slash or "://" in rest or (rest == text and not has_registry(text)):
-            raise BentoError(f"{text!r}: not a registry reference. Write HOST/REPOSITORY:TAG.")
+            raise BentoError(f"{text!r}: invalid reference. Write HOST/REPOSITORY:TAG.")
         if "@" in host:
             raise _digest_error(text)
         # A dot makes the first part a host for `parse`; the actual host might have none.

@@ -213,7 +213,7 @@ def _mount(libc: Any, source: str, target: Path, form: str, flags: int) -> None:
 
 
 def _refusal(what: str) -> BentoError:
-    return BentoError(f"cannot mount {what} ({os.strerror(ctypes.get_errno())}). Use another machine.")
+    return BentoError(f"cannot mount {what}: {os.strerror(ctypes.get_errno())}.")
 
 
 def _loopback() -> None:

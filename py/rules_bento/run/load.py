@@ -60,7 +60,7 @@ def run(arguments: Arguments) -> int:
     image = oci_image.OciImage(config, manifest)
     if "artifactType" in json.loads(image.manifest):
         raise BentoError(
-            "image: container engines can't load OCI artifacts. Push the artifact, or set format = 'image'."
+            'image: container engines can\'t load OCI artifacts. Push the artifact, or set format = "image".'
         )
     with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
         blobs = blobs_of(contents["blobs"], directory, Path(scratch))
@@ -128,6 +128,6 @@ def _tool(wanted: str) -> str:
     if tool := which(wanted or find_loader()):
         return tool
     raise BentoError(
-        f"{wanted or ', '.join(LOADERS)}: not on PATH, or not responding. Install or start a container engine. "
-        f"Alternatively, build the image's output group docker_archive, and load the archive on another machine."
+        f"{wanted or ' or '.join(LOADERS)}: command not found, or the engine doesn't respond. Install or start the "
+        "container engine, or build the image's output group docker_archive and load the archive elsewhere."
     )

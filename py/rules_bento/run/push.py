@@ -178,7 +178,7 @@ def _targets(arguments: Arguments, caller: Arguments) -> list[Reference]:
     status = read_status(_directory(arguments) / file for file in arguments.repeated("--status"))
     repositories = caller.repeated("--repository") or arguments.repeated("--repository")
     if not repositories:
-        raise BentoError("repository: not set. Set the attribute, or pass `-- --repository registry/name`.")
+        raise BentoError("repository: required. Set the attribute, or pass `-- --repository registry/name`.")
     tags = arguments.repeated("--tag") + caller.repeated("--tag")
     for file in arguments.repeated("--tag-file"):
         tags += decode_text((_directory(arguments) / file).read_bytes(), file).split()
@@ -194,7 +194,7 @@ def _jobs(arguments: Arguments, caller: Arguments) -> int:
     text = caller.optional("--jobs") or arguments.optional("--jobs") or str(JOBS)
     jobs = parse_nonnegative_int(text)
     if not jobs:
-        raise BentoError(f"--jobs: expected a number of at least 1, got {text!r}. Correct the value.")
+        raise BentoError(f"--jobs: expected a positive integer, got {text!r}.")
     return jobs
 
 

@@ -113,7 +113,7 @@ def settings(caller: Arguments) -> Settings | None:
 def _header(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise BentoError("--remote_header: expected NAME=VALUE. Correct the option.")
+        raise BentoError("--remote_header: expected NAME=VALUE.")
     return name.lower(), value
 
 
@@ -137,8 +137,8 @@ def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, 
         return [(name.lower(), value) for name, values in headers.items() for value in values]
     except (OSError, FormatError, ValueError, AttributeError, subprocess.SubprocessError):
         raise BentoError(
-            f"--credential_helper: {program} returned no headers for {host}. To print the error, run the helper "
-            "manually."
+            f"--credential_helper: {program} returned no headers for {host}. To print the error, run "
+            f"`echo '{request}' | {program} get`."
         ) from None
 
 
@@ -328,8 +328,7 @@ def _connect(where: Settings, protocols: list[str] | None = None) -> socket.sock
     except OSError as error:
         channel.close()
         raise BentoError(
-            f"--tls_certificate, --tls_client_certificate, or --tls_client_key: cannot load a file: {error}. "
-            "Correct the path or the file."
+            f"--tls_certificate, --tls_client_certificate, or --tls_client_key: cannot load the file: {error}."
         ) from None
     if protocols:
         context.set_alpn_protocols(protocols)

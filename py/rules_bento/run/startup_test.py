@@ -57,7 +57,7 @@ def run(arguments: Arguments) -> int:
 def _exceeded(name: str, value: float, limit: str) -> list[str]:
     allowed = parse_nonnegative_int(limit)
     if allowed is None:
-        raise BentoError(f"{name}: expected a number of at least 0, got {limit}. Correct the value.")
+        raise BentoError(f"{name}: expected a nonnegative integer, got {limit}.")
     return [f"{name}: the startup uses {value:.1f}, but the limit is {allowed}"] if 0 < allowed < value else []
 
 

@@ -98,8 +98,8 @@ def _check_times(directory: Path) -> None:
     probe.read_bytes()
     if probe.stat().st_atime < _LATER:
         raise BentoError(
-            f"{directory.parent}: mounted with noatime, so access times aren't recorded. "
-            "Set TMPDIR to a directory on another file system, such as /dev/shm."
+            f"{directory.parent}: the file system doesn't record access times (noatime). Set TMPDIR to a directory on "
+            "another file system, such as /dev/shm."
         )
     probe.unlink()
 
@@ -143,7 +143,7 @@ def _use(arguments: Arguments, url: str, cpu: Path, has_ended: Callable[[], bool
         try:
             loopback.post(url + path, body)
         except loopback.ServerError as error:
-            raise BentoError(f"{url}{path}: {error}. Correct the requests attribute.") from None
+            raise BentoError(f"requests: the server {error}. Check the body for {path}.") from None
     cpu.write_text(str(_cpu_seconds()))
 
 

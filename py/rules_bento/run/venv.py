@@ -135,8 +135,8 @@ class _Environment:
         except (FormatError, OSError):
             pass
         raise BentoError(
-            f"{self.directory}: already exists, but wasn't created by this target. Remove the directory, or specify "
-            "another directory with `-- --directory DIR`."
+            f"{self.directory} exists, but wasn't created by this target. Remove the directory, or specify another "
+            "directory with `-- --directory DIR`."
         )
 
     def _write_stamp(self, stamp: dict[str, Any]) -> None:

@@ -74,7 +74,7 @@ def sbom_type(document: dict[str, Any], origin: str) -> str:
         return CYCLONEDX
     if str(document.get("spdxVersion")).startswith("SPDX-2."):
         return SPDX
-    raise BentoError(f"{origin}: not an SBOM. Use CycloneDX or SPDX 2 in JSON format.")
+    raise BentoError(f"{origin}: unsupported SBOM format. Use CycloneDX or SPDX 2 in JSON format.")
 
 
 def sign_statement(statement: bytes, key: PrivateKey) -> dict[str, Any]:
@@ -211,4 +211,4 @@ def _digest(path: Path) -> bytes:
     try:
         return bytes.fromhex(sha256_of(path))
     except OSError as error:
-        raise BentoError(f"{path}: cannot read the file: {error.strerror}. Check the path.") from None
+        raise BentoError(f"{path}: cannot read the file: {error.strerror}.") from None

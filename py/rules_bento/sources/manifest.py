@@ -62,8 +62,9 @@ class TreeEntry:
             finally:
                 os.close(file)
         except OSError as error:
-            problem = f"{path} (from {origin}) can't be read at {source}: {error.strerror}"
-            raise BentoError(f"{problem}. Check the path and permissions of the file.") from None
+            raise BentoError(
+                f"{path} (from {origin}) can't be read at {source}: {error.strerror}. Check the file's permissions."
+            ) from None
 
 
 @dataclass(frozen=True)

@@ -125,9 +125,9 @@ class Patterns:
             text = line if line.endswith("\\ ") else line.rstrip()
             characters += len(text)
             if characters > MAX_CHARACTERS and not text.startswith("#"):
-                problem = f"the patterns have more than {MAX_CHARACTERS} characters"
                 raise BentoError(
-                    f"{unit} {number} of {origin}: {problem}. Remove patterns, or use patterns that match directories."
+                    f"{unit} {number} of {origin}: the patterns have more than {MAX_CHARACTERS} characters. Remove "
+                    "patterns, or use patterns that match directories."
                 )
             self._add(text, number, f"{unit} {number} of {origin}")
         self.layout.finish()

@@ -113,8 +113,7 @@ def walk(directory: str) -> Iterator[DeclaredFile]:
             with os.scandir(f"{root}/{prefix}") as scan:
                 entries = sorted(scan, key=attrgetter("name"))
         except OSError as error:
-            problem = f"{directory}/{prefix} isn't a readable directory ({error.strerror})"
-            raise BentoError(f"{problem}. Specify a readable directory.") from None
+            raise BentoError(f"{directory}/{prefix}: cannot read the directory: {error.strerror}.") from None
         for entry in entries:
             path = prefix + entry.name
             if not _is_directory(entry):
@@ -274,8 +273,10 @@ def _context(build_ctx: str) -> tuple[str, str]:
     if context in ("", "."):
         return repository, ""
     if not _is_clean(context):
-        problem = f"build_ctx is {build_ctx!r}, which is absolute or outside of the repository"
-        raise BentoError(f"{problem}. Specify a directory relative to the root of the repository.")
+        raise BentoError(
+            f"build_ctx: {build_ctx!r} is absolute or outside of the repository. Use a path relative to the root of "
+            "the repository."
+        )
     return repository, context
 
 
@@ -330,16 +331,18 @@ def _escaping_target(source: str) -> str | None:
 
 def _check_path(file: DeclaredFile) -> None:
     if not _is_clean(file.path):
-        problem = f"{file.origin} declares {file.path!r}, which is absolute or outside of the Bento"
-        raise BentoError(f"{problem}. Use a relative path without '.' and '..'.")
+        raise BentoError(
+            f"{file.origin} declares {file.path!r}, which is absolute or outside of the Bento. Use a relative path "
+            "without '.' and '..'."
+        )
 
 
 def _check_include(include: Sequence[str]) -> None:
     for pattern in include:
         if pattern.startswith("../"):
             raise BentoError(
-                f"include contains {pattern!r}, but a Bento can't contain files outside of the build context. Set "
-                f"build_ctx to a parent directory, or add a library that contains the files to deps."
+                f"include: {pattern!r} is outside of the build context. Set build_ctx to a parent directory, or add a "
+                "library that contains the files to deps."
             )
 
 
@@ -428,8 +431,9 @@ def _check_links(kept: Iterable[DeclaredFile], files: Sequence[DeclaredFile], ru
         target = _target(file)
         # A target that the patterns drop is allowed, because BentoML keeps such a link.
         if target not in declared and rules.keeps(target, filtered=False):
-            problem = f"{file} is a link to {file.link!r}, which doesn't exist"
-            raise BentoError(f"{problem}. Declare {target}, or exclude the link.")
+            raise BentoError(
+                f"{file} is a link to {file.link!r}, which doesn't exist. Declare {target}, or exclude the link."
+            )
         passed = {path}
         while target in links:
             if target in passed:

@@ -149,9 +149,7 @@ def _value(text: str, variables: dict[str, str], place: str) -> str:
     if quoted:
         return _expand(re.sub(r"\\([^$])", r"\1", quoted[1]), variables, place)
     if text.startswith(("'", '"')):
-        raise BentoError(
-            f"{place}: {text!r} has no closing quote, or characters after the closing quote. Correct the quotes."
-        )
+        raise BentoError(f"{place}: {text!r} must end with the closing quote. Move or add the closing quote.")
     return _expand(re.sub(r"(^|\s)#.*", "", text).strip(), variables, place)
 
 
@@ -162,7 +160,7 @@ def _expand(value: str, variables: dict[str, str], place: str) -> str:
             return match[0][1:]
         if name not in variables:
             raise BentoError(
-                f"{place}: ${name} isn't defined by a previous line. Define the variable, or write \\${name}."
+                f"{place}: ${name} isn't defined on a previous line. Define the variable, or write \\${name}."
             )
         return variables[name]
 

@@ -54,7 +54,7 @@ def _argument_lines(pip_args: str, place: str) -> list[str]:
             )
         if _FILE_OPTIONS[flag] and not equals:
             if not arguments:
-                raise BentoError(f"{place}: {flag!r} requires a value. Add the value.")
+                raise BentoError(f"{place}: expected a value after {flag!r}.")
             value = arguments.pop(0)
         lines.append(f"{flag} {value}".strip())
     return lines
@@ -88,8 +88,8 @@ def add_pins(text: str, pins: Sequence[str]) -> str:
     missing = [pin for pin in required if not _satisfies_pin(declared.get(requirement_name(pin), []), pin)]
     if missing and "--hash=" in text:
         raise BentoError(
-            f"deps require {missing[0]}, but the requirements file with hashes doesn't contain the package. "
-            f"Add the package to the input of the lock, and lock again."
+            f"deps: {missing[0]} is missing from the requirements file with hashes. Add the package to the input of "
+            "the lock, and lock again."
         )
     return text + "".join(f"{pin}\n" for pin in missing)
 
@@ -102,8 +102,8 @@ def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
     name, _, version = pin.partition("==")
     if declared and version and all(requirement.pin and requirement.pin != (name, version) for requirement in declared):
         raise BentoError(
-            f"deps require {pin} from a rules_python package hub, but the requirements specify {declared[0].text}. "
-            f"Lock the same version in both."
+            f"deps: {pin} from a rules_python package hub conflicts with {declared[0].text} in the requirements. "
+            "Lock the same version in both."
         )
     return any(requirement.hashes or requirement.text == pin or not version for requirement in declared)
 
@@ -178,13 +178,13 @@ def assemble_requirements(
         return Requirements(text, text, None, version)
     match = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
     if not match:
-        raise BentoError("requirements: bentoml, which serves the Bento, is missing. Add bentoml from the package hub.")
+        raise BentoError("requirements: bentoml is missing. Add bentoml from the package hub.")
     declared_names = _unconditional_names(text)
     missing = sorted(declared_names - _unconditional_names(lock.pinned) - lock.wheels) if declared_names else []
     if missing:
         raise BentoError(
-            f"{place}: {', '.join(missing)} isn't in the lock subset of the Bento. Add the package to the target's "
-            "requirements."
+            f"{place}: the lock subset of the Bento doesn't contain {', '.join(missing)}. Add each missing package to "
+            "the target's requirements."
         )
     extras = re.search(r"^bentoml\s*\[([^]]*)]", lock.roots, re.MULTILINE)
     missing_extras = sorted(set(features) - {extra.strip() for extra in (extras[1] if extras else "").split(",")})
@@ -208,12 +208,13 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
     if re.search(r"^bentoml\s*(\[[^]]*])?\s*@", text, re.MULTILINE | re.IGNORECASE):
         if features:
             raise BentoError(
-                "features: not supported if bentoml is specified with a URL. Add the extras to the requirement."
+                "features: can't be combined with a bentoml requirement that has a URL. Add the extras to the "
+                "requirement."
             )
         return text, version
     if "--hash=" in text:
         raise BentoError(
-            "requirements: the file with hashes doesn't contain bentoml. Add bentoml to the input of the lock, and "
+            "requirements: bentoml is missing from the file with hashes. Add bentoml to the input of the lock, and "
             "lock again."
         )
     return f"{text}{_bentoml_requirement(features)}=={version}\n", version

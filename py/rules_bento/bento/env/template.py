@@ -76,11 +76,11 @@ def _render_template(text: str, recipe: dockerfile.Recipe, options: dict[str, An
             f"Move the included content into the template."
         ) from None
     except jinja2.TemplateSyntaxError as error:
-        raise BentoError(f"{origin}:{error.lineno}: {error.message}. Correct the template.") from None
+        raise BentoError(f"{origin}:{error.lineno}: invalid template: {str(error.message).rstrip('.')}.") from None
     except RecursionError:
         raise BentoError(f"{origin}: the template is nested too deeply. Reduce the nesting.") from None
     except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise BentoError(f"{origin}: cannot render the template: {error}. Correct the template.") from None
+        raise BentoError(f"{origin}: cannot render the template: {str(error).rstrip('.')}.") from None
 
 
 def _run_in_subprocess(render: Callable[[], str], origin: str) -> str:

@@ -80,9 +80,7 @@ class Compiler:
 
     def _broken(self, path: str) -> BentoError:
         errors = _open(self._process.stderr).read().decode(errors="replace").strip()
-        return BentoError(
-            f"{path}: the interpreter can't compile the module: {errors}. Remove the bytecode attribute from the image."
-        )
+        return BentoError(f"{path}: cannot compile the module: {errors}. Remove the attribute bytecode from the image.")
 
 
 def write_bytecode_part(
@@ -91,8 +89,8 @@ def write_bytecode_part(
     """Write a wheel's bytecode atomically. Raises BentoError if the compiler's Python doesn't match."""
     if compiler.cache_tag != f"cpython-3{layout.python_minor}":
         raise BentoError(
-            f"bytecode requires CPython 3.{layout.python_minor}, but the interpreter is {compiler.cache_tag}. "
-            "Set another interpreter with bento_tools.compiler(interpreter = ...)."
+            f"bytecode: the image requires CPython 3.{layout.python_minor}, but the compiler is {compiler.cache_tag}. "
+            "Set a matching interpreter with bento_tools.compiler(interpreter = ...)."
         )
     root = layout.site_packages[1:] + "/"
     modules = [

@@ -82,7 +82,7 @@ def _own(wheel: Wheel, exclude: Exclude, paths: Iterable[str]) -> Patterns:
     if len(patterns.rules) < len(exclude.own):
         raise BentoError(
             f"exclude[{_key(wheel)}] of bento.pypi: a pattern is empty, is a comment, or has an unclosed `[`. "
-            "Correct the pattern."
+            "Correct or remove the pattern."
         )
     return patterns
 

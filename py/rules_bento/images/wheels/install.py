@@ -147,7 +147,7 @@ def _spread(wheel: Wheel, layout: InstallLayout, launchers: Iterable[str]) -> It
             scheme, _, path = member.path.removeprefix(data_directory).partition("/")
             if not path or scheme not in schemes or (scheme == "scripts" and "/" in path):
                 raise BentoError(
-                    f"{wheel.name}: {member.path!r} has an unknown installation scheme. Use another wheel."
+                    f"{wheel.name}: {member.path!r} has an unknown installation scheme. Lock another version."
                 )
             if scheme != "scripts":
                 yield Installed(f"{schemes[scheme]}/{path}", member.executable, member)
@@ -262,10 +262,10 @@ def imported_files(wheel: Wheel) -> dict[str, ZipMember]:
 
 def duplicate_message(wheel: Wheel, path: str) -> str:
     """Return the error message for a wheel with two files at one path."""
-    return f"{wheel.name}: two files have the path {path}. Use another wheel of the package."
+    return f"{wheel.name}: two files have the path {path}. Lock another version."
 
 
 def check_parents(wheel: Wheel, paths: Collection[str]) -> None:
     """Raise BentoError if the path of a file is the parent directory of another file."""
     for parent in sorted(directories_above(paths) & set(paths)):
-        raise BentoError(f"{wheel.name}: {parent} is both a file and a directory. Use another wheel.")
+        raise BentoError(f"{wheel.name}: {parent} is both a file and a directory. Lock another version.")

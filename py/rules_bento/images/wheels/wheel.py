@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 BOUNDS = Bounds(ratio=100, unpacked=64 << 20)  # for a complete wheel; real wheels unpack to 2 to 20 times their size
 _MOST_METADATA = 64 << 20  # bytes of a metadata file; RECORD has about 100 for each file of the wheel
-_REMEDY = "Use another wheel of the package, or build the wheel again"
+_REMEDY = "Lock another version of the package, or build the wheel again"
 _LONGEST_NAME = 255  # bytes of the name of a file or directory, on Linux and macOS
 
 # Absolute on POSIX or Windows, or with a character that is a separator in some format.
@@ -159,7 +159,7 @@ class _Zip(Zip):
     def whole(self, member: ZipMember) -> bytes:
         """Return all bytes of a member. For the errors, see `Wheel.contents`."""
         if member.size > _MOST_METADATA:
-            raise self.error(f"has {member.size} bytes, which exceeds the limit for this file", member.path)
+            raise self.error(f"the member has {member.size} bytes, which exceeds the limit for this file", member.path)
         return b"".join([chunk.data for chunk in self.chunks(member)])
 
     def chunks(self, member: ZipMember, *, join: bool = False) -> Iterator[Chunk]:
@@ -183,7 +183,7 @@ class _Zip(Zip):
         inflate = fast_zlib().decompressobj(-15)
         data = self.inflate(member, inflate, packed, member.size + 1)
         if not inflate.eof or inflate.unused_data:
-            raise self.error("the contents don't match the directory of the zip", member.path)
+            raise self.error("the contents don't match the central directory", member.path)
         return Chunk(data, packed)
 
     def _joined(self, member: ZipMember, packed: bytes) -> Chunk | None:
@@ -345,34 +345,34 @@ def _members(zip_file: _Zip) -> tuple[list[ZipMember], tuple[str, ...]]:
         _check_name(zip_file, listed.path)
         path = listed.path.rstrip("/")
         if path in members or path in directories:
-            raise zip_file.error("is repeated", path)
+            raise zip_file.error("the path is repeated", path)
         if listed.is_directory:
             directories.add(path)
         else:
             members[path] = listed
     for parent in sorted(directories_above((*members, *directories)) & members.keys()):
-        raise zip_file.error("is a file and a directory", parent)
+        raise zip_file.error("the path is both a file and a directory", parent)
     return sorted(members.values(), key=lambda member: member.path), tuple(sorted(directories))
 
 
 def _check_name(zip_file: _Zip, name: str) -> None:
     if _REFUSED_NAME.search(name):
-        raise zip_file.error("has an absolute path, or a path with an invalid character", name)
+        raise zip_file.error("the member has an absolute path, or a path with an invalid character", name)
     if refused := _REFUSED_PART.search(name.removesuffix("/")):
         if refused[1]:  # OCI image layer spec: a whiteout, which deletes a file of lower layers
-            raise zip_file.error("has the name of a whiteout, which deletes files in an image", name)
+            raise zip_file.error("the member has the name of a whiteout, which deletes files in an image", name)
         raise zip_file.error("the path isn't normalized", name)
     if len(name.encode()) > _LONGEST_NAME and any(len(part.encode()) > _LONGEST_NAME for part in name.split("/")):
-        raise zip_file.error(f"has a name of more than {_LONGEST_NAME} bytes", name)
+        raise zip_file.error(f"the member has a name of more than {_LONGEST_NAME} bytes", name)
 
 
 def _dist_info(zip_file: _Zip, members: Sequence[ZipMember]) -> str:
     directories = {member.path.partition("/")[0] for member in members if ".dist-info/" in member.path}
     names = sorted(name for name in directories if name.endswith(".dist-info"))
     if len(names) != 1:
-        raise zip_file.error(f"must have one directory *.dist-info, but has {', '.join(names) or 'none'}")
+        raise zip_file.error(f"expected one *.dist-info directory, got {', '.join(names) or 'none'}")
     if normalized(_file_name(zip_file).name) != normalized(names[0].partition("-")[0]):
-        raise zip_file.error(f"has the metadata of another distribution, {names[0]}")
+        raise zip_file.error(f"the metadata directory belongs to another distribution, {names[0]}")
     return names[0]
 
 
@@ -386,11 +386,11 @@ def _file_name(zip_file: _Zip) -> FileName:
 def _text(zip_file: _Zip, members: dict[str, ZipMember], path: str, errors: str = "strict") -> str:
     member = members.get(path)
     if member is None:
-        raise zip_file.error("is missing", path)
+        raise zip_file.error("the member is missing", path)
     try:
         return zip_file.whole(member).decode("utf-8", errors)  # without its digest, which is computed later
     except UnicodeDecodeError:
-        raise zip_file.error("isn't UTF-8", path) from None
+        raise zip_file.error("the member isn't UTF-8", path) from None
 
 
 def _check_wheel_version(zip_file: _Zip, text: str) -> None:
