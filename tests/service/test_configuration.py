@@ -85,16 +85,14 @@ def test_bentoml_refuses_what_is_refused():
 
 
 def test_what_is_refused_is_named_with_its_place():
-    words = (
-        r"service\.py:5: service `Service`: `traffic\.timeout` must be a number above 0, got '5'\. Correct the value"
-    )
+    words = r"service\.py:5: service `Service`: `traffic\.timeout`: expected a number above 0, got '5'"
     with pytest.raises(BentoError, match=words):
         check(configured({"traffic": {"timeout": "5"}}))
 
 
 @pytest.mark.parametrize("config", [{"traffic": {}}, {"a": {"b": {}}, "c": {}}])
 def test_empty_dicts_are_refused(config: dict[str, Any]):
-    with pytest.raises(BentoError, match=r"service\.py:5: service `Service`: .* must be a dict with values, got {}"):
+    with pytest.raises(BentoError, match=r"service\.py:5: service `Service`: .*: expected a dict with values, got {}"):
         check(configured(config))
     assert not is_taken_by_bentoml(config)
     assert is_taken({})

@@ -899,7 +899,9 @@ def test_what_bentoml_cannot_import_is_refused(arguments, on, says):
 
 def test_a_route_without_a_slash_is_rejected():
     source = b"import bentoml\n@bentoml.service\nclass Svc:\n    @bentoml.api(route='a')\n    def on(self): ...\n"
-    with pytest.raises(BentoError, match=r"service\.py:4: the route of API `on` must begin with a slash, got 'a'"):
+    with pytest.raises(
+        BentoError, match=r"service\.py:4: API `on`: expected a route that begins with a slash, got 'a'"
+    ):
         read_service("service:Svc", {"service.py": source})
 
 

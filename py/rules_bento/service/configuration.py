@@ -134,8 +134,7 @@ def check(info: ServiceInfo) -> None:
     for service in info.services:
         for key, value, kind in _wrong(service.config, "", is_open=is_open):
             raise BentoError(
-                f"{service.path}:{service.line}: service `{service.name}`: `{key}` must be {kind}, "
-                f"got {value!r}. Correct the value."
+                f"{service.path}:{service.line}: service `{service.name}`: `{key}`: expected {kind}, got {value!r}."
             )
 
 

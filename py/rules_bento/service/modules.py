@@ -114,11 +114,11 @@ def _parsed(path: str, data: bytes) -> ast.Module:
     except SyntaxError as error:
         line = f":{error.lineno}" if error.lineno else ""
         raise BentoError(
-            f"{path}{line}: {error.msg} (Python {sys.version_info.major}.{sys.version_info.minor}). Correct the line, "
-            "or register a newer interpreter if the line uses newer syntax."
+            f"{path}{line}: {error.msg} (Python {sys.version_info.major}.{sys.version_info.minor}). If the line uses "
+            "newer syntax, use a newer interpreter."
         ) from None
     except (ValueError, LookupError) as error:  # a NUL byte, an unknown encoding
-        raise BentoError(f"{path}: invalid Python source: {error}. Correct the file.") from None
+        raise BentoError(f"{path}: invalid Python source: {error}.") from None
     except (RecursionError, MemoryError):
         raise BentoError(f"{path}: an expression is nested too deeply. Simplify the expression.") from None
 

@@ -192,7 +192,7 @@ def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     if foreign:
         raise BentoError(
             f"{statement('service_models', declared.words)}: unexpected models: {listed(foreign)}. "
-            f"Models without a constant tag in the source: {listed(unknown)}. Correct or remove the unexpected models."
+            f"Models without a constant tag in the source: {listed(unknown)}. Remove the unexpected models."
         )
 
     def tagged(service: Service, model: Model) -> Model:

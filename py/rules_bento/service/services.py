@@ -304,8 +304,8 @@ class ServiceReader:
             route = "/" if node.name == "__call__" else f"/{node.name}"
         if not route.startswith("/"):
             raise BentoError(
-                f"{module.path}:{decorator.lineno}: the route of API `{node.name}` must begin with a slash, "
-                f"got {route!r}. Correct the route."
+                f"{module.path}:{decorator.lineno}: API `{node.name}`: expected a route that begins with a slash, got "
+                f"{route!r}."
             )
         is_stream = any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body))
         return metadata.Api(node.name, route, kind == "bentoml.task", values.get("batchable", False), is_stream)
