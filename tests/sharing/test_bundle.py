@@ -175,7 +175,7 @@ CASES = {
         lambda found: [*found[:-1], ("bundle.json", b'{"format": "bentobundle/1", "models": [1], "bentos": []}')],
         "isn't in the format",
     ),
-    "a part that is none": (lambda found: [(found[0][0], b"x"), *found[1:]], "invalid xz data"),
+    "a part that is none": (lambda found: [(found[0][0], b"x"), *found[1:]], "expected xz data"),
 }
 
 
