@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,14 @@ from conftest import locked_wheels
 from rules_bento.formats.differences import differences
 from rules_bento.packages.virtualenv import make_environment
 
+PY = Path(__file__).parents[2] / "py"
 REMEDY = 'Add import_packages = ["@pypi//{}"]'
 
 
 class Imports:
     """A process that imports services in an environment: `importing_all.py`."""
 
-    def __init__(self, directory: Path, roots: list[Path], packages: list[str]) -> None:
+    def __init__(self, directory: Path, roots: list[Path], packages: list[str], helper: Path = PY) -> None:
         self._packages, self._directory, self._count = packages, directory, itertools.count()
         python = make_environment(directory / "environment", roots)
         here = Path(__file__).parent
@@ -30,7 +32,7 @@ class Imports:
             "LC_ALL": "C.UTF-8",
             "PATH": f"{python.parent}:/usr/bin:/bin",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": str(here.parent.parent / "py"),
+            "PYTHONPATH": str(helper),
         }
         self._readable = [str(root) for root in (*roots, *locked_wheels())]
         with (directory / "log").open("w", encoding="utf-8") as log:
@@ -88,7 +90,10 @@ def stand_ins(tmp_path_factory):
     directory = tmp_path_factory.mktemp("stand_ins")
     site = link_closure(directory / "site", locked_wheels(), "bentoml")
     packages = ["pandas", "pillow", "scikit-learn", "scipy", "fastapi", "lib", "torch", "python-dotenv"]
-    imports = Imports(directory, [site], packages)
+    helper = directory / "helper.zip"  # as actions run it
+    modules = [str(path) for path in (PY / "rules_bento").rglob("*.py")]
+    subprocess.run([sys.executable, str(PY / "compile.py"), str(helper), str(PY / "main.py"), *modules], check=True)
+    imports = Imports(directory, [site], packages, helper)
     yield imports
     imports.close()
 

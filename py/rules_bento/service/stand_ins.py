@@ -225,10 +225,11 @@ def _attribute(parent: Any, name: str) -> Any:
     return STATE.types.setdefault(path, StandInType(name, (), namespace))
 
 
-def _caller(library: str = __file__) -> FrameType:
+def _caller(library: str = "\0") -> FrameType:
     """Return the frame that uses a stand-in, directly or through a library."""
-    frame = sys._getframe(1)
-    while frame.f_back and (frame.f_code.co_filename == __file__ or library in frame.f_code.co_filename):
+    frame = sys._getframe()
+    own = frame.f_code.co_filename  # differs from __file__ in the packed helper
+    while frame.f_back and (frame.f_code.co_filename == own or library in frame.f_code.co_filename):
         frame = frame.f_back
     return frame
 
