@@ -394,6 +394,19 @@ def test_packages_without_hashes_or_wheels_are_rejected(requirements, message, l
     assert message.replace("txt:1", "txt:3") in bento("containerize", "nat", *words, code=status.ERROR)
 
 
+def test_known_packages_need_neither_uv_nor_an_index(local, wheels, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
+    with index(wheels) as (address, _):
+        add(store, tmp_path, locked(wheels, options=f"--index-url {address}"))
+        first = as_function("nat", backend="native", options=settings, home=store.home.root)
+    (local / "uv").unlink()
+    assert as_function("nat", backend="native", options=settings, home=store.home.root) == first
+    next((tmp_path / "cache").rglob("tiny*.whl")).unlink()
+    with pytest.raises(BentoError, match="uv: not found on PATH"):
+        as_function("nat", backend="native", options=settings, home=store.home.root)
+
+
 def test_a_bento_without_bentoml_is_rejected(local, wheels, bento, store, tmp_path):
     add(store, tmp_path, locked(wheels, ["tiny"], f"--no-index\n--find-links {wheels}"))
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]

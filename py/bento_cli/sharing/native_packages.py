@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
+from functools import cache as cached
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from rules_bento.archives.atomic import atomic_file
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
+from rules_bento.formats.json import read_object
 from rules_bento.formats.toml import read_toml
 from rules_bento.net.transfers import parallel_map
 from rules_bento.packages.indexes import without_credentials
@@ -85,8 +90,16 @@ def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> l
     pinned = [one for one in requirements if one not in own and _is_required(one, target, f"{path}:{one.line}")]
     lines = [_option_line(option, bento / "src") for option in options if option.flag in INDEX_OPTIONS]
     lines += ["==".join(requirement.pin or ()) for requirement in pinned]
-    urls = _locate(lines, target, cache) if pinned else {}
-    chosen = [_choose(requirement, urls, target, cache) for requirement in pinned]
+    key = json.dumps([lines, [sorted(requirement.hashes) for requirement in pinned], target])
+    record = cache / "urls" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+    urls = read_object(read_file(record), str(record)) if record.exists() else {}
+    chosen = [_choose(requirement, urls, target, cache) for requirement in pinned if urls]
+    if pinned and not (urls and all(wheel.path.exists() for wheel in chosen)):
+        urls = _locate(lines, target, cache)
+        chosen = [_choose(requirement, urls, target, cache) for requirement in pinned]
+        record.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(record) as file:
+            file.write(json.dumps(urls).encode())
     fetched = parallel_map(partial(_fetch, urls), chosen, counter, _JOBS)
     return [*fetched, *(_own_wheel(bento / "src", one, f"{path}:{one.line}") for one in own)]
 
@@ -193,7 +206,7 @@ def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, c
 
 def best_wheel(names: Iterable[str], target: Target, glibc: tuple[int, int]) -> str | None:
     """Return the file name of the wheel that an installer would select, or None if no wheel is compatible."""
-    ranks = {tag: -number for number, tag in enumerate(_tags(target, glibc))}
+    ranks = _ranks(target, glibc)
     best: tuple[int, tuple[()] | tuple[int, str], str] | None = None
     for name in sorted(names, reverse=True):
         try:
@@ -206,8 +219,9 @@ def best_wheel(names: Iterable[str], target: Target, glibc: tuple[int, int]) -> 
     return best[2] if best else None
 
 
-def _tags(target: Target, glibc: tuple[int, int]) -> list[Tag]:
-    """Return the supported wheel tags, best tag first."""
+@cached
+def _ranks(target: Target, glibc: tuple[int, int]) -> dict[Tag, int]:
+    """Return the supported wheel tags. The best tag has the highest rank."""
     platforms: list[str] = []
     for minor in range(glibc[1], _OLDEST_GLIBC.get(target.machine, 17) - 1, -1):
         platforms.append(f"manylinux_2_{minor}_{target.machine}")
@@ -215,7 +229,8 @@ def _tags(target: Target, glibc: tuple[int, int]) -> list[Tag]:
     platforms += [f"linux_{target.machine}"] if platforms else []
     version = tuple(map(int, target.python_version.split(".")))
     native = f"cp{''.join(map(str, version))}"
-    return [*cpython_tags(version, [native], platforms), *compatible_tags(version, native, platforms)]
+    tags = [*cpython_tags(version, [native], platforms), *compatible_tags(version, native, platforms)]
+    return {tag: -number for number, tag in enumerate(tags)}
 
 
 def _fetch(urls: Mapping[str, str], wheel: LocalWheel, counter: Counter) -> LocalWheel:
