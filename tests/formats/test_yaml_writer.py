@@ -21,6 +21,7 @@ TEXTS = st.one_of(
     st.sampled_from(WORDS),
     st.text(max_size=20),
     st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=200),
+    st.text(st.sampled_from('abcdefghij  \n\t"\\'), max_size=400),
     st.lists(
         st.tuples(st.sampled_from(WORDS), st.sampled_from([" ", " ", "  ", "\n", "\n\n", "", "'"])), max_size=40
     ).map(lambda pairs: "".join(word + gap for word, gap in pairs)),
@@ -62,7 +63,8 @@ def test_what_is_not_simple_is_written_by_pyyaml(document: dict[Any, Any]) -> No
 
 def test_a_bento_yaml_needs_no_pyyaml(monkeypatch: pytest.MonkeyPatch) -> None:
     document = {"service": "service:Service", "labels": {}, "envs": [{"name": "A", "value": ""}], "spec": 2}
-    document |= {"creation_time": "1980-01-01T00:00:00+00:00", "image": {"commands": ["apt-get update && true"]}}
+    lock = 'a==1 \\\n    --hash=sha256:0123456789abcdef\n\t# by "b"\n' * 40
+    document |= {"creation_time": "1980-01-01T00:00:00+00:00", "image": {"commands": ["apt-get update", lock]}}
     expected = yaml.safe_dump(document, sort_keys=False).encode()
     monkeypatch.setitem(sys.modules, "yaml", None)
     assert dump_yaml(document) == expected
