@@ -110,10 +110,10 @@ def whole(store, *possible):
     assert store.verify().damages == ()
 
 
-def started(*words, **variables):
+def started(*words, program="import sys; from bento_cli.cli import main; sys.exit(main())", **variables):
     """Start our command in a separate process."""
     return subprocess.Popen(
-        [sys.executable, "-c", "import sys; from bento_cli.cli import main; sys.exit(main())", *map(str, words)],
+        [sys.executable, "-c", program, *map(str, words)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PACKAGE), *filter(None, sys.path)]), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -53,6 +53,7 @@ from support import (
     same,
     second_server,
     server,
+    started,
     store,
     whole,
 )
@@ -342,6 +343,18 @@ def test_what_is_wrong_is_said(store, other, registries, reference, progress):
 
 
 # ---- The command --------------------------------------------------------------------------------------------------
+
+
+def test_a_push_imports_few_modules(store, reference):
+    """They decide how long a push of nothing takes, and how much of the code its reader has to know."""
+    program = (
+        "import sys; from bento_cli.cli import main; main(sys.argv[1:]); "
+        "print(*(name for name in sys.modules if name.startswith(('bento_cli', 'rules_bento'))), file=sys.stderr)"
+    )
+    process = started("--home", store.home.root, "-q", "push", "hi:v1", f"oci://{reference}", program=program)
+    out, modules = process.communicate()
+    assert "blobs uploaded" in out
+    assert len(modules.split()) <= 70, modules
 
 
 def test_the_command_pushes_lists_copies_and_pulls(bento, other, store, reference, second_server):

@@ -17,13 +17,13 @@ from rules_bento.models.model import (
     make_entry,
     read_labels,
 )
-from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.archives import unpack
+    from rules_bento.sources import snapshot
 
 _KEYS = ("module", "labels", "options", "metadata", "context", "signatures", "api_version")
 
@@ -84,12 +84,16 @@ def list_versions(store: Path, name: str) -> list[BundledModel]:
 
 def read(store: Path, tag: str) -> StoredModel:
     """Read the model with this complete tag. Raises the same errors as `from_files`."""
+    from rules_bento.sources import snapshot
+
     directory = store / tag.replace(":", "/")
     return from_files(list(snapshot.walk(str(directory))), str(directory), Tag.parse(tag, "models"))
 
 
 def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
     """Create a model from files, which must include a valid `model.yaml`. The default `tag` is from `model.yaml`."""
+    from rules_bento.sources import snapshot
+
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)
     if descriptor is None:
         raise BentoError(f"{origin}: {MODEL_YAML} is missing. Specify the directory of a model in BentoML's store.")
@@ -147,6 +151,7 @@ def unpack_model(archive: Path, name: str, directory: Path) -> list[snapshot.Dec
     """
     from rules_bento.archives import unpack
     from rules_bento.archives.archive import join
+    from rules_bento.sources import snapshot
 
     if name.endswith(".part"):
         directory.mkdir(parents=True)

@@ -23,7 +23,6 @@ from rules_bento.net.headers import challenges
 from rules_bento.net.host_settings import netrc_login
 from rules_bento.net.transfers import TRANSIENT
 from rules_bento.net.transport import BytesBody, Origin, resolve
-from rules_bento.programs import which
 from rules_bento.registry.errors import response_error
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping
 
@@ -136,6 +135,8 @@ def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | N
 def _run_helper(helper: str, key: str, file: Path) -> Credentials | None:
     """Return the credentials from `docker-credential-<helper> get`, or None if the helper has no credentials."""
     import subprocess
+
+    from rules_bento.programs import which
 
     program = f"docker-credential-{helper}"
     path = which(program)

@@ -10,7 +10,6 @@ from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Reply, Upload, referrers_tag
 from rules_bento.registry.descriptor import Manifest
 from rules_bento.registry.errors import RegistryError
-from rules_bento.registry.pull import from_repository
 from rules_bento.registry.pushable import BodyPart
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Literal, Sequence
 
@@ -321,6 +320,8 @@ def copy(
     with_referrers: bool = True,
 ) -> list[PushResult]:
     """Copy an image, index, or artifact, by default with its referrers. Returns the same results as `push`."""
+    from rules_bento.registry.pull import from_repository
+
     repository = registries.repository(source)
     root = repository.get_manifest(source.target)
     package = from_repository(repository, root)

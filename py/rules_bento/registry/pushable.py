@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from io import FileIO
 
-from rules_bento.archives.recipe import Recipe, assemble
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     import ssl
     from pathlib import Path
 
+    from rules_bento.archives.recipe import Recipe
     from rules_bento.net.transfers import Tally
     from rules_bento.registry.client import Repository
     from rules_bento.registry.descriptor import Descriptor, Manifest
@@ -139,6 +139,8 @@ class RecipeSource:
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
         """Write the bytes to a connection. Raises BentoError if the wheel or the recipe is wrong."""
+        from rules_bento.archives.recipe import Recipe
+
         if self._verified is None:
             self.check(self.digest, self.size)
             self._verified = Recipe(self.recipe, self.wheel)
@@ -148,6 +150,8 @@ class RecipeSource:
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the assembled bytes don't have the digest."""
+        from rules_bento.archives.recipe import assemble
+
         for _ in assemble(self.recipe, self.wheel, digest, size):
             pass
 
