@@ -27,7 +27,8 @@ LINE, LIBRARY, LOCK, MODEL = (
     "a byte of a model",
 )
 WHOLE, WITHOUT, LOCAL = "with models", "without models", "joined anew where they are asked for, and not uploaded"
-GROUPS, EACH, ONE = "large wheels, and groups of small ones", "each wheel", "all wheels"
+GROUPS, RECIPES = "large wheels, and groups of small ones", "recipes of large wheels, and groups of small ones"
+EACH, ONE = "each wheel", "all wheels"
 FRESH, KEPT = "fresh", "kept, with what they have built"
 OF_IMAGE = 3  # actions: the layer, the SBOM, and the image
 
@@ -43,6 +44,7 @@ class Measured:
 
 ACTIONS = "docs/contributing/benchmarks.md, actions"
 IMAGES = "the image of //tests/images"
+LAYERS = "docs/contributing/benchmarks.md, recipes of layers"
 MEASURED = {
     "BentoArchive": Measured(0.046, "CPU seconds", ACTIONS),
     "BentoModel": Measured(0.058, "CPU seconds", ACTIONS),
@@ -57,6 +59,8 @@ MEASURED = {
     "analysis": Measured(0.0084, "seconds for each service", "docs/contributing/scale.md: 8.4 s for 1,000"),
     "a group": Measured(2.42 * MB, "bytes, the mean of five", IMAGES),
     "a small wheel": Measured(0.17 * MB, "bytes, the mean of 70", IMAGES),
+    "a large wheel": Measured(25.5 * MB, "bytes, the mean of five", LAYERS),
+    "a recipe": Measured(0.163 * MB, "bytes, the mean of five", LAYERS),
     "all wheels": Measured(69.4 * MB, "bytes of their layers", IMAGES),
 }
 
@@ -78,6 +82,8 @@ class World:
     """One service of so many needs a package of the lock that changes."""
     closures: int = 200
     """Different sets of packages that services have."""
+    large: float = 0.09
+    """The share of packages with a large wheel, whose layer all sets share."""
     mix: tuple[tuple[str, float], ...] = ((LINE, 0.93), (LIBRARY, 0.05), (LOCK, 0.01), (MODEL, 0.01))
     models: tuple[tuple[float, float], ...] = ((0.0, 0.90), (100 * MB, 0.09), (2 * GB, 0.01))
     """Bytes of a service's model, and the share of services that have such."""
@@ -219,14 +225,19 @@ class Simulation:
 
     def _lay(self, services: range | list[int], day: int) -> None:
         """Write the layers that contain the package."""
-        sets = min(self._world.closures, len(services))
-        written = {
-            GROUPS: sets * MEASURED["a group"].value,
-            EACH: MEASURED["a small wheel"].value,
+        sets, large = min(self._world.closures, len(services)), self._world.large
+        small = {
+            GROUPS: (1 - large) * sets * MEASURED["a group"].value,
+            EACH: (1 - large) * MEASURED["a small wheel"].value,
             ONE: sets * MEASURED["all wheels"].value,
-        }[self._choice.layers]
-        self.cost.uploaded += written
+        }
+        small[RECIPES] = small[GROUPS]
+        written = small[self._choice.layers]
         self.cost.pushed += written
+        if self._choice.layers != ONE:
+            written += large * MEASURED["a recipe" if self._choice.layers == RECIPES else "a large wheel"].value
+            self.cost.pushed += large * MEASURED["a large wheel"].value
+        self.cost.uploaded += written
         self._left[day] += int(written)
 
     def _last_use(self, written: int, day: int) -> int:
@@ -279,11 +290,13 @@ CHOICES = {
     "as it is by default": Choice(),
     "Bentos without their models": Choice(archives=WITHOUT),
     "archives that are not uploaded": Choice(archives=LOCAL),
+    "layers as recipes": Choice(layers=RECIPES),
     "a layer for each wheel": Choice(layers=EACH),
     "one layer of all wheels": Choice(layers=ONE),
     "runners that keep what they built": Choice(runners=KEPT),
     "the same, in workers": Choice(runners=KEPT, workers=True),
     "the same, without models": Choice(runners=KEPT, workers=True, archives=WITHOUT),
+    "the same, and layers as recipes": Choice(runners=KEPT, workers=True, archives=WITHOUT, layers=RECIPES),
 }
 
 

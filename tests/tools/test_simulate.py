@@ -32,6 +32,7 @@ COUNTED = {
 }
 IMAGE = simulate.MEASURED["bytes of an image"].value
 GROUP = simulate.MEASURED["a group"].value
+LARGE, RECIPE = (simulate.MEASURED[name].value for name in ("a large wheel", "a recipe"))
 MODEL = 100 * simulate.MB
 
 
@@ -64,8 +65,17 @@ def test_a_line_writes_one_services_archive_with_its_model() -> None:
 def test_a_library_changes_its_share_of_the_services_and_a_package_the_layers_of_as_many_closures() -> None:
     assert cost(simulate.LIBRARY).actions == 10 * (20 // 4) * (1 + simulate.OF_IMAGE)
     small = 2 * (1_000 + IMAGE + MODEL)  # 20 services, of which one in ten needs it
-    assert cost(simulate.LOCK).uploaded == pytest.approx(10 * (small + 2 * GROUP))
-    assert cost(simulate.LOCK, closures=1).uploaded == pytest.approx(10 * (small + GROUP))
+    assert cost(simulate.LOCK, large=0).uploaded == pytest.approx(10 * (small + 2 * GROUP))
+    assert cost(simulate.LOCK, large=0, closures=1).uploaded == pytest.approx(10 * (small + GROUP))
+    assert cost(simulate.LOCK, large=0.5).uploaded == pytest.approx(10 * (small + GROUP + LARGE / 2))
+
+
+def test_a_recipe_replaces_the_layer_of_a_large_wheel_in_the_cache_but_not_in_the_registry() -> None:
+    files, recipes = (
+        cost(simulate.LOCK, simulate.Choice(layers=layers), large=0.5) for layers in (simulate.GROUPS, simulate.RECIPES)
+    )
+    assert files.uploaded - recipes.uploaded == pytest.approx(10 * (LARGE - RECIPE) / 2)
+    assert files.pushed == recipes.pushed
 
 
 def test_a_model_is_written_as_a_part_and_in_the_archive() -> None:
