@@ -490,7 +490,7 @@ MODULES = {
         "archives/streams.py": "the reader",
         "archives/xz.py": "writes",
         "archives/zipread.py": "the reader",
-        "images/layers/deflate_blocks.py": "blocks of a stream whose contents were read before",
+        "images/layers/deflate_blocks.py": "samples of blocks, of limited size",
         "images/layers/gzip.py": "writes",
     },
     "zstandard": {

@@ -18,6 +18,7 @@ from made_wheels import Maker, record_line
 from rules_bento import subcommands
 from rules_bento.archives import zipread
 from rules_bento.archives.tarstream import Member
+from rules_bento.archives.zipread import Chunk
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate, deflate_blocks, estargz, prioritized, toc_layer
 from rules_bento.images.layers.layer import write_files_layer, write_tar_layer, write_wheel_layer
@@ -454,12 +455,14 @@ def deflated(data, options, flushes=()):
     return packed + compressor.flush()
 
 
-def pieces_of(packed, size=40_000):
-    """As `Wheel.chunks` gives them: contents, and the part of the stream that they come from."""
-    inflate = zlib.decompressobj(-15)
-    for begin in range(0, len(packed), size):
-        yield inflate.decompress(packed[begin : begin + size]), packed[begin : begin + size]
-    assert inflate.eof
+def cuts_of(packed, size, piece=40_000):
+    def inflated(pieces, inflate):
+        for data in pieces:
+            yield Chunk(inflate.decompress(data), data)
+        assert inflate.eof
+
+    pieces = (packed[begin : begin + piece] for begin in range(0, len(packed), piece))
+    return list(deflate_blocks.cut(pieces, size, inflated))
 
 
 def inflated_alone(cut):
@@ -474,7 +477,7 @@ def inflated_alone(cut):
 @pytest.mark.parametrize("compressor", COMPRESSORS)
 def test_each_piece_of_a_stream_can_be_inflated_alone(compressor, kind):
     data, packed = CONTENTS[kind], deflated(CONTENTS[kind], COMPRESSORS[compressor])
-    cuts = list(deflate_blocks.cut(pieces_of(packed), 200_000))
+    cuts = cuts_of(packed, 200_000)
     assert b"".join(cut.data for cut in cuts) == data
     assert max(len(cut.data) for cut in cuts) <= 200_000
     with_stream = [cut for cut in cuts if cut.packed]
@@ -499,23 +502,28 @@ FLUSHES = st.lists(st.sampled_from([zlib.Z_NO_FLUSH, zlib.Z_SYNC_FLUSH, zlib.Z_F
 def test_whatever_made_a_stream_nothing_is_lost(kind, compressor, level, flushes, size, length):
     data = CONTENTS[kind][:length]
     packed = deflated(data, COMPRESSORS[compressor] | {"level": level}, flushes)
-    cuts = list(deflate_blocks.cut(pieces_of(packed, 7_001), size))
+    cuts = cuts_of(packed, size, 7_001)
     assert b"".join(cut.data for cut in cuts) == data
     assert all(len(cut.data) <= size for cut in cuts)
     assert all(inflated_alone(cut) == cut.data for cut in cuts if cut.packed)
 
 
-def test_a_stream_that_is_not_of_its_contents_is_compressed():
-    packed = deflated(TEXT, {"level": 6})
-    pieces = [(data.replace(b"7", b"8"), part) for data, part in pieces_of(packed)]
-    cuts = list(deflate_blocks.cut(iter(pieces), 200_000))
-    assert b"".join(cut.data for cut in cuts) == b"".join(data for data, _ in pieces)
-    assert not any(cut.packed for cut in cuts)
-
-
 def test_a_stream_of_blocks_with_nothing_in_them_is_not_walked():
     empty = b"\0\0\0\xff\xff"  # a stored block
     packed = empty * 100_000 + deflated(TEXT, {"level": 6})
-    cuts = list(deflate_blocks.cut(pieces_of(packed), 200_000))
+    cuts = cuts_of(packed, 200_000)
     assert b"".join(cut.data for cut in cuts) == TEXT
     assert not any(cut.packed for cut in cuts)
+
+
+@pytest.mark.parametrize("size", [300_000, 40_000])
+def test_a_damaged_stream_is_refused(tmp_path, monkeypatch, size):
+    """Whether blocks are found or not, the contents are verified."""
+    monkeypatch.setattr(toc_layer, "CHUNK", size // 3)
+    wheel = Maker().add({"odd/large.txt": TEXT[:size]}).write(tmp_path)
+    member = Wheel.read(wheel).member("odd/large.txt")
+    data = bytearray(wheel.read_bytes())
+    for at in range(member.offset + 200, member.offset + member.packed_size, member.packed_size // 9):
+        wheel.write_bytes(bytes(data[:at]) + bytes((data[at] ^ 0x10,)) + bytes(data[at + 1 :]))
+        with pytest.raises(BentoError, match=r"odd/large\.txt"):
+            write_wheel_layer(tmp_path / "layer", Wheel.read(wheel), LAYOUT, "estargz")

@@ -151,7 +151,7 @@ class Zip:
     def unpacked(self, member: ZipMember, start: int) -> Iterator[Chunk]:
         """Return the contents in pieces, as `unverified` does. The compressed data begins at position `start`."""
         if member.method == DEFLATED:
-            return self._inflated(member, start)
+            return self._inflated(member, self._pieces(member, start), fast_zlib().decompressobj(-15))
         if member.method == BZIP2:
             return self._of_bzip2(member, start)
         return (Chunk(piece, None) for piece in self._pieces(member, start))
@@ -310,9 +310,8 @@ class Zip:
         for offset in range(start, start + member.packed_size, PIECE):
             yield self.read(offset, min(PIECE, start + member.packed_size - offset))
 
-    def _inflated(self, member: ZipMember, start: int) -> Iterator[Chunk]:
-        inflate = fast_zlib().decompressobj(-15)
-        for piece in self._pieces(member, start):
+    def _inflated(self, member: ZipMember, pieces: Iterable[bytes], inflate: Any) -> Iterator[Chunk]:
+        for piece in pieces:
             if inflate.eof:
                 break
             data = self.inflate(member, inflate, piece, _MAX_INFLATED)

@@ -1,9 +1,9 @@
-"""Splits existing deflate streams between blocks, so that each piece can be inflated separately.
+"""Inflates deflate streams, and splits them between blocks, so that each piece can be inflated separately.
 
 A block (RFC 1951, 3.2.3) can begin at any bit, and only inflating the previous block shows where. `_Walk` sets the
-bit that marks a last block, so that inflating stops in the last byte of the block. It then tries the bits of this byte,
-and compares the output with the known contents. If the beginning of a block can't be determined, the contents are
-returned without a stream.
+bit that marks a last block, so that inflating stops in the last byte of the block. It then tries the bits of this byte.
+If the beginning of a block can't be determined, the contents are returned without a stream. Callers verify the
+contents, which are wrong if a beginning is wrong.
 
 A block refers to at most 32 KiB before the block. In a piece that begins within a stream, the first blocks are
 compressed again until they contain 32 KiB. The other blocks are copied. Empty blocks before the copied blocks keep each
@@ -20,12 +20,13 @@ from itertools import chain
 
 from rules_bento.archives import xz
 from rules_bento.archives.zipread import Chunk, fast_zlib
-from rules_bento.typing_lite import Iterator
+from rules_bento.typing_lite import Any, Callable, Iterator
 
 _WINDOW = 32 << 10
 _READ = 32 << 10  # bytes of a stream to read at a time: about one block
 _BEGIN = 12  # bytes that contain the beginning of a block, from the last byte of the previous block on
 _SAMPLE = 400  # bytes of a possible block to inflate, including its codes
+_LONG_SAMPLE = 8000  # the same for fixed codes, with which most bits can be inflated for a while
 _LEVEL = 6
 # The allowed number of small blocks, and their bytes: each block costs the same time to walk.
 _MAX_SMALL_BLOCKS, _SMALL_BLOCK = 100, 512
@@ -38,15 +39,21 @@ _EMPTY_FIXED = 0b010, 10
 _EMPTY_DYNAMIC = 0x46AFF810000000000081E104, 95
 
 
-def cut(pieces: Iterator[tuple[bytes, bytes]], size: int) -> Iterator[Chunk]:
-    """Split a deflate stream into chunks of at most `size` bytes. `pieces` contains pairs of contents and stream."""
+def cut(
+    pieces: Iterator[bytes], size: int, inflated: Callable[[Iterator[bytes], Any], Iterator[Chunk]]
+) -> Iterator[Chunk]:
+    """Inflate a deflate stream, and split it into chunks of at most `size` bytes.
+
+    Where blocks can't be found, `inflated` inflates the remaining pieces with a decompressor, and raises the errors.
+    """
     walk = _Walk(pieces, size)
     try:
         yield walk.cut(copied=(0, 0))
         while not walk.is_over:
             yield walk.cut(copied=None)
     except _UnknownError:
-        yield from (Chunk(data, b"") for data in xz.split(walk.rest(), size))
+        rest = (chunk.data for chunk in inflated(*walk.rest()))
+        yield from (Chunk(data, b"") for data in xz.split(rest, size))
 
 
 class _UnknownError(Exception):
@@ -54,9 +61,9 @@ class _UnknownError(Exception):
 
 
 class _Walk:
-    """Splits a deflate stream and its contents. The buffers start at the next piece."""
+    """Inflates and splits a deflate stream. The buffers start at the next piece."""
 
-    def __init__(self, pieces: Iterator[tuple[bytes, bytes]], size: int) -> None:
+    def __init__(self, pieces: Iterator[bytes], size: int) -> None:
         self.is_over = False
         self._pieces = pieces
         self._max_size = size
@@ -81,10 +88,10 @@ class _Walk:
                 break
             at, held = end, held + length
             if is_last:
-                self._end(at >> 3, held)
+                self._end(at >> 3)
                 break
-        with memoryview(self._data) as known:
-            data = bytes(known[:held])
+        with memoryview(self._data) as whole:
+            data = bytes(whole[:held])
         if copied and copied[0] == at:
             copied = None  # this is the block that didn't fit
         lead = copied[1] if copied else held
@@ -95,19 +102,21 @@ class _Walk:
         self._drop(at, held)
         return blocks
 
-    def rest(self) -> Iterator[bytes]:
-        """Yield the contents that aren't in a piece yet."""
-        return chain((bytes(self._data),), (data for data, _ in self._pieces))
+    def rest(self) -> tuple[Iterator[bytes], Any]:
+        """Return the stream from the next piece on, and a decompressor for it."""
+        begin = _moved(self._at, self._stream[0]) if self._stream else b""
+        return chain((begin + self._stream[1:],), self._pieces), _inflater(self._before)
 
-    def _end(self, end: int, held: int) -> None:
-        self._fill(end + 1, held + 1)
-        if len(self._stream) > end or len(self._data) > held:
+    def _end(self, end: int) -> None:
+        self._fill(end + 1)
+        if len(self._stream) > end:
             raise _UnknownError  # it was not the last block
         self.is_over = True
 
     def _drop(self, at: int, held: int) -> None:
         self._before = self._window(held)
-        del self._stream[: at >> 3], self._data[:held]
+        del self._stream[: at >> 3]
+        self._data.clear()
         self._at = at & 7
 
     def _window(self, held: int) -> bytes:
@@ -115,13 +124,12 @@ class _Walk:
             return bytes(self._data[held - _WINDOW : held])
         return self._before[-(_WINDOW - held) :] + bytes(self._data[:held])
 
-    def _fill(self, end: int, data_end: int = 0) -> None:
-        while len(self._stream) < end or len(self._data) < data_end:
+    def _fill(self, end: int) -> None:
+        while len(self._stream) < end:
             piece = next(self._pieces, None)
             if piece is None:
                 break
-            self._data += piece[0]
-            self._stream += piece[1]
+            self._stream += piece
 
     def _is_last(self, at: int) -> bool:
         self._fill((at >> 3) + _READ)
@@ -130,22 +138,18 @@ class _Walk:
         return bool(self._stream[at >> 3] >> (at & 7) & 1)
 
     def _inflated(self, at: int, held: int) -> tuple[int, int]:
-        """Verify the contents of a block. Returns their length, and the bit at which the block ends."""
+        """Inflate a block. Returns the length of its contents, and the bit at which the block ends."""
         byte, bit = at >> 3, at & 7
-        module = fast_zlib()
-        window = self._window(held)
-        inflater = module.decompressobj(-15, zdict=window) if window else module.decompressobj(-15)
+        inflater = _inflater(self._window(held))
         end = min(byte + _READ, len(self._stream))
         packed = _moved(bit, self._stream[byte] | 1 << bit) + bytes(self._stream[byte + 1 : end])
         length = 0
         while not inflater.eof:
             try:
                 data = inflater.decompress(packed, self._max_size + 1 - length)
-            except module.error:
+            except fast_zlib().error:
                 raise _UnknownError from None
-            self._fill(0, held + length + len(data))
-            if self._data[held + length : held + length + len(data)] != data:
-                raise _UnknownError
+            self._data += data
             length += len(data)
             self._fill(end + _READ)
             packed = bytes(self._stream[end : end + _READ])
@@ -162,8 +166,8 @@ class _Walk:
         self._fill(end + _BEGIN)
         value = int.from_bytes(self._stream[end - 1 : end + _BEGIN], "little")
         fixed = [bit for bit in range(1, 9) if value >> bit >> 1 & 3 == _FIXED]
-        for likely in (self._likely(value, end - 1), fixed):
-            begins = [bit for bit in likely if self._opens(end - 1, bit, held)]
+        for likely, sample in ((self._likely(value, end - 1), _SAMPLE), (fixed, _LONG_SAMPLE)):
+            begins = [bit for bit in likely if self._opens(end - 1, bit, held, sample)]
             if len(begins) == 1:
                 return 8 * (end - 1) + begins[0]
         raise _UnknownError
@@ -186,16 +190,16 @@ class _Walk:
             bits[key] = bit
         return list(bits.values())
 
-    def _opens(self, byte: int, bit: int, held: int) -> bool:
-        """Return whether a possible block inflates to the known contents."""
+    def _opens(self, byte: int, bit: int, held: int, sample: int) -> bool:
+        """Return whether a possible block can be inflated."""
         byte, bit = byte + bit // 8, bit % 8
-        packed = _moved(bit, self._stream[byte]) + self._stream[byte + 1 : byte + _SAMPLE]
+        self._fill(byte + sample)
+        packed = _moved(bit, self._stream[byte]) + self._stream[byte + 1 : byte + sample]
         try:
-            data = zlib.decompressobj(-15, zdict=self._window(held)).decompress(packed, _SAMPLE)
+            zlib.decompressobj(-15, zdict=self._window(held)).decompress(packed, sample)
         except zlib.error:
             return False
-        self._fill(0, held + len(data))
-        return self._data[held : held + len(data)] == data
+        return True
 
     def _copied(self, at: int, end: int) -> bytes:
         """Copy the blocks between two bit offsets. If the stream continues, an empty block fills the last byte."""
@@ -234,3 +238,8 @@ def _moved(bit: int, byte: int) -> bytes:
 def _compressed(data: bytes) -> bytes:
     compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     return compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
+
+
+def _inflater(window: bytes) -> Any:
+    module = fast_zlib()
+    return module.decompressobj(-15, zdict=window) if window else module.decompressobj(-15)

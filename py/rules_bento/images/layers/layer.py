@@ -231,12 +231,14 @@ def _wheel_blob(
 ) -> Blob:
     """Return the blob of a wheel, as `_tar_blob` does, but reuse the wheel's deflate streams if possible."""
     carry = reuses_deflate(compression)
-    members = wheel_members(plan, known, carry=carry, watch=watch)
     if compression in LAZY:
+        from rules_bento.images.layers import toc_layer
+
         toc_blob = open_toc_blob(compression, tar.add if tar else _ignore)
+        members = wheel_members(plan, known, carry=carry, watch=watch, cut=toc_layer.CHUNK if carry else 0)
         return toc_blob.files(_toc_files(members, layout, carry=carry), threads), toc_blob
     encode = gzip.reuse if carry else encoder(compression, threads)
-    pieces = _pieces(members, layout, END if tar else b"")
+    pieces = _pieces(wheel_members(plan, known, carry=carry, watch=watch), layout, END if tar else b"")
     return encode(_counted(pieces, tar) if tar else pieces), None
 
 
@@ -319,11 +321,11 @@ class WheelMember(NamedTuple):
 
 
 def wheel_members(
-    plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None
+    plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None, cut: int = 0
 ) -> Iterator[WheelMember]:
     """Yield the files and new directories of a wheel. `watch` must yield the contents unchanged."""
     wheel, directories, files = plan
-    members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
+    members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry, cut=cut)
     for directory in directories:
         yield WheelMember(_new_directories(f"{directory}/", known), None, ())
     for file in files:

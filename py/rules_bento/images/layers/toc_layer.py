@@ -17,7 +17,7 @@ from rules_bento.archives.tarstream import END
 from rules_bento.archives.zipread import PIECE, Chunk
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.formats.oci import digest_of
-from rules_bento.images.layers import deflate_blocks, gzip
+from rules_bento.images.layers import gzip
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
@@ -167,12 +167,12 @@ class TocBlob:
         entry["digest"] = digest or f"sha256:{whole.hexdigest()}"
 
     def _cuts(self, contents: Iterable[Chunk]) -> Iterator[Chunk]:
-        """Split a large file into chunks. If the file's deflate stream is reused, also splits the stream."""
+        """Split a large file into chunks, unless `Wheel.chunks` has split the file and its deflate stream."""
         chunks = iter(contents)
         first = next(chunks)
         whole = chain([first], chunks)
-        if self.carries and first.packed is not None and not first.joined:
-            return deflate_blocks.cut(((chunk.data, chunk.packed or b"") for chunk in whole), CHUNK)
+        if self.carries and first.packed is not None and len(first.data) <= CHUNK:
+            return whole
         return (Chunk(data, b"") for data in xz.split((chunk.data for chunk in whole), CHUNK))
 
 

@@ -105,11 +105,15 @@ class Wheel(NamedTuple):
         """Return the member at a path, which must exist."""
         return next(member for member in self.members if member.path == path)
 
-    def chunks(self, members: Iterable[ZipMember], *, join: bool = False) -> Iterator[Iterator[Chunk]]:
-        """Yield the verified contents of each member. With `join`, deflate streams are joinable if possible."""
+    def chunks(self, members: Iterable[ZipMember], *, join: bool = False, cut: int = 0) -> Iterator[Iterator[Chunk]]:
+        """Yield the verified contents of each member. With `join`, deflate streams are joinable if possible.
+
+        Deflate streams of larger members than `cut` are split into chunks that can be inflated separately, see
+        `deflate_blocks`.
+        """
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
-                yield zip_file.chunks(member, join=join)
+                yield zip_file.chunks(member, join=join, cut=cut)
 
     def unverified(self, members: Iterable[ZipMember]) -> Generator[Callable[[], Iterator[Chunk]]]:
         """Yield an unverified reader for each member. Call each reader before you request the next reader."""
@@ -162,14 +166,21 @@ class _Zip(Zip):
             raise self.error(f"the member has {member.size} bytes, which exceeds the limit for this file", member.path)
         return b"".join([chunk.data for chunk in self.chunks(member)])
 
-    def chunks(self, member: ZipMember, *, join: bool = False) -> Iterator[Chunk]:
-        """Return the contents of a member in chunks. For `join`, see `Wheel.chunks`."""
+    def chunks(self, member: ZipMember, *, join: bool = False, cut: int = 0) -> Iterator[Chunk]:
+        """Return the contents of a member in chunks. For `join` and `cut`, see `Wheel.chunks`."""
         local = self.read(member.offset, min(member.room, PIECE))
         begin = self.contents_at(member, local)
         end = begin + member.packed_size
         if end <= len(local) and member.size <= PIECE:
             return iter((self._small(member, local[begin:end], join=join),))
-        return self._large(member, member.offset + begin)
+        start = member.offset + begin
+        if not cut or member.size <= cut or member.method != DEFLATED:
+            return self._large(member, self.unpacked(member, start))
+        from rules_bento.images.layers import deflate_blocks
+
+        return self._large(
+            member, deflate_blocks.cut(self._pieces(member, start), cut, partial(self._inflated, member))
+        )
 
     def _small(self, member: ZipMember, packed: bytes, *, join: bool) -> Chunk:
         chunk = Chunk(packed, None)
@@ -200,13 +211,13 @@ class _Zip(Zip):
                 return Chunk(data, guess, joined=True)
         return None
 
-    def _large(self, member: ZipMember, start: int) -> Iterator[Chunk]:
+    def _large(self, member: ZipMember, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         import hashlib
 
         crc32 = fast_zlib().crc32
         hasher = hashlib.new(member.algorithm) if member.algorithm else None
         size = crc = 0
-        for chunk in self.unpacked(member, start):
+        for chunk in chunks:
             crc = crc32(chunk.data, crc)
             size += len(chunk.data)
             if hasher:
