@@ -44,7 +44,7 @@ def cut(
 ) -> Iterator[Chunk]:
     """Inflate a deflate stream, and split it into chunks of at most `size` bytes.
 
-    Where blocks can't be found, `inflated` inflates the remaining pieces with a decompressor, and raises the errors.
+    `inflated` inflates remaining pieces with a decompressor if a block can't be found, and raises the errors.
     """
     walk = _Walk(pieces, size)
     try:
