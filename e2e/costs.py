@@ -65,6 +65,26 @@ bento_package(
     deps = ["//lib"],
 )
 """
+IMAGE = """\
+load("//rules:defs.bzl", "bento_image", "bento_package")
+
+bento_package(
+    name = "bento",
+    srcs = ["service.py"],
+    requirements = [{requirements}],
+    service = "service:Service",
+)
+
+bento_image(
+    name = "image",
+    base = "//tests/images:gzip_base",
+    bento = ":bento",
+    compression = "gzip",
+)
+"""
+RECIPES = "--//rules:wheel_layers=recipes"
+# They write tools, which all services share.
+TOOLS = {"BentoCompile", "BentoHelperPackages", "BentoInterpreter"}
 OF_MODEL = '    weights = bentoml.models.BentoModel("weights:latest")\n\n'
 
 Costs = dict[str, dict[str, dict[str, int]]]
@@ -109,7 +129,31 @@ def count(bench: Workbench) -> dict[str, Any]:
     build("a byte of a model")
     del analysed["from nothing"]  # the server still has some results of earlier builds
     targets = {MANY: configured(checkout, SERVICES, MONOREPO), FIRST: configured(bench.spare, FIRST, ".")}
-    return {"targets": targets, "analysed again": analysed, "changes": changes}
+    return {"targets": targets, "analysed again": analysed, "cached": cached(bench.spare), "changes": changes}
+
+
+def cached(checkout: Checkout) -> dict[str, int]:
+    """Return the bytes of outputs that a service, a line, and a package add to an empty cache, with layers as recipes.
+
+    The service has an image with gzip layers. Its wheels aren't outputs.
+    """
+    kept: set[str] = set()
+
+    def added(*packages: str) -> int:
+        requirements = ", ".join(f'"@pypi//{package}"' for package in packages)
+        checkout.write("tests/gate/BUILD.bazel", IMAGE.format(requirements=requirements))
+        new: dict[str, int] = {}
+        for spawn in checkout.build("//tests/gate:image", RECIPES).spawns:
+            if spawn.mnemonic.startswith("Bento") and spawn.mnemonic not in TOOLS:
+                new |= {digest: size for digest, size in spawn.sizes.items() if digest not in kept}
+        kept.update(new)
+        return sum(new.values())
+
+    service = SERVICE.format(name="service").replace("from lib import scaling\n", "")
+    checkout.write("tests/gate/service.py", service.replace("scaling.scaled(values)", "values"))
+    found = {"a service with an image": added("bentoml")}
+    add_line(checkout, "tests/gate/service.py")
+    return found | {"a line of it": added("bentoml"), "a package of it": added("bentoml", "pandas")}
 
 
 def write_services(checkout: Checkout, workspace: str, number: int) -> None:
@@ -186,6 +230,7 @@ def figures(counted: dict[str, Any]) -> dict[str, int]:
     """Return all figures by name."""
     found = {f"targets of {target}": number for target, number in counted["targets"].items()}
     found |= {f"targets analysed again after {change}": number for change, number in counted["analysed again"].items()}
+    found |= {f"bytes that {change} adds to a cache": number for change, number in counted["cached"].items()}
     for change, kinds in counted["changes"].items():
         for kind, cost in kinds.items():
             found |= {f"{change}, {kind}, {unit}": number for unit, number in cost.items()}
@@ -199,7 +244,7 @@ def dumped(counted: dict[str, Any]) -> str:
         lines = ",\n".join(f"   {json.dumps(kind)}: {json.dumps(cost)}" for kind, cost in kinds.items())
         changes.append(f"  {json.dumps(change)}: {{" + (f"\n{lines}\n  }}" if lines else "}"))
     parts = []
-    for key in ("targets", "analysed again"):
+    for key in ("targets", "analysed again", "cached"):
         numbers = ",\n".join(f"  {json.dumps(of)}: {number}" for of, number in counted[key].items())
         parts.append(f" {json.dumps(key)}: {{\n{numbers}\n }},\n")
     return "{\n" + "".join(parts) + ' "changes": {\n' + ",\n".join(changes) + "\n }\n}\n"
