@@ -26,3 +26,8 @@ class RegistryServer(Server):
         """Return the sizes of the stored blobs, by digest."""
         stored = (self.directory / "kept/docker/registry/v2/blobs/sha256").glob("*/*/data")
         return {path.parent.name: path.stat().st_size for path in stored}
+
+    def repositories(self) -> list[str]:
+        """Return the names of the repositories that have tags, unless a name contains a slash."""
+        stored = (self.directory / "kept/docker/registry/v2/repositories").glob("*/_manifests/tags/*")
+        return sorted({path.parts[-4] for path in stored})

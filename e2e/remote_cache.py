@@ -20,6 +20,7 @@ from documents import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from workbench import Checkout, Result, Spawn, Workbench
 
@@ -40,7 +41,14 @@ PARTS = [
 ]
 SOURCE = "examples/iris/service.py"
 PUSH = """\
-load("//rules:defs.bzl", "bento_load", "bento_push")
+load("//rules:defs.bzl", "bento_image", "bento_load", "bento_push")
+
+bento_image(
+    name = "gzip_image",
+    base = "//tests/images:gzip_base",
+    bento = "//examples/iris:iris_bento",
+    compression = "gzip",
+)
 
 bento_load(
     name = "loaded",
@@ -55,12 +63,35 @@ bento_push(
 )
 
 bento_push(
+    name = "pushed_gzip_image",
+    src = ":gzip_image",
+    remote_tags = ["latest"],
+)
+
+bento_push(
     name = "pushed_image",
     src = "//examples/iris:iris_image",
     remote_tags = ["latest"],
 )
 """
 FROM_CACHE = "--@rules_bento//rules:push_from=cache"
+GZIP_IMAGE, PUSHED_GZIP_IMAGE = "//tests/pushed:gzip_image", "//tests/pushed:pushed_gzip_image"
+RECIPES = "--@rules_bento//rules:wheel_layers=recipes"
+ASSEMBLE = "BentoLayerAssemble"
+LAYOUT = "--output_groups=oci_layout"
+WHEEL = "bazel-rules_bento/external/*__scipy__*__linux_x86_64/*.whl"
+# Runs the command in the other arguments while the wheel has other bytes.
+WITH_A_WRONG_WHEEL = """\
+#!/bin/sh
+wheel=$1
+shift
+mv "$wheel" "$wheel.kept"
+tr a b < "$wheel.kept" > "$wheel"
+"$@"
+code=$?
+mv "$wheel.kept" "$wheel"
+exit $code
+"""
 CI = "--config=ci"
 ADDRESS = "grpcs://cache.example.com"
 OTHERWISE = (CI, "--compilation_mode=opt")
@@ -81,6 +112,7 @@ def two_machines_share_a_cache(bench: Workbench) -> str:
         pushes_cached_layers(first, second, cache, bench)
         loads_cached_layers(second, bench)
         recovers_from_a_wrong_content(first, second, cache)
+        share = recipes_replace_layers(first, second, cache, bench)
         recovers_from_lost_contents(second, cache)
     for checkout in (first, second):
         checkout.write("user.bazelrc", "")
@@ -88,7 +120,7 @@ def two_machines_share_a_cache(bench: Workbench) -> str:
     actions = sum(map(len, shared.values()))
     return (
         f"{actions} actions, all hits; {archive} bytes downloaded for the archive, next to none for the others; "
-        f"wrong and lost contents are made again"
+        f"wrong and lost contents are made again; recipes have {share:.2%} of the bytes of layers"
     )
 
 
@@ -212,6 +244,62 @@ def recovers_from_lost_contents(second: Checkout, cache: CacheServer) -> None:
     built = second.build(*options)
     second.write(SOURCE, source)
     assert "Missing digest" in built.errors, f"the cache lost no contents\n{built.told()}"
+
+
+def recipes_replace_layers(first: Checkout, second: Checkout, cache: CacheServer, bench: Workbench) -> float:
+    """Build with recipes, and push from a second machine. Returns the size of the recipes relative to their layers."""
+    first.write("tests/pushed/BUILD.bazel", PUSH)
+    built = {spawn.mnemonic for spawn in ours(first.build(PUSHED_GZIP_IMAGE, CI, RECIPES))}
+    assert "BentoLayer" in built, f"no layer was built, but {built}"
+    assert ASSEMBLE not in built, "a layer was assembled without need"
+    sizes = recipes(first)
+    stored = [digest for digest in sizes if cache.content(digest).exists()]
+    assert not stored, f"the cache stores the layers {stored}"
+    layers_are_assembled_for_a_push(second, sizes, bench)
+    first.build(GZIP_IMAGE, CI, RECIPES, LAYOUT)
+    found = ours(second.build(GZIP_IMAGE, CI, RECIPES, LAYOUT))
+    ran = {spawn.mnemonic for spawn in found if spawn.runner != HIT}
+    assert ran == {ASSEMBLE}, f"all but assembled layers are to come from the cache, but these ran: {ran}"
+    return sum(path.stat().st_size for path in recipe_files(first)) / sum(sizes.values())
+
+
+def layers_are_assembled_for_a_push(checkout: Checkout, sizes: dict[str, int], bench: Workbench) -> None:
+    """Push with recipes that are only in the cache: first with a wrong wheel, and then with the right one."""
+    found = ours(checkout.build(GZIP_IMAGE, CI, RECIPES, "--remote_download_minimal"))
+    missed = [spawn.mnemonic for spawn in found if spawn.runner != HIT]
+    assert not missed, f"not found in the cache: {missed}"
+    [wheel] = checkout.root.glob(WHEEL)  # Bazel needs its digest, even if no action runs
+    program = bench.directory / "with-a-wrong-wheel"
+    program.write_text(WITH_A_WRONG_WHEEL)
+    program.chmod(0o755)
+    with RegistryServer(bench.directory / "recipe-registry") as registry:
+        failed = push_recipes(checkout, registry, f"--run_under={program} {wheel}")
+        ran = [spawn.mnemonic for spawn in failed.spawns if spawn.runner != HIT]
+        assert not ran, f"to push, these ran: {ran}"
+        assert failed.code, "a wrong wheel is pushed"
+        assert "the layer assembled from the wheel doesn't match the digest" in failed.errors, failed.told()
+        assert not registry.repositories(), "the image is pushed with a wrong wheel"
+        push_recipes(checkout, registry).succeeded()
+        missing = sizes.keys() - registry.blobs().keys()
+    assert not missing, f"the registry lacks {missing}"
+
+
+def push_recipes(checkout: Checkout, registry: RegistryServer, *options: str) -> Result:
+    """Push the image with recipes to an empty repository."""
+    host = f"127.0.0.1:{registry.port}"
+    behind = ("--", "--insecure", host, "--repository", f"{host}/iris")
+    return checkout.bazel("run", PUSHED_GZIP_IMAGE, CI, RECIPES, "--remote_download_minimal", *options, *behind)
+
+
+def recipe_files(checkout: Checkout) -> list[Path]:
+    """Return the recipes that were built or downloaded."""
+    return list(checkout.root.glob("bazel-out/*/bin/**/*.layer.gzip.recipe"))
+
+
+def recipes(checkout: Checkout) -> dict[str, int]:
+    """Return the sizes of the layers that have recipes, by digest."""
+    described = [json.loads(path.with_suffix(".json").read_text()) for path in recipe_files(checkout)]
+    return {layer["digest"].removeprefix("sha256:"): layer["size"] for layer in described}
 
 
 def downloads(cache: CacheServer) -> dict[str, int]:
