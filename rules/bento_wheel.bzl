@@ -3,23 +3,9 @@
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
 load("//rules/private:attributes.bzl", "label_string", "minor_version")
-load("//rules/private:built_wheel.bzl", "unpacked_wheel")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//rules/private:built_wheel.bzl", "describe_wheel", "unpacked_wheel")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:providers.bzl", "BentoFlagInfo")
-
-def _describe(ctx, distribution):
-    """Declares the action that writes the lock entry of the wheel. The action reads the metadata of the wheel."""
-    description = ctx.actions.declare_file(ctx.label.name + ".locked.json")
-    args = target_arguments(ctx)
-    args.add_all(["--wheel", ctx.file.src, "--output", description])
-    run_helper(
-        ctx,
-        mnemonic = "BentoWheelMetadata",
-        progress_message = "Reading metadata of {}".format(distribution),
-        subcommand = subcommand("describe_wheel", args, inputs = depset([ctx.file.src])),
-        outputs = [description],
-    )
-    return description
 
 def _bento_wheel_impl(ctx):
     parts = ctx.file.src.basename.removesuffix(".whl").split("-")
@@ -49,7 +35,7 @@ def _bento_wheel_impl(ctx):
             distribution = wheel.distribution,
             glibc = target.glibc if target else "",
             modules = depset([modules], transitive = [info.modules for info in below]),
-            packages = depset([_describe(ctx, wheel.distribution)], transitive = [info.packages for info in below]),
+            packages = depset([describe_wheel(ctx, wheel)], transitive = [info.packages for info in below]),
             platform = target.platform if target else "",
             python_version = target.python_version if target else "",
             vendored = depset([ctx.file.src], transitive = [info.vendored for info in below]),

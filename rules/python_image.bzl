@@ -5,9 +5,10 @@ load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoLayerInfo
 load("//rules/private:attributes.bzl", "describe_dependency", "label_string", "minor_version")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
 load("//rules/private:image.bzl", "IMAGE", "build_image")
+load("//rules/private:installed_wheel_aspect.bzl", "installed_wheel_aspect")
 load("//rules/private:launcher.bzl", "runfile_path")
 load("//rules/private:layers.bzl", "HOME", "write_layer")
-load("//rules/private:providers.bzl", "BentoImagePackagesInfo", "BentoSourcesInfo", "BentoWheelPartsInfo")
+load("//rules/private:providers.bzl", "BentoImagePackagesInfo", "BentoInstalledWheelInfo", "BentoSourcesInfo", "BentoWheelPartsInfo")
 load("//rules/private:snapshot.bzl", "SECRETS", "add_secrets")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
 load("//rules/private:target.bzl", "image_cfg", "platform_name")
@@ -81,11 +82,11 @@ def _check_packages(ctx, program, parts, requirements):
                 other.file.basename,
                 wheel.file.basename,
             ))
-    for pin in program[BentoSourcesInfo].pins.to_list():  # packages of other hubs, without dependencies
+    for pin in program[BentoSourcesInfo].pins.to_list():  # packages of other hubs, and imports of generated code
         name, _, version = pin.partition("==")
         if name not in versions or version not in ("", versions[name].version):
-            fail(("{}: {} requires {}, which isn't from a package hub of bento.pypi, so its hashes and libraries are unknown. " +
-                  "Lock the package with bento.pypi, and use its target in deps.").format(label_string(ctx.label), label_string(program.label), pin))
+            fail(("{}: {} requires {}, but no dependency provides the wheel or the installed files. " +
+                  "Add the package to deps, from a hub of bento.pypi or rules_python.").format(label_string(ctx.label), label_string(program.label), pin))
 
 def _program_layer(ctx, files):
     """Declares the layer of the program's own files. A change of the sources rebuilds only this layer. Returns the layer and a subject for `build_image`."""
@@ -119,7 +120,7 @@ def _python_image_impl(ctx):
 
     # Only a few dozen wheels, so the list is short. The sizes determine the layers.
     parts = packages[BentoWheelPartsInfo].parts.to_list()
-    requirements = packages[BentoSourcesInfo].requirements.to_list()
+    requirements = packages[BentoSourcesInfo].requirements.to_list() + packages[BentoInstalledWheelInfo].requirements.to_list()
     _check_packages(ctx, program, parts, requirements)
     main = program[_MainInfo].file
     files = depset([main] if main else [], transitive = [program[BentoSourcesInfo].files])
@@ -154,15 +155,15 @@ python_image(
 )
 ```
 
-The packages of the program come from package hubs of `bento.pypi`. Images of programs and images of Bentos share the layers of packages. The
-program's own files are in the last layer, at `/app` and their paths in the runfiles: `/app/_main/PATH` for a file of this repository. `PYTHONPATH`
+The packages of the program come from package hubs of `bento.pypi`, or from `pip.parse` of rules_python (set `python_version`). Images of programs
+and images of Bentos share the layers of packages. The program's own files are in the last layer, at `/app` and their paths in the runfiles: `/app/_main/PATH` for a file of this repository. `PYTHONPATH`
 contains the `imports` of libraries and the repositories. The files belong to root, so the container's user can't change them. `args` and `env`
 of the binary apply only to `bazel run`.
 
 Output groups and checks are the same as for `bento_image`, except for system requirements, which programs don't declare.""",
     attrs = {
         "binary": attr.label(
-            aspects = [_main_aspect, sources_aspect, wheel_parts_aspect],
+            aspects = [_main_aspect, sources_aspect, installed_wheel_aspect, wheel_parts_aspect],
             cfg = program_cfg,
             doc = "The program: a `py_binary`, or another target that provides PyInfo, such as a `py_library` with `entrypoint`.",
             mandatory = True,
@@ -173,7 +174,7 @@ Output groups and checks are the same as for `bento_image`, except for system re
         "labels": attr.string_dict(doc = "Labels of the image config."),
         "layers": attr.label_list(doc = "Additional layers, below the layer of the program.", providers = [BentoLayerInfo]),
         "ports": attr.string_list(doc = "Ports that the image exposes. Default: none."),
-        "python_version": attr.string(doc = "Python version of the packages, `X.Y`. The package hub must support the version (`python_version` or `more_python_versions`). Default: the version of the package hub."),
+        "python_version": attr.string(doc = "Python version of the packages, `X.Y`. The package hub must support the version (`python_version` or `more_python_versions`). Required for packages of rules_python. Default: the version of the package hub."),
         "working_dir": attr.string(default = "{}/{}".format(_APP, _MAIN_REPOSITORY), doc = "Working directory of a container. Default: the directory of this repository's files, as with `bazel run`."),
     } | IMAGE | SECRETS,
     cfg = image_cfg,

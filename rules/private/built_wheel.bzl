@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":attributes.bzl", "label_string")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "subcommand")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "subcommand", "target_arguments")
 load(":launcher.bzl", "runfile_path")
 
 _PLATFORM_TAGS = {"linux": "linux_{}", "macos": "macosx_11_0_{}"}
@@ -116,3 +116,25 @@ def unpacked_wheel(ctx, wheel, directory_name):
         version = wheel.version,
         wheel = wheel.file,
     )
+
+def describe_wheel(ctx, wheel):
+    """Declares the action that writes the lock entry of a wheel. The action reads the metadata of the wheel.
+
+    Args:
+      ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
+      wheel: a BentoWheelInfo.
+
+    Returns:
+      A File.
+    """
+    description = ctx.actions.declare_file(ctx.label.name + ".locked.json")
+    args = target_arguments(ctx)
+    args.add_all(["--wheel", wheel.file, "--output", description])
+    run_helper(
+        ctx,
+        mnemonic = "BentoWheelMetadata",
+        progress_message = "Reading metadata of {}".format(wheel.distribution),
+        subcommand = subcommand("describe_wheel", args, inputs = depset([wheel.file])),
+        outputs = [description],
+    )
+    return description

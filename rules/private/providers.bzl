@@ -40,6 +40,14 @@ BentoImagePackagesInfo = provider(
     },
 )
 
+BentoInstalledWheelInfo = provider(
+    doc = "The wheel that an action packs from the installed files of a package of rules_python's hubs.",
+    fields = {
+        "requirements": "depset[BentoRequirementInfo] - the package and its transitive dependencies from these hubs.",
+        "wheel": "BentoWheelInfo | None - wheel of the package; None for other targets.",
+    },
+)
+
 BentoPushInfo = provider(
     doc = "The settings and files of a push. `bento_push_all` runs several pushes.",
     fields = {

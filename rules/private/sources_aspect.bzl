@@ -12,8 +12,15 @@ SOURCE_EDGES = ["data", "deps", "py_deps", "runtime_deps", "srcs"]
 # Rules whose attributes list their sources. The sources of other rules are determined from PyInfo and runfiles.
 _BY_ATTRIBUTES = ["py_binary", "py_library", "py_test"]
 
-def _pin(ctx):
-    """Returns `name==version` (or `name`) of a package of rules_python, from the target's tags; None for other targets."""
+def pin_of(ctx):
+    """Returns the pin of a package of rules_python, from the target's tags.
+
+    Args:
+      ctx: context of an aspect.
+
+    Returns:
+      `name==version`, or `name` without a version; None for other targets.
+    """
     tags = {}
     for tag in getattr(ctx.rule.attr, "tags", []):
         name, _, value = tag.partition("=")
@@ -134,7 +141,7 @@ def _sources_aspect_impl(target, ctx):
         return [_package(target, pins = depset([runtime]))]
     below = [edge[BentoSourcesInfo] for edge in _edges(ctx, SOURCE_EDGES) if BentoSourcesInfo in edge and PyInfo in edge]
     pins = [info.pins for info in below]
-    pin = _pin(ctx)
+    pin = pin_of(ctx)
     if pin:
         return [_package(target, pins = depset([pin], transitive = pins))]
     package_roots = depset(transitive = [info.package_roots for info in below])

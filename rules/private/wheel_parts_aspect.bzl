@@ -4,7 +4,7 @@ load("//rules:providers.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "add_strings", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand")
 load(":layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "INFLATE", "extension", "wheel_arguments", "wheel_name", "write_layer", "write_recipe")
-load(":providers.bzl", "BentoCompilersInfo", "BentoFlagInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
+load(":providers.bzl", "BentoCompilersInfo", "BentoFlagInfo", "BentoInstalledWheelInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
 load(":sources_aspect.bzl", "SOURCE_EDGES")
 load(":wheel_groups.bzl", "ALONE")
 
@@ -174,9 +174,11 @@ def _files(ctx, wheel, settings):
     )
 
 def _wheel_parts_aspect_impl(target, ctx):
-    if BentoWheelInfo not in target:
+    wheel = target[BentoWheelInfo] if BentoWheelInfo in target else None
+    if BentoInstalledWheelInfo in target:  # only below a python_image
+        wheel = wheel or target[BentoInstalledWheelInfo].wheel
+    if not wheel:
         return [BentoWheelPartsInfo(parts = depset(transitive = _edges(ctx)))]
-    wheel = target[BentoWheelInfo]
     if not wheel.python_version:
         fail("{}: the Python version for {} is unknown, because no dependency sets a version. Set python_version on the bento_package, for example to \"3.12\".".format(
             label_string(target.label),
@@ -203,5 +205,6 @@ wheel_parts_aspect = aspect(
         "_wheel_layers": attr.label(default = "//rules:wheel_layers", providers = [BentoFlagInfo]),
     },
     provides = [BentoWheelPartsInfo],
+    required_aspect_providers = [[BentoInstalledWheelInfo]],
     toolchains = [TOOLCHAIN_TYPE],
 )

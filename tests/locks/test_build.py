@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from rules_bento.errors import BentoError
+from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.packages.build import check, unpack
 from rules_bento.subcommands import run
 
@@ -226,3 +227,64 @@ def test_a_hard_link_to_what_is_no_file_before_it_is_refused(tmp_path, target):
         tar.addfile(info)
     with pytest.raises(BentoError, match=r"mod-1\.0\.tar: '"):
         unpack(path, tmp_path / "out")
+
+
+def installed(directory, **more):
+    """Files of a package as rules_python installs it: paths in its repository, and their contents."""
+    files = {
+        "site-packages/ns/__init__.py": "# __path__ manipulation added by bazel-contrib/rules_python\n",
+        "site-packages/ns/mod.py": "A = 1\n",
+        "site-packages/ns/tool": "\x7fELF",
+        "site-packages/ns/lib.so": "\x7fELF",
+        "site-packages/mod-1.0.dist-info/METADATA": "Name: mod\nVersion: 1.0\n",
+        "site-packages/mod-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nTag: cp313-cp313-linux_x86_64\n",
+        "site-packages/mod-1.0.dist-info/RECORD": "wrong,,\n",
+        "site-packages/mod-1.0.dist-info/entry_points.txt": "[console_scripts]\nmod = ns.mod:main\n",
+        "bin/mod": "#!/bin/sh\n",
+        "bin/other": "#!python\n",
+        "data/share/mod.txt": "",
+    } | more
+    arguments = []
+    for number, (path, text) in enumerate(files.items()):
+        file = directory / str(number) / path.rpartition("/")[2]
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+        file.chmod(0o755)  # as in a remote action
+        arguments += ["--file", f"../pip_mod/{path}", str(file)]
+    return arguments
+
+
+def pack(directory, version="3.13", **more):
+    output = directory / "mod-1.0-py3-none-any.whl"
+    arguments = ["pack_installed", "--target", "@pip//mod", "--root", "../pip_mod/", "--python-version", version]
+    return run([*arguments, "--output", str(output), *installed(directory, **more)]), output
+
+
+def test_an_installed_package_becomes_the_wheel_that_it_was(tmp_path):
+    status, output = pack(tmp_path)
+    assert status == 0
+    wheel = Wheel.read(output)
+    assert {member.path: member.executable for member in wheel.members} == {
+        "ns/mod.py": False,
+        "ns/tool": True,
+        "ns/lib.so": False,
+        "mod-1.0.data/scripts/other": True,
+        "mod-1.0.data/data/share/mod.txt": False,
+        **{f"mod-1.0.dist-info/{name}": False for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt")},
+    }
+    assert [point.name for point in wheel.entry_points] == ["mod"]
+    for chunks in wheel.chunks(wheel.members):  # compares with RECORD
+        assert b"".join(chunk.data for chunk in chunks) is not None
+    packed = output.read_bytes()
+    again = tmp_path / "again"
+    again.mkdir()
+    assert pack(again)[1].read_bytes() == packed
+
+
+def test_an_installed_package_of_another_python_is_rejected(tmp_path, capsys):
+    status, output = pack(tmp_path, version="3.12")
+    assert status == 1
+    assert not output.exists()
+    assert "mod-1.0: the installed package is for cp313-cp313-linux_x86_64, not for Python 3.12. Set" in (
+        capsys.readouterr().err
+    )

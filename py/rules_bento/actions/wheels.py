@@ -47,6 +47,23 @@ def build_wheel(arguments: Arguments) -> None:
         build.repack(made, Path(arguments.required("--output")))
 
 
+@Subcommand(
+    {
+        "--file": 2,  # short path, path
+        "--output": 1,
+        "--python-version": 1,
+        "--root": 1,  # prefix of short paths above site-packages
+    }
+)
+def pack_installed(arguments: Arguments) -> None:
+    """Pack the installed files of a package of rules_python's hubs into a wheel."""
+    from rules_bento.packages import build
+
+    root = arguments.optional("--root")
+    files = {short.removeprefix(root): Path(path) for short, path in arguments.tuples("--file")}
+    build.pack_installed(files, Path(arguments.required("--output")), arguments.required("--python-version"))
+
+
 _REQUIREMENT = r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*(?:\[([^]]*)])?\s*\(?([^;)]*)\)?\s*(?:;(.*))?"
 
 

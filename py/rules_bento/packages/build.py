@@ -1,4 +1,4 @@
-"""Builds wheels from source distributions with PEP 517 build backends, offline and reproducibly.
+"""Builds wheels from source distributions with PEP 517 build backends, and packs installed packages into wheels.
 
 The build environment contains only the locked build requirements. Timestamps, hash seeds, the locale, and the path of
 the source are fixed. The built wheel is rewritten: the entries are sorted, uncompressed, and dated 1980.
@@ -14,11 +14,13 @@ import os
 import re
 import shutil
 import subprocess
+from functools import partial
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import normalize_name
 from rules_bento.packages.virtualenv import make_environment
-from rules_bento.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
     import zipfile
@@ -170,28 +172,100 @@ def _supports_platform(tag: str, platform: str) -> bool:
 
 def repack(wheel: Path, output: Path) -> None:
     """Rewrite a wheel with sorted, uncompressed entries, fixed times and modes, and a new RECORD."""
-    import zipfile
-
     from rules_bento.archives import zipread
 
     bounds = zipread.Bounds(_MAX_RATIO, _MIN_RATIO_BYTES)
-    with wheel.open("rb") as file, zipfile.ZipFile(output, "w") as archive:
+    with wheel.open("rb") as file:
         built = zipread.FileZip(file, wheel.name, bounds)
         entries = {entry.path: entry for entry in built.members() if not entry.is_directory}
         records = [name for name in entries if name.endswith(".dist-info/RECORD") and name.count("/") == 1]
         if len(records) != 1:
             raise BentoError(f"{wheel.name}: expected one RECORD file, got {len(records)}. Lock another version.")
-        [record] = records
-        rows = []
-        for name in sorted(entries.keys() - {record}, key=lambda name: (".dist-info/" in name, name)):
-            content = b"".join(built.contents(entries[name]))
-            executable = entries[name].mode & 0o111
-            archive.writestr(_entry(name, 0o755 if executable else 0o644), content)
-            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-            rows.append((name, f"sha256={digest}", len(content)))
+        entries.pop(records[0])
+        members = {
+            name: WheelFile(entry.size, bool(entry.mode & 0o111), partial(built.contents, entry))
+            for name, entry in entries.items()
+        }
+        write_wheel(output, members, records[0])
+
+
+class WheelFile(NamedTuple):
+    """Describes a file of a wheel to write."""
+
+    size: int
+    is_executable: bool
+    read: Callable[[], Iterable[bytes]]
+
+
+def write_wheel(output: Path, members: Mapping[str, WheelFile], record: str) -> None:
+    """Write a wheel with sorted, uncompressed entries, fixed times and modes, and a RECORD at the path `record`."""
+    import zipfile
+
+    rows: list[tuple[str, str, object]] = []
+    with zipfile.ZipFile(output, "w") as archive:
+        for name in sorted(members, key=lambda name: (".dist-info/" in name, name)):
+            member = members[name]
+            entry = _entry(name, 0o755 if member.is_executable else 0o644)
+            entry.file_size = member.size
+            hasher = hashlib.sha256()
+            with archive.open(entry, "w") as file:
+                for chunk in member.read():
+                    hasher.update(chunk)
+                    file.write(chunk)
+            digest = base64.urlsafe_b64encode(hasher.digest()).rstrip(b"=").decode()
+            rows.append((name, f"sha256={digest}", member.size))
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([*rows, (record, "", "")])
         archive.writestr(_entry(record, 0o644), text.getvalue())
+
+
+_NAMESPACE = b"# __path__ manipulation added by bazel"  # rules_python adds these modules to namespace packages
+_CHUNK = 1 << 20
+_LAST = ("INSTALLER", "RECORD", "REQUESTED")  # files that installers write
+_SCHEMES = {"bin": "scripts", "data": "data", "include": "headers"}  # directories of rules_python
+
+
+def pack_installed(files: Mapping[str, Path], output: Path, python_version: str) -> None:
+    """Pack a package that rules_python installed into a wheel. Keys of `files` begin with `site-packages` or `bin`.
+
+    Raises BentoError if the package isn't for the Python version.
+    """
+    [dist_info] = [
+        path.split("/")[1] for path in files if re.fullmatch(r"site-packages/[^/]+\.dist-info/METADATA", path)
+    ]
+    tags = files.get(f"site-packages/{dist_info}/WHEEL")
+    _check_tags(dist_info, tags.read_text("utf-8", "replace") if tags else "", python_version)
+    points = files.get(f"site-packages/{dist_info}/entry_points.txt")
+    commands = set(re.findall(r"(?m)^([\w.-]+)\s*=", points.read_text("utf-8", "replace"))) if points else set()
+    ignored = {f"site-packages/{dist_info}/{name}" for name in _LAST} | {f"bin/{name}" for name in commands}
+    members: dict[str, WheelFile] = {}
+    for path, file in files.items():
+        directory, _, rest = path.partition("/")
+        with file.open("rb") as opened:
+            begin = opened.read(len(_NAMESPACE))
+        if path in ignored or path.endswith(".pyc") or (begin == _NAMESPACE and path.endswith("/__init__.py")):
+            continue
+        scheme = _SCHEMES.get(directory)
+        name = f"{dist_info.removesuffix('.dist-info')}.data/{scheme}/{rest}" if scheme else rest
+        # Inputs of remote actions are all executable, so the mode of a file isn't usable.
+        is_program = begin.startswith(b"#!") or (begin.startswith(b"\x7fELF") and ".so" not in file.name)
+        members[name] = WheelFile(file.stat().st_size, is_program, partial(_chunks, file))
+    write_wheel(output, members, f"{dist_info}/RECORD")
+
+
+def _check_tags(dist_info: str, text: str, python_version: str) -> None:
+    tags = [tag.split("-") for tag in re.findall(r"(?m)^Tag:\s*(\S+-\S+-\S+?)\s*$", text)]
+    if tags and not any(_supports_python(python, abi, python_version) for python, abi, _ in tags):
+        raise BentoError(
+            f"{dist_info.removesuffix('.dist-info')}: the installed package is for {'-'.join(tags[0])}, not for Python "
+            f"{python_version}. Set python_version of the python_image and of the py_binary to the same version."
+        )
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    with file.open("rb", buffering=0) as opened:
+        while chunk := opened.read(_CHUNK):
+            yield chunk
 
 
 def _entry(name: str, mode: int) -> zipfile.ZipInfo:

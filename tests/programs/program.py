@@ -1,0 +1,3 @@
+"""A program whose own code is in the last layer."""
+
+import greeting as greeting
