@@ -264,6 +264,20 @@ def a_program_answers(checkout: Checkout, podman: list[str]) -> None:
     call(*podman, "load", "--input", str(archive))
     with podman_runs(podman, "localhost/server_image:latest", *RESTRICTED) as (address, _):
         assert post(f"{address}/classify") == [0, 2]
+    a_line_reaches_only_the_last_layer(checkout)
+
+
+def a_line_reaches_only_the_last_layer(checkout: Checkout) -> None:
+    """Add a comment to the program: two actions run, and all layers below the last one stay."""
+    manifest, source = "bazel-bin/examples/api/server_image.manifest.json", "examples/api/server.py"
+    before = json.loads(checkout.read(manifest))["layers"]
+    checkout.write(source, checkout.read(source) + "\n# A remark.\n")
+    built = checkout.build("//examples/api:server_image")
+    after = json.loads(checkout.read(manifest))["layers"]
+    assert built.ran == ["BentoImage", "BentoLayer"], built.ran
+    assert before[:-1] == after[:-1]
+    assert before[-1]["digest"] != after[-1]["digest"]
+    assert after[-1]["size"] < 10_000, after[-1]  # bytes
 
 
 def a_model_is_mounted_as_kserve_does(checkout: Checkout, podman: list[str]) -> None:
