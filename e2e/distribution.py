@@ -265,6 +265,7 @@ def a_program_answers(checkout: Checkout, podman: list[str]) -> None:
     with podman_runs(podman, "localhost/server_image:latest", *RESTRICTED) as (address, _):
         assert post(f"{address}/classify") == [0, 2]
     a_line_reaches_only_the_last_layer(checkout)
+    checkout.build("//examples/mlflow:server_test", "--nobuild")  # fetches its wheels; a build would need a minute more
 
 
 def a_line_reaches_only_the_last_layer(checkout: Checkout) -> None:
