@@ -10,12 +10,13 @@ decompressed size.
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 
 from rules_bento.archives.streams import MAX_PADDING
 from rules_bento.archives.tarstream import RECORD as RECORD
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Collection, Iterable, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Collection, Iterable, Iterator, Mapping
 
 if TYPE_CHECKING:
     Members = Iterator[tuple["TarMember", Iterator[bytes | memoryview]]]
@@ -51,6 +52,8 @@ class TarMember(NamedTuple):
     link: str
     uid: int = 0
     gid: int = 0
+    header: bytes = b""  # the record of the member
+    attributes: Mapping[str, str] = MappingProxyType({})  # from extended headers
 
 
 class PieceReader:
@@ -248,7 +251,7 @@ def _member(block: bytes, extended: dict[str, str], also: Collection[str], where
     mode = _number(block[100:108], f"the mode of {name!r}", where)
     link = extended.get("linkpath", _text(block[157:257])) if kind in ("link", "hard link") else ""
     uid, gid = _owner(block, extended, name, where) if also else (0, 0)
-    return TarMember(name, kind, size, mode, link, uid, gid)
+    return TarMember(name, kind, size, mode, link, uid, gid, block, extended)
 
 
 def _owner(block: bytes, extended: dict[str, str], name: str, where: str) -> tuple[int, int]:

@@ -104,7 +104,7 @@ class _Walk:
 
     def rest(self) -> tuple[Iterator[bytes], Any]:
         """Return the stream from the next piece on, and a decompressor for it."""
-        begin = _moved(self._at, self._stream[0]) if self._stream else b""
+        begin = moved(self._at, self._stream[0]) if self._stream else b""
         return chain((begin + self._stream[1:],), self._pieces), _inflater(self._before)
 
     def _end(self, end: int) -> None:
@@ -142,7 +142,7 @@ class _Walk:
         byte, bit = at >> 3, at & 7
         inflater = _inflater(self._window(held))
         end = min(byte + _READ, len(self._stream))
-        packed = _moved(bit, self._stream[byte] | 1 << bit) + bytes(self._stream[byte + 1 : end])
+        packed = moved(bit, self._stream[byte] | 1 << bit) + bytes(self._stream[byte + 1 : end])
         length = 0
         while not inflater.eof:
             try:
@@ -178,7 +178,7 @@ class _Walk:
         for bit in range(1, 9):
             header = value >> bit
             skipped = -(bit + 3) % 8
-            if not _may_begin(header, skipped):
+            if not may_begin(header, skipped):
                 continue
             key = bit
             if header >> 1 & 3 == _STORED:
@@ -194,7 +194,7 @@ class _Walk:
         """Return whether a possible block can be inflated."""
         byte, bit = byte + bit // 8, bit % 8
         self._fill(byte + sample)
-        packed = _moved(bit, self._stream[byte]) + self._stream[byte + 1 : byte + sample]
+        packed = moved(bit, self._stream[byte]) + self._stream[byte + 1 : byte + sample]
         try:
             zlib.decompressobj(-15, zdict=self._window(held)).decompress(packed, sample)
         except zlib.error:
@@ -204,7 +204,7 @@ class _Walk:
     def _copied(self, at: int, end: int) -> bytes:
         """Copy the blocks between two bit offsets. If the stream continues, an empty block fills the last byte."""
         byte, bit = at >> 3, at & 7
-        first = _moved(bit, self._stream[byte])
+        first = moved(bit, self._stream[byte])
         if self.is_over:
             return first + self._stream[byte + 1 : end >> 3]
         used = end & 7
@@ -213,7 +213,7 @@ class _Walk:
         return first + self._stream[byte + 1 : end >> 3] + last + header + _EMPTY
 
 
-def _may_begin(value: int, padding: int) -> bool:
+def may_begin(value: int, padding: int) -> bool:
     """Return whether a block can begin with these bits. `padding` bits complete the header of a stored block."""
     kind = value >> 1 & 3
     if kind == _STORED:
@@ -225,7 +225,7 @@ def _may_begin(value: int, padding: int) -> bool:
     return sum(_COMPLETE >> length for length in lengths if length) == _COMPLETE
 
 
-def _moved(bit: int, byte: int) -> bytes:
+def moved(bit: int, byte: int) -> bytes:
     """Return empty blocks that end before bit `bit` of a byte. The other bits of this byte come from `byte`."""
     value, width = _EMPTY_DYNAMIC if bit & 1 else (0, 0)
     while width % 8 != bit:
