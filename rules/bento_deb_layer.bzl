@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "BentoDebInfo", "BentoDebLayerInfo", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "add_pairs", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
-load("//rules/private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "extension")
+load("//rules/private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "extension", "write_ztoc")
 
 _EXCLUDES = [
     "/usr/share/bug/*",
@@ -29,9 +29,12 @@ def _one_of(ctx, what, values):
 
 def _write(ctx, architecture, files, lower):
     """Declares the layer, its description, and its index, and the action that writes these files."""
+    blob = ctx.actions.declare_file("{}.layer.{}".format(ctx.label.name, extension(ctx.attr.compression)))
+    description = ctx.actions.declare_file(ctx.label.name + ".layer.json")
     layer = BentoLayerInfo(
-        blob = ctx.actions.declare_file("{}.layer.{}".format(ctx.label.name, extension(ctx.attr.compression))),
-        description = ctx.actions.declare_file(ctx.label.name + ".layer.json"),
+        blob = blob,
+        description = description,
+        ztoc = write_ztoc(ctx, blob.basename, ctx.attr.compression, [description, blob]),
     )
     index = ctx.actions.declare_file(ctx.label.name + ".debs.json")
     below = [info.index for info in lower]

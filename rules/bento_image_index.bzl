@@ -18,6 +18,8 @@ def _bento_image_index_impl(ctx):
     args = target_arguments(ctx)
     for image in images:
         args.add_all(["--image", image.config, image.manifest])
+        if image.soci:
+            args.add_all(["--soci", image.manifest, image.soci])
     add_pairs(args, "--annotation", ctx.attr.annotations)
     status = status_files(ctx, ctx.attr.stamped_annotations.values())
     if is_stamped(ctx):
@@ -31,7 +33,7 @@ def _bento_image_index_impl(ctx):
         subcommand = subcommand(
             "image_index",
             args,
-            inputs = depset([file for image in images for file in (image.config, image.manifest)] + status),
+            inputs = depset([file for image in images for file in (image.config, image.manifest, image.soci) if file] + status),
         ),
         outputs = [index, digest],
     )

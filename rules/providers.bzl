@@ -170,13 +170,14 @@ BentoDebLayerInfo = _typed_provider(
 BentoLayerInfo = _typed_provider(
     "BentoLayerInfo",
     doc = "An image layer: the file and its description. Actions that write image manifests read only descriptions.",
-    defaults = {"origin": "", "recipe": None, "wheel": None},
+    defaults = {"origin": "", "recipe": None, "wheel": None, "ztoc": None},
     fields = {
         "blob": "File - the layer: a tar file, usually compressed. None if the build doesn't fetch the layer from the registry.",
         "description": "File - JSON: media_type, digest (`sha256:<hex>`), size and uncompressed_size (bytes), diff_id, name, and optional annotations of the descriptor.",
         "origin": "str - repository that contains the layer, `registry/repository`; empty for a layer that the build writes, or that is only on this machine.",
         "recipe": "File - ranges of `wheel`, and the bytes between them, from which programs assemble the layer; None if an action writes the layer directly.",
         "wheel": "File - wheel for `recipe`; None without a recipe.",
+        "ztoc": "struct - index of the layer for SOCI: file, and description (JSON: digest and size); None if the build doesn't write a gzip layer.",
     },
 )
 
@@ -199,18 +200,20 @@ BentoBaseInfo = _typed_provider(
 BentoImageInfo = _typed_provider(
     "BentoImageInfo",
     doc = "An image: config, manifest, and layers.",
-    defaults = {"model_descriptions": (), "model_mount": "", "models": ""},
+    defaults = {"index": None, "model_descriptions": (), "model_mount": "", "models": "", "soci": None},
     fields = {
         "bento_yaml": "File - `bento.yaml` of the Bento in the image; None for an image without a Bento.",
         "build_definition": "File - JSON: `buildDefinition` of SLSA provenance, which lists the inputs of the image; None for a model image.",
         "config": "File - JSON: config of the image.",
-        "digest": "File - text: digest of the manifest, `sha256:<hex>`. Identifies the image.",
+        "digest": "File - text: digest of the manifest or, if set, of the index, `sha256:<hex>`. Identifies the image.",
+        "index": "File - JSON: OCI index that lists the image and its SOCI index; None without `soci`.",
         "layers": "tuple[BentoLayerInfo] - layers from the lowest up.",
         "manifest": "File - JSON: manifest of the image.",
         "models": "str - source of the Bento's models, as in `bento_image`; empty for an image of only models.",
         "model_descriptions": "tuple[File] - descriptions of the models of an image of only models, or of the models that containers of a Bento's image mount.",
         "model_mount": "str - how containers mount an image of only models: `bento` (images with Bentos), `oci` or `oci+native` (URI schemes of KServe); empty for an artifact and for an image of a Bento.",
         "referrers": "tuple[struct(file: File, media_type: str)] - artifacts to push with the image, such as the SBOM.",
+        "soci": "File - JSON: manifest of the SOCI index, and small blobs; None without `soci`.",
     },
 )
 

@@ -17,7 +17,7 @@ _SUBCOMMANDS = {
     "actions.environment": "environment",
     "actions.image_checks": "check_image check_size check_system",
     "actions.images": "deployment image image_files image_index",
-    "actions.layers": "bento_layer environment_layer files_layer prefetch_layer tar_layer",
+    "actions.layers": "bento_layer environment_layer files_layer layer_ztoc prefetch_layer tar_layer",
     "actions.locks": "check_requirements lock normalize_lock resolve",
     "actions.models": "export_model model model_image model_layer weights_layer",
     "actions.package": "compare_service_metadata package",

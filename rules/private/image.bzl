@@ -28,11 +28,12 @@ IMAGE = {
     "report_against": attr.label(allow_single_file = [".json"], doc = "JSON report to compare the image with: a file from the output group `layer_report` of another image."),
     "sbom_format": attr.string(default = "cyclonedx", doc = "Format of the SBOM: `cyclonedx` (CycloneDX 1.6, default) or `spdx` (SPDX 2.3). The SBOM is a JSON file.", values = sorted(SBOM_FORMATS)),
     "size_limit": attr.int(doc = "Maximum total size of the compressed layers, in megabytes. Default: no limit."),
+    "soci": attr.bool(doc = "Whether to add a SOCI index for lazy pulling with soci-snapshotter. Requires `compression = \"gzip\"`. The image is then an OCI index."),
     "stamped_annotations": attr.string_dict(doc = "Annotations that only stamped builds set. `{KEY}` is replaced by a value of the workspace status: `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`. Stamping doesn't change the layers."),
     "stamped_labels": attr.string_dict(doc = "Labels that only stamped builds set. Same format as `stamped_annotations`."),
     "startup_trace": attr.label(
         allow_single_file = [".json"],
-        doc = "Startup trace from `bento_startup_trace`. Its files come first in eStargz layers, and are fetched before a container starts. Only images with the same trace share these layers.",
+        doc = "Startup trace from `bento_startup_trace`. Its files are fetched before a container starts. Requires `soci`, or eStargz layers, which only images with the same trace share.",
     ),
     "stop_signal": attr.string(default = "SIGTERM", doc = "Signal that container engines send to stop a container."),
     "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the checks ignore, because the service doesn't use the files, or because duplicates are intended."),
@@ -106,10 +107,10 @@ def _libraries(parts, groups):
 
 def _prefetch_layers(ctx, layers):
     """Returns the layers. Replaces each layer of this build with a copy that begins with the files of the startup trace."""
-    if not ctx.file.startup_trace:
+    if not ctx.file.startup_trace or ctx.attr.soci:
         return layers
     if ctx.attr.compression != "estargz":
-        fail("{}: startup_trace requires lazily pulled layers, but compression is \"{}\". Set compression = \"estargz\", or remove startup_trace.".format(label_string(ctx.label), ctx.attr.compression))
+        fail("{}: startup_trace requires lazily pulled layers, but compression is \"{}\". Set compression = \"estargz\" or soci = True, or remove startup_trace.".format(label_string(ctx.label), ctx.attr.compression))
     return [
         write_prefetch_layer(
             ctx,
@@ -120,12 +121,31 @@ def _prefetch_layers(ctx, layers):
         for number, layer in enumerate(layers)
     ]
 
+def _add_soci(ctx, args, layers, outputs):
+    """Adds the flags of the SOCI index. Returns the input Files."""
+    if not ctx.attr.soci:
+        return []
+    if ctx.attr.compression != "gzip":
+        fail("{}: soci requires gzip layers, but compression is \"{}\". Set compression = \"gzip\", or remove soci.".format(label_string(ctx.label), ctx.attr.compression))
+    args.add_all(["--soci", outputs.soci, "--index", outputs.index])
+    inputs = []
+    for layer in layers:
+        if layer.ztoc:
+            args.add_all(["--ztoc", layer.description, layer.ztoc.description])
+            inputs.append(layer.ztoc.description)
+            if ctx.file.startup_trace:
+                args.add_all(["--ztoc-file", layer.ztoc.file])
+                inputs.append(layer.ztoc.file)
+    return inputs
+
 def _assemble(ctx, base, subject, process, layers):
     """Writes config and manifest from the descriptions of the layers; see `build_image`."""
     outputs = struct(
         config = ctx.actions.declare_file(ctx.label.name + ".config.json"),
         digest = ctx.actions.declare_file(ctx.label.name + ".digest"),
+        index = ctx.actions.declare_file(ctx.label.name + ".index.json") if ctx.attr.soci else None,
         manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
+        soci = ctx.actions.declare_file(ctx.label.name + ".soci.json") if ctx.attr.soci else None,
     )
     descriptions = [layer.description for layer in layers]
     status = status_files(ctx, ctx.attr.stamped_annotations.values() + ctx.attr.stamped_labels.values())
@@ -152,15 +172,16 @@ def _assemble(ctx, base, subject, process, layers):
         args.add_all(["--working-dir", process.working_dir])
     args.add_all(descriptions, before_each = "--layer")
     if ctx.file.startup_trace:
-        args.add_all(["--startup-trace", label_string(ctx.attr.startup_trace.label)])
+        args.add_all(["--startup-trace", ctx.file.startup_trace if ctx.attr.soci else label_string(ctx.attr.startup_trace.label)])
+    soci_inputs = _add_soci(ctx, args, layers, outputs)
     args.add_all(status, before_each = "--status")
     args.add_all(["--config", outputs.config, "--manifest", outputs.manifest, "--digest", outputs.digest])
     run_helper(
         ctx,
         mnemonic = "BentoImage",
         progress_message = "Writing image %{label}",
-        subcommand = subcommand("image", args, inputs = depset([source, base.config] + descriptions + status), packages = ["pyyaml"] if subject.bento_yaml else []),
-        outputs = [outputs.config, outputs.digest, outputs.manifest],
+        subcommand = subcommand("image", args, inputs = depset([source, base.config] + descriptions + soci_inputs + status), packages = ["pyyaml"] if subject.bento_yaml else []),
+        outputs = [file for file in (outputs.config, outputs.digest, outputs.index, outputs.manifest, outputs.soci) if file],
     )
     return outputs
 
@@ -232,11 +253,13 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
             build_definition = build_definition,
             config = image.config,
             digest = image.digest,
+            index = image.index,
             layers = tuple(stacked),
             manifest = image.manifest,
             model_descriptions = contents.mounted,
             models = contents.model_source,
             referrers = (sbom,),
+            soci = image.soci,
         ),
         _installed(ctx, base, packages.requirements, wheels),
         DefaultInfo(files = depset([image.config, image.digest, image.manifest])),

@@ -28,6 +28,13 @@ def write_form(ctx, image, layers, group):
             args.add_all(["--layer", layer.description, layer.blob])
         else:
             args.add_all(["--elsewhere", layer.description, layer.origin])
+    soci_files = []
+    if group == "oci_layout" and getattr(image, "soci", None):
+        ztocs = [layer.ztoc for layer in layers if layer.ztoc]
+        args.add_all(["--soci", image.index, image.soci])
+        for ztoc in ztocs:
+            args.add_all(["--ztoc", ztoc.description, ztoc.file])
+        soci_files = [image.index, image.soci] + [file for ztoc in ztocs for file in (ztoc.description, ztoc.file)]
     args.add_all(["--output", output], expand_directories = False)
     run_helper(
         ctx,
@@ -36,7 +43,7 @@ def write_form(ctx, image, layers, group):
         subcommand = subcommand(
             "image_files",
             args,
-            inputs = depset([image.config, image.manifest] + [file for layer in layers for file in (layer.description, layer.blob) if file]),
+            inputs = depset([image.config, image.manifest] + soci_files + [file for layer in layers for file in (layer.description, layer.blob) if file]),
         ),
         outputs = [output],
     )

@@ -52,7 +52,37 @@ def write_layer(ctx, *, name, compression, subcommand, progress_message, more_ou
         subcommand = _importing(subcommand, COMPRESSION_PACKAGES[compression]),
         outputs = [blob, description] + more_outputs,
     )
-    return BentoLayerInfo(blob = blob, description = description)
+    return BentoLayerInfo(blob = blob, description = description, ztoc = write_ztoc(ctx, blob.basename, compression, [description, blob]))
+
+def write_ztoc(ctx, name, compression, layer, flag = "--layer"):
+    """Declares the zTOC of a gzip layer, which only images with `soci` read.
+
+    Args:
+      ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
+      name: prefix of the names of outputs.
+      compression: compression of the layer.
+      layer: list of the Files that are the values of `flag`: the description, and the layer, or its recipe and wheel.
+      flag: `--layer` or `--recipe`.
+
+    Returns:
+      The value of `ztoc` in BentoLayerInfo: None for other compressions.
+    """
+    if compression != "gzip":
+        return None
+    file = ctx.actions.declare_file(name + ".ztoc")
+    description = ctx.actions.declare_file(name + ".ztoc.json")
+    args = arguments(ctx)
+    args.add(flag)
+    args.add_all(layer)
+    args.add_all(["--output", file, "--description", description])
+    run_helper(
+        ctx,
+        mnemonic = "BentoLayerZtoc",
+        progress_message = "Indexing " + name,
+        subcommand = subcommand("layer_ztoc", args, inputs = depset(layer), packages = INFLATE),
+        outputs = [file, description],
+    )
+    return struct(description = description, file = file)
 
 def write_recipe(ctx, *, name, wheel, subcommand, progress_message, more_outputs):
     """Declares a gzip layer of a wheel, and the actions that write its recipe and assemble the layer.
@@ -81,7 +111,13 @@ def write_recipe(ctx, *, name, wheel, subcommand, progress_message, more_outputs
         outputs = [recipe, description] + more_outputs,
     )
     _assemble_layer(ctx, blob, description, recipe, wheel)
-    return BentoLayerInfo(blob = blob, description = description, recipe = recipe, wheel = wheel)
+    return BentoLayerInfo(
+        blob = blob,
+        description = description,
+        recipe = recipe,
+        wheel = wheel,
+        ztoc = write_ztoc(ctx, blob.basename, "gzip", [description, recipe, wheel], "--recipe"),
+    )
 
 def _files(ctx, name, compression):
     """Declares the Files of a layer and of its description."""

@@ -36,8 +36,17 @@ def _image(ctx, image, leave_built, attested, below = ""):
             for referrer in image.referrers
         ],
     }
+    soci_files = []
+    if image.soci:
+        ztocs = [layer.ztoc for layer in image.layers if layer.ztoc]
+        contents |= {
+            "index": _path(ctx, image.index, below),
+            "soci": _path(ctx, image.soci, below),
+            "ztocs": [{"description": _path(ctx, ztoc.description, below), "path": _path(ctx, ztoc.file, below)} for ztoc in ztocs],
+        }
+        soci_files = [image.index, image.soci] + [file for ztoc in ztocs for file in (ztoc.description, ztoc.file)]
     definition, definition_files = _attested(ctx, image, attested, below)
-    files = definition_files + [image.config, image.manifest] + [layer.description for layer in image.layers]
+    files = soci_files + definition_files + [image.config, image.manifest] + [layer.description for layer in image.layers]
     for layer, is_built in zip(image.layers, built):
         if layer.recipe:
             files += [layer.recipe, layer.wheel]

@@ -15,6 +15,7 @@ from rules_bento.models.model import ModelDescription
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rules_bento.images import soci
     from rules_bento.kubernetes.workloads import Workload
 
 
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
         "--environment": 1,  # directory of the virtual environment in the image
         "--healthcheck": 1,  # an argument of the command
         "--home": 1,
+        "--index": 1,  # with --soci
         "--label": 2,
         "--layer": 1,
         "--manifest": 1,
         "--port": 1,
         "--provided": 1,  # a command that the image doesn't need
+        "--soci": 1,  # the SOCI index
         "--stamped-annotation": 2,  # with {KEY} for values of the workspace status
         "--stamped-label": 2,
         "--status": 1,  # Bazel's workspace status
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
         "--tag": 1,  # file
         "--user": 1,
         "--working-dir": 1,
+        "--ztoc": 2,  # descriptions of a layer and of its zTOC
+        "--ztoc-file": 1,  # with --startup-trace: the files of all --ztoc
     }
 )
 def image(arguments: Arguments) -> None:
@@ -58,13 +63,42 @@ def image(arguments: Arguments) -> None:
         _require_gzip(layers)
     elif compression == "estargz":
         _require_estargz(layers)
-    if trace := arguments.optional("--startup-trace"):
-        _require_prefetched(layers, trace)
+    trace = arguments.optional("--startup-trace")
+    soci_index = _soci_index(arguments, trace) if arguments.optional("--soci") else None
+    if trace:
+        _require_prefetched(layers, soci_index, trace)
     base = read_object(read_file(arguments.required("--base-config")), "the base's config")
-    image = oci_image.make_image(layers, _image_config(arguments, base, _read_bento_yaml(arguments)))
+    config = _image_config(arguments, base, _read_bento_yaml(arguments))
+    if soci_index:
+        from rules_bento.images import soci
+
+        config = config._replace(annotations=config.annotations | {soci.INDEX_DIGEST: digest_of(soci_index.manifest)})
+    image = oci_image.make_image(layers, config)
     Path(arguments.required("--config")).write_bytes(image.config)
     Path(arguments.required("--manifest")).write_bytes(image.manifest)
-    Path(arguments.required("--digest")).write_text(f"{image.digest}\n", "utf-8")
+    digest = image.digest
+    if soci_index:
+        platform = _platform(json.loads(image.config))
+        index = oci_image.make_index([(image.manifest, platform)], {}, [soci_index.entry(image.manifest, platform)])
+        Path(arguments.required("--soci")).write_text(soci_index.dumps(), "utf-8")
+        Path(arguments.required("--index")).write_bytes(index)
+        digest = digest_of(index)
+    Path(arguments.required("--digest")).write_text(f"{digest}\n", "utf-8")
+
+
+def _soci_index(arguments: Arguments, trace: str) -> soci.SociIndex:
+    from rules_bento.images import soci, startup_trace
+
+    layers = [
+        (oci_image.Layer.loads(Path(layer).read_text("utf-8")), soci.Ztoc.loads(Path(ztoc).read_text("utf-8")))
+        for layer, ztoc in arguments.tuples("--ztoc")
+    ]
+    ztocs = list(map(Path, arguments.repeated("--ztoc-file")))
+    return soci.make_index(layers, startup_trace.loads(read_file(trace), trace) if trace else (), ztocs)
+
+
+def _platform(config: dict[str, Any]) -> dict[str, str]:
+    return {key: config[key] for key in ("architecture", "os", "variant") if key in config}
 
 
 def _require_gzip(layers: list[oci_image.Layer]) -> None:
@@ -96,9 +130,9 @@ def _require_estargz(layers: list[oci_image.Layer]) -> None:
         )
 
 
-def _require_prefetched(layers: list[oci_image.Layer], trace: str) -> None:
+def _require_prefetched(layers: list[oci_image.Layer], soci_index: soci.SociIndex | None, trace: str) -> None:
     """Raise BentoError if no layer contains a file of the trace, because such a trace is from another image."""
-    if not any(layer.prefetched for layer in layers):
+    if not (soci_index.prefetched if soci_index else any(layer.prefetched for layer in layers)):
         raise BentoError(
             f"startup_trace: no layer of the image contains a file listed in {trace}. Record a trace of this "
             "image with bento_startup_trace."
@@ -200,6 +234,8 @@ def _image_annotations(arguments: Arguments, base: dict[str, Any], bento: dict[s
         "--manifest": 1,
         "--output": 1,
         "--reference": 1,
+        "--soci": 2,  # OCI index, SOCI index
+        "--ztoc": 2,  # description, zTOC
     }
 )
 def image_files(arguments: Arguments) -> None:
@@ -219,9 +255,19 @@ def image_files(arguments: Arguments) -> None:
         oci_image.Layer.loads(Path(description).read_text("utf-8")).digest: Path(blob)
         for description, blob in arguments.tuples("--layer")
     }
-    is_layout = arguments.required("--form") == "oci-layout"
-    write = oci_layout.write_layout if is_layout else oci_layout.write_docker_archive
-    write(Path(arguments.required("--output")), image, blobs, arguments.required("--reference"))
+    out, reference = Path(arguments.required("--output")), arguments.required("--reference")
+    if arguments.required("--form") == "docker-archive":
+        oci_layout.write_docker_archive(out, image, blobs, reference)
+        return
+    index, contents = b"", []
+    for index_path, soci_path in arguments.tuples("--soci"):
+        from rules_bento.images.soci import SociIndex, Ztoc
+
+        soci_index = SociIndex.loads(Path(soci_path).read_bytes())
+        index, contents = Path(index_path).read_bytes(), [soci_index.manifest, *soci_index.blobs]
+        ztocs = {Ztoc.loads(Path(text).read_text("utf-8")): Path(blob) for text, blob in arguments.tuples("--ztoc")}
+        blobs |= {ztoc.digest: path for ztoc, path in ztocs.items() if ztoc.size}
+    oci_layout.write_layout(out, image, blobs, reference, index, contents)
 
 
 @Subcommand(
@@ -230,6 +276,7 @@ def image_files(arguments: Arguments) -> None:
         "--digest": 1,
         "--image": 2,  # config, manifest
         "--index": 1,
+        "--soci": 2,  # manifest of an image, SOCI index
         "--stamped-annotation": 2,  # with {KEY} for values of the workspace status
         "--status": 1,
     }
@@ -238,7 +285,9 @@ def image_index(arguments: Arguments) -> None:
     """Write the index of images for several platforms, and its digest."""
     from rules_bento.workspace_status import read_status, substitute_all
 
+    soci_files = {pair[0]: pair[1] for pair in arguments.tuples("--soci")}
     images: dict[str, tuple[bytes, dict[str, str]]] = {}
+    others: dict[str, dict[str, Any]] = {}
     for config_path, manifest_path in arguments.tuples("--image"):
         config = json.loads(Path(config_path).read_text("utf-8"))
         if "os" not in config:
@@ -246,15 +295,20 @@ def image_index(arguments: Arguments) -> None:
                 "image: an index can't contain a model artifact. Push the artifact separately, or set format = "
                 '"image" on the bento_model_image.'
             )
-        platform = {key: config[key] for key in ("architecture", "os", "variant") if key in config}
+        platform = _platform(config)
         name = f"{platform['os']}/{platform['architecture']}"
         if name in images:
             raise BentoError(f"platforms: duplicate platform {name}. Specify each platform only once.")
         images[name] = (Path(manifest_path).read_bytes(), platform)
+        if manifest_path in soci_files:
+            from rules_bento.images.soci import SociIndex
+
+            others[name] = SociIndex.loads(Path(soci_files[manifest_path]).read_bytes()).entry(*images[name])
     status = read_status(map(Path, arguments.repeated("--status")))
     stamped = substitute_all(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
     annotations = arguments.pairs("--annotation") | stamped
-    index = oci_image.make_index([images[name] for name in sorted(images)], annotations)
+    sorted_others = [others[name] for name in sorted(others)]
+    index = oci_image.make_index([images[name] for name in sorted(images)], annotations, sorted_others)
     Path(arguments.required("--index")).write_bytes(index)
     Path(arguments.required("--digest")).write_text(f"{digest_of(index)}\n", "utf-8")
 

@@ -15,13 +15,14 @@ from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import description, headers, layer
 from rules_bento.images.layers.layer import write_files_layer, write_tar_layer
-from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
     from rules_bento.archives.archive import StreamedMember
     from rules_bento.models.model import ModelDescription
 
 
+_PIECE = 1 << 18  # bytes of a layer to read at once
 _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
 
 
@@ -278,6 +279,43 @@ def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
         for piece in streams.decode(copied(), form, tarread.MAX_MEMORY, where):
             tar.add(piece)
     return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
+
+
+@Subcommand(
+    {
+        "--description": 1,  # output, of the zTOC
+        "--layer": 2,  # description, blob
+        "--output": 1,
+        "--recipe": 3,  # instead of --layer: description, recipe, wheel
+    }
+)
+def layer_ztoc(arguments: Arguments) -> None:
+    """Write the zTOC of a gzip layer. For a small layer or an unsupported layer, writes an empty file."""
+    from rules_bento.archives.recipe import Recipe
+    from rules_bento.images import soci
+    from rules_bento.images.layers import ztoc
+    from rules_bento.images.oci_image import Layer
+
+    recipes = arguments.tuples("--recipe")
+    described, *files = recipes[0] if recipes else arguments.tuples("--layer")[0]
+    info = Layer.loads(Path(described).read_text("utf-8"))
+    content = b""
+    if info.size >= soci.MIN_LAYER and info.media_type == layer.MEDIA_TYPES["gzip"]:
+        read = Recipe(*map(Path, files)).pieces if recipes else _reader(Path(files[0]))
+        content = ztoc.make(read, info.size, info.name)
+    Path(arguments.required("--output")).write_bytes(content)
+    Path(arguments.required("--description")).write_text(soci.Ztoc.of(content).dumps(), "utf-8")
+
+
+def _reader(path: Path) -> Callable[[int, int], Iterator[bytes]]:
+    def read(start: int, end: int) -> Iterator[bytes]:
+        with path.open("rb", buffering=0) as file:
+            file.seek(start)
+            while start < end and (piece := file.read(min(_PIECE, end - start))):
+                start += len(piece)
+                yield piece
+
+    return read
 
 
 @Subcommand(

@@ -129,9 +129,15 @@ def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:
     return OciImage(config, to_bytes(_without_empty(manifest | {"annotations": settings.annotations})))
 
 
-def make_index(images: list[tuple[bytes, dict[str, str]]], annotations: dict[str, str]) -> bytes:
-    """Return an index of manifests, each with its platform (`os`, `architecture`, and optionally `variant`)."""
+def make_index(
+    images: list[tuple[bytes, dict[str, str]]], annotations: dict[str, str], others: Sequence[dict[str, Any]] = ()
+) -> bytes:
+    """Return an index of manifests, each with its platform (`os`, `architecture`, and optionally `variant`).
+
+    `others` are descriptors that follow the images.
+    """
     manifests = [descriptor(MANIFEST, manifest) | {"platform": platform} for manifest, platform in images]
+    manifests += others
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
     return to_bytes(_without_empty(index | {"annotations": annotations}))
 

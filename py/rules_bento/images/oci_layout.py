@@ -6,9 +6,9 @@ import json
 import shutil
 
 from rules_bento.archives import tarstream
-from rules_bento.formats.oci import LAYOUT, MANIFEST, REFERENCE, digest_of
+from rules_bento.formats.oci import INDEX, LAYOUT, MANIFEST, REFERENCE, digest_of
 from rules_bento.images.oci_image import descriptor
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,16 +19,26 @@ if TYPE_CHECKING:
 _CONTAINERD_NAME = "io.containerd.image.name"
 
 
-def write_layout(directory: Path, image: OciImage, blobs: dict[str, Path], reference: str) -> None:
-    """Write an OCI layout with one image. `blobs` maps digests to layers. The index lists the image as `reference`."""
+def write_layout(
+    directory: Path,
+    image: OciImage,
+    blobs: dict[str, Path],
+    reference: str,
+    index: bytes = b"",
+    contents: Sequence[bytes] = (),
+) -> None:
+    """Write an OCI layout with one image. `blobs` maps digests to layers. The index lists the image as `reference`.
+
+    If the image is in an OCI index, `index` is the OCI index, and `contents` are other blobs and manifests.
+    """
     sha256 = directory / "blobs" / "sha256"
     sha256.mkdir(parents=True)
-    for content in (image.config, image.manifest):
+    for content in (image.config, image.manifest, *filter(None, (index, *contents))):
         (sha256 / _hex(digest_of(content))).write_bytes(content)
     for digest, path in blobs.items():
         shutil.copyfile(path, sha256 / _hex(digest))
     (directory / "oci-layout").write_bytes(LAYOUT)
-    (directory / "index.json").write_bytes(_index(image, reference))
+    (directory / "index.json").write_bytes(_index(image, reference, index))
 
 
 def write_docker_archive(out: Path, image: OciImage, blobs: dict[str, Path], reference: str) -> None:
@@ -53,10 +63,12 @@ def docker_archive(image: OciImage, blobs: dict[str, Path], reference: str) -> I
     yield tarstream.END
 
 
-def _index(image: OciImage, reference: str) -> bytes:
+def _index(image: OciImage, reference: str, index: bytes = b"") -> bytes:
     config: dict[str, Any] = json.loads(image.config)
-    entry = descriptor(MANIFEST, image.manifest)
-    if artifact := json.loads(image.manifest).get("artifactType"):
+    entry = descriptor(INDEX, index) if index else descriptor(MANIFEST, image.manifest)
+    if index:
+        pass  # the index lists the platform
+    elif artifact := json.loads(image.manifest).get("artifactType"):
         entry["artifactType"] = artifact
     else:
         entry["platform"] = {"architecture": config["architecture"], "os": config["os"]}

@@ -6,7 +6,8 @@ The object has one of these keys. Each path is relative to the argument `--direc
   `description` (a JSON file with a `digest` and a `size`). Instead of `path`, the object can have `recipe` and `wheel`,
   from which the blob is assembled, `from`, the blob's repository, or `built`, an action's output below the execution
   root, which might exist only in the remote cache.
-  Optional: `referrers`, a list of objects with the `media_type` and the `path` of documents about the image;
+  Optional: `referrers`, a list of objects with the `media_type` and the `path` of documents about the image, `soci`,
+  the SOCI index, `ztocs`, its blobs, and `index`, the OCI index of the image and the SOCI index;
 - `index`: an object with `manifest` and `images`;
 - `bento`: an object with `bento_yaml`, `digest`, `parts`, and `models`, a list of objects as for `model`;
 - `model`: an object with `description` and `part`.
@@ -26,7 +27,7 @@ from rules_bento.formats.json import read_object
 from rules_bento.models.model import ModelDescription
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Manifest
-from rules_bento.registry.pushable import FileSource, Pushable, RecipeSource, RemoteSource
+from rules_bento.registry.pushable import BytesSource, FileSource, Pushable, RecipeSource, RemoteSource
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache
 from rules_bento.typing_lite import TYPE_CHECKING, Any
@@ -85,13 +86,17 @@ def _package(
     document: dict[str, Any], directory: Path, registries: Registries, cache: push_cache.Settings | None
 ) -> Pushable:
     if "image" in document:
-        return _image(document["image"], directory, registries, cache)
+        image = _image(document["image"], directory, registries, cache)
+        if index := document["image"].get("index"):
+            return replace(image, root=_manifest(directory / index), children=[*image.children, image.root])
+        return image
     if "index" in document:
         images = [_image(image, directory, registries, cache) for image in document["index"]["images"]]
         root = _manifest(directory / document["index"]["manifest"])
         sources = {digest: source for image in images for digest, source in image.sources.items()}
         mount_from = dict.fromkeys(name for image in images for name in image.mount_from)
-        return Pushable(root, [image.root for image in images], sources, list(mount_from))
+        children = [manifest for image in images for manifest in image.manifests()]
+        return Pushable(root, children, sources, list(mount_from))
     if "bento" in document:
         bento = document["bento"]
         return artifact.pack_bento(
@@ -109,7 +114,7 @@ def _image(
     root = _manifest(directory / image["manifest"])
     sources: dict[str, BlobSource] = {root.config.digest: FileSource(directory / image["config"])}
     elsewhere: dict[str, None] = {}
-    for blob in image["blobs"]:
+    for blob in [*image["blobs"], *image.get("ztocs", ())]:
         described = json.loads((directory / blob["description"]).read_bytes()) if "description" in blob else blob
         digest = described["digest"]
         if "path" in blob:
@@ -124,7 +129,14 @@ def _image(
             reference = Reference.parse(blob["from"])
             sources[digest] = RemoteSource(registries.repository(reference), digest)
             elsewhere[reference.name] = None
-    return Pushable(root, (), sources, list(elsewhere))
+    children = []
+    if "soci" in image:
+        from rules_bento.images.soci import SociIndex
+
+        soci_index = SociIndex.loads((directory / image["soci"]).read_bytes())
+        children.append(Manifest.read(soci_index.manifest, oci.MANIFEST, image["soci"]))
+        sources |= {oci.digest_of(content): BytesSource(content) for content in soci_index.blobs}
+    return Pushable(root, children, sources, list(elsewhere))
 
 
 def _manifest(path: Path) -> Manifest:

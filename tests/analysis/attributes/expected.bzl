@@ -7,6 +7,7 @@ Of outputs that differ in compression or form alone, one stands for the others. 
 # Attributes that no target sets to what counts as a value.
 SET_ELSEWHERE = [
     "bento_export.bundle_models",
+    "bento_image.soci",
     "bento_python_options.lock_packages",
     "bento_python_options.pack_git_packages",
 ]
@@ -148,6 +149,7 @@ EXPECTED = {
             "origin": "",
             "recipe": None,
             "wheel": None,
+            "ztoc": None,
         },
         "debs.debs.json": [
             "deb_layer",
@@ -316,6 +318,7 @@ EXPECTED = {
             "build_definition": "image.build_definition.json",
             "config": "image.config.json",
             "digest": "image.digest",
+            "index": None,
             "layers": [
                 "image.prefetch-0.layer.estargz.json",
                 "image.prefetch-1.layer.estargz.json",
@@ -328,6 +331,7 @@ EXPECTED = {
             "model_mount": "",
             "models": "image",
             "referrers": ["image.spdx.json"],
+            "soci": None,
         },
         "image.bento.layer.estargz": [
             "bento_layer",
@@ -616,6 +620,7 @@ EXPECTED = {
             "origin": "",
             "recipe": None,
             "wheel": None,
+            "ztoc": None,
         },
         "layer_of_a_tar.layer.zstd": [
             "tar_layer",
@@ -633,6 +638,7 @@ EXPECTED = {
             "origin": "",
             "recipe": None,
             "wheel": None,
+            "ztoc": "layer_of_files.layer.gzip.ztoc.json",
         },
         "layer_of_files.layer.gzip": [
             "files_layer",
@@ -1059,6 +1065,7 @@ EXPECTED = {
             "build_definition": None,
             "config": "model_image.config.json",
             "digest": "model_image.digest",
+            "index": None,
             "layers": [
                 "model.weights-0.layer.gzip.json",
                 "model.weights-1.layer.gzip.json",
@@ -1069,6 +1076,7 @@ EXPECTED = {
             "model_mount": "bento",
             "models": "",
             "referrers": [],
+            "soci": None,
         },
         "model_image.config.json": [
             "model_image",
