@@ -3,14 +3,15 @@
     python bench/lazy.py --storage DIRECTORY [--megabytes N] [--request PATH BODY] [--idle] NAME...
 
 `--storage` is a directory of docker-registry that contains the images; a NAME is REPOSITORY:TAG. containerd and
-stargz-snapshotter, both without any cached data, pull each image completely, and also lazily if it has eStargz layers,
-and start it. "ready" is the time in seconds from the start of the pull until /readyz responds, "answer" until the
-request is answered; "read" is the data that the registry had sent by then, in MB and as a share of the image's layers;
-"requests" are the requests that it had answered. `--idle` prevents stargz-snapshotter from fetching data in the
-background.
+stargz-snapshotter or soci-snapshotter, all without any cached data, pull each image completely, and also lazily if it
+has eStargz or zstd:chunked layers, or a SOCI index, and start it. "ready" is the time in seconds from the start of the
+pull until /readyz responds, "answer" until the request is answered; "read" is the data that the registry had sent by
+then, in MB and as a share of the image's layers; "requests" are the requests that it had answered. `--idle` prevents
+the snapshotters from fetching data in the background.
 
-Requires Linux, root, and docker-registry, containerd, ctr, runc, containerd-stargz-grpc, and ctr-remote on PATH. All
-processes run in separate namespaces, whose loopback interface is the link that `tc` slows down. All data is removed.
+Requires Linux, root, and docker-registry, containerd, ctr, runc, containerd-stargz-grpc, ctr-remote, and, for SOCI,
+soci-snapshotter-grpc on PATH. All processes run in separate namespaces, whose loopback interface is the link that `tc`
+slows down. All data is removed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import urllib.error
 import urllib.request
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +40,19 @@ ALONE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mo
 WAYS = {  # name to the command that pulls, and the snapshotter
     "whole": (["ctr", "images", "pull"], "overlayfs"),
     "lazily": (["ctr-remote", "images", "rpull"], "stargz"),
+    "soci": (["ctr-remote", "images", "rpull", "--use-containerd-labels"], "soci"),
 }
-ANNOTATION = "containerd.io/snapshot/stargz/toc.digest"
+SNAPSHOTTERS = {  # name to the program and its settings
+    "stargz": ("containerd-stargz-grpc", "no_background_fetch = {idle}\n"),
+    "soci": (
+        "soci-snapshotter-grpc",
+        "[background_fetch]\ndisable = {idle}\n[prefetch]\nenable = true\n[content_store]\n"
+        'containerd_address = "{socket}"\n',
+    ),
+}
+ANNOTATIONS = {"containerd.io/snapshot/stargz/toc.digest", "io.github.containers.zstd-chunked.manifest-checksum"}
+SOCI = "com.amazon.soci.index-digest"
+KINDS = [f"application/vnd.oci.image.{kind}.v1+json" for kind in ("index", "manifest")]
 
 
 class Row(NamedTuple):
@@ -105,18 +117,19 @@ def registry(storage: Path, directory: Path) -> Iterator[None]:
 
 @contextmanager
 def engine(directory: Path, snapshotter: str, *, is_idle: bool) -> Iterator[None]:
-    """Run an empty containerd until the block ends, with stargz-snapshotter if it is selected."""
-    socket, lazy = directory / "containerd.sock", directory / "stargz.sock"
-    (directory / "stargz.toml").write_text(f"no_background_fetch = {str(is_idle).lower()}\n")
+    """Run an empty containerd until the block ends, with a lazy snapshotter if it is selected."""
+    socket, lazy = directory / "containerd.sock", directory / "lazy.sock"
     (directory / "containerd.toml").write_text(
         'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
         f'root = "{directory}/root"\nstate = "{directory}/state"\n[grpc]\naddress = "{socket}"\n'
-        f'[proxy_plugins.stargz]\ntype = "snapshot"\naddress = "{lazy}"\n'
+        + "".join(f'[proxy_plugins.{name}]\ntype = "snapshot"\naddress = "{lazy}"\n' for name in SNAPSHOTTERS)
     )
-    beside = ["--address", str(lazy), "--root", str(directory / "stargz"), "--config", str(directory / "stargz.toml")]
+    options = ["--address", str(lazy), "--root", str(directory / "lazy"), "--config", str(directory / "lazy.toml")]
     with ExitStack() as stack:
-        if snapshotter == "stargz":
-            stack.enter_context(started(["containerd-stargz-grpc", *beside], directory / "stargz.log"))
+        if snapshotter in SNAPSHOTTERS:
+            program, settings = SNAPSHOTTERS[snapshotter]
+            (directory / "lazy.toml").write_text(settings.format(idle=str(is_idle).lower(), socket=socket))
+            stack.enter_context(started([program, *options], directory / "lazy.log"))
             while not lazy.exists():
                 time.sleep(0.05)
         command = ["containerd", "-c", str(directory / "containerd.toml")]
@@ -133,6 +146,7 @@ def start(name: str, way: str, options: argparse.Namespace) -> Row:
     image = f"{REGISTRY}/{name}"
     with tempfile.TemporaryDirectory(prefix="lazy-", dir=options.directory) as held, ExitStack() as stack:
         directory = Path(held)
+        stack.callback(unmount, directory)
         stack.enter_context(registry(options.storage, directory))
         stack.enter_context(engine(directory, snapshotter, is_idle=options.idle))
         begin = time.monotonic()
@@ -148,8 +162,14 @@ def start(name: str, way: str, options: argparse.Namespace) -> Row:
         if options.logs:
             subprocess.run(["cp", *directory.glob("*.log"), options.logs], check=True)
         run(["ctr", "task", "rm", "--force", "service"])
-        subprocess.run(["umount", "--recursive", directory], capture_output=True)
     return Row(pulled, ready, answer, sent / 1e6, requests)
+
+
+def unmount(directory: Path) -> None:
+    """Unmount everything below a directory, including file systems of stopped snapshotters."""
+    places = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for place in reversed([place for place in places if place.startswith(f"{directory}/")]):
+        subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def run(command: list[str]) -> None:
@@ -159,16 +179,19 @@ def run(command: list[str]) -> None:
         raise SystemExit(f"{' '.join(command)}: {done.stderr}")
 
 
-def size_of(name: str, options: argparse.Namespace) -> tuple[float, bool]:
-    """Return the size of an image's layers in megabytes, and whether a layer has the format eStargz."""
+def size_of(name: str, options: argparse.Namespace) -> tuple[float, list[str]]:
+    """Return the size of an image's layers in megabytes, and the ways to pull the image."""
     repository, _, tag = name.rpartition(":")
     with tempfile.TemporaryDirectory() as directory, registry(options.storage, Path(directory)):
-        url = f"http://{REGISTRY}/v2/{repository}/manifests/{tag}"
-        asked = urllib.request.Request(url, headers={"Accept": "application/vnd.oci.image.manifest.v1+json"})
-        with urllib.request.urlopen(asked) as answer:
-            layers = json.load(answer)["layers"]
-    lazy = [ANNOTATION in layer.get("annotations", {}) for layer in layers]
-    return sum(layer["size"] for layer in layers) / 1e6, any(lazy)
+        document: dict[str, Any] = {"manifests": [{"digest": tag}]}
+        while "manifests" in document:
+            url = f"http://{REGISTRY}/v2/{repository}/manifests/{document['manifests'][0]['digest']}"
+            with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": ", ".join(KINDS)})) as answer:
+                document = json.load(answer)
+    layers = document["layers"]
+    ways = ["whole"] + ["lazily"] * any(ANNOTATIONS & layer.get("annotations", {}).keys() for layer in layers)
+    ways += ["soci"] * (SOCI in document.get("annotations", {}))
+    return sum(layer["size"] for layer in layers) / 1e6, [way for way in ways if way in options.ways]
 
 
 def main() -> None:
@@ -192,8 +215,8 @@ def main() -> None:
     print("| image | MB | | pulled, s | ready, s | answer, s | read, MB | of it | requests |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name in options.names:
-        size, is_lazy = size_of(name, options)
-        for way in options.ways if is_lazy else ["whole"]:
+        size, ways = size_of(name, options)
+        for way in ways:
             row = start(name, way, options)
             print(
                 f"| {name} | {size:.0f} | {way} | {row.pulled:.1f} | {row.ready:.1f} | {row.answer:.1f} "
