@@ -45,6 +45,7 @@ PROGRAMS = [
 PAGES = {
     "https://bentoml.com",
     "https://github.com/bazelbuild/bazelisk",
+    "https://github.com/awslabs/soci-snapshotter",
     "https://github.com/containerd/stargz-snapshotter",
     "https://github.com/sigstore/cosign",
     "https://ossf.github.io/osv-schema/",
