@@ -114,6 +114,7 @@ def two_machines_share_a_cache(bench: Workbench) -> str:
         recovers_from_a_wrong_content(first, second, cache)
         share = recipes_replace_layers(first, second, cache, bench)
         recovers_from_lost_contents(second, cache)
+    layers_are_assembled_without_a_network(second)
     for checkout in (first, second):
         checkout.write("user.bazelrc", "")
     bench.examples_here = shared["."]
@@ -260,6 +261,7 @@ def recipes_replace_layers(first: Checkout, second: Checkout, cache: CacheServer
     found = ours(second.build(GZIP_IMAGE, CI, RECIPES, LAYOUT))
     ran = {spawn.mnemonic for spawn in found if spawn.runner != HIT}
     assert ran == {ASSEMBLE}, f"all but assembled layers are to come from the cache, but these ran: {ran}"
+    recipes_are_lost(second, cache, recipe_files(first))
     return sum(path.stat().st_size for path in recipe_files(first)) / sum(sizes.values())
 
 
@@ -284,11 +286,33 @@ def layers_are_assembled_for_a_push(checkout: Checkout, sizes: dict[str, int], b
     assert not missing, f"the registry lacks {missing}"
 
 
+def recipes_are_lost(checkout: Checkout, cache: CacheServer, lost: Sequence[Path]) -> None:
+    """Delete recipes from the cache after a build that downloaded none: they are written again for a layout."""
+    checkout.bazel("clean").succeeded()
+    checkout.build(GZIP_IMAGE, CI, RECIPES, "--remote_download_minimal")
+    assert not recipe_files(checkout), "recipes were downloaded without need"
+    for path in lost:
+        cache.content(sha256(path.read_bytes()).hexdigest()).unlink()
+    built = checkout.build(GZIP_IMAGE, CI, RECIPES, LAYOUT)
+    assert "Missing digest" in built.errors, f"nothing was lost\n{built.told()}"
+
+
 def push_recipes(checkout: Checkout, registry: RegistryServer, *options: str) -> Result:
     """Push the image with recipes to an empty repository."""
     host = f"127.0.0.1:{registry.port}"
     behind = ("--", "--insecure", host, "--repository", f"{host}/iris")
     return checkout.bazel("run", PUSHED_GZIP_IMAGE, CI, RECIPES, "--remote_download_minimal", *options, *behind)
+
+
+def layers_are_assembled_without_a_network(checkout: Checkout) -> None:
+    """Build the layout of the image from recipes, without a cache or downloads."""
+    checkout.bazel("clean").succeeded()
+    options = (CI, RECIPES, LAYOUT, "--remote_cache=", "--repository_disable_download")
+    built = ours(checkout.build(GZIP_IMAGE, *options))
+    assembled = [spawn for spawn in built if spawn.mnemonic == ASSEMBLE]
+    assert len(assembled) == len(recipes(checkout)) > 0, f"{len(assembled)} layers were assembled"
+    layout = {path.name for path in (checkout.root / "bazel-bin/tests/pushed/gzip_image.oci").glob("blobs/sha256/*")}
+    assert recipes(checkout).keys() <= layout, f"the layout lacks layers: {layout}"
 
 
 def recipe_files(checkout: Checkout) -> list[Path]:
