@@ -409,6 +409,7 @@ OURS = {
     "images/layers/prioritized.py": "the table of a layer, which has the digest that the layer's description tells",
     "images/oci_image.py": "the description that an action of ours wrote",
     "images/oci_layout.py": "the image that was built",
+    "images/soci.py": "what actions of ours wrote",
     "images/system_packages.py": "what an action of ours wrote",
     "images/wheels/libraries.py": "what an action of ours wrote",
     "packages/indexes.py": "attributes of a rule",
@@ -492,6 +493,7 @@ MODULES = {
         "archives/zipread.py": "the reader",
         "images/layers/deflate_blocks.py": "samples of blocks, of limited size",
         "images/layers/gzip.py": "writes",
+        "images/layers/ztoc.py": "samples of blocks of our layers, of limited size",
     },
     "zstandard": {
         "archives/archive.py": "writes",

@@ -91,7 +91,8 @@ def read(
             members = _zip(counted, guard) if form == "zip" else _tar(counted, form, guard)
             yield from _checked(guard, members)
     except OSError as error:
-        raise BentoError(f"{error.filename or where}: cannot read the file: {error.strerror or error}.") from error
+        problem = f"cannot read the file: {error.strerror or error}. Check the path."
+        raise BentoError(f"{error.filename or where}: {problem}") from error
 
 
 def source_name(source: Path | BinaryIO) -> str:

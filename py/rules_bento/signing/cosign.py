@@ -211,4 +211,4 @@ def _digest(path: Path) -> bytes:
     try:
         return bytes.fromhex(sha256_of(path))
     except OSError as error:
-        raise BentoError(f"{path}: cannot read the file: {error.strerror}.") from None
+        raise BentoError(f"{path}: cannot read the file: {error.strerror}. Check the path.") from None

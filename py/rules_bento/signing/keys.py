@@ -138,7 +138,7 @@ def _read_small(path: Path, name: str) -> bytes:
     except ValueError:
         raise BentoError(f"{name!r}: the path contains a NUL. Remove this character.") from None
     except OSError as error:
-        raise BentoError(f"{name}: cannot read the file: {error.strerror}.") from None
+        raise BentoError(f"{name}: cannot read the file: {error.strerror}. Check the path.") from None
     if len(content) > MAX_BYTES:
         raise BentoError(f"{name}: the file exceeds {MAX_BYTES} bytes. Specify a file that contains only the key.")
     return content

@@ -48,7 +48,7 @@ def read_policy(path: Path, trusted_root: Path | None) -> list[SignatureRule]:
     try:
         document = read_mapping(read_file(path), str(path))
     except OSError as error:
-        raise BentoError(f"{path}: cannot read the file: {error.strerror}.") from None
+        raise BentoError(f"{path}: cannot read the file: {error.strerror}. Check the path.") from None
     validate(document, _SHAPE, str(path), _REMEDY)
     if set(document) != {"require"} or not document["require"]:
         raise BentoError(f"{path}: expected only the key require, with at least one rule. {_REMEDY}")

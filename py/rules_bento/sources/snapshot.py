@@ -113,7 +113,8 @@ def walk(directory: str) -> Iterator[DeclaredFile]:
             with os.scandir(f"{root}/{prefix}") as scan:
                 entries = sorted(scan, key=attrgetter("name"))
         except OSError as error:
-            raise BentoError(f"{directory}/{prefix}: cannot read the directory: {error.strerror}.") from None
+            problem = f"cannot read the directory: {error.strerror}. Check the path."
+            raise BentoError(f"{directory}/{prefix}: {problem}") from None
         for entry in entries:
             path = prefix + entry.name
             if not _is_directory(entry):
