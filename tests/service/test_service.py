@@ -874,16 +874,16 @@ SERVED = (
     [
         ("", "bentoml.depends()", r"service\.py:10: `bentoml.depends` requires a service"),
         ("", "bentoml.depends(None, cluster='c')", r"service\.py:10: `bentoml.depends` requires a service"),
-        ("envs=['A=b']", "1", r"service\.py:9: invalid item in `envs` of service `Svc`: 'A=b'\. Use a dict"),
+        ("envs=['A=b']", "1", r"service\.py:9: invalid item in `envs` of `Svc`: 'A=b'\. Use a dict"),
         (
             "envs=[{'name': 'A', 'values': 'b'}]",
             "1",
-            r"service\.py:9: invalid item in `envs` of service `Svc`: {'name': 'A', 'values': 'b'}\.",
+            r"service\.py:9: invalid item in `envs` of `Svc`: {'name': 'A', 'values': 'b'}\.",
         ),
         (
             "envs=[{'name': 'A', 'stage': 'run'}]",
             "1",
-            r"service\.py:9: invalid item in `envs` of service `Svc`: .*'run'}\. .* a stage \(all, build, runtime\)",
+            r"service\.py:9: invalid item in `envs` of `Svc`: .*'run'}\. .* a stage \(all, build, runtime\)",
         ),
     ],
 )
@@ -897,10 +897,41 @@ def test_what_bentoml_cannot_import_is_refused(arguments, on, says):
         read_service("service:Entry", {"service.py": further.encode()})
 
 
+def test_an_api_with_a_dunder_name_is_rejected():
+    source = b"import bentoml\n@bentoml.service\nclass Svc:\n    @bentoml.api\n    def __call__(self): ...\n"
+    with pytest.raises(BentoError, match=r"service\.py:4: API `__call__`: expected a name that doesn't begin with `__`"):
+        read_service("service:Svc", {"service.py": source})
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"service.py": "import bentoml, routes\nL = {'a': 'b'}\n", "types.py": "L = 1\n"},
+        {"service.py": "from types import L\n", "types.py": "L = {'a': 'b'}\n"},
+        {"service.py": "from vals import L\nload('routes:app')\n", "vals.py": "L = {'a': 'b'}\n"},
+        {"service.py": "from vals import L\nload({'class': 'routes.Handler'})\n", "vals.py": "L = {'a': 'b'}\n"},
+        {"service.py": "from .vals import L\n", "vals.py": "L = {'a': 'b'}\n"},
+    ],
+)
+def test_values_that_another_module_might_provide_are_unknown(files):
+    source = files["service.py"] + "@bentoml.service(labels=L)\nclass Svc: ...\n"
+    routes = "import vals, service\nvals.L['a'] = service.L['a'] = 'c'\n"
+    files = {**files, "service.py": "import bentoml\nfrom loader import load\n" + source, "routes.py": routes}
+    assert unknown_facts(read_service("service:Svc", {name: text.encode() for name, text in files.items()}))
+
+
+@pytest.mark.parametrize("name", ["L", "Svc2"])
+def test_a_name_that_is_used_before_its_assignment_is_unknown(name):
+    labels, member = ("L", "pass") if name == "L" else ("{}", "a = bentoml.depends(Svc2)")
+    source = f"import bentoml\n@bentoml.service(labels={labels})\nclass Svc:\n    {member}\n"
+    source += "L = {'a': 'b'}\n@bentoml.service\nclass Svc2: ...\n"
+    assert unknown_facts(read_service("service:Svc", {"service.py": source.encode()}))
+
+
 def test_a_route_without_a_slash_is_rejected():
     source = b"import bentoml\n@bentoml.service\nclass Svc:\n    @bentoml.api(route='a')\n    def on(self): ...\n"
     with pytest.raises(
-        BentoError, match=r"service\.py:4: API `on`: expected a route that begins with a slash, got 'a'"
+        BentoError, match=r"service\.py:4: API `on`: expected a name .* and a route that begins with a slash, got 'a'"
     ):
         read_service("service:Svc", {"service.py": source})
 
@@ -952,7 +983,7 @@ def test_what_contradicts_a_constant_next_to_a_computed_value_is_rejected(declar
 
 def test_what_bentoml_rejects_is_rejected():
     source = b"import bentoml\n@bentoml.service(envs=[{'name': 'A', 'value': 1}])\nclass Svc: ...\n"
-    with pytest.raises(BentoError, match="invalid item in `envs` of service `Svc`: "):
+    with pytest.raises(BentoError, match="invalid item in `envs` of `Svc`: "):
         require_known(read_service("service:Svc", {"service.py": source}))
 
 

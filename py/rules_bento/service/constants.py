@@ -141,7 +141,7 @@ class Constants:
         if isinstance(node, ast.Attribute):
             return self._argument(module, node)
         definition = self.names.resolve(module, node)
-        if not isinstance(definition.node, ast.expr):
+        if not isinstance(definition.node, ast.expr) or self.code.is_local(node):
             raise unsupported(module, node)
         if definition.key in self._evaluating:
             raise NotConstantError(f"the definition of `{definition.name}` is circular", module.path, node)

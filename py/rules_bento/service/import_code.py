@@ -74,6 +74,13 @@ class ImportCode:
         """Return the node around one that runs at import; None for a statement of a module."""
         return self._parents.get(node) if node else None
 
+    def is_local(self, node: ast.AST) -> bool:
+        """Return whether an expression is in the body of a function, where a name can be an argument."""
+        around = self.parent(node)
+        if isinstance(around, ast.Lambda) or (isinstance(around, FUNCTIONS) and node in around.body):
+            return True
+        return around is not None and self.is_local(around)
+
     def uses(self, definition: Definition) -> Iterator[tuple[Module, ast.expr]]:
         """Yield the mentions of a definition other than the binding itself and annotations."""
         for by, node in self.mentions.get(definition.key, ()):

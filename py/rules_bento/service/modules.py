@@ -135,6 +135,11 @@ class Binding(NamedTuple):
         """The dotted path that an import names."""
         return f"{self.module}.{self.name}" if self.name else self.module
 
+    @property
+    def line(self) -> int:
+        """The line of the statement."""
+        return getattr(self.node, "lineno", 1)
+
 
 class Definition(NamedTuple):
     """Describes the definition of a name in the sources: an expression, a class, or a function of a module."""
@@ -159,7 +164,7 @@ class Module:
         self.package = name if is_package else name.rpartition(".")[0]
         self.bindings: dict[str, list[Binding]] = {}
         self.imports: dict[str, list[Binding]] = {}  # by the name that they bind, wherever they are in the module
-        self.paths: set[str] = set()  # what it imports
+        self.paths: set[str] = set()  # what it imports, and what a library might import because a string names it
         self.renamed: set[str] = set()  # modules of which it has an object, or another name
         for statement in tree.body:
             self._bind(statement)
@@ -181,7 +186,7 @@ class Module:
         base = node.module or ""
         if node.level:
             package = self.package.split(".") if self.package else []
-            package = package[: len(package) - node.level + 1]
+            package = package[: len(package) - node.level + 1] if node.level <= len(package) else [""]
             base = ".".join([*package, *([node.module] if node.module else [])])
         for alias in node.names:
             if alias.name != "*":
@@ -220,8 +225,8 @@ class Module:
                 self.paths |= {binding.module, binding.path}
                 self.renamed.update([binding.module] if binding.name else [])
                 self.renamed.update([binding.path] if name != binding.path.rpartition(".")[2] else [])
-            if isinstance(node, ast.Import):
-                self.paths |= {alias.name for alias in node.names}
+        text = node.name if isinstance(node, ast.alias) else getattr(node, "value", None)
+        self.paths.update(re.split(r"[^\w.]+", text) if isinstance(text, str) else ())
 
 
 def own_nodes(*nodes: ast.AST) -> Iterator[ast.AST]:
@@ -299,20 +304,18 @@ class Names:
         for _ in range(_MAX_HOPS):
             known = module.bindings.get(name, [])
             if len(known) != 1:
-                why = (
-                    f"is assigned more than once (line {getattr(known[-1].node, 'lineno', 1)})"
-                    if known
-                    else "is unknown"
-                )
+                why = f"is assigned more than once (line {known[-1].line})" if known else "is unknown"
                 raise NotConstantError(f"`{name}` {why}", path, node)
             made, source = known[0].node, known[0].module
+            if path == module.path and getattr(node, "lineno", known[0].line) < known[0].line:
+                raise NotConstantError(f"`{name}` is used before line {known[0].line} assigns it", path, node)
             if isinstance(made, (ast.expr, ast.ClassDef, *FUNCTIONS)):
                 return Definition(module, name, made)
-            file = self.files.find(source) if source else None
+            is_loaded = source.partition(".")[0] in sys.stdlib_module_names  # before src/ is on sys.path
+            file = self.files.find(source) if source and not is_loaded else None
             if file is None or self.files.find(known[0].path):
                 why = "isn't a name of the sources" if source else "is assigned by an unsupported statement"
-                line = f" (line {getattr(made, 'lineno', 1)})"
-                raise NotConstantError(f"`{known[0].path or name}` {why}{line}", path, node)
+                raise NotConstantError(f"`{known[0].path or name}` {why} (line {known[0].line})", path, node)
             module, name = self.parsed(source, file), known[0].name
             self.modules.add(module.name)
         raise NotConstantError(f"the import of `{name}` is circular", path, node)

@@ -75,7 +75,7 @@ class _Reading:
     # Modules
 
     def _reached(self, users: set[str]) -> tuple[list[Module], frozenset[bytes]]:
-        """Return the modules that the service might import and that might change the names in `users`.
+        """Return the modules that the service might import, also by a string, and that might change names in `users`.
 
         Parses only `users` and modules that mention one of them or a word of `WORDS`. Returns the words of the others.
         """
@@ -85,15 +85,15 @@ class _Reading:
         waiting, seen = [self._module.name], set()
         while waiting:
             name = waiting.pop()
-            path = self._files.find(name)
-            if name in seen or path is None:
+            if name in seen:
                 continue
             seen.add(name)
             waiting += [name.rpartition(".")[0]] if "." in name else []
-            if name in users or words & self._files.words(path):
+            path = self._files.find(name)
+            if path and (name in users or words & self._files.words(path)):
                 found.append(self._names.parsed(name, path))
                 waiting += sorted(found[-1].paths)
-            else:
+            elif path:
                 waiting += self._files.modules_named_in(path)
                 others |= self._files.words(path)
         return found, frozenset(others)

@@ -29,8 +29,6 @@ IMAGE_METHODS = words(
 def public_name(dotted: str) -> str:
     """Return the public spelling of a name of BentoML, such as `_bentoml_sdk.models.BentoModel`, or an older alias."""
     last = dotted.rpartition(".")[2]
-    if dotted.startswith("bentoml._internal.service.") and last == "Service":
-        return "bentoml.legacy.Service"
     if dotted.startswith(("_bentoml_sdk.", "_bentoml_impl.", "bentoml._internal.", "bentoml.service.")):
         return _PUBLIC.get(last, dotted)
     return "bentoml.images.Image" if dotted == "bentoml.images.PythonImage" else dotted

@@ -50,11 +50,6 @@ class Declaration:
     arguments: dict[str, Any]
     mounts: list[tuple[ast.expr, str]]  # application and path
 
-    @property
-    def place(self) -> str:
-        """The place of the class in messages."""
-        return f"{self.module.path}:{self.node.lineno}"
-
     def error(self, value: Any, why: str) -> NotConstantError:
         """Return the first unknown part of a value, or else an error of its own."""
         return first_unknown(value) or NotConstantError(why, self.module.path, self.node)
@@ -101,8 +96,8 @@ class ServiceReader:
         first = self._declared.setdefault(name, declared)
         if first.node is not made:
             raise BentoError(
-                f"{declared.place}: the name `{name}` is already used by the service at {first.place}. "
-                "Set a different `name` in `@bentoml.service`."
+                f"{module.path}:{made.lineno}: the name `{name}` is already used by the service at "
+                f"{first.module.path}:{first.node.lineno}. Set a different `name` in `@bentoml.service`."
             )
         return first
 
@@ -296,16 +291,13 @@ class ServiceReader:
         values: dict[str, Any] = {}
         if isinstance(decorator, ast.Call):
             given = arguments_of(module, decorator, [], others=True)
-            values = self._values(
-                module, decorator, {key: given[key] for key in given.keys() & _ENDPOINT.keys()}, _ENDPOINT
-            )
-        route = values.get("route")
-        if route is None:
-            route = "/" if node.name == "__call__" else f"/{node.name}"
-        if not route.startswith("/"):
+            given = {key: given[key] for key in _ENDPOINT if key in given}
+            values = self._values(module, decorator, given, _ENDPOINT)
+        route = f"/{node.name}" if values.get("route") is None else values["route"]
+        if not route.startswith("/") or node.name.startswith("__"):
             raise BentoError(
-                f"{module.path}:{decorator.lineno}: API `{node.name}`: expected a route that begins with a slash, got "
-                f"{route!r}."
+                f"{module.path}:{decorator.lineno}: API `{node.name}`: expected a name that doesn't begin with `__`, "
+                f"and a route that begins with a slash, got {route!r}."
             )
         is_stream = any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body))
         return metadata.Api(node.name, route, kind == "bentoml.task", values.get("batchable", False), is_stream)
@@ -369,8 +361,8 @@ class ServiceReader:
             is_text = isinstance(known.get("value"), (str, type(None)))
             if not (known.keys() <= _ENV.keys() and known.get("stage", "all") in _STAGES and is_text):
                 raise BentoError(
-                    f"{declared.place}: invalid item in `envs` of service `{declared.name}`: {env!r}. Use a dict "
-                    f"with a name and, optionally, a string value and a stage ({', '.join(_STAGES)})."
+                    f"{declared.module.path}:{declared.node.lineno}: invalid item in `envs` of `{declared.name}`: "
+                    f"{env!r}. Use a dict with a name and, optionally, a value and a stage ({', '.join(_STAGES)})."
                 )
             name, error = fields["name"], first_unknown(fields)
             if not name or not isinstance(name, str):
