@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rules_bento.artifacts.signatures import sign_in_registries
 from rules_bento.bento.kinds import BENTO
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
@@ -54,6 +53,8 @@ def push(
     content and these tags. If `signing` (a key or identity, and a format) is set, signs the entry before tagging it.
     With `for_kserve`, pushes an image. Raises the same errors as `registry.push`, and BentoError for a missing model.
     """
+    if signing:
+        from rules_bento.artifacts.signatures import sign_in_registries
     for target in targets:
         if target.digest:
             raise BentoError(f"{target}: expected a tag, got a digest. Use HOST/REPOSITORY[:TAG].")
@@ -66,7 +67,8 @@ def push(
     existing = [(manifest, target) for manifest, target in zip(manifests, targets, strict=True) if manifest]
     if len(existing) == len(targets):
         for manifest, target in existing:
-            sign_in_registries(manifest.descriptor, [target], signing, registries, counter)
+            if signing:
+                sign_in_registries(manifest.descriptor, [target], signing, registries, counter)
         return [Delivered(_unchanged(manifest, target), (target.tag,)) for manifest, target in existing]
     if check:
         verification.require_intact(home, [entry, *models], described.noted)
@@ -75,7 +77,8 @@ def push(
     else:
         from bento_cli.sharing.registry.packing import packed
     with packed(described) as package:
-        sign_in_registries(package.root.descriptor, targets, signing, registries, counter)
+        if signing:
+            sign_in_registries(package.root.descriptor, targets, signing, registries, counter)
         pushed = push_package(package, targets, registries, counter, jobs=jobs)
     return [
         Delivered(one, tuple(dict.fromkeys(target.tag for target in targets if target.name == one.reference.name)))
