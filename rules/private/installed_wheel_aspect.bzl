@@ -16,7 +16,7 @@ def _describe_installed(file):
 def _metadata(files):
     """Returns the METADATA file of a package's installed files, or None."""
     for file in files:
-        if file.basename == "METADATA" and file.dirname.endswith(".dist-info"):
+        if file.short_path.endswith(".dist-info/METADATA"):
             return file
     return None
 

@@ -496,6 +496,14 @@ EXPECTED = {
                 "of": ["weights.bin"],
                 "to": ["imported_model.weights-0.layer.zstd-chunked", "imported_model.weights-0.layer.zstd-chunked.json"],
             },
+            "BentoLayerZtoc imported_model.layer.gzip.ztoc": {
+                "of": ["imported_model.layer.gzip", "imported_model.layer.gzip.json"],
+                "to": ["imported_model.layer.gzip.ztoc", "imported_model.layer.gzip.ztoc.json"],
+            },
+            "BentoLayerZtoc imported_model.weights-0.layer.gzip.ztoc": {
+                "of": ["imported_model.weights-0.layer.gzip", "imported_model.weights-0.layer.gzip.json"],
+                "to": ["imported_model.weights-0.layer.gzip.ztoc", "imported_model.weights-0.layer.gzip.ztoc.json"],
+            },
             "BentoModel imported_model.manifest.json": {
                 "of": ["weights.bin"],
                 "to": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.yaml"],
@@ -580,6 +588,14 @@ EXPECTED = {
                 "of": ["weights.bin"],
                 "to": ["model.weights-0.layer.zstd-chunked", "model.weights-0.layer.zstd-chunked.json"],
             },
+            "BentoLayerZtoc model.layer.gzip.ztoc": {
+                "of": ["model.layer.gzip", "model.layer.gzip.json"],
+                "to": ["model.layer.gzip.ztoc", "model.layer.gzip.ztoc.json"],
+            },
+            "BentoLayerZtoc model.weights-0.layer.gzip.ztoc": {
+                "of": ["model.weights-0.layer.gzip", "model.weights-0.layer.gzip.json"],
+                "to": ["model.weights-0.layer.gzip.ztoc", "model.weights-0.layer.gzip.ztoc.json"],
+            },
             "BentoModel model.manifest.json": {
                 "of": ["weights.bin"],
                 "to": ["model.manifest.json", "model.model.json", "model.model.yaml"],
@@ -650,6 +666,18 @@ EXPECTED = {
             "BentoLayer model_of_shards.weights-1.layer.zstd-chunked": {
                 "of": ["shard-3.bin"],
                 "to": ["model_of_shards.weights-1.layer.zstd-chunked", "model_of_shards.weights-1.layer.zstd-chunked.json"],
+            },
+            "BentoLayerZtoc model_of_shards.layer.gzip.ztoc": {
+                "of": ["model_of_shards.layer.gzip", "model_of_shards.layer.gzip.json"],
+                "to": ["model_of_shards.layer.gzip.ztoc", "model_of_shards.layer.gzip.ztoc.json"],
+            },
+            "BentoLayerZtoc model_of_shards.weights-0.layer.gzip.ztoc": {
+                "of": ["model_of_shards.weights-0.layer.gzip", "model_of_shards.weights-0.layer.gzip.json"],
+                "to": ["model_of_shards.weights-0.layer.gzip.ztoc", "model_of_shards.weights-0.layer.gzip.ztoc.json"],
+            },
+            "BentoLayerZtoc model_of_shards.weights-1.layer.gzip.ztoc": {
+                "of": ["model_of_shards.weights-1.layer.gzip", "model_of_shards.weights-1.layer.gzip.json"],
+                "to": ["model_of_shards.weights-1.layer.gzip.ztoc", "model_of_shards.weights-1.layer.gzip.ztoc.json"],
             },
             "BentoModel model_of_shards.manifest.json": {
                 "of": ["lib.py", "shard-1.bin", "shard-2.bin", "shard-3.bin"],
@@ -1013,6 +1041,10 @@ EXPECTED = {
             "BentoLayer with_data.data.layer.zstd-chunked": {
                 "of": ["weights.bin"],
                 "to": ["with_data.data.layer.zstd-chunked", "with_data.data.layer.zstd-chunked.json"],
+            },
+            "BentoLayerZtoc with_data.data.layer.gzip.ztoc": {
+                "of": ["with_data.data.layer.gzip", "with_data.data.layer.gzip.json"],
+                "to": ["with_data.data.layer.gzip.ztoc", "with_data.data.layer.gzip.ztoc.json"],
             },
             "BentoPackage with_data.bento.yaml": {
                 "of": ["service.py", "weights.bin", "with_data.data.json"],

@@ -13,6 +13,7 @@ _CALLBACK = "given to Args as map_each, where Bazel maps it"
 ALLOWED = {
     ("rules/bento_environment.bzl", "_describe_source"): _CALLBACK,
     ("rules/private/attributes.bzl", "describe_file"): _CALLBACK,
+    ("rules/private/installed_wheel_aspect.bzl", "_describe_installed"): _CALLBACK,
     ("rules/private/push_manifest.bzl", "_blob"): "read where the program runs: there it lies as Bazel writes it",
     ("rules/private/metadata.bzl", "_describe_named"): _CALLBACK,
 }
