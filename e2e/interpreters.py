@@ -68,8 +68,8 @@ unpacked_python = repository_rule(implementation = _unpacked_python_impl)
 '''
 # The interpreter's program, the packed files, and the files next to them.
 PACKED_FILES = 60
-LARGE = 3 << 20
-"""Bytes that give a wheel a layer of its own."""
+LARGE = 11 << 20
+"""Bytes that give a wheel a layer of its own, with a zTOC."""
 GROUPS = (
     "archives",
     "bento_yaml",
@@ -159,6 +159,7 @@ bento_image(
     bento = ":hello",
     compression = "gzip",
     ignore_system_requirements = ["echo"],
+    soci = True,
 )
 
 bento_package(

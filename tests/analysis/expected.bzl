@@ -527,6 +527,10 @@ EXPECTED = {
                 "of": ["weights.bin"],
                 "to": ["layer_of_a_tar.layer.gzip", "layer_of_a_tar.layer.gzip.json"],
             },
+            "BentoLayerZtoc layer_of_a_tar.layer.gzip.ztoc": {
+                "of": ["layer_of_a_tar.layer.gzip", "layer_of_a_tar.layer.gzip.json"],
+                "to": ["layer_of_a_tar.layer.gzip.ztoc", "layer_of_a_tar.layer.gzip.ztoc.json"],
+            },
         },
         "files": ["layer_of_a_tar.layer.gzip.json"],
         "groups": {
