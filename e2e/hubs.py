@@ -191,7 +191,7 @@ def unsupported_platforms_are_reported(checkout: Checkout) -> None:
     assert "@pypi is for linux_x86_64, but the build is for another platform" in failed.errors, failed.told()
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", 'platforms = ["linux_x86_64"]', 'platforms = ["linux_amd64"]')
     failed = checkout.bazel(*build, workspace=WORKSPACE)
-    assert 'platforms contains the unknown value "linux_amd64". Use one of: linux_aarch64' in failed.errors, (
+    assert 'platforms contains the unknown value "linux_amd64". Valid values: linux_aarch64' in failed.errors, (
         failed.told()
     )
 

@@ -35,7 +35,7 @@ bento_api_test(name = "iris_api_test", api = ":iris_api", golden = "iris_api.jso
 To write the committed schema, run `bazel run //:iris_api_test -- --update`.""",
     attrs = {
         "api": attr.label(doc = "The `bento_api` target to test.", mandatory = True, providers = [BentoApiInfo]),
-        "golden": attr.label(allow_single_file = [".json"], doc = "Committed schema, a JSON file.", mandatory = True),
+        "golden": attr.label(allow_single_file = [".json"], doc = "JSON file with the committed schema.", mandatory = True),
     } | TEST_RUNTIME,
     test = True,
 )

@@ -134,7 +134,7 @@ The build runs checks, which fail for these problems (disable the checks with `-
             doc = "Source of the Bento's models in containers: `layers` (default; layers of the image), `image` (a `bento_model_image` of each model, mounted at {}/<name>), or `none` (a model store, mounted at {}/models).".format(MOUNTED, HOME),
             values = ["layers", "image", "none"],
         ),
-        "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes, each `PORT/PROTOCOL`."),
+        "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes, in the form `PORT/PROTOCOL`."),
         "ignore_system_requirements": attr.string_list(doc = "System requirements of the Bento that the checks ignore: names of system packages, `distro`, `cuda`, or commands, as shown in error messages. Use the attribute if the checks don't detect a requirement in the base, or if the service doesn't need the requirement."),
         "working_dir": attr.string(doc = "Working directory of a container. Default: the directory of the Bento in the image."),
     } | IMAGE,

@@ -41,7 +41,7 @@ def _check(ctx, targets):
     if bool(ctx.attr.model) == bool(ctx.attr.models):
         fail("{}: expected either model or models. Set exactly one of these attributes.".format(where))
     if ctx.attr.base and ctx.attr.format != "kserve":
-        fail("{}: base is only supported with format = \"kserve\". Set format = \"kserve\", or remove base.".format(where))
+        fail("{}: base is supported only with format = \"kserve\". Set format = \"kserve\", or remove base.".format(where))
     labels = {}
     for target in targets:
         name, label = target[BentoModelInfo].sources.name, label_string(target.label)
@@ -58,7 +58,7 @@ def _layers(ctx, target, number):
     if ctx.attr.format == "modelpack" and ctx.attr.models:
         fail("{}: format = \"modelpack\" supports only one model. Set model instead of models, or set format = \"image\".".format(label_string(ctx.label)))
     if ctx.attr.format == "modelpack" and len(layers) > 1:
-        fail(("{}: {} links to weights in separate layers, which ModelPack tools can't unpack. " +
+        fail(("{}: {} contains links to weights in other layers. ModelPack tools can't unpack links across layers. " +
               "Set image_layers = 1 on the model, or format = \"image\".").format(label_string(ctx.label), label_string(target.label)))
     return layers
 

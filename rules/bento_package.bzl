@@ -43,7 +43,7 @@ def _locked(ctx):
     return own + [info for dep in ctx.attr.deps for info in dep[BentoSourcesInfo].requirements.to_list()] if own else []
 
 def _python_version(ctx, locked):
-    """Returns the Python version of the lock, `X.Y`. Fails if `python_version` is another version."""
+    """Returns the Python version of the lock, in the form `X.Y`. Fails if `python_version` is another version."""
     versions = [info.python_version for info in locked if info.python_version]
     version = minor_version(versions[0]) if versions else ctx.attr.python_version or PYTHON_VERSION
     if ctx.attr.python_version not in ("", version):
@@ -233,7 +233,7 @@ hub (`requirements`), models (`models`), and other libraries (`deps`). The build
         "arg_file": attr.label(allow_single_file = True, doc = "Build arguments of the Bento: a YAML file with keys and values, as for `bentoml build --arg-file`."),
         "bento_args": attr.string_dict(doc = "Build arguments of the Bento. Corresponds to `args` in a bentofile. Overrides arguments in `arg_file`."),
         "bento_name": attr.string(doc = "Name of the Bento. Default: the name of the service, converted to snake case by BentoML's rules."),
-        "bentofile": attr.label(allow_single_file = [".toml", ".yaml", ".yml"], cfg = reset_cfg, doc = "A `bentofile.yaml`, or a `pyproject.toml` with the table `[tool.bentoml.build]`. The file can be in any package. Paths in the file are relative to the build context."),
+        "bentofile": attr.label(allow_single_file = [".toml", ".yaml", ".yml"], cfg = reset_cfg, doc = "A `bentofile.yaml`, or a `pyproject.toml` with a `[tool.bentoml.build]` table. The file can be in any package. Paths in the file are relative to the build context."),
         "bentoml_version": attr.string(default = "1.4.39", doc = "Version of BentoML that the Bento requires. Ignored if the requirements of the Bento specify a version."),
         "build_ctx": attr.string(
             default = OWN_PACKAGE,
@@ -253,7 +253,7 @@ hub (`requirements`), models (`models`), and other libraries (`deps`). The build
         "description": attr.string(doc = "Description (README) of the Bento: a string, or `file:` and the path of a file in the build context."),
         "description_file": attr.label(allow_single_file = True, doc = "File with the description (README) of the Bento. Default: README.md in the build context."),
         "enable_features": attr.string_list(doc = "Extras of bentoml to install, such as `grpc` or `io-image`. Corresponds to `bentoml containerize --enable-features`."),
-        "envs": attr.string_list(doc = "Environment variables of the Bento, each `NAME=value`, or `NAME=` if the deployment sets the value. The suffix `;stage=build` or `;stage=runtime` limits a variable to one stage. Default: all stages."),
+        "envs": attr.string_list(doc = "Environment variables of the Bento, in the form `NAME=value`, or `NAME=` if the deployment sets the value. The suffix `;stage=build` or `;stage=runtime` limits a variable to one stage. Default: all stages."),
         "exclude": attr.string_list(doc = "Patterns of files to exclude, in the syntax of `.gitignore`."),
         "environment": attr.label(doc = "A `bento_environment` that declares the image of the Bento. Replaces the image in the source of the service.", providers = [BentoEnvironmentInfo]),
         "include": attr.string_list(doc = "Patterns of files to include, in the syntax of `.gitignore`. Default: the patterns in the bentofile, or else all files."),
@@ -261,7 +261,7 @@ hub (`requirements`), models (`models`), and other libraries (`deps`). The build
         "lock_all_platforms": attr.bool(doc = "Whether `env/python/requirements.lock.txt` lists the hashes of all files of each release. If `False`, the file lists only the hashes of files for the target platform."),
         "models": attr.label_list(cfg = reset_cfg, doc = "Models that the service of the Bento uses.", providers = [BentoModelInfo]),
         "packages": attr.string_list(doc = "Python requirements (PEP 508), such as `numpy<3`. Corresponds to `python.packages` in a bentofile. If `requirements` contains packages of a package hub, `packages` only limits the versions."),
-        "python_version": attr.string(doc = "Python version of the lock, the image, and the tests, `X.Y`. The package hub must support the version (`python_version` or `more_python_versions` of `bento.pypi`). Default: the version of the package hub, or else {}.".format(PYTHON_VERSION)),
+        "python_version": attr.string(doc = "Python version of the lock, the image, and the tests, in the form `X.Y`. The package hub must support the version (`python_version` or `more_python_versions` of `bento.pypi`). Default: the version of the package hub, or else {}.".format(PYTHON_VERSION)),
         "report_against": attr.label(allow_single_file = [".json"], cfg = reset_cfg, doc = "JSON report to compare the Bento with: a file from the output group `report` of another Bento or build."),
         "requirements": attr.label_list(
             allow_files = True,
@@ -270,7 +270,7 @@ hub (`requirements`), models (`models`), and other libraries (`deps`). The build
             doc = "Python requirements: packages of a package hub (such as `@pypi//numpy`) and `bento_wheel` targets, or requirements files. The Bento locks packages of a package hub with their transitive dependencies.",
         ),
         "service": attr.string(doc = "Service of the Bento: `module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the service in the bentofile, or else the only service in `service.py`."),
-        "service_config": attr.string_dict(doc = "Configuration that the source determines at run time. Keys are service names; values are calls of `service_config`, such as `service_config(workers = 4)`. Include only the keys that static analysis can't determine."),
+        "service_config": attr.string_dict(doc = "Configuration that the source determines at run time. Keys are service names; values are calls to `service_config`, such as `service_config(workers = 4)`. Include only the keys that static analysis can't determine."),
         "service_models": attr.string_dict(doc = "Models that the source determines at run time. Keys are `Service.attribute`; values are tags of models in `models`."),
         "spec": attr.int(doc = "Format version of `bento.yaml`: `1` or `2`. Default: `2` if version 2 supports the options, or else `1`.", values = [0, 1, 2]),
         "complete_metadata": attr.string_list(doc = "Kinds of service metadata that the attributes of this target declare completely: `labels`, `envs`, `image`, or `description`. Use the attribute if the source determines such metadata, including names of labels or variables, at run time."),

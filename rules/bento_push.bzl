@@ -80,8 +80,8 @@ With `--@rules_bento//rules:push_from=cache`, the push streams missing layers fr
 ([more](../docs/ci.md#push-without-downloading)).""",
     attrs = {
         "keyless": attr.bool(doc = "Whether to sign the artifact with a certificate for an OIDC identity: of the CI job, or of `-- --identity-token FILE`."),
-        "mount_from": attr.string_list(doc = "Repositories in the same registry that might contain some of the layers, each `registry/name`. The push mounts layers from these repositories, and from the repositories of earlier pushes."),
-        "repositories": attr.string_list(doc = "Repositories to push to, each `registry/name`. In a stamped build, `{KEY}` is replaced by a value of the workspace status. In other builds, a repository with `{KEY}` is an error."),
+        "mount_from": attr.string_list(doc = "Repositories in the same registry that might contain some of the layers, in the form `registry/name`. The push mounts layers from these repositories, and from the repositories of earlier pushes."),
+        "repositories": attr.string_list(doc = "Repositories to push to, in the form `registry/name`. In a stamped build, `{KEY}` is replaced by a value of the workspace status. In other builds, `{KEY}` is an error."),
         "signed": attr.bool(doc = "Whether to sign the artifact. If `True`, pass the private key at run time with `-- --sign-key FILE`."),
         "src": attr.label(doc = "The image, image index, Bento, or model to push.", mandatory = True, providers = PUSHABLE),
         "tag_files": attr.label_list(allow_files = True, doc = "Files that contain additional tags, one tag per line."),

@@ -40,8 +40,8 @@ lists the slowest imports and the largest files. The CPU time depends on the mac
 doesn't depend on the machine. The test requires Linux on the CPU architecture of the image.""",
     attrs = {
         "forbidden_imports": attr.string_list(doc = "Python modules that no process of the container is allowed to import. A name includes all submodules."),
-        "max_megabytes": attr.int(doc = "Maximum total size of the files that the startup reads, in megabytes (1,000,000 bytes). Default: 0, no limit."),
-        "max_cpu_seconds": attr.int(doc = "Maximum total CPU time of all processes until the last response, in seconds. Default: 0, no limit."),
+        "max_megabytes": attr.int(doc = "Maximum total size of the files that the startup reads, in megabytes (1,000,000 bytes). Default: `0` (no limit)."),
+        "max_cpu_seconds": attr.int(doc = "Maximum total CPU time of all processes until the last response, in seconds. Default: `0` (no limit)."),
     } | STARTUP | TEST_RUNTIME,
     test = True,
 )

@@ -165,7 +165,7 @@ Output groups and checks are the same as for `bento_image`, except for system re
         "binary": attr.label(
             aspects = [_main_aspect, sources_aspect, installed_wheel_aspect, wheel_parts_aspect],
             cfg = program_cfg,
-            doc = "The program: a `py_binary`, or another target that provides PyInfo, such as a `py_library` with `entrypoint`.",
+            doc = "Program to run in the image: a `py_binary`, or another target that provides PyInfo. For a `py_library`, also set `entrypoint`.",
             mandatory = True,
             providers = [PyInfo],
         ),
@@ -174,7 +174,7 @@ Output groups and checks are the same as for `bento_image`, except for system re
         "labels": attr.string_dict(doc = "Labels of the image config."),
         "layers": attr.label_list(doc = "Additional layers, below the layer of the program.", providers = [BentoLayerInfo]),
         "ports": attr.string_list(doc = "Ports that the image exposes. Default: none."),
-        "python_version": attr.string(doc = "Python version of the packages, `X.Y`. The package hub must support the version (`python_version` or `more_python_versions`). Required for packages of rules_python. Default: the version of the package hub."),
+        "python_version": attr.string(doc = "Python version of the packages, in the form `X.Y`. The package hub must support the version (`python_version` or `more_python_versions`). Required for packages of rules_python. Default: the version of the package hub."),
         "working_dir": attr.string(default = "{}/{}".format(_APP, _MAIN_REPOSITORY), doc = "Working directory of a container. Default: the directory of this repository's files, as with `bazel run`."),
     } | IMAGE | SECRETS,
     cfg = image_cfg,

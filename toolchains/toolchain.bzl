@@ -184,7 +184,7 @@ bento_compilers = rule(
     implementation = lambda ctx: BentoCompilersInfo(pythons = tuple([target[BentoPythonInfo] for target in ctx.attr.pythons])),
     doc = "Provides the interpreters that compile bytecode.",
     attrs = {
-        "pythons": attr.label_list(cfg = "exec", doc = "Interpreters, one interpreter for each Python version.", providers = [BentoPythonInfo]),
+        "pythons": attr.label_list(cfg = "exec", doc = "Interpreters, one for each Python version.", providers = [BentoPythonInfo]),
     },
     provides = [BentoCompilersInfo],
 )

@@ -114,7 +114,7 @@ class Attribute:
         if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
             raise DeclarationError(f"{name} is {value!r}, but must be a {said}")
         if self.values and value not in self.values:
-            raise DeclarationError(f"{name} is {value!r}. Use one of: {', '.join(map(repr, self.values))}")
+            raise DeclarationError(f"{name} is {value!r}. Valid values: {', '.join(map(repr, self.values))}")
         if not self.empty and not value:
             raise DeclarationError(f"{name} must not be empty")
 

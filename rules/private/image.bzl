@@ -37,7 +37,7 @@ IMAGE = {
     ),
     "stop_signal": attr.string(default = "SIGTERM", doc = "Signal that container engines send to stop a container."),
     "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the checks ignore, because the service doesn't use the files, or because duplicates are intended."),
-    "user": attr.string(default = "1034:1034", doc = "User and group of the container process, `uid:gid`."),
+    "user": attr.string(default = "1034:1034", doc = "User and group of the container process, in the form `uid:gid`."),
     "max_wheel_layers": attr.int(default = _MAX_WHEEL_LAYERS, doc = "Maximum number of layers for Python packages. If more packages are large, some large packages share layers."),
 } | CREATION_TIME | IMAGE_PLATFORM | STAMP
 

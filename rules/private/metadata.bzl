@@ -31,7 +31,7 @@ def _checked_requirements(ctx, target):
     files = target[DefaultInfo].files.to_list()
     for file in files:
         if file.extension == "whl":
-            fail("{}: requirements contains the wheel {}. Declare a bento_wheel for the file.".format(label_string(ctx.label), file.short_path))
+            fail("{}: requirements can't contain a wheel file: {}. Declare a bento_wheel for the file.".format(label_string(ctx.label), file.short_path))
         if file.extension not in _REQUIREMENTS:
             fail(("{}: requirements contains {}, which isn't a requirements file (.txt or .in). For other formats, set " +
                   "bento.pypi(lock = ...) in MODULE.bazel, and use packages from the package hub.").format(label_string(ctx.label), file.short_path))
@@ -134,7 +134,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
       lock: result of `lock_subset`, or None.
       into: a struct of `part` (File, the metadata part), `archive` (File, the `.bento` to write in the same action, or None), and
         `contents` (list of the other parts in `archive`; empty without `archive`).
-      python_version: Python version of the lock, `X.Y`.
+      python_version: Python version of the lock, in the form `X.Y`.
 
     Returns:
       A struct of the Files `bento_yaml`, `digest`, `manifest`, and `tag`, of `step` (for `run_steps`), and of `package_action` (arguments,

@@ -6,12 +6,12 @@ BentoCommandInfo = provider(
 )
 
 BentoCompilersInfo = provider(
-    doc = "CPython interpreters that compile bytecode for Python versions other than the toolchain's version.",
+    doc = "CPython interpreters that compile bytecode for other Python versions than the toolchain's.",
     fields = {"pythons": "tuple[BentoPythonInfo] - interpreters, which run on the execution platform."},
 )
 
 BentoDebLockInfo = provider(
-    doc = "The settings from which a lock of Debian packages is resolved.",
+    doc = "Settings for resolving a lock of Debian packages.",
     fields = {
         "arguments": "tuple[str] - flags to pass to the helper.",
         "update": "Label - target that writes the lock.",
@@ -41,7 +41,7 @@ BentoImagePackagesInfo = provider(
 )
 
 BentoInstalledWheelInfo = provider(
-    doc = "The wheel that an action packs from the installed files of a package of rules_python's hubs.",
+    doc = "A wheel that an action packs from a package installed by rules_python.",
     fields = {
         "requirements": "depset[BentoRequirementInfo] - the package and its transitive dependencies from these hubs.",
         "wheel": "BentoWheelInfo | None - wheel of the package; None for other targets.",
@@ -63,12 +63,12 @@ BentoPythonInfo = provider(
         "files": "depset[File] - files of the interpreter; empty for an interpreter of the host.",
         "interpreter": "File | None - executable of the interpreter; None for an interpreter of the host.",
         "interpreter_path": "str - absolute path of an interpreter of the host; empty if `interpreter` is set.",
-        "version": "str - version of the interpreter, `X.Y.Z`, or `X.Y` for an interpreter of rules_python.",
+        "version": "str - version of the interpreter, in the form `X.Y.Z`, or `X.Y` for an interpreter of rules_python.",
     },
 )
 
 BentoLockInfo = provider(
-    doc = "The settings and files from which a lock of Python packages is resolved.",
+    doc = "Settings and files for resolving a lock of Python packages.",
     fields = {
         "arguments": "tuple[str] - flags to pass to the helper, without the flags for files.",
         "constraints": "tuple[File] - constraints files, which only limit versions.",
@@ -84,7 +84,7 @@ BentoResolutionInfo = provider(
 )
 
 BentoServiceMetadataInfo = provider(
-    doc = "The inputs of actions that import the service of a Bento, and that build metadata from the import.",
+    doc = "Inputs of actions that import a Bento's service and build its metadata.",
     fields = {
         "import_arguments": "Args - arguments of the subcommand `import_service`, without packages and outputs.",
         "import_packages": "depset[BentoRequirementInfo] - packages of the Bento and in `import_packages`. In the configuration of an import, BentoML and `import_packages` have modules.",
@@ -121,6 +121,6 @@ BentoWheelPartInfo = provider(
 )
 
 BentoWheelPartsInfo = provider(
-    doc = "The layer parts of a package's wheel and of the wheels of its transitive dependencies. All images share the parts.",
+    doc = "Layer parts for the wheels of a package and its transitive dependencies. All images share the parts.",
     fields = {"parts": "depset[BentoWheelPartInfo] - parts, one part for each wheel."},
 )

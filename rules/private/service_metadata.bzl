@@ -44,7 +44,7 @@ def check_service_metadata(ctx, locked):
         fail("{}: service_metadata = \"import\" requires packages from a package hub. Add packages, including bentoml, to requirements.".format(label_string(ctx.label)))
     for name in ["service_config", "service_models", "complete_metadata"]:
         if getattr(ctx.attr, name):
-            fail("{}: {} is only supported by static analysis, but service_metadata is \"import\". Remove one of these attributes.".format(label_string(ctx.label), name))
+            fail("{}: {} is supported only by static analysis, but service_metadata is \"import\". Remove one of these attributes.".format(label_string(ctx.label), name))
 
 def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     """Describes the import of the service.

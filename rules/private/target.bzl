@@ -34,7 +34,7 @@ def _platforms(settings, attr):
         return settings[_PLATFORMS]
     name = attr.platform or settings[_DEFAULT]
     if name not in _KNOWN:
-        fail("--{}: invalid platform \"{}\". Use one of: {}.".format(_DEFAULT, name, ", ".join(PLATFORM_NAMES)))
+        fail("--{}: invalid platform \"{}\". Valid values: {}.".format(_DEFAULT, name, ", ".join(PLATFORM_NAMES)))
     label, constraints = _KNOWN[name]
 
     # If the detected host platform has the same constraints, keep it. Otherwise, code would be built twice, for two names of one platform.

@@ -23,7 +23,7 @@ _REFUSED = {
         "docker": ":some_python_options",
         "service": "service:Service",
     }),
-    "import_and_service_models": (bento_package, "service_models is only supported by static analysis, but service_metadata is \"import\"", {
+    "import_and_service_models": (bento_package, "service_models is supported only by static analysis, but service_metadata is \"import\"", {
         "service_metadata": "import",
         "requirements": ["@pypi//bentoml"],
         "service": "service:Service",

@@ -63,7 +63,7 @@ _DEB = {"archive": "debian", "dependencies": [], "filename": "pool/x.deb", "name
 _CASES = {
     "deb_lock_for_another_machine": (
         _debs(json.encode({"deb_lock": 1, "packages": {"riscv64": []}})),
-        "bento.apt(name = \"debs\"): //:debs.json contains the unknown architecture riscv64. Use one of: ",
+        "bento.apt(name = \"debs\"): //:debs.json contains the unknown architecture riscv64. Valid values: ",
     ),
     "deb_lock_of_a_name_that_leaves": (
         _debs(json.encode({"deb_lock": 1, "packages": {"amd64": [_DEB | {"name": "../x"}]}})),
@@ -158,7 +158,7 @@ _CASES = {
     ),
     "model_outside_of_its_folder": (
         _model(address = "https://models.example.com", files = {"a/../../b": _HASH}),
-        _OF_MODEL + "files contains \"a/../../b\", which is outside of the model directory.",
+        _OF_MODEL + "files contains \"a/../../b\", which is outside the model directory.",
     ),
     "model_with_another_hash": (
         _model(address = "https://models.example.com", files = {"a": "md5"}),

@@ -48,13 +48,13 @@ def _excludes_impl(ctx):
         ({"acme-tools": []}, "without a pattern"),
         ({"acme-tools": ["*.a", " "]}, "with \" \", which isn't a pattern"),
         ({"acme-tools": ["# static"]}, "with \"# static\", which isn't a pattern"),
-        ({"acme-tools@linux_aarch64": ["*.a"]}, "but the package hub isn't for this platform. Use one of: linux_x86_64, macos_arm64."),
+        ({"acme-tools@linux_aarch64": ["*.a"]}, "but the package hub isn't for this platform. Valid values: linux_x86_64, macos_arm64."),
         ({"acme-tools@": ["*.a"]}, "but the package hub isn't for this platform"),
     ]:
         problem = _excludes(exclude).problem
         asserts.true(env, words in problem, problem)
     for presets, names, words in [
-        (["serving"], ["triton"], "exclude_presets has \"serving\", which is unknown. Use one of: serving_torch."),
+        (["serving"], ["triton"], "exclude_presets has \"serving\", which is unknown. Valid values: serving_torch."),
         (["serving_torch"], ["acme"], "but the lock contains no package of the preset (torch, triton). Remove the preset."),
     ]:
         problem = _excludes({}, presets, names).problem

@@ -153,9 +153,9 @@ _deb_repo = repository_rule(
     attrs = {
         "archive": attr.string(doc = "Debian archive that provides the package: `debian` or `debian-security`.", mandatory = True),
         "filename": attr.string(doc = "Path of the package file, relative to the URL of a mirror.", mandatory = True),
-        "hub": attr.string(doc = "Name of the package hub, which is the name of the repository.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
         "mirrors": attr.string_list(doc = "URLs of mirrors. Same format as `mirrors` of `bento.apt`."),
-        "sha256": attr.string(doc = "SHA-256 of the package file, hexadecimal.", mandatory = True),
+        "sha256": attr.string(doc = "SHA-256 digest of the package file, in hexadecimal.", mandatory = True),
     },
 )
 
@@ -227,8 +227,8 @@ _deb_hub_repo = repository_rule(
     implementation = _deb_hub_repo_impl,
     doc = "Declares a target for each Debian package of a lock, `@<hub>//<package>`, and a target for all packages, `@<hub>//:packages`.",
     attrs = {
-        "hub": attr.string(doc = "Name of the package hub, which is the name of the repository.", mandatory = True),
-        "lock": attr.string(doc = "Packages of the lock for each architecture, a JSON object.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
+        "lock": attr.string(doc = "JSON object with the locked packages for each architecture.", mandatory = True),
     },
 )
 
@@ -258,7 +258,7 @@ def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
         fail("{}: {}: {}. Restore the committed file, or empty the file and lock again.".format(tag, lock, problem))
     for architecture, packages in content["packages"].items():
         if architecture not in DEBIAN_PLATFORMS:
-            fail("{}: {} contains the unknown architecture {}. Use one of: {}.".format(tag, lock, architecture, ", ".join(DEBIAN_PLATFORMS)))
+            fail("{}: {} contains the unknown architecture {}. Valid values: {}.".format(tag, lock, architecture, ", ".join(DEBIAN_PLATFORMS)))
         for package in packages:
             _deb_repo(
                 name = _repo_name(hub, package, architecture),
@@ -287,7 +287,7 @@ apt_tag = tag_class(
     doc = "Declares a package hub, which provides the Debian packages of a lock. `@<name>//<package>` is a package with its transitive dependencies. `@<name>//:packages` is all packages.",
     attrs = {
         "lock": attr.label(doc = "Lock that a `bento_debs` target writes. Create an empty file before the first run of the target.", mandatory = True),
-        "mirrors": attr.string_list(doc = "URLs of mirrors, `http` or `https`. `{archive}` is replaced by `debian` or `debian-security`. Default: the mirrors in the apt configuration of the host."),
-        "name": attr.string(doc = "Name of the package hub, which is the name of the repository.", mandatory = True),
+        "mirrors": attr.string_list(doc = "URLs of mirrors. The scheme must be `http` or `https`. `{archive}` is replaced by `debian` or `debian-security`. Default: the mirrors in the apt configuration of the host."),
+        "name": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
     },
 )

@@ -10,9 +10,9 @@ load(":wheel_tags.bzl", "parse_wheel_name")
 
 # Attributes that `fetch_with_uv` requires.
 FETCH_ATTRIBUTES = {
-    "indexes": attr.string(doc = "Package indexes, a JSON string. If empty, uv uses the indexes in its configuration."),
+    "indexes": attr.string(doc = "Package indexes, as a JSON string. If empty, uv uses the indexes in its configuration."),
     "lock": attr.label(doc = "Lock file. Directories in `indexes` are relative to the root of the repository that contains the lock. Empty if `indexes` has no directories."),
-    "uv": attr.label(doc = "Executable of uv.", mandatory = True),
+    "uv": attr.label(doc = "The uv executable.", mandatory = True),
 }
 
 def probe_cache(rctx, filename, sha256):
@@ -56,7 +56,7 @@ def fetch_first(rctx, name, version, filename, sha256):
       name: name of the package.
       version: version of the package.
       filename: name of the wheel and of the output file.
-      sha256: SHA-256 of the wheel, hexadecimal.
+      sha256: SHA-256 digest of the wheel, in hexadecimal.
     """
     rctx.report_progress("fetching {}".format(filename))
     problem = _fetch_from_index(rctx, name, filename, sha256)
@@ -104,7 +104,7 @@ def fetch_with_uv(rctx, requirement, filename, sha256):
       rctx: context of a repository rule with `FETCH_ATTRIBUTES`.
       requirement: `name==version`.
       filename: name of the file and of the output file.
-      sha256: SHA-256 of the file, hexadecimal.
+      sha256: SHA-256 digest of the file, in hexadecimal.
     """
     if probe_cache(rctx, filename, sha256):
         return
@@ -120,7 +120,7 @@ _OS = {"linux": "linux", "mac os x": "macos"}
 _MACHINE = {"linux": {"amd64": "x86_64", "arm64": "aarch64"}, "macos": {"aarch64": "arm64", "x86_64": "x86_64"}}
 
 def host_platform(rctx):
-    """Returns the platform of the host, `<os>_<machine>`, such as `linux_x86_64`."""
+    """Returns the platform of the host, in the form `<os>_<machine>`, such as `linux_x86_64`."""
     os = _OS.get(rctx.os.name) or fail("rules_bento doesn't support {}. Build on Linux or macOS.".format(rctx.os.name))
     return "{}_{}".format(os, _MACHINE[os].get(rctx.os.arch, rctx.os.arch))
 

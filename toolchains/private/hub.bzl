@@ -99,7 +99,7 @@ def wheel_settings(*, newest, python_version, indexes = "", relative_to = None, 
 
     Args:
       newest: struct of `glibc` and `macos`, the newest versions that wheels can require.
-      python_version: Python version, `X.Y`; empty for the version of the toolchain's interpreter.
+      python_version: Python version, in the form `X.Y`; empty for the version of the toolchain's interpreter.
       indexes: result of `encode_indexes`.
       relative_to: label of a lock, or None. Directories in `indexes` are relative to the root of the repository that contains the lock.
       compiler: label of a file that contains the path of the interpreter that compiles modules, or None.
@@ -125,11 +125,11 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
     Args:
       name: name of the package hub.
       lock: the decoded lock.
-      platforms: list of target platforms, each `<os>_<machine>`.
+      platforms: list of target platforms, in the form `<os>_<machine>`.
       settings: result of `wheel_settings`.
       build: struct that describes the build requirements: `hub`, `lock` (a label, shown in error messages), and `packages` (names). If None,
         the packages of this package hub are the build requirements.
-      versions: dict of additional Python versions, `X.Y`, to the names of package hubs with the same lock.
+      versions: dict of additional Python versions, in the form `X.Y`, to the names of package hubs with the same lock.
     """
     packages = _by_name(lock["packages"])
     own = struct(hub = name, lock = "the lock of @{}".format(name), packages = sorted(packages))
@@ -189,7 +189,7 @@ _hub_repo = repository_rule(
     attrs = {
         "content": attr.label(doc = "File in the repository of the lock that lists the names of packages and extras.", mandatory = True),
         "hub": attr.string(doc = "Name of the package hub, as in `bento.pypi`.", mandatory = True),
-        "versions": attr.string_dict(doc = "Package hubs for additional Python versions. Keys are versions, `X.Y`; values are names of package hubs."),
+        "versions": attr.string_dict(doc = "Package hubs for additional Python versions. Keys are versions, in the form `X.Y`; values are names of package hubs."),
     },
 )
 
@@ -440,15 +440,15 @@ def _lock_repo_impl(rctx):
 
 _lock_repo = repository_rule(
     implementation = _lock_repo_impl,
-    doc = "Writes a file for each package of a lock, for several platforms and one Python version. The repository of the package is written from this file.",
+    doc = "Writes a file for each package of a lock, for several platforms and one Python version. The package's repository is generated from this file.",
     attrs = {
-        "glibc": attr.string(doc = "Newest glibc version that wheels can require, `X.Y`.", mandatory = True),
+        "glibc": attr.string(doc = "Newest glibc version that wheels can require, in the form `X.Y`.", mandatory = True),
         "hub": attr.string(doc = "Name of the package hub, as in `bento.pypi`.", mandatory = True),
-        "lock": attr.string(doc = "Lock, a JSON string.", mandatory = True),
-        "macos": attr.string(doc = "Newest macOS version that wheels can require, `X.Y`.", mandatory = True),
-        "platforms": attr.string_list(doc = "Target platforms, each `<os>_<machine>`.", mandatory = True),
+        "lock": attr.string(doc = "Lock, as a JSON string.", mandatory = True),
+        "macos": attr.string(doc = "Newest macOS version that wheels can require, in the form `X.Y`.", mandatory = True),
+        "platforms": attr.string_list(doc = "Target platforms, in the form `<os>_<machine>`.", mandatory = True),
         "python": attr.label(doc = "File that contains the version of the toolchain's interpreter.", mandatory = True),
-        "python_version": attr.string(doc = "Python version of the packages, `X.Y`. Default: the version in the file `python`."),
+        "python_version": attr.string(doc = "Python version of the packages, in the form `X.Y`. Default: the version in the file `python`."),
     },
 )
 

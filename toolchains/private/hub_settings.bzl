@@ -36,7 +36,7 @@ def check_hub_settings(tag):
 def _check_known(tag, attribute, values, valid):
     for at, value in enumerate(values):
         if value not in valid:
-            fail("{}: {} contains the unknown value \"{}\". Use one of: {}.".format(_where(tag), attribute, value, ", ".join(valid)))
+            fail("{}: {} contains the unknown value \"{}\". Valid values: {}.".format(_where(tag), attribute, value, ", ".join(valid)))
         if value in values[:at]:
             fail("{}: {} contains \"{}\" twice. Remove the duplicate.".format(_where(tag), attribute, value))
 
@@ -93,7 +93,7 @@ def known_excludes(tag, lock):
         name = _normalized(package)
         problem = _exclude_problem(name in names, patterns)
         if at and platform not in platforms:
-            problem = ", but the package hub isn't for this platform. Use one of: {}.".format(", ".join(platforms))
+            problem = ", but the package hub isn't for this platform. Valid values: {}.".format(", ".join(platforms))
         if problem:
             return _no_excludes("{}: exclude has {}{}".format(_where(tag), key, problem))
         for one in [platform] if at else platforms:
@@ -122,7 +122,7 @@ def _exclude_problem(is_locked, patterns):
 
 def _preset_problem(selected, names):
     if selected not in _EXCLUDE_PRESETS:
-        return "which is unknown. Use one of: {}.".format(", ".join(_EXCLUDE_PRESETS))
+        return "which is unknown. Valid values: {}.".format(", ".join(_EXCLUDE_PRESETS))
     if not [name for name in _EXCLUDE_PRESETS[selected] if name in names]:
         return "but the lock contains no package of the preset ({}). Remove the preset.".format(", ".join(_EXCLUDE_PRESETS[selected]))
     return None
@@ -164,10 +164,10 @@ def _absent_hub_repo_impl(rctx):
 
 absent_hub_repo = repository_rule(
     implementation = _absent_hub_repo_impl,
-    doc = "Declares the package hub of a missing lock. BUILD files can load the package hub, so that `bazel run` of the target that writes the lock works.",
+    doc = "Declares a package hub whose lock is missing. BUILD files can load the package hub, so that `bazel run` of the target that writes the lock works.",
     attrs = {
         "hub": attr.string(doc = "Name of the package hub, as in `bento.pypi`.", mandatory = True),
-        "problem": attr.string(doc = "Error message: the reason why the lock is missing, and the remedy.", mandatory = True),
+        "problem": attr.string(doc = "Error message that explains why the lock is missing, and how to create it.", mandatory = True),
     },
     # Each Bazel server evaluates the rule again, so that it prints the message again.
     local = True,

@@ -138,11 +138,11 @@ def oldest_compatible_system(filenames, platform, python_version):
 
     Args:
       filenames: names of the files in the release. The function ignores files that aren't wheels.
-      platform: target platform, `<os>_<machine>`.
-      python_version: Python version, `X.Y[.Z]`.
+      platform: target platform, in the form `<os>_<machine>`.
+      python_version: Python version, in the form `X.Y[.Z]`.
 
     Returns:
-      The version, `X.Y`, or None if no version is compatible.
+      The version, in the form `X.Y`, or None if no version is compatible.
     """
     version_of = _macos if platform.startswith("macos_") else _glibc
     oldest = None
@@ -159,8 +159,8 @@ def best_wheel(filenames, platform, python_version, glibc = DEFAULT_GLIBC, macos
 
     Args:
       filenames: names of the files in the release. The function ignores files that aren't wheels.
-      platform: target platform, `<os>_<machine>`.
-      python_version: Python version, `X.Y[.Z]`.
+      platform: target platform, in the form `<os>_<machine>`.
+      python_version: Python version, in the form `X.Y[.Z]`.
       glibc: newest glibc version that Linux wheels can require.
       macos: newest macOS version that macOS wheels can require.
 
