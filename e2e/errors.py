@@ -55,7 +55,7 @@ ESCAPES = {
     "from_tree": "planted/data.csv (from srcs //broken:planted) is a link to '/etc/passwd'",
     "from_upward": "upward.csv (from srcs //broken:upward) is a link to '../../../../../../etc/passwd'",
 }
-REMEDY = "which is absolute or outside of the workspace. Replace the link with a copy, or exclude the link.\n"
+REMEDY = "which is absolute or outside the workspace. Replace the link with a copy, or exclude the link.\n"
 DROPPED = (
     "service 'service:Service' requires service.py (from srcs //broken:service.py), but pattern 1 of exclude ('*.py')"
 )

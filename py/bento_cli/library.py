@@ -113,7 +113,7 @@ class EntryCollection:
             source = local(source)
         if sha256:
             raise BentoError(
-                f"{source}: a SHA-256 digest is only supported for URLs. Import the file without the digest."
+                f"{source}: a SHA-256 digest is supported only for URLs. Import the file without the digest."
             )
         return import_archive(self.home, self.kind, source, form_of(source, form), options, progress)
 

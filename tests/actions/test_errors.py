@@ -211,7 +211,7 @@ def test_links_in_a_row_that_escape_at_their_end(actions, forest):
     (forest / "svc/near.csv").symlink_to("far.csv")
     (forest / "svc/far.csv").symlink_to("../../elsewhere.csv")
     outcome = actions.snapshot(srcs=["svc/service.py", "svc/near.csv"])
-    words = ("near.csv (from srcs //svc:near.csv) is a link to '../../elsewhere.csv'", "outside of the workspace")
+    words = ("near.csv (from srcs //svc:near.csv) is a link to '../../elsewhere.csv'", "outside the workspace")
     refused(outcome, LABEL, *words)
 
 

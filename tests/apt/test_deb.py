@@ -40,7 +40,7 @@ def test_paths_that_leave_the_root_are_refused(tmp_path, name):
     info, data = member("x", data=b"")
     info.name = name
     path = make_deb(tmp_path, "evil", [(info, data)])
-    with pytest.raises(BentoError, match=r"evil_1\.0_amd64\.deb: .*is outside of the root"):
+    with pytest.raises(BentoError, match=r"evil_1\.0_amd64\.deb: .*is outside the root"):
         members_of(path)
 
 

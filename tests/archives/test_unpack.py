@@ -288,7 +288,7 @@ def test_a_directory_is_a_form(tmp_path):
     with socket.socket(socket.AF_UNIX) as endpoint:
         os.chdir(tmp_path)
         endpoint.bind("s")
-        with pytest.raises(BentoError, match="isn't a file, directory, or symbolic link"):
+        with pytest.raises(BentoError, match="isn't a regular file, directory, or symbolic link"):
             contents(tmp_path, "folder")
 
 

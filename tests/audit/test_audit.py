@@ -242,7 +242,7 @@ def test_an_entry_that_allows_nothing_is_refused(package, fields):
     ("fields", "message"),
     [
         ({"allow": {"GHSA-1": " "}}, "allow: no reason for GHSA-1"),
-        ({"max_severity": "moderate"}, "max_severity: invalid value 'moderate'. Use one of: none, low"),
+        ({"max_severity": "moderate"}, "max_severity: invalid value 'moderate'. Valid values: none, low"),
         ({"unknown_severity": "ignored"}, "unknown_severity: invalid value 'ignored'"),
         ({"package_licenses": {"pillow": "free"}}, "package_licenses: pillow: invalid SPDX expression 'free'"),
         ({"denied": ["GPLv3"]}, "deny_licenses: 'GPLv3' isn't an SPDX identifier"),

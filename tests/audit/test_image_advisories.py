@@ -280,7 +280,7 @@ def test_the_date_is_an_input():
         (b"[]", "vex.json: expected a JSON object"),
         (b"{}", "vex.json: @context is missing"),
         (document().replace(b"v0.2.0", b"v0.1.0"), "vex.json: @context: expected https://openvex.dev/ns/v0.2.0, got"),
-        (document(statement(status="harmless")), "vex.json: CVE-1: invalid status 'harmless'. Use one of: affected"),
+        (document(statement(status="harmless")), "vex.json: CVE-1: invalid status 'harmless'. Valid values: affected"),
         (
             document(statement(justification=None)),
             "vex.json: CVE-1: the status not_affected requires a reason. Add justification",

@@ -223,7 +223,7 @@ def test_get_resolves_as_bentoml_does(bento):
     assert json.loads(bento("get", "hi:v1", "-o", "json"))["version"] == "v1"
     bento("get", "hi:", code=status.ERROR)
     bento("get", "hi:v", code=status.ERROR)
-    assert "several versions match: v1, v2" in bento.err
+    assert "multiple versions match: v1, v2" in bento.err
     bento("get", "nothing", code=status.NOT_FOUND)
     assert bento.err.startswith("bento: nothing: ")
     assert "nothing: no Bento with this name in " in bento.err

@@ -151,7 +151,9 @@ def test_what_an_import_has_not_noted_is_read_once(store, registries, reference,
 def test_bytes_in_a_bento_are_refused_by_their_place(store, registries, reference, progress):
     place = store.bentos.get("hi:v1").path / "bento.yaml"
     place.write_bytes(place.read_bytes() + b"args: {key: [!!binary QQ==]}\n")
-    with pytest.raises(BentoError, match=r"bento.yaml: args: key\[0\]: registries don't support `!!binary` values"):
+    with pytest.raises(
+        BentoError, match=r"bento.yaml: args: key\[0\]: `!!binary` values can't be stored in a registry"
+    ):
         push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress, check=False)
 
 
@@ -188,7 +190,7 @@ def refuse(*_: object, **__: object) -> None:
 
 def test_a_cloud_keeps_no_signature(store, capsys):
     assert main(["--home", str(store.home.root), "push", "hi:v1", "--sign-key", "k"]) == status.ERROR
-    assert "--sign-key and --sign-keyless are only supported for registries." in capsys.readouterr().err
+    assert "--sign-key and --sign-keyless are supported only for registries." in capsys.readouterr().err
 
 
 def test_a_large_model_is_never_written(store, other, server, registries, name, progress, monkeypatch):

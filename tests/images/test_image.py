@@ -197,10 +197,10 @@ def test_refused(data, message):
     ("step", "message"),
     [
         (("run_script", "missing.sh"), "'missing.sh' isn't a file in the build context"),
-        (("run_script", "../s.sh"), "is outside of the build context"),
-        (("build_include", "/etc"), "is outside of the build context"),
+        (("run_script", "../s.sh"), "is outside the build context"),
+        (("build_include", "/etc"), "is outside the build context"),
         (("requirements_file", "loop.txt"), "loop.txt includes itself"),
-        (("requirements_file", "out.txt"), "out.txt:1: '../r.txt' is outside of the build context"),
+        (("requirements_file", "out.txt"), "out.txt:1: '../r.txt' is outside the build context"),
         (("requirements_file", "net.txt"), "net.txt:1: the remote file 'https://h.example/r.txt' can't be included"),
     ],
 )

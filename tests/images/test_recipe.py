@@ -79,7 +79,7 @@ def test_a_wheel_with_another_byte_is_refused(odd):
 def test_a_shorter_wheel_is_refused(odd):
     wheel, recipe, info, _ = odd
     wheel.write_bytes(wheel.read_bytes()[:1000])
-    with pytest.raises(BentoError, match="the wheel is shorter than"):
+    with pytest.raises(BentoError, match="the wheel is smaller than"):
         list(assemble(recipe, wheel, info.digest, info.size))
 
 

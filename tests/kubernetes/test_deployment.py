@@ -362,7 +362,7 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
     [
         (bento(), [], {}, "API of BentoML 1.1 or older"),
         (bento(service("Studio", ssl={"enabled": True})), [], {}, "ssl is enabled"),
-        (bento(service("Studio", http={"host": "127.0.0.1"})), [], {}, "which is only reachable from the Pod"),
+        (bento(service("Studio", http={"host": "127.0.0.1"})), [], {}, "which is reachable only from the Pod"),
         (bento(service("Studio", http={"port": 70000})), [], {}, "invalid port 70000"),
         (bento(service("Studio", extra_ports=[3000])), [], {}, "duplicate ports in extra_ports"),
         (bento(service("Studio"), name="1st"), [], {}, "Set app_name"),

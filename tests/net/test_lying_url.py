@@ -65,7 +65,7 @@ def test_a_digest_that_is_none_counts_as_none(tmp_path, headers):
     "headers", [{"Repr-Digest": encoded("sha-256", bytes(32))}, {"X-Goog-Hash": f"md5={'A' * 22}=="}]
 )
 def test_a_digest_of_something_else_is_told(tmp_path, headers):
-    with liar(ranges(headers)) as server, pytest.raises(BentoError, match="downloads failed: the "):
+    with liar(ranges(headers)) as server, pytest.raises(BentoError, match="attempts failed: the "):
         fetch(f"{server.url}/x.bento", tmp_path)
     assert list(tmp_path.iterdir()) == []
 

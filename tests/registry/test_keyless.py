@@ -413,7 +413,7 @@ def test_a_keyless_target_pushes_nothing_without_a_token(services, reference, re
         (["--keyless"], [*SIGN, "--started-on", "x"], "--builder-id: required"),
         (["--keyless", "--signed"], SIGN, "Pass the key with `-- --sign-key FILE`"),
         (["--keyless", ""], [*SIGN, "--sign-format", "legacy"], "--sign-key: required by the other signing options"),
-        (["--signed"], [*SIGN, *key], "--trust-config: only supported by a target with keyless = True"),
+        (["--signed"], [*SIGN, *key], "--trust-config: supported only for targets with keyless = True"),
     ):
         addresses, code = pushes(reference, *kinds, words=words)
         assert code == 1, words
@@ -435,7 +435,7 @@ def test_identities_need_a_package_that_keys_do_not(directory):
         )
         assert done.returncode == status.ERROR
         assert done.stderr == (
-            "bento: keyless signatures require the package sigstore. Run `pip install 'rules-bento-cli[keyless]'`.\n"
+            "bento: keyless signatures require the sigstore package. Run `pip install 'rules-bento-cli[keyless]'`.\n"
         )
     for words in (["sign", "--key", "k.key", "./file"], ["verify", "--key", "k.pub", "file"]):
         done = subprocess.run([sys.executable, "-c", program, *words], check=False, env=environment)

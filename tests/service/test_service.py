@@ -423,7 +423,7 @@ def test_attribute_is_no_service(line):
 
 def test_several_services_and_none():
     message = refusal("service", {"service.py": PLAIN + PLAIN.replace(b"Iris", b"Other")})
-    assert "defines several services: `Iris`, `Other`" in message
+    assert "defines multiple services: `Iris`, `Other`" in message
     assert "`service:Iris`" in message
     assert "defines no service" in refusal("service.py", {"service.py": b"x = 1\n"})
 
@@ -899,7 +899,9 @@ def test_what_bentoml_cannot_import_is_refused(arguments, on, says):
 
 def test_an_api_with_a_dunder_name_is_rejected():
     source = b"import bentoml\n@bentoml.service\nclass Svc:\n    @bentoml.api\n    def __call__(self): ...\n"
-    with pytest.raises(BentoError, match=r"service\.py:4: API `__call__`: expected a name that doesn't begin with `__`"):
+    with pytest.raises(
+        BentoError, match=r"service\.py:4: API `__call__`: expected a name that doesn't begin with `__`"
+    ):
         read_service("service:Svc", {"service.py": source})
 
 

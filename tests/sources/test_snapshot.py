@@ -116,7 +116,7 @@ def test_names_that_differ_in_case_are_two_files() -> None:
         ([declared("l", link="/etc/passwd")], r"l \(from //svc:bento\) is a link to '/etc/passwd', .* absolute"),
         (
             [declared("a/l", link="../../b")],
-            r"a/l .* is a link to '\.\./\.\./b', which .* outside of the Bento\. Replace",
+            r"a/l .* is a link to '\.\./\.\./b', which .* outside the Bento\. Replace",
         ),
         ([declared("l", link="..")], r"which is absolute or outside"),
         ([declared("l", link="")], r"which is absolute or outside"),
@@ -170,7 +170,7 @@ def test_unreadable_patterns_name_their_place(tmp_path: Path) -> None:
         select(list(walk(str(tmp_path))))
     with pytest.raises(BentoError, match=r"^pattern 1 of exclude: invalid pattern 'a\\\\': "):
         select([], exclude=["a\\"])
-    with pytest.raises(BentoError, match=r"^include: '\.\./lib' is outside of the build context\. Set build_ctx"):
+    with pytest.raises(BentoError, match=r"^include: '\.\./lib' is outside the build context\. Set build_ctx"):
         select([], include=["*.py", "../lib"])
 
 
@@ -261,21 +261,21 @@ def test_place(short_path: str, build_ctx: str, attribute: str, expected: BentoP
             "lib/a.py",
             "svc",
             "srcs",
-            r"^//svc:bento: srcs contains 'lib/a\.py', which is outside of the .*context 'svc'\. Set build_ctx .* deps",
+            r"^//svc:bento: srcs contains 'lib/a\.py', which is outside the .*context 'svc'\. Set build_ctx .* deps",
         ),
         ("svc2/a.py", "svc", "data", r"^//svc:bento: data contains 'svc2/a\.py', which is outside"),
         ("../foo+/a.py", "", "srcs", r"^//svc:bento: srcs contains '\.\./foo\+/a\.py', which is outside"),
         ("/etc/passwd", "", "deps", r"^//svc:bento: deps contains '/etc/passwd', which is absolute"),
         ("svc/../../a.py", "", "srcs", r"^//svc:bento: srcs contains 'svc/\.\./\.\./a\.py', which is absolute or"),
         ("../foo+", "", "deps", r"contains '\.\./foo\+'"),
-        ("a.py", "/svc", "srcs", r"^build_ctx: '/svc' is absolute or outside of the repository\. Use a"),
+        ("a.py", "/svc", "srcs", r"^build_ctx: '/svc' is absolute or outside the repository\. Use a"),
         ("a.py", "svc/..", "srcs", r"^build_ctx: 'svc/\.\.' is"),
         ("a.py", "../foo+/..", "srcs", r"^build_ctx: '\.\./foo\+/\.\.' is"),
         (
             "svc/a.py",
             "../foo+/svc",
             "srcs",
-            r"srcs contains 'svc/a\.py', which is outside of the build context '\.\./foo",
+            r"srcs contains 'svc/a\.py', which is outside the build context '\.\./foo",
         ),
     ],
 )

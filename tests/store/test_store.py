@@ -173,7 +173,7 @@ def test_a_prefix_is_enough_if_only_one_has_it(store):
         put(store, f"hi:{version}")
     assert str(store.bentos.get("hi:abc").tag) == "hi:abc1"
     assert str(store.bentos.get("HI:ABD").tag) == "hi:abd"
-    with pytest.raises(BentoError, match="several versions match: abc1, abd, abd1"):
+    with pytest.raises(BentoError, match="multiple versions match: abc1, abd, abd1"):
         store.bentos.get("hi:ab")
     for text in "hi:x", "ho", "ho:v1":
         with pytest.raises(NotFoundError, match=text):

@@ -161,7 +161,7 @@ def test_wrong_bytes_are_noticed_in_any_form(kind, serve, store, other, files):
     digest = hashlib.sha256(data).hexdigest() if kind in ("http", "ftp") else ""
     with Relay(server.port, forever=Fault(flip_down=100_000)) as relay:
         serve(kind, relay.port)
-        with pytest.raises(BentoError, match="downloads failed: the "):
+        with pytest.raises(BentoError, match="attempts failed: the "):
             other.bentos.import_archive(server.url("x.tar", relay.port), sha256=digest)
     assert empty(other)
     assert not list(other.home.transfers.iterdir())

@@ -87,7 +87,7 @@ def add_signing(parser: ArgumentParser, prefix: str = "", *, required: bool = Fa
         group,
         f"--{prefix}keyless",
         dest="keyless",
-        help="Sign with an OIDC identity, such as a CI job's, instead of a key",
+        help="Sign with an OIDC identity, such as the identity of a CI job, instead of a key",
     )
     parser.add_argument(
         "--identity-token",
@@ -99,13 +99,13 @@ def add_signing(parser: ArgumentParser, prefix: str = "", *, required: bool = Fa
         "--trust-config",
         metavar="FILE",
         default="",
-        help="Use the sigstore services in this client trust configuration (default: the public services)",
+        help="Use the sigstore services that this client trust configuration lists (default: the public services)",
     )
     parser.add_argument(
         "--sign-password-file",
         metavar="FILE",
         default="",
-        help="Read the key's password from this file (default: COSIGN_PASSWORD)",
+        help="Read the key's password from this file (default: the COSIGN_PASSWORD environment variable)",
     )
     parser.add_argument(
         "--sign-format",

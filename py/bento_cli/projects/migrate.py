@@ -372,7 +372,7 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
 
 def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt | None:
     """Return the statement that assigns an attribute in the class of a service, or None."""
-    if not project.files.has(service.path):  # the file is in `src/` or outside of the project
+    if not project.files.has(service.path):  # the file is in `src/` or outside the project
         return None
     for node in ast.walk(ast.parse(project.files.read(service.path, "service"))):
         if isinstance(node, ast.ClassDef) and node.name == service.class_name:
@@ -462,7 +462,7 @@ def _option_notes(project: _Project) -> list[str]:
     if options.service is None:
         notes.append(f"service: the rule specifies {project.info.service!r}, which BentoML found by default.")
     outside = [path for path in (options.include or ()) if path.startswith("../")]
-    notes += [f"include: {path!r} is outside of the package. Add a py_library to deps." for path in outside]
+    notes += [f"include: {path!r} is outside the package. Add a py_library to deps." for path in outside]
     return notes
 
 

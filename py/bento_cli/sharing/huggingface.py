@@ -75,7 +75,7 @@ def pin(
             continue
         if path.startswith("/") or not {".", "..", ""}.isdisjoint(path.split("/")):
             raise BentoError(
-                f"{model_id}: the path {path!r} is outside of the model directory. Exclude the file with --exclude."
+                f"{model_id}: the path {path!r} is outside the model directory. Exclude the file with --exclude."
             )
         if not path.isprintable() or "\\" in path:
             raise BentoError(f"{model_id}: the file name {path!r} isn't portable. Exclude the file with --exclude.")

@@ -126,7 +126,7 @@ class EntryStore:
         versions = [other for other in _directories(self.directory / name) if other.startswith(version)]
         if len(versions) > 1:
             found = ", ".join(versions)
-            raise BentoError(f"{text}: several versions match: {found}. Add more characters of the version.")
+            raise BentoError(f"{text}: multiple versions match: {found}. Specify a longer version prefix.")
         if not versions:
             raise self._not_found(text, "tag")
         return Tag(name, versions[0])
@@ -147,7 +147,7 @@ class EntryStore:
         if target.parent.stat().st_dev != tree.stat().st_dev:
             raise BentoError(
                 f"{self.directory} and {self.home.own} are on different file systems, so entries can't be moved "
-                "atomically. Move the complete directory BENTOML_HOME to one file system."
+                "atomically. Move the complete BENTOML_HOME directory to one file system."
             )
         import_manifests.write(self.home, self.kind, tag, manifest)
         self._point_at(description)

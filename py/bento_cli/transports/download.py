@@ -92,7 +92,7 @@ def _download(remote: Remote, directory: Path, counter: Counter, sha256: str) ->
             part.file.close()
             raise
         part.remove()
-    raise BentoError(f"{remote.address}: all {_TRIES} downloads failed: {difference}. Check the archive on the server.")
+    raise BentoError(f"{remote.address}: all {_TRIES} attempts failed: {difference}. Check the archive on the server.")
 
 
 def _fetch(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:

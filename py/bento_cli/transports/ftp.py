@@ -94,7 +94,7 @@ class Ftp(RenameUpload):
             except ftplib.error_perm as error:
                 if str(error).startswith(_UNKNOWN):
                     raise BentoError(
-                        f"{self.address}: the server doesn't support the command SIZE, which uploads require. Use "
+                        f"{self.address}: the server doesn't support the SIZE command, which uploads require. Use "
                         "another protocol, such as sftp."
                     ) from None
                 return None

@@ -261,7 +261,7 @@ class _Session:
                 data, _ = _cut(self._answer(number, _DATA))
             except _StatusError as error:
                 if error.code == _EOF:
-                    raise OSError("the file is shorter than expected") from None
+                    raise OSError("the file is smaller than expected") from None
                 raise
             if not 0 < len(data) <= size:
                 raise OSError("the server returned the wrong number of bytes")

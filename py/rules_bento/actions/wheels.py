@@ -203,7 +203,7 @@ def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
                         f"{wheel}: unexpected extension module {name}. Lock a version that contains only Python code."
                     )
                 if ".." in name.split("/") or name.startswith("/"):
-                    raise BentoError(f"{wheel}: {name} is outside of the wheel's directory. Lock another version.")
+                    raise BentoError(f"{wheel}: {name} is outside the wheel's directory. Lock another version.")
                 copy = Path(machine_code, name)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(b"".join(archive.contents(member)))

@@ -164,7 +164,7 @@ class Recipe:
                 piece = os.pread(recipe if is_literal else source, min(_PIECE, high - low), offset + low)
                 if not piece:
                     raise BentoError(
-                        f"{self._source}: the wheel is shorter than {self._path} requires. Build the target again."
+                        f"{self._source}: the wheel is smaller than {self._path} specifies. Build the target again."
                     )
                 yield piece
                 low += len(piece)

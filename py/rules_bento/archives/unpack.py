@@ -148,9 +148,7 @@ def _directory(root: Path) -> Iterator[tuple[SafeMember, Contents]]:
                 item = SafeMember(path, "file", status.st_size, bool(status.st_mode & 0o100))
                 yield item, read_source(entry.path, status.st_size)
             else:
-                raise BentoError(
-                    f"{entry.path} isn't a file, directory, or symbolic link. Remove it from the directory."
-                )
+                raise BentoError(f"{entry.path} isn't a regular file, directory, or symbolic link. Remove the entry.")
         pending += [f"{prefix}{entry.name}/" for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 

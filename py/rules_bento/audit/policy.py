@@ -115,10 +115,10 @@ class Report(NamedTuple):
 def check(policy: Policy) -> None:
     """Raise BentoError for an invalid policy."""
     if policy.max_severity not in RATINGS:
-        raise BentoError(f"max_severity: invalid value {policy.max_severity!r}. Use one of: {', '.join(RATINGS)}.")
+        raise BentoError(f"max_severity: invalid value {policy.max_severity!r}. Valid values: {', '.join(RATINGS)}.")
     if policy.unknown_severity not in (ABOVE, *RATINGS):
         choices = ", ".join((ABOVE, *RATINGS))
-        raise BentoError(f"unknown_severity: invalid value {policy.unknown_severity!r}. Use one of: {choices}.")
+        raise BentoError(f"unknown_severity: invalid value {policy.unknown_severity!r}. Valid values: {choices}.")
     for identifier, reason in policy.allow.items():
         if not reason.strip():
             raise BentoError(f"allow: no reason for {identifier}. Specify why the vulnerability is harmless.")
@@ -145,9 +145,7 @@ def evaluate(
             "requirements: the Bento lists no packages. Add packages from a package hub, or a requirements file."
         )
     if policy.vex and not (policy.date or (database and database.date)):
-        raise BentoError(
-            "vex: a date is required, because the advisories have no modification date. Set the attribute date."
-        )
+        raise BentoError("vex: a date is required, because the advisories have no modification date. Set date.")
     vulnerabilities = [
         vulnerability for package in known if database for vulnerability in _vulnerabilities(package, database, policy)
     ]

@@ -98,7 +98,7 @@ def _statement(entry: dict[str, Any], timestamp: str, origin: str) -> Statement:
     vulnerability, status = entry["vulnerability"], entry["status"]
     where = f"{origin}: {vulnerability['name']!s:.100}"
     if status not in _STATUSES:
-        raise BentoError(f"{where}: invalid status {status!r:.100}. Use one of: {', '.join(_STATUSES)}.")
+        raise BentoError(f"{where}: invalid status {status!r:.100}. Valid values: {', '.join(_STATUSES)}.")
     reason = entry.get("impact_statement") or entry.get("justification", "") or ("fixed" if status == "fixed" else "")
     if status == "not_affected" and not reason.strip():
         raise BentoError(f"{where}: the status not_affected requires a reason. Add justification or impact_statement.")

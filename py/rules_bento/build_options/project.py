@@ -37,7 +37,7 @@ class ProjectFiles:
         path = posixpath.normpath(written)
         if written.startswith(("/", "~")) or "$" in written or path == ".." or path.startswith("../"):
             raise BentoError(
-                f"{place}: {written!r} is outside of the build context. Copy the file into the build context."
+                f"{place}: {written!r} is outside the build context. Copy the file into the build context."
             )
         return path
 

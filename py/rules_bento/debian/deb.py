@@ -145,7 +145,7 @@ def _check_path(name: str) -> str:
     if path == ".":
         return ""
     if name.startswith("/") or any(part in ("", ".", "..") for part in path.split("/") if path):
-        raise ValueError(f"path {name!r} is outside of the root")
+        raise ValueError(f"path {name!r} is outside the root")
     if path.count("/") >= MAX_DEPTH:
         raise ValueError(f"path {name[:60]!r}... has more than {MAX_DEPTH} nested directories")
     return path

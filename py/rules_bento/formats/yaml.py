@@ -34,7 +34,7 @@ def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
     """Read a mapping. Raises FormatError for the same reasons as `read_yaml`, or if the value isn't a mapping."""
     value = read_yaml(data, origin)
     if not isinstance(value, dict):
-        raise FormatError(f"{origin}: expected a mapping of keys to values. Write lines of the form `key: value`.")
+        raise FormatError(f"{origin}: expected a mapping of keys to values. Write lines in the form `key: value`.")
     return value
 
 

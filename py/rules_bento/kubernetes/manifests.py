@@ -353,7 +353,7 @@ class ManifestBuilder:
 def _put(variables: dict[str, dict[str, Any]], name: str, value: dict[str, Any]) -> None:
     if not _VARIABLE.fullmatch(name):
         raise BentoError(
-            f"invalid name of an environment variable: {name!r}. Use letters, digits, '_', '.', and '-', without a "
+            f"invalid environment variable name: {name!r}. Use letters, digits, '_', '.', and '-', without a "
             "digit at the start."
         )
     if name in variables or name == "BENTOML_PORT":

@@ -225,7 +225,7 @@ def _service(entry: dict[str, Any], port: int) -> WorkloadService:
         )
     if _LOOPBACK.fullmatch(str(part["http"].get("host", ""))):
         raise BentoError(
-            f"{where}: http.host is {part['http']['host']}, which is only reachable from the Pod. Remove http.host."
+            f"{where}: http.host is {part['http']['host']}, which is reachable only from the Pod. Remove http.host."
         )
     counted = part["metrics"].get("enabled", True)
     return WorkloadService(

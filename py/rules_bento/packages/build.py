@@ -111,7 +111,7 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
         log = "\n".join(printed.strip().splitlines()[-40:])
         raise BentoError(
             f"the build failed. Builds can use the locked build requirements and /usr/bin, but not the network. If the "
-            f"source requires more, lock a version that has a wheel. Build log:\n{log}"
+            f"build requires anything else, lock a version that has a wheel. Build log:\n{log}"
         )
     return _read_result(result_file, output)
 

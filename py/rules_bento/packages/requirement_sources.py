@@ -194,7 +194,7 @@ class _RequirementsFiles:
 def _read_pyproject(source: RequirementSource, extras: Names, groups: Names, declared: DeclaredRequirements) -> None:
     document = read_toml(source.read_text(), source.name)
     if "project" not in document:
-        raise BentoError(f"{source.name}: the table [project] is missing. Add the table, or use another file in srcs.")
+        raise BentoError(f"{source.name}: the [project] table is missing. Add the table, or use another file in srcs.")
     schema.validate(document, _PYPROJECT, source.name, _REMEDY)
     project, uv = document["project"], document.get("tool", {}).get("uv", {})
     for key in _UNSUPPORTED_UV_KEYS & uv.keys():

@@ -261,7 +261,7 @@ class Authorizer:
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not token:
             raise BentoError(
-                f"{self._host}: the token server returned no token. Report the error to the registry's owner."
+                f"{self._host}: the token server returned no token. Report the error to the registry operator."
             )
         declared = answer.get("expires_in")
         life = declared if isinstance(declared, int | float) and declared > _MIN_LIFETIME else _MIN_LIFETIME
@@ -298,24 +298,24 @@ class Authorizer:
         """Return the token server's URL. Raises BentoError if the URL is unsafe for credentials."""
         if not realm:
             raise BentoError(
-                f"{self._host}: the authentication challenge has no realm. Report the error to the registry's owner."
+                f"{self._host}: the authentication challenge has no realm. Report the error to the registry operator."
             )
         url = resolve(str(self._origin), realm)
         target = Origin.from_url(url)
         if target.host == self._origin.host:
             if target.scheme == "http" and self._origin.scheme == "https":
                 raise BentoError(
-                    f"{self._host}: the token server doesn't use encryption. Ask the registry's owner to enable HTTPS."
+                    f"{self._host}: the token server doesn't use encryption. Ask the registry operator to enable HTTPS."
                 )
         elif target.scheme == "http":
             raise BentoError(
                 f"{self._host}: the token server {target} is on another host and doesn't use encryption. Ask the "
-                "registry's owner to enable HTTPS."
+                "registry operator to enable HTTPS."
             )
         elif _is_private_host(target.host) and not _is_private_host(self._origin.host):
             raise BentoError(
                 f"{self._host}: the token server {target} is in a private network, but the registry isn't. If the "
-                f"token server is correct, ask the registry's owner to use a host name for the token server."
+                "token server is correct, report the error to the registry operator."
             )
         return url
 

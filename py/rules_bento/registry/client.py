@@ -166,7 +166,7 @@ class Registry:
         if not location:
             raise BentoError(
                 f"{self.host}: the response with status {response.status} has no Location header. "
-                "Report the error to the registry's owner."
+                "Report the error to the registry operator."
             )
         return self._secure_url(resolve(response.url, location))
 
@@ -177,7 +177,7 @@ class Registry:
             if there.host != here.host:
                 raise BentoError(
                     f"{self.host}: the registry redirects to {there.host} without encryption. "
-                    "Ask the registry's owner to enable HTTPS."
+                    "Ask the registry operator to enable HTTPS."
                 )
             # A registry behind a proxy that terminates TLS returns http URLs of its own host.
             return url.replace(str(there), str(here), 1) if str(there) in url else f"https{url[4:]}"
@@ -189,7 +189,7 @@ class Registry:
         if Origin.from_url(url) != self._connect()[0]:
             raise BentoError(
                 f"{self.host}: the next page of a list is on another server, {Origin.from_url(url)}. "
-                "Report the error to the registry's owner."
+                "Report the error to the registry operator."
             )
         return url
 
@@ -200,9 +200,9 @@ class Registry:
     def connection_error(self, what: str, cut: ConnectionLostError) -> BentoError:
         """Return the error for a failed connection to the registry, or to the source of an upload."""
         if isinstance(cut, SourceLostError):
-            return BentoError(f"{what}: several attempts failed: {cut}. Check that the server is running.")
+            return BentoError(f"{what}: multiple attempts failed: {cut}. Check that the server is running.")
         return BentoError(
-            f"{what}: several attempts to connect to {self.host} failed ({cut}). Check that the registry is "
+            f"{what}: multiple attempts to connect to {self.host} failed ({cut}). Check that the registry is "
             "running. If this machine requires a proxy, set HTTPS_PROXY."
         )
 
@@ -290,7 +290,7 @@ class Repository:
         last = _UPLOADED_RANGE.fullmatch(reply.headers.get("Range", ""))
         if last is None:
             raise BentoError(
-                f"{self}: the response to a chunk has no valid Range header. Report the error to the registry's owner."
+                f"{self}: the response to a chunk has no valid Range header. Report the error to the registry operator."
             )
         url = self.registry.location(reply) if "Location" in reply.headers else upload.url
         return Upload(url, int(last[1]) + 1, upload.smallest_chunk)
@@ -405,7 +405,7 @@ class Repository:
         listed = read_object(reply.body, f"{self}: {what}").get(key) or []
         if not isinstance(listed, list) or before + len(listed) > limits.NAMES:
             raise BentoError(
-                f"{self}: expected a list of at most {limits.NAMES} {what}. Report the error to the registry's owner."
+                f"{self}: expected a list of at most {limits.NAMES} {what}. Report the error to the registry operator."
             )
         return listed
 
@@ -417,7 +417,7 @@ class Repository:
         while following is not None:
             if following in seen:
                 raise BentoError(
-                    f"{self}: {what}: the pages of the list form a cycle. Report the error to the registry's owner."
+                    f"{self}: {what}: the pages of the list form a cycle. Report the error to the registry operator."
                 )
             seen.add(following)
             reply = self._request("GET", following, what, expect, self.pull_scope, max_bytes=limits.DOCUMENT)
@@ -425,7 +425,7 @@ class Repository:
             if len(seen) > limits.PAGES or size > limits.LISTING:
                 raise BentoError(
                     f"{self}: {what}: the list exceeds {limits.PAGES} pages or {limits.LISTING} bytes. "
-                    "Report the error to the registry's owner."
+                    "Report the error to the registry operator."
                 )
             yield reply
             link = next_link(reply.headers.get("Link"))

@@ -185,7 +185,7 @@ class _BlobDownload:
         self._restart()
         if not self._retry.again():
             raise BentoError(
-                f"{self._what}: the content doesn't match the digest. Report the error to the registry's owner."
+                f"{self._what}: the content doesn't match the digest. Report the error to the registry operator."
             )
         return False
 

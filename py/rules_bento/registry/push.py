@@ -356,7 +356,7 @@ def _walk_referrers(repository: Repository, root: Manifest) -> Iterator[Manifest
             manifest = repository.get_manifest(digest)
             if manifest.subject is None or manifest.subject.digest != subject:
                 raise BentoError(
-                    f"{repository}: {digest} isn't a referrer of {subject}. Report the error to the registry's owner."
+                    f"{repository}: {digest} isn't a referrer of {subject}. Report the error to the registry operator."
                 )
             yield manifest
             pending.append(digest)

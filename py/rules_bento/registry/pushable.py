@@ -96,7 +96,7 @@ class FileSource:
 
     def _check_end(self, count: int) -> None:
         if not count:
-            raise BentoError(f"{self.path}: the file is shorter than the declared size. Build the file again.")
+            raise BentoError(f"{self.path}: the file is smaller than the declared size. Build the file again.")
 
 
 @dataclass(frozen=True)

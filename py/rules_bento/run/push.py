@@ -42,7 +42,7 @@ Pushes the artifact. Uploads only the blobs that the registries lack.
 --insecure HOST[:PORT]      connect to this registry without encryption (repeatable)
 --sign-key FILE             sign the artifact and its SBOMs with this private key (file, or env://NAME)
 --sign-format legacy        write signatures in the format of cosign 2 (default: bundles, the format of cosign 3)
---sign-password-file FILE   read the key's password from this file (default: COSIGN_PASSWORD)
+--sign-password-file FILE   read the key's password from this file (default: the COSIGN_PASSWORD environment variable)
 --identity-token TOKEN      sign a `keyless` target with this OIDC token (file, or env://NAME; default: of the CI job)
 --trust-config FILE         use these sigstore services for a `keyless` target (default: public services)
 --builder-id URI            attach signed SLSA provenance with this builder ID; requires a signature
@@ -138,7 +138,7 @@ def _pushes(arguments: Arguments, caller: Arguments) -> list[Arguments]:
         return [arguments]
     if caller.has("--repository"):
         raise BentoError(
-            "--repository: several images can't be pushed to one repository. Set repository on each bento_push, "
+            "--repository: multiple images can't be pushed to one repository. Set repository on each bento_push, "
             "or run each bento_push separately."
         )
     directory = _directory(arguments)

@@ -129,7 +129,7 @@ def signers(caller: Arguments, are_keyless: set[bool]) -> tuple[Signer | None, S
             "Remove the option."
         )
     if True not in are_keyless and (token or trust_config):
-        raise BentoError(f"{', '.join(_IDENTITY)}: only supported by a target with keyless = True. Remove the option.")
+        raise BentoError(f"{', '.join(_IDENTITY)}: supported only for targets with keyless = True. Remove the option.")
     if not name and (password or form or (any(values) and True not in are_keyless)):
         raise BentoError("--sign-key: required by the other signing options. Pass --sign-key FILE.")
     if any(values) and not values[0]:

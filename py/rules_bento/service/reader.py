@@ -150,7 +150,7 @@ class _Reading:
                 "Decorate a class with `@bentoml.service`, or specify another module in `service`."
             )
         raise BentoError(
-            f"{self._module.path} defines several services: {listed(names)}. "
+            f"{self._module.path} defines multiple services: {listed(names)}. "
             f"Specify one of the services in `service`, such as `{self._module.name}:{names[0]}`."
         )
 

@@ -144,7 +144,7 @@ def _errors(where: str, remedy: str) -> Iterator[None]:
         raise
     except ImportError:
         raise BentoError(
-            "keyless signatures require the package sigstore. Run `pip install 'rules-bento-cli[keyless]'`."
+            "keyless signatures require the sigstore package. Run `pip install 'rules-bento-cli[keyless]'`."
         ) from None
     except Exception as error:
         raise BentoError(f"{where}: {_reason(error)}. {remedy}") from None

@@ -88,8 +88,9 @@ def place(
         return BentoPath(_relative(path, context), filtered=True)
     if attribute != DEPENDENCIES:
         raise BentoError(
-            f"{label}: {attribute} contains {short_path!r}, which is outside of the build context {build_ctx!r}. "
-            f"Set build_ctx to a parent directory of the file, or add the Python library of the file to deps."
+            f"{label}: {attribute} contains {short_path!r}, which is outside the build context {build_ctx!r}. "
+            "Set build_ctx to a parent directory of the file, or add the Python library that contains the file to "
+            "deps."
         )
     return BentoPath(_relative(path, root), filtered=False)
 
@@ -184,7 +185,8 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
                 f"{what} requires {file}, but {selection.reason(file)}. Change include and exclude to keep the file."
             )
     raise BentoError(
-        f"{what} requires {wanted}, which isn't declared. Add the file to srcs, or the library of the file to deps."
+        f"{what} requires {wanted}, which isn't declared. Add the file to srcs, or the library that contains the file "
+        "to deps."
     )
 
 
@@ -228,9 +230,7 @@ def check_followed(kept: Iterable[DeclaredFile]) -> None:
     for file in kept:
         text = None if file.link is not None or file.source.startswith(_EXTERNAL) else _escaping_target(file.source)
         if text:
-            raise BentoError(
-                f"{file} is a link to {text!r}, which is absolute or outside of the workspace. {_COPY_LINK}"
-            )
+            raise BentoError(f"{file} is a link to {text!r}, which is absolute or outside the workspace. {_COPY_LINK}")
 
 
 def check_inside(file: DeclaredFile, directory: str) -> None:
@@ -241,7 +241,7 @@ def check_inside(file: DeclaredFile, directory: str) -> None:
     root, real = os.path.realpath(directory), os.path.realpath(file.source)
     if not real.startswith(f"{root.rstrip('/')}/"):
         raise BentoError(
-            f"{file.path} is a link to {real!r}, which is outside of {directory}. Replace the link with a copy."
+            f"{file.path} is a link to {real!r}, which is outside {directory}. Replace the link with a copy."
         )
     if os.path.exists(real) and not os.path.isfile(real):  # noqa: PTH110, PTH113 - as in walk
         raise BentoError(f"{file.path} is a pipe, a socket, or a device. Replace the entry with a regular file.")
@@ -262,7 +262,7 @@ def _split_file(short_path: str, label: str, attribute: str) -> tuple[str, str]:
     repository, path = _split(short_path)
     if not repository or not _is_clean(path):
         raise BentoError(
-            f"{label}: {attribute} contains {short_path!r}, which is absolute or outside of the repository. "
+            f"{label}: {attribute} contains {short_path!r}, which is absolute or outside the repository. "
             f"Declare a file in the workspace, or a target."
         )
     return repository, path
@@ -275,7 +275,7 @@ def _context(build_ctx: str) -> tuple[str, str]:
         return repository, ""
     if not _is_clean(context):
         raise BentoError(
-            f"build_ctx: {build_ctx!r} is absolute or outside of the repository. Use a path relative to the root of "
+            f"build_ctx: {build_ctx!r} is absolute or outside the repository. Use a path relative to the root of "
             "the repository."
         )
     return repository, context
@@ -333,7 +333,7 @@ def _escaping_target(source: str) -> str | None:
 def _check_path(file: DeclaredFile) -> None:
     if not _is_clean(file.path):
         raise BentoError(
-            f"{file.origin} declares {file.path!r}, which is absolute or outside of the Bento. Use a relative path "
+            f"{file.origin} declares {file.path!r}, which is absolute or outside the Bento. Use a relative path "
             "without '.' and '..'."
         )
 
@@ -342,7 +342,7 @@ def _check_include(include: Sequence[str]) -> None:
     for pattern in include:
         if pattern.startswith("../"):
             raise BentoError(
-                f"include: {pattern!r} is outside of the build context. Set build_ctx to a parent directory, or add a "
+                f"include: {pattern!r} is outside the build context. Set build_ctx to a parent directory, or add a "
                 "library that contains the files to deps."
             )
 
@@ -447,5 +447,5 @@ def _target(file: DeclaredFile) -> str:
     link = file.link or ""
     target = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), link))
     if not link or link.startswith("/") or target == ".." or target.startswith("../"):
-        raise BentoError(f"{file} is a link to {link!r}, which is absolute or outside of the Bento. {_COPY_LINK}")
+        raise BentoError(f"{file} is a link to {link!r}, which is absolute or outside the Bento. {_COPY_LINK}")
     return target

@@ -86,7 +86,7 @@ def _check_source(text: str, kind: Kind) -> int:
         return 0
     path = local(text)
     if path.is_dir() and not (path / kind.descriptor).exists():
-        raise BentoError(f"{path}: the directory isn't a {kind.noun}. Specify one that contains {kind.descriptor}.")
+        raise BentoError(f"{path}: the directory isn't a {kind.noun}. Use a directory that contains {kind.descriptor}.")
     return path.stat().st_size if path.is_file() else 0
 
 

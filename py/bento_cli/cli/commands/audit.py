@@ -48,7 +48,7 @@ def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
         parser, "--allow", metavar="ID=REASON", help="Allow a vulnerability, such as CVE-2024-1234=unreachable"
     )
     arguments.add_repeatable(
-        parser, "--allow-license", metavar="SPDX", help="Allow this license, and reject packages with other licenses"
+        parser, "--allow-license", metavar="SPDX", help="Allow this license, and reject all other licenses"
     )
     arguments.add_repeatable(
         parser, "--deny-license", metavar="SPDX", help="Reject packages with this license, such as AGPL-3.0-only"

@@ -64,7 +64,7 @@ def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "--image-tag",
         "--docker-image-tag",
         metavar="NAME:TAG",
-        help="Give the image this name (default: the tag of the Bento)",
+        help="Set the name of the image (default: the tag of the Bento)",
     )
     parser.add_argument(
         "--backend",

@@ -32,7 +32,7 @@ def add_push_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "targets",
         metavar="REFERENCE",
         nargs="*",
-        help="Push to this registry reference, HOST/REPOSITORY[:TAG] (default: BentoCloud or Yatai)",
+        help="Push to this registry reference, in the form HOST/REPOSITORY[:TAG] (default: BentoCloud or Yatai)",
     )
     parser.add_argument(
         "-t",
@@ -67,10 +67,10 @@ def run_push(options: Namespace, store: Store, kind: Kind) -> int:
     if options.targets:
         _push(options, store, entry)
     elif getattr(options, "format", "") == "kserve":
-        raise BentoError("--format kserve is only supported for registries. Specify HOST/REPOSITORY[:TAG].")
+        raise BentoError("--format kserve is supported only for registries. Specify HOST/REPOSITORY[:TAG].")
     elif options.sign_key or options.keyless:
         raise BentoError(
-            "--sign-key and --sign-keyless are only supported for registries. Specify HOST/REPOSITORY[:TAG]."
+            "--sign-key and --sign-keyless are supported only for registries. Specify HOST/REPOSITORY[:TAG]."
         )
     else:
         _push_to_cloud(options, store, entry)
@@ -251,7 +251,7 @@ def run_copy(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def add_tags_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("repository", metavar="REPOSITORY", help="List the tags of this repository, HOST/REPOSITORY")
+    parser.add_argument("repository", metavar="REPOSITORY", help="List the tags of the repository HOST/REPOSITORY")
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = "The output omits tags that only list referrers, such as signatures."

@@ -154,7 +154,7 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
     arguments.add_flag(parser, "--provenance", help="Also require signed provenance")
     arguments.add_flag(parser, "--sbom", help="Also require a signed SBOM for each image")
-    arguments.add_flag(parser, "--strict", help="Also fail if the store has no digests of an entry's files")
+    arguments.add_flag(parser, "--strict", help="Also fail if the store has no file digests for an entry")
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
@@ -328,7 +328,7 @@ def _manifest_signature(options: Namespace, place: Place, root: Manifest, rules:
     from rules_bento.signing import cosign
 
     if options.signature:
-        raise BentoError("--signature is only supported for archives. Remove --signature.")
+        raise BentoError("--signature is supported only for archives. Remove --signature.")
     digest = root.descriptor.digest
     details: dict[str, Any] = {"digest": digest, "signed_as": ""}
     images = [child.digest for child in root.children()] or [digest]  # the signature of an index covers its images

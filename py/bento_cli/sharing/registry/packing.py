@@ -93,7 +93,7 @@ class EntryArtifact:
 def _refuse_bytes(value: object, where: str) -> None:
     """Raise BentoError if a document contains bytes, which JSON doesn't support. The message begins with `where`."""
     if isinstance(value, bytes):
-        raise BentoError(f"{where}: registries don't support `!!binary` values. Replace the value with a string.")
+        raise BentoError(f"{where}: `!!binary` values can't be stored in a registry. Replace the value with a string.")
     if isinstance(value, dict):
         for key, item in value.items():
             _refuse_bytes(key, f"{where}: a key")

@@ -88,8 +88,8 @@ def add_pins(text: str, pins: Sequence[str]) -> str:
     missing = [pin for pin in required if not _satisfies_pin(declared.get(requirement_name(pin), []), pin)]
     if missing and "--hash=" in text:
         raise BentoError(
-            f"deps: {missing[0]} is missing from the requirements file with hashes. Add the package to the input of "
-            "the lock, and lock again."
+            f"deps: {missing[0]} is missing from the requirements file with hashes. Add the package to the "
+            "requirements that you lock, and lock again."
         )
     return text + "".join(f"{pin}\n" for pin in missing)
 
@@ -214,8 +214,8 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
         return text, version
     if "--hash=" in text:
         raise BentoError(
-            "requirements: bentoml is missing from the file with hashes. Add bentoml to the input of the lock, and "
-            "lock again."
+            "requirements: bentoml is missing from the file with hashes. Add bentoml to the requirements "
+            "that you lock, and lock again."
         )
     return f"{text}{_bentoml_requirement(features)}=={version}\n", version
 

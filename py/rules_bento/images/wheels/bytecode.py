@@ -80,7 +80,7 @@ class Compiler:
 
     def _broken(self, path: str) -> BentoError:
         errors = _open(self._process.stderr).read().decode(errors="replace").strip()
-        return BentoError(f"{path}: cannot compile the module: {errors}. Remove the attribute bytecode from the image.")
+        return BentoError(f"{path}: cannot compile the module: {errors}. Remove bytecode from the image.")
 
 
 def write_bytecode_part(
