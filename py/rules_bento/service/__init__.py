@@ -30,8 +30,8 @@ def read_service(
     """Analyze a service statically from the files of a Bento's src/.
 
     Args:
-        service: BentoML's import string: `module:attr`, `file.py:attr`, `pkg.mod:attr`, or the module with one service.
-        sources: the files by their path in src/ (`/` between parts), as bytes, or a `SourceTree`.
+        service: BentoML's import string: `module:attr`, `file.py:attr`, `pkg.mod:attr`, or a module with one service.
+        sources: the contents of the files by POSIX path in src/, or a `SourceTree`.
         arguments: the values that `bentoml.use_arguments()` returns in the service.
 
     Raises:

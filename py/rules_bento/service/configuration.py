@@ -1,7 +1,7 @@
-"""Checks the configuration of services as BentoML does: with an invalid one, it builds no Bento and serves none.
+"""Checks the configuration of services as BentoML does when it builds or serves a Bento.
 
-The kinds are from `bentoml._internal.configuration.v2`, as BentoML applies them: it ignores unknown keys, except in
-`resources`; True is a number above 0 but not a whole number, and 1 has no point.
+The types of values come from `bentoml._internal.configuration.v2`. Unknown keys are ignored, except in `resources`.
+True is a positive number but not an integer, and 1 isn't a float.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class ValueType(NamedTuple):
-    """Describes values: in words for people, and by a function that returns whether a value is of the kind."""
+    """Describes a type of values. `words` is for messages, and `holds` returns whether a value has the type."""
 
     words: str
     holds: Callable[[Any], bool]
 
     def __or__(self, other: ValueType) -> ValueType:
-        """Return the kind of both kinds' values."""
+        """Return the type that accepts the values of both types."""
         return ValueType(f"{self.words} or {other.words}", lambda value: self.holds(value) or other.holds(value))
 
 
@@ -139,7 +139,7 @@ def check(info: ServiceInfo) -> None:
 
 
 def _wrong(config: Mapping[str, Any], table: str, *, is_open: bool) -> Iterator[tuple[str, Any, str]]:
-    """Yield the values of the wrong kind, each with its key and the expected kind. If `is_open`, dicts lack keys."""
+    """Yield the key, the value, and the expected type for each wrong value. If `is_open`, dicts might be incomplete."""
     for key, value in config.items():
         path = f"{table}.{key}" if table else key
         kind = KINDS.get(path)

@@ -1,6 +1,6 @@
-"""Values of constant expressions: literals, names of such, and a few operations on them.
+"""Evaluates constant expressions: literals, names of constants, and a few operations on constants.
 
-Unknown parts stay in a list or dict as `NotConstantError`s: as an item, under their key, or for `**x` under `REST`.
+A `NotConstantError` replaces each unknown item or value in a list or dict. For `**x`, its key is `REST`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SERIALIZERS = words("property pydantic.computed_field pydantic.field_serializer
 
 
 class Constants:
-    """Evaluates constant expressions of the modules of one service."""
+    """Evaluates constant expressions in the modules of one service."""
 
     def __init__(self, names: Names, code: ImportCode, arguments: Mapping[str, object]) -> None:
         self.names = names
@@ -37,7 +37,7 @@ class Constants:
         self._evaluating: set[tuple[str, str]] = set()
 
     def _spend(self, nodes: int) -> None:
-        """Count nodes of values. Raises BentoError when there are too many."""
+        """Count evaluated nodes. Raises BentoError if there are too many nodes."""
         self._left -= nodes
         if self._left < 0:
             raise BentoError(
@@ -46,7 +46,7 @@ class Constants:
             )
 
     def value(self, module: Module, node: ast.expr) -> Any:
-        """Return the value of an expression. Raises NotConstantError."""
+        """Return the value of an expression. Raises NotConstantError if the value is unknown."""
         self._spend(1)
         match node:
             case ast.Constant(value=value):
@@ -79,7 +79,7 @@ class Constants:
         raise unsupported(module, node)
 
     def whole(self, module: Module, node: ast.expr) -> Any:
-        """Return a value of which every part is known. Raises NotConstantError."""
+        """Return the value of an expression. Raises NotConstantError if any part of the value is unknown."""
         value = self.value(module, node)
         missing = first_unknown(value)
         if missing:
@@ -87,7 +87,7 @@ class Constants:
         return value
 
     def text(self, module: Module, node: ast.expr) -> str:
-        """Return the value of an expression that is a string. Raises NotConstantError."""
+        """Return the string value of an expression. Raises NotConstantError for other values."""
         value = self.whole(module, node)
         if not isinstance(value, str):
             raise unsupported(module, node, "isn't a string")
@@ -164,7 +164,7 @@ class Constants:
         return is_unpacked and not any(isinstance(each, (list, dict, NotConstantError)) for each in items)
 
     def keyword_of_service(self, module: Module, node: ast.expr) -> str:
-        """Return the argument of `@bentoml.service` that an expression is; empty if it is none."""
+        """Return the name of the `@bentoml.service` argument that contains the expression, or an empty string."""
         keyword = self.code.parent(node)
         owner = self.code.parent(self.code.parent(keyword))
         if not (isinstance(keyword, ast.keyword) and isinstance(owner, ast.ClassDef)):
@@ -180,7 +180,7 @@ class Constants:
         return is_read and getattr(self.code.parent(around), "func", None) is not around
 
     def _argument(self, module: Module, node: ast.Attribute) -> Any:
-        """Return `args.field` of `args = bentoml.use_arguments(…)`."""
+        """Return the value of `args.field`, where `args` is the result of `bentoml.use_arguments(…)`."""
         owner = self.names.resolve(module, node.value)
         call, module = owner.node, owner.module
         if not isinstance(call, ast.Call) or self.names.outside(module, call.func) != "bentoml.use_arguments":
@@ -212,7 +212,7 @@ class Constants:
         return value
 
     def _leaves_fields(self, module: Module, statement: ast.stmt, field: str) -> bool:
-        """Return whether a statement in the body of a model is a method that leaves its fields as they are."""
+        """Return whether a statement in the body of a model defines a method that doesn't change the fields."""
         if not isinstance(statement, FUNCTIONS) or statement.name in ("model_post_init", field):
             return False
         decorators = [callee(each) for each in statement.decorator_list]
@@ -220,7 +220,7 @@ class Constants:
         return not statement.name.startswith("__") and known <= _SERIALIZERS
 
     def _default(self, module: Module, name: str, field: ast.AnnAssign) -> Any:
-        """Return the argument as pydantic converts it, or else the default of its field."""
+        """Return the argument after pydantic's conversion, or the field's default if the argument is missing."""
         default = field.value
         if name in self.arguments:
             value, kind = self.arguments[name], getattr(field.annotation, "id", "")
@@ -236,20 +236,20 @@ class Constants:
     # Services
 
     def require_service(self, definition: Definition) -> None:
-        """Raise NotConstantError if code at import uses a service, other than as a dependency or an annotation."""
+        """Raise NotConstantError if importing uses a service for anything except a dependency or an annotation."""
         for by, node in self.code.mentions.get(definition.key, ()):
             if self.receiver(by, node) not in DEPENDS and not self.code.in_annotation(node):
                 raise NotConstantError(f"`{definition.name}` is used during the import", by.path, node)
 
     def receiver(self, module: Module, node: ast.expr) -> str:
-        """Return the function of a library that an expression is an argument of; empty for anything else."""
+        """Return the library function that is called with the expression as an argument, or an empty string."""
         around = self.code.parent(node)
         around = self.code.parent(around) if isinstance(around, ast.keyword) else around
         return (isinstance(around, ast.Call) and self.names.outside(module, around.func)) or ""
 
 
 def first_unknown(value: Any) -> NotConstantError | None:
-    """Return the first part of a value that is not constant."""
+    """Return the error for the first unknown part of a value, or None."""
     if isinstance(value, (list, dict)):
         items = value.values() if isinstance(value, dict) else value
         return next((error for error in map(first_unknown, items) if error), None)

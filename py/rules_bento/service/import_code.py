@@ -1,7 +1,7 @@
-"""Finds the code that importing a service might run, unsupported operations in it, and its uses of each name.
+"""Finds the code that importing a service might run, and the unsupported operations and uses of names in this code.
 
-Counted as run: all code of modules, classes, and lambdas; functions whose name such code mentions; methods of all
-classes but services; functions below a decorator that may call them. Too much is counted rather than too little.
+The analysis is conservative. This code counts as run: modules, classes, lambdas, functions whose name this code
+mentions, methods of classes that aren't services, and functions with a decorator that might call them.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ WORDS = frozenset(word.encode() for word in [*_ATTRIBUTES, *_BUILTINS, *_LIBRARI
 
 
 class ImportCode:
-    """Records where code that runs during the import mentions definitions, and its first unsupported operation.
+    """Records the uses of definitions in code that runs during the import, and the first unsupported operation.
 
-    A module gives access to all its names. So code that runs can't use one of the modules as a value (`values.LABELS`).
+    A module gives access to all its names, so this code can't use one of the modules as a value (`values.LABELS`).
     """
 
     def __init__(self, names: Names, modules: list[Module], others: frozenset[bytes]) -> None:
-        """Analyze the modules. `others`: the words of other imported modules, which might call any function."""
+        """Analyze the modules. `others` contains the words in other imported modules, which might call any function."""
         self.names = names
         self._modules = {module.name: module for module in modules}
         self._others = others
@@ -71,7 +71,7 @@ class ImportCode:
                 self._run(*self._todo.pop())
 
     def parent(self, node: ast.AST | None) -> ast.AST | None:
-        """Return the node around one that runs at import; None for a statement of a module."""
+        """Return the parent of a node that runs during the import, or None for a top-level statement."""
         return self._parents.get(node) if node else None
 
     def is_local(self, node: ast.AST) -> bool:
@@ -82,19 +82,19 @@ class ImportCode:
         return around is not None and self.is_local(around)
 
     def uses(self, definition: Definition) -> Iterator[tuple[Module, ast.expr]]:
-        """Yield the mentions of a definition other than the binding itself and annotations."""
+        """Yield the uses of a definition, except the binding itself and annotations."""
         for by, node in self.mentions.get(definition.key, ()):
             if not self._is_binding(node) and not self.in_annotation(node):
                 yield by, node
 
     def require_uses(self, definition: Definition, is_plain: Callable[[Module, ast.expr], bool]) -> None:
-        """Raise NotConstantError unless all uses of a definition are plain."""
+        """Raise NotConstantError if a use of a definition isn't plain."""
         for by, node in self.uses(definition):
             if not is_plain(by, node):
                 raise NotConstantError(f"`{definition.name}` might be modified on this line", by.path, node)
 
     def in_annotation(self, node: ast.AST) -> bool:
-        """Return whether a name is a part of an annotation, without a call around it."""
+        """Return whether a name is a part of an annotation, outside of calls."""
         around = self.parent(node)
         while isinstance(around, (ast.Subscript, ast.Tuple, ast.List, ast.BinOp, ast.Attribute)):
             node, around = around, self.parent(around)
@@ -103,7 +103,7 @@ class ImportCode:
         return isinstance(around, FUNCTIONS) and around.returns is node
 
     def is_route(self, module: Module, decorator: ast.AST) -> bool:
-        """Return whether a decorator is a route of a library's object of this module: it doesn't call the function."""
+        """Return whether a decorator registers a route without calling the function, as `@app.get("/")` does."""
         match decorator:
             case ast.Attribute(value=ast.Name(id=name), attr=attribute) if attribute in ROUTES | HANDLERS:
                 made = [each.node for each in module.bindings.get(name, ())]
@@ -140,7 +140,7 @@ class ImportCode:
     # Functions
 
     def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.AST]:
-        """Return the parts of a function that the import runs: the whole function if it might be called."""
+        """Return the parts of a function that the import runs, or the whole function if it might be called."""
         if node.name in _HOOKS:
             self._stop(f"`{node.name}` runs without a call", module, node)
         owner = self.parent(node)
@@ -158,7 +158,7 @@ class ImportCode:
         return [each for each in ast.iter_child_nodes(node) if not isinstance(each, ast.stmt)]
 
     def _call(self, name: str) -> None:
-        """Run all functions of a name."""
+        """Mark all functions with this name as called."""
         if name not in self._called:
             self._called.add(name)
             for module, node in self._functions.pop(name, ()):
@@ -175,7 +175,7 @@ class ImportCode:
                 self._stop(f"`{binding.path}` is imported", module, node)
 
     def _chain(self, module: Module, node: ast.Attribute | ast.Name) -> None:
-        """Look at a name, or at attributes of one: `lib.values.LABELS`."""
+        """Analyze a name or a chain of attributes, such as `lib.values.LABELS`."""
         attributes: list[str] = []
         root: ast.expr = node
         while isinstance(root, ast.Attribute):
@@ -191,7 +191,7 @@ class ImportCode:
             self._mention(module, root, node, attributes)
 
     def _mention(self, module: Module, root: ast.Name, node: ast.expr, attributes: list[str]) -> None:
-        """Note which definitions of the sources, or which outside name, an expression mentions."""
+        """Record the definitions or external names that an expression refers to."""
         found = [(module.name, root.id)]
         for owner, name in found:
             self.mentions.setdefault((owner, name), []).append((module, root))
@@ -206,7 +206,7 @@ class ImportCode:
                     found.append((binding.module, binding.name))
 
     def _outside(self, module: Module, name: str, node: ast.expr) -> None:
-        """Stop at an outside name that leads anywhere, or that is modified or passed on if it decides metadata."""
+        """Reject an unsupported external name, and a library object that is modified or passed on as a value."""
         around: ast.AST | None = node
         while isinstance(around, (ast.Attribute, ast.Subscript, ast.Name)):
             if not isinstance(around.ctx, ast.Load) and _is_below(name, _PATCHED):
@@ -232,10 +232,10 @@ class ImportCode:
 
 
 def callee(decorator: ast.AST) -> ast.AST:
-    """Return the function of a call, such as a decorator with arguments; for anything else, itself."""
+    """Return the called function of a decorator with arguments, or the decorator itself."""
     return decorator.func if isinstance(decorator, ast.Call) else decorator
 
 
 def _is_below(name: str, roots: Iterable[str]) -> bool:
-    """Return whether a dotted name is one of the roots, or below one."""
+    """Return whether a dotted name is one of the roots or below one of the roots."""
     return any(f"{name}.".startswith(f"{each}.") for each in roots)

@@ -1,7 +1,7 @@
-"""Defines the metadata of a service as frozen values, and their JSON form.
+"""Defines the metadata of a service, and its JSON form.
 
-Shapes follow bento.yaml of BentoML 1.4: `services`, `labels`, `envs`, `schema.routes`; for a legacy service `runners`
-and `apis`.
+The structure follows bento.yaml of BentoML 1.4: `services`, `labels`, `envs`, `schema.routes`, and, for a legacy
+service, `runners` and `apis`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceTree:
-    """Reads files of a Bento's src/, by their relative paths with `/`, when they are needed."""
+    """Reads files in a Bento's src/ on demand, by relative POSIX path."""
 
     paths: Collection[str]
     read: Callable[[str], bytes]
@@ -27,11 +27,11 @@ class Unknown:
 
     Attributes:
         what: the value and the reason, as a clause: "`workers` of service `Svc`: `os.environ` …".
-        path: file in src/.
-        line: line in it, from 1.
-        `fact`: the name of the value: `service` (all of it, which only an import gives), `models.x` (a tag),
+        path: the file in src/.
+        line: the line number in the file, from 1.
+        `fact`: the name of the value: `service` (the complete service, which requires an import), `models.x` (a tag),
             `config.traffic.timeout`, `labels`, `labels.team`, `envs`, `envs.A`, `description`, `image`.
-        service: the name of its service.
+        service: the name of the service.
 
     """
 
@@ -49,7 +49,7 @@ class Unknown:
 
 @dataclass(frozen=True)
 class HuggingFace:
-    """Describes a `HuggingFaceModel` as written; without an `endpoint`, BentoML's default applies."""
+    """Describes a `HuggingFaceModel` in the source. Without an `endpoint`, BentoML's default applies."""
 
     model_id: str
     revision: str = "main"
@@ -63,11 +63,10 @@ class Model:
     """Describes a model reference of a service.
 
     Attributes:
-        attribute: the class attribute; empty for a legacy service's.
-        tag: `name`, `name:version` or `name:latest`, in lower case as in BentoML; empty for Hugging Face, and if it is
-            unknown.
-        alias: `bentoml.models.get` looks for an alias of the Bento first; the tag is as written then.
-        huggingface: the snapshot, for registry `huggingface`.
+        attribute: the class attribute, or an empty string for a legacy service.
+        tag: `name`, `name:version`, or `name:latest`, in lowercase; empty if unknown or for Hugging Face.
+        alias: the unchanged tag, because `bentoml.models.get` first searches the aliases in the Bento.
+        huggingface: the snapshot, if the registry is `huggingface`.
 
     """
 
@@ -84,7 +83,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Dependency:
-    """Describes a `bentoml.depends(…)`; `service` is the name of the service that it is on."""
+    """Describes a `bentoml.depends(…)`. `service` is the name of the required service."""
 
     attribute: str
     service: str | None = None
@@ -95,7 +94,7 @@ class Dependency:
 
 @dataclass(frozen=True)
 class Api:
-    """Describes one endpoint; `input_type` and `output_type` are a legacy service's descriptors."""
+    """Describes an endpoint. For a legacy service, `input_type` and `output_type` are descriptors."""
 
     name: str
     route: str
@@ -108,10 +107,10 @@ class Api:
 
 @dataclass(frozen=True)
 class Service:
-    """Describes a service of the graph, as an entry of bento.yaml's `services`.
+    """Describes a service as an entry of `services` in bento.yaml.
 
-    `path` and `line` locate its class, `config` has what BentoML adds, `mounts` has the paths of
-    applications, and all tuples are in BentoML's order.
+    `path` and `line` locate the class. `config` includes the values that BentoML adds. `mounts` contains the paths of
+    applications. Tuples have BentoML's order.
     """
 
     name: str
@@ -128,7 +127,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Env:
-    """Describes an environment variable; `value` is None if it is unknown."""
+    """Describes an environment variable. `value` is None if unknown."""
 
     name: str
     value: Json = ""
@@ -137,7 +136,7 @@ class Env:
 
 @dataclass(frozen=True)
 class ImageCall:
-    """Describes a call on a `bentoml.images.Image`."""
+    """Describes a method call on a `bentoml.images.Image`."""
 
     method: str
     args: tuple[str, ...] = ()
@@ -145,7 +144,7 @@ class ImageCall:
 
 @dataclass(frozen=True)
 class Image:
-    """Describes a `bentoml.images.Image`: the constructor's arguments by name, then the calls on it in order."""
+    """Describes a `bentoml.images.Image`: the constructor's arguments by name, and the method calls in order."""
 
     arguments: dict[str, Json] = field(default_factory=dict)
     calls: tuple[ImageCall, ...] = ()
@@ -153,7 +152,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Runner:
-    """Describes a runner of a legacy service; `runnable_type` is its class."""
+    """Describes a runner of a legacy service. `runnable_type` is the name of the class."""
 
     name: str
     runnable_type: str
@@ -166,15 +165,15 @@ class ServiceInfo:
     """Holds the metadata of a service for bento.yaml.
 
     Attributes:
-        service: bento.yaml's `service`: `module:attr`.
+        service: the `service` field of bento.yaml, `module:attr`.
         path: the service module's file in src/.
         kind: `new` for `@bentoml.service`, `legacy` for `bentoml.legacy.Service`.
-        bento_name: the default name of the Bento; None if the whole service is unknown.
-        entry_service: the entry service's own name; None if the whole service is unknown.
-        services: entry first, in the order BentoML writes; empty for a legacy service.
-        labels: of the entry service, as are `envs`, `description`, and `image`; without those that are unknown.
-        models: a legacy service's own and its runners' models, as are `runners` and `apis`.
-        unknowns: values that the source does not state as constants, in the order of the services.
+        bento_name: the default name of the Bento, or None if the whole service is unknown.
+        entry_service: the name of the entry service, or None if the whole service is unknown.
+        services: the services in BentoML's order, entry service first; empty for a legacy service.
+        labels: the known labels of the entry service, which also defines `envs`, `description`, and `image`.
+        models: the models of a legacy service and its runners. `runners` and `apis` are also for legacy services.
+        unknowns: the values that aren't constants in the source, in the order of the services.
 
     """
 
@@ -209,12 +208,12 @@ _CLASSES: dict[str, Any] = {
 
 
 def to_json(info: ServiceInfo) -> dict[str, Any]:
-    """Return the metadata as values of JSON; `from_json` is the inverse."""
+    """Return a JSON object that `from_json` reads."""
     return asdict(info)
 
 
 def from_json(data: dict[str, Any]) -> ServiceInfo:
-    """Read the result of `to_json`, after any trip through JSON. Raises TypeError for anything else."""
+    """Convert the JSON object from `to_json`. Raises TypeError for any other value."""
     return ServiceInfo(**_fields(data))
 
 

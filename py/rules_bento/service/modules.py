@@ -29,7 +29,7 @@ _ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builti
 
 
 class NotConstantError(Exception):
-    """Reports a part of the source that is outside of the supported subset of Python."""
+    """Reports source code outside the supported subset of Python."""
 
     def __init__(self, why: str, path: str, node: ast.AST | int) -> None:
         super().__init__(why)
@@ -39,7 +39,7 @@ class NotConstantError(Exception):
 
 
 class PythonFiles:
-    """Finds the modules of src/ as Python does with src/ first on its path."""
+    """Finds modules in src/ as Python does if src/ is the first entry of `sys.path`."""
 
     def __init__(self, files: Mapping[str, bytes] | SourceTree) -> None:
         tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)
@@ -53,7 +53,7 @@ class PythonFiles:
         self._binary = {re.sub(r"\.[^/]*$", "", path): path for path in self.paths if path.endswith((".so", ".pyd"))}
 
     def find(self, module: str) -> str | None:
-        """Return the file of a dotted module; for a package without `__init__.py`, its directory and a slash."""
+        """Return the file of a module (dotted name), or `DIRECTORY/` for a package without `__init__.py`."""
         top, base = module.partition(".")[0], module.replace(".", "/")
         if top in _ALWAYS_OUTSIDE:
             return None
@@ -63,17 +63,17 @@ class PythonFiles:
         return f"{base}/" if base in self._directories else None
 
     def owns(self, module: str) -> bool:
-        """Return whether a module would come from src/, if it exists."""
+        """Return whether Python would search src/ for a module."""
         return self.find(module.partition(".")[0]) is not None
 
     def words(self, path: str) -> frozenset[bytes]:
-        """Return all names and words of a file, including comments."""
+        """Return all words in a file, including comments."""
         if path not in self._words:
             self._words[path] = frozenset() if path.endswith("/") else frozenset(_NAMES.findall(self._read(path)))
         return self._words[path]
 
     def modules_named_in(self, path: str) -> list[str]:
-        """Return the modules that a file might import: the file contains the last part of their names as a word."""
+        """Return the modules that a file might import: modules whose last name part is a word in the file."""
         if self._by_word is None:
             self._by_word = {}
             files = [path[:-3].removesuffix("/__init__") for path in self.paths if path.endswith(".py")]
@@ -90,7 +90,7 @@ class PythonFiles:
         return None
 
     def parse(self, module: str, path: str) -> ast.Module:
-        """Parse a file. Raises BentoError if it isn't Python, is too large, or a compiled module replaces it."""
+        """Parse a file. Raises BentoError if it is too large, is invalid, or is replaced by a compiled module."""
         base = module.replace(".", "/")
         binary = self._binary.get(base) or self._binary.get(f"{base}/__init__")
         if binary:
@@ -125,7 +125,7 @@ def _parsed(path: str, data: bytes) -> ast.Module:
 
 
 class Binding(NamedTuple):
-    """Describes a statement that binds a name: its value or the statement, and what an import names."""
+    """Describes a statement that binds a name, with the value or, for an import, the imported name."""
 
     node: ast.AST
     module: str = ""
@@ -133,7 +133,7 @@ class Binding(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The dotted path that an import names."""
+        """The dotted name that an import refers to."""
         return f"{self.module}.{self.name}" if self.name else self.module
 
     @property
@@ -143,7 +143,7 @@ class Binding(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """Describes the definition of a name in the sources: an expression, a class, or a function of a module."""
+    """Describes the definition of a name in a module: an expression, a class, or a function."""
 
     module: Module
     name: str
@@ -156,7 +156,7 @@ class Definition(NamedTuple):
 
 
 class Module:
-    """Holds one module's syntax tree and the bindings of its names."""
+    """Holds the syntax tree of a module, and the bindings of names."""
 
     def __init__(self, name: str, path: str, tree: ast.Module, *, is_package: bool) -> None:
         self.name = name
@@ -216,7 +216,7 @@ class Module:
                     self._add(name, Binding(statement))
 
     def _bind_below(self, node: ast.AST) -> None:
-        """Add names that nested code binds in the module: with `global`, `:=`, and imports."""
+        """Add the names that nested code binds in the module with `global`, `:=`, or imports."""
         if isinstance(node, (ast.Global, ast.NamedExpr)):
             for name in node.names if isinstance(node, ast.Global) else [node.target.id]:
                 self._add(name, Binding(node))
@@ -261,7 +261,7 @@ def is_guard(module: Module, node: ast.If) -> bool:
 
 
 def dotted(module: Module, node: ast.AST) -> str | None:
-    """Return `bentoml.service` for an expression that names something by an import, maybe of the sources; else None."""
+    """Return the dotted name of an expression after resolving imports, such as `bentoml.service`, or None."""
     attributes: list[str] = []
     while isinstance(node, ast.Attribute):
         attributes.append(node.attr)
@@ -273,7 +273,7 @@ def dotted(module: Module, node: ast.AST) -> str | None:
 
 
 class Names:
-    """Resolves names through the modules of the sources, which it parses as they are needed."""
+    """Resolves names in the modules of a Bento. Parses modules on demand."""
 
     def __init__(self, files: PythonFiles) -> None:
         self.files = files
@@ -281,14 +281,14 @@ class Names:
         self._parsed: dict[str, Module] = {}
 
     def parsed(self, name: str, path: str) -> Module:
-        """Return a module by its name and file, parsed once. Raises BentoError if it can't be parsed."""
+        """Return the parsed module. Parses each module only once. Raises BentoError for an invalid file."""
         if name not in self._parsed:
             tree = self.files.parse(name, path)
             self._parsed[name] = Module(name, path, tree, is_package=path.endswith(("/", "/__init__.py")))
         return self._parsed[name]
 
     def outside(self, module: Module, node: ast.AST) -> str | None:
-        """Return the dotted name of something outside of the sources; None for anything else."""
+        """Return the dotted name of an object outside of the sources, or None for any other expression."""
         name = dotted(module, node)
         return name if name and not self.files.owns(name) else None
 
@@ -301,7 +301,7 @@ class Names:
         return self.lookup(module, node.id, module.path, node)
 
     def lookup(self, module: Module, name: str, path: str, node: ast.AST) -> Definition:
-        """Return the definition of a name of a module. `path` and `node` are the place of errors."""
+        """Return the definition of a name in a module. Errors refer to `path` and `node`."""
         for _ in range(_MAX_HOPS):
             known = module.bindings.get(name, [])
             if len(known) != 1:
@@ -323,7 +323,7 @@ class Names:
 
 
 def unsupported(module: Module, node: ast.AST, why: str = "isn't a supported expression") -> NotConstantError:
-    """Return the error for an expression."""
+    """Return the error for an unsupported expression."""
     is_long = any(islice(ast.walk(node), 201, None))
     text = "" if is_long else " ".join(ast.unparse(node).split())
     return NotConstantError(f"`{text[:80]}{'…' if is_long or len(text) > 80 else ''}` {why}", module.path, node)

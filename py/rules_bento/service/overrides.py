@@ -1,7 +1,7 @@
 """Replaces values that aren't constants in the source with values from a target or a command.
 
-A constant of the source remains. Each statement answers for the values that it names and for no other; what remains
-unknown is rejected by `require_known`.
+Constants in the source aren't replaced. A declaration affects only the values that it names. `require_known` rejects
+the remaining unknown values.
 """
 
 from __future__ import annotations
@@ -65,18 +65,18 @@ def snake_case(name: str) -> str:
 
 @dataclass(frozen=True)
 class Declared:
-    """Holds the values that a target or a command states of a service.
+    """Holds the service metadata that a target or a command declares.
 
     Attributes:
-        bento_name: the Bento's name.
-        service_models: `Service.attribute` -> tag.
-        config: service name -> its configuration, or the part of it that the source determines at run time.
-        envs: names of environment variables, with their values if these must agree with the source's.
-        labels: keys of labels, with their values.
-        in_full: kinds of values that the target states completely.
-        image: anything but None means that the image is stated.
-        description: anything but None means that the description is stated.
-        words: what messages name.
+        bento_name: the name of the Bento.
+        service_models: tags by `Service.attribute`.
+        config: configurations by service name; each can contain only the values that the source computes.
+        envs: names of environment variables, with values to compare with constants in the source, if any.
+        labels: keys of labels, with values to compare with constants in the source, if any.
+        in_full: the kinds of values that the target declares completely.
+        image: not None if the target declares the image.
+        description: not None if the target declares the description.
+        words: whether messages refer to attributes or flags.
 
     """
 
@@ -92,10 +92,10 @@ class Declared:
 
 
 def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
-    """Put stated values in place and drop the unknowns that they answer.
+    """Replace unknown values with declared values.
 
     Raises:
-        BentoError: a stated value contradicts a constant of the source, or is of no service that exists;
+        BentoError: a declared value contradicts a constant in the source, or names a missing service;
             or BentoML rejects the configuration.
 
     """
@@ -113,7 +113,7 @@ def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 
 
 def _require_agreement(info: ServiceInfo, declared: Declared) -> None:
-    """Raise BentoError for complete labels and variables that contradict the constants among them."""
+    """Raise BentoError if completely declared labels or environment variables contradict constants in the source."""
     envs = {env.name: env.value for env in info.envs if env.value is not None}
     unknown = {each.fact for each in info.unknowns} & {*declared.in_full}
     for fact, known, stated in (("envs", envs, declared.envs), ("labels", {**info.labels}, declared.labels)):
@@ -125,7 +125,7 @@ def _require_agreement(info: ServiceInfo, declared: Declared) -> None:
 
 
 def _answered(unknown: Unknown, declared: Declared) -> bool:
-    """Return whether a statement answers an unknown."""
+    """Return whether a declaration specifies the unknown value."""
     key = unknown.fact.partition(".")[2]
     match unknown.kind:
         case "config":
@@ -160,7 +160,7 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 def _merged(
     read: Mapping[str, Json], stated: Mapping[str, Json], fact: str, unknown: Collection[str], place: str
 ) -> dict[str, Json]:
-    """Return the configuration of the source with what is stated of its unknown values."""
+    """Return the configuration in the source, merged with the declared values."""
     merged = dict(read)
     for key, value in stated.items():
         path, known = f"{fact}.{key}", merged.get(key)
@@ -176,7 +176,7 @@ def _merged(
 
 
 def _has(stated: Mapping[str, Json], path: str) -> bool:
-    """Return whether a statement has the key that a path such as `traffic.timeout` names."""
+    """Return whether a declaration contains the value at a path such as `traffic.timeout`."""
     key, _, rest = path.partition(".")
     value = stated.get(key)
     return key in stated and (not rest or (isinstance(value, dict) and _has(value, rest)))
@@ -204,7 +204,7 @@ def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 
 
 def listed(names: Iterable[str | None]) -> str:
-    """Return names for a message."""
+    """Format names for a message."""
     return ", ".join(f"`{name}`" for name in names) or "none"
 
 
@@ -212,7 +212,7 @@ def listed(names: Iterable[str | None]) -> str:
 
 
 def way(unknown: Unknown, words: Words) -> str:
-    """Return how to declare a value outside of the source; empty if only an import gives it."""
+    """Return how to declare a value outside of the source, or an empty string if the value requires an import."""
     _, dot, key = unknown.fact.partition(".")
     names = (unknown.fact, unknown.kind + dot, unknown.kind)
     remedy = next((_REMEDIES[name] for name in names if name in _REMEDIES), ("", ""))
@@ -225,7 +225,7 @@ def statement(attribute: str, words: Words) -> str:
 
 
 def require_known(info: ServiceInfo, target: str = "", words: Words = "attributes") -> None:
-    """Raise BentoError for values that the source doesn't specify, with file, line, and how to declare each one."""
+    """Raise BentoError for unknown values. The message contains the file, the line, and a remedy for each value."""
     missing = info.unknowns
     if not missing:
         return

@@ -1,7 +1,7 @@
-"""Analyzes a service statically: finds its module, the attribute in it, and the definition of the attribute.
+"""Analyzes a service statically: finds the module, the attribute in the module, and its definition.
 
-A small subset of Python is supported (docs/service-metadata.md lists it). Whatever the reader does not recognize, and
-what could reach a service, is rejected by file and line: its value is unknown without an attribute or an import.
+docs/service-metadata.md describes the supported subset of Python. Unsupported code that might affect a service is
+rejected with the file and the line. Its value is unknown without an attribute or an import.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MAKERS = ("bentoml.service", "bentoml.Service", "bentoml.legacy.Service", "bent
 
 
 def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mapping[str, object]) -> ServiceInfo:
-    """Analyze a service; see `rules_bento.service.read_service`."""
+    """Analyze a service (see `rules_bento.service.read_service`)."""
     sources = PythonFiles(files)
     module, attribute = _parts(service)
     path = sources.find(module)
@@ -37,7 +37,7 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
 
 
 class _Reading:
-    """Analyzes one service, again with more modules if other modules use the modules that it needs."""
+    """Analyzes one service. Repeats the analysis with more modules if other modules use the required modules."""
 
     def __init__(
         self, service: str, module: str, path: str, files: PythonFiles, arguments: Mapping[str, object]
@@ -49,7 +49,7 @@ class _Reading:
         self._module = self._names.parsed(module, path)
 
     def read(self, attribute: str) -> ServiceInfo:
-        """Return the metadata. Raises BentoError if there is no such service."""
+        """Return the metadata. Raises BentoError if the service doesn't exist."""
         needed = {self._module.name}
         while True:
             modules, others = self._reached(needed)
@@ -77,7 +77,8 @@ class _Reading:
     def _reached(self, users: set[str]) -> tuple[list[Module], frozenset[bytes]]:
         """Return the modules that the service might import, also by a string, and that might change names in `users`.
 
-        Parses only `users` and modules that mention one of them or a word of `WORDS`. Returns the words of the others.
+        Parses only `users`, and modules that contain the name of a user or a word in `WORDS`. Also returns the words in
+        the other modules.
         """
         words = WORDS | {name.rpartition(".")[2].encode() for name in users}
         found: list[Module] = []
@@ -121,7 +122,7 @@ class _Reading:
         return reader.info(reader.declaration(definition), name, path)
 
     def _might_be_service(self, name: str) -> bool:
-        """Return whether a name is, or might be, a service on which no other one depends."""
+        """Return whether a name might be a service on which no other service depends."""
         module, nodes = self._module, [each.node for each in self._module.bindings[name]]
         try:
             definition = self._names.lookup(module, name, module.path, module.tree)
@@ -140,7 +141,7 @@ class _Reading:
         )
 
     def _only_service(self) -> str:
-        """Return the only name of the module that might be a service."""
+        """Return the only name in the module that might be a service."""
         names = [name for name in self._module.bindings if self._might_be_service(name)]
         if len(names) == 1:
             return names[0]
@@ -156,7 +157,7 @@ class _Reading:
 
 
 def _parts(service: str) -> tuple[str, str]:
-    """Split an import string into the dotted module and the attribute, which can be empty."""
+    """Split an import string into the dotted module name and the attribute, which can be empty."""
     target, colon, attribute = service.partition(":")
     if target.endswith(".py"):
         target = ".".join(part for part in target[:-3].split("/") if part != ".")

@@ -1,10 +1,10 @@
-"""Resolves BentoML's names: private ones to their public spelling, and positional arguments to names."""
+"""Converts BentoML's private names to public names, and positional arguments to named arguments."""
 
 from __future__ import annotations
 
 
 def words(text: str) -> frozenset[str]:
-    """Return the words of a string."""
+    """Return the words in a string."""
     return frozenset(text.split())
 
 
@@ -27,7 +27,7 @@ IMAGE_METHODS = words(
 
 
 def public_name(dotted: str) -> str:
-    """Return the public spelling of a name of BentoML, such as `_bentoml_sdk.models.BentoModel`, or an older alias."""
+    """Return BentoML's public name for a private name (`_bentoml_sdk.models.BentoModel`) or an older alias."""
     last = dotted.rpartition(".")[2]
     if dotted.startswith(("_bentoml_sdk.", "_bentoml_impl.", "bentoml._internal.", "bentoml.service.")):
         return _PUBLIC.get(last, dotted)

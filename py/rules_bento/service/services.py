@@ -1,4 +1,4 @@
-"""Analyzes classes with `@bentoml.service`: name, configuration, dependencies, models, APIs, BentoML's additions."""
+"""Analyzes classes with the decorator `@bentoml.service`: name, configuration, dependencies, models, and APIs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _OTHERS = HANDLERS | words("add_event_handler add_exception_handler add_middlewa
 
 @dataclass(frozen=True)
 class Declaration:
-    """Describes where a service is made: its class, the arguments of `bentoml.service`, its name, and its mounts."""
+    """Describes a service definition: the class, the arguments of `bentoml.service`, the name, and mounts."""
 
     module: Module
     node: ast.ClassDef
@@ -51,14 +51,14 @@ class Declaration:
     mounts: list[tuple[ast.expr, str]]  # application and path
 
     def error(self, value: Any, why: str) -> NotConstantError:
-        """Return the first unknown part of a value, or else an error of its own."""
+        """Return the error for the first unknown part of a value or, if all parts are known, for the complete value."""
         return first_unknown(value) or NotConstantError(why, self.module.path, self.node)
 
 
 class ServiceReader:
-    """Reads the services of a graph, one after the other, and notes the values that can be declared in their place.
+    """Reads the services that depend on each other, and records the unknown values that can be declared.
 
-    All methods raise NotConstantError for other parts that are not constant: only the import reads such a service.
+    Methods raise NotConstantError for other values that aren't constant. Such a service must be imported.
     """
 
     def __init__(self, constants: Constants) -> None:
@@ -70,7 +70,7 @@ class ServiceReader:
     # Declarations
 
     def declaration(self, definition: Definition) -> Declaration:
-        """Return the service of a definition. Raises BentoError if another service has its name."""
+        """Return the service for a definition. Raises BentoError if another service has the same name."""
         module, made = definition.module, definition.node
         if not isinstance(made, ast.ClassDef):
             raise NotConstantError(f"`{definition.name}` isn't a class with `@bentoml.service`", module.path, made)
@@ -102,7 +102,7 @@ class ServiceReader:
         return first
 
     def _arguments(self, module: Module, keywords: list[ast.keyword]) -> dict[str, Any]:
-        """Return the arguments of `bentoml.service` by name; the image remains an expression."""
+        """Return the arguments of `bentoml.service` by name. The argument `image` remains an unevaluated expression."""
         values: dict[str, Any] = {}
         for keyword in keywords:
             node = keyword.value
@@ -117,7 +117,7 @@ class ServiceReader:
     # The graph
 
     def info(self, entry: Declaration, service: str, path: str) -> metadata.ServiceInfo:
-        """Read the whole graph below an entry service. Raises BentoError if BentoML could not import it."""
+        """Read an entry service and its dependencies. Raises BentoError if BentoML couldn't import the services."""
         services: dict[str, metadata.Service] = {}
         stack = [entry.name]
         while stack:  # in the order of BentoML's `all_services`: a service itself, then each dependency's
@@ -145,7 +145,7 @@ class ServiceReader:
         )
 
     def _note(self, declared: Declaration, fact: str, error: NotConstantError) -> None:
-        """Note a value that the source does not state as a constant."""
+        """Record a value that isn't a constant in the source."""
         what = f"`{fact}` of service `{declared.name}`: {error.why}"
         self.unknowns.append(metadata.Unknown(what, error.path, error.line, fact, declared.name))
 
@@ -172,7 +172,7 @@ class ServiceReader:
     # Members
 
     def _members(self, declared: Declaration) -> dict[str, Any]:
-        """Return the attributes of a class: a `Model`, a `Dependency`, an `Api`, or None for no BentoML object."""
+        """Return a class's attributes by name: a `Model`, `Dependency`, or `Api`, or None for other objects."""
         node = declared.node
         if node.bases or node.keywords:
             raise NotConstantError(f"class `{node.name}` has base classes or a metaclass", declared.module.path, node)
@@ -182,7 +182,7 @@ class ServiceReader:
         return {name: found[name] for name in sorted(found)}  # as `dir()` lists them
 
     def _add_member(self, declared: Declaration, statement: ast.stmt, found: dict[str, Any]) -> None:
-        """Add the names that a statement of a class body binds. Raises NotConstantError for other effects."""
+        """Add the names that a statement in a class body binds. Raises NotConstantError for other effects."""
         module, value, nodes = declared.module, None, list[ast.AST | None]([statement])
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
@@ -222,7 +222,7 @@ class ServiceReader:
         return None
 
     def _is_foreign(self, module: Module, node: ast.AST) -> bool:
-        """Return whether an expression consists of libraries and constants only, and so isn't a BentoML object."""
+        """Return whether an expression refers only to libraries and constants, so it isn't a BentoML object."""
         for each in ast.walk(node):
             if isinstance(each, ast.Name):
                 outside = self.names.outside(module, each)
@@ -249,7 +249,7 @@ class ServiceReader:
     def _values(
         self, module: Module, call: ast.Call, given: dict[str, ast.expr], kinds: dict[str, ValueType]
     ) -> dict[str, Any]:
-        """Return the values of arguments. Raises NotConstantError for a value that isn't constant or of its kind."""
+        """Return the arguments' values. Raises NotConstantError for a value that is unknown or of a wrong type."""
         values = {name: self.constants.whole(module, node) for name, node in given.items()}
         if not all(kinds[name].holds(value) for name, value in values.items()):
             raise unsupported(module, call)
@@ -319,7 +319,7 @@ class ServiceReader:
         return self._entries(declared, given, "config")
 
     def _entries(self, declared: Declaration, values: dict[str, Any], fact: str) -> dict[str, metadata.Json]:
-        """Return the constant entries of a dict; the others are noted, each by its own path."""
+        """Return the constant entries of a dict. Records the other entries by their paths."""
         result: dict[str, metadata.Json] = {}
         for key, value in values.items():
             error = None if isinstance(value, dict) else first_unknown(value)
@@ -341,7 +341,7 @@ class ServiceReader:
         return {key: str(value) for key, value in self._entries(declared, labels, "labels").items()}
 
     def _openai(self, declared: Declaration, service: metadata.Service) -> dict[str, str]:
-        """Return the label that BentoML adds for an endpoint like OpenAI's."""
+        """Return the label that BentoML adds for an OpenAI-compatible endpoint."""
         found = [api.route for api in service.apis if api.route.endswith(_CHAT)]
         try:
             for application, path in [] if found else declared.mounts:
@@ -352,7 +352,7 @@ class ServiceReader:
         return {"openai_endpoint": found[0].removesuffix(_CHAT)} if found else {}
 
     def _envs(self, declared: Declaration, *, is_entry: bool) -> tuple[metadata.Env, ...]:
-        """Return `envs`. Raises BentoError for one with which BentoML can't import or build a service."""
+        """Return `envs`. Raises BentoError for a variable with which BentoML can't import or build a service."""
         envs = declared.arguments.get("envs") or []
         result = list[metadata.Env]()
         for env in envs if isinstance(envs, list) else [declared.error(envs, "the value isn't a list")]:
@@ -406,9 +406,9 @@ class ServiceReader:
 def arguments_of(
     module: Module, call: ast.Call, names: list[str], *, positional: int | None = None, others: bool = False
 ) -> dict[str, ast.expr]:
-    """Return the arguments of a call by name. Raises NotConstantError for `*`, `**`, and names that it lacks.
+    """Return the arguments of a call by name. Raises NotConstantError for `*`, `**`, and unknown names.
 
-    `positional` is the number of names that can be positional; with `others`, keywords can have any name.
+    The first `positional` names can be positional arguments. With `others`, keywords can have any name.
     """
     given = dict(zip(names[:positional], call.args, strict=False))
     given |= {each.arg: each.value for each in call.keywords if each.arg}
@@ -419,15 +419,15 @@ def arguments_of(
 
 
 def _check_path(constants: Constants, module: Module, node: ast.expr) -> None:
-    """Raise NotConstantError if a string might be a part of a path like OpenAI's."""
+    """Raise NotConstantError if a string might be a part of an OpenAI-compatible path."""
     if "completions" in constants.text(module, node):
         raise unsupported(module, node, f"might be part of a path that ends in `{_CHAT}`")
 
 
 def _check_paths(constants: Constants, module: Module, node: ast.expr, makers: tuple[str, ...]) -> None:
-    """Raise NotConstantError if an application, or a router of it, might have a path that ends like OpenAI's.
+    """Raise NotConstantError if an application or a router in it might have an OpenAI-compatible path.
 
-    The application must be the result of a call of `makers`, and all mentions of it must be plain.
+    The application must be the result of calling one of `makers`, and all its uses must be plain.
     """
     definition = constants.names.resolve(module, node)
     made, of, code = definition.node, definition.module, constants.code
