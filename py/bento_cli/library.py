@@ -151,9 +151,9 @@ class Store:
     """Provides access to a BentoML home: the collections `bentos` and `models`."""
 
     def __init__(self, home: str | Path | None = None, *, durable: bool = True) -> None:
-        """Use the given home, or else BENTOML_HOME, or else `~/bentoml`. The directory doesn't need to exist.
+        """Use the given home, otherwise BENTOML_HOME, otherwise `~/bentoml`. The directory doesn't need to exist.
 
-        If `durable` is set, flushes changes to the disk, so that they survive a power failure.
+        If `durable` is set, flushes changes to disk, so that they survive a power failure.
         """
         self.home = Home.find(home, durable=durable)
         self.bentos = EntryCollection(self.home, BENTO)
@@ -212,7 +212,7 @@ def archive_of(text: str) -> tuple[Path | BinaryIO, Form] | None:
 
 
 def form_of(source: Path | BinaryIO, form: Form | None = None) -> Form:
-    """Return `form`, or else detect the format from the file type, the file name, or a stream's first bytes.
+    """Return `form` if set. Otherwise, detects the format from the file type, the file name, or a stream's first bytes.
 
     Raises BentoError for a zip archive in a pipe, because the index of a zip archive is at its end.
     """

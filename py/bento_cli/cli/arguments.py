@@ -61,7 +61,7 @@ def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progr
 def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, Progress]]:
     """Yield a client for BentoCloud or Yatai, and a progress display.
 
-    Uses the context in environment variables, or else the context of `--context`, or else the current context.
+    Uses the context in environment variables, otherwise the context of `--context`, otherwise the current context.
     """
     from rules_bento.net.transfers import Progress
 
@@ -74,7 +74,7 @@ def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, 
 
 
 def add_signing(parser: ArgumentParser, prefix: str = "", *, required: bool = False) -> None:
-    """Add the options for the key or identity, which begin with `prefix`, and for the format of signatures."""
+    """Add the options for the format of signatures and, beginning with `prefix`, for the key or identity."""
     group = parser.add_mutually_exclusive_group(required=required)
     parser.set_defaults(keyless_flag=f"--{prefix}keyless")
     group.add_argument(
@@ -201,7 +201,7 @@ def add_no_verify(parser: ArgumentParser) -> None:
 
 
 def add_no_sync(parser: ArgumentParser) -> None:
-    """Add the option that disables flushing files to the disk."""
+    """Add the option that disables flushing files to disk."""
     add_flag(parser, "--no-sync", help="Don't flush files to disk (faster, but a power failure can damage the entry)")
 
 

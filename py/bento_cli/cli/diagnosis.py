@@ -71,7 +71,7 @@ class HostEnvironment:
         return which(program, self.variables.get("PATH", ""))
 
     def is_outside(self, program: str) -> bool:
-        """Return whether a program is outside of the workspace. The command never starts programs in the workspace."""
+        """Return whether a program is outside the workspace. `bento doctor` never starts programs in the workspace."""
         root = self.root.resolve() if self.root else None
         path = Path(program)
         return not root or not any(root in parents.parents for parents in (path.absolute(), path.resolve()))
@@ -97,7 +97,7 @@ class HostEnvironment:
 
 
 def diagnose(host: HostEnvironment, *, online: bool = False) -> list[Finding]:
-    """Return the results of all checks. Raises BentoError for an unreadable file of the workspace."""
+    """Return the results of all checks. Raises BentoError for an unreadable file in the workspace."""
     findings = [bazel(host), builders(host), certificates(host), *proxies(host.variables, online=online)]
     if host.root is None:
         remedy = "To print a MODULE.bazel for a project, run `bento migrate`."
@@ -243,7 +243,7 @@ def cache(host: HostEnvironment) -> Finding:
 
 
 def proxies(variables: Mapping[str, str], *, online: bool) -> list[Finding]:
-    """Check the proxy variables, which programs interpret differently.
+    """Check the environment variables for proxies, which programs interpret differently.
 
     If `online` is set, also connects to the proxies.
     """
@@ -276,7 +276,7 @@ def _proxy_findings(variables: Mapping[str, str], *, online: bool) -> Iterator[F
 
 
 def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
-    """Report the reason why a proxy can't be used, if any. Omits the password in the value of the variable."""
+    """Report the reason why a proxy can't be used, if any. Omits the password in the environment variable."""
     remedy = f"Run: export {name}=http://HOST:PORT"
     match = _PROXY_ADDRESS.fullmatch(value)
     if not match or int(match[3] or 1) not in range(1, 1 << 16):

@@ -57,7 +57,7 @@ def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Formats help for the width of the terminal. Unlike argparse, doesn't import `shutil` and all decompressors."""
+    """Formats help for the width of the terminal without importing `shutil` and all decompressors, as argparse does."""
 
     def __init__(self, prog: str) -> None:
         try:
@@ -134,7 +134,7 @@ def _add_global_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
 
 
 def split(words: list[str]) -> tuple[list[str], list[str]]:
-    """Split a command line into the options before the command, and the rest."""
+    """Split a command line into the options before the command and the remaining arguments."""
     at = 0
     while at < len(words):
         if words[at] in _GLOBAL_FLAGS or words[at].startswith(tuple(f"{name}=" for name in _GLOBAL_OPTIONS)):

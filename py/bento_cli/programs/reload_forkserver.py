@@ -1,12 +1,13 @@
-"""Forks the workers of a reloading server from a process that keeps the packages in memory.
+"""Forks the workers of a reloading server from a process that keeps imported packages in memory.
 
 BentoML's supervisor starts a worker as usual. The interpreter of this process imports this module before any other
 module (`install`), and `maybe_fork` forks the process. The child continues as the worker. The parent imports the
-packages that the worker has imported, stops the worker after an edit, and forks again. An edit therefore reloads only
-the modules of the service, not BentoML and other packages.
+packages that the worker has imported. After an edit, the parent stops the worker and forks again. Therefore, an edit
+reloads only the modules of the service, not BentoML or other packages.
 
-A worker has the same variables, descriptors, and directory as a new process. If packages in memory might change the
-behavior of a worker (`_difference`), the parent reports the reason, and restarts without the packages.
+A worker has the same environment variables, file descriptors, and working directory as a new process. If packages in
+memory might change the behavior of a worker (`_difference`), the parent reports the reason, and restarts without
+preloaded packages.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ _HANDLERS: Mapping[signal.Signals, Callable[[int, FrameType | None], object] | s
 def install(python: Path, edits: Path) -> dict[str, str]:
     """Set up the environment of `python` so that this module starts the server's workers.
 
-    Returns the variables for the server. All workers restart after each write to the file `edits`.
+    Returns the environment variables for the server. All workers restart after each write to the file `edits`.
     """
     program = _PROGRAM.format(place=str(Path(__file__).parents[2]))  # the archive or the directory of this module
     [packages] = python.parent.parent.glob("lib/python*/site-packages")
@@ -207,7 +208,7 @@ class _Parent:
 
 
 class _Recorder:
-    """Reports imported modules of packages and of the service to the parent."""
+    """Reports the imported modules to the parent."""
 
     def __init__(self, report: int) -> None:
         self._pipe = report

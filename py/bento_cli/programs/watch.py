@@ -1,4 +1,4 @@
-"""Notifies a running server of changes: edits in the workspace, or builds that ibazel reports."""
+"""Notifies a running server of edits in the workspace, or of builds that ibazel reports."""
 
 from __future__ import annotations
 

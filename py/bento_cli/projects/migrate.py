@@ -206,7 +206,7 @@ class _PackageHub:
 
 
 def _hub(project: _Project, packages: Packages, workspace: Workspace, requested: str | None) -> _PackageHub:
-    """Return the package hub with the requested name or for the project's lock, or else a new package hub."""
+    """Return the package hub with the requested name or for the project's lock, otherwise a new package hub."""
     matching = [name for name, lock in workspace.hubs.items() if lock == project.label(packages.lock)]
     name = requested or (matching[0] if matching else workspace.free_name(project.package))
     if name in workspace.names and name not in workspace.hubs:
@@ -257,7 +257,7 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
 
 
 def _model_target(tag: str, alias: str | None, module: str | None, *, is_entry: bool) -> str:
-    """Return a bento_model_import if the model's files are an entry of a store, or else a bento_model."""
+    """Return a bento_model_import if the model's files are a store entry, otherwise a bento_model."""
     name = tag.partition(":")[0]
     files = f'"models/{name}/**"'
     if is_entry:

@@ -96,7 +96,7 @@ def _problem(check: Any, *arguments: Any) -> str:
 
 
 def _python_version(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> str:
-    """Return the image's Python version, or else the first version that pyproject.toml allows, or else the default."""
+    """Return the Python version of the image, otherwise the first in pyproject.toml's range, otherwise the default."""
     declared = options.docker.python_version or (info.image.arguments.get("python_version") if info.image else None)
     if declared:
         return ".".join(str(declared).split(".")[:2])

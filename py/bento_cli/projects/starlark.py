@@ -112,7 +112,7 @@ def _string(node: ast.expr) -> str:
 
 
 def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin: str) -> list[tuple[int, int, str]]:
-    """Return the edit that loads missing rules: in the existing load of `RULES`, or else after the last load."""
+    """Return the edit that loads missing rules, in the load of `RULES` if one exists, otherwise after the last load."""
     loads = [node for node in calls if ast.unparse(node.func) == "load" and node.args]
     missing, own = set(rules), None
     for node in loads:

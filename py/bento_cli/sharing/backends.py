@@ -23,7 +23,7 @@ VARIABLE = "BENTOML_CONTAINERIZE_BACKEND"
 
 @dataclass(frozen=True)
 class Backend:
-    """Describes an image builder: its program, subcommand, requirements, and default variables."""
+    """Describes an image builder: its program, subcommand, requirements, and default environment variables."""
 
     name: str
     program: str
@@ -72,7 +72,7 @@ _ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")
 
 
 def choose(requested: str = "") -> Backend:
-    """Return the named backend, or else the backend in BentoML's variable, or else the first available backend.
+    """Return the named backend, otherwise the backend in BentoML's variable, otherwise the first available backend.
 
     Without a builder, returns `NATIVE`. Raises BentoError if the named backend is unknown or not available.
     """

@@ -103,7 +103,7 @@ def containerize(
 
 @contextmanager
 def _secrets(entry: Entry, requested: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the builder's secrets: the requested secrets, and the Bento's variables for the stage `build`.
+    """Yield the builder's secrets: the requested secrets, and the Bento's environment variables for the stage `build`.
 
     A Bento can come from another person and can name any variables, but the user decides which environment variables
     its Dockerfile can read. Therefore a value comes from the environment only with `--secret id=NAME`, and otherwise
@@ -176,7 +176,7 @@ def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
 def _started(
     command: list[str], variables: dict[str, str], stdout: int | None, stdin: IO[bytes] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a process, and stop it when the block ends or when a signal stops the command."""
+    """Start a process, and stop it when the `with` block ends or when a signal stops the command."""
     to_people = _STANDARD_ERROR if stdout is None else stdout
     program = which(command[0])
     if not program:
@@ -224,7 +224,7 @@ _DIRECTORIES = ("models", "hf-models")  # directories that BentoML's own Dockerf
 
 @contextmanager
 def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bool = True) -> Iterator[Path]:
-    """Yield the build context, a directory that exists until the block ends. With `check`, verifies all files first.
+    """Yield the build context, a directory that exists during the `with` block. With `check`, verifies all files.
 
     Raises BentoError if a model is missing or if the Bento has no Dockerfile.
     """

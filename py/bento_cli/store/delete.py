@@ -77,7 +77,7 @@ def users_of(home: Home, model: Tag) -> list[Tag]:
 
 
 def recorded(home: Home, kind: Kind, tag: Tag) -> tuple[File, ...]:
-    """Return the files in the manifest of an entry, or no files if the manifest is missing or damaged."""
+    """Return the files in an entry's manifest, or no files if the manifest is missing or damaged."""
     with suppress(BentoError):  # an entry with a damaged manifest can still be deleted
         record = import_manifests.read(home, kind, tag, EntryStore(home, kind).path(tag))
         return record.entries if record else ()

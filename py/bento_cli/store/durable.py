@@ -22,7 +22,7 @@ _FEW = 64  # up to this number, flushing single files is faster than flushing th
 
 
 def flush_trees(home: Home, directory: Path, files: Sequence[Path]) -> None:
-    """Flush the given files and all directories in the tree `directory` to the disk."""
+    """Flush the given files and all directories in the tree `directory` to disk."""
     if not home.durable or (len(files) > _FEW and _flush_file_system(directory)):
         return
     for path in files:
@@ -32,7 +32,7 @@ def flush_trees(home: Home, directory: Path, files: Sequence[Path]) -> None:
 
 
 def flush_directory(home: Home, path: Path) -> None:
-    """Flush a directory to the disk, so that new and renamed files in it survive a power failure."""
+    """Flush a directory to disk, so that new and renamed files in it survive a power failure."""
     if home.durable:
         _flush(path)
 

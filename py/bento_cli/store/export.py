@@ -136,7 +136,7 @@ def models_of(home: Home, entry: Entry) -> list[Entry]:
 
 
 def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
-    """Yield the members of an entry and its models (in `models/`), sorted by path. Raises the errors of `walk`."""
+    """Yield the members of an entry and its models (in `models/`), sorted by path. Raises the same errors as `walk`."""
     models = sorted(models, key=lambda model: model.tag)
     bundled = False
     for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):

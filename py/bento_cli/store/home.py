@@ -41,7 +41,7 @@ class Home:
 
     @staticmethod
     def find(root: str | Path | None = None, *, durable: bool = True) -> Home:
-        """Return the home: `root`, or else BENTOML_HOME, or else `~/bentoml`. Expands `~` and variables."""
+        """Return the home: `root` if set, otherwise BENTOML_HOME, otherwise `~/bentoml`. Expands `~` and variables."""
         chosen = str(root or os.environ.get("BENTOML_HOME") or Path("~") / "bentoml")
         return Home(Path(os.path.expandvars(chosen)).expanduser().absolute(), durable)
 
@@ -95,7 +95,7 @@ class Home:
 
 @contextmanager
 def commit_lock(home: Home) -> Iterator[None]:
-    """Hold the lock for changes to the list of entries. The block must be short."""
+    """Hold the lock for changes to the list of entries. The `with` block must be short."""
     with _open(home, "commit.lock") as file:
         _flock(file, exclusive=True)
         yield

@@ -352,7 +352,7 @@ class Tree:
 
     @property
     def written(self) -> list[Path]:
-        """The new files, which must be flushed to the disk."""
+        """The new files that must be flushed to disk."""
         return self._written
 
     def _file(self, item: SafeMember, contents: Contents, target: Path, *, private: bool) -> str:

@@ -71,7 +71,7 @@ class Pool:
         return digest, True
 
     def add(self, contents: Contents, size: int, target: Path, *, executable: bool) -> tuple[str, bool]:
-        """Create a file from content that doesn't fit in memory. Returns the same values as `put`."""
+        """Create a file from content that might not fit in memory. Returns the same values as `put`."""
         digest = write(target, contents, executable=executable, linked=self.way == "link")
         shared = unique(self._scratch)
         if self._share(digest, size, shared, executable=executable):
@@ -101,7 +101,7 @@ class Pool:
         return True
 
     def _intact(self, place: Path, digest: str, size: int) -> bool:
-        """Return whether the pool contains the unchanged file. Removes a changed file from the pool."""
+        """Return whether the pool contains an intact copy of the file. Removes a modified copy from the pool."""
         if self.way == "copy":
             return False
         try:

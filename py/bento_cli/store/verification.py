@@ -61,7 +61,7 @@ def verify(
     progress: Callable[[int], None] | None = None,
     noted: import_manifests.ManifestCache | None = None,
 ) -> Verified:
-    """Compare the entries' files with the manifests. Reads shared files only once. `noted` caches manifests."""
+    """Compare the entries' files with the manifests. Reads shared files only once. `noted` is a cache of manifests."""
     noted = noted or import_manifests.ManifestCache(home)
     digests = _Digests(progress)
     files = 0
@@ -96,7 +96,7 @@ def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Ver
 
 
 def require_intact(home: Home, entries: list[Entry], noted: import_manifests.ManifestCache | None = None) -> None:
-    """Raise BentoError that lists the damaged files if an entry is damaged. `noted` caches manifests."""
+    """Raise a BentoError that lists the damaged files if an entry is damaged. `noted` is a cache of manifests."""
     damages = verify(home, entries, noted=noted).damages
     if damages:
         raise BentoError("\n".join(["The store is damaged. Import the following entries again:", *map(str, damages)]))
@@ -133,7 +133,7 @@ def digest_of(path: Path, size: int) -> str:
 
 
 def walk(directory: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield all files and links in a directory tree, in the order of the file system."""
+    """Yield all files and links in a directory tree, in file system order."""
     pending = [str(directory)]
     while pending:
         with os.scandir(pending.pop()) as scan:

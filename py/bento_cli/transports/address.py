@@ -52,7 +52,7 @@ class Address:
         return replace(self, path=path if path.startswith("/") else f"/{path}")
 
     def login(self) -> tuple[str, str]:
-        """Return the user and the password in the address, or else in netrc. Unknown values are empty.
+        """Return the user and the password from the address, otherwise from netrc. Unknown values are empty.
 
         Raises BentoError if netrc can't be read.
         """

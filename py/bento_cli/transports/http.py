@@ -1,6 +1,6 @@
 """Downloads files over HTTP and HTTPS, in ranges if the server supports ranges (RFC 9110).
 
-Credentials in the URL, or else in netrc, are sent only to the server in the URL, not to the targets of redirects.
+Credentials come from the URL, otherwise from netrc. They are sent only to the server in the URL, not after redirects.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Http(Remote):
 
 
 def _version(headers: Message) -> str:
-    """Return a validator for `If-Range`: a strong entity tag, or else the last modification time."""
+    """Return a validator for `If-Range`: a strong entity tag if present, otherwise the last modification time."""
     tag: str = headers.get("ETag", "").strip()
     return tag if tag.startswith('"') else headers.get("Last-Modified", "").strip()
 

@@ -1,4 +1,4 @@
-"""Declares the interface of protocols, and selects the module that implements a protocol."""
+"""Defines the interface that transfer protocols implement, and selects the module for a protocol."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def understood() -> Iterator[None]:
 
 
 def needs(package: str, extra: str) -> BentoError:
-    """Return the error for a missing package that a transport requires. `extra` names the Python extra to install."""
+    """Return the error for a missing package that a protocol requires. `extra` is the name of the extra to install."""
     return BentoError(
         f"{extra} URLs require the package {package}, which isn't installed. Run `pip install "
         f"'rules-bento-cli[{extra}]'`, or with Bazel `bazel run @rules_bento//tools:bento_with_transports`."

@@ -235,7 +235,7 @@ def _python(options: Namespace) -> Path | None:
 
 
 def _check_service(text: str) -> None:
-    """Raise BentoError if a service without a colon doesn't refer to an existing module."""
+    """Raise BentoError if a service reference without a colon doesn't name an existing module."""
     from pathlib import Path
 
     module = text.replace(".", "/")
@@ -245,7 +245,7 @@ def _check_service(text: str) -> None:
 
 
 def _creation_time(text: str | None) -> str:
-    """Return `text` if it is set, or else SOURCE_DATE_EPOCH, or else the current time."""
+    """Return `text` if set, otherwise SOURCE_DATE_EPOCH if set, otherwise the current time."""
     import datetime as dt
     import os
 
@@ -275,7 +275,7 @@ def _creation_time(text: str | None) -> str:
 
 
 def _attributes(options: Namespace) -> dict[str, Any]:
-    """Return the build options that BentoML's command doesn't support: description, envs, and models."""
+    """Return the build options that `bentoml build` doesn't support: description, envs, and models."""
     from rules_bento.build_options.option_checks import parse_env
 
     envs: dict[tuple[str, str], dict[str, Any]] = {}

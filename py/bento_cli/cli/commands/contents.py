@@ -59,9 +59,9 @@ def run_tree(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def of_built(target: str, archive: Path, models: Sequence[ModelDescription], words: list[str]) -> int:
-    """Show the tree of a Bento that a target builds. `models` contains the models that aren't in the archive.
+    """Print the tree of a Bento that a target builds. `models` contains the models that aren't in the archive.
 
-    Raises BentoError for too many nested directories.
+    Raises BentoError if directories are nested too deeply.
     """
     from argparse import ArgumentParser
 

@@ -230,7 +230,7 @@ def _finding(finding: Finding) -> dict[str, str]:
 
 
 def _signature_rules(options: Namespace) -> list[SignatureRule]:
-    """Return the rules of the policy, key, or identity in the options. Empty if the options specify none of these."""
+    """Return the rules for the policy, key, or identity in the options. Without these options, returns no rules."""
     is_identity = bool(options.certificate_identity)
     if is_identity != bool(options.certificate_oidc_issuer):
         raise BentoError(

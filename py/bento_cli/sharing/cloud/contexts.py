@@ -32,7 +32,7 @@ _OF_ENVIRONMENT = "__env__"
 
 @dataclass(frozen=True)
 class Context:
-    """Contains the endpoint of a server, and a token for the server."""
+    """Contains the endpoint of a server and the token for it."""
 
     name: str
     endpoint: str
@@ -76,7 +76,7 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
 
 
 def of_environment() -> Context | None:
-    """Return the context in the environment variables, or None. As in BentoML, this context overrides the file.
+    """Return the context that environment variables define, or None. As in BentoML, it overrides the file's contexts.
 
     Raises BentoError for an invalid endpoint or token.
     """

@@ -213,7 +213,7 @@ class _Named:
 
 
 class _Receiving:
-    """Downloads one file, and retries after interruptions as long as attempts make progress."""
+    """Downloads one file. Retries after interruptions while attempts make progress."""
 
     def __init__(self, cloud: Cloud, place: CloudPaths, remote: dict[str, Any], path: Path, counter: Counter) -> None:
         self._cloud = cloud

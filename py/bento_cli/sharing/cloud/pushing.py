@@ -59,7 +59,7 @@ def push(
     check: bool = True,
     jobs: int = JOBS,
 ) -> Pushed:
-    """Push an entry. Pushes the models of a Bento first. Skips complete entries on the server unless `force` is set.
+    """Push an entry after its models. Skips entries that are already complete on the server unless `force` is set.
 
     With `check`, first compares all files with the manifest. Raises BentoError, or CloudError for an error response.
     """

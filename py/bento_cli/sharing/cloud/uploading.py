@@ -84,7 +84,7 @@ def _finish(cloud: Cloud, place: CloudPaths, status: str, reason: str) -> None:
 
 
 def _reason(error: BentoError) -> str:
-    """Return the reason for a failed upload, which is sent to the server. Omits paths and addresses of this machine."""
+    """Return the reason for a failed upload, to send to the server. Omits paths and addresses of this machine."""
     return (
         f"the object store responded with {error.status}"
         if isinstance(error, CloudError)
@@ -110,7 +110,7 @@ def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, A
 
 
 def _send(cloud: Cloud, place: CloudPaths, body: BodyPart, tally: Tally, addresses: Iterator[str]) -> str:
-    """Send a range of a tarball, with retries as long as attempts make progress. Returns the ETag of the response."""
+    """Send a range of a tarball. Retries while attempts make progress. Returns the ETag of the response."""
     retry = cloud.retry()
     where, attempts = next(addresses), 1
     what = f"{place}: the upload"

@@ -81,7 +81,7 @@ class EntryArtifact:
         return model_store.describe(model.description.declared, model.tag, self._files(model))
 
     def _files(self, entry: Entry) -> TreeManifest:
-        """Return the files of an entry with their digests: from the manifest, or else from the disk."""
+        """Return the files of an entry with their digests. Hashes the files if the manifest has no digests."""
         noted = self.noted.of(entry.kind, entry.tag, entry.path)
         if noted is not None:
             return noted
@@ -105,7 +105,7 @@ def _refuse_bytes(value: object, where: str) -> None:
 
 @contextmanager
 def packed(described: EntryArtifact) -> Iterator[Pushable]:
-    """Pack the artifact of an entry. Small parts stay on the disk until the block ends."""
+    """Pack the artifact of an entry. Small parts stay on the disk until the `with` block ends."""
     import shutil
 
     with staging_lock(described.home):
@@ -169,7 +169,7 @@ LARGE = 64 << 20
 
 
 def fits(members: Sequence[Member]) -> bool:
-    """Return whether a part can be streamed, that is, whether it is large and its largest file is incompressible."""
+    """Return whether a part can be streamed: the part is large, and its largest file is incompressible."""
     files = [member for member in members if member.source is not None]
     if sum(member.size for member in files) < LARGE:
         return False
@@ -179,7 +179,7 @@ def fits(members: Sequence[Member]) -> bool:
 
 
 class StreamedPart:
-    """Generates the bytes of a blob: the bytes that `write_part` would write for the same members."""
+    """Generates the same blob bytes that `write_part` would write for the same members."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = members

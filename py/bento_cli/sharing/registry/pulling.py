@@ -146,7 +146,7 @@ def _import(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options
 
 
 class _Joined:
-    """Reads the parts of an archive and the end of the tar as one file. Concatenated xz streams are a valid xz file."""
+    """Reads an archive's parts and the end of the tar as one file. Concatenated xz streams are a valid xz file."""
 
     def __init__(self, parts: Sequence[BinaryIO], name: str) -> None:
         self.name = name

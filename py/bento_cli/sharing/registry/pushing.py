@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Delivered:
-    """Describes the result for one repository, and the tags that refer to the entry."""
+    """Describes the result of a push to one repository, and the tags that refer to the entry."""
 
     pushed: PushResult
     tags: tuple[str, ...]
