@@ -1,9 +1,9 @@
 """Compiles modules for the images: `bytecode.py INVALIDATION_MODE`, run by a Python of the image's version.
 
-Reads requests from standard input until it ends: lengths of a path and a source (two big-endian 32-bit numbers), the
-path of the module in the image, the source. Answers each with a length and the contents of the file in `__pycache__`
-(PEP 552). Length 0 means that the source cannot be compiled, such as a template or code for Python 2. The first
-answer is the cache tag. INVALIDATION_MODE is `checked-hash` or `unchecked-hash`.
+Reads requests from standard input until the input ends. A request consists of the lengths of a path and a source (two
+big-endian 32-bit numbers), the module's path in the image, and the source. Each response is a length and the contents
+of the file in `__pycache__` (PEP 552). Length 0 means that the source cannot be compiled, such as a template or code
+for Python 2. The first response is the cache tag. INVALIDATION_MODE is `checked-hash` or `unchecked-hash`.
 
 Bytecode depends only on the requests and the interpreter. marshal marks objects that have several references,
 including references of the compiler, so the code is read back before it is written. Interned strings of earlier
@@ -23,7 +23,7 @@ _FLAGS = {"checked-hash": 0b11, "unchecked-hash": 0b01}
 
 
 def main() -> None:
-    """Answer requests."""
+    """Process requests until standard input ends."""
     flags = struct.pack("<L", _FLAGS[sys.argv[1]])
     warnings.simplefilter("ignore")
     requests, answers = sys.stdin.buffer, sys.stdout.buffer

@@ -1,8 +1,8 @@
 """Packs the helper into one program: `compile.py OUTPUT MAIN MODULE...`, a zip of bytecode that Python runs.
 
-Actions start the helper thousands of times. Compiling the sources at each startup would need more time than
-everything else, and a hundred inputs would replace one. The zip is uncompressed, sorted, and has no times. The
-bytecode is unchecked (PEP 552), because its sources aren't in the zip.
+Actions start the helper thousands of times. Compiling the sources at each startup would need most of the time, and each
+action would have a hundred more inputs. The zip is uncompressed and sorted, and contains no times. The bytecode is
+unchecked (PEP 552), because its sources aren't in the zip.
 """
 
 import marshal
@@ -16,7 +16,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def main() -> None:
-    """Compile and pack."""
+    """Compile the modules, and write the zip."""
     output, program, *modules = sys.argv[1:]
     directory = program.rpartition("/")[0]
     members = {"__main__.pyc": program}

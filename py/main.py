@@ -1,7 +1,7 @@
-"""Runs the helper: `main.py [--packages DIRECTORY]... VERB (@ARGUMENTS | --persistent_worker)`.
+"""Runs the helper: `main.py [--packages DIRECTORY]... SUBCOMMAND (@ARGUMENTS | --persistent_worker)`.
 
-Actions start it as `python -I -S -B -X utf8`, so no package of the host can be imported. The helper's own package is
-next to this file, and `--packages` names each directory of third-party packages.
+Actions run the helper as `python -I -S -B -X utf8`, so that packages of the host can't be imported. The helper's own
+package is next to this file, and each `--packages` specifies a directory of third-party packages.
 """
 
 import gc
@@ -9,7 +9,7 @@ import sys
 
 
 def main() -> int:
-    """Run a subcommand; the status is 0, 1 for input that cannot be built from, 2 for a wrong command."""
+    """Run a subcommand, and return the exit status: 0, 1 for invalid input, or 2 for an invalid command line."""
     # Imports make no garbage: `run` has it looked for again, in what the subcommand makes.
     gc.disable()
     if sys.platform != "win32":

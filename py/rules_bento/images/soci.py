@@ -1,4 +1,4 @@
-"""Creates SOCI indexes, with which containerd's soci-snapshotter starts containers before it fetches the layers.
+"""Creates SOCI indexes, with which soci-snapshotter starts containers before it has fetched the complete layers.
 
 A SOCI index (version 2) is a manifest whose layers are the zTOCs of an image's layers (`layers.ztoc`). An annotation of
 the image's manifest contains the digest of the SOCI index, and an OCI index lists both manifests, so that copies of the
@@ -75,7 +75,7 @@ class SociIndex(NamedTuple):
         return len(self.blobs) > 1
 
     def entry(self, image: bytes, platform: dict[str, str]) -> dict[str, Any]:
-        """Return the entry of an OCI index. `image` is the manifest of the image."""
+        """Return the entry for an OCI index. `image` is the manifest of the image."""
         entry = descriptor(MANIFEST, self.manifest) | {"artifactType": ARTIFACT_TYPE}
         return entry | {"annotations": {IMAGE_DIGEST: digest_of(image)}, "platform": platform}
 

@@ -2,8 +2,8 @@
 
 The format is the POSIX.1-2001 "pax interchange format": a ustar header, whose prefix field contains the directories of
 a long name. An extended header precedes the ustar header only for values that ustar cannot represent. As in other image
-builders, names don't begin with `./`, and names of directories end with a slash. Owners are numeric IDs. The
-image defines the names.
+builders, names don't begin with `./`, and names of directories end with a slash. Owners are numeric IDs; the image
+defines the corresponding user and group names.
 """
 
 from __future__ import annotations

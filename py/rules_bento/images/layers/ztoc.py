@@ -1,14 +1,14 @@
-"""Writes and reads zTOCs, with which containerd's soci-snapshotter reads files of gzip layers before it fetches them.
+"""Writes and reads zTOCs, which let soci-snapshotter read single files of a gzip layer that isn't fetched completely.
 
-A zTOC lists the files of a layer, and checkpoints: positions of the gzip stream at which inflating can begin. The
-bytes between two checkpoints are a span, the smallest part that the snapshotter fetches. Checkpoints are at the
-beginnings of gzip members and, in large members, at the beginnings of deflate blocks, with the 32 KiB of contents that
-a block can refer to. The format is soci-snapshotter's ztoc.fbs (FlatBuffers) and gzip_zinfo.h.
+A zTOC lists the files of a layer, and checkpoints: positions of the gzip stream at which inflating can begin. The bytes
+between two checkpoints are a span, the smallest part that the snapshotter fetches. Checkpoints are at the beginnings of
+gzip members and, in large members, of deflate blocks. A checkpoint at a block includes the 32 KiB of contents that the
+block can refer to. The format is soci-snapshotter's ztoc.fbs (FlatBuffers) and gzip_zinfo.h.
 
-A block can begin at any bit, which zlib's interface doesn't report. While inflating reads the Huffman codes of a block,
-it has no output, but any other 16 bytes of a stream have output. Therefore, after the size of a span, the stream is
-inflated in steps of 16 bytes until a step has no output. A position near this step is accepted only if inflating from
-the position returns the known contents. Otherwise, the span continues.
+A block can begin at any bit, which zlib's interface doesn't report. Inflating produces no output while it reads the
+Huffman codes of a block. Any other 16 bytes of a stream produce output. Therefore, at the end of a span, the stream is
+inflated in steps of 16 bytes until a step produces no output. A position near this step is accepted only if inflating
+from the position returns the known contents. Otherwise, the span continues.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class _Scan:
         self._search_from = SPAN  # bytes of tar
 
     def entries(self) -> Iterator[ZtocEntry]:
-        """Yield the entries of the tar. Adds all checkpoints."""
+        """Yield the entries of the tar. Exhausting the iterator also records all checkpoints."""
         stream = tarread.PieceReader(self._tar(), self._where)
         for member, _ in tarread.members(stream, tarread.SYSTEM):
             if member.kind not in _KINDS or any(key.startswith(_XATTR) for key in member.attributes):
@@ -174,7 +174,7 @@ class _Scan:
         self._tail = output[-_WINDOW:] if len(output) >= _WINDOW else (self._tail + output)[-_WINDOW:]
 
     def _search(self, member: Any, data: bytes, at: int) -> tuple[int, bytes]:
-        """Inflate until a block begins, and add a checkpoint. Returns the offset of the rest, and the output."""
+        """Inflate until a block begins, and record a checkpoint. Returns the offset of the rest, and the output."""
         outputs = []
         first, last = at, min(at + _SEARCHED, len(data) - 2 * _SAMPLE)
         while at < last and not member.eof:

@@ -32,7 +32,7 @@ class Linked(NamedTuple):
 
 
 class Libraries(NamedTuple):
-    """Holds the properties of a wheel that image checks use."""
+    """Holds the wheel properties that the image checks use."""
 
     wheel: str  # the file name
     distribution: str

@@ -24,7 +24,7 @@ _LONGEST_VERSION = 1000  # characters; Python's int() rejects more than 4,300 di
 
 
 class FileName(NamedTuple):
-    """Holds the name and the version in the file name of a wheel."""
+    """Holds the name and version parsed from a wheel's file name."""
 
     name: str
     version: str
