@@ -123,7 +123,7 @@ def bytecode_part(arguments: Arguments) -> None:
 
 @Subcommand(description.WHEEL_FLAGS | {"--output": 1})
 def wheel_libraries(arguments: Arguments) -> None:
-    """Write a list of the shared libraries that a wheel contains and requires."""
+    """Write lists of the shared libraries that a wheel contains, and of the libraries that it requires."""
     from rules_bento.images.wheels.libraries import Libraries
 
     Path(arguments.required("--output")).write_text(Libraries.read(description.read_wheel(arguments)).dumps(), "utf-8")

@@ -56,7 +56,7 @@ def build_wheel(arguments: Arguments) -> None:
     }
 )
 def pack_installed(arguments: Arguments) -> None:
-    """Pack the installed files of a package of rules_python's hubs into a wheel."""
+    """Pack the installed files of a package from a rules_python package hub into a wheel."""
     from rules_bento.packages import build
 
     root = arguments.optional("--root")
@@ -213,7 +213,7 @@ def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
 
 
 def _installed_path(member: str) -> str:
-    """Return the path of a wheel's member below `site-packages`, or an empty string for another location."""
+    """Return a wheel member's path in `site-packages`, or an empty string if the member is installed elsewhere."""
     first, _, rest = member.partition("/")
     if first.endswith(".data"):
         kind, _, name = rest.partition("/")

@@ -357,7 +357,7 @@ class FileZip(Zip):
 
 
 def fast_zlib() -> Any:
-    """Return ISA-L's zlib module if installed, or else Python's. ISA-L inflates twice as fast, to equal bytes."""
+    """Return ISA-L's zlib module if installed, otherwise Python's. ISA-L is twice as fast, with identical output."""
     global _zlib_module
     if _zlib_module is None:
         try:

@@ -1,9 +1,9 @@
 """Reads the licenses that package metadata declares, and checks the licenses against a policy.
 
-A declared license becomes terms joined with AND and OR. A term is an SPDX identifier, optionally with an
-exception. A license without an identifier becomes a classifier or a `text:` string. An ambiguous classifier (`License
-:: OSI Approved :: BSD License`) is allowed if all its possible licenses are allowed, or if the policy lists the
-classifier.
+A declared license is parsed into terms joined with AND and OR. A term is an SPDX identifier, optionally with an
+exception. A license without an identifier is represented by a classifier or a `text:` string. An ambiguous classifier
+(`License :: OSI Approved :: BSD License`) is allowed if all its possible licenses are allowed, or if the policy lists
+the classifier.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class Table:
         return value
 
     def strings(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:
-        """Return a list of strings, or None if the key is missing. With `or_one`, a string becomes a list."""
+        """Return the list of strings, or None if the key is missing. With `or_one`, converts a string to a list."""
         if or_one and isinstance(self._data.get(key), str):
             return (self._data[key],)
         value = self.typed(key, list, "a list of strings")
@@ -126,7 +126,7 @@ class Table:
         return tuple(strings)
 
     def mapping(self, key: str) -> dict[str, str] | None:
-        """Return a mapping of strings, or None if the key is missing. Converts numbers and booleans to strings."""
+        """Return the mapping of strings, or None if the key is missing. Converts numbers and booleans to strings."""
         value = self.typed(key, dict, "a mapping of strings")
         if value is None:
             return None
@@ -140,7 +140,7 @@ class Table:
         return strings
 
     def items(self, key: str) -> list[Any]:
-        """Return a list with items of any type. The list is empty if the key is missing."""
+        """Return the list for `key`, or an empty list if the key is missing. Items can have any type."""
         return self.typed(key, list, "a list") or []
 
     def _unknown(self, key: str, keys: Collection[str], hints: Mapping[str, str]) -> str:

@@ -210,7 +210,7 @@ def _fill_unset(one: _Options, other: _Options) -> _Options:
 
 
 def _fill_unset_python(one: Python, other: Python) -> Python:
-    """Merge Python options. If `one` sets `packages` or `requirements_txt`, ignores both options of `other`."""
+    """Merge Python options. If `one` sets `packages` or `requirements_txt`, both options in `other` are ignored."""
     if one.packages is not None or one.requirements_txt is not None:
         other = replace(other, packages=None, requirements_txt=None)
     return _fill_unset(one, other)

@@ -279,7 +279,7 @@ class Transport:
 
 
 def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Response:
-    """Send a GET request over an open connection that isn't reused. Raises the same errors as `Transport.exchange`."""
+    """Send a GET request over an open, single-use connection. Raises the same errors as `Transport.exchange`."""
     origin = Origin.from_url(url)
     connection = http.client.HTTPConnection(origin.host, origin.port, timeout=limits.PATIENCE)
     connection.response_class = BoundedResponse

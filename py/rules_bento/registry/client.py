@@ -357,7 +357,7 @@ class Repository:
         return bool(reply.headers.get("OCI-Subject"))
 
     def tags(self) -> list[str]:
-        """Return all tags in the order of the registry. Raises BentoError if there are too many tags."""
+        """Return all tags in the order that the registry uses. Raises BentoError if there are too many tags."""
         names: list[str] = []
         for reply in self._pages(f"tags/list?n={_PAGE_SIZE}", "tags", {200}):
             names += map(str, self._entries(reply, "tags", "tags", len(names)))

@@ -8,7 +8,7 @@ from rules_bento.formats.json import read_json
 
 
 class RegistryError(BentoError):
-    """Reports an error response: its HTTP status, and codes of the specification (`BLOB_UNKNOWN`, …), if any."""
+    """Reports an error response: the HTTP status, and the OCI error codes (such as `BLOB_UNKNOWN`), if any."""
 
     def __init__(self, message: str, status: int, codes: tuple[str, ...] = ()) -> None:
         super().__init__(message)

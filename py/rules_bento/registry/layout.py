@@ -210,7 +210,7 @@ class Layout:
         return entries
 
     def referrers(self, digest: str, media_type: str) -> Iterator[Manifest]:
-        """Yield the manifests that have the subject `digest`, and a layer whose media type begins with `media_type`."""
+        """Yield manifests whose subject is `digest` and that have a layer whose media type begins with `media_type`."""
         directory = self.blob(digest).parent
         paths = sorted(path for path in directory.iterdir() if path.is_file()) if directory.is_dir() else []
         for path in paths[:_MAX_BLOBS]:

@@ -151,7 +151,7 @@ _MAX_MOUNTS = 3
 
 
 class PushResult(NamedTuple):
-    """Counts the blobs of a push, and the sent and mounted blobs. `size` is the number of sent bytes."""
+    """Counts the blobs of a push: all blobs, sent blobs, and mounted blobs. `size` is the number of bytes sent."""
 
     reference: Reference  # with digest
     blobs: int

@@ -19,7 +19,7 @@ _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(.*)")
 
 
 def packages(requirements: str) -> list[dict[str, str]]:
-    """Return the name and the version (or the condition, if unpinned) of each package in a requirements file."""
+    """Return the name and the version (if unpinned, the version specifier) of each package in a requirements file."""
     rows = []
     for line in requirements.splitlines():
         text = line.partition(" #")[0].partition(";")[0].rstrip("\\ ")

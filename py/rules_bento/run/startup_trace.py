@@ -51,7 +51,7 @@ class Startup(NamedTuple):
 
 @Subcommand(STARTUP_FLAGS | {"--trace": 1})  # path from the root of the workspace
 def run(arguments: Arguments) -> None:
-    """Start a container of the image, and write the trace after a successful startup."""
+    """Start a container from the image, and write the trace after a successful startup."""
     output = Path(arguments.source_tree(), arguments.required("--trace"))
     read = start(arguments).files
     with atomic_file(output) as file:
@@ -61,7 +61,7 @@ def run(arguments: Arguments) -> None:
 
 
 def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType({})) -> Startup:
-    """Start a container of the image with additional variables, send the requests, and stop the container.
+    """Start a container from the image with additional environment variables, send the requests, and stop it.
 
     Raises BentoError, with the end of the container's log, if the container doesn't respond.
     """

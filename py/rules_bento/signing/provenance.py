@@ -1,4 +1,4 @@
-"""Creates SLSA provenance, version 1: the inputs and the builder of an object.
+"""Creates SLSA provenance (version 1), which describes the inputs and the builder of an object.
 
 The first half, `buildDefinition`, depends only on declared inputs, so it is the same on each machine. The second half,
 `runDetails`, comes from the flags of a push, and never from this machine or its clock.
@@ -21,7 +21,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)
 
 @dataclass(frozen=True)
 class Run:
-    """Describes the run of the build, from the flags of a push; times are RFC 3339."""
+    """Describes the build run, from the flags of a push. Times are in RFC 3339 format."""
 
     builder_id: str
     invocation_id: str = ""
@@ -60,5 +60,5 @@ def dependency(uri: str, digest: str) -> dict[str, Any]:
 
 
 def predicate(build: dict[str, Any], run: Run) -> dict[str, Any]:
-    """Return the predicate, with both halves."""
+    """Return the SLSA provenance predicate: the build definition and the run details."""
     return {"buildDefinition": build, "runDetails": run.details()}

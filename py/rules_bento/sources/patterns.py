@@ -73,7 +73,7 @@ _SHORT = {".": "$", "/": "=/", "(?P<ps_d>/)": "=/"}
 
 @dataclass(frozen=True)
 class Rule:
-    """Describes a line of a list that can include or exclude paths."""
+    """Describes one line of a pattern list. The line includes or excludes paths."""
 
     text: str  # as written, without trailing white space
     number: int  # of the line, from 1
@@ -257,7 +257,7 @@ class SourceFilter:
         self._directories = {"": self._with_ignore_file("", self._automaton.state(root))}
 
     def keeps(self, path: str, *, filtered: bool) -> bool:
-        """Return whether the Bento includes ``path``. If not ``filtered``, applies only the built-in exclusions."""
+        """Return whether the Bento includes ``path``. Unless ``filtered``, applies only the built-in exclusions."""
         state = self._at(path)
         if not filtered:
             return _BUILT_IN not in state.matched

@@ -234,9 +234,9 @@ def check_followed(kept: Iterable[DeclaredFile]) -> None:
 
 
 def check_inside(file: DeclaredFile, directory: str) -> None:
-    """Raise BentoError if a file in a plain directory is special, or is a link to a target outside of the directory.
+    """Raise BentoError if a file in a plain directory is special, or is a link to a target outside the directory.
 
-    Options can refer to files of `walk` that no pattern keeps. No other check covers these files.
+    Options can refer to files that `walk` yields but that no pattern selects. No other check covers these files.
     """
     root, real = os.path.realpath(directory), os.path.realpath(file.source)
     if not real.startswith(f"{root.rstrip('/')}/"):
@@ -309,7 +309,7 @@ def _relative(path: str, directory: str) -> str:
 
 
 def _escaping_target(source: str) -> str | None:
-    """Return the target of the link that leaves the execution root, or None if ``source`` stays inside."""
+    """Return the target of a link that leads outside of the execution root, or None if ``source`` stays inside."""
     root, path, in_workspace = "", source, False
     for _ in range(_MAX_LINKS):
         try:

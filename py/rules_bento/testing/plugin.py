@@ -50,7 +50,7 @@ class Servers:
 
     @contextmanager
     def serve(self, *options: str, variables: Mapping[str, str] | None = None) -> Iterator[Server]:
-        """Run a server for the block. `options` are passed to `bentoml serve`."""
+        """Run a server during the `with` block. Passes `options` to `bentoml serve`."""
         setting = self.setting
         directory = setting.directory / f"server{next(self._numbers)}"
         try:
@@ -88,7 +88,7 @@ def bento(request: pytest.FixtureRequest) -> Bento:
 
 @pytest.fixture(scope="session")
 def serve(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[Server]]:
-    """Return a function that runs a server for a block. The function passes `options` to `bentoml serve`."""
+    """Return a function that runs a server during a `with` block. The function passes `options` to `bentoml serve`."""
     return request.config.stash[_SERVERS].serve
 
 
