@@ -1,4 +1,4 @@
-"""Serves a Bento that Bazel built, with BentoML, in a temporary environment that contains the required packages.
+"""Serves a Bento that Bazel built. BentoML runs in a temporary environment that contains the required packages.
 
 With the argument `tree` instead of `serve`, prints the contents of the Bento. With `--reload`, the server reloads after
 edits in the workspace. Under ibazel, the server reloads after builds. `reload_forkserver` restarts the workers quickly.

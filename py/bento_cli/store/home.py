@@ -125,7 +125,7 @@ def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Ite
 
 
 def _clear(home: Home) -> None:
-    """Remove the files that terminated processes left in the staging directory and the trash."""
+    """Remove the files that terminated processes left in the staging and trash directories."""
     import shutil
 
     for directory in (home.staging, home.trash):

@@ -317,7 +317,7 @@ _SMALL = 1 << 20  # bytes; smaller files are hashed before they are written, bec
 
 
 class Tree:
-    """Writes a tree item by item. The caller ensures that the paths of items are unique and inside of the tree."""
+    """Writes a tree item by item. The caller ensures that the paths of items are unique and inside the tree."""
 
     def __init__(self, directory: Path, shared: pool.Pool) -> None:
         """Create a directory, whose parent must exist."""

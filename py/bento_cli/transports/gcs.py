@@ -1,9 +1,9 @@
 """Transfers objects with Google Cloud Storage's JSON API: `gs://BUCKET/OBJECT`.
 
 Uploads are resumable sessions: the server reports the number of received bytes, so that an interruption loses only the
-current chunk. The server compares the upload with an MD5 digest. google-auth finds the credentials (application default
-credentials). Without credentials, only public objects can be read. STORAGE_EMULATOR_HOST selects an emulator, which
-receives no credentials.
+current chunk. The server verifies the upload with an MD5 digest. google-auth finds the application default credentials.
+Without credentials, only public objects can be read. STORAGE_EMULATOR_HOST selects an emulator, which receives no
+credentials.
 """
 
 from __future__ import annotations
