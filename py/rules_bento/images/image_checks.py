@@ -105,7 +105,7 @@ def _wrong_tag(wheel: str, base: Base, glibc: tuple[int, int]) -> Iterator[str]:
 
 
 def _glibc_of(base: Base, glibc: tuple[int, int], remedy: str) -> str:
-    """Return the end of a message about a wheel that requires a glibc newer than `glibc`."""
+    """Return the end of a message about a wheel that requires a newer glibc than `glibc`."""
     if base.glibc:
         return f"but {base.name} has {_dotted(glibc)}. {remedy}"
     return (
@@ -188,7 +188,7 @@ def _missing(files: Iterable[File], base: Base, present: Collection[str]) -> Ite
 
 
 def _missing_optional(files: Iterable[File], libraries: Iterable[Libraries], present: Collection[str]) -> Iterator[str]:
-    """Yield missing libraries of files that no file links to. Packages load such files only by name."""
+    """Yield the missing libraries of files that no other file links to. Packages load such files only by name."""
     are_loaded = {(file.package.wheel, file.path) for file in files}
     for package in libraries:
         for path, elf in package.linked:

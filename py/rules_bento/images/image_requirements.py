@@ -22,7 +22,7 @@ class UnsupportedStep(NamedTuple):
 
 
 class Installation(NamedTuple):
-    """Describes a command in bento.yaml that does nothing but install system packages."""
+    """Describes a command in bento.yaml that only installs system packages."""
 
     distro: str
     packages: tuple[str, ...]  # requested packages; every image of the distribution has other packages

@@ -65,7 +65,7 @@ class HuffmanCodes:
         return cls(header, *map(_canonical, widths))
 
     def match(self, length: int, distance: int) -> str:
-        """Return the bits of a match, which repeats `length` bytes from `distance` bytes before."""
+        """Return the bits of a match, which repeats the `length` bytes that begin `distance` bytes earlier."""
         return self.lengths[length] + self.distance(distance)
 
     @lru_cache(maxsize=1 << 12)  # noqa: B019  # the only two objects are never freed
@@ -232,7 +232,7 @@ def _common(one: bytes, other: bytes) -> int:
 
 
 def _whole(value: int, width: int) -> bytes:
-    """Return bits as whole bytes. Empty blocks or a stored block fill the last byte."""
+    """Convert bits to whole bytes. Empty blocks or a stored block fill the last byte."""
     missing = -width % 8
     if missing % 2:
         return value.to_bytes((width + _HEADER + 7) // 8, "little") + _EMPTY
@@ -287,7 +287,7 @@ def _literals(data: bytes, codes: bytes) -> Bits:
 
 @lru_cache(maxsize=1 << 12)
 def _matches(length: int, distance: int) -> Bits:
-    """Encode the repetition of at least three bytes from `distance` bytes before, with as many matches as needed."""
+    """Encode the repetition of at least three bytes that begin `distance` bytes earlier, as one or more matches."""
     text = ""
     while length:
         # The rest after a match must not be shorter than the shortest match.

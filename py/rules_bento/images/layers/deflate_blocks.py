@@ -72,7 +72,7 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return as many blocks as fit. Copies all blocks from `copied` on (stream bit and contents offset)."""
+        """Return as many blocks as fit. Copies the blocks after `copied` (stream bit and contents offset)."""
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
@@ -103,7 +103,7 @@ class _Walk:
         return blocks
 
     def rest(self) -> tuple[Iterator[bytes], Any]:
-        """Return the stream from the next piece on, and a decompressor for it."""
+        """Return the rest of the stream, beginning with the next piece, and a decompressor for the rest."""
         begin = moved(self._at, self._stream[0]) if self._stream else b""
         return chain((begin + self._stream[1:],), self._pieces), _inflater(self._before)
 

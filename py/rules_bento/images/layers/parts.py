@@ -1,4 +1,4 @@
-"""Builds layers with several wheels by joining parts. Each part is built from one wheel, once for all images.
+"""Builds layers with several wheels by joining parts. All images share the part that is built from a wheel.
 
 A part contains the files of one wheel as separately compressed tar members: gzip members and zstd frames can be
 concatenated (RFC 1952, RFC 8878). Because wheels share directories, a part doesn't contain directories. The listing of

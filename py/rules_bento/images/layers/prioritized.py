@@ -1,4 +1,4 @@
-"""Writes eStargz layers that begin with the files that startup reads, so that one request fetches all these files.
+"""Writes eStargz layers that begin with the files that are read at startup, so that one request fetches these files.
 
 Such a layer is derived from the ordinary layer, which is built once for all images. The gzip members are copied. The
 gzip member of a file also contains the tar headers that follow the file. If other headers follow in the new layer, the
@@ -125,12 +125,12 @@ class _EstargzReader:
         return [member for member in listed if member.name not in estargz.LANDMARKS]
 
     def chunk(self, place: _Range) -> tuple[bytes, bytes]:
-        """Return the bytes of the blob in a range that has no records, and the contents."""
+        """Return the blob's bytes in a range without records, and the contents."""
         packed = self._read(place.begin, place.end)
         return packed, b"".join(data for data, _ in self._pieces(packed))
 
     def last_chunk(self, place: _Range, records: bytes) -> tuple[bytes, bytes]:
-        """Return the bytes of the blob in a range, with `records` as the new records, and the contents."""
+        """Return the blob's bytes in a range with its records replaced by `records`, and the contents."""
         packed = self._read(place.begin, place.end)
         pieces = list(self._pieces(packed))
         whole = b"".join(data for data, _ in pieces)

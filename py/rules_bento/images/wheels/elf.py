@@ -1,4 +1,4 @@
-"""Reads the ELF fields that the dynamic linker uses from 64-bit little-endian shared libraries and programs.
+"""Reads the fields that the dynamic linker uses from 64-bit little-endian ELF libraries and programs.
 
 Sources: System V ABI, chapters 4 and 5, and Linux Standard Base for symbol versions.
 """

@@ -122,7 +122,7 @@ class Wheel(NamedTuple):
                 yield partial(zip_file.unverified, member)
 
     def contents(self, member: ZipMember) -> bytes:
-        """Return the verified bytes of a small member. Raises the errors of `chunks`, or BentoError if too large."""
+        """Return a small member's verified bytes. Raises the same errors as `chunks`, and BentoError if too large."""
         with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
