@@ -1,8 +1,8 @@
 """Runs the helper as a persistent worker of Bazel: Python starts once for many actions of the same kind.
 
 Requests and responses are lines of JSON. The process that communicates with Bazel only imports the modules of the
-subcommand. Each request runs in a forked process, so changes of variables, directories, caches, or open files end with
-the request.
+subcommand. Each request runs in a forked process, so changes to environment variables, the working directory, caches,
+or open files end with the request.
 
 A `reusable` subcommand leaves no state (a test verifies this), so its process also accepts the next request. Reuse
 avoids memory copies and repeated initialization: `snapshot` and `package` of a service need 12 ms instead of 29 ms.

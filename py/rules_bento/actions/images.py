@@ -140,7 +140,7 @@ def _require_prefetched(layers: list[oci_image.Layer], soci_index: soci.SociInde
 
 
 def _read_bento_yaml(arguments: Arguments) -> dict[str, Any]:
-    """Return bento.yaml or, for the image of another program, an equivalent document."""
+    """Return bento.yaml or, for a program that isn't a Bento, an equivalent document."""
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.images.image_requirements import reject_commands
 
@@ -186,7 +186,7 @@ def _oci_annotations(texts: dict[str, str]) -> dict[str, str]:
 
 
 def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
-    """Return the variables of the base, BentoML's images, the Bento, and the target. Later values take precedence.
+    """Return the environment variables of the base, BentoML's images, the Bento, and the target, which overrides them.
 
     Includes only the Bento's variables that have a value and the stage `all` or `runtime`. The user of a container
     sets variables without a value. Variables with the stage `build` are build secrets.

@@ -64,7 +64,7 @@ def _system_packages(arguments: Arguments) -> list[inventories.Package]:
     }
 )
 def check_policy(arguments: Arguments) -> None:
-    """Print the findings. Raises BentoError if the policy rejects a package. With `--sarif`, only writes a report."""
+    """Print the findings. Raises BentoError if the policy rejects a package. With `--sarif`, writes only a report."""
     from rules_bento.audit import advisories, policy
     from rules_bento.audit.vex import read_vex
 

@@ -29,8 +29,8 @@ def check_contents(
     """Raise a BentoError that lists all possible secrets in files. Does nothing if the target disables this check.
 
     `files` are pairs: a path in the Bento, and the first bytes of the file. `elsewhere` contains the paths that other
-    actions of the target search. Only one action of a target passes `elsewhere`, to also reject entries of the list of
-    allowed paths that are in neither `elsewhere` nor `files`.
+    actions of the target search. Only one action of a target passes `elsewhere`. This action also rejects allowed paths
+    that are in neither `elsewhere` nor `files`.
     """
     if not arguments.has("--scan-secrets"):
         return

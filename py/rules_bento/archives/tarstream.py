@@ -2,7 +2,7 @@
 
 Headers have the POSIX.1-2001 (pax interchange) format: a ustar header. An extended header precedes it if a name or link
 is longer than 100 bytes or isn't ASCII, or if a file has 8 GiB or more. `tarfile` writes the same bytes with
-`PAX_FORMAT`, but is several times slower. The owner is 0 without a name, so the host's user table has no effect. Names
+`PAX_FORMAT`, but is several times slower. The owner is 0 without a name, so the host's users have no effect. Names
 begin with `./`, as in BentoML's archives.
 """
 

@@ -67,7 +67,7 @@ class InRegistry:
     def referrers(self, digest: str, *kinds: str) -> Iterator[Callable[[], Manifest]]:
         """Yield functions that read bundles with one of the predicates `kinds`.
 
-        Requests the list of referrers lazily, because another signature might match first.
+        Requests the list of referrers only on demand, because another signature might match first.
         """
         # In a referrers tag, cosign lists the type of the config, and no annotations.
         types = (cosign.BUNDLE_TYPE, oci.EMPTY)

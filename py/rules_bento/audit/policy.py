@@ -270,7 +270,7 @@ def _upstream(advisory: Advisory) -> list[set[str]]:
 
 
 def _names(advisory: Advisory) -> set[str]:
-    """Return the names of an advisory, including the names of its vulnerability if there is only one."""
+    """Return the names of an advisory, including the names of its vulnerability if it has only one vulnerability."""
     upstream = _upstream(advisory)
     return {advisory.id, *advisory.aliases, *(upstream[0] if len(upstream) == 1 else ())}
 

@@ -46,7 +46,7 @@ class SecretFinding(NamedTuple):
 class _Kind(NamedTuple):
     """Describes a kind of secret. Each secret contains one of the literals `words`; group 1 of `pattern` is the secret.
 
-    The pattern is tried `before` bytes ahead of each literal. The pattern is compiled at the first match of a literal,
+    The pattern is tried at `before` bytes before each literal. The pattern is compiled at the first match of a literal,
     because most scans have no match, and compiling all patterns takes as long as the startup of an action.
     """
 
@@ -97,7 +97,7 @@ def _scan_batch(files: list[tuple[str, bytes]]) -> Iterator[SecretFinding]:
 
 
 class OptionNames(NamedTuple):
-    """Holds, for messages, the name of the option that allows a file, and of the option that disables the search."""
+    """Holds the names, for messages, of the option that allows a file and the option that disables the search."""
 
     allow: str
     off: str

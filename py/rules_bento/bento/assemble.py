@@ -157,7 +157,7 @@ def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> No
 
 
 def _envs(info: ServiceInfo, options: BuildOptions) -> list[EnvVariable]:
-    """Return the variables of the options, and then the variables of the service, in BentoML's order."""
+    """Return the environment variables of the options, and then of the service, in BentoML's order."""
     own = (EnvVariable(env.name, "" if env.value is None else str(env.value), env.stage) for env in info.envs)
     return [*options.envs, *own]
 
@@ -222,7 +222,7 @@ def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
 
 
 def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
-    """Return the README from the options, the service, or the project, or else a title, as BentoML does."""
+    """Return the README from the options, the service, or the project. By default, returns a title, as BentoML does."""
     for text, place in (
         (settings.options.description, settings.options.at("description")),
         (info.description, f"{info.path}: description"),

@@ -1,7 +1,7 @@
 """Converts YAML values to the types of BentoML's descriptors.
 
-BentoML reads its descriptors with cattrs, according to the types in its classes. A number becomes a string if a string
-is expected, unknown keys are dropped, and missing keys get a default. The conversions in this module do the same for
+BentoML uses cattrs to convert descriptors to the types in its classes. A number becomes a string if a string is
+expected, unknown keys are dropped, and missing keys get a default. The conversions in this module do the same for
 individual values, and their errors specify the location in the document. (`formats.schema` checks documents that must
 match a schema without conversion.)
 """

@@ -49,7 +49,7 @@ def find_models(info: ServiceInfo, options: BuildOptions, store: Path) -> list[S
 def service_models(service: Service, models: Sequence[BundledModel], creation_time: str) -> list[dict[str, Any]]:
     """Return the bento.yaml entries for the models of a service. Raises BentoError for a model that isn't bundled.
 
-    Hugging Face models aren't bundled: BentoML downloads these models on the machine that serves the Bento.
+    Hugging Face models aren't bundled. BentoML downloads these models on the machine that serves the Bento.
     """
     entries = []
     for reference in service.models:

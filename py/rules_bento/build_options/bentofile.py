@@ -138,5 +138,5 @@ def _keys(dotted: str) -> tuple[str, ...]:
 
 
 def find(directory: FilePath, names: Sequence[str] = NAMES) -> FilePath | None:
-    """Return the options file of a project, or None if the project has no such file."""
+    """Return the file with the build options of a project, or None if the project has no such file."""
     return next((directory / name for name in names if (directory / name).is_file()), None)

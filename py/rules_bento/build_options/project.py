@@ -66,12 +66,12 @@ class ProjectFiles:
         return content
 
     def exact_text(self, written: str, place: str) -> str:
-        """Return text with unchanged line endings. Raises the errors of `read`, and BentoError for invalid UTF-8."""
+        """Return the text without changes. Raises the same errors as `read`, and BentoError for invalid UTF-8."""
         try:
             return self.read(written, place).decode()
         except UnicodeDecodeError:
             raise BentoError(f"{place}: {written!r} isn't valid UTF-8. Save the file as UTF-8.") from None
 
     def text(self, written: str, place: str) -> str:
-        """Return the text with LF line endings, and without a byte order mark. Raises the errors of `exact_text`."""
+        """Return the text with LF line endings, without a byte order mark. Raises the same errors as `exact_text`."""
         return self.exact_text(written, place).removeprefix("\N{BYTE ORDER MARK}").replace("\r\n", "\n")

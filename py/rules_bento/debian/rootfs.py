@@ -37,7 +37,7 @@ _WHITEOUT = ".wh."  # removes a file of a lower layer (OCI image layer specifica
 
 
 class PathFilter(NamedTuple):
-    """Decides which paths are excluded, as dpkg does with the patterns of `path-exclude` and `path-include`."""
+    """Decides which paths to exclude, with the semantics of dpkg's options `path-exclude` and `path-include`."""
 
     exclude: re.Pattern[str]
     include: re.Pattern[str]

@@ -19,7 +19,7 @@ def validate(value: Any, shape: Any, origin: str, remedy: str) -> None:
 
 
 def without_nulls(value: Any) -> Any:
-    """Return a document without keys whose value is null."""
+    """Return a copy of a document without the keys whose value is null."""
     if isinstance(value, dict):
         return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
     return [without_nulls(inner) for inner in value] if isinstance(value, list) else value

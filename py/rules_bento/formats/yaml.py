@@ -259,7 +259,7 @@ class _YamlReader:
         return self._typed_value(tag, text, line)
 
     def _resolve(self, text: str) -> str:
-        """Return the YAML 1.1 tag of an unquoted scalar."""
+        """Return the YAML 1.1 tag for an unquoted scalar."""
         tag: str = self._loader.resolve(self._yaml.ScalarNode, text, (True, False))
         return tag.removeprefix(_TAG)
 

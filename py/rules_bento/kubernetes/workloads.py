@@ -1,6 +1,6 @@
-"""Describes how Kubernetes runs the services of a Bento: their resources, and the startup of the image.
+"""Describes the workload that Kubernetes runs for a Bento: the resources of services, and the startup of the image.
 
-In `resources` of a service, numbers are CPU cores and GiB of memory. Strings have Kubernetes units.
+In the `resources` of a service, numbers are CPU cores and GiB of memory. Strings have Kubernetes units.
 """
 
 from __future__ import annotations

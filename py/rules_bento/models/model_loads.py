@@ -13,7 +13,7 @@ _LOADER = re.compile(r"bentoml\.(?!models\.)(\w+)\.(load_model|get)")
 
 
 def find_model_loads(sources: Mapping[str, bytes]) -> list[list[str]]:
-    """Return the tag, framework, function, and `path:line` of each call with a constant tag in `sources` (by path)."""
+    """Return the tag, framework, function, and `path:line` of each call with a constant tag. `sources` is by path."""
     loads: list[list[str]] = []
     for path, content in sorted(sources.items()):
         if b"bentoml" in content and (b"load_model" in content or b"get" in content):

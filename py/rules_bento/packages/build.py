@@ -278,7 +278,7 @@ def _entry(name: str, mode: int) -> zipfile.ZipInfo:
 
 
 def _is_same_version(built: str, version: str) -> bool:
-    """Return whether versions are equal after normalization (`1.0` and `1`). `built` is from a wheel's name."""
+    """Return whether versions are equal after normalization (such as `1.0` and `1`). `built` is from a wheel's name."""
     from packaging.version import InvalidVersion, Version
 
     try:

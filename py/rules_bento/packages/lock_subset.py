@@ -50,7 +50,7 @@ class Target:
 
     @property
     def uv_platform(self) -> str:
-        """Return the value of uv's `--python-platform`. Raises BentoError for an invalid glibc version."""
+        """Return the value for uv's `--python-platform`. Raises BentoError for an invalid glibc version."""
         system, _, machine = self.platform.partition("_")
         if system == "linux":
             major, _, minor = self.glibc.partition(".")

@@ -187,7 +187,7 @@ class Challenge(NamedTuple):
 
     @staticmethod
     def parse(headers: list[str]) -> Challenge | None:
-        """Return the first Bearer challenge in the headers, or else the first Basic challenge, or None."""
+        """Return the first Bearer challenge in the headers, otherwise the first Basic challenge, otherwise None."""
         by_scheme: dict[str, Challenge] = {}
         for header in headers:
             for scheme, values in challenges(header):

@@ -138,7 +138,7 @@ def _name(platform: Mapping[str, Any]) -> str:
 
 
 def download(repository: Repository, blob: Descriptor, path: Path, counter: Counter) -> None:
-    """Download the blob to `path`. Raises the errors of `Registry.request`, or BentoError for wrong content."""
+    """Download the blob to `path`. Raises the same errors as `Registry.request`, and BentoError for wrong content."""
     with open_partial(path) as file:
         if file:
             counter.expect(blob.size)

@@ -80,7 +80,7 @@ class Reference:
 
     @property
     def target(self) -> str:
-        """Return the digest, else the tag, else `latest`."""
+        """Return the digest, otherwise the tag, otherwise `latest`."""
         return self.digest or self.tag or "latest"
 
     @property

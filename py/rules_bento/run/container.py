@@ -126,7 +126,7 @@ def _enter(libc: Any, container: Container) -> None:
 
 
 def _start(libc: Any, container: Container, log: Path) -> int:
-    """Start the first process. When it ends, all other processes end. Raises BentoError if the program can't start."""
+    """Start the first process, whose end also ends all others. Raises BentoError if the program can't start."""
     receive, send = os.pipe()
     first = os.fork()
     if not first:

@@ -107,7 +107,7 @@ def _sboms(contents: PushContents) -> Iterator[tuple[Descriptor, str, dict[str, 
 
 
 def signers(caller: Arguments, are_keyless: set[bool]) -> tuple[Signer | None, Signer | None]:
-    """Return the signer with the key in the user's flags, or None, and, if a target is keyless, the identity's signer.
+    """Return the signer for the key in the user's flags, and the signer for keyless targets. Each can be None.
 
     Raises BentoError for options that no target supports or that are incomplete, or for an invalid key, token, or
     configuration of services.

@@ -153,12 +153,12 @@ def _bundle_part(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def signature_path(path: Path, is_bundle: bool) -> Path:
-    """Return the path of the signature of a file."""
+    """Return the path of a file's signature."""
     return path.with_name(path.name + (".sigstore.json" if is_bundle else ".sig"))
 
 
 def existing_signature(path: Path) -> Path:
-    """Return the path of the signature of a file: the bundle's, unless only the legacy signature exists."""
+    """Return the path of a file's signature: the bundle, unless only the legacy signature exists."""
     bundle, legacy = (signature_path(path, is_bundle) for is_bundle in (True, False))
     return legacy if legacy.exists() and not bundle.exists() else bundle
 

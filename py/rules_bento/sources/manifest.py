@@ -181,7 +181,7 @@ def _of_open_file(path: str, file: int, origin: str) -> TreeEntry:
 
 
 def _machine(beginning: bytes) -> str:
-    """Return the machine type of a file, or an empty string. Files without machine code need no further imports."""
+    """Return the machine type of a file, or an empty string. Files without machine code require no further imports."""
     if not beginning.startswith(_MACHINE_CODE):
         return ""
     from rules_bento.sources.cpu_arch import HEAD, machine_of

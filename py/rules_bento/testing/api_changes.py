@@ -202,7 +202,7 @@ def _title(schema: Schema) -> str:
 
 
 def _way(rule: str, old: Schema, new: Schema) -> _Way:
-    """Return whether the new schema accepts more or fewer values because of a changed rule, or `other` if unclear."""
+    """Return whether a changed rule makes the new schema accept more or fewer values, or `other` if unclear."""
     before, after = old.get(rule), new.get(rule)
     if rule in _FORM:
         return "other"

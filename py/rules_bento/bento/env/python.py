@@ -130,7 +130,7 @@ class LockedRequirements:
     pinned_with_hashes: str
 
     def dumps(self) -> str:
-        """Return JSON that `loads` reads. Omits `pinned`, because `loads` derives it from `pinned_with_hashes`."""
+        """Return JSON that `loads` reads. Omits `pinned`, which `loads` derives from `pinned_with_hashes`."""
         fields = {"roots": self.roots, "pinned_with_hashes": self.pinned_with_hashes}
         return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 

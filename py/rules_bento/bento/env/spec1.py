@@ -147,7 +147,7 @@ def _dockerfile(settings: BentoSettings, recipe: dockerfile.Recipe, docker: dict
 
 
 def _conda_environment(conda: Conda, files: ProjectFiles, place: str) -> str | None:
-    """Return the user's environment.yml, or else an environment.yml with the options. Returns None without packages."""
+    """Return the user's environment.yml, otherwise an environment.yml with the options, or None without packages."""
     if conda.environment_yml:
         return files.text(conda.environment_yml, place)
     dependencies: list[Any] = list(conda.dependencies or ())
