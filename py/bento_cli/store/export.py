@@ -158,7 +158,7 @@ def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
 
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file. If the block succeeds, the file replaces `path`; otherwise, the file is removed."""
+    """Open a temporary file that replaces `path` if the `with` block succeeds. Otherwise, removes the file."""
     try:
         with atomic_file(path) as file:
             yield file

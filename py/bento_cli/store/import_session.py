@@ -1,7 +1,7 @@
 """Imports archives into the store: first the models of a Bento, then the Bento, each atomically.
 
 The members of an archive are written to the staging directory while the archive is read. Entries appear in the store
-only after the complete archive was read, verified, and flushed to the disk.
+only after the complete archive was read, verified, and flushed to disk.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Imported:
 
 @contextmanager
 def import_session(home: Home, options: Options) -> Iterator[ImportSession]:
-    """Open a session that imports archives. When the block ends, removes all entries that weren't committed."""
+    """Open a session that imports archives. When the `with` block ends, removes all entries that weren't committed."""
     import shutil
 
     with staging_lock(home):

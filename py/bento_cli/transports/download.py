@@ -41,7 +41,7 @@ _BLOCK = 1 << 20
 def downloaded(
     address: Address, directory: Path, counter: Counter, sha256: str = "", look: Callable[[bytes], None] | None = None
 ) -> Iterator[BinaryIO]:
-    """Yield the archive as an open file whose name is the address. The file is removed when the block ends.
+    """Yield the archive as an open file whose name is the address. Removes the file when the `with` block ends.
 
     Verifies the digests that the server reports, and `sha256` (hexadecimal) if it is set. `look` receives the first
     bytes of a large archive before the download, and can raise an error to cancel the download. Raises BentoError if

@@ -119,7 +119,7 @@ class Remote(ABC):
 
 @contextmanager
 def opened(address: Address) -> Iterator[Remote]:
-    """Open a client for an address until the block ends. Raises BentoError if a required package is missing."""
+    """Open a client for an address during the `with` block. Raises BentoError if a required package is missing."""
     module, _, name = _CLIENTS[address.scheme].partition(".")
     remote: Remote = getattr(import_module(f"bento_cli.transports.{module}"), name)(address)
     try:
