@@ -76,7 +76,7 @@ def model(arguments: Arguments) -> None:
 
 @contextmanager
 def read_model(arguments: Arguments) -> Iterator[StoredModel]:
-    """Read the model store entry that the arguments describe. The files of the entry exist until the block ends.
+    """Read the model store entry that the arguments describe. The files exist until the `with` block ends.
 
     Raises BentoError for a file that a model can't contain.
     """

@@ -21,7 +21,7 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that becomes `path` if the block succeeds; otherwise, `path` doesn't change. Raises OSError."""
+    """Yield a file that becomes `path` if the `with` block succeeds. Otherwise, keeps `path`. Raises OSError."""
     nameless = _open_unnamed(path.parent)
     name = _sibling(path)
     descriptor = os.open(name, _NEW, _MODE) if nameless is None else nameless
@@ -50,7 +50,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 @contextmanager
 def atomic_dir(path: Path) -> Iterator[Path]:
-    """Yield a directory that becomes `path` if the block succeeds; `path` must be missing or empty. Raises OSError."""
+    """Yield a directory that becomes `path`, missing or empty, if the `with` block succeeds. Raises OSError."""
     name = _sibling(path)
     name.mkdir(parents=True)
     try:

@@ -4,8 +4,8 @@ liblzma needs minutes to encode a model, because it tries to compress incompress
 input into blocks of `BLOCK` bytes. It writes each block either as LZMA2 *uncompressed* chunks, at memory speed, or with
 liblzma's raw LZMA2 encoder, whichever is smaller. A sample determines whether to try the encoder. The blocks are
 independent, so threads can encode blocks in parallel. The bytes of a block depend neither on the number of threads nor
-on the position of the block, so streams are joined by copying blocks (`read_index`, `tail`). The result is one stream,
-because some readers, such as Python's `tarfile.open(mode="r|xz")`, ignore all streams after the first.
+on the block's position. Therefore, streams can be joined by copying blocks (`read_index`, `tail`). The result is one
+stream, because some readers, such as Python's `tarfile.open(mode="r|xz")`, ignore all streams after the first.
 
 The format is "The .xz File Format", version 1.2.0. liblzma's `lzma2_decoder.c` describes the chunks of LZMA2. Every
 block header contains both sizes of the block, so a multithreaded `xz` decodes on all cores. The check is CRC32. A

@@ -1,7 +1,7 @@
 """Loads an image into docker, podman, or nerdctl. Uses the first engine that responds.
 
 For an index, loads the image for the engine's platform, or for the platform that the user selects. Only layers that are
-fetched from a base image's registry, or assembled from recipes, are written to the disk.
+fetched from a base image's registry, or assembled from recipes, are written to disk.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Classifies the changes to a service's API by their effect on callers.
 
 The API is BentoML's `schema.json`: routes with the JSON schemas of input and output. A change is *breaking* if a caller
-that complies with the old schema can fail with the new schema, because the service rejects a value that the caller
-sends, or because a value that the caller reads is missing or has another type. All other changes are compatible.
-Titles, descriptions, and examples are ignored.
+that complies with the old schema can fail with the new schema, because the service rejects a sent value, or a returned
+value is missing or has another type. All other changes are compatible. Titles, descriptions, and examples are ignored.
 """
 
 from __future__ import annotations

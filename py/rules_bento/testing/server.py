@@ -46,8 +46,8 @@ def serve(
     """Serve the Bento in the directory `bento`, with BentoML from the environment of `python`.
 
     Creates `directory` for the log. `options` are passed to `bentoml serve`; `variables` extend the environment
-    variables. The server is ready when the block begins, and is stopped when the block ends. Raises NotReadyError if
-    the server isn't ready within `seconds`.
+    variables. The server is ready when the `with` block begins, and is stopped when the `with` block ends. Raises
+    NotReadyError if the server isn't ready within `seconds`.
     """
     directory.mkdir(parents=True)
     log = directory / "server.log"
