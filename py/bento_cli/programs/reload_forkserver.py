@@ -3,11 +3,10 @@
 BentoML's supervisor starts a worker as usual. The interpreter of this process imports this module before any other
 module (`install`), and `maybe_fork` forks the process. The child continues as the worker. The parent imports the
 packages that the worker has imported. After an edit, the parent stops the worker and forks again. Therefore, an edit
-reloads only the modules of the service, not BentoML or other packages.
+reloads only the service's modules.
 
-A worker has the same environment variables, file descriptors, and working directory as a new process. If packages in
-memory might change the behavior of a worker (`_difference`), the parent reports the reason, and restarts without
-preloaded packages.
+A worker has the same environment variables, file descriptors, and working directory as a new process. If preloaded
+packages might change its behavior (`_difference`), the parent reports the reason, and restarts without packages.
 """
 
 from __future__ import annotations
