@@ -101,8 +101,8 @@ def _answer(order: dict[str, Any], guard: Guard, trace: TextIO) -> dict[str, Any
         answer = {"problem": f"{doing}:\n{place}{_message(error)}", "remedy": _remedy(error)}
     guard.active = False
     faulthandler.cancel_dump_traceback_later()
-    for refused in stand_ins.STATE.refusals[:1]:
-        answer = {"problem": refused.what, "remedy": refused.remedy}
+    for problem, remedy in stand_ins.STATE.refusals[:1]:
+        answer = {"problem": problem, "remedy": remedy}
     return answer | {"varied": list(dict.fromkeys(stand_ins.STATE.varied))}
 
 
@@ -251,7 +251,7 @@ def _legacy(service: Any) -> metadata.ServiceInfo:
 def _plain(value: Any, fact: str) -> Any:
     """Return a value as JSON types. Raises UnfitError for a value that `bentoml build` cannot write to bento.yaml."""
     if stand_ins.is_stand_in(value):
-        stand_ins.refuse(value, "value")
+        stand_ins.refuse(value)
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, (list, tuple)):
@@ -405,7 +405,7 @@ class Guard:
             if kind != _PROCESS:
                 subject = args[event in ("socket.connect", "socket.sendto")]
                 refusal += f" ({os.fsdecode(subject) if isinstance(subject, (str, bytes, os.PathLike)) else subject})"
-            stand_ins.STATE.refusals.append(stand_ins.Refusal(f"{refusal}:\n  {place}", _REMEDIES[kind]))
+            stand_ins.STATE.refusals.append((f"{refusal}:\n  {place}", _REMEDIES[kind]))
             raise RefusedError(f"{refusal}, which a build doesn't allow")
         if kind == _NETWORK:
             raise RefusedError(f"{event}: the import has no network access")

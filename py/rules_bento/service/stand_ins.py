@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import builtins
 import dis
+import itertools
 import linecache
 import operator
 import os
@@ -19,7 +20,7 @@ import re
 import sys
 from importlib import machinery
 
-from rules_bento.dataclasses_lite import NamedTuple, dataclass, field
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, NoReturn, Sequence
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _WITH_EFFECTS = ("dotenv", "environs", "truststore")
 # Code of libraries that handles values without regard to what they are.
 _STRUCTURAL = re.compile(
     r"(_py_abc|abc|copy|dataclasses|inspect|types|typing|weakref|typing_extensions|importlib\._bootstrap(_external)?"
-    r"|bentoml\._internal\.service\.loader|(pydantic|attr|typing_inspection)(\..*)?)"
+    r"|bentoml\._internal\.service\.loader|_bentoml_sdk\.(_pydantic|typing_utils)|(pydantic|attr|typing_inspection)(\..*)?)"
 )
 _OPERATIONS = (
     "abs aiter anext await bool bytes ceil complex contains dir eq float floor format fspath ge gt hash index int "
@@ -49,22 +50,17 @@ _OPERATIONS = (
 )
 _ARITHMETIC = "add and divmod floordiv lshift matmul mod mul pow rshift sub truediv xor"
 _BENTOML = ("bentoml", "_bentoml_sdk", "_bentoml_impl")
-# Attributes that libraries get for values that they use.
-_REFUSED = {
-    "__all__": "names",
-    "__pydantic_serializer__": "value",
-    "__signature__": "signature",
-    "__wrapped__": "signature",
+# Attributes that depend on the value: libraries get them for values that they use, and `import *` gets `__all__`.
+_REFUSED = ("__all__", "__pydantic_serializer__", "__signature__", "__wrapped__")
+# Attributes that libraries look for in modules and types.
+_FOR_LIBRARIES: dict[str, Callable[[str], Any]] = {
+    "__bases__": lambda _name: (),
+    "__dict__": lambda _name: {},
+    "__doc__": lambda _name: None,
+    "__module__": lambda name: name.rpartition(".")[0],
+    "__path__": lambda _name: [],
+    "__spec__": lambda name: StandIn(f"{name}.__spec__"),
 }
-# What libraries find in the module of a type, and what an import of a submodule looks at.
-_MODULE_ATTRIBUTES: dict[str, type] = {"__dict__": dict, "__path__": list}
-
-
-class Refusal(NamedTuple):
-    """Describes an operation of the service, its place, and how to avoid the operation."""
-
-    what: str
-    remedy: str
 
 
 class ValueNeededError(BaseException):
@@ -81,25 +77,21 @@ class State:
     remedy: str = ""
     place: str = ""  # where no line of the project is being run
     is_second: bool = False
-    refusals: list[Refusal] = field(default_factory=list)  # what the import needed of stand-ins
-    varied: list[Refusal] = field(default_factory=list)  # lines whose results differ between the two imports
+    refusals: list[tuple[str, str]] = field(default_factory=list)  # what isn't possible, and how to avoid it
+    varied: list[tuple[str, str]] = field(default_factory=list)  # lines whose results differ between the two imports
     guarded: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # lines of `try` of each file
     modules: set[str] = field(default_factory=set)  # top-level ones with stand-ins
-    types: dict[str, type] = field(default_factory=dict)
 
 
 STATE = State()
 
 
-def _result(suffix: str) -> Callable[..., StandIn]:
-    """Return a method whose result is again a stand-in."""
-
-    def result(self: StandIn, *args: Any, **kwargs: Any) -> StandIn:
-        _check_unguarded(self)
-        _vary_all(self, (*args, *kwargs.values()))
-        return StandIn(f"{self._stand_in_name}{suffix}")
-
-    return result
+def _derive(value: StandIn, suffix: str, *arguments: Any) -> StandIn:
+    """Return the stand-in for an attribute or a result, unless it decides how a `try` statement continues."""
+    if _from_project() and _is_guarded():
+        refuse(value, "presence")
+    _vary_all(value, *arguments)
+    return StandIn(f"{value._stand_in_name}{suffix}")
 
 
 class StandIn:
@@ -114,33 +106,52 @@ class StandIn:
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        if not _is_structural():
-            refuse(self, "type")
-        return StandIn
+        if self._stand_in_name in _IO_TYPES and not _from_project():
+            return type
+        return StandIn if _is_structural() else refuse(self, "type")
 
     def __getattr__(self, name: str) -> Any:
-        return refuse(self, _REFUSED[name]) if name in _REFUSED else _attribute(self, name)
+        for_library = name.startswith("__") and name.endswith("__") and not _from_project()
+        if name in _FOR_LIBRARIES and (for_library or name == "__spec__"):  # which `import` also gets
+            return _FOR_LIBRARIES[name](self._stand_in_name)
+        if for_library and name in ("__name__", "__qualname__") and self._stand_in_name in _IO_TYPES:
+            return self._stand_in_name.rpartition(".")[2]
+        if name in _REFUSED or (for_library and name in ("__name__", "__qualname__") and not _is_structural()):
+            refuse(f"{self._stand_in_name}.{name}")
+        if for_library:
+            raise AttributeError(name)
+        return _derive(self, f".{name}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        _vary_all(self, (value,))
-
-    __setitem__ = __setattr__
+        _vary_all(self, value)
 
     def __delattr__(self, *_args: object) -> None: ...
 
+    __setitem__ = __setattr__
     __delitem__ = __exit__ = __delattr__
-    __call__ = _result("()")
-    __getitem__ = _result("[]")
-    __or__ = __ror__ = _result("")
-    __enter__ = _result(".__enter__()")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> StandIn:
+        """Return a stand-in for the result."""
+        return _derive(self, "()", *args, *kwargs.values())
+
+    def __getitem__(self, key: Any) -> StandIn:
+        return _derive(self, "[]", key)
+
+    def __enter__(self) -> StandIn:
+        return _derive(self, ".__enter__()")
+
+    def __or__(self, other: Any) -> StandIn:
+        return _derive(self, "|", other)
+
+    __ror__ = __or__
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
-        if any(type(base) not in (type, StandIn, StandInType) for base in bases):
-            refuse(self, "metaclass")
-        return (StandInType("Base", (), {"_stand_in_name": self._stand_in_name}),)
+        if any(type(base) not in (type, StandIn) for base in bases):
+            refuse(self)
+        return (type.__new__(Subclass, "Base", (), {"_stand_in_name": self._stand_in_name}),)
 
     def __instancecheck__(self, value: Any) -> bool:
-        return _varied(self) if _from_project() else self is value
+        return _varied(self) if _from_project() else is_stand_in(value) and value._stand_in_name == self._stand_in_name
 
     __subclasscheck__ = __instancecheck__
 
@@ -152,6 +163,14 @@ class StandIn:
     def __get_pydantic_core_schema__(self, *_args: Any) -> Any:
         """Return a schema of pydantic that accepts anything, and has no description."""
         return {"type": "any", "metadata": {"pydantic_js_functions": [lambda *_args: refuse(self, "schema")]}}
+
+
+class Subclass(type):
+    """The metaclass of the project's classes with a stand-in as a base: the base decides about all of the class."""
+
+    def __new__(cls, name: str, bases: tuple[Any, ...], *_args: Any, **_keywords: Any) -> Any:
+        """Return a stand-in for the class."""
+        return StandIn(f"{next(vars(base)['_stand_in_name'] for base in bases if type(base) is Subclass)}:{name}")
 
 
 # Operations that libraries apply to any value, and their results.
@@ -166,99 +185,58 @@ _TOLERATED: dict[str, Callable[..., Any]] = {
 
 def _operation(name: str) -> Callable[..., Any]:
     def operation(self: Any, *args: Any) -> Any:
-        if name in _TOLERATED and (_is_structural() or (name in ("hash", "eq") and _builds_type(_caller()))):
+        if name in _TOLERATED and (_is_structural() or (name in ("hash", "eq") and _builds_type())):
             return _TOLERATED[name](self, *args)
-        return refuse(self, "value")
+        return refuse(self)
 
     return operation
 
 
-setattr(StandIn, "__spec__", property(lambda self: StandIn(f"{self._stand_in_name}.__spec__")))  # noqa: B010
-setattr(StandIn, "__doc__", property(lambda self: refuse(self, "docstring") if _from_project() else None))  # noqa: B010
-setattr(StandIn, "__module__", property(lambda self: refuse(self, "module") if _from_project() else ""))  # noqa: B010
+setattr(StandIn, "__doc__", property(lambda self: self.__getattr__("__doc__")))  # noqa: B010
+setattr(StandIn, "__module__", property(lambda self: self.__getattr__("__module__")))  # noqa: B010
 for _name in (*_OPERATIONS.split(), *(side + name for name in _ARITHMETIC.split() for side in ("", "r", "i"))):
     setattr(StandIn, f"__{_name}__", _operation(_name))
 
 
-class StandInType(type):
-    """The type of a stand-in that must be a type, because BentoML recognizes it in annotations."""
-
-    _stand_in_name: str
-
-    def __new__(cls, name: str, bases: tuple[Any, ...], namespace: dict[str, Any], **_keywords: Any) -> Any:
-        """Return a type; for a class of the project, whose base decides about all of it, a stand-in."""
-        if "_stand_in_name" in namespace:
-            return super().__new__(cls, name, bases, namespace)
-        return StandIn(f"{next(base._stand_in_name for base in bases if is_stand_in(base))}:{name}")
-
-    def __getattr__(cls, name: str) -> Any:
-        return _attribute(cls, name)
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> StandIn:
-        """Return a stand-in for the result of the call."""
-        return StandIn(cls._stand_in_name)(*args, **kwargs)
-
-    def __setattr__(cls, name: str, value: Any) -> None: ...
-
-    __instancecheck__ = __subclasscheck__ = StandIn.__instancecheck__
-
-
 def is_stand_in(value: Any) -> bool:
     """Return whether a value is a stand-in."""
-    return type(value) in (StandIn, StandInType)
+    return type(value) is StandIn
 
 
-def _attribute(parent: Any, name: str) -> Any:
-    if name.startswith("__") and name.endswith("__"):
-        if name in ("__name__", "__qualname__") and not _is_structural():
-            refuse(parent, "name")
-        if not _from_project():
-            if name not in _MODULE_ATTRIBUTES:
-                raise AttributeError(name)
-            return _MODULE_ATTRIBUTES[name]()
-    _check_unguarded(parent)
-    path = f"{parent._stand_in_name}.{name}"
-    if path not in _IO_TYPES:
-        return StandIn(path)
-    module = path.rpartition(".")[0]
-    namespace = {"__module__": module, "__qualname__": name, "_stand_in_name": path}
-    return STATE.types.setdefault(path, StandInType(name, (), namespace))
-
-
-def _caller(library: str = "\0") -> FrameType:
-    """Return the frame that uses a stand-in, directly or through a library."""
-    frame = sys._getframe()
-    own = frame.f_code.co_filename  # differs from __file__ in the packed helper
-    while frame.f_back and (frame.f_code.co_filename == own or library in frame.f_code.co_filename):
+def _frames() -> Iterator[FrameType]:
+    """Yield the frames that use a stand-in, from the innermost."""
+    frame: FrameType | None = sys._getframe()
+    own = sys._getframe().f_code.co_filename  # differs from __file__ in the packed helper
+    while frame:
+        if frame.f_code.co_filename != own:
+            yield frame
         frame = frame.f_back
-    return frame
+
+
+def _from_project() -> bool:
+    return bool(relative(next(_frames()).f_code.co_filename))
 
 
 def _is_structural() -> bool:
     """Return whether a library handles a stand-in, and not to answer a question of the project."""
-    frame = _caller()
+    frames = _frames()
+    frame = next(frames)
     if _from_project() or not _STRUCTURAL.fullmatch(frame.f_globals.get("__name__") or ""):
         return False
-    while frame.f_back and (frame.f_globals.get("__name__") == "inspect" or frame.f_code.co_name == "__eq__"):
-        frame = frame.f_back
+    while frame.f_globals.get("__name__") == "inspect" or frame.f_code.co_name == "__eq__":
+        frame = next(frames)
     return not relative(frame.f_code.co_filename)
 
 
-def _builds_type(frame: FrameType) -> bool:
+def _builds_type() -> bool:
     """Return whether the instruction is `X[...]` or `X | ...`: Python 3.14 compares the types of a union in C."""
+    frame = next(_frames())
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("BINARY_OP", "BINARY_SUBSCR")
 
 
-def _from_project() -> bool:
-    return bool(relative(_caller().f_code.co_filename))
-
-
 def _project_frames(until: str = "") -> Iterator[FrameType]:
-    frame: FrameType | None = sys._getframe(1)
-    while frame and frame.f_code.co_filename != until:
-        if relative(frame.f_code.co_filename):
-            yield frame
-        frame = frame.f_back
+    inner = itertools.takewhile(lambda frame: frame.f_code.co_filename != until, _frames())
+    return (frame for frame in inner if relative(frame.f_code.co_filename))
 
 
 def place(until: str = "") -> str:
@@ -274,15 +252,11 @@ def relative(path: str) -> str:
     return path.removeprefix(STATE.prefix) if path.startswith(STATE.prefix) else ""
 
 
-def refuse(value: Any, what: str) -> NoReturn:
-    """Record that the import needs something of a stand-in that isn't known, and end it."""
-    name = value._stand_in_name
-    _refuse(f"importing the service needs the {what} of {name}, but that package isn't imported", name)
-
-
-def _refuse(problem: str, name: str) -> NoReturn:
-    """Record a problem that importing the package of a name solves."""
-    STATE.refusals.append(Refusal(f"{problem}:\n  {place() or STATE.place}", _remedy(name)))
+def refuse(value: Any, what: str = "value") -> NoReturn:
+    """Record that the import needs a stand-in's value, and end the import. `value`: a stand-in or its name."""
+    name = value if type(value) is str else value._stand_in_name
+    problem = f"importing the service needs the {what} of {name}, but that package isn't imported"
+    STATE.refusals.append((f"{problem}:\n  {place() or STATE.place}", _remedy(name)))
     raise ValueNeededError(problem)
 
 
@@ -301,20 +275,14 @@ def _is_guarded() -> bool:
     )
 
 
-def _check_unguarded(value: Any) -> None:
-    """Refuse what might fail in a `try` statement: which branch runs isn't known."""
-    if STATE.guarded and _from_project() and _is_guarded():
-        refuse(value, "presence")
-
-
 def _varied(value: Any, what: str = "isinstance of {}") -> bool:
-    """Return an answer that differs between the two imports."""
+    """Return an answer that differs between the two imports. `value`: a stand-in or its name."""
     name = value if type(value) is str else value._stand_in_name
-    STATE.varied.append(Refusal(f"{place() or STATE.place} ({what.format(name)})", _remedy(name)))
+    STATE.varied.append((f"{place() or STATE.place} ({what.format(name)})", _remedy(name)))
     return STATE.is_second
 
 
-def _vary_all(value: Any, arguments: Sequence[Any]) -> None:
+def _vary_all(value: Any, *arguments: Any) -> None:
     """Change, in the second import, the containers that the project gives to a stand-in: the package might do so."""
     for argument in arguments:
         if str(type(argument).__module__).partition(".")[0] in _BENTOML:
@@ -351,7 +319,7 @@ def install(**settings: Any) -> None:
     operator.is_not = lambda one, other: bool(_check(one, other)) and one is not other
     _accept_limits()
     machinery.SourceFileLoader.get_code = _get_code  # type: ignore[assignment, method-assign]
-    sys.meta_path.append(Finder())
+    sys.meta_path.append(_Finder())
 
 
 def _package(module: str) -> str:
@@ -372,30 +340,28 @@ def _may_stand_in(top: str) -> bool:
         return False
     package = _package(top)
     if top in _WITH_EFFECTS and package:
-        _refuse(f"importing {top} can change environment variables", top)
+        refuse(top, "environment variables")
     if _is_guarded() and not (STATE.packages and package):
         return _varied(top, "whether {} can be imported")
     return bool(package)
 
 
-class Finder:
-    """Finds stand-ins for the modules of packages that aren't imported."""
+class _Finder:
+    """Finds stand-ins for the modules of packages that aren't imported, after all other finders."""
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> machinery.ModuleSpec | None:
-        """Find a stand-in for a module that no other finder has."""
+    def find_spec(self, name: str, path: Any = None, _target: Any = None) -> machinery.ModuleSpec | None:
         top = name.partition(".")[0]
         if top not in STATE.modules:
-            if path is not None or not relative(_caller("importlib").f_code.co_filename) or not _may_stand_in(top):
+            importing = next(frame for frame in _frames() if "importlib" not in frame.f_code.co_filename)
+            if path is not None or not relative(importing.f_code.co_filename) or not _may_stand_in(top):
                 return None
             STATE.modules.add(top)
         return machinery.ModuleSpec(name, self)  # type: ignore[arg-type]
 
     def create_module(self, spec: machinery.ModuleSpec) -> StandIn:
-        """Create the stand-in for a module."""
         return StandIn(spec.name)
 
-    def exec_module(self, module: StandIn) -> None:
-        """Run nothing."""
+    def exec_module(self, module: StandIn) -> None: ...
 
 
 _CHECK = "_rules_bento_check"  # the name of `_check` for the project's code
@@ -416,34 +382,18 @@ def _get_code(self: machinery.SourceFileLoader, fullname: str) -> CodeType | Non
     if not path.startswith(STATE.prefix):
         return _get_library_code(self, fullname)
     tree = ast.parse(self.get_data(path), path)
-    guards: list[Any] = [node for node in ast.walk(tree) if _handles_errors(node)]
-    STATE.guarded[path] = [(node.body[0].lineno, node.body[-1].end_lineno) for node in guards]
-    return compile(ast.fix_missing_locations(_Checks().visit(tree)), path, "exec", dont_inherit=True)
-
-
-def _handles_errors(node: ast.AST) -> bool:
-    """Return whether a statement handles errors of its body: `try` with handlers, or `with suppress(...)`."""
-    return bool(getattr(node, "handlers", ())) or "suppress" in "".join(map(ast.unparse, getattr(node, "items", ())))
-
-
-class _Checks(ast.NodeTransformer):
-    def visit_Compare(self, node: ast.Compare) -> ast.AST:
-        self.generic_visit(node)
-        if any(isinstance(operator, (ast.Is, ast.IsNot)) for operator in node.ops):
-            node.left = _checked(node.left)
-            node.comparators = [_checked(value) for value in node.comparators]
-        return node
-
-    def visit_Match(self, node: ast.Match) -> ast.AST:
-        self.generic_visit(node)
-        node.subject = _checked(node.subject)
-        return node
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        self.generic_visit(node)
-        if isinstance(node.func, ast.Name) and node.func.id in _OBSERVERS:
-            node.args = [ast.copy_location(ast.Starred(_call_of_check(*node.args), ast.Load()), node)]
-        return node
+    STATE.guarded[path] = []
+    nodes: list[Any] = [*ast.walk(tree)]
+    for node in nodes:
+        if isinstance(node, ast.Compare) and any(isinstance(operator, (ast.Is, ast.IsNot)) for operator in node.ops):
+            node.left, *node.comparators = map(_checked, (node.left, *node.comparators))
+        elif isinstance(node, ast.Match):
+            node.subject = _checked(node.subject)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _OBSERVERS:
+            node.args = [ast.Starred(_call_of_check(*node.args), ast.Load())]
+        elif getattr(node, "handlers", ()) or "suppress" in "".join(map(ast.unparse, getattr(node, "items", ()))):
+            STATE.guarded[path].append((node.body[0].lineno, node.body[-1].end_lineno))  # errors are handled
+    return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
 
 
 def _call_of_check(*values: ast.expr) -> ast.expr:
@@ -451,7 +401,7 @@ def _call_of_check(*values: ast.expr) -> ast.expr:
 
 
 def _checked(value: ast.expr) -> ast.expr:
-    return ast.copy_location(ast.Subscript(_call_of_check(value), ast.Constant(0), ast.Load()), value)
+    return ast.Subscript(_call_of_check(value), ast.Constant(0), ast.Load())
 
 
 def _accept_limits() -> None:
