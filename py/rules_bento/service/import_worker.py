@@ -31,7 +31,6 @@ _MISSING_MODULE = (
     "`with bentoml.importing():`"
 )
 _MISSING_FILE = "Add the file to the Bento, check include and exclude, and specify a path relative to the module"
-_UNFIT = "Use a value that bento.yaml supports and that is the same on every machine"
 # What the second import sees: another day, and another host.
 _LATER = 400 * 24 * 3600 + 3723  # seconds
 _HOST = "another-host"
@@ -39,24 +38,22 @@ _HOST = "another-host"
 _WORKERS = -(1 << 40)
 
 _FILE, _NETWORK, _PROCESS = "reads a file", "opens the network", "starts a process"
-_EVENTS = {
-    **dict.fromkeys(("open", "os.listdir", "os.scandir"), _FILE),
-    **dict.fromkeys((f"socket.{name}" for name in ("connect", "getaddrinfo", "gethostbyname", "sendto")), _NETWORK),
-    **dict.fromkeys((f"os.{name}" for name in ("exec", "fork", "forkpty", "posix_spawn", "spawn", "system")), _PROCESS),
-    **dict.fromkeys(("pty.spawn", "subprocess.Popen"), _PROCESS),
+# Audit events, and what to do instead.
+_REJECTED = {
+    _FILE: ("open os.listdir os.scandir", _MISSING_FILE),
+    _NETWORK: (
+        "socket.connect socket.getaddrinfo socket.gethostbyname socket.sendto",
+        "Put the data into a file of the Bento, or fetch the data when the service starts",
+    ),
+    _PROCESS: (
+        "os.exec os.fork os.forkpty os.posix_spawn os.spawn os.system pty.spawn subprocess.Popen",
+        "Put the output into a file of the Bento, or start the process when the service starts",
+    ),
 }
+_KINDS = {event: kind for kind, (events, _) in _REJECTED.items() for event in events.split()}
 _IMPORT = "<frozen importlib._bootstrap>"
 # The same on every machine, or without influence: mimetypes always reads its tables.
 _HARMLESS = ("/dev/null", "/dev/random", "/dev/urandom", "/etc/apache/", "/etc/httpd/", "/etc/mime.types")
-_REMEDIES = {
-    _NETWORK: "Put the data into a file of the Bento, or fetch the data when the service starts",
-    _PROCESS: "Put the output into a file of the Bento, or start the process when the service starts",
-    _FILE: _MISSING_FILE,
-}
-
-
-class UnfitError(Exception):
-    """Reports a value that a Bento cannot hold."""
 
 
 def main(argv: list[str]) -> NoReturn:
@@ -65,56 +62,40 @@ def main(argv: list[str]) -> NoReturn:
     packages, end = sys.path[:-1], os._exit  # without rules_bento, and before the service's code can replace it
     if order["elsewhere"]:
         _shift_environment()
-    source = Path(order["source"])
     settings = {name: order[name] for name in ("packages", "remedy", "outside") if name in order}
-    stand_ins.install(prefix=f"{source}/", is_second=order["elsewhere"], **settings)
-    guard = Guard([source, *map(Path, [*order["readable"], *packages])])
+    stand_ins.install(prefix=f"{order['source']}/", is_second=order["elsewhere"], **settings)
+    _install_guard([order["source"], *order["readable"], *packages])
     with Path(order["trace"]).open("w", encoding="utf-8") as trace:
         faulthandler.enable(trace)
-        answer = _answer(order, guard, trace)
-        faulthandler.disable()
-    Path(order["answer"]).write_text(json.dumps(answer, ensure_ascii=False), "utf-8")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    end(0)
+        answer = _answer(order, trace)
+        faulthandler.cancel_dump_traceback_later()
+        Path(order["answer"]).write_text(json.dumps(answer, ensure_ascii=False), "utf-8")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        end(0)
 
 
-def _answer(order: dict[str, Any], guard: Guard, trace: TextIO) -> dict[str, Any]:
+def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
     import _bentoml_sdk.images as bentoml_images
     from bentoml._internal import resource
-
-    recorder = Recorder(bentoml_images.Image, Path(order["source"]))
-    resource.system_resources = lambda: {"cpu": 2 * _WORKERS}
-    faulthandler.dump_traceback_later(order["seconds"], exit=True, file=trace)
-    guard.active = True
-    service, doing = None, "the service cannot be imported"
-    try:
-        service = _load(order)
-        doing = "BentoML cannot describe the service"
-        stand_ins.STATE.place = f"{_service_place(service)}: the service {service.name}"
-        answer = _described(service, recorder)
-    except UnfitError as error:
-        answer = {"problem": f"{_service_place(service)}: {error}", "remedy": _UNFIT}
-    except BaseException as error:  # whatever the user's code raises, an exit too
-        guard.active = False
-        place = "" if service is None or _frames_of(error) else f"  {_service_place(service)}\n"
-        answer = {"problem": f"{doing}:\n{place}{_message(error)}", "remedy": _remedy(error)}
-    guard.active = False
-    faulthandler.cancel_dump_traceback_later()
-    for problem, remedy in stand_ins.STATE.refusals[:1]:
-        answer = {"problem": problem, "remedy": remedy}
-    return answer | {"varied": list(dict.fromkeys(stand_ins.STATE.varied))}
-
-
-def _load(order: dict[str, Any]) -> Any:
-    """Import the service as `bentoml build` does."""
     from bentoml._internal.configuration.containers import BentoMLContainer
     from bentoml._internal.service.loader import import_service
 
-    if order["arguments"]:  # BentoML before 1.4.8 has none
-        BentoMLContainer.bento_arguments.set(order["arguments"])
+    state, recorder = stand_ins.STATE, Recorder(bentoml_images.Image, Path(order["source"]))
+    resource.system_resources = lambda: {"cpu": 2 * _WORKERS}
+    BentoMLContainer.bento_arguments.set(order["arguments"])
     BentoMLContainer.model_aliases.set(order["aliases"])
-    return import_service(order["service"], working_dir=order["source"])
+    faulthandler.dump_traceback_later(order["seconds"], exit=True, file=trace)
+    try:
+        service = import_service(order["service"], working_dir=order["source"])  # as `bentoml build` does
+        state.place = "{}:{}".format(*_place(service))
+        answer = _described(service, recorder)
+    except BaseException as error:  # whatever the user's code raises, an exit too
+        what = "BentoML cannot describe the service" if state.place else "the service cannot be imported"
+        answer = {"problem": f"{what}:\n{_message(error)}", "remedy": _remedy(error)}
+    for problem, remedy in state.refusals[:1]:
+        answer = {"problem": problem, "remedy": remedy}
+    return answer | {"varied": list(dict.fromkeys(state.varied))}
 
 
 def _described(service: Any, recorder: Recorder) -> dict[str, Any]:
@@ -149,18 +130,17 @@ def _new(service: Any, schema: dict[str, Any], recorder: Recorder) -> metadata.S
 
 def _module_path(import_string: str) -> str:
     file = str(getattr(sys.modules[import_string.partition(":")[0]], "__file__", None) or "")
-    path = stand_ins.relative(file)
-    if not path:
-        raise UnfitError(f"the module of {import_string!r} is {file or 'built in'}, which isn't among the sources")
-    return path
+    return stand_ins.relative(file) or _reject(
+        f"the module of {import_string!r} is {file or 'built in'}, which isn't among the sources"
+    )
 
 
 def _labels(service: Any, schema: dict[str, Any]) -> dict[str, str]:
     """Return the labels, with the one that BentoML adds for an OpenAI-compatible endpoint."""
     suffix = "/chat/completions"
-    matching = [path for path in schema.get("paths", {}) if path.endswith(suffix)]
+    paths = [path.removesuffix(suffix) for path in schema.get("paths", {}) if path.endswith(suffix)]
     labels = {str(key): str(value) for key, value in service.labels.items()}
-    return labels | ({"openai_endpoint": matching[0].removesuffix(suffix)} if matching else {})
+    return labels | ({"openai_endpoint": paths[0]} if paths else {})
 
 
 def _service(service: Any) -> metadata.Service:
@@ -168,7 +148,7 @@ def _service(service: Any) -> metadata.Service:
     from bentoml._internal.models import Model as Stored
     from bentoml._internal.utils.cattr import bentoml_cattr
 
-    path, line = _place(service.inner)
+    path, line = _place(service)
     schema = service.schema()
     names = (name for name in dir(service.inner) if isinstance(getattr(service.inner, name, None), (Reference, Stored)))
     return metadata.Service(
@@ -193,12 +173,9 @@ def _service(service: Any) -> metadata.Service:
     )
 
 
-def _service_place(service: Any) -> str:
-    return ":".join(map(str, _place(getattr(service, "inner", type(service)))))
-
-
-def _place(inner: type) -> tuple[str, int]:
-    """Return the file and the line of a class; if Python can't find them, its module's file and line 1."""
+def _place(service: Any) -> tuple[str, int]:
+    """Return the file and the line of a service's class; if Python can't find them, its module's file and line 1."""
+    inner = getattr(service, "inner", type(service))
     try:
         path, line = inspect.getsourcefile(inner) or "", inspect.getsourcelines(inner)[1]
     except (OSError, TypeError):
@@ -217,7 +194,7 @@ def _model(model: Any, attribute: str) -> metadata.Model:
         return metadata.Model(
             attribute, "", huggingface=metadata.HuggingFace(model.model_id, model.revision, model.endpoint, *lists)
         )
-    raise UnfitError(f"{attribute}: bento.yaml doesn't support models of class {type(model).__name__}")
+    return _reject(f"{attribute}: bento.yaml doesn't support models of class {type(model).__name__}")
 
 
 def _legacy(service: Any) -> metadata.ServiceInfo:
@@ -225,9 +202,7 @@ def _legacy(service: Any) -> metadata.ServiceInfo:
     tags, runners = [str(model.tag) for model in service.models], []
     for each in service.runners:
         if each.resource_config is not None:
-            raise UnfitError(
-                f"the resources of runner {each.name!r} come from the BentoML configuration of this machine"
-            )
+            _reject(f"the resources of runner {each.name!r} come from the BentoML configuration of this machine")
         own = tuple(str(model.tag) for model in each.models)
         runners.append(metadata.Runner(each.name, each.runnable_class.__name__, each.embedded, own))
         tags += own
@@ -249,7 +224,7 @@ def _legacy(service: Any) -> metadata.ServiceInfo:
 
 
 def _plain(value: Any, fact: str) -> Any:
-    """Return a value as JSON types. Raises UnfitError for a value that `bentoml build` cannot write to bento.yaml."""
+    """Return a value as JSON types. Rejects a value that `bentoml build` cannot write to bento.yaml."""
     if stand_ins.is_stand_in(value):
         stand_ins.refuse(value)
     if value is None or type(value) in (bool, int, float, str):
@@ -259,7 +234,14 @@ def _plain(value: Any, fact: str) -> Any:
     if isinstance(value, dict) and all(type(key) is str for key in value):
         return {key: _plain(item, f"{fact}.{key}".lstrip(".")) for key, item in value.items()}
     what = "a dict whose keys aren't strings" if isinstance(value, dict) else f"{value!r}, a {type(value).__name__}"
-    raise UnfitError(f"{fact} is {what}, but must be a string, a number, a list, or a dict")
+    return _reject(f"{fact} is {what}, but must be a string, a number, a list, or a dict")
+
+
+def _reject(problem: str) -> NoReturn:
+    stand_ins.reject(
+        f"{stand_ins.STATE.place}: {problem}",
+        "Use a value that bento.yaml supports and that is the same on every machine",
+    )
 
 
 def _remedy(error: BaseException) -> str:
@@ -281,7 +263,7 @@ def _message(error: BaseException) -> str:
     """Return the message of the error that the user's code raised, with its frames, not of BentoML's wrapping."""
     reason = next((one for one in _reasons(error) if _frames_of(one)), error)
     what = reason.msg if isinstance(reason, SyntaxError) else str(reason)
-    lines = [*_frames_of(reason), f"{type(reason).__name__}: {what}"]
+    lines = [*(_frames_of(reason) or [stand_ins.STATE.place]), f"{type(reason).__name__}: {what}"]
     return "\n".join(f"  {line}" for text in lines for line in text.splitlines())
 
 
@@ -333,16 +315,16 @@ class Recorder:
     """
 
     def __init__(self, image_class: Any, source: Path) -> None:
-        self._class = image_class
-        self._source = source
+        self._class, self._source = image_class, source
         self._calls: dict[int, tuple[Any, list[Any]]] = {}  # the image, to keep its identity, and its calls
-        self._is_inside = False  # methods call each other, as pyproject_toml calls python_packages
-        for name in ("__init__", *sorted(IMAGE_METHODS)):
-            if hasattr(image_class, name):  # BentoML 1.4.30 lacks some of the methods
-                setattr(image_class, name, self._recorded(name, getattr(image_class, name)))
+        methods = {name: getattr(image_class, name, None) for name in ("__init__", *IMAGE_METHODS)}
+        self._codes = [method.__code__ for method in methods.values() if method]  # BentoML 1.4.30 lacks some
+        for name, method in methods.items():
+            if method:
+                setattr(image_class, name, self._recorded(name, method))
 
     def image(self, image: Any) -> metadata.Image:
-        """Return the description of an image. Raises UnfitError if its calls don't result in it."""
+        """Return the description of an image. Rejects an image that its calls don't result in."""
         calls = self._calls.get(id(image), (image, []))[1]
         directory, repeated = os.getcwd(), self._class()  # noqa: PTH109 - the same as chdir
         os.chdir(self._source)
@@ -350,24 +332,20 @@ class Recorder:
             getattr(repeated, name)(*args, **kwargs)
         os.chdir(directory)
         if [name for name, _, _ in calls].count("__init__") != 1 or repeated != image:
-            raise UnfitError("the image was copied, or modified without the methods of Image. Use only these methods")
+            _reject("the image was copied, or modified without the methods of Image. Use only these methods")
         arguments = inspect.signature(self._class).bind(*calls[0][1], **calls[0][2]).arguments
         rows = [(name, tuple(map(str, [*args, *kwargs.values()]))) for name, args, kwargs in calls[1:]]
         given = {key: _argument(value) for key, value in arguments.items()}
         return metadata.Image(given, tuple(metadata.ImageCall(*row) for row in rows))
 
     def _recorded(self, name: str, method: Any) -> Any:
-        """Return a method that records its calls, except for calls by other methods."""
+        """Return a method that records its calls, except for calls by other methods, as pyproject_toml's."""
 
         @functools.wraps(method)
         def recorded(image: Any, *args: Any, **kwargs: Any) -> Any:
-            was_inside, self._is_inside = self._is_inside, True
-            try:
-                if not was_inside:
-                    self._calls.setdefault(id(image), (image, []))[1].append((name, *copy.deepcopy((args, kwargs))))
-                return method(image, *args, **kwargs)
-            finally:
-                self._is_inside = was_inside
+            if sys._getframe(1).f_code not in self._codes:
+                self._calls.setdefault(id(image), (image, []))[1].append((name, *copy.deepcopy((args, kwargs))))
+            return method(image, *args, **kwargs)
 
         return recorded
 
@@ -378,40 +356,31 @@ def _argument(value: Any) -> Any:
     return value if value is None or isinstance(value, bool) else str(value)
 
 
-class RefusedError(OSError):
-    """Raised in the service's code when it does something that a build doesn't allow."""
-
-
-class Guard:
-    """Rejects, while it is active, operations that make the service's metadata depend on the machine.
+def _install_guard(readable: Sequence[str]) -> None:
+    """Reject operations that make the service's metadata depend on the machine. `readable`: paths of the service.
 
     A library can read files while it is imported (many look for a shared library, which starts ldconfig). The
     service's own modules can't, directly or through a function of a library, even if they catch the error.
     """
+    prefixes = tuple({f"{form}/" for path in readable for form in (path, os.path.realpath(path))})
 
-    def __init__(self, readable: Sequence[Path]) -> None:
-        """Install the hook. `readable`: the paths that the service can read."""
-        self.active = False
-        self._readable = tuple({f"{form}/" for path in readable for form in (path, os.path.realpath(path))})
-        sys.addaudithook(self._audit)
-
-    def _audit(self, event: str, args: tuple[Any, ...]) -> None:
-        kind = _EVENTS.get(event)
-        if kind is None or not self.active or (kind == _FILE and self._may_open(args[0])):
+    def audit(event: str, args: tuple[Any, ...]) -> None:
+        kind = _KINDS.get(event)
+        if kind is None or (kind == _FILE and _may_open(args[0], prefixes)):
             return
-        place = stand_ins.place(until=_IMPORT)
-        if place:
-            refusal = f"importing the service {kind}"
-            if kind != _PROCESS:
-                subject = args[event in ("socket.connect", "socket.sendto")]
-                refusal += f" ({os.fsdecode(subject) if isinstance(subject, (str, bytes, os.PathLike)) else subject})"
-            stand_ins.STATE.refusals.append((f"{refusal}:\n  {place}", _REMEDIES[kind]))
-            raise RefusedError(f"{refusal}, which a build doesn't allow")
+        if place := stand_ins.place(until=_IMPORT):
+            subject = "" if kind == _PROCESS else args[event in ("socket.connect", "socket.sendto")]
+            name = os.fsdecode(subject) if isinstance(subject, (str, bytes, os.PathLike)) else subject
+            what = f"importing the service {kind}" + (f" ({name})" if name else "")
+            stand_ins.reject(f"{what}:\n  {place}", _REJECTED[kind][1])
         if kind == _NETWORK:
-            raise RefusedError(f"{event}: the import has no network access")
+            raise PermissionError(f"{event}: the import has no network access")
 
-    def _may_open(self, path: Any) -> bool:
-        if path is None or isinstance(path, int):  # the current folder, or what is open
-            return True
-        text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - links are not followed here
-        return f"{text}/".startswith(self._readable) or text.startswith(_HARMLESS)
+    sys.addaudithook(audit)
+
+
+def _may_open(path: Any, prefixes: tuple[str, ...]) -> bool:
+    if path is None or isinstance(path, int):  # the current folder, or what is open
+        return True
+    text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - links are not followed here
+    return f"{text}/".startswith(prefixes) or text.startswith(_HARMLESS)

@@ -63,8 +63,8 @@ _FOR_LIBRARIES: dict[str, Callable[[str], Any]] = {
 }
 
 
-class ValueNeededError(BaseException):
-    """Raised when code uses the value of a stand-in."""
+class RejectedError(BaseException):
+    """Raised when the service does something that the import rejects."""
 
 
 @dataclass()
@@ -77,7 +77,7 @@ class State:
     remedy: str = ""
     place: str = ""  # where no line of the project is being run
     is_second: bool = False
-    refusals: list[tuple[str, str]] = field(default_factory=list)  # what isn't possible, and how to avoid it
+    refusals: list[tuple[str, str]] = field(default_factory=list)  # problems and remedies
     varied: list[tuple[str, str]] = field(default_factory=list)  # lines whose results differ between the two imports
     guarded: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # lines of `try` of each file
     modules: set[str] = field(default_factory=set)  # top-level ones with stand-ins
@@ -253,11 +253,16 @@ def relative(path: str) -> str:
 
 
 def refuse(value: Any, what: str = "value") -> NoReturn:
-    """Record that the import needs a stand-in's value, and end the import. `value`: a stand-in or its name."""
+    """Reject that the import needs a stand-in's value. `value`: a stand-in or its name."""
     name = value if type(value) is str else value._stand_in_name
     problem = f"importing the service needs the {what} of {name}, but that package isn't imported"
-    STATE.refusals.append((f"{problem}:\n  {place() or STATE.place}", _remedy(name)))
-    raise ValueNeededError(problem)
+    reject(f"{problem}:\n  {place() or STATE.place}", _remedy(name))
+
+
+def reject(problem: str, remedy: str) -> NoReturn:
+    """Record a problem, so that the service can't ignore it, and end the import."""
+    STATE.refusals.append((problem, remedy))
+    raise RejectedError(problem)
 
 
 def _remedy(name: str) -> str:
