@@ -24,8 +24,6 @@ _START = (
     "from rules_bento.service.import_worker import main; main(sys.argv[2:])"
 )
 _HERE, _THERE = "here", "there"  # directories and users of the two imports
-_LONGEST_LOG = 4000
-_SECONDS = 900
 _START_SECONDS = 600  # for BentoML, before the service's turn
 
 
@@ -38,7 +36,7 @@ class Subject:
     arguments: Mapping[str, Any] = field(default_factory=dict)  # of the Bento
     aliases: Mapping[str, str] = field(default_factory=dict)  # alias -> tag of a model
     variables: Mapping[str, str] = field(default_factory=dict)  # environment
-    seconds: float = _SECONDS  # limit for the import
+    seconds: float = 900  # limit for the import
     packages: Sequence[str] | None = ()  # that aren't imported, and have stand-ins; None for all that are missing
     outside: Sequence[str] = ()  # modules of the project that aren't among its sources
     remedy: str = ""  # what to do to import the package {}
@@ -68,40 +66,46 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
             run.end()
     if changing := next(differences(here | {"varied": []}, there | {"varied": []}), None):
         raise BentoError(_difference(changing, here["facts"], there["varied"]).replace(str(scratch.resolve()), ""))
-    try:
-        return ImportedMetadata(from_json(here["facts"]), here["schema"], here["openapi"])
-    except (LookupError, TypeError, AttributeError, ValueError):
-        raise BentoError(
-            f"{subject.service}: importing the service produced an invalid result. Remove code that writes files "
-            "during the import."
-        ) from None
+    return ImportedMetadata(from_json(here["facts"]), here["schema"], here["openapi"])
 
 
 class _Run:
     """Runs one import, in its own process and directory."""
 
     def __init__(self, subject: Subject, python: Path, readable: Sequence[Path], directory: Path) -> None:
-        self._directory, self._source, self._seconds = directory, directory.resolve() / "src", subject.seconds
-        home = (directory / "home").absolute()
+        self._directory, self._source, self._seconds = directory.resolve(), directory.resolve() / "src", subject.seconds
+        home = self._directory / "home"
         home.mkdir(parents=True)
         shutil.copytree(subject.directory / "src", self._source, symlinks=True, copy_function=os.link)
         if (subject.directory / "models").is_dir():
             (home / "models").symlink_to((subject.directory / "models").absolute())
+        is_second = directory.name == _THERE
         order = asdict(subject) | {
             "directory": str(subject.directory),
             "source": str(self._source),
             "readable": [str(path.absolute()) for path in (*readable, subject.directory, directory, python.parents[1])],
-            "elsewhere": directory.name == _THERE,
-            "answer": str(self._path("answer")),
-            "trace": str(self._path("trace")),
+            "elsewhere": is_second,
+            "answer": str(self._directory / "answer"),
+            "trace": str(self._directory / "trace"),
         }
-        self._path("order").write_text(json.dumps(order), "utf-8")
+        (self._directory / "order").write_text(json.dumps(order), "utf-8")
+        environment = {
+            **dict.fromkeys(("BENTOML_HOME", "HOME", "TMPDIR"), str(home)),
+            **dict.fromkeys(("LOGNAME", "USER"), directory.name),
+            "BENTOML_DO_NOT_TRACK": "true",
+            "CUDA_VISIBLE_DEVICES": "",
+            "LC_ALL": "C.UTF-8",
+            "PATH": str(python.parent.absolute()),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONHASHSEED": str(int(is_second)),
+            "TZ": "XXX-9" if is_second else "UTC0",
+        }
         ours = Path(rules_bento.__file__).parent.parent.absolute()
-        with self._path("log").open("wb") as log:
+        with (self._directory / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [str(python), "-c", _START, str(ours), str(self._path("order"))],
+                [str(python), "-c", _START, str(ours), str(self._directory / "order")],
                 cwd=home,
-                env=_environment(python, home, directory.name) | dict(subject.variables),
+                env=environment | dict(subject.variables),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -113,12 +117,12 @@ class _Run:
             status = self._process.wait(self._seconds + _START_SECONDS)
         except subprocess.TimeoutExpired:  # not even the process itself could end it
             status = self.end()
-        if not self._path("answer").exists():
+        if not (self._directory / "answer").exists():
             raise BentoError(self._problem(status))
         # Code of the service has run in that process, and may have written anything.
-        answer = read_object(read_file(self._path("answer")), "the answer of the import")
+        answer = read_object(read_file(self._directory / "answer"), "the answer of the import")
         if "problem" in answer:
-            problem = str(answer["problem"]).replace(f"{self._directory.resolve()}/", "")
+            problem = str(answer["problem"]).replace(f"{self._directory}/", "")
             if self._directory.name == _THERE and answer.get("varied"):  # the other import has succeeded
                 lines = "".join(f"\n  {line}" for line, _ in answer["varied"])
                 problem += f"\nThe result depends on the values of these lines:{lines}"
@@ -130,12 +134,10 @@ class _Run:
         self._process.kill()
         return self._process.wait()
 
-    def _path(self, name: str) -> Path:
-        return (self._directory / name).absolute()
-
     def _problem(self, status: int) -> str:
         """Return the problem of a process without an answer, with the service's own lines that it was at."""
-        trace = self._path("trace").read_text("utf-8", "replace") if self._path("trace").exists() else ""
+        path = self._directory / "trace"
+        trace = path.read_text("utf-8", "replace") if path.exists() else ""
         lines = re.findall(f'  File "{re.escape(str(self._source))}/(.*)", line ([0-9]+) in (.*)', trace)
         places = "".join(f"\n  {file}:{number}: in {function}" for file, number, function in reversed(lines))
         if trace.startswith("Timeout"):
@@ -144,25 +146,11 @@ class _Run:
                 "Move slow or blocking code to the startup of the service."
             )
         how = f"signal {-status}" if status < 0 else f"status {status}"
-        log = self._path("log").read_bytes()[-_LONGEST_LOG:].decode("utf-8", "replace")
+        log = (self._directory / "log").read_bytes()[-4000:].decode("utf-8", "replace")
         return (
             f"importing the service ended the process with {how}.{places}\n{log.strip()}\n"
             "Make the service importable in a build: without a network, a GPU, or undeclared files."
         )
-
-
-def _environment(python: Path, home: Path, user: str) -> dict[str, str]:
-    return {
-        **dict.fromkeys(("BENTOML_HOME", "HOME", "TMPDIR"), str(home)),
-        **dict.fromkeys(("LOGNAME", "USER"), user),
-        "BENTOML_DO_NOT_TRACK": "true",
-        "CUDA_VISIBLE_DEVICES": "",
-        "LC_ALL": "C.UTF-8",
-        "PATH": str(python.parent.absolute()),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONHASHSEED": str(int(user == _THERE)),
-        "TZ": "XXX-9" if user == _THERE else "UTC0",
-    }
 
 
 def place_of(name: str, facts: dict[str, Any]) -> str:

@@ -51,7 +51,6 @@ _REJECTED = {
     ),
 }
 _KINDS = {event: kind for kind, (events, _) in _REJECTED.items() for event in events.split()}
-_IMPORT = "<frozen importlib._bootstrap>"
 # The same on every machine, or without influence: mimetypes always reads its tables.
 _HARMLESS = ("/dev/null", "/dev/random", "/dev/urandom", "/etc/apache/", "/etc/httpd/", "/etc/mime.types")
 
@@ -317,10 +316,10 @@ class Recorder:
     def __init__(self, image_class: Any, source: Path) -> None:
         self._class, self._source = image_class, source
         self._calls: dict[int, tuple[Any, list[Any]]] = {}  # the image, to keep its identity, and its calls
-        methods = {name: getattr(image_class, name, None) for name in ("__init__", *IMAGE_METHODS)}
-        self._codes = [method.__code__ for method in methods.values() if method]  # BentoML 1.4.30 lacks some
-        for name, method in methods.items():
-            if method:
+        self._codes: list[Any] = []
+        for name in ("__init__", *IMAGE_METHODS):
+            if method := getattr(image_class, name, None):  # BentoML 1.4.30 lacks some
+                self._codes.append(method.__code__)
                 setattr(image_class, name, self._recorded(name, method))
 
     def image(self, image: Any) -> metadata.Image:
@@ -368,7 +367,7 @@ def _install_guard(readable: Sequence[str]) -> None:
         kind = _KINDS.get(event)
         if kind is None or (kind == _FILE and _may_open(args[0], prefixes)):
             return
-        if place := stand_ins.place(until=_IMPORT):
+        if place := stand_ins.place(until="<frozen importlib._bootstrap>"):
             subject = "" if kind == _PROCESS else args[event in ("socket.connect", "socket.sendto")]
             name = os.fsdecode(subject) if isinstance(subject, (str, bytes, os.PathLike)) else subject
             what = f"importing the service {kind}" + (f" ({name})" if name else "")

@@ -80,7 +80,6 @@ class State:
     refusals: list[tuple[str, str]] = field(default_factory=list)  # problems and remedies
     varied: list[tuple[str, str]] = field(default_factory=list)  # lines whose results differ between the two imports
     guarded: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # lines of `try` of each file
-    modules: set[str] = field(default_factory=set)  # top-level ones with stand-ins
 
 
 STATE = State()
@@ -288,34 +287,22 @@ def _varied(value: Any, what: str = "isinstance of {}") -> bool:
 
 
 def _vary_all(value: Any, *arguments: Any) -> None:
-    """Change, in the second import, the containers that the project gives to a stand-in: the package might do so."""
+    """Empty, in the second import, the containers that the project gives to a stand-in: the package might do so."""
     for argument in arguments:
-        if str(type(argument).__module__).partition(".")[0] in _BENTOML:
+        module = str(type(argument).__module__)
+        if module.partition(".")[0] in _BENTOML:
             refuse(value, "effect on a BentoML object")
-        contents = _contents(argument)
+        contents = argument if type(argument) in (dict, list, set) else None
+        if relative(getattr(sys.modules.get(module), "__file__", None) or ""):  # an instance of a class of the project
+            contents = getattr(argument, "__dict__", None)
         if contents is not None and _varied(value, "an argument of {}"):
-            _clear(contents)
-
-
-def _contents(value: Any) -> Any:
-    """Return a container, or the attributes of an instance of a class of the project; None for other values."""
-    path = getattr(sys.modules.get(str(type(value).__module__)), "__file__", None) or ""
-    return getattr(value, "__dict__", None) if relative(path) else value if type(value) in (dict, list, set) else None
-
-
-def _clear(contents: Any) -> None:
-    """Remove the contents of a container and of nested containers."""
-    items = [*(contents.values() if isinstance(contents, dict) else contents)]
-    contents.clear()
-    for nested in filter(None, map(_contents, items)):
-        _clear(nested)
+            nested = [*(contents.values() if isinstance(contents, dict) else contents)]
+            contents.clear()
+            _vary_all(value, *nested)
 
 
 def install(**settings: Any) -> None:
-    """Let imports of the project find stand-ins, and compile its modules with checks, if there are packages.
-
-    `settings` are attributes of the `State`.
-    """
+    """Let the project import stand-ins, if there are packages for them. `settings` are attributes of the `State`."""
     vars(STATE).update(settings)
     if STATE.packages is not None and not STATE.packages:
         return
@@ -356,11 +343,10 @@ class _Finder:
 
     def find_spec(self, name: str, path: Any = None, _target: Any = None) -> machinery.ModuleSpec | None:
         top = name.partition(".")[0]
-        if top not in STATE.modules:
+        if not is_stand_in(sys.modules.get(top)):
             importing = next(frame for frame in _frames() if "importlib" not in frame.f_code.co_filename)
             if path is not None or not relative(importing.f_code.co_filename) or not _may_stand_in(top):
                 return None
-            STATE.modules.add(top)
         return machinery.ModuleSpec(name, self)  # type: ignore[arg-type]
 
     def create_module(self, spec: machinery.ModuleSpec) -> StandIn:
