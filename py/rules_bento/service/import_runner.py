@@ -66,7 +66,13 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
             run.end()
     if changing := next(differences(here | {"varied": []}, there | {"varied": []}), None):
         raise BentoError(_difference(changing, here["facts"], there["varied"]).replace(str(scratch.resolve()), ""))
-    return ImportedMetadata(from_json(here["facts"]), here["schema"], here["openapi"])
+    try:
+        return ImportedMetadata(from_json(here["facts"]), here["schema"], here["openapi"])
+    except (LookupError, TypeError, AttributeError, ValueError):
+        raise BentoError(
+            f"{subject.service}: importing the service produced an invalid result. Remove code that writes files "
+            "during the import."
+        ) from None
 
 
 class _Run:
