@@ -388,7 +388,7 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
         (bento(service("Studio")), pair("--label", "app.kubernetes.io/name", "x"), {}, "the rule sets"),
         (bento(service("Studio")), pair("--label", "team", "a b"), {}, "isn't a valid Kubernetes label"),
         (bento(service("Studio")), pair("--env", "BENTOML_PORT", "1"), {}, "also sets this variable"),
-        (bento(service("Studio")), pair("--env", "a b", "1"), {}, "invalid name of an environment variable"),
+        (bento(service("Studio")), pair("--env", "a b", "1"), {}, "invalid environment variable name"),
         (bento(service("Studio")), pair("--secret", "KEY", "keys"), {}, "Use NAME/KEY"),
         (
             bento(service("Studio")),

@@ -205,7 +205,7 @@ def test_a_file_that_is_too_short_is_named(server, reference, registries, progre
     short = tmp_path / "short.tar"
     short.write_bytes(bytes(largest.size - 1))
     package = Pushable(image.root, (), {**image.sources, largest.digest: FileSource(short)})
-    with pytest.raises(BentoError, match=r"short\.tar: the file is shorter"):
+    with pytest.raises(BentoError, match=r"short\.tar: the file is smaller"):
         push(package, [reference], registries, progress)
 
 
