@@ -43,6 +43,7 @@ ATTEMPTS = 3
 def workers_write_equal_bytes(bench: Workbench) -> str:
     """Build with and without workers: cache keys, bytes, and errors are the same."""
     checkout = bench.spare
+    checkout.bazel("clean").succeeded()  # other scenarios have built some of the outputs
     cold = ours(checkout.build(*TARGETS))
     isolated = in_workers(checkout, *documented_options(), MAPPED)
     assert contents(isolated) == contents(cold), "workers in a sandbox make other bytes"

@@ -356,7 +356,10 @@ def test_an_upload_of_which_the_registry_takes_nothing_ends(registries, told, mo
         return reply(202, {"Location": "/v2/a/b/blobs/uploads/1", "Range": told})
 
     answers = {"blobs/uploads/": sending, "blobs/uploads/1": sending}
-    with liar(registry(answers)) as server, pytest.raises(BentoError, match=r"takes nothing more|how far|multiple attempts|202"):
+    with (
+        liar(registry(answers)) as server,
+        pytest.raises(BentoError, match=r"takes nothing more|how far|multiple attempts|202"),
+    ):
         upload(of(server, registries), oci.digest_of(content), len(content), BytesSource(content), Progress("test"))
     assert len(server.requests) < 40
 
