@@ -245,7 +245,7 @@ def test_a_challenge_of_a_hostile_registry_takes_no_time(registries):
 def test_a_location_that_is_no_address(registries, location):
     with (
         liar(registry({"tags/list": reply(307, {"Location": location})})) as server,
-        pytest.raises(BentoError, match="invalid URL|several attempts|404"),
+        pytest.raises(BentoError, match="invalid URL|multiple attempts|404"),
     ):
         of(server, registries).tags()
 

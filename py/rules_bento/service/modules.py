@@ -95,9 +95,8 @@ class PythonFiles:
         binary = self._binary.get(base) or self._binary.get(f"{base}/__init__")
         if binary:
             raise BentoError(
-                f"{binary}: Python imports this compiled module instead of {path}, but compiled modules can't be "
-                'analyzed. Exclude the compiled module, or import the service: set service_metadata = "import", or run '
-                "`bento build --import --python ENV`."
+                f"{binary}: this compiled module replaces {path}, and can't be analyzed. Exclude this module, or "
+                'import the service: set service_metadata = "import", or run `bento build --import --python ENV`.'
             )
         return _parsed(path, b"" if path.endswith("/") else self._read(path))
 

@@ -77,8 +77,7 @@ class _Reading:
     def _reached(self, users: set[str]) -> tuple[list[Module], frozenset[bytes]]:
         """Return the modules that the service might import, also by a string, and that might change names in `users`.
 
-        Parses only `users`, and modules that contain the name of a user or a word in `WORDS`. Also returns the words in
-        the other modules.
+        Parses only modules that contain the name of a user or a word in `WORDS`. Also returns the words in others.
         """
         words = WORDS | {name.rpartition(".")[2].encode() for name in users}
         found: list[Module] = []
