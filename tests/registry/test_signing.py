@@ -105,6 +105,15 @@ def verified_provenance(place, digest: str, key) -> dict:
 # Keys
 
 
+def test_an_encrypted_key_without_the_package_is_an_error(tmp_path, monkeypatch):
+    key = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / "k").write_bytes(encrypted_pem(key, b"pass word", "ENCRYPTED SIGSTORE PRIVATE KEY"))
+    monkeypatch.setenv(PASSWORD, "pass word")
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.kdf.scrypt", None)
+    with pytest.raises(BentoError, match="signatures require the package cryptography"):
+        read_private("k", tmp_path)
+
+
 @pytest.mark.parametrize(
     "form", [pem.PrivateFormat.PKCS8, pem.PrivateFormat.TraditionalOpenSSL], ids=["PKCS 8", "traditional"]
 )

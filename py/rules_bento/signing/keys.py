@@ -181,8 +181,10 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
     )
     if not _SALT[0] <= len(salt) <= _SALT[1] or len(nonce) != _NONCE:
         raise BentoError(f"{origin}: the salt or nonce has an invalid length. {_ORIGINAL}")
-    from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
+    try:
+        from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+    except ImportError:
+        _raise_missing("cryptography")
     key = Scrypt(salt, 32, costs[0], 8, 1).derive(password)
     return _open_box(key, nonce, ciphertext, origin)
 
