@@ -1,6 +1,7 @@
 """Defines installed_wheel_aspect, which packs the installed packages of rules_python's hubs into wheels, so that images install them as other wheels."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
+load(":attributes.bzl", "label_string")
 load(":built_wheel.bzl", "describe_wheel")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load(":providers.bzl", "BentoFlagInfo", "BentoInstalledWheelInfo")
@@ -71,7 +72,7 @@ def _installed_wheel_aspect_impl(target, ctx):
     if not metadata:
         return [BentoInstalledWheelInfo(requirements = depset(transitive = below), wheel = None)]
     if not ctx.attr._python_version[BentoFlagInfo].value:
-        fail("{}: {} is a package of rules_python, which doesn't specify a Python version. Set python_version on the python_image, for example to \"3.12\".".format(target.label, pin))
+        fail("{}: {} is a package of rules_python, which doesn't specify a Python version. Set python_version on the python_image, for example to \"3.12\".".format(label_string(target.label), pin))
     wheel = _pack(ctx, pin, files, metadata)
     return [BentoInstalledWheelInfo(requirements = depset([_requirement(ctx, wheel)], transitive = below), wheel = wheel)]
 

@@ -291,7 +291,7 @@ def test_an_image_of_buildctl_goes_to_who_answers(tales, bento, monkeypatch):
     assert (tales / "loader").read_text() == "podman\n"
     monkeypatch.setenv("FAKE", "full")
     out = bento("containerize", "hi", "--backend", "buildctl", code=status.ERROR)
-    assert "`docker load` failed with status 3" in out, "that the builder could not go on is no news"
+    assert "`docker load` failed with status 3" in out, "the result contains no reason"
 
 
 def test_a_failure_is_told_and_leaves_nothing(tales, bento, monkeypatch):

@@ -764,6 +764,7 @@ def test_other_uses_of_an_application_make_no_label(line):
         "app.mount('/v1', other)",
         "inner = fastapi.FastAPI()\napp.mount('/v1', inner)",
         "web = app\nweb.get('/chat/completions')(item)",
+        "Q = '/x'\ndef add(Q):\n    app.get(Q)(item)\nadd('/chat/completions')",
         "for path in ['/chat/completions']:\n    app.get(path)(item)",
     ],
 )
@@ -908,7 +909,6 @@ def test_an_api_with_a_dunder_name_is_rejected():
 @pytest.mark.parametrize(
     "files",
     [
-        {"service.py": "import bentoml, routes\nL = {'a': 'b'}\n", "types.py": "L = 1\n"},
         {"service.py": "from types import L\n", "types.py": "L = {'a': 'b'}\n"},
         {"service.py": "from vals import L\nload('routes:app')\n", "vals.py": "L = {'a': 'b'}\n"},
         {"service.py": "from vals import L\nload({'class': 'routes.Handler'})\n", "vals.py": "L = {'a': 'b'}\n"},

@@ -89,7 +89,7 @@ def make_index(layers: Sequence[tuple[Layer, Ztoc]], files: Collection[str], zto
     listed = [_describe(layer, found) for layer, found in layers if found.size]
     if not listed:
         raise BentoError(
-            f"soci: no layer has at least {MIN_LAYER >> 20} MB and a format that SOCI supports. Remove soci."
+            f"soci: no layer has at least {MIN_LAYER >> 20} MiB and a format that SOCI supports. Remove soci."
         )
     blobs, wanted = [_CONFIG], set(files)
     prefetched = []
