@@ -1,4 +1,4 @@
-"""Parses arguments that programs write for a subcommand. Flags can be in any order, but can't be abbreviated.
+"""Parser for arguments that programs, not people, write. Flags can be in any order, but can't be abbreviated.
 
 In an arguments file, each line is one argument. Strings that can contain line breaks are JSON.
 """
@@ -14,7 +14,7 @@ THEN = "--then"
 
 
 class Arguments:
-    """Holds parsed flags. Each flag has a fixed number of values. A value can look like a flag."""
+    """Parsed flags, each with a fixed number of values. A value can look like a flag."""
 
     def __init__(self, argv: list[str], flags: Mapping[str, int]) -> None:
         """Parse `argv`. Replaces each `@FILE` at the position of a flag with the lines of the file.
@@ -68,38 +68,38 @@ class Arguments:
         )
 
     def has(self, flag: str) -> bool:
-        """Return whether the arguments include a flag."""
+        """Return whether the arguments include `flag`."""
         return bool(self._values[flag])
 
     def required(self, flag: str) -> str:
-        """Return the last value of a flag. Raises BentoError if the flag is missing."""
+        """Return the last value of `flag`. Raises BentoError if the flag is missing."""
         if not self._values[flag]:
             raise BentoError(f"a required argument is missing. Add {flag}.")
         return self._values[flag][-1][0]
 
     def optional(self, flag: str, default: str = "") -> str:
-        """Return the last value of a flag, or `default` if the flag is missing or isn't a flag of the subcommand."""
+        """Return the last value of `flag`, or `default` if the flag is missing or isn't declared."""
         value = self._values.get(flag)
         return value[-1][0] if value else default
 
     def repeated(self, flag: str) -> list[str]:
-        """Return the values of a repeatable flag that has one value."""
+        """Return the values of a repeatable flag with one value each, in order."""
         return [values[0] for values in self._values[flag]]
 
     def json_strings(self, flag: str) -> list[str]:
-        """Return the values of a repeatable flag, decoded from JSON strings."""
+        """Return the values of a repeatable flag, each parsed from a JSON string."""
         import json
 
         return [json.loads(word) for word in self.repeated(flag)]
 
     def pairs(self, flag: str) -> dict[str, str]:
-        """Return the keys and values of a repeatable flag, decoded from JSON strings."""
+        """Return the key-value pairs of a repeatable flag, each parsed from two JSON strings."""
         import json
 
         return {json.loads(key): json.loads(value) for key, value in self._values[flag]}
 
     def tuples(self, flag: str) -> list[tuple[str, ...]]:
-        """Return the values of a repeatable flag that has several values."""
+        """Return the values of a repeatable flag with several values, one tuple for each use of the flag."""
         return self._values[flag]
 
 
@@ -119,13 +119,13 @@ class Subcommand:
         self.reusable = reusable
 
     def __call__(self, run: Callable[[Arguments], int | None]) -> Subcommand:
-        """Store the function, and return the subcommand."""
+        """Set `run`, the function that implements the subcommand, and return the subcommand."""
         self.run = run
         return self
 
 
 def check_labels(labels: dict[str, str]) -> dict[str, str]:
-    """Return the labels. Raises BentoError for an empty key."""
+    """Return `labels`. Raises BentoError if a key is empty."""
     if any(not key.strip() for key in labels):
         raise BentoError("labels: a key is empty. Specify a key for each label.")
     return labels
@@ -138,6 +138,6 @@ def _lines(path: str) -> list[str]:
 
 
 def read_text(path: str) -> str:
-    """Read a UTF-8 file that another action wrote. Raises OSError for an unreadable file."""
+    """Return the content of a UTF-8 file that another action wrote. Raises OSError if the file can't be read."""
     with open(path, encoding="utf-8") as file:  # noqa: PTH123 - as above
         return file.read()

@@ -1,4 +1,4 @@
-"""Provides `dataclass` and `NamedTuple` with less startup time than the standard library.
+"""Implementations of `dataclass` and `NamedTuple` with less startup time than the standard library.
 
 The standard library imports `inspect`, and generates and compiles the methods of each class: 40 million instructions,
 and 2 to 5 million per class. This module shares methods between classes, and compiles `__init__` when the first
@@ -25,7 +25,7 @@ else:
     _OWN_ATTRIBUTES = ("__annotations__", "__classcell__", "__dict__", "__weakref__")
 
     class _NamedTupleMeta(type):
-        """Converts direct subclasses of `NamedTuple` to classes of `collections.namedtuple`."""
+        """Metaclass that converts direct subclasses of `NamedTuple` to classes of `collections.namedtuple`."""
 
         def __new__(cls, name, bases, namespace):
             if not bases:
@@ -39,10 +39,10 @@ else:
             return result
 
     class NamedTuple(metaclass=_NamedTupleMeta):
-        """Base class that converts its subclasses to tuples with named items."""
+        """Base class of tuples with named fields, like `typing.NamedTuple`."""
 
     class _Field:
-        """Describes a field: its name, default, and flags."""
+        """The name, default, and flags of a field."""
 
         name = ""
 
@@ -51,11 +51,11 @@ else:
             self.init, self.repr, self.compare = flags
 
     def field(*, default=_MISSING, default_factory=None, init=True, repr=True, compare=True):  # noqa: A002
-        """Return the options of a field."""
+        """Return a field specification, like `dataclasses.field`."""
         return _Field(default, default_factory, (init, repr, compare))
 
     def dataclass(cls=None, /, *, frozen=False, eq=True):
-        """Convert a class to a data class. Its fields are the annotated names, and the fields of its base classes."""
+        """Convert a class to a data class, like `dataclasses.dataclass`. Inherits the fields of base classes."""
         if cls is None:
             return lambda cls: dataclass(cls, frozen=frozen, eq=eq)
         declared = dict(getattr(cls, _FIELDS, ()))
@@ -124,15 +124,15 @@ else:
         return f"{type(self).__qualname__}({', '.join(shown)})"
 
     def fields(record):
-        """Return the fields of a data class, or of an instance."""
+        """Return the fields of a data class or of an instance, like `dataclasses.fields`."""
         return tuple(getattr(record, _FIELDS).values())
 
     def replace(record, /, **changes):
-        """Return a copy of a record in which `changes` replace the values of fields."""
+        """Return a copy of `record` in which `changes` replace the values of fields."""
         return type(record)(**{name: getattr(record, name) for name in record.__match_args__} | changes)
 
     def asdict(record):
-        """Convert an instance to a dict. Also converts instances in its fields."""
+        """Return a data class instance as a dict, with nested instances converted recursively."""
         return {spec.name: _plain(getattr(record, spec.name)) for spec in fields(record)}
 
     def _plain(value):

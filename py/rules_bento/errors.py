@@ -1,4 +1,4 @@
-"""Defines the exception whose message users see."""
+"""The exception whose message users see."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _MAX_NAMES = 5000
 
 
 class BentoError(Exception):
-    """Reports an error that users can fix: what is wrong, where, and what to do.
+    """An error that users can fix. The message states where the problem is, what is wrong, and what to do.
 
     The command line prints the message without a traceback, and exits with status 1.
     """
 
 
 def nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return the name that is most similar to a word, or an empty string if no name is similar or the word is long."""
+    """Return the name most similar to `word`. Returns an empty string if none is similar or `word` is too long."""
     import difflib
     from itertools import islice
 

@@ -1,4 +1,4 @@
-"""Ends a program after an unexpected error or a signal, with one message and no traceback."""
+"""Handling of unexpected errors, signals, and closed standard streams, without tracebacks."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Runs the helper as a persistent worker of Bazel: Python starts once for many actions of the same kind.
+"""Persistent worker of Bazel: Python starts once for many actions of the same kind.
 
-Requests and responses are lines of JSON. The process that communicates with Bazel only imports the modules of the
+Requests and responses are lines of JSON. The process that communicates with Bazel imports only the modules of the
 subcommand. Each request runs in a forked process, so changes to environment variables, the working directory, caches,
-or open files end with the request.
+and open files end with the request.
 
 A `reusable` subcommand leaves no state (a test verifies this), so its process also accepts the next request. Reuse
 avoids memory copies and repeated initialization: `snapshot` and `package` of a service need 12 ms instead of 29 ms.
@@ -31,7 +31,7 @@ _CHUNK = 1 << 16
 
 
 def serve(run: Callable[[list[str]], int], words: list[str]) -> int:
-    """Answer requests until the input ends. `words` are inserted before the arguments of each request.
+    """Process work requests until the input ends, with `words` before the arguments of each request.
 
     The output of `run` is part of the response, so standard output contains only responses. Returns 1 for an invalid
     line, because no request can be answered. Bazel then starts another worker.
@@ -68,12 +68,12 @@ def _import(names: list[str]) -> None:
 
 
 class _Fork:
-    """Controls a forked process that runs requests until it ends."""
+    """A forked process that runs requests until it can't be reused."""
 
     ended = False
 
     def __init__(self, run: Callable[[list[str]], int]) -> None:
-        """Start the forked process, which waits for a request."""
+        """Fork a process that waits for requests."""
         (asked, self._requests), (self._output, output), (self._answers, answers), (lifeline, self._life) = (
             os.pipe() for _ in range(4)
         )
@@ -89,7 +89,7 @@ class _Fork:
         os.set_blocking(self._output, False)
 
     def execute(self, words: list[str]) -> tuple[int, str, list[str]]:
-        """Run a request. Returns the exit status, the output, and the names of newly imported modules."""
+        """Run a request. Returns its exit status, its output, and the names of newly imported modules."""
         _write(self._requests, json.dumps(words).encode() + b"\n")
         printed, answer = bytearray(), bytearray()
         waiting = select.poll()
@@ -135,7 +135,7 @@ class _Fork:
 
 
 def _read_available(fd: int, into: bytearray) -> bool:
-    """Append the available data to `into`. Returns whether data was available."""
+    """Append the available data of `fd` to `into`. Returns whether data was available."""
     try:
         chunk = os.read(fd, _CHUNK)
     except BlockingIOError:
@@ -145,14 +145,14 @@ def _read_available(fd: int, into: bytearray) -> bool:
 
 
 def _write(fd: int, data: bytes) -> None:
-    """Write all data. Ignores a reader that has ended, because the caller detects the missing answer."""
+    """Write all data to `fd`. Ignores a reader that has ended, because the caller detects the missing answer."""
     with contextlib.suppress(BrokenPipeError):
         while data:
             data = data[os.write(fd, data) :]
 
 
 def _run_requests(run: Callable[[list[str]], int], asked: int, output: int, answers: int) -> NoReturn:
-    """Run requests in the forked process until the process can't accept another request."""
+    """Run requests in the forked process until its state prevents further requests."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd, place in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(fd, place)
@@ -180,7 +180,7 @@ def _run_requests(run: Callable[[list[str]], int], asked: int, output: int, answ
 
 
 def _is_reusable(words: list[str]) -> bool:
-    """Return whether all subcommands of a request are reusable. Also treats a value that equals THEN as a separator."""
+    """Return whether all subcommands of a request are reusable. Also treats a flag's value THEN as a separator."""
     subcommands = [words[at] for at in range(len(words)) if not at or words[at - 1] == THEN]
     return bool(subcommands) and all(
         subcommand is not None and subcommand.reusable for subcommand in map(find, subcommands)
@@ -188,7 +188,7 @@ def _is_reusable(words: list[str]) -> bool:
 
 
 def _surroundings() -> list[Any]:
-    """Return the process state, except memory, that a subcommand could change for a later subcommand."""
+    """Return the process state outside memory that could affect a later subcommand."""
     umask = os.umask(0o077)
     os.umask(umask)
     directory = os.stat(".")  # noqa: PTH116 - as in subcommands, no pathlib before a subcommand needs it
@@ -212,7 +212,7 @@ def _surroundings() -> list[Any]:
 
 
 def _die_with(parent: int, lifeline: int) -> None:
-    """End this process when its parent ends, because a canceled request must not write anything.
+    """End this process when its parent ends, so that a canceled request writes nothing.
 
     Only the parent has the other end of the pipe. When the parent ends, the pipe closes. The kernel then sends SIGIO to
     this process, which has no handler.

@@ -1,4 +1,4 @@
-"""Writes archives of Bentos."""
+"""Subcommands that write archives of Bentos."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     }
 )
 def archive(arguments: Arguments) -> None:
-    """Write the archive of a Bento from the Bento's parts and the models' parts. Sorts the models by tag."""
+    """Write the archive of a Bento from the archive parts of the Bento and its models."""
     form = cast("Form | None", arguments.optional("--form") or None)
     write_bento(Path(arguments.required("--output")), arguments.repeated("--part"), arguments.tuples("--model"), form)
 
 
 def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]], form: Form | None = None) -> None:
-    """Write a Bento from its parts and `models`, pairs of a description and an archive part.
+    """Write a Bento from its archive parts and `models`, pairs of a model description and an archive part.
 
-    The default `form` is a `.bento` file. Raises OSError, and BentoError for incompatible parts.
+    If `form` is None, writes a `.bento` file. Raises OSError, and BentoError for incompatible parts.
     """
     from rules_bento.archives.archive import assemble
 
@@ -39,7 +39,7 @@ def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]]
 
 
 def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str, str]]:
-    """Return the archive parts of models, sorted by tag, and the latest version of each model name."""
+    """Return the archive parts of models sorted by tag, and the latest version of each model by name."""
     from rules_bento.models.model import ModelDescription, latest_versions
 
     by_tag = {
@@ -60,9 +60,9 @@ def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str
     }
 )
 def stamp(arguments: Arguments) -> None:
-    """Add stamped labels to bento.yaml in an archive part.
+    """Write an archive part whose bento.yaml also has the given labels, with workspace status values substituted.
 
-    The labels don't change the identity of the Bento: its version, digest, and images don't include stamped labels.
+    The version, digest, and images of the Bento don't include these labels.
     """
     from rules_bento.workspace_status import read_status, substitute_all
 

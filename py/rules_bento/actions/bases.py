@@ -1,4 +1,4 @@
-"""Reads base images and the layers of images."""
+"""Subcommands that read base images and the layers of images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     }
 )
 def base_contents(arguments: Arguments) -> None:
-    """Write lists of the shared libraries, packages, and machine code in the layers. Reads each layer once."""
+    """Write JSON lists of the shared libraries, packages, and machine code files that the layers contain."""
     from rules_bento.images.layers.contents import read_files
     from rules_bento.images.system_packages import SystemFiles
     from rules_bento.sources.cpu_arch import machine_of

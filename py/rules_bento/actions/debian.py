@@ -32,7 +32,7 @@ REQUEST_FLAGS = {
     }
 )
 def check_debs(arguments: Arguments) -> None:
-    """Check that the lock matches the packages that the target requests, and that the lock is complete."""
+    """Check that a lock matches the packages that its target requests, and that the lock is complete."""
     [(path, name)] = arguments.tuples("--lock")
     lock = apt.loads(decode_text(Path(path).read_bytes(), name), name)
     problems = apt.find_problems(lock, read_request(arguments))
@@ -43,7 +43,7 @@ def check_debs(arguments: Arguments) -> None:
 
 
 def read_request(arguments: Arguments) -> apt.Request:
-    """Return the packages that a target requests."""
+    """Return the request for Debian packages that the flags describe."""
     return apt.Request(
         suites=arguments.repeated("--suite"),
         architectures=arguments.repeated("--architecture"),
@@ -71,7 +71,7 @@ _FIRST_PACKAGE = "base-files_"
     }
 )
 def deb_layer(arguments: Arguments) -> None:
-    """Write the layer, its description, and its package index. Doesn't run maintainer scripts."""
+    """Write a layer of Debian packages, its description, and its index. Doesn't run maintainer scripts."""
     from rules_bento.debian import system
     from rules_bento.debian.rootfs import PathFilter, Rootfs
     from rules_bento.images.layers.layer import write_tar_layer

@@ -1,4 +1,4 @@
-"""Checks the image definition of a target, and writes the definition for Bentos."""
+"""Subcommand that writes the image definition of a target."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     }
 )
 def environment(arguments: Arguments) -> None:
-    """Write the image definition: the base definition's steps, and then the target's steps with requirements files."""
+    """Write an image definition: the steps of the definition that it extends, followed by the target's own steps."""
     place = arguments.required("--target")
     files = ProjectFiles(dict(arguments.tuples("--source")))  # type: ignore[arg-type]
     own = images.from_json(arguments.required("--image"), place)
@@ -40,7 +40,7 @@ def environment(arguments: Arguments) -> None:
 
 
 def _resolve_step(step: Step, package: str, files: ProjectFiles, place: str) -> Step:
-    """Return a step with paths relative to the workspace root. Replaces requirements files with their contents."""
+    """Return `step` with paths relative to the workspace root, and requirements files replaced by their contents."""
     at = f"{place}: {step.kind}"
 
     def path(written: str) -> str:

@@ -1,4 +1,4 @@
-"""Checks the libraries, system packages, and size of an image before the image is built."""
+"""Subcommands that check the libraries, system packages, and size of an image before Bazel builds the image."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     }
 )
 def check_image(arguments: Arguments) -> None:
-    """Check the libraries of wheels. Writes the problems of optional parts; raises BentoError for other problems."""
+    """Check the shared libraries that wheels require. Raises BentoError for a problem outside of optional files."""
     from rules_bento.formats.json import read_object
     from rules_bento.images import image_checks
     from rules_bento.images.wheels.libraries import Libraries
@@ -62,7 +62,7 @@ def check_image(arguments: Arguments) -> None:
 
 
 def _glibc(arguments: Arguments) -> tuple[int, int] | None:
-    """Return the glibc version of the base, or None if it is unknown. Raises BentoError for an invalid version."""
+    """Return the declared glibc version of the base image, or None. Raises BentoError for an invalid version."""
     text = arguments.optional("--glibc")
     if not text:
         return None
@@ -87,7 +87,7 @@ def _parse_version(text: str) -> tuple[int, int]:
     }
 )
 def check_size(arguments: Arguments) -> None:
-    """Write an empty file if the image is small enough. Raises BentoError for an image that is too large."""
+    """Check that the layers are within the size limit, and write an empty file. Raises BentoError for larger images."""
     from rules_bento.images.image_checks import too_large
     from rules_bento.images.oci_image import Layer
 
@@ -113,7 +113,7 @@ def check_size(arguments: Arguments) -> None:
     }
 )
 def check_system(arguments: Arguments) -> None:
-    """Write an empty file, or raise a BentoError that lists the missing system packages."""
+    """Check that the image contains the required system packages. Raises BentoError that lists the missing packages."""
     from rules_bento.images import image_requirements
 
     requirements = image_requirements.read_requirements(_read_bento_yaml(arguments.required("--bento-yaml")))
@@ -137,7 +137,7 @@ def _read_bento_yaml(path: str) -> dict[str, Any]:
 
 
 def _image_system(arguments: Arguments) -> image_requirements.ImageSystem:
-    """Return the known system packages of the base and the layers."""
+    """Return the system packages, CUDA versions, and files that the base image and the layers contain."""
     from rules_bento.images import image_requirements
     from rules_bento.images.system_packages import SystemFiles, read_dpkg
 

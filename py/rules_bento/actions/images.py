@@ -1,4 +1,4 @@
-"""Assembles images, writes image files, and writes Kubernetes manifests."""
+"""Subcommands that assemble images, and write image files and Kubernetes manifests."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     }
 )
 def image(arguments: Arguments) -> None:
-    """Write the config, manifest, and digest of an image from the descriptions of the layers."""
+    """Write the config, manifest, and digest of an image from descriptions of its layers."""
     layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--layer")]
     oci_image.check_layers(layers)
     compression = arguments.optional("--compression")
@@ -140,7 +140,7 @@ def _require_prefetched(layers: list[oci_image.Layer], soci_index: soci.SociInde
 
 
 def _read_bento_yaml(arguments: Arguments) -> dict[str, Any]:
-    """Return bento.yaml or, for a program that isn't a Bento, an equivalent document."""
+    """Return bento.yaml or, for a program that isn't a Bento, a minimal document with the same keys."""
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.images.image_requirements import reject_commands
 
@@ -181,15 +181,15 @@ def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, A
 
 
 def _oci_annotations(texts: dict[str, str]) -> dict[str, str]:
-    """Return the entries with standard OCI keys. The image has these entries as labels and as annotations."""
+    """Return the labels that have standard OCI keys. Images repeat these labels as annotations."""
     return {key: value for key, value in texts.items() if key.startswith(ANNOTATION)}
 
 
 def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
-    """Return the environment variables of the base, BentoML's images, the Bento, and the target, which overrides them.
+    """Return the environment variables of an image: the target's override the Bento's, BentoML's, and the base image's.
 
-    Includes only the Bento's variables that have a value and the stage `all` or `runtime`. The user of a container
-    sets variables without a value. Variables with the stage `build` are build secrets.
+    Excludes the Bento's variables without a value, which users set when they start a container, and variables with the
+    stage `build`, which are build secrets.
     """
     environment = arguments.required("--environment")
     inherited = dict(base.get("env", {}))
@@ -282,7 +282,7 @@ def image_files(arguments: Arguments) -> None:
     }
 )
 def image_index(arguments: Arguments) -> None:
-    """Write the index of images for several platforms, and its digest."""
+    """Write an image index for several platforms, and its digest."""
     from rules_bento.workspace_status import read_status, substitute_all
 
     soci_files = {pair[0]: pair[1] for pair in arguments.tuples("--soci")}
@@ -337,7 +337,7 @@ def image_index(arguments: Arguments) -> None:
     }
 )
 def deployment(arguments: Arguments) -> None:
-    """Write the Kubernetes manifest for an image."""
+    """Write a Kubernetes manifest that deploys an image."""
     from rules_bento.kubernetes.manifests import DeploymentOptions, dump, inference_service, manifests
 
     kserve = arguments.tuples("--kserve")
@@ -365,7 +365,7 @@ def deployment(arguments: Arguments) -> None:
 
 
 def _reference(attribute: str, name: str, digest: str) -> str:
-    """Return the reference of an image: the repository `name`, and the content of the file `digest`."""
+    """Return an image reference: the repository `name` with the digest in the file `digest`."""
     from rules_bento.registry.reference import Reference
 
     repository = Reference.parse(name)
@@ -378,7 +378,7 @@ def _reference(attribute: str, name: str, digest: str) -> str:
 
 
 def _model_images(arguments: Arguments) -> dict[str, str]:
-    """Return the model images that Pods mount, by model tag. Raises BentoError for missing or unneeded images."""
+    """Return the references of the model images by model tag. Raises BentoError for missing or unneeded images."""
     required = _model_tags(arguments)
     images = {
         ModelDescription.loads(read_file(path).decode()).tag: _reference("models", repository, digest)
@@ -396,7 +396,7 @@ def _model_tags(arguments: Arguments) -> list[str]:
 
 
 def _common_workload(arguments: Arguments) -> Workload:
-    """Return the workload that all images of an index share. Raises BentoError if the workloads differ."""
+    """Return the workload that is the same in all images of an index. Raises BentoError if the images differ."""
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.kubernetes.workloads import read_workload
 

@@ -1,4 +1,4 @@
-"""Writes layers that contain Bentos, environments, files, or the contents of tars."""
+"""Subcommands that write layers of Bentos, virtual environments, files, and tars."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
     }
 )
 def bento_layer(arguments: Arguments) -> None:
-    """Write the layer of a Bento, without models and data. If only a source changes, only this layer changes."""
+    """Write the layer of a Bento from archive parts, without data and the files of models."""
     from rules_bento.archives.archive import items
 
     # Merged by path, so that the layer doesn't depend on how the Bento is split into parts. The parts are sorted.
@@ -46,19 +46,19 @@ def bento_layer(arguments: Arguments) -> None:
 
 
 def bento_order(member: StreamedMember) -> tuple[bool, str]:
-    """Return a sort key that puts bento.yaml first, and sorts all other members by path."""
+    """Return the sort key of a member: bento.yaml comes first, followed by all other members by path."""
     return member.path != "bento.yaml", member.path
 
 
 def write_bento_layer(arguments: Arguments, members: Iterable[StreamedMember]) -> None:
-    """Write the layer of a Bento from members that are sorted by `bento_order`. Ignores `--part`."""
+    """Write the layer of a Bento from members in the order of `bento_order`. Ignores `--part`."""
     out, compression = description.output(arguments)
     info = write_tar_layer(out, _bento_tar(arguments, members), compression)
     description.describe(arguments, info, "Bento")
 
 
 def _bento_tar(arguments: Arguments, members: Iterable[StreamedMember]) -> Iterator[bytes]:
-    """Yield the tar in pieces, because a source can be larger than memory."""
+    """Yield the tar of a Bento's layer in pieces, because a file can be larger than memory."""
     from rules_bento.models.model import ModelDescription, latest_versions
 
     directory = arguments.required("--directory").strip("/")
@@ -79,7 +79,7 @@ def _bento_tar(arguments: Arguments, members: Iterable[StreamedMember]) -> Itera
 
 
 def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDescription]) -> Iterator[bytes]:
-    """Yield links from the Bento's models to the mount points of their images, and a placeholder for each model.
+    """Yield links to the mount points of model images, and a placeholder model.yaml for each model.
 
     Until an image is mounted, BentoML fails with an error that contains the placeholder. Without the placeholder, the
     link would dangle, and BentoML would search BentoCloud.
@@ -112,7 +112,7 @@ class _Headers:
         self._known: set[str] = set()
 
     def directory(self, path: str) -> bytes:
-        """Return the header of a directory, after the headers of missing parent directories."""
+        """Return the header of a directory, preceded by headers of its missing parents, or b"" if it exists."""
         if not path or path in self._known:
             return b""
         self._known.add(path)
@@ -120,15 +120,15 @@ class _Headers:
         return self._above(path) + headers.header(path, headers.DIRECTORY, _DIRECTORY_MODE, *owner)
 
     def file(self, path: str, mode: int, size: int) -> bytes:
-        """Return the header of a file, after the headers of missing parent directories."""
+        """Return the header of a file, preceded by headers of its missing parent directories."""
         return self._above(path) + headers.header(path, headers.REGULAR, mode, *self._owner, size)
 
     def small_file(self, path: str, data: bytes) -> bytes:
-        """Return the header and the contents of a file, after the headers of missing parent directories."""
+        """Return the header and contents of a file, preceded by headers of its missing parent directories."""
         return self.file(path, _FILE_MODE, len(data)) + data + headers.padding(len(data))
 
     def link(self, path: str, target: str) -> bytes:
-        """Return the header of a symbolic link, after the headers of missing parent directories."""
+        """Return the header of a symbolic link, preceded by headers of its missing parent directories."""
         return self._above(path) + headers.header(path, headers.LINK, _LINK_MODE, *self._owner, 0, target)
 
     def _above(self, path: str) -> bytes:
@@ -179,7 +179,7 @@ def environment_layer(arguments: Arguments) -> None:
     }
 )
 def files_layer(arguments: Arguments) -> None:
-    """Write a layer that contains files, the contents of directories, and symbolic links."""
+    """Write a layer of files, the contents of directories, and symbolic links."""
     if not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", whose := arguments.required("--owner")):
         raise BentoError(f"owner: expected numeric IDs in the form UID or UID:GID, got {whose!r}.")
     owner = description.owner(whose)
@@ -195,7 +195,7 @@ def files_layer(arguments: Arguments) -> None:
 
 
 def _placed_files(source: str, place: str) -> Iterator[tuple[str, str]]:
-    """Yield pairs: a file to read, and its path in the image. If `source` is a directory, yields each file below it.
+    """Yield the path to read and the path in the image for each file: `source`, or the files below that directory.
 
     Raises BentoError if `source` is a directory and `place` is the path of a file.
     """
@@ -222,7 +222,7 @@ _COMPRESSIONS: dict[str, layer.Compression] = {"gz": "gzip", "tar": "none", "zst
     }
 )
 def tar_layer(arguments: Arguments) -> None:
-    """Write a layer from a tar that another rule builds. Reads the complete tar to check it, but doesn't change it."""
+    """Write a layer from a tar that another rule builds. Reads the complete tar to validate it."""
     from rules_bento.archives import streams
 
     [(path, where)] = arguments.tuples("--tar")
@@ -253,7 +253,7 @@ def _tar_form(path: Path, where: str) -> str:
 
 
 def _check_tar(path: Path, form: str, where: str) -> None:
-    """Raise BentoError for an invalid tar, or for a member outside of the image."""
+    """Raise BentoError if the tar is invalid, or if the path of a member contains `..`."""
     from rules_bento.archives import tarread
 
     with path.open("rb") as file:
@@ -265,7 +265,7 @@ def _check_tar(path: Path, form: str, where: str) -> None:
 
 
 def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
-    """Copy a compressed tar that `_check_tar` has accepted. Returns its digests and sizes."""
+    """Copy a tar that passed `_check_tar`. Returns the digests and sizes of the tar and of its compressed form."""
     from rules_bento.archives import streams, tarread
 
     blob, tar = layer.Sum(), layer.Sum()
@@ -290,7 +290,7 @@ def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
     }
 )
 def layer_ztoc(arguments: Arguments) -> None:
-    """Write the zTOC of a gzip layer. For a small layer or an unsupported layer, writes an empty file."""
+    """Write the zTOC of a gzip layer. Writes an empty file if the layer is small or isn't supported."""
     from rules_bento.archives.recipe import Recipe
     from rules_bento.images import soci
     from rules_bento.images.layers import ztoc

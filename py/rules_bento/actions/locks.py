@@ -1,4 +1,4 @@
-"""Checks, converts, and resolves locks of Python packages."""
+"""Subcommands that check, convert, and resolve locks of Python packages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     reusable=True,
 )
 def lock(arguments: Arguments) -> None:
-    """Write the lock subset of a service as JSON: the roots, and the pinned requirements without and with hashes."""
+    """Write the lock subset of a service as JSON: root packages, and pinned requirements with and without hashes."""
     from rules_bento.bento.env.python import LockedRequirements
     from rules_bento.packages import lock_subset
 
@@ -70,7 +70,7 @@ def lock(arguments: Arguments) -> None:
 
 
 def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_subset.Query:
-    """Return the requirements of attributes, libraries, bentofile, and image. Keeps each requirement's first origin."""
+    """Return the requirements from attributes, libraries, the bentofile, and the image, with their first origins."""
     from rules_bento.bento.declared_packages import DeclaredPackages
     from rules_bento.packages import lock_subset
 
@@ -108,7 +108,7 @@ def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_sub
     }
 )
 def resolve(arguments: Arguments) -> None:
-    """Resolve one package of a lock with uv. Writes the resolution, which is empty if uv finds no solution."""
+    """Resolve one package of a lock with uv, and write the resolution. Writes an empty resolution if none exists."""
     from rules_bento.packages import lock_subset
 
     target = lock_subset.Target(
@@ -136,7 +136,7 @@ def resolve(arguments: Arguments) -> None:
     }
 )
 def normalize_lock(arguments: Arguments) -> None:
-    """Convert a lock of any supported format to the format of package hubs. Module extensions run this subcommand."""
+    """Convert a lock of any supported format to the format of package hubs. Runs in module extensions."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.conflicts import Choice
     from rules_bento.packages.indexes import Indexes
@@ -177,7 +177,7 @@ SOURCE_FLAGS = {
     }
 )
 def check_requirements(arguments: Arguments) -> None:
-    """Check that the lock matches the sources, and that its graph is complete and has no unneeded packages."""
+    """Check that a lock matches its sources, and that its dependency graph is complete and has no unneeded packages."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages import resolution
 
@@ -199,7 +199,7 @@ def check_requirements(arguments: Arguments) -> None:
 
 
 def read_sources(arguments: Arguments) -> tuple[requirement_sources.DeclaredRequirements, Indexes]:
-    """Return the requirements in a target's sources, and the package indexes."""
+    """Return the requirements in the sources of a target, and its package indexes."""
     from rules_bento.packages import requirement_sources
     from rules_bento.packages.indexes import Indexes
 
@@ -232,7 +232,7 @@ def _record_differences(
 
 
 def _graph_problems(lock: Lock) -> list[str]:
-    """Return problems in the dependency graph. For example, a merge of two locks can cause such problems."""
+    """Return the missing and unneeded packages in a lock's graph, which a merge of two locks can cause."""
     from rules_bento.packages import lock as locks
 
     versions = {(package["name"], package["version"]) for package in lock["packages"]}

@@ -1,4 +1,4 @@
-"""Writes model store entries as archives, layers, and images."""
+"""Subcommands that write models as archives, layers, and images."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _LAYER_FLAGS = {
 
 @Subcommand(MODEL_FLAGS)
 def model(arguments: Arguments) -> None:
-    """Write the requested outputs: the archive part, or the model's description, manifest, and model.yaml."""
+    """Write each requested output of a model: archive part, description, manifest, or model.yaml."""
     from rules_bento.archives.archive import write_part
 
     with read_model(arguments) as stored:
@@ -76,9 +76,9 @@ def model(arguments: Arguments) -> None:
 
 @contextmanager
 def read_model(arguments: Arguments) -> Iterator[StoredModel]:
-    """Read the model store entry that the arguments describe. The files exist until the `with` block ends.
+    """Yield the model that the flags describe. Temporary files of the model exist until the `with` block ends.
 
-    Raises BentoError for a file that a model can't contain.
+    Raises BentoError for files that a model can't contain.
     """
     import shutil
 
@@ -123,7 +123,7 @@ def _new_model(arguments: Arguments) -> StoredModel:
 
 
 def model_files(arguments: Arguments, flag: str = "--source") -> list[snapshot.DeclaredFile]:
-    """Return the files that a flag declares, with their paths in the model."""
+    """Return the files that `flag` declares, with their paths in the model."""
     from rules_bento.sources import snapshot
 
     directory = "/".join(
@@ -156,7 +156,7 @@ def _model_fields(arguments: Arguments) -> dict[str, Any]:
 
 
 def _declared_fields(arguments: Arguments) -> dict[str, dict[str, Any]]:
-    """Return the metadata, options, and signatures from the attributes and `fields_file`. Rejects duplicate keys."""
+    """Return the metadata, options, and signatures that attributes and `fields_file` set. Rejects duplicate keys."""
     declared: dict[str, dict[str, Any]] = {
         "metadata": dict(arguments.pairs("--metadata")),
         "options": dict(arguments.pairs("--option")),
@@ -191,7 +191,7 @@ def _read_fields_file(path: str, name: str, known: tuple[str, ...]) -> dict[str,
 
 
 def _parse_signature(method: str, words: list[str]) -> dict[str, Any]:
-    """Return the fields of BentoML's ModelSignature for a method."""
+    """Return the fields of BentoML's ModelSignature that `words` specify for a method."""
     dimensions = [0, 0]
     for word in words:
         match = re.fullmatch(r"batch_dim=(\d{1,3})(?:,(\d{1,3}))?", word, re.ASCII)
@@ -207,7 +207,7 @@ def _parse_signature(method: str, words: list[str]) -> dict[str, Any]:
 
 @Subcommand(MODEL_FLAGS | {"--output": 1})
 def export_model(arguments: Arguments) -> None:
-    """Write the model as a `.bentomodel` file that `bentoml models import` accepts."""
+    """Write a model as a `.bentomodel` file, which `bentoml models import` accepts."""
     from rules_bento.archives.archive import write_archive
 
     with read_model(arguments) as stored:
@@ -234,10 +234,10 @@ class _PlacedModel(NamedTuple):
     }
 )
 def model_layer(arguments: Arguments) -> None:
-    """Write the layer of a model: files, and links to weights in other layers.
+    """Write the layer of a model: its files, and links to weights in other layers.
 
-    The location of weights depends only on the weights. The model's location includes the version. With `--root`,
-    all files are below that directory, and there are no links.
+    The path of the weights depends only on their content, but the path of the model includes its version. With
+    `--root`, the layer contains all files below that directory, and no links.
     """
     if arguments.has("--written-manifest"):
         _write_model_layer(arguments, _model_without_weights(arguments))
@@ -288,7 +288,7 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
 
 
 def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Member]:
-    """Return `--root` (or ""), and the directory in the layer whose owner the files inherit."""
+    """Return `--root` (or ""), and the directory whose owner all files in the layer get."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
 
@@ -307,7 +307,7 @@ def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Me
     }
 )
 def weights_layer(arguments: Arguments) -> None:
-    """Write a layer of model weights, at paths that depend only on the weights."""
+    """Write a layer of model weights at paths that depend only on the content of the weights."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
     from rules_bento.images.layers.layer import write_files_layer
@@ -341,7 +341,7 @@ def weights_layer(arguments: Arguments) -> None:
     }
 )
 def model_image(arguments: Arguments) -> None:
-    """Write the config, manifest, and digest of an image of models or a CNCF ModelPack artifact."""
+    """Write the config, manifest, and digest of an image of models, or of a CNCF ModelPack artifact."""
     from rules_bento.formats.json import read_object
     from rules_bento.images import modelpack, oci_image
 

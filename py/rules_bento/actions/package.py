@@ -1,4 +1,4 @@
-"""Writes bento.yaml and the other metadata of a Bento."""
+"""Subcommand that writes bento.yaml and the other metadata of a Bento."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ PACKAGE_FLAGS = secrets.FLAGS | {
 
 @Subcommand(PACKAGE_FLAGS, reusable=True)
 def package(arguments: Arguments) -> None:
-    """Write bento.yaml, the manifest, the digest, the tag, and the metadata part of the archive.
+    """Write the bento.yaml, manifest, digest, tag, and metadata archive part of a Bento.
 
-    Also writes the archive if `--archive` is set.
+    With `--archive`, also writes the complete archive.
     """
     bento = make_bento(arguments, json.loads(Path(arguments.required("--service-info")).read_text("utf-8")))
     in_contents = {entry.path for entry in bento.manifest.entries} - set(bento.files)
@@ -88,7 +88,7 @@ def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.Assemble
 
 
 def _check_architectures(arguments: Arguments, sources: TreeManifest) -> None:
-    """Raise BentoError for machine code that isn't for the Bento's platform. Most Bentos contain no machine code."""
+    """Raise BentoError for machine code that isn't for the Bento's platform."""
     files = {f"src/{entry.path}": entry.machine for entry in sources.entries if entry.machine}
     unchecked = arguments.repeated("--ignore-library")
     if files or unchecked:
@@ -146,7 +146,7 @@ def _bento_settings(arguments: Arguments, attributes: dict[str, Any], facts: dic
 
 
 def _read_options(arguments: Arguments, attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of the target in the form of a bentofile."""
+    """Return the options of the target as a mapping with the keys of a bentofile."""
     data: dict[str, Any] = json.loads(arguments.optional("--options", "{}"))
     if path := arguments.optional("--description-file"):
         if "description" in data:
@@ -163,7 +163,7 @@ def _read_options(arguments: Arguments, attributes: dict[str, Any]) -> dict[str,
 
 
 def _option_files(arguments: Arguments, facts: dict[str, Any]) -> ProjectFiles:
-    """Return the files that options can refer to: files of the target, and files that the snapshot found."""
+    """Return the files that options can refer to: files of the target, and files that the snapshot includes."""
     from base64 import b64decode
 
     contents: dict[str, str | bytes] = {path: b64decode(content) for path, content in facts.get("files", {}).items()}
@@ -204,7 +204,7 @@ _GENERATED_FILES = ("bento.yaml", "apis/", "src/bentofile.yaml")
 
 @Subcommand(PACKAGE_FLAGS | {"--imported": 1, "--report": 1})
 def compare_service_metadata(arguments: Arguments) -> None:
-    """Write a line for each difference between the Bento and the imported service."""
+    """Write a report with one line for each difference between the Bento and the imported service."""
     from rules_bento.service.import_runner import place_of
 
     read = _read_json(arguments.required("--service-info"))
@@ -225,7 +225,7 @@ def _read_json(path: str) -> dict[str, Any]:
 
 
 def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[FieldDifference]:
-    """Yield the differences in service metadata that bento.yaml doesn't contain: the kind, APIs, and docstrings."""
+    """Yield differences in metadata that bento.yaml doesn't contain: kinds, APIs, and docstrings of services."""
     from rules_bento.formats.differences import differences
 
     unknown = {fact.partition(".")[0] for fact in (unknown["fact"] for unknown in read["unknowns"])}

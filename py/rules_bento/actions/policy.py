@@ -1,4 +1,4 @@
-"""Lists packages with their licenses, and checks packages against a policy."""
+"""Subcommands that list packages with their licenses, and check packages against a policy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rules_bento.formats.json import read_object
     }
 )
 def inventory(arguments: Arguments) -> None:
-    """Write a list of the packages in a Bento or an image, with the licenses that wheels declare."""
+    """Write an inventory of the packages in a Bento or an image, with the licenses that wheels declare."""
     from rules_bento.archives.archive import read_requirements
 
     packages = inventories.from_lock(read_object(read_file(path), path) for path in arguments.repeated("--locked"))
@@ -64,7 +64,7 @@ def _system_packages(arguments: Arguments) -> list[inventories.Package]:
     }
 )
 def check_policy(arguments: Arguments) -> None:
-    """Print the findings. Raises BentoError if the policy rejects a package. With `--sarif`, writes only a report."""
+    """Check an inventory against a policy, and print the findings. Raises BentoError if a package is rejected."""
     from rules_bento.audit import advisories, policy
     from rules_bento.audit.vex import read_vex
 

@@ -1,4 +1,4 @@
-"""Writes layers of Python programs that aren't Bentos."""
+"""Subcommand that writes layers of Python programs that aren't Bentos."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ _MAX_FILE = 16 << 30
     }
 )
 def program_layer(arguments: Arguments) -> None:
-    """Write the layer of a program's own files, their digest, and the program's tag, whose version is the digest.
+    """Write the layer of a program's own files, the digest of the files, and the program's tag.
 
-    Paths are the same as in runfiles: a directory for each repository, with `_main` for the main repository.
+    The version in the tag is the digest. Paths match the runfiles: one directory for each repository, `_main` for the
+    main repository.
     """
     from rules_bento.audit.secrets import MAX_BYTES
     from rules_bento.images.layers.layer import write_files_layer
@@ -73,7 +74,7 @@ def program_layer(arguments: Arguments) -> None:
 
 
 def _check_architectures(arguments: Arguments, manifest: TreeManifest) -> None:
-    """Reject machine code for a platform other than the image's. Most programs contain no machine code."""
+    """Raise BentoError for machine code that isn't for the image's platform."""
     files = {entry.path: entry.machine for entry in manifest.entries if entry.machine}
     if files:
         from rules_bento.sources.cpu_arch import reject_wrong_architecture

@@ -1,4 +1,4 @@
-"""Writes documents about a Bento or an image: reports, SBOMs, and provenance."""
+"""Subcommands that write reports, SBOMs, and provenance of Bentos and images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     }
 )
 def report(arguments: Arguments) -> None:
-    """Write the report about a Bento as JSON and as an HTML page."""
+    """Write a report about a Bento as JSON and as an HTML page."""
     from rules_bento.archives.archive import read_requirements
     from rules_bento.models.model import ModelDescription
     from rules_bento.reports import bento_report
@@ -89,7 +89,7 @@ def _read_other_report(path: str, name: str) -> dict[str, Any]:
     }
 )
 def layer_report(arguments: Arguments) -> None:
-    """Write the report about an image's layers as JSON and as an HTML page."""
+    """Write a report about the layers of an image as JSON and as an HTML page."""
     from rules_bento.images import layer_report as layer_reports
     from rules_bento.images.oci_image import Layer
 
@@ -125,7 +125,7 @@ def layer_report(arguments: Arguments) -> None:
     }
 )
 def summary(arguments: Arguments) -> None:
-    """Write the size, digest, and parts of a Bento or an image as JSON for dashboards. All sizes are in bytes."""
+    """Write the sizes (in bytes), digest, and tag of a Bento or an image as JSON for dashboards."""
     manifest = arguments.optional("--image-manifest")
     figures = _image_figures(json.loads(read_text(manifest))) if manifest else _bento_figures(arguments)
     named = {key: read_text(arguments.required(f"--{key}")).strip() for key in ("tag", "digest")}
@@ -169,7 +169,7 @@ def _image_figures(manifest: dict[str, Any]) -> dict[str, Any]:
     }
 )
 def sbom(arguments: Arguments) -> None:
-    """Write the SBOM of an image."""
+    """Write the SBOM of an image in the format that `--format` specifies."""
     from rules_bento.images import sbom as sboms
     from rules_bento.models.model import ModelDescription
     from rules_bento.tag import Tag
@@ -197,12 +197,12 @@ def sbom(arguments: Arguments) -> None:
 
 
 def _subject(arguments: Arguments) -> str:
-    """Return `program` or `bento`, depending on the contents."""
+    """Return "program" with `--program`, otherwise "bento"."""
     return "program" if arguments.has("--program") else "bento"
 
 
 def _package_comments(arguments: Arguments) -> dict[str, str]:
-    """Return the SBOM comments by package name."""
+    """Return the comments for the SBOM by package name."""
     from rules_bento.images import sbom as sboms
 
     remarks = {name: [sboms.RECORD_MISMATCH] for name in arguments.repeated("--allow-record-mismatch")}
@@ -233,7 +233,7 @@ def _package_comments(arguments: Arguments) -> dict[str, str]:
     }
 )
 def build_definition(arguments: Arguments) -> None:
-    """Write SLSA's `buildDefinition` as JSON. This part of the provenance doesn't depend on the builder."""
+    """Write the `buildDefinition` of SLSA provenance as JSON. It doesn't depend on the builder."""
     from rules_bento.signing.provenance import definition, dependency
 
     tag, subject = read_text(arguments.required("--tag")).strip(), _subject(arguments)
@@ -291,7 +291,7 @@ def _dependencies(arguments: Arguments) -> Iterator[dict[str, Any]]:
 
 
 def _locked_files(text: str) -> Iterator[dict[str, Any]]:
-    """Yield a dependency for each file of a lock. In the lock, `name==version` precedes the hashes of its files."""
+    """Yield the dependency entry of each file in a lock, in which `name==version` precedes the hashes of its files."""
     from rules_bento.signing.provenance import dependency
 
     package = ""
@@ -303,7 +303,7 @@ def _locked_files(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _base_image(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a dependency for the base if it is an image. The digest of the image covers all its layers."""
+    """Yield the dependency entry of the base image, if it has a digest."""
     from rules_bento.signing.provenance import dependency
 
     digest, origin = config.get("digest"), config.get("origin")
@@ -314,7 +314,7 @@ def _base_image(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _debian_packages(versions: dict[str, str], architecture: str) -> Iterator[dict[str, Any]]:
-    """Yield a dependency for each Debian package, without a digest: the digests of the layers cover the packages."""
+    """Yield a dependency entry for each Debian package, without a digest: the digests of layers cover packages."""
     for name, version in versions.items():
         yield {"uri": f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}"}
 

@@ -1,4 +1,4 @@
-"""Searches for secrets in the files that an action packs, before the action writes outputs."""
+"""Checks that search packed files for secrets before an action writes outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FLAGS = {
 
 
 def check_files(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
-    """Raise a BentoError that lists all possible secrets in the sources or data of a Bento."""
+    """Raise a BentoError that lists all possible secrets in the files of a Bento, if `--scan-secrets` is set."""
     if arguments.has("--scan-secrets"):
         from rules_bento.audit.secrets import MAX_BYTES
         from rules_bento.sources.snapshot import read_prefixes
@@ -26,11 +26,11 @@ def check_files(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
 def check_contents(
     arguments: Arguments, files: Iterable[tuple[str, bytes]], elsewhere: Collection[str] | None = None
 ) -> None:
-    """Raise a BentoError that lists all possible secrets in files. Does nothing if the target disables this check.
+    """Raise a BentoError that lists all possible secrets in files, if `--scan-secrets` is set.
 
-    `files` are pairs: a path in the Bento, and the first bytes of the file. `elsewhere` contains the paths that other
-    actions of the target search. Only one action of a target passes `elsewhere`. This action also rejects allowed paths
-    that are in neither `elsewhere` nor `files`.
+    `files` are pairs of a path in the Bento and the first bytes of the file. One action of each target passes
+    `elsewhere`, the paths that the target's other actions search. This action also rejects allowed paths that are in
+    neither `elsewhere` nor `files`.
     """
     if not arguments.has("--scan-secrets"):
         return

@@ -1,4 +1,4 @@
-"""Imports the service of a Bento with BentoML, and checks the metadata and the API of the service."""
+"""Subcommands that import a service with BentoML, and check its metadata and API."""
 
 from __future__ import annotations
 
@@ -95,16 +95,16 @@ def import_service(arguments: Arguments) -> None:
 
 
 def _missing_packages(locked: Sequence[str], roots: Sequence[Path]) -> list[str]:
-    """Return the locked packages that aren't among the unpacked wheels."""
+    """Return the names of locked packages that have no unpacked wheel in `roots`."""
     installed = {path.name.partition("-")[0].lower() for root in roots for path in root.glob("*.dist-info")}
     names = dict.fromkeys(json.loads(Path(path).read_text("utf-8"))["name"] for path in locked)
     return [name for name in names if name.replace("-", "_") not in {one.replace(".", "_") for one in installed}]
 
 
 def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
-    """Raise BentoError if the imported services or their dependencies differ from the Bento's services.
+    """Raise BentoError if the imported services or their dependencies differ from the analyzed service.
 
-    BentoML finds services by the names in the Bento.
+    The names must match because BentoML finds services by the names in the Bento.
     """
     from rules_bento.service.metadata import to_json
 
@@ -132,7 +132,7 @@ def _read_options(arguments: Arguments, facts: dict[str, Any]) -> BuildOptions:
 
 
 def _unpack_bento(arguments: Arguments, directory: Path) -> None:
-    """Write the directories `src` and `models` of the Bento."""
+    """Write the `src` and `models` directories of a Bento to `directory`."""
     from rules_bento.actions.archives import write_bento
 
     models = [(description, part) for description, part, _ in arguments.tuples("--model")]
@@ -140,7 +140,7 @@ def _unpack_bento(arguments: Arguments, directory: Path) -> None:
 
 
 def _model_aliases(arguments: Arguments, options: BuildOptions) -> dict[str, str]:
-    """Return the model tags by alias."""
+    """Return the tags of models by alias, from the options and the `--model` flags."""
     tags = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
     for path, _, alias in arguments.tuples("--model"):
         if alias:
@@ -149,7 +149,7 @@ def _model_aliases(arguments: Arguments, options: BuildOptions) -> dict[str, str
 
 
 def _project_files(source: Path, facts: dict[str, Any]) -> ProjectFiles:
-    """Return the files that an image can refer to: files of the Bento, and files in options that the snapshot found."""
+    """Return the files that an image can refer to: files in `source`, and files that the snapshot includes."""
     from base64 import b64decode
 
     from rules_bento.build_options.project import ProjectFiles
@@ -165,7 +165,7 @@ Use literals in the source, declare the values in attributes of the Bento, or se
 
 @Subcommand({"--report": 1, "--target": 1})
 def check_service_metadata(arguments: Arguments) -> int:
-    """Print the differences between the imported service and the Bento. Returns 1 if they differ, otherwise 0."""
+    """Print the differences between an imported service and its Bento. Returns 1 if they differ, otherwise 0."""
     report = Path(arguments.required("--report")).read_text("utf-8")
     sys.stdout.write(f"{report}{_REMEDY}" if report else "the imported service matches its Bento\n")
     return 1 if report else 0
@@ -179,7 +179,7 @@ def check_service_metadata(arguments: Arguments) -> int:
     }
 )
 def check_api(arguments: Arguments) -> int:
-    """Compare the API with the committed schema. With `--update` (under `bazel run`), updates the schema."""
+    """Compare the API schema with the committed schema, or replace the committed schema with `--update`."""
     from rules_bento.formats import FormatError, read_file
     from rules_bento.formats.json import read_json
     from rules_bento.testing.api_changes import changes

@@ -1,4 +1,4 @@
-"""Selects and packs the sources and data of a Bento, and analyzes its service."""
+"""Subcommands that select and pack the sources and data of a Bento, and analyze its service."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ _INSTALLED = "/site-packages/"
 
 @dataclass(frozen=True)
 class Plan:
-    """Specifies which declared files are the sources of a Bento.
+    """Patterns and options that select the sources of a Bento from the declared files.
 
-    `options` is None if the target has neither options nor a bentofile. In this case, option modules aren't imported.
+    `options` is None if the target has neither options nor a bentofile. Modules with options then aren't imported.
     """
 
     service: str | None
@@ -65,7 +65,7 @@ class Plan:
 
 @Subcommand(SELECTION_FLAGS | secrets.FLAGS | {"--manifest": 1, "--part": 1})
 def data_part(arguments: Arguments) -> None:
-    """Pack the `data` files in a separate archive part, so that a source change doesn't pack the data again."""
+    """Pack the `data` files as a separate archive part, so that changes of sources don't pack the data again."""
     kept = kept_data(arguments)
     manifest = selections.digest(kept)
     secrets.check_files(arguments, kept)
@@ -103,7 +103,7 @@ def declared_files(arguments: Arguments) -> list[DeclaredFile]:
 
 
 def read_plan(arguments: Arguments, declared: Sequence[DeclaredFile]) -> Plan:
-    """Return the plan from the target's attributes and bentofile. Attributes take precedence."""
+    """Return the plan that the attributes and bentofile of a target specify. Attributes take precedence."""
     service = arguments.required("--service") if arguments.has("--service") else None
     include, exclude = arguments.repeated("--include"), arguments.repeated("--exclude")
     if not arguments.has("--options") and not arguments.has("--bentofile"):
@@ -120,12 +120,12 @@ def read_plan(arguments: Arguments, declared: Sequence[DeclaredFile]) -> Plan:
 
 
 def select(declared: Sequence[DeclaredFile], plan: Plan) -> Selection:
-    """Select files according to the plan. Raises the same errors as `selections.select`."""
+    """Return the files that `plan` selects. Raises the same errors as `selections.select`."""
     return selections.select(declared, plan.include, plan.exclude, src_layout=plan.src_layout)
 
 
 def members(kept: Iterable[DeclaredFile], manifest: TreeManifest) -> list[Member]:
-    """Return the files as members of an archive."""
+    """Return the files as archive members below `src/`, with sizes and modes from the manifest."""
     entries = {entry.path: entry for entry in manifest.entries}
     return [
         Member.symlink(f"src/{file.path}", file.link)
@@ -158,7 +158,7 @@ _OUTPUT_ROOT = "bazel-out/"
     reusable=True,
 )
 def snapshot(arguments: Arguments) -> None:
-    """Select the sources and analyze the service.
+    """Select and pack the sources of a Bento, and analyze its service.
 
     Writes the manifest, the archive part, the service metadata, and the list of unused inputs.
     """
@@ -215,7 +215,7 @@ def snapshot(arguments: Arguments) -> None:
 
 
 def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) -> None:
-    """Warn about patterns that match no file, because actions see only declared files. BentoML doesn't warn."""
+    """Warn about patterns that match no declared file, because BentoML doesn't report such patterns."""
     if selection.idle:
         from rules_bento.build_options.options import BuildOptions
         from rules_bento.build_options.target_options import unmatched_patterns
@@ -225,14 +225,14 @@ def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) ->
 
 
 def _packed_entries(arguments: Arguments) -> dict[str, TreeEntry]:
-    """Return the manifest entries of the files in the data part, by path."""
+    """Return the manifest entries of the files in the data part by path."""
     path = arguments.optional("--packed-data")
     entries = TreeManifest.from_json(Path(path).read_text("utf-8"), path).entries if path else ()
     return {entry.path: entry for entry in entries}
 
 
 def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
-    """Return the service's arguments for `bentoml.use_arguments()`, merged as in bento.yaml."""
+    """Return the arguments for `bentoml.use_arguments()`, with the precedence that bento.yaml applies."""
     values: dict[str, Any] = json.loads(arguments.optional("--bento-args", "{}"))
     for path, name in arguments.tuples("--arg-file"):
         from rules_bento.build_options.bentofile import read_arguments
@@ -242,7 +242,7 @@ def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
 
 
 def _service_name(plan: Plan, sources: dict[str, DeclaredFile]) -> str:
-    """Return `module:Service` from the target or the bentofile. By default, returns the only service in the sources."""
+    """Return the service of the target or its bentofile, as `module:Service`, or BentoML's default `service`."""
     if plan.service is not None:
         return plan.service
     from rules_bento.build_options.options import BuildOptions
@@ -267,7 +267,7 @@ def _project_files(declared: Sequence[DeclaredFile]) -> ProjectFiles:
 
 
 def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]) -> dict[str, bytes]:
-    """Read the files that the options and the service's image refer to. Later actions get no other source files."""
+    """Return the contents of files that the options and the image refer to. Later actions get no other sources."""
     if plan.options is None and info.image is None and not (info.description or "").startswith("file:"):
         return {}
     from rules_bento.bento.named_files import named_files
@@ -289,7 +289,7 @@ def _requested_packages(
 def requested_packages(
     arguments: Arguments, info: ServiceInfo, options: BuildOptions, project: ProjectFiles
 ) -> list[dict[str, Any]]:
-    """Return the requirements of the options and the image (`--image`, or the service's image) as JSON objects."""
+    """Return the requirements of the options and the image as JSON objects. `--image` replaces the service's image."""
     from rules_bento.bento import image_steps as images
     from rules_bento.bento.declared_packages import declared_packages
     from rules_bento.dataclasses_lite import asdict
@@ -313,7 +313,7 @@ def _readme_text(file: DeclaredFile) -> str:
 
 
 def _require_module(service: str, selection: Selection) -> None:
-    """Raise BentoError if a pattern dropped the service's module. The error names the pattern."""
+    """Raise BentoError if a pattern excluded the module of the service. The message names the pattern."""
     module = service.partition(":")[0]
     path = module if module.endswith(".py") else module.replace(".", "/")
     candidates = [path] if module.endswith(".py") else [f"{path}.py", f"{path}/__init__.py"]
@@ -322,10 +322,10 @@ def _require_module(service: str, selection: Selection) -> None:
 
 
 def _unused_inputs(selection: Selection, also: Sequence[str]) -> str:
-    """Return the inputs that the action doesn't depend on. Bazel doesn't rerun the action if only these inputs change.
+    """Return the paths of unused inputs, one per line. Bazel doesn't rerun the action if only these inputs change.
 
-    `also` lists additional inputs that the action read. The result omits files in the output directory, because path
-    mapping can change their names.
+    `also` lists inputs that the action used in addition to selected files. Omits files in the output directory,
+    because path mapping can change their names.
     """
     used = {file.source for file in selection.kept} | set(also)
     unused = {

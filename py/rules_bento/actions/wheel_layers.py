@@ -1,4 +1,4 @@
-"""Installs wheels into layers."""
+"""Subcommands that install wheels into layers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rules_bento.images.layers import description
     }
 )
 def wheel_layer(arguments: Arguments) -> None:
-    """Install a wheel into a layer without unpacking the wheel. Lists its shared libraries if requested."""
+    """Install a wheel into a layer without unpacking the wheel. With `--libraries`, lists its shared libraries."""
     from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
 
     layout = description.environment(arguments)
@@ -39,7 +39,7 @@ def wheel_layer(arguments: Arguments) -> None:
 
 @Subcommand({"--description": 1, "--output": 1, "--recipe": 1, "--wheel": 1})
 def assemble_layer(arguments: Arguments) -> None:
-    """Write the layer that a recipe describes, and verify its digest."""
+    """Write the layer that a recipe describes from a wheel, and verify the digest of the layer."""
     from rules_bento.archives.atomic import atomic_file
     from rules_bento.archives.recipe import assemble
     from rules_bento.formats import read_file
@@ -63,7 +63,7 @@ def assemble_layer(arguments: Arguments) -> None:
     }
 )
 def wheel_part(arguments: Arguments) -> None:
-    """Install a wheel into a part of a layer. Lists the shared libraries of the wheel if requested."""
+    """Install a wheel into a part of a layer. With `--libraries`, lists its shared libraries."""
     from rules_bento.images.layers.parts import write_part
 
     layout = description.environment(arguments)
@@ -110,7 +110,7 @@ def join_layers(arguments: Arguments) -> None:
     }
 )
 def bytecode_part(arguments: Arguments) -> None:
-    """Write the bytecode of a wheel as a part of a layer."""
+    """Compile the modules of a wheel, and write the bytecode as a part of a layer."""
     from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 
     layout = description.environment(arguments)
@@ -123,7 +123,7 @@ def bytecode_part(arguments: Arguments) -> None:
 
 @Subcommand(description.WHEEL_FLAGS | {"--output": 1})
 def wheel_libraries(arguments: Arguments) -> None:
-    """Write lists of the shared libraries that a wheel contains, and of the libraries that it requires."""
+    """Write JSON lists of the shared libraries that a wheel contains and requires."""
     from rules_bento.images.wheels.libraries import Libraries
 
     Path(arguments.required("--output")).write_text(Libraries.read(description.read_wheel(arguments)).dumps(), "utf-8")
@@ -131,7 +131,7 @@ def wheel_libraries(arguments: Arguments) -> None:
 
 @Subcommand(description.WHEEL_FLAGS | {"--output": 1})
 def wheel_excluded(arguments: Arguments) -> None:
-    """Write the number and total size of the wheel's files that images exclude."""
+    """Write the number and total size, in bytes, of the wheel's files that patterns exclude from images."""
     wheel = description.read_unfiltered(arguments)
     kept = {member.path for member in description.without_excluded(arguments, wheel).members}
     sizes = [member.size for member in wheel.members if member.path not in kept]

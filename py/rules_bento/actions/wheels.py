@@ -1,4 +1,4 @@
-"""Builds, describes, unpacks, and packs wheels."""
+"""Subcommands that build, describe, unpack, and pack wheels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     }
 )
 def build_wheel(arguments: Arguments) -> None:
-    """Build a wheel from source, and remove data that differs between two builds."""
+    """Build a wheel from source, and remove data that differs between builds."""
     import tempfile
 
     from rules_bento.packages import build
@@ -74,7 +74,7 @@ _REQUIREMENT = r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*(?:\[([^]]*)])?\s*\(?([^;)]*)\)?
     }
 )
 def describe_wheel(arguments: Arguments) -> None:
-    """Write the lock entry for a wheel, from the metadata in the wheel."""
+    """Write the lock entry of a wheel, based on the metadata in the wheel."""
     import json
 
     package = lock_entry(Path(arguments.required("--wheel")), arguments.required("--target"))
@@ -82,7 +82,7 @@ def describe_wheel(arguments: Arguments) -> None:
 
 
 def lock_entry(path: Path, label: str) -> dict[str, Any]:
-    """Return the lock entry for a wheel (see `rules_bento.packages.lock`), without dependencies of extras.
+    """Return the lock entry of a wheel (see `rules_bento.packages.lock`), without the dependencies of extras.
 
     Raises BentoError for an invalid wheel.
     """
@@ -168,7 +168,7 @@ _load(ModuleSpec(__name__, ExtensionFileLoader(__name__, _path), origin=_path))
     }
 )
 def pack_packages(arguments: Arguments) -> None:
-    """Pack wheels that the helper imports. Each wheel becomes a zip file of bytecode, and a directory of machine code.
+    """Pack each wheel that the helper imports into a zip file of bytecode and a directory of machine code.
 
     An action has all files of the imported packages as inputs. Packing reduces the inputs for the packages `packaging`,
     `pathspec`, PyYAML, and `blake3` from 178 files to 6. Raises BentoError for a wheel without modules, and for a wheel
@@ -186,7 +186,7 @@ def pack_packages(arguments: Arguments) -> None:
 
 
 def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
-    """Write machine code, and return the zip members: bytecode, and a stub for each machine code module."""
+    """Write the machine code of a wheel, and return zip members: bytecode, and a stub for each extension module."""
     from rules_bento.archives.zipread import Bounds, FileZip
 
     modules: dict[str, bytes] = {}
