@@ -1,4 +1,4 @@
-"""Locks Debian packages: resolves packages with apt for suites and architectures. A lock contains no mirror host names.
+"""Locks of Debian packages, which apt resolves for suites and architectures. A lock contains no mirror host names.
 
 apt runs with separate directories and sources, so the result is independent of the host's packages and architecture.
 The mirror, proxies, credentials, and keys come from the host. The format of a lock::
@@ -46,7 +46,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
 class Request(NamedTuple):
-    """Describes the packages to lock, with their suites and architectures."""
+    """The packages to lock, with the suites and architectures to resolve them for."""
 
     suites: list[str]
     architectures: list[str]  # Debian's names
@@ -65,7 +65,7 @@ def dumps(lock: Lock) -> str:
 
 
 def loads(text: str, origin: str) -> Lock:
-    """Parse a lock. An empty file is an empty lock. Raises BentoError for an invalid lock."""
+    """Parse a lock. An empty string is an empty lock. Raises BentoError for an invalid lock."""
     if not text.strip():
         return {"deb_lock": FORMAT, "inputs": {}, "packages": {}}
     try:
@@ -80,7 +80,7 @@ def loads(text: str, origin: str) -> Lock:
 
 
 def find_problems(lock: Lock, request: Request) -> list[str]:
-    """Return the differences between a lock and a request, or inconsistencies in the lock. Works offline."""
+    """Return the differences between a lock and a request, and inconsistencies in the lock. Works offline."""
     problems = []
     before, now = lock["inputs"], request.to_json()
     for key, noun in (("packages", "package"), ("exclude", "excluded package"), ("architectures", "architecture")):
@@ -95,7 +95,7 @@ def find_problems(lock: Lock, request: Request) -> list[str]:
 
 
 def _find_inconsistencies(lock: Lock, architecture: str, roots: list[str]) -> list[str]:
-    """Return the inconsistencies in a lock, for example after two locks were merged."""
+    """Return the inconsistencies in a lock, which a merge of two locks can cause."""
     packages = lock["packages"].get(architecture, [])
     by_name = {package["name"]: package for package in packages}
     problems = []
@@ -114,7 +114,7 @@ def _find_inconsistencies(lock: Lock, architecture: str, roots: list[str]) -> li
 
 
 def host_mirrors() -> dict[str, str]:
-    """Return the mirror URL of each archive in the host's apt sources. Raises BentoError if apt isn't installed."""
+    """Return the mirror URL of each archive from the host's apt sources. Raises BentoError if apt isn't installed."""
     if not shutil.which("apt-get"):
         raise BentoError(
             "locking Debian packages requires apt-get. Run the target on Debian, or in a Debian container."
@@ -129,14 +129,14 @@ def host_mirrors() -> dict[str, str]:
 
 
 def expand_mirror(mirror: str) -> dict[str, str]:
-    """Return the mirror URL of each archive. If `mirror` doesn't contain `{archive}`, returns only the main archive."""
+    """Return the mirror URL by archive. If `mirror` doesn't contain `{archive}`, returns only the main archive."""
     if "{archive}" in mirror:
         return {archive: mirror.replace("{archive}", archive).rstrip("/") for archive in (MAIN, SECURITY)}
     return {MAIN: mirror.rstrip("/")}
 
 
 def resolve(request: Request, mirrors: Mapping[str, str], directory: Path) -> Lock:
-    """Resolve a request with apt over the network. Keeps apt's state in `directory`. Raises BentoError if apt fails."""
+    """Resolve a request with apt over the network, with apt's state in `directory`. Raises BentoError if apt fails."""
     for name in [*request.packages, *request.exclude]:
         if not _NAME.fullmatch(name):
             place = "packages" if name in request.packages else "excludes"
@@ -157,7 +157,7 @@ def resolve(request: Request, mirrors: Mapping[str, str], directory: Path) -> Lo
 
 
 def parse_stanzas(text: str) -> list[Stanza]:
-    """Return the paragraphs of a control file. Raises ValueError if a line doesn't belong to a field."""
+    """Parse the paragraphs of a control file. Raises ValueError if a line doesn't belong to a field."""
     stanzas = []
     for paragraph in re.split(r"\n\s*\n", text):
         lines: dict[str, list[str]] = {}  # lists of lines, because appending to a string takes quadratic time
@@ -200,13 +200,13 @@ def _package(stanza: Stanza, providers: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _alternatives(relations: str) -> list[list[str]]:
-    """Return the names in a relationship field: a list of alternatives for each relation (Debian Policy 7.1)."""
+    """Return the names in a relationship field, as a list of alternatives for each relation (Debian Policy 7.1)."""
     groups = [group.split("|") for group in relations.replace("\n", " ").split(",") if group.strip()]
     return [[re.split(r"[\s(:\[<]", name.strip(), maxsplit=1)[0] for name in group] for group in groups]
 
 
 def _configure(directory: Path, request: Request, architecture: str, mirrors: Mapping[str, str]) -> Any:
-    """Write apt's configuration. Returns a function that returns the command prefix for a program."""
+    """Write a configuration of apt, and return a function that returns the command for one of apt's programs."""
     for name in ("cache/archives/partial", "lists/partial", "sources"):
         (directory / name).mkdir(parents=True)
     (directory / "sources/debian.sources").write_text(_sources(request.suites, architecture, mirrors))
@@ -241,7 +241,7 @@ Debug::NoLocking "true";
 
 
 def _sources(suites: list[str], architecture: str, mirrors: Mapping[str, str]) -> str:
-    """Return apt's sources, with one stanza for each suite."""
+    """Return apt's sources in the deb822 format, with one stanza for each suite."""
     # By convention, the security archive is next to the main archive.
     security = mirrors.get(SECURITY, mirrors[MAIN] + _SECURITY_SUITE)
     signed = f"Signed-By: {_KEYRING}\n" if _KEYRING.exists() else ""

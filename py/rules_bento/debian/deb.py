@@ -1,4 +1,4 @@
-"""Reads Debian packages as streams, without unpacking packages or running their scripts.
+"""Readers of Debian packages, which don't unpack packages or run their scripts.
 
 A .deb is an ar archive of three members: `debian-binary`, `control.tar.*`, and `data.tar.*` (deb(5)). The tars are read
 as streams, so memory use is independent of the package size.
@@ -26,7 +26,7 @@ _COMPRESSIONS = {"": "tar", ".gz": "gz", ".xz": "xz", ".zst": "zst", ".bz2": "bz
 
 
 class DebMember(NamedTuple):
-    """Describes a file, directory, or link in a package."""
+    """A file, directory, or link in a Debian package."""
 
     path: str  # relative, without `./`; empty for the root
     kind: str  # "file", "folder", "link", "hard link"
@@ -38,7 +38,7 @@ class DebMember(NamedTuple):
 
 
 class Deb:
-    """Reads a package. Each method opens the file again. The message of each BentoError begins with the file name."""
+    """Reader of a Debian package. Each method opens the file again. Messages of BentoError begin with the file name."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
@@ -47,7 +47,7 @@ class Deb:
             self._members = _read_ar(file, path.stat().st_size)
 
     def control(self) -> dict[str, bytes]:
-        """Return the control files by name: `control`, `md5sums`, ... Raises BentoError for an invalid archive."""
+        """Return the control files by name (`control`, `md5sums`, ...). Raises BentoError for an invalid archive."""
         files: dict[str, bytes] = {}
         for member, contents in self._tar("control.tar", _MAX_CONTROL, "control files"):
             if member.kind == "file":
@@ -59,14 +59,14 @@ class Deb:
         return files
 
     def members(self) -> Iterator[tuple[DebMember, Iterator[bytes]]]:
-        """Yield each installed member and its contents. Read the contents before you request the next member."""
+        """Yield each installed member with its contents. Read the contents before you request the next member."""
         for member, contents in self._tar("data.tar", _MAX_DATA, "files"):
             with self._errors():
                 part = _member(member)
             yield part, map(bytes, contents)
 
     def _tar(self, kind: str, max_bytes: int, what: str) -> tarread.Members:
-        """Yield the members of the tar `kind`, with contents. Raises BentoError if the contents exceed `max_bytes`."""
+        """Yield the members of the tar `kind` with contents. Raises BentoError if the contents exceed `max_bytes`."""
         with self._errors():
             name = next((name for name in self._members if name.startswith(kind)), "")
             if not name:
@@ -92,7 +92,7 @@ class Deb:
 
 
 class _Window:
-    """Reads a section of a file as a stream."""
+    """File-like object that reads one section of a file."""
 
     def __init__(self, file: IO[bytes], offset: int, size: int) -> None:
         self._file = file
@@ -100,14 +100,14 @@ class _Window:
         file.seek(offset)
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, at most `size`."""
+        """Return at most `size` of the next bytes in the section."""
         data = self._file.read(min(size, self._remaining))
         self._remaining -= len(data)
         return data
 
 
 def _read_ar(file: IO[bytes], total: int) -> dict[str, tuple[int, int]]:
-    """Return the offset and size of each member of an ar archive, by name."""
+    """Return the offset and size, in bytes, of each member of an ar archive by name."""
     if file.read(len(_MAGIC)) != _MAGIC:
         raise ValueError("the file isn't an ar archive")
     places: dict[str, tuple[int, int]] = {}

@@ -1,4 +1,4 @@
-"""Builds the tar of a layer: a root file system from Debian packages.
+"""Builder of layers: writes the tar of a root file system from Debian packages.
 
 Unpacks packages as dpkg does, in one streaming pass, without temporary files and without running programs. The module
 `system` replaces maintainer scripts. Writes dpkg's database, so that dpkg, apt, and scanners find the packages. As in
@@ -37,7 +37,7 @@ _WHITEOUT = ".wh."  # removes a file of a lower layer (OCI image layer specifica
 
 
 class PathFilter(NamedTuple):
-    """Decides which paths to exclude, with the semantics of dpkg's options `path-exclude` and `path-include`."""
+    """Filter for paths, with the semantics of dpkg's options `path-exclude` and `path-include`."""
 
     exclude: re.Pattern[str]
     include: re.Pattern[str]
@@ -53,7 +53,7 @@ class PathFilter(NamedTuple):
         return PathFilter(_match_any(exclude), _match_any(include), _match_directories(parents))
 
     def excludes(self, path: str, *, is_link: bool) -> bool:
-        """Return whether a path is excluded. `path` has no leading slash."""
+        """Return whether the filter excludes `path`, which has no leading slash."""
         text = f"/{path}"
         if not self.exclude.match(text) or self.include.match(text):
             return False
@@ -65,13 +65,13 @@ def _match_any(patterns: Iterable[str]) -> re.Pattern[str]:
 
 
 def _match_directories(patterns: Iterable[str]) -> re.Pattern[str]:
-    """Return a pattern that matches any of `patterns`. `*` doesn't match slashes."""
+    """Return a regular expression that matches any of `patterns`, in which `*` doesn't match slashes."""
     words = ["[^/]*".join(map(re.escape, pattern.split("*"))) + r"\Z" for pattern in patterns]
     return re.compile("|".join(words) or r"(?!)")
 
 
 class Rootfs:
-    """Tracks the content of a layer and of the layers below, and builds the tar of the layer."""
+    """The content of a layer and of the layers below it, from which methods yield the layer's tar."""
 
     def __init__(
         self,
@@ -146,28 +146,28 @@ class Rootfs:
         yield from self._dpkg_files(stanza, control, own, paths)
 
     def directory(self, path: str, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
-        """Yield a directory, unless the path exists. Raises BentoError if a parent is a file."""
+        """Yield the tar header of a directory, unless the path exists. Raises BentoError if a parent is a file."""
         if path not in self.files and path not in self.directories:
             yield from self._directory(path, (mode, uid, gid), GENERATED)
 
     def file(self, path: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
-        """Yield a file that isn't from a package. Raises BentoError if the path exists."""
+        """Yield the tar member of a file that isn't from a package. Raises BentoError if the path exists."""
         yield from self._claim(path, GENERATED)
         yield headers.header(path, headers.REGULAR, mode, uid, gid, len(data))
         yield data + headers.padding(len(data))
 
     def link(self, path: str, target: str) -> Iterator[bytes]:
-        """Yield a symbolic link that isn't from a package. Raises BentoError if the path exists."""
+        """Yield the tar header of a symbolic link that isn't from a package. Raises BentoError if the path exists."""
         yield from self._claim(path, GENERATED)
         self.links[path] = target
         yield headers.header(path, headers.LINK, 0o777, 0, 0, 0, target)
 
     def has(self, path: str) -> bool:
-        """Return whether a path exists."""
+        """Return whether a file, directory, or link exists at `path`."""
         return path in self.files or path in self.directories
 
     def database(self) -> Iterator[bytes]:
-        """Yield the files of dpkg's database for all packages. Call this method last."""
+        """Yield the tar members of dpkg's database, which covers all packages. Call this method last."""
         stanzas = sorted(self._status.split("\n\n"))
         self._status = "\n\n".join(stanza for stanza in stanzas if stanza)
         if not self.has(f"{_DPKG}info/format"):
@@ -221,7 +221,7 @@ class Rootfs:
         yield whole
 
     def _directory(self, path: str, owner: Owner, package: str) -> Iterator[bytes]:
-        """Yield a directory and its parents. A directory from a layer below keeps its mode and owner."""
+        """Yield the tar headers of a directory and its parents. Directories of lower layers keep their owners."""
         if path in self.files:
             raise BentoError(self._conflict(path, package))
         if path in self._written:
@@ -237,7 +237,7 @@ class Rootfs:
             yield from self._directory(above, self._pending.get(above, (0o755, 0, 0)), package)
 
     def _claim(self, path: str, package: str) -> Iterator[bytes]:
-        """Record the package of a file or link, and yield the parent directories. Raises BentoError for a conflict."""
+        """Record the package that owns a path, and yield the path's parents. Raises BentoError if the path exists."""
         if path in self.files or path in self.directories:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):
@@ -256,7 +256,7 @@ class Rootfs:
     def _dpkg_files(
         self, stanza: Stanza, control: dict[str, bytes], own: dict[str, str], paths: list[str]
     ) -> Iterator[bytes]:
-        """Yield the files in dpkg's database for a package. The lists contain only paths that aren't excluded."""
+        """Yield the tar members that dpkg's database has for a package. Its lists omit excluded paths."""
         name = stanza["Package"]
         base = f"{_DPKG}info/{name}" + (f":{stanza['Architecture']}" if stanza.get("Multi-Arch") == "same" else "")
         yield from self.file(f"{base}.list", "".join(f"{path}\n" for path in paths).encode())
@@ -280,7 +280,7 @@ def _decode(deb: str, name: str, data: bytes) -> str:
 
 
 def _stanza(deb: str, data: bytes) -> Stanza:
-    """Return the fields of a package. Checks the fields that are used in paths."""
+    """Parse a package's control file. Raises BentoError if a field that becomes part of a path is invalid."""
     try:
         stanzas = parse_stanzas(_decode(deb, "control", data))
     except ValueError as error:
@@ -295,5 +295,5 @@ def _stanza(deb: str, data: bytes) -> Stanza:
 
 
 def _is_merged_link(member: DebMember) -> bool:
-    """Return whether a member is a link of a merged /usr, such as /bin."""
+    """Return whether a member is a link such as /bin, which a merged /usr requires."""
     return member.kind == "link" and _MERGED_USR.fullmatch(member.path) is not None

@@ -1,4 +1,4 @@
-"""Replaces the maintainer scripts in packages that a Python service needs.
+"""Replacement for the maintainer scripts of packages that a Python service needs.
 
 Creates users and groups, the certificate bundle, world-writable directories, and the name service configuration from
 declared inputs. The result doesn't depend on the order of packages.
@@ -37,12 +37,12 @@ GENERATED_LINKS = {"var/lock": "/run/lock", "var/run": "/run"}
 
 
 def is_captured(path: str) -> bool:
-    """Return whether `certificates` or `name_service` needs the content of a package's file."""
+    """Return whether `certificates` or `name_service` needs the content of the file at `path`."""
     return path in _NSSWITCH or (path.startswith(CERTIFICATES) and path.endswith(".crt"))
 
 
 def directories(root: Rootfs) -> Iterator[bytes]:
-    """Yield the directories that every system requires."""
+    """Yield the tar members of directories and links that every system requires."""
     for path, mode in _DIRECTORIES.items():
         yield from root.directory(path, mode)
     for target in _MERGED.values():
@@ -54,7 +54,7 @@ def directories(root: Rootfs) -> Iterator[bytes]:
 
 
 def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
-    """Add users, groups with the same names and IDs, and home directories. Raises BentoError for an invalid ID."""
+    """Yield the tar members for users: `/etc/passwd`, `/etc/group`, and homes. Raises BentoError for an invalid ID."""
     taken = {*_GROUPS.values(), *(number for number, _, _ in _USERS.values())}
     passwd = ["root:x:0:0:root:/root:/bin/sh\n"]
     passwd += [f"{name}:x:{uid}:{gid}:{name}:{home}:{_NOLOGIN}\n" for name, (uid, gid, home) in _USERS.items()]
@@ -71,14 +71,14 @@ def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
 
 
 def name_service(root: Rootfs) -> Iterator[bytes]:
-    """Yield Debian's `/etc/nsswitch.conf`, unless a layer below contains the file."""
+    """Yield the tar member of Debian's `/etc/nsswitch.conf`, unless a layer below contains the file."""
     files = [root.captured[path] for path in _NSSWITCH if path in root.captured]
     if files and not root.has("etc/nsswitch.conf"):
         yield from root.file("etc/nsswitch.conf", files[0])
 
 
 def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
-    """Yield a bundle of the certificates in `ca-certificates` and `own`, at OpenSSL's default locations.
+    """Yield a bundle of the certificates from `ca-certificates` and `own`, at OpenSSL's default locations.
 
     Raises BentoError for an invalid certificate, or if `own` isn't empty and a layer below contains the bundle.
     """
