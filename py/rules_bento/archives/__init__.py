@@ -1,4 +1,4 @@
-"""Reads and writes archives of Bentos and models."""
+"""Readers and writers for archives of Bentos and models."""
 
 from __future__ import annotations
 

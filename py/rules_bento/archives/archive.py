@@ -1,4 +1,4 @@
-"""Writes `.bento` archives by joining parts that are compressed only once.
+"""Writer of `.bento` archives, which joins parts that are compressed only once.
 
 A `.bento` or `.bentomodel` file is an xz-compressed tar. The blocks of an xz stream are independent. Each *part* (the
 sources and the environment, or a model) is a separate xz stream of tar members without the end of a tar. Joining copies
@@ -33,14 +33,14 @@ _MAX_MEMORY = 32 << 20  # bytes for decoding a part; its dictionaries are at mos
 
 
 class PartInfo(NamedTuple):
-    """Describes a written part: its SHA-256 (hexadecimal) and its size in bytes."""
+    """The SHA-256 (hexadecimal) and size in bytes of a written part."""
 
     sha256: str
     size: int
 
 
 def write_part(out: Path, members: Iterable[tarstream.Member], *, threads: int | None = None) -> None:
-    """Write members to a part atomically, with less than 100 MB of memory. The bytes don't depend on `threads`."""
+    """Write an archive part atomically, with less than 100 MB of memory. Its bytes don't depend on `threads`."""
     with atomic_file(out) as file:
         file.writelines(xz.stream(tarstream.stream(members), threads))
 
@@ -60,13 +60,13 @@ def write_measured_part(out: Path, members: Iterable[tarstream.Member]) -> PartI
 
 
 def write_archive(out: Path, members: Iterable[tarstream.Member]) -> None:
-    """Write a complete archive atomically. Keeps the order of the members."""
+    """Write a complete archive atomically, with members in the given order."""
     with atomic_file(out) as file:
         write_tar(file, "xz", chain(tarstream.stream(members), [tarstream.END]))
 
 
 def join(out: Path, parts: Sequence[Path]) -> None:
-    """Write an archive atomically by copying the blocks of parts. Raises BentoError for a file that isn't a part."""
+    """Write an archive atomically by copying the blocks of parts. Raises BentoError if a file isn't a part."""
     records = []
     with atomic_file(out) as file:
         file.write(xz.HEAD)
@@ -77,7 +77,7 @@ def join(out: Path, parts: Sequence[Path]) -> None:
 
 
 def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
-    """Write parts in another format atomically. The last part can be an archive. An output directory must be empty."""
+    """Write parts as an archive of another format, atomically. `form` "folder" requires a missing or empty `out`."""
     if form == "folder":
         with atomic_dir(out) as directory:
             write_directory(directory, items(parts))
@@ -90,7 +90,7 @@ def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
 
 
 def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: Form | None = None) -> None:
-    """Write an archive (default: `.bento`) from parts. Adds a pointer to the latest version of each model."""
+    """Write an archive (default: `.bento`) from parts, with pointers to the latest version of each model."""
     pointers = out.with_name(out.name + ".latest")
     members = [tarstream.Member.inline(f"models/{name}/latest", version.encode()) for name, version in latest.items()]
     if members:
@@ -106,7 +106,7 @@ def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: 
 
 
 def items(parts: Sequence[Path]) -> Iterator[StreamedMember]:
-    """Yield the members of parts. The last part can be an archive. Raises BentoError for a damaged part."""
+    """Yield the members of parts, the last of which can be an archive. Raises BentoError for a damaged part."""
     from rules_bento.archives import tarread
 
     links: dict[str, str] = {}
@@ -123,7 +123,7 @@ def items(parts: Sequence[Path]) -> Iterator[StreamedMember]:
 
 
 def read_requirements(part: Path) -> tuple[str, str]:
-    """Return the requirements in a part and their path. Without an environment, returns "" and the part's path."""
+    """Return the requirements in a part, and their path. Returns "" and the part's path if it has no requirements."""
     texts = {
         item.path: b"".join(item.contents).decode()
         for item in items([part])
@@ -134,7 +134,7 @@ def read_requirements(part: Path) -> tuple[str, str]:
 
 @cache
 def _end_block() -> tuple[bytes, xz.Record]:
-    """Return the block that ends each archive. Cached because encoding needs a tenth of a small Bento's build time."""
+    """Return the block that ends each archive. Cached because its encoding takes a tenth of a small Bento's build."""
     return xz.block(tarstream.END)
 
 
@@ -175,7 +175,7 @@ TarForm = Literal["tar", "xz", "gz", "bz2", "zst"]  # the formats of a tar, plai
 
 
 class StreamedMember(NamedTuple):
-    """Describes a member to write. The contents of a file must be read before the next member is requested."""
+    """A member to write. Contents must be read before the next member is requested."""
 
     path: str
     mode: int
@@ -185,7 +185,7 @@ class StreamedMember(NamedTuple):
 
 
 def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
-    """Write a tar in the format `form`. The pieces of `tar` include the end of the tar."""
+    """Write a tar in the format `form`. The last pieces of `tar` must contain the end of the archive."""
     if form == "tar":
         file.writelines(xz.split(tar))  # whole pages at a time
     elif form == "xz":
@@ -201,7 +201,7 @@ def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
 
 
 def write_zip(file: BinaryIO, items: Iterable[StreamedMember]) -> None:
-    """Write a zip. Raises BentoError for a symbolic link, because BentoML rejects zips that contain links."""
+    """Write members to a zip. Raises BentoError for a symbolic link, because BentoML rejects zips with links."""
     import stat
     import zipfile
 
@@ -227,7 +227,7 @@ def write_zip(file: BinaryIO, items: Iterable[StreamedMember]) -> None:
 
 
 def write_directory(directory: Path, items: Iterable[StreamedMember]) -> None:
-    """Write members to an empty directory. Creates links last, so that files are never written through a link."""
+    """Write members to an empty directory. Creates links last, so that no file is written through a link."""
     links = []
     for item in items:
         target = directory / item.path
@@ -246,7 +246,7 @@ def write_directory(directory: Path, items: Iterable[StreamedMember]) -> None:
 
 
 def _gzip_member(block: bytes) -> bytes:
-    """Return a gzip member without a time or a name. Concatenated members form a gzip file."""
+    """Return `block` as a gzip member without a time or a name. Concatenated members form a gzip file."""
     import zlib
 
     compressor = zlib.compressobj(6 if xz.compressible(block) else 0, zlib.DEFLATED, 16 + zlib.MAX_WBITS)

@@ -1,4 +1,4 @@
-"""Writes files and directories atomically: each file or directory gets its name only when it is complete.
+"""Atomic writes of files and directories, which get their names only when they are complete.
 
 On Linux, most file systems support temporary files without a name, so that no file remains if the process is killed.
 Otherwise, a temporary file has a random name that other processes can't predict.
@@ -21,7 +21,7 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that becomes `path` if the `with` block succeeds. Otherwise, keeps `path`. Raises OSError."""
+    """Yield a file that becomes `path` if the `with` block succeeds, and is deleted otherwise. Raises OSError."""
     nameless = _open_unnamed(path.parent)
     name = _sibling(path)
     descriptor = os.open(name, _NEW, _MODE) if nameless is None else nameless
@@ -38,7 +38,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Replace a user's file atomically. Raises BentoError for a symbolic link, or if writing fails."""
+    """Replace a user's file atomically. Raises BentoError if `path` is a symbolic link, or if writing fails."""
     if path.is_symlink():
         raise BentoError(f"{path}: a symbolic link can't be overwritten. Replace the link with a file.")
     try:
@@ -50,7 +50,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 @contextmanager
 def atomic_dir(path: Path) -> Iterator[Path]:
-    """Yield a directory that becomes `path`, missing or empty, if the `with` block succeeds. Raises OSError."""
+    """Yield a directory that becomes `path` if the `with` block succeeds. `path` must be missing or empty."""
     name = _sibling(path)
     name.mkdir(parents=True)
     try:
@@ -64,7 +64,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 
 
 def is_unfinished(name: str, path: Path) -> bool:
-    """Return whether `name`, from an OSError, is the temporary file or directory for `path`, or is inside it."""
+    """Return whether `name`, from an OSError, is a temporary file or directory for `path`, or is inside one."""
     place = Path(name)
     return any(
         above.parent == path.parent and re.fullmatch(_UNFINISHED, above.name) for above in (place, *place.parents)
@@ -76,7 +76,7 @@ def _sibling(path: Path) -> Path:
 
 
 def _open_unnamed(directory: Path) -> int | None:
-    """Return a new file without a name, or None if the system can't create such a file or name it later."""
+    """Open a file without a name. Returns None if the system can't create such a file or name it later."""
     if not hasattr(os, "O_TMPFILE"):
         return None
     with suppress(OSError):

@@ -1,10 +1,10 @@
-"""Writes and reads recipes: small files that describe how to assemble a blob from ranges of another file.
+"""Recipes: small files that describe how to assemble a blob from ranges of another file.
 
 A gzip layer of a wheel consists mostly of the wheel's own deflate streams. A recipe replaces such a layer in caches. It
-contains only the bytes that the wheel doesn't have. The format is `MAGIC`, then segments. A segment contains the number
-of literal bytes, the offset and size of a range in the wheel, and the literal bytes. In the blob, the literal bytes
-precede the range. A recipe doesn't contain the digest of the blob. Readers verify the assembled blob with the layer's
-description.
+contains only the bytes that the wheel doesn't have. The format is `MAGIC`, then segments. A segment contains the
+number of literal bytes, the offset and size of a range in the wheel, and the literal bytes. In the blob, the literal
+bytes precede the range. A recipe doesn't contain the digest of the blob. Readers verify the assembled blob with the
+layer's description.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PIECE = 1 << 18
 
 
 class RecipeWriter:
-    """Writes a recipe from the pieces of a blob. Finds a member's data only in pieces between two `begin` calls."""
+    """Writer of a recipe. It finds a member's data only in pieces that are added after `begin` for this member."""
 
     def __init__(self, out: BinaryIO, source: BinaryIO) -> None:
         self._out = out
@@ -44,13 +44,13 @@ class RecipeWriter:
         out.write(MAGIC)
 
     def begin(self, member: ZipMember) -> None:
-        """Expect the data of a zip member in the next pieces."""
+        """Expect the data of `member` in the pieces that follow."""
         header = os.pread(self._source, 30, member.offset)
         self._at = member.offset + 30 + sum(struct.unpack_from("<HH", header, 26))
         self._end = self._at + member.packed_size
 
     def add(self, piece: bytes) -> None:
-        """Add a piece of the blob: as ranges of the member if possible, otherwise as literal bytes."""
+        """Add a piece of the blob, as ranges of the current member if possible, otherwise as literal bytes."""
         at = 0
         while min(self._end - self._at, len(piece) - at) >= _MIN_RANGE:
             source = os.pread(self._source, min(self._end - self._at, len(piece) - at + 1), self._at)
@@ -93,7 +93,7 @@ class RecipeWriter:
 
 
 def _common(one: bytes, other: bytes) -> int:
-    """Return the size of the common prefix."""
+    """Return the size of the longest common prefix of two byte strings."""
     low, high = 0, min(len(one), len(other))
     middle = high
     while low < high:
@@ -106,7 +106,7 @@ def _common(one: bytes, other: bytes) -> int:
 
 
 class Recipe:
-    """Reads a recipe, and assembles its blob from the source, which is a wheel. Reads literal bytes when needed."""
+    """Reader of a recipe, which assembles the blob from a source file. Reads literal bytes only when needed."""
 
     def __init__(self, path: Path, source: Path) -> None:
         self._path = path
@@ -175,7 +175,7 @@ class Recipe:
 
 
 def assemble(path: Path, source: Path, digest: str, size: int) -> Iterator[bytes]:
-    """Yield the blob of a recipe. Raises BentoError at the end if the blob doesn't have the SHA-256 and the size."""
+    """Yield the blob that a recipe describes. Raises BentoError at the end if its digest or size differs."""
     import hashlib
 
     recipe = Recipe(path, source)

@@ -1,4 +1,4 @@
-"""Decodes compressed streams completely, in pieces of bounded size.
+"""Decoders that read compressed streams completely, in pieces of bounded size.
 
 Python's readers stop at the end of the requested data. They don't detect a wrong checksum, a missing end, or bytes
 after the end. This module reads each stream to the end of its file, and reports these errors.
@@ -25,7 +25,7 @@ def pieces(file: BinaryIO) -> Iterator[bytes]:
 
 
 def coalesce(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Join small pieces, because each piece has a fixed cost."""
+    """Yield the same bytes in larger pieces, because each piece has a fixed cost."""
     waiting = []
     size = 0
     for piece in pieces:
@@ -118,7 +118,7 @@ def _decoder_factory(form: str, memory: int) -> Callable[[], Any]:
 
 
 def _decode_streams(raw: Iterable[bytes], make: Callable[[], Any], alignment: int) -> Iterator[bytes]:
-    """Decode consecutive streams. If `alignment` isn't 0, treats zeros between and after the streams as padding."""
+    """Decode consecutive compressed streams. If `alignment` isn't 0, accepts zeros after a stream as padding."""
     decoder: Any = None
     padding = 0
     for piece in raw:
@@ -157,7 +157,7 @@ def _decoded(decoder: Any, data: bytes) -> Iterator[bytes]:
 
 
 class _Gzip:
-    """Decodes one member of a gzip file. zlib verifies the CRC and the length."""
+    """Decoder of one gzip member. zlib verifies the CRC and the length."""
 
     def __init__(self) -> None:
         import zlib
@@ -181,10 +181,10 @@ class _Gzip:
 
 
 class _Zstd:
-    """Decodes one zstd frame.
+    """Decoder of one zstd frame.
 
-    The decoder can't limit its output. This class passes the input in small pieces, so that the output of a
-    decompression bomb stays below 70 MB.
+    The underlying decoder can't limit its output. This class passes its input in small pieces, so that the output of
+    a decompression bomb stays below 70 MB.
     """
 
     _FED = 2048  # a block has at least 4 bytes, and at most 128 KiB of output

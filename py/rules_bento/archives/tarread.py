@@ -1,4 +1,4 @@
-"""Reads the members of a tar archive as a stream. Rejects archives that tar readers interpret differently.
+"""Streaming reader of tar archives, which rejects archives that tar readers interpret differently.
 
 Accepts the formats in use (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the pre-POSIX format), and reads them as
 `tarfile` does for `bentoml import`. Rejects a truncated archive, data after the end, a wrong checksum, an invalid
@@ -43,7 +43,7 @@ _REFUSED = {
 
 
 class TarMember(NamedTuple):
-    """Describes a member. `kind` is a value of `_KINDS` or in `SYSTEM`. `link` is the target of a link."""
+    """A member. `kind` is a value of `_KINDS` or an item of `SYSTEM`, and `link` is the target of a link."""
 
     name: str
     kind: str
@@ -57,7 +57,7 @@ class TarMember(NamedTuple):
 
 
 class PieceReader:
-    """Reads a requested number of bytes from a stream of pieces."""
+    """File-like reader of a stream that arrives in pieces."""
 
     def __init__(self, pieces: Iterable[bytes], where: str) -> None:
         self._pieces = iter(pieces)
@@ -96,7 +96,7 @@ class PieceReader:
 
 
 class SeekableReader(PieceReader):
-    """Reads an open, seekable file. Seeks instead of reading to skip bytes."""
+    """Reader of an open, seekable file. Skips bytes by seeking."""
 
     def __init__(self, file: BinaryIO, where: str) -> None:
         super().__init__((), where)
@@ -121,7 +121,7 @@ class SeekableReader(PieceReader):
 
 
 def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
-    """Yield the members of a plain or compressed tar, including `SYSTEM` kinds. Rejects a decompression bomb."""
+    """Yield the members of a tar in any compression, including `SYSTEM` kinds. Rejects a decompression bomb."""
     from rules_bento.archives import streams
 
     packed = 0
@@ -165,7 +165,7 @@ def members(stream: PieceReader, also: Collection[str] = ()) -> Members:
 
 
 class _GlobalAttributes:
-    """Collects the attributes in global headers, which apply to all following members."""
+    """The attributes in global headers, which apply to all members that follow."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
@@ -197,14 +197,14 @@ def _check_end(stream: PieceReader) -> None:
 
 
 def _skip_sparse_map(stream: PieceReader, block: bytes) -> None:
-    """Skip the extension records of GNU's old sparse format, which list pieces that don't fit in the header."""
+    """Skip the extension headers of GNU's old sparse format, which list regions that don't fit in the header."""
     goes_on = block[156:157] == b"S" and block[482]
     while goes_on:
         goes_on = stream.exactly(RECORD)[504]
 
 
 def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttributes, extended: dict[str, str]) -> bytes:
-    """Read the extended headers before a member into `common` and `extended`. Returns the header of the member."""
+    """Read the extended headers before a member into `common` and `extended`. Returns the member's own header."""
     while (kind := block[156:157]) in (b"L", b"K", b"x", b"X", b"g"):
         _check_sum(block, stream.where)
         size = _number(block[124:136], "a size", stream.where)
@@ -276,7 +276,7 @@ def _check_sum(block: bytes, where: str) -> None:
 
 
 def _number(field: bytes, what: str, where: str) -> int:
-    """Return a number from octal digits or GNU's binary format. Raises BentoError for a negative or invalid number."""
+    """Parse a number in octal digits or GNU's binary format. Raises BentoError for a negative or invalid number."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0", 1)[0].strip()
@@ -292,7 +292,7 @@ def _decimal(text: str, name: str, where: str, what: str = "the size") -> int:
 
 
 def _pax(data: bytes, where: str) -> dict[str, str]:
-    """Return the records of an extended header: lines of `LENGTH KEYWORD=VALUE`. LENGTH is the size of the line."""
+    """Parse an extended header: lines of `LENGTH KEYWORD=VALUE`, in which LENGTH is the size of the line in bytes."""
     values: dict[str, str] = {}
     at = 0
     while at < len(data):

@@ -1,9 +1,9 @@
-"""Writes the members of a tar archive as a reproducible stream of bytes.
+"""Writer of tar archives as reproducible streams of bytes.
 
 Headers have the POSIX.1-2001 (pax interchange) format: a ustar header. An extended header precedes it if a name or link
 is longer than 100 bytes or isn't ASCII, or if a file has 8 GiB or more. `tarfile` writes the same bytes with
-`PAX_FORMAT`, but is several times slower. The owner is 0 without a name, so the host's users have no effect. Names
-begin with `./`, as in BentoML's archives.
+`PAX_FORMAT`, but is several times slower. The owner is ID 0 without a name, so the host's users have no effect.
+Names begin with `./`, as in BentoML's archives.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _NO_TIME = b"0" * 11
 
 @lru_cache(maxsize=64)
 def owner(mode: int, uid: int, gid: int) -> bytes:
-    """Return the header fields for the mode and the owner. Each number has at most seven octal digits."""
+    """Return the mode and owner fields of a header. Each number has at most seven octal digits."""
     return b"%07o\0%07o\0%07o\0" % (mode & 0o7777, uid, gid)
 
 
 def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefix: bytes = b"") -> bytes:
-    """Return a header. `owned` is the result of `owner`.
+    """Return a tar header. `owned` is the result of `owner`.
 
     `name` and `link` have at most `MAX_NAME` bytes, and `prefix` has at most 155 bytes.
     """
@@ -47,7 +47,7 @@ def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefi
 
 
 def extended_header(values: Mapping[str, str], mode: int) -> bytes:
-    """Return an extended header: lines of `LENGTH KEYWORD=VALUE`. Marks values that aren't UTF-8 as binary."""
+    """Return an extended header with lines of `LENGTH KEYWORD=VALUE`. Marks values that aren't UTF-8 as binary."""
     data = b"" if all(map(is_utf8, values.values())) else b"21 hdrcharset=BINARY\n"
     for keyword, value in values.items():
         line = f" {keyword}={value}\n".encode("utf-8", "surrogateescape")
@@ -58,12 +58,12 @@ def extended_header(values: Mapping[str, str], mode: int) -> bytes:
 
 
 def padding(size: int) -> bytes:
-    """Return the zeros that fill the last record after `size` bytes of contents."""
+    """Return the zeros that pad `size` bytes of contents to a multiple of `RECORD`."""
     return _ZEROS[: -size % RECORD]
 
 
 def is_utf8(text: str) -> bool:
-    """Return whether a string can be encoded as UTF-8, which is false if it contains an unpaired surrogate."""
+    """Return whether a string can be encoded as UTF-8, that is, contains no unpaired surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -80,7 +80,7 @@ _NOT_RELATIVE = re.compile(r"\A\Z|\A/|\A[A-Za-z]:|[\\\0]")
 
 
 class Member(NamedTuple):
-    """Describes a file, a symbolic link, or a directory in a tar. Use the class methods to create members.
+    """A file, symbolic link, or directory in a tar. Use the class methods to create members.
 
     `path` is relative to the root of the archive, without `./`. A file has either `data`, or a `source` that must have
     exactly `size` bytes when it is read. A symbolic link has a `link`. A directory has none of these. Only
@@ -100,7 +100,7 @@ class Member(NamedTuple):
     def file(
         cls, path: str, source: str, *, size: int | None = None, mode: int = 0o644, uid: int = 0, gid: int = 0
     ) -> Member:
-        """Return a file whose contents are read from `source` when needed. `size` avoids a system call."""
+        """Return a file whose contents are read from `source` later. Specify `size` to avoid a system call."""
         return cls(path, mode, Path(source).stat().st_size if size is None else size, source, uid=uid, gid=gid)
 
     @classmethod
@@ -110,7 +110,7 @@ class Member(NamedTuple):
 
     @classmethod
     def symlink(cls, path: str, link: str, *, uid: int = 0, gid: int = 0) -> Member:
-        """Return a symbolic link to `link`, a path relative to the directory of `path`, or (in a layer) absolute."""
+        """Return a symbolic link to `link`, which is relative to the directory of `path` or, in a layer, absolute."""
         return cls(path, 0o777, link=link, uid=uid, gid=gid)
 
     @classmethod
@@ -158,7 +158,7 @@ def contents(member: Member) -> Iterator[bytes]:
 
 
 def checked_members(members: Iterable[Member]) -> Iterator[Member]:
-    """Yield the members unchanged, after checking each with `check`. At the end, checks links with `check_links`."""
+    """Yield each member after validating it with `check`. Validates all links with `check_links` at the end."""
     links: dict[str, str] = {}
     for member in members:
         check(member.path, member.link)
@@ -169,7 +169,7 @@ def checked_members(members: Iterable[Member]) -> Iterator[Member]:
 
 
 def check(path: str, link: str | None = None) -> None:
-    """Raise BentoError if the path, or the target of a link at this path, is outside of the archive or too deep."""
+    """Raise BentoError if a path, or the target of a link at this path, is outside of the archive or too deep."""
     if _NOT_RELATIVE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
         raise BentoError(f"{path!r}: `bentoml import` requires a normalized relative path. Rename the file.")
     if path.count("/") > MAX_DEPTH:
@@ -210,7 +210,7 @@ def header(member: Member) -> bytes:
 
 
 def directories_above(paths: Iterable[str]) -> set[str]:
-    """Return all parent directories of the paths."""
+    """Return all parent directories of the given paths."""
     directories: set[str] = set()
     new = {path.rpartition("/")[0] for path in paths} - {""}
     while new:
@@ -244,7 +244,7 @@ _MAX_STEPS = 4_000_000  # path components of all links together
 
 
 def check_links(links: Mapping[str, str], where: str) -> None:
-    """Raise BentoError if a link, resolved through other links, leads outside of the archive or into a cycle."""
+    """Raise BentoError if a link, resolved through other links, leads outside of the archive or forms a cycle."""
     steps = 0
     for path, text in links.items():
         here = f"{where}: {path!r}"

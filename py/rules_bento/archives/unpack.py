@@ -1,7 +1,7 @@
-"""Reads archives of Bentos and models, which can be untrusted.
+"""Reader of archives of Bentos and models, which can be untrusted.
 
-`read` yields the members of an archive in order, so it needs constant memory for files of any size. All members are
-safe to write below a directory. Accepts the archives that `bentoml import` (1.4.40) accepts, except the archives that
+`read` yields the members of an archive in order, with constant memory for files of any size. All members are safe to
+write below a directory. Accepts the archives that `bentoml import` (1.4.40) accepts, except the archives that
 docs/cli.md lists. Rejects damaged, ambiguous, and hostile archives. `read` can raise BentoError at any member, even at
 the end. After an error, discard all earlier members.
 """
@@ -37,7 +37,7 @@ _RATIO_THRESHOLD = 256 << 20  # bytes of output before the ratio applies
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits the size of an archive, as a protection against decompression bombs."""
+    """Limits for the contents of an archive, as a protection against decompression bombs. Sizes are in bytes."""
 
     size: int = 256 << 30  # bytes of all files
     members: int = 200_000
@@ -48,7 +48,7 @@ class Limits:
 
 
 class SafeMember(NamedTuple):
-    """Describes a member that is safe to write: `path` is a relative, normalized, and unique POSIX path.
+    """A member that is safe to write. `path` is a relative, normalized, and unique POSIX path.
 
     A `file` has `size` bytes and can be executable. A `link` has a target. A `folder` is a directory. Links are last,
     so no file is written through a link. A `hard link`, if `Limits` accepts hard links, is a copy of the earlier file
@@ -63,14 +63,14 @@ class SafeMember(NamedTuple):
 
 
 def form_from_name(path: str) -> Form:
-    """Return the format for a file name extension, as BentoML does: `xz` for `.bento` and for unknown extensions."""
+    """Return the archive format for a file name, as BentoML does: `xz` for `.bento` and for unknown extensions."""
     return _SUFFIXES.get(os.path.splitext(path)[1], "xz")  # noqa: PTH122 - the name can be from a URL
 
 
 def read(
     source: Path | BinaryIO, form: Form, limits: Limits | None = None, progress: Progress | None = None
 ) -> Iterator[tuple[SafeMember, Contents]]:
-    """Yield the members of an archive with their contents. Read or ignore the contents before the next member.
+    """Yield the members of an archive with their contents. Contents are skipped unless they are read first.
 
     Reads an open file from its current position, and doesn't close the file. A zip must be seekable. Doesn't yield
     directories that exist only as parents in paths. Raises BentoError for:
@@ -96,7 +96,7 @@ def read(
 
 
 def source_name(source: Path | BinaryIO) -> str:
-    """Return the name of a source for messages."""
+    """Return the name of a source for error messages."""
     return str(source) if isinstance(source, Path) else str(getattr(source, "name", "the archive"))
 
 
@@ -181,7 +181,7 @@ class _Guard:
         self._names = 0
 
     def admit(self, item: SafeMember) -> SafeMember | None:
-        """Return the member with its normalized path, or None for the root. Raises BentoError for an unsafe member."""
+        """Return a member with a normalized path, or None for the root. Raises BentoError for an unsafe member."""
         path = self._normal(item.path)
         self._members += 1
         if self._members > self.limits.members:
@@ -224,7 +224,7 @@ class _Guard:
             yield piece
 
     def links(self) -> Iterator[SafeMember]:
-        """Yield all links after checking the targets. Raises BentoError if a link leads outside of the archive."""
+        """Yield all links after validating their targets. Raises BentoError if a link leads outside of the archive."""
         check_links(self._links, self.where)
         for path, link in self._links.items():
             yield SafeMember(path, "link", link=link)
@@ -253,7 +253,7 @@ class _Guard:
         return normal
 
     def _take(self, path: str, kind: str) -> None:
-        """Record the kind of a path, and record its parents as directories."""
+        """Record the kind of a path, and record its parents as directories. Raises BentoError for a conflict."""
         known = self._kinds.get(path)
         if known and not known == kind == "folder":
             raise self._error(f"{path!r}: duplicate path. Remove one of the members.")

@@ -1,4 +1,4 @@
-"""Writes xz streams of blocks that are either stored or compressed, depending on their content.
+"""Writer of xz streams in which each block is either stored or compressed, depending on its content.
 
 liblzma needs minutes to encode a model, because it tries to compress incompressible weights. This module splits the
 input into blocks of `BLOCK` bytes. It writes each block either as LZMA2 *uncompressed* chunks, at memory speed, or with
@@ -51,14 +51,14 @@ HEAD = b"\xfd7zXZ\0" + _FLAGS + _crc32(_FLAGS)  # the header of every stream
 
 
 class Record(NamedTuple):
-    """Describes a block in the index: the size of the block without padding, and the size of the uncompressed data."""
+    """An entry of the index: the size of a block without padding, and the size of its uncompressed data."""
 
     unpadded_size: int
     size: int
 
 
 def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-    """Yield an xz stream in pieces. By default, encodes with one thread per usable core, but at most eight threads."""
+    """Yield an xz stream in pieces. By default, encodes with one thread for each usable core, at most eight."""
     records = []
     yield HEAD
     for encoded, record in ordered_map(block, split(data), threads):
@@ -94,7 +94,7 @@ def tail(records: Sequence[Record]) -> bytes:
 
 
 def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
-    """Return the total size and the records of the blocks in a file with one stream. Seeks to the first block."""
+    """Return the total size and the records of the blocks in a single-stream file, and seek to the first block."""
     end = file.seek(0, os.SEEK_END) - _FOOTER
     if end < len(HEAD):
         raise ValueError("the file is too short for an xz stream")
@@ -133,7 +133,7 @@ def split(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[byt
 def ordered_map(
     function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None
 ) -> Iterator[_Result]:
-    """Apply `function` to the items in threads, and yield the results in order. Keeps only a few items in memory."""
+    """Apply `function` to items in threads, and yield the results in order. Keeps only a few items in memory."""
     threads = threads or min(_usable_cores(), _MAX_THREADS)
     remaining = iter(items)
     first = list(islice(remaining, 2))
@@ -156,7 +156,7 @@ def ordered_map(
 
 
 def compressible(block: bytes) -> bool:
-    """Return whether a block is worth compressing, that is, whether a fast compressor saves a quarter of a sample.
+    """Return whether a block is worth compressing: whether a fast compressor saves a quarter of a sample.
 
     Text, code, and most pickled trees are worth compressing. Compressed data and weights aren't: 32-bit floats shrink
     by only 7 percent and 16-bit floats by 8 to 25 percent, and storing floats is 100 times faster. If the first bytes
@@ -167,7 +167,7 @@ def compressible(block: bytes) -> bool:
     step = (len(block) - _SAMPLE) // (_SAMPLES - 1)
 
     def share(size: int) -> float:
-        """Return the ratio of compressed to original size, for the first `size` bytes of each piece of the sample."""
+        """Return the ratio of compressed size to original size for the first `size` bytes of each sampled piece."""
         sample = b"".join([block[start : start + size] for start in range(0, _SAMPLES * step, step)])
         return len(zlib.compress(sample, 1)) / len(sample)
 
@@ -183,7 +183,7 @@ def _records(index: bytes) -> list[Record]:
 
 
 def _block_header(size: int, uncompressed_size: int, dictionary: int) -> bytes:
-    """Return the header of a block with one filter: LZMA2 with a dictionary of 2**dictionary bytes."""
+    """Return the header of a block whose only filter is LZMA2, with a dictionary of 2**dictionary bytes."""
     fields = bytes((_BOTH_SIZES,)) + _integer(size) + _integer(uncompressed_size)
     fields += bytes((_LZMA2, 1, 2 * (dictionary - 12)))
     length = len(fields) + 1 + 4
@@ -201,7 +201,7 @@ def _compress(block: bytes, dictionary: int) -> bytes:
 
 
 def _store(block: bytes) -> list[bytes | memoryview]:
-    """Return uncompressed LZMA2 chunks and the end marker 0.
+    """Return `block` as uncompressed LZMA2 chunks and an end marker.
 
     A chunk is a control byte (1 resets the dictionary, otherwise 2), the size minus 1, and the bytes.
     """
@@ -214,7 +214,7 @@ def _store(block: bytes) -> list[bytes | memoryview]:
 
 
 def _integer(value: int) -> bytes:
-    """Encode a number in groups of seven bits, lowest group first. If the high bit is set, another group follows."""
+    """Encode a number in groups of seven bits, lowest first. A set high bit indicates that another group follows."""
     groups = bytearray()
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)

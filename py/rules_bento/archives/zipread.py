@@ -1,4 +1,4 @@
-"""Reads zips. Rejects a zip whose directory contradicts its local headers or its contents.
+"""Reader of zips, which rejects a zip whose directory contradicts its local headers or its contents.
 
 Wheels and archives of the store have the format of PKWARE's APPNOTE 6.3. A zip describes each member twice, so readers
 can interpret a zip differently. This reader rejects contradictory descriptions, overlapping members, unused bytes,
@@ -42,7 +42,7 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 
 
 class Bounds(NamedTuple):
-    """Limits the size of a zip."""
+    """Limits for a zip: the decompression ratio, number of members, and sizes in bytes."""
 
     ratio: int  # unpacked to packed size of the whole zip, by the declared sizes
     unpacked: int  # bytes of unpacked size below which the ratio doesn't apply
@@ -52,7 +52,7 @@ class Bounds(NamedTuple):
 
 
 class ZipMember(NamedTuple):
-    """Describes a member as the zip's directory does. `Zip.contents` verifies the description.
+    """A member as the central directory describes it. `Zip.contents` verifies the description.
 
     The path of a directory ends with a slash.
     """
@@ -80,7 +80,7 @@ class ZipMember(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Contains up to `PIECE` bytes of a member's contents, and the corresponding compressed bytes."""
+    """Up to `PIECE` bytes of a member's contents, and the corresponding compressed bytes."""
 
     data: bytes
     packed: bytes | None  # bytes of the deflate stream, can be empty; None if the member isn't deflated
@@ -88,7 +88,7 @@ class Chunk(NamedTuple):
 
 
 class Zip:
-    """Reads an open zip. Error messages begin with `where` and end with `remedy`."""
+    """Reader of an open zip. Error messages begin with `where` and end with `remedy`."""
 
     def __init__(self, where: str, remedy: str, bounds: Bounds, methods: Collection[int]) -> None:
         self.where = where
@@ -101,7 +101,7 @@ class Zip:
         raise NotImplementedError
 
     def read_some(self, offset: int, size: int) -> bytes:
-        """Return up to `size` bytes from position `offset`."""
+        """Return at least one and at most `size` bytes from position `offset`, or no bytes at the end of the file."""
         raise NotImplementedError
 
     def read(self, offset: int, size: int) -> bytes:
@@ -112,13 +112,13 @@ class Zip:
         return data
 
     def error(self, message: str, member: str = "", remedy: str = "") -> BentoError:
-        """Return a BentoError about the zip, or about a member of the zip."""
+        """Return a BentoError about the zip, or about one of its members."""
         where = f"{self.where}: {member!r}" if member else self.where
         remedy = f"{remedy or self._remedy}."
         return BentoError(f"{where}: {message}. {remedy}")
 
     def members(self) -> list[ZipMember]:
-        """Return all members, sorted by their positions in the file."""
+        """Return all members, sorted by position in the file. Raises BentoError for contradictory descriptions."""
         directory, start, count = self._directory()
         members: list[ZipMember] = []
         at = 0
@@ -132,7 +132,7 @@ class Zip:
         return members
 
     def contents(self, member: ZipMember) -> Iterator[bytes]:
-        """Yield the contents in pieces. Verifies the size and the CRC at the end."""
+        """Yield the contents of a member in pieces. Verifies the size and the CRC at the end."""
         crc32 = fast_zlib().crc32
         size = crc = 0
         for chunk in self.unverified(member):
@@ -144,12 +144,12 @@ class Zip:
         self.check(member, size, crc)
 
     def unverified(self, member: ZipMember) -> Iterator[Chunk]:
-        """Return the contents in pieces without verifying the size and the CRC."""
+        """Return the contents of a member in pieces, without verifying the size and the CRC."""
         begin = self.contents_at(member, self.read(member.offset, min(member.room, PIECE)))
         return self.unpacked(member, member.offset + begin)
 
     def unpacked(self, member: ZipMember, start: int) -> Iterator[Chunk]:
-        """Return the contents in pieces, as `unverified` does. The compressed data begins at position `start`."""
+        """Return the contents of a member like `unverified`, if its compressed data begins at position `start`."""
         if member.method == DEFLATED:
             return self._inflated(member, self._pieces(member, start), fast_zlib().decompressobj(-15))
         if member.method == BZIP2:
@@ -157,7 +157,7 @@ class Zip:
         return (Chunk(piece, None) for piece in self._pieces(member, start))
 
     def contents_at(self, member: ZipMember, local: bytes) -> int:
-        """Return the offset of the contents after the local header. The local header must match the directory."""
+        """Return the offset of the contents from the local header, which must match the central directory."""
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
             raise self.error("the header is missing at the offset in the central directory", member.path)
         _, _, flags, method, _, _, crc, packed_size, size, name_length, extra_length = _LOCAL.unpack_from(local)
@@ -183,7 +183,7 @@ class Zip:
         return data
 
     def check(self, member: ZipMember, size: int, crc: int) -> None:
-        """Raise BentoError if the size or the CRC differs from the value in the directory."""
+        """Raise BentoError if the size or the CRC of a member's contents differs from the central directory."""
         if size != member.size:
             raise self.error(f"the contents don't have the declared {member.size} bytes", member.path)
         if crc != member.crc:
@@ -253,9 +253,9 @@ class Zip:
             raise self.error("the name isn't UTF-8, or isn't marked as UTF-8", raw.decode("latin-1")) from None
 
     def _zip64(self, name: str, extra: bytes, size: int, packed_size: int, offset: int) -> tuple[int, int, int]:
-        """Return the values that were too large for their fields.
+        """Return the sizes and the offset, with values from the zip64 extra field if they don't fit in 32 bits.
 
-        The extra field contains only these values, in the order of the parameters.
+        The extra field contains only values that don't fit, in the order of the parameters.
         """
         at = 0
         while at + 4 <= len(extra):
@@ -294,7 +294,7 @@ class Zip:
             raise self.error(message, largest.path, self._bounds.remedy)
 
     def _with_room(self, members: list[ZipMember], end: int) -> list[ZipMember]:
-        """Sort the members by position, and set the `room` of each member. Raises BentoError if two members overlap."""
+        """Sort members by position, and set the `room` of each. Raises BentoError if members overlap or leave gaps."""
         kept = []
         for member in sorted(members, key=lambda member: member.offset, reverse=True):
             room = end - member.offset
@@ -340,7 +340,7 @@ class Zip:
 
 
 class FileZip(Zip):
-    """Reads a zip in an open, seekable file."""
+    """Reader of a zip in an open, seekable file."""
 
     def __init__(self, file: BinaryIO, where: str, bounds: Bounds) -> None:
         super().__init__(where, "Download or create the archive again", bounds, (STORED, DEFLATED, BZIP2))
@@ -357,7 +357,7 @@ class FileZip(Zip):
 
 
 def fast_zlib() -> Any:
-    """Return ISA-L's zlib module if installed, otherwise Python's. ISA-L is twice as fast, with identical output."""
+    """Return ISA-L's zlib module if it is installed, otherwise Python's. ISA-L is twice as fast, with equal output."""
     global _zlib_module
     if _zlib_module is None:
         try:

@@ -1,1 +1,1 @@
-"""Converts Bentos and models to OCI artifacts, and stores signatures next to the signed artifacts."""
+"""OCI artifacts of Bentos and models, and the signatures of artifacts."""

@@ -1,4 +1,4 @@
-"""Converts Bentos and models to OCI artifacts. docs/oci.md defines the format.
+"""Conversion of Bentos and models to OCI artifacts, in the format that docs/oci.md defines.
 
 The blobs of a Bento are the parts of its `.bento` archive, including the parts of its models. A push of a new version
 therefore sends only changed parts. The config contains bento.yaml.
@@ -40,14 +40,14 @@ _REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.(sig|att|sbom))?")  # artifa
 
 
 class Part(NamedTuple):
-    """Holds a part of an archive (a file or a blob source), and its digest and size if they are known."""
+    """A part of an archive (a file or a blob source), with its digest and size if known."""
 
     part: Path | BlobSource
     known: PartInfo | None = None  # always set for a source
 
 
 class ModelPart(NamedTuple):
-    """Holds the description of a model, and the model's archive part (see `Part`)."""
+    """The description of a model, and its archive part (see `Part`)."""
 
     description: ModelDescription
     part: Path | BlobSource
@@ -56,7 +56,7 @@ class ModelPart(NamedTuple):
 
 @dataclass(frozen=True)
 class DescribedBento:
-    """Holds the description of a Bento from the config of its artifact."""
+    """A Bento as the config of its artifact describes it."""
 
     bento: Mapping[str, Any]  # bento.yaml
     digest: str  # `blake3:<hex>` of the content; empty if unknown
@@ -64,12 +64,12 @@ class DescribedBento:
 
     @property
     def tag(self) -> Tag:
-        """Return the tag, `name:version`."""
+        """The tag, `name:version`."""
         return Tag(str(self.bento["name"]), str(self.bento["version"]))
 
 
 def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
-    """Return the artifact of a Bento from its files. Raises BentoError for an invalid bento.yaml."""
+    """Return the artifact of a Bento, built from its files. Raises BentoError for an invalid bento.yaml."""
     from rules_bento.formats.yaml import read_mapping
 
     document = read_mapping(bento_yaml, "bento.yaml")
@@ -78,7 +78,7 @@ def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], mod
 
 
 def pack_described(content: DescribedBento, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
-    """Return the artifact of a Bento, for `push`. `parts` are the parts without models, in the order of the archive."""
+    """Return the artifact of a Bento, for `push`. `parts` excludes models, and has the order of the archive."""
     own = [Part(part) if isinstance(part, Path) else part for part in parts]
     layers = [
         _layer(part, BENTO_PART, f"{name}.tar.xz", known=known)
@@ -90,25 +90,25 @@ def pack_described(content: DescribedBento, parts: Sequence[Path | Part], models
 
 
 def pack_model(model: ModelPart) -> Pushable:
-    """Return the artifact of a model, for `push`. Its blob equals the model's blob in artifacts of Bentos."""
+    """Return the artifact of a model, for `push`. Artifacts of Bentos contain the same blob for this model."""
     tag = Tag.parse(model.description.tag, "model")
     annotations = _annotations(tag, model.description.creation_time)
     return _pack(MODEL, MODEL_CONFIG, model_config(model.description), [_model_layer(model)], annotations)
 
 
 def bento_config(content: DescribedBento) -> bytes:
-    """Return the config of a Bento's artifact. The config depends only on the content, not on how it is packed."""
+    """Return the config of a Bento's artifact, as JSON. It depends only on the Bento's content."""
     models = [asdict(description) for description in content.models]
     return _json({"bento": content.bento, "digest": content.digest, "models": models})
 
 
 def model_config(description: ModelDescription) -> bytes:
-    """Return the config of a model's artifact."""
+    """Return the config of a model's artifact, as JSON."""
     return _json(asdict(description))
 
 
 def attach(subject: Descriptor, artifact_type: str, file: Path) -> Pushable:
-    """Return an artifact that refers to a manifest and contains one file, such as an SBOM.
+    """Return an artifact that refers to the manifest `subject` and contains one file, such as an SBOM.
 
     `artifact_type` is the media type of the file and the type of the artifact.
     """
@@ -117,7 +117,7 @@ def attach(subject: Descriptor, artifact_type: str, file: Path) -> Pushable:
 
 
 def refer(subject: Descriptor, blob: Descriptor, content: bytes, annotations: Mapping[str, str]) -> Pushable:
-    """Return an artifact that refers to a manifest and contains one blob from memory.
+    """Return an artifact that refers to the manifest `subject` and contains one blob from memory.
 
     The artifact type is the media type of the blob.
     """
@@ -125,7 +125,7 @@ def refer(subject: Descriptor, blob: Descriptor, content: bytes, annotations: Ma
 
 
 def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedBento:
-    """Read the description of a Bento from its artifact. Raises BentoError if the artifact isn't a Bento."""
+    """Parse the description of a Bento from its artifact. Raises BentoError if the artifact isn't a Bento."""
     if manifest.is_index or manifest.config.media_type != BENTO_CONFIG:
         kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
         raise BentoError(f"{origin}: expected a Bento, got {kind}. To pull an image, use a container engine.")
@@ -144,7 +144,7 @@ def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedB
 
 
 def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescription:
-    """Read the description of a model from its artifact. Raises BentoError if the artifact isn't a model."""
+    """Parse the description of a model from its artifact. Raises BentoError if the artifact isn't a model."""
     if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
         raise BentoError(f"{origin}: the artifact isn't a model. Specify a reference to a model.")
     try:
@@ -161,7 +161,7 @@ def _check_whole(tag: str) -> None:
 
 
 def versions(repository: Repository) -> list[str]:
-    """List the tags in a repository, except tags of referrers and signatures."""
+    """Return the tags in a repository, except for the tags of referrers and signatures."""
     return [tag for tag in repository.tags() if not _REFERRERS_TAG.fullmatch(tag)]
 
 

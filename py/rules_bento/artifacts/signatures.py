@@ -1,9 +1,9 @@
-"""Reads and writes signatures and attestations in cosign's formats, in registries and OCI layouts.
+"""Signatures and attestations in cosign's formats, in registries and OCI layouts.
 
 By default, each signature or attestation is a sigstore bundle that refers to its subject, as cosign 3 writes it. In the
 legacy form, the layers of the manifest `sha256-<hex>.sig` are signed documents, and the layers of the manifest
-`sha256-<hex>.att` are attestation envelopes. Layouts mark these manifests as `cosign save` does. Both forms are read.
-All data is untrusted until its signature is verified. Unreadable data isn't a signature, and doesn't hide
+`sha256-<hex>.att` are attestation envelopes. Layouts mark these manifests as `cosign save` does. Both forms are
+supported. All data is untrusted until its signature is verified. Unreadable data isn't a signature, and doesn't hide
 other signatures.
 """
 
@@ -52,7 +52,7 @@ _MOST_REASONS = 3  # reasons in a message
 
 
 class InRegistry:
-    """Stores signatures in the repository that contains the signed artifact."""
+    """Storage of signatures in the repository that contains the signed artifact."""
 
     def __init__(self, reference: Reference, registries: Registries, counter: Counter) -> None:
         self._reference = reference
@@ -61,13 +61,13 @@ class InRegistry:
         self._repository = registries.repository(reference)
 
     def attached_manifests(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield a function that reads the manifest with the tag for signatures or attestations of the digest."""
+        """Yield a function that reads the manifest of a digest's signatures or attestations by its tag."""
         yield partial(self._repository.get_manifest, tag_of(kind, digest))
 
     def referrers(self, digest: str, *kinds: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield functions that read bundles with one of the predicates `kinds`.
+        """Yield functions that read the bundles of `digest` whose predicate type is one of `kinds`.
 
-        Requests the list of referrers only on demand, because another signature might match first.
+        Requests the list of referrers only when the first bundle is needed.
         """
         # In a referrers tag, cosign lists the type of the config, and no annotations.
         types = (cosign.BUNDLE_TYPE, oci.EMPTY)
@@ -81,20 +81,20 @@ class InRegistry:
         return self._repository.read_blob(blob)
 
     def source(self, blob: Descriptor) -> BlobSource:
-        """Return a source for the blob."""
+        """Return a source that reads the blob from the repository."""
         return RemoteSource(self._repository, blob.digest)
 
     def put(self, kind: str, digest: str, package: Pushable) -> None:
-        """Push the manifest with the tag for signatures or attestations of the digest."""
+        """Push a manifest of signatures or attestations, with the tag that `kind` and `digest` determine."""
         push(package, [self._reference.with_tag(tag_of(kind, digest))], self._registries, self._counter)
 
     def refer(self, digest: str, package: Pushable) -> None:
-        """Push a referrer of the digest without a tag."""
+        """Push a referrer of `digest`, without a tag."""
         push(package, [self._reference.with_digest(package.root.descriptor.digest)], self._registries, self._counter)
 
 
 class InLayout:
-    """Stores signatures in an OCI layout, as `cosign save` and `cosign verify --local-image` do."""
+    """Storage of signatures in an OCI layout, as `cosign save` and `cosign verify --local-image` use it."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -104,7 +104,7 @@ class InLayout:
         return self._layout.attached_manifests(kind, tag_of(kind, digest))
 
     def referrers(self, digest: str, *_kinds: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield functions that return bundles. Searches all blobs, because no index lists the bundles."""
+        """Yield functions that return the bundles of `digest`. Searches all blobs, because no index lists bundles."""
         for manifest in self._layout.referrers(digest, cosign.BUNDLE_TYPE):
             yield lambda manifest=manifest: manifest  # type: ignore[misc]
 
@@ -113,16 +113,16 @@ class InLayout:
         return self._layout.read(blob)
 
     def source(self, blob: Descriptor) -> BlobSource:
-        """Return a source for the blob."""
+        """Return a source that reads the blob from the layout."""
         return FileSource(self._layout.blob(blob.digest))
 
     def put(self, kind: str, digest: str, package: Pushable) -> None:
-        """Add the blobs, and list the manifest in the index."""
+        """Add a manifest of signatures or attestations with its blobs, and list the manifest in the index."""
         self._add(package)
         self._layout.attach(package.root, kind, tag_of(kind, digest), digest)
 
     def refer(self, digest: str, package: Pushable) -> None:
-        """Add a referrer of the digest, with its blobs."""
+        """Add a referrer of `digest`, with its blobs."""
         self._add(package)
         self._layout.refer(package.root, digest)
 
@@ -136,17 +136,17 @@ Place = InRegistry | InLayout
 
 
 def tag_of(kind: str, digest: str) -> str:
-    """Return the tag for signatures or attestations (`kind`) of a digest."""
+    """Return the tag for the signatures or attestations (`kind`) of a digest."""
     return f"{digest.replace(':', '-', 1)}.{kind}"
 
 
 def _has(bundle: Descriptor, kinds: Iterable[str]) -> bool:
-    """Return whether a bundle can have one of the predicates. The annotation isn't signed, so the result is a hint."""
+    """Return whether a bundle might have one of the predicate types. The annotation, which isn't signed, is a hint."""
     return bundle.annotations.get(_BUNDLED_PREDICATE, "") in ("", *kinds)
 
 
 def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey | IdentitySigner, form: str = BUNDLE) -> bool:
-    """Sign a manifest of `name` (`registry/repository`). Returns whether the signature is new. Keeps old signatures."""
+    """Sign the manifest of `name` (`registry/repository`). Keeps old signatures. Returns whether this one is new."""
     if form == BUNDLE:
         return attest(place, name, subject, cosign.SIGNED, {}, key)
     assert not isinstance(key, IdentitySigner), "a certificate requires a bundle"
@@ -166,7 +166,7 @@ def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey | Identit
 def sign_in_registries(
     subject: Descriptor, targets: Iterable[Reference], signing: Signing | None, registries: Registries, counter: Counter
 ) -> None:
-    """Sign a manifest in each repository if `signing` is set. Raises the same errors as `sign`."""
+    """Sign a manifest in the repository of each target if `signing` is set. Raises the same errors as `sign`."""
     for reference in sorted({target.with_digest(subject.digest) for target in targets} if signing else (), key=str):
         assert signing
         sign(InRegistry(reference, registries, counter), reference.name, subject, *signing)
@@ -208,7 +208,7 @@ def attest(
 
 
 def verify(place: Place, digest: str, key: PublicKey | Identity) -> str:
-    """Return the image name in a valid signature of the digest. The name isn't verified.
+    """Return the image name in a valid signature of `digest`. The name isn't verified.
 
     Raises SignatureError if no signature is valid.
     """
@@ -233,7 +233,7 @@ def verify(place: Place, digest: str, key: PublicKey | Identity) -> str:
 def verify_attestation(
     place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey | Identity
 ) -> dict[str, Any]:
-    """Return a signed predicate of one of the types. Raises SignatureError if none exists."""
+    """Return a signed predicate whose type is one of `kinds`. Raises SignatureError if none exists."""
 
     def read(layer: Descriptor) -> dict[str, Any]:
         _, kind, predicate = cosign.read_statement(_statement(place, layer, key), digest)
@@ -268,7 +268,7 @@ def _holds(is_same: Callable[[Descriptor], bool], layers: Iterable[Descriptor]) 
 
 
 def carry(source: Place, target: Place, digest: str) -> None:
-    """Copy a digest's signatures and attestations. Keeps existing signatures. Raises the same errors as `sign`."""
+    """Copy a digest's signatures and attestations from `source` to `target`, which keeps its existing signatures."""
     for kind in (SIGNATURES, ATTESTATIONS):
         before = _listed(target, kind, digest)
         stored = {to_json(layer.to_json()) for layer in before}
@@ -278,7 +278,7 @@ def carry(source: Place, target: Place, digest: str) -> None:
 
 
 def carry_all(source: Reference, targets: Iterable[Reference], registries: Registries, counter: Counter) -> None:
-    """Copy the signatures of an image, an artifact, or an index with its images. Raises the same errors as `carry`."""
+    """Copy the signatures of an artifact to `targets`, including those on the images in an index."""
     root = registries.repository(source).get_manifest(source.target)
     place = InRegistry(source, registries, counter)
     others = {target.name: target for target in targets if target.name != source.name}
@@ -300,7 +300,7 @@ def _listed(place: Place, kind: str, digest: str) -> list[Descriptor]:
 def _put(
     place: Place, kind: str, digest: str, before: Sequence[Descriptor], new: Sequence[tuple[Descriptor, BlobSource]]
 ) -> None:
-    """Write a manifest with the existing and the new layers. Raises BentoError for too many layers."""
+    """Write a manifest with the existing layers and new layers. Raises BentoError for too many layers."""
     layers = [*before, *(layer for layer, _ in new)]
     if len(layers) > _MOST_LAYERS:
         raise BentoError(
@@ -326,7 +326,7 @@ def _put(
 def _layers(
     manifests: Iterable[Callable[[], Manifest]], digest: str, kinds: Sequence[str], media_type: str = cosign.BUNDLE
 ) -> Iterator[Descriptor | BentoError]:
-    """Yield the layers that can contain signatures of the digest. If a manifest can't be read, yields the error.
+    """Yield layers that can contain signatures of `digest`. If a manifest can't be read, yields the error.
 
     Raises SignatureError if the manifests exceed the limits.
     """
