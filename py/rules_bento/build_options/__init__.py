@@ -1,1 +1,1 @@
-"""Reads and checks the build options of a bentofile or a target."""
+"""Build options of a bentofile or a target: parsing, validation, and merging."""

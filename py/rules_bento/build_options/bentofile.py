@@ -1,4 +1,4 @@
-"""Reads `bentofile.yaml`, or `[tool.bentoml.build]` in `pyproject.toml`. Records line numbers for messages."""
+"""Parser for `bentofile.yaml`, and for `[tool.bentoml.build]` in `pyproject.toml`. Errors include line numbers."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _TABLE = ("tool", "bentoml", "build")
 
 
 def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> BuildOptions:
-    """Read the options in a file. `origin` is the name of the file in messages.
+    """Read the options in a file, whose name in messages is `origin`.
 
-    `src_exists` specifies whether the directory of a pyproject.toml contains a directory `src`. If so, `src` contains
-    the packages. Raises BentoError with file and line for invalid options.
+    `src_exists` specifies  whether the directory of a pyproject.toml contains a directory `src` with the packages.
+    Raises BentoError with the file and line of invalid options.
     """
     text = _read_text(path, origin)
     if FilePath(path).suffix == ".toml":
@@ -34,7 +34,7 @@ def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> Buil
 
 
 def read_arguments(path: str | FilePath, origin: str) -> dict[str, Any]:
-    """Read the arguments of a Bento from a YAML mapping. Raises a BentoError that begins with `origin` and the line."""
+    """Read the arguments of a Bento from a YAML mapping. Raises BentoError with `origin` and the line."""
     values = plain(yaml_document(_read_text(path, origin), origin).data)
     return {str(key): value for key, value in values.items()}
 
@@ -47,12 +47,12 @@ def _read_text(path: str | FilePath, origin: str) -> str:
 
 
 def from_yaml(text: str, origin: str) -> BuildOptions:
-    """Parse a bentofile.yaml. Raises BentoError with the line for an invalid file."""
+    """Parse a bentofile.yaml. Raises BentoError with the line of an invalid value."""
     return _with_lowercase_name(option_reader.parse(yaml_document(text, origin)))
 
 
 def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> BuildOptions:
-    """Parse BentoML's table, the name, and the dependencies in a pyproject.toml. Raises BentoError if invalid."""
+    """Parse the table for BentoML, the name, and the dependencies in a pyproject.toml. Raises BentoError if invalid."""
     tables = read_toml(text, origin, LiteralFloat)
     section = tables
     for key in _TABLE:
@@ -73,7 +73,7 @@ def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> Build
 
 
 def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: str) -> BuildOptions:
-    """Return the options with the project's dependencies. As in BentoML, a requirements file takes precedence."""
+    """Return `options` with the project's dependencies. As in BentoML, a requirements file takes precedence."""
     dependencies = project.get("dependencies", [])
     place = f"{place}: project.dependencies"
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
@@ -88,12 +88,12 @@ def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: st
 
 
 def _with_lowercase_name(options: BuildOptions) -> BuildOptions:
-    """Return the options with the name converted to lowercase, as in BentoML."""
+    """Return `options` with the name converted to lowercase, as BentoML does."""
     return replace(options, name=options.name.lower()) if options.name else options
 
 
 def yaml_document(text: str, origin: str) -> Document:
-    """Parse YAML, and record the line of each value. Raises BentoError if the YAML is invalid or isn't a mapping."""
+    """Parse YAML, and record the line of each value. Raises BentoError unless the YAML is a valid mapping."""
     from rules_bento.formats.yaml import read_with_lines
 
     data, lines = read_with_lines(text, origin, LiteralFloat)
@@ -110,7 +110,7 @@ _ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
 
 
 def _toml_lines(text: str) -> dict[Path, int]:
-    """Return the line numbers of tables and keys. A line can be wrong if a multiline string contains similar lines."""
+    """Return the line number of each table and key. Lines of multiline strings that resemble keys can be mistaken."""
     lines: dict[Path, int] = {}
     table: tuple[str, ...] = ()
     counts: dict[tuple[str, ...], int] = {}
@@ -138,5 +138,5 @@ def _keys(dotted: str) -> tuple[str, ...]:
 
 
 def find(directory: FilePath, names: Sequence[str] = NAMES) -> FilePath | None:
-    """Return the file with the build options of a project, or None if the project has no such file."""
+    """Return the first file in `names` that exists in `directory`, or None."""
     return next((directory / name for name in names if (directory / name).is_file()), None)

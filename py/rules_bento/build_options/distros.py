@@ -1,4 +1,4 @@
-"""Lists the Linux distributions that BentoML has images for, and their package manager commands."""
+"""Linux distributions for which BentoML has images, and their package manager commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CUDA_VERSIONS |= {short: next(full for full in _CUDA if full.startswith(f"{short
 
 @dataclass(frozen=True)
 class Distro:
-    """Specifies the images of a distribution, and the commands of its package manager."""
+    """The images of a distribution, and the commands of its package manager."""
 
     name: str
     python: str  # image, with {version} (X.Y) or {digits} (XY)
@@ -39,16 +39,16 @@ class Distro:
     conda_image: str = ""
 
     def image(self, python_version: str) -> str:
-        """Return the image for a Python version (X.Y)."""
+        """Return the name of the image for a Python version (X.Y)."""
         return self.python.format(version=python_version, digits=python_version.replace(".", ""))
 
     def cuda_image(self, version: str) -> str:
-        """Return the image for a full CUDA version, or an empty string if the distribution has no CUDA images."""
+        """Return the name of the image for a CUDA version (X.Y.Z), or "" if the distribution has no CUDA images."""
         image = self.cuda if version.startswith(("12.8", "12.6")) else self.old_cuda
         return image.format(version=version)
 
     def command(self, packages: Sequence[str]) -> str:
-        """Return the command for bento.yaml that installs packages."""
+        """Return the command in bento.yaml that installs `packages` after the first installation command."""
         return self.further_command.format(packages=" ".join(shlex.quote(package) for package in packages))
 
 
@@ -120,5 +120,5 @@ NAMES = tuple(_DISTROS)
 
 
 def get(name: str) -> Distro:
-    """Return the distribution with this name, which must be in `NAMES`."""
+    """Return the distribution named `name`, which must be in `NAMES`."""
     return _DISTROS[name]

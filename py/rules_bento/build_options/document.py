@@ -1,4 +1,4 @@
-"""Provides options as plain values, and the location of each value for messages."""
+"""Option values without validation, and the location of each value for messages."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Path = tuple[str | int, ...]  # the keys and indices from the root to a value
 
 
 class LiteralFloat(float):
-    """Keeps the source text of a float, because the Python version `3.10` isn't `3.1`."""
+    """A float that keeps its source text, because the Python version `3.10` isn't `3.1`."""
 
     string: str
 
     def __new__(cls, string: str) -> LiteralFloat:
-        """Parse a literal."""
+        """Return the float that `string` represents."""
         number = super().__new__(cls, string)
         number.string = string
         return number
@@ -27,14 +27,14 @@ class LiteralFloat(float):
 
 @dataclass(frozen=True)
 class Document:
-    """Holds options as plain values: from a file, with line numbers, or from the attributes of a target."""
+    """Options from a file, with line numbers, or from the attributes of a target."""
 
     origin: str  # the file's name; empty for attributes
     data: dict[str, Any]
     lines: dict[Path, int] | LineIndex = field(default_factory=dict[Path, int])
 
     def at(self, path: Path) -> str:
-        """Return the location of a value, for the beginning of a message."""
+        """Return the location of the value at `path`, for the beginning of a message."""
         if not self.origin:
             return dotted(path)
         known = path
@@ -46,7 +46,7 @@ class Document:
 
 
 def dotted(path: Path) -> str:
-    """Format a path. For example, `("models", 0, "tag")` becomes `models[0].tag`."""
+    """Format a path as a string: `("models", 0, "tag")` becomes `models[0].tag`."""
     string = ""
     for part in path:
         if isinstance(part, int):
@@ -57,7 +57,7 @@ def dotted(path: Path) -> str:
 
 
 class Table:
-    """Provides the values of one mapping in a document, and checks their types."""
+    """One mapping in a document, with methods that validate the types of values."""
 
     def __init__(
         self, document: Document, path: Path, keys: Collection[str], hints: Mapping[str, str] | None = None
@@ -82,11 +82,11 @@ class Table:
                 raise BentoError(self._unknown(str(key), keys, hints or {}))
 
     def at(self, key: str, *more: int) -> str:
-        """Return the location of the value of `key`, for the beginning of a message."""
+        """Return the location of the value of `key`, or of a list item in it, for the beginning of a message."""
         return self._document.at((*self._path, key, *more))
 
     def has(self, key: str) -> bool:
-        """Return whether the key has a value."""
+        """Return whether `key` has a value other than null."""
         return self._data.get(key) is not None
 
     def value(self, key: str) -> Any:
@@ -94,7 +94,7 @@ class Table:
         return self._data.get(key)
 
     def string(self, key: str) -> str | None:
-        """Return the value as a string, or None if the key is missing. Converts numbers and booleans to strings."""
+        """Return the value of `key` as a string, or None if it is missing. Converts numbers and booleans."""
         value = self._data.get(key)
         return scalar_string(value) or self.typed(key, str, "a string")
 
@@ -103,14 +103,14 @@ class Table:
         return self.typed(key, bool, "true or false")
 
     def typed(self, key: str, kind: type[_T], expected: str) -> _T | None:
-        """Return the value, or None if the key is missing. Raises BentoError if the value isn't of type `kind`."""
+        """Return the value of `key`, or None if it is missing. Raises BentoError if the value isn't of type `kind`."""
         value = self._data.get(key)
         if value is not None and not isinstance(value, kind):
             raise BentoError(f"{self.at(key)}: expected {expected}, got {describe_value(value)}.")
         return value
 
     def strings(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:
-        """Return the list of strings, or None if the key is missing. With `or_one`, converts a string to a list."""
+        """Return the strings in the list `key`, or None if it is missing. `or_one` also accepts a single string."""
         if or_one and isinstance(self._data.get(key), str):
             return (self._data[key],)
         value = self.typed(key, list, "a list of strings")
@@ -126,7 +126,7 @@ class Table:
         return tuple(strings)
 
     def mapping(self, key: str) -> dict[str, str] | None:
-        """Return the mapping of strings, or None if the key is missing. Converts numbers and booleans to strings."""
+        """Return the mapping of strings `key`, or None if it is missing. Converts numbers and booleans."""
         value = self.typed(key, dict, "a mapping of strings")
         if value is None:
             return None
@@ -140,7 +140,7 @@ class Table:
         return strings
 
     def items(self, key: str) -> list[Any]:
-        """Return the list for `key`, or an empty list if the key is missing. Items can have any type."""
+        """Return the list `key`, or an empty list if it is missing. Items can have any type."""
         return self.typed(key, list, "a list") or []
 
     def _unknown(self, key: str, keys: Collection[str], hints: Mapping[str, str]) -> str:
@@ -150,7 +150,7 @@ class Table:
 
 
 def scalar_string(value: Any) -> str | None:
-    """Convert a scalar to a string. Returns None if the value isn't a scalar."""
+    """Convert a string, number, or boolean to a string. Returns None for other values."""
     if isinstance(value, LiteralFloat):
         return value.string
     if isinstance(value, (str, bool, int, float)):
@@ -159,7 +159,7 @@ def scalar_string(value: Any) -> str | None:
 
 
 def plain(value: Any) -> Any:
-    """Replace each LiteralFloat in a value with a float."""
+    """Return `value` with each LiteralFloat replaced by a float."""
     if isinstance(value, LiteralFloat):
         return float(value)
     if isinstance(value, dict):
@@ -170,7 +170,7 @@ def plain(value: Any) -> Any:
 
 
 def describe_value(value: Any) -> str:
-    """Describe a value for a message: its type, or the value if it is a number or a string."""
+    """Describe a value for a message: by its type, or by the value itself for numbers and strings."""
     if value is None:
         return "no value"
     if isinstance(value, bool):

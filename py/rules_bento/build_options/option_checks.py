@@ -1,4 +1,4 @@
-"""Checks individual values of options and images. Each message begins with a location that the caller specifies."""
+"""Checks of individual values of options and images. Messages begin with `place`, a location."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def check_env(env: EnvVariable, place: str) -> None:
 
 
 def parse_env(text: str, place: str) -> EnvVariable:
-    """Parse `NAME[=value][;stage=...]`. Raises a BentoError that begins with `place` for an invalid value."""
+    """Parse `NAME[=value][;stage=...]`. Raises a BentoError that begins with `place` if `text` is invalid."""
     setting, _, stage = text.partition(";stage=")
     name, _, value = setting.partition("=")
     if not _NAME.fullmatch(name) or (stage or "all") not in STAGES:
@@ -79,7 +79,7 @@ def parse_env(text: str, place: str) -> EnvVariable:
 
 
 def short_python_version(text: str, place: str) -> str:
-    """Return a Python version as `X.Y` (images contain the latest patch). Raises BentoError for an invalid version."""
+    """Return a Python version as `X.Y`, because images contain the latest patch. Raises BentoError if invalid."""
     match = re.fullmatch(r"(\d)\.(\d{1,2})(\.\w+)?", text)
     if not match:
         raise BentoError(f"{place}: invalid Python version {text!r}. Use a version such as '3.12'.")
@@ -87,12 +87,12 @@ def short_python_version(text: str, place: str) -> str:
 
 
 def is_system_package(package: str) -> bool:
-    """Return whether a system package manager accepts the string as a package argument."""
+    """Return whether a system package manager accepts `package` as the name of a package."""
     return re.fullmatch(r"[A-Za-z0-9][^\s;&|<>`$\\'\"]*", package) is not None
 
 
 def check_system_package(package: str, place: str) -> None:
-    """Raise BentoError for an invalid system package."""
+    """Raise BentoError if `package` isn't the name of a system package."""
     if not is_system_package(package):
         raise BentoError(
             f"{place}: invalid system package {package!r}. Specify only package names. Move options and commands to "
@@ -101,7 +101,7 @@ def check_system_package(package: str, place: str) -> None:
 
 
 def check_package(package: str, place: str) -> None:
-    """Raise BentoError if the string isn't exactly one requirement."""
+    """Raise BentoError if `package` isn't exactly one requirement."""
     # BentoML also accepts a trailing line break.
     if re.search(r"[\n\r]", package.strip()) or not package.strip():
         raise BentoError(f"{place}: expected a single requirement, got {package!r}. List each requirement separately.")
@@ -115,7 +115,7 @@ def check_package(package: str, place: str) -> None:
 
 
 def check_requirement(text: str, place: str) -> None:
-    """Raise BentoError for a line that pip and uv reject in requirements files."""
+    """Raise BentoError if pip and uv reject `text` in a requirements file."""
     # Remove comments and hashes.
     text = re.sub(r"\s+(#.*|--hash[= ]\S+)", "", text).strip()
     if _SINGLE_EQUALS.match(text):
@@ -137,7 +137,7 @@ def _is_marker(text: str | None) -> bool:
 
 
 def check_editable(line: str, place: str) -> None:
-    """Raise BentoError for an editable requirement, because the image doesn't contain the required directory yet."""
+    """Raise BentoError for an editable requirement, because the image installs packages before the directory exists."""
     if _EDITABLE.match(line):
         raise BentoError(
             f"{place}: {line!r} installs a directory, but the image installs packages before the directory exists. "

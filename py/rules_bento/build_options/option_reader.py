@@ -1,4 +1,4 @@
-"""Converts the document of a bentofile or a target to `BuildOptions`, and checks each value."""
+"""Conversion of a document to `BuildOptions`, with validation of each value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Defines the options of a build, and merges options from attributes with options from a bentofile.
+"""Options of a build, and the merging of attributes with a bentofile.
 
 An unset option is None. The code that uses an option applies BentoML's default. Combinations of options that can't be
 built, or that BentoML would partly ignore, are rejected.
@@ -14,7 +14,7 @@ from rules_bento.typing_lite import Any, Mapping, TypeVar
 
 @dataclass(frozen=True)
 class EnvVariable:
-    """Defines an environment variable of a Bento."""
+    """An environment variable of a Bento."""
 
     name: str
     value: str = ""
@@ -23,7 +23,7 @@ class EnvVariable:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """Specifies a model that the Bento includes: `name`, `name:version`, or `name:latest`."""
+    """A model that the Bento includes: `name`, `name:version`, or `name:latest`."""
 
     tag: str
     filter: str | None = None  # label:KEY or label:KEY=VALUE, comma-separated
@@ -32,7 +32,7 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class Docker:
-    """Contains the `docker` options of a bentofile."""
+    """The `docker` options of a bentofile."""
 
     distro: str | None = None
     python_version: str | None = None  # X.Y
@@ -47,7 +47,7 @@ class Docker:
 
 @dataclass(frozen=True)
 class Python:
-    """Contains the `python` options of a bentofile."""
+    """The `python` options of a bentofile."""
 
     requirements_txt: str | None = None
     packages: tuple[str, ...] | None = None
@@ -65,7 +65,7 @@ class Python:
 
 @dataclass(frozen=True)
 class Conda:
-    """Contains the `conda` options of a bentofile."""
+    """The `conda` options of a bentofile."""
 
     environment_yml: str | None = None
     channels: tuple[str, ...] | None = None
@@ -80,7 +80,7 @@ class Conda:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Contains all options of a build."""
+    """All options of a build."""
 
     service: str | None = None
     name: str | None = None
@@ -112,7 +112,7 @@ KEYS = (*TOP, *(f"{group}.{key}" for group, keys in GROUPS.items() for key in ke
 
 
 def check(options: BuildOptions) -> None:
-    """Raise BentoError for options that can't be combined."""
+    """Raise BentoError if options can't be combined."""
     docker, conda, python = options.docker, options.conda, options.python
     _check_distro(options)
     if docker.cuda_version and not conda.is_empty:
@@ -164,7 +164,7 @@ def _check_distro(options: BuildOptions) -> None:
 
 
 def spec1_reasons(options: BuildOptions) -> list[str]:
-    """Return the names of the options that are set and that only spec 1 of `bento.yaml` supports."""
+    """Return the names of set options that only spec 1 of `bento.yaml` supports."""
     reasons = [f"docker.{key}" for key in ("cuda_version", "dockerfile_template") if getattr(options.docker, key)]
     if not options.conda.is_empty:
         reasons.append("conda")
@@ -172,7 +172,7 @@ def spec1_reasons(options: BuildOptions) -> list[str]:
 
 
 def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
-    """Merge options. Attributes override the bentofile. Raises BentoError if the options can't be combined."""
+    """Return the options of `bentofile`, overridden by `attributes`. Raises BentoError if they can't be combined."""
     services = [_module(options.service) for options in (attributes, bentofile) if options.service]
     if len(set(services)) > 1:
         raise BentoError(
@@ -195,7 +195,7 @@ def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
 
 
 def _module(service: str) -> str:
-    """Return the service with a dotted module name: `pkg/service.py:Svc` becomes `pkg.service:Svc`."""
+    """Return `service` with a dotted module name: `pkg/service.py:Svc` becomes `pkg.service:Svc`."""
     module, colon, attribute = service.partition(":")
     return (module[:-3].replace("/", ".") if module.endswith(".py") else module) + colon + attribute
 
@@ -210,7 +210,7 @@ def _fill_unset(one: _Options, other: _Options) -> _Options:
 
 
 def _fill_unset_python(one: Python, other: Python) -> Python:
-    """Merge Python options. If `one` sets `packages` or `requirements_txt`, both options in `other` are ignored."""
+    """Return `one` with its unset fields copied from `other`."""
     if one.packages is not None or one.requirements_txt is not None:
         other = replace(other, packages=None, requirements_txt=None)
     return _fill_unset(one, other)
@@ -219,7 +219,7 @@ def _fill_unset_python(one: Python, other: Python) -> Python:
 def with_defaults(
     options: BuildOptions, python_version: str, env: dict[str, str] | None, *, locked: bool
 ) -> dict[str, Any]:
-    """Return all keys of a bentofile, with defaults.
+    """Return the options as a bentofile with all keys, including defaults.
 
     `env` replaces `docker.env`, and `locked` is the default of `lock_packages`.
     """
@@ -252,7 +252,7 @@ def with_defaults(
 
 
 def channels(conda: Conda) -> list[str] | None:
-    """Return the conda channels. If packages are declared without a channel, returns BentoML's default channel."""
+    """Return the conda channels, or BentoML's default channel if packages are declared without channels."""
     if (conda.dependencies or conda.pip) and not conda.channels and not conda.environment_yml:
         return ["conda-forge"]
     return list(conda.channels) if conda.channels is not None else None

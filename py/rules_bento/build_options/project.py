@@ -1,4 +1,4 @@
-"""Reads files in the build context that options refer to, such as scripts, requirements, and templates."""
+"""Access to files in the build context that options refer to, such as scripts, requirements, and templates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rules_bento.typing_lite import Callable, Mapping
 
 
 class ProjectFiles:
-    """Reads declared files on demand, by path in the build context. `loaded` contains the files that were read."""
+    """Declared files, read on demand by their paths in the build context. `loaded` contains the files read so far."""
 
     def __init__(
         self,
@@ -18,7 +18,7 @@ class ProjectFiles:
         check: Callable[[str], None] | None = None,
         remedy: str = "Add the file to srcs or data.",
     ) -> None:
-        """Create a reader. `files` maps each path in the build context to the file's location or content.
+        """Initialize the files. `files` maps each path in the build context to the file's location or content.
 
         `check` is called with the path of a file before the file is read, and raises BentoError to reject the file.
         `remedy` ends the error message about a file that isn't declared.
@@ -29,11 +29,11 @@ class ProjectFiles:
         self.loaded: dict[str, bytes] = {}
 
     def has(self, path: str) -> bool:
-        """Return whether the file is declared."""
+        """Return whether a file is declared at `path`."""
         return path in self._files
 
     def path(self, written: str, place: str) -> str:
-        """Normalize a path in an option. Raises BentoError if the path is outside of the build context."""
+        """Normalize a path that an option contains. Raises BentoError if the path is outside of the build context."""
         path = posixpath.normpath(written)
         if written.startswith(("/", "~")) or "$" in written or path == ".." or path.startswith("../"):
             raise BentoError(
@@ -66,12 +66,12 @@ class ProjectFiles:
         return content
 
     def exact_text(self, written: str, place: str) -> str:
-        """Return the text without changes. Raises the same errors as `read`, and BentoError for invalid UTF-8."""
+        """Return the text of a file without changes. Raises the errors of `read`, and BentoError for invalid UTF-8."""
         try:
             return self.read(written, place).decode()
         except UnicodeDecodeError:
             raise BentoError(f"{place}: {written!r} isn't valid UTF-8. Save the file as UTF-8.") from None
 
     def text(self, written: str, place: str) -> str:
-        """Return the text with LF line endings, without a byte order mark. Raises the same errors as `exact_text`."""
+        """Return the text of a file with LF line endings and no byte order mark. Raises the errors of `exact_text`."""
         return self.exact_text(written, place).removeprefix("\N{BYTE ORDER MARK}").replace("\r\n", "\n")

@@ -1,4 +1,4 @@
-"""Reads the options of a target: the attributes, merged with the bentofile."""
+"""The options of a target: its attributes, merged with its bentofile."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, s
 
 
 def find_service(options: BuildOptions, sources: Container[str]) -> str:
-    """Return the service in the options, or BentoML's default `service`. Raises BentoError if neither exists."""
+    """Return the service in `options`, or BentoML's default `service`. Raises BentoError if neither exists."""
     if options.service is not None:
         return options.service
     if "service.py" not in sources:
@@ -40,7 +40,7 @@ def find_service(options: BuildOptions, sources: Container[str]) -> str:
 
 
 def unmatched_patterns(selection: Selection, options: BuildOptions, among: str) -> list[str]:
-    """Return a warning for each `include` pattern that matches no file."""
+    """Return a warning for each `include` pattern that matches no file. `among` names the searched attributes."""
     notes = []
     for rule in selection.idle[:_MAX_REPORTED]:
         place = options.at(f"include[{rule.number - 1}]")
@@ -53,6 +53,6 @@ def unmatched_patterns(selection: Selection, options: BuildOptions, among: str) 
 
 
 def _find_similar(pattern: str, selection: Selection) -> str | None:
-    """Return the path that is most similar to a pattern, or None. Ignores case."""
+    """Return the path most similar to `pattern`, or None if no path is similar. Ignores case."""
     known = {file.path.lower(): file.path for file in (*selection.kept, *selection.dropped)}
     return known.get(nearest(pattern.removeprefix(".").lstrip("/").lower(), known))
