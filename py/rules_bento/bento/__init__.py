@@ -1,4 +1,4 @@
-"""Assembles Bentos (options, images, `bento.yaml`, identity, `env/`), and reads descriptors of Bentos and models.
+"""Assembly of Bentos (options, images, `bento.yaml`, identity, `env/`), and parsing of bento.yaml and model.yaml.
 
 This package doesn't depend on Bazel, stores, or networks.
 """

@@ -1,4 +1,4 @@
-"""Assembles a Bento from declared inputs: bento.yaml and all other files, except sources and models.
+"""Assembly of a Bento from declared inputs: bento.yaml and all other files, except sources and models.
 
 The format is the format of BentoML 1.4, determined by experiment (see docs/compatibility.md). Services, labels, envs,
 and the image come from the service metadata. All other values come from the options of a target or a bentofile.
@@ -37,7 +37,7 @@ BENTOFILE = "bentofile.yaml"
 
 @dataclass(frozen=True)
 class AssembledBento:
-    """Holds a Bento without the contents of its sources and models."""
+    """A Bento without the contents of its sources and models. `files` maps paths to generated contents."""
 
     tag: Tag
     digest: bytes  # BLAKE3 of the content
@@ -48,7 +48,7 @@ class AssembledBento:
 def assemble_bento(
     info: ServiceInfo, settings: BentoSettings, sources: TreeManifest, models: Sequence[BundledModel]
 ) -> AssembledBento:
-    """Assemble a Bento. Raises BentoError if BentoML couldn't import or serve the Bento."""
+    """Return the Bento for a service and settings. Raises BentoError if BentoML couldn't import or serve it."""
     check_features(settings.features, "features")
     options = settings.options
     if not info.bento_name and not options.name:
@@ -92,7 +92,7 @@ def assemble_bento(
 
 
 def members(bento: AssembledBento) -> list[Member]:
-    """Return the generated files as archive members.
+    """Return the generated files of a Bento as archive members.
 
     bento.yaml is the first member, so that programs that read a stream can identify the Bento early.
     """
@@ -131,7 +131,7 @@ def _environment(
 
 
 def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> None:
-    """Raise BentoError if the options specify a Python version that differs from the lock's Python version."""
+    """Raise BentoError if the options or the image specify a Python version other than the locked version."""
     python_version = settings.options.docker.python_version
     # As with bento_name: the name of the target's attribute.
     place = settings.options.at("docker.python_version").removeprefix("docker.")
@@ -142,7 +142,7 @@ def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> Non
 
 
 def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> None:
-    """Raise BentoError if packages from a rules_python hub require an explicit Python version."""
+    """Raise BentoError if packages come from a rules_python hub and no option specifies the Python version."""
     locked = [pin for pin in settings.pins if "==" in pin]
     docker = settings.options.docker
     if (
@@ -157,13 +157,13 @@ def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> No
 
 
 def _envs(info: ServiceInfo, options: BuildOptions) -> list[EnvVariable]:
-    """Return the environment variables of the options, and then of the service, in BentoML's order."""
+    """Return the environment variables of the options, followed by the service's variables, as BentoML does."""
     own = (EnvVariable(env.name, "" if env.value is None else str(env.value), env.stage) for env in info.envs)
     return [*options.envs, *own]
 
 
 class _ModelEntries:
-    """Creates the model entries of bento.yaml."""
+    """The model entries of bento.yaml."""
 
     def __init__(self, info: ServiceInfo, settings: BentoSettings, models: Sequence[BundledModel]) -> None:
         options = settings.options
@@ -206,7 +206,7 @@ def _service_entry(service: Service, models: list[dict[str, Any]]) -> dict[str, 
 
 
 def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
-    """Return the runners and APIs of a legacy service, for bento.yaml."""
+    """Return the `runners` and `apis` of a legacy service for bento.yaml."""
     runners = [
         {
             "name": runner.name,
@@ -222,7 +222,7 @@ def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
 
 
 def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
-    """Return the README from the options, the service, or the project. By default, returns a title, as BentoML does."""
+    """Return the README from the options, the service, or the project, or BentoML's default title."""
     for text, place in (
         (settings.options.description, settings.options.at("description")),
         (info.description, f"{info.path}: description"),
@@ -239,7 +239,7 @@ def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
 
 
 def _bentofile(info: ServiceInfo, settings: BentoSettings, environment: Environment, labels: dict[str, str]) -> bytes:
-    """Return a bentofile with all options. If the project has no bentofile, BentoML adds this file to `src/`."""
+    """Return a bentofile with all options, which BentoML adds to `src/` if the project has no bentofile."""
     options = replace(
         settings.options,
         service=info.service,
@@ -255,7 +255,7 @@ def _bentofile(info: ServiceInfo, settings: BentoSettings, environment: Environm
 
 
 def _api_files(api: ApiDescription | None) -> dict[str, bytes]:
-    """Return the files in `apis/`, in BentoML's format."""
+    """Return the contents of the files in `apis/` by path, in BentoML's format."""
     if api is None:
         return {}
     schema = {"apis/schema.json": json.dumps(api.schema, indent=2).encode()} if api.schema else {}

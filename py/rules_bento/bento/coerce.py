@@ -1,8 +1,8 @@
-"""Converts YAML values to the types of BentoML's descriptors.
+"""Conversions of YAML values to the types of BentoML's descriptors.
 
 BentoML uses cattrs to convert descriptors to the types in its classes. A number becomes a string if a string is
 expected, unknown keys are dropped, and missing keys get a default. The conversions in this module do the same for
-individual values, and their errors specify the location in the document. (`formats.schema` checks documents that must
+individual values. Their errors specify the location in the document. (`formats.schema` checks documents that must
 match a schema without conversion.)
 """
 
@@ -23,38 +23,38 @@ REQUIRED = object()
 
 
 def any_value(value: Any, where: str) -> Any:
-    """Return the value unchanged."""
+    """Return `value` unchanged."""
     return value
 
 
 def to_str(value: Any, where: str) -> str:
-    """Convert a scalar to a string. Raises BentoError for a list or a mapping."""
+    """Convert a scalar to a string. Raises BentoError if `value` is a list or a mapping."""
     if isinstance(value, (list, dict, set)):
         raise BentoError(f"{where}: expected a string, got a list or a mapping. Write a single value.")
     return str(value)
 
 
 def strict_str(value: Any, where: str) -> str:
-    """Return a string unchanged. Raises BentoError for any other type."""
+    """Return `value` if it is a string. Raises BentoError otherwise."""
     if not isinstance(value, str):
         raise BentoError(f"{where}: expected a string, got {value!r}. Put the value in quotes.")
     return value
 
 
 def to_bool(value: Any, where: str) -> bool:
-    """Convert a value to a boolean according to its truth value in Python."""
+    """Return the truth value of `value`, as Python defines it."""
     return bool(value)
 
 
 def strict_bool(value: Any, where: str) -> bool:
-    """Return a boolean unchanged. Raises BentoError for any other type."""
+    """Return `value` if it is a boolean. Raises BentoError otherwise."""
     if not isinstance(value, bool):
         raise BentoError(f"{where}: expected true or false, got {value!r}.")
     return value
 
 
 def to_time(value: Any, where: str) -> str:
-    """Convert a string or a YAML timestamp to ISO 8601. A date must be quoted, as in BentoML.
+    """Return a time as ISO 8601 from a string or a YAML timestamp. As in BentoML, a date must be quoted.
 
     Raises a BentoError that begins with `where` for any other value.
     """
@@ -69,12 +69,12 @@ def to_time(value: Any, where: str) -> str:
 
 
 def optional(convert: Conversion) -> Conversion:
-    """Return a conversion that also accepts null."""
+    """Return a conversion like `convert` that also accepts null."""
     return lambda value, where: None if value is None else convert(value, where)
 
 
 def items(convert: Conversion) -> Conversion:
-    """Return a conversion for each item of a list. The conversion raises BentoError if the value isn't a list."""
+    """Return a conversion for lists that converts each item. It raises BentoError if the value isn't a list."""
 
     def converted(value: Any, where: str) -> list[Any]:
         if not isinstance(value, list):
@@ -85,7 +85,7 @@ def items(convert: Conversion) -> Conversion:
 
 
 def mapping(convert: Conversion = any_value) -> Conversion:
-    """Return a conversion for each value of a mapping. The conversion raises BentoError for any other type."""
+    """Return a conversion for mappings that converts each value. It raises BentoError if the value isn't a mapping."""
 
     def converted(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Collects the Python packages that options and an image declare, and checks the packages against a lock."""
+"""Python packages that options and images declare, and their comparison with a lock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeclaredPackages:
-    """Contains requirements and constraints (PEP 508) from one location. Messages begin with the location."""
+    """Requirements and constraints (PEP 508) from `place`, the location with which messages begin."""
 
     place: str
     requirements: list[str]
@@ -26,11 +26,11 @@ class DeclaredPackages:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> DeclaredPackages:
-        """Create an instance from its fields in JSON."""
+        """Return an instance with the given fields, as parsed from JSON."""
         return cls(**fields)
 
     def check_lock(self, locked_extras: Mapping[str, Collection[str]]) -> list[str]:
-        """Check the requirements against the extras of locked packages. Returns notes on missing extras.
+        """Compare the requirements with the extras of locked packages. Returns notes about missing extras.
 
         Raises BentoError for a missing package, unless its requirement has a marker.
         """
@@ -54,9 +54,9 @@ class DeclaredPackages:
         return notes
 
     def check_hashes(self, locked: Mapping[str, Mapping[str, str]]) -> None:
-        """Raise BentoError for a locked file whose hash isn't among the hashes of its requirement.
+        """Raise BentoError if the hash of a locked file isn't among the hashes of its requirement.
 
-        `locked` maps each package to its files, and each file name to a SHA-256.
+        `locked` maps each package to its files, and each file name to the SHA-256 of the file.
         """
         for text, hashes in self.hashes.items():
             for file, sha256 in sorted(locked.get(requirement_name(text), {}).items()):
@@ -68,9 +68,9 @@ class DeclaredPackages:
 
 
 def declared_packages(options: BuildOptions, image: ImageDefinition, files: ProjectFiles) -> list[DeclaredPackages]:
-    """Return the packages that the image and the options declare.
+    """Return the Python packages that the image and the options declare.
 
-    Raises BentoError for an undeclared or invalid file.
+    Raises BentoError for an undeclared or invalid requirements file.
     """
     from rules_bento.bento.image_steps import step_requirements
     from rules_bento.bento.named_files import inline_requirements
@@ -104,6 +104,6 @@ def declared_packages(options: BuildOptions, image: ImageDefinition, files: Proj
 
 
 def _requirements(text: str, origin: str) -> list[str]:
-    """Return the requirements, except local files. Omits URLs of direct references, because the lock has the URLs."""
+    """Return the requirements except local files. Omits the URLs of direct references, which the lock contains."""
     requirements, _ = parse(text, origin)
     return [item.name if item.is_direct else item.text for item in requirements if not item.text.startswith(".")]

@@ -1,4 +1,4 @@
-"""Reads `bento.yaml` and `model.yaml` as BentoML 1.4.40 does.
+"""Parser for `bento.yaml` and `model.yaml`, with the same results as BentoML 1.4.40.
 
 `bentoml list` fails for the whole store if BentoML can't load one entry, so the store accepts only entries that BentoML
 can load. The tables in this module describe the fields that BentoML's classes require (determined by experiment, and
@@ -40,7 +40,7 @@ _STAGES = ("all", "build", "runtime")
 
 @dataclass(frozen=True)
 class ModelReference:
-    """Refers to a model that a Bento needs."""
+    """A reference to a model that a Bento needs."""
 
     tag: str
     registry: str  # `bentoml`, or `huggingface` for a model that is fetched when the Bento is served
@@ -49,7 +49,7 @@ class ModelReference:
 
 @dataclass(frozen=True)
 class Description:
-    """Holds the contents of a descriptor (bento.yaml or model.yaml)."""
+    """The contents of a descriptor: a bento.yaml or model.yaml."""
 
     tag: Tag
     creation_time: dt.datetime  # without a time zone if the descriptor has none
@@ -59,12 +59,12 @@ class Description:
 
     @property
     def module(self) -> str:
-        """Return the framework module of a model, such as `bentoml.sklearn`."""
+        """The module of a model's framework, such as `bentoml.sklearn`, or an empty string."""
         return str(self.document.get("module", ""))
 
     @property
     def models(self) -> tuple[ModelReference, ...]:
-        """Return all models of a Bento and its services, without duplicates."""
+        """All models of a Bento and its services, without duplicates."""
         entries = list(self.document.get("models", ()))
         for service in self.document.get("services", ()):
             entries += service["models"]
@@ -76,7 +76,7 @@ class Description:
 
 
 def parse(kind: Kind, data: bytes, where: str) -> Description:
-    """Parse a descriptor. Raises a BentoError that begins with `where` if BentoML couldn't load the descriptor."""
+    """Parse a descriptor. Raises a BentoError that begins with `where` if BentoML can't load the descriptor."""
     declared = _load(data, where)
     notes: list[str] = []
     name = _word(declared, "name", check_word, where, notes)
@@ -101,7 +101,7 @@ def parse(kind: Kind, data: bytes, where: str) -> Description:
 
 
 def read(kind: Kind, place: Path) -> bytes:
-    """Read a descriptor as bytes. Raises BentoError if the descriptor doesn't exist or is too large."""
+    """Return the content of a descriptor. Raises BentoError if the file doesn't exist or is too large."""
     try:
         return read_file(place)
     except OSError as error:
@@ -112,13 +112,13 @@ def read(kind: Kind, place: Path) -> bytes:
 
 
 def of_directory(kind: Kind, directory: Path) -> Description:
-    """Read and parse the descriptor of the entry in a directory. Raises the same errors as `read` and `parse`."""
+    """Parse the descriptor of the entry in `directory`. Raises the same errors as `read` and `parse`."""
     place = directory / kind.descriptor
     return parse(kind, read(kind, place), str(place))
 
 
 def check_size(size: int, where: str) -> None:
-    """Raise a BentoError that begins with `where` if a descriptor is too large."""
+    """Raise a BentoError that begins with `where` if `size`, in bytes, is too large for a descriptor."""
     if size > MAX_BYTES:
         raise BentoError(
             f"{where}: the file has {size} bytes, but the limit is {MAX_BYTES}. Restore the file that BentoML wrote."
@@ -220,7 +220,7 @@ _IMAGE = record(
 
 
 def _bento(declared: dict[str, Any]) -> Any:
-    """Convert a bento.yaml according to its `spec`. Raises BentoError if a value has the wrong type."""
+    """Convert the values of a bento.yaml according to its `spec`. Raises BentoError for a value of a wrong type."""
     document = _modernized(declared)
     if declared.get("spec", 1) == 2:
         document["spec"] = 2  # also for 2.0
@@ -233,7 +233,7 @@ def _bento(declared: dict[str, Any]) -> Any:
 
 
 def _modernized(declared: dict[str, Any]) -> dict[str, Any]:
-    """Convert older forms of the document to the current form. Raises BentoError for runners that aren't mappings."""
+    """Return a document in the current form, converted from older forms. Raises BentoError for invalid runners."""
     document = dict(declared)
     models = declared.get("models")
     if isinstance(models, list) and models and isinstance(models[0], str):
@@ -316,7 +316,7 @@ _MODEL = record(
 
 
 def _model(declared: dict[str, Any]) -> Any:
-    """Convert a model.yaml. Raises BentoError if a value has the wrong type."""
+    """Convert the values of a model.yaml. Raises BentoError for a value of a wrong type."""
     context = declared.get("context")
     if isinstance(context, dict) and "pip_dependencies" in context:  # an older form
         declared = declared | {"context": context | {"framework_versions": {}}}

@@ -1,4 +1,4 @@
-"""Defines the image of a Bento as ordered steps, from a `bentoml.images.Image` or from a target.
+"""The image of a Bento as ordered steps, which a `bentoml.images.Image` or a target defines.
 
 `freeze` reads the files that an ImageDefinition refers to, and returns the values for bento.yaml and the Dockerfile.
 """
@@ -46,7 +46,7 @@ _FIELDS = ("base_image", "distro", "python_version", *_BOOLEAN_FIELDS, "steps")
 
 @dataclass(frozen=True)
 class Step:
-    """Represents a method call on an image."""
+    """A method call on an image, such as `python_packages`."""
 
     kind: StepKind
     values: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class Step:
 
 @dataclass(frozen=True)
 class ImageDefinition:
-    """Contains the declaration of an image. An unset field is None."""
+    """The declaration of an image. An unset field is None."""
 
     base_image: str | None = None
     distro: str | None = None  # empty: none, for a base image without system packages
@@ -65,12 +65,12 @@ class ImageDefinition:
     place: str = field(default="image", compare=False)  # prefix of messages
 
     def extend(self, other: ImageDefinition) -> ImageDefinition:
-        """Return an image with the steps of `other` appended. The fields of `other`, if set, take precedence."""
+        """Return this image with the steps of `other` appended, and its fields overridden by set fields of `other`."""
         changes = {name: getattr(other, name) for name in _FIELDS[:-1] if getattr(other, name) is not None}
         return replace(self, **changes, steps=self.steps + other.steps, place=other.place)
 
     def to_json(self) -> str:
-        """Return JSON that `from_json` reads."""
+        """Return the image as JSON for `from_json`."""
         steps = [[step.kind, *step.values] for step in self.steps]
         values = {name: getattr(self, name) for name in _FIELDS[:-1] if getattr(self, name) is not None}
         return json.dumps({**values, "steps": steps}, ensure_ascii=False, indent=1) + "\n"
@@ -78,7 +78,7 @@ class ImageDefinition:
 
 @dataclass(frozen=True)
 class ImageCommand:
-    """Represents a command of an image build. bento.yaml contains `text`; a Dockerfile can use the other fields."""
+    """A command of an image build. bento.yaml contains `text`; a Dockerfile can use the other fields."""
 
     text: str
     packages: tuple[str, ...] = ()  # system packages, if the command only installs these
@@ -87,7 +87,7 @@ class ImageCommand:
 
 @dataclass(frozen=True)
 class FrozenImage:
-    """Contains an image, and the contents of all files that the image refers to."""
+    """An image, with the contents of all files that it refers to."""
 
     base_image: str
     python_version: str
@@ -101,12 +101,12 @@ class FrozenImage:
 
 
 def from_json(text: str, origin: str) -> ImageDefinition:
-    """Read and check JSON from `to_json` or a rule. Raises a BentoError that begins with `origin`."""
+    """Parse and validate JSON from `to_json` or a rule. Raises a BentoError that begins with `origin`."""
     return _from_fields(json.loads(text), origin)
 
 
 def read(text: bytes, origin: str) -> ImageDefinition:
-    """Read and check untrusted JSON. Raises a BentoError that begins with `origin`."""
+    """Parse and validate untrusted JSON. Raises a BentoError that begins with `origin`."""
     from rules_bento.formats.json import read_object
 
     data = read_object(text, origin)
@@ -187,7 +187,7 @@ def _step(kind: str, values: Iterable[str], place: str) -> Step:
 
 
 def check(image: ImageDefinition) -> None:
-    """Raise BentoError for an image that can't be built: invalid names or versions, or steps in the wrong order."""
+    """Raise BentoError for an image that can't be built: an invalid name, version, or step, or a wrong order."""
     if image.distro and image.distro not in distros.NAMES:
         near = did_you_mean(image.distro, distros.NAMES)
         raise BentoError(
@@ -226,9 +226,9 @@ def _check_step(step: Step, image: ImageDefinition) -> None:
 
 
 def _check_order(image: ImageDefinition) -> None:
-    """Raise BentoError if Python packages follow a command that runs after the packages.
+    """Raise BentoError if a step adds Python packages after a command that requires installed packages.
 
-    All packages are installed together, so a later step can't install packages.
+    All Python packages are installed together, so a later step can't install packages.
     """
     packages = after = False
     for step in image.steps:
@@ -252,10 +252,10 @@ def freeze(
     uv_lock: str | None = None,
     locked: bool = False,
 ) -> FrozenImage:
-    """Read the files of an image, and apply the options. Options override the image's fields, and follow its steps.
+    """Return the image with the contents of its files. Options override its fields, and are applied after its steps.
 
-    `uv_lock` contains the requirements of the project's uv.lock. Locked packages need no constraints. Raises BentoError
-    for invalid files.
+    `uv_lock` contains the requirements of the project's uv.lock. With `locked`, constraints are omitted. Raises
+    BentoError for invalid files.
     """
     docker, place = options.docker, image.place
     distro = docker.distro if docker.distro is not None else image.distro
@@ -283,7 +283,7 @@ def freeze(
 
 
 class _ImageBuilder:
-    """Collects the commands, requirements, and files of an image's steps."""
+    """Collector of the commands, requirements, and files that an image's steps produce."""
 
     def __init__(self, files: ProjectFiles, *, constraints: bool | None) -> None:
         self.commands: list[ImageCommand | tuple[str, ...]] = []  # a tuple has system packages
@@ -298,11 +298,11 @@ class _ImageBuilder:
 
     @property
     def system_packages(self) -> bool:
-        """Return whether a step installs system packages."""
+        """Whether a step installs system packages."""
         return any(isinstance(command, tuple) for command in self.commands)
 
     def add(self, step: Step, place: str) -> None:
-        """Add a step."""
+        """Add the commands, requirements, or files of `step`."""
         match step.kind:
             case "system_packages":
                 self.commands.append(step.values)
@@ -324,7 +324,7 @@ class _ImageBuilder:
                 self._require(step_requirements(step, self._files, place, constraints=self._constraints))
 
     def add_options(self, options: BuildOptions) -> None:
-        """Add the build options in BentoML's order."""
+        """Add the build options in the same order as BentoML."""
         if options.docker.system_packages:
             self.commands.append(options.docker.system_packages)
         lines = python.option_lines(options.python, options.at("python.pip_args"))
@@ -340,7 +340,7 @@ class _ImageBuilder:
             self._run(self._script(options.docker.setup_script, options.at("docker.setup_script")))
 
     def commands_for(self, distro: distros.Distro | None) -> tuple[ImageCommand, ...]:
-        """Return the commands that run before Python packages are installed, starting with the distribution's setup."""
+        """Return the commands that run before Python packages are installed, beginning with the distro's setup."""
         if distro is None:
             return tuple(command for command in self.commands if isinstance(command, ImageCommand))
         own = (
@@ -374,7 +374,7 @@ class _ImageBuilder:
 
 
 def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraints: bool | None = None) -> str:
-    """Return the requirement lines that a step adds. `inline_requirements` describes `constraints`.
+    """Return the requirement lines that a step adds. For `constraints`, see `inline_requirements`.
 
     Raises BentoError for an undeclared file.
     """
@@ -393,7 +393,7 @@ def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraint
 
 
 def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:
-    """Return `project.dependencies` from a pyproject.toml. Raises BentoError for an invalid value."""
+    """Return `project.dependencies` of a pyproject.toml. Raises BentoError for an invalid value."""
     from rules_bento.formats.toml import read_project, read_toml
 
     dependencies: list[str] = read_project(read_toml(files.text(path, place), path), path).get("dependencies", [])
@@ -405,10 +405,10 @@ def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str
 
 
 def _script_path(path: str, content: bytes) -> str:
-    """Return the path of a script in the Bento.
+    """Return the path in the Bento for a script.
 
-    The path contains a hash of the script's content and of its path in the build context. BentoML hashes the absolute
-    path, so its Bentos depend on the location of the project.
+    The path contains a hash of the script's content and its path in the build context. BentoML hashes the absolute path
+    instead, so its Bentos depend on the location of the project.
     """
     import hashlib
 
@@ -417,7 +417,7 @@ def _script_path(path: str, content: bytes) -> str:
 
 
 def _script_command(script: str) -> str:
-    """Return the command for bento.yaml that runs a script in the Bento."""
+    """Return the command in bento.yaml that runs a script in the Bento."""
     return f"chmod +x ./{script} && ./{script}"
 
 

@@ -1,4 +1,4 @@
-"""Defines the two kinds of store entries: Bentos and models."""
+"""The two kinds of store entries: Bentos and models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rules_bento.dataclasses_lite import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """Describes a kind of store entry."""
+    """A kind of store entry. `extension` is the file name extension of its archives."""
 
     noun: str  # for messages
     directory: str  # the directory in the home

@@ -1,4 +1,4 @@
-"""Resolves the model references in services and bentofiles to bundled models."""
+"""Resolution of the model references in services and bentofiles to bundled models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ACCEPT_ANY = ("catboost", "lightgbm", "mlflow", "sklearn", "xgboost")
 
 
 def find_models(info: ServiceInfo, options: BuildOptions, store: Path) -> list[StoredModel]:
-    """Return the models in the store that a service and its options refer to, without duplicates.
+    """Return the models in `store` that a service and its options refer to, without duplicates.
 
     Raises BentoError for a missing model.
     """
@@ -64,7 +64,7 @@ def service_models(service: Service, models: Sequence[BundledModel], creation_ti
 
 
 def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, Any]:
-    """Return the entry that BentoML writes for a Hugging Face model with the default endpoint.
+    """Return the entry that BentoML writes for a model from Hugging Face Hub with the default endpoint.
 
     Raises BentoError for a revision that isn't a commit.
     """
@@ -102,12 +102,12 @@ def _service_model(reference: Model, models: Sequence[BundledModel], service: Se
 
 
 def _find_by_alias(reference: Model, models: Sequence[BundledModel]) -> BundledModel | None:
-    """Return the model whose alias a reference specifies, or None. `BentoModel` doesn't support aliases."""
+    """Return the model with the alias that a reference specifies, or None. `BentoModel` doesn't support aliases."""
     return next((model for model in models if reference.alias and model.alias == reference.tag), None)
 
 
 def legacy_models(info: ServiceInfo, models: Sequence[BundledModel]) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Return the bento.yaml entries for a legacy service's models, and the complete tag for each tag in the source."""
+    """Return bento.yaml entries for the models of a legacy service, and the complete tag of each tag in its source."""
     described = {model.tag: _legacy_model(model, models, info) for model in info.models}
     entries = {model.description.tag: model.entry() for model in described.values()}
     return list(entries.values()), {tag: model.description.tag for tag, model in described.items()}
@@ -120,7 +120,7 @@ def _legacy_model(reference: Model, models: Sequence[BundledModel], info: Servic
 def choose(
     choices: Sequence[ModelChoice], models: Sequence[BundledModel], place: str
 ) -> tuple[list[str], list[BundledModel]]:
-    """Return the tags of the models that the options list, in order, and all models with their aliases.
+    """Return the tags of the models that `choices` select, in order, and all models with their aliases.
 
     Raises BentoError for a model that isn't bundled, and for an alias that BentoML would drop or overwrite.
     """
@@ -153,7 +153,7 @@ def choose(
 
 
 def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) -> None:
-    """Raise BentoError if the service loads a model without a module through a framework function."""
+    """Raise BentoError if the service loads a model that declares no module through a framework's function."""
     for tag, framework, function, place in loads:
         loaded = [model for model in models if model.alias == tag] or _versions_matching(tag, models)
         accepts_any = function == "get" and framework in _ACCEPT_ANY
@@ -166,13 +166,13 @@ def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) 
 
 
 def _versions_matching(tag: str, models: Sequence[BundledModel]) -> list[BundledModel]:
-    """Return the models that match a tag. The version in the tag can be missing, `latest`, or a prefix."""
+    """Return the models that match `tag`, whose version can be missing, `latest`, or a prefix."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     return [model for model in models if model.tag.name == name and model.tag.version.startswith(version)]
 
 
 def _matches_filter(model: BundledModel, conditions: str | None) -> bool:
-    """Return whether a model has all labels that a filter requires."""
+    """Return whether a model has all labels that the filter `conditions` requires."""
     for condition in conditions.split(",") if conditions else ():
         key, equals, value = condition.strip().removeprefix("label:").partition("=")
         labels = model.description.labels
@@ -182,7 +182,7 @@ def _matches_filter(model: BundledModel, conditions: str | None) -> bool:
 
 
 def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, wanted: str = "") -> BundledModel:
-    """Return the newest model that matches a tag. The version in the tag can be missing, `latest`, or a prefix."""
+    """Return the newest model that matches `tag`, whose version can be missing, `latest`, or a prefix."""
     version = tag.lower().removesuffix(":latest").partition(":")[2]
     matching = _versions_matching(tag, models)
     if not matching:

@@ -1,4 +1,4 @@
-"""Reads the files that options and the image refer to: requirements files and their includes, uv.lock, and scripts."""
+"""Files that options and images refer to: requirements files and their includes, uv.lock, and scripts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UV_EXPORT_FLAGS = (
 
 
 def named_files(info: ServiceInfo, options: BuildOptions, files: ProjectFiles) -> dict[str, bytes]:
-    """Return the contents of declared files that the options or the image refer to, by path in the build context.
+    """Return the contents of declared files that options or the image refer to, by path in the build context.
 
     Later actions get only these files. Omits unreadable files, because the action that uses a file reports the error.
     """
@@ -70,7 +70,7 @@ def _files(info: ServiceInfo, options: BuildOptions) -> Iterator[str]:
 def inline_requirements(
     path: str, files: ProjectFiles, place: str, *, constraints: bool | None = None, check: bool = True
 ) -> str:
-    """Return the lines of a requirements file. Replaces references to other files with the lines of these files.
+    """Return the lines of a requirements file, with references to other files replaced by the lines of these files.
 
     Constraints become requirements, as in BentoML's Bentos of spec 1, because bento.yaml can't refer to files. If
     `constraints` is True or False, returns only constraints or only requirements, because a lock already limits
@@ -84,7 +84,7 @@ def inline_requirements(
 def _nested_lines(
     path: str, files: ProjectFiles, place: str, *, within: tuple[str, ...], limits: bool, check: bool
 ) -> Iterator[tuple[str, bool]]:
-    """Yield each line, and whether the line is a constraint."""
+    """Yield each line of a requirements file and its includes, and whether the line is a constraint."""
     if path in within:
         raise BentoError(f"{place}: {path} includes itself through {', '.join(within)}. Remove the cycle.")
     text = files.text(path, place)
@@ -104,16 +104,17 @@ def _nested_lines(
 
 
 def check_lines(text: str, path: str) -> None:
-    """Raise BentoError with the file and the line for a line that installers reject."""
+    """Raise BentoError, with the file and line, if pip or uv rejects a line of a requirements file."""
     for number, line in logical_lines(text):
         fitting = check_editable if line.startswith("-") else check_requirement
         fitting(line, f"{path}:{number}")
 
 
 def export_uv_lock(files: ProjectFiles, uv: str, python: str | None = None) -> str:
-    """Return the requirements in uv.lock and pyproject.toml in the build context, for `Image.uv_lock()`.
+    """Return requirements exported from the project's uv.lock and pyproject.toml, for `Image.uv_lock()`.
 
-    `python` is the interpreter for uv; by default, uv finds an interpreter. Raises BentoError if uv fails.
+    `uv` is the path of uv, and `python` the interpreter that uv uses. By default, uv searches for an interpreter.
+    Raises BentoError if uv fails.
     """
     import subprocess
     import tempfile

@@ -1,4 +1,4 @@
-"""Checks the build options that a `bento.yaml` of spec 1 contains: `docker`, `python`, and `conda`.
+"""Validation of the build options in a `bento.yaml` of spec 1: `docker`, `python`, and `conda`.
 
 BentoML reads these options with separate classes, which reject unknown keys and check some values against lists.
 """

@@ -1,4 +1,4 @@
-"""Reads YAML, JSON, and TOML from untrusted sources, and enforces limits.
+"""Readers of YAML, JSON, and TOML from untrusted sources, with limits.
 
 A reader returns plain Python values, or raises `FormatError` with the file and, if known, the line. The time and memory
 for reading are proportional to the size of the input. docs/formats.md lists the limits and the restrictions.
@@ -21,11 +21,11 @@ MAX_NUMBER = 250  # maximum characters of a number, so that floats and Python's 
 
 
 class FormatError(BentoError):
-    """Reports a file that is invalid or exceeds the limits."""
+    """A file that is invalid or exceeds the limits."""
 
 
 def decode_text(data: bytes | str, origin: str) -> str:
-    """Return a file's text without a byte order mark. Raises FormatError if the file isn't UTF-8 or is too large."""
+    """Decode UTF-8 text without its byte order mark. Raises FormatError if it isn't UTF-8 or is too large."""
     if len(data) > MAX_BYTES:
         raise _too_large(origin)
     try:

@@ -1,4 +1,4 @@
-"""Compares two documents field by field."""
+"""Comparison of two documents, field by field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MISSING = object()
 
 
 class FieldDifference(NamedTuple):
-    """Describes a field with different values, such as `services.0.config.workers`. The values are JSON."""
+    """A field with different values, such as `services.0.config.workers`. The values are JSON."""
 
     field: str
     first: str
@@ -20,7 +20,7 @@ class FieldDifference(NamedTuple):
 
 
 def differences(first: Any, second: Any, field: str = "") -> Iterator[FieldDifference]:
-    """Yield fields with different values or a different order of keys. Compares lists of equal length by item."""
+    """Yield each field whose values or key orders differ. Compares lists of equal length item by item."""
     if isinstance(first, dict) and isinstance(second, dict):
         differs = False
         for key in dict.fromkeys([*first, *second]):

@@ -1,7 +1,6 @@
-"""Reads untrusted JSON (RFC 8259) in UTF-8, and rejects duplicate keys.
+"""Reader of untrusted JSON (RFC 8259) in UTF-8, which rejects duplicate keys.
 
-The standard library parses the input after a check of the limits. For small input, the check is fast: it only counts
-brackets.
+The standard library parses the input after a check of the limits. For small input, the check only counts brackets.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from rules_bento.typing_lite import Any, NoReturn
 
 
 def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any:
-    """Read a JSON document. Messages begin with `origin`.
+    """Parse a JSON document. Error messages begin with `origin`.
 
     `constants` allows NaN and Infinity, which Python writes. Raises FormatError for invalid JSON, a duplicate key, an
     unpaired surrogate, or input that exceeds the limits of `rules_bento.formats`.
@@ -44,7 +43,7 @@ def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any
 
 
 def read_object(data: bytes | str, origin: str) -> dict[str, Any]:
-    """Read a JSON object. Raises FormatError for the same reasons as `read_json`, or if the value isn't an object."""
+    """Parse a JSON object. Raises FormatError if `read_json` does, or if the value isn't an object."""
     value = read_json(data, origin)
     if not isinstance(value, dict):
         raise FormatError(f"{origin}: expected a JSON object.")
@@ -52,7 +51,7 @@ def read_object(data: bytes | str, origin: str) -> dict[str, Any]:
 
 
 def _check_size(text: str, origin: str) -> None:
-    """Raise FormatError if there are too many values, or if the nesting is too deep."""
+    """Raise FormatError if a document has too many values or levels of nesting."""
     opened = text.count("[") + text.count("{")
     if opened <= MAX_DEPTH and len(text) < MAX_VALUES:
         return
@@ -76,7 +75,7 @@ _TO_SQUARE = str.maketrans("{}", "[]")
 
 
 def _skeleton(text: str) -> str:
-    """Return the brackets (all as square brackets), commas, and colons outside of strings."""
+    """Return only the brackets (all as square brackets), commas, and colons that are outside of strings."""
     import re
 
     # Without escaped quotes, each string ends at the next quote.

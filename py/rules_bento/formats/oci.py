@@ -1,4 +1,4 @@
-"""Defines media types and annotations of the OCI image specification 1.1, and writes canonical JSON."""
+"""Media types and annotations of the OCI image specification 1.1, and canonical JSON."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'  # the file `oci-layout` of a layout
 
 
 def digest_of(content: bytes) -> str:
-    """Return the digest of `content`: `sha256:` and hexadecimal digits."""
+    """Return the digest of `content`: `sha256:` followed by 64 hexadecimal digits."""
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 def to_bytes(document: Mapping[str, Any]) -> bytes:
-    """Return canonical JSON, without spaces. Keeps the order of the keys."""
+    """Serialize `document` as JSON without spaces, with the given order of keys."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

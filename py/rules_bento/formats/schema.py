@@ -1,7 +1,7 @@
-"""Checks the types of values in documents that other tools write.
+"""Validation of value types in documents that other tools write.
 
 A shape is a type (`str`), a list of one shape (`[str]`), or a mapping. `{"name": str, "marker?": str}` has a required
-and an optional key. `{...: str}` sets the shape of all values. Keys without a shape can have any value.
+and an optional key. `{...: str}` specifies the shape of all values. Keys without a shape can have any value.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def without_nulls(value: Any) -> Any:
 
 
 def _problems(value: Any, shape: Any, where: str) -> Iterator[str]:
-    """Yield a sentence for each value of the wrong type, and for each missing key."""
+    """Yield a sentence for each value of a wrong type and for each missing key."""
     kind: Any = type(shape) if isinstance(shape, (dict, list)) else shape
     dot = f"{where}." if where else ""
     # In Python, a bool is an int.

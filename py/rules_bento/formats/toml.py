@@ -1,4 +1,4 @@
-"""Reads untrusted TOML with tomllib, or with the package tomli for Python 3.10."""
+"""Reader of untrusted TOML, based on tomllib or, for Python 3.10, the package tomli."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONG_NUMBER = re.compile(rf"(?<![\w.+-])[+-]?[0-9][\w.+-]{{{MAX_NUMBER}}}")
 
 
 def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
-    """Read a TOML document. Messages begin with `origin`, and `parse_float` converts floats.
+    """Parse a TOML document. Error messages begin with `origin`. `parse_float` converts floats.
 
     Raises FormatError for invalid TOML, or for input that exceeds the limits of `rules_bento.formats`.
     """
@@ -53,7 +53,7 @@ def _toml_module(origin: str) -> Any:
 
 
 def _check_keys_and_numbers(text: str, origin: str) -> None:
-    """Raise FormatError for keys with many parts and for long numbers, because their parsing time is quadratic."""
+    """Raise FormatError for keys with many parts and for long numbers, whose parsing time is quadratic."""
     if text.count(".") < MAX_PARTS and len(text) < MAX_NUMBER:
         return
     bare = _QUOTED.sub("", text.replace("\\\\", "").replace('\\"', ""))
@@ -64,7 +64,7 @@ def _check_keys_and_numbers(text: str, origin: str) -> None:
 
 
 def _check_size(tables: dict[str, Any], origin: str) -> None:
-    """Raise FormatError if there are too many values, or if the nesting is too deep."""
+    """Raise FormatError if a document has too many values or levels of nesting."""
     level: list[Any] = [tables]
     count = 1
     for _ in range(MAX_DEPTH):

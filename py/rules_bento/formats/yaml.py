@@ -1,4 +1,4 @@
-"""Reads untrusted YAML with the core types, and returns the same values as PyYAML, which BentoML uses.
+"""Reader of untrusted YAML with the core types. It returns the same values as PyYAML, which BentoML uses.
 
 Values are built from the parser's events, so the limits on depth and size apply while a document is read. Scalars have
 the types of `yaml.safe_load` (null, booleans, numbers, times, strings), and `<<` merges mappings. Rejects error-prone
@@ -22,7 +22,7 @@ _NOWHERE: _Lines = (1, {})
 
 
 def read_yaml(data: bytes | str, origin: str, *, binary: bool = False) -> Any:
-    """Read a YAML document. Returns None for an empty document. Messages begin with `origin`.
+    """Parse a YAML document. Returns None for an empty document. Error messages begin with `origin`.
 
     `binary` also accepts `!!binary` and converts the scalar to bytes. Raises FormatError, with the line, for invalid
     YAML, a rejected feature, or input that exceeds the limits of `rules_bento.formats`.
@@ -31,7 +31,7 @@ def read_yaml(data: bytes | str, origin: str, *, binary: bool = False) -> Any:
 
 
 def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
-    """Read a mapping. Raises FormatError for the same reasons as `read_yaml`, or if the value isn't a mapping."""
+    """Parse a YAML mapping. Raises FormatError if `read_yaml` does, or if the value isn't a mapping."""
     value = read_yaml(data, origin)
     if not isinstance(value, dict):
         raise FormatError(f"{origin}: expected a mapping of keys to values. Write lines in the form `key: value`.")
@@ -39,20 +39,20 @@ def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
 
 
 def read_with_lines(data: bytes | str, origin: str, parse_float: Callable[[str], Any]) -> tuple[Any, LineIndex]:
-    """Read a document as `read_yaml` does. Returns the value, and the lines of all contained values.
+    """Parse a document as `read_yaml` does. Returns the value, and an index of the lines of contained values.
 
-    Keys are the strings in the document, and `parse_float` converts floats. Raises FormatError for the same reasons as
-    `read_yaml`, or if a key is null or a time.
+    Keys are the strings in the document, and `parse_float` converts floats. Raises FormatError if `read_yaml`
+    does, or if a key is null or a time.
     """
     root = _YamlReader(data, origin, parse_float=parse_float).read()
     return root.value, LineIndex((root.line, root.inner))
 
 
 class LineIndex:
-    """Finds the line of a value by its keys and indices from the root."""
+    """Line numbers of values, which are identified by their keys and indices from the root."""
 
     def __init__(self, root: _Lines) -> None:
-        """Create an index from the root's line and the lines of contained values."""
+        """Create an index from the line of the root and the lines of contained values."""
         self._root = root
 
     def get(self, path: tuple[str | int, ...]) -> int | None:
@@ -66,7 +66,7 @@ class LineIndex:
 
 
 class _YamlNode:
-    """Holds a value, its line, the text of a scalar, and the lines of the contained values."""
+    """A value with its line, the text of a scalar, and the lines of contained values."""
 
     __slots__ = ("inner", "line", "size", "text", "value")
 
@@ -79,7 +79,7 @@ class _YamlNode:
 
 
 class _YamlReader:
-    """Builds a value from the parser's events. With `parse_float`, keeps keys as strings, and records lines."""
+    """Builder of a value from the parser's events. With `parse_float`, it keeps keys as strings and records lines."""
 
     def __init__(
         self, data: bytes | str, origin: str, *, binary: bool = False, parse_float: Callable[[str], Any] | None = None
@@ -97,7 +97,7 @@ class _YamlReader:
         self._depth = self._count = self._characters = 0
 
     def read(self) -> _YamlNode:
-        """Return the root. Raises FormatError for invalid YAML or a rejected feature."""
+        """Return the root node. Raises FormatError for invalid YAML or a rejected feature."""
         yaml, loader = self._yaml, self._loader
         root = _YamlNode(None, 1)
         try:
@@ -124,7 +124,7 @@ class _YamlReader:
         return FormatError(f"{self._origin}:{line}: {problem}")
 
     def _item(self, event: Any) -> _YamlNode:
-        """Return the node of a value that isn't a key."""
+        """Return the node of a value that isn't a key. Raises FormatError for `<<`."""
         node = self._node(event)
         if node.value is _MERGE:
             raise self._error(node.line, "'<<' isn't a value. Quote the value.")
@@ -212,7 +212,7 @@ class _YamlReader:
         return node
 
     def _merged(self, node: _YamlNode) -> list[_YamlNode]:
-        """Return the mappings of `<<`, in order of increasing precedence. Raises FormatError for other values."""
+        """Return the mappings that `<<` merges, in increasing precedence. Raises FormatError for other values."""
         nodes = [node]
         if isinstance(node.value, list):
             inner = [node.inner.get(index, _NOWHERE)[1] for index in range(len(node.value))]
@@ -230,7 +230,7 @@ class _YamlReader:
         raise self._error(line, "the key isn't a string. Use a string.")
 
     def _scalar(self, event: Any, line: int, *, is_key: bool) -> Any:
-        """Return the value of a scalar. Raises FormatError for an invalid or rejected scalar."""
+        """Return the value of a scalar event. Raises FormatError for an invalid or rejected scalar."""
         text, tag = event.value, event.tag
         if not text.isascii():
             try:
@@ -259,7 +259,7 @@ class _YamlReader:
         return self._typed_value(tag, text, line)
 
     def _resolve(self, text: str) -> str:
-        """Return the YAML 1.1 tag for an unquoted scalar."""
+        """Return the YAML 1.1 tag of an unquoted scalar."""
         tag: str = self._loader.resolve(self._yaml.ScalarNode, text, (True, False))
         return tag.removeprefix(_TAG)
 
@@ -293,5 +293,5 @@ def _decode_base64(text: str) -> bytes:
 
 
 def _quote(text: str) -> str:
-    """Return the beginning of a string in quotation marks."""
+    """Return at most 40 characters of a string in quotation marks."""
     return repr(text if len(text) <= 40 else text[:40] + "...")

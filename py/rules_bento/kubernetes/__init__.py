@@ -1,1 +1,1 @@
-"""Writes manifests that run the services of an image in a Kubernetes cluster."""
+"""Manifests that run the services of an image in a Kubernetes cluster."""

@@ -1,4 +1,4 @@
-"""Builds a workload's manifests: a Deployment and a Service for each service of the Bento, and optional autoscalers.
+"""Manifests of a workload: a Deployment, a Service, and an optional autoscaler for each service of the Bento.
 
 If the Bento has several services, each service starts with `start-http-server --service-name NAME --depends OTHER=URL`,
 as when BentoML starts services separately. The URL contains the name of the other Service in the cluster.
@@ -31,7 +31,7 @@ _PROBE_SECONDS = 10  # between two probes; BentoML waits 5 s for dependencies be
 
 @dataclass(frozen=True)
 class DeploymentOptions:
-    """Holds the attributes of a target that configure the Deployments."""
+    """The attributes of a target that configure its Deployments."""
 
     image: str  # repository@digest
     name: str = ""
@@ -49,14 +49,14 @@ class DeploymentOptions:
 
 
 def manifests(workload: Workload, options: DeploymentOptions) -> list[dict[str, Any]]:
-    """Return the objects of all services. Raises BentoError if services or Kubernetes don't support an option."""
+    """Return the Kubernetes objects of all services. Raises BentoError for an unsupported option."""
     return ManifestBuilder(workload, options).objects()
 
 
 def inference_service(
     tags: Sequence[str], scheme: str, model_format: str, options: DeploymentOptions
 ) -> dict[str, Any]:
-    """Return the KServe InferenceService for a model image. Raises BentoError for options that aren't supported."""
+    """Return the KServe InferenceService for a model image. Raises BentoError for an unsupported option."""
     name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
     if not _NAME.fullmatch(name):
         raise BentoError(
@@ -81,7 +81,7 @@ def _pull_secrets(options: DeploymentOptions) -> dict[str, Any]:
 
 
 def _check_metadata(options: DeploymentOptions) -> None:
-    """Raise BentoError for labels and namespaces that Kubernetes doesn't support."""
+    """Raise BentoError for labels or a namespace that Kubernetes doesn't support."""
     for key, value in options.labels.items():
         if key.startswith((_STANDARD, _OURS)):
             raise BentoError(f"labels: the rule sets {key}. Remove the label.")
@@ -98,7 +98,7 @@ def _check_metadata(options: DeploymentOptions) -> None:
 
 
 def dump(objects: Iterable[dict[str, Any]]) -> str:
-    """Return objects as YAML documents. Quotes strings that a parser might read as another type."""
+    """Return objects as YAML documents, with quotes around strings that a parser might read as another type."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -117,7 +117,7 @@ def dump(objects: Iterable[dict[str, Any]]) -> str:
 
 
 class ManifestBuilder:
-    """Builds the objects of one workload."""
+    """Builder of the Kubernetes objects for one workload."""
 
     def __init__(self, workload: Workload, options: DeploymentOptions) -> None:
         self._workload = workload
@@ -128,7 +128,7 @@ class ManifestBuilder:
         self._env = self._variables()
 
     def objects(self) -> list[dict[str, Any]]:
-        """Return the objects of all services, starting with the objects of the entry service."""
+        """Return the objects of all services, beginning with the entry service."""
         objects = []
         for service in self._workload.services:
             low, high = self._replicas(service)
@@ -138,7 +138,7 @@ class ManifestBuilder:
         return objects
 
     def _object_names(self) -> dict[str, str]:
-        """Return the object name for each service. The objects of the entry service have the workload's name."""
+        """Return the object name of each service. The entry service uses the workload's name."""
         first, *others = self._workload.services
         names = {first.name: self._app} | {one.name: f"{self._app}-{_kebab(one.name)}" for one in others}
         for service, name in names.items():
@@ -304,19 +304,19 @@ class ManifestBuilder:
         return command
 
     def _mounts(self) -> list[dict[str, str]]:
-        """Return mounts for writable directories, which a container with a read-only file system needs."""
+        """Return mounts of writable directories, which a container with a read-only file system needs."""
         if not self._options.read_only:
             return []
         directories = [_SCRATCH, *self._options.writable]
         return [{"name": f"scratch-{at}", "mountPath": directory} for at, directory in enumerate(directories)]
 
     def _model_volumes(self) -> dict[str, str]:
-        """Return the names of the volumes by image. An image with several models has one volume."""
+        """Return the volume name of each model image. An image with several models has one volume."""
         images = dict.fromkeys(self._options.models.values())
         return {image: f"model-{at}" for at, image in enumerate(images)}
 
     def _model_mounts(self) -> list[dict[str, Any]]:
-        """Return mounts for the models, at the paths that links in the Bento refer to."""
+        """Return mounts of the models, at the paths to which links in the Bento refer."""
         volumes = self._model_volumes()
         return [
             {"name": volumes[image], "mountPath": f"{_MODELS}/{tag.partition(':')[0]}", "readOnly": True}

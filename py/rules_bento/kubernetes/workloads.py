@@ -1,4 +1,4 @@
-"""Describes the workload that Kubernetes runs for a Bento: the resources of services, and the startup of the image.
+"""The workload that Kubernetes runs for a Bento: the resources of services, and the startup of the image.
 
 In the `resources` of a service, numbers are CPU cores and GiB of memory. Strings have Kubernetes units.
 """
@@ -20,7 +20,7 @@ _BINARY = {"Gi": 1 << 30, "Mi": 1 << 20}
 
 
 def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
-    """Return the quantities that a service requests, by the name of the resource in Kubernetes.
+    """Return the quantities that a service requests, by the name of the Kubernetes resource.
 
     Messages begin with `where`, which identifies the service. Raises BentoError for resources that Kubernetes cannot
     provide: fractions of a GPU, TPUs, and strings without a unit.
@@ -82,7 +82,7 @@ def _gpus(value: object, where: str) -> str:
 
 
 def _number(value: object) -> Decimal | None:
-    """Return the value if it is a positive number, otherwise None."""
+    """Return `value` as a Decimal if it is a positive number, otherwise None."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     number = Decimal(str(value))
@@ -124,7 +124,7 @@ _CONFIG = {"config?": {"User?": str, "Entrypoint?": [str], "Cmd?": [str], "Env?"
 
 @dataclass(frozen=True)
 class WorkloadService:
-    """Describes a service that runs in separate Pods."""
+    """A service that runs in separate Pods."""
 
     name: str
     needs: tuple[str, ...]  # names of the called services
@@ -139,7 +139,7 @@ class WorkloadService:
 
 @dataclass(frozen=True)
 class StartupConfig:
-    """Describes how an image starts, as specified by the image's config."""
+    """The startup of an image, as the image's config specifies it."""
 
     uid: int
     gid: int | None
@@ -149,13 +149,13 @@ class StartupConfig:
 
     @property
     def serves_bento(self) -> bool:
-        """Return whether the image runs Python with `-m bentoml serve DIRECTORY`, as in a `bento_image`."""
+        """Whether the image runs Python with `-m bentoml serve DIRECTORY`, as a `bento_image` does."""
         return len(self.entrypoint) == len(_SERVE) + 2 and list(self.entrypoint[1:-1]) == _SERVE
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Describes a Bento in an image: its tag, its services (the entry service first), and the required variables."""
+    """A Bento in an image: its tag, its services (the entry service first), and the required variables."""
 
     name: str
     version: str
@@ -165,7 +165,7 @@ class Workload:
 
 
 def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 0) -> Workload:
-    """Read `bento.yaml` and the config of an image. If `port` isn't 0, all services listen on `port`.
+    """Return the workload for `bento.yaml` and an image config. If `port` isn't 0, all services listen on `port`.
 
     Raises BentoError for services that Kubernetes cannot run without changes.
     """
@@ -187,7 +187,7 @@ def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 
 
 
 def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the entries of the entry service and of all services that it calls, directly or indirectly.
+    """Return the entries of the entry service and of all services that it calls directly or indirectly.
 
     Excludes dependencies with a URL, because these services run elsewhere.
     """
@@ -272,7 +272,7 @@ def _image(config: dict[str, Any]) -> StartupConfig:
 
 
 def _check_startup(image: StartupConfig, services: tuple[WorkloadService, ...], port: int) -> None:
-    """Raise BentoError if the image's port differs from the manifest's port, or if the image runs other services."""
+    """Raise BentoError if the image's port conflicts with the manifest, or if the image can't run several services."""
     for word in image.cmd if image.serves_bento else ():
         if word.partition("=")[0] in ("--port", "-p", "--host"):
             raise BentoError(

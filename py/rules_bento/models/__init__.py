@@ -1,1 +1,1 @@
-"""Creates and reads entries of BentoML's model store."""
+"""Entries of BentoML's model store."""

@@ -1,4 +1,4 @@
-"""Creates entries for BentoML's model store: `model.yaml` and the manifest of a model's files."""
+"""New entries for BentoML's model store: `model.yaml` and the manifest of a model's files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODEL_YAML = "model.yaml"
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """Holds the model metadata that Bentos need. Actions exchange this metadata as JSON."""
+    """The model metadata that Bentos need. Actions exchange it as JSON."""
 
     tag: str  # name:version
     module: str  # BentoML's framework module; empty for a generic model
@@ -26,19 +26,19 @@ class ModelDescription:
     labels: dict[str, str] = field(default_factory=dict)
 
     def dumps(self) -> str:
-        """Return JSON that `loads` reads."""
+        """Return the description as JSON for `loads`."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n"
 
     @staticmethod
     def loads(text: str) -> ModelDescription:
-        """Parse the JSON that `dumps` returns. Raises BentoError for invalid JSON."""
+        """Parse JSON that `dumps` returned. Raises BentoError for invalid JSON."""
         from rules_bento.formats.json import read_json
 
         return ModelDescription.from_fields(read_json(text, "the description of a model", constants=True))
 
     @staticmethod
     def from_fields(document: Any) -> ModelDescription:
-        """Convert a JSON value to a description. Raises BentoError for an invalid value."""
+        """Convert a parsed JSON value to a description. Raises BentoError for an invalid value."""
         remedy = "Push the Bento again."
         schema.validate(document, _FIELDS, "the description of a model", remedy)
         if unknown := document.keys() - {item.name for item in fields(ModelDescription)}:
@@ -51,25 +51,25 @@ _FIELDS = {"tag": str, "module": str, "creation_time": str, "blake3": str, "size
 
 @dataclass(frozen=True)
 class BundledModel:
-    """Describes a model that a Bento includes, with an optional alias."""
+    """A model that a Bento includes, with an optional alias."""
 
     description: ModelDescription
     alias: str = ""
 
     @property
     def tag(self) -> Tag:
-        """Return the tag, `NAME:VERSION`."""
+        """The tag, `NAME:VERSION`."""
         return Tag.parse(self.description.tag, "models")
 
     def entry(self, alias: str = "") -> dict[str, Any]:
-        """Return the model's entry in bento.yaml."""
+        """Return the entry for the model in bento.yaml."""
         description = self.description
         entry = {"tag": description.tag, "module": description.module, "creation_time": description.creation_time}
         return entry | ({"alias": alias} if alias else {})
 
 
 def latest_versions(models: Iterable[ModelDescription]) -> dict[str, str]:
-    """Return the version for each `models/<name>/latest`: the newest or, if several are newest, the greatest."""
+    """Return the version for each `models/<name>/latest`: the newest or, among equally new ones, the greatest."""
     newest: dict[str, tuple[str, str]] = {}
     for model in models:
         tag = Tag.parse(model.tag, "models")
@@ -79,7 +79,7 @@ def latest_versions(models: Iterable[ModelDescription]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """Describes a model in the store, without the contents of its files."""
+    """A model in the store, without the contents of its files."""
 
     description: ModelDescription
     model_yaml: bytes
@@ -87,7 +87,7 @@ class ModelEntry:
 
 
 def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: TreeManifest) -> ModelEntry:
-    """Create a model entry with the `model.yaml` that BentoML 1.4 writes (api_version v1).
+    """Return a model entry with the `model.yaml` that BentoML 1.4 writes (api_version v1).
 
     `fields` contains the module, labels, options, metadata, context, signatures, and api_version. The default
     version is the digest of the files and `fields`. Raises BentoError if there are no files, or if one of the files
@@ -117,7 +117,7 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Tree
 
 
 def content_identity(name: str, fields: dict[str, Any], files: TreeManifest) -> bytes:
-    """Return the digest of a model's content, without version and creation time. For `fields`, see `make_entry`."""
+    """Return the digest of a model's content, without version and creation time. `make_entry` describes `fields`."""
     from rules_bento.formats.yaml_writer import dump_yaml
 
     descriptor = TreeEntry.of_bytes(MODEL_YAML, dump_yaml({"name": name, **fields}))
@@ -125,5 +125,5 @@ def content_identity(name: str, fields: dict[str, Any], files: TreeManifest) -> 
 
 
 def read_labels(fields: dict[str, Any]) -> dict[str, str]:
-    """Return the labels of a `model.yaml`."""
+    """Return the labels in the fields of a `model.yaml`."""
     return {str(key): str(value) for key, value in (fields["labels"] or {}).items()}

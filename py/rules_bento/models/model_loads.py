@@ -1,4 +1,4 @@
-"""Finds models that a service loads with framework functions, such as `bentoml.xgboost.load_model("clf:latest")`."""
+"""Detection of models that a service loads with framework functions, as in `bentoml.xgboost.load_model("clf")`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LOADER = re.compile(r"bentoml\.(?!models\.)(\w+)\.(load_model|get)")
 
 
 def find_model_loads(sources: Mapping[str, bytes]) -> list[list[str]]:
-    """Return the tag, framework, function, and `path:line` of each call with a constant tag. `sources` is by path."""
+    """Return the tag, framework, function, and `path:line` of each call with a constant tag, ordered by path."""
     loads: list[list[str]] = []
     for path, content in sorted(sources.items()):
         if b"bentoml" in content and (b"load_model" in content or b"get" in content):
@@ -44,7 +44,7 @@ def _calls(content: bytes) -> Iterator[tuple[str, str, str, int]]:
 
 
 def _imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """Yield each imported name, and the dotted name that it refers to."""
+    """Yield each imported name with the dotted name that it refers to."""
     import ast
 
     if isinstance(node, ast.Import):
@@ -56,7 +56,7 @@ def _imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def _dotted_name(node: ast.expr, names: Mapping[str, str]) -> str:
-    """Return the dotted name of an expression after resolving imports, or an empty string for other expressions."""
+    """Return the dotted name of an expression, with imports resolved, or "" if the expression isn't a name."""
     import ast
 
     parts: list[str] = []

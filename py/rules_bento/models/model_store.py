@@ -1,4 +1,4 @@
-"""Reads models from BentoML's store, and from archives that contain a single model."""
+"""Reader of models in BentoML's store, and in archives that contain a single model."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _KEYS = ("module", "labels", "options", "metadata", "context", "signatures", "ap
 
 @dataclass(frozen=True)
 class StoredModel:
-    """Describes a stored model, with the paths of its files."""
+    """A model in a store or an archive, with the paths of its files."""
 
     entry: ModelEntry
     sources: dict[str, str]  # locations of the files except model.yaml
     alias: str = ""  # in the Bento's options
 
     def bundled(self) -> BundledModel:
-        """Return the description of the model as a part of a Bento."""
+        """Return the model with its alias, as a part of a Bento."""
         return BundledModel(self.entry.description, self.alias)
 
     def members(self) -> list[Member]:
@@ -62,7 +62,7 @@ class StoredModel:
 
 
 def find_newest(store: Path, tag: str) -> dict[str, Any] | None:
-    """Return `model.yaml` of the newest model that matches a tag, or None. Raises BentoError for an invalid file."""
+    """Return the `model.yaml` of the newest model that matches `tag`, or None. Raises BentoError for invalid files."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     tags = [model.description.tag for model in list_versions(store, name)]
     models = (_model_yaml(store / tag.replace(":", "/") / MODEL_YAML) for tag in tags)
@@ -83,7 +83,7 @@ def list_versions(store: Path, name: str) -> list[BundledModel]:
 
 
 def read(store: Path, tag: str) -> StoredModel:
-    """Read the model with this complete tag. Raises the same errors as `from_files`."""
+    """Read the model with the complete tag `tag`. Raises the same errors as `from_files`."""
     from rules_bento.sources import snapshot
 
     directory = store / tag.replace(":", "/")
@@ -91,7 +91,7 @@ def read(store: Path, tag: str) -> StoredModel:
 
 
 def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
-    """Create a model from files, which must include a valid `model.yaml`. The default `tag` is from `model.yaml`."""
+    """Return a model with files that include a valid `model.yaml`, which contains the default `tag`."""
     from rules_bento.sources import snapshot
 
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)
@@ -106,7 +106,7 @@ def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | N
 
 
 def describe(model_yaml: Mapping[str, Any], tag: Tag, files: TreeManifest) -> ModelDescription:
-    """Return the metadata of a stored model from the parsed `model.yaml`. `files` includes `model.yaml`."""
+    """Return the metadata of a stored model, given its parsed `model.yaml` and all of its files."""
     fields = {"signatures": {}, **model_yaml}
     chosen = {key: fields[key] for key in _KEYS}
     others = TreeManifest(tuple(entry for entry in files.entries if entry.path != MODEL_YAML))
@@ -144,7 +144,7 @@ def _creation_time(fields: dict[str, Any]) -> str:
 
 
 def unpack_model(archive: Path, name: str, directory: Path) -> list[snapshot.DeclaredFile]:
-    """Unpack an archive into a directory, and return the files. `name` determines the format.
+    """Unpack an archive, whose format `name` determines, into `directory`. Returns the files.
 
     Removes a common prefix `models/NAME/VERSION`. Also accepts a `.part` file from a registry, which has no end marker.
     Raises the same errors as `unpack.read`, or BentoError if the archive contains several models.

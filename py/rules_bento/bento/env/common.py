@@ -1,4 +1,4 @@
-"""Defines the parts of `env/` and bento.yaml that both formats share: settings, variables, and the entry point."""
+"""Definitions that both formats of `env/` share: settings, environment variables, and the entry point."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _VARIABLE = re.compile(r"(\\)?\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-
 
 @dataclass(frozen=True)
 class ApiDescription:
-    """Contains the API description of a service, which requires importing the service."""
+    """The schema and OpenAPI document of a service, which require importing the service."""
 
     schema: dict[str, Any]  # of bento.yaml; empty for a legacy service
     openapi: str  # content of apis/openapi.yaml
@@ -73,7 +73,7 @@ class ApiDescription:
 
 @dataclass(frozen=True)
 class BentoSettings:
-    """Contains the settings of a Bento that aren't service metadata."""
+    """The settings of a Bento that aren't service metadata."""
 
     creation_time: str  # ISO 8601
     bentoml_version: str
@@ -97,7 +97,7 @@ class BentoSettings:
 
 @dataclass(frozen=True)
 class Environment:
-    """Contains the environment of a Bento in one of BentoML's two formats."""
+    """The environment of a Bento in one of BentoML's two formats: fields of bento.yaml, variables, and files."""
 
     document: dict[str, Any]  # the keys of bento.yaml from `spec`
     envs: tuple[EnvVariable, ...]  # of bento.yaml
@@ -106,7 +106,7 @@ class Environment:
 
 
 def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | None:
-    """Return `docker.env` merged with the variables from the dotenv file."""
+    """Return `docker.env` merged with the variables in the dotenv file. `docker.env` takes precedence."""
     docker = options.docker
     if docker.env_file is None:
         return docker.env
@@ -118,13 +118,13 @@ def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | N
 
 
 def merge_envs(env: dict[str, str] | None, envs: Sequence[EnvVariable]) -> tuple[EnvVariable, ...]:
-    """Merge `docker.env` and `envs`. If both define a variable, `envs` takes precedence."""
+    """Return the variables in `env` and `envs`. If both define a variable, `envs` takes precedence."""
     named = {one.name for one in envs}
     return (*(EnvVariable(name, value) for name, value in (env or {}).items() if name not in named), *envs)
 
 
 def parse_dotenv(text: str, origin: str) -> dict[str, str]:
-    """Return the variables in a dotenv file. `$NAME` refers to earlier lines, never to the environment of this machine.
+    """Parse a dotenv file. `$NAME` refers to an earlier line, never to the environment of this machine.
 
     Raises BentoError, with the file and the line, for an invalid line or an undefined `$NAME`.
     """

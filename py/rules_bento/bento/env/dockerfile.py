@@ -1,4 +1,4 @@
-"""Renders `env/docker/Dockerfile` for BuildKit, podman, and buildah. The build context is the root of the Bento.
+"""Generation of `env/docker/Dockerfile` for BuildKit, podman, and buildah, with the Bento as build context.
 
 For caching, steps that rarely change come first: base image, system packages, uv, Python packages, models, and sources.
 Downloads use cache mounts and aren't part of the image. The service runs as a dedicated user.
@@ -38,7 +38,7 @@ _VENV_PATH = "/app/.venv"
 
 @dataclass(frozen=True)
 class ContainerLayout:
-    """Defines the user and the paths in the image."""
+    """The user and the paths in an image."""
 
     user: str = "bentoml"
     uid_gid: str = "1034"
@@ -51,7 +51,7 @@ class ContainerLayout:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Contains the steps of an image build, which `spec1` and `spec2` create from their options."""
+    """The steps of an image build, which `spec1` and `spec2` create from their options."""
 
     base_image: str
     install: str  # the command that installs env/python
@@ -68,12 +68,12 @@ class Recipe:
 
 
 def render(recipe: Recipe) -> str:
-    """Return the content of the Dockerfile."""
+    """Return the content of a Dockerfile that builds the image."""
     return HEADER + "\n" + "\n\n".join(blocks(recipe, ContainerLayout()).values()) + "\n"
 
 
 def blocks(recipe: Recipe, names: ContainerLayout) -> dict[str, str]:
-    """Return the blocks of the Dockerfile by their names in Dockerfile templates."""
+    """Return the blocks of the Dockerfile by the names that Dockerfile templates use."""
     parts = {
         "SETUP_BENTO_BASE_IMAGE": _base_image(recipe),
         "SETUP_BENTO_USER": _user(names),
@@ -101,7 +101,7 @@ def _install_packages(distro: Distro, packages: Sequence[str], setup: str = "") 
 
 
 def _run(commands: Sequence[str], mounts: Sequence[str] = ()) -> str:
-    """Return a RUN instruction whose commands are joined with `&&`."""
+    """Return a RUN instruction that joins `commands` with `&&`."""
     head = [f"--mount={mount}" for mount in mounts]
     lines = [*head, commands[0], *(f"&& {command}" for command in commands[1:])]
     return "RUN " + " \\\n    ".join(lines)
@@ -142,7 +142,7 @@ def _variables(recipe: Recipe, names: ContainerLayout) -> list[str]:
 
 
 def quote_value(value: str) -> str:
-    """Quote a value for a Dockerfile if necessary."""
+    """Return `value` in quotes if a Dockerfile requires quotes."""
     if re.fullmatch(r"[\w.,:/@%+=-]*", value, re.ASCII):
         return value
     return '"' + re.sub(r'([\\"$])', r"\\\1", value) + '"'
@@ -172,14 +172,14 @@ def _components(recipe: Recipe, names: ContainerLayout) -> list[str]:
 
 
 def _copy_instruction(path: str) -> str:
-    """Return the COPY instruction for a source path. Uses the JSON form if the path contains spaces."""
+    """Return the COPY instruction for a source path, in the JSON form if the path contains spaces."""
     if re.search(r"\s", path):
         return f"COPY {json.dumps([f'src/{path}', f'./src/{path}'], ensure_ascii=False)}"
     return f"COPY src/{path} ./src/{path}"
 
 
 class _Secrets:
-    """Mounts build-time variables as secrets for each command, so that no layer contains their values."""
+    """Secret mounts of build-time variables for each command, so that no layer contains the values."""
 
     def __init__(self, envs: Sequence[EnvVariable]) -> None:
         secret = [env for env in envs if env.stage == "build"]
@@ -190,7 +190,7 @@ class _Secrets:
         ]
 
     def with_variables(self, command: str) -> str:
-        """Return a command that first exports the build-time variables."""
+        """Return `command` preceded by commands that export the build-time variables."""
         return "".join(self._exports) + command
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Creates `env/python`: requirements for pip and uv, and (spec 1) the script that installs the requirements."""
+"""Generation of `env/python`: requirements for pip and uv and, with spec 1, the script that installs them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FILE_OPTIONS = {
 
 
 def option_lines(python: Python, place: str) -> list[str]:
-    """Return the index options and other options as lines of a requirements file (spec 2).
+    """Return the options for indexes and installers as lines of a requirements file (spec 2).
 
     Raises BentoError if requirements files don't support one of the `pip_args`. The message begins with `place`.
     """
@@ -61,7 +61,7 @@ def _argument_lines(pip_args: str, place: str) -> list[str]:
 
 
 def command_arguments(python: Python) -> list[str]:
-    """Return index and other options as pip arguments (spec 1)."""
+    """Return the options for indexes and installers as arguments of pip (spec 1)."""
     arguments = ["--index-url", python.index_url] if python.index_url else []
     for flag, values in (
         ("--trusted-host", python.trusted_host),
@@ -73,7 +73,7 @@ def command_arguments(python: Python) -> list[str]:
 
 
 def add_pins(text: str, pins: Sequence[str]) -> str:
-    """Add the pins from libraries to requirements. A pin is `name==version`, or `name` for any version.
+    """Append the pins of libraries to requirements. A pin is `name==version`, or `name` for any version.
 
     Requirements with hashes must already contain these packages. Raises BentoError for a missing package or a
     different version.
@@ -95,7 +95,7 @@ def add_pins(text: str, pins: Sequence[str]) -> str:
 
 
 def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
-    """Return whether one of the requirements of a package satisfies a pin.
+    """Return whether one of a package's requirements satisfies `pin`.
 
     Raises BentoError if all requirements contradict the pin.
     """
@@ -109,7 +109,7 @@ def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
 
 
 def check_git(text: str, place: str, *, packed: bool) -> None:
-    """Raise BentoError for git requirements that BentoML would clone and pack. Does nothing if `packed` is false."""
+    """Raise BentoError for git requirements if `packed`, because BentoML would clone and pack the repositories."""
     if not packed:
         return
     for line in text.splitlines():
@@ -123,20 +123,20 @@ def check_git(text: str, place: str, *, packed: bool) -> None:
 
 @dataclass(frozen=True)
 class LockedRequirements:
-    """Contains the requirements in env/python, from a lock subset."""
+    """The requirements in env/python that come from a lock subset, with and without pins and hashes."""
 
     roots: str
     pinned: str
     pinned_with_hashes: str
 
     def dumps(self) -> str:
-        """Return JSON that `loads` reads. Omits `pinned`, which `loads` derives from `pinned_with_hashes`."""
+        """Return the requirements as JSON for `loads`, without `pinned`, which `pinned_with_hashes` determines."""
         fields = {"roots": self.roots, "pinned_with_hashes": self.pinned_with_hashes}
         return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 
     @classmethod
     def loads(cls, text: str) -> LockedRequirements:
-        """Parse the output of `dumps`."""
+        """Parse JSON that `dumps` returned."""
         fields = json.loads(text)
         lines = fields["pinned_with_hashes"].split("\n")[:-1]
         pins = [line.removesuffix(" \\") for line in lines if not line.startswith("    --hash=")]
@@ -144,12 +144,12 @@ class LockedRequirements:
 
     @property
     def has_wheels(self) -> bool:
-        """Return whether some requirements are wheels in the Bento."""
+        """Whether a requirement refers to a wheel in the Bento."""
         return re.search(r"^\./", self.pinned, re.MULTILINE) is not None
 
     @property
     def wheels(self) -> set[str]:
-        """Return the normalized names of the Bento's wheels: acme for `./wheels/acme-1.0-py3-none-any.whl`."""
+        """The normalized names of the wheels in the Bento, such as acme for `./wheels/acme-1.0-py3-none-any.whl`."""
         return {
             normalize_name(name) for name in re.findall(r"^\./(?:\S*/)?([^/\s-]+)-\S*\.whl", self.pinned, re.MULTILINE)
         }
@@ -157,7 +157,7 @@ class LockedRequirements:
 
 @dataclass(frozen=True)
 class Requirements:
-    """Contains the requirements in env/python, including bentoml."""
+    """The requirements in env/python, including bentoml."""
 
     roots: str  # declared requirements
     text: str  # requirements to install
@@ -168,7 +168,7 @@ class Requirements:
 def assemble_requirements(
     text: str, lock: LockedRequirements | None, bentoml_version: str, features: Sequence[str], place: str
 ) -> Requirements:
-    """Return the requirements with bentoml, the extras `features`, and the pins of the lock, if any.
+    """Return requirements that include bentoml, its extras `features`, and the pins of the lock, if any.
 
     Raises BentoError if `text`, which is from `place`, contradicts the lock, or if requirements with hashes don't
     contain bentoml.
@@ -200,7 +200,7 @@ def assemble_requirements(
 
 
 def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str, str]:
-    """Return the requirements including bentoml, and the version of bentoml."""
+    """Return requirements that include bentoml, and the version of bentoml."""
     pinned = re.search(r"^bentoml\s*(\[[^]]*])?\s*==\s*([\w.!+-]+)(?=[\s;\\,]|$)", text, re.MULTILINE | re.IGNORECASE)
     if pinned:
         requirement = f"{_bentoml_requirement(features, pinned[1])}=={pinned[2]}"
@@ -221,14 +221,14 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
 
 
 def _bentoml_requirement(features: Sequence[str], extras: str | None = None) -> str:
-    """Return a requirement for bentoml with extras, such as `bentoml[grpc,io]`."""
+    """Return a requirement for bentoml with sorted extras, such as `bentoml[grpc,io]`."""
     names = [extra.strip() for extra in (extras or "").strip("[]").split(",") if extra.strip()]
     joined = ",".join(sorted({*names, *features}))
     return f"bentoml[{joined}]" if joined else "bentoml"
 
 
 def _unconditional_names(text: str) -> set[str]:
-    """Return the normalized names of requirements without a marker."""
+    """Return the normalized names of the requirements that have no marker."""
     lines = (line for line in text.splitlines() if not re.search(r"\s;|;\s*[a-z_]+\s*[=<>!]", line.partition(" #")[0]))
     matches = (re.match(r"\s*([A-Za-z0-9][-._A-Za-z0-9]*)\s*([\[=<>!~;@,\s#]|$)", line) for line in lines)
     return {normalize_name(match[1]) for match in matches if match}

@@ -1,4 +1,4 @@
-"""Creates `env/` and the options in the format of spec 1, for legacy services, conda, CUDA, templates, and wheels."""
+"""Generation of `env/` in the format of spec 1, for legacy services, conda, CUDA, templates, and wheels."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def make(settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool) 
 
 
 def _check(options: BuildOptions, envs: Sequence[EnvVariable]) -> None:
-    """Raise BentoError for options that would have no effect, or would leak a value, with spec 1."""
+    """Raise BentoError for options that spec 1 ignores, or whose values an image of spec 1 would expose."""
     docker = options.docker
     if docker.distro == "amazonlinux" and not docker.base_image:
         raise BentoError(
@@ -92,7 +92,7 @@ def _requirements(settings: BentoSettings) -> python.Requirements:
 
 
 def _named_files(settings: BentoSettings) -> dict[str, bytes]:
-    """Return the setup script, the template, and the wheels, by path in the Bento."""
+    """Return the contents of the setup script, template, and wheels by their paths in the Bento."""
     options, files = settings.options, settings.files
     named_files = {}
     if options.docker.setup_script:
@@ -147,7 +147,7 @@ def _dockerfile(settings: BentoSettings, recipe: dockerfile.Recipe, docker: dict
 
 
 def _conda_environment(conda: Conda, files: ProjectFiles, place: str) -> str | None:
-    """Return the user's environment.yml, otherwise an environment.yml with the options, or None without packages."""
+    """Return the user's environment.yml, or one that contains the options, or None if no packages are declared."""
     if conda.environment_yml:
         return files.text(conda.environment_yml, place)
     dependencies: list[Any] = list(conda.dependencies or ())
@@ -162,6 +162,6 @@ def _conda_environment(conda: Conda, files: ProjectFiles, place: str) -> str | N
 
 
 def _conda_python_version(environment: str | None) -> str | None:
-    """Return the version from a line such as `- python=3.11`, which determines the Python version of the image."""
+    """Return the Python version of an environment.yml, from a line such as `- python=3.11`, or None."""
     match = re.search(r"^\s*-\s*['\"]?python=+(\d+\.\d+)", environment or "", re.MULTILINE)
     return match[1] if match else None

@@ -1,4 +1,4 @@
-"""Creates `env/` and `image` in the format of spec 2, which BentoML uses since 1.4."""
+"""Generation of `env/` and `image` in the format of spec 2, which BentoML has used since 1.4."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def make(
     settings: BentoSettings, image: ImageDefinition, envs: Sequence[EnvVariable], *, models: bool, wheels: bool
 ) -> Environment:
-    """Return the environment for an image and the settings. `wheels` specifies whether the sources include wheels.
+    """Return the environment for an image and settings. `wheels` specifies whether the sources include wheels.
 
     Raises BentoError for an invalid step.
     """
@@ -103,7 +103,7 @@ def _recipe(
 
 
 def _install(requirements: python.Requirements, options: BuildOptions, from_sources: bool) -> str:
-    """Return the install command. With `from_sources`, relative paths in requirements are relative to src/."""
+    """Return the command that installs requirements. With `from_sources`, their relative paths start in src/."""
     name, flags = "requirements.txt", [f"--allow-insecure-host {host}" for host in options.python.trusted_host or ()]
     if requirements.hashed is not None:
         name, flags = "requirements.lock.txt", [*flags, "--require-hashes"]

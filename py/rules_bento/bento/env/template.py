@@ -1,8 +1,8 @@
-"""Renders `docker.dockerfile_template`, a Jinja2 template in the project that replaces blocks of the Dockerfile.
+"""Rendering of `docker.dockerfile_template`, a project's Jinja2 template that replaces blocks of the Dockerfile.
 
-The template is untrusted. Jinja2's sandbox protects Python's internals only if the template gets plain values and
-functions. An object of Jinja2, such as a compiled template, gives access to the environment and to arbitrary code. A
-sandbox can't limit time and memory, so the template is rendered in a subprocess with kernel limits.
+The template is untrusted. Jinja2's sandbox protects Python's internals only if the template gets standard Python values
+and functions. An object of Jinja2, such as a compiled template, gives access to the environment and to arbitrary code.
+A sandbox can't limit time and memory, so the template is rendered in a subprocess with kernel limits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PLACEHOLDERS = dockerfile.ContainerLayout(
 
 
 def render(text: str, recipe: dockerfile.Recipe, options: dict[str, Any], origin: str) -> str:
-    """Return the Dockerfile that a template creates from the default Dockerfile.
+    """Return the Dockerfile that results from applying a template to the default Dockerfile.
 
     The template can refer to the `docker` options as `__options__<key>`. Raises BentoError for an invalid template,
     with `origin` and, if known, the line.
@@ -84,7 +84,7 @@ def _render_template(text: str, recipe: dockerfile.Recipe, options: dict[str, An
 
 
 def _run_in_subprocess(render: Callable[[], str], origin: str) -> str:
-    """Run `render` in a forked process with limited time and memory.
+    """Return the result of `render`, called in a forked process with limited time and memory.
 
     Raises the BentoError of `render`, or BentoError if a limit is exceeded.
     """
@@ -114,7 +114,7 @@ _RENDERED, _FAILED = b"+", b"-"
 
 
 def _render_and_exit(render: Callable[[], str], descriptor: int) -> NoReturn:
-    """Render within the limits, send the reply, and exit without running the cleanup code of the parent process."""
+    """Send the result of `render` to the parent within the limits, and exit without the parent's cleanup code."""
     status = 1
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -133,7 +133,7 @@ def _render_and_exit(render: Callable[[], str], descriptor: int) -> NoReturn:
 
 
 def _base_template(recipe: dockerfile.Recipe) -> str:
-    """Return the default Dockerfile as a Jinja2 template that consists of blocks."""
+    """Return the default Dockerfile as a Jinja2 template with a block for each section."""
     parts = [dockerfile.HEADER]
     for name, text in dockerfile.blocks(recipe, _PLACEHOLDERS).items():
         parts.append(f"{{% block {name} %}}\n{_escape(text)}\n{{% endblock %}}\n")
@@ -141,7 +141,7 @@ def _base_template(recipe: dockerfile.Recipe) -> str:
 
 
 def _escape(text: str) -> str:
-    """Escape a string for Jinja2, and replace the placeholders with variables."""
+    """Escape Jinja2's delimiters, and replace the placeholders with template variables."""
     literal = re.sub(r"\{[{%#]", lambda mark: f"{{{{ '{mark[0]}' }}}}", text)
     return re.sub(r"\0(\w+)\0", r"{{ bento__\1 }}", literal)
 
