@@ -1,1 +1,1 @@
-"""Builds layers from wheels and files, assembles OCI images from layers, and reports the contents of images."""
+"""Construction of image layers and OCI images, and reports about the contents of images."""

@@ -1,4 +1,4 @@
-"""Finds the container engines on this machine."""
+"""Container engines on this machine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _SECONDS = 30  # seconds within which a daemon must answer
 
 
 def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
-    """Return the reason why a program can't be used, or an empty string.
+    """Return the reason why the program `name` can't be used, or an empty string.
 
-    `probes` contains argument lists. The program must succeed with each list.
+    `probes` contains lists of arguments. The program must succeed with each list.
     """
     program = which(name)
     if not program:
@@ -33,5 +33,5 @@ def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
 
 
 def find_loader() -> str:
-    """Return the first available program in `LOADERS`, or an empty string."""
+    """Return the first usable program in `LOADERS`, or an empty string."""
     return next((name for name in LOADERS if not find_problem(name, [DOCKER_PROBE] if name == "docker" else [])), "")

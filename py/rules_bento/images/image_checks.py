@@ -1,4 +1,4 @@
-"""Finds problems that make an image fail at run time. Each message specifies the package and a remedy."""
+"""Checks for problems that make an image fail at run time. Each message specifies the package and a remedy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MAX_LISTED = 5
 
 
 class Base(NamedTuple):
-    """Describes the known properties of a base image."""
+    """The known properties of a base image."""
 
     name: str
     architecture: str  # as named in Go
@@ -40,7 +40,7 @@ class Base(NamedTuple):
 
 
 class CheckResult(NamedTuple):
-    """Holds the messages of the checks: problems and notes."""
+    """The messages of a check: problems, which are errors, and notes."""
 
     problems: tuple[str, ...]
     notes: tuple[str, ...]  # missing libraries of optional files
@@ -59,7 +59,7 @@ def check(
     unchecked: Collection[str],
     machines: Mapping[str, str] | None = None,
 ) -> CheckResult:
-    """Check whether wheels work with the base. `machines` maps paths of files in other layers to machine types."""
+    """Check whether wheels work with a base image. `machines` maps files in other layers to machine types."""
     problems = list(_wrong_machine_files(base, machines or {}, unchecked))
     notes: list[str] = []
     newest = base.glibc or base.allowed
@@ -85,7 +85,7 @@ def check(
 
 
 def too_large(layers: Iterable[Layer], limit: int) -> Iterator[str]:
-    """Yield an error message if the layers exceed `limit` bytes in a registry."""
+    """Yield an error message if the total size of the layers, as stored in a registry, exceeds `limit` bytes."""
     sizes = sorted(((layer.size, layer.name) for layer in layers), reverse=True)
     total = sum(size for size, _ in sizes)
     if total > limit:
@@ -166,7 +166,7 @@ def _old_glibc(package: Libraries, base: Base, glibc: tuple[int, int]) -> Iterat
 
 
 def _without_glibc(libraries: Iterable[Libraries], base: Base, present: Collection[str]) -> str:
-    """Return a message if wheels need glibc and the base has no glibc; otherwise, an empty string."""
+    """Return a message if wheels require glibc and the base doesn't contain it; otherwise, an empty string."""
     wheels = sorted(package.wheel for package in libraries if any(_LIBC in elf.needed for _, elf in package.linked))
     if _LIBC in present or not wheels:
         return ""
@@ -177,7 +177,7 @@ def _without_glibc(libraries: Iterable[Libraries], base: Base, present: Collecti
 
 
 def _missing(files: Iterable[File], base: Base, present: Collection[str]) -> Iterator[_Problem]:
-    """Yield a problem for each missing library that loaded files require. Reports a library once per package."""
+    """Yield a problem for each missing library that loaded files require, once for each package."""
     wanting: dict[tuple[str, str], str] = {}
     for file in files:
         for name in _absent(file.elf.needed, present):
@@ -188,7 +188,7 @@ def _missing(files: Iterable[File], base: Base, present: Collection[str]) -> Ite
 
 
 def _missing_optional(files: Iterable[File], libraries: Iterable[Libraries], present: Collection[str]) -> Iterator[str]:
-    """Yield the missing libraries of files that no other file links to. Packages load such files only by name."""
+    """Yield the missing libraries of files to which no other file links, because packages load such files by name."""
     are_loaded = {(file.package.wheel, file.path) for file in files}
     for package in libraries:
         for path, elf in package.linked:

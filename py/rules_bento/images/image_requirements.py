@@ -1,4 +1,4 @@
-"""Checks whether the base and the layers meet a Bento's requirements: packages, distribution, CUDA, and commands."""
+"""Checks of a Bento's requirements for its image: packages, distribution, CUDA, and commands."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from rules_bento.typing_lite import Any, Collection, Iterable, Iterator, Mapping
 
 
 class UnsupportedStep(NamedTuple):
-    """Describes a step in a Bento's image build that only a container builder can run."""
+    """A step of a Bento's image build that only a container builder can run."""
 
     name: str  # the name for `ignore_system_requirements`
     description: str  # a clause for messages
 
 
 class Installation(NamedTuple):
-    """Describes a command in bento.yaml that only installs system packages."""
+    """A command in bento.yaml that only installs system packages."""
 
     distro: str
     packages: tuple[str, ...]  # requested packages; every image of the distribution has other packages
 
 
 def reject_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> None:
-    """Raise BentoError for commands, templates, and conda packages in bento.yaml that `provided` doesn't contain."""
+    """Raise BentoError for commands, templates, and conda packages in bento.yaml that aren't in `provided`."""
     for step in unsupported_steps(bento):
         if step.name not in provided:
             raise BentoError(
@@ -54,7 +54,7 @@ def unsupported_steps(bento: dict[str, Any]) -> Iterator[UnsupportedStep]:
 
 
 def installation(command: str) -> Installation | None:
-    """Parse a command of bento.yaml that installs system packages. Returns None for any other command."""
+    """Parse a command of bento.yaml that installs system packages. Returns None for other commands."""
     for distro in map(distros.get, distros.NAMES):
         if command == distro.first_command:
             return Installation(distro.name, ())
@@ -86,7 +86,7 @@ _CUDA_WHEEL = re.compile(r"nvidia_cuda_runtime(?:_cu\d+)?-(\d+(?:\.\d+)*)")
 
 
 class ImageRequirements(NamedTuple):
-    """Holds a Bento's requirements for its image."""
+    """A Bento's requirements for its image."""
 
     distro: str  # BentoML's name; empty for none
     packages: tuple[str, ...]  # of the distribution, as requested
@@ -96,7 +96,7 @@ class ImageRequirements(NamedTuple):
 
 
 class ImageSystem(NamedTuple):
-    """Describes the known contents of the base and the layers."""
+    """The known contents of the base image and the layers."""
 
     base: str  # label
     ids: tuple[str, ...]  # ID and ID_LIKE of os-release; empty if unknown
@@ -106,7 +106,7 @@ class ImageSystem(NamedTuple):
 
 
 class DebLayerHint(NamedTuple):
-    """Holds the names in a message that explains how to add packages."""
+    """The names in a message that explains how to add Debian packages."""
 
     image: str  # name of the bento_image
     hub: str  # of Debian packages; empty for a base that isn't built from them
@@ -114,7 +114,7 @@ class DebLayerHint(NamedTuple):
 
 
 def read_requirements(bento: dict[str, Any]) -> ImageRequirements:
-    """Return the image requirements in a bento.yaml."""
+    """Return the requirements that a bento.yaml specifies for the image."""
     image, docker = (bento.get(key) or {} for key in ("image", "docker"))
     installs = [install for command in image.get("commands", ()) if (install := installation(command))]
     packages = [*(docker.get("system_packages") or ()), *(name for install in installs for name in install.packages)]
@@ -134,7 +134,7 @@ def _may_use_gpu(bento: dict[str, Any]) -> bool:
 
 
 def cuda_of_wheels(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the CUDA versions that wheel names specify."""
+    """Return the CUDA versions that the names of wheels contain."""
     return tuple(match[1] for name in names if (match := _CUDA_WHEEL.match(name)))
 
 
@@ -159,7 +159,7 @@ def gpu_note(requirements: ImageRequirements, wheels: Iterable[tuple[str, int]],
 def problems(
     requirements: ImageRequirements, system: ImageSystem, hint: DebLayerHint, provided: Collection[str]
 ) -> Iterator[str]:
-    """Yield a message for each requirement that the image doesn't meet. Ignores the names in `provided`."""
+    """Yield a message for each requirement that the image doesn't meet, except for names in `provided`."""
     yield from _unrequested(requirements, provided)
     if DISTRO not in provided:
         yield from _distro(requirements, system)
@@ -178,7 +178,7 @@ def _unrequested(requirements: ImageRequirements, provided: Iterable[str]) -> It
 
 
 def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[str]:
-    """Yield a problem if the base's distribution differs from the Bento's. Ignores BentoML's default distribution."""
+    """Yield a problem if the base's distribution differs from the Bento's, unless the Bento uses the default."""
     if not system.ids or not (requirements.packages or requirements.distro not in ("", distros.DEFAULT)):
         return
     if requirements.distro and not _IDS[requirements.distro].intersection(system.ids):
@@ -190,7 +190,7 @@ def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[st
 
 
 def _cuda(requested: str, system: ImageSystem) -> Iterator[str]:
-    """Yield a problem if the image has no CUDA or a different version. Patch releases are compatible."""
+    """Yield a problem if the image contains no CUDA version with the requested major and minor version."""
     if not any(version.split(".")[:2] == requested.split(".")[:2] for version in system.cuda):
         has = f"contain {_listed(system.cuda)}" if system.cuda else "contain no known CUDA version"
         yield (

@@ -1,4 +1,4 @@
-"""Reports the contents of an image's layers: the packages, their sizes and largest files, and changes to another image.
+"""Reports about an image's layers: packages, their sizes and largest files, and changes from another image.
 
 The contents of a layer determine the owner of each file: the RECORD of an installed wheel, dpkg's lists, or the
 directory of a Bento or a model.
@@ -26,7 +26,7 @@ _MAX_LIST_SIZE = 32 << 20  # larger than any RECORD or list
 
 
 class Owner(NamedTuple):
-    """Describes the owner of files: a package, a model, the Bento, or a directory of other files."""
+    """The owner of files: a package, a model, the Bento, or a directory of other files."""
 
     kind: Kind
     name: str
@@ -35,7 +35,7 @@ class Owner(NamedTuple):
 
 @dataclass
 class OwnedFiles:
-    """Counts the files that an owner has in a layer, and sums their sizes."""
+    """The number, total size, and largest files of an owner in a layer."""
 
     owner: Owner
     size: int = 0  # bytes of all files
@@ -43,7 +43,7 @@ class OwnedFiles:
     largest: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, path: str, size: int) -> None:
-        """Add a file to the count, the size, and the largest files."""
+        """Add a file of `size` bytes to the count, the total size, and the largest files."""
         self.size += size
         self.files += 1
         self.largest.append((size, path))
@@ -54,7 +54,7 @@ class OwnedFiles:
         self.largest = sorted(self.largest, key=lambda file: (-file[0], file[1]))[:_MAX_FILES]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the owner's entry in the report."""
+        """Return the entry of the owner in the report."""
         self._cut()
         largest = [{"path": path, "size": size} for size, path in self.largest]
         return {**self.owner._asdict(), "size": self.size, "files": self.files, "largest": largest}
@@ -63,9 +63,9 @@ class OwnedFiles:
 def describe_layer(
     layer: Layer, blob: Path | None, bento: str, owners: dict[str, Owner] | None = None
 ) -> dict[str, Any]:
-    """Return the report of a layer. If `blob` is None, the report lists no packages.
+    """Return the report about a layer. If `blob` is None, the report lists no packages.
 
-    Adds the owners of the layer's files to `owners`, which maps paths to owners.
+    Adds the files of the layer to `owners`, which maps paths to owners.
     """
     packages = read_packages(blob, layer.media_type, bento, owners) if blob else []
     listed = [package.to_json() for package in packages]
@@ -73,7 +73,7 @@ def describe_layer(
 
 
 def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Owner] | None = None) -> list[OwnedFiles]:
-    """Return the packages in a layer, sorted by descending size. For `owners`, see `describe_layer`."""
+    """Return the packages in a layer by descending size. Updates `owners` like `describe_layer`."""
     files: dict[str, int] = {}
     owners = {} if owners is None else owners
     for member, contents in members(blob, media_type):
@@ -89,7 +89,7 @@ def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Own
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return packages that were added, removed, or changed in size or version, by descending size difference."""
+    """Return packages that differ in presence, size, or version, by descending change of size."""
     before, after = _by_name(old), _by_name(new)
     rows = []
     for key in before.keys() | after.keys():
@@ -160,7 +160,7 @@ _KINDS = {
 
 
 def page(report: dict[str, Any], date: str | None = None) -> str:
-    """Return a report (`layer_report`) as an HTML page."""
+    """Return a report about layers as an HTML page."""
     layers = report["layers"]
     stored = sum(layer["size"] for layer in layers)
     unpacked = sum(package["size"] for layer in layers for package in layer["packages"])

@@ -1,4 +1,4 @@
-"""Builds CNCF ModelPack artifacts from models. Artifacts and images share the layers."""
+"""CNCF ModelPack artifacts of models, which share their layers with images."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _FILEPATH = "org.cncf.model.filepath"
 
 
 class ModelLayer(NamedTuple):
-    """Describes a model's layer without links, because tools that unpack artifacts reject links."""
+    """The layer of a model without links, because tools that unpack artifacts reject links."""
 
     layer: Layer
     directory: str  # of the model's files in the layer
 
 
 def make_artifact(tag: Tag, created: str, part: ModelLayer, annotations: dict[str, str]) -> OciImage:
-    """Return the config and the manifest of a model. The config also contains the annotations that OCI defines."""
+    """Return the config and manifest of a model's artifact. The config repeats standard OCI annotations."""
     standard = {key.removeprefix(ANNOTATION): value for key, value in annotations.items() if key.startswith(ANNOTATION)}
     described: dict[str, Any] = {"createdAt": created, "name": tag.name, "version": tag.version}
     further = {"title": "title", "description": "description", "vendor": "vendor", "revision": "revision"}

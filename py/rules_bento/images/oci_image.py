@@ -1,6 +1,6 @@
-"""Assembles OCI images (image specification 1.1): a config, and a manifest with the descriptors of the layers.
+"""OCI images (image specification 1.1): a config, and a manifest with the descriptors of the layers.
 
-Assembling an image doesn't read the layers, so the time is independent of their size.
+Assembly doesn't read the layers, so its time is independent of their size.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_LAYERS = 127
 
 
 class Layer(NamedTuple):
-    """Describes a layer of an image."""
+    """A layer of an image. Sizes are in bytes."""
 
     media_type: str
     digest: str  # sha256:<hex> of the blob
@@ -33,19 +33,19 @@ class Layer(NamedTuple):
 
     @staticmethod
     def loads(text: str) -> Layer:
-        """Read the description of a layer, which is a JSON object."""
+        """Parse a layer description, which is a JSON object."""
         fields = json.loads(text)
         return Layer(**{field: fields[field] for field in Layer._fields if field in fields})
 
     @property
     def descriptor(self) -> dict[str, Any]:
-        """Return the layer's descriptor for a manifest."""
+        """The descriptor of the layer in a manifest."""
         document = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
         return document | {"annotations": self.annotations} if self.annotations else document
 
 
 class ImageConfig(NamedTuple):
-    """Describes how to run a container of the image, and the image's labels and annotations."""
+    """The settings with which containers of an image run, and the image's labels and annotations."""
 
     architecture: str  # as named in Go
     os: str
@@ -63,32 +63,32 @@ class ImageConfig(NamedTuple):
 
 
 class OciImage(NamedTuple):
-    """Holds the two JSON documents of an image."""
+    """The two JSON documents of an image."""
 
     config: bytes
     manifest: bytes
 
     @property
     def digest(self) -> str:
-        """Return the digest of the manifest, which identifies the image."""
+        """The digest of the manifest, which identifies the image."""
         return digest_of(self.manifest)
 
 
 def standard_annotations(created: str, tags: Sequence[Tag]) -> dict[str, str]:
-    """Return OCI annotations for an image or artifact of models."""
+    """Return standard OCI annotations for an image or artifact that contains the models `tags`."""
     annotations = {f"{ANNOTATION}created": created, f"{ANNOTATION}title": ", ".join(tag.name for tag in tags)}
     return annotations | ({f"{ANNOTATION}version": tags[0].version} if len(tags) == 1 else {})
 
 
 def data_config(created: str, annotations: dict[str, str], base: Mapping[str, Any]) -> ImageConfig:
-    """Return the config of an image without an entry point. An image needs a platform even without a base."""
+    """Return the config of an image without an entry point. Its platform comes from the base, if any."""
     standard = {key: value for key, value in annotations.items() if key.startswith(ANNOTATION)}
     architecture, env = base.get("architecture", "amd64"), base.get("env", {})
     return ImageConfig(architecture, "linux", created, labels=standard, annotations=annotations, env=env)
 
 
 def check_layers(layers: Sequence[Layer]) -> None:
-    """Raise BentoError if there are more layers than runtimes support."""
+    """Raise BentoError if an image has more layers than runtimes support."""
     if len(layers) > MAX_LAYERS:
         raise BentoError(
             f"layers: the image has {len(layers)} layers, but runtimes support at most {MAX_LAYERS}. "
@@ -97,7 +97,7 @@ def check_layers(layers: Sequence[Layer]) -> None:
 
 
 def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:
-    """Assemble an image from layers. The first layer is the lowest."""
+    """Return the image that consists of `layers`, lowest first."""
     config = to_bytes(
         {
             "created": settings.created,
@@ -132,7 +132,7 @@ def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:
 def make_index(
     images: list[tuple[bytes, dict[str, str]]], annotations: dict[str, str], others: Sequence[dict[str, Any]] = ()
 ) -> bytes:
-    """Return an index of manifests, each with its platform (`os`, `architecture`, and optionally `variant`).
+    """Return an OCI index of manifests, each with its platform (`os`, `architecture`, and optionally `variant`).
 
     `others` are descriptors that follow the images.
     """
@@ -143,7 +143,7 @@ def make_index(
 
 
 def descriptor(media_type: str, content: bytes) -> dict[str, Any]:
-    """Return the OCI descriptor of a document."""
+    """Return the OCI descriptor of `content`."""
     return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
 
 

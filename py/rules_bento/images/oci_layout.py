@@ -1,4 +1,4 @@
-"""Writes images to files: as an OCI image layout (a directory), or as an archive that `docker load` accepts."""
+"""Images as files: an OCI image layout (a directory), or an archive that `docker load` accepts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_layout(
     index: bytes = b"",
     contents: Sequence[bytes] = (),
 ) -> None:
-    """Write an OCI layout with one image. `blobs` maps digests to layers. The index lists the image as `reference`.
+    """Write an OCI layout whose index lists one image as `reference`. `blobs` maps digests to layer files.
 
     If the image is in an OCI index, `index` is the OCI index, and `contents` are other blobs and manifests.
     """
@@ -42,7 +42,7 @@ def write_layout(
 
 
 def write_docker_archive(out: Path, image: OciImage, blobs: dict[str, Path], reference: str) -> None:
-    """Write a tar that is both an OCI archive and an archive for `docker load` and `podman load`."""
+    """Write a tar that `docker load` and `podman load` accept, and that is also an OCI archive."""
     with out.open("wb") as file:
         file.writelines(docker_archive(image, blobs, reference))
 

@@ -1,4 +1,4 @@
-"""Unpacks an image's file system to a directory, for programs that run in the directory.
+"""Unpacking of an image's file system into a directory, for programs that run there.
 
 Names and links have the same meaning as in the image: writes and removals never follow links out of the directory.
 Because any member can replace a directory with a link, each path is resolved again, name by name. Owners, devices, and
@@ -29,7 +29,7 @@ _EPOCH = 0, 0  # times of access and modification, nanoseconds
 
 
 def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
-    """Unpack layers (pairs of blob and media type, lowest first) into an empty directory. Sets all times to 1970."""
+    """Unpack layers, pairs of a blob and its media type, into an empty directory. Sets all times to 1970."""
     image = _RootfsWriter(root)
     for blob, media_type in layers:
         image.begin_layer()
@@ -46,7 +46,7 @@ def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
 
 
 def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the path and the file status of each regular file in an unpacked image."""
+    """Yield the path and status of each regular file in an unpacked image."""
     for above, _, names in os.walk(root):
         for name in names:
             path = Path(above, name)
@@ -56,12 +56,12 @@ def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def create_directory(root: Path, name: str) -> Path:
-    """Return a directory in the image, created if missing. No part of the returned path is a link."""
+    """Return a directory of the image, created if it is missing. No part of the returned path is a link."""
     return _resolve(root, name)[0]
 
 
 def _resolve(root: Path, name: str) -> tuple[Path, int]:
-    """Return what `create_directory` returns, and the number of resolved names."""
+    """Return the directory that `create_directory` returns, and the number of names resolved."""
     at, waiting, links, names = root, name.split("/")[::-1], 0, 0
     while waiting:
         part = waiting.pop()
@@ -91,7 +91,7 @@ def _resolve(root: Path, name: str) -> tuple[Path, int]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a directory with its contents, or a link. Doesn't remove the target of a link."""
+    """Remove a file, a directory with its contents, or a link without its target."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -99,7 +99,7 @@ def remove(path: Path) -> None:
 
 
 class _RootfsWriter:
-    """Unpacks layers. A whiteout hides files of lower layers, but not files of the same layer."""
+    """Writer that unpacks layers. A whiteout hides files of lower layers, but not files of its own layer."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -108,12 +108,12 @@ class _RootfsWriter:
         self._emptied: set[Path] = set()
 
     def begin_layer(self) -> None:
-        """Begin a layer. All existing files now belong to lower layers."""
+        """Start a new layer, so that all existing files belong to lower layers."""
         self._new = {self._root}  # paths of this layer, and the directories above them
         self._emptied = set()  # directories without files of the layers below
 
     def apply(self, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
-        """Apply a member of the layer: a file, directory, link, or whiteout."""
+        """Apply a member of the current layer: a file, directory, link, or whiteout."""
         self._names_left += _MAX_NAMES_PER_MEMBER
         place = self._place(member.name.rstrip("/"))
         if place.name == contents.OPAQUE_WHITEOUT:
@@ -130,7 +130,7 @@ class _RootfsWriter:
                 place = place.parent
 
     def _place(self, path: str) -> Path:
-        """Return the location of a path in the image. Resolves links, except for the last part of the path."""
+        """Return the location of a path in the image, with all parts except the last resolved through links."""
         above, _, name = path.rpartition("/")
         place, names = _resolve(self._root, above)
         self._names_left -= names
@@ -157,7 +157,7 @@ class _RootfsWriter:
 
 
 def _write_member(place: Path, target: Path | None, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
-    """Write a member. Replaces files, but keeps directories. `target` is the target of a hard link."""
+    """Write a member, which replaces a file but not a directory. `target` is the target of a hard link."""
     if member.kind == "folder":
         if place.is_symlink() or not place.is_dir():
             remove(place)

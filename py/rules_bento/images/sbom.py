@@ -1,6 +1,6 @@
-"""Writes an SBOM that lists a Bento's packages, models, and sources, and the image's system packages.
+"""SBOMs that list a Bento's packages, models, and sources, and its image's system packages.
 
-The SBOM contains no random number and no build time. The SBOM's ID is a name-based UUID derived from the image.
+An SBOM contains no random number and no build time. Its ID is a name-based UUID derived from the image.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EXCLUDED_FILES = "bento.pypi excludes files of the wheel: {files} files, {size} 
 
 
 class ImageSubject(NamedTuple):
-    """Describes the image for which an SBOM is written."""
+    """The image that an SBOM describes."""
 
     name: str
     version: str
@@ -36,7 +36,7 @@ class ImageSubject(NamedTuple):
 
 
 class Component(NamedTuple):
-    """Describes a component of the image. `reference` is a unique ID in an SBOM: the package URL, if available."""
+    """A component of an image. `reference` is its ID in the SBOM: the package URL, if available."""
 
     kind: Literal["library", "machine-learning-model", "application"]
     reference: str
@@ -47,18 +47,18 @@ class Component(NamedTuple):
 
     @property
     def purl(self) -> str:
-        """Return the package URL, or an empty string."""
+        """The package URL, or an empty string."""
         return self.reference if self.reference.startswith("pkg:") else ""
 
 
 def python_package(name: str, version: str, sha256: str, remark: str = "") -> Component:
-    """Return the component for a wheel. `sha256` is the hexadecimal digest of the wheel."""
+    """Return the component of a wheel. `sha256` is the hexadecimal digest of the wheel."""
     reference = f"pkg:pypi/{quote(name)}@{quote(version)}"
     return Component("library", reference, name, version, f"sha256:{sha256}", remark)
 
 
 def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Component]:
-    """Return the components for Debian packages. `versions` maps package names to versions."""
+    """Return the components of Debian packages. `versions` maps package names to versions."""
     return [
         Component("library", f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}", name, version)
         for name, version in versions.items()
@@ -66,14 +66,14 @@ def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Comp
 
 
 def model(description: ModelDescription) -> Component:
-    """Return the component for a model in the store."""
+    """Return the component of a model in the store."""
     name, _, version = description.tag.partition(":")
     digest = f"blake3:{description.blake3}"
     return Component("machine-learning-model", f"model:{description.tag}", name, version, digest)
 
 
 def sources(subject: ImageSubject, digest: str, kind: str = "bento") -> Component:
-    """Return the component for the files of a Bento or program (`kind`). `digest` is `blake3:<hex>`."""
+    """Return the component of the files in a Bento or program (`kind`). `digest` is `blake3:<hex>`."""
     return Component("application", f"{kind}:{subject.name}:{subject.version}", subject.name, subject.version, digest)
 
 
@@ -170,7 +170,7 @@ def _spdx_checksum(digest: str) -> dict[str, str]:
 
 
 def _utc(moment: str) -> str:
-    """Return a time in SPDX's format: in UTC, rounded down to seconds."""
+    """Return an ISO 8601 time in SPDX's format: in UTC, rounded down to seconds."""
     from datetime import timezone
 
     from rules_bento.formats.times import parse_time

@@ -1,4 +1,4 @@
-"""Reads and writes startup traces. A trace is a committed list of the files that a container reads at startup."""
+"""Startup traces: committed lists of the files that a container reads at startup."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rules_bento.typing_lite import Iterable
 
 
 def dumps(files: Iterable[str]) -> str:
-    """Return a trace with these files. `files` are paths in the image without a leading slash."""
+    """Return a startup trace as JSON. `files` are paths in the image without a leading slash."""
     fields = {"files": [f"/{file}" for file in sorted(files)]}
     return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 
 
 def loads(data: bytes, where: str) -> frozenset[str]:
-    """Return the files in a trace. Raises BentoError, prefixed with `where`, for an invalid trace."""
+    """Parse a startup trace. Raises a BentoError that begins with `where` if the trace is invalid."""
     document = read_object(data, where)
     files = document.get("files")
     if document.keys() != {"files"} or not isinstance(files, list):

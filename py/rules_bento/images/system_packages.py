@@ -1,4 +1,4 @@
-"""Reads the installed packages of a distribution from the databases of dpkg and apk, and parses package requests."""
+"""Installed packages, from the databases of dpkg and apk, and requests for packages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PROVIDED = re.compile(r"([^\s=(<>~:]+)(?::\w+)?\s*(?:\(\s*=\s*([^)\s]+)\s*\)|=(
 
 
 class InstalledPackage(NamedTuple):
-    """Describes an installed package."""
+    """A package that is installed in an image."""
 
     name: str
     version: str
@@ -33,7 +33,7 @@ class InstalledPackage(NamedTuple):
 
 
 class PackageRequest(NamedTuple):
-    """Describes a requested package."""
+    """A package that a Bento requests, optionally with an architecture and version."""
 
     name: str
     architecture: str  # empty for any
@@ -48,7 +48,7 @@ class PackageRequest(NamedTuple):
         return PackageRequest(match[1], match[2] or "", match[3] or "")
 
     def is_satisfied(self, packages: Iterable[InstalledPackage]) -> bool:
-        """Return whether one of the packages is or provides the requested package."""
+        """Return whether one of `packages` is, or provides, the requested package."""
         return any(
             name == self.name and (not self.version or fnmatch.fnmatchcase(version, self.version))
             for package in packages
@@ -58,7 +58,7 @@ class PackageRequest(NamedTuple):
 
 
 class SystemFiles(NamedTuple):
-    """Describes the distribution and the packages of a system, as recorded in the system's files."""
+    """The distribution and packages of a system, as its files record them. `packages` is None if unknown."""
 
     ids: tuple[str, ...]  # ID and ID_LIKE of os-release; empty if there is none
     packages: tuple[InstalledPackage, ...] | None  # installed packages; None if neither dpkg nor apk has a database
@@ -72,7 +72,7 @@ class SystemFiles(NamedTuple):
 
     @staticmethod
     def from_files(files: Mapping[str, bytes]) -> SystemFiles:
-        """Create a description from files. `files` maps paths to contents."""
+        """Return the system that `files`, a mapping of paths to contents, describes."""
         texts = {path: data.decode("utf-8", "replace") for path, data in sorted(files.items())}
         release = next((texts[path] for path in _RELEASE if path in texts), "")
         packages: list[InstalledPackage] = []
@@ -83,7 +83,7 @@ class SystemFiles(NamedTuple):
 
     @staticmethod
     def loads(text: str) -> SystemFiles:
-        """Read the output of `dumps`."""
+        """Parse JSON that `dumps` returned."""
         fields = json.loads(text)
         if fields["packages"] is None:
             return SystemFiles(tuple(fields["ids"]), None)
@@ -94,12 +94,12 @@ class SystemFiles(NamedTuple):
         return SystemFiles(tuple(fields["ids"]), tuple(packages))
 
     def dumps(self) -> str:
-        """Return the description as a JSON object."""
+        """Return the system as a JSON object for `loads`."""
         return json.dumps(self._asdict(), indent=0) + "\n"
 
 
 def read_dpkg(text: str) -> Iterator[InstalledPackage]:
-    """Yield the installed packages in dpkg's status file, or in a file of `status.d` in a distroless image."""
+    """Yield the installed packages in dpkg's status file, or in a `status.d` file of a distroless image."""
     for paragraph in text.split("\n\n"):
         fields = {name: value.strip() for name, value in _FIELD.findall(paragraph)}
         # Distroless images omit the status.
@@ -126,7 +126,7 @@ def _provided(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
 
 
 def _os_ids(text: str) -> tuple[str, ...]:
-    """Return `ID` and `ID_LIKE` of an os-release file. The closest distribution is first."""
+    """Return `ID` and `ID_LIKE` from an os-release file, beginning with the closest distribution."""
     fields = {
         key.strip(): value.strip().strip("\"'") for key, _, value in (line.partition("=") for line in text.split("\n"))
     }

@@ -1,4 +1,4 @@
-"""Groups wheels into layers. `rules/private/wheel_groups.bzl` implements and explains the same algorithm."""
+"""Assignment of wheels to layers, with the algorithm that `rules/private/wheel_groups.bzl` explains."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def group_wheels(sizes: Mapping[str, int], budget: int = MAX_GROUPS) -> list[lis
 
 
 def _split(names: Sequence[str], sizes: Mapping[str, int], together: int, bit: int) -> list[list[str]]:
-    """Split a group that is too large by the next bits of the names' hashes."""
+    """Split `names` by the hashes of the names, from bit `bit` on, into groups of at most `together` bytes."""
     if not names:
         return []
     if bit == _BITS or sum(sizes[name] for name in names) <= together:

@@ -1,4 +1,4 @@
-"""Writes zstd:chunked layers, from which a machine fetches only files that its other layers don't contain.
+"""zstd:chunked layers, from which a machine fetches only files that its other layers don't contain.
 
 The format comes from podman and related tools (containers/storage, pkg/chunked). A layer is an ordinary zstd file whose
 frames are the members of `toc_layer`. Frames that decoders skip (RFC 8878, 3.1.2) follow: the table of contents; the
@@ -41,10 +41,10 @@ _HEADER, _CRC = "header", "crc64"
 
 
 class ChunkedBlob(toc_layer.TocBlob):
-    """Writes the blob of a zstd:chunked layer, or a part from which such layers are joined."""
+    """Writer for the blob of a zstd:chunked layer, or for a part from which such layers are joined."""
 
     def __init__(self, count: Count, *, storing: bool = False) -> None:
-        """Begin a blob. For `count`, see `TocBlob`. If `storing` is true, stores incompressible data."""
+        """Begin a blob. `TocBlob` describes `count`. If `storing` is true, stores incompressible data uncompressed."""
         from fastcrc import crc64
 
         super().__init__(count)
@@ -53,20 +53,20 @@ class ChunkedBlob(toc_layer.TocBlob):
         self._annotations: tuple[tuple[str, str], ...] = ()
 
     def compress(self, member: TocMember) -> bytes:
-        """Return the frame of a member, or several frames if the member has many headers."""
+        """Return the frame of a member, or several frames if the member precedes many headers."""
         tar = b"".join([member.data, *member.records])
         return self._frame(tar) if len(tar) <= _FRAME else b"".join(map(self._frame, xz.split([tar], _FRAME)))
 
     def add_header(self, entry: TocEntry, header: bytes) -> None:
-        """Store the header of a member."""
+        """Store the header of a member in its entry."""
         entry[_HEADER] = _base64(header)
 
     def add_contents(self, entry: TocEntry, data: bytes) -> None:
-        """Update the CRC-64 of a file. The algorithm is ISO 3309, as in Go."""
+        """Update the CRC-64 (ISO 3309, as in Go) in a file's entry."""
         entry[_CRC] = self._crc64(data, entry.get(_CRC, 0))
 
     def end(self) -> Iterator[bytes]:
-        """Yield the end of the tar, the table of contents, the tar-split, and the offsets."""
+        """Yield the end of the tar, the table of contents, the tar-split, and their offsets."""
         split = _take_tar_split(self.entries)
         packed_split = zstd.table(split)
         fields = {
@@ -114,7 +114,7 @@ def _formatted(entries: list[TocEntry], end: int) -> list[TocEntry]:
 
 
 def _take_tar_split(entries: list[TocEntry]) -> bytes:
-    """Return the tar-split, and remove its data from the entries: the headers, and the CRC-64s of contents."""
+    """Return the tar-split, and remove from the entries the headers and CRC-64s that it contains."""
     lines: list[str] = []
     padding = b""
 

@@ -1,4 +1,4 @@
-"""Reads the contents of layers from any builder as streams."""
+"""Streaming readers for the contents of layers, which any tool can have built."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_KEPT = 1 << 28
 
 
 def members(blob: Path, media_type: str) -> tarread.Members:
-    """Yield the members of a layer's tar. Raises BentoError if the layer is unreadable or is a decompression bomb."""
+    """Yield the members of a layer's tar. Raises BentoError for an unreadable layer or a decompression bomb."""
     form = next((form for ending, form in (("+zstd", "zst"), ("+gzip", "gz")) if media_type.endswith(ending)), "tar")
     where = f"{blob.name}: the layer cannot be read"
     with blob.open("rb") as file:
@@ -77,7 +77,7 @@ def _is_hidden(path: str, hidden: set[str]) -> bool:
 
 
 def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
-    """Yield each path, except directories, with its contents (only the first bytes if `kept` rejects the path)."""
+    """Yield each path that isn't a directory with its contents, or only its first bytes if `kept` rejects it."""
     for member, contents in members(blob, media_type):
         if member.kind == "folder":
             continue

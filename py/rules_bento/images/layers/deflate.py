@@ -1,4 +1,4 @@
-"""Encodes tar headers and RECORD as deflate streams, and makes existing streams joinable.
+"""Encoding of tar headers and RECORD as deflate streams, and conversion of streams so that they can be joined.
 
 Libraries compress the same bytes differently, depending on the version, the fork, and the processor. Except for the
 reused streams of wheels, a gzip layer of wheels contains only tar headers, padding, and lists with one line per file.
@@ -38,7 +38,7 @@ _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class HuffmanCodes:
-    """Holds the Huffman codes for one kind of block."""
+    """Huffman codes for one kind of block."""
 
     def __init__(self, header: str, symbols: Sequence[str], distances: Sequence[str]) -> None:
         self.header = header
@@ -49,14 +49,14 @@ class HuffmanCodes:
 
     @classmethod
     def fixed(cls) -> HuffmanCodes:
-        """Return the fixed codes (RFC 1951, 3.2.6)."""
+        """Return the fixed Huffman codes (RFC 1951, 3.2.6)."""
         return cls(_FIXED, _canonical([8] * 144 + [9] * 112 + [7] * 24 + [8] * 8), _canonical([5] * _DISTANCES))
 
     @classmethod
     def dynamic(cls, symbols: Runs, distances: Runs) -> HuffmanCodes:
-        """Return the dynamic codes (RFC 1951, 3.2.7) for runs of equal code widths.
+        """Return dynamic Huffman codes (RFC 1951, 3.2.7) for runs of equal code widths.
 
-        `symbols` is for bytes, the end of a block, and lengths. `distances` is for distances.
+        `symbols` contains the widths for bytes, the end of a block, and lengths; `distances` the widths for distances.
         """
         widths = [[width for count, width in runs for _ in range(count)] for runs in (symbols, distances)]
         counts = ((len(widths[0]) - _END - 1, 5), (len(widths[1]) - 1, 5), (len(_IN_HEADER) - 4, 4))
@@ -65,35 +65,35 @@ class HuffmanCodes:
         return cls(header, *map(_canonical, widths))
 
     def match(self, length: int, distance: int) -> str:
-        """Return the bits of a match, which repeats the `length` bytes that begin `distance` bytes earlier."""
+        """Return the bits of a match: `length` bytes that repeat the bytes `distance` bytes earlier."""
         return self.lengths[length] + self.distance(distance)
 
     @lru_cache(maxsize=1 << 12)  # noqa: B019  # the only two objects are never freed
     def distance(self, distance: int) -> str:
-        """Return the bits of a distance. From 5 on, two symbols share each number of extra bits (RFC 1951, 3.2.5)."""
+        """Return the bits of a distance: a symbol, followed by its extra bits (RFC 1951, 3.2.5)."""
         extra = max(0, (distance - 1).bit_length() - 2)
         symbol = 2 * extra + (distance - 1 >> extra)
         return self._distances[symbol] + _number((distance - 1) & ((1 << extra) - 1), extra)
 
 
 def bits(text: str) -> Bits:
-    """Convert a string of bits, in the order of the stream, to a number and the count of bits."""
+    """Convert a string of bits, in stream order, to a number and the count of bits."""
     return int(text[::-1] or "0", 2), len(text)
 
 
 def packed(text: str) -> bytes:
-    """Pack bits into bytes. Zero bits fill the last byte."""
+    """Pack a string of bits into bytes, with zero bits at the end of the last byte."""
     size = (len(text) + 7) // 8
     return int(text.ljust(8 * size, "0") or "0", 2).to_bytes(size, "big").translate(_MIRRORED)
 
 
 def _number(value: int, width: int) -> str:
-    """Return the bits of a number, with the lowest bit first. In contrast, Huffman codes begin with the highest bit."""
+    """Return the bits of a number, lowest bit first. Huffman codes, in contrast, begin with the highest bit."""
     return f"{value:0{width}b}"[::-1] if width else ""
 
 
 def _canonical(widths: Sequence[int]) -> list[str]:
-    """Return the canonical codes (RFC 1951, 3.2.2) of symbols, in the order of `widths`."""
+    """Return the canonical codes (RFC 1951, 3.2.2) of symbols, given the width of each code in bits."""
     codes = [""] * len(widths)
     code = width = 0
     for symbol in sorted(range(len(widths)), key=widths.__getitem__):
@@ -119,7 +119,7 @@ def _encode_runs(runs: Runs) -> str:
 
 
 def _lengths(symbols: Sequence[str]) -> list[str]:
-    """Return the bits of each length: a code for a range, and extra bits for the position in the range."""
+    """Return the bits of each match length: the code of a range, followed by the position in this range."""
     codes = [""] * MIN_MATCH
     for number, symbol in enumerate(symbols[: _LENGTHS - 1]):
         extra = max(0, (number - 4) // 4)
@@ -150,7 +150,7 @@ _EIGHT = bytes(bits(code)[0] if len(code) == 8 else 0 for code in _CODE.bytes)  
 
 
 def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -> bytes:
-    """Return deflate blocks that contain `padding` zeros and then tar records.
+    """Return deflate blocks that contain `padding` zeros, followed by the tar records in `data`.
 
     `before` is a similar record that begins `distance` bytes before the padding in the stream. If `before` is empty, or
     `distance` is too large, only runs of zeros are matched.
@@ -171,7 +171,7 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
 
 
 def joinable(stream: bytes) -> Iterator[bytes]:
-    """Yield candidates for a stream without its end, so that other streams can follow.
+    """Yield candidates for `stream` without its end, so that another stream can follow.
 
     Yields nothing for a stream with several blocks. In a stream with one block, the first bit marks the last block.
     After this bit is cleared, the zeros that fill the last byte begin a stored block. If fewer than three zeros fill
@@ -184,7 +184,7 @@ def joinable(stream: bytes) -> Iterator[bytes]:
 
 
 def lines(data: bytes) -> bytes:
-    """Encode lines as a block. A line of a sorted list repeats the beginning of the previous line."""
+    """Encode sorted lines as a block, in which a line repeats the beginning of the previous line."""
     code = _record_code() if len(data) > _MIN_DYNAMIC else _CODE
     pieces = []
     text = [code.header]
@@ -206,7 +206,7 @@ def _record_code() -> HuffmanCodes:
 
 
 def _line(code: HuffmanCodes, line: bytes, before: bytes, text: list[str]) -> None:
-    """Append the bits of a line: a match with the previous line, and the rest of the line."""
+    """Append the bits of a line to `text`: a match with the previous line, followed by the rest of the line."""
     byte = code.bytes.__getitem__
     begin = min(_common(line, before), MAX_MATCH)
     if begin >= MIN_MATCH and len(before) <= WINDOW:
@@ -232,7 +232,7 @@ def _common(one: bytes, other: bytes) -> int:
 
 
 def _whole(value: int, width: int) -> bytes:
-    """Convert bits to whole bytes. Empty blocks or a stored block fill the last byte."""
+    """Convert bits to bytes. Empty blocks or a stored block fill the last byte."""
     missing = -width % 8
     if missing % 2:
         return value.to_bytes((width + _HEADER + 7) // 8, "little") + _EMPTY
@@ -248,7 +248,7 @@ def _padding(size: int) -> Bits:
 
 
 def _record(record: bytes, before: bytes, distance: int) -> Bits:
-    """Encode a record as matches with the previous record or with runs of zeros, and literals between them."""
+    """Encode a record as matches with the previous record or with runs of zeros, and literals between matches."""
     if before and distance <= WINDOW:
         runs, first = _SAME.finditer(_different(record, before)), 0
     else:
@@ -274,12 +274,12 @@ def _record(record: bytes, before: bytes, distance: int) -> Bits:
 
 
 def _different(one: bytes, other: bytes) -> bytes:
-    """Return the XOR of two records. Equal bytes become zeros."""
+    """Return the XOR of two records, in which zeros indicate equal bytes."""
     return (int.from_bytes(one, "little") ^ int.from_bytes(other, "little")).to_bytes(len(one), "little")
 
 
 def _literals(data: bytes, codes: bytes) -> Bits:
-    """Encode bytes as literals. `codes` contains the codes of the bytes if all codes have eight bits."""
+    """Encode bytes as literals. `codes`, unless empty, contains their codes, which all have eight bits."""
     if codes:
         return int.from_bytes(codes, "little"), 8 * len(codes)
     return bits("".join(map(_CODE.bytes.__getitem__, data)))
@@ -287,7 +287,7 @@ def _literals(data: bytes, codes: bytes) -> Bits:
 
 @lru_cache(maxsize=1 << 12)
 def _matches(length: int, distance: int) -> Bits:
-    """Encode the repetition of at least three bytes that begin `distance` bytes earlier, as one or more matches."""
+    """Encode a repetition of at least three bytes, `distance` bytes earlier, as one or more matches."""
     text = ""
     while length:
         # The rest after a match must not be shorter than the shortest match.

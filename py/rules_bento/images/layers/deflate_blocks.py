@@ -1,4 +1,4 @@
-"""Inflates deflate streams, and splits them between blocks, so that each piece can be inflated separately.
+"""Inflation of deflate streams in pieces, which are cut between blocks and can be inflated separately.
 
 A block (RFC 1951, 3.2.3) can begin at any bit, and only inflating the previous block shows where. `_Walk` sets the
 bit that marks a last block, so that inflating stops in the last byte of the block. It then tries the bits of this byte.
@@ -44,7 +44,7 @@ def cut(
 ) -> Iterator[Chunk]:
     """Inflate a deflate stream, and split it into chunks of at most `size` bytes.
 
-    `inflated` inflates remaining pieces with a decompressor if a block can't be found, and raises the errors.
+    If the beginning of a block can't be found, `inflated` inflates the rest of the stream with a decompressor.
     """
     walk = _Walk(pieces, size)
     try:
@@ -57,11 +57,11 @@ def cut(
 
 
 class _UnknownError(Exception):
-    """Reports that the beginning of a block cannot be determined, or that blocks are too large or too small."""
+    """The beginning of a block can't be determined, or blocks are too large or too small."""
 
 
 class _Walk:
-    """Inflates and splits a deflate stream. The buffers start at the next piece."""
+    """State of inflating and splitting a deflate stream. The buffers begin at the next piece."""
 
     def __init__(self, pieces: Iterator[bytes], size: int) -> None:
         self.is_over = False
@@ -72,7 +72,7 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return as many blocks as fit. Copies the blocks after `copied` (stream bit and contents offset)."""
+        """Return as many blocks as fit into a piece. Copies blocks after `copied`, a bit and a contents offset."""
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
@@ -103,7 +103,7 @@ class _Walk:
         return blocks
 
     def rest(self) -> tuple[Iterator[bytes], Any]:
-        """Return the rest of the stream, beginning with the next piece, and a decompressor for the rest."""
+        """Return the rest of the stream, from the next piece on, and a decompressor for it."""
         begin = moved(self._at, self._stream[0]) if self._stream else b""
         return chain((begin + self._stream[1:],), self._pieces), _inflater(self._before)
 
@@ -138,7 +138,7 @@ class _Walk:
         return bool(self._stream[at >> 3] >> (at & 7) & 1)
 
     def _inflated(self, at: int, held: int) -> tuple[int, int]:
-        """Inflate a block. Returns the length of its contents, and the bit at which the block ends."""
+        """Inflate the block at bit `at`. Returns the length of its contents, and the bit at which it ends."""
         byte, bit = at >> 3, at & 7
         inflater = _inflater(self._window(held))
         end = min(byte + _READ, len(self._stream))
@@ -162,7 +162,7 @@ class _Walk:
         return length, end * 8 if is_whole else self._begin(end, held + length)
 
     def _begin(self, end: int, held: int) -> int:
-        """Return the bit at which a block begins. The previous block ends in the last byte before `end`."""
+        """Return the bit at which a block begins, given that the previous block ends in the byte before `end`."""
         self._fill(end + _BEGIN)
         value = int.from_bytes(self._stream[end - 1 : end + _BEGIN], "little")
         fixed = [bit for bit in range(1, 9) if value >> bit >> 1 & 3 == _FIXED]
@@ -173,7 +173,7 @@ class _Walk:
         raise _UnknownError
 
     def _likely(self, value: int, byte: int) -> list[int]:
-        """Return bit offsets at which a block might begin. For a stored block, includes only the last offset."""
+        """Return the bits at which a block might begin. Returns only the last of several bits for one stored block."""
         bits: dict[int, int] = {}
         for bit in range(1, 9):
             header = value >> bit
@@ -191,7 +191,7 @@ class _Walk:
         return list(bits.values())
 
     def _opens(self, byte: int, bit: int, held: int, sample: int) -> bool:
-        """Return whether a possible block can be inflated."""
+        """Return whether a block at this bit can be inflated."""
         byte, bit = byte + bit // 8, bit % 8
         self._fill(byte + sample)
         packed = moved(bit, self._stream[byte]) + self._stream[byte + 1 : byte + sample]
@@ -202,7 +202,7 @@ class _Walk:
         return True
 
     def _copied(self, at: int, end: int) -> bytes:
-        """Copy the blocks between two bit offsets. If the stream continues, an empty block fills the last byte."""
+        """Return the blocks between two bit offsets. If the stream continues, an empty block fills the last byte."""
         byte, bit = at >> 3, at & 7
         first = moved(bit, self._stream[byte])
         if self.is_over:
@@ -214,7 +214,7 @@ class _Walk:
 
 
 def may_begin(value: int, padding: int) -> bool:
-    """Return whether a block can begin with these bits. `padding` bits complete the header of a stored block."""
+    """Return whether a block can begin with the bits of `value`. `padding` bits follow the header of a stored block."""
     kind = value >> 1 & 3
     if kind == _STORED:
         length = value >> 3 + padding
@@ -226,7 +226,7 @@ def may_begin(value: int, padding: int) -> bool:
 
 
 def moved(bit: int, byte: int) -> bytes:
-    """Return empty blocks that end before bit `bit` of a byte. The other bits of this byte come from `byte`."""
+    """Return empty blocks that end before bit `bit` of a byte, whose other bits come from `byte`."""
     value, width = _EMPTY_DYNAMIC if bit & 1 else (0, 0)
     while width % 8 != bit:
         value |= _EMPTY_FIXED[0] << width

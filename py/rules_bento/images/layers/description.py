@@ -1,4 +1,4 @@
-"""Writes layer descriptions: small JSON files from which images are assembled without reading the layers."""
+"""Layer descriptions: small JSON files with which an image is assembled without reading its layers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DIGEST_ATTRIBUTE = "user.rules_bento.sha256"
 
 
 def output(arguments: Arguments) -> tuple[Path, layer.Compression]:
-    """Return the path and the compression of the layer to write."""
+    """Return the path and compression of the layer that an action writes."""
     compression: layer.Compression = arguments.required("--compression")  # type: ignore[assignment]
     return Path(arguments.required("--output")), compression
 
@@ -52,7 +52,7 @@ def describe(
     compression: layer.Compression | None = None,
     prefetched: int = 0,
 ) -> None:
-    """Write the description of a layer. `prefetched` is the number of files to fetch before a container starts."""
+    """Write the description of a layer. `prefetched` counts the files that are fetched before a container starts."""
     from rules_bento.images.layers import layer
 
     fields: dict[str, Any] = {
@@ -76,7 +76,7 @@ def describe(
 
 
 def environment(arguments: Arguments) -> InstallLayout:
-    """Return the layout of the Python environment: the location of installed wheels, and the owner of their files."""
+    """Return the layout of the virtual environment: the directories for wheels, and the owner of their files."""
     from rules_bento.images.wheels.install import InstallLayout
 
     minor = int(arguments.required("--python-version").split(".")[1])
@@ -85,20 +85,20 @@ def environment(arguments: Arguments) -> InstallLayout:
 
 
 def owner(user: str) -> dict[str, int]:
-    """Parse the owner of a layer's files: `uid` or `uid:gid`."""
+    """Return the numeric owner of a layer's files from `uid` or `uid:gid`."""
     uid, _, gid = user.partition(":")
     return {"uid": int(uid), "gid": int(gid or uid)}
 
 
 def home_directory(bento: str, whose: dict[str, int]) -> Member:
-    """Return the member for the home directory, which contains the Bento. `whose` is the owner."""
+    """Return the tar member of the home directory that contains the Bento. `whose` is its owner."""
     from rules_bento.archives.tarstream import Member
 
     return Member.directory(bento.rpartition("/")[0] or bento, **whose)
 
 
 def place(directory: str, file: TreeEntry) -> str:
-    """Return the path of a weights file in the image. Versions of a model share files with equal digests and names."""
+    """Return the path in the image for a file of weights. Models with equal files share the path."""
     return f"{directory.strip('/')}/{file.blake3}/{file.path.rpartition('/')[2]}"
 
 
@@ -112,12 +112,12 @@ WHEEL_FLAGS = {
 
 
 def read_wheel(arguments: Arguments) -> Wheel:
-    """Return the wheel that the arguments specify, without excluded files."""
+    """Return the wheel that the flags specify, without its excluded files."""
     return without_excluded(arguments, read_unfiltered(arguments))
 
 
 def read_unfiltered(arguments: Arguments) -> Wheel:
-    """Return the complete wheel that the arguments specify. Raises the same errors as `Wheel.read`."""
+    """Return the complete wheel that the flags specify. Raises the same errors as `Wheel.read`."""
     from rules_bento.images.wheels.wheel import Locked, Wheel
 
     locked = Locked(arguments.optional("--locked"), allow_record_mismatch=arguments.has("--allow-record-mismatch"))
@@ -125,7 +125,7 @@ def read_unfiltered(arguments: Arguments) -> Wheel:
 
 
 def without_excluded(arguments: Arguments, wheel: Wheel) -> Wheel:
-    """Return the wheel without the files that the arguments exclude. Raises the same errors as `exclude.without`."""
+    """Return `wheel` without the files that the flags exclude. Raises the same errors as `exclude.without`."""
     own, preset = arguments.json_strings("--exclude"), arguments.json_strings("--exclude-preset")
     if not own and not preset:
         return wheel
@@ -135,7 +135,7 @@ def without_excluded(arguments: Arguments, wheel: Wheel) -> Wheel:
 
 
 def library_scanner(arguments: Arguments, wheel: Wheel) -> Watched | None:
-    """Return a scanner that finds libraries while the wheel is installed, or None without `--libraries`."""
+    """Return a scanner that finds libraries during the installation of a wheel, or None without `--libraries`."""
     if not arguments.optional("--libraries"):
         return None
     from rules_bento.images.wheels.libraries import Watched

@@ -1,4 +1,4 @@
-"""Writes eStargz layers: gzip layers with files that a container can read before the complete layer is fetched.
+"""eStargz layers: gzip layers with files that a container can read before the complete layer is fetched.
 
 The format comes from containerd's stargz-snapshotter (docs/estargz.md). A layer is an ordinary gzip file with the
 members that `toc_layer` defines. The table of contents is the last file in the tar. An empty gzip member at the end
@@ -33,7 +33,7 @@ _RESERVED = LANDMARKS | {_TABLE}
 
 
 class EstargzBlob(toc_layer.TocBlob):
-    """Writes the blob of an eStargz layer, or a part from which such layers are joined."""
+    """Writer for the blob of an eStargz layer, or for a part from which such layers are joined."""
 
     def __init__(self, count: Count) -> None:
         super().__init__(count)
@@ -43,7 +43,7 @@ class EstargzBlob(toc_layer.TocBlob):
         self._reserved = _RESERVED
 
     def compress(self, member: TocMember) -> bytes:
-        """Return the gzip member for a tar member, or two gzip members if the stream cannot be joined."""
+        """Return the gzip member of a tar member, or two gzip members if its stream can't be joined."""
         kind, data, packed, _, following, _ = member
         records = b"".join(following)
         if data and kind == gzip.RAW:
@@ -54,19 +54,19 @@ class EstargzBlob(toc_layer.TocBlob):
         return b"".join(gzip.reuse(pieces))
 
     def add_header(self, entry: TocEntry, header: bytes) -> None:
-        """Raise BentoError if the format reserves the name of the member."""
+        """Raise BentoError if eStargz reserves the name of the member."""
         if entry["name"] in self._reserved:
             raise BentoError(f"{entry['name']}: eStargz reserves this name. Rename the file.")
 
     def mark(self, name: str = _PREFETCH) -> Iterator[bytes]:
-        """Yield the landmark file. All files before the landmark are fetched before a container starts."""
+        """Yield the landmark file, which ends the files that are fetched before a container starts."""
         self._reserved, self._is_marked = frozenset(), True
         header = headers.header(name, headers.REGULAR, 0o644, 0, 0, len(_LANDMARK_CONTENTS))
         yield from self.members([header, _LANDMARK_CONTENTS, headers.padding(len(_LANDMARK_CONTENTS))], 1)
         self._reserved = _RESERVED
 
     def end(self) -> Iterator[bytes]:
-        """Yield the table and its offset. If no file is prefetched, first yields the no-prefetch landmark."""
+        """Yield the table of contents and its offset, preceded by the no-prefetch landmark if no file is prefetched."""
         if not self._is_marked:
             yield from self.mark(_NO_PREFETCH)
         fields = {"version": 1, "entries": self.entries}
@@ -79,12 +79,12 @@ class EstargzBlob(toc_layer.TocBlob):
         yield _footer(self.size)
 
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
-        """Return the annotations: the digest of the table of contents, and the size of the tar."""
+        """Return the annotations: the digest of the table of contents, and the size of the tar in bytes."""
         return (TOC_DIGEST, self._toc_digest), (UNCOMPRESSED_SIZE, str(uncompressed_size))
 
 
 def table_offset(footer: bytes) -> int:
-    """Return the offset of the table from a footer. Raises ValueError for an invalid footer."""
+    """Return the offset of the table of contents from a footer. Raises ValueError for an invalid footer."""
     offset = int(footer[16:32], 16)
     if footer != _footer(offset):
         raise ValueError
@@ -92,7 +92,7 @@ def table_offset(footer: bytes) -> int:
 
 
 def _footer(offset: int) -> bytes:
-    """Return an empty gzip member of 51 bytes with the table's offset in the extra field (RFC 1952, 2.3.1.1)."""
+    """Return the footer: an empty gzip member of 51 bytes with the offset in an extra field (RFC 1952, 2.3.1.1)."""
     field = b"%016xSTARGZ" % offset
     extra = b"SG" + struct.pack("<H", len(field)) + field
     head = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff" + struct.pack("<H", len(extra))

@@ -1,4 +1,4 @@
-"""Compresses layers with gzip: reuses existing deflate streams, or compresses with zlib.
+"""gzip compression of layers, which reuses existing deflate streams where possible.
 
 RFC 1952: a file consists of members; each member is a deflate stream with the CRC and the size of the contents. The
 streams of a wheel are reused. Joinable streams (`deflate.joinable`) share one member, with the tar headers in new
@@ -25,7 +25,7 @@ _BLOCK = 0xFFFF  # maximum bytes of a stored block
 
 
 def compress(data: bytes) -> bytes:
-    """Return a gzip member. Stores incompressible data without compression, and compresses other data with zlib."""
+    """Return `data` as a gzip member, compressed with zlib or, if it is incompressible, stored."""
     trailer = struct.pack("<2L", fast_zlib().crc32(data), len(data))
     if not xz.compressible(data):
         return b"".join((_HEAD, *_stored(data), trailer))
@@ -36,7 +36,7 @@ def compress(data: bytes) -> bytes:
 
 
 def _stored(data: bytes) -> Iterator[bytes | memoryview]:
-    """Yield stored blocks (RFC 1951, 3.2.4), each with a header: last-block bit, size, and inverted size."""
+    """Yield `data` as stored blocks (RFC 1951, 3.2.4), each preceded by a header with its size."""
     view = memoryview(data)
     for start in range(0, len(data), _BLOCK):
         block = view[start : start + _BLOCK]
@@ -46,7 +46,7 @@ def _stored(data: bytes) -> Iterator[bytes | memoryview]:
 
 
 def reuse(pieces: Iterable[Piece]) -> Iterator[bytes]:
-    """Yield gzip members for a tar of wheels. Reuses the wheels' deflate streams, and compresses only `RAW` pieces."""
+    """Yield gzip members for the tar of wheels. Reuses deflate streams, and compresses only `RAW` pieces."""
     member = _GzipMember()
     is_ending = False
     for records, kind, data, packed in pieces:
@@ -75,14 +75,14 @@ class _GzipMember:
         self._before_at = 0
 
     def add(self, data: bytes, packed: bytes) -> bytes:
-        """Return blocks that contain the data. The header of the member precedes the first block."""
+        """Return `packed`, the blocks that contain `data`, preceded by the member's header if they are its first."""
         head = b"" if self._size else _HEAD
         self._crc = self._crc32(data, self._crc)
         self._size += len(data)
         return head + packed if head else packed
 
     def records(self, data: bytes) -> bytes:
-        """Return blocks that contain the padding of a record, followed by complete records."""
+        """Return blocks that contain the padding of the previous record, followed by complete records."""
         padding = len(data) % deflate.RECORD
         packed = deflate.records(padding, data[padding:], self._before, self._size - self._before_at)
         packed = self.add(data, packed)
@@ -91,11 +91,11 @@ class _GzipMember:
         return packed
 
     def end(self) -> bytes:
-        """Return the end of the stream and the member, or no bytes if no member has begun."""
+        """Return the end of the deflate stream and the member, or no bytes if the member is empty."""
         return deflate.END + self.close() if self._size else b""
 
     def close(self) -> bytes:
-        """Return the end of the member, without the end of the stream."""
+        """Return the trailer of the member, without the end of the deflate stream."""
         trailer = struct.pack("<2L", self._crc, self._size & 0xFFFFFFFF)
         self._crc = self._size = self._before_at = 0
         self._before = b""

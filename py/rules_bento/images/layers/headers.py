@@ -1,4 +1,4 @@
-"""Creates the tar headers in image layers. The headers contain owners, unlike the headers in a `.bento` (`tarstream`).
+"""Tar headers in image layers. They contain owners, unlike the headers in a `.bento` (`tarstream`).
 
 The format is the POSIX.1-2001 "pax interchange format": a ustar header, whose prefix field contains the directories of
 a long name. An extended header precedes the ustar header only for values that ustar cannot represent. As in other image
@@ -18,7 +18,7 @@ _MOST_NUMBER = 8**7 - 1
 
 
 def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0, link: str = "") -> bytes:
-    """Return the header records of a member: one record, or at least three records with an extended header."""
+    """Return the header of a member: one record, or three or more if it needs an extended header."""
     extended: dict[str, str] = {}
     name = path if kind != DIRECTORY else f"{path}/"
     prefix, last = _split(name)
@@ -41,7 +41,7 @@ def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0,
 
 
 def _split(name: str) -> tuple[bytes, bytes]:
-    """Split a name at a slash into a prefix and a name. Both are empty if the name doesn't fit."""
+    """Split a name at a slash into a prefix and a name. Both are empty if the name doesn't fit into a header."""
     if not name.isascii():
         return b"", b""
     encoded = name.encode()

@@ -1,4 +1,4 @@
-"""Writes image layers: compressed tars of wheels or files, with the digests that images refer to.
+"""Image layers: compressed tars of wheels or files, with the digests to which images refer.
 
 A layer is a tar (OCI image layer specification). The diff id is the digest of the tar, and the layer's digest is the
 digest of the stored blob. One pass writes the layer and computes both digests and the sizes. All members have the same
@@ -67,7 +67,7 @@ _WHITEOUT = ".wh."
 
 
 class LayerInfo(NamedTuple):
-    """Describes a written layer. Digests are `sha256:` and hexadecimal digits. Sizes are in bytes."""
+    """The digests (`sha256:` and hexadecimal digits) and sizes in bytes of a written layer."""
 
     diff_id: str  # of the tar
     digest: str  # of the file
@@ -85,7 +85,7 @@ def write_wheel_layer(
     threads: int | None = None,
     watch: Watch | None = None,
 ) -> LayerInfo:
-    """Write a layer with the installed wheel atomically. Uses less than 200 MB of memory and, by default, all cores."""
+    """Write a layer with an installed wheel atomically, using less than 200 MB of memory."""
     tar = Sum()
     return write_blob(
         out, tar, *_wheel_blob(WheelPlan.of(wheel, layout), set(), layout, compression, tar, threads, watch)
@@ -93,7 +93,7 @@ def write_wheel_layer(
 
 
 def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch: Watch | None = None) -> LayerInfo:
-    """Write the recipe of the gzip layer that `write_wheel_layer` writes. Returns the same description."""
+    """Write a recipe for the gzip layer that `write_wheel_layer` writes. Returns the same description."""
     tar, blob = Sum(), Sum()
     with wheel.file.open("rb") as source, open_output(out) as file:
         recipe = RecipeWriter(file, source)
@@ -112,10 +112,10 @@ def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch:
 def write_files_layer(
     out: Path, entries: Iterable[Member], compression: Compression, *, threads: int | None = None, parents: bool = True
 ) -> LayerInfo:
-    """Write a layer with the members, sorted by path, atomically. Adds missing directories.
+    """Write a layer of members, sorted by path, atomically. Adds missing parent directories.
 
-    For `threads`, see `write_wheel_layer`. Added directories have the owner of their parent. Without `parents`, doesn't
-    add missing directories: unpacking creates the directories, or keeps the directories of lower layers. Raises
+    Uses all cores unless `threads` limits them. Added directories have the owner of their parent. Without `parents`,
+    adds no directories: unpacking creates missing directories, and keeps the directories of lower layers. Raises
     BentoError for an invalid path (not normalized, not relative, repeated, or below a file or a link), or if a source
     doesn't have its declared size.
     """
@@ -127,20 +127,20 @@ def write_files_layer(
 
 
 def stream_files_layer(entries: Iterable[Member], compression: Literal["gzip", "zstd"], tar: Sum) -> Iterator[bytes]:
-    """Yield the blob that `write_files_layer` writes. Updates `tar` with the tar. Raises the same errors."""
+    """Yield the blob that `write_files_layer` writes, and add its tar to `tar`. Raises the same errors."""
     return _tar_blob(_files_tar(_with_directories(entries)), compression, tar, None, storing=True)[0]
 
 
 def write_tar_layer(
     out: Path, tar: Iterable[bytes], compression: Compression, *, threads: int | None = None
 ) -> LayerInfo:
-    """Write a layer atomically to `out`. `tar` contains the pieces of a tar without the end-of-archive records."""
+    """Write a layer atomically. `tar` yields the pieces of a tar without its end-of-archive records."""
     total = Sum()
     return write_blob(out, total, *_tar_blob(map(raw_piece, tar), compression, total, threads))
 
 
 class Sum:
-    """Computes the digest and the size of a stream of bytes."""
+    """The digest and the size of a stream of bytes."""
 
     def __init__(self) -> None:
         import hashlib
@@ -149,24 +149,24 @@ class Sum:
         self.size = 0
 
     def add(self, data: bytes | memoryview) -> None:
-        """Add the bytes of a piece to the digest and the size."""
+        """Add a piece of the stream to the digest and the size."""
         self._digest.update(data)
         self.size += len(data)
 
     def hashing(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the pieces unchanged, and add each piece to the digest and the size."""
+        """Yield the pieces unchanged, and add each to the digest and the size."""
         for piece in pieces:
             self.add(piece)
             yield piece
 
     @property
     def digest(self) -> str:
-        """Return the digest in OCI format: `sha256:` and hexadecimal digits."""
+        """The digest in OCI format: `sha256:` and hexadecimal digits."""
         return f"sha256:{self._digest.hexdigest()}"
 
 
 def open_toc_blob(compression: Compression, count: toc_layer.Count, *, storing: bool = False) -> toc_layer.TocBlob:
-    """Return a new blob for a compression in `LAZY`. For `count`, see `TocBlob`; for `storing`, see `encoder`."""
+    """Return a new blob for a compression in `LAZY`. `TocBlob` describes `count`, and `encoder` describes `storing`."""
     if compression == "estargz":
         from rules_bento.images.layers import estargz
 
@@ -177,13 +177,13 @@ def open_toc_blob(compression: Compression, count: toc_layer.Count, *, storing: 
 
 
 def write_layer(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
-    """Write the pieces of a layer atomically to `out`."""
+    """Encode the pieces of a tar with `encode`, and write them as a layer atomically."""
     tar = Sum()
     return write_blob(out, tar, encode(_counted(pieces, tar)), None)
 
 
 def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob | None) -> LayerInfo:
-    """Write a blob atomically to `out`, including the table of contents, if any. `tar` computes the tar's digest."""
+    """Write a blob, and its table of contents if any, atomically. `tar` sums the tar while `pieces` are read."""
     blob = Sum()
     with open_output(out) as file:
         file.writelines(blob.hashing(coalesce(chain(pieces, toc_blob.end() if toc_blob else ()))))
@@ -192,14 +192,14 @@ def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer
 
 
 def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> list[toc_layer.TocEntry]:
-    """Write a part of layers. Returns the part's entries for a table of contents, if any."""
+    """Write a part of layers atomically. Returns its entries for a table of contents, if any."""
     return _write_part(out, *_tar_blob(pieces, compression, None, 1))
 
 
 def write_wheel_part(
     out: Path, plan: WheelPlan, layout: InstallLayout, known: set[str], compression: Compression, watch: Watch | None
 ) -> list[toc_layer.TocEntry]:
-    """Write a wheel's part, as `write_part` does. Omits the directories in `known`."""
+    """Write the part for a wheel, as `write_part` does. Omits the directories in `known`."""
     return _write_part(out, *_wheel_blob(plan, known, layout, compression, None, 1, watch))
 
 
@@ -212,7 +212,7 @@ def _write_part(out: Path, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob 
 def _tar_blob(
     pieces: Iterable[Piece], compression: Compression, tar: Sum | None, threads: int | None, *, storing: bool = False
 ) -> Blob:
-    """Return a blob and its table of contents, if any. If `tar` is None, the blob is a part of layers."""
+    """Return the blob of a tar, and its table of contents if any. If `tar` is None, the blob is a part of layers."""
     if compression in LAZY:
         toc_blob = open_toc_blob(compression, tar.add if tar else _ignore, storing=storing)
         return toc_blob.members(_tar(pieces), threads), toc_blob
@@ -229,7 +229,7 @@ def _wheel_blob(
     threads: int | None,
     watch: Watch | None,
 ) -> Blob:
-    """Return the blob of a wheel, as `_tar_blob` does, but reuse the wheel's deflate streams if possible."""
+    """Return the blob of a wheel, as `_tar_blob` does, but with deflate streams of the wheel reused if possible."""
     carry = reuses_deflate(compression)
     if compression in LAZY:
         from rules_bento.images.layers import toc_layer
@@ -262,7 +262,7 @@ def reuses_deflate(compression: Compression) -> bool:
 
 
 def open_output(out: Path) -> AbstractContextManager[BinaryIO]:
-    """Open a temporary file for a layer. The file is renamed to `out` on success."""
+    """Open a temporary file that is renamed to `out` if the `with` block succeeds."""
     # Until a large block is freed once, glibc returns free memory to the kernel and requests it again:
     # 17,000 page faults, and 4 percent of the time of a layer.
     bytes(_LARGE)
@@ -275,7 +275,7 @@ def raw_piece(data: bytes) -> Piece:
 
 
 def encoder(compression: Compression, threads: int | None, *, storing: bool = False) -> Encoder:
-    """Return a function that encodes pieces. If `storing` is true, zstd stores incompressible data."""
+    """Return a function that encodes pieces of a tar. If `storing`, zstd stores incompressible data uncompressed."""
     if compression == "none":
         return _tar
     if compression == "gzip":
@@ -293,7 +293,7 @@ def _tar(pieces: Iterable[Piece]) -> Iterator[bytes]:
 
 
 class WheelPlan(NamedTuple):
-    """Holds a wheel, and the directories and files to install."""
+    """A wheel, and the directories and files to install from it."""
 
     wheel: Wheel
     directories: list[str]  # directories that the wheel lists
@@ -301,11 +301,11 @@ class WheelPlan(NamedTuple):
 
     @classmethod
     def of(cls, wheel: Wheel, layout: InstallLayout) -> WheelPlan:
-        """Return the plan of a wheel. Raises BentoError if the wheel must not be installed."""
+        """Return the plan for a wheel. Raises BentoError if the wheel can't be installed in this layout."""
         return cls(wheel, installed_directories(wheel, layout), installed_files(wheel, layout))
 
     def all_directories(self) -> set[str]:
-        """Return the directories that the wheel lists, and the parent directories of all files."""
+        """Return the directories that the wheel lists, and all parent directories of its files."""
         known: set[str] = set()
         for path in (*(f"{directory}/" for directory in self.directories), *(file.path for file in self.files)):
             _new_directories(path, known)
@@ -313,7 +313,7 @@ class WheelPlan(NamedTuple):
 
 
 class WheelMember(NamedTuple):
-    """Holds a file of a wheel and the new directories before the file. If `file` is None, holds only directories."""
+    """A file of a wheel, preceded by new directories. If `file` is None, contains only directories."""
 
     directories: list[str]
     file: Installed | None
@@ -323,7 +323,7 @@ class WheelMember(NamedTuple):
 def wheel_members(
     plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None, cut: int = 0
 ) -> Iterator[WheelMember]:
-    """Yield the files and new directories of a wheel. `watch` must yield the contents unchanged."""
+    """Yield the files and new directories of a wheel. `watch` observes contents, and must yield them unchanged."""
     wheel, directories, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry, cut=cut)
     for directory in directories:
@@ -384,7 +384,7 @@ def _toc_files(members: Iterable[WheelMember], layout: InstallLayout, *, carry: 
 
 
 def directory_header(directory: str, layout: InstallLayout) -> bytes:
-    """Return the header of a directory. Root owns the directories outside the environment."""
+    """Return the tar header of a directory. Root owns directories outside of the environment."""
     return headers.header(directory, headers.DIRECTORY, _DIRECTORY_MODE, *_directory_owner(directory, layout))
 
 
@@ -404,7 +404,7 @@ def _files_tar(entries: Iterable[Member]) -> Iterator[Piece]:
 
 
 def _with_directories(entries: Iterable[Member]) -> list[Member]:
-    """Return the entries and their missing parent directories, sorted by path."""
+    """Return the entries and their missing parent directories, sorted by path. Raises BentoError for conflicts."""
     by_path: dict[str, Member] = {}
     for entry in entries:
         for text in (entry.path, entry.link or ""):
@@ -431,7 +431,7 @@ def _with_directories(entries: Iterable[Member]) -> list[Member]:
 
 
 def _new_directories(path: str, known: set[str]) -> list[str]:
-    """Return the parent directories of `path` that `known` lacks, topmost first. Adds these directories to `known`."""
+    """Return the parents of `path` that aren't in `known`, topmost first, and add them to `known`."""
     directory = path.rpartition("/")[0]
     if directory in known:
         return []

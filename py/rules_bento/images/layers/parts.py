@@ -1,8 +1,8 @@
-"""Builds layers with several wheels by joining parts. All images share the part that is built from a wheel.
+"""Construction of layers with several wheels by joining parts, which all images with a wheel share.
 
 A part contains the files of one wheel as separately compressed tar members: gzip members and zstd frames can be
-concatenated (RFC 1952, RFC 8878). Because wheels share directories, a part doesn't contain directories. The listing of
-a part lists the directories. Joining writes each directory once, at the beginning. Joining copies the parts, and
+concatenated (RFC 1952, RFC 8878). Because wheels share directories, a part doesn't contain directories. Its listing
+names them instead. Joining writes each directory once, at the beginning. Joining copies the parts, and
 decompresses parts only to compute the layer's diff id. If two wheels have a file at the same path, the layer contains
 the later wheel's file, as with an installer. In this case, the part of the earlier wheel is compressed again without
 the file.
@@ -34,7 +34,7 @@ _GZIP = 31  # zlib's number for gzip's header and checksum
 
 
 class PartListing(NamedTuple):
-    """Lists the contents of a part."""
+    """The contents of a part: directories, and the digests of files by path."""
 
     wheel: str  # file name
     directories: tuple[str, ...]  # parent directories of the files, topmost first; not in the part
@@ -43,17 +43,17 @@ class PartListing(NamedTuple):
 
     @staticmethod
     def loads(text: str) -> PartListing:
-        """Read a listing from a JSON object."""
+        """Parse the JSON object that `dumps` returned."""
         fields = json.loads(text)
         return PartListing(fields["wheel"], tuple(fields["directories"]), fields["files"], fields["entries"])
 
     def dumps(self) -> str:
-        """Return the listing as a JSON object."""
+        """Return the listing as a JSON object for `loads`."""
         return json.dumps(self._asdict(), ensure_ascii=False, indent=0) + "\n"
 
 
 class WheelPart(NamedTuple):
-    """Holds the listing and the path of a part."""
+    """The listing and the path of a part."""
 
     listing: PartListing
     path: Path
@@ -62,7 +62,7 @@ class WheelPart(NamedTuple):
 def write_part(
     out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, *, watch: Watch | None = None
 ) -> PartListing:
-    """Write the part for a wheel atomically to `out`. For `watch`, see `layer.wheel_members`."""
+    """Write the part of a wheel atomically. `layer.wheel_members` describes `watch`."""
     plan = layer.WheelPlan.of(wheel, layout)
     directories = plan.all_directories()
     entries = layer.write_wheel_part(out, plan, layout, set(directories), compression, watch)
@@ -71,13 +71,13 @@ def write_part(
 
 
 def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, compression: Compression) -> LayerInfo:
-    """Join parts into a layer atomically. Raises BentoError if a file of one wheel is a directory of another wheel."""
+    """Join parts into a layer atomically. Raises BentoError if a file of one wheel is a directory of another."""
     excluded = _replaced_files([part.listing for part in parts])
     tar = layer.Sum()
     toc_blob = layer.open_toc_blob(compression, tar.add) if compression in layer.LAZY else None
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Compress tar members that aren't copied from a part."""
+        """Compress members that no part contains."""
         if toc_blob:
             return toc_blob.members(pieces, 1)
         encode = layer.encoder(compression, 1)

@@ -1,4 +1,4 @@
-"""Writes eStargz layers that begin with the files that are read at startup, so that one request fetches these files.
+"""eStargz layers that begin with the files that a program reads at startup, so that one request fetches them.
 
 Such a layer is derived from the ordinary layer, which is built once for all images. The gzip members are copied. The
 gzip member of a file also contains the tar headers that follow the file. If other headers follow in the new layer, the
@@ -39,7 +39,7 @@ _MAX_TABLE = 1 << 28
 def write_prioritized(
     out: Path, blob: Path, toc_digest: str, names: Collection[str]
 ) -> tuple[layer.LayerInfo, int] | None:
-    """Write an eStargz layer that begins with files in `names`. Returns None if no file qualifies."""
+    """Write an eStargz layer that begins with the files in `names`. Returns None if it would contain none of them."""
     with blob.open("rb") as file:
         source = _EstargzReader(file, blob.name)
         table = source.table(toc_digest)
@@ -59,7 +59,7 @@ def write_prioritized(
 
 
 def _prioritized_files(table: Iterable[TocEntry], names: Collection[str]) -> set[str]:
-    """Return the files with one chunk that are in `names`, or that are the target of a hard link in `names`."""
+    """Return the single-chunk files that are in `names`, or are the target of a hard link in `names`."""
     entries = list(table)
     linked = {entry["linkName"] for entry in entries if entry["name"] in names and entry["type"] == "hardlink"}
     is_small = {
@@ -89,7 +89,7 @@ class _EstargzReader:
         self._end = 0
 
     def table(self, digest: str) -> list[TocEntry]:
-        """Return the entries of the table of contents. Raises BentoError if the digest is different."""
+        """Return the entries of the table of contents. Raises BentoError if its digest isn't `digest`."""
         size = self._file.seek(0, os.SEEK_END)
         try:
             self._end = estargz.table_offset(self._read(max(size - estargz.FOOTER_SIZE, 0), size))
@@ -103,7 +103,7 @@ class _EstargzReader:
         return entries
 
     def members(self, table: list[TocEntry]) -> list[_StoredMember]:
-        """Return the tar's members in order, except the landmark and table. Requires a rules_bento layer."""
+        """Return the members of the tar in order, without landmarks. Supports only layers that rules_bento wrote."""
         offsets = [entry["offset"] for entry in table if "offset" in entry]
         if offsets != sorted(set(offsets)):  # several files in a member, as other builders write them
             raise self._error()
@@ -125,12 +125,12 @@ class _EstargzReader:
         return [member for member in listed if member.name not in estargz.LANDMARKS]
 
     def chunk(self, place: _Range) -> tuple[bytes, bytes]:
-        """Return the blob's bytes in a range without records, and the contents."""
+        """Return the compressed bytes of a range whose member ends without records, and their contents."""
         packed = self._read(place.begin, place.end)
         return packed, b"".join(data for data, _ in self._pieces(packed))
 
     def last_chunk(self, place: _Range, records: bytes) -> tuple[bytes, bytes]:
-        """Return the blob's bytes in a range with its records replaced by `records`, and the contents."""
+        """Return the compressed bytes of a range with its records replaced by `records`, and their contents."""
         packed = self._read(place.begin, place.end)
         pieces = list(self._pieces(packed))
         whole = b"".join(data for data, _ in pieces)
@@ -169,7 +169,7 @@ class _EstargzReader:
 
 
 def _headers(records: bytes) -> Iterator[bytes]:
-    """Split records into the headers of members without contents, each with its extended headers."""
+    """Split records into the headers of members without contents, each including its extended headers."""
     begin = at = 0
     while at < len(records):
         is_extension = records[at + 156] in _EXTENSIONS

@@ -1,10 +1,10 @@
-"""Writes layers with a table of contents, so that a container can read files before the complete layer is fetched.
+"""Layers with a table of contents, which let a container read files before the complete layer is fetched.
 
 The contents of each file begin a new gzip member or zstd frame. A large file has a member or a frame for each `CHUNK`
 bytes. The table of contents lists the offsets and digests, and the manifest contains the digest of the table.
 
-The table is built in the same pass that writes the blob. Members of other blobs can be copied; the offsets in their
-entries are adjusted.
+The table is built in the same pass that writes the blob. Copying members of other blobs
+adjusts the offsets in their entries.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MODIFIED = slice(-tarread.RECORD + 136, -tarread.RECORD + 147)  # octal digits 
 
 
 class TarFile(NamedTuple):
-    """Describes a tar member to write."""
+    """A tar member to write."""
 
     entry: TocEntry  # without chunks and digests; empty for the records after the last member
     records: bytes  # bytes before the contents: padding of the previous contents, and the header
@@ -45,7 +45,7 @@ class TarFile(NamedTuple):
 
 
 class TocMember(NamedTuple):
-    """Describes a gzip member or a zstd frame: file contents or a chunk, and the records before the next contents."""
+    """A gzip member or zstd frame: the contents or a chunk of a file, and the records that follow."""
 
     kind: int
     data: bytes
@@ -56,7 +56,7 @@ class TocMember(NamedTuple):
 
 
 class TocBlob:
-    """Writes the blob of a layer with a table of contents, or a part from which such layers are joined."""
+    """Writer for the blob of a layer with a table of contents, or for a part from which such layers are joined."""
 
     def __init__(self, count: Count) -> None:
         """Begin a blob. `count` receives the bytes of the tar in order, except for copied members."""
@@ -66,29 +66,29 @@ class TocBlob:
         self.size = 0
 
     def compress(self, member: TocMember) -> bytes:
-        """Compress a member. Several threads call this method in parallel."""
+        """Return `member` compressed. Several threads call this method in parallel."""
         raise NotImplementedError
 
     def add_header(self, entry: TocEntry, header: bytes) -> None:
-        """Store the data that the format needs from the header of a member."""
+        """Add the data that the format needs from a member's header to the member's entry."""
 
     def add_contents(self, entry: TocEntry, data: bytes) -> None:
-        """Store the data that the format needs from the next piece of a member's contents."""
+        """Add the data that the format needs from the next piece of a member's contents to the member's entry."""
 
     def end(self) -> Iterator[bytes]:
-        """Yield the data after the members: the table of contents, the table's offset, and other data of the format."""
+        """Yield the data after the members: the table of contents, its offset, and other data of the format."""
         raise NotImplementedError
 
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
-        """Return the annotations of the layer for a manifest. Call `end` before this method."""
+        """Return the annotations of the layer in a manifest. Call `end` first."""
         raise NotImplementedError
 
     def members(self, tar: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-        """Yield the blob of a tar that has no end-of-archive records. Compresses members with `threads` threads."""
+        """Yield the blob of a tar without end-of-archive records. Compresses members in `threads` threads."""
         return self.files(_RecordingTarReader(tar).files(), threads)
 
     def files(self, files: Iterable[TarFile], threads: int | None = None) -> Iterator[bytes]:
-        """Yield the blob of a tar, as `members` does. `files` contains the members of the tar."""
+        """Yield the blob of a tar, given its members."""
 
         def made(batch: list[TocMember]) -> list[tuple[TocEntry, bytes, str]]:
             return [(member.entry, self.compress(member), member.digest or digest_of(member.data)) for member in batch]
@@ -104,7 +104,7 @@ class TocBlob:
                 yield blob
 
     def copy_members(self, blob: Iterable[bytes], entries: Iterable[TocEntry]) -> Iterator[bytes]:
-        """Yield members that were written for another blob. Adds the entries of these members with adjusted offsets."""
+        """Yield members that were written for another blob, and add their entries with adjusted offsets."""
         for entry in entries:
             copy = entry.copy()
             if "offset" in copy:
@@ -115,7 +115,7 @@ class TocBlob:
             yield piece
 
     def _cut(self, files: Iterable[TarFile]) -> Iterator[TocMember]:
-        """Split a tar before the contents of each file, and split the contents of large files."""
+        """Split a tar before the contents of each file, and split large files into chunks."""
         last = TocMember(gzip.RAW, b"", b"", {}, [], "")
         for file in files:
             entry, records, padding, size, _, digest = file
@@ -147,7 +147,7 @@ class TocBlob:
         return (TocMember(kind, data, packed, file.entry, [], file.digest),)
 
     def _chunks(self, file: TarFile) -> Iterator[TocMember]:
-        """Yield the chunks of a file, and add the digest of the contents to the file's entry."""
+        """Yield the chunks of a file, and store the digest of its contents in its entry."""
         import hashlib
 
         entry, size, digest = file.entry, file.size, file.digest
@@ -167,7 +167,7 @@ class TocBlob:
         entry["digest"] = digest or f"sha256:{whole.hexdigest()}"
 
     def _cuts(self, contents: Iterable[Chunk]) -> Iterator[Chunk]:
-        """Split a large file into chunks, unless `Wheel.chunks` has split the file and its deflate stream."""
+        """Return the chunks of a file, which `Wheel.chunks` might already have split along with its deflate stream."""
         chunks = iter(contents)
         first = next(chunks)
         whole = chain([first], chunks)
@@ -189,7 +189,7 @@ class _RecordingTarReader(tarread.PieceReader):
         return piece
 
     def files(self) -> Iterator[TarFile]:
-        """Yield each member and the records after the last member. The caller must read each member completely."""
+        """Yield each member, followed by the records after the last member. Read each member completely."""
         padding = 0
         for member, contents in tarread.members(self, ("hard link",)):
             records = self._take_records()
@@ -216,7 +216,7 @@ class _RecordingTarReader(tarread.PieceReader):
 
 
 def _entry(member: TarMember, header: bytes) -> TocEntry:
-    """Return a member's entry without chunks. `header` ends with the last header record of the member."""
+    """Return the entry of a member without chunks. `header` ends with the member's last header record."""
     entry = make_entry(member.name, _TYPES[member.kind], member.mode, member.uid, member.gid, member.size)
     if member.link:
         entry["linkName"] = member.link
@@ -247,7 +247,7 @@ def _time(digits: bytes) -> str:
 
 
 def _batches(members: Iterable[TocMember]) -> Iterator[list[TocMember]]:
-    """Group members into batches, because a task costs more than compressing most members."""
+    """Group members into batches, because a task has a higher cost than the compression of most members."""
     batch: list[TocMember] = []
     size = 0
     for member in members:

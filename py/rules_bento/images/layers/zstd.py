@@ -1,4 +1,4 @@
-"""Compresses layers with libzstd. Writes incompressible data as frames of raw blocks, without libzstd.
+"""zstd compression of layers with libzstd, and of incompressible data as frames of raw blocks.
 
 RFC 8878: a frame has a header and blocks of at most 128 KiB. A raw block has a header of three bytes, and the contents.
 A frame of raw blocks adds 24 bytes per MiB. Writing or unpacking such a frame is as fast as copying the contents.
@@ -31,7 +31,7 @@ _BLOCK = 128 << 10
 
 
 def stored(data: bytes) -> bytes:
-    """Return a frame of raw blocks. `data` must not exceed 8 MiB, the window size that every decoder supports."""
+    """Return `data` as a frame of raw blocks. The maximum size is 8 MiB, the window that every decoder supports."""
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [struct.pack("<LBL", _MAGIC, _SINGLE_SEGMENT_OF_4_BYTES, len(data))]
     for start in range(0, len(data), _BLOCK) or (0,):
@@ -42,7 +42,7 @@ def stored(data: bytes) -> bytes:
 
 
 def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
-    """Return a function that compresses a few MiB into a frame. If `storing` is true, stores incompressible data."""
+    """Return a function that compresses a few MiB into a frame. If `storing`, it stores incompressible data."""
     import zstandard
 
     def made(parameters: Mapping[str, int]) -> zstandard.ZstdCompressor:
@@ -71,14 +71,14 @@ def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
 
 
 def table(data: bytes) -> bytes:
-    """Compress a table of contents or tar-split into a frame."""
+    """Return a table of contents or a tar-split compressed as a frame."""
     import zstandard
 
     return zstandard.ZstdCompressor(level=_LEVEL_TABLE, write_checksum=False).compress(data)
 
 
 def library_version() -> str:
-    """Return the versions of zstandard and libzstd, which affect the bytes of layers."""
+    """Return the versions of zstandard and libzstd, on which the bytes of layers depend."""
     import zstandard
 
     return f"{zstandard.__version__} {zstandard.ZSTD_VERSION}"

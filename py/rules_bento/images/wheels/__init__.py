@@ -1,1 +1,1 @@
-"""Reads and validates wheels, determines where their files are installed, and finds shared libraries and bytecode."""
+"""Wheels: validation, installed paths of files, shared libraries, and bytecode."""

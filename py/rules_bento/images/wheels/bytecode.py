@@ -1,4 +1,4 @@
-"""Compiles the modules of a wheel to bytecode, which is stored in a separate part of layers.
+"""Compilation of a wheel's modules to bytecode, which is stored in a separate part of layers.
 
 The result is the same as with `uv pip install --compile-bytecode`, except that Python validates the bytecode by source
 hashes (PEP 552), not by times. The bytecode is in `__pycache__` next to each module. RECORD doesn't list the bytecode.
@@ -33,10 +33,10 @@ _VARIABLES = {"PYTHONHASHSEED": "0"}
 
 
 class Compiler:
-    """Runs a Python interpreter, which compiles modules for its version. `py/bytecode.py` defines the protocol."""
+    """A running Python interpreter that compiles modules for its version. `py/bytecode.py` defines the protocol."""
 
     def __init__(self, interpreter: str, program: str, mode: str) -> None:
-        """Start the compiler; `mode` is `checked-hash` or `unchecked-hash`."""
+        """Start the interpreter; `mode` is `checked-hash` or `unchecked-hash`."""
         self._process = subprocess.Popen(
             [interpreter, *_FLAGS, program, mode],
             stdin=subprocess.PIPE,
@@ -59,7 +59,7 @@ class Compiler:
         self._process.wait()
 
     def compile(self, path: str, source: bytes) -> bytes:
-        """Return the bytecode of the module at `path` in the image, or empty bytes if the source can't be compiled."""
+        """Return the bytecode of the module at `path` in the image, or b"" if the source can't be compiled."""
         name = path.encode()
         requests = _open(self._process.stdin)
         try:
@@ -86,7 +86,7 @@ class Compiler:
 def write_bytecode_part(
     out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, compiler: Compiler
 ) -> PartListing:
-    """Write a wheel's bytecode atomically. Raises BentoError if the compiler's Python doesn't match."""
+    """Write the bytecode of a wheel as a part. Raises BentoError if the compiler has the wrong Python version."""
     if compiler.cache_tag != f"cpython-3{layout.python_minor}":
         raise BentoError(
             f"bytecode: the image requires CPython 3.{layout.python_minor}, but the compiler is {compiler.cache_tag}. "
@@ -106,7 +106,7 @@ def write_bytecode_part(
 def _tar(
     wheel: Wheel, modules: list[Installed], layout: InstallLayout, compiler: Compiler, files: dict[str, str]
 ) -> Iterator[Piece]:
-    """Yield tar members that contain the bytecode, without directories. Adds the digest of each file to `files`."""
+    """Yield tar members of the bytecode, without directories. Adds the digest of each file to `files`."""
     import hashlib
 
     sources = wheel.chunks(module.member for module in modules if module.member)

@@ -1,4 +1,4 @@
-"""Reads the fields that the dynamic linker uses from 64-bit little-endian ELF libraries and programs.
+"""Reader of the fields that the dynamic linker uses, in 64-bit little-endian ELF libraries and programs.
 
 Sources: System V ABI, chapters 4 and 5, and Linux Standard Base for symbol versions.
 """
@@ -39,7 +39,7 @@ _PIECE = 1 << 20  # bytes that are searched for modules in one step: TensorFlow 
 
 
 class Elf(NamedTuple):
-    """Describes a dynamically linked file."""
+    """The linking information of a dynamically linked file."""
 
     machine: str  # as named in Go; `ELF machine <number>` for others
     soname: str  # empty if there is none
@@ -51,7 +51,7 @@ class Elf(NamedTuple):
 
 
 def read_elf(data: bytes | mmap.mmap, fetch: Fetch | None = None) -> Elf | None:
-    """Read a dynamically linked 64-bit little-endian file, or return None. Calls `fetch` before each read."""
+    """Return the linking information of a 64-bit little-endian file, or None. Calls `fetch` before each read."""
     fetch = fetch or (lambda _begin, _end: None)
     fetch(0, _HEADER.size)
     if data[:4] != MAGIC or data[4:6] != _CLASS_64_LITTLE or len(data) < _HEADER.size:
@@ -135,7 +135,7 @@ def _versions(data: bytes | mmap.mmap, fetch: Fetch, at: int, count: int) -> lis
 
 
 def _modules(data: bytes | mmap.mmap, start: int, end: int) -> set[str]:
-    """Return the modules whose init functions are in the string table. Releases searched pages from memory."""
+    """Return the modules whose init functions are in the string table. Releases the searched pages from memory."""
     modules: set[str] = set()
     end = min(end, len(data))
     while start < end:
@@ -161,7 +161,7 @@ _TURNS = 4  # after this number of reads, more than a linker makes, the rest of 
 
 
 class SparseFile:
-    """Maps a sparse copy of a file that contains only the fetched ranges. Use the class as a context manager."""
+    """Memory map of a sparse file that contains only the fetched ranges of another file. A context manager."""
 
     def __init__(self, file: BinaryIO, size: int, read: Callable[[], Iterator[Chunk]]) -> None:
         """Resize the empty file `file`. Each call of `read` reads the contents from the beginning."""
@@ -182,7 +182,7 @@ class SparseFile:
         self.data.close()
 
     def fetch(self, start: int, end: int) -> None:
-        """Fetch the bytes from `start` to `end` (at most to the end of the file) into `data`."""
+        """Copy the bytes from `start` to `end`, or to the end of the file if it is shorter, to `data`."""
         end = min(end, self._size)
         if self._has(start, end):
             return
@@ -198,7 +198,7 @@ class SparseFile:
             self._at = following
 
     def tee(self, chunks: Iterable[Chunk], probe: Callable[[mmap.mmap, Fetch], object]) -> Iterator[Chunk]:
-        """Yield the contents unchanged, and keep the ranges that `probe` fetches. Call this method before `fetch`."""
+        """Yield the chunks unchanged, and store the ranges that `probe` reads. Call this method before `fetch`."""
         at = 0
         wanted: tuple[int, int] | None = (0, 1)
         for chunk in chunks:
@@ -211,7 +211,7 @@ class SparseFile:
             yield chunk
 
     def _missing(self, probe: Callable[[mmap.mmap, Fetch], object], at: int) -> tuple[int, int] | None:
-        """Return the next missing range for `probe`, or None if none is missing or the range has passed."""
+        """Return the next range that `probe` is missing, or None if it needs no range after offset `at`."""
 
         def ask(start: int, end: int) -> None:
             end = min(end, self._size)
@@ -229,7 +229,7 @@ class SparseFile:
         return start >= end or any(first <= start and end <= last for first, last in self._kept)
 
     def _keep(self, data: bytes, start: int) -> None:
-        """Write bytes at offset `start`, and merge the range with adjacent ranges."""
+        """Store `data` at offset `start`, and merge its range with adjacent ranges."""
         data = data[: self._size - start]
         os.pwrite(self._file, data, start)
         end = start + len(data)
@@ -240,4 +240,4 @@ class SparseFile:
 
 
 class _MissingError(Exception):
-    """Reports the range of missing bytes."""
+    """A range of bytes that isn't stored yet."""

@@ -1,6 +1,6 @@
-"""Excludes files of a wheel from images, as `exclude` and `exclude_presets` of `bento.pypi` specify.
+"""Exclusion of a wheel's files from images, as `exclude` and `exclude_presets` of `bento.pypi` specify.
 
-The result is a wheel without the excluded files: RECORD, bytecode, and library checks use only the remaining files.
+RECORD, bytecode, and library checks use only the remaining files.
 Patterns have the syntax of `exclude` in a bentofile. A pattern matches the path of a file in site-packages. For
 scripts, headers, and data, a pattern matches the file's name in the wheel (`acme-1.0.data/scripts/run`).
 """
@@ -21,14 +21,14 @@ _IMPORTED = (".py", ".so")
 
 
 class Exclude(NamedTuple):
-    """Holds the patterns that exclude files of a wheel. Patterns in `own` override patterns in `preset`."""
+    """Patterns that exclude files of a wheel. Patterns in `own` override patterns in `preset`."""
 
     own: Sequence[str] = ()  # each must match a file of the wheel
     preset: Sequence[str] = ()  # these can name files of other releases
 
 
 def without(wheel: Wheel, exclude: Exclude) -> Wheel:
-    """Return the wheel without excluded files. Raises BentoError for patterns that match no file or are unsafe."""
+    """Return `wheel` without excluded files. Raises BentoError if a pattern matches no file or is unsafe."""
     paths = {member.path: _imported_path(wheel, member.path) for member in wheel.members}
     own = _own(wheel, exclude, paths.values())
     preset = Patterns(exclude.preset, "a preset of bento.pypi")
@@ -60,7 +60,7 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
 
 
 def _imported_path(wheel: Wheel, name: str) -> str:
-    """Return a file's path in site-packages, or, if the file is installed elsewhere, its name in the wheel."""
+    """Return a file's path in site-packages or, if it is installed elsewhere, its name in the wheel."""
     for scheme in ("purelib/", "platlib/"):
         name = name.removeprefix(wheel.data_directory + scheme)
     return name
@@ -88,7 +88,7 @@ def _own(wheel: Wheel, exclude: Exclude, paths: Iterable[str]) -> Patterns:
 
 
 def _nearest(pattern: str, paths: Iterable[str]) -> str:
-    """Return the file, directory, or suffix that is most similar to a pattern, or an empty string."""
+    """Return the file, directory, or suffix most similar to `pattern`, or an empty string."""
     plain = pattern.removeprefix("!").strip("/").removesuffix("/**").removeprefix("**/")
     names = {*paths, *directories_above(paths)}
     if "/" not in plain:

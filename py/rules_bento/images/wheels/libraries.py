@@ -1,4 +1,4 @@
-"""Lists the shared libraries in a wheel, and the libraries that the wheel requires from other wheels."""
+"""Shared libraries in a wheel, and the libraries that the wheel requires from other packages."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _SMALL = 1 << 20  # bytes of a file that is read completely
 
 
 class Linked(NamedTuple):
-    """Describes a dynamically linked file in a wheel."""
+    """A dynamically linked file in a wheel."""
 
     path: str  # in the wheel
     elf: Elf
 
 
 class Libraries(NamedTuple):
-    """Holds the wheel properties that the image checks use."""
+    """The properties of a wheel that image checks require."""
 
     wheel: str  # the file name
     distribution: str
@@ -43,7 +43,7 @@ class Libraries(NamedTuple):
 
     @staticmethod
     def read(wheel: Wheel, watched: Watched | None = None) -> Libraries:
-        """Read the linked files (unverified) that `watched` lacks, and search the Python sources for library names."""
+        """Return the libraries of a wheel. Reads linked files that `watched` lacks, and searches sources for names."""
         seen = watched.files if watched else {}
         candidates = [member for member in wheel.members if _is_candidate(member)]
         others = [member for member in candidates if member.path not in seen]
@@ -60,7 +60,7 @@ class Libraries(NamedTuple):
 
     @staticmethod
     def loads(text: str) -> Libraries:
-        """Read the result of `dumps`."""
+        """Parse JSON that `dumps` returned."""
         fields: dict[str, Any] = json.loads(text)
         linked = [
             Linked(path, Elf._make(tuple(field) if isinstance(field, list) else field for field in elf))
@@ -71,7 +71,7 @@ class Libraries(NamedTuple):
         return Libraries(fields["wheel"], fields["distribution"], tuple(linked), named, machines, optional)
 
     def dumps(self) -> str:
-        """Return the libraries as a JSON object."""
+        """Return the libraries as a JSON object for `loads`."""
         linked = {path: list(elf) for path, elf in self.linked}
         fields: dict[str, Any] = {"wheel": self.wheel, "distribution": self.distribution}
         fields |= {"linked": linked, "named": sorted(self.named), "machines": dict(self.machines)}
@@ -79,15 +79,15 @@ class Libraries(NamedTuple):
         return json.dumps(fields, indent=1) + "\n"
 
     def of_machine(self, machine: str) -> Libraries:
-        """Return the libraries without the files for other machines."""
+        """Return a copy that contains only linked files for `machine`."""
         return self._replace(linked=tuple(linked for linked in self.linked if linked.elf.machine == machine))
 
     def names(self) -> set[str]:
-        """Return the names by which other files can refer to the package's libraries."""
+        """Return the names by which other files can refer to libraries in the wheel."""
         return {path.rpartition("/")[2] for path, _ in self.linked} | {elf.soname for _, elf in self.linked} - {""}
 
     def without(self, sources: Callable[[], Iterable[bytes]]) -> frozenset[str]:
-        """Return the paths of optional files that require libraries of other packages."""
+        """Return the paths of optional files that require libraries from other packages."""
         own = self.names()
         asking = [
             linked
@@ -108,18 +108,18 @@ class Libraries(NamedTuple):
 
 
 class Watched:
-    """Reads the linked files of a wheel while the contents of the wheel are copied."""
+    """Reader of a wheel's linked files that works while another function copies the wheel's contents."""
 
     def __init__(self, wheel: Wheel) -> None:
         self._wheel = wheel
         self.files: dict[str, tuple[str, Elf | None]] = {}
 
     def libraries(self) -> Libraries:
-        """Return the result of `Libraries.read`. Call this method after all contents are copied."""
+        """Return the libraries, as `Libraries.read` does. Call this method after all contents are copied."""
         return Libraries.read(self._wheel, self)
 
     def watch(self, member: ZipMember, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        """Yield the contents of a member unchanged. Also reads the dynamic section of the member."""
+        """Yield the chunks of a member unchanged, and read its dynamic section if it might be linked."""
         return self._watching(member, chunks) if _is_candidate(member) else chunks
 
     def _watching(self, member: ZipMember, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -151,7 +151,7 @@ def _text(chunks: Iterator[Chunk]) -> bytes:
 
 
 def words(source: bytes) -> Iterator[bytes]:
-    """Yield words that begin with `lib` or precede `.so`. Two searches are faster than one regular expression."""
+    """Yield words that begin with `lib` or precede `.so`. Two searches are faster than a regular expression."""
     for match in _BEGINNING.finditer(source):
         start = match.start()
         if not start or source[start - 1] not in _LETTERS:
@@ -165,7 +165,7 @@ def words(source: bytes) -> Iterator[bytes]:
 
 
 def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | None]:
-    """Return a file's machine and dynamic section. Each call of `read` reads the contents from the beginning."""
+    """Return the machine and the linking information of a file. Each `read` call starts at its beginning."""
     import tempfile
 
     from rules_bento.images.wheels.elf import SparseFile

@@ -1,4 +1,4 @@
-"""Finds the files of packages that Python and the dynamic linker load.
+"""Detection of the files in packages that Python and the dynamic linker load.
 
 Python loads extension modules that can be imported, and libraries that Python sources name (ctypes, cffi). The linker
 loads the libraries that these files require, transitively. Programs are in `bin` of the environment. The remaining
@@ -26,7 +26,7 @@ _ORIGIN = re.compile(r"\$ORIGIN|\$\{ORIGIN\}")
 
 
 class File(NamedTuple):
-    """Describes a dynamically linked file of a package."""
+    """A dynamically linked file of a package."""
 
     package: Libraries
     path: str  # in the wheel
@@ -34,17 +34,17 @@ class File(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of the file."""
+        """The last part of the path."""
         return self.path.rpartition("/")[2]
 
     @property
     def stem(self) -> str:
-        """The file name without `.so` and the version."""
+        """The file name without `.so` and a version."""
         return self.name.partition(".so")[0]
 
 
 def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File]:
-    """Return the files that Python or a program in the packages loads. An empty version means any version."""
+    """Return the files that Python or a program loads. An empty version selects modules for any version."""
     files = [File(package, *linked) for package in packages for linked in package.linked]
     by_place = {_installed(file.path): file for file in files}
     by_name: dict[str, list[File]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Reads METADATA in a wheel, and compares METADATA with the wheel's file name as uv does.
+"""METADATA in wheels, and its comparison with a wheel's file name, as in uv.
 
 Sources: PyPA's "Core metadata", "Binary distribution format" (the file's name), and "Version specifiers" (PEP 440:
 equal versions).
@@ -24,20 +24,20 @@ _LONGEST_VERSION = 1000  # characters; Python's int() rejects more than 4,300 di
 
 
 class FileName(NamedTuple):
-    """Holds the name and version parsed from a wheel's file name."""
+    """The name and version in the file name of a wheel."""
 
     name: str
     version: str
 
     @staticmethod
     def of(text: str) -> FileName | None:
-        """Parse a file name NAME-VERSION-PYTHON-ABI-PLATFORM.whl. Returns None for other names."""
+        """Parse a file name `NAME-VERSION-PYTHON-ABI-PLATFORM.whl`. Returns None for other names."""
         parts = _FILE_NAME.fullmatch(text)
         return FileName(parts[1], parts[2]) if parts and canonical_version(parts[2]) else None
 
 
 class Metadata(NamedTuple):
-    """Holds the fields of METADATA that rules_bento uses."""
+    """The fields of METADATA that rules_bento uses."""
 
     name: str
     version: str
@@ -48,7 +48,7 @@ class Metadata(NamedTuple):
 
     @staticmethod
     def read(text: str, file: FileName) -> Metadata:
-        """Read METADATA. Raises BentoError if METADATA is incomplete or doesn't match the wheel's file name."""
+        """Parse METADATA. Raises BentoError if METADATA is incomplete or contradicts the wheel's file name."""
         fields = _fields(text)
         core = Metadata(
             next(iter(fields.get("name", ())), ""),
@@ -73,7 +73,7 @@ def normalized(name: str) -> str:
 
 
 def canonical_version(text: str) -> str:
-    """Return the canonical form of a version (PEP 440), without trailing zeros. Returns "" for an invalid version."""
+    """Return the canonical form of a version (PEP 440), without trailing zeros, or "" for an invalid version."""
     text = text.strip().lower()
     if len(text) > _LONGEST_VERSION:
         return ""
@@ -111,7 +111,7 @@ def _is_version(declared: str, in_file_name: str) -> bool:
 
 
 def _fields(text: str) -> dict[str, list[str]]:
-    """Return the values of the headers before the first empty line, by lowercase key. Joins continuation lines."""
+    """Return the values of headers by lowercase key, with continuation lines joined. Stops at an empty line."""
     fields: dict[str, list[list[str]]] = {}  # pieces are joined once: repeated concatenation takes quadratic time
     last: list[str] = []
     for line in text.replace("\r\n", "\n").partition("\n\n")[0].split("\n"):

@@ -1,4 +1,4 @@
-"""Finds the optional libraries of a package, which aren't needed to import the package, in its Python sources.
+"""Detection of optional libraries, which a package can be imported without, in its Python sources.
 
 The analysis is conservative. An extension module is optional if each import is in a `try` statement that handles the
 failure. A library is optional if its name is only in functions that aren't called while modules are imported. All other
@@ -31,13 +31,13 @@ class _NameUse(NamedTuple):
 
 
 class _UnclearError(Exception):
-    """Reports that sources can't be analyzed."""
+    """Sources that can't be analyzed."""
 
 
 def optional_libraries(
     modules: Collection[str], libraries: Collection[str], read: Callable[[], Iterable[bytes]]
 ) -> frozenset[str]:
-    """Return the stems of optional modules and libraries. Each call of `read` must restart at the first source."""
+    """Return the stems of optional modules and libraries. Each `read` call must begin at the first source."""
     try:
         places = _places({*modules, *libraries}, read)
         excused = {name for name in modules if _is_tried(places[name])}
@@ -51,13 +51,13 @@ def optional_libraries(
 
 
 def _is_tried(places: Iterable[_NameUse]) -> bool:
-    """Return whether a module is imported at least once, and only in code that handles a failed import."""
+    """Return whether a module is imported, and each import is in code that handles its failure."""
     loading = [place for place in places if place.kind in ("import", "path")]
     return bool(loading) and all(place.kind == "import" and place.is_guarded for place in loading)
 
 
 def _runs(functions: set[str], read: Callable[[], Iterable[bytes]]) -> bool:
-    """Return whether importing the package might call one of the functions. Functions are identified only by name."""
+    """Return whether an import of the package might call one of the functions, which only names identify."""
     seen: set[str] = set()
     for _ in range(_ROUNDS):
         if "" in functions:
@@ -72,7 +72,7 @@ def _runs(functions: set[str], read: Callable[[], Iterable[bytes]]) -> bool:
 
 
 def _places(names: Collection[str], read: Callable[[], Iterable[bytes]]) -> dict[str, set[_NameUse]]:
-    """Return the uses of names: in imports, in strings except docstrings, and in code."""
+    """Return the uses of each name in imports, in strings other than docstrings, and in code."""
     places: dict[str, set[_NameUse]] = {name: set() for name in names}
     encoded = [name.encode() for name in names]
     parsed = 0
@@ -100,7 +100,7 @@ def _parse(source: bytes) -> ast.Module:
 
 
 def _uses(tree: ast.Module, aliases: dict[str, set[str]]) -> Iterator[tuple[str, _NameUse]]:
-    """Yield the names in a source with their uses. `aliases` receives the names that imports rename."""
+    """Yield each name in a source with its use. Adds names that imports rename to `aliases`."""
     stack: list[tuple[ast.AST, str, bool]] = [(tree, "", False)]
     while stack:
         node, function, is_guarded = stack.pop()
@@ -148,7 +148,7 @@ def _words(node: ast.AST) -> list[str]:
 
 
 def _goes_on(node: ast.Try) -> bool:
-    """Return whether a `try` statement handles a failed import without raising an error."""
+    """Return whether a `try` statement handles a failed import without raising another error."""
     for handler in node.handlers:
         caught = {getattr(name, "id", "") for name in ast.walk(handler.type)} if handler.type else _CAUGHT
         if caught & _CAUGHT:

@@ -1,4 +1,4 @@
-"""Reads the contents and the metadata of wheels, without unpacking the wheels.
+"""Reader of the contents and metadata of wheels, without unpacking them.
 
 A wheel is a zip (`rules_bento.archives.zipread`) with a manifest (PyPA, "Binary distribution format", version 1.0).
 Each chunk of contents includes its part of the deflate stream, so that a layer can reuse the stream. Installers trust
@@ -42,18 +42,18 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
 class RecordError(BentoError):
-    """Reports that RECORD doesn't match the contents of the wheel."""
+    """A RECORD that doesn't match the contents of its wheel."""
 
 
 class Locked(NamedTuple):
-    """Holds the locked digest of a wheel, and whether its RECORD can be wrong."""
+    """The locked digest of a wheel, and whether its RECORD can be wrong."""
 
     sha256: str = ""  # of the file, from the lock; empty without a lock
     allow_record_mismatch: bool = False  # bento.pypi accepts a wrong RECORD
 
 
 class EntryPoint(NamedTuple):
-    """Describes a command that an installer creates: `name` calls `function` (a dotted name) in `module`."""
+    """A command that an installer creates: `name` calls `function` (a dotted name) in `module`."""
 
     name: str
     module: str
@@ -61,7 +61,7 @@ class EntryPoint(NamedTuple):
 
 
 class Wheel(NamedTuple):
-    """Describes a wheel. Members are sorted by path."""
+    """A validated wheel, whose members are sorted by path."""
 
     file: Path
     members: tuple[ZipMember, ...]
@@ -79,20 +79,20 @@ class Wheel(NamedTuple):
 
     @classmethod
     def read(cls, file: Path, locked: Locked = Locked()) -> Wheel:  # noqa: B008 - it cannot be changed
-        """Read the zip directory and the metadata of a wheel.
+        """Read the zip directory and the metadata of a wheel. Raises BentoError for an invalid wheel.
 
-        If `locked` allows a wrong RECORD, computes all digests, and raises BentoError if RECORD is correct.
+        If `locked` allows a wrong RECORD, computes all digests, and rejects a correct RECORD.
         """
         with _Zip(file, locked) as zip_file:
             return _read(cls, zip_file)
 
     @property
     def data_directory(self) -> str:
-        """The directory, with a trailing slash, that contains one directory for each installation scheme."""
+        """The directory of files for installation schemes other than site-packages, with a trailing slash."""
         return self.dist_info.removesuffix(".dist-info") + ".data/"
 
     def entry_modules(self) -> frozenset[str]:
-        """Return the modules in the wheel's entry points, including entry points of plugins."""
+        """Return the modules to which entry points refer, including the entry points of plugins."""
         member = next((member for member in self.members if member.path == f"{self.dist_info}/{_ENTRY_POINTS}"), None)
         if member is None:
             return frozenset()
@@ -102,27 +102,27 @@ class Wheel(NamedTuple):
         return frozenset(match[0] for value in values if (match := re.match(r"[\w.-]+", value)))
 
     def member(self, path: str) -> ZipMember:
-        """Return the member at a path, which must exist."""
+        """Return the member at `path`, which must exist."""
         return next(member for member in self.members if member.path == path)
 
     def chunks(self, members: Iterable[ZipMember], *, join: bool = False, cut: int = 0) -> Iterator[Iterator[Chunk]]:
-        """Yield the verified contents of each member. With `join`, deflate streams are joinable if possible.
+        """Yield the verified chunks of each member. With `join`, deflate streams are joinable if possible.
 
-        Deflate streams of larger members than `cut` are split into chunks that can be inflated separately, see
-        `deflate_blocks`.
+        `deflate_blocks` splits the deflate streams of members larger than `cut`, if it isn't 0, into chunks that can be
+        inflated separately.
         """
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield zip_file.chunks(member, join=join, cut=cut)
 
     def unverified(self, members: Iterable[ZipMember]) -> Generator[Callable[[], Iterator[Chunk]]]:
-        """Yield an unverified reader for each member. Call each reader before you request the next reader."""
+        """Yield a function for each member that reads its chunks without verification. Call it before the next one."""
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield partial(zip_file.unverified, member)
 
     def contents(self, member: ZipMember) -> bytes:
-        """Return a small member's verified bytes. Raises the same errors as `chunks`, and BentoError if too large."""
+        """Return the verified contents of a small member. Raises the errors of `chunks`, and BentoError if large."""
         with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
@@ -134,7 +134,7 @@ class Wheel(NamedTuple):
 
 
 class _Zip(Zip):
-    """Reads the zip of a wheel with `pread`. Doesn't map or cache the file."""
+    """Reader of a wheel's zip with `pread`, without mapping or caching the file."""
 
     def __init__(self, file: Path, locked: Locked) -> None:
         super().__init__(file.name, _REMEDY, BOUNDS, (STORED, DEFLATED))
@@ -157,17 +157,17 @@ class _Zip(Zip):
         return os.fstat(self._open).st_size
 
     def read_some(self, offset: int, size: int) -> bytes:
-        """Read `size` bytes of the zip, starting at `offset`."""
+        """Return up to `size` bytes from position `offset`."""
         return os.pread(self._open, size, offset)
 
     def whole(self, member: ZipMember) -> bytes:
-        """Return all bytes of a member. For the errors, see `Wheel.contents`."""
+        """Return the contents of a small member. Raises the same errors as `Wheel.contents`."""
         if member.size > _MOST_METADATA:
             raise self.error(f"the member has {member.size} bytes, which exceeds the limit for this file", member.path)
         return b"".join([chunk.data for chunk in self.chunks(member)])
 
     def chunks(self, member: ZipMember, *, join: bool = False, cut: int = 0) -> Iterator[Chunk]:
-        """Return the contents of a member in chunks. For `join` and `cut`, see `Wheel.chunks`."""
+        """Return the contents of a member in chunks. `Wheel.chunks` describes `join` and `cut`."""
         local = self.read(member.offset, min(member.room, PIECE))
         begin = self.contents_at(member, local)
         end = begin + member.packed_size
@@ -233,7 +233,7 @@ class _Zip(Zip):
             raise self.record_error(f"the {member.algorithm} doesn't match RECORD", member.path)
 
     def record_error(self, message: str, member: str) -> RecordError:
-        """Return the error for a wrong RECORD, with the setting that makes rules_bento accept this RECORD."""
+        """Return the error for a wrong RECORD, with the setting that allows this wheel."""
         remedy = _REMEDY
         if self.locked.sha256:
             name = normalized(self.where.partition("-")[0])
@@ -244,7 +244,7 @@ class _Zip(Zip):
         return RecordError(str(self.error(message, member, remedy)))
 
     def right_record_error(self) -> BentoError:
-        """Return the error for a correct RECORD that is declared as wrong."""
+        """Return the error for a correct RECORD whose wheel is in `allow_record_mismatch`."""
         return self.error("the RECORD is correct", remedy="Remove the wheel from allow_record_mismatch of bento.pypi")
 
 
@@ -289,7 +289,7 @@ def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text:
 
 
 def _measured_all(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
-    """Return the members with computed digests. Raises BentoError for a correct RECORD."""
+    """Return the members with computed digests. Raises BentoError if RECORD is correct."""
     try:
         for member in _with_digests(zip_file, members, path, text):
             for _ in zip_file.chunks(member):
