@@ -1,4 +1,4 @@
-r"""Parses the headers of a response in linear time. Invalid headers never raise an exception.
+r"""Parser for response headers, which needs linear time and returns None for invalid values.
 
 Accepts only ASCII digits, because `str.isdigit` and `\d` also match other digits. Limits the number of digits, because
 `int` rejects thousands of digits.
@@ -20,7 +20,7 @@ _VALUE = re.compile(r'\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
 
 class ContentRange(NamedTuple):
-    """Holds the range of a partial response: the first byte, the last byte, and the total size, if specified."""
+    """The range of a partial response: the first byte, the last byte, and the total size if specified."""
 
     first: int
     last: int
@@ -28,13 +28,13 @@ class ContentRange(NamedTuple):
 
 
 def parse_nonnegative_int(text: str | None) -> int | None:
-    """Parse the value of a header as a number of at most 18 digits. Returns None for any other value."""
+    """Parse a header's value as a number of at most 18 digits. Returns None for other values."""
     value = (text or "").strip()
     return int(value) if _NUMBER.fullmatch(value) else None
 
 
 def content_range(text: str | None) -> ContentRange | None:
-    """Parse a `Content-Range` of bytes (RFC 9110, section 14.4). Returns None for any other value."""
+    """Parse a `Content-Range` of bytes (RFC 9110, section 14.4). Returns None for other values."""
     match = _RANGE.fullmatch((text or "").strip())
     if not match:
         return None
@@ -44,7 +44,7 @@ def content_range(text: str | None) -> ContentRange | None:
 
 
 def next_link(text: str | None) -> str | None:
-    """Return the target of the first `next` link in a `Link` header (RFC 8288), or None if no link is `next`."""
+    """Return the target of the first link with the relation `next` in a `Link` header (RFC 8288), or None."""
     at, value = 0, text or ""
     while target := _TARGET.match(value, at):
         at = target.end()
@@ -57,7 +57,7 @@ def next_link(text: str | None) -> str | None:
 
 
 def challenges(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield each scheme and its parameters in `WWW-Authenticate` (RFC 9110, 11.6.1). Names are in lower case."""
+    """Yield each scheme in `WWW-Authenticate` with its parameters (RFC 9110, 11.6.1). Names are in lowercase."""
     scheme, parameters, at = "", dict[str, str](), 0
     while word := _WORD.match(text, at):
         at = word.end()

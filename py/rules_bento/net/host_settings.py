@@ -1,4 +1,4 @@
-"""Finds the connection settings for a host: the proxy, the trusted certificates, and the login in netrc.
+"""Connection settings for a host: the proxy, the trusted certificates, and the login in netrc.
 
 Proxies come from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, and `NO_PROXY`, as in curl and Go. Certificates come from
 the system and, for registries, from `certs.d` of docker and podman.
@@ -30,7 +30,7 @@ _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.
 
 
 class Proxy(NamedTuple):
-    """Describes a proxy: its address, and the value of its authorization header (empty if there is none)."""
+    """The address of a proxy, and the value of its authorization header, which can be empty."""
 
     host: str
     port: int
@@ -71,7 +71,7 @@ def _variable(name: str) -> str:
 
 
 def _excluded(host: str, port: int) -> bool:
-    """Return whether NO_PROXY matches the host: as `*`, a domain, an address, or a network, with an optional port."""
+    """Return whether NO_PROXY lists the host, as `*` or a domain, address, or network, with an optional port."""
     address = _address(host)
     for entry in filter(None, (word.strip().lower() for word in _variable("no_proxy").split(","))):
         if entry == "*":

@@ -1,4 +1,4 @@
-"""Sends requests to a server on the loopback interface of this machine, without a proxy."""
+"""Requests to a server on the loopback interface of this machine, without a proxy."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _ERRORS = OSError, http.client.HTTPException  # errors from urllib, and errors f
 
 
 class ServerError(Exception):
-    """Reports a status other than 2xx, or a missing response. The message contains the status and the body."""
+    """A response with a status other than 2xx, or a missing response. The message contains the status and the body."""
 
 
 def wait(url: str, seconds: float, has_ended: Callable[[], bool]) -> bool:
-    """Wait until the server at `url` responds. Returns False after `seconds`, or if the server has stopped."""
+    """Wait until the server at `url` responds. Returns False after `seconds`, or if `has_ended` returns True."""
     deadline = time.monotonic() + seconds
     while not has_ended() and (left := deadline - time.monotonic()) > 0:
         try:
@@ -34,7 +34,7 @@ def wait(url: str, seconds: float, has_ended: Callable[[], bool]) -> bool:
 
 
 def post(url: str, body: str) -> None:
-    """Send a JSON body. Raises ServerError for an error response or a missing response."""
+    """Send a POST request with a JSON body. Raises ServerError for an error response or no response."""
     request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
     try:
         with _opener().open(request, timeout=_PATIENCE) as answer:

@@ -1,4 +1,4 @@
-"""Runs parallel transfers with retries, and shows a progress line on a terminal."""
+"""Parallel transfers with retries, and a progress line on terminals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _Result = TypeVar("_Result")
 
 
 class Counter(Protocol):
-    """Defines the interface through which transfers report their progress."""
+    """Interface through which transfers report their progress."""
 
     def expect(self, size: int) -> None:
         """Add `size` bytes to the total."""
@@ -45,7 +45,7 @@ class Counter(Protocol):
 
 
 class Progress:
-    """Counts bytes. If `out` is a terminal, shows the progress on one line during the block. Is thread-safe."""
+    """Counter that shows the progress on one line during a `with` block, if `out` is a terminal. Thread-safe."""
 
     def __init__(self, what: str, total: int = 0, out: TextIO | None = None) -> None:
         self._what = what
@@ -86,31 +86,31 @@ class Progress:
 
 
 class Tally:
-    """Counts the bytes of one transfer, which can restart at an earlier position."""
+    """Counter for one transfer, which can restart at an earlier position."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
         self._at = 0
 
     def move_to(self, at: int) -> None:
-        """Set the number of transferred bytes to `at`. Raises the same errors as the counter."""
+        """Set the number of transferred bytes to `at`. Raises the errors of the underlying counter."""
         self.advance(at - self._at)
 
     def advance(self, size: int) -> None:
-        """Count `size` transferred bytes. Raises the same errors as the counter."""
+        """Count `size` transferred bytes. Raises the errors of the underlying counter."""
         self._at += size
         self._counter.advance(size)
 
 
 class StoppedError(BentoError):
-    """Ends a transfer because another transfer failed. Users see only the error of the other transfer."""
+    """The end of a transfer because another transfer failed. Users see only the error of the other transfer."""
 
     def __init__(self) -> None:
         super().__init__("Stopped because another transfer failed.")
 
 
 class Transfers:
-    """Counts the bytes of several transfers. After a transfer fails, the other transfers end at their next step."""
+    """Counter for several transfers. When one fails, the others end at their next step."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -129,7 +129,7 @@ class Transfers:
         self._counter.advance(size)
 
     def stop(self) -> None:
-        """Stop all transfers. Interrupts transfers in `waiting`; the other transfers end at their next step."""
+        """Stop all transfers. Interrupts those in `waiting`; the others end at their next step."""
         with self._lock:
             self._stopped.set()
             for abort in self._waiting:
@@ -137,7 +137,7 @@ class Transfers:
 
     @contextmanager
     def waiting(self, abort: Callable[[], None]) -> Iterator[None]:
-        """Call `abort` from another thread if the transfers stop during the block. Raises StoppedError after `stop`."""
+        """Call `abort`, from another thread, if transfers stop during the `with` block. Raises StoppedError then."""
         with self._lock:
             self._check()
             self._waiting.add(abort)
@@ -148,7 +148,7 @@ class Transfers:
                 self._waiting.discard(abort)
 
     def pause(self, seconds: float) -> None:
-        """Wait for `seconds`. Raises StoppedError if the transfers are stopped."""
+        """Wait for `seconds`. Raises StoppedError after `stop`."""
         self._stopped.wait(seconds)
         self._check()
 
@@ -162,14 +162,14 @@ _thread = threading.local()  # `transfers`, if set, is the group to which the th
 
 @contextmanager
 def interruptible(abort: Callable[[], None]) -> Iterator[None]:
-    """Call `abort` if another transfer in `parallel_map` fails during the block. Raises StoppedError after `stop`."""
+    """Call `abort` if another transfer of `parallel_map` fails during the `with` block. Raises StoppedError then."""
     transfers: Transfers | None = getattr(_thread, "transfers", None)
     with transfers.waiting(abort) if transfers else nullcontext():
         yield
 
 
 def pause(seconds: float) -> None:
-    """Wait for `seconds`. In `parallel_map`, raises StoppedError if another transfer fails."""
+    """Wait for `seconds`. Raises StoppedError if another transfer of `parallel_map` fails."""
     transfers: Transfers | None = getattr(_thread, "transfers", None)
     (transfers.pause if transfers else time.sleep)(seconds)
 
@@ -177,9 +177,9 @@ def pause(seconds: float) -> None:
 def parallel_map(
     function: Callable[[_Item, Counter], _Result], items: Iterable[_Item], counter: Counter, jobs: int = JOBS
 ) -> list[_Result]:
-    """Apply `function` to the items in parallel, and return the results in the order of the items.
+    """Apply `function` to items in parallel, and return the results in the order of the items.
 
-    After an error, stops all transfers, and raises the first error.
+    If a call fails, stops all transfers and raises the first error.
     """
     transfers = Transfers(counter)
 
@@ -204,7 +204,7 @@ def parallel_map(
 
 
 class Retry:
-    """Counts failed attempts. Progress resets the count."""
+    """Counter of failed attempts, which progress resets."""
 
     def __init__(self, sleep: Callable[[float], object] = pause) -> None:
         self._sleep = sleep
@@ -212,13 +212,13 @@ class Retry:
         self._moved = 0
 
     def progressed(self, size: int) -> None:
-        """Count `size` transferred bytes. Enough progress resets the count of failures."""
+        """Count `size` transferred bytes. After enough bytes, resets the number of failures."""
         self._moved += size
         if self._moved >= MIN_PROGRESS:
             self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
-        """Wait longer after each failure, or at least `asked` seconds. Returns False after too many failures."""
+        """Wait at least `asked` seconds, longer after each failure. Returns False after too many failures."""
         self._failed += 1
         self._moved = 0
         if self._failed >= _ATTEMPTS:
@@ -229,7 +229,7 @@ class Retry:
 
 
 def retry_after(headers: Message) -> float | None:
-    """Return the seconds in a `Retry-After` header (RFC 9110, section 10.2.3), or None if the header is invalid."""
+    """Return the seconds to wait from `Retry-After` (RFC 9110, section 10.2.3), or None if invalid."""
     value = headers.get("Retry-After", "")
     seconds = parse_nonnegative_int(value)
     if seconds is not None:
@@ -247,7 +247,7 @@ _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def open_partial(path: Path) -> Iterator[BinaryIO | None]:
-    """Open `.NAME.part` exclusively, and rename it to `path` on success. Yields None if `path` already exists."""
+    """Open `.NAME.part` exclusively, and rename it to `path` on success. Yields None if `path` exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     while not path.exists():

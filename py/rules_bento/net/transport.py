@@ -1,6 +1,6 @@
-"""Sends HTTP/1.1 requests over persistent connections, without retries.
+"""HTTP/1.1 client with persistent connections, without retries.
 
-Uses the client of the standard library, so that the kernel can copy a body from a file to a socket. The client needs
+Uses the client of the standard library, so that the kernel can copy a body from a file to a socket. This client needs
 less than half of the CPU time of urllib3, and a quarter of the CPU time of httpx (docs/contributing/adr).
 """
 
@@ -30,7 +30,7 @@ _UNSENDABLE = re.compile(r"[^\x21-\x7e]+")
 
 
 class Origin(NamedTuple):
-    """Identifies a server by its scheme (`http` or `https`), host, and port."""
+    """The scheme (`http` or `https`), host, and port of a server."""
 
     scheme: str
     host: str
@@ -38,7 +38,7 @@ class Origin(NamedTuple):
 
     @staticmethod
     def from_url(url: str) -> Origin:
-        """Return the origin of an absolute URL. Raises BentoError for an invalid URL or scheme."""
+        """Return the origin of an absolute URL. Raises BentoError for an invalid URL or an unsupported scheme."""
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -51,7 +51,7 @@ class Origin(NamedTuple):
 
     @property
     def netloc(self) -> str:
-        """The `host:port`, or only the host if the port is the scheme's default."""
+        """The host and port, or only the host if the port is the scheme's default."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -60,41 +60,41 @@ class Origin(NamedTuple):
 
 
 class Body(Protocol):
-    """Writes the content of an upload. A retry writes the content again, from the beginning, to another connection."""
+    """The content of an upload. A retry writes the content again, from the beginning, to another connection."""
 
     @property
     def size(self) -> int:
-        """Return the number of bytes that `write_to` writes."""
+        """The number of bytes that `write_to` writes."""
 
     def write_to(self, connection: socket.socket) -> None:
-        """Write the complete body."""
+        """Write the complete body to `connection`."""
 
 
 class BytesBody(NamedTuple):
-    """Writes a body that is in memory."""
+    """A body in memory."""
 
     content: bytes
 
     @property
     def size(self) -> int:
-        """Return the number of bytes that `write_to` writes."""
+        """The number of bytes that `write_to` writes."""
         return len(self.content)
 
     def write_to(self, connection: socket.socket) -> None:
-        """Write the complete body."""
+        """Write the complete body to `connection`."""
         connection.sendall(self.content)
 
 
 class LongHeadError(Exception):
-    """Reports a response whose headers exceed the limits. Users never see this error."""
+    """A response whose headers exceed the limits. Users never see this error."""
 
 
 class SlowAnswerError(Exception):
-    """Reports a response that is too slow, although bytes arrive. Users never see this error."""
+    """A response that arrives too slowly. Users never see this error."""
 
 
 class _Wire(io.RawIOBase):
-    """Reads from a connection. If `end` is set, raises SlowAnswerError after this time."""
+    """Reader of a connection. It raises SlowAnswerError after the time `end`, if set."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class _Wire(io.RawIOBase):
 
 
 class _HeadReader(io.BufferedReader):
-    """Reads header lines, limits the length of each line and of all lines, and stores the last line."""
+    """Reader of header lines, which limits their lengths and their total length, and keeps the last line."""
 
     last = b"\n"
     _lines = 0
@@ -133,10 +133,10 @@ class _HeadReader(io.BufferedReader):
 
 
 class BoundedResponse(http.client.HTTPResponse):
-    """Reads a response with limited headers. Unlike the standard library, detects truncated headers."""
+    """HTTP response with limited headers. Unlike the base class, it detects truncated headers."""
 
     def begin(self) -> None:
-        """Read the headers. Raises ConnectionLostError, LongHeadError, or SlowAnswerError."""
+        """Read the headers. Raises ConnectionLostError, LongHeadError, or SlowAnswerError if this fails."""
         wire = _Wire(self.fp.detach())
         self.fp = reader = _HeadReader(wire)
         wire.end = time.monotonic() + limits.ANSWER
@@ -147,7 +147,7 @@ class BoundedResponse(http.client.HTTPResponse):
 
 
 class Response:
-    """Holds a status, headers, and a body. Read the body inside the block of `Transport.exchange`."""
+    """The status, headers, and body of a response. Read the body in the `with` block of `Transport.exchange`."""
 
     def __init__(self, response: http.client.HTTPResponse, url: str) -> None:
         self._response = response
@@ -157,13 +157,13 @@ class Response:
 
     @property
     def length(self) -> int | None:
-        """The number in `Content-Length`, or None if absent or invalid."""
+        """The number in `Content-Length`, or None if it is absent or invalid."""
         return parse_nonnegative_int(self.headers.get("Content-Length"))
 
     def read(self, most: int) -> bytes:
-        """Return the body, which has at most `most` bytes.
+        """Return the body. Raises BentoError if the body exceeds `most` bytes.
 
-        A larger body of an error response is truncated. For other responses, raises BentoError.
+        The body of an error response is truncated instead.
         """
         is_refusal = not 200 <= self.status < 300
         wanted = limits.REFUSAL if is_refusal else most + 1
@@ -190,7 +190,7 @@ class Response:
         return bytes(content)
 
     def pieces(self) -> Iterator[memoryview]:
-        """Yield pieces of the body, valid until the next piece. Raises ConnectionLostError for a truncated body."""
+        """Yield pieces of the body, each valid until the next one. Raises ConnectionLostError if it is truncated."""
         buffer = memoryview(bytearray(limits.PIECE))
         while True:
             with translate_errors():
@@ -202,7 +202,7 @@ class Response:
             raise ConnectionLostError("the response was truncated")
 
     def _read_some(self, buffer: memoryview) -> int:
-        """Read the available bytes. `readinto` would wait for more bytes, and lose bytes after an error."""
+        """Read available bytes into `buffer`. `readinto` would wait for more bytes, and lose bytes after an error."""
         rest = self._response.length
         if rest is None:  # unknown until the end
             return self._response.readinto(buffer)
@@ -214,14 +214,14 @@ class Response:
 
     @property
     def finished(self) -> bool:
-        """Return whether the connection can be reused: the body is read, and the server keeps the connection open."""
+        """Whether the connection can be reused: the body is read, and the server keeps the connection open."""
         if self._response.length == 0:
             self._response.close()
         return self._response.isclosed() and not self._response.will_close
 
 
 class Transport:
-    """Sends requests and reuses idle connections. Is thread-safe."""
+    """Thread-safe client that sends requests and reuses idle connections."""
 
     def __init__(self, patience: float = limits.PATIENCE) -> None:
         self._patience = patience
@@ -230,7 +230,7 @@ class Transport:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close all idle connections."""
         with self._lock:
             for connections in self._idle.values():
                 for connection in connections:
@@ -355,7 +355,7 @@ def _shut(connection: http.client.HTTPConnection) -> None:
 
 
 def _put_header(connection: http.client.HTTPConnection, name: str, value: str) -> None:
-    """Add a header. Raises BentoError for an invalid value, because the value can come from a server (token, ETag)."""
+    """Add a header. Raises BentoError for an invalid value, which a server can cause with a token or an ETag."""
     try:
         connection.putheader(name, value)
     except ValueError:  # a line break; includes UnicodeError
@@ -366,7 +366,7 @@ def _put_header(connection: http.client.HTTPConnection, name: str, value: str) -
 
 @contextmanager
 def translate_errors(host: str = "") -> Iterator[None]:
-    """Convert connection errors to ConnectionLostError, or to BentoError if a retry can't help."""
+    """Convert connection errors to ConnectionLostError, or to BentoError if retries can't succeed."""
     try:
         yield
     except LongHeadError:
@@ -388,7 +388,7 @@ def translate_errors(host: str = "") -> Iterator[None]:
 
 
 def resolve(base: str, reference: str) -> str:
-    """Return the absolute URL of a reference in a response header, such as `Location`, `Link`, or `realm`."""
+    """Return the absolute URL of a reference in a header such as `Location`, `Link`, or `realm`."""
     try:
         url = urljoin(base, percent_encode(reference.strip(), "latin-1"))
     except ValueError:
@@ -398,12 +398,12 @@ def resolve(base: str, reference: str) -> str:
 
 
 def percent_encode(text: str, encoding: str = "utf-8") -> str:
-    """Encode spaces and non-ASCII characters as `%XX`. Use `latin-1` for headers, as the standard library does."""
+    """Replace spaces and non-ASCII characters with `%XX`. Use `latin-1` for headers, as the standard library does."""
     return _UNSENDABLE.sub(lambda match: quote(match[0].encode(encoding, "surrogateescape")), text)
 
 
 def display_url(url: str) -> str:
-    """Return a URL for messages, without the credentials and the query, which might contain secrets."""
+    """Return a URL for messages, without credentials and the query, which might contain secrets."""
     text = re.sub(r"^([^/]{0,20}//|)[^/]*@", r"\1", url.partition("?")[0])
     return "".join(character if character.isprintable() else "?" for character in text[:200])
 

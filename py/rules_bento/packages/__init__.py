@@ -1,1 +1,1 @@
-"""Reads requirements, locks Python packages, resolves lock subsets, builds wheels, and creates virtual environments."""
+"""Python packages: requirements, locks, lock subsets, wheels, and virtual environments."""

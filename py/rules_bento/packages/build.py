@@ -1,4 +1,4 @@
-"""Builds wheels from source distributions with PEP 517 build backends, and packs installed packages into wheels.
+"""Builds of wheels from source distributions with PEP 517 backends, and from installed packages.
 
 The build environment contains only the locked build requirements. Timestamps, hash seeds, the locale, and the path of
 the source are fixed. The built wheel is rewritten: the entries are sorted, uncompressed, and dated 1980.
@@ -56,7 +56,7 @@ with open({result_file}, "w", encoding="utf-8") as file:
 
 
 def unpack(archive: Path, directory: Path) -> Path:
-    """Unpack a source archive, and return the only top-level directory. Raises BentoError for an invalid archive."""
+    """Unpack a source archive, and return its single top-level directory. Raises BentoError if invalid."""
     from rules_bento.archives import streams
     from rules_bento.archives import unpack as unpacking
 
@@ -91,7 +91,7 @@ def _write(directory: Path, item: unpacking.SafeMember, contents: unpacking.Cont
 
 
 def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> Path:
-    """Build the wheel of an unpacked source, and return the file. Raises BentoError if the build fails."""
+    """Build the wheel of a source directory, and return its path. Raises BentoError if the build fails."""
     python = make_environment(scratch / "environment", roots).absolute()
     output, result_file = scratch / "wheels", scratch / "result.json"
     output.mkdir()
@@ -117,7 +117,7 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
 
 
 def _read_result(result_file: Path, output: Path) -> Path:
-    """Return the built wheel. Raises BentoError for missing build requirements or for an invalid result."""
+    """Return the path of the built wheel. Raises BentoError for missing build requirements or an invalid result."""
     from rules_bento.formats import read_file, schema
     from rules_bento.formats.json import read_object
 
@@ -152,7 +152,7 @@ def check(wheel: Path, distribution: str, version: str, python_version: str, pla
 
 
 def _supports_python(python: str, abi: str, version: str) -> bool:
-    """Return whether CPython `version` supports these tags, including the stable ABI of older versions."""
+    """Return whether CPython `version` supports the tags `python` and `abi`, including older stable ABIs."""
     from packaging.tags import compatible_tags, cpython_tags, parse_tag
 
     major, minor = (int(part) for part in version.split("."))
@@ -163,7 +163,7 @@ def _supports_python(python: str, abi: str, version: str) -> bool:
 
 
 def _supports_platform(tag: str, platform: str) -> bool:
-    """Return whether `platform` (`<os>_<machine>`) supports the platform tag of a wheel."""
+    """Return whether `platform` (`<os>_<machine>`) supports a wheel's platform tag."""
     system, _, machine = platform.partition("_")
     if system == "macos":
         return tag.startswith("macosx_") and tag.endswith((f"_{machine}", "_universal2"))
@@ -190,7 +190,7 @@ def repack(wheel: Path, output: Path) -> None:
 
 
 class WheelFile(NamedTuple):
-    """Describes a file of a wheel to write."""
+    """A file to write to a wheel. `size` is in bytes."""
 
     size: int
     is_executable: bool
@@ -228,7 +228,7 @@ _SCHEMES = {"bin": "scripts", "data": "data", "include": "headers"}  # directori
 def pack_installed(files: Mapping[str, Path], output: Path, python_version: str) -> None:
     """Pack a package that rules_python installed into a wheel. Keys of `files` begin with `site-packages` or `bin`.
 
-    Raises BentoError if the package isn't for the Python version.
+    Raises BentoError if the package doesn't support the Python version.
     """
     [dist_info] = [
         path.split("/")[1] for path in files if re.fullmatch(r"site-packages/[^/]+\.dist-info/METADATA", path)
@@ -278,7 +278,7 @@ def _entry(name: str, mode: int) -> zipfile.ZipInfo:
 
 
 def _is_same_version(built: str, version: str) -> bool:
-    """Return whether versions are equal after normalization (such as `1.0` and `1`). `built` is from a wheel's name."""
+    """Return whether two versions are equal after normalization, such as `1.0` and `1`. `built` is from a wheel."""
     from packaging.version import InvalidVersion, Version
 
     try:
@@ -288,7 +288,7 @@ def _is_same_version(built: str, version: str) -> bool:
 
 
 def _backend(source: Path) -> tuple[str, list[str], list[str]]:
-    """Return the module and the attributes of the build backend, and the directories in `backend-path`."""
+    """Return the module and attributes of a source's build backend, and the directories in `backend-path`."""
     from rules_bento.formats import read_file, schema
     from rules_bento.formats.toml import read_toml
 

@@ -1,4 +1,4 @@
-"""Resolves the conflict markers of a `uv.lock` (`tool.uv.conflicts`) for selected members, extras, and groups.
+"""Resolution of the conflict markers in a `uv.lock` (`tool.uv.conflicts`) for selected members, extras, and groups.
 
 uv locks conflicting items in one file. The edges of these items have markers, such as `extra == 'extra-4-proj-cpu'`,
 `extra != 'group-4-proj-dev'`, or `extra == 'project-4-proj'`. This module replaces each such marker with the condition
@@ -34,14 +34,14 @@ _TABLES = {"extra": "optional-dependencies", "group": "dev-dependencies"}
 
 @dataclass(frozen=True)
 class Choice:
-    """Holds the selected members of a workspace, and their selected extras and groups. None selects everything."""
+    """The selected members of a workspace, and their selected extras and groups. None selects all."""
 
     members: Collection[str] | None = None
     extras: Collection[str] | None = None
     groups: Collection[str] | None = None
 
     def items(self, document: Document) -> list[Item]:
-        """Return the selected items of a lock."""
+        """Return the selected items of the lock `document`."""
         items: list[Item] = []
         for package in filter(is_member, document["package"]):
             name = package["name"]
@@ -53,7 +53,7 @@ class Choice:
         return items
 
     def has(self, item: Item) -> bool:
-        """Return whether an item is selected. The item must belong to a selected package."""
+        """Return whether an item is selected, given that its package is."""
         names = {"extra": self.extras, "group": self.groups}.get(item[0])
         return names is None or item[2] in names
 
@@ -74,29 +74,29 @@ class Choice:
 
 
 def _declared(member: Document, kind: str, field: str) -> list[str]:
-    """Return the extras or groups that a member declares, even if they are empty."""
+    """Return the extras or groups that a member declares, including empty ones."""
     return [*member.get(_TABLES[kind], {}), *member.get("metadata", {}).get(field, ())]
 
 
 def is_member(package: Document) -> bool:
-    """Return whether a package of a lock is the project or a member of its workspace."""
+    """Return whether a locked package is the project or a member of its workspace."""
     return bool(package["source"].keys() & {"virtual", "editable"})
 
 
 def is_target(edge: Document, package: Document) -> bool:
-    """Return whether an edge leads to a package. Compares names and, if the edge has them, versions and sources."""
+    """Return whether an edge leads to a package. Compares their names and, if specified, versions and sources."""
     return all(edge.get(key, package.get(key)) == package.get(key) for key in ("name", "version", "source"))
 
 
 def dependencies(package: Document, kind: str, name: str) -> list[Document]:
-    """Return the edges of a package, or of an extra or a group of the package."""
+    """Return the edges of a package, or of one of its extras or groups."""
     table = package.get(_TABLES[kind], {}) if kind in _TABLES else {"": package.get("dependencies", [])}
     edges: list[Document] = table.get(name, [])
     return edges
 
 
 def resolve(document: Document, choice: Choice, origin: str) -> Document:
-    """Return the lock with only the selected edges. As in uv, raises BentoError if selected items conflict."""
+    """Return the lock with only the active edges. As in uv, raises BentoError if selected items conflict."""
     choice.check(document, origin)
     if not document.get("conflicts"):
         return document
@@ -118,7 +118,7 @@ def resolve(document: Document, choice: Choice, origin: str) -> Document:
 
 
 def _marker_name(kind: str, package: str, name: str) -> str:
-    """Return the name that represents an item in markers."""
+    """Return the name by which markers refer to an item."""
     return f"{kind}-{len(package)}-{package}" + (f"-{name}" if name else "")
 
 
@@ -131,7 +131,7 @@ def _all_edges(document: Document) -> Iterator[Document]:
 
 
 def _map_edges(package: Document, change: Any) -> Document:
-    """Return the package after `change` is applied to each list of edges."""
+    """Return `package` with `change` applied to each list of edges."""
     result = package | {"dependencies": change(package, package.get("dependencies", []))}
     for table in _TABLES.values():
         result[table] = {name: change(package, edges) for name, edges in package.get(table, {}).items()}
@@ -140,19 +140,19 @@ def _map_edges(package: Document, change: Any) -> Document:
 
 @dataclass
 class _Active:
-    """Holds the condition that activates each item."""
+    """The condition under which each item is active."""
 
     items: dict[Item, Condition]
     origin: str
 
     def active_conflict(self, together: list[Item]) -> list[Item]:
-        """Return two conflicting extras that are active at the same time, or an empty list."""
+        """Return two extras in a conflict set that are active at the same time, or an empty list."""
         found = [item for item in together if item[0] == "extra" and item in self.items]
         pairs = ([one, other] for at, other in enumerate(found) for one in found[:at])
         return next((pair for pair in pairs if _and(self.items[pair[0]], self.items[pair[1]])), [])
 
     def add_required(self, by_name: Mapping[str, list[Document]], chosen: Iterable[Item]) -> None:
-        """Add the extras that the dependencies of selected items require, transitively."""
+        """Add the extras that selected items require, directly or indirectly."""
         before: dict[Item, Condition] = {}
         while before != self.items:
             before = dict(self.items)
@@ -180,7 +180,7 @@ class _Active:
                             queue += [(target, one, condition) for one in (("project", target["name"], ""), *extras)]
 
     def resolve_edges(self, package: Document, edges: list[Document]) -> list[Document]:
-        """Return the active edges of a package. The condition of an edge becomes its marker."""
+        """Return the active edges of a package, with their conditions as markers."""
         result = []
         for edge in edges:
             if "extra" not in edge.get("marker", ""):
@@ -191,7 +191,7 @@ class _Active:
         return result
 
     def _edge_condition(self, package: Document, edge: Document, extras: Collection[Item] = ()) -> Condition:
-        """Return the condition of an edge: the marker, with the condition of each item in place of the item."""
+        """Return the condition of an edge: its marker, in which conditions replace the names of items."""
         named = {_marker_name(*item): condition for item, condition in self.items.items()}
         named |= dict.fromkeys((_marker_name(*item) for item in extras), TRUE)
         result = FALSE
@@ -210,7 +210,7 @@ class _Active:
         return self._simplify(result)
 
     def _simplify(self, condition: Condition) -> Condition:
-        """Return a condition without redundant clauses."""
+        """Return a condition without redundant clauses. Raises BentoError if too many clauses remain."""
         clauses = [clause for clause in condition if not any(other < clause for other in condition)]
         if len(clauses) > _MAX_CLAUSES:
             raise BentoError(f"{self.origin}: the markers are too complex. Simplify the markers of the requirements.")
@@ -223,7 +223,7 @@ def _conflict_item(item: Document) -> Item:
 
 
 def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[Item]) -> set[str]:
-    """Return the members of the selected items, and the members that these items require, regardless of markers."""
+    """Return the members that selected items belong to or require, regardless of markers."""
     queue, seen = list(chosen), set(chosen)
     while queue:
         kind, name, each = queue.pop()
@@ -237,7 +237,7 @@ def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[It
 
 
 def _reject_conflict(items: list[Item], sets: Iterable[Iterable[Item]], chosen: Iterable[Item], origin: str) -> None:
-    """Raise BentoError if several of the conflicting `items` are active."""
+    """Raise BentoError if `items`, the active items of one conflict set, contain more than one item."""
     if len(items) > 1:
         raise BentoError(
             f"{origin}: {_describe_item(items[0])} and {_describe_item(items[1])} conflict (tool.uv.conflicts), but "
@@ -251,7 +251,7 @@ def _describe_item(item: Item) -> str:
 
 
 def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
-    """Return a remedy: the attributes that select only the first item of each conflict."""
+    """Return a remedy: attributes that select only the first item of each conflict set."""
     kept = dict.fromkeys(chosen)
     dropped = set()
     for together in sets:
@@ -272,7 +272,7 @@ def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
 
 
 def _parse_marker(marker: str, origin: str) -> Condition:
-    """Return the condition of a marker. Raises BentoError for an invalid marker."""
+    """Parse a marker as a condition. Raises BentoError for an invalid marker."""
     # For each open parenthesis: the alternatives so far, and the current conjunction.
     frames: list[tuple[Condition, Condition]] = [(FALSE, TRUE)]
     at, expects = 0, bool(marker)

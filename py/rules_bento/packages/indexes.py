@@ -1,4 +1,4 @@
-"""Reads the settings of package indexes: addresses, `find-links` directories, and the packages of explicit indexes.
+"""Settings of package indexes: addresses, `find-links` directories, and the packages of explicit indexes.
 
 Credentials are rejected. uv gets credentials from netrc, uv's credential store, environment variables such as
 `UV_INDEX_<NAME>_USERNAME`, or the keyring.
@@ -25,7 +25,7 @@ EXPLICIT_GROUP = "rules-bento-explicit"
 
 @dataclass(frozen=True)
 class Indexes:
-    """Holds the index settings of a `bento.pypi` tag or a `bento_requirements` target.
+    """The index settings of a `bento.pypi` tag or a `bento_requirements` target.
 
     `extra` contains `NAME=URL` or `URL`; these indexes have priority over `default`. `explicit` maps packages to names
     of indexes; these indexes serve only the packages in `explicit`. If all settings are empty, uv's configuration
@@ -41,7 +41,7 @@ class Indexes:
 
     @classmethod
     def from_json(cls, text: str, origin: str) -> Indexes:
-        """Parse the JSON that a rule writes. Messages begin with `origin`."""
+        """Parse the JSON that a rule writes. Error messages begin with `origin`."""
         values: dict[str, Any] = json.loads(text or "{}")
         schema.validate(values, _SHAPE, f"{origin}: indexes", "Correct the attributes.")
         for key in ("extra", "find_links", "trusted_hosts"):
@@ -49,7 +49,7 @@ class Indexes:
         return cls(**values)._validate(origin)
 
     def with_options(self, options: Iterable[Option], origin: str) -> Indexes:
-        """Return these settings combined with the options of requirements files."""
+        """Return these settings with the options of requirements files added."""
         values: dict[str, list[str]] = {}
         for option in options:
             values.setdefault(_LONG_FLAGS.get(option.flag, option.flag), []).append(option.value)
@@ -64,7 +64,7 @@ class Indexes:
 
     @property
     def digest(self) -> str:
-        """Return a digest of the settings, which doesn't reveal secrets, or an empty string for default settings."""
+        """The SHA-256 of the settings in hexadecimal, or an empty string for default settings."""
         if self == Indexes():
             return ""
         parts: list[Any] = [self.default, self.extra, dict(sorted(self.explicit.items())), self.find_links]
@@ -72,7 +72,7 @@ class Indexes:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def project_tables(self) -> list[str]:
-        """Return lines for a pyproject.toml. The first lines belong to the table `[tool.uv]`."""
+        """Return lines of a pyproject.toml, the first of which belong to the table `[tool.uv]`."""
         lines = []
         if self.find_links:
             lines.append(f"find-links = {json.dumps([_absolute(link) for link in self.find_links])}")
@@ -113,13 +113,13 @@ _LONG_FLAGS = {"-i": "--index-url", "-f": "--find-links"}
 
 
 def split_index(entry: str) -> tuple[str, str]:
-    """Split `NAME=URL` into name and URL. If `entry` is only a URL, the name is empty."""
+    """Split `NAME=URL` into the name and the URL. The name is empty if `entry` is only a URL."""
     match = re.match(r"([A-Za-z0-9_.-]+)=(?=\w+:|/)", entry)
     return (match[1], entry[match.end() :]) if match else ("", entry)
 
 
 def reject_credentials(text: str, origin: str) -> None:
-    """Raise BentoError for a URL that contains a password or token. The message doesn't contain the secret."""
+    """Raise BentoError, whose message omits the secret, if `text` contains a URL with a password or token."""
     if _CREDENTIALS.search(text):
         raise BentoError(
             f"{origin}: {without_credentials(text)} contains credentials. Move the credentials to netrc, "
@@ -128,7 +128,7 @@ def reject_credentials(text: str, origin: str) -> None:
 
 
 def without_credentials(text: str) -> str:
-    """Return a string without the user, password, and query of URLs, because these parts might be secret."""
+    """Remove the user, password, and query of each URL in `text`, because they might be secret."""
     return _QUERY.sub(r"\1", _CREDENTIALS.sub(lambda match: match[1] or f"{match[2].rpartition('//')[0]}//", text))
 
 

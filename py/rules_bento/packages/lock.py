@@ -1,4 +1,4 @@
-"""Reads, converts, and writes locks in the format of rules_bento: packages, edges with markers, and file hashes.
+"""Locks in the format of rules_bento: packages, edges with markers, and hashes of files.
 
 Locks of all tools are converted to this format. A lock has no host names, so it can be committed and shared, and any
 index or cache can serve the files. The format is JSON because Starlark can decode JSON::
@@ -98,10 +98,10 @@ def load(path: Path) -> Lock:
 
 
 def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
-    """Convert a `uv.lock`.
+    """Convert a `uv.lock` to a lock of rules_bento.
 
-    The roots are the dependencies of the selected workspace members, extras, and groups. If `choice` is None,
-    everything is selected, even conflicting items. Raises BentoError for an invalid lock, or if selected items
+    The roots are the dependencies of the selected workspace members, extras, and groups. If `choice` is None, all
+    items are selected, including conflicting items. Raises BentoError for an invalid lock, or if selected items
     conflict.
     """
     document = read_toml(text, origin)
@@ -120,9 +120,9 @@ def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
 
 
 def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], origin: str) -> Lock:
-    """Remove files whose hashes aren't in `hashes`, and clear packages that aren't in `names`.
+    """Remove files whose hashes aren't in `hashes`, and the files of packages that aren't in `names`.
 
-    `rejected_files` lists the removed files. Cleared packages are `unlocked`: only other platforms need them.
+    `rejected_files` lists removed files of locked packages. The other packages become `unlocked`.
     """
     kept = []
     for package in lock["packages"]:
@@ -145,7 +145,7 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
 
 
 def _root_edges(document: dict[str, Any], choice: Choice) -> list[dict[str, Any]]:
-    """Return the edges of the selected items, and of the members and extras that the selected items require."""
+    """Return the edges of the selected items, and of the members and extras that these items require."""
     members = {package["name"]: package for package in document["package"] if conflicts.is_member(package)}
     chosen = [item for item in choice.items(document) if item[2] != EXPLICIT_GROUP]
     queue: list[tuple[conflicts.Item, tuple[str, ...]]] = [(item, ()) for item in chosen]
@@ -167,7 +167,7 @@ def _root_edges(document: dict[str, Any], choice: Choice) -> list[dict[str, Any]
 
 
 def reachable(roots: list[dict[str, Any]], packages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the packages and extras that are reachable from the roots, regardless of markers."""
+    """Return the packages and extras that are reachable from `roots`, regardless of markers."""
     by_name: dict[str, list[dict[str, Any]]] = {}
     for package in packages:
         by_name.setdefault(package["name"], []).append(package)
@@ -195,7 +195,7 @@ def reachable(roots: list[dict[str, Any]], packages: list[dict[str, Any]]) -> li
 
 
 class _EdgeNames:
-    """Distinguishes packages with the same name: by version and, if several indexes have a version, by index number."""
+    """Names of edges. Versions and, if several indexes provide a version, index numbers distinguish equal names."""
 
     def __init__(self, packages: list[dict[str, Any]], origin: str) -> None:
         self.origin = origin
@@ -205,12 +205,12 @@ class _EdgeNames:
             versions.setdefault(package.get("version"), []).append(package["source"])
 
     def index(self, package: dict[str, Any]) -> dict[str, str]:
-        """Return the `index` field of a package or an edge, or an empty dict if only one index has the version."""
+        """Return the `index` field of a package or edge, or an empty dict if only one index provides its version."""
         sources = self.sources[package["name"]].get(package.get("version"), [])
         return {"index": str(sources.index(package["source"]) + 1)} if len(sources) > 1 else {}
 
     def edge(self, edge: dict[str, Any]) -> dict[str, Any]:
-        """Convert an edge of a `uv.lock` to an edge of a lock."""
+        """Convert an edge of a `uv.lock` to an edge in the format of rules_bento."""
         result = {"name": edge["name"]}
         versions = self.sources.get(edge["name"], {})
         if sum(map(len, versions.values())) > 1:
@@ -244,7 +244,7 @@ def _package(package: dict[str, Any], names: _EdgeNames, origin: str) -> dict[st
 
 
 def _source(package: dict[str, Any], origin: str) -> dict[str, str]:
-    """Return the git commit or the URL of a package, or an empty dict if an index provides the package."""
+    """Return the git commit or URL of a package, or an empty dict if an index provides it."""
     source = package["source"]
     place = f"{origin}: {package['name']}"
     if "git" in source:

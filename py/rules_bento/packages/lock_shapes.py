@@ -1,4 +1,4 @@
-"""Checks the syntax of strings in locks.
+"""Validation of the syntax of strings in locks.
 
 A lock is untrusted input: the strings become file names, labels, arguments, and input of other programs.
 toolchains/private/lock_shapes.bzl contains a copy of the table for locks that Bazel reads directly.
@@ -155,21 +155,21 @@ _GRAMMAR = {
 
 
 def check(lock: Any, shape: Any, origin: str, remedy: str) -> None:
-    """Raise BentoError for the first value that doesn't match `shape`. The message names the package and the field."""
+    """Raise BentoError for the first value that doesn't match `shape`. The message names its package and field."""
     schema.validate(lock, _types(shape), origin, remedy)
     for place, kind, value in _strings(lock, shape, "", origin):
         require(kind, value, place, remedy)
 
 
 def require(kind: str, value: str, place: str, remedy: str) -> None:
-    """Raise a BentoError that begins with `place` if a string doesn't have the syntax of `kind`."""
+    """Raise a BentoError that begins with `place` if `value` doesn't have the syntax of `kind`."""
     if not matches(kind, value):
         description = _MARKER if kind == "marker" else _KINDS[kind][2]
         raise BentoError(f"{place}: {_redacted(value)} isn't {description}. {remedy}")
 
 
 def matches(kind: str, value: str) -> bool:
-    """Return whether a string has the syntax of `kind`."""
+    """Return whether `value` has the syntax of `kind`."""
     if kind == "marker":
         return _is_marker(value)
     limit, pattern, _ = _KINDS[kind]
@@ -195,7 +195,7 @@ def _is_marker(text: str) -> bool:
 
 
 def _types(shape: Any) -> Any:
-    """Convert a shape with kinds to a shape with types, for `formats.schema`."""
+    """Replace the kinds of strings in a shape with `str`, for `formats.schema`."""
     if isinstance(shape, list):
         return [_types(shape[0])]
     if isinstance(shape, dict):
@@ -206,7 +206,7 @@ def _types(shape: Any) -> Any:
 
 
 def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[str, str, str]]:
-    """Yield the place, the kind, and the value of each string. Requires a document with correct types."""
+    """Yield the place, kind, and value of each string in a document that has the correct types."""
     if isinstance(shape, str):
         yield f"{origin}: {where}", shape, value
     elif isinstance(shape, list):
@@ -235,7 +235,7 @@ _SOURCES = ({"url"}, {"git", "commit"}, {"git", "commit", "subdirectory"})
 
 
 def _redacted(text: str) -> str:
-    """Shorten a string for a message, and remove credentials from a URL in the string."""
+    """Return a short form of `text` for a message, without the credentials and the query of a URL."""
     shown = without_credentials(text)
     shown = shown.partition("?")[0] if "://" in shown else shown
     return ascii(shown if len(shown) <= 100 else f"{shown[:100]}...")

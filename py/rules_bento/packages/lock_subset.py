@@ -1,4 +1,4 @@
-"""Resolves the subset of a lock that a service needs. Uses uv without network access.
+"""Resolution of the lock subset that a service needs, with uv and without network access.
 
 For each locked file, uv gets a stub wheel, which contains only metadata (METADATA, WHEEL, RECORD). The requirements in
 METADATA are the edges of the lock. Therefore, uv resolves in the sandbox as it does over the network, and explains
@@ -37,7 +37,7 @@ _KNOWN_GLIBC = (17, 28, *range(31, 41))
 
 @dataclass(frozen=True)
 class Target:
-    """Holds the platform and the Python version of a lock subset."""
+    """The platform and Python version for which a lock subset is resolved."""
 
     platform: str  # <os>_<machine>
     python_version: str  # X.Y[.Z]
@@ -45,12 +45,12 @@ class Target:
 
     @property
     def python_minor(self) -> str:
-        """Return the version of Python as `X.Y`."""
+        """The version of Python as `X.Y`."""
         return ".".join(self.python_version.split(".")[:2])
 
     @property
     def uv_platform(self) -> str:
-        """Return the value for uv's `--python-platform`. Raises BentoError for an invalid glibc version."""
+        """The value for uv's `--python-platform`. Raises BentoError for an invalid glibc version."""
         system, _, machine = self.platform.partition("_")
         if system == "linux":
             major, _, minor = self.glibc.partition(".")
@@ -63,7 +63,7 @@ class Target:
 
 @dataclass(frozen=True)
 class LockSubset:
-    """Holds pinned requirements, sorted by name: without hashes, and with the hashes of the files."""
+    """Pinned requirements, sorted by name: without hashes, and with the hashes of their files."""
 
     requirements: str
     requirements_with_hashes: str
@@ -71,13 +71,13 @@ class LockSubset:
 
 @dataclass(frozen=True)
 class Query:
-    """Holds the requirements and constraints (PEP 508) of a service, and the place of each declaration."""
+    """The requirements and constraints (PEP 508) of a service, each with the place of its declaration."""
 
     requirements: Mapping[str, str]
     constraints: Mapping[str, str] = field(default_factory=dict)
 
     def mismatches(self, locked: Locked) -> Iterator[str]:
-        """Yield a line for each unsatisfied requirement or constraint. Rejects invalid requirements."""
+        """Yield a line for each requirement or constraint that the lock doesn't satisfy. Rejects invalid ones."""
         for text, place in (*self.requirements.items(), *self.constraints.items()):
             wanted = requirements.check(text, place)
             package = locked.get(requirements.normalize_name(wanted.name))
@@ -89,7 +89,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Resolver:
-    """Describes the resolver: pip-tools if `pip_tools` specifies import directories, otherwise uv."""
+    """The resolver: pip-tools if `pip_tools` contains its import directories, otherwise uv."""
 
     python: str
     uv: Path
@@ -97,15 +97,15 @@ class Resolver:
 
     @property
     def name(self) -> str:
-        """Return the name of the resolver."""
+        """The name of the resolver, for messages."""
         return "pip-tools" if self.pip_tools else "uv"
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """Holds the solution for a single requirement: the pins of the transitive dependencies, by name.
+    """The solution for a single requirement: pins of its transitive dependencies, by name.
 
-    If there is no solution, `pins` is empty. `packages` contains the lock entries of the dependencies, so that
+    `pins` is empty if there is no solution. `packages` contains the lock entries of the dependencies, so that
     dependent actions read only one file.
     """
 
@@ -114,12 +114,12 @@ class Resolution:
     packages: Sequence[dict[str, Any]] = ()
 
     def dumps(self) -> str:
-        """Return JSON that `loads` reads."""
+        """Return the resolution as JSON for `loads`."""
         return json.dumps(vars(self)) + "\n"
 
     @classmethod
     def loads(cls, text: str) -> Resolution:
-        """Parse the JSON from `dumps`. Don't modify the result, because equal strings return the same object."""
+        """Parse JSON that `dumps` returned. Don't modify the result, because equal strings return the same object."""
         return _load_resolution(text)
 
 
@@ -129,7 +129,7 @@ def _load_resolution(text: str) -> Resolution:
 
 
 def resolve_one(requirement: str, entries: Sequence[dict[str, Any]], target: Target, resolver: Resolver) -> Resolution:
-    """Resolve a single requirement. Without a solution, returns no pins, and `resolve_subset` reports the error."""
+    """Resolve a single requirement. Returns no pins if there is no solution, so that `resolve_subset` reports it."""
     try:
         pins = _resolve(Query({requirement: "requirements"}), _index_by_name(entries), target, resolver)
     except BentoError:
@@ -146,7 +146,7 @@ def resolve_subset(
     all_files: bool,
     resolutions: Sequence[Resolution] = (),
 ) -> LockSubset:
-    """Resolve a query. `entries` are the lock entries of all transitive dependencies.
+    """Resolve the requirements of `query`. `entries` are the lock entries of all transitive dependencies.
 
     With `all_files`, the hashes include the files of other platforms. The resolver runs only if `resolutions` don't
     cover the query. Raises BentoError, with the resolver's explanation, if there is no solution or if the solution
@@ -160,13 +160,13 @@ def resolve_subset(
 
 
 def read(paths: Iterable[str], resolutions: Iterable[Resolution] = ()) -> list[dict[str, Any]]:
-    """Return the lock entries in resolutions, and in files that contain one entry each."""
+    """Return the lock entries in `resolutions`, and in the files `paths`, each with one entry."""
     entries = [entry for resolution in resolutions for entry in resolution.packages]
     return [*entries, *(json.loads(read_text(path)) for path in dict.fromkeys(paths))]
 
 
 def _index_by_name(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the entries by name. Raises BentoError if two different entries have the same name."""
+    """Return the entries by name. Raises BentoError if two entries with one name differ."""
     locked: dict[str, dict[str, Any]] = {}
     for entry in entries:
         other = locked.setdefault(entry["name"], entry)
@@ -200,7 +200,7 @@ def _origin(entry: dict[str, Any]) -> str:
 
 
 def _combine(query: Query, locked: Locked, resolutions: Sequence[Resolution]) -> list[tuple[str, str]]:
-    """Combine resolutions of single requirements. Returns an empty list if they don't cover the query.
+    """Combine the resolutions of single requirements. Returns an empty list if they don't cover the query.
 
     A lock has one version of a package for a target, so separate solutions can't conflict.
     """
@@ -221,7 +221,7 @@ def _combine(query: Query, locked: Locked, resolutions: Sequence[Resolution]) ->
 
 
 def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
-    """Return the pinned requirements and their names. Raises the same errors as `resolve_subset`."""
+    """Return the pinned requirements, each with its name. Raises the same errors as `resolve_subset`."""
     import tempfile
 
     _check_locked(locked.values(), target)
@@ -243,12 +243,12 @@ def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -
 
 
 def extras_by_package(entries: Iterable[dict[str, Any]]) -> dict[str, set[str]]:
-    """Return the extras of each locked package, by normalized package name."""
+    """Return the extras of each locked package by normalized package name."""
     return {entry["name"]: set(entry.get("extras", {})) for entry in entries}
 
 
 def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> list[str]:
-    """Return the names of pins (`name[==version]`). Raises BentoError if the lock lacks a pin's package or version."""
+    """Return the sorted names in pins (`name[==version]`). Raises BentoError if the lock lacks a package or version."""
     versions = {entry["name"]: entry["version"] for entry in entries}
     names = []
     for pin in pins:
@@ -268,11 +268,11 @@ def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> lis
 
 
 class _NoSolutionError(Exception):
-    """Reports that the resolver found no solution."""
+    """A query for which the resolver found no solution."""
 
 
 def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
-    """Run the resolver. Returns the pinned requirements and their names."""
+    """Run the resolver. Returns the pinned requirements, each with its name."""
     import subprocess
 
     source = links.with_name("requirements.in")
@@ -299,7 +299,7 @@ def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> l
 
 
 def _commands(scratch: Path, target: Target, resolver: Resolver) -> list[list[str]]:
-    """Return the resolver commands to try, in order."""
+    """Return the commands to try, in order."""
     if resolver.pip_tools:
         return [_pip_tools_command(target, resolver)]
     # The fallback runs the real interpreter, in case uv rejects the fake one. It also gives better explanations of
@@ -338,7 +338,7 @@ def _check_locked(packages: Iterable[dict[str, Any]], target: Target) -> None:
 
 
 def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], resolver: str) -> None:
-    """Raise BentoError if the resolver's solution and Bazel's dependency graph have different packages."""
+    """Raise BentoError if the resolver's solution and Bazel's dependency graph contain different packages."""
     solved = {name for _, name in pins}
     missing, needless = sorted(solved - locked.keys()), sorted(locked.keys() - solved)
     if missing or needless:
@@ -350,7 +350,7 @@ def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], reso
 
 
 def _write_stub_wheels(links: Path, package: dict[str, Any]) -> None:
-    """Write a stub wheel for each wheel of a package, and a universal stub wheel for a source archive.
+    """Write a stub wheel for each wheel of a package, and a universal one if it also has a source archive.
 
     Stub wheels with equal content are hard links, because writing many archives takes longer than resolving.
     """
@@ -392,7 +392,7 @@ def _requires_dist(edge: dict[str, Any], extra: str) -> str:
 
 
 def _with_source(line: str, package: dict[str, Any]) -> str:
-    """Return the requirement with the package's address, or `line` if an index provides the package."""
+    """Return the requirement with the address of its source, or `line` if an index provides the package."""
     source = package.get("source")
     if not source:
         return line
@@ -404,7 +404,7 @@ def _with_source(line: str, package: dict[str, Any]) -> str:
 
 @lru_cache(maxsize=16)  # many services have the same lock subset
 def _with_hashes(pins: tuple[tuple[str, tuple[tuple[str, str], ...]], ...], platform: str, all_files: bool) -> str:
-    """Return requirement lines with the SHA-256 hashes of the files."""
+    """Return requirement lines with the SHA-256 hashes of the files for `platform`, or of all files."""
     lines = []
     for line, files in pins:
         hashes = sorted(sha256 for file, sha256 in files if all_files or _is_installable(file, platform))
@@ -413,7 +413,7 @@ def _with_hashes(pins: tuple[tuple[str, tuple[tuple[str, str], ...]], ...], plat
 
 
 def _is_installable(file: str, platform: str) -> bool:
-    """Return whether an installer on the platform might select the file."""
+    """Return whether an installer on `platform` might select `file`."""
     return not file.endswith(".whl") or _matches_platform(file.removesuffix(".whl").rpartition("-")[2], platform)
 
 

@@ -1,4 +1,4 @@
-"""Reads requirements from requirements files, pyproject.toml, and bentofile.yaml."""
+"""Readers of requirements in requirements files, pyproject.toml, and bentofile.yaml."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _REMEDY = "See the specification of pyproject.toml."
 
 
 class RequirementSource(NamedTuple):
-    """Holds the path of a file, and the name of the file in messages."""
+    """The path of a file, and its name in messages."""
 
     path: Path
     name: str
@@ -44,17 +44,17 @@ class RequirementSource(NamedTuple):
 
     @property
     def normalized_name(self) -> str:
-        """Return the name without `.` and `..`."""
+        """The name without `.` and `..` components."""
         return posixpath.normpath(self.name)
 
     def included_name(self, value: str) -> str:
-        """Return the normalized name of a file that this file includes."""
+        """Return the normalized name of the file that this file includes as `value`."""
         return posixpath.normpath(posixpath.join(posixpath.dirname(self.name), value))
 
 
 @dataclass
 class DeclaredRequirements:
-    """Collects unique requirements, constraints, and overrides (PEP 508) in order, and option lines."""
+    """Unique requirements, constraints, and overrides (PEP 508) in order of declaration, and option lines."""
 
     requirements: dict[str, str] = field(default_factory=dict)  # requirement to its place, such as `file:line`
     constraints: dict[str, str] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class DeclaredRequirements:
     options: list[Option] = field(default_factory=list)
 
     def add(self, text: str, origin: str, kind: Kind = "requirements") -> None:
-        """Add a new requirement. Raises a BentoError that begins with `origin` if the requirement is invalid."""
+        """Add a requirement unless it exists. Raises a BentoError that begins with `origin` if it is invalid."""
         reject_credentials(text, origin)
         text = re.sub(r"\s+", " ", text.strip())
         requirements.check(text, origin)
@@ -77,7 +77,7 @@ def read(
     constraints: Sequence[RequirementSource] = (),
     overrides: Sequence[RequirementSource] = (),
 ) -> DeclaredRequirements:
-    """Read requirements from files. `extras` and `groups` select parts of each pyproject.toml; `*` selects all.
+    """Read requirements from files. `extras` and `groups` select tables of pyproject.toml files; `*` selects all.
 
     A requirements file in `sources` isn't read a second time if another file includes it with `-r` or `-c`.
     `constraints` and `overrides` are also requirements files: constraints limit versions, and overrides replace the
@@ -105,7 +105,7 @@ def read(
 
 
 def read_bentofile(path: Path) -> DeclaredRequirements:
-    """Read the packages, requirements file, and indexes in a bentofile. Raises BentoError for an invalid file."""
+    """Read the packages, requirements file, and indexes that a bentofile declares. Raises BentoError if invalid."""
     declared = DeclaredRequirements()
     _read_bentofile(RequirementSource(path, str(path)), _RequirementsFiles(declared, None))
     return declared
@@ -134,14 +134,14 @@ def _read_bentofile(source: RequirementSource, files: _RequirementsFiles) -> Non
 
 @dataclass
 class _RequirementsFiles:
-    """Reads requirements files and their included files."""
+    """Reader of requirements files and the files that they include."""
 
     declared: DeclaredRequirements
     sources: dict[str, RequirementSource] | None  # by normalized path; None: any file that exists
     read_names: set[str] = field(default_factory=set)  # normalized paths
 
     def read(self, source: RequirementSource, kind: Kind = "requirements", chain: Chain = ()) -> None:
-        """Read the requirements and options in a file and in its included files."""
+        """Add the requirements and options of a file and of the files that it includes."""
         self.read_names.add(source.normalized_name)
         requirements_of_file, options = self._parse(source)
         for requirement in requirements_of_file:
@@ -164,7 +164,7 @@ class _RequirementsFiles:
     def include(
         self, source: RequirementSource, value: str, place: str, kind: Kind = "requirements", chain: Chain = ()
     ) -> None:
-        """Read an included file. Raises a BentoError that begins with `place` if the file can't be included."""
+        """Read an included file. Raises a BentoError that begins with `place` if it can't be included."""
         if "://" in value:
             raise BentoError(f"{place}: the remote file {value!r} can't be included. Include a local copy.")
         name = source.included_name(value)
@@ -181,7 +181,7 @@ class _RequirementsFiles:
         self.read(included, kind, chain)
 
     def included_names(self, source: RequirementSource) -> Iterable[str]:
-        """Yield the normalized paths of the files that `source` includes."""
+        """Yield the normalized names of the files that `source` includes."""
         for option in self._parse(source)[1]:
             if option.flag in requirements.INCLUDE_FLAGS | requirements.CONSTRAINT_FLAGS:
                 yield source.included_name(option.value)
@@ -223,7 +223,7 @@ def _read_pyproject(source: RequirementSource, extras: Names, groups: Names, dec
 
 @dataclass
 class _PyprojectReader:
-    """Reads the requirements in a pyproject.toml, including extras, dependency groups, and `tool.uv.sources`."""
+    """Reader of the requirements in a pyproject.toml: extras, dependency groups, and `tool.uv.sources`."""
 
     origin: str
     name: str
@@ -233,7 +233,7 @@ class _PyprojectReader:
     added: set[tuple[str, str]] = field(default_factory=set)  # extras and groups, which can refer to one another
 
     def add(self, text: str, table: str, declared: DeclaredRequirements) -> None:
-        """Add a requirement. If the project requires itself (`project[a,b]`), adds the requirements of the extras."""
+        """Add a requirement or, if the project requires itself (`project[a,b]`), the requirements of its extras."""
         requirement = requirements.check(text, f"{self.origin}: {table}")
         name = requirements.normalize_name(requirement.name)
         if name == requirements.normalize_name(self.name):
@@ -246,13 +246,13 @@ class _PyprojectReader:
         declared.add(_with_source(text, source, f"{self.origin}: tool.uv.sources.{name}"), f"{self.origin}: {table}")
 
     def add_extra(self, name: str, declared: DeclaredRequirements) -> None:
-        """Add the requirements of an extra, unless the extra was added before."""
+        """Add the requirements of an extra, unless they were added before."""
         if self._mark_added("extra", name):
             for text in self.extras[name]:
                 self.add(text, f"project.optional-dependencies.{name}", declared)
 
     def add_group(self, name: str, declared: DeclaredRequirements) -> None:
-        """Add the requirements of a dependency group and its included groups, unless the group was added before."""
+        """Add the requirements of a dependency group and the groups that it includes, unless they were added before."""
         for entry in self.groups[name] if self._mark_added("group", name) else ():
             if isinstance(entry, str):
                 self.add(entry, f"dependency-groups.{name}", declared)
@@ -280,7 +280,7 @@ def _select(requested: Sequence[str], available: dict[str, Any], origin: str) ->
 
 
 def _with_source(text: str, source: Any, origin: str) -> str:
-    """Return a requirement with the git address that `tool.uv.sources` specifies, if any."""
+    """Return the requirement with the git address in `tool.uv.sources`, if any."""
     if source is None or (isinstance(source, dict) and "index" in source):
         return text  # the target specifies the indexes
     if not isinstance(source, dict) or not isinstance(source.get("git"), str):

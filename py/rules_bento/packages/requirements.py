@@ -1,4 +1,4 @@
-"""Parses requirements files as pip and uv do."""
+"""Parser of requirements files, with the syntax that pip and uv accept."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WHEELS = "wheels"  # the directory of `src/` for the wheels that a Bento include
 
 @dataclass(frozen=True)
 class Requirement:
-    """Describes a requirement: the text without options, the hashes, and the line number (from 1)."""
+    """A requirement: its text without options, its hashes, and its line number (from 1)."""
 
     text: str
     hashes: tuple[str, ...]  # SHA-256, hexadecimal
@@ -45,12 +45,12 @@ class Requirement:
 
     @property
     def name(self) -> str:
-        """Return the normalized name (PEP 503)."""
+        """The normalized name (PEP 503)."""
         return requirement_name(self.text)
 
     @property
     def pin(self) -> tuple[str, str] | None:
-        """Return the normalized name and the version, or None if the requirement allows several versions."""
+        """The normalized name and the version, or None if the requirement allows several versions."""
         try:
             requirement = parse_requirement(self.text)
         except ValueError:
@@ -60,18 +60,18 @@ class Requirement:
 
     @property
     def is_direct(self) -> bool:
-        """Return whether the requirement contains an address (PEP 508, `name @ address`)."""
+        """Whether the requirement contains an address, as in PEP 508's `name @ address`."""
         return re.match(r"[-._A-Za-z0-9]+\s*(\[[^]]*])?\s*@", self.text) is not None
 
     @property
     def is_commit(self) -> bool:
-        """Return whether the address is a git commit, which identifies the files as a hash does."""
+        """Whether the address is a git commit, which identifies the files as a hash does."""
         return self.is_direct and re.search(r"git\+[^;\s]*@[0-9a-f]{40}(#|\s|$)", self.text) is not None
 
 
 @dataclass(frozen=True)
 class Option:
-    """Describes an option line, such as `--index-url URL`: flag, value, and line number (from 1)."""
+    """An option line, such as `--index-url URL`: its flag, value, and line number (from 1)."""
 
     flag: str
     value: str
@@ -89,7 +89,7 @@ def requirement_name(requirement: str) -> str:
 
 
 def parse_requirement(text: str) -> pep508.Requirement:
-    """Parse a requirement. Raises ValueError for an invalid or too deeply nested requirement."""
+    """Parse a requirement (PEP 508). Raises ValueError if it is invalid or too deeply nested."""
     from packaging.requirements import Requirement as Pep508
 
     try:
@@ -99,7 +99,7 @@ def parse_requirement(text: str) -> pep508.Requirement:
 
 
 def check(text: str, place: str) -> pep508.Requirement:
-    """Parse a requirement. Raises a BentoError that begins with `place` for an invalid requirement or a local path."""
+    """Parse a requirement. Raises a BentoError that begins with `place` if it is invalid or a local path."""
     requirement, reason = None, ""
     try:
         requirement = parse_requirement(text)
@@ -117,7 +117,7 @@ def check(text: str, place: str) -> pep508.Requirement:
 
 
 def _is_local(address: str) -> bool:
-    """Return whether an address or a requirement is a local path."""
+    """Return whether an address or requirement is a local path."""
     return address.startswith((".", "/", "~", "file:")) or ("/" in address and "://" not in address)
 
 
@@ -130,7 +130,7 @@ def reject_option(option: Option, origin: str) -> None:
 
 
 def decode(content: bytes, origin: str) -> str:
-    """Decode a file as uv does: UTF-8, or UTF-16 with a byte order mark. Raises BentoError for invalid bytes."""
+    """Decode bytes as uv does: as UTF-8, or as UTF-16 with a byte order mark. Raises BentoError for invalid bytes."""
     mark, encoding = next((entry for entry in _BYTE_ORDER_MARKS if content.startswith(entry[0])), (b"", "UTF-8"))
     body = content[len(mark) :]
     try:
@@ -141,7 +141,7 @@ def decode(content: bytes, origin: str) -> str:
 
 
 def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
-    """Parse a requirements file. Raises BentoError, with `origin` and the line, for invalid lines."""
+    """Parse a requirements file. Raises BentoError, with `origin` and the line, for an invalid line."""
     requirements, options = [], []
     control, sha256 = re.compile(_CONTROL), re.compile(_HASH)
     for number, line in logical_lines(text):
@@ -162,7 +162,7 @@ def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield logical lines (joined, without comments), each with the number of its first line."""
+    """Yield each logical line, without comments and with continuation lines joined, and its first line number."""
     start, collected = 0, ""
     # Not str.splitlines, which splits at characters that uv doesn't treat as line ends.
     for number, raw in enumerate(re.split(r"\r\n|\r|\n", text), 1):

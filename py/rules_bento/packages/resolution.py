@@ -1,4 +1,4 @@
-"""Runs uv with network access: creates locks, and determines the edges that some lock formats don't contain."""
+"""uv with network access: creation of locks, and resolution of edges that some lock formats lack."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _BUILD_FAILURE = re.compile(r"Failed to (?:download and )?build `([^`]+)`")
 
 @dataclass(frozen=True)
 class Project:
-    """Holds the input of `uv lock`."""
+    """The input of `uv lock`."""
 
     requirements: Sequence[str]
     requires_python: str
@@ -62,7 +62,7 @@ class Project:
     overrides: Sequence[str] = ()  # of other packages' requirements
 
     def pyproject(self) -> str:
-        """Return the pyproject.toml. Raises BentoError for an unsupported platform."""
+        """Return the content of a pyproject.toml. Raises BentoError for an unsupported platform."""
         lines = [
             "[project]",
             f'name = "{_PROJECT}"',
@@ -79,7 +79,7 @@ class Project:
         return "\n".join([*lines, ""])
 
     def _supports_this_python(self) -> bool:
-        """Return whether `requires_python` allows this interpreter, as uv requires."""
+        """Return whether `requires_python` includes the version of this interpreter, as uv requires."""
         return self._range().contains(".".join(map(str, sys.version_info[:3])))
 
     def _range(self) -> SpecifierSet:
@@ -116,7 +116,7 @@ def lock_inputs(declared: DeclaredRequirements, indexes: Indexes, platforms: Seq
 
 
 def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, upgrade: Collection[str] = ()) -> Lock:
-    """Lock a project over the network. uv reports progress on standard error.
+    """Lock a project over the network. uv prints its progress to standard error.
 
     Prefers the versions in `previous`, except for packages in `upgrade`. `*` upgrades all packages. Raises BentoError
     if there is no solution.
@@ -139,7 +139,7 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
 
 
 def _run_uv(command: list[str]) -> str | None:
-    """Run uv, and retry with the system's certificates if necessary. Returns uv's messages, or None on success."""
+    """Run uv, with the system's certificates if others aren't trusted. Returns its output, or None on success."""
     output = ""
     for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
         errors, rest = b"", b""
@@ -165,7 +165,7 @@ def _print(text: bytes) -> None:
 
 
 def _preferences(lock: Lock) -> str:
-    """Return a minimal `uv.lock`, so that uv prefers the locked versions."""
+    """Return a minimal `uv.lock` with the locked versions, which uv then prefers."""
     lines = ["version = 1", f"requires-python = {json.dumps(lock['requires_python'])}"]
     lines += ["[[package]]", f'name = "{_PROJECT}"', 'version = "0"', 'source = { virtual = "." }']
     # The newest version first: uv skips versions that don't support a Python version.
@@ -221,7 +221,7 @@ def normalize(
 
 
 def _only_wheels(package: dict[str, Any], only_binary: set[str], origin: str) -> dict[str, Any]:
-    """Apply a lock's `--only-binary` option to a package. Raises BentoError if no file remains."""
+    """Remove source archives from a package if `only_binary` requires it. Raises BentoError if no file remains."""
     if "unlocked" in package or not only_binary & {":all:", package["name"]}:
         return package
     files = {name: sha256 for name, sha256 in package["files"].items() if name.endswith(".whl")}
@@ -251,7 +251,7 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
 
 
 def _check_strings(line: requirements.Requirement, place: str) -> None:
-    """Raise BentoError if a requirement contains an unsafe string."""
+    """Raise BentoError if a requirement contains a string that isn't safe in a lock."""
     requirement = requirements.check(line.text, place)
     strings = [("version", line.pin[1])] if line.pin else []
     if requirement.marker:
@@ -268,7 +268,7 @@ def _check_strings(line: requirements.Requirement, place: str) -> None:
 
 
 def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
-    """Read the pins, hashes, and options of a pylock.toml (PEP 751)."""
+    """Return the pins, hashes, and options in a pylock.toml (PEP 751)."""
     document = read_toml(text, origin)
     lock_shapes.check(document, lock_shapes.PYLOCK, origin, _LOCK_AGAIN)
     pins: list[str] = []
@@ -295,9 +295,9 @@ def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
 
 
 def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
-    """Lock a project, and return the `uv.lock`. Uses the network only if uv's cache isn't sufficient.
+    """Lock a project, and return the `uv.lock`. Uses the network only if uv's cache lacks metadata.
 
-    The interpreter for uv only answers uv's query. Therefore, uv can't build packages, and no code of packages runs.
+    The interpreter that uv gets only answers uv's query. Therefore, uv can't build packages or run their code.
     """
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as directory:
         Path(directory, "pyproject.toml").write_text(project.pyproject(), "utf-8")

@@ -1,4 +1,4 @@
-"""Determines, without a resolver, whether locked packages satisfy a requirement.
+"""Checks, without a resolver, of whether locked packages satisfy requirements.
 
 A solution satisfies a requirement if the solution contains the package in an allowed version, and satisfies all
 requested extras. This module decides only cases that `packaging` and uv interpret in the same way: numeric versions,
@@ -21,7 +21,7 @@ _COMPARES = frozenset({">=", "<=", ">", "<", "==", "!=", "~="})
 
 
 def satisfies(locked: Locked, requirement: str) -> bool:
-    """Return whether locked packages (by name) certainly satisfy a requirement (PEP 508)."""
+    """Return whether locked packages, given by name, are certain to satisfy a requirement (PEP 508)."""
     try:
         requested = parse_requirement(requirement)
     except ValueError:
@@ -69,7 +69,7 @@ def _leads_to_locked(locked: Locked, edge: dict[str, Any], seen: set[tuple[str, 
 
 
 def _allows(specifier: SpecifierSet, version: str) -> bool:
-    """Return whether a numeric version certainly matches a specifier."""
+    """Return whether a numeric version is certain to match a specifier."""
     if not _RELEASE.fullmatch(version):
         return not specifier
     return all(_is_plain(clause.operator, clause.version) for clause in specifier) and specifier.contains(version)

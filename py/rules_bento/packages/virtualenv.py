@@ -1,4 +1,4 @@
-"""Creates virtual environments that refer to unpacked wheels, without copying or installing files.
+"""Virtual environments that refer to unpacked wheels, without copying or installing files.
 
 An environment (PEP 405) has `pyvenv.cfg`, `bin/python`, a `.pth` file with the directories of the wheels, and a script
 for each console entry point. Creating an environment takes milliseconds, regardless of the size of the wheels. An
@@ -30,10 +30,10 @@ sys.exit({call}())
 
 
 def make_environment(directory: Path, roots: Sequence[Path]) -> Path:
-    """Create an environment for this interpreter in an empty or missing directory. Returns the path of `bin/python`.
+    """Create an environment for this interpreter, and return the path of its `bin/python`.
 
-    `roots` are the `site-packages` directories of the wheels. Raises BentoError if a console script is invalid, or
-    would replace the interpreter.
+    `directory` must be empty or missing. `roots` are the `site-packages` directories of the wheels. Raises BentoError
+    if a console script is invalid, or would replace the interpreter.
     """
     # In a virtual environment, sys.executable is a symlink to the interpreter.
     interpreter = Path(os.path.realpath(sys.executable))
@@ -53,7 +53,7 @@ def make_environment(directory: Path, roots: Sequence[Path]) -> Path:
 
 
 def check_platform(platforms: Iterable[str], remedy: str) -> None:
-    """Raise BentoError, with `remedy`, for a platform (`<os>_<machine>`) whose wheels this machine can't import."""
+    """Raise BentoError, with `remedy`, if this machine can't import the wheels of a platform (`<os>_<machine>`)."""
     this_platform = f"{'macos' if sys.platform == 'darwin' else sys.platform}_{os.uname().machine}"
     for platform in platforms:
         if platform != this_platform:
@@ -62,12 +62,12 @@ def check_platform(platforms: Iterable[str], remedy: str) -> None:
 
 
 def is_interpreter(name: str) -> bool:
-    """Return whether a script with this name would replace the interpreter of an environment."""
+    """Return whether a script named `name` would replace the interpreter of an environment."""
     return bool(_INTERPRETER.fullmatch(name))
 
 
 def _write_script(script: Path, text: str) -> None:
-    """Write a new script. Raises BentoError if the path exists, for example with a different case on macOS."""
+    """Write a new script. Raises BentoError if its path exists, for example with a different case on macOS."""
     try:
         with os.fdopen(os.open(script, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777), "w", encoding="utf-8") as file:
             file.write(text)
@@ -80,7 +80,7 @@ def _version(parts: int) -> str:
 
 
 def _console_scripts(roots: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
-    """Yield the name, module, and attribute of each console script."""
+    """Yield the name, module, and attribute of each console script of the wheels in `roots`."""
     for root in roots:
         for file in root.glob("*.dist-info/entry_points.txt"):
             for name, target in _entry_points(file):
