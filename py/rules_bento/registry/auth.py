@@ -1,4 +1,4 @@
-"""Authenticates to a registry: anonymously, with a username and password, or with a token for each scope.
+"""Authentication to a registry: anonymous, with a username and password, or with a token for each scope.
 
 Implements basic authentication (RFC 7617) and tokens (distribution project, `docs/spec/auth/token.md`, `oauth.md`).
 """
@@ -39,7 +39,7 @@ _TOKEN_USER = "<token>"  # the username that helpers return if the secret is an 
 
 @dataclass(frozen=True)
 class Credentials:
-    """Holds a username and a password, or a token. Secrets are excluded from the repr."""
+    """A username and a password, or a token. The repr omits secrets."""
 
     username: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
@@ -48,7 +48,7 @@ class Credentials:
 
 
 def find_credentials(reference: Reference) -> Credentials | None:
-    """Return the credentials for a reference from the files of docker and podman, or from netrc, in this order."""
+    """Return the credentials for a reference from docker's and podman's files or, if they have none, from netrc."""
     for file in _files():
         if file.is_file() and (credentials := _from_file(_read_config(file), file, reference)):
             return credentials
@@ -57,7 +57,7 @@ def find_credentials(reference: Reference) -> Credentials | None:
 
 
 def searched_files() -> str:
-    """Return the files in which `find_credentials` searches, as text for error messages."""
+    """Return a comma-separated list of the existing files that `find_credentials` searches, for error messages."""
     return ", ".join(str(file) for file in _files() if file.is_file()) or "no file"
 
 
@@ -103,7 +103,7 @@ def _from_file(document: dict[str, Any], file: Path, reference: Reference) -> Cr
 
 
 def _entry_names(reference: Reference) -> Iterator[str]:
-    """Yield the possible names of an entry, most specific first. Only names in podman's file include repositories."""
+    """Yield the names that an entry can have, most specific first. Only podman's names include repositories."""
     parts = reference.repository.split("/")
     for count in range(len(parts), 0, -1):
         yield "/".join([reference.registry, *parts[:count]])
@@ -112,7 +112,7 @@ def _entry_names(reference: Reference) -> Iterator[str]:
 
 
 def _normalize(name: str) -> str:
-    """Return the name of an entry without the scheme, and without `/v1/` or `/v2/`, which `docker login` adds."""
+    """Return the name of an entry without the scheme and the path `/v1/` or `/v2/`, which `docker login` adds."""
     name = name.partition("://")[2] or name
     host, _, path = name.rstrip("/").partition("/")
     return f"{host}/{path}" if path and path not in ("v1", "v2") else host
@@ -133,7 +133,7 @@ def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | N
 
 
 def _run_helper(helper: str, key: str, file: Path) -> Credentials | None:
-    """Return the credentials from `docker-credential-<helper> get`, or None if the helper has no credentials."""
+    """Return the credentials that `docker-credential-<helper> get` prints, or None if the helper has none."""
     import subprocess
 
     from rules_bento.programs import which
@@ -180,14 +180,14 @@ _CLIENT_ID = "rules_bento"
 
 
 class Challenge(NamedTuple):
-    """Holds a `WWW-Authenticate` header (RFC 9110, section 11.6.1): the lowercase scheme and its parameters."""
+    """A challenge in a `WWW-Authenticate` header (RFC 9110, section 11.6.1): the lowercase scheme and parameters."""
 
     scheme: str
     parameters: Mapping[str, str]
 
     @staticmethod
     def parse(headers: list[str]) -> Challenge | None:
-        """Return the first Bearer challenge in the headers, otherwise the first Basic challenge, otherwise None."""
+        """Return the first Bearer challenge in the headers, or else the first Basic challenge, or None."""
         by_scheme: dict[str, Challenge] = {}
         for header in headers:
             for scheme, values in challenges(header):
@@ -196,7 +196,7 @@ class Challenge(NamedTuple):
 
 
 class Authorizer:
-    """Creates the `Authorization` headers of requests to one registry. Is thread-safe."""
+    """Thread-safe source of the `Authorization` headers for requests to one registry."""
 
     def __init__(self, reference: Reference, origin: Origin, transport: Transport) -> None:
         self._reference = reference
@@ -212,7 +212,7 @@ class Authorizer:
         self._extra_scopes: dict[frozenset[str], set[str]] = {}  # of challenges, by the requested scopes
 
     def header(self, scopes: frozenset[str]) -> str:
-        """Return the `Authorization` header for the scopes, or an empty string before the first challenge."""
+        """Return the `Authorization` header for `scopes`, or an empty string before the first challenge."""
         with self._lock:
             challenge = self._challenge
             if challenge is None:
@@ -228,7 +228,7 @@ class Authorizer:
         return f"Bearer {token}" if token else ""
 
     def accept_challenge(self, challenges: list[str], scopes: frozenset[str], sent: str) -> bool:
-        """Record the challenges in a 401 response, and return whether to retry. `sent` is the header of the request."""
+        """Record the challenges of a 401 response. Returns whether to retry a request that had the header `sent`."""
         challenge = Challenge.parse(challenges)
         if challenge is None:
             return False
@@ -244,7 +244,7 @@ class Authorizer:
         return self.header(scopes) not in ("", sent)
 
     def _fetch(self, challenge: Challenge, scopes: frozenset[str]) -> str:
-        """Return the credentials' registry token, or request a token for the scopes from the token server."""
+        """Return the registry token in the credentials, or request a token for `scopes` from the token server."""
         credentials = self._credentials
         if credentials and credentials.registry_token:
             return credentials.registry_token
@@ -295,7 +295,7 @@ class Authorizer:
             return {}
 
     def _realm(self, realm: str) -> str:
-        """Return the token server's URL. Raises BentoError if the URL is unsafe for credentials."""
+        """Return the URL of the token server. Raises BentoError if it isn't safe to send credentials there."""
         if not realm:
             raise BentoError(
                 f"{self._host}: the authentication challenge has no realm. Report the error to the registry operator."
@@ -321,7 +321,7 @@ class Authorizer:
 
 
 def _is_private_host(host: str) -> bool:
-    """Return whether a host is this machine, or an IP address, in any notation, that isn't globally routable."""
+    """Return whether a host is this machine or an IP address, in any notation, that isn't globally routable."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -334,7 +334,7 @@ def _is_private_host(host: str) -> bool:
 
 
 def _is_covered(scope: str, scopes: frozenset[str]) -> bool:
-    """Return whether one of the scopes (`type:name:action,...`) has the same resource and all actions of `scope`."""
+    """Return whether a scope (`type:name:action,...`) in `scopes` has the resource and all actions of `scope`."""
     resource, _, actions = scope.rpartition(":")
     return any(
         resource == other.rpartition(":")[0] and set(actions.split(",")) <= set(other.rpartition(":")[2].split(","))

@@ -1,4 +1,4 @@
-"""Finds and verifies base images in an OCI layout, by platform."""
+"""Base images in an OCI layout, selected by platform and verified."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _MAX_MANIFESTS = 1000
 
 
 class BaseImage(NamedTuple):
-    """Describes an image without the contents of its layers."""
+    """An image without the contents of its layers. `layers` pairs each descriptor with its diff id."""
 
     digest: str
     config: dict[str, Any]  # architecture, os, env, and optionally variant and history
     layers: tuple[tuple[Descriptor, str], ...]  # descriptors with OCI media types, and diff IDs
 
     def to_json(self) -> dict[str, Any]:
-        """Return the description as JSON."""
+        """Return the image as a JSON object."""
         layers = []
         for layer, diff_id in self.layers:
             item = {"media_type": layer.media_type, "digest": layer.digest, "size": layer.size, "diff_id": diff_id}
@@ -46,7 +46,7 @@ class BaseImage(NamedTuple):
 
 
 def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseImage]:
-    """Return the images in a layout by platform (`os/architecture`). Omits images that weren't pulled."""
+    """Return the images in a layout by platform (`os/architecture`), except for images that weren't pulled."""
     images: dict[str, BaseImage] = {}
     others: set[str] = set()
     for manifest in _manifests(layout):
@@ -72,7 +72,7 @@ def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseIma
 
 
 def check_layers(layout: Layout, images: Collection[BaseImage]) -> None:
-    """Verify the digest, size, and media type of each layer once. Raises BentoError if a layer is invalid."""
+    """Verify the digest, size, and media type of each layer once. Raises BentoError for an invalid layer."""
     for layer in {layer.digest: layer for image in images for layer, _ in image.layers}.values():
         path = layout.blob(layer.digest)
         _check_size(layout, path, layer)

@@ -1,7 +1,7 @@
-"""Calls the API of registries (OCI distribution specification 1.1).
+"""Client for the API of registries (OCI distribution specification 1.1).
 
-`Registries` caches registries, `Registry` sends requests to one registry, and `Repository` has a method for each
-endpoint of a repository.
+`Registries` caches `Registry` objects, `Registry` sends requests to one registry, and `Repository` has a method for
+each endpoint of a repository.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _UPLOADED_RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
 
 
 class Reply(NamedTuple):
-    """Holds a response with its complete body."""
+    """A response with its complete body."""
 
     status: int
     headers: Message
@@ -49,12 +49,12 @@ class Reply(NamedTuple):
 
     @classmethod
     def read(cls, response: Response, most: int = limits.REFUSAL) -> Reply:
-        """Read the body of a response. For the limit `most`, see `Response.read`."""
+        """Read the complete body of a response. `Response.read` describes the limit `most`."""
         return cls(response.status, response.headers, response.read(most), response.url)
 
 
 class Registries:
-    """Caches registries, connections, and tokens. Registries in `insecure` (`host:port`) can be unencrypted."""
+    """Cache of registries, connections, and tokens. Registries in `insecure` (`host:port`) can be unencrypted."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Registries:
         self._transport.close()
 
     def repository(self, reference: Reference) -> Repository:
-        """Return the repository of a reference."""
+        """Return the repository to which a reference refers."""
         with self._lock:
             registry = self._known.get(reference.registry)
             if registry is None:
@@ -86,7 +86,7 @@ class Registries:
 
 
 class Registry:
-    """Sends authorized requests to one registry, with retries."""
+    """A registry to which methods send authorized requests, with retries."""
 
     def __init__(
         self, reference: Reference, transport: Transport, *, insecure: bool, sleep: Callable[[float], object]
@@ -101,7 +101,7 @@ class Registry:
         self._authorizer: Authorizer | None = None
 
     def retry(self) -> Retry:
-        """Return a counter of attempts for an operation with several requests."""
+        """Return a new counter of attempts for an operation that consists of several requests."""
         return Retry(self._sleep)
 
     def request(
@@ -136,7 +136,7 @@ class Registry:
     def exchange(
         self, method: str, path: str, scopes: frozenset[str], *, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, and yield the response. Retries only for logins and redirects. `path` can be a URL."""
+        """Send a request to `path` (or a URL), and yield the response. Retries only after logins and redirects."""
         origin, authorizer = self._connect()
         url = path if "://" in path else f"{origin}{path}"
         redirects = logins = 0
@@ -161,7 +161,7 @@ class Registry:
                     return
 
     def location(self, response: Response | Reply) -> str:
-        """Return the absolute URL in the `Location` header. Raises BentoError if the URL is missing or unsafe."""
+        """Return the absolute URL in a `Location` header. Raises BentoError if it is missing or unsafe."""
         location = response.headers.get("Location")
         if not location:
             raise BentoError(
@@ -171,7 +171,7 @@ class Registry:
         return self._secure_url(resolve(response.url, location))
 
     def _secure_url(self, url: str) -> str:
-        """Return a URL with https if the registry uses https. Raises BentoError for http to another host."""
+        """Change a URL to https if the registry uses https. Raises BentoError for http on another host."""
         here, there = self._connect()[0], Origin.from_url(url)
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
@@ -184,7 +184,7 @@ class Registry:
         return url
 
     def next_page(self, reply: Reply, link: str) -> str:
-        """Return the absolute URL of a link to the next page. Raises BentoError if the URL is on another server."""
+        """Return the absolute URL of the next page of a list. Raises BentoError if it is on another server."""
         url = self._secure_url(resolve(reply.url, link))
         if Origin.from_url(url) != self._connect()[0]:
             raise BentoError(
@@ -194,11 +194,11 @@ class Registry:
         return url
 
     def response_error(self, reply: Reply, what: str) -> BentoError:
-        """Return the error for an unexpected response."""
+        """Return the error for an unexpected response to a request for `what`."""
         return response_error(reply.status, reply.body, what, self.host)
 
     def connection_error(self, what: str, cut: ConnectionLostError) -> BentoError:
-        """Return the error for a failed connection to the registry, or to the source of an upload."""
+        """Return the error for a lost connection to the registry or to the source of an upload."""
         if isinstance(cut, SourceLostError):
             return BentoError(f"{what}: multiple attempts failed: {cut}. Check that the server is running.")
         return BentoError(
@@ -207,7 +207,7 @@ class Registry:
         )
 
     def _connect(self) -> tuple[Origin, Authorizer]:
-        """Return the origin of the API, and the authorizer. The first call creates both."""
+        """Return the origin of the API and its authorizer, which the first call creates."""
         with self._lock:
             if self._origin is None or self._authorizer is None:
                 self._origin = self._find_origin()
@@ -236,7 +236,7 @@ class Registry:
 
 @dataclass(frozen=True)
 class Upload:
-    """Describes an upload in progress: its URL, and the number of bytes that the registry has received."""
+    """An unfinished upload: its URL, and the number of bytes that the registry has received."""
 
     url: str
     offset: int = 0
@@ -244,7 +244,7 @@ class Upload:
 
 
 class Repository:
-    """Sends API requests for one repository. Raises the same errors as `Registry.request`, unless documented."""
+    """A repository in a registry. Unless documented otherwise, methods raise the errors of `Registry.request`."""
 
     def __init__(self, registry: Registry, name: str) -> None:
         self.registry = registry
@@ -258,23 +258,23 @@ class Repository:
     # Blobs
 
     def has_blob(self, digest: str, size: int) -> bool:
-        """Return whether a blob of this size exists. Uses the push scope, so that a push needs only one token."""
+        """Return whether a blob with this size exists. Requests push access, so that a push needs only one token."""
         reply = self._request("HEAD", f"blobs/{digest}", f"blob {digest}", {200, 404}, self.push_scope)
         return reply.status == 200 and parse_nonnegative_int(reply.headers.get("Content-Length")) in (None, size)
 
     def mount_blob(self, digest: str, source: str) -> Upload | None:
-        """Mount a blob from another repository. Returns None if mounted, or the upload that the registry starts."""
+        """Mount a blob from the repository `source`. Returns None, or an upload if the blob can't be mounted."""
         query = urlencode({"mount": digest, "from": source})
         scopes = self.push_scope | {f"repository:{source}:pull"}
         reply = self._request("POST", f"blobs/uploads/?{query}", f"mount of {digest}", {201, 202}, scopes)
         return None if reply.status == 201 else self._upload(reply)
 
     def start_upload(self) -> Upload:
-        """Start the upload of a blob."""
+        """Start the upload of a blob, and return the upload."""
         return self._upload(self._request("POST", "blobs/uploads/", "upload", {202}, self.push_scope))
 
     def upload_status(self, upload: Upload) -> Upload | None:
-        """Return the state of an upload in the registry, or None if the upload no longer exists."""
+        """Return the upload with the number of bytes received so far, or None if it no longer exists."""
         # A server can return 404 or 400 for an upload that has ended, completed or failed.
         reply = self._request("GET", upload.url, "upload", {204, 200, 202, 404, 400, 410, 405}, self.push_scope)
         if reply.status >= 400:
@@ -286,7 +286,7 @@ class Repository:
         return Upload(url, offset, upload.smallest_chunk)
 
     def after_chunk(self, upload: Upload, reply: Reply) -> Upload:
-        """Return the upload after an accepted chunk (202). Raises BentoError if the response has no `Range`."""
+        """Return the upload after the registry accepted a chunk. Raises BentoError if the reply has no `Range`."""
         last = _UPLOADED_RANGE.fullmatch(reply.headers.get("Range", ""))
         if last is None:
             raise BentoError(
@@ -296,13 +296,13 @@ class Repository:
         return Upload(url, int(last[1]) + 1, upload.smallest_chunk)
 
     def send_blob(self, upload: Upload, digest: str, body: Body) -> AbstractContextManager[Response]:
-        """Send a blob or its remaining bytes to end the upload, and yield the response. Raises ConnectionLostError."""
+        """Send a blob, or its remaining bytes, and yield the response. Ends the upload. Raises ConnectionLostError."""
         url = upload.url + ("&" if "?" in upload.url else "?") + urlencode({"digest": digest})
         headers = {"Content-Type": "application/octet-stream"}
         return self.registry.exchange("PUT", url, self.push_scope, headers=headers, body=body)
 
     def send_chunk(self, upload: Upload, body: Body) -> AbstractContextManager[Response]:
-        """Send the next bytes of a blob, and yield the response with any status. Raises ConnectionLostError."""
+        """Send the next chunk of a blob, and yield the response with any status. Raises ConnectionLostError."""
         headers = {
             "Content-Type": "application/octet-stream",
             "Content-Range": f"{upload.offset}-{upload.offset + body.size - 1}",
@@ -310,12 +310,12 @@ class Repository:
         return self.registry.exchange("PATCH", upload.url, self.push_scope, headers=headers, body=body)
 
     def open_blob(self, digest: str, offset: int = 0) -> AbstractContextManager[Response]:
-        """Yield a response with the blob. With status 206, the body begins at `offset`. Raises ConnectionLostError."""
+        """Yield a response with a blob, which begins at `offset` if the status is 206. Raises ConnectionLostError."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         return self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull_scope, headers=headers)
 
     def read_blob(self, descriptor: Descriptor) -> bytes:
-        """Return a verified small blob. Also raises BentoError if the blob exceeds `limits.DOCUMENT` bytes."""
+        """Return the verified content of a small blob. Raises BentoError above `limits.DOCUMENT` bytes."""
         what = f"blob {descriptor.digest}"
         if descriptor.size > limits.DOCUMENT:
             raise BentoError(
@@ -329,13 +329,13 @@ class Repository:
     # Manifests
 
     def manifest_digest(self, target: str) -> str:
-        """Return the digest of the manifest for a tag or digest, or an empty string. Uses the push scope."""
+        """Return the digest of the manifest for a tag or digest, or "" if none exists. Requests push access."""
         headers, what = {"Accept": ", ".join(oci.MANIFESTS)}, f"manifest {target}"
         reply = self._request("HEAD", f"manifests/{target}", what, {200, 404}, self.push_scope, headers=headers)
         return reply.headers.get("Docker-Content-Digest", "") if reply.status == 200 else ""
 
     def get_manifest(self, target: str) -> Manifest:
-        """Return the manifest for a tag or digest. Raises BentoError if the content doesn't match the digest."""
+        """Return the manifest for a tag or digest. Raises BentoError if its content doesn't match the digest."""
         reply = self._get_manifest(target, oci.MANIFESTS, f"manifest {target}", {200})
         origin = f"{self}: manifest {target}"
         declared = target if oci.is_digest(target) else reply.headers.get("Docker-Content-Digest", "")
@@ -344,7 +344,7 @@ class Repository:
         return Manifest.read(reply.body, reply.headers.get("Content-Type", "").partition(";")[0].strip(), origin)
 
     def put_manifest(self, manifest: Manifest, target: str) -> bool:
-        """Upload a manifest. Returns whether the registry processed the manifest's subject."""
+        """Upload a manifest as `target`. Returns whether the registry processed the manifest's subject."""
         headers, what = {"Content-Type": manifest.descriptor.media_type}, f"manifest {target}"
         options: dict[str, Any] = {"headers": headers, "content": manifest.content}
         reply = self._request("PUT", f"manifests/{target}", what, {201}, self.push_scope, **options)
@@ -357,14 +357,14 @@ class Repository:
         return bool(reply.headers.get("OCI-Subject"))
 
     def tags(self) -> list[str]:
-        """Return all tags in the order that the registry uses. Raises BentoError if there are too many tags."""
+        """Return all tags in the order of the registry. Raises BentoError if there are too many."""
         names: list[str] = []
         for reply in self._pages(f"tags/list?n={_PAGE_SIZE}", "tags", {200}):
             names += map(str, self._entries(reply, "tags", "tags", len(names)))
         return names
 
     def referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
-        """Return a manifest's referrers, optionally of one type. Without a referrers API, uses the referrers tag."""
+        """Return the referrers of a manifest, optionally of one type. Falls back to the referrers tag."""
         descriptors: list[Descriptor] = []
         query = f"?{urlencode({'artifactType': artifact_type})}" if artifact_type else ""
         for reply in self._pages(f"referrers/{digest}{query}", f"referrers of {digest}", {200, 404}):
@@ -401,7 +401,7 @@ class Repository:
         return Upload(self.registry.location(reply), 0, smallest)
 
     def _entries(self, reply: Reply, key: str, what: str, before: int) -> list[Any]:
-        """Return the entries of a page. Raises BentoError for an invalid list, or for too many entries on all pages."""
+        """Return the entries of a page. Raises BentoError for an invalid list, or too many entries on all pages."""
         listed = read_object(reply.body, f"{self}: {what}").get(key) or []
         if not isinstance(listed, list) or before + len(listed) > limits.NAMES:
             raise BentoError(
@@ -410,7 +410,7 @@ class Repository:
         return listed
 
     def _pages(self, path: str, what: str, expect: Collection[int]) -> Iterator[Reply]:
-        """Yield a list's pages (RFC 8288). Raises BentoError for links to other servers, cycles, or too many pages."""
+        """Yield the pages of a list (RFC 8288). Raises BentoError for other servers, cycles, or too many pages."""
         seen: set[str] = set()
         size = 0
         following: str | None = path
@@ -433,5 +433,5 @@ class Repository:
 
 
 def referrers_tag(digest: str) -> str:
-    """Return the tag of the index that lists the referrers (`Referrers Tag Schema` of the specification)."""
+    """Return the tag of the index that lists a manifest's referrers (`Referrers Tag Schema` of the specification)."""
     return digest.replace(":", "-", 1)[:128]

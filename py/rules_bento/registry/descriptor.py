@@ -1,4 +1,4 @@
-"""Defines descriptors, manifests, digests, and media types of the OCI image specification 1.1."""
+"""Descriptors, manifests, digests, and media types of the OCI image specification 1.1."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def is_digest(text: str) -> bool:
 
 
 def new_hash(digest: str) -> Any:
-    """Return a hash object for the algorithm of a digest."""
+    """Return a new hash object for the algorithm of `digest`."""
     return hashlib.new(digest.partition(":")[0])
 
 
 def verify(content: bytes, digest: str, origin: str) -> bytes:
-    """Return the content. Raises BentoError, prefixed with `origin`, if the content doesn't match the digest."""
+    """Return `content`. Raises a BentoError that begins with `origin` if it doesn't match `digest`."""
     digester = new_hash(digest)
     digester.update(content)
     if digester.hexdigest() != digest.partition(":")[2]:
@@ -68,7 +68,7 @@ def verify(content: bytes, digest: str, origin: str) -> bytes:
 
 @dataclass(frozen=True)
 class Descriptor:
-    """Identifies a blob or manifest by its media type, digest, and size in bytes."""
+    """The media type, digest, and size in bytes of a blob or manifest, with optional fields."""
 
     media_type: str
     digest: str
@@ -79,12 +79,12 @@ class Descriptor:
 
     @staticmethod
     def from_content(content: bytes, media_type: str, **others: Any) -> Descriptor:
-        """Return the descriptor of `content`."""
+        """Return the descriptor of `content`. `others` sets optional fields."""
         return Descriptor(media_type, digest_of(content), len(content), **others)
 
     @staticmethod
     def from_json(item: Any, origin: str) -> Descriptor:
-        """Read a descriptor from JSON. Raises BentoError, prefixed with `origin`, for an invalid descriptor."""
+        """Parse a descriptor from JSON. Raises a BentoError that begins with `origin` if it is invalid."""
         item = without_nulls(item)
         refused = f"{origin}: {json.dumps(item)[:200]} isn't a valid descriptor"
         validate(item, _DESCRIPTOR_SHAPE, refused, _REPORT)
@@ -97,7 +97,7 @@ class Descriptor:
         return Descriptor(item.get("mediaType", ""), item["digest"], item["size"], *further)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON object, with keys in the order of the specification."""
+        """Return the descriptor as a JSON object, with keys in the order of the specification."""
         item: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
         if self.annotations:
             item["annotations"] = dict(self.annotations)
@@ -110,7 +110,7 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Holds a verified manifest of an image or artifact, or an index."""
+    """A verified manifest of an image or artifact, or an index."""
 
     content: bytes
     descriptor: Descriptor
@@ -118,7 +118,7 @@ class Manifest:
 
     @staticmethod
     def read(content: bytes, media_type: str, origin: str) -> Manifest:
-        """Read a manifest. Raises BentoError if the manifest is invalid or contradicts `media_type`."""
+        """Parse a manifest. Raises BentoError if it is invalid or contradicts `media_type`."""
         document = without_nulls(read_json(content, origin))
         if not isinstance(document, dict) or ("manifests" in document and "layers" in document):
             raise BentoError(f"{origin}: expected an image manifest or index. Check the reference or path.")
@@ -141,32 +141,32 @@ class Manifest:
 
     @property
     def is_index(self) -> bool:
-        """Return whether the manifest is an index."""
+        """Whether the manifest is an index."""
         return self.descriptor.media_type in INDEXES
 
     @property
     def config(self) -> Descriptor:
-        """Return the config's descriptor. Raises BentoError for an index."""
+        """The descriptor of the config. Raises BentoError for an index."""
         return Descriptor.from_json(self.document.get("config"), self.descriptor.digest)
 
     @property
     def subject(self) -> Descriptor | None:
-        """Return the descriptor of the subject, or None."""
+        """The descriptor of the subject, or None."""
         item = self.document.get("subject")
         return Descriptor.from_json(item, self.descriptor.digest) if item else None
 
     def layers(self) -> list[Descriptor]:
-        """Return the layers, lowest first, or an empty list for an index. Raises BentoError for an invalid list."""
+        """Return the descriptors of the layers, lowest first, or an empty list for an index."""
         return self._descriptors("layers")
 
     def blobs(self) -> Iterator[Descriptor]:
-        """Yield the config, and the layers that a registry must store."""
+        """Yield the descriptors of the config and of the layers that a registry must store."""
         if not self.is_index:
             yield self.config
             yield from (layer for layer in self.layers() if not _FOREIGN.match(layer.media_type))
 
     def children(self) -> list[Descriptor]:
-        """Return the entries of an index, or an empty list for an image. Raises BentoError for an invalid list."""
+        """Return the entries of an index, or an empty list for an image. Raises BentoError for an invalid entry."""
         return self._descriptors("manifests") if self.is_index else []
 
     def _descriptors(self, key: str) -> list[Descriptor]:
@@ -174,7 +174,7 @@ class Manifest:
 
 
 def _check_names(fields: Iterable[str], origin: str) -> None:
-    """Raise BentoError if a field differs from a known field only in case, because Go's JSON decoder ignores case."""
+    """Raise BentoError if a field differs only in case from a known field, because Go's JSON decoder ignores case."""
     for name in fields:
         if _FOLDED.get(name.casefold(), name) != name:
             raise BentoError(
@@ -183,7 +183,7 @@ def _check_names(fields: Iterable[str], origin: str) -> None:
 
 
 def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
-    """Return the manifests of entries and of nested indexes. Each manifest is included once, before its index."""
+    """Return the manifests of entries and nested indexes. Each appears once, before the index that lists it."""
     manifests: dict[str, Manifest] = {}
 
     def visit(entry: Descriptor, depth: int) -> None:

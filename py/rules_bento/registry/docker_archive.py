@@ -1,4 +1,4 @@
-"""Reads image archives without unpacking: archives in docker's format (`docker save`), and OCI archives."""
+"""Reader of image archives, in docker's format (`docker save`) or OCI's, without unpacking."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_LINKS = 40
 
 
 def read(path: Path) -> Pushable:
-    """Return the only image or index in an archive, as input for `push`. Computes missing digests of layers."""
+    """Return the only image or index in an archive, for `push`. Computes missing digests of layers."""
     with path.open("rb") as file:
         archive = _Archive(path, file)
         return archive.oci() if "index.json" in archive.members else archive.docker()
@@ -51,7 +51,7 @@ class _Archive:
             self.members[posixpath.normpath(member.name)] = _ArchiveMember(member, stream.position)
 
     def oci(self) -> Pushable:
-        """Return the image in an OCI archive, which is a tar of a layout."""
+        """Return the image in an OCI archive, which is a tar of an OCI layout."""
         root_index = Manifest.read(self._content("index.json"), oci.INDEX, f"{self._path}: index.json")
         entries = {entry.digest: entry for entry in root_index.children()}
         if len(entries) != 1:
@@ -63,7 +63,7 @@ class _Archive:
         return Pushable(root, children, {digest: self._source(name) for digest, name in present.items()})
 
     def docker(self) -> Pushable:
-        """Return the image in an archive in docker's format. Creates the manifest."""
+        """Return the image in an archive in docker's format, with a new manifest."""
         origin = f"{self._path}: manifest.json"
         listed = read_json(self._content("manifest.json"), origin)
         if not isinstance(listed, list) or len(listed) != 1:
@@ -108,7 +108,7 @@ class _Archive:
         return FileSource(self._path, self._member(name).offset)
 
     def _member(self, name: str) -> _ArchiveMember:
-        """Return the file with this name. Follows links, because docker stores duplicate layers as links."""
+        """Return the file `name`. Follows links, because docker stores duplicate layers as links."""
         name = posixpath.normpath(name)
         for _ in range(_MAX_LINKS):
             place = self.members.get(name)

@@ -1,4 +1,4 @@
-"""Defines errors for the error responses of registries."""
+"""Exceptions for the error responses of registries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rules_bento.formats.json import read_json
 
 
 class RegistryError(BentoError):
-    """Reports an error response: the HTTP status, and the OCI error codes (such as `BLOB_UNKNOWN`), if any."""
+    """An error response: the HTTP status, and the OCI error codes (such as `BLOB_UNKNOWN`), if any."""
 
     def __init__(self, message: str, status: int, codes: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ def response_error(status: int, body: bytes, what: str, host: str) -> RegistryEr
 
 
 def _read(body: bytes) -> tuple[tuple[str, ...], str]:
-    """Return the codes and messages in an error response. Both are empty if the format is unknown."""
+    """Return the codes and messages in an error response, which are empty if its format is unknown."""
     try:
         errors = read_json(body, "the response")["errors"]
         codes = tuple(str(error.get("code", "")) for error in errors)

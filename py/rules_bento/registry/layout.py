@@ -1,4 +1,4 @@
-"""Reads and writes OCI image layouts: directories with blobs and an index (`image-layout.md` of the OCI image spec)."""
+"""OCI image layouts: directories with blobs and an index (`image-layout.md` of the OCI image specification)."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _MAX_REFERRER = 1 << 20  # bytes of a referrer's manifest
 
 
 class Layout:
-    """Reads and writes a layout on disk. Blobs can be missing, but not incomplete."""
+    """A layout on disk. Blobs can be missing, but not incomplete."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     @staticmethod
     def create(directory: Path) -> Layout:
-        """Open or create the layout in a directory. Raises BentoError if the directory has other content."""
+        """Return the layout in a directory, created if missing. Raises BentoError if it contains other files."""
         if directory.is_dir() and not (directory / "oci-layout").exists() and any(directory.iterdir()):
             raise BentoError(
                 f"{directory}: the directory contains files, but isn't an OCI layout. Use another directory."
@@ -57,7 +57,7 @@ class Layout:
 
     @staticmethod
     def open(directory: Path) -> Layout:
-        """Return the layout in a directory. Raises BentoError if the directory isn't a layout."""
+        """Return the existing layout in a directory. Raises BentoError if the directory isn't a layout."""
         try:
             version = read_json(_read(directory / "oci-layout"), str(directory))["imageLayoutVersion"]
         except (OSError, FormatError, KeyError, TypeError):
@@ -74,7 +74,7 @@ class Layout:
         return self.directory / "blobs" / algorithm / name
 
     def has(self, blob: Descriptor) -> bool:
-        """Return whether a blob with this digest and size exists."""
+        """Return whether the layout contains a blob with this digest and size."""
         try:
             there = self.blob(blob.digest).stat()
         except OSError:
@@ -82,11 +82,11 @@ class Layout:
         return stat.S_ISREG(there.st_mode) and there.st_size == blob.size
 
     def add(self, content: bytes) -> None:
-        """Write a small blob to the layout."""
+        """Write a small blob to the layout, under its digest."""
         _write(self.blob(oci.digest_of(content)), content)
 
     def manifest(self, digest: str, media_type: str = "") -> Manifest:
-        """Return a verified manifest. Raises BentoError if the manifest is missing or invalid."""
+        """Return a manifest after verifying its digest. Raises BentoError if it is missing or invalid."""
         content = self._verified(digest, "manifest")
         return Manifest.read(content, media_type, str(self.blob(digest)))
 
@@ -107,7 +107,7 @@ class Layout:
             raise BentoError(f"{path}: cannot read the file: {error.strerror}. {COPY_AGAIN}") from None
 
     def read(self, blob: Descriptor) -> bytes:
-        """Return a verified small blob. Raises BentoError if the blob is missing, invalid, or too large."""
+        """Return the verified content of a small blob. Raises BentoError if it is missing, invalid, or too large."""
         if blob.size > limits.DOCUMENT:
             raise BentoError(
                 f"{self.blob(blob.digest)}: the blob has {blob.size} bytes, but the limit is {limits.DOCUMENT}. "
@@ -126,7 +126,7 @@ class Layout:
         return len(manifests) + len(blobs)
 
     def find(self, name: str = "") -> Manifest:
-        """Return the manifest for a name or digest (by default, the only image). Ignores attached manifests."""
+        """Return the manifest with a name or digest (by default, the only image). Ignores attached manifests."""
         index = [entry for entry in self.index() if not self._is_attachment(entry)]
         entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name_of(entry))}
         if len(entries) != 1:
@@ -141,7 +141,7 @@ class Layout:
         return self.manifest(entry.digest, entry.media_type)
 
     def add_manifest(self, manifest: Manifest, name: str = "") -> None:
-        """Write a manifest, and add it to index.json. Replaces an entry that has the same name."""
+        """Write a manifest, and add it to index.json, replacing an entry with the same name."""
         self.add(manifest.content)
         others = [
             entry
@@ -154,7 +154,7 @@ class Layout:
         self._write_index([*others, entry])
 
     def _is_attachment(self, entry: Descriptor) -> bool:
-        """Return whether an entry is for signatures or attestations. Raises BentoError for an invalid annotation."""
+        """Return whether an entry lists signatures or attestations. Raises BentoError for a wrong annotation."""
         if entry.annotations.get(_KIND) not in _COSIGN_KINDS.values():
             return False
         name, path = _name_of(entry), self.blob(entry.digest)
@@ -175,7 +175,7 @@ class Layout:
         return True
 
     def attached_manifests(self, kind: str, name: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield readers for the signatures (`sig`) or attestations (`att`) that have this name or no name."""
+        """Return functions that read the signatures (`sig`) or attestations (`att`) with this name or no name."""
         listed = {
             entry.digest: entry
             for entry in self.index()
@@ -184,7 +184,7 @@ class Layout:
         return (partial(self.manifest, entry.digest, entry.media_type) for entry in listed.values())
 
     def attach(self, manifest: Manifest, kind: str, name: str, subject: str) -> None:
-        """Add signatures or attestations of the manifest `subject`. Replaces earlier entries of the same kind."""
+        """Add signatures or attestations of the manifest `subject`, replacing earlier ones of the same kind."""
         self.add(manifest.content)
         kept = [
             entry
@@ -195,12 +195,12 @@ class Layout:
         self._write_index([*kept, replace(manifest.descriptor, annotations=annotations)])
 
     def refer(self, manifest: Manifest, subject: str) -> None:
-        """Write a referrer of the manifest `subject`. The index doesn't list the referrer."""
+        """Write a referrer of the manifest `subject`, which isn't added to the index."""
         self.add(manifest.content)
         self._write_index(self._signed_entries(subject))
 
     def _signed_entries(self, subject: str) -> list[Descriptor]:
-        """Return the index entries. The subject's entry includes the annotation that cosign requires."""
+        """Return the entries of the index, with the annotation that cosign requires on the entry of `subject`."""
         entries = []
         for entry in self.index():
             if entry.digest == subject and _KIND not in entry.annotations:
@@ -210,7 +210,7 @@ class Layout:
         return entries
 
     def referrers(self, digest: str, media_type: str) -> Iterator[Manifest]:
-        """Yield manifests whose subject is `digest` and that have a layer whose media type begins with `media_type`."""
+        """Yield manifests whose subject is `digest` and whose layers include the media type prefix `media_type`."""
         directory = self.blob(digest).parent
         paths = sorted(path for path in directory.iterdir() if path.is_file()) if directory.is_dir() else []
         for path in paths[:_MAX_BLOBS]:
@@ -228,7 +228,7 @@ class Layout:
                 yield manifest
 
     def pushable(self, name: str = "") -> Pushable:
-        """Return the manifest that `find` returns, as input for `push`. Missing blobs have no source."""
+        """Return the manifest that `find` returns and its blobs, for `push`. Missing blobs have no source."""
         root = self.find(name)
         children = self._children(root)
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs() if self.has(blob)]
@@ -239,7 +239,7 @@ class Layout:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Lock the layout's index during the block."""
+        """Lock the index of the layout during the `with` block."""
         import fcntl
 
         with (self.directory / ".lock").open("w") as file:
@@ -257,7 +257,7 @@ def _name_of(entry: Descriptor) -> str:
 
 
 def _read(path: Path) -> bytes:
-    """Return the content of a file in a layout. Also raises OSError for a pipe, which might block."""
+    """Return the content of a file in a layout. Raises OSError for other kinds, such as a pipe that would block."""
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, "file not found")
     return read_file(path)

@@ -1,4 +1,4 @@
-"""Pulls images and artifacts into a layout: manifests and configs first, layers on demand."""
+"""Pulls of images and artifacts into a layout: manifests and configs first, layers on demand."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _Result = TypeVar("_Result")
 
 
 def find_manifest(references: Sequence[Reference], registries: Registries) -> tuple[Repository, Manifest]:
-    """Return the repository and manifest of the first reference that exists. Raises the last error."""
+    """Return the first manifest that a reference provides, and its repository. Raises the last error."""
 
     def find(reference: Reference) -> tuple[Repository, Manifest]:
         repository = registries.repository(reference)
@@ -65,9 +65,9 @@ def pull(
     shallow: bool = False,
     name: str = "",
 ) -> Manifest:
-    """Pull an image or index into a layout, under `name`. Returns the manifest.
+    """Pull an image or index into a layout as `name`. Returns the manifest.
 
-    Tries the `references` in order: mirrors, then the origin. `platforms` (`os/architecture[/variant]`; default: all)
+    Tries `references` in order: first mirrors, then the origin. `platforms` (`os/architecture[/variant]`; default: all)
     selects images in an index. If `lenient` is true, only one platform must exist. `shallow` omits the layers
     (see `fetch_blobs`). Raises BentoError, including RegistryError.
     """
@@ -93,7 +93,7 @@ def fetch_blobs(
     *,
     jobs: int = transfers.JOBS,
 ) -> None:
-    """Download each blob from the first repository that has the blob. Raises the same errors as `pull`."""
+    """Download each blob from the first repository that contains it. Raises the same errors as `pull`."""
 
     def one(blob: Descriptor, counter: Counter) -> None:
         _first(lambda repository: download(repository, blob, layout.blob(blob.digest), counter), repositories)
@@ -105,7 +105,7 @@ def fetch_blobs(
 def select_platforms(
     root: Manifest, platforms: Collection[str], origin: str, *, lenient: bool = False
 ) -> list[Descriptor]:
-    """Return the index entries for the platforms (default: all). If `lenient` is true, only one must exist."""
+    """Return the index entries for `platforms` (default: all). If `lenient`, only one platform must exist."""
     entries = root.children()
     if not platforms or not root.is_index:
         return entries
@@ -120,7 +120,7 @@ def select_platforms(
 
 
 def from_repository(repository: Repository, root: Manifest) -> Pushable:
-    """Return a manifest and its children, as input for `push`. The blobs are streamed from the repository."""
+    """Return a manifest and its children, for `push`, with blobs that are streamed from `repository`."""
     children = oci.collect_manifests(root.children(), lambda entry: repository.get_manifest(entry.digest))
     blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
     sources = {blob.digest: RemoteSource(repository, blob.digest) for blob in blobs}
@@ -138,7 +138,7 @@ def _name(platform: Mapping[str, Any]) -> str:
 
 
 def download(repository: Repository, blob: Descriptor, path: Path, counter: Counter) -> None:
-    """Download the blob to `path`. Raises the same errors as `Registry.request`, and BentoError for wrong content."""
+    """Download a blob to `path`. Raises the errors of `Registry.request`, and BentoError for wrong content."""
     with open_partial(path) as file:
         if file:
             counter.expect(blob.size)
@@ -156,7 +156,7 @@ class _BlobDownload:
         self._offset = self._max_offset = 0
 
     def run(self) -> None:
-        """Download until the file is complete."""
+        """Download the blob until the file is complete. Resumes after lost connections."""
         self._resume_partial()
         while not self._complete():
             try:

@@ -1,4 +1,4 @@
-"""Pushes an image, index, or artifact to repositories: only missing blobs, in parallel, and manifests last."""
+"""Pushes of images, indexes, and artifacts: only missing blobs, in parallel, and manifests last."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def upload(
     *,
     mount_from: Sequence[str] = (),
 ) -> BlobOutcome:
-    """Upload a blob, unless the blob exists or can be mounted from other repositories. Returns the outcome."""
+    """Upload a blob unless it exists or can be mounted from another repository. Returns the outcome."""
     if repository.has_blob(digest, size):
         return "exists"
     started = None
@@ -70,7 +70,7 @@ class _BlobUpload:
         self._digest_errors = 0
 
     def run(self, current: Upload | None) -> None:
-        """Send requests until the registry has the blob."""
+        """Upload the blob, continuing the upload `current` if it isn't None. Resumes after lost connections."""
         while True:
             current = current or self._repository.start_upload()
             self._tally.move_to(current.offset)
@@ -127,7 +127,7 @@ class _BlobUpload:
             self._max_offset = upload.offset
 
     def _can_resume(self, reply: Reply) -> bool:
-        """Return whether to resume (or restart) an upload after an error. Raises RegistryError for other errors."""
+        """Return True to resume an upload after an error, or False to restart it. Raises RegistryError for other errors."""
         if reply.status == 413 and self._chunk_size > _MIN_CHUNK:
             self._chunk_size = _MAX_CHUNK if self._chunk_size > _MAX_CHUNK else max(_MIN_CHUNK, self._chunk_size // 2)
             return True
@@ -151,7 +151,7 @@ _MAX_MOUNTS = 3
 
 
 class PushResult(NamedTuple):
-    """Counts the blobs of a push: all blobs, sent blobs, and mounted blobs. `size` is the number of bytes sent."""
+    """The numbers of blobs in a push, of sent blobs, and of mounted blobs, and the bytes sent."""
 
     reference: Reference  # with digest
     blobs: int
@@ -169,7 +169,7 @@ def push(
     jobs: int = transfers.JOBS,
     check_blobs: bool = False,
 ) -> list[PushResult]:
-    """Push to repositories by tag or digest. Returns one result for each repository. Tags are written last."""
+    """Push to repositories by tag or digest, with tags last. Returns one result for each repository."""
     [results] = push_all([(package, targets)], registries, counter, jobs=jobs, check_blobs=check_blobs)
     return results
 
@@ -182,7 +182,7 @@ def push_all(
     jobs: int = transfers.JOBS,
     check_blobs: bool = False,
 ) -> list[list[PushResult]]:
-    """Push several packages as `push` does. Returns one list of results for each package.
+    """Push several packages, as `push` does. Returns one list of results for each package.
 
     A blob is sent to one repository of each registry, and mounted in the other repositories. Manifests are written
     after all blobs of all packages.
@@ -210,7 +210,7 @@ def _repository_pushes(
 
 
 def _send_blobs(pushes: Sequence[_RepositoryPush], counter: Counter, jobs: int) -> None:
-    """Send each missing blob to one repository of each registry, and mount the blob in the other repositories."""
+    """Send each missing blob to one repository in each registry, and mount it in the other repositories."""
     first: dict[tuple[str, str], tuple[_RepositoryPush, Descriptor]] = {}
     others: list[tuple[_RepositoryPush, Descriptor, str]] = []
     for push in pushes:
@@ -234,7 +234,7 @@ class _RepositoryPush:
     is_complete: bool = False
 
     def check(self, _: Counter) -> None:
-        """Set `is_complete` if the registry has all manifests and reports no missing blob."""
+        """Set `is_complete` if the registry has all manifests and doesn't report missing blobs."""
         manifests = self.package.manifests()
         if any(
             self.repository.manifest_digest(manifest.descriptor.digest) != manifest.descriptor.digest
@@ -251,7 +251,7 @@ class _RepositoryPush:
             self.is_complete = True
 
     def send_blob(self, blob: Descriptor, counter: Counter, mount_from: str = "") -> None:
-        """Send or mount a blob unless it exists."""
+        """Send or mount a blob unless the repository contains it."""
         mounts = self.package.mounts.get(blob.digest, ())[:_MAX_MOUNTS]
         names = [*filter(None, [mount_from]), *self.package.mount_from, *mounts]
         here = [name.partition("/")[2] for name in names if name.startswith(f"{self.reference.registry}/")]
@@ -262,7 +262,7 @@ class _RepositoryPush:
             self.outcomes[blob.digest] = outcome
 
     def write_manifests(self, counter: Counter) -> None:
-        """Upload missing manifests, then the tags. If the registry lacks a blob, sends the blobs and retries."""
+        """Upload missing manifests, followed by tags. If the registry lacks a blob, sends all blobs and retries."""
         retry = self.repository.registry.retry()
         # Without tags, the root has only its digest.
         untagged = [] if self.is_complete else self.package.children if self.tags else self.package.manifests()
@@ -281,7 +281,7 @@ class _RepositoryPush:
                 self.send_blob(blob, counter)
 
     def _put(self, manifest: Manifest, target: str) -> None:
-        """Upload a manifest under a tag or its digest, unless the manifest exists there."""
+        """Upload a manifest as `target`, a tag or its digest, unless it exists there."""
         # Some registries reject writing a tag again, even if it is unchanged.
         if self.repository.manifest_digest(target) == manifest.descriptor.digest:
             return
@@ -293,7 +293,7 @@ class _RepositoryPush:
             _add_to_referrers_tag(self.repository, manifest.subject.digest, manifest)
 
     def result(self) -> PushResult:
-        """Return the counts of the push."""
+        """Return the numbers of sent and mounted blobs."""
         outcomes = list(self.outcomes.values())
         sent = [blob.size for blob in self.blobs if self.outcomes.get(blob.digest) == "sent"]
         return PushResult(self.reference, len(self.blobs), len(sent), outcomes.count("mounted"), sum(sent))
@@ -319,7 +319,7 @@ def copy(
     *,
     with_referrers: bool = True,
 ) -> list[PushResult]:
-    """Copy an image, index, or artifact, by default with its referrers. Returns the same results as `push`."""
+    """Copy an image, index, or artifact, by default with its referrers. Returns the results, as `push` does."""
     from rules_bento.registry.pull import from_repository
 
     repository = registries.repository(source)
@@ -341,7 +341,7 @@ def copy(
 
 
 def _walk_referrers(repository: Repository, root: Manifest) -> Iterator[Manifest]:
-    """Yield all direct and indirect referrers of a manifest and its children, each after its subject."""
+    """Yield the direct and indirect referrers of a manifest and its children, each after its subject."""
     pending = [root.descriptor.digest, *(entry.digest for entry in root.children())]
     count = 0
     while pending:

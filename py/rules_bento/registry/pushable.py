@@ -1,4 +1,4 @@
-"""Describes the content of a push: manifests of an image, index, or artifact, and the sources of their blobs."""
+"""The content of a push: manifests of an image, index, or artifact, and the sources of their blobs."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ _SENDFILE_BYTES = 8 << 20  # bytes for each call of sendfile
 
 
 class Sendable(Protocol):
-    """Defines the interface of objects that send bytes to a connection."""
+    """Interface of objects that send bytes to a connection."""
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end` to a connection."""
+        """Write the bytes from `start` to `end` to a connection, and count them in `tally`."""
 
 
 class BlobSource(Sendable, Protocol):
-    """Sends and verifies the bytes of a blob."""
+    """Interface of objects that send and verify a blob."""
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the bytes don't match the digest."""
+        """Raise BentoError if the blob doesn't match the digest."""
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """Reads a blob from a file. The blob begins at `start`, for example as a member of a tar."""
+    """A blob in a file, in which it begins at `start`, for example as a member of a tar."""
 
     path: Path
     start: int = 0
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes to a connection. Raises BentoError if the file is unreadable."""
+        """Write the bytes from `start` to `end` to a connection. Raises BentoError if the file is unreadable."""
         import ssl  # actions only verify blobs and don't need ssl
 
         with self._open() as file:
@@ -61,7 +61,7 @@ class FileSource:
                 tally.advance(sent)
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the bytes in the file don't match the digest."""
+        """Raise BentoError if the blob in the file doesn't match the digest."""
         digester = oci.new_hash(digest)
         for piece in self.pieces(size):
             digester.update(piece)
@@ -69,7 +69,7 @@ class FileSource:
             raise BentoError(f"{self.path}: the content doesn't match the digest {digest}. Build the file again.")
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """Yield the first `size` bytes. Raises BentoError if the file is unreadable or too short."""
+        """Yield the first `size` bytes of the blob. Raises BentoError if the file is unreadable or too short."""
         with self._open() as file:
             file.seek(self.start)
             while size:
@@ -101,13 +101,13 @@ class FileSource:
 
 @dataclass(frozen=True)
 class RemoteSource:
-    """Streams a blob from a repository on demand."""
+    """A blob that is streamed from a repository on demand."""
 
     repository: Repository
     digest: str
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes to a connection."""
+        """Write the bytes from `start` to `end` to a connection. Raises ConnectionLostError if the blob ends early."""
         with self.repository.open_blob(self.digest, start) as response:
             if response.status not in (200, 206):
                 from rules_bento.registry.client import Reply  # verifying a file needs no client
@@ -124,12 +124,12 @@ class RemoteSource:
                 raise ConnectionLostError(f"{self.repository} sent only {at} of {end} bytes of a blob")
 
     def check(self, digest: str, size: int) -> None:
-        """Do nothing: the receiving registry verifies the blob."""
+        """Do nothing, because the receiving registry verifies the blob."""
 
 
 @dataclass
 class RecipeSource:
-    """Assembles a layer from a recipe and a wheel on demand. Verifies the digest before it sends the first byte."""
+    """A layer that is assembled from a recipe and a wheel on demand, and verified before its first byte is sent."""
 
     recipe: Path
     wheel: Path
@@ -138,7 +138,7 @@ class RecipeSource:
     _verified: Recipe | None = None
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes to a connection. Raises BentoError if the wheel or the recipe is wrong."""
+        """Write the bytes from `start` to `end` to a connection. Raises BentoError for a wrong wheel or recipe."""
         from rules_bento.archives.recipe import Recipe
 
         if self._verified is None:
@@ -149,7 +149,7 @@ class RecipeSource:
             tally.advance(len(piece))
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the assembled bytes don't have the digest."""
+        """Raise BentoError if the assembled layer doesn't match the digest."""
         from rules_bento.archives.recipe import assemble
 
         for _ in assemble(self.recipe, self.wheel, digest, size):
@@ -158,23 +158,23 @@ class RecipeSource:
 
 @dataclass(frozen=True)
 class BytesSource:
-    """Holds a small blob in memory."""
+    """A small blob in memory."""
 
     content: bytes
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes to a connection."""
+        """Write the bytes from `start` to `end` to a connection."""
         connection.sendall(self.content[start:end])
         tally.advance(end - start)
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the bytes don't match the digest."""
+        """Raise BentoError if the content doesn't match the digest."""
         oci.verify(self.content[:size], digest, "blob in memory")
 
 
 @dataclass(frozen=True)
 class BodyPart:
-    """Sends the bytes of a source from `start` to `end` as a request body. `tally` is relative to `counted_from`."""
+    """Request body: the bytes of a source from `start` to `end`. `tally` counts from `counted_from`."""
 
     source: Sendable
     start: int
@@ -184,18 +184,18 @@ class BodyPart:
 
     @property
     def size(self) -> int:
-        """Return the number of bytes."""
+        """The number of bytes in the body."""
         return self.end - self.start
 
     def write_to(self, connection: socket.socket) -> None:
-        """Write all bytes to a connection."""
+        """Write the complete body to a connection."""
         self.tally.move_to(self.start - self.counted_from)
         self.source.send(connection, self.start, self.end, self.tally)
 
 
 @dataclass(frozen=True)
 class Pushable:
-    """Holds a manifest, its children, the sources of blobs, and repositories from which blobs can be mounted."""
+    """A manifest, its children, the sources of their blobs, and repositories from which blobs can be mounted."""
 
     root: Manifest
     children: Sequence[Manifest] = ()
@@ -204,11 +204,11 @@ class Pushable:
     mounts: Mapping[str, Sequence[str]] = field(default_factory=dict)  # repositories that had a blob, by digest
 
     def manifests(self) -> list[Manifest]:
-        """Return all manifests. Children precede their index."""
+        """Return all manifests. Children precede the index that lists them."""
         return [*self.children, self.root]
 
     def blobs(self) -> list[Descriptor]:
-        """Return each blob of the manifests once, largest first. Raises BentoError if a source or child is missing."""
+        """Return each blob of the manifests once, largest first. Raises BentoError for a missing source or child."""
         blobs = {blob.digest: blob for manifest in self.manifests() for blob in manifest.blobs()}
         known = {manifest.descriptor.digest for manifest in self.manifests()}
         listed = {child.digest for manifest in self.manifests() for child in manifest.children()}

@@ -1,4 +1,4 @@
-"""Parses image references, `[registry/]repository[:tag][@digest]`, as docker and podman do."""
+"""Image references, `[registry/]repository[:tag][@digest]`, parsed as docker and podman do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_NAME = 255
 
 @dataclass(frozen=True)
 class Reference:
-    """Identifies a repository in a registry and, optionally, a tag or digest. `parse` creates references."""
+    """A repository in a registry with an optional tag or digest. Use `parse` to create a reference."""
 
     registry: str  # host, or host:port
     repository: str
@@ -33,7 +33,7 @@ class Reference:
 
     @staticmethod
     def parse(text: str, shown: str = "") -> Reference:
-        """Parse a reference. Raises BentoError for an invalid reference. Messages contain `shown` (default: `text`)."""
+        """Parse a reference. Raises BentoError, whose message contains `shown` (default: `text`), if it is invalid."""
         shown = shown or text
         rest, at, digest = text.partition("@")
         if at and not is_digest(digest):
@@ -75,43 +75,43 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """Return `registry/repository`."""
+        """The `registry/repository`."""
         return f"{self.registry}/{self.repository}"
 
     @property
     def target(self) -> str:
-        """Return the digest, otherwise the tag, otherwise `latest`."""
+        """The digest, or else the tag, or else `latest`."""
         return self.digest or self.tag or "latest"
 
     @property
     def api_host(self) -> str:
-        """Return the host, or host:port, of the registry's API."""
+        """The host, or host:port, of the registry's API."""
         return _DEFAULT_API if self.registry == DEFAULT_REGISTRY else self.registry
 
     @property
     def credentials_key(self) -> str:
-        """Return the name of the registry in credential stores."""
+        """The name of the registry in credential stores."""
         return _DEFAULT_CREDENTIALS if self.registry == DEFAULT_REGISTRY else self.registry
 
     def with_tag(self, tag: str) -> Reference:
-        """Return a reference to the repository with this tag. Raises BentoError for an invalid tag."""
+        """Return a reference to this repository with `tag`. Raises BentoError for an invalid tag."""
         if not _TAG.fullmatch(tag):
             raise BentoError(f"{self.name}: {_tag_error(tag)}")
         return replace(self, tag=tag, digest="")
 
     def with_digest(self, digest: str) -> Reference:
-        """Return a reference to the repository with this digest."""
+        """Return a reference to this repository with `digest`."""
         return replace(self, tag="", digest=digest)
 
 
 def has_registry(name: str) -> bool:
-    """Return whether a name begins with a registry, that is, with a part that can only be a host."""
+    """Return whether a name begins with a registry: a component that can only be a host."""
     first, slash, _ = name.partition("/")
     return bool(slash) and (first == "localhost" or "." in first or ":" in first or first.lower() != first)
 
 
 def _digest_error(text: str) -> BentoError:
-    """Return the error for an invalid digest. Omits the string before `@`, because it might be a password."""
+    """Return the error for an invalid digest. Omits the text before `@`, which might be a password."""
     return BentoError(
         f"…@{text.rpartition('@')[2]!r}: invalid digest. Write `@sha256:` and 64 hexadecimal digits. For credentials, "
         "use `docker login`, `podman login`, or netrc."
