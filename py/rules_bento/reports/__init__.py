@@ -1,1 +1,1 @@
-"""Reports the contents of a Bento or an image as an HTML page."""
+"""HTML reports about the contents of Bentos and images."""

@@ -1,4 +1,4 @@
-"""Reports the contents of a Bento (files, packages, models, and APIs), and the changes between two builds."""
+"""Reports about the contents of a Bento (files, packages, models, and APIs) and changes between two builds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(.*)")
 
 
 def packages(requirements: str) -> list[dict[str, str]]:
-    """Return the name and the version (if unpinned, the version specifier) of each package in a requirements file."""
+    """Return the name and the version, or version specifier, of each package in a requirements file."""
     rows = []
     for line in requirements.splitlines():
         text = line.partition(" #")[0].partition(";")[0].rstrip("\\ ")
@@ -30,7 +30,7 @@ def packages(requirements: str) -> list[dict[str, str]]:
 
 
 def services(facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the services in the service metadata, with their APIs and mounted applications."""
+    """Return the services that the metadata `facts` describes, with their APIs and mounted applications."""
     if facts["kind"] == "legacy":
         apis = [_api(api) for api in facts["apis"]]
         return [{"name": facts["bento_name"] or facts["service"], "doc": None, "apis": apis, "mounts": []}]
@@ -53,7 +53,7 @@ def _api(api: dict[str, Any]) -> dict[str, str]:
 
 
 def model(description: ModelDescription, files: TreeManifest) -> dict[str, Any]:
-    """Return the metadata and the files of a model for a report."""
+    """Return the report entry of a model: its metadata and its files."""
     return {
         "tag": description.tag,
         "module": description.module,
@@ -65,7 +65,7 @@ def model(description: ModelDescription, files: TreeManifest) -> dict[str, Any]:
 
 
 def files(manifest: TreeManifest) -> list[dict[str, Any]]:
-    """Return the files in a Bento's manifest for a report. For a link, `content` is the target, not a digest."""
+    """Return the report entries of a Bento's files. `content` is a digest or, for a link, its target."""
     return [
         {"path": file.path, "size": file.size, "content": file.blake3 or f"-> {file.link}"} for file in manifest.entries
     ]
@@ -89,7 +89,7 @@ def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _compared_items(report: dict[str, Any]) -> Iterator[tuple[tuple[str, str], tuple[str, int]]]:
-    """Yield the compared items: kind and name, a description, and bytes."""
+    """Yield the items to compare: kind and name, description, and size in bytes."""
     for service in report["services"]:
         for api in service["apis"]:
             yield ("API", f"{service['name']} {api['route']}"), (api["what"] or "plain", 0)
@@ -109,7 +109,7 @@ _KINDS = {"bento": "sources", "other": "environment", "model": "model"}
 
 
 def page(report: dict[str, Any], date: str | None = None) -> str:
-    """Return the HTML of a report, which must have the fields that the subcommand `report` adds."""
+    """Return a report as an HTML page. The report must include the fields that the subcommand `report` adds."""
     tree = _tree(report)
     files, models = report["files"], report["models"]
     summary = [
@@ -142,7 +142,7 @@ def _tree(report: dict[str, Any]) -> MapNode:
 
 
 def _directory_node(label: str, kind: str, files: Sequence[tuple[str, int]]) -> MapNode:
-    """Return the map node of a directory. `files` contains pairs of path and size."""
+    """Return the map node of a directory, whose files are given as pairs of path and size."""
     inside: dict[str, list[tuple[str, int]]] = {}
     for path, size in files:
         name, _, rest = path.partition("/")
@@ -197,7 +197,7 @@ def _changes(report: dict[str, Any]) -> str:
 
 
 def _change_of(change: dict[str, Any]) -> str:
-    """Return the description of a change. Omits the digests of files."""
+    """Return the description of a change, without the digests of files."""
     if change["kind"] == "file":
         return "new" if change["before"] is None else "gone" if change["after"] is None else "changed"
     return versions(change["before"], change["after"])

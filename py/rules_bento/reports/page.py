@@ -1,4 +1,4 @@
-"""Writes reports as HTML pages. Each page is one file without external resources, for all screens and color schemes.
+"""HTML pages for reports: single files without external resources, for all screen sizes and color schemes.
 
 All data is in tables. A script draws a map, in which areas represent sizes.
 """
@@ -141,7 +141,7 @@ draw();
 
 @dataclass(frozen=True)
 class MapNode:
-    """Describes a rectangle in the map. `kind` is the CSS class. `size` is in bytes and includes the children."""
+    """A rectangle in the map. `kind` is its CSS class. `size`, in bytes, includes the children."""
 
     label: str
     kind: str
@@ -149,7 +149,7 @@ class MapNode:
     children: Sequence[MapNode] = field(default=())
 
     def data(self) -> dict[str, Any]:
-        """Return the data for the page's script."""
+        """Return the rectangle and its children as data for the script on the page."""
         children = [child.data() for child in self.children]
         return {"label": self.label, "kind": self.kind, "size": self.size, "children": children}
 
@@ -165,7 +165,7 @@ def document(
     documentation: str,
     date: str | None = None,
 ) -> str:
-    """Return the HTML of a page. `title` and `summary` are plain text; `changes` and `sections` are HTML.
+    """Return an HTML page. `title` and `summary` are text; `changes` and `sections` are HTML.
 
     `kinds` maps CSS classes in the map to labels. `documentation` is the page that explains the report. `date` is the
     creation time of the build's outputs.
@@ -190,22 +190,22 @@ def _leaves(node: MapNode) -> int:
 
 
 def section(title: str, body: str, *, is_open: bool = False) -> str:
-    """Return the HTML of a collapsible section. `body` is HTML."""
+    """Return a collapsible section as HTML. `body` is HTML."""
     return f"<details{' open' * is_open}><summary>{escape(title)}</summary>\n{body}</details>\n"
 
 
 def heading(title: str, body: str) -> str:
-    """Return the HTML of a section that is always open. `body` is HTML."""
+    """Return a section that is always open as HTML. `body` is HTML."""
     return f"<h2>{escape(title)}</h2>\n{body}"
 
 
 def paragraph(text: str) -> str:
-    """Return the HTML of a paragraph."""
+    """Return a paragraph as HTML. `text` is escaped."""
     return f"<p>{escape(text)}</p>\n"
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, last: str = "size") -> str:
-    """Return the HTML of a table. `last` is the CSS class of the last column; use `size` for numbers.
+    """Return a table as HTML. `last` is the CSS class of the last column; use `size` for numbers.
 
     A first column with the title "Kind" isn't wrapped.
     """
@@ -223,7 +223,7 @@ def _lines(titles: Sequence[str], rows: Iterable[Sequence[str]], last: str) -> I
 
 
 def size(count: int) -> str:
-    """Format a number of bytes with a unit: `4.0 kB`, `12.3 MB`, `2.00 GB`."""
+    """Format a number of bytes with a unit, such as `4.0 kB`, `12.3 MB`, or `2.00 GB`."""
     if count < 100_000:
         return f"{count / 1e3:.1f} kB"
     return f"{count / 1e6:.1f} MB" if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
@@ -235,7 +235,7 @@ def difference(count: int) -> str:
 
 
 def versions(before: str | None, after: str | None) -> str:
-    """Return the description of a version change. Shortens long versions. None represents a missing version."""
+    """Return a description of a version change, with long versions shortened. None means a missing version."""
     if before is None:
         return f"new {_short(after or '')}".strip()
     if after is None:
@@ -244,5 +244,5 @@ def versions(before: str | None, after: str | None) -> str:
 
 
 def _short(version: str) -> str:
-    """Shorten a long version, such as a digest, so that the other columns fit on a phone."""
+    """Shorten a long version, such as a digest, so that other columns fit on a phone."""
     return version if len(version) <= _MAX_VERSION else f"{version[:12]}…"

@@ -1,4 +1,4 @@
-"""Implements the subcommands of `bazel run` and `bazel test`, which can use a network or a store.
+"""Subcommands that run under `bazel run` and `bazel test`, and can use a network or a store.
 
-Most modules define one subcommand, with the name `run`. `rules_bento.subcommands` lists the other modules.
+Most modules define one subcommand, named `run`. `rules_bento.subcommands` lists the other modules.
 """

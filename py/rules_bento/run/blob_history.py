@@ -1,4 +1,4 @@
-"""Stores which blobs this user pushed to which repositories, so that later pushes can mount the blobs.
+"""History of the blobs that this user pushed to each repository, so that later pushes can mount them.
 
 The file in the user's cache is a JSON object that maps `registry/repository` to digests of blobs. The repository of the
 last push is the last key. The file is only a hint: a push sends each blob that can't be mounted.
@@ -20,14 +20,14 @@ _MAX_BYTES = 4 << 20  # of the file
 
 
 def user_cache_directory() -> Path | None:
-    """Return the directory for cached files of the current user, or None without a home directory."""
+    """Return the directory for the current user's cached files, or None if the home directory is unknown."""
     cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
     directory = Path(cache) if os.path.isabs(cache) else Path(home) / ".cache" if home else None  # noqa: PTH117
     return directory / "rules_bento" if directory else None
 
 
 class BlobHistory:
-    """Holds the contents of the history file."""
+    """The contents of the history file."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -35,12 +35,12 @@ class BlobHistory:
 
     @staticmethod
     def from_user_cache() -> BlobHistory:
-        """Read the current user's file. Without a home directory, the history is empty and isn't stored."""
+        """Read the current user's file. If the home directory is unknown, the history is empty and isn't stored."""
         directory = user_cache_directory()
         return BlobHistory(directory / "pushed.json" if directory else None)
 
     def repositories(self) -> Mapping[str, list[str]]:
-        """Return the repositories (`registry/name`) that contained each blob, by digest, most recent first."""
+        """Return the repositories (`registry/name`) that contain each blob, by digest, most recent first."""
         repositories_of: dict[str, list[str]] = {}
         for name, digests in reversed(self._digests.items()):
             for digest in digests:
@@ -48,7 +48,7 @@ class BlobHistory:
         return repositories_of
 
     def note(self, pushed: Iterable[str], digests: Iterable[str]) -> None:
-        """Record the blobs that the repositories now contain. Ignores write errors."""
+        """Record that the repositories `pushed` contain the blobs `digests`. Ignores write errors."""
         if self._path is None:
             return
         names, listed = list(pushed), sorted(set(digests))
@@ -65,7 +65,7 @@ class BlobHistory:
 
 
 def _read(path: Path) -> dict[str, list[str]]:
-    """Return the contents of the file, or an empty dict if the file is invalid."""
+    """Return the contents of the history file, or an empty dict if it is missing or invalid."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             return {}

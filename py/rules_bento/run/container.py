@@ -1,4 +1,4 @@
-"""Runs a program in the file system of an image, in separate namespaces, without a container engine or root.
+"""Containers without a container engine or root: a program in an image's file system, in separate namespaces.
 
 The program sees only the image's files, its own processes, a loopback interface, read-only /proc and /sys, /tmp, and
 pseudo-devices such as /dev/null. When the program ends, all processes that it started also end.
@@ -41,7 +41,7 @@ _TICK = 0.05
 
 
 class Container(NamedTuple):
-    """Describes the command of a container, and its root file system."""
+    """The command of a container, and its root file system."""
 
     root: Path
     command: Sequence[str]
@@ -51,11 +51,11 @@ class Container(NamedTuple):
 
 
 def run(container: Container, log: Path, use: Use) -> None:
-    """Start a container, call `use` in the network of the container, and stop the container.
+    """Start a container, call `use` in its network, and stop the container.
 
-    The container writes to `log`. `use` runs in a separate process, and its argument is a function that returns whether
-    the container has ended. Raises BentoError if `use` or the startup fails, or if the system doesn't allow user
-    namespaces.
+    The container writes its output to `log`. `use` runs in a separate process. Its argument is a function that returns
+    whether the container has ended. Raises BentoError if `use` or the startup fails, or if the system doesn't allow
+    user namespaces.
     """
     receive, send = os.pipe()
     parent = os.getpid()
@@ -78,13 +78,13 @@ def run(container: Container, log: Path, use: Use) -> None:
 
 
 def _ignore_signals() -> None:
-    """Ignore signals that would interrupt the cleanup."""
+    """Ignore the signals that would interrupt the cleanup."""
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
 
 
 def _child(container: Container, log: Path, use: Use, send: int, parent: int) -> NoReturn:
-    """Run the container, report an error to the parent, and exit without running the parent's cleanup code."""
+    """Run the container, report an error to the parent process, and exit without the parent's cleanup code."""
     status = 1
     for number in _STOPPING:
         signal.signal(number, lambda *_: sys.exit(1))
@@ -111,7 +111,7 @@ def _tell(pipe: int, error: Exception) -> None:
 
 
 def _enter(libc: Any, container: Container) -> None:
-    """Switch to the container's user and to a new network. Later child processes are in a new PID namespace."""
+    """Switch to the container's user and a new network. Child processes start in a new PID namespace."""
     uid, gid = os.getuid(), os.getgid()
     if libc.unshare(_NEW_USERS | _NEW_PROCESSES | _NEW_NETWORK):
         raise BentoError(
@@ -126,7 +126,7 @@ def _enter(libc: Any, container: Container) -> None:
 
 
 def _start(libc: Any, container: Container, log: Path) -> int:
-    """Start the first process, whose end also ends all others. Raises BentoError if the program can't start."""
+    """Start the first process of the container, whose end kills the others. Raises BentoError if this fails."""
     receive, send = os.pipe()
     first = os.fork()
     if not first:
@@ -146,7 +146,7 @@ def _start(libc: Any, container: Container, log: Path) -> int:
 
 
 def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
-    """Run the program in the image. Reports an error if the program can't start, and forwards stop signals."""
+    """Run the program in the image, and forward stop signals to it. Reports an error if it can't start."""
     try:
         os.setsid()
         libc.prctl(_SIGNAL_OF_PARENTS_END, signal.SIGKILL)
@@ -173,7 +173,7 @@ def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
 
 
 def _move(libc: Any, root: Path) -> None:
-    """Make the image's directory the root of this process and its children. Mounts /proc, /sys, /dev, and /tmp."""
+    """Change the root of this process to the directory of the image, and mount /proc, /sys, /dev, and /tmp."""
     # Create all mount points before the first mount, so that they are in the image's directory.
     processes, devices, system, temporary = (
         rootfs.create_directory(root, name) for name in ("proc", "dev", "sys", "tmp")
@@ -233,7 +233,7 @@ def _has_ended(process: int) -> bool:
 
 
 def _stop(first: int) -> None:
-    """Stop the program. If the program doesn't end in time, kills all processes of the container."""
+    """Terminate the program, and kill all processes of the container if it doesn't end in time."""
     _ignore_signals()
     os.kill(first, signal.SIGTERM)
     deadline = time.monotonic() + _STOPPING_SECONDS

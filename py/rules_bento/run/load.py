@@ -1,7 +1,7 @@
-"""Loads an image into docker, podman, or nerdctl. Uses the first engine that responds.
+"""Loading of images into the first of docker, podman, and nerdctl that responds.
 
-For an index, loads the image for the engine's platform, or for the platform that the user selects. Only layers that are
-fetched from a base image's registry, or assembled from recipes, are written to disk.
+For an index, loads the image for the engine's platform, or for the platform that the user selects. Writes layers to
+disk only if they are fetched from the registry of a base image, or assembled from recipes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _CALLERS = {"--platform": 1}  # os/architecture; selects an image of an index
     usage=HELP,
 )
 def run(arguments: Arguments) -> int:
-    """Stream the archive to the engine, and return its exit status."""
+    """Stream an image archive to a container engine. Returns the engine's exit status."""
     tool = _tool(arguments.optional("--backend"))
     directory = Path(arguments.required("--directory"))
     document = json.loads((directory / arguments.required("--contents")).read_text("utf-8"))
@@ -68,7 +68,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: str) -> dict[str, Any]:
-    """Return the image in an index for a platform (default: the engine's). Raises BentoError for a missing image."""
+    """Return the image for the platform `wanted` (default: the engine's). Raises BentoError if it is missing."""
     platform = wanted or _platform(tool)
     by_platform = {}
     for image in images:
@@ -83,7 +83,7 @@ def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: st
 
 
 def _platform(tool: str) -> str:
-    """Return the engine's platform, `os/architecture` with Go's names, or an empty string if unknown."""
+    """Return the platform of an engine as `os/architecture`, with Go's names, or "" if it is unknown."""
     form = "{{.Host.OS}}/{{.Host.Arch}}" if Path(tool).name == "podman" else "{{.OSType}}/{{.Architecture}}"
     done = subprocess.run([tool, "info", "--format", form], check=False, capture_output=True, text=True)
     system, _, machine = done.stdout.strip().partition("/")
@@ -91,7 +91,7 @@ def _platform(tool: str) -> str:
 
 
 def blobs_of(described: list[dict[str, Any]], directory: Path, scratch: Path) -> dict[str, Path]:
-    """Return the files of layers by digest. Layers without a local file are assembled or downloaded to `scratch`."""
+    """Return the files of layers by digest. Assembles or downloads missing layers to `scratch`."""
     blobs = {}
     elsewhere = []
     for blob in described:

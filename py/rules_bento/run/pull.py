@@ -1,4 +1,4 @@
-"""Pulls an image from a registry into an OCI layout, for repository rules."""
+"""Subcommand that pulls an image from a registry into an OCI layout, for repository rules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rules_bento.registry.reference import Reference
     }
 )
 def run(arguments: Arguments) -> None:
-    """Pull an image, and print the digest to standard output."""
+    """Pull an image into a layout, and print its digest to standard output."""
     image = Reference.parse(arguments.required("--image"))
     mirrors = [Reference.parse(f"{mirror}@{image.digest}") for mirror in arguments.repeated("--mirror") if image.digest]
     with Registries() as registries, Progress(f"pulling {image}") as progress:

@@ -1,4 +1,4 @@
-"""Pushes an image, an index, a Bento, or a model to registries.
+"""Subcommand that pushes an image, an index, a Bento, or a model to registries.
 
 The user's arguments replace the target's repositories, or add tags. `push_cache` defines the arguments for layers that
 weren't downloaded, and `push_signing` defines the arguments for signatures.
@@ -80,7 +80,7 @@ _FLAGS = _CALLERS | {
 
 
 class _Push(NamedTuple):
-    """Holds one push: the arguments, the contents, and the destinations."""
+    """The arguments, contents, and destinations of one push."""
 
     arguments: Arguments
     contents: PushContents
@@ -93,7 +93,7 @@ class _Push(NamedTuple):
 
 @Subcommand(_FLAGS, usage=HELP)
 def run(arguments: Arguments) -> None:
-    """Push to each repository, and print a line `registry/name@digest` for each repository to standard output."""
+    """Push to each repository, and print a line `registry/name@digest` for each to standard output."""
     caller = arguments.parse_rest(_CALLERS)
     cache = push_cache.settings(caller)
     each = _pushes(arguments, caller)
@@ -132,7 +132,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _pushes(arguments: Arguments, caller: Arguments) -> list[Arguments]:
-    """Return the arguments of each push in `--pushes`. Without `--pushes`, returns only `arguments`."""
+    """Return the arguments of each push that the file `--pushes` lists, or only `arguments` without `--pushes`."""
     file = arguments.optional("--pushes")
     if not file:
         return [arguments]

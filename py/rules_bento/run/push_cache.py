@@ -1,4 +1,4 @@
-"""Streams blobs from the build's remote cache to a registry, without writing the blobs to the local disk.
+"""Streaming of blobs from the build's remote cache to a registry, without local copies.
 
 Remote caches identify the outputs of actions by SHA-256 and size, and images identify layers in the same way. Two
 protocols of Bazel's `--remote_cache` are supported:
@@ -58,7 +58,7 @@ _RETRIED = {4, 8, 10, 13, 14}  # gRPC: deadline exceeded, exhausted, aborted, in
 
 @dataclass(frozen=True)
 class Settings:
-    """Holds the address and the credentials of the cache. The repr omits the credentials."""
+    """The address and credentials of a remote cache. The repr omits the credentials."""
 
     scheme: str
     host: str
@@ -76,7 +76,7 @@ class Settings:
 
 
 def settings(caller: Arguments) -> Settings | None:
-    """Return the cache settings in the user's flags, or None without `--remote_cache`.
+    """Return the cache settings in the user's flags, or None if `--remote_cache` isn't set.
 
     Raises BentoError for an invalid address or header, or if a credential helper fails.
     """
@@ -118,7 +118,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, str]]:
-    """Return the headers from the last credential helper for the host (EngFlow's credential-helper-spec)."""
+    """Return headers from the last credential helper that matches the host (EngFlow's credential-helper-spec)."""
     program = ""
     for text in helpers:
         domain, equals, named = text.partition("=")
@@ -143,7 +143,7 @@ def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, 
 
 
 def read_blob(where: Settings, digest: str, size: int, start: int) -> Iterator[bytes]:
-    """Yield the bytes of a cached blob from the byte `start` on. `digest` is the SHA-256 in hexadecimal digits.
+    """Yield a cached blob, from the byte `start` on. `digest` is its SHA-256 in hexadecimal digits.
 
     Raises BentoError if the blob is missing or the request is rejected, and ConnectionLostError for a lost connection.
     """
@@ -152,7 +152,7 @@ def read_blob(where: Settings, digest: str, size: int, start: int) -> Iterator[b
 
 @dataclass(frozen=True)
 class BuiltSource:
-    """Reads a blob that an action wrote, from Bazel's output directory or, if it wasn't downloaded, from the cache."""
+    """A blob that an action wrote, in Bazel's output directory or, if Bazel didn't download it, in the cache."""
 
     file: Path
     digest: str
@@ -160,7 +160,7 @@ class BuiltSource:
     cache: Settings | None
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end` to the connection as they arrive.
+        """Write the bytes from `start` to `end` to a connection as they arrive.
 
         Raises BentoError if neither this machine nor the cache has the blob, or SourceLostError if the blob ends early.
         """
@@ -186,7 +186,7 @@ class BuiltSource:
             raise SourceLostError(f"the remote cache {self.cache} sent only {at} of {self.size} bytes")
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the digest doesn't match. Ignores a lost connection to the cache."""
+        """Raise BentoError if the blob doesn't match the digest. Ignores a lost connection to the cache."""
         if here := self._downloaded():
             here.check(digest, size)
         elif self.cache:
@@ -214,7 +214,7 @@ class BuiltSource:
 
 
 def built_file(path: str) -> Path:
-    """Return the path of an output that Bazel might have downloaded. `path` is relative to the execution root."""
+    """Return the absolute path of an output, which might not exist. `path` is relative to the execution root."""
     return Path(os.environ.get("BUILD_WORKSPACE_DIRECTORY", "."), path)
 
 
@@ -337,7 +337,7 @@ def _connect(where: Settings, protocols: list[str] | None = None) -> socket.sock
 
 @contextmanager
 def _retried_errors(where: Settings) -> Iterator[None]:
-    """Convert connection errors to ConnectionLostError, so that the push retries. Rejects untrusted certificates."""
+    """Convert connection errors to ConnectionLostError, so that the push retries, and reject untrusted certificates."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
@@ -349,7 +349,7 @@ def _retried_errors(where: Settings) -> Iterator[None]:
 
 
 def _framed(message: bytes) -> bytes:
-    """Return a gRPC message with its frame: a zero byte (uncompressed), the length, and the bytes."""
+    """Return a gRPC message in a frame: a zero byte (uncompressed), the length, and the message."""
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
@@ -398,7 +398,7 @@ def _varint(value: int) -> bytes:
 
 
 def _number(message: bytes, at: int) -> tuple[int, int]:
-    """Return the varint at position `at` (lowest seven bits first), and the position after the varint."""
+    """Return the varint at position `at` (lowest seven bits first), and the position after it."""
     value = shift = 0
     for end in range(at, min(at + 10, len(message))):  # of 64 bits
         value |= (message[end] & 0x7F) << shift

@@ -1,4 +1,4 @@
-"""Reads the push description that a rule writes: a JSON object with the files of an image, a Bento, or a model.
+"""Parser for push descriptions: JSON objects, written by rules, with the files of an image, a Bento, or a model.
 
 The object has one of these keys. Each path is relative to the argument `--directory`:
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class PushContents(NamedTuple):
-    """Holds the contents of a push, and the documents about the contents."""
+    """The contents of a push, and the documents about these contents."""
 
     package: Pushable
     referrers: list[Pushable]  # artifacts that refer to an image
@@ -48,9 +48,9 @@ class PushContents(NamedTuple):
 
 
 def read(path: Path, directory: Path, registries: Registries, cache: push_cache.Settings | None = None) -> PushContents:
-    """Read the push description. `cache` provides the blobs that actions wrote and Bazel didn't download.
+    """Read a push description. `cache` provides blobs that actions wrote and Bazel didn't download.
 
-    Raises BentoError if the description, or a file in the description, can't be read.
+    Raises BentoError if the description, or a file that it lists, can't be read.
     """
     try:
         document = json.loads(path.read_bytes())
@@ -64,7 +64,7 @@ def read(path: Path, directory: Path, registries: Registries, cache: push_cache.
 
 
 def _documents(document: dict[str, Any], directory: Path, package: Pushable) -> tuple[list[Pushable], dict[str, Path]]:
-    """Return the referrers of images, and the build definitions of images or a Bento."""
+    """Return the referrers of the images, and the build definition of each image or Bento by digest."""
     images = [document["image"]] if "image" in document else document.get("index", {}).get("images", [])
     described = [(_manifest(directory / image["manifest"]).descriptor, image) for image in images]
     if "bento" in document:

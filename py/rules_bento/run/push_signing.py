@@ -1,4 +1,4 @@
-"""Signs the pushed images, and attests how they were built. No other process gets the user's key."""
+"""Signatures of pushed images, and attestations of how they were built. No other process receives the key."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FLAGS = {
 
 
 class Signer(NamedTuple):
-    """Signs images with a key or an identity. If `run` is set, also attests how the images were built."""
+    """A key or identity with which images are signed. If `run` is set, builds are also attested."""
 
     key: PrivateKey | IdentitySigner
     run: Run | None
@@ -52,7 +52,7 @@ class Signer(NamedTuple):
         registries: Registries,
         counter: Counter,
     ) -> None:
-        """Sign the images of a target in repositories, and attest the build inputs and the SBOMs.
+        """Sign the images of a target in each repository, and attest their build inputs and SBOMs.
 
         For an index, signs the index and each image. Raises BentoError if the build inputs are unknown or an SBOM is
         invalid, and the errors of `signatures.sign`.
@@ -74,7 +74,7 @@ class Signer(NamedTuple):
     def _provenance(
         self, target: str, manifest: Manifest, definitions: Mapping[str, Path]
     ) -> Iterator[tuple[Descriptor, str, dict[str, Any]]]:
-        """If `run` is set, yield the manifest's descriptor, the type of the provenance, and the provenance."""
+        """Yield the subject, predicate type, and provenance of a manifest, if `run` is set."""
         from rules_bento.signing import provenance
 
         if self.run is None:
@@ -94,7 +94,7 @@ class Signer(NamedTuple):
 
 
 def _sboms(contents: PushContents) -> Iterator[tuple[Descriptor, str, dict[str, Any]]]:
-    """Yield the image's descriptor, the type of the statement, and the SBOM, for each SBOM of an image."""
+    """Yield the subject, predicate type, and content of each SBOM of an image."""
     from rules_bento.signing.cosign import sbom_type
 
     for referrer in contents.referrers:
@@ -107,10 +107,10 @@ def _sboms(contents: PushContents) -> Iterator[tuple[Descriptor, str, dict[str, 
 
 
 def signers(caller: Arguments, are_keyless: set[bool]) -> tuple[Signer | None, Signer | None]:
-    """Return the signer for the key in the user's flags, and the signer for keyless targets. Each can be None.
+    """Return the signer for the key in the user's flags and the signer for keyless targets. Each can be None.
 
-    Raises BentoError for options that no target supports or that are incomplete, or for an invalid key, token, or
-    configuration of services.
+    Raises BentoError for incomplete options, for options that no target supports, and for an invalid key, token, or
+    configuration of signing services.
     """
     from rules_bento.artifacts.signatures import BUNDLE, FORMS
     from rules_bento.signing.keyless import IdentitySigner

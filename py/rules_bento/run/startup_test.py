@@ -1,4 +1,4 @@
-"""Tests the startup of an image: the files that are read, the CPU time, and the imported modules."""
+"""Subcommand that tests the startup of an image: files read, CPU time, and imported modules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _IMPORT = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", re.MULTILINE
     }
 )
 def run(arguments: Arguments) -> int:
-    """Start a container, and print a report. Returns 1 if a limit is exceeded or a forbidden module is imported."""
+    """Start a container, and print a report. Returns 1 if it exceeds a limit or imports a forbidden module."""
     startup = startup_trace.start(arguments, {"PYTHONPROFILEIMPORTTIME": "1"})
     imports = [(name, int(microseconds)) for microseconds, name in _IMPORT.findall(startup.log)]
     forbidden = arguments.repeated("--forbidden-import")
@@ -62,13 +62,13 @@ def _exceeded(name: str, value: float, limit: str) -> list[str]:
 
 
 def _imported(forbidden: list[str], imports: Iterable[tuple[str, int]]) -> list[str]:
-    """Return the forbidden modules that were imported. Importing a submodule also counts."""
+    """Return the forbidden modules that were imported, themselves or as the parent of a submodule."""
     names = {name for name, _ in imports}
     return [module for module in forbidden if any(f"{name}.".startswith(f"{module}.") for name in names)]
 
 
 def _by_package(imports: Iterable[tuple[str, int]]) -> list[tuple[str, float]]:
-    """Return the seconds that all processes needed to import each top-level package, largest first."""
+    """Return the seconds that all processes spent importing each top-level package, largest first."""
     seconds: dict[str, float] = {}
     for name, microseconds in imports:
         package = name.partition(".")[0]

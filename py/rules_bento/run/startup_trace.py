@@ -1,4 +1,4 @@
-"""Records the files that an image reads at startup, and writes the trace to the source tree.
+"""Subcommand that records the files that an image reads at startup, and writes the trace to the source tree.
 
 The image is unpacked with all times set to 1970, and the container runs until it responds. In Linux, the access times
 then show which files were read, including files that the linker and C libraries read, without tracing system calls.
@@ -42,7 +42,7 @@ _LATER = 1 << 30  # seconds since 1970: later than the times of unpacked files, 
 
 
 class Startup(NamedTuple):
-    """Describes a startup, which ends when the container has responded to all requests."""
+    """The measurements of a startup, which ends when the container has responded to all requests."""
 
     files: dict[str, int]  # sizes of the files that were read, by path in the image
     cpu_seconds: float  # user and system time of all processes
@@ -51,7 +51,7 @@ class Startup(NamedTuple):
 
 @Subcommand(STARTUP_FLAGS | {"--trace": 1})  # path from the root of the workspace
 def run(arguments: Arguments) -> None:
-    """Start a container from the image, and write the trace after a successful startup."""
+    """Start a container from an image and, if it starts successfully, write the trace."""
     output = Path(arguments.source_tree(), arguments.required("--trace"))
     read = start(arguments).files
     with atomic_file(output) as file:
@@ -61,7 +61,7 @@ def run(arguments: Arguments) -> None:
 
 
 def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType({})) -> Startup:
-    """Start a container from the image with additional environment variables, send the requests, and stop it.
+    """Start a container with additional environment variables, send the requests, and stop the container.
 
     Raises BentoError, with the end of the container's log, if the container doesn't respond.
     """
@@ -105,7 +105,7 @@ def _check_times(directory: Path) -> None:
 
 
 def _unpack(arguments: Arguments, root: Path, scratch: Path) -> dict[str, Any]:
-    """Unpack the image, and return the settings of its containers."""
+    """Unpack the image to `root`, and return the settings with which its containers run."""
     directory = Path(arguments.required("--directory"))
     image = json.loads((directory / arguments.required("--contents")).read_text("utf-8"))["image"]
     layers = [oci_image.Layer.loads((directory / blob["description"]).read_text("utf-8")) for blob in image["blobs"]]
@@ -133,7 +133,7 @@ def _container(settings: dict[str, Any], variables: Mapping[str, str], root: Pat
 
 
 def _use(arguments: Arguments, url: str, cpu: Path, has_ended: Callable[[], bool]) -> None:
-    """Wait for the container, send the requests, and write the used CPU seconds to a file."""
+    """Wait for the container, send the requests, and write the CPU seconds that it used to the file `cpu`."""
     ready, seconds = url + arguments.required("--ready"), float(arguments.required("--seconds"))
     if not loopback.wait(ready, seconds, has_ended):
         if has_ended():
@@ -148,7 +148,7 @@ def _use(arguments: Arguments, url: str, cpu: Path, has_ended: Callable[[], bool
 
 
 def _cpu_seconds() -> float:
-    """Return the user and system time, in seconds, of all descendants of this process."""
+    """Return the user and system time of all descendants of this process, in seconds."""
     # By process: its parent, and the ticks of the process and its ended children.
     times: dict[int, tuple[int, int]] = {}
     for file in Path("/proc").glob("[0-9]*/stat"):

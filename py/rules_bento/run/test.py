@@ -1,4 +1,4 @@
-"""Runs the tests of a Bento and its server, for `bento_test`."""
+"""Subcommand that runs the tests of a Bento and its server, for `bento_test`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rules_bento.typing_lite import Any
 
 @Subcommand({"--settings": 1})  # JSON, paths relative to the current directory: see rules/bento_test.bzl
 def run(arguments: Arguments) -> int:
-    """Unpack the Bento, create an environment with the wheels, and run pytest with the arguments after `--`."""
+    """Unpack a Bento, create an environment with its wheels, and run pytest with the arguments after `--`."""
     if shards := os.environ.get("TEST_SHARD_STATUS_FILE"):
         Path(shards).touch()  # reports support for sharding to Bazel
     settings = json.loads(Path(arguments.required("--settings")).read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Locks requirements or Debian packages over the network, and writes the lock to the source tree."""
+"""Subcommands that lock requirements or Debian packages over the network, in the source tree."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Locks the requirements. Keeps a locked version if it still satisfies the require
     usage=_DEBS_HELP,
 )
 def update_debs(arguments: Arguments) -> None:
-    """Resolve the packages with apt, and replace the lock on success."""
+    """Resolve Debian packages with apt, and replace the lock if this succeeds."""
     mirror = arguments.parse_rest({"--mirror": 1}).optional("--mirror")
     output = Path(arguments.source_tree(), arguments.required("--lock"))
     before = apt.loads(decode_text(output.read_bytes(), str(output)), str(output)) if output.exists() else None
@@ -53,7 +53,7 @@ def update_debs(arguments: Arguments) -> None:
     usage=_REQUIREMENTS_HELP,
 )
 def update_requirements(arguments: Arguments) -> None:
-    """Read the requirements, resolve them with uv, and replace the lock on success."""
+    """Resolve requirements with uv, and replace the lock if this succeeds."""
     options = arguments.parse_rest({"--upgrade": 0, "--upgrade-package": 1, "--from-bentofile": 1})
     root = Path(arguments.source_tree())
     for bentofile in options.repeated("--from-bentofile"):
@@ -88,7 +88,7 @@ def _report(arguments: Arguments, counts: str, *, is_unchanged: bool) -> None:
 
 
 def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
-    """Append the missing requirements of a bentofile to the first requirements file."""
+    """Append requirements that only a bentofile declares to the target's first requirements file."""
     names = [name for _, name in arguments.tuples("--source") if name.endswith((".in", ".txt"))]
     if not names:
         raise BentoError(

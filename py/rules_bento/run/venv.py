@@ -1,7 +1,7 @@
-"""Creates or updates a virtual environment with a Bento's packages in the source tree, for `bento_venv`.
+"""Subcommand that creates or updates a virtual environment with a Bento's packages, for `bento_venv`.
 
-uv installs the wheels that Bazel fetched by hash. A stamp in the environment records the installed wheels, the
-interpreter, and the import roots, so that an update installs only the difference.
+The environment is in the source tree. uv installs the wheels that Bazel fetched by hash. A stamp in the environment
+records the installed wheels, the interpreter, and the import roots, so that an update installs only the difference.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _STAMP = "rules_bento.json"  # the file that marks an environment as created by 
     usage=HELP,
 )
 def run(arguments: Arguments) -> None:
-    """Update the environment, and report the path of the environment."""
+    """Create or update the environment, and print its path."""
     settings = json.loads(Path(arguments.required("--settings")).read_text("utf-8"))
     workspace = arguments.source_tree()
     # uv doesn't check the platform of wheels that are files.
@@ -69,7 +69,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
-    """Return the import roots in the source tree. The first root is the Bento's build context."""
+    """Return the import roots in the source tree, beginning with the build context of the Bento."""
     own = settings["repository"]
     roots = [root.partition("/") for root in settings["import_roots"]]
     for repository in sorted({repository for repository, _, _ in roots} - {own}):
@@ -79,7 +79,7 @@ def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
 
 
 def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
-    """Return the path, size, and time of each package's wheel, to detect rebuilt wheels."""
+    """Return the path, size in bytes, and modification time of each wheel, which show that it was rebuilt."""
     by_name: dict[str, list[Any]] = {}
     for name, path in wheels.items():
         file = os.path.realpath(runfiles / path)
@@ -89,7 +89,7 @@ def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
 
 
 class _Environment:
-    """Creates and updates a virtual environment. Other programs must not change the environment."""
+    """A virtual environment, which other programs must not change."""
 
     def __init__(self, directory: Path, uv: str, version: str) -> None:
         self.directory = directory
@@ -98,7 +98,7 @@ class _Environment:
         self._version = version
 
     def update(self, wanted: dict[str, Any]) -> bool:
-        """Update the environment, and return whether it changed. Raises BentoError if another program created it."""
+        """Update the environment. Returns whether it changed. Raises BentoError if another program created it."""
         stamp = self._read_stamp()
         if stamp == wanted and os.access(self.python, os.X_OK):
             return False
@@ -123,7 +123,7 @@ class _Environment:
         return True
 
     def _read_stamp(self) -> dict[str, Any]:
-        """Return the stamp, or an empty dict if the directory is empty or doesn't exist.
+        """Return the stamp of the environment, or an empty dict if its directory is empty or missing.
 
         Raises BentoError if another program created the directory.
         """
@@ -144,7 +144,7 @@ class _Environment:
             file.write(json.dumps(stamp, indent=1).encode())
 
     def _clear(self) -> None:
-        """Remove everything in the directory except the stamp."""
+        """Remove all files in the directory except the stamp."""
         for path in self.directory.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -152,7 +152,7 @@ class _Environment:
                 path.unlink()
 
     def _install(self, wheels: dict[str, list[Any]], before: dict[str, list[Any]]) -> None:
-        """Install the wheels that differ from `before`, and remove packages that aren't in `wheels`."""
+        """Install wheels that differ from `before`, and remove packages that aren't in `wheels`."""
         with tempfile.TemporaryDirectory(prefix="rules_bento-venv-") as scratch:
             requirements = Path(scratch, "requirements.txt")
             lines = [f"{name} @ {Path(wheel[0]).as_uri()}\n" for name, wheel in wheels.items()]
