@@ -1,7 +1,7 @@
-"""Determines the metadata of a BentoML service: by static analysis of the source, or by an import with BentoML.
+"""Metadata of BentoML services, from static analysis of the source or from an import with BentoML.
 
-Static analysis executes no code of the service. Each value that isn't a constant in the source is an `Unknown`,
-with the rule attribute that declares it. The reference implementation is an import with BentoML 1.4.
+Static analysis executes no code of the service. A value that isn't a constant in the source becomes an
+`Unknown`, which a rule attribute can declare. The reference implementation is an import with BentoML 1.4.
 """
 
 from __future__ import annotations

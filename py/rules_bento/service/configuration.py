@@ -1,4 +1,4 @@
-"""Checks the configuration of services as BentoML does when it builds or serves a Bento.
+"""Validation of service configurations, with the checks of BentoML when it builds or serves a Bento.
 
 The types of values come from `bentoml._internal.configuration.v2`. Unknown keys are ignored, except in `resources`.
 True is a positive number but not an integer, and 1 isn't a float.
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class ValueType(NamedTuple):
-    """Describes a type of values. `words` is for messages, and `holds` returns whether a value has the type."""
+    """A type of values. `words` names it in messages, and `holds` returns whether a value has the type."""
 
     words: str
     holds: Callable[[Any], bool]
 
     def __or__(self, other: ValueType) -> ValueType:
-        """Return the type that accepts the values of both types."""
+        """Return a type that accepts the values of either type."""
         return ValueType(f"{self.words} or {other.words}", lambda value: self.holds(value) or other.holds(value))
 
 
@@ -129,7 +129,7 @@ _CLOSED = "resources"
 
 
 def check(info: ServiceInfo) -> None:
-    """Raise BentoError for the first value of a service's configuration that BentoML rejects."""
+    """Raise BentoError for the first value in a service's configuration that BentoML rejects."""
     is_open = any(unknown.kind == "config" for unknown in info.unknowns)
     for service in info.services:
         for key, value, kind in _wrong(service.config, "", is_open=is_open):
@@ -139,7 +139,7 @@ def check(info: ServiceInfo) -> None:
 
 
 def _wrong(config: Mapping[str, Any], table: str, *, is_open: bool) -> Iterator[tuple[str, Any, str]]:
-    """Yield the key, the value, and the expected type for each wrong value. If `is_open`, dicts might be incomplete."""
+    """Yield the key, value, and expected type of each wrong value. If `is_open`, dicts might be incomplete."""
     for key, value in config.items():
         path = f"{table}.{key}" if table else key
         kind = KINDS.get(path)

@@ -1,6 +1,6 @@
-"""Evaluates constant expressions: literals, names of constants, and a few operations on constants.
+"""Evaluation of constant expressions: literals, names of constants, and a few operations on constants.
 
-A `NotConstantError` replaces each unknown item or value in a list or dict. For `**x`, its key is `REST`.
+A `NotConstantError` replaces each unknown item or value in a list or dict. The error for `**x` has the key `REST`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SERIALIZERS = words("property pydantic.computed_field pydantic.field_serializer
 
 
 class Constants:
-    """Evaluates constant expressions in the modules of one service."""
+    """Evaluator of constant expressions in the modules of one service."""
 
     def __init__(self, names: Names, code: ImportCode, arguments: Mapping[str, object]) -> None:
         self.names = names
@@ -37,7 +37,7 @@ class Constants:
         self._evaluating: set[tuple[str, str]] = set()
 
     def _spend(self, nodes: int) -> None:
-        """Count evaluated nodes. Raises BentoError if there are too many nodes."""
+        """Add `nodes` to the number of evaluated nodes. Raises BentoError if the number exceeds the limit."""
         self._left -= nodes
         if self._left < 0:
             raise BentoError(
@@ -87,7 +87,7 @@ class Constants:
         return value
 
     def text(self, module: Module, node: ast.expr) -> str:
-        """Return the string value of an expression. Raises NotConstantError for other values."""
+        """Return the value of an expression. Raises NotConstantError if it isn't a known string."""
         value = self.whole(module, node)
         if not isinstance(value, str):
             raise unsupported(module, node, "isn't a string")
@@ -155,7 +155,7 @@ class Constants:
         return value
 
     def _only_reads(self, module: Module, node: ast.expr, value: list[Any] | dict[str, Any]) -> bool:
-        """Return whether a list or dict is unpacked, or an argument that services don't change."""
+        """Return whether a list or dict is only read: unpacked, or an argument that services don't modify."""
         if self.keyword_of_service(module, node) not in ("", "traffic", "endpoints"):
             return True
         around, items = self.code.parent(node), value.values() if isinstance(value, dict) else value
@@ -164,7 +164,7 @@ class Constants:
         return is_unpacked and not any(isinstance(each, (list, dict, NotConstantError)) for each in items)
 
     def keyword_of_service(self, module: Module, node: ast.expr) -> str:
-        """Return the name of the `@bentoml.service` argument that contains the expression, or an empty string."""
+        """Return the name of the `@bentoml.service` argument whose value is `node`, or an empty string."""
         keyword = self.code.parent(node)
         owner = self.code.parent(self.code.parent(keyword))
         if not (isinstance(keyword, ast.keyword) and isinstance(owner, ast.ClassDef)):
@@ -212,7 +212,7 @@ class Constants:
         return value
 
     def _leaves_fields(self, module: Module, statement: ast.stmt, field: str) -> bool:
-        """Return whether a statement in the body of a model defines a method that doesn't change the fields."""
+        """Return whether a statement in a pydantic model's body defines a method that doesn't modify its fields."""
         if not isinstance(statement, FUNCTIONS) or statement.name in ("model_post_init", field):
             return False
         decorators = [callee(each) for each in statement.decorator_list]
@@ -220,7 +220,7 @@ class Constants:
         return not statement.name.startswith("__") and known <= _SERIALIZERS
 
     def _default(self, module: Module, name: str, field: ast.AnnAssign) -> Any:
-        """Return the argument after pydantic's conversion, or the field's default if the argument is missing."""
+        """Return an argument of the Bento, converted as pydantic does, or the field's default if it is missing."""
         default = field.value
         if name in self.arguments:
             value, kind = self.arguments[name], getattr(field.annotation, "id", "")
@@ -236,13 +236,13 @@ class Constants:
     # Services
 
     def require_service(self, definition: Definition) -> None:
-        """Raise NotConstantError if importing uses a service for anything except a dependency or an annotation."""
+        """Raise NotConstantError if the import uses a service, except as a dependency or in an annotation."""
         for by, node in self.code.mentions.get(definition.key, ()):
             if self.receiver(by, node) not in DEPENDS and not self.code.in_annotation(node):
                 raise NotConstantError(f"`{definition.name}` is used during the import", by.path, node)
 
     def receiver(self, module: Module, node: ast.expr) -> str:
-        """Return the library function that is called with the expression as an argument, or an empty string."""
+        """Return the dotted name of the library function that gets `node` as an argument, or an empty string."""
         around = self.code.parent(node)
         around = self.code.parent(around) if isinstance(around, ast.keyword) else around
         return (isinstance(around, ast.Call) and self.names.outside(module, around.func)) or ""

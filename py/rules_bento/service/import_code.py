@@ -1,6 +1,6 @@
-"""Finds the code that importing a service might run, and the unsupported operations and uses of names in this code.
+"""Analysis of the code that an import of the service might run: uses of names, and unsupported operations.
 
-The analysis is conservative. This code counts as run: modules, classes, lambdas, functions whose name this code
+The analysis is conservative. It treats this code as run: modules, classes, lambdas, functions whose name such code
 mentions, methods of classes that aren't services, and functions with a decorator that might call them.
 """
 
@@ -49,13 +49,13 @@ WORDS = frozenset(word.encode() for word in [*_ATTRIBUTES, *_BUILTINS, *_LIBRARI
 
 
 class ImportCode:
-    """Records the uses of definitions in code that runs during the import, and the first unsupported operation.
+    """The uses of definitions in code that runs during the import, and the first unsupported operation.
 
-    A module gives access to all its names, so this code can't use one of the modules as a value (`values.LABELS`).
+    This code can't use a module as a value (`values.LABELS`), because a module gives access to all its names.
     """
 
     def __init__(self, names: Names, modules: list[Module], others: frozenset[bytes]) -> None:
-        """Analyze the modules. `others` contains the words in other imported modules, which might call any function."""
+        """Analyze the modules. `others` contains the words in other modules, which might call functions by name."""
         self.names = names
         self._modules = {module.name: module for module in modules}
         self._others = others
@@ -71,7 +71,7 @@ class ImportCode:
                 self._run(*self._todo.pop())
 
     def parent(self, node: ast.AST | None) -> ast.AST | None:
-        """Return the parent of a node that runs during the import, or None for a top-level statement."""
+        """Return the parent of a node that the import runs, or None for a top-level statement."""
         return self._parents.get(node) if node else None
 
     def is_local(self, node: ast.AST) -> bool:
@@ -82,19 +82,19 @@ class ImportCode:
         return around is not None and self.is_local(around)
 
     def uses(self, definition: Definition) -> Iterator[tuple[Module, ast.expr]]:
-        """Yield the uses of a definition, except the binding itself and annotations."""
+        """Yield the uses of a definition, except for its own binding and annotations."""
         for by, node in self.mentions.get(definition.key, ()):
             if not self._is_binding(node) and not self.in_annotation(node):
                 yield by, node
 
     def require_uses(self, definition: Definition, is_plain: Callable[[Module, ast.expr], bool]) -> None:
-        """Raise NotConstantError if a use of a definition isn't plain."""
+        """Raise NotConstantError if `is_plain` rejects a use of a definition, because it might modify the value."""
         for by, node in self.uses(definition):
             if not is_plain(by, node):
                 raise NotConstantError(f"`{definition.name}` might be modified on this line", by.path, node)
 
     def in_annotation(self, node: ast.AST) -> bool:
-        """Return whether a name is a part of an annotation, outside of calls."""
+        """Return whether a name is part of an annotation, but not of a call in it."""
         around = self.parent(node)
         while isinstance(around, (ast.Subscript, ast.Tuple, ast.List, ast.BinOp, ast.Attribute)):
             node, around = around, self.parent(around)
@@ -140,7 +140,7 @@ class ImportCode:
     # Functions
 
     def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.AST]:
-        """Return the parts of a function that the import runs, or the whole function if it might be called."""
+        """Return the nodes of a function that the import runs: all of them if the function might be called."""
         if node.name in _HOOKS:
             self._stop(f"`{node.name}` runs without a call", module, node)
         owner = self.parent(node)
@@ -158,7 +158,7 @@ class ImportCode:
         return [each for each in ast.iter_child_nodes(node) if not isinstance(each, ast.stmt)]
 
     def _call(self, name: str) -> None:
-        """Mark all functions with this name as called."""
+        """Mark all functions named `name` as called."""
         if name not in self._called:
             self._called.add(name)
             for module, node in self._functions.pop(name, ()):
@@ -191,7 +191,7 @@ class ImportCode:
             self._mention(module, root, node, attributes)
 
     def _mention(self, module: Module, root: ast.Name, node: ast.expr, attributes: list[str]) -> None:
-        """Record the definitions or external names that an expression refers to."""
+        """Record an expression as a use of the definitions or external names to which it refers."""
         found = [(module.name, root.id)]
         for owner, name in found:
             self.mentions.setdefault((owner, name), []).append((module, root))
@@ -206,7 +206,7 @@ class ImportCode:
                     found.append((binding.module, binding.name))
 
     def _outside(self, module: Module, name: str, node: ast.expr) -> None:
-        """Reject an unsupported external name, and a library object that is modified or passed on as a value."""
+        """Reject an unsupported external name, and a library object that code modifies or passes on as a value."""
         around: ast.AST | None = node
         while isinstance(around, (ast.Attribute, ast.Subscript, ast.Name)):
             if not isinstance(around.ctx, ast.Load) and _is_below(name, _PATCHED):
@@ -218,7 +218,7 @@ class ImportCode:
             self._stop(f"`{name}` is passed on as a value", module, node)
 
     def _is_plain_use(self, name: str, node: ast.expr) -> bool:
-        """Return whether an object of BentoML is called, subclassed, caught, or named in an annotation."""
+        """Return whether a BentoML object is only called, subclassed, caught, or named in an annotation."""
         if name in ("bentoml", "bentoml.models", "bentoml.images"):
             return False
         match self._parents.get(node):
@@ -232,10 +232,10 @@ class ImportCode:
 
 
 def callee(decorator: ast.AST) -> ast.AST:
-    """Return the called function of a decorator with arguments, or the decorator itself."""
+    """Return the function that a decorator with arguments calls, or a decorator without arguments itself."""
     return decorator.func if isinstance(decorator, ast.Call) else decorator
 
 
 def _is_below(name: str, roots: Iterable[str]) -> bool:
-    """Return whether a dotted name is one of the roots or below one of the roots."""
+    """Return whether a dotted name equals one of `roots`, or begins with one of them and a dot."""
     return any(f"{name}.".startswith(f"{each}.") for each in roots)

@@ -1,4 +1,4 @@
-"""Defines the metadata of a service, and its JSON form.
+"""The metadata of a service, and its JSON form.
 
 The structure follows bento.yaml of BentoML 1.4: `services`, `labels`, `envs`, `schema.routes`, and, for a legacy
 service, `runners` and `apis`.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceTree:
-    """Reads files in a Bento's src/ on demand, by relative POSIX path."""
+    """The files in a Bento's src/ by relative POSIX path, which are read on demand."""
 
     paths: Collection[str]
     read: Callable[[str], bytes]
@@ -23,7 +23,7 @@ class SourceTree:
 
 @dataclass(frozen=True)
 class Unknown:
-    """Describes a value that isn't a constant in the source.
+    """A value that isn't a constant in the source.
 
     Attributes:
         what: the value and the reason, as a clause: "`workers` of service `Svc`: `os.environ` …".
@@ -49,7 +49,7 @@ class Unknown:
 
 @dataclass(frozen=True)
 class HuggingFace:
-    """Describes a `HuggingFaceModel` in the source. Without an `endpoint`, BentoML's default applies."""
+    """A `HuggingFaceModel` in the source. If `endpoint` is None, BentoML's default applies."""
 
     model_id: str
     revision: str = "main"
@@ -60,7 +60,7 @@ class HuggingFace:
 
 @dataclass(frozen=True)
 class Model:
-    """Describes a model reference of a service.
+    """A model to which a service refers.
 
     Attributes:
         attribute: the class attribute, or an empty string for a legacy service.
@@ -83,7 +83,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Dependency:
-    """Describes a `bentoml.depends(…)`. `service` is the name of the required service."""
+    """A call of `bentoml.depends`. `service` is the name of the required service."""
 
     attribute: str
     service: str | None = None
@@ -94,7 +94,7 @@ class Dependency:
 
 @dataclass(frozen=True)
 class Api:
-    """Describes an endpoint. For a legacy service, `input_type` and `output_type` are descriptors."""
+    """An endpoint. For a legacy service, `input_type` and `output_type` are descriptors."""
 
     name: str
     route: str
@@ -107,7 +107,7 @@ class Api:
 
 @dataclass(frozen=True)
 class Service:
-    """Describes a service as an entry of `services` in bento.yaml.
+    """A service, as an entry of `services` in bento.yaml.
 
     `path` and `line` locate the class. `config` includes the values that BentoML adds. `mounts` contains the paths of
     applications. Tuples have BentoML's order.
@@ -127,7 +127,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Env:
-    """Describes an environment variable. `value` is None if unknown."""
+    """An environment variable. `value` is None if it is unknown."""
 
     name: str
     value: Json = ""
@@ -136,7 +136,7 @@ class Env:
 
 @dataclass(frozen=True)
 class ImageCall:
-    """Describes a method call on a `bentoml.images.Image`."""
+    """A call of a method on a `bentoml.images.Image`."""
 
     method: str
     args: tuple[str, ...] = ()
@@ -144,7 +144,7 @@ class ImageCall:
 
 @dataclass(frozen=True)
 class Image:
-    """Describes a `bentoml.images.Image`: the constructor's arguments by name, and the method calls in order."""
+    """A `bentoml.images.Image`: the arguments of its constructor by name, and the method calls in order."""
 
     arguments: dict[str, Json] = field(default_factory=dict)
     calls: tuple[ImageCall, ...] = ()
@@ -152,7 +152,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Runner:
-    """Describes a runner of a legacy service. `runnable_type` is the name of the class."""
+    """A runner of a legacy service. `runnable_type` is the name of its class."""
 
     name: str
     runnable_type: str
@@ -162,7 +162,7 @@ class Runner:
 
 @dataclass(frozen=True)
 class ServiceInfo:
-    """Holds the metadata of a service for bento.yaml.
+    """The metadata of a service for bento.yaml.
 
     Attributes:
         service: the `service` field of bento.yaml, `module:attr`.
@@ -208,12 +208,12 @@ _CLASSES: dict[str, Any] = {
 
 
 def to_json(info: ServiceInfo) -> dict[str, Any]:
-    """Return a JSON object that `from_json` reads."""
+    """Return the metadata as a JSON object for `from_json`."""
     return asdict(info)
 
 
 def from_json(data: dict[str, Any]) -> ServiceInfo:
-    """Convert the JSON object from `to_json`. Raises TypeError for any other value."""
+    """Convert a JSON object from `to_json` to metadata. Raises TypeError for other values."""
     return ServiceInfo(**_fields(data))
 
 

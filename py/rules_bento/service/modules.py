@@ -1,4 +1,4 @@
-"""Finds the modules in a Bento's src/, the statements that bind names, and the definitions of imported names.
+"""The modules in a Bento's src/, the statements that bind names, and the definitions of imported names.
 
 A name is constant only if exactly one unconditional statement of its module binds it.
 """
@@ -29,7 +29,7 @@ _ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builti
 
 
 class NotConstantError(Exception):
-    """Reports source code outside the supported subset of Python."""
+    """Source code outside of the supported subset of Python."""
 
     def __init__(self, why: str, path: str, node: ast.AST | int) -> None:
         super().__init__(why)
@@ -39,7 +39,7 @@ class NotConstantError(Exception):
 
 
 class PythonFiles:
-    """Finds modules in src/ as Python does if src/ is the first entry of `sys.path`."""
+    """Finder of modules in src/, with the rules of Python if src/ is the first entry of `sys.path`."""
 
     def __init__(self, files: Mapping[str, bytes] | SourceTree) -> None:
         tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)
@@ -53,7 +53,7 @@ class PythonFiles:
         self._binary = {re.sub(r"\.[^/]*$", "", path): path for path in self.paths if path.endswith((".so", ".pyd"))}
 
     def find(self, module: str) -> str | None:
-        """Return the file of a module (dotted name), or `DIRECTORY/` for a package without `__init__.py`."""
+        """Return the file of a module, given by dotted name, or `DIRECTORY/` for a package without `__init__.py`."""
         top, base = module.partition(".")[0], module.replace(".", "/")
         if top in _ALWAYS_OUTSIDE:
             return None
@@ -63,17 +63,17 @@ class PythonFiles:
         return f"{base}/" if base in self._directories else None
 
     def owns(self, module: str) -> bool:
-        """Return whether Python would search src/ for a module."""
+        """Return whether Python would find the top-level package of `module` in src/."""
         return self.find(module.partition(".")[0]) is not None
 
     def words(self, path: str) -> frozenset[bytes]:
-        """Return all words in a file, including comments."""
+        """Return all words in a file, including words in comments."""
         if path not in self._words:
             self._words[path] = frozenset() if path.endswith("/") else frozenset(_NAMES.findall(self._read(path)))
         return self._words[path]
 
     def modules_named_in(self, path: str) -> list[str]:
-        """Return the modules that a file might import: modules whose last name part is a word in the file."""
+        """Return the modules that a file might import, because their last component is a word in the file."""
         if self._by_word is None:
             self._by_word = {}
             files = [path[:-3].removesuffix("/__init__") for path in self.paths if path.endswith(".py")]
@@ -82,7 +82,7 @@ class PythonFiles:
         return [name for word in sorted(self.words(path) & self._by_word.keys()) for name in self._by_word[word]]
 
     def first_mention(self, word: bytes) -> tuple[str, int] | None:
-        """Return the file and the line of the first mention of a word in any Python file, including comments."""
+        """Return the file and the line at which a Python file first mentions `word`, or None. Includes comments."""
         for path in sorted(path for path in self.paths if path.endswith(".py")):
             before, keyword, _ = self._read(path).partition(word)
             if keyword:
@@ -90,7 +90,7 @@ class PythonFiles:
         return None
 
     def parse(self, module: str, path: str) -> ast.Module:
-        """Parse a file. Raises BentoError if it is too large, is invalid, or is replaced by a compiled module."""
+        """Parse a file. Raises BentoError if it is invalid or too large, or if a compiled module replaces it."""
         base = module.replace(".", "/")
         binary = self._binary.get(base) or self._binary.get(f"{base}/__init__")
         if binary:
@@ -124,7 +124,7 @@ def _parsed(path: str, data: bytes) -> ast.Module:
 
 
 class Binding(NamedTuple):
-    """Describes a statement that binds a name, with the value or, for an import, the imported name."""
+    """A statement that binds a name, with the dotted name that it imports, if any."""
 
     node: ast.AST
     module: str = ""
@@ -132,17 +132,17 @@ class Binding(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The dotted name that an import refers to."""
+        """The dotted name to which an import refers."""
         return f"{self.module}.{self.name}" if self.name else self.module
 
     @property
     def line(self) -> int:
-        """The line of the statement."""
+        """The line of the statement, from 1."""
         return getattr(self.node, "lineno", 1)
 
 
 class Definition(NamedTuple):
-    """Describes the definition of a name in a module: an expression, a class, or a function."""
+    """The definition of a name in a module: an expression, a class, or a function."""
 
     module: Module
     name: str
@@ -150,12 +150,12 @@ class Definition(NamedTuple):
 
     @property
     def key(self) -> tuple[str, str]:
-        """The identity of the definition."""
+        """The names of the module and the definition, which identify it."""
         return (self.module.name, self.name)
 
 
 class Module:
-    """Holds the syntax tree of a module, and the bindings of names."""
+    """The syntax tree of a module, and the bindings of its names."""
 
     def __init__(self, name: str, path: str, tree: ast.Module, *, is_package: bool) -> None:
         self.name = name
@@ -239,7 +239,7 @@ def own_nodes(*nodes: ast.AST) -> Iterator[ast.AST]:
 
 
 def _bound_names(statement: ast.AST) -> Iterator[str]:
-    """Yield the names that a statement binds at any depth."""
+    """Yield the names that a statement binds at any depth, outside of functions and classes."""
     for node in own_nodes(statement):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             yield node.id
@@ -250,7 +250,7 @@ def _bound_names(statement: ast.AST) -> Iterator[str]:
 
 
 def is_guard(module: Module, node: ast.If) -> bool:
-    """Return whether importing skips the body: `if TYPE_CHECKING:` or `if __name__ == "__main__":`."""
+    """Return whether an import skips the body: `if TYPE_CHECKING:` or `if __name__ == "__main__":`."""
     match node.test:
         case ast.Name() | ast.Attribute():
             return dotted(module, node.test) in ("typing.TYPE_CHECKING", "typing_extensions.TYPE_CHECKING")
@@ -260,7 +260,7 @@ def is_guard(module: Module, node: ast.If) -> bool:
 
 
 def dotted(module: Module, node: ast.AST) -> str | None:
-    """Return the dotted name of an expression after resolving imports, such as `bentoml.service`, or None."""
+    """Return the dotted name of an expression, with imports resolved, such as `bentoml.service`, or None."""
     attributes: list[str] = []
     while isinstance(node, ast.Attribute):
         attributes.append(node.attr)
@@ -272,7 +272,7 @@ def dotted(module: Module, node: ast.AST) -> str | None:
 
 
 class Names:
-    """Resolves names in the modules of a Bento. Parses modules on demand."""
+    """Resolver of names in the modules of a Bento, which are parsed on demand."""
 
     def __init__(self, files: PythonFiles) -> None:
         self.files = files
@@ -280,19 +280,19 @@ class Names:
         self._parsed: dict[str, Module] = {}
 
     def parsed(self, name: str, path: str) -> Module:
-        """Return the parsed module. Parses each module only once. Raises BentoError for an invalid file."""
+        """Return the module `name`, parsed once from the file `path`. Raises BentoError for an invalid file."""
         if name not in self._parsed:
             tree = self.files.parse(name, path)
             self._parsed[name] = Module(name, path, tree, is_package=path.endswith(("/", "/__init__.py")))
         return self._parsed[name]
 
     def outside(self, module: Module, node: ast.AST) -> str | None:
-        """Return the dotted name of an object outside of the sources, or None for any other expression."""
+        """Return the dotted name of an object outside of the sources, or None for other expressions."""
         name = dotted(module, node)
         return name if name and not self.files.owns(name) else None
 
     def resolve(self, module: Module, node: ast.expr) -> Definition:
-        """Return the definition of a name. Raises NotConstantError if the definition isn't certain."""
+        """Return the definition of a name. Raises NotConstantError if it is outside of the sources or ambiguous."""
         if outside := self.outside(module, node):
             raise NotConstantError(f"`{outside}` is defined outside the sources", module.path, node)
         if not isinstance(node, ast.Name):
@@ -300,7 +300,7 @@ class Names:
         return self.lookup(module, node.id, module.path, node)
 
     def lookup(self, module: Module, name: str, path: str, node: ast.AST) -> Definition:
-        """Return the definition of a name in a module. Errors refer to `path` and `node`."""
+        """Return the definition of `name` in `module`. Errors refer to `node` in the file `path`."""
         for _ in range(_MAX_HOPS):
             known = module.bindings.get(name, [])
             if len(known) != 1:
@@ -322,7 +322,7 @@ class Names:
 
 
 def unsupported(module: Module, node: ast.AST, why: str = "isn't a supported expression") -> NotConstantError:
-    """Return the error for an unsupported expression."""
+    """Return the error for an expression that isn't supported. `why` completes its message."""
     is_long = any(islice(ast.walk(node), 201, None))
     text = "" if is_long else " ".join(ast.unparse(node).split())
     return NotConstantError(f"`{text[:80]}{'…' if is_long or len(text) > 80 else ''}` {why}", module.path, node)

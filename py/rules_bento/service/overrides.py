@@ -1,7 +1,7 @@
-"""Replaces values that aren't constants in the source with values from a target or a command.
+"""Replacement of values that aren't constants in the source with values from a target or a command.
 
-Constants in the source aren't replaced. A declaration affects only the values that it names. `require_known` rejects
-the remaining unknown values.
+Constants in the source can't be replaced. A declaration affects only the values that it names. `require_known` rejects
+the values that remain unknown.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ IN_FULL = ("labels", "envs", "image", "description")
 
 
 def snake_case(name: str) -> str:
-    """Return the Bento name that BentoML derives from a service's name: `ImgSvc` -> `img_svc`."""
+    """Return the name that BentoML derives from a service's name: `ImgSvc` becomes `img_svc`."""
 
     def lower(match: re.Match[str]) -> str:
         word = match.group().lower()
@@ -65,12 +65,12 @@ def snake_case(name: str) -> str:
 
 @dataclass(frozen=True)
 class Declared:
-    """Holds the service metadata that a target or a command declares.
+    """The service metadata that a target or a command declares.
 
     Attributes:
         bento_name: the name of the Bento.
         service_models: tags by `Service.attribute`.
-        config: configurations by service name; each can contain only the values that the source computes.
+        config: configurations by service name; each can contain only values that aren't constants.
         envs: names of environment variables, with values to compare with constants in the source, if any.
         labels: keys of labels, with values to compare with constants in the source, if any.
         in_full: the kinds of values that the target declares completely.
@@ -92,7 +92,7 @@ class Declared:
 
 
 def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
-    """Replace unknown values with declared values.
+    """Replace the unknown values in `info` with declared values.
 
     Raises:
         BentoError: a declared value contradicts a constant in the source, or names a missing service;
@@ -125,7 +125,7 @@ def _require_agreement(info: ServiceInfo, declared: Declared) -> None:
 
 
 def _answered(unknown: Unknown, declared: Declared) -> bool:
-    """Return whether a declaration specifies the unknown value."""
+    """Return whether a declaration specifies the value of `unknown`."""
     key = unknown.fact.partition(".")[2]
     match unknown.kind:
         case "config":
@@ -160,7 +160,7 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 def _merged(
     read: Mapping[str, Json], stated: Mapping[str, Json], fact: str, unknown: Collection[str], place: str
 ) -> dict[str, Json]:
-    """Return the configuration in the source, merged with the declared values."""
+    """Return the configuration in the source, with the values in `stated` added. Raises BentoError for conflicts."""
     merged = dict(read)
     for key, value in stated.items():
         path, known = f"{fact}.{key}", merged.get(key)
@@ -186,7 +186,7 @@ def _has(stated: Mapping[str, Json], path: str) -> bool:
 
 
 def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
-    """Use the declared tags for models whose tag isn't a constant in the source."""
+    """Set the declared tags on models whose tags aren't constants in the source."""
     unknown = [f"{one.service}.{one.fact.partition('.')[2]}" for one in info.unknowns if one.kind == "models"]
     foreign = [name for name in declared.service_models if name not in unknown]
     if foreign:
@@ -204,7 +204,7 @@ def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 
 
 def listed(names: Iterable[str | None]) -> str:
-    """Format names for a message."""
+    """Format names as a comma-separated list in backticks, or `none`."""
     return ", ".join(f"`{name}`" for name in names) or "none"
 
 
@@ -212,7 +212,7 @@ def listed(names: Iterable[str | None]) -> str:
 
 
 def way(unknown: Unknown, words: Words) -> str:
-    """Return how to declare a value outside of the source, or an empty string if the value requires an import."""
+    """Return a remedy that declares `unknown` outside of the source, or "" if the value requires an import."""
     _, dot, key = unknown.fact.partition(".")
     names = (unknown.fact, unknown.kind + dot, unknown.kind)
     remedy = next((_REMEDIES[name] for name in names if name in _REMEDIES), ("", ""))
@@ -220,12 +220,12 @@ def way(unknown: Unknown, words: Words) -> str:
 
 
 def statement(attribute: str, words: Words) -> str:
-    """Return the name of an attribute or its flag."""
+    """Return an attribute, or the flag that corresponds to it, in backticks."""
     return f"`{attribute if words == 'attributes' else _FLAGS[attribute]}`"
 
 
 def require_known(info: ServiceInfo, target: str = "", words: Words = "attributes") -> None:
-    """Raise BentoError for unknown values. The message contains the file, the line, and a remedy for each value."""
+    """Raise BentoError if values are unknown. The message lists the file, line, and remedy for each value."""
     missing = info.unknowns
     if not missing:
         return
@@ -249,7 +249,7 @@ def _remedy(unknown: Unknown, words: Words) -> str:
 
 
 def check_in_full(names: Collection[str], words: Words) -> None:
-    """Raise BentoError for a kind of value that can't be declared completely."""
+    """Raise BentoError if `names` contains a kind of value that can't be declared completely."""
     flag = "complete_metadata" if words == "attributes" else "--complete"
     for name in names:
         if name not in IN_FULL:

@@ -1,4 +1,4 @@
-"""Analyzes a service statically: finds the module, the attribute in the module, and its definition.
+"""Static analysis of a service: finds its module, its attribute, and its definition.
 
 docs/service-metadata.md describes the supported subset of Python. Unsupported code that might affect a service is
 rejected with the file and the line. Its value is unknown without an attribute or an import.
@@ -21,7 +21,7 @@ _MAKERS = ("bentoml.service", "bentoml.Service", "bentoml.legacy.Service", "bent
 
 
 def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mapping[str, object]) -> ServiceInfo:
-    """Analyze a service (see `rules_bento.service.read_service`)."""
+    """Analyze a service statically, as `rules_bento.service.read_service` describes."""
     sources = PythonFiles(files)
     module, attribute = _parts(service)
     path = sources.find(module)
@@ -37,7 +37,7 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
 
 
 class _Reading:
-    """Analyzes one service. Repeats the analysis with more modules if other modules use the required modules."""
+    """Analysis of one service, repeated with more modules if other modules use the modules that it requires."""
 
     def __init__(
         self, service: str, module: str, path: str, files: PythonFiles, arguments: Mapping[str, object]
@@ -49,7 +49,7 @@ class _Reading:
         self._module = self._names.parsed(module, path)
 
     def read(self, attribute: str) -> ServiceInfo:
-        """Return the metadata. Raises BentoError if the service doesn't exist."""
+        """Return the metadata of the service `attribute`. Raises BentoError if the service doesn't exist."""
         needed = {self._module.name}
         while True:
             modules, others = self._reached(needed)
@@ -75,9 +75,9 @@ class _Reading:
     # Modules
 
     def _reached(self, users: set[str]) -> tuple[list[Module], frozenset[bytes]]:
-        """Return the modules that the service might import, also by a string, and that might change names in `users`.
+        """Return the modules that the service might import, even by a string, and that might modify names in `users`.
 
-        Parses only modules that contain the name of a user or a word in `WORDS`. Also returns the words in others.
+        Parses only modules that contain a word in `WORDS` or a name in `users`. Also returns the words in the others.
         """
         words = WORDS | {name.rpartition(".")[2].encode() for name in users}
         found: list[Module] = []
@@ -140,7 +140,7 @@ class _Reading:
         )
 
     def _only_service(self) -> str:
-        """Return the only name in the module that might be a service."""
+        """Return the only name in the module that might be a service. Raises BentoError for none or several."""
         names = [name for name in self._module.bindings if self._might_be_service(name)]
         if len(names) == 1:
             return names[0]
@@ -156,7 +156,7 @@ class _Reading:
 
 
 def _parts(service: str) -> tuple[str, str]:
-    """Split an import string into the dotted module name and the attribute, which can be empty."""
+    """Split an import string into a dotted module name and an attribute, which can be empty."""
     target, colon, attribute = service.partition(":")
     if target.endswith(".py"):
         target = ".".join(part for part in target[:-3].split("/") if part != ".")

@@ -1,10 +1,10 @@
-"""Converts BentoML's private names to public names, and positional arguments to named arguments."""
+"""Public names for BentoML's private names, and names for its positional arguments."""
 
 from __future__ import annotations
 
 
 def words(text: str) -> frozenset[str]:
-    """Return the words in a string."""
+    """Return the words of a string as a set."""
     return frozenset(text.split())
 
 

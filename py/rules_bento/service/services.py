@@ -1,4 +1,4 @@
-"""Analyzes classes with the decorator `@bentoml.service`: name, configuration, dependencies, models, and APIs."""
+"""Static analysis of classes with `@bentoml.service`: names, configuration, dependencies, models, and APIs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _OTHERS = HANDLERS | words("add_event_handler add_exception_handler add_middlewa
 
 @dataclass(frozen=True)
 class Declaration:
-    """Describes a service definition: the class, the arguments of `bentoml.service`, the name, and mounts."""
+    """A service definition: its class, the arguments of `bentoml.service`, its name, and its mounts."""
 
     module: Module
     node: ast.ClassDef
@@ -56,9 +56,9 @@ class Declaration:
 
 
 class ServiceReader:
-    """Reads the services that depend on each other, and records the unknown values that can be declared.
+    """Reader of services that depend on each other. It records unknown values that a target can declare.
 
-    Methods raise NotConstantError for other values that aren't constant. Such a service must be imported.
+    Methods raise NotConstantError for other values that aren't constants, because such a service must be imported.
     """
 
     def __init__(self, constants: Constants) -> None:
@@ -70,7 +70,7 @@ class ServiceReader:
     # Declarations
 
     def declaration(self, definition: Definition) -> Declaration:
-        """Return the service for a definition. Raises BentoError if another service has the same name."""
+        """Return the service that a definition declares. Raises BentoError if another service has the same name."""
         module, made = definition.module, definition.node
         if not isinstance(made, ast.ClassDef):
             raise NotConstantError(f"`{definition.name}` isn't a class with `@bentoml.service`", module.path, made)
@@ -102,7 +102,7 @@ class ServiceReader:
         return first
 
     def _arguments(self, module: Module, keywords: list[ast.keyword]) -> dict[str, Any]:
-        """Return the arguments of `bentoml.service` by name. The argument `image` remains an unevaluated expression."""
+        """Return the arguments of `bentoml.service` by name. Doesn't evaluate the argument `image`."""
         values: dict[str, Any] = {}
         for keyword in keywords:
             node = keyword.value
@@ -117,7 +117,7 @@ class ServiceReader:
     # The graph
 
     def info(self, entry: Declaration, service: str, path: str) -> metadata.ServiceInfo:
-        """Read an entry service and its dependencies. Raises BentoError if BentoML couldn't import the services."""
+        """Return the metadata of an entry service and its dependencies. Raises BentoError if they can't be imported."""
         services: dict[str, metadata.Service] = {}
         stack = [entry.name]
         while stack:  # in the order of BentoML's `all_services`: a service itself, then each dependency's
@@ -145,7 +145,7 @@ class ServiceReader:
         )
 
     def _note(self, declared: Declaration, fact: str, error: NotConstantError) -> None:
-        """Record a value that isn't a constant in the source."""
+        """Record the value `fact` of a service, which isn't a constant in the source."""
         what = f"`{fact}` of service `{declared.name}`: {error.why}"
         self.unknowns.append(metadata.Unknown(what, error.path, error.line, fact, declared.name))
 
@@ -172,7 +172,7 @@ class ServiceReader:
     # Members
 
     def _members(self, declared: Declaration) -> dict[str, Any]:
-        """Return a class's attributes by name: a `Model`, `Dependency`, or `Api`, or None for other objects."""
+        """Return the attributes of a class by name: a `Model`, `Dependency`, or `Api`, or None for other objects."""
         node = declared.node
         if node.bases or node.keywords:
             raise NotConstantError(f"class `{node.name}` has base classes or a metaclass", declared.module.path, node)
@@ -182,7 +182,7 @@ class ServiceReader:
         return {name: found[name] for name in sorted(found)}  # as `dir()` lists them
 
     def _add_member(self, declared: Declaration, statement: ast.stmt, found: dict[str, Any]) -> None:
-        """Add the names that a statement in a class body binds. Raises NotConstantError for other effects."""
+        """Add the names that a statement in a class body binds to `found`. Raises NotConstantError for other code."""
         module, value, nodes = declared.module, None, list[ast.AST | None]([statement])
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
@@ -222,7 +222,7 @@ class ServiceReader:
         return None
 
     def _is_foreign(self, module: Module, node: ast.AST) -> bool:
-        """Return whether an expression refers only to libraries and constants, so it isn't a BentoML object."""
+        """Return whether an expression refers only to libraries and constants, and therefore isn't a BentoML object."""
         for each in ast.walk(node):
             if isinstance(each, ast.Name):
                 outside = self.names.outside(module, each)
@@ -249,7 +249,7 @@ class ServiceReader:
     def _values(
         self, module: Module, call: ast.Call, given: dict[str, ast.expr], kinds: dict[str, ValueType]
     ) -> dict[str, Any]:
-        """Return the arguments' values. Raises NotConstantError for a value that is unknown or of a wrong type."""
+        """Return the values of arguments. Raises NotConstantError if a value is unknown or has a wrong type."""
         values = {name: self.constants.whole(module, node) for name, node in given.items()}
         if not all(kinds[name].holds(value) for name, value in values.items()):
             raise unsupported(module, call)
@@ -276,7 +276,7 @@ class ServiceReader:
     # APIs
 
     def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> metadata.Api | None:
-        """Return an API, or None for other methods. Raises NotConstantError if a decorator might create an API."""
+        """Return the API that a method defines, or None. Raises NotConstantError for an unsupported decorator."""
         known = [self.names.outside(module, callee(each)) or "" for each in node.decorator_list]
         if known and known[0] in _ENDPOINTS and all(each in _KEEP_NAME for each in known[1:]):
             return self._endpoint(module, node, known[0])
@@ -319,7 +319,7 @@ class ServiceReader:
         return self._entries(declared, given, "config")
 
     def _entries(self, declared: Declaration, values: dict[str, Any], fact: str) -> dict[str, metadata.Json]:
-        """Return the constant entries of a dict. Records the other entries by their paths."""
+        """Return the constant entries of a dict, and record each other entry as the unknown value at its path."""
         result: dict[str, metadata.Json] = {}
         for key, value in values.items():
             error = None if isinstance(value, dict) else first_unknown(value)
@@ -341,7 +341,7 @@ class ServiceReader:
         return {key: str(value) for key, value in self._entries(declared, labels, "labels").items()}
 
     def _openai(self, declared: Declaration, service: metadata.Service) -> dict[str, str]:
-        """Return the label that BentoML adds for an OpenAI-compatible endpoint."""
+        """Return the label that BentoML adds for an OpenAI-compatible endpoint, if any."""
         found = [api.route for api in service.apis if api.route.endswith(_CHAT)]
         try:
             for application, path in [] if found else declared.mounts:
@@ -352,7 +352,7 @@ class ServiceReader:
         return {"openai_endpoint": found[0].removesuffix(_CHAT)} if found else {}
 
     def _envs(self, declared: Declaration, *, is_entry: bool) -> tuple[metadata.Env, ...]:
-        """Return `envs`. Raises BentoError for a variable with which BentoML can't import or build a service."""
+        """Return the environment variables of a service. Raises BentoError for variables that BentoML rejects."""
         envs = declared.arguments.get("envs") or []
         result = list[metadata.Env]()
         for env in envs if isinstance(envs, list) else [declared.error(envs, "the value isn't a list")]:
@@ -419,15 +419,15 @@ def arguments_of(
 
 
 def _check_path(constants: Constants, module: Module, node: ast.expr) -> None:
-    """Raise NotConstantError if a string might be a part of an OpenAI-compatible path."""
+    """Raise NotConstantError if a string might be part of the path of an OpenAI-compatible endpoint."""
     if "completions" in constants.text(module, node):
         raise unsupported(module, node, f"might be part of a path that ends in `{_CHAT}`")
 
 
 def _check_paths(constants: Constants, module: Module, node: ast.expr, makers: tuple[str, ...]) -> None:
-    """Raise NotConstantError if an application or a router in it might have an OpenAI-compatible path.
+    """Raise NotConstantError if an application, or a router in it, might have an OpenAI-compatible endpoint.
 
-    The application must be the result of calling one of `makers`, and all its uses must be plain.
+    The application must be the result of a call to one of `makers`, and code must use it only in supported ways.
     """
     definition = constants.names.resolve(module, node)
     made, of, code = definition.node, definition.module, constants.code
