@@ -1,4 +1,4 @@
-"""Detects the machine type (the processor architecture) of machine code from the first bytes of a file.
+"""Detection of the machine type (processor architecture) of machine code from the first bytes of a file.
 
 The formats are ELF (System V ABI, chapter 4), and Mach-O (`mach-o/loader.h`, `mach-o/fat.h`). Machine types have Go's
 names, as in images. Files that a system neither starts nor loads have no machine type: object files, and code for GPUs
@@ -48,7 +48,7 @@ _MAX_SHOWN = 20
 
 
 def machine_of(head: bytes) -> str:
-    """Return the machine type of a file from its first `HEAD` bytes, or an empty string if it has no machine code."""
+    """Return the machine type of a file with the first `HEAD` bytes `head`, or "" if it has no machine code."""
     if len(head) < HEAD:
         return ""
     if head[:4] == b"\x7fELF":
@@ -62,9 +62,9 @@ def machine_of(head: bytes) -> str:
 
 
 def reject_wrong_architecture(files: Mapping[str, str], platform: str, unchecked: Sequence[str]) -> None:
-    """Raise BentoError if a Bento contains files that the platform can neither start nor load.
+    """Raise BentoError if a Bento contains files that `platform` can neither start nor load.
 
-    `files` maps paths to machine types. `unchecked` lists the names of ignored files; each name must match a file.
+    `files` maps paths to machine types. `unchecked` lists names of files to ignore, each of which must exist.
     """
     own = _SYSTEMS.get(platform, "")
     wrong = wrong_architecture(files, (own, *COMPATIBLE.get(own, ()))) if own else {}
@@ -90,9 +90,9 @@ def reject_wrong_architecture(files: Mapping[str, str], platform: str, unchecked
 
 
 def wrong_architecture(files: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
-    """Return the files with a machine type that isn't in `own`. `files` maps paths to machine types.
+    """Return the files whose machine type isn't in `own`. `files` maps paths to machine types.
 
-    Omits a file if a file for `own` has the same name, except for the name of the machine.
+    Omits a file if another file has the same name, apart from the name of the machine, and is for a machine in `own`.
     """
     supported = frozenset(own)
     variants = {_unspecific(path) for path, machine in files.items() if machine in supported}
@@ -104,5 +104,5 @@ def wrong_architecture(files: Mapping[str, str], own: Iterable[str]) -> dict[str
 
 
 def _unspecific(path: str) -> str:
-    """Return a file name without words for machines and systems."""
+    """Return the file name in `path` without words for machines and systems."""
     return re.sub(_BETWEEN, ".", re.sub(_WORDS, "", path.rpartition("/")[2]))

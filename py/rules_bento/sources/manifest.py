@@ -1,4 +1,4 @@
-"""Lists the entries of a Bento's directory tree, and computes the identity and the version of the Bento."""
+"""Manifest of a Bento's directory tree, from which the Bento's identity and version are computed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PIECE = 4 << 20  # bytes per read, hashed on all cores
 
 @dataclass(frozen=True)
 class TreeEntry:
-    """Describes a file or a symbolic link in a tree. Exactly one of ``blake3`` and ``link`` is set."""
+    """A file or a symbolic link in a tree. Exactly one of ``blake3`` and ``link`` is set."""
 
     path: str  # POSIX, relative to the tree
     size: int  # bytes; 0 for a link
@@ -39,19 +39,19 @@ class TreeEntry:
 
     @staticmethod
     def of_bytes(path: str, content: bytes) -> TreeEntry:
-        """Return the entry of a file with this content."""
+        """Return the entry of a file that contains ``content``."""
         from blake3 import blake3
 
         return TreeEntry(path, len(content), mode_of(content), blake3(content).hexdigest())
 
     @staticmethod
     def of_link(path: str, target: str) -> TreeEntry:
-        """Return the entry of a symbolic link."""
+        """Return the entry of a symbolic link to ``target``."""
         return TreeEntry(path, 0, _LINK, None, target)
 
     @staticmethod
     def of_file(path: str, source: str, origin: str) -> TreeEntry:
-        """Hash the file at ``source``, and return the entry. Messages contain ``origin``, which declares the file.
+        """Return the entry of the file at ``source``. Messages contain ``origin``, which declares the file.
 
         Raises BentoError for a special or unreadable file.
         """
@@ -69,13 +69,13 @@ class TreeEntry:
 
 @dataclass(frozen=True)
 class TreeManifest:
-    """Holds the entries of a tree, sorted by the UTF-8 bytes of the paths."""
+    """The entries of a tree, sorted by the UTF-8 bytes of their paths."""
 
     entries: tuple[TreeEntry, ...]
 
     @staticmethod
     def of(entries: Iterable[TreeEntry]) -> TreeManifest:
-        """Sort entries. Raises BentoError if two entries have the same path."""
+        """Return a manifest of entries in any order. Raises BentoError if two entries have the same path."""
         # Code points and their UTF-8 bytes sort alike.
         ordered = sorted(entries, key=attrgetter("path"))
         for one, other in pairwise(ordered):
@@ -85,19 +85,19 @@ class TreeManifest:
 
     @staticmethod
     def from_json(text: str, origin: str) -> TreeManifest:
-        """Parse the JSON that `to_json` returns. Raises a BentoError that begins with ``origin`` for invalid JSON."""
+        """Parse JSON that `to_json` returned. Raises a BentoError that begins with ``origin`` for invalid JSON."""
         try:
             return TreeManifest.of(_from_object(item) for item in json.loads(text))
         except (ValueError, TypeError, KeyError) as error:
             raise BentoError(f"{origin}: invalid manifest ({error}). Build the target again.") from None
 
     def to_json(self) -> str:
-        """Return a JSON array with one entry per line. Equal entries result in equal strings."""
+        """Return a JSON array with one entry per line. Equal manifests have equal JSON."""
         lines = ",\n".join([_ENCODER.encode(_to_object(entry)) for entry in self.entries])
         return f"[\n{lines}\n]\n" if lines else "[]\n"
 
     def under(self, directory: str) -> TreeManifest:
-        """Return the entries with a directory, such as ``src``, prepended to each path."""
+        """Return a manifest with ``directory``, such as ``src``, prepended to each path."""
         return TreeManifest(tuple([replace(entry, path=f"{directory}/{entry.path}") for entry in self.entries]))
 
     def identity(self) -> bytes:
@@ -122,7 +122,7 @@ class TreeManifest:
 
 
 def content_version(digest: bytes) -> str:
-    """Return the version for a digest: the first 160 bits in lowercase base32 (RFC 4648), as in BentoML's versions."""
+    """Return a version, as BentoML writes it: 160 bits of ``digest`` in lowercase base32 (RFC 4648)."""
     from base64 import b32encode
 
     return b32encode(digest[:20]).decode().lower()
@@ -154,7 +154,7 @@ def _from_object(item: dict[str, Any]) -> TreeEntry:
 
 
 def mode_of(beginning: bytes) -> int:
-    """Return the permission bits of a file, derived from its content.
+    """Return the permission bits of a file, which depend only on its content.
 
     The bits of the file system aren't reliable: Bazel sets 0555 for every output, remote execution can set 0555 for all
     inputs, git stores only one bit, and a umask removes bits. Therefore, scripts with a shebang and ELF files are
@@ -181,7 +181,7 @@ def _of_open_file(path: str, file: int, origin: str) -> TreeEntry:
 
 
 def _machine(beginning: bytes) -> str:
-    """Return the machine type of a file, or an empty string. Files without machine code require no further imports."""
+    """Return the machine type of a file, or "". Imports the detection only for files with machine code."""
     if not beginning.startswith(_MACHINE_CODE):
         return ""
     from rules_bento.sources.cpu_arch import HEAD, machine_of
@@ -190,7 +190,7 @@ def _machine(beginning: bytes) -> str:
 
 
 def _of_pieces(file: int) -> tuple[int, bytes, str]:
-    """Return the size, the first bytes, and the digest of a large file. Reads pieces, because mmap isn't faster."""
+    """Return the size, first bytes, and digest of a large open file. Reads pieces, because mmap isn't faster."""
     from blake3 import blake3
 
     hasher = blake3(max_threads=blake3.AUTO)  # the digest does not depend on the number of threads

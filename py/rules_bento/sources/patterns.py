@@ -1,4 +1,4 @@
-"""Matches paths against BentoML's patterns in include, exclude, and ``.bentoignore``, in linear time.
+"""Matching of paths with BentoML's patterns in include, exclude, and ``.bentoignore``, in linear time.
 
 BentoML uses pathspec (1.1.1, "gitwildmatch"). pathspec compiles each line to a regular expression and tries all
 expressions on each path. The time grows with the number of lines, and an expression with several stars backtracks: four
@@ -73,7 +73,7 @@ _SHORT = {".": "$", "/": "=/", "(?P<ps_d>/)": "=/"}
 
 @dataclass(frozen=True)
 class Rule:
-    """Describes one line of a pattern list. The line includes or excludes paths."""
+    """One line of a pattern list, which includes or excludes paths."""
 
     text: str  # as written, without trailing white space
     number: int  # of the line, from 1
@@ -85,7 +85,7 @@ class Rule:
 
 
 class _State(dict[str, "_State"]):
-    """Represents the state of an automaton after a prefix of a path. ``state[character]`` is the next state."""
+    """The state of an automaton after a prefix of a path. ``state[character]`` is the next state."""
 
     __slots__ = ("_automaton", "bits", "matched", "rules")
 
@@ -100,7 +100,7 @@ class _State(dict[str, "_State"]):
         return following
 
     def after(self, text: str) -> _State:
-        """Return the state after more characters."""
+        """Return the state after the characters of ``text``."""
         state = self
         for character in text:
             state = state[character]
@@ -108,7 +108,7 @@ class _State(dict[str, "_State"]):
 
 
 class Patterns:
-    """Matches paths against one list of patterns, in which the last line that matches a path decides.
+    """One list of patterns, in which the last line that matches a path decides.
 
     ``lines`` can end with line breaks. ``unit`` and ``origin`` describe the place of a line in messages ("pattern 2 of
     exclude"). ``rules`` are the lines that can decide: all except empty lines and comments. Raises BentoError for a
@@ -149,7 +149,7 @@ class Patterns:
         return self.unreached(reached)
 
     def unreached(self, reached: int) -> list[Rule]:
-        """Return the lines that match no path. ``reached`` contains the bits at the ends of all paths."""
+        """Return the lines that match no path, given the bits that are set at the end of any path."""
         # A string of bits, because shifting a long number once for each rule takes quadratic time.
         positions = f"{reached & self.layout.accepting:b}"[::-1]
         bounds = pairwise([*self.layout.starts, self.layout.size])
@@ -171,7 +171,7 @@ class Patterns:
 
 
 class _Automaton:
-    """Matches paths against several lists in one pass. The bits of later lists are higher."""
+    """An automaton for several lists, which reads a path once. Later lists have higher bits."""
 
     def __init__(self, lists: Sequence[Patterns]) -> None:
         self._lists = lists
@@ -184,19 +184,19 @@ class _Automaton:
         self._max_states = min(_MAX_STATES, _MAX_BITS // (self._offsets[-1] + 1))
 
     def _join(self, bits: Iterable[int]) -> int:
-        """Combine the bits of all lists."""
+        """Combine the bits of each list into one number."""
         joined = 0
         for offset, own in zip(self._offsets, bits, strict=False):
             joined |= own << offset
         return joined
 
     def start(self, *numbers: int) -> int:
-        """Return the bits before the first character, for the lists with these numbers."""
+        """Return the bits before the first character of a path, for the lists with these numbers."""
         lists = enumerate(self._lists)
         return self._join(patterns.layout.start() if number in numbers else 0 for number, patterns in lists)
 
     def rules_at(self, bits: int) -> dict[int, Rule]:
-        """Return the last matching rule of each list, by list number. Omits lists without a matching rule."""
+        """Return the last matching rule of each list by list number, except for lists without a match."""
         accepted = bits & self._accepting
         rules = {}
         while accepted:
@@ -209,7 +209,7 @@ class _Automaton:
         return rules
 
     def step(self, bits: int, character: str) -> _State:
-        """Return the state after one more character."""
+        """Return the state that follows after ``character``."""
         self._steps += 1
         if self._steps > _MAX_STEPS or len(self._states) > self._max_states:
             for state in self._states.values():
@@ -228,7 +228,7 @@ class _Automaton:
         return self.state(moved | bits & masks[1])
 
     def state(self, bits: int) -> _State:
-        """Return the cached state with these bits."""
+        """Return the state with these bits, which is cached."""
         state = self._states.get(bits)
         if state is None:
             state = self._states[bits] = _State(self, bits)
@@ -240,7 +240,7 @@ _KEPT = frozenset([_INCLUDE])  # the lists that match the paths of a Bento
 
 
 class SourceFilter:
-    """Decides whether a Bento includes a path: applies include, the built-in exclusions, exclude, and ``.bentoignore``.
+    """Filter for paths, which applies include, built-in exclusions, exclude, and ``.bentoignore``.
 
     ``ignored`` maps a directory ("", "pkg", "pkg/deep") to the lines of its ``.bentoignore``. Paths are relative and
     POSIX, without empty or dot components.
@@ -265,11 +265,11 @@ class SourceFilter:
         return state.matched == _KEPT
 
     def idle(self) -> list[Rule]:
-        """Return the rules of ``include``, except negated rules, that haven't matched a path in any call of `keeps`."""
+        """Return the rules of ``include`` that no call of `keeps` has matched, except for negated rules."""
         return [rule for rule in self._include.unreached(self._reached) if not rule.negated]
 
     def reason(self, path: str, *, filtered: bool) -> str | None:
-        """Return the reason why ``path`` isn't in the Bento, or None if the Bento includes it."""
+        """Return the reason why the Bento excludes ``path``, or None if the Bento includes it."""
         state = self._at(path)
         if _BUILT_IN in state.matched:
             return f"{state.rules[_BUILT_IN]} excludes the file, and built-in exclusions can't be overridden"
@@ -324,7 +324,7 @@ def _expression(text: str) -> tuple[str | None, bool | None]:
 
 @lru_cache(_CACHED)
 def _tokens(expression: str) -> list[str]:
-    """Split pathspec's expression into tokens. Raises ValueError for a part that pathspec doesn't generate."""
+    """Split an expression of pathspec into tokens. Raises ValueError for a part that pathspec doesn't generate."""
     if expression in _SHORT:
         return ["**", "[^/]", "*", _SHORT[expression]]
     tokens: list[str] = []
@@ -352,7 +352,7 @@ def _compiled(bracket: str) -> re.Pattern[str]:
 
 
 class _Layout:
-    """Numbers the positions between the pieces of a list's patterns. Each position is a bit.
+    """The positions between the pieces of a list's patterns, each represented by one bit.
 
     A character moves a bit to the next position if the piece accepts the character. The bit stays if the position is a
     loop: "*", "**", and the end of a pattern that has matched a directory.
@@ -369,7 +369,7 @@ class _Layout:
         self._loops = array("L")  # loops for all characters
 
     def finish(self) -> None:
-        """Convert all positions to bits together, because adding single bits to a long number copies the number."""
+        """Convert all positions to bits at once, because adding a single bit copies the whole number."""
         self.accepting, self.gaps = self._bits(self._accepting), self._bits(self._gaps)
         self._looping = self._bits(self._loops)
         self._staying = self._looping | self._bits(self._stars)
@@ -381,7 +381,7 @@ class _Layout:
         return int.from_bytes(written, "little")
 
     def add(self, tokens: list[str]) -> None:
-        """Add the tokens of a pattern.
+        """Add a pattern that consists of ``tokens``.
 
         Raises ValueError for a set of characters that ``re`` rejects, or for too many sets.
         """
@@ -406,12 +406,12 @@ class _Layout:
         self.size += 1
 
     def start(self) -> int:
-        """Return the bits before the first character."""
+        """Return the bits before the first character of a path."""
         firsts = self._bits(self.starts)
         return firsts | (firsts & self.gaps) << 1
 
     def masks(self, character: str) -> tuple[int, int]:
-        """Return the bits that ``character`` moves, and the bits that it keeps."""
+        """Return the bits that ``character`` moves to the next position, and the bits that it keeps."""
         leaving = [positions for pattern, positions in self._sets.values() if pattern.match(character)]
         if character in self._literals:
             leaving.append(self._literals[character])

@@ -1,6 +1,6 @@
-"""Selects files for a Bento's ``src/``, and determines their paths.
+"""Selection of files for a Bento's ``src/``, and their paths in it.
 
-BentoML walks a directory. In rules_bento, a Bazel target declares each file, or `walk` declares the files of a plain
+BentoML walks a directory. In rules_bento, a Bazel target declares each file, or `walk` declares the files of a
 directory. Files are selected as in BentoML: ``include`` must match the path of a file, and no other list must match the
 path. The other lists are ``exclude``, the built-in exclusions, and each ``.bentoignore`` in a directory above the file.
 """
@@ -32,7 +32,7 @@ _MAX_LINKS = 40  # the limit of Linux
 
 @dataclass(frozen=True)
 class DeclaredFile:
-    """Describes a file that a target or a directory declares."""
+    """A file that a target or a directory declares."""
 
     path: str  # path in the Bento's src/: POSIX, relative
     source: str  # path to read it from
@@ -46,7 +46,7 @@ class DeclaredFile:
 
 @dataclass(frozen=True)
 class Selection:
-    """Holds the kept and the dropped files, sorted by path."""
+    """The kept and dropped files, each sorted by path."""
 
     kept: tuple[DeclaredFile, ...]
     dropped: tuple[DeclaredFile, ...]
@@ -54,13 +54,13 @@ class Selection:
     _filter: SourceFilter = field(repr=False, compare=False)
 
     def reason(self, file: DeclaredFile) -> str | None:
-        """Return the reason why ``file`` was dropped, with the pattern and its list, or None if ``file`` is kept."""
+        """Return the reason why ``file`` was dropped, including the pattern and its list, or None if it is kept."""
         return self._filter.reason(file.path, filtered=file.filtered)
 
 
 @dataclass(frozen=True)
 class BentoPath:
-    """Holds the path of a declared file in the Bento's src/, and whether patterns apply to it (see `DeclaredFile`)."""
+    """The path of a declared file in the Bento's src/, and whether patterns apply to it (see `DeclaredFile`)."""
 
     path: str
     filtered: bool
@@ -69,7 +69,7 @@ class BentoPath:
 def place(
     short_path: str, *, build_ctx: str, import_roots: Iterable[str] = (), attribute: str, label: str
 ) -> BentoPath:
-    """Return the path in src/ for a file that the attribute ``attribute`` of the target ``label`` contains.
+    """Return the path in src/ of a file in the attribute ``attribute`` of the target ``label``.
 
     ``short_path`` and ``build_ctx`` are short paths of Bazel (``svc/a.py``, ``../repo+/a.py``). ``build_ctx`` is a
     directory ("" is the root of the main repository). ``import_roots`` are entries of ``PyInfo.imports``
@@ -96,12 +96,12 @@ def place(
 
 
 def runfiles_path(short_path: str) -> str:
-    """Return the path of a file in the runfiles of Bazel, `<repository>/<path>`, from its short path."""
+    """Return a file's path in Bazel's runfiles, `<repository>/<path>`, given its short path."""
     return "/".join(_split(short_path))
 
 
 def walk(directory: str) -> Iterator[DeclaredFile]:
-    """Yield the files in a plain directory, in the same way as BentoML.
+    """Yield the files below a directory that BentoML would consider for a Bento.
 
     Symbolic links to files stay links; links to directories, and empty directories, are omitted. Directories that the
     built-in exclusions always drop aren't entered. Raises BentoError for a directory that can't be read.
@@ -140,7 +140,7 @@ def select(
     *,
     src_layout: bool = False,
 ) -> Selection:
-    """Apply BentoML's include, exclude, and ``.bentoignore`` rules to declared files.
+    """Select files with BentoML's include, exclude, and ``.bentoignore`` rules.
 
     A ``.bentoignore`` applies if it is declared (with ``filtered``), even if it isn't kept. ``src_layout`` removes a
     leading ``src/`` from the paths of kept files, after patterns are matched.
@@ -169,7 +169,7 @@ def select(
 
 
 def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> DeclaredFile:
-    """Return the file for the first of ``paths`` that the selection keeps.
+    """Return the first of ``paths`` that the selection keeps, as a declared file.
 
     ``what`` describes the user of the file in messages ("service 'service:Iris'"). If no file is kept, raises
     BentoError with the pattern that dropped the file.
@@ -191,7 +191,7 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
 
 
 def digest(kept: Iterable[DeclaredFile]) -> TreeManifest:
-    """Hash the kept files, and return the manifest. Raises BentoError for an unreadable or special file."""
+    """Return the manifest of the kept files. Raises BentoError for an unreadable or special file."""
     return TreeManifest.of(
         TreeEntry.of_file(file.path, file.source, file.origin)
         if file.link is None
@@ -201,7 +201,7 @@ def digest(kept: Iterable[DeclaredFile]) -> TreeManifest:
 
 
 def content(file: DeclaredFile) -> bytes:
-    """Return the content of a small file. Raises BentoError if the file is too large, unreadable, or not regular."""
+    """Return the content of a small file. Raises BentoError if it is too large, unreadable, or not regular."""
     try:
         with open_source(file.source) as source:
             data = source.read(MAX_BYTES + 1)
@@ -215,7 +215,7 @@ def content(file: DeclaredFile) -> bytes:
 
 
 def read_prefixes(kept: Iterable[DeclaredFile], most: int) -> Iterator[tuple[str, bytes]]:
-    """Yield the path in the Bento and the first `most` bytes of each file that isn't a link."""
+    """Yield the path in the Bento and the first `most` bytes of each kept file that isn't a link."""
     for file in kept:
         if file.link is None:
             with open(file.source, "rb", buffering=0) as source:  # noqa: PTH123 - see walk
@@ -223,7 +223,7 @@ def read_prefixes(kept: Iterable[DeclaredFile], most: int) -> Iterator[tuple[str
 
 
 def check_followed(kept: Iterable[DeclaredFile]) -> None:
-    """Raise BentoError for a file that is a link to a target outside of Bazel's execution root.
+    """Raise BentoError if a kept file is a link to a target outside of Bazel's execution root.
 
     Links inside of the root are followed, because sandboxes consist of links whose targets are declared to Bazel.
     """
@@ -234,7 +234,7 @@ def check_followed(kept: Iterable[DeclaredFile]) -> None:
 
 
 def check_inside(file: DeclaredFile, directory: str) -> None:
-    """Raise BentoError if a file in a plain directory is special, or is a link to a target outside the directory.
+    """Raise BentoError if a file isn't a regular file, or is a link to a target outside of ``directory``.
 
     Options can refer to files that `walk` yields but that no pattern selects. No other check covers these files.
     """
@@ -251,7 +251,7 @@ _by_path = attrgetter("path")
 
 
 def _split(short_path: str) -> tuple[str, str]:
-    """Split a short path of Bazel into repository and path."""
+    """Split a short path of Bazel into the repository and the path in it."""
     if not short_path.startswith("../"):
         return MAIN_REPOSITORY, short_path
     repository, _, path = short_path.removeprefix("../").partition("/")
@@ -269,7 +269,7 @@ def _split_file(short_path: str, label: str, attribute: str) -> tuple[str, str]:
 
 
 def _context(build_ctx: str) -> tuple[str, str]:
-    """Split ``build_ctx`` into repository and directory. Raises BentoError if the path leaves the repository."""
+    """Split ``build_ctx`` into repository and directory. Raises BentoError if it leaves the repository."""
     repository, context = _split(build_ctx.rstrip("/"))
     if context in ("", "."):
         return repository, ""
@@ -282,7 +282,7 @@ def _context(build_ctx: str) -> tuple[str, str]:
 
 
 def _import_root(repository: str, path: str, import_roots: Iterable[str]) -> str:
-    """Return the longest import root above ``path``. "" is the root of the repository."""
+    """Return the longest import root that contains ``path``, or "" for the root of the repository."""
     roots = _normalized(tuple(import_roots))
     directory = path.rpartition("/")[0]
     while directory and f"{repository}/{directory}" not in roots:

@@ -1,1 +1,1 @@
-"""Runs the tests of `bento_test` in pytest, starts BentoML servers for the Bento, and compares APIs."""
+"""pytest plugin for `bento_test`, BentoML servers for its tests, and the comparison of APIs."""

@@ -1,4 +1,4 @@
-"""Classifies the changes to a service's API by their effect on callers.
+"""Classification of changes to a service's API by their effect on callers.
 
 The API is BentoML's `schema.json`: routes with the JSON schemas of input and output. A change is *breaking* if a caller
 that complies with the old schema can fail with the new schema, because the service rejects a sent value, or a returned
@@ -17,7 +17,7 @@ _Way = Literal["wider", "narrower", "other"]
 
 
 class Change(NamedTuple):
-    """Describes one difference between two schemas."""
+    """One difference between two schemas."""
 
     breaking: bool
     where: str  # `/route`, or `/route input.rows[]`
@@ -28,7 +28,7 @@ class Change(NamedTuple):
 
 
 def changes(old: Schema, new: Schema) -> list[Change]:
-    """Return the differences between two `schema.json` files, sorted by route."""
+    """Return the differences between two parsed `schema.json` files, sorted by route."""
     before, after = _routes(old), _routes(new)
     differences = [Change(True, route, "the route is gone") for route in before if route not in after]
     differences += [Change(False, route, "a new route") for route in after if route not in before]
@@ -62,7 +62,7 @@ def _route_changes(route: str, old: Schema, new: Schema) -> Iterator[Change]:
 
 
 def _compare(where: str, old: Any, new: Any, *, sent: bool) -> Iterator[Change]:
-    """Yield the differences between two JSON schemas of values that callers send (`sent`) or receive."""
+    """Yield the differences between two JSON schemas for values that callers send (`sent`) or receive."""
     old, new = _schema(old), _schema(new)
     if old == new:
         return
@@ -82,7 +82,7 @@ def _compare(where: str, old: Any, new: Any, *, sent: bool) -> Iterator[Change]:
 
 
 def _alternatives(where: str, old: list[Schema], new: list[Schema], *, sent: bool) -> Iterator[Change]:
-    """Compare the forms of one JSON type if a schema allows several forms, such as two kinds of objects."""
+    """Yield the differences between the forms that two schemas allow for one JSON type, such as objects."""
     for form in old:
         if form not in new:
             yield Change(sent, where, f"the form {_title(form)} was removed")
@@ -131,7 +131,7 @@ def _required(place: str, *, now: bool, sent: bool) -> Change:
 
 
 def _additional(where: str, old: Schema, new: Schema, *, sent: bool) -> Iterator[Change]:
-    """Compare the types of properties that the schema doesn't name (`additionalProperties`)."""
+    """Yield the differences between schemas for properties that aren't named (`additionalProperties`)."""
     before, after = (schema.get("additionalProperties", True) for schema in (old, new))
     if isinstance(before, dict) and isinstance(after, dict):
         yield from _compare(f"{where}.*", before, after, sent=sent)
@@ -167,13 +167,13 @@ _FORM = frozenset(("is_stream", "root_input"))  # another way to send or to read
 
 
 def _schema(value: Any) -> Schema:
-    """Return a schema as a dict, with `const` written as an `enum` of one value."""
+    """Return a schema as a dict, with `const` replaced by an `enum` of one value."""
     schema = {} if value is None or value is True else value
     return {**schema, "enum": [schema["const"]]} if "const" in schema else schema
 
 
 def _by_type(schema: Schema) -> dict[str, list[Schema]]:
-    """Return the forms that a schema allows, by JSON type."""
+    """Return the forms of values that a schema allows, by JSON type."""
     by_type: dict[str, list[Schema]] = {}
     for form in map(_schema, schema.get("anyOf") or schema.get("oneOf") or [schema]):
         types = form.get("type", "any")
@@ -187,7 +187,7 @@ def _by_type(schema: Schema) -> dict[str, list[Schema]]:
 
 
 def _kind(schema: Schema) -> frozenset[str]:
-    """Return the JSON types that a schema accepts; `number` includes `integer`."""
+    """Return the JSON types that a schema accepts. `number` includes `integer`."""
     types = frozenset(_by_type(schema))
     return types | {"integer"} if "number" in types else types
 
@@ -201,7 +201,7 @@ def _title(schema: Schema) -> str:
 
 
 def _way(rule: str, old: Schema, new: Schema) -> _Way:
-    """Return whether a changed rule makes the new schema accept more or fewer values, or `other` if unclear."""
+    """Return whether a changed rule makes a schema accept more or fewer values, or `other` if that is unclear."""
     before, after = old.get(rule), new.get(rule)
     if rule in _FORM:
         return "other"

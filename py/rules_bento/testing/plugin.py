@@ -1,4 +1,4 @@
-"""Defines the fixtures for tests of a Bento: `bento`, `serve`, `server`, `url`, and `client`."""
+"""Fixtures for tests of a Bento: `bento`, `serve`, `server`, `url`, and `client`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Bento(NamedTuple):
-    """Describes the Bento under test."""
+    """The Bento under test: its tag, and the directory of its unpacked files."""
 
     tag: str  # name:version
     path: Path  # the directory that it is unpacked to
 
 
 class Setting(NamedTuple):
-    """Holds the settings of the plugin, which come from the `bento_test` target."""
+    """The settings of the plugin, which a `bento_test` target specifies."""
 
     bento: Bento
     python: Path
@@ -36,21 +36,21 @@ class Setting(NamedTuple):
 
 
 class Servers:
-    """Starts servers of the Bento under test, and collects their logs."""
+    """Source of servers for the Bento under test. It collects their logs."""
 
     def __init__(self, setting: Setting) -> None:
-        """Store the settings without starting a server."""
+        """Store the settings. Doesn't start a server."""
         self.setting = setting
         self.logs: list[Path] = []
         self._numbers = count()
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Register the object for the fixtures."""
+        """Make this object available to the fixtures."""
         config.stash[_SERVERS] = self
 
     @contextmanager
     def serve(self, *options: str, variables: Mapping[str, str] | None = None) -> Iterator[Server]:
-        """Run a server during the `with` block. Passes `options` to `bentoml serve`."""
+        """Run a server during the `with` block, and yield it. Passes `options` to `bentoml serve`."""
         setting = self.setting
         directory = setting.directory / f"server{next(self._numbers)}"
         try:
@@ -69,7 +69,7 @@ class Servers:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Any:
-        """Add the servers' logs to the report of a failed test."""
+        """Add the logs of all servers to the report of a failed test."""
         report = yield
         if report.failed:
             for log in self.logs:
@@ -82,19 +82,19 @@ _SERVERS = pytest.StashKey[Servers]()
 
 @pytest.fixture(scope="session")
 def bento(request: pytest.FixtureRequest) -> Bento:
-    """Return the Bento: the tag, and the directory with the unpacked files."""
+    """Return the Bento under test: its tag, and the directory of its unpacked files."""
     return request.config.stash[_SERVERS].setting.bento
 
 
 @pytest.fixture(scope="session")
 def serve(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[Server]]:
-    """Return a function that runs a server during a `with` block. The function passes `options` to `bentoml serve`."""
+    """Return a context manager function that runs a server and passes its `options` to `bentoml serve`."""
     return request.config.stash[_SERVERS].serve
 
 
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """Yield the server, which all tests of the target (or of a shard) share."""
+    """Yield a server that all tests of the target, or of a shard, share."""
     servers = request.config.stash[_SERVERS]
     with servers.serve(*servers.setting.options) as server:
         yield server
@@ -102,13 +102,13 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def url(server: Server) -> str:
-    """Return the server's address, without a trailing slash."""
+    """Return the URL of the shared server, without a trailing slash."""
     return server.url
 
 
 @pytest.fixture
 def client(url: str) -> Iterator[Any]:
-    """Yield a `bentoml.SyncHTTPClient` for the server."""
+    """Yield a `bentoml.SyncHTTPClient` for the shared server."""
     import bentoml
 
     with bentoml.SyncHTTPClient(url) as client:
@@ -117,7 +117,7 @@ def client(url: str) -> Iterator[Any]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Select the tests of this shard: every nth test, in order."""
+    """Select every nth test, in order, where n is the number of shards."""
     shards = int(os.environ.get("TEST_TOTAL_SHARDS", "1"))
     if shards > 1:
         shard = int(os.environ["TEST_SHARD_INDEX"])

@@ -1,4 +1,4 @@
-"""Records which lines of the user's sources run in tests and servers, as LCOV for `bazel coverage`.
+"""LCOV recording of the lines in a user's sources that tests and servers run, for `bazel coverage`.
 
 The test must depend on coverage.py. Bazel identifies sources by their path in the workspace. In the Bento,
 the sources are in `src/`.
@@ -29,10 +29,10 @@ disable_warnings = no-data-collected
 
 
 class Recording:
-    """Records one run of the tests."""
+    """The recording of one run of the tests."""
 
     def __init__(self, directory: Path, files: Mapping[Path, str]) -> None:
-        """Create `directory`, which stores the data. `files` maps each file to its path in the workspace."""
+        """Create `directory` for the data. `files` maps each file to its path in the workspace."""
         directory.mkdir(parents=True)
         self._files = files
         self._settings = directory / "settings"
@@ -41,7 +41,7 @@ class Recording:
         self._coverage: Any = None
 
     def start(self, python: Path) -> None:
-        """Start recording in this process, and in later child processes that use the environment of `python`."""
+        """Start recording in this process, and in later child processes with the environment of `python`."""
         import coverage
 
         [packages] = python.parent.parent.glob("lib/python*/site-packages")
@@ -51,7 +51,7 @@ class Recording:
         self._coverage.start()
 
     def finish(self, output: Path) -> None:
-        """Write the data of all processes as LCOV, with paths in the workspace."""
+        """Write the data of all processes to `output` as LCOV, with paths in the workspace."""
         import coverage
 
         self._coverage.stop()
@@ -72,9 +72,9 @@ class Recording:
 
 
 def recording(settings: Mapping[str, Any], bento: Path, directory: Path) -> Recording | None:
-    """Return the recording for `bazel coverage`, or None.
+    """Return a new recording under `bazel coverage`, otherwise None.
 
-    Returns None for another command, or without Python sources to record. Raises BentoError if coverage is missing.
+    Also returns None if there are no Python sources to record. Raises BentoError if coverage is missing.
     """
     manifest = os.environ.get("COVERAGE_MANIFEST")
     if not os.environ.get("COVERAGE") or not manifest:
@@ -91,7 +91,7 @@ def recording(settings: Mapping[str, Any], bento: Path, directory: Path) -> Reco
 
 
 def _recorded_files(named: Iterable[str], settings: Mapping[str, Any], bento: Path) -> dict[Path, str]:
-    """Map files to the sources that Bazel lists. Includes files in the Bento, and files that tests import."""
+    """Return the workspace path of each file to record: files in the Bento, and files that tests import."""
     files = {}
     for name in named:
         short_path = _short_path(name)
@@ -118,5 +118,5 @@ def _short_path(path: str) -> str:
 
 
 def _pattern(path: Path) -> str:
-    """Return a pattern for the path. coverage.py can't escape special characters."""
+    """Return a pattern that matches `path`. coverage.py can't escape special characters."""
     return "".join("?" if letter in "*?[]" else letter for letter in str(path))

@@ -1,4 +1,4 @@
-"""Starts a BentoML server for an unpacked Bento on a free port of the loopback interface."""
+"""BentoML server for an unpacked Bento, on a free port of the loopback interface."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _PORTS_TO_TRY = 5
 
 
 class Server(NamedTuple):
-    """Describes a running server: its URL and its log."""
+    """The URL and the log file of a running server."""
 
     url: str
     log: Path
 
 
 class NotReadyError(Exception):
-    """Reports that the server ended, or didn't respond in time. The message contains the server's log."""
+    """A server that ended, or didn't respond in time. The message contains its log."""
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def serve(
     options: tuple[str, ...] = (),
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    """Serve the Bento in the directory `bento`, with BentoML from the environment of `python`.
+    """Run a server for the Bento in the directory `bento`, with BentoML from the environment of `python`.
 
     Creates `directory` for the log. `options` are passed to `bentoml serve`; `variables` extend the environment
     variables. The server is ready when the `with` block begins, and is stopped when the `with` block ends. Raises
