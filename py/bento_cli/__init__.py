@@ -1,1 +1,1 @@
-"""Provides the `bento` command, which builds, stores, and shares Bentos without BentoML."""
+"""The `bento` command, which builds, stores, and shares Bentos without BentoML."""

@@ -1,4 +1,4 @@
-"""Runs the `bento` command as `python -m bento_cli`."""
+"""Entry point for `python -m bento_cli`."""
 
 import sys
 

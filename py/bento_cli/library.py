@@ -1,4 +1,4 @@
-"""Provides the public Python API: the store as a class, and its common commands as functions.
+"""Public Python API: the store as a class, and common commands as functions.
 
     from bento_cli.library import Store, import_bento
 
@@ -6,7 +6,7 @@
     for bento in Store().bentos.list("iris"):
         print(bento.tag, bento.size())
 
-The functions use the `Store` of the default home, or of `home` if it is set. The API uses the same directories as
+The functions use the store in the default home, or in `home` if it is set. The API uses the same directories as
 BentoML (see `bento_cli.store.home`), and can run at the same time as BentoML. All errors are BentoError.
 """
 
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 class EntryCollection:
-    """Provides access to the Bentos or the models of a store. Methods raise NotFoundError if no entry matches a tag."""
+    """The Bentos or the models in a store. Methods raise NotFoundError if no entry matches a tag."""
 
     def __init__(self, home: Home, kind: Kind) -> None:
         self.home = home
@@ -62,17 +62,17 @@ class EntryCollection:
         self.entry_store = EntryStore(home, kind)
 
     def list(self, tag: str = "") -> tuple[Entry, ...]:
-        """List all entries, the entries with a name, or the entry with a tag, by tag. Ignores invalid directories."""
+        """Return all entries, the versions of a name, or the entry with a tag, sorted by tag. Skips invalid entries."""
         return self.entry_store.list(tag).entries
 
     def get(self, tag: str) -> Entry:
-        """Return the entry with a tag or a unique prefix of a tag, or the latest entry with a name."""
+        """Return the entry with a tag or a unique prefix of a tag, or the latest version of a name."""
         return self.entry_store.get(tag)
 
     def delete(self, tag: str, *, force: bool = False) -> tuple[Entry, ...]:
-        """Delete the entry that `get` returns for a tag with a version, or all entries with a name.
+        """Delete the entry with a tag, or all versions of a name. Returns the deleted entries.
 
-        Requires `force` to delete a model that a Bento requires. Returns the deleted entries.
+        As in `get`, a tag can be a unique prefix. A model that a Bento requires can be deleted only with `force`.
         """
         from rules_bento.tag import Tag
 
@@ -93,7 +93,7 @@ class EntryCollection:
         sha256: str = "",
         counter: Counter | None = None,
     ) -> Imported:
-        """Import an archive or a directory. If `form` isn't set, detects the format.
+        """Import an archive or a directory. Detects the format unless `form` is set.
 
         `progress` is called with the number of bytes read. A URL is downloaded first: `counter` counts the downloaded
         bytes, and `sha256`, if set, must match the download. Raises BentoError if the archive is invalid, the checksum
@@ -128,11 +128,11 @@ class EntryCollection:
         progress: Progress | None = None,
         counter: Counter | None = None,
     ) -> Exported:
-        """Export an entry to a file, directory, or URL as `bentoml export` does (see `store.export.destination`).
+        """Export an entry to a file, directory, or URL. `store.export.destination` describes the path of the output.
 
-        `models=False` excludes a Bento's models, and `check=True` verifies all files first. `progress` counts packed
-        bytes, and `counter` counts bytes sent to a URL. Raises BentoError if the entry is damaged, or if the
-        destination can't be written.
+        `models=False` excludes a Bento's models, and `check=True` verifies all files first. `progress` is called with
+        the number of bytes packed, and `counter` counts bytes sent to a URL. Raises BentoError if the entry is damaged,
+        or if the destination can't be written.
         """
         from bento_cli.store.export import export
         from bento_cli.transports.address import parse
@@ -148,10 +148,10 @@ class EntryCollection:
 
 
 class Store:
-    """Provides access to a BentoML home: the collections `bentos` and `models`."""
+    """The store in a BentoML home, with the collections `bentos` and `models`."""
 
     def __init__(self, home: str | Path | None = None, *, durable: bool = True) -> None:
-        """Use the given home, otherwise BENTOML_HOME, otherwise `~/bentoml`. The directory doesn't need to exist.
+        """Use `home`, or else BENTOML_HOME, or else `~/bentoml`. The directory doesn't need to exist.
 
         If `durable` is set, flushes changes to disk, so that they survive a power failure.
         """
@@ -160,26 +160,26 @@ class Store:
         self.models = EntryCollection(self.home, MODEL)
 
     def section(self, kind: Kind) -> EntryCollection:
-        """Return the collection of Bentos or models."""
+        """Return the collection of Bentos or of models."""
         return self.bentos if kind is BENTO else self.models
 
     def verify(self, *entries: Entry, progress: Callable[[int], None] | None = None) -> Verified:
-        """Verify that entries (default: all entries) still have the contents that were imported."""
+        """Verify that entries (default: all) have the same contents as when they were imported."""
         from bento_cli.store.verification import verify, verify_all
 
         return verify(self.home, [*entries], progress) if entries else verify_all(self.home, progress)
 
     def gc(self, *, dry_run: bool = False, waiting: Callable[[], None] | None = None) -> Collected:
-        """Remove unused data. Entries aren't changed.
+        """Remove data that no entry uses. Entries aren't changed.
 
-        Calls `waiting` before waiting for another process that is adding entries.
+        Calls `waiting` before it waits for another process that adds entries.
         """
         from bento_cli.store.delete import collect
 
         return collect(self.home, dry_run=dry_run, waiting=waiting)
 
     def diff(self, one: str, other: str, kind: Kind = BENTO) -> Difference:
-        """Return the differences between two Bentos or models. Each argument is a tag or the path of an archive."""
+        """Return the differences between two entries of one kind. Each argument is a tag or the path of an archive."""
         from bento_cli.store.diff import Side, compare, of_archive, of_entry
 
         def side(text: str) -> Side:
@@ -190,7 +190,7 @@ class Store:
 
 
 def is_archive(text: str) -> Path | None:
-    """Return the path of an archive, or None. The string must contain a slash, have an archive suffix, or be a file."""
+    """Return the path if `text` contains a slash, has an archive suffix, or names a file. Otherwise, returns None."""
     path = Path(text)
     return path if "/" in text or path.suffix in (".bento", ".bentomodel") or path.is_file() else None
 
@@ -206,13 +206,13 @@ def local(text: str) -> Path:
 
 
 def archive_of(text: str) -> tuple[Path | BinaryIO, Form] | None:
-    """Return an archive and its format, or None if the string is a tag. `-` is standard input."""
+    """Return an archive and its format, or None if `text` is a tag. `-` is standard input."""
     source = sys.stdin.buffer if text == "-" else is_archive(text)
     return (source, form_of(source)) if source else None
 
 
 def form_of(source: Path | BinaryIO, form: Form | None = None) -> Form:
-    """Return `form` if set. Otherwise, detects the format from the file type, the file name, or a stream's first bytes.
+    """Return `form` if it is set, or else the format that the file type, the file name, or the first bytes indicate.
 
     Raises BentoError for a zip archive in a pipe, because the index of a zip archive is at its end.
     """
@@ -226,7 +226,7 @@ def form_of(source: Path | BinaryIO, form: Form | None = None) -> Form:
 
 
 def __getattr__(name: str) -> object:
-    """Import `Options` on first use, because few commands need the class."""
+    """Return `Options`, which is imported on first use because few commands need it."""
     if name != "Options":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from bento_cli.store.import_session import Options
@@ -235,22 +235,22 @@ def __getattr__(name: str) -> object:
 
 
 def list(tag: str = "", *, kind: Kind = BENTO, home: HomePath = None) -> tuple[Entry, ...]:  # noqa: A001 - as in BentoML
-    """Return all Bentos, the Bentos with a name, or the Bento with a tag, sorted by tag."""
+    """Return all Bentos, the versions of a name, or the Bento with a tag, sorted by tag."""
     return Store(home).section(kind).list(tag)
 
 
 def get(tag: str, *, kind: Kind = BENTO, home: HomePath = None) -> Entry:
-    """Return the entry with a tag or a unique tag prefix, or the latest version of a name.
+    """Return the Bento with a tag or a unique prefix of a tag, or the latest version of a name.
 
-    Raises NotFoundError if no entry matches.
+    Raises NotFoundError if no Bento matches.
     """
     return Store(home).section(kind).get(tag)
 
 
 def delete(tag: str, *, kind: Kind = BENTO, force: bool = False, home: HomePath = None) -> tuple[Entry, ...]:
-    """Delete a Bento, or all Bentos with a name. Returns the deleted entries.
+    """Delete a Bento, or all versions of a name. Returns the deleted entries.
 
-    Requires `force` to delete a model that a Bento requires.
+    Raises BentoError for a model (`kind`) that a Bento requires, unless `force` is set.
     """
     return Store(home).section(kind).delete(tag, force=force)
 
@@ -276,7 +276,7 @@ def export_bento(
     kind: Kind = BENTO,
     home: HomePath = None,
 ) -> Exported:
-    """Export a Bento, by default with its models, to a file or directory that BentoML can import."""
+    """Export a Bento, by default with its models, to a file or directory that `bentoml import` accepts."""
     return Store(home).section(kind).export(tag, out, form, models=models)
 
 
@@ -336,7 +336,7 @@ def containerize(
     features: Sequence[str] = (),
     home: HomePath = None,
 ) -> Containerized:
-    """Build an image of a Bento with docker, podman, or another backend. `options` contains the backend's options."""
+    """Build an image of a Bento with docker, podman, or another backend, which `options` configure."""
     from bento_cli.sharing.backends import choose
     from bento_cli.sharing.containers import containerize
 
@@ -345,7 +345,7 @@ def containerize(
 
 
 def serve(tag: str, *options: str, python: str = "", home: HomePath = None) -> subprocess.Popen[bytes]:
-    """Start BentoML's server for a Bento, with options for `bentoml serve`. The caller must stop the server."""
+    """Start BentoML's server for a Bento, with `options` for `bentoml serve`. The caller must stop the process."""
     import subprocess
 
     from bento_cli.sharing.serving import server
@@ -356,7 +356,7 @@ def serve(tag: str, *options: str, python: str = "", home: HomePath = None) -> s
 
 
 def verify(*entries: Entry, home: HomePath = None) -> Verified:
-    """Verify that entries (default: all entries) still have the contents that were imported."""
+    """Verify that entries (default: all) have the same contents as when they were imported."""
     return Store(home).verify(*entries)
 
 

@@ -1,4 +1,4 @@
-"""Provides the `bento` command: parses a command line and runs the command.
+"""The `bento` command line: parsing, commands, and output.
 
 `table` lists the commands, and `status` defines the exit codes. For a fast startup, each command imports its modules
 only when the command runs.
@@ -17,7 +17,7 @@ from bento_cli.cli import status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code. Raises only SystemExit, for an invalid command line or `--help`."""
+    """Run a command line, and return its exit code. Raises SystemExit for `--help` or an invalid command line."""
     if None in (sys.stdin, sys.stdout, sys.stderr):
         exit_handling.open_streams()
     try:

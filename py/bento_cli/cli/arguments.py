@@ -1,4 +1,4 @@
-"""Defines the options that several commands share, and opens the connections and files that they select."""
+"""Options that several commands share, and the connections and files that they select."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def add_repeatable(parser: _ActionsContainer, *names: str, metavar: str, help: str, **more: Any) -> None:  # noqa: A002
-    """Add an option that can be used several times."""
+    """Add an option that can be repeated."""
     parser.add_argument(*names, metavar=metavar, action="append", default=[], help=f"{help} (repeatable)", **more)
 
 
@@ -49,7 +49,7 @@ def add_insecure(parser: ArgumentParser) -> None:
 
 @contextmanager
 def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progress]]:
-    """Yield a client for registries, and a progress display."""
+    """Yield a client for registries, and a display of the progress of `what`."""
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
 
@@ -59,9 +59,9 @@ def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progr
 
 @contextmanager
 def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, Progress]]:
-    """Yield a client for BentoCloud or Yatai, and a progress display.
+    """Yield a client for BentoCloud or Yatai, and a display of the progress of `what`.
 
-    Uses the context in environment variables, otherwise the context of `--context`, otherwise the current context.
+    Uses the context in environment variables, or else the context in `--context`, or else the current context.
     """
     from rules_bento.net.transfers import Progress
 
@@ -74,7 +74,7 @@ def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, 
 
 
 def add_signing(parser: ArgumentParser, prefix: str = "", *, required: bool = False) -> None:
-    """Add the options for the format of signatures and, beginning with `prefix`, for the key or identity."""
+    """Add options for the format of signatures and for a key or identity, whose names begin with `prefix`."""
     group = parser.add_mutually_exclusive_group(required=required)
     parser.set_defaults(keyless_flag=f"--{prefix}keyless")
     group.add_argument(
@@ -116,13 +116,13 @@ def add_signing(parser: ArgumentParser, prefix: str = "", *, required: bool = Fa
 
 
 def input_path(text: str) -> str:
-    """Return the path of an input file; `-` is standard input."""
+    """Return the path of an input file, with `-` replaced by the path of standard input."""
     return "/dev/stdin" if text == "-" else text
 
 
 @contextmanager
 def output_path(text: str, options: Namespace) -> Iterator[Path]:
-    """Yield the path to write an archive to. For `-`, yields a temporary file, and copies the file to standard output.
+    """Yield a path for an archive. If `text` is `-`, copies the file at this path to standard output afterward.
 
     Raises BentoError for `-` if standard output is a terminal, or if `--output` selects a format other than text.
     """
@@ -146,7 +146,7 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
 
 
 def signing_key(options: Namespace) -> PrivateKey | IdentitySigner | None:
-    """Return the key or identity in the options of `add_signing`, or None. Raises BentoError for invalid options."""
+    """Return the key or identity that the options of `add_signing` specify, or None. Raises BentoError if invalid."""
     if options.keyless:
         from rules_bento.signing.keyless import IdentitySigner
 
@@ -164,13 +164,13 @@ def signing_key(options: Namespace) -> PrivateKey | IdentitySigner | None:
 
 
 def signing(options: Namespace) -> Signing | None:
-    """Return the key or identity and the format that the options of `add_signing` select."""
+    """Return the key or identity, and the format, that the options of `add_signing` specify, or None."""
     key = signing_key(options)
     return (key, options.sign_format) if key else None
 
 
 def add_import_options(parser: ArgumentParser) -> None:
-    """Add the options of commands that import archives."""
+    """Add the options for importing archives."""
     from rules_bento.archives.unpack import Limits
 
     limits = Limits()
@@ -196,17 +196,17 @@ def add_no_models(parser: ArgumentParser) -> None:
 
 
 def add_no_verify(parser: ArgumentParser) -> None:
-    """Add the option that skips the verification of the files."""
+    """Add the option that skips the verification of files."""
     add_flag(parser, "--no-verify", help="Skip the verification of files in the store")
 
 
 def add_no_sync(parser: ArgumentParser) -> None:
-    """Add the option that disables flushing files to disk."""
+    """Add the option that skips flushing files to disk."""
     add_flag(parser, "--no-sync", help="Don't flush files to disk (faster, but a power failure can damage the entry)")
 
 
 def import_options(options: Namespace) -> Options:
-    """Convert the command-line options of `add_import_options` to import options."""
+    """Return import options from the command-line options of `add_import_options`."""
     from rules_bento.archives.unpack import Limits
 
     from bento_cli.store.import_session import Options
@@ -220,7 +220,7 @@ def import_options(options: Namespace) -> Options:
 
 
 def positive(text: str) -> int:
-    """Parse a positive integer."""
+    """Parse a positive integer. Raises ArgumentTypeError for other strings."""
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
         from argparse import ArgumentTypeError
 
@@ -239,7 +239,7 @@ def _size(text: str) -> int:
 
 
 def pairs(texts: list[str], option: str, form: str = "KEY=VALUE") -> dict[str, str]:
-    """Parse the values of a repeatable option. Raises BentoError for an invalid value and for a duplicate key."""
+    """Parse the values of a repeatable option as a dict. Raises BentoError for invalid values and duplicate keys."""
     values: dict[str, str] = {}
     for number, text in enumerate(texts, 1):
         key, equals, value = text.partition("=")

@@ -1,4 +1,4 @@
-"""Implements the checks of `bento doctor`, which finds problems with a machine and a workspace."""
+"""Checks of `bento doctor`, which find problems with a machine and a workspace."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _TRUST_STORE = "startup --host_jvm_args=-Djavax.net.ssl.trustStore="
 
 @dataclass(frozen=True)
 class Finding:
-    """Describes the result of a check, and how to fix a problem."""
+    """The result of a check, and a remedy if there is a problem."""
 
     about: str
     state: str
@@ -58,7 +58,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class HostEnvironment:
-    """Describes the machine to check: the workspace, the environment variables, and the certificates."""
+    """The machine to check: its workspace, environment variables, and certificates."""
 
     root: Path | None  # root of the workspace
     variables: Mapping[str, str]
@@ -67,17 +67,17 @@ class HostEnvironment:
     distributed: str = "/usr/share/ca-certificates"  # authorities of the Linux distribution
 
     def which(self, program: str) -> str | None:
-        """Return the path of a program on PATH."""
+        """Return the path of a program on PATH, or None."""
         return which(program, self.variables.get("PATH", ""))
 
     def is_outside(self, program: str) -> bool:
-        """Return whether a program is outside the workspace. `bento doctor` never starts programs in the workspace."""
+        """Return whether a program is outside of the workspace, because `bento doctor` starts only such programs."""
         root = self.root.resolve() if self.root else None
         path = Path(program)
         return not root or not any(root in parents.parents for parents in (path.absolute(), path.resolve()))
 
     def output(self, command: list[str]) -> str:
-        """Return the output of a program, or an empty string if the program fails or is in the workspace."""
+        """Return the output of a command, or an empty string if it fails or its program is in the workspace."""
         if not self.is_outside(command[0]):
             return ""
         try:
@@ -88,7 +88,7 @@ class HostEnvironment:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     def bazelrc(self) -> str:
-        """Return the lines of the effective .bazelrc files, without comments."""
+        """Return the lines of all .bazelrc files that apply, without comments."""
         home = self.variables.get("HOME")
         files = [self.root / name for name in (".bazelrc", "user.bazelrc")] if self.root else []
         files += [Path(home, ".bazelrc")] if home else []
@@ -97,7 +97,7 @@ class HostEnvironment:
 
 
 def diagnose(host: HostEnvironment, *, online: bool = False) -> list[Finding]:
-    """Return the results of all checks. Raises BentoError for an unreadable file in the workspace."""
+    """Return the results of all checks. Raises BentoError if a file in the workspace can't be read."""
     findings = [bazel(host), builders(host), certificates(host), *proxies(host.variables, online=online)]
     if host.root is None:
         remedy = "To print a MODULE.bazel for a project, run `bento migrate`."
@@ -112,7 +112,7 @@ def _text(path: Path) -> str:
 
 
 def bazel(host: HostEnvironment) -> Finding:
-    """Check the version of Bazel that USE_BAZEL_VERSION, .bazelversion, or the program on PATH specifies."""
+    """Check the version of Bazel, which USE_BAZEL_VERSION, .bazelversion, or the program on PATH determines."""
     oldest = ".".join(map(str, OLDEST_BAZEL))
     if "BUILD_WORKSPACE_DIRECTORY" in host.variables:
         return Finding("bazel", OK, "runs this command")
@@ -144,7 +144,7 @@ def bazel(host: HostEnvironment) -> Finding:
 
 
 def _is_bazelisk(program: str) -> bool:
-    """Return whether a program called `bazel` is bazelisk. Bazelisk contacts a server to report a version."""
+    """Return whether a program named `bazel` is bazelisk, which contacts a server to report its version."""
     path = Path(program).resolve()
     if path.stem.startswith("bazelisk"):
         return True
@@ -153,7 +153,7 @@ def _is_bazelisk(program: str) -> bool:
 
 
 def python(host: HostEnvironment, interpreter: str) -> Finding:
-    """Check the host interpreter that MODULE.bazel specifies, if any. By default, the build provides an interpreter."""
+    """Check the host interpreter that MODULE.bazel specifies, if any. Otherwise, the build provides an interpreter."""
     if not interpreter:
         return Finding("python", OK, "the build provides an interpreter")
     source = f'bento_tools.python(interpreter = "{interpreter}")'
@@ -175,7 +175,7 @@ def python(host: HostEnvironment, interpreter: str) -> Finding:
 
 
 def builders(host: HostEnvironment) -> Finding:
-    """Check for programs that run images. Building and pushing images doesn't require these programs."""
+    """Check for programs that run images, which are optional for building and pushing images."""
     installed = [name for name in ("docker", "podman", "nerdctl") if host.which(name)]
     if installed:
         return Finding("containers", OK, ", ".join(installed))
@@ -221,7 +221,7 @@ def _additional(count: int) -> str:
 
 
 def _unregistered(host: HostEnvironment) -> int:
-    """Count the authorities in Debian's bundle that the next run of update-ca-certificates removes."""
+    """Return the number of authorities in Debian's bundle that the next run of update-ca-certificates removes."""
     bundle, distributed = Path(host.bundle), Path(host.distributed)
     if not bundle.is_file() or not distributed.is_dir():
         return 0
@@ -235,7 +235,7 @@ def _certificates_in(file: Path) -> set[str]:
 
 
 def cache(host: HostEnvironment) -> Finding:
-    """Check whether builds share a cache with other checkouts."""
+    """Check whether builds use a cache that other checkouts share."""
     if re.search(r"--(disk_cache|remote_cache)\b", host.bazelrc()):
         return Finding("cache", OK, ".bazelrc sets --disk_cache or --remote_cache")
     remedy = "Add to .bazelrc: common --disk_cache=~/.cache/bazel-disk. For CI, see docs/ci.md."
@@ -243,7 +243,7 @@ def cache(host: HostEnvironment) -> Finding:
 
 
 def proxies(variables: Mapping[str, str], *, online: bool) -> list[Finding]:
-    """Check the environment variables for proxies, which programs interpret differently.
+    """Check the environment variables for proxies, which programs interpret in different ways.
 
     If `online` is set, also connects to the proxies.
     """
@@ -276,7 +276,7 @@ def _proxy_findings(variables: Mapping[str, str], *, online: bool) -> Iterator[F
 
 
 def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
-    """Report the reason why a proxy can't be used, if any. Omits the password in the environment variable."""
+    """Yield a finding if a proxy can't be used. Omits the password in the environment variable."""
     remedy = f"Run: export {name}=http://HOST:PORT"
     match = _PROXY_ADDRESS.fullmatch(value)
     if not match or int(match[3] or 1) not in range(1, 1 << 16):
@@ -295,7 +295,7 @@ def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
 
 
 def _connection_error(host: str, port: int) -> str:
-    """Return the reason why a connection fails, or an empty string."""
+    """Return the reason why a connection to a host and port fails, or an empty string."""
     try:
         socket.create_connection((host, port), timeout=_PROXY_TIMEOUT).close()
     except OSError as error:
@@ -304,7 +304,7 @@ def _connection_error(host: str, port: int) -> str:
 
 
 def _no_proxy(value: str) -> Iterator[Finding]:
-    """Check NO_PROXY for missing entries, and for entries that Bazel doesn't support."""
+    """Yield findings for entries that NO_PROXY lacks, and for entries that Bazel doesn't support."""
     entries = [entry.strip() for entry in value.split(",") if entry.strip()]
     unknown = [entry for entry in entries if re.search(r"[*/]|[^:]:\d+$", entry)]  # not the `::1` of IPv6
     if unknown:
@@ -351,7 +351,7 @@ def workspace(host: HostEnvironment, root: Path) -> Iterator[Finding]:
 
 
 def _duplicates(declared: Workspace) -> Iterator[Finding]:
-    """Report duplicate names, which cause errors in Bazel or the extension."""
+    """Yield a finding for each duplicate name that causes an error in Bazel or the extension."""
     for name in declared.duplicates:
         if name.is_tag:
             text = f"{name.second}: {name.first} declares a package hub with this name and other settings"
@@ -369,7 +369,7 @@ def _duplicates(declared: Workspace) -> Iterator[Finding]:
 
 
 def _toolchain(declared: Workspace) -> Finding | None:
-    """Report the Python version if MODULE.bazel has no toolchain for it. Other modules can declare the toolchain."""
+    """Return a finding if MODULE.bazel declares no toolchain for its Python version. Other modules can declare it."""
     version = declared.version
     if not version or version in declared.toolchains or version == _DEFAULT_PYTHON:
         return None
@@ -387,7 +387,7 @@ def _rules_python_dep() -> str:
 
 
 def _rules_python(root: Path, declared: Workspace) -> Iterator[Finding]:
-    """Report the first use of rules_python if MODULE.bazel doesn't depend on it."""
+    """Yield a finding for the first use of rules_python if MODULE.bazel doesn't declare this dependency."""
     if "rules_python" in declared.names:
         return
     is_used = re.search(r"^[^#\n]*\"@rules_python//", _text(root / "MODULE.bazel"), re.MULTILINE)
@@ -420,7 +420,7 @@ def _locks(root: Path, declared: Workspace) -> Iterator[Finding]:
 
 
 def _packages(root: Path, declared: Workspace, hub: str, lock: Path, update: str) -> Iterator[Finding]:
-    """Report labels of packages that aren't in a JSON lock. Bazel would report only `no such package`."""
+    """Yield findings for labels of packages that a JSON lock lacks. Bazel would only report `no such package`."""
     from rules_bento.packages import lock as locks
 
     if lock.suffix != ".json":
@@ -440,7 +440,7 @@ def _packages(root: Path, declared: Workspace, hub: str, lock: Path, update: str
 
 
 def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield `file:line`, the repository, and the package of each label in the BUILD files of a workspace."""
+    """Yield `file:line`, the repository, and the package for each label in a workspace's BUILD files."""
     import os
 
     for name, subdirectories, files in os.walk(root):
@@ -459,7 +459,7 @@ def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _target(lock: Path) -> tuple[str, list[str]] | None:
-    """Return the name and the sources of the bento_requirements target for a lock, if they are string literals."""
+    """Return the name and sources of the bento_requirements target for a lock, if they are string literals."""
     for name in ("BUILD.bazel", "BUILD"):
         for call in _lock_calls(lock.with_name(name)):
             keywords = {each.arg: each.value for each in call.keywords}
@@ -472,7 +472,7 @@ def _target(lock: Path) -> tuple[str, list[str]] | None:
 
 
 def _lock_calls(build: Path) -> list[ast.Call]:
-    """Return the calls to bento_requirements in a BUILD file, or an empty list if Python can't parse the file."""
+    """Return the calls of bento_requirements in a BUILD file, or an empty list if it isn't valid Python."""
     import ast
 
     try:
@@ -484,7 +484,7 @@ def _lock_calls(build: Path) -> list[ast.Call]:
 
 
 def _strings(value: ast.expr | None) -> list[str]:
-    """Return the values of a string literal or a list of string literals, or an empty list for other expressions."""
+    """Return the strings in a string literal or a list of string literals, or an empty list for other expressions."""
     import ast
 
     values = value.elts if isinstance(value, ast.List) else [value]
@@ -493,7 +493,7 @@ def _strings(value: ast.expr | None) -> list[str]:
 
 
 def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None, update: str) -> Finding:
-    """Check whether a JSON lock contains the requirements of its sources. bento_requirements_test is more thorough."""
+    """Return a finding if a JSON lock lacks requirements of its sources. bento_requirements_test is more thorough."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.requirement_sources import RequirementSource, read
 
@@ -509,9 +509,9 @@ def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None,
 
 
 def index(host: HostEnvironment) -> Finding:
-    """Request a small release from the package index, with the program and settings that builds use.
+    """Request a small release from the package index, with the program and settings of builds.
 
-    Raises BentoError if the program fails to start or to finish in time.
+    Raises BentoError if the program can't start or exceeds the time limit.
     """
     import tempfile
 

@@ -1,7 +1,4 @@
-"""Finds the command in a command line, and parses the options of the command.
-
-Creates a parser only for this command.
-"""
+"""Parser for command lines, which creates an `argparse` parser only for the command that runs."""
 
 from __future__ import annotations
 
@@ -57,7 +54,7 @@ def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Formats help for the width of the terminal without importing `shutil` and all decompressors, as argparse does."""
+    """Formatter for help that avoids argparse's import of `shutil` and all decompressors."""
 
     def __init__(self, prog: str) -> None:
         try:
@@ -74,7 +71,7 @@ class _Formatter(argparse.HelpFormatter):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports errors on one line, without the usage."""
+    """Parser that reports errors on one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(
@@ -83,14 +80,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Renamed(argparse.Action):
-    """Rejects the old name of an option."""
+    """Action that rejects the old name of an option."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         parser.error(f"{self.option_strings[0]} was renamed. Use {self.const}")
 
 
 def make_parser(command: Command) -> argparse.ArgumentParser:
-    """Return the parser of one command."""
+    """Return a parser for one command."""
     parser = _Parser(
         f"bento {command.name}",
         description=command.summary,
@@ -113,7 +110,7 @@ def make_parser(command: Command) -> argparse.ArgumentParser:
 
 
 def _word(action: argparse.Action) -> str:
-    """Format a positional argument for the usage line."""
+    """Return a positional argument in the format of the usage line."""
     return {"?": "[{}]", "*": "[{}...]", "+": "{}..."}.get(str(action.nargs), "{}").format(action.metavar)
 
 
@@ -134,7 +131,7 @@ def _add_global_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
 
 
 def split(words: list[str]) -> tuple[list[str], list[str]]:
-    """Split a command line into the options before the command and the remaining arguments."""
+    """Split a command line into the options before the command, and the remaining arguments."""
     at = 0
     while at < len(words):
         if words[at] in _GLOBAL_FLAGS or words[at].startswith(tuple(f"{name}=" for name in _GLOBAL_OPTIONS)):
@@ -147,7 +144,7 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _overview(prefix: str) -> str:
-    """Return an overview of the commands that begin with `prefix`, in groups."""
+    """Return the help for the commands whose names begin with `prefix`, in groups."""
     width = max(len(command.name) for command in table.COMMANDS if command.name.startswith(prefix))
     text = ""
     for group, commands in table.GROUPS.items():

@@ -1,4 +1,4 @@
-"""Formats output for users and for programs."""
+"""Output for users, in tables and colors, and for programs, in JSON and YAML."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _settings = {"color": "auto", "quiet": ""}
 
 
 def configure(*, color: str, quiet: bool, verbose: bool) -> None:
-    """Apply the global options that affect the output."""
+    """Apply the global options for output."""
     _settings.update(color=color, quiet="yes" if quiet else "")
     if verbose:
         os.environ[exit_handling.TRACEBACK] = "1"
 
 
 def progress_output() -> TextIO:
-    """Return the stream for progress: standard error, or a buffer that is discarded with `--quiet`."""
+    """Return the stream for progress: standard error or, with `--quiet`, a buffer that is discarded."""
     return io.StringIO() if _settings["quiet"] else sys.stderr
 
 
 def add_output(parser: ArgumentParser, *choices: str) -> None:
-    """Add the option `--output`, whose default is the first choice."""
+    """Add the option `--output`, whose default is the first of `choices`."""
     parser.add_argument(
         "-o", "--output", choices=choices, default=choices[0], help=f"Set the output format (default: {choices[0]})"
     )
@@ -65,13 +65,13 @@ def note(text: str) -> None:
 
 
 def next_steps(*commands: str) -> None:
-    """Suggest the next commands on a terminal, unless `--quiet` is set."""
+    """Print the next commands to try, unless `--quiet` is set or standard error isn't a terminal."""
     if progress_output().isatty():
         sys.stderr.write(plain("\nNext steps:\n" + "".join(f"  bento {command}\n" for command in commands)))
 
 
 def paint(text: str, code: str, file: TextIO | None = None) -> str:
-    """Return the text in a color. By default, colors require a terminal and an unset NO_COLOR (no-color.org)."""
+    """Return colored text. `--color auto` requires a terminal and an unset NO_COLOR (no-color.org)."""
     file = file or sys.stdout
     automatic = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and file.isatty()
     is_painted = automatic if _settings["color"] == "auto" else _settings["color"] == "always"
@@ -85,12 +85,12 @@ faint = partial(paint, code=_DIM)
 
 
 def plain(text: str) -> str:
-    """Escape control characters, because names can come from untrusted archives."""
+    """Escape control characters in `text`, which an untrusted archive might contain."""
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
 def size(count: float) -> str:
-    """Format a number of bytes as BentoML does: `17.00 KiB`."""
+    """Format a number of bytes as BentoML does, such as `17.00 KiB`."""
     unit = "B"
     for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
         if count < 1024 or unit == "PiB":
@@ -105,7 +105,7 @@ def count(number: int, noun: str) -> str:
 
 
 def already_present(tags: Iterable[Tag]) -> str:
-    """Return a suffix that lists the entries that already existed, or an empty string if there are none."""
+    """Return a suffix for a message that lists entries that already existed, or "" if there are none."""
     names = ", ".join(map(str, tags))
     return f" (already present: {names})" if names else ""
 
@@ -116,7 +116,7 @@ def local_time(moment: dt.datetime) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:
-    """Print a table; `right` contains the indexes of the right-aligned columns."""
+    """Print a table. `right` contains the indexes of right-aligned columns."""
     cells = [[plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
     right_aligned = set(right)
@@ -130,7 +130,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[
 
 
 def json(value: Any) -> None:
-    """Print a value as JSON."""
+    """Print a value as JSON, with control characters escaped."""
     from json import dumps
 
     text = dumps(value, indent=2, ensure_ascii=False, default=_simple)
@@ -139,7 +139,7 @@ def json(value: Any) -> None:
 
 
 def yaml(value: Any) -> None:
-    """Print a value as YAML."""
+    """Print a value as YAML, with control characters escaped."""
     from yaml import safe_dump
 
     text = safe_dump(value, sort_keys=False, allow_unicode=True)
@@ -149,7 +149,7 @@ def yaml(value: Any) -> None:
 
 
 def data(value: Any, output: str) -> bool:
-    """Print a value as JSON or YAML if `output` selects it. Returns whether the value was printed."""
+    """Print a value if `output` is "json" or "yaml". Returns whether the value was printed."""
     if output == "json":
         json(value)
     elif output == "yaml":
@@ -163,7 +163,7 @@ def _simple(value: Any) -> str:
 
 @contextmanager
 def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
-    """Yield a function that counts bytes and shows the progress, or None if the output isn't a terminal."""
+    """Yield a function that adds bytes to a displayed count, or None if standard error isn't a terminal."""
     if not progress_output().isatty():
         yield None
         return
@@ -175,7 +175,7 @@ def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
 
 @contextmanager
 def transfer(verb: str, url: str) -> Iterator[Counter | None]:
-    """Yield a counter that shows the progress of a transfer, or None for a local file."""
+    """Yield a counter that displays the progress of a transfer, or None if `url` is a local file."""
     from bento_cli.transports.address import parse
 
     address = parse(url) if "://" in url else None

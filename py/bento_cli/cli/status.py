@@ -1,4 +1,4 @@
-"""Defines the exit codes of the command."""
+"""Exit codes of the command."""
 
 from __future__ import annotations
 

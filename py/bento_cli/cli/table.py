@@ -1,8 +1,8 @@
-"""Lists the commands.
+"""Table of all commands.
 
 For the command `models list`, a module in `commands` defines two functions: `add_list_arguments(parser, kind)` adds the
 arguments and the epilog to the parser, and `run_list(options, store, kind)` runs the command and returns an exit code
-from `status`. If a function serves both Bentos and models, `kind` distinguishes them. For arguments with the metavar
+from `status`. `kind` specifies whether the command is for Bentos or models. For arguments with the metavar
 TAG, the shell completes tags of this kind; for arguments with the metavar PATH, it completes file names.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Command:
-    """Describes a command: its name, module, and summary."""
+    """A command: its name, module, and summary."""
 
     name: str
     module: str
@@ -31,16 +31,16 @@ class Command:
     forwards: bool = False  # passes unknown arguments to another program; the module has a function `split_NAME`
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the arguments of the command to a parser."""
+        """Add the arguments of the command to `parser`."""
         self._function("add_{}_arguments")(parser, self.kind)
 
     def split(self, words: list[str]) -> tuple[list[str], list[str]]:
-        """Split arguments into the arguments of the command, and the arguments for another program."""
+        """Split arguments into arguments for the command and arguments for another program."""
         own, forwarded = self._function("split_{}")(words)
         return own, forwarded
 
     def run(self, options: Namespace) -> int:
-        """Run the command with parsed options."""
+        """Run the command with parsed options, and return its exit code."""
         from bento_cli.library import Store
 
         if options.home == "":
@@ -159,7 +159,7 @@ EXAMPLES = {
 
 
 def find(words: list[str]) -> tuple[Command, int] | None:
-    """Find the command at the beginning of the arguments. Returns the command and the number of words in its name."""
+    """Return the command at the beginning of `words`, and the number of words in its name, or None."""
     for count in (2, 1):
         name = " ".join(words[:count])
         for command in COMMANDS:
@@ -169,5 +169,5 @@ def find(words: list[str]) -> tuple[Command, int] | None:
 
 
 def is_group(word: str) -> bool:
-    """Return whether a word is the first word of commands such as `models list`."""
+    """Return whether a word begins the names of several commands, such as `models list`."""
     return any(command.name.startswith(f"{word} ") for command in COMMANDS)

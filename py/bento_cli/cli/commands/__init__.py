@@ -1,1 +1,1 @@
-"""Implements the commands that `cli/table.py` lists. Commands raise BentoError and OSError, which `main` reports."""
+"""Implementations of the commands in `cli/table.py`. They raise BentoError and OSError, which `main` reports."""

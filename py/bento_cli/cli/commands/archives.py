@@ -1,4 +1,4 @@
-"""Implements `bento import`, `export`, `bundle`, and `unbundle`, which read and write archives."""
+"""Implementation of `bento import`, `export`, `bundle`, and `unbundle`, which read and write archives."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def run_import(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _check_source(text: str, kind: Kind) -> int:
-    """Return the size of a local archive, or 0 for a URL or a directory.
+    """Return the size in bytes of a local archive, or 0 for a URL or a directory.
 
-    Raises BentoError for a directory that isn't a Bento or model.
+    Raises BentoError if a directory isn't a Bento or model.
     """
     from bento_cli.library import local
     from bento_cli.transports.address import parse
@@ -166,7 +166,7 @@ def run_export(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _check_absent(options: Namespace, entry: Entry) -> None:
-    """Raise BentoError if the output of an export exists or is a URL."""
+    """Raise BentoError if the output of an export exists or is a URL, for `--no-clobber`."""
     from bento_cli.store.export import destination
     from bento_cli.transports.address import parse
 

@@ -1,4 +1,4 @@
-"""Implements `bento build`, which builds a Bento from a project."""
+"""Implementation of `bento build`, which builds a Bento from a project."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def _add_metadata_options(parser: ArgumentParser) -> None:
-    """Add the options that declare service metadata that static analysis can't determine."""
+    """Add options that declare service metadata that the source determines at run time."""
     group = parser.add_argument_group("Service metadata that the source determines at run time")
     arguments.add_repeatable(
         group,
@@ -163,7 +163,7 @@ def run_build(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _archive_path(text: str, kind: Kind) -> str:
-    """Return the path for `--archive`. Appends the suffix `.bento` as `bento export` does."""
+    """Return the path for `--archive`, with the suffix `.bento` appended as in `bento export`."""
     from pathlib import Path
 
     from rules_bento.tag import Tag
@@ -219,7 +219,7 @@ def _build(options: Namespace, store: Store) -> BuildResult:
 
 
 def _python(options: Namespace) -> Path | None:
-    """Return the interpreter for `--import`, or None without `--import`. Raises BentoError for conflicting options."""
+    """Return the interpreter for `--import`, or None without it. Raises BentoError for conflicting options."""
     from bento_cli.sharing.serving import interpreter
 
     if not options.imported:
@@ -235,7 +235,7 @@ def _python(options: Namespace) -> Path | None:
 
 
 def _check_service(text: str) -> None:
-    """Raise BentoError if a service reference without a colon doesn't name an existing module."""
+    """Raise BentoError if a service without a colon isn't the name of an existing module."""
     from pathlib import Path
 
     module = text.replace(".", "/")
@@ -245,7 +245,7 @@ def _check_service(text: str) -> None:
 
 
 def _creation_time(text: str | None) -> str:
-    """Return `text` if set, otherwise SOURCE_DATE_EPOCH if set, otherwise the current time."""
+    """Return the creation time: `text` if set, or else SOURCE_DATE_EPOCH if set, or else the current time."""
     import datetime as dt
     import os
 
@@ -275,7 +275,7 @@ def _creation_time(text: str | None) -> str:
 
 
 def _attributes(options: Namespace) -> dict[str, Any]:
-    """Return the build options that `bentoml build` doesn't support: description, envs, and models."""
+    """Return the build options for which `bentoml build` has no flags: description, envs, and models."""
     from rules_bento.build_options.option_checks import parse_env
 
     envs: dict[tuple[str, str], dict[str, Any]] = {}
@@ -300,7 +300,7 @@ def _declared(options: Namespace) -> Declared:
 
 
 def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
-    """Return the configuration of each service. The order of the options doesn't affect the result."""
+    """Return the configuration of each service, which is independent of the order of the options."""
     import json
 
     from rules_bento.formats.json import read_object
@@ -324,7 +324,7 @@ def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def _service_and_keys(path: str, text: str) -> tuple[str, list[str]]:
-    """Split a dotted `--config` path into the service name, which can contain dots, and the keys.
+    """Split a dotted `--config` path into the name of a service, which can contain dots, and keys.
 
     For `llama3.1-8b.traffic.timeout`, the name is `llama3.1-8b`.
     """
@@ -367,7 +367,7 @@ def _args(options: Namespace) -> dict[str, Any]:
 
 
 def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path, bool]:
-    """Add the Bento to the store. Returns its path, and whether the store already contained the Bento."""
+    """Add a Bento to the store. Returns its path, and whether the store already contained it."""
     import tempfile
     from pathlib import Path
 

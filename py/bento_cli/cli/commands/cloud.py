@@ -1,4 +1,4 @@
-"""Implements `bento cloud`, which manages the contexts for BentoCloud and Yatai."""
+"""Implementation of `bento cloud`, which manages contexts for BentoCloud and Yatai."""
 
 from __future__ import annotations
 

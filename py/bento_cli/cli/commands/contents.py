@@ -1,4 +1,4 @@
-"""Implements `bento tree` and `bento diff`, which show the contents and differences of entries and archives."""
+"""Implementation of `bento tree` and `bento diff`, which show contents and differences of entries and archives."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Node:
-    """Represents a directory, file, or link. The size of a directory is the total size of its files."""
+    """A directory, file, or link. The size of a directory is the total size of its files in bytes."""
 
     size: int = 0
     note: str = ""
@@ -59,7 +59,7 @@ def run_tree(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def of_built(target: str, archive: Path, models: Sequence[ModelDescription], words: list[str]) -> int:
-    """Print the tree of a Bento that a target builds. `models` contains the models that aren't in the archive.
+    """Print the tree of a Bento that a target builds. `models` lists models that its archive doesn't contain.
 
     Raises BentoError if directories are nested too deeply.
     """
@@ -113,7 +113,7 @@ def _of_archive(source: Path | BinaryIO, form: Form) -> _Node:
 
 
 def _add_models(root: _Node, entry: Entry, store: Store) -> None:
-    """Add the models that a Bento requires, at their paths in an exported archive."""
+    """Add the models that a Bento requires to its tree, at their paths in an exported archive."""
     from bento_cli.store.entry_store import NotFoundError
 
     for tag in entry.models:

@@ -1,4 +1,4 @@
-"""Implements `bento containerize` and `bento serve`, which build images of Bentos and serve Bentos."""
+"""Implementation of `bento containerize` and `bento serve`, which build images of Bentos and serve Bentos."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _builder_options(options: Namespace) -> dict[str, Sequence[str] | bool]:
-    """Return the options for the builder: the options that BentoML also supports, then the values of `--opt`."""
+    """Return the options for the container builder: those that BentoML also supports, and the values of `--opt`."""
     result: dict[str, Sequence[str] | bool] = {}
     for name in sorted((*_BUILDER_VALUES, *_BUILDER_FLAGS, "base", "insecure", "progress")):
         value = getattr(options, name.replace("-", "_"))
@@ -193,7 +193,7 @@ def add_serve_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def split_serve(words: list[str]) -> tuple[list[str], list[str]]:
-    """Split arguments into the arguments of `bento serve`, such as the tag, and the arguments for BentoML."""
+    """Split the arguments of `bento serve` into its own arguments, such as the tag, and arguments for BentoML."""
     own: list[str] = []
     forwarded: list[str] = []
     tag = ""

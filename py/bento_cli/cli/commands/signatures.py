@@ -1,4 +1,4 @@
-"""Implements `bento sign` and `bento verify`, which sign artifacts, and verify signatures and contents."""
+"""Implementation of `bento sign` and `bento verify`, which sign and verify artifacts."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def run_sign(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
-    """Read an SBOM. Returns the predicate type of its attestation, and the SBOM."""
+    """Read an SBOM. Returns the predicate type of its attestation, and its content."""
     from rules_bento.formats import read_file
     from rules_bento.formats.json import read_object
     from rules_bento.signing.cosign import sbom_type
@@ -72,7 +72,7 @@ def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
 def _sign(
     options: Namespace, target: str, key: PrivateKey | IdentitySigner, sboms: Sequence[tuple[str, dict[str, Any]]]
 ) -> str:
-    """Sign an artifact and attest its SBOMs. Returns the location of the signature."""
+    """Sign an artifact, and attest its SBOMs. Returns the location of the signature."""
     from rules_bento.archives.atomic import atomic_file
     from rules_bento.artifacts import signatures
     from rules_bento.registry.layout import Layout
@@ -117,7 +117,7 @@ def _sign(
 
 
 def _is_reference(target: str) -> bool:
-    """Return whether a target is a registry reference. Without `oci://`, existing files take precedence."""
+    """Return whether `target` is a registry reference. An existing file takes precedence unless it has `oci://`."""
     from rules_bento.registry.reference import SCHEME, has_registry
 
     is_path = target.startswith(".") or Path(target).exists()
@@ -230,7 +230,7 @@ def _finding(finding: Finding) -> dict[str, str]:
 
 
 def _signature_rules(options: Namespace) -> list[SignatureRule]:
-    """Return the rules for the policy, key, or identity in the options. Without these options, returns no rules."""
+    """Return the rules that the options specify with a policy, key, or identity, or an empty list."""
     is_identity = bool(options.certificate_identity)
     if is_identity != bool(options.certificate_oidc_issuer):
         raise BentoError(
@@ -278,7 +278,7 @@ def _verify_signature(options: Namespace, target: str, rules: list[SignatureRule
 
 
 def _signature(options: Namespace, target: str, rules: list[SignatureRule]) -> dict[str, Any]:
-    """Verify signatures and return their details. Raises SignatureError if a rule has no valid signature."""
+    """Verify the signatures of a target, and return their details. Raises SignatureError if a rule isn't satisfied."""
     from rules_bento.artifacts.signatures import InLayout, InRegistry
     from rules_bento.registry.layout import Layout
     from rules_bento.registry.reference import Reference
@@ -313,7 +313,7 @@ def _signature(options: Namespace, target: str, rules: list[SignatureRule]) -> d
 
 
 def _first_valid(rule: SignatureRule, verify: Callable[[PublicKey | Identity], _Details]) -> _Details:
-    """Return the details for the first signer with a valid signature, or raise SignatureError with all reasons."""
+    """Return the result of `verify` for the first signer with a valid signature, or raise SignatureError."""
     problems = []
     for signer in rule.signers:
         try:
