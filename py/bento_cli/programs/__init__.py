@@ -1,4 +1,4 @@
-"""Contains programs for `bazel run` that require the `bento` command.
+"""Subcommands for `bazel run` that require the `bento` command.
 
 The modules have the same interface as the modules in `rules_bento.run`.
 """

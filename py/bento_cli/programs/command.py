@@ -1,4 +1,4 @@
-"""Runs the `bento` command for `bazel run`, in the directory where Bazel was started."""
+"""Subcommand that runs the `bento` command for `bazel run`, in the directory where Bazel was started."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bento_cli.cli import main
 
 @Subcommand({"--uv": 1})
 def run(arguments: Arguments) -> int:
-    """Run the `bento` command with the arguments after `--`. If uv isn't on PATH, the command finds the uv of Bazel."""
+    """Run the `bento` command with the arguments after `--`. Adds Bazel's uv to the end of PATH."""
     if uv := arguments.optional("--uv"):
         os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(uv).parent)])
     directory = os.environ.get("BUILD_WORKING_DIRECTORY")

@@ -1,6 +1,6 @@
-"""Runs a `bento` command on a Bento that a target builds. The Bento replaces the tag in the command's arguments.
+"""Subcommand that runs a `bento` command on a Bento that a target builds, instead of a Bento in the store.
 
-Imports the Bento into a temporary store. The command `import` imports the Bento into the caller's store instead.
+Imports the Bento into a temporary store or, for the command `import`, into the user's store.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SUBCOMMANDS = ("push", "containerize", "export", "import")
     }
 )
 def run(arguments: Arguments) -> int:
-    """Run the command that the target specifies, with the arguments after `--`."""
+    """Run the `bento` command that the target specifies, with the arguments after `--`."""
     status = read_status(map(Path, arguments.repeated("--status")))
     places = [substitute(place, status, "to") for place in arguments.repeated("--to")]
     if arguments.rest and not arguments.rest[0].startswith("-"):
@@ -69,7 +69,7 @@ def deliver(archive: Path, subcommand: str, words: Sequence[str]) -> int:
 
 
 def _keep_contexts(store: Store) -> None:
-    """Link the caller's cloud contexts into the temporary store."""
+    """Link the user's cloud contexts into the temporary store."""
     from bento_cli.sharing.cloud.contexts import FILE
     from bento_cli.store.home import Home
 

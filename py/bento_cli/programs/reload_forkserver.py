@@ -1,8 +1,8 @@
-"""Forks the workers of a reloading server from a process that keeps imported packages in memory.
+"""Fork server for the workers of a reloading server, which keeps imported packages in memory.
 
-BentoML's supervisor starts a worker as usual. The interpreter of this process imports this module before any other
-module (`install`), and `maybe_fork` forks the process. The child continues as the worker. The parent imports the
-packages that the worker has imported. After an edit, the parent stops the worker and forks again. Therefore, an edit
+BentoML's supervisor starts a worker as usual. The interpreter of the worker imports this module first (`install`), and
+`maybe_fork` forks the process. The child continues as the worker, and the parent imports the packages that the worker
+imports. After an edit, the parent stops the worker and forks again. Therefore, an edit
 reloads only the service's modules.
 
 A worker has the same environment variables, file descriptors, and working directory as a new process. If preloaded
@@ -52,7 +52,7 @@ _HANDLERS: Mapping[signal.Signals, Callable[[int, FrameType | None], object] | s
 
 
 def install(python: Path, edits: Path) -> dict[str, str]:
-    """Set up the environment of `python` so that this module starts the server's workers.
+    """Set up the environment of `python` so that this module starts the workers of a server.
 
     Returns the environment variables for the server. All workers restart after each write to the file `edits`.
     """
@@ -63,7 +63,7 @@ def install(python: Path, edits: Path) -> dict[str, str]:
 
 
 def maybe_fork() -> None:
-    """Start the parent of a worker. Returns only in processes that aren't workers, and in the forked workers."""
+    """Fork a worker, and become its parent. Returns only in the worker, and in processes that aren't workers."""
     edits = os.environ.get(_EDITS)
     words = sys.orig_argv[1:3]
     if edits and words[:1] == ["-m"] and words[1].startswith(_MODULES):
@@ -71,7 +71,7 @@ def maybe_fork() -> None:
 
 
 class _Parent:
-    """Starts a worker of the server, and restarts the worker when its sources change."""
+    """Parent of a worker, which it replaces when sources change."""
 
     def __init__(self, edits: Path) -> None:
         self._variables = dict(os.environ)
@@ -90,7 +90,7 @@ class _Parent:
         self._before = {*sys.modules, sys.orig_argv[2]}
 
     def attend(self) -> None:
-        """Run a worker until a stop signal, and replace the worker after each edit. Returns only in a worker."""
+        """Run workers until a stop signal, with a new worker after each edit. Returns only in a worker."""
         for number in _HANDLERS:
             signal.signal(number, self._stop)
         if not self._worker and self._forks():
@@ -117,7 +117,7 @@ class _Parent:
         os.kill(self._worker, number)
 
     def _forks(self) -> bool:
-        """Fork a worker. Returns whether this process is the worker."""
+        """Fork a worker. Returns True in the worker, and False in the parent."""
         reports, report = os.pipe()
         if self._reports >= 0:
             os.close(self._reports)
@@ -144,7 +144,7 @@ class _Parent:
         return True
 
     def _wait(self) -> int | None:
-        """Wait briefly for reports from the worker. Returns the exit status if the worker has ended, or None."""
+        """Wait briefly for reports from the worker. Returns its exit status, or None if it is running."""
         reports = [self._reports] if self._reports >= 0 else []
         if select.select(reports, [], [], _TICK)[0]:
             self._quiet_since = time.monotonic()
@@ -163,7 +163,7 @@ class _Parent:
         return os.waitstatus_to_exitcode(status)
 
     def _end_worker(self) -> None:
-        """Stop the worker. Kills the worker if it doesn't end in time."""
+        """Stop the worker, and kill it if it doesn't end in time."""
         if not self._worker:
             return
         os.kill(self._worker, signal.SIGTERM)
@@ -174,7 +174,7 @@ class _Parent:
             time.sleep(_TICK / 5)
 
     def _read(self) -> bool:
-        """Read the names of modules that the worker imports. Returns whether the worker can report more modules."""
+        """Read the names of modules that the worker imported. Returns whether the worker can send more."""
         data = os.read(self._reports, _READ)
         while data and not data.endswith(b"\n"):
             more = os.read(self._reports, _READ)
@@ -188,7 +188,7 @@ class _Parent:
         return bool(data)
 
     def _import(self) -> None:
-        """Import the worker's packages. Skips a package if the worker imported it with other environment variables."""
+        """Import packages that the worker imported, unless it imported them with other environment variables."""
         imported, self._imported = self._imported, []
         for name, variables in imported:
             package = name.rpartition(".")[0]
@@ -207,7 +207,7 @@ class _Parent:
 
 
 class _Recorder:
-    """Reports the imported modules to the parent."""
+    """Finder that reports imported modules to the parent process."""
 
     def __init__(self, report: int) -> None:
         self._pipe = report
@@ -215,7 +215,7 @@ class _Recorder:
         self._standard = tuple(path + os.sep for path in sys.path if path and Path(path).name != "site-packages")
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Return the result of the other finders, and report the module to the parent."""
+        """Return the spec that another finder returns, and report the module to the parent process."""
         for finder in sys.meta_path:
             if finder is not self and (spec := finder.find_spec(name, path, target)):
                 self._report_module(name, spec.origin)
@@ -234,9 +234,9 @@ class _Recorder:
 
 
 def _difference(own: set[str]) -> str:
-    """Return the reason why a worker that is forked from this process would differ from a new process.
+    """Return the reason why a worker that this process forks would differ from a new process.
 
-    Returns an empty string if no difference is known.
+    If no difference is known, returns an empty string.
     """
     if shadowed := sorted(own & sys.modules.keys()):
         return f"imports {shadowed[0]}, which is also a module of the service"
@@ -251,7 +251,7 @@ def _difference(own: set[str]) -> str:
 
 
 def _variables() -> int:
-    """Return a hash of the environment variables. The hash is comparable only between a process and its forks."""
+    """Return a hash of the environment variables, which is comparable only between a process and its forks."""
     return hash(frozenset(os.environ.items()))
 
 
@@ -262,7 +262,7 @@ def _written(edits: Path) -> int:
 
 
 def _end_as(status: int) -> None:
-    """End this process with the worker's exit status or signal."""
+    """End this process with the exit status or signal of the worker."""
     if status < 0:
         with suppress(OSError):  # SIGKILL has no handler
             signal.signal(-status, signal.SIG_DFL)

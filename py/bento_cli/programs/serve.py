@@ -1,7 +1,7 @@
-"""Serves a Bento that Bazel built. BentoML runs in a temporary environment that contains the required packages.
+"""Subcommand that serves a Bento that Bazel built, in a temporary environment with its packages.
 
-With the argument `tree` instead of `serve`, prints the contents of the Bento. With `--reload`, the server reloads after
-edits in the workspace. Under ibazel, the server reloads after builds. `reload_forkserver` restarts the workers quickly.
+With the argument `tree`, it prints the contents of the Bento instead. With `--reload`, the server reloads after edits
+in the workspace and, under ibazel, after builds. `reload_forkserver` restarts the workers quickly.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
 )
 def run(arguments: Arguments) -> int:
-    """Unpack the Bento, install the packages, and serve until a signal ends the server. Returns the exit status.
+    """Unpack the Bento, install its packages, and serve it until a signal. Returns the exit status of the server.
 
     The arguments after `--` are a command (default: `serve`) and options for BentoML. The command can also be `tree` or
     one of `deliver.SUBCOMMANDS`.
@@ -82,12 +82,12 @@ def run(arguments: Arguments) -> int:
 
 
 def _is_notified() -> bool:
-    """Return whether ibazel started this program and reports builds to it."""
+    """Return whether ibazel started this program and notifies it of builds."""
     return os.environ.get("IBAZEL_NOTIFY_CHANGES") == "y"
 
 
 def _watcher(arguments: Arguments, home: Path) -> Watcher:
-    """Return a watcher for the sources in the workspace, or for the builds that ibazel reports."""
+    """Return a watcher for sources in the workspace or, under ibazel, for builds."""
     if _is_notified():
         return BuildWatcher(home / "bento", home / "edits", partial(_unpack, arguments))
     roots = [Path(os.environ["BUILD_WORKSPACE_DIRECTORY"], root) for root in arguments.repeated("--source-root")]
@@ -97,7 +97,7 @@ def _watcher(arguments: Arguments, home: Path) -> Watcher:
 
 
 def from_caller(options: Sequence[str]) -> list[str]:
-    """Resolve file options against the directory where Bazel was started, because the server starts elsewhere."""
+    """Make paths in options absolute, because the server doesn't start in the directory where Bazel was started."""
     directory = Path(os.environ.get("BUILD_WORKING_DIRECTORY", Path.cwd()))
     missing: list[str] = []
     for option in options:
@@ -123,7 +123,7 @@ def _tree(arguments: Arguments) -> int:
 
 
 def _deliver(arguments: Arguments) -> int:
-    """Run another command on the complete Bento, and return the exit status."""
+    """Run another command on the Bento and its models, and return the exit status."""
     subcommand, *words = arguments.rest
     if not arguments.has("--model"):
         return deliver.deliver(Path(arguments.required("--archive")), subcommand, words)
@@ -133,7 +133,7 @@ def _deliver(arguments: Arguments) -> int:
 
 
 def _unpack(arguments: Arguments, directory: Path) -> None:
-    """Unpack the Bento with all its models."""
+    """Unpack the Bento and all its models into `directory`."""
     models = [Path(part) for _, part in arguments.tuples("--model")]
     transcode(directory, [*models, Path(arguments.required("--archive"))], "folder")
 
@@ -157,7 +157,7 @@ def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
 
 
 def _run_until_signal(command: list[str], variables: dict[str, str], home: str, watcher: Watcher | None) -> int:
-    """Run BentoML in a new session, and forward each signal, so that BentoML receives each signal only once."""
+    """Run BentoML in a new session, so that signals reach it only once, and return the exit status."""
     stdin = subprocess.DEVNULL if _is_notified() else None
     server = subprocess.Popen(command, env=variables, cwd=home, start_new_session=True, stdin=stdin)
     try:

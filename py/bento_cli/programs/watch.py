@@ -1,4 +1,4 @@
-"""Notifies a running server of edits in the workspace, or of builds that ibazel reports."""
+"""Watchers that notify a running server of edits in the workspace, or of builds that ibazel reports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NEW_EACH_TIME = ("creation_time:", "version:")  # lines of bento.yaml
 
 
 class Watcher:
-    """Restarts the server's workers by writing to the file `edits`."""
+    """Watcher that restarts the workers of a server by writing to the file `edits`."""
 
     def __init__(self, edits: Path) -> None:
         self.edits = edits
@@ -28,7 +28,7 @@ class Watcher:
         self._edit()
 
     def poll(self) -> None:
-        """Check for changes, and apply them."""
+        """Apply changes since the last call, if any."""
         raise NotImplementedError
 
     def _edit(self) -> None:
@@ -37,7 +37,7 @@ class Watcher:
 
 
 class SourceWatcher(Watcher):
-    """Watches the source files in the workspace. Replaces files in `src/` with links to these source files."""
+    """Watcher for source files in the workspace. It replaces files in `src/` with links to them."""
 
     def __init__(self, bento: Path, edits: Path, roots: Sequence[Path]) -> None:
         """Replace each file in `src/` with a link to an identical file below `roots`, if such a file exists."""
@@ -56,13 +56,13 @@ class SourceWatcher(Watcher):
         self._seen = self._pending = self._states()
 
     def summary(self) -> str:
-        """Return a description of the watched files and of the files that aren't watched."""
+        """Return a message about the watched files, and about files in the Bento that aren't watched."""
         count = len(self._files)
         followed = f"{count} file{'' if count == 1 else 's'} of the workspace"
         return followed + (f"; not watched, as built: {', '.join(self._others)}" if self._others else "")
 
     def poll(self) -> None:
-        """Report changed files once they are stable for one interval, because editors write files in steps."""
+        """Report changed files that didn't change again during one interval, because editors write files in steps."""
         now = self._states()
         if now == self._pending and now != self._seen:
             changed = [path for path in now if now[path] != self._seen[path]]
@@ -76,10 +76,10 @@ class SourceWatcher(Watcher):
 
 
 class BuildWatcher(Watcher):
-    """Watches the builds of a Bento. ibazel reports each build on standard input."""
+    """Watcher for new builds of a Bento, which ibazel reports on standard input."""
 
     def __init__(self, bento: Path, edits: Path, unpack: Callable[[Path], None], notices: int = 0) -> None:
-        """Watch the builds that the file descriptor `notices` reports. `unpack` writes the Bento to a directory."""
+        """Watch builds that the file descriptor `notices` reports. `unpack` writes the Bento to a directory."""
         super().__init__(edits)
         self._bento = bento
         self._unpack = unpack
@@ -88,7 +88,7 @@ class BuildWatcher(Watcher):
         self._is_open = True
 
     def poll(self) -> None:
-        """Apply a new build. Raises BentoError if the new build requires a restart of the server."""
+        """Apply a new build. Raises BentoError if it requires a restart of the server."""
         if not self._is_open or not select.select([self._notices], [], [], 0)[0]:
             return
         read = os.read(self._notices, _READ)

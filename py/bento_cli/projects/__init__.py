@@ -1,1 +1,1 @@
-"""Builds Bentos from projects without Bazel, and migrates projects to Bazel."""
+"""Builds of Bentos from projects without Bazel, and migration of projects to Bazel."""

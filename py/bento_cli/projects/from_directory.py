@@ -1,6 +1,6 @@
-"""Builds Bentos from directories without Bazel: `build` and `build_bentofile`, for scripts, notebooks, and the CLI.
+"""Builds of Bentos from directories, without Bazel, for scripts, notebooks, and the command line.
 
-Equal inputs give the same tag and the same bytes as `bento_package`, because both use the same functions. Builds don't
+Equal inputs result in the same tag and bytes as `bento_package`, because both use the same functions. Builds don't
 resolve or download packages, and import the service only if ExtraOptions.python is set.
 """
 
@@ -46,7 +46,7 @@ _README = "README.md"
 
 @dataclass(frozen=True)
 class BuildResult:
-    """Contains a Bento that was built from a directory."""
+    """A Bento that was built from a directory."""
 
     bento: AssembledBento
     sources: tuple[DeclaredFile, ...]
@@ -55,16 +55,16 @@ class BuildResult:
 
     @property
     def tag(self) -> Tag:
-        """The tag of the Bento, which contains the name and the version."""
+        """The tag of the Bento: its name and version."""
         return self.bento.tag
 
     @property
     def digest(self) -> str:
-        """The digest of the content, as in the output group `digest` of the rule."""
+        """The digest of the content, as the output group `digest` of the rule contains it."""
         return f"blake3:{self.bento.digest.hex()}"
 
     def archive(self, out: str | os.PathLike[str]) -> Path:
-        """Write a `.bento` archive that includes the models, for `bentoml import`. Returns the path of the archive."""
+        """Write a `.bento` archive that includes the models, for `bentoml import`. Returns its path."""
         target = Path(out)
         with tempfile.TemporaryDirectory() as directory:
             parts = [Path(directory, "metadata"), Path(directory, "sources")]
@@ -91,7 +91,7 @@ class BuildResult:
 
 @dataclass(frozen=True)
 class ExtraOptions:
-    """Contains settings that aren't options of BentoML. The rule has an attribute for each setting."""
+    """Settings that BentoML doesn't have. The rule has an attribute for each setting."""
 
     image: ImageDefinition | None = None  # replaces the image of the service
     overrides: services.Declared | None = None  # declarations of service metadata
@@ -126,7 +126,7 @@ def build(
     args: Mapping[str, Any] | None = None,
     extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - the default is frozen
 ) -> BuildResult:
-    """Build a Bento from the directory `build_ctx` and options. Ignores the bentofile of the directory.
+    """Build a Bento from the directory `build_ctx` and options, without its bentofile.
 
     The parameters are the same as in `bentoml.build`. By default, `service` is the only service in `service.py`, and
     `version` is the digest of the content. Raises BentoError for invalid inputs.
@@ -160,7 +160,7 @@ def build_bentofile(
     more: Mapping[str, Any] | None = None,
     extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - the default is frozen
 ) -> BuildResult:
-    """Build a Bento from the directory `build_ctx` and a bentofile. The other parameters override the bentofile.
+    """Build a Bento from the directory `build_ctx` and a bentofile, whose options other parameters override.
 
     The parameters are the same as in `bentoml.bentos.build_bentofile`; `more` contains other parameters of `build`. By
     default, `bentofile` is the directory's bentofile.yaml or pyproject.toml. Raises BentoError for invalid inputs.
@@ -221,7 +221,7 @@ def _build(options: BuildOptions, directory: Path, version: str, extra: ExtraOpt
 
 
 def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed: tuple[str, ...]) -> None:
-    """Raise BentoError if the sources contain possible secrets, as the actions of the rule do."""
+    """Raise BentoError if the Bento contains possible secrets that `allowed` doesn't list."""
     from rules_bento.audit import secrets
 
     findings = [*secrets.scan_files(sorted(bento.files.items()))]
@@ -231,7 +231,7 @@ def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed:
 
 
 def selected(declared: Sequence[DeclaredFile], options: BuildOptions) -> Selection:
-    """Select the files that the build options include. Raises the same errors as `snapshot.select`."""
+    """Return the selection of files that the build options specify. Raises the same errors as `snapshot.select`."""
     return snapshot.select(
         declared,
         options.include if options.include is not None else ("*",),
@@ -241,9 +241,9 @@ def selected(declared: Sequence[DeclaredFile], options: BuildOptions) -> Selecti
 
 
 def project_files(declared: Sequence[DeclaredFile], directory: Path) -> ProjectFiles:
-    """Return a reader of the files in a directory, for build options that refer to files.
+    """Return the declared files in a directory, for build options that refer to files.
 
-    Reading a symlink that leads out of the directory is an error.
+    Raises BentoError when a symbolic link to a file outside of the directory is read.
     """
     by_path = {file.path: file for file in declared}
     return ProjectFiles(
@@ -276,7 +276,7 @@ def _service(
 def _imported(
     settings: BentoSettings, selection: Selection, python: Path, store: Path
 ) -> tuple[services.ServiceInfo, ApiDescription]:
-    """Import the service, with stand-ins for packages that the interpreter's environment lacks."""
+    """Import the service, and return its metadata and API. Stand-ins replace packages that `python` lacks."""
     from rules_bento.service.import_runner import Subject, import_service
 
     options = settings.options
@@ -304,7 +304,7 @@ def _imported(
 
 
 def default_store() -> Path:
-    """Return the directory of BentoML's model store."""
+    """Return the directory of models in BentoML's default store."""
     home = os.environ.get("BENTOML_HOME")
     return (Path(home) if home else Path.home() / "bentoml") / "models"
 
@@ -318,7 +318,7 @@ def _export(files: ProjectFiles, *, uv: str | None) -> str:
 
 
 def _to_plain(value: Any) -> Any:
-    """Convert mappings and sequences of any type to dicts and lists."""
+    """Convert mappings and sequences of any type to dicts and lists, recursively."""
     if isinstance(value, (str, bytes)) or value is None:
         return value
     if hasattr(value, "items"):

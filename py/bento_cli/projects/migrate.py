@@ -1,4 +1,4 @@
-"""Migrates a BentoML project to Bazel: returns lines for BUILD and MODULE files, and notes on the remaining work.
+"""Migration of BentoML projects to Bazel: lines for BUILD and MODULE files, and notes on the remaining work.
 
 `migrate` only reads a directory, and doesn't import the project's code. `write` adds the result to the workspace.
 """
@@ -46,7 +46,7 @@ _MIN_DATA_BYTES = 10_000_000  # files of this size are packed separately from th
 
 @dataclass(frozen=True)
 class Migration:
-    """Contains the result of a migration: the contents of files, and notes."""
+    """The result of a migration: the contents of files, and notes."""
 
     module: str  # lines of MODULE.bazel
     build: str  # BUILD.bazel of the project's directory
@@ -58,7 +58,7 @@ class Migration:
     build_name: str  # name of the BUILD file
 
     def text(self) -> str:
-        """Return all contents and notes, for a terminal."""
+        """Return the contents of all files, and the notes, as text for a terminal."""
         parts = [
             ("MODULE.bazel", self.module),
             (".bazelignore", self.ignore),
@@ -73,7 +73,7 @@ class Migration:
 
 @dataclass(frozen=True)
 class _Project:
-    """Contains the inputs of a migration."""
+    """The inputs of a migration."""
 
     directory: Path
     package: str  # package of the directory in the workspace
@@ -88,7 +88,7 @@ class _Project:
     model_loads: list[list[str]]  # calls of framework functions that load models, from `model_loads`
 
     def label(self, file: str) -> str:
-        """Return the label of a file in the directory."""
+        """Return the label of a file in the project's directory."""
         return f"//{self.package}:{file}"
 
 
@@ -102,7 +102,7 @@ def migrate(
     hub: str | None = None,
     is_written: bool = False,
 ) -> Migration:
-    """Migrate the project in a directory. `package` is the Bazel package of the directory.
+    """Return the migration of the project in `directory`, whose Bazel package is `package`.
 
     `bentofile` is a path in the directory, by default bentofile.yaml or pyproject.toml. `store` is BentoML's model
     store. `hub` is the name of an existing or new package hub; the default is an unused name. With `is_written`, notes
@@ -133,7 +133,7 @@ def migrate(
 
 
 def write(migration: Migration, root: Path, directory: Path, *, force: bool = False) -> list[str]:
-    """Add a migration to the workspace at `root` and the project in `directory`. Returns one line for each file.
+    """Write a migration to the workspace at `root` and the project in `directory`. Returns one line for each file.
 
     Keeps existing targets and files; with `force`, replaces targets and requirements. If a file is invalid, raises
     BentoError and writes no files.
@@ -198,7 +198,7 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
 
 @dataclass(frozen=True)
 class _PackageHub:
-    """Describes the package hub for the project."""
+    """The package hub for a project."""
 
     name: str
     is_declared: bool  # whether the workspace declares it
@@ -206,7 +206,7 @@ class _PackageHub:
 
 
 def _hub(project: _Project, packages: Packages, workspace: Workspace, requested: str | None) -> _PackageHub:
-    """Return the package hub with the requested name or for the project's lock, otherwise a new package hub."""
+    """Return the package hub that is requested or that uses the project's lock, or else a new one."""
     matching = [name for name, lock in workspace.hubs.items() if lock == project.label(packages.lock)]
     name = requested or (matching[0] if matching else workspace.free_name(project.package))
     if name in workspace.names and name not in workspace.hubs:
@@ -215,7 +215,7 @@ def _hub(project: _Project, packages: Packages, workspace: Workspace, requested:
 
 
 def _lock_notes(project: _Project, packages: Packages, hub: _PackageHub, is_written: bool) -> list[str]:
-    """Return notes on locking the packages."""
+    """Return notes on how to lock the packages."""
     if hub.is_declared:
         return [f"Packages: make sure that the lock of @{hub.name} has {', '.join(packages.declared)}."]
     if packages.is_locked:
@@ -227,7 +227,7 @@ def _lock_notes(project: _Project, packages: Packages, hub: _PackageHub, is_writ
 
 
 def _models(project: _Project) -> tuple[list[str], list[str]]:
-    """Return a target for each model of the project, and notes on the model's files."""
+    """Return a target for each model of the project, and notes on the files of models."""
     tags = [choice.tag for choice in project.options.models or ()]
     aliases = {choice.tag: choice.alias for choice in project.options.models or () if choice.alias}
     references = [*project.info.models, *(model for service in project.info.services for model in service.models)]
@@ -257,7 +257,7 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
 
 
 def _model_target(tag: str, alias: str | None, module: str | None, *, is_entry: bool) -> str:
-    """Return a bento_model_import if the model's files are a store entry, otherwise a bento_model."""
+    """Return a bento_model_import target if the files are a store entry, otherwise a bento_model target."""
     name = tag.partition(":")[0]
     files = f'"models/{name}/**"'
     if is_entry:
@@ -298,7 +298,7 @@ def _model_notes(tag: str, stored: dict[str, Any] | None, module: str | None, *,
 
 
 def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
-    """Return a note on a Hugging Face revision that isn't a commit, or an empty string."""
+    """Return a note if the revision of a model from Hugging Face Hub isn't a commit, or an empty string."""
     source = model.huggingface
     if source is None or re.fullmatch("[0-9a-f]{40}", source.revision):
         return ""
@@ -315,7 +315,7 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
 
 
 def _package_notes(project: _Project, is_written: bool) -> list[str]:
-    """Return notes on directories that are already Bazel packages, because globs exclude their files."""
+    """Return notes on subdirectories that are Bazel packages, because globs exclude their files."""
     notes = []
     for path in project.packages:
         directory = path.rpartition("/")[0]
@@ -340,7 +340,7 @@ def _excluded_files(project: _Project) -> list[str]:
 
 
 def _ignore_file(project: _Project) -> str:
-    """Return the lines of `.bazelignore` if the project is the root of the workspace."""
+    """Return the lines to add to `.bazelignore`, or "" if the project isn't the root of the workspace."""
     if project.package:
         return ""
     directories = [*_BAZEL_LINKS, f"bazel-{project.directory.resolve().name}"]
@@ -371,7 +371,7 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
 
 
 def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt | None:
-    """Return the statement that assigns an attribute in the class of a service, or None."""
+    """Return the statement that assigns `attribute` in the class of a service, or None."""
     if not project.files.has(service.path):  # the file is in `src/` or outside the project
         return None
     for node in ast.walk(ast.parse(project.files.read(service.path, "service"))):
@@ -384,12 +384,12 @@ def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt
 
 
 def _lock_files(packages: Packages) -> list[str]:
-    """Return the files that locking adds to the project. Bentos don't include these files."""
+    """Return the files that locking adds to the project, which Bentos exclude."""
     return [packages.files[0], *packages.files[1 : 1 + bool(packages.constraints)], packages.lock]
 
 
 def _update(packages: Packages) -> list[str]:
-    """Return the targets that update and test the lock."""
+    """Return the targets that update and verify the lock."""
     update_attributes = {
         "name": "requirements.update",
         "srcs": [packages.files[0]],
@@ -404,7 +404,7 @@ def _update(packages: Packages) -> list[str]:
 
 
 def _module_file(project: _Project, packages: Packages, hub: _PackageHub) -> str:
-    """Return the new lines of MODULE.bazel."""
+    """Return the lines to add to MODULE.bazel."""
     workspace, extension = hub.workspace, hub.workspace.extension or "bento"
     lines = [] if workspace.has_rules else ['bazel_dep(name = "rules_bento", version = "0.1.0")\n']
     if not workspace.extension and not hub.is_declared:
@@ -422,7 +422,7 @@ def _module_file(project: _Project, packages: Packages, hub: _PackageHub) -> str
 
 
 def _sources(excluded: Sequence[str]) -> StarlarkCode:
-    """Return a glob of all files except the excluded patterns."""
+    """Return a glob of all files that match none of the `excluded` patterns."""
     listed = "".join(f'            "{pattern}",\n' for pattern in excluded)
     if len(excluded) == 1:
         return StarlarkCode(f'glob(\n        ["**"],\n        exclude = ["{excluded[0]}"],\n    )')
@@ -430,7 +430,7 @@ def _sources(excluded: Sequence[str]) -> StarlarkCode:
 
 
 def _unknown_notes(project: _Project) -> list[str]:
-    """Return notes on service metadata that static analysis can't determine. The build then imports the service."""
+    """Return notes on service metadata that isn't constant in the source, so that builds import the service."""
     notes = []
     for unknown in project.info.unknowns:
         text = way(unknown, "attributes")
@@ -444,7 +444,7 @@ def _unknown_notes(project: _Project) -> list[str]:
 
 
 def _option_notes(project: _Project) -> list[str]:
-    """Return notes on options that have a different meaning in the rules."""
+    """Return notes on options that have another meaning in the rules."""
     options, python = project.options, project.options.python
     notes = []
     if python.lock_packages is not False:
@@ -467,9 +467,9 @@ def _option_notes(project: _Project) -> list[str]:
 
 
 def _trial_build_notes(project: _Project) -> list[str]:
-    """Build the project without changes, and return a note on the error, if any.
+    """Build the unchanged project, and return a note about the error if the build fails.
 
-    BentoML ignores the options that this build rejects, or also fails.
+    BentoML also fails in this case, or ignores the rejected options.
     """
     path = project.directory / project.bentofile if project.bentofile else None
     try:

@@ -1,4 +1,4 @@
-"""Migrates a project's Python packages to Bazel: the requirements, the lock, and the targets of the package hub."""
+"""Migration of a project's Python packages to Bazel: requirements, the lock, and targets of the package hub."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LINUX = {"os_name": "posix", "platform_machine": "x86_64", "platform_system": "
 
 @dataclass(frozen=True)
 class Packages:
-    """Describes the packages that a project requires, and their lock."""
+    """The packages that a project requires, and their lock."""
 
     python_version: str  # X.Y
     lock: str  # path in the project
@@ -46,12 +46,12 @@ class Packages:
 
     @property
     def requires_python(self) -> str:
-        """The Python version specifier for a new lock."""
+        """The specifier of Python versions for a new lock."""
         return f"=={self.python_version}.*"
 
 
 def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packages:
-    """Read the requirements in the build options and the image. Raises BentoError for a missing file."""
+    """Return the packages that the build options and the image require. Raises BentoError for a missing file."""
     version = _python_version(options, info, files)
     lines: list[str] = []
     limits: list[str] = []
@@ -87,7 +87,7 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packa
 
 
 def _problem(check: Any, *arguments: Any) -> str:
-    """Return the message of the error that a check raises, or an empty string."""
+    """Return the message of the BentoError that `check` raises, or an empty string."""
     try:
         check(*arguments)
     except BentoError as error:
@@ -96,7 +96,7 @@ def _problem(check: Any, *arguments: Any) -> str:
 
 
 def _python_version(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> str:
-    """Return the Python version of the image, otherwise the first in pyproject.toml's range, otherwise the default."""
+    """Return the Python version of the image, or else of pyproject.toml's range, or else the default."""
     declared = options.docker.python_version or (info.image.arguments.get("python_version") if info.image else None)
     if declared:
         return ".".join(str(declared).split(".")[:2])
@@ -117,7 +117,7 @@ def _python_version(options: BuildOptions, info: ServiceInfo, files: ProjectFile
 
 
 def _texts(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Iterator[tuple[str, str, bool]]:
-    """Yield groups of requirements: their origin, their lines, and whether they are constraints."""
+    """Yield groups of requirements as their origin, their lines, and whether they are constraints."""
     python = options.python
     named = [(python.requirements_txt, options.at("python.requirements_txt"))] if python.requirements_txt else []
     if not named:
@@ -144,7 +144,7 @@ def _own_lock(options: BuildOptions, files: ProjectFiles) -> str | None:
 
 
 def _targets(declared: list[str], version: str, lock: str | None, files: ProjectFiles) -> tuple[list[str], list[str]]:
-    """Return the package hub's targets for the requirements that apply to the image, and notes."""
+    """Return the package hub's targets for requirements that apply to the image, and notes."""
     environment = _LINUX | {"python_version": version, "python_full_version": f"{version}.0"}
     text = files.text(lock, "the lock") if lock else ""
     targets, notes = [], []
@@ -179,7 +179,7 @@ def _indexes(options: BuildOptions) -> dict[str, Any]:
 
 
 def _uv_indexes(files: ProjectFiles) -> dict[str, Any]:
-    """Return the index settings in pyproject.toml that apply to a uv.lock."""
+    """Return the index settings for uv in pyproject.toml, with which a uv.lock was created."""
     if not files.has("pyproject.toml"):
         return {}
     uv = read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml").get("tool", {}).get("uv", {})

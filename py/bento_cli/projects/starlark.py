@@ -1,4 +1,4 @@
-"""Formats values and calls for BUILD and MODULE files, in the style of buildifier and buildozer."""
+"""Formatting of values and calls in BUILD and MODULE files, in the style of buildifier and buildozer."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ RULES = "@rules_bento//rules:defs.bzl"
 
 
 class StarlarkCode(str):
-    """Marks Starlark code that is written unchanged."""
+    """Starlark code that `literal` writes unchanged."""
 
     __slots__ = ()
 
 
 def call(rule: str, attributes: dict[str, Any]) -> str:
-    """Return a call to a rule or tag class. Omits attributes without a value."""
+    """Return a call of a rule or tag class, without attributes that have no value."""
     declared = {key: value for key, value in attributes.items() if value not in (None, [], {}, "")}
     return f"{rule}(\n" + "".join(f"    {key} = {literal(value, 1)},\n" for key, value in declared.items()) + ")"
 
 
 def load(rules: list[str], aliases: Sequence[str] = ()) -> str:
-    """Return the load statement for rules."""
+    """Return a load statement for rules of rules_bento."""
     return f"load({', '.join([literal(RULES), *map(literal, rules), *aliases])})\n"
 
 
 def literal(value: Any, depth: int = 0) -> str:
-    """Return a Starlark literal in buildifier's format."""
+    """Return a value as a Starlark literal in buildifier's format."""
     if isinstance(value, StarlarkCode):
         return str(value)
     if isinstance(value, str):
@@ -54,7 +54,7 @@ def _laid_out(start: str, items: list[str], end: str, depth: int) -> str:
 
 @dataclass(frozen=True)
 class MergedBuildFile:
-    """Contains a merged BUILD file, and the names of the added, replaced, and kept targets."""
+    """A merged BUILD file, and the names of its added, replaced, and kept targets."""
 
     text: str
     added: tuple[str, ...]  # names of targets
@@ -63,7 +63,7 @@ class MergedBuildFile:
 
 
 def merge_build_files(existing: str, new: str, origin: str, *, force: bool = False) -> MergedBuildFile:
-    """Add the loads and targets of a generated BUILD file to an existing BUILD file.
+    """Add the loads and targets of a new BUILD file to an existing one.
 
     Keeps existing targets unless `force` is set. Raises BentoError, with `origin` and the line, for an invalid file.
     """
@@ -91,7 +91,7 @@ def merge_build_files(existing: str, new: str, origin: str, *, force: bool = Fal
 
 
 def _calls(text: str, origin: str) -> list[ast.Call]:
-    """Return the top-level calls in a BUILD file. Starlark's syntax is a subset of Python's."""
+    """Return the top-level calls in a BUILD file, parsed as Python because Starlark's syntax is a subset of it."""
     try:
         statements = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -102,17 +102,17 @@ def _calls(text: str, origin: str) -> list[ast.Call]:
 
 
 def _target_name(call: ast.Call) -> str:
-    """Return the value of `name`, or an empty string."""
+    """Return the value of the argument `name`, or an empty string."""
     return next((_string(keyword.value) for keyword in call.keywords if keyword.arg == "name"), "")
 
 
 def _string(node: ast.expr) -> str:
-    """Return the value of a string literal, or an empty string for another expression."""
+    """Return the value of a string literal, or an empty string for other expressions."""
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin: str) -> list[tuple[int, int, str]]:
-    """Return the edit that loads missing rules, in the load of `RULES` if one exists, otherwise after the last load."""
+    """Return an edit that loads missing rules, in the existing load of `RULES` or after the last load."""
     loads = [node for node in calls if ast.unparse(node.func) == "load" and node.args]
     missing, own = set(rules), None
     for node in loads:

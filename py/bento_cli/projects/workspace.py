@@ -1,4 +1,4 @@
-"""Reads the declarations of a MODULE.bazel, so that `bento migrate` doesn't duplicate them."""
+"""Parser for declarations in MODULE.bazel, so that `bento migrate` doesn't repeat them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PYTHONS = "@rules_python//python/extensions:python.bzl"
 
 @dataclass(frozen=True)
 class DuplicateName:
-    """Describes a name that is declared twice. Each location has the format `file:line`."""
+    """A name that is declared twice. Each location has the format `file:line`."""
 
     name: str
     first: str
@@ -34,7 +34,7 @@ class DuplicateName:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Contains the declarations of a workspace, by default none."""
+    """The declarations of a workspace, by default none."""
 
     has_rules: bool = False  # whether MODULE.bazel depends on rules_bento
     extension: str = ""  # variable of the extension `bento`; empty if unused
@@ -47,14 +47,14 @@ class Workspace:
     duplicates: tuple[DuplicateName, ...] = ()  # names that are declared twice
 
     def free_name(self, package: str) -> str:
-        """Return an unused name for the package hub of a Bazel package: `pypi`, or `pypi_` and the package's name."""
+        """Return an unused name for the package hub of a Bazel package: `pypi`, or `pypi_` followed by the package."""
         own = "pypi_" + re.sub(r"\W", "_", package.rpartition("/")[2] or "project", flags=re.ASCII)
         numbered = (f"{own}_{number}" for number in itertools.count(2))
         return next(name for name in itertools.chain(("pypi", own), numbered) if name not in self.names)
 
 
 def find_root(directory: Path) -> Path | None:
-    """Return the root of the workspace that contains a directory, or None."""
+    """Return the root of the workspace that contains `directory`, or None."""
     resolved = directory.resolve()
     return next(
         (root for root in (resolved, *resolved.parents) if any((root / name).is_file() for name in _ROOT_FILES)), None
@@ -62,7 +62,7 @@ def find_root(directory: Path) -> Path | None:
 
 
 def read_root(root: Path) -> Workspace:
-    """Read MODULE.bazel and its includes. Raises the same errors as `read`."""
+    """Return the declarations in MODULE.bazel and the files that it includes. Raises the same errors as `read`."""
     workspace = Workspace()
     pending, seen = ["MODULE.bazel"], set()
     while pending:
@@ -91,7 +91,7 @@ def read_root(root: Path) -> Workspace:
 
 
 def read(text: str, origin: str) -> Workspace:
-    """Read a MODULE.bazel. Raises BentoError with `origin` and the line if the file is invalid."""
+    """Return the declarations in a MODULE.bazel. Raises BentoError with `origin` and the line if it is invalid."""
     try:
         return _read(text, origin)
     except (RecursionError, MemoryError):
@@ -155,7 +155,7 @@ def _read(text: str, origin: str) -> Workspace:
 
 
 def _find_duplicates(statements: list[ast.stmt], origin: str, extension: str) -> Iterator[DuplicateName]:
-    """Yield the names of repositories and package hubs that are declared twice with different values."""
+    """Yield the names of repositories and package hubs that two declarations with different values share."""
     lines: dict[str, int] = {}
     tags: dict[str, ast.Call] = {}
     for function, call, _ in _calls(statements):
@@ -178,7 +178,7 @@ def _find_duplicates(statements: list[ast.stmt], origin: str, extension: str) ->
 
 
 def _calls(statements: list[ast.stmt]) -> Iterator[tuple[str, ast.Call, str]]:
-    """Yield the function name, the call, and the assigned variable of each top-level call."""
+    """Yield the name of the function, the call, and the assigned variable of each top-level call."""
     for statement in statements:
         if isinstance(statement, (ast.Expr, ast.Assign)) and isinstance(statement.value, ast.Call):
             target = statement.targets[0] if isinstance(statement, ast.Assign) else None
@@ -190,7 +190,7 @@ def _positional_strings(call: ast.Call) -> list[str]:
 
 
 def _keyword_string(call: ast.Call, name: str) -> str:
-    """Return the string value of a keyword argument, or an empty string."""
+    """Return the string value of the argument `name`, or an empty string."""
     values = [keyword.value for keyword in call.keywords if keyword.arg == name]
     value = values[0].value if values and isinstance(values[0], ast.Constant) else ""
     return value if isinstance(value, str) else ""
