@@ -1,1 +1,1 @@
-"""Transfers entries to and from registries, BentoCloud, Yatai, bundles, and URLs; builds images; serves Bentos."""
+"""Sharing of entries through registries, BentoCloud, Yatai, bundles, and URLs, as images, and by serving."""

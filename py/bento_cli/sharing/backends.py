@@ -1,4 +1,4 @@
-"""Describes the image builders, checks whether they are available, and creates their command lines."""
+"""Image builders: their availability, and their command lines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VARIABLE = "BENTOML_CONTAINERIZE_BACKEND"
 
 @dataclass(frozen=True)
 class Backend:
-    """Describes an image builder: its program, subcommand, requirements, and default environment variables."""
+    """An image builder: its program, subcommand, requirements, and default environment variables."""
 
     name: str
     program: str
@@ -34,7 +34,7 @@ class Backend:
     variables: Mapping[str, str] = field(default_factory=dict)  # default values of environment variables
 
     def problem(self) -> str:
-        """Return the reason why this builder isn't available, or an empty string. Uses the same checks as BentoML."""
+        """Return the reason why this builder isn't available, or an empty string. BentoML applies the same checks."""
         if not which(self.program):
             return f"{self.program} isn't installed"
         if self.daemon and not os.environ.get("BUILDKIT_HOST") and not which("buildkitd"):
@@ -72,9 +72,9 @@ _ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")
 
 
 def choose(requested: str = "") -> Backend:
-    """Return the named backend, otherwise the backend in BentoML's variable, otherwise the first available backend.
+    """Return the requested backend, or else the one in BentoML's variable, or else the first available one.
 
-    Without a builder, returns `NATIVE`. Raises BentoError if the named backend is unknown or not available.
+    If no builder is available, returns `NATIVE`. Raises BentoError for an unknown or unavailable backend.
     """
     source = "--backend" if requested else VARIABLE
     requested = requested or os.environ.get(VARIABLE, "")
@@ -92,7 +92,7 @@ def choose(requested: str = "") -> Backend:
 
 
 def usable() -> Iterator[Backend]:
-    """Yield the available backends in order of preference."""
+    """Yield the available backends, beginning with the preferred one."""
     return (BACKENDS[name] for name in _ORDER if not BACKENDS[name].problem())
 
 
@@ -123,7 +123,7 @@ _KEYED = ("build-arg", "label", "build-context")
 
 
 class Job(NamedTuple):
-    """Describes a build: the context directory, the Dockerfile, the names of the image, and the builder's options."""
+    """An image build: the context directory, the Dockerfile, the names of the image, and the builder's options."""
 
     context: Path
     dockerfile: Path
@@ -132,7 +132,7 @@ class Job(NamedTuple):
 
 
 def words(backend: Backend, job: Job) -> list[str]:
-    """Return the arguments for the backend's program, starting with the subcommand.
+    """Return the arguments of the backend's program, beginning with the subcommand.
 
     Raises BentoError for conflicting options.
     """
@@ -173,6 +173,6 @@ def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
 
 
 def _loadable(names: Sequence[str]) -> str:
-    """Return buildctl's output option for an archive with all image names, which `docker load` can read."""
+    """Return buildctl's option to write an archive with all image names, which `docker load` accepts."""
     listed = ",".join(name if has_registry(name) else f"{DEFAULT_REGISTRY}/{name}" for name in names)
     return f'type=docker,"name={listed}"' if len(names) > 1 else f"type=docker,name={listed}"

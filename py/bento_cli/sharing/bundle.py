@@ -1,6 +1,6 @@
-"""Reads and writes bundles: files that contain several Bentos and their models, for machines without a network.
+"""Bundles: files that contain several Bentos and their models, for machines without a network.
 
-A bundle is a plain tar (by convention `.bentobundle`), in this order:
+A bundle is an uncompressed tar (by convention `.bentobundle`), in this order:
 
     models/NAME/VERSION.bentomodel      archives for `bentoml models import`
     bentos/NAME/VERSION.bento           archives for `bentoml import`, without their models
@@ -52,7 +52,7 @@ _READ = 1 << 20
 
 @dataclass(frozen=True)
 class Unbundled:
-    """Lists the imported entries, models first, and the tags of existing entries that were skipped."""
+    """The entries that were imported from a bundle, models first, and the tags of existing entries."""
 
     imported: tuple[Imported, ...]
     known: tuple[str, ...]
@@ -80,7 +80,7 @@ def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None 
 
 
 def read(home: Home, path: Path, options: Options, progress: Progress | None = None) -> Unbundled:
-    """Import all entries of a bundle, after reading the complete bundle and verifying all digests.
+    """Import all entries of a bundle, after verifying all digests in the complete bundle.
 
     Skips entries that already exist. Raises BentoError if the bundle is invalid.
     """
@@ -102,7 +102,7 @@ def read(home: Home, path: Path, options: Options, progress: Progress | None = N
 
 
 def extract(path: Path, directory: Path, limits: Limits, progress: Progress | None = None) -> list[Path]:
-    """Write the archives in a bundle to a new directory, and return their paths.
+    """Write the archives in a bundle to a new directory. Returns their paths.
 
     Raises BentoError if the bundle is invalid or the directory exists.
     """
@@ -125,7 +125,7 @@ def extract(path: Path, directory: Path, limits: Limits, progress: Progress | No
 
 
 class _BundlePart:
-    """Reads a part of a bundle as a file. Each part can be read only once."""
+    """File-like object for one archive in a bundle, which can be read only once."""
 
     def __init__(self, bundle: Path, kind: Kind, tag: Tag, file: str, contents: Contents) -> None:
         from blake3 import blake3
@@ -139,21 +139,21 @@ class _BundlePart:
         self._hasher = blake3()
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes of the part, or no bytes at the end. Ignores `size`."""
+        """Return the next bytes of the archive, or no bytes at its end. Ignores `size`."""
         piece = next(self._contents, b"")
         self._hasher.update(piece)
         self.size += len(piece)
         return bytes(piece)
 
     def facts(self) -> dict[str, object]:
-        """Read the part to its end, and return its entry for bundle.json."""
+        """Read the archive to its end, and return its entry for bundle.json."""
         while self.read():
             pass
         return {"tag": str(self.tag), "file": self.file, "size": self.size, "blake3": self._hasher.hexdigest()}
 
 
 def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) -> dict[str, Any]:
-    """Append an entry as an archive. Writes a temporary file first, because the tar header contains the size."""
+    """Append an entry as an archive, and return its row for bundle.json. Writes a temporary file to learn the size."""
     from blake3 import blake3
 
     name = f"{entry.kind.directory}/{entry.tag.name}/{entry.tag.version}.{entry.kind.extension}"
@@ -173,7 +173,7 @@ def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) 
 
 
 def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_BundlePart]:
-    """Yield the parts of a bundle. After the last part, verifies all parts against bundle.json."""
+    """Yield the archives in a bundle. After the last one, verifies that bundle.json describes all of them."""
     rows: list[dict[str, object]] = []
     index: dict[str, Any] | None = None
     for item, contents in unpack.read(path, "tar", limits, progress):
@@ -204,7 +204,7 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
 
 
 def _named(path: Path, name: str) -> tuple[Kind, Tag]:
-    """Return the kind and the tag in the file name of a part."""
+    """Return the kind and the tag of an archive from its path in the bundle."""
     directory, _, rest = name.partition("/")
     for kind in (BENTO, MODEL):
         if directory == kind.directory and rest.endswith(f".{kind.extension}"):

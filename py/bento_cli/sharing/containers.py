@@ -1,4 +1,4 @@
-"""Builds an image of a Bento: writes the build context, runs the builder, and returns the result."""
+"""Image builds for Bentos: the build context, the builder, and the result."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Containerized:
-    """Describes the built image: its names, and a program that can run the image (empty if no program is available).
+    """The built image: its names, and the program that can run it, or "" if there is none.
 
-    Only the native backend reports the digest, the base image with its digest, and the number of bytes sent.
+    Only the native backend sets the digest, the base image with its digest, and the number of bytes sent.
     """
 
     entry: Entry
@@ -61,7 +61,7 @@ def containerize(
     check: bool = True,
     signing: Signing | None = None,
 ) -> Containerized:
-    """Build an image of a Bento with the given names, by default its tag. The builder prints to standard error.
+    """Build an image of a Bento with `names`, by default its tag. The builder prints to standard error.
 
     Only the native backend supports `signing`. Raises BentoError if the build fails. Always removes the context and
     the secrets.
@@ -103,12 +103,12 @@ def containerize(
 
 @contextmanager
 def _secrets(entry: Entry, requested: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the builder's secrets: the requested secrets, and the Bento's environment variables for the stage `build`.
+    """Yield the options for secrets: requested ones, and the Bento's environment variables for the stage `build`.
 
     A Bento can come from another person and can name any variables, but the user decides which environment variables
-    its Dockerfile can read. Therefore a value comes from the environment only with `--secret id=NAME`, and otherwise
-    from the Bento. The values are written to files that only the user can read, and that exist while the builder runs.
-    The file names are numbers, because the names of the variables come from the Bento.
+    its Dockerfile can read. Therefore, a value comes from the environment only with `--secret id=NAME`, and otherwise
+    from the Bento. Files with the values are readable only by the user, and exist only while the builder runs. Their
+    names are numbers, because the names of the variables come from the Bento.
 
     Raises BentoError if a variable has an invalid name or no value.
     """
@@ -151,7 +151,7 @@ def _run(command: list[str], variables: dict[str, str]) -> None:
 
 
 def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
-    """Run buildctl, and stream the image to the first program that can load it. Returns the name of this program."""
+    """Run buildctl, and stream the image to the first program that can load it. Returns the name of the program."""
     runner = find_loader()
     if not runner:
         raise BentoError(
@@ -176,7 +176,7 @@ def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
 def _started(
     command: list[str], variables: dict[str, str], stdout: int | None, stdin: IO[bytes] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a process, and stop it when the `with` block ends or when a signal stops the command."""
+    """Start a process, and stop it at the end of the `with` block, even if a signal stops the command."""
     to_people = _STANDARD_ERROR if stdout is None else stdout
     program = which(command[0])
     if not program:
@@ -224,7 +224,7 @@ _DIRECTORIES = ("models", "hf-models")  # directories that BentoML's own Dockerf
 
 @contextmanager
 def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bool = True) -> Iterator[Path]:
-    """Yield the build context, a directory that exists during the `with` block. With `check`, verifies all files.
+    """Yield the build context, a directory that exists during the `with` block. `check` verifies all files.
 
     Raises BentoError if a model is missing or if the Bento has no Dockerfile.
     """
@@ -252,7 +252,7 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
 
 
 def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> None:
-    """Insert a command that installs extras of BentoML before the Dockerfile switches to an unprivileged user."""
+    """Insert an installation of BentoML's extras before the Dockerfile switches to an unprivileged user."""
     lines = dockerfile.read_text("utf-8").splitlines(keepends=True)
     last = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() in ("USER", "ENTRYPOINT")]
     stages = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() == "FROM"]
@@ -268,7 +268,7 @@ def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> No
 
 
 def _even_out(directory: Path) -> None:
-    """Set the same modification time on all files and directories, so that equal contexts are identical."""
+    """Set the same modification time on all files and directories, so that equal contexts have equal digests."""
     for name, directories, files in os.walk(directory, topdown=False):
         for entry in (*files, *directories):
             os.utime(Path(name, entry), (_TIME, _TIME), follow_symlinks=False)

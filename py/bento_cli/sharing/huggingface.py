@@ -1,7 +1,7 @@
-"""Resolves a revision on the Hugging Face Hub to a commit, and gets the SHA-256 digest of each file.
+"""Commits of models on Hugging Face Hub, with the SHA-256 of each file.
 
-The API provides the digests of files that the Hub stores outside of git. The other files are small, so their digests
-are computed after a download.
+The API provides the digests of files that the Hub stores outside of git. The other files are small, and are downloaded
+to compute their digests.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ANSWER = {"sha": str, "siblings": [{"rfilename": str, "lfs?": {"sha256?": str}}
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Describes a commit in a repository on the Hub."""
+    """A commit of a model on Hugging Face Hub. `files` maps paths to SHA-256 digests."""
 
     model_id: str
     revision: str
@@ -53,7 +53,7 @@ def pin(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
 ) -> Snapshot:
-    """Resolve a revision to a commit, and list the files in the commit that match the patterns.
+    """Resolve a revision to a commit, and return the files in the commit that match the patterns.
 
     `endpoint` is the address of the Hub; the default is HF_ENDPOINT. Raises BentoError for an invalid response.
     """
@@ -88,7 +88,7 @@ def pin(
 
 
 def _passes(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    """Return whether a path matches the patterns, as in the Hub's client: `dir/` matches all files in a directory."""
+    """Return whether a path matches the patterns. As in the Hub's client, `dir/` matches all files in a directory."""
 
     def named(patterns: Sequence[str]) -> bool:
         return any(fnmatchcase(path, f"{pattern}*" if pattern.endswith("/") else pattern) for pattern in patterns)
@@ -97,7 +97,7 @@ def _passes(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
 
 
 class _Hub:
-    """Sends requests to the Hub with the user's token. `str()` returns the address without secrets."""
+    """Client for Hugging Face Hub with the user's token. `str()` returns its address without secrets."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint.rstrip("/")
@@ -113,7 +113,7 @@ class _Hub:
         return display_url(self._endpoint)
 
     def answer(self, path: str) -> dict[str, Any]:
-        """Send a request to the API, and return its JSON response. Raises BentoError if the response is invalid."""
+        """Send a request to the API, and return the JSON object in the response. Raises BentoError if it is invalid."""
         try:
             value: dict[str, Any] = read_json(self._read(path, _bounded), str(self))
         except FormatError:
@@ -122,11 +122,11 @@ class _Hub:
         return value
 
     def sha256(self, path: str) -> str:
-        """Download a file, and return its SHA-256 digest."""
+        """Download a file to compute its SHA-256. Returns the hexadecimal digest."""
         return self._read(path, _hashed)
 
     def _read(self, path: str, take: Callable[[Iterable[Buffer]], _Taken]) -> _Taken:
-        """Pass the content of a response to `take` and return the result. Repeats the request after interruptions.
+        """Return the result of `take` for the content of a response. Repeats the request after interruptions.
 
         Raises BentoError if all attempts fail, or if the token would be sent without encryption.
         """
@@ -168,7 +168,7 @@ def _hashed(pieces: Iterable[Buffer]) -> str:
 
 
 def _token() -> str:
-    """Return the user's token, as the Hub's client does. Raises BentoError if a file can't be read."""
+    """Return the user's token as the Hub's client does, or "". Raises BentoError for an unreadable file."""
     if os.environ.get("HF_TOKEN"):
         return os.environ["HF_TOKEN"].strip()
     home = os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface"

@@ -1,4 +1,4 @@
-"""Reads the base image for the native backend: the config, the layers, the interpreter, and the system packages."""
+"""Base images for the native backend: the config, the layers, the interpreter, and the system packages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COMPLETE = "complete"  # file in a pulled layout
 
 
 class BaseImageContents(NamedTuple):
-    """Describes a base image, and the contents that an image of a Bento depends on."""
+    """A base image, with the properties on which an image of a Bento depends."""
 
     name: str  # the reference with its digest, or the layout
     origin: str  # registry/repository; empty for a layout
@@ -43,12 +43,12 @@ class BaseImageContents(NamedTuple):
 
     @property
     def config(self) -> dict[str, Any]:
-        """Return the config in the format of `BentoBaseInfo.config`."""
+        """The config, in the format of `BentoBaseInfo.config`."""
         return {**self.image.config, "digest": self.image.digest, "origin": self.origin}
 
     @property
     def glibc(self) -> tuple[int, int] | None:
-        """Return the version of the GNU C library, (0, 0) for musl, or None if the packages include neither."""
+        """The version of the GNU C library, (0, 0) for musl, or None if the packages include neither."""
         for package in self.system.packages or ():
             match = re.match(r"(\d+)\.(\d+)", package.version)
             if package.name == "musl":
@@ -59,7 +59,7 @@ class BaseImageContents(NamedTuple):
 
 
 def read_base(text: str, platform: str, cache: Path, registries: Registries, counter: Counter) -> BaseImageContents:
-    """Return the base image that `--base` specifies, for a platform (`os/architecture`).
+    """Return the base image `text`, the value of `--base`, for a platform (`os/architecture`).
 
     Pulls an image from a registry to `cache`, if necessary. Raises BentoError for an image without Python.
     """
@@ -83,7 +83,7 @@ def read_base(text: str, platform: str, cache: Path, registries: Registries, cou
 
 
 def _inspected(layout: Layout, image: BaseImage, cache: Path, name: str) -> tuple[str, str, SystemFiles]:
-    """Return the interpreter's path, the Python version, and the system packages. Caches the result."""
+    """Return the interpreter's path, its Python version, and the system packages, which are cached."""
     record = cache / "bases" / f"{image.digest.partition(':')[2]}.json"
     if record.exists():
         known = read_object(record.read_bytes(), str(record))
@@ -100,7 +100,7 @@ def _inspected(layout: Layout, image: BaseImage, cache: Path, name: str) -> tupl
 
 
 def _find_python(files: Collection[str], env: dict[str, str], name: str) -> tuple[str, str]:
-    """Return the first `python3` in PATH, and the Python version.
+    """Return the path of the first `python3` in PATH, and its Python version.
 
     The version comes from the names of files next to the interpreter, or from the variable PYTHON_VERSION.
     """

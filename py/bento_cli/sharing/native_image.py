@@ -1,7 +1,7 @@
-"""Builds the image of a Bento without a builder. Uses the same actions as `bento_image`, so the digest is the same.
+"""Images of Bentos without a builder. The same actions as in `bento_image` result in the same digest.
 
-Layers of packages, models, and the environment are cached by their inputs. After a one-line change in a source, only
-the layer of the Bento and two small documents are written.
+The cache identifies layers of packages, models, and the environment by their inputs. After a one-line change of a
+source, only the layer of the Bento and two small documents are written.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ _OPTIONS = NATIVE_OPTIONS | {"compression", "label", "load", "output", "platform
 
 
 class NativeImage(NamedTuple):
-    """Describes a built image: its config and manifest, and the blobs of its layers by digest."""
+    """A built image: its config and manifest, its base, and the files of its layers by digest."""
 
     image: oci_image.OciImage
     blobs: dict[str, Path]
@@ -84,7 +84,7 @@ class NativeImage(NamedTuple):
 
 
 class Built(NamedTuple):
-    """Describes the result of the native backend."""
+    """The result of the native backend."""
 
     digest: str
     base: str  # with its digest
@@ -101,9 +101,9 @@ def containerize(
     check: bool = True,
     signing: Signing | None = None,
 ) -> Built:
-    """Build the image of a Bento, and write, load, or push the image. Raises BentoError if the build fails.
+    """Build the image of a Bento, and write, load, or push it. Raises BentoError if this fails.
 
-    If `signing` is set, signs the image before tagging it in registries.
+    If `signing` is set, signs the image before it gets its tags in registries.
     """
     settings = _read_settings(names, options)
     bento_models = models_of(home, entry)
@@ -140,7 +140,7 @@ class _Settings(NamedTuple):
 
 
 def _read_settings(names: Sequence[str], options: Options) -> _Settings:
-    """Check the options, and return the settings. Raises BentoError for an option that this backend doesn't support."""
+    """Return the settings that options specify. Raises BentoError for options that this backend doesn't support."""
     for name in options:
         if name not in _OPTIONS:
             raise BentoError(f"--{name} isn't supported by the native backend. {BUILDER_REMEDY}")
@@ -167,7 +167,7 @@ def _read_settings(names: Sequence[str], options: Options) -> _Settings:
 
 
 def weights_groups(weights: Sequence[_T]) -> list[list[_T]]:
-    """Split weights, sorted by path, into consecutive groups, one for each layer, as the rules for models do."""
+    """Split weights, sorted by path, into consecutive groups: one for each layer, as the rules for models do."""
     count = min(_MAX_WEIGHTS_LAYERS, len(weights))
     groups: list[list[_T]] = [[] for _ in range(count)]
     for number, file in enumerate(weights):
@@ -196,7 +196,7 @@ def _pairs(options: Options, name: str, separator: str) -> list[tuple[str, str]]
 
 
 def _document(entry: Entry) -> dict[str, Any]:
-    """Return the complete bento.yaml, as `bento_image` reads it. `entry.description` omits fields of other specs."""
+    """Return the complete bento.yaml. In contrast, `entry.description` omits fields of other specs."""
     path = entry.path / BENTO.descriptor
     return read_mapping(read_file(path), str(path))
 
@@ -210,7 +210,7 @@ def _default_base(entry: Entry) -> str:
 
 
 def _check(entry: Entry, base: BaseImageContents) -> None:
-    """Raise BentoError if the base lacks the Python version or a system package, or if the image runs commands."""
+    """Raise BentoError if the base lacks the Python version or a system package, or if the Bento needs commands."""
     document = _document(entry)
     for step in image_requirements.unsupported_steps(document):
         raise BentoError(f"{entry.tag}: {step.description}, but the native backend runs no commands. {BUILDER_REMEDY}")
@@ -236,7 +236,7 @@ def _check(entry: Entry, base: BaseImageContents) -> None:
 
 
 def _check_packages(entry: Entry, base: BaseImageContents, wheels: Sequence[LocalWheel]) -> None:
-    """Raise BentoError if the packages don't include bentoml, or if the required CUDA version is missing."""
+    """Raise BentoError if the packages don't include bentoml, or if the image lacks the required CUDA version."""
     if not any(wheel.distribution == "bentoml" for wheel in wheels):
         raise BentoError(
             f"{entry.tag}: the requirements don't include bentoml, which serves the Bento. Add bentoml to the "
@@ -254,7 +254,7 @@ def _check_packages(entry: Entry, base: BaseImageContents, wheels: Sequence[Loca
 
 @cache
 def _code_digest() -> str:
-    """Return a digest of the code and libzstd's version, so that new versions don't use older cached layers."""
+    """Return a digest of the code and of libzstd's version, so that other versions don't use cached layers."""
     digest = hashlib.sha256(zstd.library_version().encode())
     for package in (actions, archives, images):
         for path in sorted(Path(package.__path__[0]).rglob("*.py")):
@@ -263,7 +263,7 @@ def _code_digest() -> str:
 
 
 class _Builder:
-    """Runs the actions that build an image, and caches layers."""
+    """Runner of the actions that build an image, which caches layers."""
 
     def __init__(self, scratch: Path, cache_directory: Path, settings: _Settings) -> None:
         self._scratch = scratch
@@ -273,7 +273,7 @@ class _Builder:
     def build(
         self, entry: Entry, bento_models: Sequence[Entry], base: BaseImageContents, wheels: Sequence[LocalWheel]
     ) -> NativeImage:
-        """Write the layers, the config, and the manifest of the image."""
+        """Write the layers, config, and manifest of an image, and return the image."""
         own = [self._environment_layer(base), *self._wheel_layers(wheels, base.python_version)]
         of_models = [self._model_layers(model) for model in bento_models]
         own += [layer for _, model_layers in of_models for layer in model_layers]
@@ -284,7 +284,7 @@ class _Builder:
         return NativeImage(self._image(entry, base, own), blobs, base)
 
     def _cached(self, name: str, inputs: object, write: Callable[[Path], None]) -> Path:
-        """Return a directory with the files that `write` creates from the inputs. Runs `write` only if necessary."""
+        """Return a directory with the files that `write` creates from `inputs`, and call `write` if it isn't cached."""
         key = json.dumps([_code_digest(), self._settings.compression, name, inputs])
         directory = self._cache / hashlib.sha256(key.encode()).hexdigest()
         if not directory.exists():
@@ -297,7 +297,7 @@ class _Builder:
         return directory
 
     def _layer(self, action: Subcommand, words: Sequence[str | Path], inputs: object) -> Path:
-        """Return the directory of a layer and its description. `inputs` identifies the contents of paths in `words`."""
+        """Return the directory of a layer and its description. `inputs` identifies the files in `words`."""
 
         def write(directory: Path) -> None:
             _run(action, [*words, *self._outputs(directory)])
@@ -314,7 +314,7 @@ class _Builder:
         return self._layer(layers.environment_layer, [*words, "--home", _HOME, "--user", USER], [])
 
     def _wheel_layers(self, wheels: Sequence[LocalWheel], python_version: str) -> Iterator[Path]:
-        """Yield the layers of large wheels, and then the layers of groups of small wheels, as `bento_image` does."""
+        """Yield the layers of large wheels, followed by layers of grouped small wheels, as in `bento_image`."""
         by_name = {wheel.distribution: wheel for wheel in wheels}
         sizes = {name: wheel.path.stat().st_size for name, wheel in by_name.items()}
         groups = group_wheels(sizes)
@@ -331,7 +331,7 @@ class _Builder:
         name = f"{len(group)} small packages" if len(group) > 1 else _wheel_name(group[0])
 
         def write(directory: Path) -> None:
-            """Write the parts of the wheels, and join the parts. Only a missing layer requires the parts."""
+            """Write the parts of the wheels, and join them. The parts aren't needed if the layer is cached."""
             parts: list[str | Path] = []
             for wheel in group:
                 part, listing = (self._scratch / f"{wheel.distribution}.{suffix}" for suffix in ("part", "json"))
@@ -350,7 +350,7 @@ class _Builder:
         return self._cached("join_layers", [*settings, name, _identity(group, self._settings)], write)
 
     def _model_layers(self, model: Entry) -> tuple[Path, list[Path]]:
-        """Return the description of a model and its layers: layers of weights, and a layer of all other files."""
+        """Return the directory of a model's description, and the directories of its layers, with weights first."""
         place = ["--package", "", "--strip-prefix", ""]
         sources: dict[str, list[str | Path]] = {}
         for member in walk(model.path, ""):
@@ -405,7 +405,7 @@ class _Builder:
         return self._scratch
 
     def _image(self, entry: Entry, base: BaseImageContents, own: Sequence[Path]) -> oci_image.OciImage:
-        """Write the config and the manifest of the image, with the default settings of `bento_image`."""
+        """Write the config and manifest of the image with the default settings of `bento_image`, and return both."""
         described = []
         for number, layer in enumerate(base.image.to_json()["layers"]):
             described.append(self._scratch / f"base.{number}.json")
@@ -451,14 +451,14 @@ def _patterns(wheel: LocalWheel, settings: _Settings) -> list[str]:
 
 
 def _identity(wheels: Sequence[LocalWheel], settings: _Settings) -> list[list[str]]:
-    """Return the names, digests, and exclude patterns of wheels, for cache keys."""
+    """Return the name, digest, and exclude patterns of each wheel, for cache keys."""
     return [[wheel.path.name, wheel.sha256 or sha256_of(wheel.path), *_patterns(wheel, settings)] for wheel in wheels]
 
 
 def _push(
     built: NativeImage, names: Sequence[str], registries: Registries, progress: Progress, signing: Signing | None
 ) -> int:
-    """Push the blobs that the registries don't have yet. Returns the number of bytes sent."""
+    """Push the image, with only the blobs that a registry lacks. Returns the number of bytes sent."""
     manifest, history = _manifest(built), BlobHistory.from_user_cache()
     sources: dict[str, BlobSource] = {digest: FileSource(path) for digest, path in built.blobs.items()}
     sources[manifest.config.digest] = BytesSource(built.image.config)
@@ -477,7 +477,7 @@ def _manifest(built: NativeImage) -> Manifest:
 
 
 def _write_layout(directory: Path, built: NativeImage, names: Sequence[str]) -> None:
-    """Add the image to an OCI layout. Copies only missing blobs."""
+    """Add the image to an OCI layout. Copies only blobs that the layout lacks."""
     manifest, layout = _manifest(built), Layout.create(directory)
     layout.add(built.image.config)
     for blob in manifest.layers():

@@ -1,4 +1,4 @@
-"""Selects and downloads the wheels of a Bento for the native backend, by the hashes in the requirements."""
+"""Wheels of a Bento for the native backend, which are selected by the hashes in its requirements."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _JOBS = 4
 
 
 class Target(NamedTuple):
-    """Describes the base image that wheels must be compatible with."""
+    """The properties of a base image that determine which wheels are compatible with it."""
 
     architecture: str  # as named in Go
     python_version: str  # X.Y
@@ -62,12 +62,12 @@ class Target(NamedTuple):
 
     @property
     def machine(self) -> str:
-        """Return the name of the architecture in wheel tags."""
+        """The name of the architecture in wheel tags."""
         return _MACHINES.get(self.architecture, self.architecture)
 
 
 class LocalWheel(NamedTuple):
-    """Describes a wheel file on this machine."""
+    """A wheel file on this machine."""
 
     distribution: str  # normalized
     version: str
@@ -76,7 +76,7 @@ class LocalWheel(NamedTuple):
 
 
 def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> list[LocalWheel]:
-    """Return the wheels that a Bento (a directory) requires on a target. Downloads wheels that aren't in `cache`.
+    """Return the wheels that the Bento in a directory requires on `target`. Downloads wheels missing in `cache`.
 
     Raises BentoError for packages without hashes or without wheels.
     """
@@ -105,7 +105,7 @@ def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> l
 
 
 def _is_required(requirement: Requirement, target: Target, place: str) -> bool:
-    """Return whether the target requires a package. Raises BentoError if the package isn't pinned with hashes."""
+    """Return whether `target` needs a requirement. Raises BentoError if it isn't pinned with hashes."""
     try:
         marker = parse_requirement(requirement.text).marker
     except ValueError:
@@ -128,7 +128,7 @@ def _is_required(requirement: Requirement, target: Target, place: str) -> bool:
 
 
 def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWheel:
-    """Return a wheel that the Bento's sources contain."""
+    """Return a wheel that the sources of the Bento contain. Raises BentoError if it isn't a valid wheel."""
     path = directory / requirement.text
     try:
         name, version, _, _ = parse_wheel_filename(path.name)
@@ -145,7 +145,7 @@ def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWh
 
 
 def _option_line(option: Option, directory: Path) -> str:
-    """Format an option as a line of a requirements file. Relative paths are resolved against `directory`."""
+    """Return an option as a line of a requirements file, with its path relative to `directory` resolved."""
     value = option.value
     if option.flag in ("-f", "--find-links") and "://" not in value:
         value = str(directory / value)
@@ -153,7 +153,7 @@ def _option_line(option: Option, directory: Path) -> str:
 
 
 def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, str]:
-    """Return the URLs of all wheels of the pinned releases, by SHA-256. uv uses its indexes, credentials, and proxies.
+    """Return the URLs of all wheels in the pinned releases by SHA-256. uv uses its indexes, credentials, and proxies.
 
     uv runs in the cache directory, because uv would read the configuration in the Bento's sources, which is untrusted.
     """
@@ -177,7 +177,7 @@ def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, 
 
 
 def _urls(pylock: str) -> dict[str, str]:
-    """Return the URLs or absolute paths of the wheels in a pylock.toml (PEP 751), by SHA-256."""
+    """Return the URL or absolute path of each wheel in a pylock.toml (PEP 751) by SHA-256."""
     return {
         wheel["hashes"]["sha256"]: wheel.get("url") or wheel.get("path", "")
         for package in read_toml(pylock, "pylock.toml").get("packages", [])
@@ -187,7 +187,7 @@ def _urls(pylock: str) -> dict[str, str]:
 
 
 def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, cache: Path) -> LocalWheel:
-    """Return the best wheel whose hash is in a requirement, with its path in the cache."""
+    """Return the best wheel among those whose hash is in a requirement, with its path in the cache."""
     names = {
         unquote(urlsplit(urls[sha256]).path.rpartition("/")[2]): sha256
         for sha256 in requirement.hashes
@@ -205,7 +205,7 @@ def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, c
 
 
 def best_wheel(names: Iterable[str], target: Target, glibc: tuple[int, int]) -> str | None:
-    """Return the file name of the wheel that an installer would select, or None if no wheel is compatible."""
+    """Return the name of the wheel that an installer would select, or None if none is compatible."""
     ranks = _ranks(target, glibc)
     best: tuple[int, tuple[()] | tuple[int, str], str] | None = None
     for name in sorted(names, reverse=True):
@@ -221,7 +221,7 @@ def best_wheel(names: Iterable[str], target: Target, glibc: tuple[int, int]) -> 
 
 @cached
 def _ranks(target: Target, glibc: tuple[int, int]) -> dict[Tag, int]:
-    """Return the supported wheel tags. The best tag has the highest rank."""
+    """Return the rank of each supported wheel tag. The best tag has the highest rank."""
     platforms: list[str] = []
     for minor in range(glibc[1], _OLDEST_GLIBC.get(target.machine, 17) - 1, -1):
         platforms.append(f"manylinux_2_{minor}_{target.machine}")
@@ -234,7 +234,7 @@ def _ranks(target: Target, glibc: tuple[int, int]) -> dict[Tag, int]:
 
 
 def _fetch(urls: Mapping[str, str], wheel: LocalWheel, counter: Counter) -> LocalWheel:
-    """Return a verified wheel with its path: a local file from `--find-links`, or a download in the cache."""
+    """Return a verified wheel: a local file from `--find-links`, or a file that is downloaded to the cache."""
     parts = urlsplit(urls[wheel.sha256])
     if parts.scheme in ("", "file"):
         path = Path(unquote(parts.path))

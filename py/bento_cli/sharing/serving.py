@@ -1,4 +1,4 @@
-"""Serves a Bento from the store with BentoML, in an environment that contains the Bento's packages."""
+"""Serving of Bentos in the store with BentoML, in an environment with their packages."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _SERVE = IMPORT_PATH + "import runpy; runpy.run_module('bentoml', run_name='__ma
 
 
 class ServerCommand(NamedTuple):
-    """Describes a program to run: its arguments and its environment."""
+    """The arguments and environment variables of a program."""
 
     command: list[str]
     variables: dict[str, str]
 
 
 def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = "") -> ServerCommand:
-    """Return the command that serves an entry. Passes `options` to `bentoml serve`, and `python` to `interpreter`.
+    """Return the command that serves an entry, with `options` for `bentoml serve`. `interpreter` gets `python`.
 
     The command specifies the Bento's directory instead of its tag, because BentoML would first search the current
     directory for a module with the name of the tag. Raises BentoError if a model or BentoML is missing.
@@ -44,7 +44,7 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
 
 
 def interpreter(requested: str = "") -> Path:
-    """Return the absolute path of an interpreter that can import BentoML. `requested` is an interpreter or environment.
+    """Return the absolute path of an interpreter with BentoML. `requested` is an interpreter or an environment.
 
     By default, tries VIRTUAL_ENV, then the `bentoml` on PATH, then the running interpreter. Raises BentoError if
     BentoML isn't installed.
@@ -77,7 +77,7 @@ def interpreter(requested: str = "") -> Path:
 
 
 def _has_bentoml(python: Path) -> bool:
-    """Return whether an interpreter can import BentoML. Runs the interpreter, because sys.path depends on its settings.
+    """Return whether an interpreter can import BentoML. Runs it, because its settings determine `sys.path`.
 
     Ignores a directory named bentoml, such as the store in a home directory, which Python imports as a package without
     an origin.

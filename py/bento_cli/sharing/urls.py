@@ -1,4 +1,4 @@
-"""Imports archives from URLs into the store, and exports entries to URLs."""
+"""Imports of archives from URLs into the store, and exports of entries to URLs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class NullCounter:
-    """Implements a counter that ignores all counts, for callers that don't show progress."""
+    """Counter that ignores all counts, for callers that don't show progress."""
 
     def expect(self, size: int) -> None:
         """Do nothing."""
@@ -52,7 +52,7 @@ def receive(
     counter: Counter | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """Import an archive from a URL. If `sha256` is set, verifies the digest.
+    """Import an archive from a URL. If `sha256` is set, verifies the archive's digest.
 
     Raises the same errors as `import_archive`, and BentoError if the transfer fails.
     """
@@ -66,7 +66,7 @@ def receive(
 
 
 def _refuse_known(home: Home, kind: Kind, address: Address, form: Form, head: bytes) -> None:
-    """Raise BentoError if the archive begins with a descriptor whose tag is already in the store."""
+    """Raise BentoError if an archive begins with a descriptor whose tag is already in the store."""
     description = None
     with suppress(BentoError):  # reading the complete archive reports a better error
         for item, contents in unpack.read(BytesIO(head), form):
@@ -92,7 +92,7 @@ def send(
     counter: Counter | None = None,
     progress: Progress | None = None,
 ) -> Exported:
-    """Write an entry to a URL atomically. Supports the same archive formats as `store.export.export`.
+    """Write an entry to a URL atomically, in any archive format that `store.export.export` supports.
 
     If the path is empty or ends with a slash, the file name is `NAME-VERSION` with a suffix. Raises BentoError for the
     format `folder`.

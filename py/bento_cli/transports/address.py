@@ -1,4 +1,4 @@
-"""Parses the URLs that `bentoml import` and `bentoml export` support, and formats URLs without secrets."""
+"""URLs that `bentoml import` and `bentoml export` support, parsed, and formatted without secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCHEMES = ("s3", "gs", "az", "ftp", "ftps", "sftp", "http", "https", "dropbox")
 
 @dataclass(frozen=True)
 class Address:
-    """Contains the address of an archive. `str()` omits the password, the query, and the HTTP user or token."""
+    """The address of an archive. `str()` omits the password, the query, and the HTTP user or token."""
 
     scheme: str
     host: str  # a server, a bucket, or a container; for Azure also `container@account`
@@ -39,12 +39,12 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The URL for HTTP requests, including the query but not the user and the password."""
+        """The URL for HTTP requests, with the query but without the user and the password."""
         return f"{self.scheme}://{self._place('')}{self.path}" + (f"?{self.query}" if self.query else "")
 
     @property
     def name(self) -> str:
-        """The last part of the path."""
+        """The last component of the path."""
         return self.path.rpartition("/")[2]
 
     def with_path(self, path: str) -> Address:
@@ -52,7 +52,7 @@ class Address:
         return replace(self, path=path if path.startswith("/") else f"/{path}")
 
     def login(self) -> tuple[str, str]:
-        """Return the user and the password from the address, otherwise from netrc. Unknown values are empty.
+        """Return the user and password in the address, or else in netrc. Unknown values are empty.
 
         Raises BentoError if netrc can't be read.
         """
@@ -61,7 +61,7 @@ class Address:
         return host_settings.netrc_login(self.host, self.user) or (self.user, "")
 
     def redact(self, text: object) -> str:
-        """Remove the secrets in this address from the output of another program."""
+        """Replace the secrets of this address in `text`, such as the output of another program, with `***`."""
         shown = str(text)
         token = self.user if self.scheme in _WEB and len(self.user) >= _SHORTEST_TOKEN else ""
         for secret in filter(None, (self.query, self.password, token)):

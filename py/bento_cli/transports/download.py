@@ -1,4 +1,4 @@
-"""Downloads and uploads archives. Downloads use parallel requests, resume after interruptions, and are verified.
+"""Downloads and uploads of archives. Downloads use parallel requests, can be resumed, and are verified.
 
 An interrupted download leaves its pieces in `KEY.part`, and the numbers of complete pieces in `KEY.done`, one per line.
 KEY depends on the address and the version, so that pieces of two versions are never mixed.
@@ -41,11 +41,11 @@ _BLOCK = 1 << 20
 def downloaded(
     address: Address, directory: Path, counter: Counter, sha256: str = "", look: Callable[[bytes], None] | None = None
 ) -> Iterator[BinaryIO]:
-    """Yield the archive as an open file whose name is the address. Removes the file when the `with` block ends.
+    """Yield a downloaded archive as an open file, which is removed when the `with` block ends.
 
-    Verifies the digests that the server reports, and `sha256` (hexadecimal) if it is set. `look` receives the first
-    bytes of a large archive before the download, and can raise an error to cancel the download. Raises BentoError if
-    the download fails.
+    The name of the file is the address. Verifies the digests that the server reports, and `sha256` (hexadecimal) if
+    set. `look` receives the first bytes of a large archive before the download, and can raise an error to cancel the
+    download. Raises BentoError if the download fails.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with opened(address) as remote:
@@ -62,7 +62,7 @@ def downloaded(
 
 
 def _head(remote: Remote) -> bytes:
-    """Return the first bytes of a large archive. Returns no bytes for a small archive, or after a failed connection."""
+    """Return the first bytes of a large archive, or no bytes for a small archive or after a lost connection."""
     try:
         stat = remote.stat()
         if not stat.ranges or (stat.size or 0) < PIECE:
@@ -112,7 +112,7 @@ def _fetch(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
 
 
 def _fetch_span(remote: Remote, stat: Stat, part: _Part, span: tuple[int, int], counter: Counter) -> None:
-    """Download a range and record its complete pieces. Resumes the download after interruptions."""
+    """Download a range, and record its complete pieces. Resumes after interruptions."""
     at, end = span
     retry = Retry()
     while at < end:
@@ -133,7 +133,7 @@ def _fetch_span(remote: Remote, stat: Stat, part: _Part, span: tuple[int, int], 
 
 
 def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
-    """Download the complete archive in one request. After an interruption, the download starts again."""
+    """Download the complete archive in one request, and start again after an interruption."""
 
     def once() -> None:
         part.clear()
@@ -157,7 +157,7 @@ def _too_large(remote: Remote, size: int | None) -> BentoError:
 
 
 class _Count:
-    """Counts the bytes that several threads transfer, and can reset the counts."""
+    """Thread-safe counter of transferred bytes that can be reset."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -177,13 +177,13 @@ class _Count:
             self._counter.advance(size)
 
     def restart(self) -> None:
-        """Reset the counts, because the transfer starts again."""
+        """Reset the counts before the transfer starts again."""
         self.advance(-self._done)
         self.expect(-self._expected)
 
 
 class _Part:
-    """Stores the downloaded pieces of one version of an archive. Other processes wait until the file is closed."""
+    """The downloaded pieces of one version of an archive. Other processes wait until this one closes the file."""
 
     def __init__(self, directory: Path, address: Address, stat: Stat) -> None:
         text = f"{address} {address.query} {stat.size} {stat.version}"
@@ -206,9 +206,9 @@ class _Part:
             file.close()  # another process has removed the file
 
     def missing(self, size: int, most: int) -> tuple[list[tuple[int, int]], int]:
-        """Return the missing ranges, each at most about 1/`most` of the archive, and the number of existing bytes.
+        """Return the missing ranges, each at most about 1/`most` of the archive, and the number of downloaded bytes.
 
-        Long ranges reduce the number of requests. An interruption loses at most one piece per range.
+        Long ranges reduce the number of requests. An interruption loses at most one piece of each range.
         """
         done = set(self._done.read_bytes().split(b"\n")[:-1]) if self._done.exists() else set()
         os.ftruncate(self.file.fileno(), size)
@@ -227,7 +227,7 @@ class _Part:
         return spans, transferred
 
     def write(self, data: bytes | bytearray | memoryview, at: int) -> None:
-        """Write bytes at an offset."""
+        """Write data to the archive at offset `at`."""
         view = memoryview(data)
         while view:
             count = os.pwrite(self.file.fileno(), view, at)
@@ -235,7 +235,7 @@ class _Part:
             at += count
 
     def note(self, start: int, end: int, last: int) -> None:
-        """Record the pieces that became complete between two offsets. `last` is the end of the range."""
+        """Record the pieces that are complete between two offsets. `last` is the end of the downloaded range."""
         pieces = range(start // PIECE, end // PIECE)
         numbers = [*pieces, end // PIECE] if end == last and end % PIECE else [*pieces]
         if numbers:
@@ -246,19 +246,19 @@ class _Part:
                 os.close(file)
 
     def clear(self) -> None:
-        """Discard the downloaded data."""
+        """Discard all downloaded data."""
         self._done.unlink(missing_ok=True)
         os.ftruncate(self.file.fileno(), 0)
 
     def remove(self) -> None:
-        """Remove the files."""
+        """Remove the files of this download."""
         self._done.unlink(missing_ok=True)
         self._path.unlink(missing_ok=True)
         self.file.close()
 
 
 def _difference(part: _Part, digests: dict[str, str]) -> str:
-    """Return a description of the first digest that doesn't match the data, or an empty string."""
+    """Describe the first digest that doesn't match the downloaded data, or return an empty string."""
     if not digests:
         return ""
     running = {name: new_hash(name) for name in digests}
@@ -275,7 +275,7 @@ def _difference(part: _Part, digests: dict[str, str]) -> str:
 
 
 def clear(directory: Path, *, dry_run: bool = False) -> tuple[int, int]:
-    """Remove the files of interrupted downloads, and keep running downloads. Returns the number of files and bytes."""
+    """Remove interrupted downloads, but not running ones. Returns the numbers of files and bytes."""
     files = size = 0
     for path in sorted(directory.glob("*.part")) if directory.is_dir() else ():
         with path.open("rb") as file:
@@ -292,7 +292,7 @@ def clear(directory: Path, *, dry_run: bool = False) -> tuple[int, int]:
 
 
 def upload(address: Address, file: BinaryIO, counter: Counter) -> Source:
-    """Upload an open file to an address atomically. Raises BentoError if the upload fails."""
+    """Upload an open file to an address atomically, and return its source. Raises BentoError if the upload fails."""
     source = Source(file)
     counter.expect(source.size)
     with opened(address) as remote:

@@ -1,4 +1,4 @@
-"""Transfers files with FTP and FTPS (explicit, or implicit on port 990). Reads credentials from the URL or netrc."""
+"""Client for FTP and FTPS (explicit, or implicit on port 990), with credentials from the URL or netrc."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNKNOWN = ("500", "501", "502", "504")  # the server doesn't support the comman
 
 
 class Ftp(RenameUpload):
-    """Reads and writes one file. Keeps the connection open: consecutive reads use one transfer."""
+    """One file on an FTP server. The connection stays open, so that consecutive reads use one transfer."""
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
@@ -144,7 +144,7 @@ class Ftp(RenameUpload):
         return self._ftp
 
     def _end(self) -> None:
-        """Finish a complete transfer, and check the status in the server's reply."""
+        """End a complete transfer, and check the status in the reply of the server."""
         if self._data:
             self._data.close()
             self._data = None
@@ -152,7 +152,7 @@ class Ftp(RenameUpload):
             self._ftp.voidresp()
 
     def _hang_up_data(self) -> None:
-        """Close the connection of an incomplete transfer. A new connection is simpler than aborting the transfer."""
+        """Close the connection if a transfer is incomplete, which is simpler than aborting the transfer."""
         if self._data:
             self._hang_up()
 
@@ -195,7 +195,7 @@ class Ftp(RenameUpload):
 
 
 class _Bounded(ftplib.FTP):
-    """Limits the length of the server's replies."""
+    """FTP client that limits the length of the server's replies."""
 
     _size = 0
 
@@ -212,7 +212,7 @@ class _Bounded(ftplib.FTP):
 
 
 class _Tls(_Bounded, ftplib.FTP_TLS):
-    """Resumes the TLS session of the control connection for data connections, as many servers require."""
+    """FTP client whose data connections resume the TLS session of the control connection, as many servers require."""
 
     def __init__(self, context: ssl.SSLContext, *, implicit: bool) -> None:
         super().__init__(context=context)

@@ -1,4 +1,4 @@
-"""Transfers objects with Google Cloud Storage's JSON API: `gs://BUCKET/OBJECT`.
+"""Client for Google Cloud Storage's JSON API: `gs://BUCKET/OBJECT`.
 
 Uploads are resumable sessions: the server reports the number of received bytes, so that an interruption loses only the
 current chunk. The server verifies the upload with an MD5 digest. google-auth finds the application default credentials.
@@ -43,7 +43,7 @@ _REMEDY = "Log in with `gcloud auth application-default login`, or set GOOGLE_AP
 
 
 class Gcs(Remote):
-    """Reads and writes one object in a bucket."""
+    """One object in a bucket."""
 
     parallel = 4
 
@@ -116,7 +116,7 @@ class Gcs(Remote):
         self._transport.close()
 
     def _begin(self, about: Mapping[str, Any], size: int) -> str:
-        """Start an upload session and return its URL."""
+        """Start an upload session, and return its URL."""
         headers = {"Content-Type": "application/json; charset=UTF-8", "X-Upload-Content-Length": str(size)}
         with self._ask("POST", self._uploads, headers, BytesBody(json.dumps(about).encode())) as response:
             self._check(response, (200, 201))
@@ -127,7 +127,7 @@ class Gcs(Remote):
             return resolve(response.url, location)
 
     def _send(self, session: str, chunk: Slice | None, size: int) -> tuple[int, dict[str, Any] | None]:
-        """Send a chunk, or request the status. Returns the number of received bytes, and the completed object."""
+        """Send a chunk, or request the status. Returns the number of received bytes, and the complete object."""
         content_range = f"bytes {chunk.start}-{chunk.end - 1}/{size}" if chunk and chunk.size else f"bytes */{size}"
         with self._ask("PUT", session, {"Content-Range": content_range}, chunk or BytesBody(b"")) as response:
             if response.status == 308:
@@ -168,7 +168,7 @@ class Gcs(Remote):
 
 
 def _login(transport: Transport) -> Callable[[], dict[str, str]]:
-    """Return a function that returns the Authorization header for a request."""
+    """Return a function that returns the `Authorization` header for a request."""
     try:
         from google import auth
         from google.auth import exceptions
@@ -180,7 +180,7 @@ def _login(transport: Transport) -> Callable[[], dict[str, str]]:
         return dict
 
     def request(url: str, method: str = "GET", body: Any = None, headers: Any = None, **_: Any) -> Any:
-        """Send a request for google-auth with this HTTP client, so that google-auth requires no HTTP library."""
+        """Send a request for google-auth with this package's HTTP client, so that it needs no other HTTP library."""
         data = None if body is None else BytesBody(body.encode() if isinstance(body, str) else body)
         try:
             with transport.exchange(method, url, dict(headers or {}), data) as response:

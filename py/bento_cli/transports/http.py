@@ -1,6 +1,6 @@
-"""Downloads files over HTTP and HTTPS, in ranges if the server supports ranges (RFC 9110).
+"""Client for HTTP and HTTPS downloads, in ranges (RFC 9110) if the server supports them.
 
-Credentials come from the URL, otherwise from netrc. They are sent only to the server in the URL, not after redirects.
+Credentials come from the URL, or else from netrc. Only the server in the URL gets them, not the target of a redirect.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _REMEDIES = {
 
 
 class Http(Remote):
-    """Reads the file at a URL."""
+    """The file at a URL."""
 
     parallel = 4
 
@@ -93,7 +93,7 @@ class Http(Remote):
 
     @contextmanager
     def _get(self, headers: dict[str, str]) -> Iterator[Response]:
-        """Follow redirects, and yield the response. Raises BentoError if the body is compressed."""
+        """Send a GET request, follow redirects, and yield the response. Raises BentoError for a compressed body."""
         url = self.address.url
         first = Origin.from_url(url)
         for _ in range(limits.REDIRECTS):
@@ -127,13 +127,13 @@ class Http(Remote):
 
 
 def _version(headers: Message) -> str:
-    """Return a validator for `If-Range`: a strong entity tag if present, otherwise the last modification time."""
+    """Return a validator for `If-Range`: a strong entity tag, or else the time of the last modification."""
     tag: str = headers.get("ETag", "").strip()
     return tag if tag.startswith('"') else headers.get("Last-Modified", "").strip()
 
 
 def _digests(headers: Message) -> dict[str, str]:
-    """Return the digests of the complete file, from the headers of RFC 9530, object stores, and proxies.
+    """Return the digests of the complete file that headers of RFC 9530, object stores, and proxies contain.
 
     Ignores invalid headers, as RFC 9530 requires.
     """
@@ -149,7 +149,7 @@ def _digests(headers: Message) -> dict[str, str]:
 
 
 def _decoded(name: str, value: str) -> dict[str, str]:
-    """Decode a base64 digest. Returns its name and hexadecimal value, or an empty mapping for an invalid digest."""
+    """Return the name and hexadecimal value of a base64 digest, or an empty dict if it is invalid."""
     try:
         digest = b64decode(value, validate=True)
     except ValueError:

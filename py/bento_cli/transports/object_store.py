@@ -1,4 +1,4 @@
-"""Transfers objects in S3 (`s3://BUCKET/KEY`) and Azure (`az://CONTAINER/BLOB`) with obstore.
+"""Client for objects in S3 (`s3://BUCKET/KEY`) and Azure (`az://CONTAINER/BLOB`), based on obstore.
 
 obstore signs requests, sends parts in parallel, retries each part, and aborts failed uploads. `download.py` resumes
 interrupted reads.
@@ -9,7 +9,7 @@ the metadata service of the machine.
 
 Azure uses the variables of adlfs, as BentoML does: AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME with
 AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN. Without a key or token, azure-identity finds the credentials if it
-is installed; otherwise obstore uses fewer sources. `abfs` and `abfss` are aliases of `az`, and
+is installed; otherwise, obstore uses fewer sources. `abfs` and `abfss` are aliases of `az`, and
 `az://CONTAINER@ACCOUNT.…/BLOB` specifies the account.
 """
 
@@ -47,7 +47,7 @@ _AZURE_REMEDY = "Check the credentials (`az login`, AZURE_STORAGE_CONNECTION_STR
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - the name is the same in all transports
-    """Return a client for the address. Raises BentoError if obstore or the Azure account is missing."""
+    """Return a client for an address. Raises BentoError if obstore or the Azure account is missing."""
     try:
         from obstore import store as stores
     except ImportError:
@@ -66,7 +66,7 @@ def open(address: Address) -> Remote:  # noqa: A001 - the name is the same in al
 
 
 class ObjectStore(Remote):
-    """Reads and writes one object in a bucket or container.
+    """One object in a bucket or container.
 
     `make` creates an obstore store from a retry configuration.
     """
@@ -166,13 +166,13 @@ def _retries(count: int) -> dict[str, Any]:
 
 
 def _final(reason: str) -> bool:
-    """Return whether an error is permanent: invalid credentials, or a response with a permanent error status."""
+    """Return whether an error is permanent: invalid credentials, or a permanent HTTP error status."""
     match = re.search(r"status code: (\d{3})", reason)
     return bool(match and match[1][0] in "34" and match[1] not in ("408", "429")) or "credential" in reason.lower()
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of an error. The other lines contain internal details and signed addresses."""
+    """Return the first line of an error, because other lines contain internal details and signed URLs."""
     line = str(error).partition("\n")[0]
     line = re.sub(r"<\?xml.*", "", line)
     line = re.sub(r" in [0-9.]+\w+, after .*?retry_timeout: \w+ +", " ", line)
@@ -209,9 +209,9 @@ def _s3_options() -> dict[str, Any]:
 
 
 def azure_options(address: Address, host: str = "") -> dict[str, Any]:
-    """Return Azure's options from the environment: the account, the key or signature, and the endpoint.
+    """Return options for Azure from the environment: the account, the key or signature, and the endpoint.
 
-    `host` can specify the account.
+    `host`, the host of the URL, can specify the account.
     """
     text = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
     fields = dict(field.split("=", 1) for field in text.split(";") if "=" in field)

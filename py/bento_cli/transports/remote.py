@@ -1,4 +1,4 @@
-"""Defines the interface that transfer protocols implement, and selects the module for a protocol."""
+"""The interface that transfer protocols implement, and the selection of a protocol's module."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _Result = TypeVar("_Result")
 
 
 class MissingError(BentoError):
-    """Reports that an address doesn't exist."""
+    """An address that doesn't exist."""
 
 
 class ChangedError(Exception):
-    """Reports that an archive changed during a transfer. The error is never shown to users."""
+    """An archive that changed during its transfer. Users never see this error."""
 
 
 @dataclass(frozen=True)
 class Stat:
-    """Describes the file at an address.
+    """The properties of the file at an address.
 
     `size` is in bytes, or None if the server doesn't report the size. `version` changes with the content, and is empty
     if the server doesn't report versions. `digests` maps names in `hashlib` to hexadecimal digests.
@@ -60,7 +60,7 @@ class Stat:
 
 
 class Remote(ABC):
-    """Declares the operations of a protocol on one address.
+    """Operations of a protocol on the file at one address.
 
     Temporary failures raise ConnectionLostError, and the caller retries the operation.
     """
@@ -73,7 +73,7 @@ class Remote(ABC):
 
     @abstractmethod
     def stat(self) -> Stat:
-        """Describe the file at the address. Raises MissingError if the file doesn't exist."""
+        """Return the properties of the file. Raises MissingError if the file doesn't exist."""
 
     @abstractmethod
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[Buffer]:
@@ -84,7 +84,7 @@ class Remote(ABC):
 
     @abstractmethod
     def write(self, source: Source, counter: Counter) -> None:
-        """Write the source to the address atomically. Replaces an existing file.
+        """Write the source to the address atomically, replacing an existing file.
 
         Resumes the upload after an interruption. Raises BentoError if several attempts fail.
         """
@@ -93,7 +93,7 @@ class Remote(ABC):
         """Close the connections."""
 
     def attempt(self, step: Callable[[], _Result], retry: Retry | None = None) -> _Result:
-        """Run a step, and repeat the step after interruptions. Raises BentoError after too many failed attempts."""
+        """Call `step`, and call it again after interruptions. Raises BentoError after too many failures."""
         retry = retry or Retry()
         while True:
             try:
@@ -103,7 +103,7 @@ class Remote(ABC):
                     raise self.unreachable(cut) from None
 
     def unreachable(self, cut: ConnectionLostError) -> BentoError:
-        """Return the error for a connection that failed too often."""
+        """Return the error for a connection that failed too many times."""
         reason = self.address.redact(cut).rstrip(".")
         return BentoError(f"{self.address}: the transfer failed repeatedly: {reason}. Try again later.")
 
@@ -112,14 +112,14 @@ class Remote(ABC):
         return MissingError(f"{self.address}: not found. Check the URL and your permissions.")
 
     def refused(self, reason: object, remedy: str) -> BentoError:
-        """Return the error for a request that failed permanently."""
+        """Return the error for a request that failed permanently. `reason` can contain secrets, which are removed."""
         reason = self.address.redact(reason).rstrip(".")
         return BentoError(f"{self.address}: the request failed ({reason}). {remedy}")
 
 
 @contextmanager
 def opened(address: Address) -> Iterator[Remote]:
-    """Open a client for an address during the `with` block. Raises BentoError if a required package is missing."""
+    """Yield a client for an address, and close it at the end. Raises BentoError if a required package is missing."""
     module, _, name = _CLIENTS[address.scheme].partition(".")
     remote: Remote = getattr(import_module(f"bento_cli.transports.{module}"), name)(address)
     try:
@@ -130,7 +130,7 @@ def opened(address: Address) -> Iterator[Remote]:
 
 @contextmanager
 def understood() -> Iterator[None]:
-    """Convert errors from unexpected responses (missing fields or wrong types) to ConnectionLostError."""
+    """Convert errors from responses with missing fields or wrong types to ConnectionLostError."""
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -138,7 +138,7 @@ def understood() -> Iterator[None]:
 
 
 def needs(package: str, extra: str) -> BentoError:
-    """Return the error for a missing package that a protocol requires. `extra` is the name of the extra to install."""
+    """Return the error for a missing package that a protocol requires. `extra` is the extra that installs it."""
     return BentoError(
         f"{extra} URLs require the package {package}, which isn't installed. Run `pip install "
         f"'rules-bento-cli[{extra}]'`, or with Bazel `bazel run @rules_bento//tools:bento_with_transports`."
@@ -146,7 +146,7 @@ def needs(package: str, extra: str) -> BentoError:
 
 
 def json_of(response: Response) -> dict[str, Any]:
-    """Read a JSON object from a response. Raises ConnectionLostError if the response isn't valid JSON."""
+    """Return the JSON object in a response. Raises ConnectionLostError if the response isn't valid JSON."""
     from rules_bento.formats import FormatError
     from rules_bento.formats.json import read_object
     from rules_bento.net import limits
@@ -161,7 +161,7 @@ _TRIES = 2  # complete uploads, if the content on the server is wrong
 
 
 class RenameUpload(Remote):
-    """Uploads with protocols that can't replace files atomically: writes a temporary file, and renames the file.
+    """Base class for protocols that can't replace files atomically: it uploads a temporary file, and renames it.
 
     The temporary name depends on the content, so that another run can resume the upload.
     """
@@ -191,7 +191,7 @@ class RenameUpload(Remote):
         )
 
     def _send(self, path: str, source: Source, counter: Counter) -> bool:
-        """Send the missing bytes. Returns whether the upload resumed an earlier upload."""
+        """Send the missing bytes. Returns whether this resumed an earlier upload."""
         retry = Retry()
         left = None
         at = furthest = 0
@@ -219,7 +219,7 @@ class RenameUpload(Remote):
                     raise self.unreachable(cut) from None
 
     def _is(self, path: str, source: Source) -> bool:
-        """Return whether the server's file has the same content as the source. Downloads the file to compare it."""
+        """Return whether the file on the server equals the source. Downloads the file to compare it."""
         from blake3 import blake3
 
         def once() -> str:
@@ -232,23 +232,23 @@ class RenameUpload(Remote):
 
     @abstractmethod
     def size(self, path: str) -> int | None:
-        """Return the size of a file, or None if the file doesn't exist."""
+        """Return the size of a file in bytes, or None if the file doesn't exist."""
 
     @abstractmethod
     def append(self, path: str, source: Source, at: int) -> Iterator[int]:
-        """Append the source from offset `at` to a file of `at` bytes. Yields the size of each piece."""
+        """Append the source, from offset `at` on, to a file with `at` bytes. Yields the size of each sent piece."""
 
     @abstractmethod
     def stream(self, path: str, start: int, end: int) -> Iterator[Buffer]:
-        """Yield the bytes in a range of a file."""
+        """Yield the bytes of a file from `start` to `end`."""
 
     @abstractmethod
     def make_directory(self, path: str) -> None:
-        """Create a directory if it doesn't exist. Ignores failures, which later steps report."""
+        """Create a directory if it doesn't exist. Ignores errors, which later operations report."""
 
     @abstractmethod
     def rename(self, path: str, target: str) -> None:
-        """Rename a file. Replaces an existing file."""
+        """Rename a file, replacing an existing file."""
 
     @abstractmethod
     def remove(self, path: str) -> None:

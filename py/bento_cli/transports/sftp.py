@@ -1,4 +1,4 @@
-"""Transfers files with SFTP (version 3) over this machine's `ssh`, with many parallel requests.
+"""Client for SFTP (version 3) that uses this machine's `ssh`, with many parallel requests.
 
 OpenSSH handles known hosts, `~/.ssh/config`, keys, the agent, and jump hosts. OpenSSH also encrypts the data, in its
 own process, so that a transfer is as fast as with OpenSSH's `sftp`.
@@ -56,7 +56,7 @@ _SIZE, _OWNERS, _MODE, _TIMES = 1, 2, 4, 8  # flags for attributes
 
 
 class _StatusError(Exception):
-    """Reports that the server returned an error status. The error is never shown to users."""
+    """An error status from the server. Users never see this error."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -64,14 +64,14 @@ class _StatusError(Exception):
 
 
 class _Answer(NamedTuple):
-    """Contains a packet: its type, and the content after the request number."""
+    """A packet from the server: its type, and its content after the request number."""
 
     kind: int
     body: memoryview
 
 
 class OpenSsh(RenameUpload):
-    """Reads and writes one file with SFTP. `program` is the path of `ssh`."""
+    """One file on an SFTP server. `program` is the path of `ssh`."""
 
     window = MAX_PENDING
 
@@ -143,7 +143,7 @@ class OpenSsh(RenameUpload):
             self._session = None
 
     def _stat(self, path: str) -> tuple[int, int] | None:
-        """Return the size and the modification time in seconds, or None if the file doesn't exist."""
+        """Return the size of a file in bytes and its modification time in seconds, or None if it doesn't exist."""
         try:
             return _attributes(self._open().ask(_STAT, _path(path), _ATTRIBUTES))
         except _StatusError as error:
@@ -191,7 +191,7 @@ class OpenSsh(RenameUpload):
 
 
 class _Session:
-    """Runs `ssh`, which connects to the SFTP server. Raises OSError if the connection fails."""
+    """SFTP session over a running `ssh`. Methods raise OSError if the connection fails."""
 
     def __init__(self, program: str, words: list[str], password: str) -> None:
         self._number = 0
@@ -223,7 +223,7 @@ class _Session:
             theirs.close()
 
     def begin(self) -> None:
-        """Negotiate the SFTP version, and request the server's size limits."""
+        """Negotiate the SFTP version, and request the size limits of the server."""
         self._send(struct.pack(">BI", _INIT, 3))
         body = self._receive()
         if body[0] != _VERSION:
@@ -240,7 +240,7 @@ class _Session:
             self._piece = max(_LEAST, min(_MOST, *known)) if known else _LEAST
 
     def open(self, path: str, flags: int) -> bytes:
-        """Open a file and return its handle."""
+        """Open a file, and return its handle."""
         body = self.ask(_OPEN, _path(path) + struct.pack(">II", flags, 0), _HANDLE)
         return bytes(_cut(body)[0])
 
@@ -270,7 +270,7 @@ class _Session:
             yield data
 
     def write(self, handle: bytes, source: Source, at: int) -> Iterator[int]:
-        """Write the source from offset `at`. Yields the number of written bytes for each confirmed request."""
+        """Write the source from offset `at` on. Yields the number of bytes in each confirmed request."""
         sent: deque[tuple[int, int]] = deque()
         most = max(2, MAX_PENDING // self._piece)
         for data in source.pieces(at, self._piece):
@@ -283,7 +283,7 @@ class _Session:
             yield self._confirmed(*sent.popleft())
 
     def ask(self, kind: int, body: bytes, wanted: int = _STATUS) -> memoryview:
-        """Send one request, and return the body of the response. Raises _StatusError for an error status."""
+        """Send one request, and return the body of its response. Raises _StatusError for an error status."""
         return self._answer(self._request(kind, body), wanted)
 
     def end(self) -> str:
@@ -298,7 +298,7 @@ class _Session:
         return self._errors.read().decode(errors="replace")
 
     def close(self) -> None:
-        """Close the connection."""
+        """End the session, and remove temporary files."""
         self.end()
         self._errors.close()
         if self._secret:
@@ -320,7 +320,7 @@ class _Session:
             self._socket.sendall(data)
 
     def _answer(self, number: int, wanted: int) -> memoryview:
-        """Return the body of a response. The body is valid until the next call."""
+        """Return the body of the response to request `number`, which is valid until the next call."""
         answer = self._early.pop(number, None)
         while answer is None:
             packet = self._receive()
@@ -361,9 +361,9 @@ class _Session:
 
 
 def _askpass(directory: Path, password: str) -> dict[str, str]:
-    """Write a program that prints the password, and return the variables that make ssh run the program.
+    """Write a program that prints the password, and return the environment variables with which ssh runs it.
 
-    No argument or variable contains the password.
+    Arguments and variables don't contain the password.
     """
     secret = directory / "password"
     secret.touch(0o600)
@@ -383,7 +383,7 @@ def _path(path: str) -> bytes:
 
 
 def _cut(body: memoryview) -> tuple[memoryview, memoryview]:
-    """Split a body into its first string and the bytes after the string."""
+    """Split a body into its first string and the remaining bytes."""
     (size,) = struct.unpack_from(">I", body)
     if 4 + size > len(body):
         raise OSError("the server sent a truncated packet")
@@ -391,7 +391,7 @@ def _cut(body: memoryview) -> tuple[memoryview, memoryview]:
 
 
 def _attributes(body: memoryview) -> tuple[int, int]:
-    """Return the size and the modification time. Unknown values are 0."""
+    """Return the size in bytes and the modification time in seconds from attributes. Missing values are 0."""
     (flags,) = struct.unpack_from(">I", body)
     at, size, changed = 4, 0, 0
     if flags & _SIZE:
@@ -404,7 +404,7 @@ def _attributes(body: memoryview) -> tuple[int, int]:
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - the name is the same in all transports
-    """Return a client for the address. Raises BentoError if `ssh` is missing."""
+    """Return a client for an address. Raises BentoError if `ssh` is missing."""
     program = which("ssh")
     if not program:
         raise BentoError(

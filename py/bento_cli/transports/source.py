@@ -1,4 +1,4 @@
-"""Reads the file for an upload, and computes the digests that servers use, including Dropbox's content hash."""
+"""The file to upload, with the digests that servers require, including Dropbox's content hash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BLOCK = 1 << 20
 
 
 class Source:
-    """Provides the bytes of an upload. Several threads can read at any offset in parallel."""
+    """The file to upload. Several threads can read it in parallel, at any offset."""
 
     def __init__(self, file: BinaryIO) -> None:
         file.flush()
@@ -31,7 +31,7 @@ class Source:
         return data
 
     def pieces(self, at: int = 0, size: int = _BLOCK, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from offset `at` to `end` in pieces of `size` bytes."""
+        """Yield the bytes from offset `at` to `end` (default: the end of the file) in pieces of `size` bytes."""
         stop = self.size if end is None else end
         while at < stop:
             yield self.read(at, min(size, stop - at))
@@ -44,7 +44,7 @@ class Source:
 
     @cached_property
     def blake3(self) -> str:
-        """The hexadecimal BLAKE3 digest of the file, for local comparisons, because BLAKE3 is the fastest digest."""
+        """The hexadecimal BLAKE3 digest of the file, which is faster to compute than SHA-256, for local comparisons."""
         from blake3 import blake3
 
         digester = blake3()
@@ -53,20 +53,20 @@ class Source:
         return digester.hexdigest()
 
     def digest(self, name: str) -> str:
-        """Return the file's hexadecimal digest. `name` can be any algorithm that `new_hash` supports."""
+        """Return a hexadecimal digest of the file. `new_hash` supports the algorithm `name`."""
         digester = new_hash(name)
         for piece in self.pieces():
             digester.update(piece)
         return digester.hexdigest()
 
     def digests(self, *names: str) -> dict[str, str]:
-        """Compute several hexadecimal digests in parallel."""
+        """Return several hexadecimal digests of the file by algorithm, computed in parallel."""
         with ThreadPoolExecutor(len(names)) as threads:
             return dict(zip(names, threads.map(self.digest, names), strict=True))
 
 
 class Slice:
-    """Sends a range of a source as the body of a request."""
+    """Request body that contains a range of a source."""
 
     def __init__(self, source: Source, start: int, end: int) -> None:
         self._source = source
@@ -75,11 +75,11 @@ class Slice:
 
     @property
     def size(self) -> int:
-        """The number of bytes."""
+        """The number of bytes in the range."""
         return self.end - self.start
 
     def write_to(self, connection: socket.socket) -> None:
-        """Send the range over a connection."""
+        """Write the range to a connection."""
         for piece in self._source.pieces(self.start, end=self.end):
             connection.sendall(piece)
 
@@ -89,26 +89,26 @@ _DROPBOX_BLOCK = 4 << 20
 
 
 class Hash(Protocol):
-    """Declares the methods of `hashlib` objects that this package uses."""
+    """Interface of hash objects, as in `hashlib`."""
 
     def update(self, data: bytes, /) -> None: ...
     def hexdigest(self) -> str: ...
 
 
 def new_hash(name: str) -> Hash:
-    """Create a hash object for the algorithm `name`."""
+    """Return a new hash object for an algorithm of `hashlib` or for Dropbox's content hash."""
     return _Dropbox() if name == DROPBOX else hashlib.new(name, usedforsecurity=False)
 
 
 def hash_of(name: str, data: bytes) -> str:
-    """Return the hexadecimal digest of the data."""
+    """Return the hexadecimal digest of `data` with the algorithm `name`."""
     made = new_hash(name)
     made.update(data)
     return made.hexdigest()
 
 
 class _Dropbox:
-    """Computes Dropbox's content hash: the SHA-256 of the concatenated SHA-256 digests of all 4 MiB blocks."""
+    """Dropbox's content hash: the SHA-256 of the concatenated SHA-256 digests of all 4 MiB blocks."""
 
     def __init__(self) -> None:
         self._whole = hashlib.sha256()

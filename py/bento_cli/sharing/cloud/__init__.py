@@ -1,1 +1,1 @@
-"""Manages the contexts of BentoCloud and Yatai, and transfers Bentos and models with BentoML's protocol."""
+"""Contexts for BentoCloud and Yatai, and transfers of Bentos and models with BentoML's protocol."""

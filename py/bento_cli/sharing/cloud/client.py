@@ -1,4 +1,4 @@
-"""Implements a client for the REST API of BentoCloud and Yatai: authenticated requests, JSON responses, and retries."""
+"""Client for the REST API of BentoCloud and Yatai: authenticated requests, JSON responses, and retries."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _REMEDIES = {
 
 
 class CloudError(BentoError):
-    """Reports an error response; `status` is the HTTP status."""
+    """An error response. `status` is the HTTP status."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -42,7 +42,7 @@ class CloudError(BentoError):
 
 
 class Cloud:
-    """Sends requests to a server with a user's token.
+    """Client for one server, which sends requests with a user's token.
 
     Methods raise CloudError for an error response, and BentoError if the server doesn't respond.
     """
@@ -64,22 +64,22 @@ class Cloud:
         return self._context.address
 
     def retry(self) -> Retry:
-        """Return the retry state for an operation that needs several requests."""
+        """Return a new counter of attempts for an operation that consists of several requests."""
         return Retry(self._sleep)
 
     def ask(self, method: str, path: str, document: object = None, *, what: str) -> dict[str, Any]:
-        """Send a request, with retries, and return the response."""
+        """Send a request with retries, and return the JSON object in the response."""
         answer = self._ask(method, path, document, what)
         if answer is None:
             raise self.refusal(404, b"", what)
         return answer
 
     def find(self, path: str, *, what: str) -> dict[str, Any] | None:
-        """Return the document at a path, or None if the document doesn't exist."""
+        """Return the document at `path` on the server, or None if the document doesn't exist."""
         return self._ask("GET", path, None, what)
 
     def create(self, collection: str, path: str, document: object, *, what: str) -> dict[str, Any]:
-        """Create a document. Returns the existing document if another client or a previous attempt created it."""
+        """Create a document, or return the existing document if an earlier request has created it."""
         try:
             return self.ask("POST", collection, document, what=what)
         except CloudError:
@@ -89,7 +89,7 @@ class Cloud:
             return existing
 
     def check_signed(self, address: str, what: str) -> str:
-        """Return a URL that the server signed. Raises BentoError if the URL uses http, but the server uses https."""
+        """Return a URL that the server signed. Raises BentoError for http if the server uses https."""
         origin = Origin.from_url(address)
         if origin.scheme == "http" and Origin.from_url(self._context.endpoint).scheme == "https":
             raise BentoError(
@@ -102,7 +102,7 @@ class Cloud:
     def open(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
-        """Send one request. Sends the token only to the server. Raises ConnectionLostError if the connection fails."""
+        """Send one request, with the token only if its URL is on the server. Raises ConnectionLostError."""
         url, sent = path, {"User-Agent": _AGENT, **(headers or {})}
         if path.startswith("/"):
             url = f"{self._context.endpoint}{path}"
@@ -111,14 +111,14 @@ class Cloud:
             yield response
 
     def refusal(self, status: int, body: bytes, what: str) -> CloudError:
-        """Convert an error response to an exception."""
+        """Return the exception for an error response to a request for `what`."""
         words = self._words(body)
         remedy = "Several attempts failed. Try again later." if status >= 500 else _REMEDIES.get(status, "")
         reason = f" ({words})" if words else ""
         return CloudError(f"{what}: {self} responded with {status}{reason}. {remedy}".rstrip(), status)
 
     def unreachable(self, what: str, cut: ConnectionLostError) -> BentoError:
-        """Return the error for a server that didn't respond."""
+        """Return the exception for a server that didn't respond to a request for `what`."""
         return BentoError(
             f"{what}: requests to {self} failed repeatedly: {cut}. Check the endpoint. If this machine requires a "
             "proxy, set HTTPS_PROXY."
@@ -157,7 +157,7 @@ class Cloud:
         return parsed
 
     def _words(self, body: bytes) -> str:
-        """Return the message in an error response, with the token redacted."""
+        """Return the message in an error response, in which `***` replaces the token."""
         text = body.decode("utf-8", "replace")
         try:
             answer = read_json(body, "the answer")
@@ -170,24 +170,24 @@ class Cloud:
 
 
 def quoted(word: str) -> str:
-    """Quote a name or a version for a URL path."""
+    """Quote a name or version as one component of a URL path."""
     return quote(word, safe="")
 
 
 class CloudPaths(NamedTuple):
-    """Contains the API paths for a Bento or model."""
+    """The API paths for a Bento or model."""
 
     kind: Kind
     tag: Tag
 
     @property
     def repositories(self) -> str:
-        """The path of all repositories of this kind."""
+        """The path of all repositories for this kind of entry."""
         return "/api/v1/bento_repositories" if self.kind is BENTO else "/api/v1/model_repositories"
 
     @property
     def repository(self) -> str:
-        """The path of the repository with this name."""
+        """The path of the repository that has the entry's name."""
         return f"{self.repositories}/{quoted(self.tag.name)}"
 
     @property
@@ -197,7 +197,7 @@ class CloudPaths(NamedTuple):
 
     @property
     def version(self) -> str:
-        """The path of this version."""
+        """The path of the entry's version."""
         return f"{self.versions}/{quoted(self.tag.version)}"
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Reads and writes the contexts of BentoCloud and Yatai, in BentoML's file and environment variables.
+"""Contexts for BentoCloud and Yatai, in BentoML's file and environment variables.
 
 The file contains YAML:
 
@@ -32,7 +32,7 @@ _OF_ENVIRONMENT = "__env__"
 
 @dataclass(frozen=True)
 class Context:
-    """Contains the endpoint of a server and the token for it."""
+    """The endpoint of a server, and a token for it."""
 
     name: str
     endpoint: str
@@ -41,18 +41,18 @@ class Context:
 
     @property
     def address(self) -> str:
-        """The endpoint for messages. Omits the user and the password, which BentoML's login accepts in an endpoint."""
+        """The endpoint for messages, without the user and password that BentoML accepts in an endpoint."""
         return display_url(self.endpoint)
 
     @property
     def is_open(self) -> bool:
-        """Whether requests leave this machine without encryption."""
+        """Whether requests leave this machine unencrypted."""
         parts = _parts(self.endpoint)
         return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def _parts(endpoint: str) -> SplitResult:
-    """Split an address. For an invalid address, the result has no host."""
+    """Split a URL into components. The result for an invalid URL has no host."""
     try:
         parts = urlsplit(endpoint)
         parts.port  # noqa: B018 - raises ValueError for an invalid port
@@ -62,7 +62,7 @@ def _parts(endpoint: str) -> SplitResult:
 
 
 def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> Context:
-    """Create a context. Raises BentoError for an invalid endpoint or token."""
+    """Return a validated context. Raises BentoError for an invalid endpoint or token."""
     endpoint = endpoint.strip().rstrip("/")
     parts = _parts(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
@@ -76,7 +76,7 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
 
 
 def of_environment() -> Context | None:
-    """Return the context that environment variables define, or None. As in BentoML, it overrides the file's contexts.
+    """Return the context that environment variables define, or None. As in BentoML, it overrides the file.
 
     Raises BentoError for an invalid endpoint or token.
     """
@@ -86,10 +86,10 @@ def of_environment() -> Context | None:
 
 
 class Contexts:
-    """Reads and writes the contexts in the file. Preserves all other content of the file."""
+    """The contexts in BentoML's file. Writing preserves all other content of the file."""
 
     def __init__(self, home: Home) -> None:
-        """Read the file if it exists. Raises BentoError if the file can't be read."""
+        """Read the file, if it exists. Raises BentoError if it can't be read or is invalid."""
         self._home = home
         self._path = home.root / FILE
         self._document = _read(self._path)
@@ -100,7 +100,7 @@ class Contexts:
         self.current_name = str(self._document.get("current_context_name") or DEFAULT_NAME)
 
     def get(self, name: str = "") -> Context:
-        """Return the named or the current context. Raises BentoError if the context is missing or invalid."""
+        """Return the context `name`, or the current one. Raises BentoError if it is missing or invalid."""
         name = name or self.current_name
         for context in self.contexts:
             if context.name == name:
@@ -114,7 +114,7 @@ class Contexts:
         raise BentoError(f"unknown context {name!r}. Valid contexts: {known}. To add one, run `bento cloud login`.")
 
     def save(self, context: Context) -> bool:
-        """Save a context under its name. Returns whether the context replaced an existing context.
+        """Save a context under its name. Returns whether it replaced an existing context.
 
         Raises BentoError if the file can't be written.
         """
@@ -128,7 +128,7 @@ class Contexts:
         return replaced
 
     def set_current(self, name: str) -> Context:
-        """Make a context the current context. Raises BentoError if the context doesn't exist."""
+        """Change the current context, and return it. Raises BentoError if it doesn't exist."""
         context = self.get(name)
         self.current_name = name
         self._write()

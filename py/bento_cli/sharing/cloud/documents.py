@@ -1,4 +1,4 @@
-"""Creates the documents that describe a Bento or model to BentoCloud or Yatai, in the format of BentoML's client."""
+"""Documents that describe a Bento or model to BentoCloud or Yatai, in the format of BentoML's client."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_README = 3 << 20  # bytes; BentoML sends no larger value
 
 
 def bento(entry: Entry, description: Description, models: Sequence[Entry], digest: str, *, new: bool) -> dict[str, Any]:
-    """Return the document that creates or updates a Bento. `description` is the parsed `bento.yaml`."""
+    """Return the document that creates a Bento, or updates it unless `new`. `description` is its `bento.yaml`."""
     descriptor = description.document
     document: dict[str, Any] = {"description": _readme(entry)}
     if new:
@@ -75,7 +75,7 @@ def model(entry: Entry, digest: str) -> dict[str, Any]:
 
 
 def huggingface(reference: ModelReference, entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the document for a model on the Hugging Face Hub. It contains the location of the model, but no files."""
+    """Return the document for a model on Hugging Face Hub, with its location but without files."""
     metadata = {"registry": "huggingface", **(entry.get("metadata") or {})}
     framework = {"framework_name": "huggingface", "framework_versions": {}, "bentoml_version": "", "python_version": ""}
     return {
@@ -96,7 +96,7 @@ def huggingface(reference: ModelReference, entry: dict[str, Any]) -> dict[str, A
 
 
 def digest_of(noted: ManifestCache, entry: Entry) -> str:
-    """Return the digest of an entry's files in the format of a label value: 52 letters and digits."""
+    """Return the digest of an entry's files as a label value: 52 lowercase letters and digits."""
     record = noted.of(entry.kind, entry.tag, entry.path)
     known = {file.path: file.blake3 for file in record.entries} if record else {}
     files = []
@@ -110,19 +110,19 @@ def digest_of(noted: ManifestCache, entry: Entry) -> str:
 
 
 def label_of(manifest: TreeManifest) -> str:
-    """Return the digest of a manifest in the format of a label value."""
+    """Return the digest of a manifest as a label value: 52 lowercase letters and digits."""
     from base64 import b32encode
 
     return b32encode(manifest.identity()).decode().rstrip("=").lower()
 
 
 def time(moment: dt.datetime) -> str:
-    """Return a time in the format of the protocol, which has no time zone."""
+    """Format a time for the protocol, which has no time zone."""
     return moment.strftime(_TIME)
 
 
 def _text(value: Any) -> str:
-    """Convert a time in a descriptor to the format of the protocol."""
+    """Format a time in a descriptor, which is a string or a datetime, for the protocol."""
     return time(value if isinstance(value, dt.datetime) else parse_time(str(value)))
 
 
@@ -157,7 +157,7 @@ def _runner(runner: dict[str, Any]) -> dict[str, Any]:
 
 
 def _timed(value: Any) -> Any:
-    """Convert all times in a value to the format of the protocol."""
+    """Return a value with all times in it formatted for the protocol."""
     if isinstance(value, dict):
         return {key: _timed(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

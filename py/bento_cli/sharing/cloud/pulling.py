@@ -1,4 +1,4 @@
-"""Pulls a Bento or model from BentoCloud or Yatai into the store. Pulls are atomic, and skip entries in the store.
+"""Pulls of Bentos and models from BentoCloud or Yatai. Pulls are atomic, and skip entries in the store.
 
 Partial downloads stay in rules_bento's directory of the store, so that another run can resume an interrupted pull.
 """
@@ -49,7 +49,7 @@ _ENTRY = {"upload_status?": str, "transmission_strategy?": str, "manifest?": {"m
 
 @dataclass(frozen=True)
 class CloudPulled(Imported):
-    """Describes the result of a pull. Models that were already in the store aren't downloaded."""
+    """The result of a pull. `new` is False if the store already contained the entry."""
 
     new: bool  # the entry is new in the store
 
@@ -64,7 +64,7 @@ def pull(
     *,
     force: bool = False,
 ) -> CloudPulled:
-    """Pull an entry into the store. `text` is `name:version`, or a name for the most recently pushed version.
+    """Pull an entry into the store. `text` is `name:version`, or a name for the last pushed version.
 
     Downloads the models of a Bento first, and adds all entries to the store together. For an existing entry, downloads
     only missing models; with `force`, replaces the entry after all downloads. Raises NotFoundError if the entry doesn't
@@ -111,7 +111,7 @@ def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
 
 
 def _found(cloud: Cloud, place: CloudPaths) -> dict[str, Any]:
-    """Return the server's document about an entry. Raises NotFoundError if the entry doesn't exist."""
+    """Return the server's document for an entry. Raises NotFoundError if the server doesn't have the entry."""
     document = cloud.find(place.version, what=f"{place}")
     if document is None:
         raise NotFoundError(
@@ -121,7 +121,7 @@ def _found(cloud: Cloud, place: CloudPaths) -> dict[str, Any]:
 
 
 def _shaped(answer: dict[str, Any], shape: Any, cloud: Cloud, what: str) -> dict[str, Any]:
-    """Return a response without null values. Raises BentoError if the structure of the response is invalid."""
+    """Return a response without null values. Raises BentoError if it doesn't have the types in `shape`."""
     plain: dict[str, Any] = _without_nulls(answer)
     schema.validate(
         plain, shape, f"{what}: the response of {cloud}", "Check the endpoint with `bento cloud current-context`."
@@ -136,7 +136,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str, Any]:
-    """Return the document. Raises BentoError if the server doesn't have the complete entry yet."""
+    """Return the document `remote`. Raises BentoError if the upload of the entry is incomplete."""
     status = remote.get("upload_status", "")
     if status not in _UPLOADED:
         raise BentoError(
@@ -146,7 +146,7 @@ def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str,
 
 
 def _name(place: CloudPaths) -> str:
-    """Return the prefix of the names of an entry's download files. The rest of each name identifies the content."""
+    """Return the prefix of an entry's download file. The rest of the file's name identifies the content."""
     return f"cloud-{_digest(place.version)}"
 
 
@@ -155,7 +155,7 @@ def _digest(*facts: object) -> str:
 
 
 class _Fetching:
-    """Downloads entries from one server and stages them."""
+    """Downloads from one server to staged imports."""
 
     def __init__(self, home: Home, cloud: Cloud, session: ImportSession) -> None:
         self._home = home
@@ -164,7 +164,7 @@ class _Fetching:
         self._lock = threading.Lock()  # downloads run in parallel, but only one import is staged at a time
 
     def model(self, place: CloudPaths, counter: Counter) -> StagedImport | None:
-        """Stage a model. Returns None for a model on the Hugging Face Hub, which is downloaded when it is served."""
+        """Download and stage a model. Returns None for a model on Hugging Face Hub, which BentoML downloads."""
         remote = _found(self._cloud, place)
         metadata = remote.get("manifest", {}).get("metadata", {})
         if metadata.get("registry") == "huggingface":
@@ -172,7 +172,7 @@ class _Fetching:
         return self.entry(place, _whole(self._cloud, place, remote), counter)
 
     def entry(self, place: CloudPaths, remote: dict[str, Any], counter: Counter) -> StagedImport:
-        """Download and stage an entry. Verifies the digest of the files if the push stored a digest."""
+        """Download and stage an entry. Verifies the digest of its files if the push stored one."""
         expected = label_in(remote)
         # If an entry is pushed again, the path changes.
         state = _digest(remote.get("uid"), remote.get("updated_at"), expected)
@@ -201,7 +201,7 @@ class _Fetching:
 
 
 class _Named:
-    """Wraps an open file to give it a name for error messages."""
+    """Reader of an open file, with another name for error messages."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
@@ -213,7 +213,7 @@ class _Named:
 
 
 class _Receiving:
-    """Downloads one file. Retries after interruptions while attempts make progress."""
+    """The download of one file, which resumes after interruptions as long as attempts make progress."""
 
     def __init__(self, cloud: Cloud, place: CloudPaths, remote: dict[str, Any], path: Path, counter: Counter) -> None:
         self._cloud = cloud
@@ -227,7 +227,7 @@ class _Receiving:
         self._total: int | None = None
 
     def run(self) -> None:
-        """Download the complete file to the path."""
+        """Download the complete file."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open_partial(self._path) as file:
             if file:

@@ -1,4 +1,4 @@
-"""Pushes a Bento or model from the store to BentoCloud or Yatai: models first, and only missing entries."""
+"""Pushes of Bentos and models to BentoCloud or Yatai: models first, and only missing entries."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DONE = "success"
 
 @dataclass(frozen=True)
 class Sent:
-    """Describes whether an entry was sent or already existed, and contains notes for the user."""
+    """The result for one entry: whether it was sent or already existed, and notes for the user."""
 
     tag: Tag
     sent: bool
@@ -43,7 +43,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class Pushed:
-    """Describes the results for a Bento and its models."""
+    """The results for a Bento and its models."""
 
     main: Sent
     models: tuple[Sent, ...]
@@ -59,7 +59,7 @@ def push(
     check: bool = True,
     jobs: int = JOBS,
 ) -> Pushed:
-    """Push an entry after its models. Skips entries that are already complete on the server unless `force` is set.
+    """Push an entry after its models. Skips complete entries on the server, unless `force` is set.
 
     With `check`, first compares all files with the manifest. Raises BentoError, or CloudError for an error response.
     """
@@ -78,7 +78,7 @@ def push(
 
 
 def _of_hubs(description: Description) -> list[tuple[ModelReference, dict[str, Any]]]:
-    """Return the models on the Hugging Face Hub that a Bento requires, with their entries in bento.yaml."""
+    """Return the models on Hugging Face Hub that a Bento requires, each with its entry in bento.yaml."""
     entries = [*description.document["models"]]
     entries += [model for service in description.document["services"] for model in service["models"]]
     by_tag = {model["tag"]: model for model in entries}
@@ -88,7 +88,7 @@ def _of_hubs(description: Description) -> list[tuple[ModelReference, dict[str, A
 
 
 class _Pushing:
-    """Pushes entries to one server."""
+    """Pushes of entries to one server."""
 
     def __init__(self, home: Home, cloud: Cloud, *, force: bool, jobs: int) -> None:
         self._home = home
@@ -110,7 +110,7 @@ class _Pushing:
         return self._upload(entry, place, remote, digest, counter)
 
     def hub_model(self, reference: ModelReference, declared: dict[str, Any]) -> None:
-        """Register the location of a model on the Hugging Face Hub."""
+        """Register a model on Hugging Face Hub with the server, by its location."""
         place = CloudPaths(MODEL, Tag.parse(reference.tag, "models"))
         self._have_repository(place)
         if self._cloud.find(place.version, what=f"{place}") is None:
@@ -158,7 +158,7 @@ class _Pushing:
 
 
 def label_in(remote: dict[str, Any]) -> str:
-    """Return the digest that an earlier push stored with a Bento or model, or an empty string."""
+    """Return the digest that an earlier push stored with an entry, or an empty string."""
     labels = remote.get("labels")
     for label in labels if isinstance(labels, list) else ():
         if isinstance(label, dict) and label.get("key") == documents.DIGEST_LABEL:

@@ -1,4 +1,4 @@
-"""Uploads the files of one Bento or model as a tar, in one of three ways that the server selects.
+"""Upload of a Bento's or model's files as a tar, in one of three ways that the server selects.
 
 - proxy: to the server;
 - one address: to an object store, at a URL that the server signed and that might expire during the upload;
@@ -54,7 +54,7 @@ def upload(
     counter: Counter,
     jobs: int,
 ) -> None:
-    """Upload a tarball in the way that the document `remote` specifies. Raises BentoError if the upload fails."""
+    """Upload a tarball as the document `remote` specifies. Raises BentoError if this fails."""
     strategy, address = remote.get("transmission_strategy"), ""
     if strategy is None:
         address = _presign(cloud, place, "upload", {})
@@ -84,7 +84,7 @@ def _finish(cloud: Cloud, place: CloudPaths, status: str, reason: str) -> None:
 
 
 def _reason(error: BentoError) -> str:
-    """Return the reason for a failed upload, to send to the server. Omits paths and addresses of this machine."""
+    """Return the reason for a failed upload that is sent to the server, without paths and addresses of this machine."""
     return (
         f"the object store responded with {error.status}"
         if isinstance(error, CloudError)
@@ -99,7 +99,7 @@ def _presign(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any
 
 
 def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any], first: str = "") -> Iterator[str]:
-    """Yield signed addresses for one upload: `first` if it is set, and then new addresses."""
+    """Yield signed URLs for one upload: `first` if it is set, followed by new URLs."""
     if first:
         yield first
     while True:
@@ -110,7 +110,7 @@ def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, A
 
 
 def _send(cloud: Cloud, place: CloudPaths, body: BodyPart, tally: Tally, addresses: Iterator[str]) -> str:
-    """Send a range of a tarball. Retries while attempts make progress. Returns the ETag of the response."""
+    """Send a range of a tarball, and return the ETag of the response. Retries as long as attempts make progress."""
     retry = cloud.retry()
     where, attempts = next(addresses), 1
     what = f"{place}: the upload"
@@ -133,7 +133,7 @@ def _send(cloud: Cloud, place: CloudPaths, body: BodyPart, tally: Tally, address
 
 
 class _Parts:
-    """Uploads a tarball in parts. Another run can resume the upload."""
+    """Upload of a tarball in parts, which another run can resume."""
 
     def __init__(self, cloud: Cloud, home: Home, place: CloudPaths, tarball: Tarball, digest: str) -> None:
         self._cloud = cloud
@@ -146,7 +146,7 @@ class _Parts:
         self._etags: dict[int, str] = {}
 
     def run(self, counter: Counter, jobs: int) -> None:
-        """Send the missing parts."""
+        """Upload the missing parts."""
         is_resumed = self._resume()
         try:
             self._run(counter, jobs)
@@ -198,7 +198,7 @@ class _Parts:
         self._write()
 
     def _resume(self) -> bool:
-        """Resume the upload of an earlier run, or start a new upload. Returns whether an earlier upload is resumed."""
+        """Resume the upload of an earlier run, or begin a new one. Returns whether an upload was resumed."""
         with suppress(OSError, FormatError, ValueError, KeyError, TypeError, AttributeError):
             note = read_json(read_file(self._note), str(self._note))
             if (note["digest"], note["size"], note["part"]) == (self._digest, self._tarball.size, PART):
@@ -215,7 +215,7 @@ class _Parts:
 
 
 class Tarball:
-    """Streams a tar archive of the members, in order. Raises BentoError for a member that a tar can't contain."""
+    """Tar archive of members, generated while it is sent. Raises BentoError for members that a tar can't contain."""
 
     def __init__(self, members: Iterable[Member]) -> None:
         self.size = 0
@@ -233,11 +233,11 @@ class Tarball:
         self._add(BytesSource(pending), len(pending))
 
     def part(self, start: int, end: int, tally: Tally) -> BodyPart:
-        """Return the bytes from `start` to `end` as the body of a request. `tally` counts from `start`."""
+        """Return a request body with the bytes from `start` to `end`. `tally` counts from `start`."""
         return BodyPart(self, start, end, tally, counted_from=start)
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Send the bytes from `start` to `end`."""
+        """Send the bytes from `start` to `end` to a connection."""
         at = bisect_right(self._starts, start) - 1
         while start < end:
             begin = self._starts[at]

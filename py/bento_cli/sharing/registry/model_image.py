@@ -1,4 +1,4 @@
-"""Packs a model from the store as an image for KServe, with the gzip layers of `bento_model_image`."""
+"""Images of models in the store for KServe, with the same gzip layers as `bento_model_image`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _StreamedLayer(StreamedPart):
-    """Generates the bytes of a layer. After `measure`, `tar` has the digest of the tar."""
+    """Generator of a layer's bytes. After `measure`, `tar` contains the digest of the tar."""
 
     tar = Sum()
 
@@ -36,7 +36,7 @@ class _StreamedLayer(StreamedPart):
 
 @contextmanager
 def packed(described: EntryArtifact) -> Iterator[Pushable]:
-    """Pack the image of a model. Reads its files twice: for the digests, and for each missing layer.
+    """Yield the image of a model, for `push`. Reads files once for the digests, and again for each missing layer.
 
     Raises BentoError for symbolic links, because KServe mounts only the directory of the model.
     """

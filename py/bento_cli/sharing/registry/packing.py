@@ -1,4 +1,4 @@
-"""Packs store entries as artifacts. For the same Bento, `bento_push` creates the same config and the same model blobs.
+"""Artifacts of store entries. `bento_push` creates the same config and model blobs for the same Bento.
 
 The blobs of the Bento's other files can differ, because only `bento_push` can distinguish generated files.
 """
@@ -40,7 +40,7 @@ _MODELS = "models/"
 
 
 class EntryArtifact:
-    """Describes the artifact of an entry, including the models of a Bento.
+    """The artifact of an entry, including the models of a Bento.
 
     Reads manifests on first use, and only once for all registries. Reads files only if the manifest has no digests.
     Raises BentoError for an invalid descriptor or manifest.
@@ -54,7 +54,7 @@ class EntryArtifact:
 
     @cached_property
     def bento(self) -> DescribedBento:
-        """The description of the Bento."""
+        """The description of the Bento, for its config."""
         from rules_bento.bento.identity import content_identity
 
         document = self.entry.description.declared
@@ -66,11 +66,11 @@ class EntryArtifact:
 
     @cached_property
     def model(self) -> ModelDescription:
-        """The description of the model."""
+        """The description of the model, for its config."""
         return self._describe(self.entry)
 
     def config(self) -> bytes:
-        """Return the config of the artifact."""
+        """Return the config of the artifact, as JSON."""
         if self.entry.kind is BENTO:
             return artifact.bento_config(self.bento)
         return artifact.model_config(self.model)
@@ -81,7 +81,7 @@ class EntryArtifact:
         return model_store.describe(model.description.declared, model.tag, self._files(model))
 
     def _files(self, entry: Entry) -> TreeManifest:
-        """Return the files of an entry with their digests. Hashes the files if the manifest has no digests."""
+        """Return the manifest of an entry's files, and compute the digests if the store has not recorded them."""
         noted = self.noted.of(entry.kind, entry.tag, entry.path)
         if noted is not None:
             return noted
@@ -91,7 +91,7 @@ class EntryArtifact:
 
 
 def _refuse_bytes(value: object, where: str) -> None:
-    """Raise BentoError if a document contains bytes, which JSON doesn't support. The message begins with `where`."""
+    """Raise a BentoError that begins with `where` if a document contains bytes, which JSON doesn't support."""
     if isinstance(value, bytes):
         raise BentoError(f"{where}: `!!binary` values can't be stored in a registry. Replace the value with a string.")
     if isinstance(value, dict):
@@ -105,7 +105,7 @@ def _refuse_bytes(value: object, where: str) -> None:
 
 @contextmanager
 def packed(described: EntryArtifact) -> Iterator[Pushable]:
-    """Pack the artifact of an entry. Small parts stay on the disk until the `with` block ends."""
+    """Yield the artifact of an entry, for `push`. Temporary files of small parts exist during the `with` block."""
     import shutil
 
     with staging_lock(described.home):
@@ -141,7 +141,7 @@ def _model_part(model: Entry, description: ModelDescription, directory: Path) ->
 
 
 def _part(members: Sequence[Member], path: Path) -> Part:
-    """Return a part that contains the members: a file, or a source that generates the bytes for each request."""
+    """Return a part with the members: a file at `path`, or a source that generates its bytes for each request."""
     if fits(members):
         source = StreamedPart(members)
         return Part(source, source.measure())
@@ -149,7 +149,7 @@ def _part(members: Sequence[Member], path: Path) -> Part:
 
 
 def _members(directory: Path, prefix: str = "") -> list[Member]:
-    """Return the members of a directory tree, sorted by path. Includes directories only if they are empty."""
+    """Return the members of a directory tree, sorted by path, and without directories that aren't empty."""
     from bento_cli.store.export import walk
 
     members = list(walk(directory, prefix))
@@ -169,7 +169,7 @@ LARGE = 64 << 20
 
 
 def fits(members: Sequence[Member]) -> bool:
-    """Return whether a part can be streamed: the part is large, and its largest file is incompressible."""
+    """Return whether to stream a part instead of storing it: it is large, and its largest file is incompressible."""
     files = [member for member in members if member.source is not None]
     if sum(member.size for member in files) < LARGE:
         return False
@@ -179,13 +179,13 @@ def fits(members: Sequence[Member]) -> bool:
 
 
 class StreamedPart:
-    """Generates the same blob bytes that `write_part` would write for the same members."""
+    """Generator of the bytes that `write_part` writes for the same members."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = members
 
     def measure(self) -> PartInfo:
-        """Return the digest and size of the part, as `write_part` would, without writing the part."""
+        """Return the digest and size of the part that `write_part` would write, without writing it."""
         digest = hashlib.sha256()
         size = 0
         for piece in self._pieces():
@@ -194,7 +194,7 @@ class StreamedPart:
         return PartInfo(digest.hexdigest(), size)
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Send the bytes from `start` to `end`. Generates and skips earlier bytes.
+        """Write the bytes from `start` to `end` to a connection, after generating and skipping earlier bytes.
 
         Raises BentoError if a file became shorter.
         """
@@ -209,7 +209,7 @@ class StreamedPart:
         raise BentoError("A file in the store was truncated during the push. Push the entry again.")
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the bytes don't match the digest."""
+        """Raise BentoError if the generated bytes don't match the digest and size."""
         measured = self.measure()
         if (f"sha256:{measured.sha256}", measured.size) != (digest, size):
             raise BentoError("A file in the store changed during the push. Push the entry again.")

@@ -1,4 +1,4 @@
-"""Pulls a Bento or a model from a registry into the store. Pulls are atomic, and skip content that is in the store.
+"""Pulls of Bentos and models from a registry. Pulls are atomic, and skip content that is in the store.
 
 Blobs stay in rules_bento's directory of the store until the entry exists, so that another run can resume a pull.
 """
@@ -39,7 +39,7 @@ _ATTEMPTS = 3  # attempts to open a blob that another process removes after its 
 
 @dataclass(frozen=True)
 class Pulled(Imported):
-    """Describes the result of a pull. Models that were already in the store aren't downloaded."""
+    """The result of a pull. `new` is False if the store already contained the entry."""
 
     new: bool  # the entry is new in the store
     reference: Reference  # the reference by digest
@@ -55,10 +55,10 @@ def pull(
     *,
     force: bool = False,
 ) -> Pulled:
-    """Pull the entry that a reference identifies into the store. A Bento includes its models.
+    """Pull the entry to which a reference refers into the store, including the models of a Bento.
 
-    Keeps an existing entry; with `force`, replaces it after all downloads. Raises RegistryError for errors of the
-    registry, and BentoError for content that doesn't match the artifact.
+    Keeps an existing entry unless `force` is set. In that case, replaces it after all downloads. Raises RegistryError
+    for errors of the registry, and BentoError for content that doesn't match the artifact.
     """
     options = replace(options or Options(), replace=force)
     repository = registries.repository(reference)
@@ -83,7 +83,7 @@ def pull(
 def _read_config(
     repository: Repository, manifest: Manifest, kind: Kind, origin: str
 ) -> tuple[Tag, Sequence[ModelDescription]]:
-    """Return the tag of the artifact, and the models that a Bento contains."""
+    """Return the tag of an artifact's entry, and descriptions of the models that a Bento contains."""
     if kind is BENTO:
         described = artifact.read_described(manifest, repository.read_blob(manifest.config), origin)
         return described.tag, described.models
@@ -92,7 +92,7 @@ def _read_config(
 
 
 def _missing(home: Home, models: Sequence[ModelDescription]) -> tuple[set[str], tuple[Tag, ...]]:
-    """Return the tags of the missing models, and the tags of the models that are in the store."""
+    """Return the tags of models that the store lacks, and of models that it contains."""
     entries = EntryStore(home, MODEL)
     tags = [Tag.parse(model.tag, "models") for model in models]
     known = tuple(tag for tag in tags if entries.has(tag))
@@ -105,14 +105,14 @@ def _wanted(layer: Descriptor, kind: Kind, missing: set[str]) -> bool:
 
 
 def _name(layer: Descriptor) -> str:
-    """Return the file name of a layer in the directory of downloads."""
+    """Return the name of a layer's file in the directory of downloads."""
     return layer.digest.replace(":", "-")
 
 
 def _fetch(
     repository: Repository, layers: Sequence[Descriptor], directory: Path, counter: Counter, stack: ExitStack
 ) -> list[BinaryIO]:
-    """Download the layers, and return them as open files in the same order."""
+    """Download layers to `directory`, and return them as open files in the same order."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def one(layer: Descriptor, counter: Counter) -> BinaryIO:
@@ -146,7 +146,7 @@ def _import(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options
 
 
 class _Joined:
-    """Reads an archive's parts and the end of the tar as one file. Concatenated xz streams are a valid xz file."""
+    """File-like object that joins an archive's parts and the end of the tar. The result is a valid xz file."""
 
     def __init__(self, parts: Sequence[BinaryIO], name: str) -> None:
         self.name = name

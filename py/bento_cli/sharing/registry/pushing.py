@@ -1,4 +1,4 @@
-"""Pushes a Bento or a model from the store to registries, and sends only missing blobs."""
+"""Pushes of Bentos and models from the store to registries, which send only missing blobs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Delivered:
-    """Describes the result of a push to one repository, and the tags that refer to the entry."""
+    """The result of a push to one repository, and the tags that it wrote."""
 
     pushed: PushResult
     tags: tuple[str, ...]
@@ -47,7 +47,7 @@ def push(
     signing: Signing | None = None,
     for_kserve: bool = False,
 ) -> list[Delivered]:
-    """Push an entry to each target. A Bento includes its models. The default tag is the entry's version.
+    """Push an entry to each target, including the models of a Bento. The default tag is the entry's version.
 
     With `check`, first compares all files with the manifest. Skips the upload to repositories that already have this
     content and these tags. If `signing` (a key or identity, and a format) is set, signs the entry before tagging it.
@@ -87,7 +87,7 @@ def push(
 
 
 def _already_pushed(described: packing.EntryArtifact, repository: Repository, target: Reference) -> Manifest | None:
-    """Return the manifest if the target already has this content. Doesn't pack the entry."""
+    """Return the manifest at `target` if its content is the same, without packing the entry, or None."""
     try:
         manifest = repository.get_manifest(target.tag)
     except RegistryError as error:
