@@ -1,4 +1,4 @@
-"""Reads and writes BentoML's store of Bentos and models, without BentoML.
+"""BentoML's store of Bentos and models, read and written without BentoML.
 
-The package has no code for networks, builders, or servers. `library` is the API for scripts; `home` defines the paths.
+This package doesn't use networks, builders, or servers. `library` is the API for scripts; `home` defines the paths.
 """

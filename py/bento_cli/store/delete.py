@@ -1,4 +1,4 @@
-"""Deletes entries from the store, and removes their files from the pool if no other entry uses them."""
+"""Deletion of entries from the store, and of files in the pool that no entry uses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
-    """Delete one entry. Raises NotFoundError if the entry is missing, and BentoError for a required model."""
+    """Delete one entry. Raises NotFoundError if it is missing, and BentoError for a model that a Bento requires."""
     # The lock prevents other processes from removing the trash while this process needs it.
     with staging_lock(home):
         with commit_lock(home):
@@ -42,14 +42,14 @@ def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
 
 
 class Removed(NamedTuple):
-    """Describes a removed entry: the directory of its files, and the files in its manifest."""
+    """A removed entry: the directory of its files, and the files in its manifest."""
 
     trash: Path
     entries: tuple[File, ...]
 
 
 def move_to_trash(home: Home, kind: Kind, tag: Tag) -> Removed:
-    """Move an entry out of the store. The caller must hold `commit_lock`."""
+    """Move an entry from the store to the trash. The caller must hold `commit_lock`."""
     entries = recorded(home, kind, tag)
     home.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
     trash = unique(home.trash)
@@ -58,7 +58,7 @@ def move_to_trash(home: Home, kind: Kind, tag: Tag) -> Removed:
 
 
 def discard(home: Home, removed: Removed) -> None:
-    """Remove the files of an entry, and files in the pool that no other entry links to."""
+    """Delete the files of a removed entry, including files in the pool that no other entry uses."""
     trash, entries = removed
     pool = Pool(home.pool, home.trash)
     places = [pool.place(file.blake3, executable=file.mode & 0o100 != 0) for file in entries if file.blake3 is not None]
@@ -71,13 +71,13 @@ def discard(home: Home, removed: Removed) -> None:
 
 
 def users_of(home: Home, model: Tag) -> list[Tag]:
-    """List the Bentos that require a model from the store. Like BentoML, ignores Bentos that contain their models."""
+    """Return the tags of Bentos that require a model in the store. Ignores Bentos that contain their models."""
     entries = [entry for entry in EntryStore(home, BENTO).list().entries if str(model) in entry.models]
     return [entry.tag for entry in entries if not (entry.path / "models").is_dir()]
 
 
 def recorded(home: Home, kind: Kind, tag: Tag) -> tuple[File, ...]:
-    """Return the files in an entry's manifest, or no files if the manifest is missing or damaged."""
+    """Return the files in an entry's manifest, or no files if it is missing or damaged."""
     with suppress(BentoError):  # an entry with a damaged manifest can still be deleted
         record = import_manifests.read(home, kind, tag, EntryStore(home, kind).path(tag))
         return record.entries if record else ()
@@ -93,7 +93,7 @@ def _names(place: Path) -> int:
 
 @dataclass(frozen=True)
 class Collected:
-    """Counts the removed data, or the data that a run without `dry_run` would remove."""
+    """The amounts of data that were removed, or that a run without `dry_run` would remove."""
 
     files: int
     size: int  # bytes
@@ -101,10 +101,10 @@ class Collected:
 
 
 def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | None = None) -> Collected:
-    """Remove unused data. Entries aren't changed.
+    """Remove data that no entry uses. Entries aren't changed.
 
     A file in the pool is in use if an entry has a hard link to it, or if the manifest of an entry contains its digest.
-    Calls `waiting` before waiting for other processes that are adding entries.
+    Calls `waiting` before it waits for other processes that add entries.
     """
     from bento_cli.transports import download
 
@@ -135,7 +135,7 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
 
 
 def _used(home: Home) -> tuple[set[Path], list[tuple[Kind, Tag]]]:
-    """Return the pool paths of files that manifests list, and the tags of manifests whose entry is missing."""
+    """Return the paths in the pool that manifests list, and the tags of manifests that have no entry."""
     pool = Pool(home.pool, home.staging)
     used: set[Path] = set()
     orphans: list[tuple[Kind, Tag]] = []

@@ -1,4 +1,4 @@
-"""Lists the contents of entries and archives, and compares two entries or archives."""
+"""Comparison of two entries or archives."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MODELS = "models/"
 
 @dataclass(frozen=True)
 class Side:
-    """Contains one side of a comparison: its files by path (without a Bento's models) and its descriptor."""
+    """One side of a comparison: its files by path (without a Bento's models), and its descriptor."""
 
     name: str
     kind: Kind
@@ -38,7 +38,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Difference:
-    """Lists the differences between two sides: files, descriptor fields (by dotted name), and models (by tag)."""
+    """The differences between two sides: files, descriptor fields (by dotted name), and models (by tag)."""
 
     added: tuple[File, ...] = ()
     removed: tuple[File, ...] = ()
@@ -52,7 +52,7 @@ class Difference:
 
 
 def of_entry(entry: Entry) -> Side:
-    """Return the files and the description of an entry in the store."""
+    """Return an entry in the store as one side of a comparison."""
     start = len(str(entry.path)) + 1
     files = {}
     for file in walk(entry.path):
@@ -69,7 +69,7 @@ def of_entry(entry: Entry) -> Side:
 
 
 def of_archive(source: Path | BinaryIO, form: Form) -> Side:
-    """Read an archive to its end without storing it. Raises the same errors as `unpack.read`."""
+    """Return an archive as one side of a comparison, without storing it. Raises the same errors as `unpack.read`."""
     path = unpack.source_name(source)
     files: dict[str, File] = {}
     texts: dict[str, bytes] = {}
@@ -95,7 +95,7 @@ def of_archive(source: Path | BinaryIO, form: Form) -> Side:
 
 
 def compare(one: Side, other: Side) -> Difference:
-    """Return the changes from `one` to `other`."""
+    """Return the differences of `other` from `one`."""
     before, after = one.files, other.files
     both = sorted(before.keys() & after.keys())
     fields = _flat(one.description.document), _flat(other.description.document)
@@ -112,7 +112,7 @@ def compare(one: Side, other: Side) -> Difference:
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the leaf values in a document by dotted name. Empty lists and mappings are leaves."""
+    """Return the leaves of a document by dotted name. Empty lists and mappings are leaves."""
     if isinstance(value, dict) and value:
         pairs = [(f"{prefix}.{key}" if prefix else str(key), item) for key, item in value.items()]
     elif isinstance(value, list) and value:

@@ -1,4 +1,4 @@
-"""Writes files atomically. If the home is durable, the changes survive a power failure."""
+"""Atomic writes, which survive a power failure if the home is durable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FEW = 64  # up to this number, flushing single files is faster than flushing th
 
 
 def flush_trees(home: Home, directory: Path, files: Sequence[Path]) -> None:
-    """Flush the given files and all directories in the tree `directory` to disk."""
+    """Flush `files`, and all directories in the tree `directory`, to disk."""
     if not home.durable or (len(files) > _FEW and _flush_file_system(directory)):
         return
     for path in files:
@@ -38,7 +38,7 @@ def flush_directory(home: Home, path: Path) -> None:
 
 
 def write(home: Home, path: Path, data: bytes) -> None:
-    """Write a small file atomically. Replaces an existing file."""
+    """Write a small file atomically, replacing an existing file."""
     home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = unique(home.staging)
     try:
@@ -54,7 +54,7 @@ def write(home: Home, path: Path, data: bytes) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange two paths on a file system atomically. Returns False, without a change, if this isn't supported."""
+    """Exchange two paths in one file system atomically. Returns False, without a change, if this isn't supported."""
     import ctypes
 
     library = ctypes.CDLL(None, use_errno=True)

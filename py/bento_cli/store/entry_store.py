@@ -1,6 +1,6 @@
-"""Manages the entries of one kind: `NAME/VERSION` directories and the `latest` pointers, as BentoML does.
+"""The entries of one kind: `NAME/VERSION` directories and `latest` pointers, as in BentoML.
 
-BentoML's processes can change the store at any time, and don't use locks. Therefore a single rename adds or removes an
+BentoML's processes can change the store at any time, and don't use locks. Therefore, a single rename adds or removes an
 entry, and the pointer is written before the entry is added. All readers, including BentoML, repair a pointer to a
 missing entry.
 """
@@ -34,12 +34,12 @@ LATEST = "latest"
 
 
 class NotFoundError(BentoError):
-    """Reports that the store has no entry with the given tag."""
+    """A tag that matches no entry in the store."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Provides access to a Bento or model in the store until the entry is deleted."""
+    """A Bento or model in the store. Its files exist until the entry is deleted."""
 
     kind: Kind
     path: Path
@@ -48,53 +48,53 @@ class Entry:
 
     @property
     def description(self) -> descriptors.Description:
-        """The parsed descriptor. Raises BentoError if BentoML couldn't load the descriptor."""
+        """The parsed descriptor. Raises BentoError if BentoML can't load it."""
         return self._description or descriptors.of_directory(self.kind, self.path)
 
     @property
     def tag(self) -> Tag:
-        """The tag, which contains the name and the version."""
+        """The tag: name and version."""
         return self.summary.tag
 
     @property
     def creation_time(self) -> dt.datetime:
-        """The creation time in the descriptor. Has no time zone if the descriptor doesn't specify a time zone."""
+        """The creation time in the descriptor, which might not include a time zone."""
         return self.summary.creation_time
 
     @property
     def moment(self) -> dt.datetime:
-        """The creation time for comparisons. Without a time zone, the time is in the time zone of this machine."""
+        """The creation time with a time zone, for comparisons. The default is the time zone of this machine."""
         return to_local(self.creation_time)
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The tags of the models that a Bento gets from the store."""
+        """The tags of models that a Bento requires from the store."""
         return self.summary.models
 
     def size(self) -> int:
-        """Return the size in bytes, as in BentoML: includes the targets of links to files, and excludes directories."""
+        """Return the size in bytes as BentoML does, including the targets of links to files."""
         return tree_size(self.path)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Lists entries by name and version, and the problems with directories that aren't entries."""
+    """Entries by name and version, and the problems of directories that aren't entries."""
 
     entries: tuple[Entry, ...]
     problems: tuple[str, ...]
 
 
 class EntryStore:
-    """Finds, adds, and removes the entries of a kind. The caller of a method that writes must hold `commit_lock`."""
+    """Finder and writer of entries of one kind. For methods that write, the caller must hold `commit_lock`."""
 
     def __init__(self, home: Home, kind: Kind, directory: Path | None = None) -> None:
-        """Use `directory`, with a subdirectory for each name. The default is the kind's directory in the home."""
+        """Use `directory`, with a subdirectory for each name. The default is the directory of `kind` in the home."""
         self.home = home
         self.kind = kind
         self.directory = directory or home.entries_dir(kind)
 
     def path(self, tag: Tag) -> Path:
-        """Return the directory of an entry, which doesn't need to exist."""
+        """Return the directory of the entry with this tag, which might not exist."""
         return self.directory / tag.name / tag.version
 
     def has(self, tag: Tag) -> bool:
@@ -102,7 +102,7 @@ class EntryStore:
         return self.path(tag).exists()
 
     def list(self, text: str = "") -> Listing:
-        """List all entries, or the entries with a name or a tag. Raises NotFoundError for an unknown name."""
+        """Return all entries, or the entries with a name or a tag. Raises NotFoundError for an unknown name."""
         if not text:
             names = _directories(self.directory)
             return self._list([(name, version) for name in names for version in _directories(self.directory / name)])
@@ -114,7 +114,7 @@ class EntryStore:
         return self._list([(name, version) for version in _directories(self.directory / name)])
 
     def find(self, text: str) -> Tag:
-        """Resolve a name, a tag, or a unique prefix of a tag. A name resolves to its latest version.
+        """Return the tag for a name (latest version), a tag, or a unique prefix of a tag.
 
         Raises NotFoundError if no entry matches, and BentoError if several entries match.
         """
@@ -132,13 +132,13 @@ class EntryStore:
         return Tag(name, versions[0])
 
     def get(self, text: str) -> Entry:
-        """Return the entry that `find` resolves. Raises BentoError if the descriptor of the entry is invalid."""
+        """Return the entry whose tag `find` returns. Raises BentoError if its descriptor is invalid."""
         path = self.path(self.find(text))
         description = descriptors.of_directory(self.kind, path)
         return Entry(self.kind, path, Summary.of(description), description)
 
     def commit(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry:
-        """Move a tree into the store as the entry with this description. Raises BentoError if the entry exists."""
+        """Move a directory into the store as the entry with this description. Raises BentoError if it exists."""
         tag = description.tag
         target = self.path(tag)
         if self.has(tag):
@@ -162,7 +162,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def replace(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry | None:
-        """Replace an entry with a tree atomically. Returns None, without a change, if this isn't supported."""
+        """Replace an entry with a directory atomically. Returns None, without a change, if this isn't supported."""
         tag = description.tag
         target = self.path(tag)
         if not durable.exchange(tree, target):
@@ -175,7 +175,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def remove(self, tag: Tag, trash: Path) -> None:
-        """Move an entry to the path `trash`, whose parent must exist. Raises NotFoundError for a missing entry."""
+        """Move an entry to the path `trash`, whose parent must exist. Raises NotFoundError if the entry is missing."""
         path = self.path(tag)
         try:
             path.rename(trash)
@@ -192,7 +192,7 @@ class EntryStore:
         durable.flush_directory(self.home, self.directory)
 
     def _query(self, text: str) -> tuple[str, str]:
-        """Split a tag into the name and the version, which might be empty. Ignores case, as BentoML does."""
+        """Split a tag into the name and the version, which can be empty. Converts both to lowercase, as in BentoML."""
         name, colon, version = text.lower().partition(":")
         check_word(name, f"{text!r}: the name")
         if colon and not version:
@@ -230,7 +230,7 @@ class EntryStore:
         return newest.version
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
-        """Return the newest version. For equal times, returns the first version, or the last if `last` is set."""
+        """Return the tag of the newest version. Among equally new ones, returns the first or, with `last`, the last."""
         entries = list(self._list([(name, version) for version in _directories(self.directory / name)]).entries)
         if last:
             entries.reverse()
@@ -238,7 +238,7 @@ class EntryStore:
         return Tag(name, newest.path.name) if newest else None
 
     def _point_at(self, description: descriptors.Description) -> None:
-        """Write the description's version to the `latest` pointer, unless a newer version exists."""
+        """Set the `latest` pointer to the description's version, unless a newer version exists."""
         name = description.tag.name
         with suppress(NotFoundError):
             if to_local(description.creation_time) < self.get(name).moment:
@@ -255,7 +255,7 @@ def _directories(directory: Path) -> list[str]:
 
 
 def tree_size(directory: Path) -> int:
-    """Return the total size of the files in a directory tree in bytes. Doesn't follow links to directories."""
+    """Return the total size in bytes of the files in a directory tree. Doesn't follow links to directories."""
     total = 0
     pending = [str(directory)]
     while pending:

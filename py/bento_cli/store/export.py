@@ -1,8 +1,8 @@
-"""Writes an entry of the store as an archive that BentoML can import.
+"""Export of entries as archives that BentoML can import.
 
-Members are sorted by path and have no times or owners; files have mode 0644 or 0755. Therefore the same entry gives the
-same bytes for every user. BentoML's export temporarily adds `models/` to the entry; this export doesn't change the
-store. The file or directory is created atomically.
+Members are sorted by path and have no times or owners; files have mode 0644 or 0755. Therefore, equal
+entries result in equal bytes for every user. BentoML's export temporarily adds `models/` to the entry; this export
+doesn't change the store. It creates the file or directory atomically.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SUFFIX: dict[str, str] = {"gz": ".tar.gz", "bz2": ".tar.bz2", "zst": ".tar.zst"
 
 @dataclass(frozen=True)
 class Exported:
-    """Describes the result of an export."""
+    """The result of an export. `excluded` contains the tags of models on Hugging Face Hub."""
 
     entry: Entry
     path: Path | Address
@@ -57,7 +57,7 @@ def export(
     check: bool = True,
     progress: Progress | None = None,
 ) -> Exported:
-    """Write the entry to `out`. The default of `form` is the format for the suffix of `out` (see `destination`).
+    """Write an entry to `out`. By default, the suffix of `out` determines the format (see `destination`).
 
     With `models`, a Bento's archive contains its models. With `check`, first compares all files with the manifest.
     Raises BentoError if the entry is damaged, a model isn't in the store, or the format doesn't support a file.
@@ -76,7 +76,7 @@ def export(
 def checked_members(
     home: Home, entry: Entry, models: list[Entry], progress: Progress | None, *, check: bool
 ) -> Iterator[Member]:
-    """Return the members of an entry and its models. With `check`, verifies all files first.
+    """Return the members of an entry and its models, after verifying all files if `check` is set.
 
     Raises BentoError if a file is damaged.
     """
@@ -86,7 +86,7 @@ def checked_members(
 
 
 def exported(entry: Entry, path: Path | Address, models: list[Entry]) -> Exported:
-    """Return the description of a completed export."""
+    """Return the result of an export to `path`."""
     excluded: tuple[str, ...] = ()
     if entry.kind is BENTO:
         excluded = tuple(model.tag for model in entry.description.models if model.registry == "huggingface")
@@ -94,7 +94,7 @@ def exported(entry: Entry, path: Path | Address, models: list[Entry]) -> Exporte
 
 
 def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path, Form]:
-    """Return the path and the format that `bentoml export TAG OUT` uses.
+    """Return the path and the format to which `bentoml export TAG OUT` writes an entry.
 
     An empty `out` means the current directory. If `out` is a directory or ends with a slash, the file name is
     `NAME-VERSION` with a suffix. If the suffix of `out` is unknown, appends the default suffix.
@@ -121,7 +121,7 @@ def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, 
 
 
 def models_of(home: Home, entry: Entry) -> list[Entry]:
-    """Return the models that a Bento requires, from the Bento or the store. Raises NotFoundError if any is missing."""
+    """Return the models that a Bento requires, from the Bento or the store. Raises NotFoundError if one is missing."""
     models = []
     own = EntryStore(home, MODEL, entry.path / "models")
     for tag in entry.models:
@@ -136,7 +136,7 @@ def models_of(home: Home, entry: Entry) -> list[Entry]:
 
 
 def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
-    """Yield the members of an entry and its models (in `models/`), sorted by path. Raises the same errors as `walk`."""
+    """Yield the members of an entry and of its models (in `models/`), sorted by path. Raises the errors of `walk`."""
     models = sorted(models, key=lambda model: model.tag)
     bundled = False
     for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
@@ -149,7 +149,7 @@ def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
 
 
 def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
-    """Write the members to an open file. Supports all formats except `folder`."""
+    """Write members to an open file in any format except `folder`."""
     if form == "zip":
         archive.write_zip(file, _items(members))
     else:
@@ -158,7 +158,7 @@ def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
 
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that replaces `path` if the `with` block succeeds. Otherwise, removes the file."""
+    """Yield a temporary file that replaces `path` if the `with` block succeeds, and is removed otherwise."""
     try:
         with atomic_file(path) as file:
             yield file
@@ -198,7 +198,7 @@ def _models(models: list[Entry]) -> Iterator[Member]:
 
 
 def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:
-    """Yield a tree's files, directories, and links, except the top-level `skip`. Raises BentoError for other types."""
+    """Yield the files, directories, and links in a tree, except the top-level `skip`. Raises BentoError for others."""
     pending = _entries(directory, prefix)
     while pending:
         path, entry = pending.pop()
@@ -217,7 +217,7 @@ def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:
 
 
 def _entries(directory: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
-    """Return a directory's entries with paths that begin with `prefix`, in reverse order for `pop`."""
+    """Return the entries of a directory, with paths that begin with `prefix`, in reverse order for `pop`."""
     with os.scandir(directory) as scan:
         return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda pair: pair[0], reverse=True)
 
@@ -236,7 +236,7 @@ def _items(members: Iterable[Member]) -> Iterator[archive.StreamedMember]:
 
 
 def write_directory(path: Path, members: Iterable[Member]) -> None:
-    """Write the members to a new or empty directory atomically. Raises BentoError if this isn't possible."""
+    """Write members to a new or empty directory atomically. Raises BentoError if this fails."""
     if path.is_dir() and any(path.iterdir()):
         raise BentoError(f"{path}: the directory isn't empty. Specify a new or empty directory.")
     try:

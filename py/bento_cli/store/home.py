@@ -1,4 +1,4 @@
-"""Defines the directories of a store: BentoML's directories, and the directory that only rules_bento uses.
+"""Directories of a store: BentoML's, and one that only rules_bento uses.
 
 BENTOML_HOME/bentos/NAME/VERSION/...     BENTOML_HOME/models/NAME/VERSION/...     as in BentoML
 BENTOML_HOME/{bentos,models}/NAME/latest                     a pointer: a file that contains a version
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
 
 
 def unique(directory: Path) -> Path:
-    """Return a new path in a directory. No other process uses the path."""
+    """Return a path in a directory that no other process uses."""
     return directory / f"{os.getpid()}-{os.urandom(6).hex()}"
 
 
 @dataclass(frozen=True)
 class Home:
-    """Defines the paths in a home. The paths don't need to exist."""
+    """The paths in a home, which might not exist."""
 
     root: Path
     durable: bool = True  # flush changes to the disk, so that they survive a power failure
 
     @staticmethod
     def find(root: str | Path | None = None, *, durable: bool = True) -> Home:
-        """Return the home: `root` if set, otherwise BENTOML_HOME, otherwise `~/bentoml`. Expands `~` and variables."""
+        """Return the home: `root`, or else BENTOML_HOME, or else `~/bentoml`, with `~` and variables expanded."""
         chosen = str(root or os.environ.get("BENTOML_HOME") or Path("~") / "bentoml")
         return Home(Path(os.path.expandvars(chosen)).expanduser().absolute(), durable)
 
     def entries_dir(self, kind: Kind) -> Path:
-        """Return the directory of all entries of a kind."""
+        """Return the directory of all entries of one kind."""
         return self.root / kind.directory
 
     @property
@@ -56,7 +56,7 @@ class Home:
 
     @property
     def pool(self) -> Path:
-        """The directory of shared file contents. The name of each file is its digest."""
+        """The directory of shared files, which are named by their digests."""
         return self.own / "pool"
 
     @property
@@ -66,7 +66,7 @@ class Home:
 
     @property
     def uploads(self) -> Path:
-        """The directory of records of partial uploads."""
+        """The directory of records about partial uploads."""
         return self.own / "uploads"
 
     @property
@@ -85,17 +85,17 @@ class Home:
         return self.own / "transfers"
 
     def records(self, kind: Kind) -> Path:
-        """Return the directory of manifests of imported entries, by name and version."""
+        """Return the directory of the manifests of imported entries."""
         return self.own / "records" / kind.directory
 
     def summaries(self, kind: Kind) -> Path:
-        """Return the file that contains the summaries of descriptors."""
+        """Return the path of the file that caches summaries of descriptors."""
         return self.own / "summaries" / f"{kind.directory}.json"
 
 
 @contextmanager
 def commit_lock(home: Home) -> Iterator[None]:
-    """Hold the lock for changes to the list of entries. The `with` block must be short."""
+    """Hold the lock for changes to the set of entries. Keep the `with` block short."""
     with _open(home, "commit.lock") as file:
         _flock(file, exclusive=True)
         yield
@@ -103,7 +103,7 @@ def commit_lock(home: Home) -> Iterator[None]:
 
 @contextmanager
 def staging_lock(home: Home) -> Iterator[None]:
-    """Hold the shared lock for adding or removing entries, so that other processes don't remove staged data."""
+    """Hold the shared lock for adding or removing entries, so that no other process removes staged data."""
     with _open(home, "lock") as file:
         # If no other process has the lock, the existing files were left by processes that died.
         if _flock(file, exclusive=True, wait=False):
@@ -114,7 +114,7 @@ def staging_lock(home: Home) -> Iterator[None]:
 
 @contextmanager
 def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the store's lock exclusively. Calls `waiting` before waiting for another process that holds the lock."""
+    """Hold the lock of the store exclusively. Calls `waiting` before it waits for another process."""
     with _open(home, "lock") as file:
         if not _flock(file, exclusive=True, wait=False):
             if waiting:
@@ -125,7 +125,7 @@ def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Ite
 
 
 def _clear(home: Home) -> None:
-    """Remove the files that terminated processes left in the staging and trash directories."""
+    """Remove files that killed processes left in the staging and trash directories."""
     import shutil
 
     for directory in (home.staging, home.trash):
@@ -155,7 +155,7 @@ def _flock(file: int, *, exclusive: bool, wait: bool = True) -> bool:
 
 
 def forget_downloads(home: Home, names: Iterable[str]) -> None:
-    """Remove complete and partial (`.NAME`) downloads whose names begin with `names`, except files that are in use."""
+    """Remove downloads, complete or partial (`.NAME`), whose names begin with one of `names` and that aren't in use."""
     beginnings = tuple(names)
     for path in list(home.downloads.iterdir()) if home.downloads.is_dir() else ():
         if not path.name.removeprefix(".").startswith(beginnings):

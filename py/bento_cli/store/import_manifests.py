@@ -1,6 +1,6 @@
-"""Stores the manifest of each imported entry outside of the entry.
+"""Storage of the manifest of each imported entry, outside of the entry.
 
-Each entry has one file. BentoML ignores these files: if BentoML deletes an entry, the manifest stays. If BentoML then
+Each manifest is one file. BentoML ignores these files: if it deletes an entry, the manifest stays. If BentoML then
 builds another entry with the same tag, the manifest still belongs to the deleted entry. `read` detects this case: the
 descriptor doesn't match the manifest, and no file has the modification time of an imported file (`pool.digest_time`).
 """
@@ -33,7 +33,7 @@ def write(home: Home, kind: Kind, tag: Tag, manifest: TreeManifest) -> None:
 
 
 def read(home: Home, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | None:
-    """Return the manifest of the entry in `directory`, or None. Raises BentoError if the manifest can't be read."""
+    """Return the manifest of the entry in `directory`, or None. Raises BentoError for an invalid manifest."""
     place = _place(home, kind, tag)
     try:
         manifest = TreeManifest.from_json(place.read_text("utf-8"), str(place))
@@ -49,14 +49,14 @@ def read(home: Home, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | No
 
 
 class ManifestCache:
-    """Reads the manifests of a store's entries, and caches them."""
+    """Cache of the manifests of entries in a store."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
         self._known: dict[Path, TreeManifest | None] = {}
 
     def of(self, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | None:
-        """Return the manifest of an entry, or None. Raises the same errors as `read`."""
+        """Return the manifest of the entry in `directory`, or None. Raises the same errors as `read`."""
         if directory not in self._known:
             self._known[directory] = read(self._home, kind, tag, directory)
         return self._known[directory]

@@ -1,7 +1,7 @@
-"""Imports archives into the store: first the models of a Bento, then the Bento, each atomically.
+"""Imports of archives into the store: first the models of a Bento, then the Bento, each atomically.
 
 The members of an archive are written to the staging directory while the archive is read. Entries appear in the store
-only after the complete archive was read, verified, and flushed to disk.
+only after the complete archive has been read, verified, and flushed to disk.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PRIVATE = {"env/docker/Dockerfile", BENTO.descriptor, MODEL.descriptor}
 
 @dataclass(frozen=True)
 class Options:
-    """Describes how an archive is imported."""
+    """Settings for importing archives."""
 
     limits: Limits = field(default_factory=unpack.Limits)
     models: bool = True  # also import the models of a Bento
@@ -49,7 +49,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Imported:
-    """Describes the result of an import."""
+    """The result of an import. `known` contains the tags of models that the store already contained."""
 
     entry: Entry
     models: tuple[Entry, ...]  # models that were imported
@@ -59,7 +59,7 @@ class Imported:
 
 @contextmanager
 def import_session(home: Home, options: Options) -> Iterator[ImportSession]:
-    """Open a session that imports archives. When the `with` block ends, removes all entries that weren't committed."""
+    """Yield a session for importing archives, which removes entries that aren't committed in the `with` block."""
     import shutil
 
     with staging_lock(home):
@@ -79,9 +79,9 @@ def import_archive(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """Import an archive. Skips existing models, but raises BentoError if the archive's main entry exists.
+    """Import an archive. Skips models in the store, but raises BentoError if the store contains the main entry.
 
-    Raises the same errors as `unpack.read`, and BentoError for an entry that BentoML couldn't load.
+    Raises the same errors as `unpack.read`, and BentoError for an entry that BentoML can't load.
     """
     with import_session(home, options or Options()) as session:
         staged = session.stage(kind, source, form, progress)
@@ -90,7 +90,7 @@ def import_archive(
 
 @dataclass(frozen=True)
 class _Part:
-    """Contains one staged entry."""
+    """One staged entry."""
 
     kind: Kind
     tree: Tree
@@ -99,7 +99,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class StagedImport:
-    """Contains the staged entries from a complete archive."""
+    """The staged entries of a complete archive."""
 
     main: _Part
     models: tuple[_Part, ...]
@@ -113,7 +113,7 @@ class StagedImport:
 
 
 class ImportSession:
-    """Stages entries from archives (`stage`), and then adds the entries to the store (`commit`)."""
+    """Session in which `stage` reads entries from archives, and `commit` adds them to the store."""
 
     def __init__(self, home: Home, directory: Path, options: Options) -> None:
         self._home = home
@@ -126,11 +126,11 @@ class ImportSession:
     def stage(
         self, kind: Kind, source: Path | BinaryIO, form: Form, progress: Progress | None = None, below: str = ""
     ) -> StagedImport:
-        """Read an archive into the staging directory. `below` is the entry's path in the archive, such as `a/b/`."""
+        """Read an archive into the staging directory. `below` is the path of the entry in it, such as `a/b/`."""
         return _Reader(self._home, kind, self._tree, self._options).read(source, form, progress, below)
 
     def commit(self, imports: list[StagedImport]) -> list[Imported]:
-        """Add staged imports to the store in the given order. Adds the models of each import before its entry.
+        """Add staged imports to the store in the given order, each with its models before its main entry.
 
         Raises BentoError if an entry exists, or if a model was deleted during the import.
         """
@@ -161,7 +161,7 @@ class ImportSession:
         return Imported(entry, tuple(models), tuple(known), staged.notes)
 
     def _replace(self, part: _Part) -> Entry:
-        """Replace an entry. The replacement is atomic if the system supports it."""
+        """Replace an entry, atomically if the system supports this."""
         kind, tag, tree = part.kind, part.description.tag, part.tree
         before = delete.recorded(self._home, kind, tag)
         import_manifests.remove(self._home, kind, tag)  # a manifest must never describe another entry
@@ -182,7 +182,7 @@ class ImportSession:
 
 
 class _Reader:
-    """Writes the members of one archive to a tree for the archive's main entry, and to trees for its models."""
+    """Reader of one archive, which writes the main entry and each model to a separate tree."""
 
     def __init__(self, home: Home, kind: Kind, make_tree: Callable[[], Tree], options: Options) -> None:
         self._home = home
@@ -230,13 +230,13 @@ class _Reader:
             self._description = self._describe(where)
 
     def _add_links(self, where: str) -> None:
-        """Add the links of the entry, which come last in an archive."""
+        """Add the links of the main entry, which are the last members of an archive."""
         check_links({item.path: item.link for item in self._main_links}, where)
         for item in self._main_links:
             self._add(item, iter(()), where)
 
     def _describe(self, where: str) -> descriptors.Description:
-        """Read the descriptor as soon as it is written, to fail early for a large archive."""
+        """Parse the descriptor of the main entry as soon as it is written, so that large archives fail early."""
         data = descriptors.read(self._kind, self._main.directory / self._kind.descriptor)
         description = descriptors.parse(self._kind, data, f"{where}: {self._kind.descriptor}")
         if EntryStore(self._home, self._kind).has(description.tag) and not self._options.replace:
@@ -254,7 +254,7 @@ class _Reader:
         return f"{text} Use an archive from `bentoml export` or `bento export`."
 
     def _take_of_model(self, item: SafeMember, contents: Contents, where: str) -> None:
-        """Add a member in `models/`: a member of `models/NAME/VERSION/`, or a `latest` pointer."""
+        """Add a member in `models/`, which belongs to `models/NAME/VERSION/` or is a `latest` pointer."""
         _, name, version, path = (*item.path.split("/", 3), "", "", "")[:4]
         if not self._options.models:
             return
@@ -280,7 +280,7 @@ class _Reader:
             self._known[tag][path] = digest(contents)
 
     def _tree_of(self, tag: Tag, where: str) -> Tree | None:
-        """Return the tree for a model, or None if the model is already in the store."""
+        """Return the tree for a model, or None if the store already contains the model."""
         if tag in self._known:
             return None
         if tag not in self._models:
@@ -306,7 +306,7 @@ class _Reader:
         return _Part(MODEL, tree, description)
 
     def _differences(self) -> Iterator[str]:
-        """Yield a warning for each model that differs between the store and the archive."""
+        """Yield a warning for each model that differs between the archive and the store."""
         for tag, digests in self._known.items():
             record = import_manifests.read(self._home, MODEL, tag, EntryStore(self._home, MODEL).path(tag))
             if record and {entry.path: entry.blake3 for entry in record.entries if entry.blake3} != digests:
@@ -317,10 +317,10 @@ _SMALL = 1 << 20  # bytes; smaller files are hashed before they are written, bec
 
 
 class Tree:
-    """Writes a tree item by item. The caller ensures that the paths of items are unique and inside the tree."""
+    """Writer of a directory tree. The caller ensures that paths are unique and inside of the tree."""
 
     def __init__(self, directory: Path, shared: pool.Pool) -> None:
-        """Create a directory, whose parent must exist."""
+        """Create `directory`, whose parent must exist."""
         self.directory = directory
         self.size = 0
         self._pool = shared
@@ -330,7 +330,7 @@ class Tree:
         self._directories = {""}
 
     def add(self, item: SafeMember, contents: Contents, *, private: bool = False) -> None:
-        """Write an item. Other trees don't share a `private` item. Raises BentoError if the item can't be written."""
+        """Write a member. `private` excludes it from the pool. Raises BentoError if this fails."""
         target = self.directory / item.path
         try:
             self._make_directory(item.path if item.kind == "folder" else item.path.rpartition("/")[0])
@@ -347,7 +347,7 @@ class Tree:
             raise BentoError(f"{item.path}: cannot write the file: {reason}. Check the free disk space.") from error
 
     def manifest(self) -> TreeManifest:
-        """Return the manifest of the tree."""
+        """Return the manifest of the members written so far."""
         return TreeManifest.of(self._entries)
 
     @property
@@ -376,7 +376,7 @@ class Tree:
 
 
 def digest(contents: Iterable[bytes | memoryview]) -> str:
-    """Compute the digest of a file's content without writing it."""
+    """Return the hexadecimal BLAKE3 digest of contents, without writing them."""
     from blake3 import blake3
 
     hasher = blake3()

@@ -1,10 +1,10 @@
-"""Stores file contents by BLAKE3 digest, so that entries share equal files.
+"""Pool of file contents by BLAKE3 digest, so that entries share equal files.
 
 A file of an entry is a hard link to the file in the pool, or a copy that shares its blocks (reflink) if the file system
 supports reflinks (btrfs, XFS). If neither is possible, entries have separate files and the pool isn't used.
 
 A write to a hard link changes the file in all entries. BentoML never writes to files of entries (according to its
-source code and to experiments), but services and users might. Therefore linked files are read-only (0444, 0555), which
+source code and to experiments), but services and users might. Therefore, linked files are read-only (0444, 0555), which
 protects them from all users except root. Their modification time is derived from their digest, so that the pool detects
 a changed file before another entry uses it. A constant time doesn't work: Python, make, and rsync consider files with
 the same size and time to be equal. Copies that share blocks are writable (0644, 0755).
@@ -33,32 +33,32 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 def digest_time(digest: str) -> int:
-    """Return the modification time for a digest, in nanoseconds: a whole second between 1980 and 1988."""
+    """Return the modification time for a file's digest, in nanoseconds: a whole second between 1980 and 1988."""
     return (_EPOCH + int(digest[:7], 16)) * 10**9
 
 
 class Pool:
-    """Stores file contents in a directory. `scratch` is an existing directory on the same file system."""
+    """Pool of file contents in a directory. `scratch` is a directory in the same file system."""
 
     def __init__(self, directory: Path, scratch: Path, way: SharingMethod | None = None) -> None:
-        """Use a directory as the pool. `way` is the method of sharing files; by default, the method is detected."""
+        """Use `directory` as the pool. `way` is the method of sharing files, which is detected by default."""
         self.directory = directory
         self._scratch = scratch
         self._given = way
 
     @property
     def way(self) -> SharingMethod:
-        """The method of sharing files: reflinks, hard links, or copies."""
+        """The method by which entries share files: reflinks, hard links, or copies."""
         if self._given is None:
             self._given = self._probe()
         return self._given
 
     def place(self, digest: str, *, executable: bool) -> Path:
-        """Return the path in the pool for a digest. The file might not exist."""
+        """Return the path in the pool for a digest, which might not exist."""
         return Path(f"{self.directory}/{digest[:2]}/{digest[2:]}{'-x' if executable else ''}")
 
     def put(self, data: bytes, target: Path, *, executable: bool) -> tuple[str, bool]:
-        """Create a new file with this content. Returns the digest, and whether the pool lacked the content."""
+        """Write `data` to a new file. Returns its digest, and whether the pool lacked the content."""
         from blake3 import blake3
 
         if not data:
@@ -71,7 +71,7 @@ class Pool:
         return digest, True
 
     def add(self, contents: Contents, size: int, target: Path, *, executable: bool) -> tuple[str, bool]:
-        """Create a file from content that might not fit in memory. Returns the same values as `put`."""
+        """Write content that might not fit in memory to a new file. Returns the same values as `put`."""
         digest = write(target, contents, executable=executable, linked=self.way == "link")
         shared = unique(self._scratch)
         if self._share(digest, size, shared, executable=executable):
@@ -81,7 +81,7 @@ class Pool:
         return digest, True
 
     def _share(self, digest: str, size: int, target: Path, *, executable: bool) -> bool:
-        """Create `target` from a file in the pool. Returns False if the pool doesn't contain the file."""
+        """Create `target` from the file in the pool. Returns False if the pool lacks the content."""
         place = self.place(digest, executable=executable)
         if not self._intact(place, digest, size):
             return False
@@ -101,7 +101,7 @@ class Pool:
         return True
 
     def _intact(self, place: Path, digest: str, size: int) -> bool:
-        """Return whether the pool contains an intact copy of the file. Removes a modified copy from the pool."""
+        """Return whether the pool contains an unmodified copy of the content. Removes a modified copy."""
         if self.way == "copy":
             return False
         try:
@@ -114,7 +114,7 @@ class Pool:
         return False
 
     def _keep(self, target: Path, digest: str, *, executable: bool) -> None:
-        """Add a new file to the pool."""
+        """Add the new file `target` to the pool."""
         if self.way == "copy":
             return
         place = self.place(digest, executable=executable)
@@ -150,7 +150,7 @@ class Pool:
 
 
 def write(target: Path, contents: Contents, *, executable: bool = False, linked: bool = False) -> str:
-    """Write a new file of an entry, and return the digest of its content. With `linked`, the file is read-only."""
+    """Write a new file of an entry, read-only with `linked`. Returns the digest of its content."""
     from blake3 import blake3
 
     hasher = blake3()
@@ -169,7 +169,7 @@ def write(target: Path, contents: Contents, *, executable: bool = False, linked:
 
 
 def _clone(source: Path, target: Path, digest: str, *, executable: bool) -> None:
-    """Create a copy that shares blocks with a file. If this isn't supported, raises OSError and creates no file."""
+    """Create a copy that shares blocks with `source`. Raises OSError, and creates no file, if this isn't supported."""
     import fcntl
 
     out = os.open(target, _NEW, 0o755 if executable else 0o644)

@@ -1,4 +1,4 @@
-"""Caches the descriptor fields that listings show, so that a listing doesn't parse thousands of descriptors.
+"""Cache of the descriptor fields that listings show, so that listings don't parse thousands of descriptors.
 
 Each kind has one JSON file. The fields of an entry are valid if its descriptor is unchanged (inode, size, and
 modification time). The JSON file can be removed without loss.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Summary:
-    """Contains the fields of an entry that listings show."""
+    """The fields of an entry that listings show."""
 
     tag: Tag
     creation_time: dt.datetime  # without a time zone if the descriptor has none
@@ -39,13 +39,13 @@ class Summary:
 
     @classmethod
     def of(cls, description: descriptors.Description) -> Summary:
-        """Return the summary of a descriptor."""
+        """Return the summary of an entry with this descriptor."""
         models = tuple(model.tag for model in description.models if model.registry != "huggingface")
         return cls(description.tag, description.creation_time, description.module, models)
 
 
 class Summaries:
-    """Reads the cached summaries of one kind, and parses the descriptors of new or changed entries."""
+    """The summaries of entries of one kind. Descriptors are parsed only if they are new or changed."""
 
     def __init__(self, home: Home, kind: Kind) -> None:
         self._home, self._kind = home, kind
@@ -56,7 +56,7 @@ class Summaries:
             self._cached = read_object(self._path.read_bytes(), str(self._path))
 
     def of(self, directory: Path) -> Summary:
-        """Return the summary of the entry in a directory. Raises BentoError if the descriptor can't be read."""
+        """Return the summary of the entry in a directory. Raises BentoError if its descriptor is invalid."""
         key = f"{directory.parent.name}/{directory.name}"
         try:
             status = (directory / self._kind.descriptor).stat()
@@ -76,7 +76,7 @@ class Summaries:
         return summary
 
     def save(self) -> None:
-        """Write the summaries of existing entries if a summary was added and the store is writable."""
+        """Write the summaries of existing entries to the cache, if any is new and the store is writable."""
         if self._changed:
             root = self._home.entries_dir(self._kind)
             kept = {key: value for key, value in self._cached.items() if (root / key).exists()}

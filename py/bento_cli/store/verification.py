@@ -1,4 +1,4 @@
-"""Compares entries with the manifests that were written when the entries were imported."""
+"""Comparison of entries with the manifests that were written when they were imported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MADE_BY_PYTHON = "__pycache__"
 
 @dataclass(frozen=True)
 class Finding:
-    """Describes a difference from a manifest. `path` is relative to the entry, and empty for the entry itself."""
+    """A difference from a manifest. `path` is relative to the entry, or empty for the entry itself."""
 
     noun: str  # `Bento`, `model`, or `pool`
     tag: str
@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verified:
-    """Counts the verified entries and files, and lists the damage.
+    """The numbers of verified entries and files, and the damage found.
 
     Entries that BentoML built have no manifest, so their files can't be verified.
     """
@@ -61,7 +61,7 @@ def verify(
     progress: Callable[[int], None] | None = None,
     noted: import_manifests.ManifestCache | None = None,
 ) -> Verified:
-    """Compare the entries' files with the manifests. Reads shared files only once. `noted` is a cache of manifests."""
+    """Compare files with the manifests of their entries. Reads shared files only once. `noted` caches manifests."""
     noted = noted or import_manifests.ManifestCache(home)
     digests = _Digests(progress)
     files = 0
@@ -96,14 +96,14 @@ def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Ver
 
 
 def require_intact(home: Home, entries: list[Entry], noted: import_manifests.ManifestCache | None = None) -> None:
-    """Raise a BentoError that lists the damaged files if an entry is damaged. `noted` is a cache of manifests."""
+    """Raise BentoError, which lists the damaged files, if an entry is damaged. `noted` caches manifests."""
     damages = verify(home, entries, noted=noted).damages
     if damages:
         raise BentoError("\n".join(["The store is damaged. Import the following entries again:", *map(str, damages)]))
 
 
 class _Digests:
-    """Computes digests of files. Reads hard links to the same file only once."""
+    """Digests of files, in which hard links to the same file are read only once."""
 
     def __init__(self, progress: Callable[[int], None] | None) -> None:
         self._known: dict[tuple[int, int], str] = {}
@@ -119,7 +119,7 @@ class _Digests:
 
 
 def digest_of(path: Path, size: int) -> str:
-    """Compute the hexadecimal BLAKE3 digest of a file."""
+    """Return the hexadecimal BLAKE3 digest of a file with `size` bytes."""
     from blake3 import blake3
 
     if size <= _PIECE:
@@ -133,7 +133,7 @@ def digest_of(path: Path, size: int) -> str:
 
 
 def walk(directory: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield all files and links in a directory tree, in file system order."""
+    """Yield all files and links in a directory tree, in the order of the file system."""
     pending = [str(directory)]
     while pending:
         with os.scandir(pending.pop()) as scan:
@@ -145,7 +145,7 @@ def walk(directory: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _compare(directory: Path, record: TreeManifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
-    """Yield the differences from the manifest: whether the difference is damage, the path, and the problem."""
+    """Yield each difference from the manifest: whether it is damage, its path, and the problem."""
     expected = {file.path: file for file in record.entries}
     for file in record.entries:
         problem = _damage(directory / file.path, file, digests)
@@ -180,7 +180,7 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
 
 
 def _verify_pool(home: Home, progress: Callable[[int], None] | None) -> Iterator[Finding]:
-    """Verify the files in the pool that no entry links to. `verify` reads all other files with their entries."""
+    """Yield the damaged files in the pool that no entry links to. `verify` reads other files with their entries."""
     if not home.pool.is_dir():
         return
     for entry in walk(home.pool):
