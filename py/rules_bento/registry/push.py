@@ -127,7 +127,7 @@ class _BlobUpload:
             self._max_offset = upload.offset
 
     def _can_resume(self, reply: Reply) -> bool:
-        """Return True to resume an upload after an error, or False to restart it. Raises RegistryError for other errors."""
+        """Return True to resume an upload after an error, or False to restart it. Raises RegistryError otherwise."""
         if reply.status == 413 and self._chunk_size > _MIN_CHUNK:
             self._chunk_size = _MAX_CHUNK if self._chunk_size > _MAX_CHUNK else max(_MIN_CHUNK, self._chunk_size // 2)
             return True
