@@ -12,7 +12,7 @@ load("//rules/private:transitions.bzl", "metadata_plus_files_cfg")
 load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
 
 def _check_target(ctx, base, bento):
-    """Rejects a Bento whose Python version or platform differs from the base. The packages would fail in production."""
+    """Fails if the Python version or platform of the Bento differs from the base, because the packages would fail at run time."""
     if bento.python_version != base.python_version:
         fail("{}: base {} has Python {}, but the Bento is for Python {}. Set python_version = \"{}\" on the bento_package, and add the version to more_python_versions in bento.pypi.".format(
             label_string(ctx.label),
@@ -31,7 +31,7 @@ def _check_target(ctx, base, bento):
         ))
 
 def _check_packages(ctx, parts):
-    """Rejects a Bento without a locked bentoml package, because the image couldn't start."""
+    """Fails if the packages of the Bento don't include bentoml, which starts the image."""
     if ctx.attr.entrypoint or "bentoml" in [part.wheel.distribution for part in parts]:
         return
     fail(("{}: the requirements of {} don't include bentoml from a package hub, which the image requires. " +
@@ -39,7 +39,7 @@ def _check_packages(ctx, parts):
           "If layers provide bentoml, set entrypoint.").format(label_string(ctx.label), label_string(ctx.split_attr.bento["metadata"].label)))
 
 def _bento_layer(ctx, bento):
-    """Declares the layer with bento.yaml, environment, and sources. A change of the sources rebuilds only this layer."""
+    """Declares the layer of bento.yaml, `env/`, and sources. If only sources change, only this layer is rebuilt."""
     models = bento.models.to_list() if ctx.attr.models != "none" else []  # the list is short: entries in the attributes of the target
     parts = bento.parts[:2]  # the data is in a separate layer
     args = target_arguments(ctx)
@@ -60,7 +60,7 @@ def _data_layers(bento, compression):
     return [bento.data_layers[compression]] if bento.data_layers else []
 
 def _included_models(ctx, bento):
-    """Returns the models that the image includes. Containers get other models from a mounted image or store."""
+    """Returns the list of models in the image. Containers get other models from a mounted image or a model store."""
     return bento.models.to_list() if ctx.attr.models == "layers" else []  # the list is short: entries in the attributes of the target
 
 def _bento_image_impl(ctx):

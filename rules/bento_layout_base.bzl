@@ -16,7 +16,7 @@ _MAX_LAYERS = 127
 _GROUP = "oci_layout"
 
 def _layout_directory(ctx):
-    """Returns the directory of the layout: the only default output of the target, or the only file in its output group."""
+    """Returns the directory of the layout: the only directory in the default outputs, or the only File in an output group of that name."""
     outputs = ctx.files.layout
     groups = ctx.attr.layout[OutputGroupInfo] if OutputGroupInfo in ctx.attr.layout else None
     if not [file for file in outputs if file.is_directory] and hasattr(groups, _GROUP):
@@ -35,7 +35,7 @@ def _layout_directory(ctx):
     return outputs[0]
 
 def _layout(ctx):
-    """Returns the directory of the layout, and a depset of the files that links in the directory might refer to.
+    """Returns a struct of the layout's `directory`, and of `inputs`, a depset that also contains Files to which its links can refer.
 
     In a directory of `oci_image`, layers are links to other runfiles of the target. Actions need these runfiles as inputs.
     """
@@ -51,7 +51,7 @@ def _platform(ctx):
     return _PLATFORMS[name]
 
 def _describe(ctx, layout):
-    """Declares the action that verifies the digests in the layout, and writes the config and the descriptions of layers. Returns these Files."""
+    """Declares the action that verifies the layout. Returns the Files of the config and of the layer descriptions, which it writes."""
     config = ctx.actions.declare_file(ctx.label.name + ".base.json")
     descriptions = [
         ctx.actions.declare_file("{}.{}.layer.json".format(ctx.label.name, number))
@@ -71,7 +71,7 @@ def _describe(ctx, layout):
     return config, descriptions
 
 def _layer(ctx, layout, number, description):
-    """Declares a copy of a layer, for targets that read the contents of layers. An image reads only descriptions."""
+    """Declares a copy of a layer for targets that read its contents. An image reads only the description of the layer."""
     blob = ctx.actions.declare_file("{}.{}.layer".format(ctx.label.name, number))
     args = target_arguments(ctx)
     args.add_all(["--layout", layout.directory], expand_directories = False)

@@ -21,14 +21,14 @@ load("//rules/private:transitions.bzl", "metadata_only_cfg", "reset_cfg")
 load("//toolchains:versions.bzl", "PYTHON_VERSION")
 
 def _check_envs(ctx):
-    """Rejects `envs` without values. Bazel converts a dict to a list of the dict's keys, which have no values."""
+    """Fails if an item of `envs` has no "=", because Bazel converts a dict to the list of its keys."""
     for number, env in enumerate(ctx.attr.envs):
         if "=" not in env.partition(";stage=")[0]:
             # The value might be a secret, so the message doesn't repeat it.
             fail("{}: envs[{}] has no \"=\". Use a list of strings \"NAME=value\", or \"NAME=\" if the deployment sets the value. Dicts aren't supported.".format(label_string(ctx.label), number))
 
 def _check(ctx):
-    """Rejects contradictory attributes before any action runs."""
+    """Fails if attributes contradict each other."""
     _check_envs(ctx)
     if not ctx.attr.service and not ctx.file.bentofile:
         fail("{}: neither service nor bentofile is set. Set service to \"module:Service\", or set bentofile.".format(label_string(ctx.label)))
@@ -36,14 +36,14 @@ def _check(ctx):
         fail("{}: requirements contains both packages from a package hub and files. Use either packages or files.".format(label_string(ctx.label)))
 
 def _locked(ctx):
-    """Returns the packages of a package hub that the Bento locks. Empty if `requirements` contains no such packages."""
+    """Returns a list of BentoRequirementInfo to lock, from `requirements` and `deps`. Empty if `requirements` contains no hub packages."""
     own = hub_requirements(ctx.attr.requirements)
 
     # The lists are short. A library declares only a few packages, without transitive dependencies.
     return own + [info for dep in ctx.attr.deps for info in dep[BentoSourcesInfo].requirements.to_list()] if own else []
 
 def _python_version(ctx, locked):
-    """Returns the Python version of the lock, in the form `X.Y`. Fails if `python_version` is another version."""
+    """Returns the Python version of the lock, in the form `X.Y`. Fails if `python_version` specifies another version."""
     versions = [info.python_version for info in locked if info.python_version]
     version = minor_version(versions[0]) if versions else ctx.attr.python_version or PYTHON_VERSION
     if ctx.attr.python_version not in ("", version):
@@ -55,7 +55,7 @@ def _python_version(ctx, locked):
     return version
 
 def _read(ctx, *, data, locked, models, vendored):
-    """Describes the analysis or import of the service. Returns Files, and the first steps of the action that builds the Bento."""
+    """Returns a struct that describes the analysis or import of the service: Files, and the first steps of the action for the Bento."""
     imported = ctx.attr.service_metadata == IMPORT
     read = read_sources(
         ctx,
@@ -76,7 +76,7 @@ def _read(ctx, *, data, locked, models, vendored):
     return struct(contents = contents, manifest = read.manifest, service = service, steps = [])
 
 def _lock(ctx, locked, service):
-    """Describes the subset of the lock that the Bento requires; None without locked packages."""
+    """Returns the result of `lock_subset` for the Bento, or None without packages to lock."""
     return lock_subset(
         ctx,
         all_files = ctx.attr.lock_all_platforms,
@@ -87,7 +87,7 @@ def _lock(ctx, locked, service):
     ) if locked else None
 
 def _build_definition(ctx, *, described, lock, models, python_version):
-    """Declares the build definition of the Bento, which attestations include."""
+    """Declares the build definition of the Bento, which attestations include. Returns its File."""
     return write_build_definition(
         ctx,
         bento = bento_inputs(described, models = models, platform = platform_name(ctx), python_version = python_version),
@@ -95,7 +95,7 @@ def _build_definition(ctx, *, described, lock, models, python_version):
     )
 
 def _launcher(ctx, archive, models):
-    """Declares the program that `bazel run` starts."""
+    """Declares the program that `bazel run` starts for the Bento."""
     return serve_program(
         ctx,
         archive,

@@ -41,7 +41,7 @@ def _contents(ctx):
     )
 
 def _write_inventory(ctx):
-    """Declares the file that lists the packages to check."""
+    """Declares the file that lists the packages to check. Returns its File."""
     contents = _contents(ctx)
     output = ctx.actions.declare_file(ctx.label.name + ".packages.json")
     licensed = ctx.attr.allow_licenses or ctx.attr.deny_licenses
@@ -68,7 +68,7 @@ def _write_inventory(ctx):
     return output
 
 def _write_sarif(ctx, settings, inventory):
-    """Declares the SARIF report for code hosts. The action succeeds even if it reports findings."""
+    """Declares the SARIF report for code hosts, whose action succeeds even if it reports findings. Returns its File."""
     output = ctx.actions.declare_file(ctx.label.name + ".sarif")
     args = target_arguments(ctx)
     args.add_all(["--settings", settings, "--inventory", inventory])
@@ -88,7 +88,7 @@ def _write_sarif(ctx, settings, inventory):
     return output
 
 def _documents(ctx):
-    """Returns the files of the policy: pairs of flag and File."""
+    """Returns pairs of a flag and a File for the advisories and VEX documents of the policy."""
     return [("--advisories", file) for file in ctx.files.advisories] + [("--vex", file) for file in ctx.files.vex]
 
 def _bento_policy_test_impl(ctx):

@@ -10,12 +10,12 @@ load("//rules/private:transitions.bzl", "host_cfg")
 _CACHE = "cache"
 
 def _signing(keyless, signed):
-    """Returns the packages that signing requires. Only targets with `keyless` or `signed` fetch these packages."""
+    """Returns the packages that signing requires, so that only targets with `keyless` or `signed` fetch these packages."""
     packages = ["sigstore"] if keyless else ["cryptography", "pynacl"] if signed else []
     return [Label("@bento_transports//" + package) for package in packages]
 
 def _status(ctx):
-    """Returns the workspace status files with values for `{KEY}`. Returns both files if tags come from files, whose contents are unknown."""
+    """Returns the workspace status files that define `{KEY}`: both if tags come from files, whose contents are unknown during analysis."""
     if ctx.files.tag_files:
         return [ctx.info_file, ctx.version_file] if is_stamped(ctx) else []
     return status_files(ctx, ctx.attr.repositories + ctx.attr.remote_tags)

@@ -9,7 +9,7 @@ load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 RESOLUTION_PACKAGES = ["packaging", "pyyaml"]
 
 def source_arguments(ctx, sources, constraints, overrides):
-    """Returns the launcher arguments for requirements files, constraints files, and overrides."""
+    """Returns the launcher arguments for requirements files, constraints, and overrides: flag, path, and short path of each file."""
     flags = {"--constraint": constraints, "--override": overrides, "--source": sources}
     return [word for flag, files in flags.items() for file in files for word in (flag, runfile(ctx, file), file.short_path)]
 

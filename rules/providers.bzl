@@ -1,12 +1,12 @@
 """Defines the public providers. To use a provider, load it with `load("@rules_bento//rules:providers.bzl", ...)`."""
 
 def _types(doc):
-    """Returns the types of a field. The documentation of a field begins with its type: `str - …`, `tuple[str|File] - …`, `File - …; None …`."""
+    """Returns the types that the documentation of a field begins with, as in `str - …`, `tuple[str|File] - …`, or `File - …; None …`."""
     name = doc.partition(" - ")[0].partition("[")[0]
     return [{"str": "string"}.get(name, name)] + (["NoneType"] if "None " in doc else [])
 
 def _typed_provider(name, *, doc, fields, defaults = {}):
-    """Defines a provider that checks the names and the types of fields. Only fields with a value in `defaults` are optional."""
+    """Defines a provider that verifies the names and types of its fields. Fields are required unless they have a value in `defaults`."""
     types = {field: _types(field_doc) for field, field_doc in fields.items()}
 
     def init(**values):

@@ -11,7 +11,7 @@ STAMPED_LABELS = STAMP | {
 _OTHERS = {"folder": ("folder", ".folder"), "tar": ("tar", ".tar"), "tar_gz": ("gz", ".tar.gz"), "zip": ("zip", ".zip")}
 
 def _stamped(ctx, part):
-    """Returns the metadata part. Declares a copy with the stamped labels if the target has such labels."""
+    """Returns the metadata part of an archive or, if the build is stamped, a copy of it with the stamped labels."""
     if not ctx.attr.stamped_labels or not is_stamped(ctx):
         return part
     output = ctx.actions.declare_file(ctx.label.name + ".stamped.part")
@@ -30,7 +30,7 @@ def _stamped(ctx, part):
     return output
 
 def _join(ctx, output, *, parts, models, form = ""):
-    """Declares the action that joins parts and models to one archive or directory."""
+    """Declares the action that joins parts and models to one archive or directory, in the format `form`."""
     args = arguments(ctx)
     args.add_all(["--output", output], expand_directories = False)
     if form:

@@ -1,4 +1,4 @@
-"""Defines attributes that several rules share, and functions that add arguments for the helper."""
+"""Defines attributes that several rules share, and functions that add arguments of the helper."""
 
 load(":providers.bzl", "BentoFlagInfo")
 
@@ -6,7 +6,7 @@ load(":providers.bzl", "BentoFlagInfo")
 CREATION_TIME = {"_creation_time": attr.label(default = "//rules:creation_time", providers = [BentoFlagInfo])}
 
 def creation_time(ctx):
-    """Returns the creation time, in ISO 8601, for a rule with the attributes `CREATION_TIME`."""
+    """Returns the creation time, in ISO 8601, of outputs of a rule with the attributes `CREATION_TIME`."""
     return ctx.attr._creation_time[BentoFlagInfo].value
 
 def label_string(label):
@@ -15,48 +15,48 @@ def label_string(label):
     return text.removeprefix("@@") if text.startswith("@@//") else text
 
 def directory_path(label, directory):
-    """Returns the short path of a directory in the label's repository. The path begins with `../<repository>` if the repository isn't the main one."""
+    """Returns the short path of a directory in the repository of a label. It begins with `../<repository>` outside of the main repository."""
     repository = label.workspace_root.replace("external/", "../", 1)
     return "/".join([part for part in [repository, directory] if part])
 
 def in_package(label, name):
-    """Returns the path of a file in a target's package, relative to the root of the repository."""
+    """Returns the path of a file in the package of a label, relative to the root of the repository."""
     return "/".join([part for part in [label.package, name] if part])
 
 def workspace_path(file):
-    """Returns the path of a source or output relative to the root of the workspace. The path doesn't contain `..`."""
+    """Returns the path of a File relative to the root of the workspace, without `..`."""
     return "external/" + file.short_path.removeprefix("../") if file.short_path.startswith("../") else file.short_path
 
 def describe_file(file):
-    """Returns the arguments that describe a file: path, short path, and label of the owner."""
+    """Returns the arguments that describe a File: its path, its short path, and the label of its owner."""
     return [file.path, file.short_path, label_string(file.owner)]
 
 def describe_source(file):
-    """Returns the arguments for a file in the attribute `srcs`."""
+    """Returns the arguments that describe a File in the attribute `srcs`."""
     return ["--source"] + describe_file(file)
 
 def describe_data(file):
-    """Returns the arguments for a file in the attribute `data`."""
+    """Returns the arguments that describe a File in the attribute `data`."""
     return ["--data"] + describe_file(file)
 
 def describe_vendored(file):
-    """Returns the arguments for a wheel that the Bento includes."""
+    """Returns the arguments that describe a wheel in the Bento."""
     return ["--vendored"] + describe_file(file)
 
 def describe_dependency(file):
-    """Returns the arguments for a file of a library in `deps`."""
+    """Returns the arguments that describe a File of a library in `deps`."""
     return ["--dependency"] + describe_file(file)
 
 def json_string(text):
-    """Encodes a string as a JSON string, which is a single line in the file with arguments."""
+    """Returns a string as a JSON string, which needs only one line in a file of arguments."""
     return json.encode(text)
 
 def add_strings(args, flag, texts):
-    """Adds the flag and a JSON string to the arguments for each string."""
+    """Adds a flag and a JSON string to the arguments for each item of `texts`."""
     args.add_all([json_string(text) for text in texts], before_each = flag)
 
 def add_pairs(args, flag, pairs):
-    """Adds the flag and two JSON strings (key and value) to the arguments for each entry of a dict, in the order of the dict."""
+    """Adds a flag and two JSON strings, key and value, to the arguments for each entry of a dict, in order."""
     for key, value in pairs.items():
         args.add_all([flag, json_string(key), json_string(value)])
 
@@ -85,7 +85,7 @@ def minor_version(version):
     return ".".join(version.split(".")[:2])
 
 def check_interpreter(ctx, python, requirements):
-    """Rejects packages (BentoRequirementInfo) whose Python version isn't the version of the interpreter (BentoPythonInfo)."""
+    """Fails if a package (BentoRequirementInfo) is locked for another Python version than the interpreter's (BentoPythonInfo)."""
     for info in requirements:
         if info.python_version and minor_version(info.python_version) != minor_version(python.version):
             fail(("{target}: {package} is locked for Python {theirs}, but the target uses Python {own}. " +
@@ -112,11 +112,11 @@ STAMP = {
 _STABLE = ["{STABLE_", "{BUILD_EMBED_LABEL}", "{BUILD_HOST}", "{BUILD_USER}"]
 
 def is_stamped(ctx):
-    """Returns whether this build stamps a target with the attributes `STAMP`."""
+    """Returns whether this build is stamped, for a rule with the attributes `STAMP`."""
     return bool(ctx.attr._stamp[BentoFlagInfo].value) if ctx.attr.stamp == _BY_FLAG else bool(ctx.attr.stamp)
 
 def status_files(ctx, texts):
-    """Returns the list of workspace status files that define the keys in `texts`. Empty if the target isn't stamped, or if `texts` has no keys."""
+    """Returns the workspace status files that define the keys in `texts`. Empty if the target isn't stamped or `texts` has no keys."""
     if not is_stamped(ctx) or not [text for text in texts if "{" in text]:
         return []
     return ([ctx.info_file] if [key for key in _STABLE for text in texts if key in text] else []) + [ctx.version_file]

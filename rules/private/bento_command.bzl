@@ -30,7 +30,7 @@ bento_command = rule(
 )
 
 def _source_roots(ctx, build_ctx, import_roots):
-    """Returns the directories in the workspace that contain files of the Bento's `src/`."""
+    """Returns the directories in the workspace that can contain files of the Bento's `src/`."""
     own = ctx.workspace_name + "/"
 
     # The number of import roots is small, and doesn't depend on the number of files.
@@ -38,7 +38,7 @@ def _source_roots(ctx, build_ctx, import_roots):
     return ["."] if build_ctx.startswith("../") else [build_ctx or "."] + roots + ["."]
 
 def serve_program(ctx, archive, *, build_ctx, import_roots, models = []):
-    """Declares a program that serves a Bento with the BentoML version in the Bento's requirements. `models` lists the models that the archive excludes."""
+    """Declares a program that serves a Bento with its own BentoML version. `models` lists the models that `archive` excludes."""
     uv = runtime(ctx).uv
     return helper_launcher(
         ctx,
@@ -53,7 +53,7 @@ def serve_program(ctx, archive, *, build_ctx, import_roots, models = []):
 SRC = attr.label(doc = "The Bento to export, import, or push.", mandatory = True, providers = [BentoInfo])
 
 def store_program(ctx, *, subcommand, to = "", words = [], status = [], command = None):
-    """Declares a program that runs a `bento` command on the Bento in `src`. The program appends the arguments that the user passes.
+    """Declares a program that runs a `bento` command on the Bento in `src`, with additional arguments from the user.
 
     Args:
       ctx: context of an executable rule with the attributes `RUN_RUNTIME` and `src`.

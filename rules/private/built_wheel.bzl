@@ -8,7 +8,7 @@ load(":launcher.bzl", "runfile_path")
 _PLATFORM_TAGS = {"linux": "linux_{}", "macos": "macosx_11_0_{}"}
 
 def _file_name(ctx):
-    """Returns the file name of the wheel. Bazel requires the name before the build, so the name has platform tags even for a pure Python wheel."""
+    """Returns the file name of the wheel, with platform tags even for a pure Python wheel, because Bazel requires the name before the build."""
     os, _, machine = ctx.attr.platform.partition("_")
     python = "cp" + ctx.attr.python_version.replace(".", "")
     name = ctx.attr.distribution.replace("-", "_").replace(".", "_")
@@ -118,7 +118,7 @@ def unpacked_wheel(ctx, wheel, directory_name):
     )
 
 def describe_wheel(ctx, wheel):
-    """Declares the action that writes the lock entry of a wheel. The action reads the metadata of the wheel.
+    """Declares the action that writes the lock entry of a wheel from the metadata in the wheel.
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.

@@ -1,4 +1,4 @@
-"""Declares the actions that pack `data` of a Bento separately from the sources. After a change of the sources, the data isn't packed again."""
+"""Declares the actions that pack the `data` of a Bento separately, so that changes of sources don't pack the data again."""
 
 load(":attributes.bzl", "describe_data", "describe_source")
 load(":helper.bzl", "arguments", "run_helper", "subcommand")
@@ -8,7 +8,7 @@ load(":snapshot.bzl", "add_secrets", "add_selection", "file_options")
 _IGNORE_FILE = ".bentoignore"
 
 def _selecting_sources(ctx, options):
-    """Returns the sources that can affect the selection of data, by their names or contents."""
+    """Returns the Files in `srcs` whose names or contents can affect the selection of data."""
     if options or ctx.file.bentofile:
         return ctx.files.srcs
     return [file for file in ctx.files.srcs if file.basename == _IGNORE_FILE]

@@ -6,7 +6,7 @@ _DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 _DIGITS = "0123456789"
 
 def normalize_time(text):
-    """Checks a time and normalizes its time zone.
+    """Validates a time, and normalizes its time zone.
 
     Args:
       text: an RFC 3339 time in seconds, milliseconds, or microseconds.

@@ -1,4 +1,4 @@
-"""Runs the helper with the interpreter of the toolchain. All actions of the rules use `run_helper` or `run_steps`."""
+"""Defines functions that run the helper in actions, with the interpreter of the toolchain. All actions of the rules use them."""
 
 load(":attributes.bzl", "label_string")
 
@@ -21,21 +21,21 @@ _WORKER_REQUIREMENTS = _REQUIREMENTS | {"requires-worker-protocol": "json", "sup
 _THREADED = ["data_layer", "data_part", "deb_layer", "export_model", "files_layer", "model", "model_layer", "tar_layer", "weights_layer", "wheel_layer"]
 
 def _several_cores(_os, _inputs):
-    """Returns the resources of a subcommand with several threads. `memory` is in MB, for eight threads."""
+    """Returns the resources of a subcommand with several threads. The memory is in MB, for eight threads."""
     return {"cpu": 4, "memory": 250}
 
 def arguments(ctx):
-    """Returns an empty Args for a subcommand. Bazel passes the arguments in a file, one argument per line."""
+    """Returns an empty Args for a subcommand, which Bazel writes to a file with one argument per line."""
     return ctx.actions.args().use_param_file("@%s", use_always = True).set_param_file_format("multiline")
 
 def target_arguments(ctx):
-    """Returns an Args for a subcommand. The arguments begin with the label of the target."""
+    """Returns an Args for a subcommand that begins with the label of the target."""
     args = arguments(ctx)
     args.add("--target", label_string(ctx.label))
     return args
 
 def add_directories(args, flag, modules):
-    """Adds a flag for each import root of a list of BentoWheelModulesInfo. Bazel determines the paths of output directories when the action runs."""
+    """Adds `flag` for each import root of `modules` (BentoWheelModulesInfo). Bazel determines the paths of directories at execution time."""
     args.add_all(
         [root for module in modules for root in module.import_roots],
         before_each = flag,
@@ -43,7 +43,7 @@ def add_directories(args, flag, modules):
     )
 
 def subcommand(name, args, *, inputs, packages = [], sandboxed = False, unused_inputs_list = None):
-    """Describes a subcommand of the helper, with arguments, inputs, and packages.
+    """Returns a struct that describes a subcommand of the helper, with its arguments, inputs, and packages.
 
     Args:
       name: name of a subcommand in `py/rules_bento/subcommands.py`.
@@ -103,7 +103,7 @@ def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs, cached =
 def run_steps(ctx, *, mnemonic, progress_message, steps):
     """Runs several subcommands of the helper in sequence, in one process and one action.
 
-    Use the function for subcommands that run after the same changes. A single action saves processes, sandboxes, and cache entries.
+    Use this function for subcommands that must run again after the same changes. A single action saves processes, sandboxes, and cache entries.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.

@@ -1,4 +1,4 @@
-"""Builds the image of a Bento or of another program, with its packages, on a base."""
+"""Defines build_image, which builds the image of a Bento or of another program, with its packages, on a base."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoLayerInfo")
 load(":attributes.bzl", "CREATION_TIME", "STAMP", "add_pairs", "add_strings", "creation_time", "is_stamped", "label_string", "status_files")
@@ -42,7 +42,7 @@ IMAGE = {
 } | CREATION_TIME | IMAGE_PLATFORM | STAMP
 
 def _environment_layer(ctx, base):
-    """Declares a layer with the virtual environment, without packages, and with the user's home directory."""
+    """Declares the layer of an empty virtual environment and the user's home directory."""
     args = arguments(ctx)
     args.add_all(["--prefix", ctx.attr.prefix, "--python", base.python, "--python-version", base.python_version])
     args.add_all(["--home", HOME, "--user", USER])
@@ -72,7 +72,7 @@ def _by_name(parts):
     return {part.wheel.distribution: part for part in parts}
 
 def _bytecode_layers(ctx, parts, groups):
-    """Declares a layer of bytecode for each group of wheels."""
+    """Declares a layer of bytecode for each group of wheels. Returns the list of layers."""
     by_name = _by_name(parts)
     return [
         write_joined_layer(
@@ -86,7 +86,7 @@ def _bytecode_layers(ctx, parts, groups):
     ] if parts else []
 
 def _wheel_layers(ctx, parts, groups):
-    """Declares the layers of wheels: a separate layer for each large wheel, and a layer for each group of other wheels."""
+    """Declares the layers of wheels: one for each large wheel, and one for each group of other wheels. Returns the list of layers."""
     by_name = _by_name(parts)
     alone = [by_name[names[0]].layer for names in groups if len(names) == 1 and by_name[names[0]].layer]
     return alone + [
@@ -101,12 +101,12 @@ def _wheel_layers(ctx, parts, groups):
     ]
 
 def _libraries(parts, groups):
-    """Returns the Files that list the shared libraries of wheels, written by the actions that also write layers or parts."""
+    """Returns the Files that list the shared libraries of wheels, from the actions that the image requires in any case."""
     alone = {names[0]: None for names in groups if len(names) == 1}
     return [part.layer_libraries if part.layer and part.wheel.distribution in alone else part.part_libraries for part in parts]
 
 def _prefetch_layers(ctx, layers):
-    """Returns the layers. Replaces each layer of this build with a copy that begins with the files of the startup trace."""
+    """Returns the layers, with each layer of this build replaced by a copy that begins with the files in the startup trace."""
     if not ctx.file.startup_trace or ctx.attr.soci:
         return layers
     if ctx.attr.compression != "estargz":
@@ -122,7 +122,7 @@ def _prefetch_layers(ctx, layers):
     ]
 
 def _add_soci(ctx, args, layers, outputs):
-    """Adds the flags of the SOCI index. Returns the input Files."""
+    """Adds the flags for the SOCI index to the arguments. Returns the list of input Files."""
     if not ctx.attr.soci:
         return []
     if ctx.attr.compression != "gzip":
@@ -139,7 +139,7 @@ def _add_soci(ctx, args, layers, outputs):
     return inputs
 
 def _assemble(ctx, base, subject, process, layers):
-    """Writes config and manifest from the descriptions of the layers; see `build_image`."""
+    """Declares the action that writes the config and manifest from the descriptions of layers. Returns a struct of its output Files."""
     outputs = struct(
         config = ctx.actions.declare_file(ctx.label.name + ".config.json"),
         digest = ctx.actions.declare_file(ctx.label.name + ".digest"),
@@ -186,7 +186,7 @@ def _assemble(ctx, base, subject, process, layers):
     return outputs
 
 def _build_definition(ctx, base, subject, models, wheels):
-    """Declares the build definition of the image. It lists a base image by digest, and each layer of Debian packages separately."""
+    """Declares the build definition of the image, which lists a base image by digest, or else each layer of Debian packages."""
     own = [target[BentoLayerInfo] for target in ctx.attr.layers]
     return write_build_definition(
         ctx,
@@ -200,7 +200,7 @@ def _build_definition(ctx, base, subject, models, wheels):
     )
 
 def _installed(ctx, base, requirements, wheels):
-    """Returns the BentoImagePackagesInfo of the image, which policy tests read."""
+    """Returns the BentoImagePackagesInfo of the image, for policy tests."""
     return BentoImagePackagesInfo(
         debs = deb_indexes(ctx, base) if base.deb_index or base.system else [],
         packages = depset(transitive = [requirement.packages for requirement in requirements]),
@@ -209,7 +209,7 @@ def _installed(ctx, base, requirements, wheels):
     )
 
 def build_image(ctx, *, subject, packages, contents, process, system_checks = []):
-    """Declares an image: base, environment, packages, and layers on top of them.
+    """Declares an image that consists of a base, a virtual environment, packages, and layers on top of them.
 
     Args:
       ctx: context of a rule with the attributes of `IMAGE`, and `TOOLCHAIN_TYPE` among its toolchains.

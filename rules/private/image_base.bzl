@@ -1,4 +1,4 @@
-"""Defines the rules of targets in the repositories of `bento.base`. The targets make an existing image an image base."""
+"""Defines the rules in the repositories of `bento.base`, with which an existing image becomes an image base."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
@@ -19,7 +19,7 @@ image_layer = rule(
 )
 
 def _contents(ctx, layers):
-    """Declares the scan of the base for shared libraries and packages. Scans only a base whose layers are all local."""
+    """Declares the scan of a base for shared libraries and packages. Returns Files, or None for each if a layer isn't local."""
     if [layer for layer in layers if not layer.blob]:
         return struct(libraries = None, system = None)
     return scan_layers(ctx, [(layer.description, layer.blob) for layer in layers])

@@ -1,4 +1,4 @@
-"""Declares the checks of an image, which are validation actions."""
+"""Declares the checks of an image as validation actions."""
 
 load("//rules:providers.bzl", "BentoDebLayerInfo", "BentoLayerInfo")
 load(":attributes.bzl", "add_strings", "label_string")
@@ -7,7 +7,7 @@ load(":image_base.bzl", "scan_layers")
 load(":reports.bzl", "deb_indexes")
 
 def scan_added_layers(ctx):
-    """Scans the additional layers of an image, except layers of Debian packages.
+    """Declares the scan of the additional layers of an image, except for layers of Debian packages.
 
     Args:
       ctx: context of `bento_image`.
@@ -20,7 +20,7 @@ def scan_added_layers(ctx):
     return len(local) == len(layers), (scan_layers(ctx, local, with_machines = True) if local else None)
 
 def _known_libraries(base, all_local, contents):
-    """Returns the Files that list the shared libraries in the layers below the wheels; None if some of these libraries are unknown."""
+    """Returns the Files that list the shared libraries in layers below the wheels, or None if some libraries are unknown."""
     if not (base.deb_index or base.libraries) or not all_local:
         return None
     return ([base.libraries] if base.libraries else []) + ([contents.libraries] if contents else [])
@@ -72,7 +72,7 @@ def check_libraries(ctx, base, packages, added, *, early):
     return output
 
 def check_system(ctx, base, bento, parts):
-    """Declares the check of the Bento's system requirements: system packages, distribution, and CUDA.
+    """Declares the check that an image satisfies the system requirements of a Bento: packages, distribution, and CUDA.
 
     Args:
       ctx: context of `bento_image`.
@@ -106,7 +106,7 @@ def check_system(ctx, base, bento, parts):
     return output
 
 def check_size(ctx, layers):
-    """Declares the check of `size_limit`.
+    """Declares the check that an image doesn't exceed `size_limit`.
 
     Args:
       ctx: context of a rule.

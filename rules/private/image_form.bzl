@@ -1,4 +1,4 @@
-"""Writes complete images: an OCI layout, or an archive for `docker load`."""
+"""Declares the actions that write complete images: an OCI layout, or an archive for `docker load`."""
 
 load(":helper.bzl", "run_helper", "subcommand", "target_arguments")
 

@@ -1,4 +1,4 @@
-"""Defines the steps of an image. The steps have the names of the methods of `bentoml.images.Image`."""
+"""Defines the functions in `image_step`, which are named after the methods of `bentoml.images.Image`."""
 
 def _step(kind, *values):
     for value in values:
@@ -7,11 +7,11 @@ def _step(kind, *values):
     return json.encode([kind] + list(values))
 
 def _build_include(*paths):
-    """Copies files from the Bento's `src/` into the image before the Python packages are installed. The installation can read the files."""
+    """Copies files from the Bento's `src/` into the image before the installation of Python packages, which can read these files."""
     return _step("build_include", *paths)
 
 def _pyproject_toml(path = "pyproject.toml"):
-    """Installs the Python packages that `project.dependencies` in a pyproject.toml file lists."""
+    """Installs the Python packages in `project.dependencies` of a pyproject.toml."""
     return _step("pyproject_toml", path)
 
 def _python_packages(*packages):
@@ -19,15 +19,15 @@ def _python_packages(*packages):
     return _step("python_packages", *packages)
 
 def _requirements_file(path):
-    """Installs the Python packages that a requirements file lists."""
+    """Installs the Python packages in a requirements file."""
     return _step("requirements_file", path)
 
 def _run(command):
-    """Runs a shell command. If the step follows a step that adds Python packages, the command runs after the installation of all Python packages."""
+    """Runs a shell command, before the installation of Python packages or, if the step follows one that adds packages, after it."""
     return _step("run", command)
 
 def _run_script(path):
-    """Runs a script. The time of execution is the same as for `run`."""
+    """Runs a script, before or after the installation of Python packages, as `run` does."""
     return _step("run_script", path)
 
 def _system_packages(*packages):
@@ -35,11 +35,11 @@ def _system_packages(*packages):
     return _step("system_packages", *packages)
 
 def _uv_lock():
-    """Installs the Python packages that uv.lock in the build context locks. If the Bento uses a package hub, the step has no effect."""
+    """Installs the Python packages in the uv.lock of the build context. Has no effect if the Bento uses a package hub."""
     return _step("uv_lock")
 
 def _wheels(*paths):
-    """Installs Python packages from wheel files. BentoML's `Image` has no corresponding method."""
+    """Installs Python packages from wheel files. BentoML's `Image` has no such method."""
     return _step("wheels", *paths)
 
 image_step = struct(
@@ -55,7 +55,7 @@ image_step = struct(
 )
 
 def decode_steps(label, steps):
-    """Decodes the results of functions of `image_step`.
+    """Decodes steps, which the functions in `image_step` return.
 
     Args:
       label: label of the target, shown in error messages.

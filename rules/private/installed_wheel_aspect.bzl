@@ -1,4 +1,4 @@
-"""Defines installed_wheel_aspect, which packs the installed packages of rules_python's hubs into wheels, so that images install them as other wheels."""
+"""Defines installed_wheel_aspect, which packs the packages in hubs of rules_python into wheels, so that images can install them."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
 load(":attributes.bzl", "label_string")
@@ -15,14 +15,14 @@ def _describe_installed(file):
     return ["--file", file.short_path, file.path]
 
 def _metadata(files):
-    """Returns the METADATA file of a package's installed files, or None."""
+    """Returns the METADATA file among the installed files of a package, or None."""
     for file in files:
         if file.short_path.endswith(".dist-info/METADATA"):
             return file
     return None
 
 def _pack(ctx, pin, files, metadata):
-    """Declares the action that packs the installed files into a wheel. Returns a BentoWheelInfo."""
+    """Declares the action that packs the installed files of a package into a wheel. Returns a BentoWheelInfo."""
     name, _, version = pin.partition("==")
     python_version = ctx.attr._python_version[BentoFlagInfo].value
     wheel = ctx.actions.declare_file("{}-{}-py3-none-any.whl".format(name.replace("-", "_"), version))

@@ -1,10 +1,10 @@
-"""Declares programs for `bazel run` and `bazel test`. A program runs a subcommand of the helper with the interpreter in the runfiles."""
+"""Declares programs for `bazel run` and `bazel test`, which run a subcommand of the helper with the interpreter in the runfiles."""
 
 load(":attributes.bzl", "label_string", "minor_version")
 load(":helper.bzl", "INTERPRETER_FLAGS")
 
 def shell_word(text, owner):
-    """Quotes a string without newlines for a POSIX shell, in single quotes. Error messages begin with the label `owner`."""
+    """Returns a string in single quotes for a POSIX shell. Fails, with the label `owner`, if the string contains a line break."""
     if "\n" in text or "\r" in text:
         fail("{}: {} contains a line break. Remove the line break.".format(owner, repr(text)))
     return "'" + text.replace("'", "'\\''") + "'"
@@ -52,11 +52,11 @@ def runtime(ctx):
     return ctx.attr._runtime[platform_common.ToolchainInfo]
 
 def runtime_modules(ctx, packages):
-    """Returns the modules of third-party packages and their dependencies, for a program that imports the packages. See BentoHelperPackagesInfo."""
+    """Returns the modules of third-party packages and of their dependencies (see BentoHelperPackagesInfo) for programs that import them."""
     return [module for name in packages for module in runtime(ctx).packages[name]]
 
 def runfile(ctx, file):
-    """Returns a launcher argument with the path of a File in the runfiles: a struct whose field `shell` is the argument in shell syntax."""
+    """Returns a launcher argument for the path of a File in the runfiles: a struct whose field `shell` has shell syntax."""
     return _below_runfiles(ctx, runfile_path(ctx, file))
 
 def _below_runfiles(ctx, path):
@@ -69,11 +69,11 @@ def runfile_path(ctx, file):
     return ctx.workspace_name + "/" + file.short_path
 
 def python_check(target, version):
-    """Returns the launcher lines that search for an interpreter of the version if `$python` doesn't exist. Error messages begin with `target`."""
+    """Returns launcher lines that search for an interpreter of `version` if `$python` doesn't exist. Errors begin with `target`."""
     return _CHECK.format(target = shell_word(target, target), version = minor_version(version))
 
 def _script(ctx, words, in_runfiles):
-    """Returns the shell script of a launcher, which executes the interpreter with the arguments."""
+    """Returns the shell script of a launcher, which runs the interpreter with the arguments `words`."""
     python = runtime(ctx).python
     target = label_string(ctx.label)
     return _LAUNCHER.format(
@@ -84,7 +84,7 @@ def _script(ctx, words, in_runfiles):
     )
 
 def helper_launcher(ctx, *, subcommand, arguments, files, modules = [], in_runfiles = False):
-    """Declares a program that runs a subcommand of the helper. The program appends the arguments that the user passes after `--`.
+    """Declares a program that runs a subcommand of the helper, with additional arguments from the user.
 
     Args:
       ctx: context of a rule with the attributes `RUN_RUNTIME` or `TEST_RUNTIME`.
@@ -130,7 +130,7 @@ def run_environment(ctx):
     )
 
 def runfiles_of_attributes(ctx):
-    """Returns the files in `data`, and the runfiles of `data` and `deps`. Excludes the `__init__.py` files that Bazel generates."""
+    """Returns runfiles with the files in `data` and the runfiles of `data` and `deps`, without `__init__.py` files that Bazel generates."""
 
     # Generated `__init__.py` files would break namespace packages that several wheels share.
     needed = [target[DefaultInfo].default_runfiles for target in ctx.attr.data + ctx.attr.deps]

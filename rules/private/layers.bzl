@@ -26,7 +26,7 @@ COMPRESSION_PACKAGES = {"estargz": [], "gzip": [], "zstd": ["zstandard"], "zstd:
 INFLATE = ["isal"]
 
 def extension(compression):
-    """Returns the file suffix for a compression. Replaces colons, which are separators in labels."""
+    """Returns the file suffix for a compression, without colons, which are separators in labels."""
     return compression.replace(":", "-")
 
 def write_layer(ctx, *, name, compression, subcommand, progress_message, more_outputs = []):
@@ -120,12 +120,12 @@ def write_recipe(ctx, *, name, wheel, subcommand, progress_message, more_outputs
     )
 
 def _files(ctx, name, compression):
-    """Declares the Files of a layer and of its description."""
+    """Declares the Files of a layer and its description, and returns both."""
     prefix = "{}.layer.{}".format(name, extension(compression))
     return ctx.actions.declare_file(prefix), ctx.actions.declare_file(prefix + ".json")
 
 def _assemble_layer(ctx, blob, description, recipe, wheel):
-    """Declares the action that assembles a layer. No cache stores the layer, because caches have the recipe and the wheel."""
+    """Declares the action that assembles a layer. Caches don't store the layer, because they contain its recipe and wheel."""
     args = arguments(ctx)
     args.add_all(["--description", description, "--output", blob, "--recipe", recipe, "--wheel", wheel])
     run_helper(
@@ -138,17 +138,17 @@ def _assemble_layer(ctx, blob, description, recipe, wheel):
     )
 
 def _importing(base, packages):
-    """Returns a copy of a subcommand that imports additional packages."""
+    """Returns a copy of the subcommand `base` that imports additional packages."""
     return subcommand(base.name, base.args, inputs = base.inputs, packages = base.packages + packages)
 
 def wheel_arguments(ctx, settings, wheel):
-    """Returns the arguments that specify the Python environment of wheels."""
+    """Returns an Args with the virtual environment in which wheels are installed."""
     args = arguments(ctx)
     args.add_all(["--prefix", settings.prefix, "--python-version", wheel.python_version, "--user", USER])
     return args
 
 def wheel_name(wheel):
-    """Returns the name and version of a wheel, as shown in messages."""
+    """Returns the name and version of a wheel for messages."""
     return "{} {}".format(wheel.distribution, wheel.version)
 
 def write_joined_layer(ctx, *, name, parts, settings, what = ""):

@@ -1,11 +1,11 @@
-"""Describes the step that selects the locked packages of a Bento."""
+"""Defines lock_subset, which describes the step that selects the locked packages of a Bento."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "run_helper", "subcommand", "target_arguments")
 load(":providers.bzl", "BentoResolutionInfo")
 
 def _pip_tools(resolver):
-    """Returns the label of pip-tools if the target uses pip-tools; None otherwise, so that other targets don't fetch pip-tools."""
+    """Returns the label of pip-tools for this resolver, or else None, so that other targets don't fetch pip-tools."""
     return Label("@bento_tools//pip_tools") if resolver == "pip-tools" else None
 
 # Attributes of rules that select a subset of a lock.
@@ -19,7 +19,7 @@ RESOLVER = {
 }
 
 def lock_subset(ctx, *, requirements, packages, pins, service, all_files):
-    """Declares the contents of a Bento's `env/python`, and describes the step that writes the contents.
+    """Declares the requirements of a Bento's `env/python`, and describes the step that writes them.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, the attributes `RESOLVER`, and an attribute `requirements`
@@ -72,17 +72,17 @@ def lock_subset(ctx, *, requirements, packages, pins, service, all_files):
     return struct(locked = output, step = step)
 
 def hub_requirements(targets):
-    """Returns the BentoRequirementInfo of the targets that are packages of a package hub."""
+    """Returns the BentoRequirementInfo of each target that is a package in a package hub."""
     return [target[BentoRequirementInfo] for target in targets if BentoRequirementInfo in target]
 
 def add_requirement(args, requirement):
-    """Adds the flags for a BentoRequirementInfo and its platform to the arguments."""
+    """Adds the flags for a BentoRequirementInfo, including its platform, to the arguments."""
     args.add("--requirement", requirement.distribution)
     if requirement.platform:
         args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc])
 
 def add_resolver(args, toolchain):
-    """Adds the flags for the resolver of the toolchain to the arguments."""
+    """Adds the flags for uv and the interpreter of the toolchain to the arguments."""
     args.add_all(["--uv", toolchain.uv, "--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
 
 def _resolved_aspect_impl(target, ctx):

@@ -1,4 +1,4 @@
-"""Describes the step that writes bento.yaml and all other files of a Bento except sources and models."""
+"""Defines describe_metadata, which describes the step that writes bento.yaml and all other files except sources and models."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoModelInfo", "BentoRequirementInfo")
@@ -22,7 +22,7 @@ def requirements_files(ctx):
     ]
 
 def _checked_requirements(ctx, target):
-    """Returns the files of a target that isn't a package of a package hub. Fails for a file that isn't a requirements file."""
+    """Returns the requirements files of a target. Fails if it contains other files or is a Python library."""
     if PyInfo in target:
         fail(("{}: requirements contains the Python library {}. Move the library to deps, or use " +
               "the package from a package hub of bento.pypi.").format(label_string(ctx.label), label_string(target.label)))
@@ -38,7 +38,7 @@ def _checked_requirements(ctx, target):
     return files
 
 def _options(ctx, lock):
-    """Returns the options that the target sets: a dict with the structure of a bentofile."""
+    """Returns the options that the target sets, as a dict with the structure of a bentofile."""
     options = option_groups(ctx)
     for group, name, value in [
         ("docker", "python_version", ctx.attr.python_version),
@@ -56,7 +56,7 @@ def _options(ctx, lock):
     })
 
 def _attributes(ctx):
-    """Returns the attributes that aren't options of a bentofile. Converts ordered dicts to lists of pairs, because JSON objects are sorted."""
+    """Returns the attributes that aren't options of a bentofile. Ordered dicts are lists of pairs, because JSON objects get sorted."""
     return _non_empty({
         "complete_metadata": ctx.attr.complete_metadata,
         "enable_features": ctx.attr.enable_features,
@@ -72,7 +72,7 @@ def _non_empty(values):
     return {name: value for name, value in values.items() if value}
 
 def _labels(ctx):
-    """Returns the labels of the Bento. Labels on the command line override labels in the attribute."""
+    """Returns the labels of the Bento. Labels from the command line override labels in the attribute."""
     labels = dict(ctx.attr.labels)
     for text in ctx.attr._labels[BentoFlagInfo].value:
         key, equals, value = text.partition("=")
@@ -85,7 +85,7 @@ def _describe_named(file):
     return ["--file", workspace_path(file), file.path]
 
 def _add_requirements(ctx, args, pins, lock):
-    """Adds the flags for the lock, or for requirements files if there is no lock. Returns the input Files."""
+    """Adds the flags for the lock, or for requirements files without a lock, to the arguments. Returns the list of input Files."""
     if lock:
         args.add("--locked", lock.locked)
         return [lock.locked]
@@ -95,7 +95,7 @@ def _add_requirements(ctx, args, pins, lock):
     return files
 
 def _add_uv(ctx, args, lock):
-    """Adds the flags for uv, which an image with a step `uv_lock` requires. Returns the input Files."""
+    """Adds the flags for uv to the arguments if an image might have a step `uv_lock`. Returns a depset of input Files."""
     if lock or _UV_LOCK not in [file.basename for file in ctx.files.srcs + ctx.files.data]:
         return depset()
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
@@ -103,7 +103,7 @@ def _add_uv(ctx, args, lock):
     return depset([toolchain.uv])
 
 def _add_options(ctx, args, lock):
-    """Adds the flags for the attributes of the Bento, and for files in attributes."""
+    """Adds the flags for the attributes of the Bento, and for files in attributes, to the arguments."""
     for flag, values in {"--options": _options(ctx, lock), "--attributes": _attributes(ctx)}.items():
         if values:
             args.add_all([flag, json.encode(values)])
@@ -113,7 +113,7 @@ def _add_options(ctx, args, lock):
     args.add_all(ctx.files.description_file, before_each = "--description-file")
 
 def _packages(ctx, lock):
-    """Returns the third-party packages that the subcommand imports."""
+    """Returns the names of the third-party packages that the subcommand imports."""
 
     # jinja2 renders docker.dockerfile_template, which the attribute `docker` or the bentofile can set.
     packages = ["blake3", "pyyaml"] + (["jinja2"] if ctx.attr.docker or ctx.file.bentofile else [])
@@ -122,7 +122,7 @@ def _packages(ctx, lock):
     return packages + (["packaging"] if ctx.attr.deps and not lock else [])
 
 def dependency_pins(ctx):
-    """Returns a depset of pins (`name==version` or `name`): packages from hubs of rules_python, and packages that generated code imports."""
+    """Returns a depset of pins (`name==version` or `name`) from hubs of rules_python, and for packages that generated code imports."""
     return depset(transitive = [dep[BentoSourcesInfo].pins for dep in ctx.attr.deps])
 
 def describe_metadata(ctx, *, snapshot, lock, into, python_version):

@@ -19,7 +19,7 @@ def _arguments(ctx, source):
     return args
 
 def _write(ctx, source, *, mnemonic, progress_message, name, outputs):
-    """Declares an action that reads the model. `outputs` is a dict of flag to File. The first output determines the name of the temporary directory."""
+    """Declares an action that reads the model and writes `outputs`, a dict of flag to File."""
     args = _arguments(ctx, source)
     for flag, output in outputs.items():
         args.add_all([flag, output])
@@ -33,13 +33,13 @@ def _write(ctx, source, *, mnemonic, progress_message, name, outputs):
     )
 
 def _archive(ctx, source):
-    """Declares an archive of the model for `bentoml models import`."""
+    """Declares an archive of the model for `bentoml models import`. Returns its File."""
     output = ctx.actions.declare_file(ctx.label.name + ".bentomodel")
     _write(ctx, source, mnemonic = "BentoExport", progress_message = "Writing %{output}", name = "export_model", outputs = {"--output": output})
     return output
 
 def _layer(ctx, source, location, compression, name):
-    """Declares a single layer with the complete model."""
+    """Declares a layer that contains the complete model."""
     args = _arguments(ctx, source)
     args.add_all(location + ["--user", USER, "--scratch", "{}.{}.files".format(name, extension(compression))])
     return write_layer(
@@ -51,7 +51,7 @@ def _layer(ctx, source, location, compression, name):
     )
 
 def _groups(files, most):
-    """Splits files into at most `most` groups. Each group contains consecutive files in the order of names."""
+    """Splits files, sorted by path, into at most `most` groups of consecutive files."""
     ordered = sorted(files, key = lambda file: file.short_path)
     count = min(most, len(files))
     groups = [[] for _ in range(count)]
@@ -60,7 +60,7 @@ def _groups(files, most):
     return groups
 
 def _weights_layers(ctx, model, groups, location, compression, name):
-    """Declares a layer for each group of weights. The action of a layer reads only the files in the group, so other layers remain unchanged."""
+    """Declares a layer for each group of weights. Its action reads only files in the group, so that other layers don't change."""
     layers = []
     for number, files in enumerate(groups):
         args = target_arguments(ctx)
@@ -77,7 +77,7 @@ def _weights_layers(ctx, model, groups, location, compression, name):
     return layers
 
 def _layer_of_the_rest(ctx, model, weights, location, compression, name):
-    """Declares the layer with the model's other files and with links to the weights. The action doesn't read the weights."""
+    """Declares the layer of the model's other files, with links to the weights. The action doesn't read the weights."""
     others = [file for file in model.files if file not in weights]
     written = [model.description, model.manifest, model.model_yaml]
     args = target_arguments(ctx)
@@ -98,7 +98,7 @@ def _describe_weights(file):
     return ["--weights-file", "", file.short_path, label_string(file.owner)]
 
 def _weights(model):
-    """Returns the files that have separate layers."""
+    """Returns the files of weights, which have separate layers, or an empty list if the model has only one layer."""
     weights = [file for file in model.files if not file.is_directory and _ends_with(file.basename, _WEIGHTS)]
     return weights if model.image_layers > 1 else []
 
@@ -116,7 +116,7 @@ def _layers(ctx, source, model, compression):
     return _separate_layers(ctx, model, weights, ["--directory", BENTO, "--weights", directory], compression, ctx.label.name)
 
 def unlinked_layers(ctx, model, root, compression, name):
-    """Declares layers of a model's files below the directory `root` of an image, without links; returns a tuple of BentoLayerInfo."""
+    """Declares layers with a model's files below `root` in the image, without links. Returns a tuple of BentoLayerInfo."""
     if model.sources.files:
         return _separate_layers(ctx, model.sources, _weights(model.sources), ["--root", root], compression, name)
     return (_layer(ctx, _archive_source(model.archive_part), ["--root", root], compression, name),)
@@ -131,13 +131,13 @@ def _ends_with(name, suffixes):
     return False
 
 def _part(ctx, source):
-    """Declares the archive part of the model."""
+    """Declares the archive part of the model. Returns its File."""
     part = ctx.actions.declare_file(ctx.label.name + ".model.part")
     _write(ctx, source, mnemonic = "BentoModelPart", progress_message = "Packing model %{label}", name = "model", outputs = {"--part": part})
     return part
 
 def _described(ctx, source):
-    """Declares the files that describe the model: description, manifest, and model.yaml."""
+    """Declares the files that describe the model. Returns a struct with the Files `description`, `manifest`, and `model_yaml`."""
     model = struct(
         description = ctx.actions.declare_file(ctx.label.name + ".model.json"),
         files = tuple(source.files),
@@ -152,7 +152,7 @@ def _described(ctx, source):
     return model
 
 def model_source(*, place, describe, files = [], more_inputs = [], packages = [], name = ""):
-    """Describes the inputs of a model.
+    """Returns a struct that describes the inputs of a model.
 
     Args:
       place: list of strings: arguments for the placement of sources in the model.
@@ -183,7 +183,7 @@ MODEL_ATTRIBUTES = {
 }
 
 def model_entry(ctx, source):
-    """Declares the outputs of a model. Returns the list of providers, which includes BentoModelInfo."""
+    """Declares the outputs of a model. Returns the list of providers, including BentoModelInfo."""
     part = _part(ctx, source)
     model = _described(ctx, source)
     return [

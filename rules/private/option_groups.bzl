@@ -16,7 +16,7 @@ def switch(doc):
     return attr.int(default = _UNSET, doc = doc + " `1` (yes), `0` (no), or `-1` (default: the bentofile's value).", values = [_UNSET, 0, 1])
 
 def option_values(ctx, attributes):
-    """Returns the options that a target sets: BentoML's name of each option to its value. `attributes` has the same names as keys."""
+    """Returns the options that a target sets, by BentoML's names. `attributes` has these names as keys."""
     values = {name: getattr(ctx.attr, name) for name in attributes}
     values = {name: value for name, value in values.items() if (value != _UNSET if type(value) == "int" else value)}
     return {name: bool(value) if type(value) == "int" else value for name, value in values.items()}
@@ -29,11 +29,11 @@ def _options(ctx, group):
     return info.options
 
 def option_groups(ctx):
-    """Returns the options of a target with the attributes `OPTION_GROUPS`: group name to a dict of options."""
+    """Returns the options of a target with the attributes `OPTION_GROUPS`, as a dict of options for each group."""
     return {group: _options(ctx, group) for group in GROUPS if getattr(ctx.attr, group)}
 
 def service_config(**config):
-    """Encodes the configuration of a service, or a part of the configuration, for the attribute `service_config` of `bento_package`.
+    """Encodes the configuration of a service, or a part of it, for the attribute `service_config` of `bento_package`.
 
     Args:
       **config: arguments of `@bentoml.service`, such as `workers = 4` and `traffic = {"timeout": 60}`. A `select` isn't
@@ -48,7 +48,7 @@ def service_config(**config):
     return json.encode(config)
 
 def service_configs(ctx):
-    """Checks and returns the value of the attribute `service_config` of bento_package.
+    """Validates the attribute `service_config` of bento_package, and returns its value.
 
     Args:
       ctx: context of bento_package.

@@ -1,4 +1,4 @@
-"""Describes the files of an image, a Bento, or a model. Programs that push or load read the description (see run/push_contents.py)."""
+"""Defines push_manifest, which describes an image, a Bento, or a model to programs that push or load it (see run/push_contents.py)."""
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo", "BentoInfo", "BentoModelInfo")
 load(":launcher.bzl", "runfile_path")
@@ -19,7 +19,7 @@ def _blob(ctx, layer, is_built, below):
     return {"description": _path(ctx, layer.description, below)} | where
 
 def _attested(ctx, info, attested, below = ""):
-    """Returns the description and the File of the build definition. Returns empty values if the build definition isn't attested."""
+    """Returns the JSON field and the Files of the build definition, which are empty if it isn't attested."""
     if not attested or not info.build_definition:
         return {}, []
     return {"build_definition": _path(ctx, info.build_definition, below)}, [info.build_definition]
@@ -55,7 +55,7 @@ def _image(ctx, image, leave_built, attested, below = ""):
     return contents | definition, files + [referrer.file for referrer in image.referrers]
 
 def _index(ctx, info, leave_built, attested):
-    """Describes an index. The files of the images have the same names for each platform, so each image has a separate directory."""
+    """Returns the JSON object and the links of an index. Each image has its own directory, because file names are equal for all platforms."""
     images, links = [], {}
     directory = "/".join([part for part in [ctx.label.workspace_root, ctx.label.package, ctx.label.name + ".images"] if part])
     for number, image in enumerate(info.images):
@@ -83,7 +83,7 @@ def _bento(ctx, bento, attested):
     return contents | definition, definition_files + [bento.bento_yaml, bento.digest] + list(bento.parts) + [file for _, files in models for file in files]
 
 def push_manifest(ctx, target, leave_built = False, attested = False):
-    """Describes the blobs and manifests of a target.
+    """Describes the blobs and manifests of a target for the helper.
 
     Args:
       ctx: context of the rule.

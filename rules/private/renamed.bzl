@@ -1,4 +1,4 @@
-"""Rejects old public names. The error message contains the new name."""
+"""Defines errors for old public names, which contain the new names."""
 
 # Rule to the old and new names of its attributes.
 _PACKAGE = {
@@ -27,13 +27,13 @@ _ATTRIBUTES = {
 }
 
 def reject_renamed(kind, attributes):
-    """Fails if a dict of attributes contains an old name."""
+    """Fails if the dict `attributes` contains an old name of an attribute."""
     for old, new in _ATTRIBUTES[kind].items():
         if old in attributes:
             fail("{}(name = \"{}\"): {} was renamed. Use {}.".format(kind, attributes.get("name"), old, new))
 
 def reject_old_attributes(kind, rule):
-    """Returns a macro that instantiates a rule and rejects old attributes. (Bazel 7 doesn't support `initializer` in custom rules.)"""
+    """Returns a macro that instantiates `rule` and rejects old names of attributes. (Bazel 7 has no `initializer` for custom rules.)"""
 
     def declare(**attributes):
         reject_renamed(kind, attributes)
@@ -42,5 +42,5 @@ def reject_old_attributes(kind, rule):
     return declare
 
 def renamed(old, new):
-    """Returns a function with the old name of a rule or function. The function fails with an error that contains the new name."""
+    """Returns a function for the old name of a rule or function, which fails with an error that contains the new name."""
     return lambda *_args, **_kwargs: fail("{} was renamed. Use {}.".format(old, new))

@@ -1,4 +1,4 @@
-"""Declares the actions that write reports of a Bento or an image. The actions run only if the output group of the report is requested."""
+"""Declares the actions that write reports about a Bento or an image, which run only if an output group of the report is requested."""
 
 load("//rules:providers.bzl", "BentoDebLayerInfo")
 load(":attributes.bzl", "add_wheels", "creation_time", "json_string")
@@ -121,7 +121,7 @@ def write_layer_report(ctx, layers, parts):
 SBOM_FORMATS = {"cyclonedx": ("cdx", "application/vnd.cyclonedx+json"), "spdx": ("spdx", "application/spdx+json")}
 
 def deb_indexes(ctx, base):
-    """Returns the list of indexes of Debian packages in the base and in `layers`, see BentoDebLayerInfo.index."""
+    """Returns the indexes of Debian packages in the base and in `layers` (see BentoDebLayerInfo.index)."""
     layers = [target[BentoDebLayerInfo].index for target in ctx.attr.layers if BentoDebLayerInfo in target]
     return [base.deb_index] + layers if base.deb_index else layers
 
@@ -170,7 +170,7 @@ def write_sbom(ctx, base, subject, image, contents):
     return struct(file = output, media_type = media_type)
 
 def bento_inputs(bento, *, models, platform = "", python_version = ""):
-    """Returns the inputs of a Bento or program, for `write_build_definition`. `bento` is a struct with the Files `bento_yaml`, `digest`, and `tag`."""
+    """Returns a struct that describes a Bento or program for `write_build_definition`. `bento` has the Files `bento_yaml`, `digest`, and `tag`."""
     return struct(
         digest = bento.digest,
         is_program = not bento.bento_yaml,
@@ -181,11 +181,11 @@ def bento_inputs(bento, *, models, platform = "", python_version = ""):
     )
 
 def image_inputs(*, base, debs, layers, wheels):
-    """Returns the inputs of an image except the Bento, for `write_build_definition`."""
+    """Returns a struct that describes an image, except for its Bento, for `write_build_definition`."""
     return struct(base = base, debs = debs, layers = layers, wheels = wheels)
 
 def write_build_definition(ctx, *, bento, locked = None, image = None):
-    """Declares the action that writes the build definition. The action runs only for a signed push.
+    """Declares the action that writes a build definition, which only runs for a signed push.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.

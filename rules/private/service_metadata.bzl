@@ -1,4 +1,4 @@
-"""Declares the action that imports a service to determine the service metadata."""
+"""Declares the action that imports a service to determine its metadata."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "check_interpreter", "label_string")
@@ -30,7 +30,7 @@ values replace all other packages of the lock. If the import uses the value of a
 }
 
 def check_service_metadata(ctx, locked):
-    """Rejects invalid attributes of a target that imports the service.
+    """Fails if a target that imports the service has invalid attributes.
 
     An import requires packages of a package hub, and doesn't support attributes for static analysis.
 
@@ -47,7 +47,7 @@ def check_service_metadata(ctx, locked):
             fail("{}: {} is supported only by static analysis, but service_metadata is \"import\". Remove one of these attributes.".format(label_string(ctx.label), name))
 
 def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
-    """Describes the import of the service.
+    """Describes the import of a service for `import_service`.
 
     Args:
       ctx: context of bento_package.
@@ -91,7 +91,7 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     )
 
 def _hub(requirements):
-    """Returns the label prefix of a package hub, such as `@pypi//`, which error messages show."""
+    """Returns the label prefix of a package hub for error messages, such as `@pypi//`."""
     for info in requirements:
         # The repository name of a package contains the name of the package hub.
         for file in info.packages.to_list():

@@ -1,4 +1,4 @@
-"""Describes the step that selects the sources of a Bento and analyzes the service."""
+"""Defines read_sources, which describes the step that selects the sources of a Bento and analyzes its service."""
 
 load("//rules:providers.bzl", "BentoEnvironmentInfo")
 load(":attributes.bzl", "add_strings", "describe_data", "describe_dependency", "describe_source", "describe_vendored", "directory_path", "label_string")
@@ -12,7 +12,7 @@ SECRETS = {
 }
 
 def add_secrets(ctx, args):
-    """Adds the arguments for the secret scan of a rule with the attributes `SECRETS`."""
+    """Adds the flags for the secret scan to the arguments, for a rule with the attributes `SECRETS`."""
     if ctx.attr.check_secrets:
         args.add("--scan-secrets")
         add_strings(args, "--allowed-secret", ctx.attr.allowed_secrets)
@@ -21,17 +21,17 @@ def add_secrets(ctx, args):
 OWN_PACKAGE = "."
 
 def build_ctx(ctx):
-    """Returns the short path of the directory that becomes the Bento's `src/`."""
+    """Returns the short path of the directory whose files become the Bento's `src/`."""
     directory = ctx.label.package if ctx.attr.build_ctx == OWN_PACKAGE else ctx.attr.build_ctx.removeprefix("//")
     return directory_path(ctx.label, directory)
 
 def bentofile_arguments(ctx):
-    """Returns the arguments for the bentofile: flag, File, and short path. Returns an empty list without a bentofile."""
+    """Returns the arguments for the bentofile (flag, File, and short path), or an empty list without a bentofile."""
     file = ctx.file.bentofile
     return ["--bentofile", file, file.short_path] if file else []
 
 def requested_image(ctx):
-    """Describes the `environment` of bento_package.
+    """Describes the image definition in the attribute `environment` of bento_package.
 
     Args:
       ctx: context of bento_package.
@@ -48,11 +48,11 @@ def requested_image(ctx):
     )
 
 def file_options(ctx):
-    """Returns the options that can refer to files: a dict with the structure of a bentofile."""
+    """Returns the options that can refer to files, as a dict with the structure of a bentofile."""
     return option_groups(ctx) | ({"description": ctx.attr.description} if ctx.attr.description.startswith("file:") else {})
 
 def add_selection(ctx, args, options):
-    """Adds the arguments that select files of the build context.
+    """Adds the flags that select files of the build context to the arguments.
 
     Args:
       ctx: context of bento_package.

@@ -13,7 +13,7 @@ SOURCE_EDGES = ["data", "deps", "py_deps", "runtime_deps", "srcs"]
 _BY_ATTRIBUTES = ["py_binary", "py_library", "py_test"]
 
 def pin_of(ctx):
-    """Returns the pin of a package of rules_python, from the target's tags.
+    """Returns the pin of a package in a hub of rules_python, which the tags of its target contain.
 
     Args:
       ctx: context of an aspect.
@@ -31,7 +31,7 @@ def pin_of(ctx):
     return name + "==" + tags["pypi_version"] if "pypi_version" in tags else name
 
 def _package(target, requirements = [], pins = None):
-    """Returns the BentoSourcesInfo of a package of a lock. A package has no first-party files."""
+    """Returns the BentoSourcesInfo of a locked package, which has no first-party files."""
     return BentoSourcesInfo(
         files = depset(),
         import_roots = depset(),
@@ -48,7 +48,7 @@ def _edges(ctx, names):
     return edges
 
 def _import_roots(ctx):
-    """Returns the import roots in the attribute `imports` of a library, each `<repository>/<directory>`."""
+    """Returns the import roots in the attribute `imports` of a library, each as `<repository>/<directory>`."""
     base = (ctx.label.workspace_root.removeprefix("external/") or "_main") + "/" + ctx.label.package
     return [base.rstrip("/") + "/" + root for root in getattr(ctx.rule.attr, "imports", [])]
 
@@ -57,15 +57,15 @@ def _import_roots(ctx):
 _RUNTIMES = {"com_github_grpc_grpc": "grpcio", "com_google_protobuf": "protobuf", "grpc": "grpcio", "protobuf": "protobuf"}
 
 def _repository(path):
-    """Returns the name of the Bazel module whose repository contains a path. The path is relative to the runfiles directory."""
+    """Returns the name of the Bazel module to which a path, relative to the runfiles directory, belongs."""
     return path.partition("/")[0].partition("+")[0].partition("~")[0]
 
 def runtime_of(label):
-    """Returns the package of a lock that replaces the Python code of a label's repository; None for first-party code."""
+    """Returns the locked package that replaces Python code in the repository of a label, or None for first-party code."""
     return _RUNTIMES.get(_repository(label.workspace_root.removeprefix("external/")))
 
 def _runfiles_of(ctx, target):
-    """Returns the runfiles of a target as a depset. Fails for symlinks, because they change the paths of files."""
+    """Returns a depset of the runfiles of a target. Fails if they include symlinks, which change the paths of files."""
     runfiles = target[DefaultInfo].default_runfiles
     if not runfiles:
         return depset()
@@ -75,14 +75,14 @@ def _runfiles_of(ctx, target):
     return runfiles.files
 
 def _own_roots(target, package_roots):
-    """Returns the import roots of a target's first-party code, each `<repository>/<directory>`."""
+    """Returns the import roots of a target's first-party code, each as `<repository>/<directory>`."""
 
     # The number of directories is small, and doesn't depend on the number of files.
     packages = {root: True for root in package_roots.to_list()}
     return [root for root in target[PyInfo].imports.to_list() if root not in packages]
 
 def _own_files(ctx, target, package_roots):
-    """Returns the first-party files of a target whose rule isn't in `_BY_ATTRIBUTES`, and the packages that generated code imports."""
+    """Returns a struct of the first-party `files` of a target whose rule isn't in `_BY_ATTRIBUTES`, and of the `runtimes` of generated code."""
 
     # Check each file, to reject files of installed packages. Few targets have such rules, and the targets have few files.
     generated = [file for file in target[DefaultInfo].files.to_list() if file.extension == "py"]
@@ -103,7 +103,7 @@ def _own_files(ctx, target, package_roots):
     return struct(files = own, runtimes = list(runtimes))
 
 def _check_edges(ctx, target, followed):
-    """Rejects Python libraries in attributes that the aspect doesn't follow, because the Bento would lack their packages."""
+    """Fails if an attribute that the aspect doesn't follow contains Python libraries, whose packages the Bento would lack."""
     sources = None
     for name in dir(ctx.rule.attr):
         if name.startswith("_") or name in followed:

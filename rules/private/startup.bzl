@@ -1,4 +1,4 @@
-"""Defines the attributes and arguments of rules that start an image (see run/startup_trace.py)."""
+"""Defines attributes and arguments of rules that start an image (see run/startup_trace.py)."""
 
 load("//rules:providers.bzl", "BentoImageInfo")
 load(":attributes.bzl", "label_string")
@@ -13,7 +13,7 @@ STARTUP = {
 }
 
 def startup_files(ctx):
-    """Returns the arguments and files of a program that starts the image.
+    """Returns the arguments and Files of a program that starts an image.
 
     Args:
       ctx: context of a rule with the attributes `STARTUP`.

@@ -1,4 +1,4 @@
-"""Defines the transitions that determine the target platform and the Python version of a Bento, independent of the build machine."""
+"""Defines transitions to the target platform and Python version of a Bento, which don't depend on the build machine."""
 
 load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
 load(":providers.bzl", "BentoFlagInfo")
@@ -81,5 +81,5 @@ PLATFORM = _attributes(PLATFORM_NAMES)
 IMAGE_PLATFORM = _attributes([name for name in PLATFORM_NAMES if name.startswith("linux_")])
 
 def platform_name(ctx):
-    """Returns the target platform, `<os>_<machine>`, or an empty string if package hubs don't support the platform."""
+    """Returns the target platform as `<os>_<machine>`, or an empty string if package hubs don't support it."""
     return ctx.attr._platform[BentoFlagInfo].value

@@ -1,4 +1,4 @@
-"""Defines the transitions of the flag `//rules:wheels`, which selects the files that packages of package hubs provide.
+"""Defines transitions of the flag `//rules:wheels`, which selects the files that packages in package hubs provide.
 
 A Bento only declares packages, but a test requires the modules of the packages, and an image requires the wheels. Bazel fetches all packages in
 the attributes of a configured target, so each use has a separate configuration. Values of the flag:
@@ -88,7 +88,7 @@ def _metadata_plus_licenses_impl(settings, attr):
 metadata_plus_licenses_cfg = transition(implementation = _metadata_plus_licenses_impl, inputs = [_FLAG], outputs = [_FLAG])
 
 def _always(mode):
-    """Returns a transition to a fixed configuration, which doesn't depend on the configuration of the target."""
+    """Returns a transition to a fixed configuration, which doesn't depend on the incoming configuration."""
     return transition(
         implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: mode, _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
         inputs = [],

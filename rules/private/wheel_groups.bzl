@@ -1,4 +1,4 @@
-"""Groups wheels into layers by their names and sizes.
+"""Defines group_wheels, which assigns wheels to layers by their names and sizes.
 
 One layer for each wheel would be best for sharing and upgrades. However, runtimes support at most 127 layers, and each layer needs requests.
 Therefore, each large wheel is a separate layer, and small wheels are grouped by a hash of their names. If a group is too large, the next bit of
@@ -24,7 +24,7 @@ def _side(name, bit):
     return ((hash(name) * _MIX) & _MASK) >> (_BITS - 1 - bit) & 1
 
 def _groups(sizes, together):
-    """Splits each group that is too large by the next bit of the hash, until all groups fit or all bits are used."""
+    """Splits wheels by the bits of the hashes of their names, until each group is within the limit or all bits are used."""
     groups = []
     waiting = [(0, sorted(sizes))]
     for _ in range(_TURNS):
@@ -41,7 +41,7 @@ def _groups(sizes, together):
     return [names for names in groups if names]
 
 def group_wheels(sizes, budget, alone = ALONE, together = TOGETHER):
-    """Groups wheels into layers.
+    """Assigns wheels to groups, one for each layer.
 
     Args:
       sizes: dict of distribution name to wheel size in bytes.

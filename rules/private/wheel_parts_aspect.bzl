@@ -1,4 +1,4 @@
-"""Defines wheel_parts_aspect, which declares the layers and layer parts of wheels. All images share these layers and parts."""
+"""Defines wheel_parts_aspect, which declares layers and layer parts of wheels. All images share them."""
 
 load("//rules:providers.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "add_strings", "label_string")
@@ -21,11 +21,11 @@ def _edges(ctx):
     return [edge[BentoWheelPartsInfo].parts for edge in edges]
 
 def _wheel_packages(wheel):
-    """Returns the third-party packages that the helper needs to read a wheel."""
+    """Returns the third-party packages that the helper imports to read a wheel."""
     return INFLATE + (["pathspec"] if wheel.exclude or wheel.exclude_preset else [])
 
 def _add_wheel(args, wheel):
-    """Adds the flags for a BentoWheelInfo to the arguments. images/wheels/arguments.py reads the flags."""
+    """Adds the flags for a BentoWheelInfo, which images/layers/description.py reads, to the arguments."""
     args.add_all(["--wheel", wheel.file])
     if wheel.sha256:
         args.add_all(["--locked", wheel.sha256])
@@ -35,7 +35,7 @@ def _add_wheel(args, wheel):
     add_strings(args, "--exclude-preset", wheel.exclude_preset)
 
 def _write_layer(ctx, *, wheel, settings):
-    """Declares a layer with an installed wheel. Returns a BentoLayerInfo and the File that lists the shared libraries."""
+    """Declares a layer with an installed wheel. Returns a BentoLayerInfo, and a File that lists the shared libraries."""
     libraries = ctx.actions.declare_file("{}.layer.{}.libraries.json".format(wheel.distribution, extension(settings.compression)))
     args = wheel_arguments(ctx, settings, wheel)
     args.add_all(["--name", wheel_name(wheel)])
@@ -69,7 +69,7 @@ def _write_part(ctx, *, wheel, settings):
     return part, listing, libraries
 
 def _write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler, program):
-    """Declares the layer part of a wheel's bytecode. `program` compiles the bytecode with the interpreter `compiler`. Returns part and listing."""
+    """Declares the layer part of a wheel's bytecode, which `program` compiles with the interpreter `compiler`. Returns the part and its listing."""
     part = ctx.actions.declare_file("{}.{}.part.{}".format(wheel.distribution, bytecode, extension(settings.compression)))
     listing = ctx.actions.declare_file("{}.{}.part.{}.json".format(wheel.distribution, bytecode, extension(settings.compression)))
     args = wheel_arguments(ctx, settings, wheel)
@@ -91,7 +91,7 @@ def _write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler, program):
     return part, listing
 
 def _libraries(ctx, wheel):
-    """Declares the list of a wheel's shared libraries. The action doesn't build a layer, so checks can run before layers are built."""
+    """Declares the list of a wheel's shared libraries, for checks that run before layers are built. Returns its File."""
     output = ctx.actions.declare_file(wheel.distribution + ".libraries.json")
     args = arguments(ctx)
     _add_wheel(args, wheel)
@@ -106,7 +106,7 @@ def _libraries(ctx, wheel):
     return output
 
 def _excluded(ctx, wheel):
-    """Declares the File with the size of a wheel's excluded files, which reports show."""
+    """Returns a File with the size of the files that images exclude from a wheel, for reports, or None without excluded files."""
     if not wheel.exclude and not wheel.exclude_preset:
         return None
     output = ctx.actions.declare_file(wheel.distribution + ".excluded.json")
@@ -123,7 +123,7 @@ def _excluded(ctx, wheel):
     return output
 
 def _compiler(ctx, wheel):
-    """Returns an interpreter of the wheel's Python version: a declared compiler, or the toolchain's interpreter. Returns None if neither has this version."""
+    """Returns an interpreter of the wheel's Python version: a declared compiler, or the toolchain's interpreter. None if neither matches."""
     for python in ctx.attr._compilers[BentoCompilersInfo].pythons + (ctx.toolchains[TOOLCHAIN_TYPE].python,):
         if (python.version + ".").startswith(wheel.python_version + "."):
             return python
