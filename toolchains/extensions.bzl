@@ -1,4 +1,4 @@
-"""Defines the module extensions. `bento_tools` provides the programs of actions, and `bento` provides the inputs of actions."""
+"""Defines the module extensions `bento_tools`, which provides programs of actions, and `bento`, which provides inputs of actions."""
 
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 load("//toolchains:versions.bzl", "PYTHON_VERSION")
@@ -20,7 +20,7 @@ _TRANSPORTS_LOCK = Label("//toolchains:transports.lock.json")
 _TRANSPORTS_HUB = "bento_transports"
 
 def _declare_compilers(mctx):
-    """Declares the interpreters that compile bytecode. Bazel fetches an interpreter only if an image requires its bytecode."""
+    """Declares the interpreters that compile bytecode. Bazel fetches an interpreter only for an image with bytecode."""
     names = []
     for module in mctx.modules:
         for tag in module.tags.compiler if module.is_root else []:
@@ -89,7 +89,7 @@ bento_tools = module_extension(
 )
 
 def _build_hub(mctx, tag):
-    """Declares the package hub of build requirements. Returns None if the tag doesn't set `build_lock`."""
+    """Declares the package hub of build requirements, and returns a struct that describes it. Returns None without `build_lock`."""
     if not tag.build_lock:
         return None
     name = tag.name + "__build"
@@ -113,15 +113,15 @@ def _build_hub(mctx, tag):
     return struct(hub = name, lock = str(tag.build_lock), packages = packages)
 
 def _hubs_by_version(tag):
-    """Returns a dict of each additional Python version to the name of its package hub, which has the same lock."""
+    """Returns the names of the package hubs for additional Python versions by version. All of them have the same lock."""
     return {version: "{}__python_{}".format(tag.name, version.replace(".", "_")) for version in tag.more_python_versions}
 
 def _tag_attributes(tag):
-    """Returns the attributes of a tag in a form that can be compared."""
+    """Returns the attributes of a tag as a dict of strings, for comparison."""
     return {name: str(getattr(tag, name)) for name in dir(tag)}
 
 def _is_new(claims, kind, tag, module):
-    """Records the repository names of a tag. Fails for contradictory tags.
+    """Records the repository names of a tag. Fails if another tag declares the same names differently.
 
     Args:
       claims: dict of repository name to the tag that declares the repository; changed by the function.
@@ -163,7 +163,7 @@ def _is_new(claims, kind, tag, module):
     return True
 
 def _declare_hubs(mctx, tag):
-    """Declares the package hub of a tag, and a package hub with the same lock for each additional Python version."""
+    """Declares the package hub of a tag, and one with the same lock for each additional Python version."""
     check_hub_settings(tag)
     problem = absence_of_lock(mctx, tag.lock)
     if problem:

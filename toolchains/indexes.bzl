@@ -1,4 +1,4 @@
-"""Defines the index attributes that package hubs and locks share, and converts the attributes for uv.
+"""Defines the index attributes of package hubs and locks, and their conversion for uv.
 
 The attributes don't contain credentials. uv reads credentials from netrc, from `UV_INDEX_<NAME>_USERNAME` and
 `UV_INDEX_<NAME>_PASSWORD`, from uv's credential store, or from the keyring."""
@@ -13,7 +13,7 @@ INDEX_ATTRIBUTES = {
 }
 
 def encode_indexes(attributes):
-    """Returns the index attributes of a tag or of `ctx.attr` as a JSON string. Returns an empty string if no attribute is set."""
+    """Returns the index attributes of a tag or of `ctx.attr` as a JSON string. Empty if no attribute is set."""
     values = {
         "default": attributes.index_url,
         "explicit": attributes.explicit,
@@ -26,7 +26,7 @@ def encode_indexes(attributes):
     return json.encode(values) if values else ""
 
 def indexes_at(lock, label, indexes):
-    """Resolves the directories in `find_links` relative to the root of the repository that contains the lock.
+    """Makes the directories in `find_links` absolute. They are relative to the root of the repository that contains the lock.
 
     Args:
       lock: path of the lock.
@@ -44,7 +44,7 @@ def indexes_at(lock, label, indexes):
     return json.encode(values | {"find_links": links})
 
 def indexes_of_package(indexes, package):
-    """Returns the indexes that can provide a package: the package's explicit index, or else all indexes that aren't explicit.
+    """Returns the indexes that can provide a package: its explicit index, or else all indexes that aren't explicit.
 
     Args:
       indexes: result of `encode_indexes`.

@@ -1,4 +1,4 @@
-"""Defines the rules of interpreters that run actions."""
+"""Defines rules for the interpreters that run actions."""
 
 load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")  # buildifier: disable=bzl-visibility
 load("//rules/private:providers.bzl", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
@@ -66,7 +66,7 @@ bento_toolchain_python = rule(
 _PACKING_TYPE = "//toolchains:packing_type"
 
 def _is_unpacked(python):
-    """Returns whether an interpreter has the directory layout of `make install`, with a file for each module."""
+    """Returns whether an interpreter has the directory layout that `make install` creates, with one file for each module."""
     if not python.interpreter:
         return False
     directory, _, _ = python.interpreter.short_path.rpartition("/")

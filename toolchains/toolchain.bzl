@@ -1,4 +1,4 @@
-"""Defines the rules of the rules_bento toolchains."""
+"""Defines the rules for toolchains of rules_bento."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")  # buildifier: disable=bzl-visibility
@@ -131,7 +131,7 @@ bento_helper = rule(
 )
 
 def _declare(ctx, args, wheel):
-    """Declares the zip archive with the modules of a wheel. For a platform wheel, also declares a directory for machine code."""
+    """Declares the zip with the modules of a wheel and, for a platform wheel, the directory with its machine code."""
     name = "{}/{}".format(ctx.label.name, wheel.distribution)
     packed = ctx.actions.declare_file(name + ".zip")
     directory = [] if wheel.file.basename.endswith("-any.whl") else [ctx.actions.declare_directory(name)]
@@ -139,7 +139,7 @@ def _declare(ctx, args, wheel):
     return struct(all_files = [packed] + directory, files = depset([packed] + directory), import_roots = (packed,), imports = (runfile_path(ctx, packed),))
 
 def _pack(ctx, wheels):
-    """Declares the action that packs wheels. Returns a dict of distribution name to the packed wheel (see BentoHelperPackagesInfo)."""
+    """Declares the action that packs wheels. Returns the packed wheels by distribution name (see BentoHelperPackagesInfo)."""
     python = ctx.toolchains[_INTERPRETER_TYPE].python
     args = arguments(ctx)
     packed = {wheel.distribution: _declare(ctx, args, wheel) for wheel in wheels}

@@ -1,4 +1,4 @@
-"""Defines constants that affect outputs. The values can change with the version of rules_bento."""
+"""Defines constants that affect outputs, whose values can change with the version of rules_bento."""
 
 # Default Python version of package hubs and Bentos. The default doesn't depend on the machine.
 PYTHON_VERSION = "3.11"

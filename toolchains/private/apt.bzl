@@ -1,4 +1,4 @@
-"""Declares the repositories of a lock of Debian packages: a repository for each package file, and a package hub.
+"""Declares the repositories of a lock of Debian packages: one for each package file, and a package hub.
 
 Bazel fetches a file only if a build needs the file. A lock contains no server names. A file comes from Bazel's repository cache, from the mirrors
 of the tag, or from the mirrors in the host's apt configuration. The hash in the lock verifies the file."""
@@ -47,12 +47,12 @@ def _split(text):
     return [word for word in text.replace("\t", " ").split(" ") if word]
 
 def _field(line, name):
-    """Returns the values of a field in a line of a deb822 file, or None for another line."""
+    """Returns the values of the field `name` in a line of a deb822 file, or None if the line has another field."""
     key, colon, value = line.partition(":")
     return _split(value) if colon and key.strip().lower() == name else None
 
 def _deb822_sources(text):
-    """Returns the (URL, suites) pairs in a `*.sources` file."""
+    """Returns the (URL, suites) pairs that a `*.sources` file contains."""
     sources = []
     for stanza in text.replace("\r", "").split("\n\n"):
         uris, suites = [], []
@@ -63,7 +63,7 @@ def _deb822_sources(text):
     return sources
 
 def _one_line_sources(text):
-    """Returns the (URL, suites) pairs in a `*.list` file."""
+    """Returns the (URL, suites) pairs that a `*.list` file contains."""
     sources = []
     for line in text.split("\n"):
         if line.startswith("deb "):
@@ -86,7 +86,7 @@ def _sources_of_files(rctx):
     return sources
 
 def _sources(rctx):
-    """Returns the (URL, suites) pairs in the apt configuration of the host."""
+    """Returns the (URL, suites) pairs that apt is configured with on the host."""
     apt = rctx.which("apt-get")
     if apt:
         done = rctx.execute([apt, "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)"])
@@ -97,7 +97,7 @@ def _sources(rctx):
     return _sources_of_files(rctx)
 
 def _host_mirrors(rctx, archive):
-    """Returns the mirrors of an archive in the apt configuration of the host."""
+    """Returns the mirrors of an archive that apt is configured with on the host."""
     main, security = {}, {}
     for uri, suites in _sources(rctx):
         for suite in suites:
@@ -109,7 +109,7 @@ def _host_mirrors(rctx, archive):
     return main.keys()
 
 def _fetch_with_apt(rctx, url, filename):
-    """Downloads a file with apt, which uses its configured proxies and credentials. Returns the error, or None."""
+    """Downloads a file with apt, including its proxies and credentials. Returns the error, or None."""
     done = rctx.execute([_APT_HELPER, "download-file", url, "download/" + filename, "SHA256:" + rctx.attr.sha256], timeout = 3600)
     if done.return_code:
         errors = [line for line in done.stderr.split("\n") if line.startswith("E: ")]
@@ -179,18 +179,18 @@ def _closure(names, by_name):
     return fail("the dependency graph of the Debian lock is too large. Reduce the number of packages.")
 
 def _upstream(version):
-    """Returns the first two numbers of a Debian version, without the epoch."""
+    """Returns the first two numbers of a Debian version, without its epoch."""
     return ".".join(version.partition(":")[2 if ":" in version else 0].partition("-")[0].split(".")[:2])
 
 _NO_MATCH = "the Debian lock is for Linux on {}, but the build is for another platform. " + \
             "Set platform on the bento_image and on the Bento, omit --platforms, or lock more architectures with bento_debs."
 
 def _select(values):
-    """Returns the text of a `select` over architectures, for a BUILD file."""
+    """Returns the text of a `select` over architectures for a BUILD file."""
     return select_text({DEBIAN_PLATFORMS[key]: value for key, value in values.items()}, _NO_MATCH.format(", ".join(values)))
 
 def _package(hub, name, by_architecture, roots):
-    """Returns the text of a target for packages and their transitive dependencies. `roots` is a dict of architecture to package names."""
+    """Returns the text of a target with the packages in `roots`, a dict of architecture to names, and their transitive dependencies."""
     debs, glibc, python = {}, {}, {}
     for architecture, names in roots.items():
         by_name = by_architecture[architecture]
@@ -233,7 +233,7 @@ _deb_hub_repo = repository_rule(
 )
 
 def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
-    """Declares a repository for each package of a lock, without fetching the package.
+    """Declares a repository for each package of a lock, without fetching it.
 
     Args:
       mctx: module context.
@@ -271,7 +271,7 @@ def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
     return content["packages"]
 
 def deb_files(hub, packages, architecture, names):
-    """Returns a dict of package name to label for packages and their transitive dependencies. `declare_deb_files` must have declared the repositories."""
+    """Returns the labels of packages and their transitive dependencies by name. Requires an earlier call of `declare_deb_files`."""
     by_name = {package["name"]: package for package in packages}
     return {
         name: "@{}//:{}".format(_repo_name(hub, by_name[name], architecture), by_name[name]["filename"].rpartition("/")[2])

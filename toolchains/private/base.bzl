@@ -1,4 +1,4 @@
-"""Declares the base images of `bento.base`, which come from a registry, an OCI layout, or an archive created by `docker save`."""
+"""Declares the base images of `bento.base`, from a registry, an OCI layout, or an archive that `docker save` wrote."""
 
 load(":build_text.bzl", "build_text", "select_text")
 load(":fetch.bzl", "probe_cache", "run_helper")
@@ -20,7 +20,7 @@ base_tag = tag_class(
 )
 
 def _where(name):
-    """Returns the tag as shown in error messages."""
+    """Returns the beginning of an error message about a tag."""
     return "bento.base(name = \"{}\")".format(name)
 
 def _check(tag):
@@ -41,7 +41,7 @@ def _check(tag):
         fail("{}: mirrors is supported only with image. Set image, or remove mirrors.".format(where))
 
 def declare_base(tag):
-    """Declares the repositories of a `bento.base` tag, without fetching the repositories.
+    """Declares the repositories of a `bento.base` tag, without fetching them.
 
     Args:
       tag: the tag.
@@ -103,11 +103,11 @@ _BASE_ATTRIBUTES = {
 }
 
 def _blob_path(layout, digest):
-    """Returns the path of the blob with a digest in an OCI layout."""
+    """Returns the path of the blob with the given digest in an OCI layout."""
     return layout.get_child(*(["blobs"] + digest.split(":")))
 
 def _images_by_platform(rctx, layout, more = []):
-    """Returns the images of a layout: a dict of `os/architecture` to a dict with `digest`, `config` (properties), and `layers`. The helper verifies the images."""
+    """Verifies the images in a layout, and returns dicts with `digest`, `config`, and `layers` by platform (`os/architecture`)."""
     arguments = ["--layout", layout, "--output", "images.json"] + more
     for platform in _SETTINGS:
         arguments += ["--platform", platform]
@@ -115,11 +115,11 @@ def _images_by_platform(rctx, layout, more = []):
     return json.decode(rctx.read("images.json"))
 
 def _platform_name(platform):
-    """Returns the platform `os/architecture` in a form for target and repository names."""
+    """Returns a platform (`os/architecture`) as part of a target name or repository name."""
     return platform.replace("/", "_")
 
 def _targets(rctx, name, image, blob, origin):
-    """Writes the files of an image. Returns the text of the image's targets for the BUILD file."""
+    """Writes the files of an image, and returns the text of its targets for a BUILD file."""
     text = ""
     layers = []
     for number, layer in enumerate(image["layers"]):
@@ -143,7 +143,7 @@ def _targets(rctx, name, image, blob, origin):
     )
 
 def _write_base(rctx, images, blob, origin = ""):
-    """Writes the BUILD file of a base image: a target for each platform, and an alias that selects the target.
+    """Writes the BUILD file of a base image, with a target for each platform and an alias that selects one.
 
     Args:
       rctx: repository context.
@@ -204,7 +204,7 @@ def _pull(rctx, image, mirrors, more):
     run_helper(rctx, _where(rctx.attr.base), "pull", arguments + more)
 
 def _layers_repo_name(base, platform):
-    """Returns the name of the repository that contains the layers for a platform."""
+    """Returns the name of the repository with the layers for a platform."""
     return "{}__layers_{}".format(base, platform)
 
 def _registry_base_repo_impl(rctx):
@@ -258,7 +258,7 @@ _registry_layers_repo = repository_rule(
 )
 
 def _declare_registry_base(tag, common):
-    """Declares the repositories of an image in a registry. `common` is a dict with the values of `_BASE_ATTRIBUTES`."""
+    """Declares the repositories of an image in a registry. `common` contains the values of `_BASE_ATTRIBUTES`."""
     _registry_base_repo(name = tag.name, digest = tag.digest, image = tag.image, mirrors = tag.mirrors, **common)
     for platform in _SETTINGS:
         _registry_layers_repo(

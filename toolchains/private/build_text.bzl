@@ -1,26 +1,26 @@
-"""Formats text for BUILD files and messages."""
+"""Defines functions that format text for BUILD files and messages."""
 
 # Characters that end a URL in a message.
 _ENDS = [" ", "\t", "\n", "\"", "'", "`", "<", ">", ")"]
 
 def build_text(template, text = {}, **values):
-    """Replaces the placeholders of a BUILD file template. `values` become literals. `text` contains expressions, which are inserted without changes."""
+    """Replaces the placeholders in a template of a BUILD file, by literals for `values` and by unchanged expressions for `text`."""
 
     # Only this function inserts external strings into BUILD files. It quotes the strings, so a template has no quotation marks around placeholders.
     return template.format(**({name: repr(value) for name, value in values.items()} | text))
 
 def select_text(values, no_match):
-    """Returns the text of a `select` over the settings in //toolchains/platforms. `no_match` is the error for other platforms."""
+    """Returns the text of a `select` over the settings in //toolchains/platforms. `no_match` is the error message for other platforms."""
     cases = {"@rules_bento//toolchains/platforms:" + key: value for key, value in values.items()}
     return "select({}, no_match_error = {})".format(repr(cases), repr(no_match))
 
 def check_url(where, attribute, url):
-    """Fails if the scheme of a URL in a tag isn't http or https."""
+    """Fails if a URL in a tag doesn't have the scheme http or https."""
     if not url.startswith(("http://", "https://")) or url.strip() != url or "\n" in url:
         fail("{}: invalid {} {}. Use an http:// or https:// URL.".format(where, attribute, repr(without_secrets(url))))
 
 def without_secrets(text):
-    """Removes user names, passwords, and queries (which might contain a token) from the URLs in a message.
+    """Removes user names, passwords, and queries, which might contain a token, from the URLs in a message.
 
     Args:
       text: a message or a URL.

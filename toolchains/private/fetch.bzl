@@ -1,4 +1,4 @@
-"""Defines functions for repository rules: fetching files by hash, determining the host platform, and running the helper.
+"""Defines functions for repository rules, which fetch files by hash, determine the host platform, and run the helper.
 
 A file comes from Bazel's repository cache, or from an index in uv's configuration. uv determines the index, the proxy, and the credentials, so no
 URL is stored. The hash in the lock verifies the file. uv itself comes from the index in the configuration of uv or pip."""
@@ -16,21 +16,21 @@ FETCH_ATTRIBUTES = {
 }
 
 def probe_cache(rctx, filename, sha256):
-    """Copies a file from Bazel's repository cache to `filename`. Returns whether the cache contains the file."""
+    """Copies a file from Bazel's repository cache to `filename`. Returns whether the cache contains it."""
 
     # Without a URL, Bazel searches only the repository cache.
     return rctx.download(url = [], output = filename, sha256 = sha256, allow_fail = True).success
 
 def interpreter(rctx):
-    """Returns the path of the interpreter that repository rules run. MODULE.bazel selects the interpreter with `bento_tools.python`."""
+    """Returns the path of the interpreter for repository rules, which `bento_tools.python` in MODULE.bazel selects."""
     return rctx.read(Label("@bento_python//:path"))
 
 def mark_reproducible(rctx):
-    """Returns metadata that allow Bazel to cache the repository contents by attributes. Returns None before Bazel 8.3, which has no such cache."""
+    """Returns metadata with which Bazel can cache the contents of a repository, or None before Bazel 8.3, which has no such cache."""
     return rctx.repo_metadata(reproducible = True) if hasattr(rctx, "repo_metadata") else None
 
 def _fetch_with_pip(rctx, requirement, filename, sha256):
-    """Fetches a file with pip, which runs with the interpreter of repository rules. Returns the error, or None."""
+    """Fetches a file with pip in the interpreter for repository rules. Returns the error, or None."""
     pip = json.decode(rctx.read(Label("@bento_python//:pip")))
     if not pip:
         return "no pip: the lock of bento_tools.python(debian_lock = ...) doesn't contain python3-pip-whl"
@@ -49,7 +49,7 @@ def _fetch_with_pip(rctx, requirement, filename, sha256):
     return None
 
 def fetch_first(rctx, name, version, filename, sha256):
-    """Fetches the wheel of uv. Bazel downloads the file from the index in the configuration of uv or pip. If this fails, pip fetches the file.
+    """Fetches the wheel of uv from the index that uv or pip is configured with, or else with pip.
 
     Args:
       rctx: repository context.
@@ -90,7 +90,7 @@ def _locate(rctx, requirement, filename, sha256):
     return json.decode(done.stdout)
 
 def _authentication(location):
-    """Returns the HTTP headers with credentials, which Bazel sends to the server but doesn't store."""
+    """Returns the credentials in `location` as HTTP authentication, which Bazel doesn't store."""
     if "token" in location:
         return {location["url"]: {"password": location["token"], "pattern": "Bearer <password>", "type": "pattern"}}
     if "login" in location:
@@ -98,7 +98,7 @@ def _authentication(location):
     return {}
 
 def fetch_with_uv(rctx, requirement, filename, sha256):
-    """Fetches a file with a known hash from the URL that uv reports.
+    """Fetches a file by hash from the URL that uv finds.
 
     Args:
       rctx: context of a repository rule with `FETCH_ATTRIBUTES`.
@@ -120,7 +120,7 @@ _OS = {"linux": "linux", "mac os x": "macos"}
 _MACHINE = {"linux": {"amd64": "x86_64", "arm64": "aarch64"}, "macos": {"aarch64": "arm64", "x86_64": "x86_64"}}
 
 def host_platform(rctx):
-    """Returns the platform of the host, in the form `<os>_<machine>`, such as `linux_x86_64`."""
+    """Returns the platform of the host as `<os>_<machine>`, such as `linux_x86_64`."""
     os = _OS.get(rctx.os.name) or fail("rules_bento doesn't support {}. Build on Linux or macOS.".format(rctx.os.name))
     return "{}_{}".format(os, _MACHINE[os].get(rctx.os.arch, rctx.os.arch))
 
@@ -128,7 +128,7 @@ _HELPER = Label("//py:main.py")
 _TIMEOUT_SECONDS = 6 * 60 * 60
 
 def run_helper(rctx, where, subcommand, arguments):
-    """Runs a subcommand of the helper from the sources, without third-party packages, and shows progress. Error messages begin with `where`."""
+    """Runs a subcommand of the helper from its sources, without third-party packages. Errors begin with `where`."""
     done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", "-X", "utf8", rctx.path(_HELPER), subcommand] + arguments, timeout = _TIMEOUT_SECONDS)
     if done.return_code:
         fail("{}: {}".format(where, done.stderr.strip()))
@@ -148,7 +148,7 @@ def _index_url(text):
     return ""
 
 def _configured_index(rctx):
-    """Returns the URL of the index in the configuration of this machine, or an empty string."""
+    """Returns the URL of the index that this machine is configured with, or an empty string."""
 
     # The function doesn't use `getenv`, because Bazel stores its results, and the URL might contain a password.
     for variable in _VARIABLES:
@@ -166,7 +166,7 @@ def _configured_index(rctx):
     return ""
 
 def split_credentials(address):
-    """Splits a URL into the address and the credentials.
+    """Splits a URL into its address and its credentials.
 
     Args:
       address: a URL, with or without `login:password@`.
@@ -181,13 +181,13 @@ def split_credentials(address):
     return struct(address = scheme + separator + host + slash + path, login = _unquoted(login), password = _unquoted(password))
 
 def _unquoted(text):
-    """Decodes percent-encoded separators of URLs (such as `%40` for `@`) in a login or password."""
+    """Decodes percent-encoded separators, such as `%40` for `@`, in a login or password."""
     for code, letter in {"%21": "!", "%23": "#", "%24": "$", "%26": "&", "%2B": "+", "%2F": "/", "%3A": ":", "%3D": "=", "%3F": "?", "%40": "@"}.items():
         text = text.replace(code, letter).replace(code.lower(), letter)
     return text.replace("%25", "%")
 
 def resolve_link(page, link):
-    """Resolves a link on a page (RFC 3986).
+    """Resolves a link on a page to an absolute URL (RFC 3986).
 
     Args:
       page: URL of the page that contains the link. The URL ends with a slash.
@@ -231,7 +231,7 @@ def find_link(text, filename):
     return None
 
 def _index_credentials(rctx, index, url):
-    """Returns the credentials for a server: from the URL of the index if the server is the same, or else from netrc."""
+    """Returns the credentials for a server: from the URL of the index on the same server, or else from netrc."""
     if index.login and _origin(url) == _origin(index.address):
         return {url: {"login": index.login, "password": index.password, "type": "basic"}}
     return use_netrc(read_user_netrc(rctx), [url], {})
@@ -241,7 +241,7 @@ def _origin(address):
     return "/".join(address.split("/")[:3])
 
 def _fetch_from_index(rctx, name, filename, sha256):
-    """Fetches a file of a package from the index in the configuration of this machine. Returns the error, or None."""
+    """Fetches a file of a package from the index that this machine is configured with. Returns the error, or None."""
     address = _configured_index(rctx)
     if not address:
         return "this machine has no configured index"

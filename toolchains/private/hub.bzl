@@ -1,4 +1,4 @@
-"""Declares package hubs: a target for each package of a lock, with the package's transitive dependencies.
+"""Declares package hubs, which have a target for each locked package, including its transitive dependencies.
 
 Bazel fetches only the wheels that a build needs. If Bazel writes a repository again, it also analyzes all users of the repository again, even if
 the contents didn't change. Therefore, each package has a separate repository. Bazel writes this repository again only if the lock changes the
@@ -95,7 +95,7 @@ def _declare_wheel(wheel, package, platform, settings, build):
 _NO_SPECIAL = struct(exclude = {}, exclude_preset = {}, allow_record_mismatch = {})
 
 def wheel_settings(*, newest, python_version, indexes = "", relative_to = None, compiler = None, special = _NO_SPECIAL):
-    """Collects the settings that determine how a package hub selects, fetches, and unpacks wheels.
+    """Returns the settings with which a package hub selects, fetches, and unpacks wheels.
 
     Args:
       newest: struct of `glibc` and `macos`, the newest versions that wheels can require.
@@ -120,7 +120,7 @@ def wheel_settings(*, newest, python_version, indexes = "", relative_to = None, 
     )
 
 def declare_hub(*, name, lock, platforms, settings, build = None, versions = {}):
-    """Declares the repositories of a lock, without fetching the repositories.
+    """Declares the repositories of a lock, without fetching them.
 
     Args:
       name: name of the package hub.
@@ -154,7 +154,7 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
     _hub_repo(name = name, content = "@{}//:hub.json".format(lock_repo_name(name)), hub = name, versions = versions)
 
 def _alias(rctx, distribution, name, tags):
-    """Returns the text of an alias in the package hub. The alias selects the package hub for the Python version of the configuration."""
+    """Returns the text of an alias in the package hub, which selects a package hub by the Python version of the configuration."""
     target = "@{}//:" + name
     actual = target.format(_package_repo_name(rctx.attr.hub, distribution))
     if not rctx.attr.versions:
@@ -227,15 +227,15 @@ requirement(
 """
 
 def _target_name(name):
-    """Returns the name of the target of a package."""
+    """Returns the name of the target for a package."""
     return name.replace("-", "_").replace(".", "_")
 
 def _extra_name(extra, distribution):
-    """Returns the name of the target of an extra: the name of the extra, with a prefix if another target has the same name."""
+    """Returns the name of the target for an extra, with a prefix if another target has the name of the extra."""
     return "extra_" + extra if extra in (_target_name(distribution), "whl", "locked", "_locked") else extra
 
 def _by_name(packages):
-    """Returns a dict of package name to the entries of the package. A lock can contain several versions of a package."""
+    """Returns the list of entries for each package by name. A lock can contain several versions of a package."""
     result = {}
     for package in packages:
         result.setdefault(package["name"], []).append(package)
@@ -246,27 +246,27 @@ def _alias_text(name, actual, tags):
     return build_text(_ALIAS, {"actual": actual}, name = name, tags = tags)
 
 def _package_repo_name(hub, name):
-    """Returns the name of the repository of a package."""
+    """Returns the name of the repository for a package."""
     return "{}__{}__package".format(hub, _target_name(name))
 
 def _wheel_repo_name(hub, package, platform, packages):
-    """Returns the name of the repository of a wheel. The name contains the version only if the lock contains several versions.
+    """Returns the name of the repository for a wheel. It contains the version only if the lock contains several.
 
-    The repository mappings of all programs contain these names, so a changed name would build all programs again.
+    The repository mappings of all programs contain these names, so a change of a name would build all programs again.
     """
     version = [_release(package).replace("+", "_").replace("!", "__")] if len(packages[package["name"]]) > 1 else []
     return "__".join([hub, _target_name(package["name"])] + version + [platform])
 
 def _release(package):
-    """Returns a string that identifies an entry among entries of the same package: the version, followed by the index if the entry has an index."""
+    """Returns a string that distinguishes the entries of a package: the version and, if specified, the index."""
     return "_".join([package["version"]] + ([package["index"]] if "index" in package else []))
 
 def lock_repo_name(hub):
-    """Returns the name of the repository that describes the packages of the lock."""
+    """Returns the name of the repository that describes the packages in the lock of a package hub."""
     return hub + "__lock"
 
 def _active(edges, packages, environment):
-    """Returns the (package, extras) pairs of the edges whose markers are true."""
+    """Returns (package, extras) pairs for the edges whose markers are true."""
     active = []
     for edge in edges:
         if evaluate_marker(edge.get("marker", ""), environment):
@@ -282,7 +282,7 @@ def _active(edges, packages, environment):
     return active
 
 def _closure(start, packages, environment):
-    """Returns a dict of package name to entry, with the packages in a list of (package, extras) pairs and their transitive dependencies."""
+    """Returns the packages in `start`, a list of (package, extras) pairs, and their transitive dependencies, by name."""
     queue = list(start)
     seen = {}
     closure = {}
@@ -307,7 +307,7 @@ def _closure(start, packages, environment):
     return fail("the dependency graph of the lock is too large. Reduce the number of packages.")
 
 def _no_match(lock, distribution, platforms):
-    """Returns the error message of a build for a platform without the package."""
+    """Returns the error message for builds on a platform for which the lock has no package."""
     if len(platforms) == len(lock.environments):
         return "@{0} is for {1}, but the build is for another platform. Add the platform to platforms of bento.pypi(name = \"{0}\") in MODULE.bazel.".format(
             lock.hub,
@@ -323,27 +323,27 @@ def _no_match(lock, distribution, platforms):
     )
 
 def _is_built(lock, package, platform):
-    """Returns whether the build must build the wheel of a package from source, because no wheel is compatible."""
+    """Returns whether builds must build a package from source, because none of its wheels is compatible."""
     if "git" in package.get("source", {}):
         return True
     return bool(source_file(package["files"])) and not best_wheel(package["files"], platform, lock.python_version, lock.glibc, lock.macos)
 
 def _labels(lock, package, platform):
-    """Returns a struct with the labels of a package's wheel and modules."""
+    """Returns a struct with the labels of a package's `wheel` and `modules`."""
     repository = "@" + _wheel_repo_name(lock.hub, package, platform, lock.packages)
     if _is_built(lock, package, platform):
         return struct(modules = repository + "_source//:modules", wheel = repository + "_source//:wheel")
     return struct(modules = repository + "_modules//:modules", wheel = repository + "//:wheel")
 
 def _extras(package):
-    """Returns the names of the extras of a package. `package` is a dict of platform to entry."""
+    """Returns the sorted names of a package's extras. `package` maps platforms to entries."""
     return sorted({extra: True for entry in package.values() for extra in entry.get("extras", {})})
 
 # Packages that the import of a service requires: BentoML, and FastAPI, because the service metadata contains FastAPI routes.
 _IMPORT_PACKAGES = ["bentoml", "fastapi"]
 
 def _requirement(lock, package, extra):
-    """Returns the text of the target of a package, or of an extra of the package. `package` is a dict of platform to entry."""
+    """Returns the text of the target for a package, or for one of its extras. `package` maps platforms to entries."""
     modules, locked, wheels = {}, {}, {}
     for platform, entry in package.items():
         closure = [
@@ -380,7 +380,7 @@ def _requirement(lock, package, extra):
     )
 
 def _build_file(lock, package):
-    """Returns the BUILD file of a package that at least one platform requires. `package` is a dict of platform to entry."""
+    """Returns the text of the BUILD file for a package. `package` maps platforms to entries."""
     no_match = _no_match(lock, package.values()[0]["name"], package.keys())
     descriptions = {platform: "locked-{}.json".format(_release(entry)) for platform, entry in package.items()}
     build = build_text(_LOCKED_PACKAGE, {"description": select_text(descriptions, no_match)})
@@ -391,14 +391,14 @@ def _build_file(lock, package):
     return build
 
 def _failing_build_file(distribution, extras, problem):
-    """Returns the BUILD file of a package that builds can't use. The targets in the file fail with the error `problem`."""
+    """Returns the text of a BUILD file whose targets fail with the error `problem`, because builds can't use the package."""
     actual = select_text({"none": ":BUILD.bazel"}, problem)
     names = [_target_name(distribution), "whl"] + [_extra_name(extra, distribution) for extra in extras]
     targets = [_alias_text(name, actual, ["manual"]) for name in names]
     return 'package(default_visibility = ["//visibility:public"])\n' + "".join(targets)
 
 def _python_mismatch(hub, requires_python, version):
-    """Returns the error of a package hub whose lock doesn't support the Python version, or None."""
+    """Returns the error for a Python version that the lock doesn't support, or None."""
     if is_python_in(requires_python, version):
         return None
     compatible = [known for known in PYTHON_VERSIONS if is_python_in(requires_python, known)]

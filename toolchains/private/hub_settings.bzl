@@ -1,4 +1,4 @@
-"""Checks the settings of `bento.pypi` before the repositories are declared. Later error messages wouldn't contain the name of the tag."""
+"""Validates settings of `bento.pypi` before repositories are declared, because later error messages can't name the tag."""
 
 # Names of platforms in //toolchains/platforms.
 PLATFORM_CONSTRAINTS = {
@@ -11,11 +11,11 @@ PLATFORMS = PLATFORM_CONSTRAINTS.keys()
 PYTHON_VERSIONS = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
 
 def _where(tag):
-    """Returns the tag as shown in error messages."""
+    """Returns the beginning of an error message about a tag."""
     return "bento.pypi(name = \"{}\")".format(tag.name)
 
 def check_hub_settings(tag):
-    """Rejects invalid values of a tag.
+    """Fails if an attribute of a tag has an invalid value.
 
     Args:
       tag: a `bento.pypi` tag.
@@ -41,7 +41,7 @@ def _check_known(tag, attribute, values, valid):
             fail("{}: {} contains \"{}\" twice. Remove the duplicate.".format(_where(tag), attribute, value))
 
 def known_record_mismatches(tag, lock):
-    """Reads and checks `allow_record_mismatch` of a tag.
+    """Validates and decodes `allow_record_mismatch` of a tag.
 
     Args:
       tag: a `bento.pypi` tag.
@@ -75,7 +75,7 @@ def _record_problem(files, hashes):
     return None
 
 def known_excludes(tag, lock):
-    """Reads and checks `exclude` and `exclude_presets` of a tag.
+    """Validates and decodes `exclude` and `exclude_presets` of a tag.
 
     Args:
       tag: a `bento.pypi` tag.

@@ -1,13 +1,13 @@
-"""Prints the size of a wheel in bytes, and in a second line its Requires-Python, which can be empty.
+"""Prints the size of a wheel in bytes and, on a second line, its Requires-Python, which can be empty.
 
     inspect_wheel.py WHEEL SHA256
 
-The hash (hexadecimal), which Bazel has verified, becomes an extended attribute of the file on file systems that support
-them, so that Bazel need not read the wheel again (docs/ci.md).
+The program stores the hash (hexadecimal), which Bazel has verified, in an extended attribute of the file if the file
+system supports this, so that Bazel doesn't read the wheel again (docs/ci.md).
 
-Package hubs run the program once for each fetched wheel, so it reads the directory of the zip and METADATA without
-`zipfile`, `re`, and `json`, whose imports would double the startup of the interpreter. The installation of the wheel
-verifies the directory. The program imports no other module, because repository rules run it.
+Package hubs run the program once for each fetched wheel. Therefore, it reads the central directory and METADATA without
+`zipfile`, `re`, and `json`, whose imports would double the startup time of the interpreter. The installation of the
+wheel verifies the central directory. Repository rules run the program, so it can't import other modules.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DIGEST_ATTRIBUTE = "user.rules_bento.sha256"  # as in layers
 
 
 def main(path: str, sha256: str) -> None:
-    """Print size and Requires-Python; exit with a message for an invalid wheel."""
+    """Print the size and Requires-Python of a wheel. Exits with a message for an invalid wheel."""
     with open(path, "rb") as file:  # noqa: PTH123 - importing pathlib would double the time of the program
         size = file.seek(0, 2)
         try:
@@ -40,7 +40,7 @@ def main(path: str, sha256: str) -> None:
 
 
 def _mark(path: str, digest: bytes) -> None:
-    """Set the extended attribute, unless it is set: files of a cache can be hard links."""
+    """Set the extended attribute unless it has this value, because cached files can be hard links."""
     if sys.platform != "linux":
         return
     import posix  # faster than `os`, which isn't imported without `site`
@@ -57,7 +57,7 @@ def _mark(path: str, digest: bytes) -> None:
 
 
 def _requires_python(metadata: str) -> str:
-    """Return the field of the header of METADATA."""
+    """Return the value of Requires-Python in METADATA, or an empty string."""
     for line in metadata.splitlines():
         if not line:
             break
@@ -67,7 +67,7 @@ def _requires_python(metadata: str) -> str:
 
 
 def _metadata(file: BinaryIO, size: int) -> bytes:
-    """Return the beginning of METADATA; empty without METADATA."""
+    """Return the beginning of METADATA, or b"" if the wheel doesn't contain it. `size` is the size of the file."""
     directory = _directory(file, size)
     at = 0
     while directory.startswith(b"PK\1\2", at):
@@ -87,7 +87,7 @@ def _metadata(file: BinaryIO, size: int) -> bytes:
 
 
 def _directory(file: BinaryIO, size: int) -> bytes:
-    """Return the central directory."""
+    """Return the central directory of a zip file with `size` bytes. Raises ValueError if it is invalid."""
     tail_at = max(0, size - _MAX_END)
     file.seek(tail_at)
     tail = file.read()
@@ -108,7 +108,7 @@ def _directory(file: BinaryIO, size: int) -> bytes:
 
 
 def _resolve_zip64(fields: list[int], extra: bytes) -> list[int]:
-    """Return the fields, with the numbers of the ZIP64 extra field for fields that were too large."""
+    """Return `fields` with the values from the ZIP64 extra field in place of values that were too large."""
     at = 0
     while at < len(extra):
         kind, length = _number(extra, at, 2), _number(extra, at + 2, 2)
@@ -120,7 +120,7 @@ def _resolve_zip64(fields: list[int], extra: bytes) -> list[int]:
 
 
 def _contents(file: BinaryIO, offset: int, packed_size: int, method: int) -> bytes:
-    """Return the beginning of the contents of a member."""
+    """Return the beginning of the decompressed contents of the member at `offset`."""
     file.seek(offset)
     local = file.read(30)
     file.seek(offset + 30 + _number(local, 26, 2) + _number(local, 28, 2))
@@ -133,7 +133,7 @@ def _contents(file: BinaryIO, offset: int, packed_size: int, method: int) -> byt
 
 
 def _number(data: bytes, at: int, size: int) -> int:
-    """Return an unsigned number. Raises ValueError for missing bytes."""
+    """Return the unsigned little-endian number at offset `at`. Raises ValueError if bytes are missing."""
     field = data[at : at + size]
     if len(field) != size:
         raise ValueError("truncated")

@@ -1,11 +1,11 @@
-"""Finds the URL of a file by its hash, and the credentials for it, in the same way as uv.
+"""Prints the URL of a file with a given hash, and the credentials for this URL, which it finds as uv does.
 
     locate.py UV REQUIREMENT FILE SHA256 INDEXES
 
-INDEXES is JSON in the form of indexes.bzl. Prints a JSON object: `url`, and `login` and `password`, or `token`, if the
-server requires them; for a host that is trusted without a certificate, `path` of the downloaded file. Only Bazel's
-server reads the output, from a pipe: credentials are in no file, argument, or message. The program imports only the
-standard library of any Python 3, because repository rules run it before the toolchain has an interpreter.
+INDEXES is JSON in the format of indexes.bzl. The output is a JSON object with `url` and, if the server requires them,
+`login` and `password`, or `token`. For a host that is trusted without a certificate, it contains the `path` of the
+downloaded file instead. Only Bazel's server reads the output, from a pipe, so that no file, argument, or message
+contains credentials. The program requires only the standard library of any Python 3, because repository rules run it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Print the location; return 1, with a message on standard error, if it was not found."""
+    """Print the location of a file. Returns 1, with a message on standard error, if uv doesn't find it."""
     uv, requirement, filename, sha256, text = sys.argv[1:]
     indexes = json.loads(text or "{}")
     try:
@@ -70,7 +70,7 @@ def _find_in_directories(indexes: dict[str, Any], filename: str, sha256: str) ->
 
 
 def _python_version(filename: str) -> list[str]:
-    """Return the flag for a wheel of one Python version. By default, uv excludes wheels for older versions."""
+    """Return the uv flag for the Python version of a wheel, because uv ignores wheels for other versions."""
     match = re.search(r"-cp3(\d+)-cp3\d+-", filename)
     return ["--python-version", f"3.{match[1]}"] if match else []
 
@@ -101,13 +101,13 @@ def _flags(indexes: dict[str, Any]) -> list[str]:
 
 
 def _find_url(pylock: str, sha256: str) -> str | None:
-    """Return the URL of a hash in a pylock.toml (PEP 751)."""
+    """Return the URL of the file with a hash in a pylock.toml (PEP 751), or None."""
     match = re.search(r'url = "([^"]*)"[^{}]*\{[^{}]*' + sha256, pylock)
     return match[1] if match else None
 
 
 def _credentials(uv: str, url: str, indexes: dict[str, Any]) -> dict[str, str]:
-    """Return the credentials for the server of a URL, from the first source that has them."""
+    """Return the credentials for the server of a URL from the first source that contains them, or an empty dict."""
     name = ""
     for login, password in _from_environment(url, indexes):
         name = login
@@ -121,7 +121,7 @@ def _credentials(uv: str, url: str, indexes: dict[str, Any]) -> dict[str, str]:
 
 
 def _from_environment(url: str, indexes: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield login and password of the indexes on the same server: by name, or from the URL."""
+    """Yield the login and password of each index on the server of `url`, from the variables of the index or its URL."""
     entries = [*indexes.get("extra", []), indexes.get("default", "")]
     for variable in ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"):
         entries += os.environ.get(variable, "").split()
@@ -147,7 +147,7 @@ def _from_netrc(host: str) -> dict[str, str]:
 
 
 def _from_uv(uv: str, url: str) -> dict[str, str]:
-    """Return the credentials that `uv auth login` stored."""
+    """Return the credentials that `uv auth login` stored for a URL, or an empty dict."""
     command = [uv, "auth", "helper", "--preview-features", "auth-helper", "--protocol=bazel", "get"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, input=json.dumps({"uri": url}))
     headers = json.loads(done.stdout).get("headers", {}) if done.returncode == 0 else {}
@@ -176,7 +176,7 @@ def _hosts(indexes: dict[str, Any]) -> set[str]:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, and sends credentials only to their own server."""
+    """Handler that follows redirects, and sends credentials only to the server that they are for."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
@@ -197,7 +197,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _download(location: dict[str, str], filename: str) -> str:
-    """Download a file from a host whose certificate is not verified; Bazel verifies the hash."""
+    """Download a file without verifying the certificate of its host, and return its path. Bazel verifies the hash."""
     request = urllib.request.Request(location["url"])
     if "login" in location:
         basic = base64.b64encode(f"{location['login']}:{location['password']}".encode()).decode()
@@ -220,7 +220,7 @@ def _download(location: dict[str, str], filename: str) -> str:
 
 
 def _without_secrets(text: str) -> str:
-    """Return a message without the credentials and the query of its URLs."""
+    """Remove the credentials and the query of each URL in a message."""
     text = re.sub(r"(\w+://)[^/@\s]+@", r"\1", text)
     return re.sub(r"(://[^\s?'\"`<>]*)\?[^\s'\"`<>)]*", r"\1", text)
 

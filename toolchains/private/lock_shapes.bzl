@@ -1,4 +1,4 @@
-"""Checks the shapes of strings in locks before locks are used.
+"""Validates the shapes of strings in locks before other code uses them.
 
 A lock is untrusted data. Its strings become parts of repository names, files, labels, command lines, and inputs of other programs.
 py/rules_bento/packages/lock_shapes.py contains the same table, and tests/locks/test_lock_shapes.py compares the tables."""
@@ -41,7 +41,7 @@ _VARIABLES = [
 _GRAMMAR = {"end": {")": "end", "joint": "term"}, "operator": {"operator": "value"}, "term": {"(": "term", "operand": "operator"}, "value": {"operand": "end"}}
 
 def _is_of(text, characters):
-    """Returns whether a string isn't empty and contains only the specified characters."""
+    """Returns whether a string isn't empty and contains only characters in `characters`."""
     return bool(text) and not text.strip(characters)
 
 def _is_name(text):
@@ -51,7 +51,7 @@ def _is_extra(text):
     return _is_of(text, _ALNUM + "._-") and _is_of(text[0] + text[-1], _ALNUM)
 
 def _without_part(text, words):
-    """Removes the leading part of a version, such as `rc1`, `.post2`, or `.dev3`, from a string."""
+    """Removes a part such as `rc1`, `.post2`, or `.dev3`, which begins with one of `words`, from the beginning of a string."""
     bare = text[1:] if text[:1] in ["-", "_", "."] else text
     for word in words:
         if bare.startswith(word):
@@ -139,7 +139,7 @@ def _is_debian_version(text):
     return (not colon or _is_of(epoch, _DIGITS)) and _is_of(version, _ALNUM + ".+~-") and version[0] in _ALNUM
 
 def next_token(text):
-    """Finds the first token of a marker.
+    """Returns the first token of a marker.
 
     Args:
       text: the part of a marker that isn't parsed yet.
@@ -243,18 +243,18 @@ DEB_LOCK = {
 }
 
 def matches(kind, text):
-    """Returns whether a string has the shape of a kind in `_KINDS`."""
+    """Returns whether a string has the shape of `kind`, a key of `_KINDS`."""
     limit, verify, _ = _KINDS[kind]
     return len(text) <= limit and verify(text)
 
 def _shown(text):
-    """Returns a string as shown in error messages: shortened, and without secrets in URLs."""
+    """Returns a string for error messages, shortened and without secrets in URLs."""
     text = without_secrets(text)
     text = text.partition("?")[0] if "://" in text else text
     return repr(text if len(text) <= 100 else text[:100] + "...")
 
 def _children(value, shape, package, where):
-    """Returns the values in a list or dict. Each value has its shape, the name of its package, and its location."""
+    """Returns the values in a list or dict, each with its shape, the name of its package, and its location."""
     if type(shape) == "list":
         children = []
         for number, item in enumerate(value):
@@ -269,7 +269,7 @@ def _children(value, shape, package, where):
     return [(value[key], inner, package, dot + key) for key, inner in named.items() if key in value]
 
 def _problem_of(value, shape):
-    """Returns the error of a value, or None. Doesn't check the contents of a list or dict."""
+    """Returns the error of a value, or None. Doesn't validate the contents of a list or dict."""
     if type(value) != ("dict" if type(shape) == "tuple" else type(shape)):
         return "has the wrong type: {}".format(type(value))
     if type(shape) == "string" and not matches(shape, value):
@@ -283,7 +283,7 @@ def _problem_of(value, shape):
     return None
 
 def shape_problem(value, shape):
-    """Finds the first string of a lock with an invalid shape.
+    """Returns the error for the first string of a lock that has an invalid shape.
 
     Args:
       value: the decoded lock.

@@ -1,4 +1,4 @@
-"""Reads locks in all supported formats, and converts the locks to the format of rules_bento (see py/rules_bento/packages/lock.py)."""
+"""Reads locks in all supported formats, and converts them to the format of rules_bento (see py/rules_bento/packages/lock.py)."""
 
 load("//toolchains:indexes.bzl", "encode_indexes", "indexes_at")
 load(":lock_shapes.bzl", "LOCK", "shape_problem")
@@ -7,7 +7,7 @@ _FORMAT = 1
 _INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
 def _is_normal_form(label):
-    """Returns whether a lock is in the format of rules_bento, which Starlark can read."""
+    """Returns whether a lock has the format of rules_bento, which Starlark can decode."""
     return label.name.endswith(".json")
 
 def _normalize(mctx, label, tag):
@@ -40,7 +40,7 @@ def _normalize(mctx, label, tag):
     return mctx.read("lock.json")
 
 def absence_of_lock(mctx, label):
-    """Checks whether a lock is missing or empty.
+    """Returns the error message for a lock that is missing or empty.
 
     Bazel evaluates the extension again when the file changes. Locks of other modules always exist.
 

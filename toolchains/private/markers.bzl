@@ -1,6 +1,6 @@
-"""Evaluates environment markers (PEP 508).
+"""Evaluates environment markers (PEP 508) for a platform and a Python version.
 
-A lock contains the marker of each edge without changes. Package hubs evaluate markers, because a package hub determines platform and Python version."""
+A lock contains the unchanged marker of each edge. Package hubs evaluate it, because they determine the platform and the Python version."""
 
 load(":lock_shapes.bzl", "OPERATORS", "next_token")
 
@@ -40,7 +40,7 @@ def marker_environment(platform, python_version):
     }
 
 def _release(version):
-    """Returns the release numbers of a version: [3, 12, 1] for `3.12.1rc1`."""
+    """Returns the release numbers of a version, such as [3, 12, 1] for `3.12.1rc1`."""
     release = []
     for part in version.split("."):
         digits = part[:len(part) - len(part.lstrip("0123456789"))]
@@ -50,7 +50,7 @@ def _release(version):
     return release
 
 def compare_releases(left, right):
-    """Compares the release numbers of two versions. Returns -1, 0, or 1. Missing numbers are 0 (PEP 440)."""
+    """Returns -1, 0, or 1 for the order of two versions' release numbers, in which missing numbers are 0 (PEP 440)."""
     left, right = _release(left), _release(right)
     left, right = left + [0] * (len(right) - len(left)), right + [0] * (len(left) - len(right))
     return -1 if left < right else (1 if left > right else 0)
@@ -68,7 +68,7 @@ def _compare_versions(left, operator, right):
     return {"!=": order != 0, "<": order < 0, "<=": order <= 0, "==": order == 0, "===": left == right, ">": order > 0, ">=": order >= 0}[operator]
 
 def _compare(left, operator, right, environment):
-    """Compares two operands. An operand is a quoted string or a variable."""
+    """Returns whether a comparison in a marker is true. An operand is a quoted string or a variable."""
     has_version = left in _VERSIONS or right in _VERSIONS
     left, right = [text[1:-1] if text[0] in "'\"" else environment[text] for text in (left, right)]
     if operator == "in":
@@ -80,7 +80,7 @@ def _compare(left, operator, right, environment):
     return (left != right) == (operator == "!=")
 
 def evaluate_marker(marker, environment):
-    """Returns whether a marker is true.
+    """Evaluates a marker.
 
     Args:
       marker: a marker that lock_shapes.bzl accepts. An empty marker is true.
@@ -116,7 +116,7 @@ def evaluate_marker(marker, environment):
     return frames[0][0] or frames[0][1]
 
 def is_python_in(specifiers, python_version):
-    """Returns whether a Python version is in a range such as `>=3.10,<4`. For `X.Y`, returns whether any patch version is in the range."""
+    """Returns whether a Python version is in a range such as `>=3.10,<4`. `X.Y` is in a range that includes any of its patch versions."""
     if len(python_version.split(".")) > 2:
         return _is_version_in(specifiers, python_version)
     return any([_is_version_in(specifiers, "{}.{}".format(python_version, patch)) for patch in range(100)])

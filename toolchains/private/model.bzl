@@ -1,4 +1,4 @@
-"""Fetches the models of `bento.model`: files of a server or Hugging Face Hub, archives, or artifacts in a registry. Hashes verify all files."""
+"""Fetches the models of `bento.model`: files from a server or Hugging Face Hub, archives, or artifacts in a registry, all by hash."""
 
 load(":build_text.bzl", "build_text", "check_url")
 load(":fetch.bzl", "run_helper")
@@ -37,7 +37,7 @@ def _where(rctx):
     return "bento.model(name = \"{}\")".format(rctx.attr.model)
 
 def _token(rctx):
-    """Returns the user's token for Hugging Face Hub: from the environment, or from the token file of the Hugging Face client."""
+    """Returns the user's token for Hugging Face Hub, from the environment or the token file of its client, or an empty string."""
 
     # The function doesn't use `getenv`, because Bazel stores its results.
     environ = rctx.os.environ
@@ -49,7 +49,7 @@ def _token(rctx):
     return rctx.read(file, watch = "no").strip() if file.exists else ""
 
 def _huggingface_address(rctx):
-    """Returns the base URL of the files in a snapshot on Hugging Face Hub."""
+    """Returns the base URL of the files in a commit on Hugging Face Hub."""
     if not matches("repository", rctx.attr.huggingface):
         fail("{}: invalid repository {} in huggingface. Use organization/name.".format(_where(rctx), repr(rctx.attr.huggingface)))
     if len(rctx.attr.revision) != 40 or not matches("commit", rctx.attr.revision):
@@ -61,7 +61,7 @@ def _huggingface_address(rctx):
     return "{}/{}/resolve/{}".format(endpoint.removesuffix("/"), rctx.attr.huggingface, rctx.attr.revision)
 
 def _download_files(rctx, address, token):
-    """Downloads the files in parallel, or copies the files from Bazel's repository cache."""
+    """Downloads the files in parallel, or copies them from Bazel's repository cache."""
     pending = []
     for number, (path, sha256) in enumerate(rctx.attr.files.items()):
         if not matches("model file", path):
@@ -108,7 +108,7 @@ def _download_archive(rctx):
     _write_model_import(rctx, "model" + suffixes[0])
 
 def _pull(rctx):
-    """Pulls a model artifact from a registry. The only layer of the artifact is the archive part of the model."""
+    """Pulls a model artifact from a registry. Its only layer is the archive part of the model."""
     if not matches("image", rctx.attr.image):
         fail("{}: invalid image {}. Use registry/repository.".format(_where(rctx), repr(rctx.attr.image)))
     if not matches("sha256", rctx.attr.digest.removeprefix("sha256:")) or not rctx.attr.digest.startswith("sha256:"):
@@ -126,7 +126,7 @@ def _pull(rctx):
     _write_model_import(rctx, "model.part")
 
 def model_repo_impl(rctx):
-    """Fetches the model. Fails for contradictory attributes.
+    """Fetches a model. Fails if the attributes specify none or several of its sources.
 
     Args:
       rctx: repository context.

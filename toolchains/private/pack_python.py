@@ -1,17 +1,17 @@
-"""Packs a CPython into few files: `pack_python.py [--checked] INTERPRETER PROGRAM [LIBRARIES...]`.
+"""Packs a CPython interpreter into few files: `pack_python.py [--checked] INTERPRETER PROGRAM [LIBRARIES...]`.
 
-All files of an interpreter are inputs of each action, and sandboxes and remote workers create each of them. So the
-standard library becomes one zip of bytecode, in the place where Python expects it. INTERPRETER is `PREFIX/bin/…` of the
-version that runs this program, and PROGRAM is `OUTPUT/bin/python3`. OUTPUT gets
+All files of an interpreter are inputs of each action, and sandboxes and remote workers create each of them. Therefore,
+this program packs the standard library into a zip of bytecode, at the path where Python expects it. INTERPRETER is
+`PREFIX/bin/…` of the version that runs this program, and PROGRAM is `OUTPUT/bin/python3`. The files in OUTPUT:
 
     bin/python3
     lib/pythonXY.zip
-    lib/pythonX.Y/os.py            by which Python detects the directory
+    lib/pythonX.Y/os.py            the file by which Python detects the directory
     lib/pythonX.Y/lib-dynload/*    compiled modules
     lib/*                          shared libraries of these files, from PREFIX/lib and the directories LIBRARIES
 
-The bytecode is in unchecked mode and contains no path of this machine. With `--checked`, INTERPRETER runs this program,
-and the packed interpreter is tested: if it lacks something, OUTPUT gets an unchanged copy of PREFIX/lib.
+The bytecode is in unchecked mode, and contains no path of this machine. With `--checked`, INTERPRETER must run this
+program, which tests the packed interpreter. If modules are missing, it copies PREFIX/lib instead.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ print(*{module.__file__ for module in [*sys.modules.values()] if getattr(module,
 
 
 def main() -> None:
-    """Pack the interpreter."""
+    """Pack the interpreter that the arguments specify."""
     arguments = sys.argv[1:]
     checked = arguments[0] == "--checked"
     interpreter, program, *others = (Path(argument) for argument in arguments[checked:])
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def _pack(library: Path, output: Path, others: list[Path]) -> list[str]:
-    """Pack everything except the program; return the names of the compiled modules."""
+    """Pack all files of an interpreter except its program. Returns the names of the compiled modules."""
     packed = output / "lib" / library.name
     extensions = packed / "lib-dynload"
     extensions.mkdir(parents=True)
@@ -83,7 +83,7 @@ def _pack(library: Path, output: Path, others: list[Path]) -> list[str]:
 
 
 def _pack_modules(library: Path, archive: Path) -> None:
-    """Write the zip: uncompressed, in order, and without times."""
+    """Write the modules of the standard library to a zip, uncompressed, sorted, and without times."""
     modules = [
         path
         for path in library.rglob("*.py")
@@ -98,7 +98,7 @@ def _pack_modules(library: Path, archive: Path) -> None:
 
 
 def _copy_libraries(directories: list[Path], output: Path) -> None:
-    """Copy the shared libraries that programs, modules, and these libraries name."""
+    """Copy the shared libraries to which programs and modules refer, directly or through other libraries."""
     available = {
         path.name: path
         for directory in directories
@@ -115,12 +115,12 @@ def _copy_libraries(directories: list[Path], output: Path) -> None:
 
 
 def _mentions(content: bytes, library: str) -> bool:
-    """Whether a program contains the name of a library, also as `$ORIGIN/…` or `@executable_path/…`."""
+    """Return whether a program contains the name of a library, possibly after `$ORIGIN/…` or `@executable_path/…`."""
     return any(before + library.encode() + b"\0" in content for before in (b"\0", b"/"))
 
 
 def _missing(output: Path, extensions: list[str]) -> str:
-    """Start the packed interpreter; return in one line what it lacks that this interpreter has, or an empty string."""
+    """Start the packed interpreter, and return a line about what it lacks in comparison with this one, or ""."""
     importable = []
     for name in (*extensions, *_MODULES):
         with contextlib.suppress(Exception):  # modules that this interpreter can't import aren't missing
@@ -139,7 +139,7 @@ def _missing(output: Path, extensions: list[str]) -> str:
 
 
 def _copy_all(library: Path, copy: Path) -> None:
-    """Replace a copy by all files of a directory."""
+    """Replace the contents of `copy` by all files of `library`."""
     for entry in copy.iterdir():
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     ignored = shutil.ignore_patterns("__pycache__")

@@ -1,4 +1,4 @@
-"""Declares the interpreters of `bento_tools`. An interpreter comes from Debian packages, from the host, or by default from rules_python."""
+"""Declares the interpreters of `bento_tools`, from Debian packages, the host, or, by default, rules_python."""
 
 load("@pythons_hub//:interpreters.bzl", "INTERPRETER_LABELS")
 load("//toolchains:versions.bzl", "OLDEST_RULES_PYTHON", "PYTHON_VERSION")
@@ -53,7 +53,7 @@ def _python_version(rctx, python):
     return version
 
 def _host_interpreter(rctx):
-    """Returns the path of the host interpreter that the tag selects with `interpreter`."""
+    """Returns the path of the host interpreter that the attribute `interpreter` of the tag selects."""
     name = rctx.attr.interpreter
     if "/" in name:
         return name
@@ -63,7 +63,7 @@ def _host_interpreter(rctx):
     return str(program.realpath)
 
 def _deb_interpreters(rctx):
-    """Returns the interpreters from Debian packages, including the interpreter for this machine."""
+    """Returns a struct that describes interpreters from Debian packages, including the one for this machine."""
     by_platform = {platform: label for label, platform in rctx.attr.pythons.items()}
     labels = {platform: str(label) for platform, label in by_platform.items()}
     pythons = {platform: label.partition("//")[0] + "//:python" for platform, label in labels.items()}
@@ -126,7 +126,7 @@ Add one of these to MODULE.bazel:
     bento_tools.{kind}({more}interpreter = "python3")  # from PATH; machines share a cache only if path and version are equal"""
 
 def _rules_python_interpreters():
-    """Returns a dict of version `X.Y` to the rules_python interpreter for this machine."""
+    """Returns the interpreters of rules_python for this machine by version (`X.Y`)."""
     interpreters = {}
     for name, label in INTERPRETER_LABELS.items():
         numbers = name.removeprefix("python_").removesuffix("_host").split("_")

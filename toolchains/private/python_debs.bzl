@@ -1,4 +1,4 @@
-"""Declares interpreters that are built from Debian packages, one interpreter for each architecture in a lock."""
+"""Declares interpreters that are built from Debian packages, one for each architecture in a lock."""
 
 load(":apt.bzl", "DEBIAN_PLATFORMS", "deb_files", "declare_deb_files")
 load(":build_text.bzl", "build_text")
@@ -31,7 +31,7 @@ def _paths(rctx, platform):
     return [rctx.path(deb) for deb, its_platform in rctx.attr.debs.items() if its_platform == platform]
 
 def _unpack(rctx, debs, directory):
-    """Unpacks Debian packages. Returns the directories that contain shared libraries."""
+    """Unpacks Debian packages to `directory`. Returns the directories that contain shared libraries."""
     for number, deb in enumerate(debs):
         rctx.report_progress("unpacking {}".format(deb.basename))
         rctx.extract(deb, output = "deb/{}".format(number))
@@ -99,7 +99,7 @@ _deb_python_repo = repository_rule(
 )
 
 def _interpreter_packages(packages):
-    """Returns the Debian packages and the version of an interpreter for one architecture, or the name of a missing package."""
+    """Returns a struct of the Debian `names` and the `version` of an interpreter for one architecture, or of the `missing` package."""
     versions = {package["name"]: package["version"] for package in packages}
     interpreters = [name for name in versions if name.startswith("python3.") and name.endswith("-minimal")]
     if not interpreters or "patchelf" not in versions:
@@ -112,7 +112,7 @@ def _upstream(version):
     return version.partition("-")[0].partition("+")[0].partition("~")[0]
 
 def declare_python_debs(mctx, *, name, tag, kind):
-    """Declares the interpreters in `debian_lock` of a tag, without building the interpreters.
+    """Declares the interpreters in `debian_lock` of a tag, without building them.
 
     Args:
       mctx: module context.

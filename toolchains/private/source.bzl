@@ -1,4 +1,4 @@
-"""Defines the repositories with the source of packages without a compatible wheel. An action builds a wheel from the source."""
+"""Declares repositories for the sources of packages without a compatible wheel, which an action builds."""
 
 load(":build_text.bzl", "build_text", "without_secrets")
 load(":fetch.bzl", "fetch_with_uv")
@@ -50,7 +50,7 @@ def _python(rctx, *arguments):
     return [rctx.read(rctx.attr.interpreter), "-I", "-S", "-B", "-X", "utf8", script] + list(arguments)
 
 def _fetch_commit(rctx):
-    """Fetches a commit of a git repository. The hash of the commit verifies the contents."""
+    """Fetches a commit of a git repository, whose hash verifies the contents. Returns the name of an archive with its files."""
     git = rctx.which("git")
     if not git:
         fail("{} is from a git repository, but git isn't on PATH. Install git.".format(rctx.attr.distribution))
@@ -86,7 +86,7 @@ def _fetch(rctx):
     return name
 
 def _requirements(rctx, source):
-    """Returns the labels of the build requirements."""
+    """Returns the labels of the packages that the build of a source requires."""
     names = json.decode(_run(rctx, _python(rctx, "requires", source, rctx.attr.subdirectory), "cannot read the source archive"))
     missing = sorted([name for name in names if name not in rctx.attr.build_packages])
     hint = newer_system_hint(rctx) if missing else ""

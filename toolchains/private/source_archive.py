@@ -1,10 +1,10 @@
-"""Prepares the source of a package for its build. Repository rules run it in the toolchain's interpreter.
+"""Reads the source of a package for its build. Repository rules run this program in the toolchain's interpreter.
 
 source_archive.py pack DIRECTORY ARCHIVE         writes a tar of a directory; equal files give equal bytes
 source_archive.py requires ARCHIVE SUBDIRECTORY  prints the names in `build-system.requires`, as JSON
 
-Repository rules have no helper yet, so the program uses only the readers of the standard library: it unpacks nothing,
-and reads one bounded file of an archive that a lock pins by hash.
+Repository rules can't run the helper yet, so the program uses only the standard library. It doesn't unpack archives,
+and reads one file of limited size from an archive that a lock pins by hash.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SUPPORTED_COMPRESSIONS = (
 
 
 def main() -> int:
-    """Run a command; return 1, with a message on standard error, for an unreadable source."""
+    """Run a command. Returns 1, with a message on standard error, if the source can't be read."""
     command, source, argument = sys.argv[1:]
     try:
         if command == "pack":
@@ -93,7 +93,7 @@ def _requires(archive: Path, subdirectory: str) -> list[str]:
 
 
 def _read(archive: Path, name: str) -> str | None:
-    """Return a file below the root directory of a source archive."""
+    """Return the text of a file below the root directory of a source archive, or None if it doesn't exist."""
     if archive.suffix == ".zip":
         with zipfile.ZipFile(archive) as file:
             members = [entry for entry in file.infolist() if entry.filename.partition("/")[2] == name]

@@ -61,7 +61,7 @@ _uv_repo = repository_rule(
 )
 
 def declare_uv(name, *, files, version):
-    """Declares the repositories of uv, without fetching the repositories. `files` is a dict of wheel name to SHA-256."""
+    """Declares the repositories of uv, without fetching them. `files` maps the names of wheels to their SHA-256."""
     for platform in PLATFORMS:
         _uv_platform_repo(name = "{}_{}".format(name, platform), files = files, platform = platform, version = version)
     _uv_repo(name = name, programs = {"@{}_{}//:uv".format(name, platform): platform for platform in PLATFORMS})
@@ -87,7 +87,7 @@ _helper_packages_repo = repository_rule(
 )
 
 def declare_helper_packages(name, lock, distributions):
-    """Declares the repository with packages of a decoded lock. `distributions` lists the normalized names of the packages."""
+    """Declares the repository of helper packages from a decoded lock. `distributions` lists their normalized names."""
     _helper_packages_repo(
         name = name,
         packages = {

@@ -1,4 +1,4 @@
-"""Defines the repositories of wheels: a repository for the wheel file, and a repository for the unpacked modules.
+"""Declares repositories for wheels: one for the wheel file, and one for the unpacked modules.
 
 Bazel fetches a repository only if a build needs the contents."""
 
@@ -56,11 +56,11 @@ wheel_modules(
 """
 
 def python_version(rctx):
-    """Returns the Python version of a package hub: the version in the attributes, or else the version of the toolchain's interpreter."""
+    """Returns the Python version of a package hub, from its attributes or else from the interpreter of the toolchain."""
     return rctx.attr.python_version or rctx.read(rctx.attr.python)
 
 def newer_system_hint(rctx):
-    """Returns a hint for an error message if all wheels of a release require a newer system.
+    """Returns a hint for an error message about a release whose wheels all require a newer system.
 
     Args:
       rctx: context of a repository rule with `RELEASE_ATTRIBUTES`.
@@ -75,7 +75,7 @@ def newer_system_hint(rctx):
     return "{} {}. Set {} = \"{}\" in bento.pypi, if {} have at least this version".format(name, version, attribute, version, system)
 
 def _inspect(rctx, wheel):
-    """Stores the hash of a wheel in an extended attribute. Returns a dict with the size of the wheel and its supported Python versions."""
+    """Stores the hash of a wheel in an extended attribute. Returns a dict with the wheel's size and the Python versions it supports."""
     program = rctx.path(Label("//toolchains/private:inspect_wheel.py"))
     done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", program, wheel, rctx.attr.files[wheel]])
     if done.return_code:
@@ -143,7 +143,7 @@ wheel_repo = repository_rule(
 _BUILD_FILES = ["BUILD", "BUILD.bazel"]
 
 def _remove_build_files(rctx):
-    """Removes the BUILD files in an unpacked wheel, so that `glob` returns all modules."""
+    """Removes BUILD files from an unpacked wheel, because `glob` excludes the modules in Bazel packages."""
     pending = [rctx.path("site-packages")]
 
     # Starlark has no `while`. Each iteration processes one directory.
@@ -157,7 +157,7 @@ def _remove_build_files(rctx):
                 rctx.delete(entry)
 
 def _compile(rctx):
-    """Writes bytecode of the modules, in unchecked mode. The paths in the bytecode don't depend on the machine."""
+    """Compiles the modules to bytecode in unchecked mode, which contains no path of this machine."""
 
     # The program requires PYTHONHASHSEED, because bytecode contains sets of strings in hash order before Python 3.11.
     command = ["env", "-i", "PYTHONHASHSEED=0", rctx.read(rctx.attr.compiler), "-s", "-S", "-m", "compileall", "-q", "-j", "1"]

@@ -10,7 +10,7 @@ DEFAULT_MACOS = "13.0"
 _LEGACY_MANYLINUX = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"}
 
 def parse_wheel_name(filename):
-    """Splits the file name of a wheel.
+    """Parses the file name of a wheel.
 
     Args:
       filename: `name-version[-build]-python-abi-platform.whl`.
@@ -46,12 +46,12 @@ _OLDEST_GLIBC = {"aarch64": "2.17", "x86_64": "2.5"}
 _OLDEST_ABI3 = 2
 
 def _minor(python, prefix):
-    """Returns the number `Y` in a tag `<prefix>Y`, or None for another tag."""
+    """Returns the number `Y` in a tag `<prefix>Y`, or None for other tags."""
     digits = python.removeprefix(prefix)
     return int(digits) if python != digits and digits.isdigit() else None
 
 def _python_rank(python, abi, is_any, python_version):
-    """Ranks the Python tag and the ABI tag. Returns two numbers, which are larger for a better match; None for an incompatible tag."""
+    """Returns two numbers that are larger for better matches of a Python tag and an ABI tag, or None for incompatible tags."""
     major, target_minor = python_version.split(".")[:2]
     target_minor = int(target_minor)
     native = "cp{}{}".format(major, target_minor)
@@ -71,7 +71,7 @@ def _python_rank(python, abi, is_any, python_version):
     return None
 
 def _glibc(tag):
-    """Returns the glibc version and the machine in a Linux platform tag; None for another tag."""
+    """Returns the glibc version and the machine in a platform tag for Linux, or None for other tags."""
     if tag.startswith("manylinux_"):
         parts = tag.split("_", 3)
         if len(parts) == 4 and parts[1].isdigit() and parts[2].isdigit():
@@ -89,7 +89,7 @@ def _linux_rank(tag, machine, glibc):
     return (0, 0, 0) if tag == "linux_" + machine else None
 
 def _macos(tag):
-    """Returns the macOS version and the machine in a macOS platform tag; None for another tag."""
+    """Returns the macOS version and the machine in a platform tag for macOS, or None for other tags."""
     parts = tag.split("_", 3)
     if parts[0] != "macosx" or len(parts) != 4 or not parts[1].isdigit() or not parts[2].isdigit():
         return None
@@ -113,7 +113,7 @@ def _macos_rank(tag, machine, macos):
     return major, minor, -_MACOS_MACHINES[machine].index(built_for)
 
 def _platform_rank(tag, platform, glibc, macos):
-    """Ranks a platform tag. Returns three numbers, which are larger for tags that require a newer system; None for an incompatible tag."""
+    """Returns three numbers that are larger for platform tags that require a newer system, or None for an incompatible tag."""
     os, _, machine = platform.partition("_")
     if tag == "any":
         return 0, 0, 0
@@ -122,7 +122,7 @@ def _platform_rank(tag, platform, glibc, macos):
     return _macos_rank(tag, machine, macos) if os == "macos" else None
 
 def _rank(wheel, platform, python_version, glibc, macos):
-    """Returns the best rank among the tags of a wheel, followed by the build tag; None for an incompatible wheel."""
+    """Returns the highest rank of a wheel's tags, followed by its build tag, or None for an incompatible wheel."""
     best = None
     for tag in wheel.platforms if wheel.is_known else []:
         platform_rank = _platform_rank(tag, platform, glibc, macos)
@@ -134,7 +134,7 @@ def _rank(wheel, platform, python_version, glibc, macos):
     return (best, wheel.build) if best else None
 
 def oldest_compatible_system(filenames, platform, python_version):
-    """Determines the oldest glibc or macOS version that is compatible with a wheel of a release.
+    """Returns the oldest glibc or macOS version with which a wheel of a release is compatible.
 
     Args:
       filenames: names of the files in the release. The function ignores files that aren't wheels.
@@ -155,7 +155,7 @@ def oldest_compatible_system(filenames, platform, python_version):
     return oldest
 
 def best_wheel(filenames, platform, python_version, glibc = DEFAULT_GLIBC, macos = DEFAULT_MACOS):
-    """Selects the same wheel as an installer.
+    """Returns the wheel of a release that an installer would select.
 
     Args:
       filenames: names of the files in the release. The function ignores files that aren't wheels.
