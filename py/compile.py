@@ -1,7 +1,7 @@
-"""Packs the helper into one program: `compile.py OUTPUT MAIN MODULE...`, a zip of bytecode that Python runs.
+"""Packs the helper into one program: `compile.py OUTPUT MAIN MODULE...` writes a zip of bytecode that Python runs.
 
-Actions start the helper thousands of times. Compiling the sources at each startup would need most of the time, and each
-action would have a hundred more inputs. The zip is uncompressed and sorted, and contains no times. The bytecode is
+Actions start the helper thousands of times. Compilation of the sources at each startup would take most of the time, and
+each action would have a hundred more inputs. The zip is uncompressed and sorted, and contains no times. The bytecode is
 unchecked (PEP 552), because its sources aren't in the zip.
 """
 
@@ -16,7 +16,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def main() -> None:
-    """Compile the modules, and write the zip."""
+    """Compile the modules, and write them to the zip."""
     output, program, *modules = sys.argv[1:]
     directory = program.rpartition("/")[0]
     members = {"__main__.pyc": program}

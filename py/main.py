@@ -9,7 +9,7 @@ import sys
 
 
 def main() -> int:
-    """Run a subcommand, and return the exit status: 0, 1 for invalid input, or 2 for an invalid command line."""
+    """Run a subcommand. Returns the exit status: 0, 1 for invalid input, or 2 for an invalid command line."""
     # Imports make no garbage: `run` has it looked for again, in what the subcommand makes.
     gc.disable()
     if sys.platform != "win32":

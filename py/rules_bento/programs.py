@@ -1,4 +1,4 @@
-"""Finds the programs that rules_bento starts. Never finds programs in the current directory."""
+"""Search for the programs that rules_bento starts, which excludes programs in the current directory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ IMPORT_PATH = "import sys; sys.path[:] = [path for path in sys.path if path]; "
 
 
 def which(name: str, path: str | None = None) -> str | None:
-    """Return the path of a program, or None if no absolute directory in PATH contains the program.
+    """Return the path of a program in an absolute directory of PATH, or None if it isn't found.
 
     Ignores empty and relative entries of PATH, such as `.`, because they could run a program of the current project.
     """

@@ -1,4 +1,4 @@
-"""Finds the modules of the helper's subcommands, and runs them."""
+"""Dispatcher for the helper's subcommands, whose modules it imports on demand."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ MODULES = {name: module for module, names in _SUBCOMMANDS.items() for name in na
 
 
 def run(argv: list[str]) -> int:
-    """Run the subcommand that `argv` starts with, and return the exit status. Raises only SystemExit.
+    """Run the subcommand at the beginning of `argv`, and return its exit status. Raises only SystemExit.
 
-    `--then` separates several subcommands, which run in one process until a subcommand fails.
+    `--then` separates several subcommands, which run in one process until one of them fails.
     """
     if None in (sys.stdin, sys.stdout, sys.stderr):
         from rules_bento.exit_handling import open_streams
@@ -63,7 +63,7 @@ def run(argv: list[str]) -> int:
 
 
 def _run_one(subcommand: Subcommand, words: list[str]) -> tuple[int, list[str]]:
-    """Run one subcommand. Returns the exit status, and the next subcommand with its arguments."""
+    """Run one subcommand. Returns its exit status, and the arguments after `--then`."""
     target = ""
     try:
         arguments = Arguments(words, subcommand.flags)
@@ -79,7 +79,7 @@ def _run_one(subcommand: Subcommand, words: list[str]) -> tuple[int, list[str]]:
 
 
 def _fail(target: str, error: Exception | KeyboardInterrupt) -> int:
-    """Print the error, and return the exit status."""
+    """Print the message for an error, and return the exit status."""
     from rules_bento import exit_handling
 
     exit_handling.drop_output()
@@ -99,7 +99,7 @@ def _message(error: Exception) -> str:
 
 
 def find(subcommand: str) -> Subcommand | None:
-    """Import and return a subcommand. Returns None if the subcommand doesn't exist."""
+    """Return a subcommand from its module, which is imported, or None if the subcommand doesn't exist."""
     if subcommand in MODULES:
         module, name = f"rules_bento.{MODULES[subcommand]}", subcommand
     elif subcommand in _PROGRAMS.split() or subcommand.startswith("bento_cli.programs."):

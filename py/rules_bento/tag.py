@@ -1,4 +1,4 @@
-"""Parses BentoML tags of Bentos and models: `name:version`."""
+"""Tags of Bentos and models in the form `name:version`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MAX_LENGTH = 63
 
 
 class Tag(NamedTuple):
-    """Holds a name and a version. The version is empty until it is resolved."""
+    """The name and version of a Bento or model. The version is empty until it is resolved."""
 
     name: str
     version: str = ""
@@ -22,7 +22,7 @@ class Tag(NamedTuple):
 
     @staticmethod
     def parse(text: str, attribute: str) -> Tag:
-        """Parse `name` or `name:version`. Raises a BentoError that begins with `attribute`."""
+        """Parse `name` or `name:version`. Raises a BentoError that begins with `attribute` if it is invalid."""
         name, colon, version = text.partition(":")
         check_word(name, f"{attribute}: the name in {text!r}")
         if colon:
@@ -31,7 +31,7 @@ class Tag(NamedTuple):
 
 
 def check_word(word: str, what: str) -> str:
-    """Return the name or version if BentoML accepts it unchanged. Raises a BentoError that begins with `what`."""
+    """Return `word` if BentoML accepts it as a name or version. Raises a BentoError with `what` otherwise."""
     if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
         raise BentoError(
             f"{what} is {f'invalid: {word!r}' if word else 'empty'}. Use 1 to {_MAX_LENGTH} characters: lowercase "
@@ -42,14 +42,14 @@ def check_word(word: str, what: str) -> str:
 
 
 def similar_word(text: str) -> str:
-    """Return a valid name or version that is similar to `text`, or "" if `text` has no letter or digit."""
+    """Return a valid name or version that resembles `text`, or "" if `text` has no letter or digit."""
     return re.sub(r"[^-._a-z0-9]+", "-", text.lower())[:_MAX_LENGTH].strip("-._")
 
 
 def check_version(version: str, what: str) -> str:
-    """Return the version. Rejects `latest` because BentoML reserves this name for the newest version.
+    """Return `version` if BentoML accepts it. Rejects `latest`, which BentoML reserves for the newest version.
 
-    Raises a BentoError that begins with `what`.
+    Raises a BentoError that begins with `what` if the version is invalid.
     """
     if version == "latest":
         raise BentoError(

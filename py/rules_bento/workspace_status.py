@@ -1,4 +1,4 @@
-"""Reads Bazel's workspace status, and replaces `{KEY}` in strings with the status values."""
+"""Bazel's workspace status, and the substitution of its values for `{KEY}` in strings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def read_status(files: Iterable[Path]) -> dict[str, str]:
-    """Read status files, which contain lines of `KEY value`. Raises BentoError for a file that isn't UTF-8."""
+    """Return the values in status files, which have lines of `KEY value`. Raises BentoError unless they are UTF-8."""
     from rules_bento.formats import decode_text
 
     status = {}
@@ -27,7 +27,7 @@ def read_status(files: Iterable[Path]) -> dict[str, str]:
 
 
 def substitute(text: str, status: Mapping[str, str], attribute: str) -> str:
-    """Replace each `{KEY}` in a string. Raises a BentoError that names `attribute` if a key is unknown."""
+    """Replace each `{KEY}` in `text` by its value. Raises a BentoError that names `attribute` for an unknown key."""
     for key in _KEY.findall(text):
         if key not in status:
             known = ", ".join(sorted(status)) or "no values, because the build isn't stamped"
@@ -39,5 +39,5 @@ def substitute(text: str, status: Mapping[str, str], attribute: str) -> str:
 
 
 def substitute_all(texts: Mapping[str, str], status: Mapping[str, str], attribute: str) -> dict[str, str]:
-    """Replace each `{KEY}` in several strings. Raises the same errors as `substitute`."""
+    """Replace each `{KEY}` in the values of `texts`. Raises the same errors as `substitute`."""
     return {name: substitute(text, status, attribute) for name, text in texts.items()}
