@@ -1,4 +1,4 @@
-"""Compiler of modules for images: `bytecode.py INVALIDATION_MODE`, run by a Python of the image's version.
+"""Compiles modules for images: `bytecode.py INVALIDATION_MODE`, run by a Python of the image's version.
 
 Reads requests from standard input until the input ends. A request consists of the lengths of a path and a source (two
 big-endian 32-bit numbers), the module's path in the image, and the source. Each response is a length and the contents

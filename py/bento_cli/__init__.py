@@ -1,1 +1,1 @@
-"""The `bento` command, which builds, stores, and shares Bentos without BentoML."""
+"""Provides the `bento` command, which builds, stores, and shares Bentos without BentoML."""

@@ -1,1 +1,1 @@
-"""Deterministic builds of Bentos for BentoML, and of OCI images that contain Bentos."""
+"""Builds Bentos for BentoML, and OCI images that contain Bentos, deterministically."""

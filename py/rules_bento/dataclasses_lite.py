@@ -1,4 +1,4 @@
-"""Implementations of `dataclass` and `NamedTuple` with less startup time than the standard library.
+"""Implements `dataclass` and `NamedTuple` with less startup time than the standard library.
 
 The standard library imports `inspect`, and generates and compiles the methods of each class: 40 million instructions,
 and 2 to 5 million per class. This module shares methods between classes, and compiles `__init__` when the first

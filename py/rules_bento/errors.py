@@ -1,4 +1,4 @@
-"""The exception whose message users see."""
+"""Defines the exception whose message users see."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MAX_NAMES = 5000
 
 
 class BentoError(Exception):
-    """An error that users can fix. The message states where the problem is, what is wrong, and what to do.
+    """Raised for an error that users can fix. The message states where the error is, what is wrong, and what to do.
 
     The command line prints the message without a traceback, and exits with status 1.
     """

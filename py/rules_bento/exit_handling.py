@@ -1,4 +1,4 @@
-"""Handling of unexpected errors, signals, and closed standard streams, without tracebacks."""
+"""Handles unexpected errors, signals, and closed standard streams, without tracebacks."""
 
 from __future__ import annotations
 

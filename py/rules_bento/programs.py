@@ -1,4 +1,4 @@
-"""Search for the programs that rules_bento starts, which excludes programs in the current directory."""
+"""Finds the programs that rules_bento starts, but never in the current directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dispatcher for the helper's subcommands, whose modules it imports on demand."""
+"""Finds the modules of the helper's subcommands, and runs the subcommands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tags of Bentos and models in the form `name:version`."""
+"""Parses tags of Bentos and models in the form `name:version`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names for annotations without an import of `typing`, which needs 11 million instructions at each startup.
+"""Provides names for annotations without importing `typing`, which needs 11 million instructions at each startup.
 
 Type checkers use `typing` and `collections.abc`. Annotations aren't evaluated, so at run time the names only need to
 exist for aliases, base classes of protocols, and `cast`.
@@ -35,14 +35,14 @@ else:
             return cls
 
     class Any(metaclass=_Placeholder):
-        """Replacement of `typing.Any` in annotations."""
+        """Replacement for `typing.Any` in annotations."""
 
     IO = BinaryIO = Literal = NoReturn = TextIO = TypeAlias = Any
     Callable = Collection = Container = Generator = Hashable = Iterable = Any
     Iterator = Mapping = MutableMapping = Sequence = Any
 
     class Protocol:
-        """Replacement of `typing.Protocol` as a base class."""
+        """Replacement for `typing.Protocol` as a base class."""
 
     def TypeVar(name, *_, **__):
         """Return a placeholder for `typing.TypeVar`."""

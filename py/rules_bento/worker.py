@@ -1,4 +1,4 @@
-"""Persistent worker of Bazel: Python starts once for many actions of the same kind.
+"""Runs the helper as a persistent worker of Bazel: Python starts once for many actions of the same kind.
 
 Requests and responses are lines of JSON. The process that communicates with Bazel imports only the modules of the
 subcommand. Each request runs in a forked process, so changes to environment variables, the working directory, caches,

@@ -1,4 +1,4 @@
-"""Bazel's workspace status, and the substitution of its values for `{KEY}` in strings."""
+"""Reads Bazel's workspace status, and replaces `{KEY}` in strings by its values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of `bento doctor`, which find problems with a machine and a workspace."""
+"""Implements the checks of `bento doctor`, which finds problems with a machine and a workspace."""
 
 from __future__ import annotations
 

@@ -169,5 +169,5 @@ def find(words: list[str]) -> tuple[Command, int] | None:
 
 
 def is_group(word: str) -> bool:
-    """Return whether a word begins the names of several commands, such as `models list`."""
+    """Return whether several commands, such as `models list`, begin with `word`."""
     return any(command.name.startswith(f"{word} ") for command in COMMANDS)

@@ -1,4 +1,4 @@
-"""Fork server for the workers of a reloading server, which keeps imported packages in memory.
+"""Forks the workers of a reloading server from a process that keeps imported packages in memory.
 
 BentoML's supervisor starts a worker as usual. The interpreter of the worker imports this module first (`install`), and
 `maybe_fork` forks the process. The child continues as the worker, and the parent imports the packages that the worker
@@ -71,7 +71,7 @@ def maybe_fork() -> None:
 
 
 class _Parent:
-    """Parent of a worker, which it replaces when sources change."""
+    """The parent process of a worker, which replaces the worker when sources change."""
 
     def __init__(self, edits: Path) -> None:
         self._variables = dict(os.environ)

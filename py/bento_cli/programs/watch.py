@@ -1,4 +1,4 @@
-"""Watchers that notify a running server of edits in the workspace, or of builds that ibazel reports."""
+"""Notifies a running server of edits in the workspace, or of builds that ibazel reports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NEW_EACH_TIME = ("creation_time:", "version:")  # lines of bento.yaml
 
 
 class Watcher:
-    """Watcher that restarts the workers of a server by writing to the file `edits`."""
+    """Base class of watchers, which restart the workers of a server by writing to the file `edits`."""
 
     def __init__(self, edits: Path) -> None:
         self.edits = edits

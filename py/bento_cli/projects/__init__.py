@@ -1,1 +1,1 @@
-"""Builds of Bentos from projects without Bazel, and migration of projects to Bazel."""
+"""Builds Bentos from projects without Bazel, and migrates projects to Bazel."""

@@ -1,4 +1,4 @@
-"""Builds of Bentos from directories, without Bazel, for scripts, notebooks, and the command line.
+"""Builds Bentos from directories without Bazel, for scripts, notebooks, and the command line.
 
 Equal inputs result in the same tag and bytes as `bento_package`, because both use the same functions. Builds don't
 resolve or download packages, and import the service only if ExtraOptions.python is set.

@@ -1,4 +1,4 @@
-"""Migration of BentoML projects to Bazel: lines for BUILD and MODULE files, and notes on the remaining work.
+"""Migrates BentoML projects to Bazel: generates BUILD and MODULE files, and notes on the remaining work.
 
 `migrate` only reads a directory, and doesn't import the project's code. `write` adds the result to the workspace.
 """

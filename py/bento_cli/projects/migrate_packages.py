@@ -1,4 +1,4 @@
-"""Migration of a project's Python packages to Bazel: requirements, the lock, and targets of the package hub."""
+"""Migrates a project's Python packages to Bazel: requirements, the lock, and the targets of the package hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formatting of values and calls in BUILD and MODULE files, in the style of buildifier and buildozer."""
+"""Formats values and calls for BUILD and MODULE files, in the style of buildifier and buildozer."""
 
 from __future__ import annotations
 

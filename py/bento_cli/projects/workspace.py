@@ -1,4 +1,4 @@
-"""Parser for declarations in MODULE.bazel, so that `bento migrate` doesn't repeat them."""
+"""Reads the declarations in MODULE.bazel, so that `bento migrate` doesn't repeat them."""
 
 from __future__ import annotations
 

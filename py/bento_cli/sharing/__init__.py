@@ -1,1 +1,1 @@
-"""Sharing of entries through registries, BentoCloud, Yatai, bundles, and URLs, as images, and by serving."""
+"""Transfers entries to and from registries, BentoCloud, Yatai, bundles, and URLs, builds images, and serves Bentos."""

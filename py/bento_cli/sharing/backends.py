@@ -1,4 +1,4 @@
-"""Image builders: their availability, and their command lines."""
+"""Checks which image builders are available, and creates their command lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bundles: files that contain several Bentos and their models, for machines without a network.
+"""Reads and writes bundles: files that contain several Bentos and their models, for machines without a network.
 
 A bundle is an uncompressed tar (by convention `.bentobundle`), in this order:
 

@@ -1,4 +1,4 @@
-"""Image builds for Bentos: the build context, the builder, and the result."""
+"""Builds images of Bentos: writes the build context, runs the builder, and returns the result."""
 
 from __future__ import annotations
 

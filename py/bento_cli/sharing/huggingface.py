@@ -1,4 +1,4 @@
-"""Commits of models on Hugging Face Hub, with the SHA-256 of each file.
+"""Resolves revisions on Hugging Face Hub to commits, and determines the SHA-256 of each file.
 
 The API provides the digests of files that the Hub stores outside of git. The other files are small, and are downloaded
 to compute their digests.

@@ -1,4 +1,4 @@
-"""Base images for the native backend: the config, the layers, the interpreter, and the system packages."""
+"""Reads base images for the native backend: the config, the layers, the interpreter, and the system packages."""
 
 from __future__ import annotations
 

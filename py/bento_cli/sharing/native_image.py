@@ -1,4 +1,4 @@
-"""Images of Bentos without a builder. The same actions as in `bento_image` result in the same digest.
+"""Builds images of Bentos without a builder. Runs the same actions as `bento_image`, so the digests are equal.
 
 The cache identifies layers of packages, models, and the environment by their inputs. After a one-line change of a
 source, only the layer of the Bento and two small documents are written.
@@ -263,7 +263,7 @@ def _code_digest() -> str:
 
 
 class _Builder:
-    """Runner of the actions that build an image, which caches layers."""
+    """Builder of an image, which runs the rules' actions and caches layers."""
 
     def __init__(self, scratch: Path, cache_directory: Path, settings: _Settings) -> None:
         self._scratch = scratch

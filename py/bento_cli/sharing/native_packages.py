@@ -1,4 +1,4 @@
-"""Wheels of a Bento for the native backend, which are selected by the hashes in its requirements."""
+"""Selects and downloads the wheels of a Bento for the native backend, by the hashes in its requirements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Serving of Bentos in the store with BentoML, in an environment with their packages."""
+"""Serves a Bento from the store with BentoML, in an environment that contains the Bento's packages."""
 
 from __future__ import annotations
 

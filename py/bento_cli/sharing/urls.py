@@ -1,4 +1,4 @@
-"""Imports of archives from URLs into the store, and exports of entries to URLs."""
+"""Imports archives from URLs into the store, and exports entries to URLs."""
 
 from __future__ import annotations
 

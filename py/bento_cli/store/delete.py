@@ -1,4 +1,4 @@
-"""Deletion of entries from the store, and of files in the pool that no entry uses."""
+"""Deletes entries from the store, and files from the pool that no entry uses."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
 
 
 class Removed(NamedTuple):
-    """A removed entry: the directory of its files, and the files in its manifest."""
+    """A removed entry: the directory with its files, and the files in its manifest."""
 
     trash: Path
     entries: tuple[File, ...]
@@ -93,7 +93,7 @@ def _names(place: Path) -> int:
 
 @dataclass(frozen=True)
 class Collected:
-    """The amounts of data that were removed, or that a run without `dry_run` would remove."""
+    """The number and size of removed files, or of files that a run without `dry_run` would remove."""
 
     files: int
     size: int  # bytes

@@ -1,4 +1,4 @@
-"""Comparison of two entries or archives."""
+"""Lists the contents of entries and archives, and compares two of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Atomic writes, which survive a power failure if the home is durable."""
+"""Writes files atomically. If the home is durable, the files survive a power failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The entries of one kind: `NAME/VERSION` directories and `latest` pointers, as in BentoML.
+"""Manages the entries of one kind: `NAME/VERSION` directories and `latest` pointers, as BentoML does.
 
 BentoML's processes can change the store at any time, and don't use locks. Therefore, a single rename adds or removes an
 entry, and the pointer is written before the entry is added. All readers, including BentoML, repair a pointer to a
@@ -34,7 +34,7 @@ LATEST = "latest"
 
 
 class NotFoundError(BentoError):
-    """A tag that matches no entry in the store."""
+    """Raised if the store has no entry with the given tag."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Listing:
 
 
 class EntryStore:
-    """Finder and writer of entries of one kind. For methods that write, the caller must hold `commit_lock`."""
+    """The entries of one kind in a store. For methods that write, the caller must hold `commit_lock`."""
 
     def __init__(self, home: Home, kind: Kind, directory: Path | None = None) -> None:
         """Use `directory`, with a subdirectory for each name. The default is the directory of `kind` in the home."""

@@ -1,4 +1,4 @@
-"""Directories of a store: BentoML's, and one that only rules_bento uses.
+"""Defines the directories of a store: BentoML's directories, and one that only rules_bento uses.
 
 BENTOML_HOME/bentos/NAME/VERSION/...     BENTOML_HOME/models/NAME/VERSION/...     as in BentoML
 BENTOML_HOME/{bentos,models}/NAME/latest                     a pointer: a file that contains a version
@@ -34,7 +34,7 @@ def unique(directory: Path) -> Path:
 
 @dataclass(frozen=True)
 class Home:
-    """The paths in a home, which might not exist."""
+    """A home and the paths in it, which might not exist."""
 
     root: Path
     durable: bool = True  # flush changes to the disk, so that they survive a power failure
@@ -85,7 +85,7 @@ class Home:
         return self.own / "transfers"
 
     def records(self, kind: Kind) -> Path:
-        """Return the directory of the manifests of imported entries."""
+        """Return the directory that contains the manifests of imported entries."""
         return self.own / "records" / kind.directory
 
     def summaries(self, kind: Kind) -> Path:

@@ -1,4 +1,4 @@
-"""Storage of the manifest of each imported entry, outside of the entry.
+"""Stores the manifest of each imported entry outside of the entry.
 
 Each manifest is one file. BentoML ignores these files: if it deletes an entry, the manifest stays. If BentoML then
 builds another entry with the same tag, the manifest still belongs to the deleted entry. `read` detects this case: the

@@ -1,4 +1,4 @@
-"""Imports of archives into the store: first the models of a Bento, then the Bento, each atomically.
+"""Imports archives into the store: first the models of a Bento, then the Bento, each atomically.
 
 The members of an archive are written to the staging directory while the archive is read. Entries appear in the store
 only after the complete archive has been read, verified, and flushed to disk.

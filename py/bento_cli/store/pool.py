@@ -1,4 +1,4 @@
-"""Pool of file contents by BLAKE3 digest, so that entries share equal files.
+"""Stores file contents by BLAKE3 digest, so that entries share equal files.
 
 A file of an entry is a hard link to the file in the pool, or a copy that shares its blocks (reflink) if the file system
 supports reflinks (btrfs, XFS). If neither is possible, entries have separate files and the pool isn't used.

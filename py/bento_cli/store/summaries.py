@@ -1,4 +1,4 @@
-"""Cache of the descriptor fields that listings show, so that listings don't parse thousands of descriptors.
+"""Caches the descriptor fields that listings show, so that a listing doesn't parse thousands of descriptors.
 
 Each kind has one JSON file. The fields of an entry are valid if its descriptor is unchanged (inode, size, and
 modification time). The JSON file can be removed without loss.

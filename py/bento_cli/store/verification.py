@@ -1,4 +1,4 @@
-"""Comparison of entries with the manifests that were written when they were imported."""
+"""Compares entries with the manifests that were written when the entries were imported."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verified:
-    """The numbers of verified entries and files, and the damage found.
+    """The numbers of verified entries and files, and the differences from their manifests.
 
     Entries that BentoML built have no manifest, so their files can't be verified.
     """
@@ -103,7 +103,7 @@ def require_intact(home: Home, entries: list[Entry], noted: import_manifests.Man
 
 
 class _Digests:
-    """Digests of files, in which hard links to the same file are read only once."""
+    """Cache of file digests, which reads hard links to the same file only once."""
 
     def __init__(self, progress: Callable[[int], None] | None) -> None:
         self._known: dict[tuple[int, int], str] = {}

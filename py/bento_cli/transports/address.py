@@ -1,4 +1,4 @@
-"""URLs that `bentoml import` and `bentoml export` support, parsed, and formatted without secrets."""
+"""Parses the URLs that `bentoml import` and `bentoml export` support, and formats URLs without secrets."""
 
 from __future__ import annotations
 

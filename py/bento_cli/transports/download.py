@@ -1,4 +1,4 @@
-"""Downloads and uploads of archives. Downloads use parallel requests, can be resumed, and are verified.
+"""Downloads and uploads archives. Downloads use parallel requests, can be resumed, and are verified.
 
 An interrupted download leaves its pieces in `KEY.part`, and the numbers of complete pieces in `KEY.done`, one per line.
 KEY depends on the address and the version, so that pieces of two versions are never mixed.

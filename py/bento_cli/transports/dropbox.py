@@ -37,7 +37,7 @@ _REMEDY = "Set DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN and DROPBOX_APP_KE
 
 
 class Dropbox(Remote):
-    """One file in Dropbox."""
+    """A file in Dropbox."""
 
     parallel = 4
 

@@ -25,7 +25,7 @@ _UNKNOWN = ("500", "501", "502", "504")  # the server doesn't support the comman
 
 
 class Ftp(RenameUpload):
-    """One file on an FTP server. The connection stays open, so that consecutive reads use one transfer."""
+    """A file on an FTP server. The connection stays open, so that consecutive reads use one transfer."""
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)

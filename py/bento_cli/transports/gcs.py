@@ -43,7 +43,7 @@ _REMEDY = "Log in with `gcloud auth application-default login`, or set GOOGLE_AP
 
 
 class Gcs(Remote):
-    """One object in a bucket."""
+    """An object in a bucket."""
 
     parallel = 4
 

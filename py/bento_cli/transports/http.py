@@ -34,7 +34,7 @@ _REMEDIES = {
 
 
 class Http(Remote):
-    """The file at a URL."""
+    """A file at a URL."""
 
     parallel = 4
 

@@ -66,7 +66,7 @@ def open(address: Address) -> Remote:  # noqa: A001 - the name is the same in al
 
 
 class ObjectStore(Remote):
-    """One object in a bucket or container.
+    """An object in a bucket or container.
 
     `make` creates an obstore store from a retry configuration.
     """

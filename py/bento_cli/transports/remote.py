@@ -1,4 +1,4 @@
-"""The interface that transfer protocols implement, and the selection of a protocol's module."""
+"""Defines the interface that transfer protocols implement, and selects the module of a protocol."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _Result = TypeVar("_Result")
 
 
 class MissingError(BentoError):
-    """An address that doesn't exist."""
+    """Raised if an address doesn't exist."""
 
 
 class ChangedError(Exception):
-    """An archive that changed during its transfer. Users never see this error."""
+    """Raised if an archive changed during its transfer. Users never see this error."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Stat:
 
 
 class Remote(ABC):
-    """Operations of a protocol on the file at one address.
+    """Base class of protocols, with the operations on the file at one address.
 
     Temporary failures raise ConnectionLostError, and the caller retries the operation.
     """
@@ -161,7 +161,7 @@ _TRIES = 2  # complete uploads, if the content on the server is wrong
 
 
 class RenameUpload(Remote):
-    """Base class for protocols that can't replace files atomically: it uploads a temporary file, and renames it.
+    """Base class of protocols that can't replace files atomically, and upload to a temporary file instead.
 
     The temporary name depends on the content, so that another run can resume the upload.
     """

@@ -56,7 +56,7 @@ _SIZE, _OWNERS, _MODE, _TIMES = 1, 2, 4, 8  # flags for attributes
 
 
 class _StatusError(Exception):
-    """An error status from the server. Users never see this error."""
+    """Raised for an error status from the server. Users never see this error."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -71,7 +71,7 @@ class _Answer(NamedTuple):
 
 
 class OpenSsh(RenameUpload):
-    """One file on an SFTP server. `program` is the path of `ssh`."""
+    """A file on an SFTP server. `program` is the path of `ssh`."""
 
     window = MAX_PENDING
 

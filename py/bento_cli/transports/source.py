@@ -1,4 +1,4 @@
-"""The file to upload, with the digests that servers require, including Dropbox's content hash."""
+"""Reads the file to upload, and computes the digests that servers require, including Dropbox's content hash."""
 
 from __future__ import annotations
 

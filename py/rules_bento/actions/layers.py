@@ -104,7 +104,7 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
 
 
 class _Headers:
-    """Creates tar headers for a Bento. The user owns the home directory and everything below it."""
+    """Generator of the tar headers for a Bento. The user owns the home directory and all paths below it."""
 
     def __init__(self, directory: str, uid: int, gid: int) -> None:
         self._home = directory.rpartition("/")[0]

@@ -1,4 +1,4 @@
-"""Checks that search packed files for secrets before an action writes outputs."""
+"""Searches for secrets in the files that an action packs, before the action writes outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readers and writers for archives of Bentos and models."""
+"""Reads and writes archives of Bentos and models."""
 
 from __future__ import annotations
 

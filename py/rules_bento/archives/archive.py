@@ -1,4 +1,4 @@
-"""Writer of `.bento` archives, which joins parts that are compressed only once.
+"""Writes `.bento` archives by joining parts that are compressed only once.
 
 A `.bento` or `.bentomodel` file is an xz-compressed tar. The blocks of an xz stream are independent. Each *part* (the
 sources and the environment, or a model) is a separate xz stream of tar members without the end of a tar. Joining copies
@@ -77,7 +77,7 @@ def join(out: Path, parts: Sequence[Path]) -> None:
 
 
 def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
-    """Write parts as an archive of another format, atomically. `form` "folder" requires a missing or empty `out`."""
+    """Write parts as an archive of another format, atomically. For "folder", `out` must be missing or empty."""
     if form == "folder":
         with atomic_dir(out) as directory:
             write_directory(directory, items(parts))

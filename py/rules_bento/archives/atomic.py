@@ -1,4 +1,4 @@
-"""Atomic writes of files and directories, which get their names only when they are complete.
+"""Writes files and directories atomically: they get their names only when they are complete.
 
 On Linux, most file systems support temporary files without a name, so that no file remains if the process is killed.
 Otherwise, a temporary file has a random name that other processes can't predict.

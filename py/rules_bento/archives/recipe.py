@@ -1,4 +1,4 @@
-"""Recipes: small files that describe how to assemble a blob from ranges of another file.
+"""Reads and writes recipes: small files that describe how to assemble a blob from ranges of another file.
 
 A gzip layer of a wheel consists mostly of the wheel's own deflate streams. A recipe replaces such a layer in caches. It
 contains only the bytes that the wheel doesn't have. The format is `MAGIC`, then segments. A segment contains the

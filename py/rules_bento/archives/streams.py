@@ -1,4 +1,4 @@
-"""Decoders that read compressed streams completely, in pieces of bounded size.
+"""Decodes compressed streams completely, in pieces of limited size.
 
 Python's readers stop at the end of the requested data. They don't detect a wrong checksum, a missing end, or bytes
 after the end. This module reads each stream to the end of its file, and reports these errors.

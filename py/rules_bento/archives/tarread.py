@@ -1,4 +1,4 @@
-"""Streaming reader of tar archives, which rejects archives that tar readers interpret differently.
+"""Reads the members of a tar archive as a stream. Rejects archives that tar readers interpret differently.
 
 Accepts the formats in use (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the pre-POSIX format), and reads them as
 `tarfile` does for `bentoml import`. Rejects a truncated archive, data after the end, a wrong checksum, an invalid

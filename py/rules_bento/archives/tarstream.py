@@ -1,4 +1,4 @@
-"""Writer of tar archives as reproducible streams of bytes.
+"""Writes tar archives as reproducible streams of bytes.
 
 Headers have the POSIX.1-2001 (pax interchange) format: a ustar header. An extended header precedes it if a name or link
 is longer than 100 bytes or isn't ASCII, or if a file has 8 GiB or more. `tarfile` writes the same bytes with

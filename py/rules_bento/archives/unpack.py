@@ -1,4 +1,4 @@
-"""Reader of archives of Bentos and models, which can be untrusted.
+"""Reads archives of Bentos and models, which can be untrusted.
 
 `read` yields the members of an archive in order, with constant memory for files of any size. All members are safe to
 write below a directory. Accepts the archives that `bentoml import` (1.4.40) accepts, except the archives that

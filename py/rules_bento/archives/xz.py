@@ -1,4 +1,4 @@
-"""Writer of xz streams in which each block is either stored or compressed, depending on its content.
+"""Writes xz streams whose blocks are either stored or compressed, depending on their content.
 
 liblzma needs minutes to encode a model, because it tries to compress incompressible weights. This module splits the
 input into blocks of `BLOCK` bytes. It writes each block either as LZMA2 *uncompressed* chunks, at memory speed, or with

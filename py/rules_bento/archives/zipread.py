@@ -1,4 +1,4 @@
-"""Reader of zips, which rejects a zip whose directory contradicts its local headers or its contents.
+"""Reads zips. Rejects a zip whose directory contradicts its local headers or its contents.
 
 Wheels and archives of the store have the format of PKWARE's APPNOTE 6.3. A zip describes each member twice, so readers
 can interpret a zip differently. This reader rejects contradictory descriptions, overlapping members, unused bytes,

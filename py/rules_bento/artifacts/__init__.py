@@ -1,1 +1,1 @@
-"""OCI artifacts of Bentos and models, and the signatures of artifacts."""
+"""Converts Bentos and models to OCI artifacts, and stores the signatures of artifacts."""

@@ -1,4 +1,4 @@
-"""Conversion of Bentos and models to OCI artifacts, in the format that docs/oci.md defines.
+"""Converts Bentos and models to OCI artifacts, in the format that docs/oci.md defines.
 
 The blobs of a Bento are the parts of its `.bento` archive, including the parts of its models. A push of a new version
 therefore sends only changed parts. The config contains bento.yaml.

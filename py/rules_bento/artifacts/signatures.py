@@ -1,4 +1,4 @@
-"""Signatures and attestations in cosign's formats, in registries and OCI layouts.
+"""Reads and writes signatures and attestations in cosign's formats, in registries and OCI layouts.
 
 By default, each signature or attestation is a sigstore bundle that refers to its subject, as cosign 3 writes it. In the
 legacy form, the layers of the manifest `sha256-<hex>.sig` are signed documents, and the layers of the manifest
@@ -52,7 +52,7 @@ _MOST_REASONS = 3  # reasons in a message
 
 
 class InRegistry:
-    """Storage of signatures in the repository that contains the signed artifact."""
+    """The signatures and attestations in a repository, next to the signed artifact."""
 
     def __init__(self, reference: Reference, registries: Registries, counter: Counter) -> None:
         self._reference = reference
@@ -94,7 +94,7 @@ class InRegistry:
 
 
 class InLayout:
-    """Storage of signatures in an OCI layout, as `cosign save` and `cosign verify --local-image` use it."""
+    """The signatures and attestations in an OCI layout, as `cosign save` stores them."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout

@@ -1,4 +1,4 @@
-"""Assembly of a Bento from declared inputs: bento.yaml and all other files, except sources and models.
+"""Assembles a Bento from declared inputs: bento.yaml and all other files, except sources and models.
 
 The format is the format of BentoML 1.4, determined by experiment (see docs/compatibility.md). Services, labels, envs,
 and the image come from the service metadata. All other values come from the options of a target or a bentofile.

@@ -1,4 +1,4 @@
-"""Conversions of YAML values to the types of BentoML's descriptors.
+"""Converts YAML values to the types of BentoML's descriptors.
 
 BentoML uses cattrs to convert descriptors to the types in its classes. A number becomes a string if a string is
 expected, unknown keys are dropped, and missing keys get a default. The conversions in this module do the same for

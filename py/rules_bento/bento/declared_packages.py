@@ -1,4 +1,4 @@
-"""Python packages that options and images declare, and their comparison with a lock."""
+"""Collects the Python packages that options and images declare, and compares them with a lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The identity of a Bento: the digest of its content, without its version and times."""
+"""Computes the identity of a Bento: the digest of its content, without its version and times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image of a Bento as ordered steps, which a `bentoml.images.Image` or a target defines.
+"""Defines the image of a Bento as ordered steps, from a `bentoml.images.Image` or from a target.
 
 `freeze` reads the files that an ImageDefinition refers to, and returns the values for bento.yaml and the Dockerfile.
 """

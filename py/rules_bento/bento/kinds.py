@@ -1,4 +1,4 @@
-"""The two kinds of store entries: Bentos and models."""
+"""Defines the two kinds of store entries: Bentos and models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resolution of the model references in services and bentofiles to bundled models."""
+"""Resolves the model references in services and bentofiles to bundled models."""
 
 from __future__ import annotations
 

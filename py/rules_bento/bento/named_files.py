@@ -1,4 +1,4 @@
-"""Files that options and images refer to: requirements files and their includes, uv.lock, and scripts."""
+"""Reads the files that options and images refer to: requirements files and their includes, uv.lock, and scripts."""
 
 from __future__ import annotations
 

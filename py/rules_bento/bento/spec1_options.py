@@ -1,4 +1,4 @@
-"""Validation of the build options in a `bento.yaml` of spec 1: `docker`, `python`, and `conda`.
+"""Validates the build options in a `bento.yaml` of spec 1: `docker`, `python`, and `conda`.
 
 BentoML reads these options with separate classes, which reject unknown keys and check some values against lists.
 """

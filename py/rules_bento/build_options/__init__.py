@@ -1,1 +1,1 @@
-"""Build options of a bentofile or a target: parsing, validation, and merging."""
+"""Parses, validates, and merges the build options of a bentofile or a target."""

@@ -1,4 +1,4 @@
-"""Option values without validation, and the location of each value for messages."""
+"""Represents options as unvalidated values, with the location of each value for messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of individual values of options and images. Messages begin with `place`, a location."""
+"""Validates individual values of options and images. Messages begin with `place`, a location."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conversion of a document to `BuildOptions`, with validation of each value."""
+"""Converts the document of a bentofile or a target to `BuildOptions`, and validates each value."""
 
 from __future__ import annotations
 

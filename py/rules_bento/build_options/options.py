@@ -1,4 +1,4 @@
-"""Options of a build, and the merging of attributes with a bentofile.
+"""Defines the options of a build, and merges attributes with a bentofile.
 
 An unset option is None. The code that uses an option applies BentoML's default. Combinations of options that can't be
 built, or that BentoML would partly ignore, are rejected.

@@ -1,4 +1,4 @@
-"""Access to files in the build context that options refer to, such as scripts, requirements, and templates."""
+"""Reads files in the build context that options refer to, such as scripts, requirements, and templates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of a target: its attributes, merged with its bentofile."""
+"""Reads the options of a target: its attributes, merged with its bentofile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks of Debian packages, which apt resolves for suites and architectures. A lock contains no mirror host names.
+"""Locks Debian packages, which apt resolves for suites and architectures. A lock contains no mirror host names.
 
 apt runs with separate directories and sources, so the result is independent of the host's packages and architecture.
 The mirror, proxies, credentials, and keys come from the host. The format of a lock::

@@ -1,4 +1,4 @@
-"""Readers of Debian packages, which don't unpack packages or run their scripts.
+"""Reads Debian packages as streams, without unpacking them or running their scripts.
 
 A .deb is an ar archive of three members: `debian-binary`, `control.tar.*`, and `data.tar.*` (deb(5)). The tars are read
 as streams, so memory use is independent of the package size.
@@ -38,7 +38,7 @@ class DebMember(NamedTuple):
 
 
 class Deb:
-    """Reader of a Debian package. Each method opens the file again. Messages of BentoError begin with the file name."""
+    """A Debian package. Each method opens the file again. Messages of BentoError begin with the file name."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.name

@@ -1,4 +1,4 @@
-"""Builder of layers: writes the tar of a root file system from Debian packages.
+"""Builds the tar of a layer: a root file system from Debian packages.
 
 Unpacks packages as dpkg does, in one streaming pass, without temporary files and without running programs. The module
 `system` replaces maintainer scripts. Writes dpkg's database, so that dpkg, apt, and scanners find the packages. As in
@@ -71,7 +71,7 @@ def _match_directories(patterns: Iterable[str]) -> re.Pattern[str]:
 
 
 class Rootfs:
-    """The content of a layer and of the layers below it, from which methods yield the layer's tar."""
+    """The contents of a root file system, from which methods yield the tar of its top layer."""
 
     def __init__(
         self,

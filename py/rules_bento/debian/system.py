@@ -1,4 +1,4 @@
-"""Replacement for the maintainer scripts of packages that a Python service needs.
+"""Replaces the maintainer scripts of packages that a Python service needs.
 
 Creates users and groups, the certificate bundle, world-writable directories, and the name service configuration from
 declared inputs. The result doesn't depend on the order of packages.

@@ -1,4 +1,4 @@
-"""Readers of YAML, JSON, and TOML from untrusted sources, with limits.
+"""Reads YAML, JSON, and TOML from untrusted sources, and enforces limits.
 
 A reader returns plain Python values, or raises `FormatError` with the file and, if known, the line. The time and memory
 for reading are proportional to the size of the input. docs/formats.md lists the limits and the restrictions.
@@ -21,7 +21,7 @@ MAX_NUMBER = 250  # maximum characters of a number, so that floats and Python's 
 
 
 class FormatError(BentoError):
-    """A file that is invalid or exceeds the limits."""
+    """Raised for a file that is invalid or exceeds the limits."""
 
 
 def decode_text(data: bytes | str, origin: str) -> str:

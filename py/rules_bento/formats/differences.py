@@ -1,4 +1,4 @@
-"""Comparison of two documents, field by field."""
+"""Compares two documents field by field."""
 
 from __future__ import annotations
 

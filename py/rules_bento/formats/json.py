@@ -1,4 +1,4 @@
-"""Reader of untrusted JSON (RFC 8259) in UTF-8, which rejects duplicate keys.
+"""Reads untrusted JSON (RFC 8259) in UTF-8, and rejects duplicate keys.
 
 The standard library parses the input after a check of the limits. For small input, the check only counts brackets.
 """

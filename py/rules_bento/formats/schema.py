@@ -1,4 +1,4 @@
-"""Validation of value types in documents that other tools write.
+"""Validates the types of values in documents that other tools write.
 
 A shape is a type (`str`), a list of one shape (`[str]`), or a mapping. `{"name": str, "marker?": str}` has a required
 and an optional key. `{...: str}` specifies the shape of all values. Keys without a shape can have any value.

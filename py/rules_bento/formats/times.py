@@ -1,4 +1,4 @@
-"""Conversion of times in ISO 8601."""
+"""Parses and converts times in ISO 8601."""
 
 from __future__ import annotations
 

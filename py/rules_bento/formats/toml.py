@@ -1,4 +1,4 @@
-"""Reader of untrusted TOML, based on tomllib or, for Python 3.10, the package tomli."""
+"""Reads untrusted TOML with tomllib or, for Python 3.10, with the package tomli."""
 
 from __future__ import annotations
 

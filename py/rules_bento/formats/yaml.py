@@ -1,4 +1,4 @@
-"""Reader of untrusted YAML with the core types. It returns the same values as PyYAML, which BentoML uses.
+"""Reads untrusted YAML with the core types. Returns the same values as PyYAML, which BentoML uses.
 
 Values are built from the parser's events, so the limits on depth and size apply while a document is read. Scalars have
 the types of `yaml.safe_load` (null, booleans, numbers, times, strings), and `<<` merges mappings. Rejects error-prone
@@ -79,7 +79,7 @@ class _YamlNode:
 
 
 class _YamlReader:
-    """Builder of a value from the parser's events. With `parse_float`, it keeps keys as strings and records lines."""
+    """Builder of YAML values from parser events. With `parse_float`, it keeps keys as strings, and records lines."""
 
     def __init__(
         self, data: bytes | str, origin: str, *, binary: bool = False, parse_float: Callable[[str], Any] | None = None

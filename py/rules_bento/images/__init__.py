@@ -1,1 +1,1 @@
-"""Construction of image layers and OCI images, and reports about the contents of images."""
+"""Builds image layers and OCI images, and reports their contents."""

@@ -1,4 +1,4 @@
-"""Container engines on this machine."""
+"""Finds the container engines on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of a Bento's requirements for its image: packages, distribution, CUDA, and commands."""
+"""Checks whether an image meets the requirements of a Bento: packages, distribution, CUDA, and commands."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class ImageSystem(NamedTuple):
 
 
 class DebLayerHint(NamedTuple):
-    """The names in a message that explains how to add Debian packages."""
+    """The names in a message that explains how to add Debian packages to an image."""
 
     image: str  # name of the bento_image
     hub: str  # of Debian packages; empty for a base that isn't built from them

@@ -1,4 +1,4 @@
-"""CNCF ModelPack artifacts of models, which share their layers with images."""
+"""Builds CNCF ModelPack artifacts of models, which share their layers with images."""
 
 from __future__ import annotations
 

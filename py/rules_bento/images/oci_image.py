@@ -1,4 +1,4 @@
-"""OCI images (image specification 1.1): a config, and a manifest with the descriptors of the layers.
+"""Assembles OCI images (image specification 1.1): a config, and a manifest with the descriptors of the layers.
 
 Assembly doesn't read the layers, so its time is independent of their size.
 """

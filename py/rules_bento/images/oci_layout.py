@@ -1,4 +1,4 @@
-"""Images as files: an OCI image layout (a directory), or an archive that `docker load` accepts."""
+"""Writes images to files: an OCI image layout (a directory), or an archive that `docker load` accepts."""
 
 from __future__ import annotations
 

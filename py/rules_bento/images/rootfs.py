@@ -1,4 +1,4 @@
-"""Unpacking of an image's file system into a directory, for programs that run there.
+"""Unpacks the file system of an image into a directory, for programs that run there.
 
 Names and links have the same meaning as in the image: writes and removals never follow links out of the directory.
 Because any member can replace a directory with a link, each path is resolved again, name by name. Owners, devices, and

@@ -1,4 +1,4 @@
-"""SBOMs that list a Bento's packages, models, and sources, and its image's system packages.
+"""Writes SBOMs that list a Bento's packages, models, and sources, and its image's system packages.
 
 An SBOM contains no random number and no build time. Its ID is a name-based UUID derived from the image.
 """

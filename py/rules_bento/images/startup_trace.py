@@ -1,4 +1,4 @@
-"""Startup traces: committed lists of the files that a container reads at startup."""
+"""Reads and writes startup traces: committed lists of the files that a container reads at startup."""
 
 from __future__ import annotations
 

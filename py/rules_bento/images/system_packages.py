@@ -1,4 +1,4 @@
-"""Installed packages, from the databases of dpkg and apk, and requests for packages."""
+"""Reads installed packages from the databases of dpkg and apk, and parses requests for packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Assignment of wheels to layers, with the algorithm that `rules/private/wheel_groups.bzl` explains."""
+"""Groups wheels into layers, with the algorithm that `rules/private/wheel_groups.bzl` explains."""
 
 from __future__ import annotations
 

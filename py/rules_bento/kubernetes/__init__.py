@@ -1,1 +1,1 @@
-"""Manifests that run the services of an image in a Kubernetes cluster."""
+"""Writes manifests that run the services of an image in a Kubernetes cluster."""

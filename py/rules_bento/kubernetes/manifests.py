@@ -1,4 +1,4 @@
-"""Manifests of a workload: a Deployment, a Service, and an optional autoscaler for each service of the Bento.
+"""Builds the manifests of a workload: a Deployment, a Service, and an optional autoscaler for each service.
 
 If the Bento has several services, each service starts with `start-http-server --service-name NAME --depends OTHER=URL`,
 as when BentoML starts services separately. The URL contains the name of the other Service in the cluster.

@@ -1,4 +1,4 @@
-"""The workload that Kubernetes runs for a Bento: the resources of services, and the startup of the image.
+"""Describes the workload that Kubernetes runs for a Bento: resources of services, and the startup of the image.
 
 In the `resources` of a service, numbers are CPU cores and GiB of memory. Strings have Kubernetes units.
 """

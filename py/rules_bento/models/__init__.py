@@ -1,1 +1,1 @@
-"""Entries of BentoML's model store."""
+"""Creates and reads entries of BentoML's model store."""

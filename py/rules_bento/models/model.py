@@ -1,4 +1,4 @@
-"""New entries for BentoML's model store: `model.yaml` and the manifest of a model's files."""
+"""Creates entries for BentoML's model store: `model.yaml`, and the manifest of a model's files."""
 
 from __future__ import annotations
 

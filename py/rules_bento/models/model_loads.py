@@ -1,4 +1,4 @@
-"""Detection of models that a service loads with framework functions, as in `bentoml.xgboost.load_model("clf")`."""
+"""Finds models that a service loads with framework functions, such as `bentoml.xgboost.load_model("clf:latest")`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reader of models in BentoML's store, and in archives that contain a single model."""
+"""Reads models from BentoML's store, and from archives that contain a single model."""
 
 from __future__ import annotations
 

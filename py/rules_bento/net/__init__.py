@@ -7,8 +7,8 @@ from __future__ import annotations
 
 
 class ConnectionLostError(Exception):
-    """An interrupted connection or response. The caller can retry. Users never see this error."""
+    """Raised if a connection or response is interrupted. The caller can retry. Users never see this error."""
 
 
 class SourceLostError(ConnectionLostError):
-    """A lost connection to the source of an upload. Users see the message, which names the source."""
+    """Raised if the connection to the source of an upload is lost. Users see the message, which names the source."""

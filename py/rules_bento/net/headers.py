@@ -1,4 +1,4 @@
-r"""Parser for response headers, which needs linear time and returns None for invalid values.
+r"""Parses response headers in linear time. Returns None for invalid values.
 
 Accepts only ASCII digits, because `str.isdigit` and `\d` also match other digits. Limits the number of digits, because
 `int` rejects thousands of digits.

@@ -1,4 +1,4 @@
-"""Connection settings for a host: the proxy, the trusted certificates, and the login in netrc.
+"""Determines the connection settings for a host: the proxy, trusted certificates, and the login in netrc.
 
 Proxies come from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, and `NO_PROXY`, as in curl and Go. Certificates come from
 the system and, for registries, from `certs.d` of docker and podman.

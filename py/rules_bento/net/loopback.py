@@ -1,4 +1,4 @@
-"""Requests to a server on the loopback interface of this machine, without a proxy."""
+"""Sends requests to a server on the loopback interface of this machine, without a proxy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ERRORS = OSError, http.client.HTTPException  # errors from urllib, and errors f
 
 
 class ServerError(Exception):
-    """A response with a status other than 2xx, or a missing response. The message contains the status and the body."""
+    """Raised for a missing response or a status other than 2xx. The message contains the status and the body."""
 
 
 def wait(url: str, seconds: float, has_ended: Callable[[], bool]) -> bool:

@@ -1,4 +1,4 @@
-"""Parallel transfers with retries, and a progress line on terminals."""
+"""Runs parallel transfers with retries, and shows a progress line on a terminal."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Tally:
 
 
 class StoppedError(BentoError):
-    """The end of a transfer because another transfer failed. Users see only the error of the other transfer."""
+    """Raised to end a transfer after another transfer failed. Users see only the error of the other transfer."""
 
     def __init__(self) -> None:
         super().__init__("Stopped because another transfer failed.")

@@ -86,15 +86,15 @@ class BytesBody(NamedTuple):
 
 
 class LongHeadError(Exception):
-    """A response whose headers exceed the limits. Users never see this error."""
+    """Raised for a response whose headers exceed the limits. Users never see this error."""
 
 
 class SlowAnswerError(Exception):
-    """A response that arrives too slowly. Users never see this error."""
+    """Raised for a response that arrives too slowly. Users never see this error."""
 
 
 class _Wire(io.RawIOBase):
-    """Reader of a connection. It raises SlowAnswerError after the time `end`, if set."""
+    """Raw stream over a connection, which raises SlowAnswerError after the time `end`, if set."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""Python packages: requirements, locks, lock subsets, wheels, and virtual environments."""
+"""Reads requirements, locks Python packages, resolves lock subsets, builds wheels, and creates virtual environments."""

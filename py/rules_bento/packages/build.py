@@ -1,4 +1,4 @@
-"""Builds of wheels from source distributions with PEP 517 backends, and from installed packages.
+"""Builds wheels from source distributions with PEP 517 build backends, and packs installed packages into wheels.
 
 The build environment contains only the locked build requirements. Timestamps, hash seeds, the locale, and the path of
 the source are fixed. The built wheel is rewritten: the entries are sorted, uncompressed, and dated 1980.

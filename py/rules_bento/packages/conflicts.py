@@ -1,4 +1,4 @@
-"""Resolution of the conflict markers in a `uv.lock` (`tool.uv.conflicts`) for selected members, extras, and groups.
+"""Resolves the conflict markers of a `uv.lock` (`tool.uv.conflicts`) for selected members, extras, and groups.
 
 uv locks conflicting items in one file. The edges of these items have markers, such as `extra == 'extra-4-proj-cpu'`,
 `extra != 'group-4-proj-dev'`, or `extra == 'project-4-proj'`. This module replaces each such marker with the condition

@@ -1,4 +1,4 @@
-"""A program that answers uv's interpreter query with constant values.
+"""Writes a program that answers uv's interpreter query with constant values.
 
 uv starts an interpreter to query its version, platform, and paths. The query takes five times as long as resolving a
 lock subset, although uv then uses the requested platform and version. The output of the program has the format of the

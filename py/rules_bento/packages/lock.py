@@ -1,4 +1,4 @@
-"""Locks in the format of rules_bento: packages, edges with markers, and hashes of files.
+"""Reads, converts, and writes locks in the format of rules_bento: packages, edges with markers, and file hashes.
 
 Locks of all tools are converted to this format. A lock has no host names, so it can be committed and shared, and any
 index or cache can serve the files. The format is JSON because Starlark can decode JSON::
@@ -195,7 +195,7 @@ def reachable(roots: list[dict[str, Any]], packages: list[dict[str, Any]]) -> li
 
 
 class _EdgeNames:
-    """Names of edges. Versions and, if several indexes provide a version, index numbers distinguish equal names."""
+    """Unique names for the packages in edges: with a version or index number if the name alone is ambiguous."""
 
     def __init__(self, packages: list[dict[str, Any]], origin: str) -> None:
         self.origin = origin

@@ -1,4 +1,4 @@
-"""Validation of the syntax of strings in locks.
+"""Validates the syntax of strings in locks.
 
 A lock is untrusted input: the strings become file names, labels, arguments, and input of other programs.
 toolchains/private/lock_shapes.bzl contains a copy of the table for locks that Bazel reads directly.

@@ -1,4 +1,4 @@
-"""Resolution of the lock subset that a service needs, with uv and without network access.
+"""Resolves the subset of a lock that a service needs, with uv and without network access.
 
 For each locked file, uv gets a stub wheel, which contains only metadata (METADATA, WHEEL, RECORD). The requirements in
 METADATA are the edges of the lock. Therefore, uv resolves in the sandbox as it does over the network, and explains
@@ -268,7 +268,7 @@ def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> lis
 
 
 class _NoSolutionError(Exception):
-    """A query for which the resolver found no solution."""
+    """Raised if the resolver finds no solution."""
 
 
 def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Readers of requirements in requirements files, pyproject.toml, and bentofile.yaml."""
+"""Reads requirements from requirements files, pyproject.toml, and bentofile.yaml."""
 
 from __future__ import annotations
 

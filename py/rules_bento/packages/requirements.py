@@ -1,4 +1,4 @@
-"""Parser of requirements files, with the syntax that pip and uv accept."""
+"""Parses requirements files with the syntax that pip and uv accept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""uv with network access: creation of locks, and resolution of edges that some lock formats lack."""
+"""Runs uv with network access, to create locks and to determine edges that some lock formats lack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks, without a resolver, of whether locked packages satisfy requirements.
+"""Determines, without a resolver, whether locked packages satisfy a requirement.
 
 A solution satisfies a requirement if the solution contains the package in an allowed version, and satisfies all
 requested extras. This module decides only cases that `packaging` and uv interpret in the same way: numeric versions,

@@ -1,4 +1,4 @@
-"""Virtual environments that refer to unpacked wheels, without copying or installing files.
+"""Creates virtual environments that refer to unpacked wheels, without copying or installing files.
 
 An environment (PEP 405) has `pyvenv.cfg`, `bin/python`, a `.pth` file with the directories of the wheels, and a script
 for each console entry point. Creating an environment takes milliseconds, regardless of the size of the wheels. An

@@ -1,1 +1,1 @@
-"""Client for OCI registries, and reader and writer of OCI image layouts. Uses only the standard library."""
+"""Accesses OCI registries, and reads and writes OCI image layouts. Uses only the standard library."""

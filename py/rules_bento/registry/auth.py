@@ -1,4 +1,4 @@
-"""Authentication to a registry: anonymous, with a username and password, or with a token for each scope.
+"""Authenticates to a registry: anonymously, with a username and password, or with a token for each scope.
 
 Implements basic authentication (RFC 7617) and tokens (distribution project, `docs/spec/auth/token.md`, `oauth.md`).
 """
@@ -196,7 +196,7 @@ class Challenge(NamedTuple):
 
 
 class Authorizer:
-    """Thread-safe source of the `Authorization` headers for requests to one registry."""
+    """Thread-safe provider of `Authorization` headers for requests to one registry."""
 
     def __init__(self, reference: Reference, origin: Origin, transport: Transport) -> None:
         self._reference = reference

@@ -1,4 +1,4 @@
-"""Base images in an OCI layout, selected by platform and verified."""
+"""Finds base images in an OCI layout by platform, and verifies them."""
 
 from __future__ import annotations
 

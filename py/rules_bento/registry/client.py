@@ -86,7 +86,7 @@ class Registries:
 
 
 class Registry:
-    """A registry to which methods send authorized requests, with retries."""
+    """Client for one registry, which sends authorized requests with retries."""
 
     def __init__(
         self, reference: Reference, transport: Transport, *, insecure: bool, sleep: Callable[[float], object]
@@ -244,7 +244,7 @@ class Upload:
 
 
 class Repository:
-    """A repository in a registry. Unless documented otherwise, methods raise the errors of `Registry.request`."""
+    """Client for one repository. Unless documented otherwise, methods raise the errors of `Registry.request`."""
 
     def __init__(self, registry: Registry, name: str) -> None:
         self.registry = registry

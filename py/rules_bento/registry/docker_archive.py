@@ -1,4 +1,4 @@
-"""Reader of image archives, in docker's format (`docker save`) or OCI's, without unpacking."""
+"""Reads image archives, in docker's format (`docker save`) or OCI's, without unpacking them."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from rules_bento.formats.json import read_json
 
 
 class RegistryError(BentoError):
-    """An error response: the HTTP status, and the OCI error codes (such as `BLOB_UNKNOWN`), if any."""
+    """Raised for an error response. Contains the HTTP status, and OCI error codes such as `BLOB_UNKNOWN`, if any."""
 
     def __init__(self, message: str, status: int, codes: tuple[str, ...] = ()) -> None:
         super().__init__(message)

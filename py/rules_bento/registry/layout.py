@@ -1,4 +1,4 @@
-"""OCI image layouts: directories with blobs and an index (`image-layout.md` of the OCI image specification)."""
+"""Reads and writes OCI image layouts: directories with blobs and an index (`image-layout.md` of the OCI image spec)."""
 
 from __future__ import annotations
 

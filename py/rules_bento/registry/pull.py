@@ -1,4 +1,4 @@
-"""Pulls of images and artifacts into a layout: manifests and configs first, layers on demand."""
+"""Pulls images and artifacts into a layout: manifests and configs first, layers on demand."""
 
 from __future__ import annotations
 

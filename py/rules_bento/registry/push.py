@@ -1,4 +1,4 @@
-"""Pushes of images, indexes, and artifacts: only missing blobs, in parallel, and manifests last."""
+"""Pushes images, indexes, and artifacts to repositories: only missing blobs, in parallel, and manifests last."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ _MAX_MOUNTS = 3
 
 
 class PushResult(NamedTuple):
-    """The numbers of blobs in a push, of sent blobs, and of mounted blobs, and the bytes sent."""
+    """The numbers of all blobs, sent blobs, and mounted blobs in a push, and the number of bytes sent."""
 
     reference: Reference  # with digest
     blobs: int

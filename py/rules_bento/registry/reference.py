@@ -1,4 +1,4 @@
-"""Image references, `[registry/]repository[:tag][@digest]`, parsed as docker and podman do."""
+"""Parses image references, `[registry/]repository[:tag][@digest]`, as docker and podman do."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""HTML reports about the contents of Bentos and images."""
+"""Writes HTML reports about the contents of Bentos and images."""

@@ -1,4 +1,4 @@
-"""Reports about the contents of a Bento (files, packages, models, and APIs) and changes between two builds."""
+"""Reports the contents of a Bento (files, packages, models, and APIs), and the changes between two builds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""History of the blobs that this user pushed to each repository, so that later pushes can mount them.
+"""Records the blobs that this user pushed to each repository, so that later pushes can mount them.
 
 The file in the user's cache is a JSON object that maps `registry/repository` to digests of blobs. The repository of the
 last push is the last key. The file is only a hint: a push sends each blob that can't be mounted.

@@ -1,4 +1,4 @@
-"""Containers without a container engine or root: a program in an image's file system, in separate namespaces.
+"""Runs a program in the file system of an image, in separate namespaces, without a container engine or root.
 
 The program sees only the image's files, its own processes, a loopback interface, read-only /proc and /sys, /tmp, and
 pseudo-devices such as /dev/null. When the program ends, all processes that it started also end.

@@ -1,4 +1,4 @@
-"""Loading of images into the first of docker, podman, and nerdctl that responds.
+"""Loads images into the first of docker, podman, and nerdctl that responds.
 
 For an index, loads the image for the engine's platform, or for the platform that the user selects. Writes layers to
 disk only if they are fetched from the registry of a base image, or assembled from recipes.

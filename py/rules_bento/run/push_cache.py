@@ -1,4 +1,4 @@
-"""Streaming of blobs from the build's remote cache to a registry, without local copies.
+"""Streams blobs from the build's remote cache to a registry, without storing them on the local disk.
 
 Remote caches identify the outputs of actions by SHA-256 and size, and images identify layers in the same way. Two
 protocols of Bazel's `--remote_cache` are supported:

@@ -1,4 +1,4 @@
-"""Parser for push descriptions: JSON objects, written by rules, with the files of an image, a Bento, or a model.
+"""Parses push descriptions: JSON objects, written by rules, with the files of an image, a Bento, or a model.
 
 The object has one of these keys. Each path is relative to the argument `--directory`:
 

@@ -1,4 +1,4 @@
-"""Signatures of pushed images, and attestations of how they were built. No other process receives the key."""
+"""Signs pushed images, and attests how they were built. No other process receives the user's key."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FLAGS = {
 
 
 class Signer(NamedTuple):
-    """A key or identity with which images are signed. If `run` is set, builds are also attested."""
+    """Signer of images with a key or an identity. If `run` is set, it also attests how they were built."""
 
     key: PrivateKey | IdentitySigner
     run: Run | None

@@ -1,4 +1,4 @@
-"""Validation of service configurations, with the checks of BentoML when it builds or serves a Bento.
+"""Validates the configuration of services as BentoML does when it builds or serves a Bento.
 
 The types of values come from `bentoml._internal.configuration.v2`. Unknown keys are ignored, except in `resources`.
 True is a positive number but not an integer, and 1 isn't a float.

@@ -1,4 +1,4 @@
-"""Evaluation of constant expressions: literals, names of constants, and a few operations on constants.
+"""Evaluates constant expressions: literals, names of constants, and a few operations on constants.
 
 A `NotConstantError` replaces each unknown item or value in a list or dict. The error for `**x` has the key `REST`.
 """

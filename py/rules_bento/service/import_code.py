@@ -1,4 +1,4 @@
-"""Analysis of the code that an import of the service might run: uses of names, and unsupported operations.
+"""Analyzes the code that an import of the service might run: uses of names, and unsupported operations.
 
 The analysis is conservative. It treats this code as run: modules, classes, lambdas, functions whose name such code
 mentions, methods of classes that aren't services, and functions with a decorator that might call them.

@@ -1,4 +1,4 @@
-"""The metadata of a service, and its JSON form.
+"""Defines the metadata of a service, and its JSON form.
 
 The structure follows bento.yaml of BentoML 1.4: `services`, `labels`, `envs`, `schema.routes`, and, for a legacy
 service, `runners` and `apis`.

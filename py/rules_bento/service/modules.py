@@ -1,4 +1,4 @@
-"""The modules in a Bento's src/, the statements that bind names, and the definitions of imported names.
+"""Finds the modules in a Bento's src/, the statements that bind names, and the definitions of imported names.
 
 A name is constant only if exactly one unconditional statement of its module binds it.
 """
@@ -29,7 +29,7 @@ _ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builti
 
 
 class NotConstantError(Exception):
-    """Source code outside of the supported subset of Python."""
+    """Raised for source code outside of the supported subset of Python."""
 
     def __init__(self, why: str, path: str, node: ast.AST | int) -> None:
         super().__init__(why)
@@ -39,7 +39,7 @@ class NotConstantError(Exception):
 
 
 class PythonFiles:
-    """Finder of modules in src/, with the rules of Python if src/ is the first entry of `sys.path`."""
+    """The Python files in src/, with the rules by which Python finds modules in the first entry of `sys.path`."""
 
     def __init__(self, files: Mapping[str, bytes] | SourceTree) -> None:
         tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)

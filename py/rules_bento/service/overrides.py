@@ -1,4 +1,4 @@
-"""Replacement of values that aren't constants in the source with values from a target or a command.
+"""Replaces values that aren't constants in the source with values from a target or a command.
 
 Constants in the source can't be replaced. A declaration affects only the values that it names. `require_known` rejects
 the values that remain unknown.

@@ -1,4 +1,4 @@
-"""Static analysis of a service: finds its module, its attribute, and its definition.
+"""Analyzes a service statically: finds its module, its attribute, and its definition.
 
 docs/service-metadata.md describes the supported subset of Python. Unsupported code that might affect a service is
 rejected with the file and the line. Its value is unknown without an attribute or an import.
@@ -37,7 +37,7 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
 
 
 class _Reading:
-    """Analysis of one service, repeated with more modules if other modules use the modules that it requires."""
+    """Static analysis of one service, repeated with more modules if other modules use the required modules."""
 
     def __init__(
         self, service: str, module: str, path: str, files: PythonFiles, arguments: Mapping[str, object]

@@ -1,4 +1,4 @@
-"""Public names for BentoML's private names, and names for its positional arguments."""
+"""Converts BentoML's private names to public names, and positional arguments to named arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Static analysis of classes with `@bentoml.service`: names, configuration, dependencies, models, and APIs."""
+"""Analyzes classes with `@bentoml.service`: their names, configuration, dependencies, models, and APIs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Selection of a Bento's files by patterns, and a manifest of the files with their digests."""
+"""Selects the files of a Bento by patterns, and lists the files with their digests in a manifest."""

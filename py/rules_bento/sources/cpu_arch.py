@@ -1,4 +1,4 @@
-"""Detection of the machine type (processor architecture) of machine code from the first bytes of a file.
+"""Detects the machine type (processor architecture) of machine code from the first bytes of a file.
 
 The formats are ELF (System V ABI, chapter 4), and Mach-O (`mach-o/loader.h`, `mach-o/fat.h`). Machine types have Go's
 names, as in images. Files that a system neither starts nor loads have no machine type: object files, and code for GPUs

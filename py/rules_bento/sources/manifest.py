@@ -1,4 +1,4 @@
-"""Manifest of a Bento's directory tree, from which the Bento's identity and version are computed."""
+"""Lists the files in a Bento's directory tree, and computes the identity and the version of the Bento."""
 
 from __future__ import annotations
 

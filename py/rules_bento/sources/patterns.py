@@ -1,4 +1,4 @@
-"""Matching of paths with BentoML's patterns in include, exclude, and ``.bentoignore``, in linear time.
+"""Matches paths with BentoML's patterns in include, exclude, and ``.bentoignore``, in linear time.
 
 BentoML uses pathspec (1.1.1, "gitwildmatch"). pathspec compiles each line to a regular expression and tries all
 expressions on each path. The time grows with the number of lines, and an expression with several stars backtracks: four

@@ -1,4 +1,4 @@
-"""Selection of files for a Bento's ``src/``, and their paths in it.
+"""Selects files for a Bento's ``src/``, and determines their paths in it.
 
 BentoML walks a directory. In rules_bento, a Bazel target declares each file, or `walk` declares the files of a
 directory. Files are selected as in BentoML: ``include`` must match the path of a file, and no other list must match the
@@ -69,7 +69,7 @@ class BentoPath:
 def place(
     short_path: str, *, build_ctx: str, import_roots: Iterable[str] = (), attribute: str, label: str
 ) -> BentoPath:
-    """Return the path in src/ of a file in the attribute ``attribute`` of the target ``label``.
+    """Return where the Bento contains a file that the attribute ``attribute`` of the target ``label`` lists.
 
     ``short_path`` and ``build_ctx`` are short paths of Bazel (``svc/a.py``, ``../repo+/a.py``). ``build_ctx`` is a
     directory ("" is the root of the main repository). ``import_roots`` are entries of ``PyInfo.imports``

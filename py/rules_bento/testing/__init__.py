@@ -1,1 +1,1 @@
-"""pytest plugin for `bento_test`, BentoML servers for its tests, and the comparison of APIs."""
+"""Runs the tests of `bento_test` in pytest, starts BentoML servers for them, and compares APIs."""

@@ -1,4 +1,4 @@
-"""Classification of changes to a service's API by their effect on callers.
+"""Classifies the changes to a service's API by their effect on callers.
 
 The API is BentoML's `schema.json`: routes with the JSON schemas of input and output. A change is *breaking* if a caller
 that complies with the old schema can fail with the new schema, because the service rejects a sent value, or a returned

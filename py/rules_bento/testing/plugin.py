@@ -36,7 +36,7 @@ class Setting(NamedTuple):
 
 
 class Servers:
-    """Source of servers for the Bento under test. It collects their logs."""
+    """Source of servers for the tests of a Bento, which collects the servers' logs."""
 
     def __init__(self, setting: Setting) -> None:
         """Store the settings. Doesn't start a server."""

@@ -1,4 +1,4 @@
-"""LCOV recording of the lines in a user's sources that tests and servers run, for `bazel coverage`.
+"""Records the lines of the user's sources that tests and servers run, as LCOV for `bazel coverage`.
 
 The test must depend on coverage.py. Bazel identifies sources by their path in the workspace. In the Bento,
 the sources are in `src/`.
@@ -29,7 +29,7 @@ disable_warnings = no-data-collected
 
 
 class Recording:
-    """The recording of one run of the tests."""
+    """The recorded coverage of one run of the tests."""
 
     def __init__(self, directory: Path, files: Mapping[Path, str]) -> None:
         """Create `directory` for the data. `files` maps each file to its path in the workspace."""

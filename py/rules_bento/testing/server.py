@@ -1,4 +1,4 @@
-"""BentoML server for an unpacked Bento, on a free port of the loopback interface."""
+"""Starts a BentoML server for an unpacked Bento, on a free port of the loopback interface."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Server(NamedTuple):
 
 
 class NotReadyError(Exception):
-    """A server that ended, or didn't respond in time. The message contains its log."""
+    """Raised if a server ended, or didn't respond in time. The message contains the server's log."""
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Implementations of the commands in `cli/table.py`. They raise BentoError and OSError, which `main` reports."""
+"""Implements the commands in `cli/table.py`. Commands raise BentoError and OSError, which `main` reports."""

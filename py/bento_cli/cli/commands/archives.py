@@ -1,4 +1,4 @@
-"""Implementation of `bento import`, `export`, `bundle`, and `unbundle`, which read and write archives."""
+"""Implements `bento import`, `export`, `bundle`, and `unbundle`, which read and write archives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Implementation of `bento audit`, which checks packages against advisories and a policy."""
+"""Implements `bento audit`, which checks packages against advisories and a policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Implementation of `bento build`, which builds a Bento from a project."""
+"""Implements `bento build`, which builds a Bento from a project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Implementation of `bento cloud`, which manages contexts for BentoCloud and Yatai."""
+"""Implements `bento cloud`, which manages contexts for BentoCloud and Yatai."""
 
 from __future__ import annotations
 

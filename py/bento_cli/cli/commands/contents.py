@@ -1,4 +1,4 @@
-"""Implementation of `bento tree` and `bento diff`, which show contents and differences of entries and archives."""
+"""Implements `bento tree` and `bento diff`, which show the contents and differences of entries and archives."""
 
 from __future__ import annotations
 

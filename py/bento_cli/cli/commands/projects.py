@@ -1,4 +1,4 @@
-"""Implementation of `bento migrate`, `bento doctor`, and `bento models pin`, which set up Bazel workspaces."""
+"""Implements `bento migrate`, `bento doctor`, and `bento models pin`, which set up and check Bazel workspaces."""
 
 from __future__ import annotations
 

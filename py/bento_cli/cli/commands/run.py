@@ -1,4 +1,4 @@
-"""Implementation of `bento containerize` and `bento serve`, which build images of Bentos and serve Bentos."""
+"""Implements `bento containerize` and `bento serve`, which build images of Bentos and serve Bentos."""
 
 from __future__ import annotations
 

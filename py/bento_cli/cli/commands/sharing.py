@@ -1,4 +1,4 @@
-"""Implementation of `bento push`, `pull`, `copy`, and `tags`, which use registries, BentoCloud, and Yatai."""
+"""Implements `bento push`, `pull`, `copy`, and `tags`, which use registries, BentoCloud, and Yatai."""
 
 from __future__ import annotations
 

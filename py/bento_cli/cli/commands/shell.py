@@ -1,4 +1,4 @@
-"""Implementation of `bento completion` and `bento complete`, which complete command lines in a shell."""
+"""Implements `bento completion` and `bento complete`, which complete command lines in a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Implementation of `bento sign` and `bento verify`, which sign and verify artifacts."""
+"""Implements `bento sign` and `bento verify`, which sign artifacts and verify signatures and contents."""
 
 from __future__ import annotations
 

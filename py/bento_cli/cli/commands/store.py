@@ -1,4 +1,4 @@
-"""Implementation of `bento list`, `get`, `delete`, and `gc`, which manage entries of the store."""
+"""Implements `bento list`, `get`, `delete`, and `gc`, which manage the entries of the store."""
 
 from __future__ import annotations
 

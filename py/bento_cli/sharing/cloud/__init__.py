@@ -1,1 +1,1 @@
-"""Contexts for BentoCloud and Yatai, and transfers of Bentos and models with BentoML's protocol."""
+"""Manages contexts for BentoCloud and Yatai, and transfers Bentos and models with BentoML's protocol."""

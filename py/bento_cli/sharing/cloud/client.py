@@ -34,7 +34,7 @@ _REMEDIES = {
 
 
 class CloudError(BentoError):
-    """An error response. `status` is the HTTP status."""
+    """Raised for an error response. `status` is the HTTP status."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Contexts for BentoCloud and Yatai, in BentoML's file and environment variables.
+"""Reads and writes contexts for BentoCloud and Yatai, in BentoML's file and environment variables.
 
 The file contains YAML:
 

@@ -1,4 +1,4 @@
-"""Documents that describe a Bento or model to BentoCloud or Yatai, in the format of BentoML's client."""
+"""Creates the documents that describe a Bento or model to BentoCloud or Yatai, in the format of BentoML's client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pulls of Bentos and models from BentoCloud or Yatai. Pulls are atomic, and skip entries in the store.
+"""Pulls Bentos and models from BentoCloud or Yatai into the store. Pulls are atomic, and skip existing entries.
 
 Partial downloads stay in rules_bento's directory of the store, so that another run can resume an interrupted pull.
 """
@@ -155,7 +155,7 @@ def _digest(*facts: object) -> str:
 
 
 class _Fetching:
-    """Downloads from one server to staged imports."""
+    """Client that downloads entries from one server, and stages them."""
 
     def __init__(self, home: Home, cloud: Cloud, session: ImportSession) -> None:
         self._home = home
@@ -201,7 +201,7 @@ class _Fetching:
 
 
 class _Named:
-    """Reader of an open file, with another name for error messages."""
+    """File-like wrapper that gives an open file another name in error messages."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
@@ -213,7 +213,7 @@ class _Named:
 
 
 class _Receiving:
-    """The download of one file, which resumes after interruptions as long as attempts make progress."""
+    """Download of one file, which resumes after interruptions as long as attempts make progress."""
 
     def __init__(self, cloud: Cloud, place: CloudPaths, remote: dict[str, Any], path: Path, counter: Counter) -> None:
         self._cloud = cloud

@@ -1,4 +1,4 @@
-"""Pushes of Bentos and models to BentoCloud or Yatai: models first, and only missing entries."""
+"""Pushes Bentos and models from the store to BentoCloud or Yatai: models first, and only missing entries."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _of_hubs(description: Description) -> list[tuple[ModelReference, dict[str, A
 
 
 class _Pushing:
-    """Pushes of entries to one server."""
+    """Client that pushes entries to one server."""
 
     def __init__(self, home: Home, cloud: Cloud, *, force: bool, jobs: int) -> None:
         self._home = home

@@ -1,4 +1,4 @@
-"""Upload of a Bento's or model's files as a tar, in one of three ways that the server selects.
+"""Uploads the files of a Bento or model as a tar, in one of three ways that the server selects.
 
 - proxy: to the server;
 - one address: to an object store, at a URL that the server signed and that might expire during the upload;

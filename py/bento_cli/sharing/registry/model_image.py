@@ -1,4 +1,4 @@
-"""Images of models in the store for KServe, with the same gzip layers as `bento_model_image`."""
+"""Packs models in the store as images for KServe, with the same gzip layers as `bento_model_image`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _StreamedLayer(StreamedPart):
-    """Generator of a layer's bytes. After `measure`, `tar` contains the digest of the tar."""
+    """A layer whose bytes are generated for each request. After `measure`, `tar` contains the digest of the tar."""
 
     tar = Sum()
 

@@ -1,4 +1,4 @@
-"""Artifacts of store entries. `bento_push` creates the same config and model blobs for the same Bento.
+"""Packs store entries as artifacts. `bento_push` creates the same config and model blobs for the same Bento.
 
 The blobs of the Bento's other files can differ, because only `bento_push` can distinguish generated files.
 """
@@ -179,7 +179,7 @@ def fits(members: Sequence[Member]) -> bool:
 
 
 class StreamedPart:
-    """Generator of the bytes that `write_part` writes for the same members."""
+    """A part whose bytes are generated for each request, equal to the bytes that `write_part` would write."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = members

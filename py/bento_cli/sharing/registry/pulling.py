@@ -1,4 +1,4 @@
-"""Pulls of Bentos and models from a registry. Pulls are atomic, and skip content that is in the store.
+"""Pulls Bentos and models from a registry into the store. Pulls are atomic, and skip existing content.
 
 Blobs stay in rules_bento's directory of the store until the entry exists, so that another run can resume a pull.
 """

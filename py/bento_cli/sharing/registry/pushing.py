@@ -1,4 +1,4 @@
-"""Pushes of Bentos and models from the store to registries, which send only missing blobs."""
+"""Pushes Bentos and models from the store to registries. Sends only missing blobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Definitions that both formats of `env/` share: settings, environment variables, and the entry point."""
+"""Defines what both formats of `env/` share: settings, environment variables, and the entry point."""
 
 from __future__ import annotations
 

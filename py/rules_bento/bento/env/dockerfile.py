@@ -1,4 +1,4 @@
-"""Generation of `env/docker/Dockerfile` for BuildKit, podman, and buildah, with the Bento as build context.
+"""Renders `env/docker/Dockerfile` for BuildKit, podman, and buildah. The build context is the Bento.
 
 For caching, steps that rarely change come first: base image, system packages, uv, Python packages, models, and sources.
 Downloads use cache mounts and aren't part of the image. The service runs as a dedicated user.
@@ -179,7 +179,7 @@ def _copy_instruction(path: str) -> str:
 
 
 class _Secrets:
-    """Secret mounts of build-time variables for each command, so that no layer contains the values."""
+    """Mounts of build-time variables as secrets for each command, so that no layer contains their values."""
 
     def __init__(self, envs: Sequence[EnvVariable]) -> None:
         secret = [env for env in envs if env.stage == "build"]

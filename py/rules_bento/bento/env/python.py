@@ -1,4 +1,4 @@
-"""Generation of `env/python`: requirements for pip and uv and, with spec 1, the script that installs them."""
+"""Renders `env/python`: requirements for pip and uv and, with spec 1, the script that installs them."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def check_git(text: str, place: str, *, packed: bool) -> None:
 
 @dataclass(frozen=True)
 class LockedRequirements:
-    """The requirements in env/python that come from a lock subset, with and without pins and hashes."""
+    """The requirements in env/python that come from a lock subset: roots, and pins without and with hashes."""
 
     roots: str
     pinned: str

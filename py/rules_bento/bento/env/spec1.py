@@ -1,4 +1,4 @@
-"""Generation of `env/` in the format of spec 1, for legacy services, conda, CUDA, templates, and wheels."""
+"""Renders `env/` in the format of spec 1, for legacy services, conda, CUDA, templates, and wheels."""
 
 from __future__ import annotations
 

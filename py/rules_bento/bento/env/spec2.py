@@ -1,4 +1,4 @@
-"""Generation of `env/` and `image` in the format of spec 2, which BentoML has used since 1.4."""
+"""Renders `env/` and `image` in the format of spec 2, which BentoML has used since 1.4."""
 
 from __future__ import annotations
 

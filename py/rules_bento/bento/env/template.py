@@ -1,4 +1,4 @@
-"""Rendering of `docker.dockerfile_template`, a project's Jinja2 template that replaces blocks of the Dockerfile.
+"""Renders `docker.dockerfile_template`, a project's Jinja2 template that replaces blocks of the Dockerfile.
 
 The template is untrusted. Jinja2's sandbox protects Python's internals only if the template gets standard Python values
 and functions. An object of Jinja2, such as a compiled template, gives access to the environment and to arbitrary code.

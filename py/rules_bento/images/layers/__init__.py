@@ -1,1 +1,1 @@
-"""Writers of layers from sorted tar members, either in one pass or by joining compressed parts."""
+"""Writes layers of sorted tar members, either in one pass or by joining compressed parts."""

@@ -1,4 +1,4 @@
-"""zstd:chunked layers, from which a machine fetches only files that its other layers don't contain.
+"""Writes zstd:chunked layers, from which a machine fetches only files that its other layers don't contain.
 
 The format comes from podman and related tools (containers/storage, pkg/chunked). A layer is an ordinary zstd file whose
 frames are the members of `toc_layer`. Frames that decoders skip (RFC 8878, 3.1.2) follow: the table of contents; the

@@ -1,4 +1,4 @@
-"""Streaming readers for the contents of layers, which any tool can have built."""
+"""Reads the contents of layers, which any tool can have built, as streams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoding of tar headers and RECORD as deflate streams, and conversion of streams so that they can be joined.
+"""Encodes tar headers and RECORD as deflate streams, and converts streams so that they can be joined.
 
 Libraries compress the same bytes differently, depending on the version, the fork, and the processor. Except for the
 reused streams of wheels, a gzip layer of wheels contains only tar headers, padding, and lists with one line per file.
@@ -65,7 +65,7 @@ class HuffmanCodes:
         return cls(header, *map(_canonical, widths))
 
     def match(self, length: int, distance: int) -> str:
-        """Return the bits of a match: `length` bytes that repeat the bytes `distance` bytes earlier."""
+        """Return the bits of a match: the repetition of `length` bytes that begin `distance` bytes earlier."""
         return self.lengths[length] + self.distance(distance)
 
     @lru_cache(maxsize=1 << 12)  # noqa: B019  # the only two objects are never freed

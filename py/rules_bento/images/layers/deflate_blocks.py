@@ -1,4 +1,4 @@
-"""Inflation of deflate streams in pieces, which are cut between blocks and can be inflated separately.
+"""Inflates deflate streams, and splits them between blocks, so that each piece can be inflated separately.
 
 A block (RFC 1951, 3.2.3) can begin at any bit, and only inflating the previous block shows where. `_Walk` sets the
 bit that marks a last block, so that inflating stops in the last byte of the block. It then tries the bits of this byte.
@@ -57,11 +57,11 @@ def cut(
 
 
 class _UnknownError(Exception):
-    """The beginning of a block can't be determined, or blocks are too large or too small."""
+    """Raised if the beginning of a block can't be determined, or if blocks are too large or too small."""
 
 
 class _Walk:
-    """State of inflating and splitting a deflate stream. The buffers begin at the next piece."""
+    """A deflate stream that is inflated and split block by block. The buffers begin at the next piece."""
 
     def __init__(self, pieces: Iterator[bytes], size: int) -> None:
         self.is_over = False

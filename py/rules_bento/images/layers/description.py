@@ -1,4 +1,4 @@
-"""Layer descriptions: small JSON files with which an image is assembled without reading its layers."""
+"""Writes layer descriptions: small JSON files with which an image is assembled without reading its layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""eStargz layers: gzip layers with files that a container can read before the complete layer is fetched.
+"""Writes eStargz layers: gzip layers with files that a container can read before the complete layer is fetched.
 
 The format comes from containerd's stargz-snapshotter (docs/estargz.md). A layer is an ordinary gzip file with the
 members that `toc_layer` defines. The table of contents is the last file in the tar. An empty gzip member at the end

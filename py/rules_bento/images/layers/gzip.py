@@ -1,4 +1,4 @@
-"""gzip compression of layers, which reuses existing deflate streams where possible.
+"""Compresses layers with gzip, and reuses existing deflate streams where possible.
 
 RFC 1952: a file consists of members; each member is a deflate stream with the CRC and the size of the contents. The
 streams of a wheel are reused. Joinable streams (`deflate.joinable`) share one member, with the tar headers in new

@@ -1,4 +1,4 @@
-"""Image layers: compressed tars of wheels or files, with the digests to which images refer.
+"""Writes image layers: compressed tars of wheels or files, with the digests to which images refer.
 
 A layer is a tar (OCI image layer specification). The diff id is the digest of the tar, and the layer's digest is the
 digest of the stored blob. One pass writes the layer and computes both digests and the sizes. All members have the same

@@ -1,4 +1,4 @@
-"""Construction of layers with several wheels by joining parts, which all images with a wheel share.
+"""Builds layers with several wheels by joining parts. All images that contain a wheel share its part.
 
 A part contains the files of one wheel as separately compressed tar members: gzip members and zstd frames can be
 concatenated (RFC 1952, RFC 8878). Because wheels share directories, a part doesn't contain directories. Its listing

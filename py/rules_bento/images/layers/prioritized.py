@@ -1,4 +1,4 @@
-"""eStargz layers that begin with the files that a program reads at startup, so that one request fetches them.
+"""Writes eStargz layers that begin with the files that a program reads at startup, so that one request fetches them.
 
 Such a layer is derived from the ordinary layer, which is built once for all images. The gzip members are copied. The
 gzip member of a file also contains the tar headers that follow the file. If other headers follow in the new layer, the

@@ -1,4 +1,4 @@
-"""Layers with a table of contents, which let a container read files before the complete layer is fetched.
+"""Writes layers with a table of contents, so that a container can read files before the complete layer is fetched.
 
 The contents of each file begin a new gzip member or zstd frame. A large file has a member or a frame for each `CHUNK`
 bytes. The table of contents lists the offsets and digests, and the manifest contains the digest of the table.

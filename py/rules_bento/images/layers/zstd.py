@@ -1,4 +1,4 @@
-"""zstd compression of layers with libzstd, and of incompressible data as frames of raw blocks.
+"""Compresses layers with libzstd. Writes incompressible data as frames of raw blocks, without libzstd.
 
 RFC 8878: a frame has a header and blocks of at most 128 KiB. A raw block has a header of three bytes, and the contents.
 A frame of raw blocks adds 24 bytes per MiB. Writing or unpacking such a frame is as fast as copying the contents.

@@ -1,1 +1,1 @@
-"""Wheels: validation, installed paths of files, shared libraries, and bytecode."""
+"""Validates wheels, determines the installed paths of their files, and finds shared libraries and bytecode."""

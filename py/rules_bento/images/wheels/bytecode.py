@@ -1,4 +1,4 @@
-"""Compilation of a wheel's modules to bytecode, which is stored in a separate part of layers.
+"""Compiles the modules of a wheel to bytecode, which is stored in a separate part of layers.
 
 The result is the same as with `uv pip install --compile-bytecode`, except that Python validates the bytecode by source
 hashes (PEP 552), not by times. The bytecode is in `__pycache__` next to each module. RECORD doesn't list the bytecode.

@@ -1,4 +1,4 @@
-"""Reader of the fields that the dynamic linker uses, in 64-bit little-endian ELF libraries and programs.
+"""Reads the fields that the dynamic linker uses from 64-bit little-endian ELF libraries and programs.
 
 Sources: System V ABI, chapters 4 and 5, and Linux Standard Base for symbol versions.
 """
@@ -240,4 +240,4 @@ class SparseFile:
 
 
 class _MissingError(Exception):
-    """A range of bytes that isn't stored yet."""
+    """Raised with a range of bytes that isn't stored yet."""

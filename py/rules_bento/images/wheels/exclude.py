@@ -1,4 +1,4 @@
-"""Exclusion of a wheel's files from images, as `exclude` and `exclude_presets` of `bento.pypi` specify.
+"""Excludes files of a wheel from images, as `exclude` and `exclude_presets` of `bento.pypi` specify.
 
 RECORD, bytecode, and library checks use only the remaining files.
 Patterns have the syntax of `exclude` in a bentofile. A pattern matches the path of a file in site-packages. For

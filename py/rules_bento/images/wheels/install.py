@@ -1,4 +1,4 @@
-"""Paths at which the files of a wheel are installed, determined without unpacking the wheel.
+"""Determines where the files of a wheel are installed, without unpacking the wheel.
 
 The rules come from PyPA's "Binary distribution format" (schemes, scripts, RECORD) and "Recording installed projects"
 (INSTALLER, REQUESTED). If these rules allow several results, the result is the same as with `uv pip install

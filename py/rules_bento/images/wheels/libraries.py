@@ -1,4 +1,4 @@
-"""Shared libraries in a wheel, and the libraries that the wheel requires from other packages."""
+"""Lists the shared libraries in a wheel, and the libraries that the wheel requires from other packages."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Libraries(NamedTuple):
 
 
 class Watched:
-    """Reader of a wheel's linked files that works while another function copies the wheel's contents."""
+    """Scanner of a wheel's linked files, which works while another function copies the wheel's contents."""
 
     def __init__(self, wheel: Wheel) -> None:
         self._wheel = wheel

@@ -1,4 +1,4 @@
-"""Detection of the files in packages that Python and the dynamic linker load.
+"""Finds the files of packages that Python and the dynamic linker load.
 
 Python loads extension modules that can be imported, and libraries that Python sources name (ctypes, cffi). The linker
 loads the libraries that these files require, transitively. Programs are in `bin` of the environment. The remaining

@@ -1,4 +1,4 @@
-"""METADATA in wheels, and its comparison with a wheel's file name, as in uv.
+"""Reads METADATA in wheels, and compares it with a wheel's file name as uv does.
 
 Sources: PyPA's "Core metadata", "Binary distribution format" (the file's name), and "Version specifiers" (PEP 440:
 equal versions).

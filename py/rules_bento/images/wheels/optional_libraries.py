@@ -1,4 +1,4 @@
-"""Detection of optional libraries, which a package can be imported without, in its Python sources.
+"""Finds the libraries without which a package can be imported, by analyzing its Python sources.
 
 The analysis is conservative. An extension module is optional if each import is in a `try` statement that handles the
 failure. A library is optional if its name is only in functions that aren't called while modules are imported. All other
@@ -31,7 +31,7 @@ class _NameUse(NamedTuple):
 
 
 class _UnclearError(Exception):
-    """Sources that can't be analyzed."""
+    """Raised for sources that can't be analyzed."""
 
 
 def optional_libraries(

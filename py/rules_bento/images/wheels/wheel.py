@@ -1,4 +1,4 @@
-"""Reader of the contents and metadata of wheels, without unpacking them.
+"""Reads the contents and metadata of wheels without unpacking them.
 
 A wheel is a zip (`rules_bento.archives.zipread`) with a manifest (PyPA, "Binary distribution format", version 1.0).
 Each chunk of contents includes its part of the deflate stream, so that a layer can reuse the stream. Installers trust
@@ -42,7 +42,7 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
 class RecordError(BentoError):
-    """A RECORD that doesn't match the contents of its wheel."""
+    """Raised if RECORD doesn't match the contents of a wheel."""
 
 
 class Locked(NamedTuple):
