@@ -72,17 +72,13 @@ def stamp(arguments: Arguments) -> None:
 
 
 def _stamped_members(part: str, labels: dict[str, str]) -> Iterator[Member]:
-    for item in items([Path(part)]):
-        content = b"".join(item.contents or ())
-        yield Member.inline(
-            item.path, _with_labels(content, labels) if item.path == "bento.yaml" else content, mode=item.mode
-        )
-
-
-def _with_labels(content: bytes, labels: dict[str, str]) -> bytes:
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.formats.yaml_writer import dump_yaml
 
-    document = read_mapping(content, "bento.yaml")
-    document["labels"] |= labels
-    return dump_yaml(document)
+    for item in items([Path(part)]):
+        content = b"".join(item.contents or ())
+        if item.path == "bento.yaml":
+            document = read_mapping(content, "bento.yaml")
+            document["labels"] |= labels
+            content = dump_yaml(document)
+        yield Member.inline(item.path, content, mode=item.mode)

@@ -16,12 +16,7 @@ if TYPE_CHECKING:
     from rules_bento.debian.rootfs import Rootfs
 
 
-REQUEST_FLAGS = {
-    "--architecture": 1,
-    "--exclude": 1,
-    "--package": 1,
-    "--suite": 1,
-}
+REQUEST_FLAGS = {"--architecture": 1, "--exclude": 1, "--package": 1, "--suite": 1}
 
 
 @Subcommand(

@@ -158,7 +158,15 @@ def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, A
 
     directory = arguments.optional("--bento")
     status = read_status(Path(path) for path in arguments.repeated("--status"))
-    annotations = _image_annotations(arguments, base, bento) | arguments.pairs("--annotation")
+    standard = {
+        "base.digest": base.get("digest", ""),
+        "base.name": base.get("origin", ""),
+        "created": arguments.required("--created"),
+        "title": bento["name"],
+        "version": bento["version"],
+    }
+    annotations = {f"{ANNOTATION}{key}": value for key, value in standard.items() if value}
+    annotations |= arguments.pairs("--annotation")
     annotations |= substitute_all(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
     labels = bento["labels"] | arguments.pairs("--label")
     labels |= substitute_all(arguments.pairs("--stamped-label"), status, "stamped_labels")
@@ -212,17 +220,6 @@ def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]
     envs = [env for env in bento["envs"] if env["value"] != "" and env["stage"] != "build"]
     declared = {env["name"]: str(env["value"]) for env in envs}
     return inherited | own | declared | arguments.pairs("--env")
-
-
-def _image_annotations(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
-    standard = {
-        "base.digest": base.get("digest", ""),
-        "base.name": base.get("origin", ""),
-        "created": arguments.required("--created"),
-        "title": bento["name"],
-        "version": bento["version"],
-    }
-    return {f"{ANNOTATION}{key}": value for key, value in standard.items() if value}
 
 
 @Subcommand(

@@ -14,7 +14,7 @@ from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import description, headers, layer
-from rules_bento.images.layers.layer import write_files_layer, write_tar_layer
+from rules_bento.images.layers.layer import write_tar_layer
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
@@ -164,9 +164,7 @@ def environment_layer(arguments: Arguments) -> None:
         Member.symlink(f"{prefix}/bin/python3", "python", **owner),
         Member.symlink(f"{prefix}/bin/python{version}", "python", **owner),
     ]
-    out, compression = description.output(arguments)
-    info = write_files_layer(out, entries, compression)
-    description.describe(arguments, info, "environment")
+    description.write_files(arguments, entries, "environment")
 
 
 @Subcommand(
@@ -188,10 +186,8 @@ def files_layer(arguments: Arguments) -> None:
     placed = [pair for source, place in arguments.tuples("--file") for pair in _placed_files(source, json.loads(place))]
     entries = [Member.file(path.removeprefix("/"), source, mode=mode, **owner) for source, path in placed]
     entries += [Member.symlink(path.removeprefix("/"), target, **owner) for path, target in links.items()]
-    out, compression = description.output(arguments)
     # Existing directories don't change: everyone owns /tmp, and a user owns the home directory.
-    info = write_files_layer(out, entries, compression, parents=False)
-    description.describe(arguments, info, f"files of {arguments.required('--target')}")
+    description.write_files(arguments, entries, f"files of {arguments.required('--target')}", parents=False)
 
 
 def _placed_files(source: str, place: str) -> Iterator[tuple[str, str]]:

@@ -239,10 +239,8 @@ def _graph_problems(lock: Lock) -> list[str]:
     names = {name for name, _ in versions}
     edges = [(edge, "") for edge in lock["roots"]]
     for package in lock["packages"]:
-        dependencies = [
-            *package.get("dependencies", []),
-            *(edge for extra in package.get("extras", {}).values() for edge in extra),
-        ]
+        extras = package.get("extras", {}).values()
+        dependencies = [*package.get("dependencies", []), *(edge for extra in extras for edge in extra)]
         edges += [(edge, package["name"]) for edge in dependencies]
     problems = []
     for edge, parent in edges:

@@ -88,12 +88,10 @@ def read_model(arguments: Arguments) -> Iterator[StoredModel]:
         yield _new_model(arguments)
         return
     for path, name in arguments.tuples("--archive"):
-        from rules_bento.models.model_store import unpack_model
-
         scratch = Path(arguments.required("--scratch"))
         shutil.rmtree(scratch, ignore_errors=True)
         try:
-            yield model_store.from_files(unpack_model(Path(path), name, scratch), name)
+            yield model_store.from_files(model_store.unpack_model(Path(path), name, scratch), name)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return
@@ -263,7 +261,6 @@ def _model_without_weights(arguments: Arguments) -> _PlacedModel:
 def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
-    from rules_bento.images.layers.layer import write_files_layer
 
     owner = description.owner(arguments.required("--user"))
     root, top = _top_directory(arguments, owner)
@@ -282,9 +279,7 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
             entries.append(Member.symlink(path, posixpath.relpath(place, posixpath.dirname(path)), **owner))
         else:
             entries.append(Member.file(path, stored.sources[file.path], mode=file.mode, size=file.size, **owner))
-    out, compression = description.output(arguments)
-    info = write_files_layer(out, entries, compression)
-    description.describe(arguments, info, f"model {stored.tag}")
+    description.write_files(arguments, entries, f"model {stored.tag}")
 
 
 def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Member]:
@@ -310,7 +305,6 @@ def weights_layer(arguments: Arguments) -> None:
     """Write a layer of model weights at paths that depend only on the content of the weights."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
-    from rules_bento.images.layers.layer import write_files_layer
     from rules_bento.sources import snapshot
 
     owner = description.owner(arguments.required("--user"))
@@ -321,9 +315,8 @@ def weights_layer(arguments: Arguments) -> None:
         # Without a root, equal files with the same name have the same path.
         path = f"{root}/{file.path}" if root else description.place(arguments.required("--weights"), entry)
         entries[path] = Member.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
-    out, compression = description.output(arguments)
-    info = write_files_layer(out, [top, *entries.values()], compression)
-    description.describe(arguments, info, f"weights {', '.join(file.path for file in files)}")
+    members = [top, *entries.values()]
+    description.write_files(arguments, members, f"weights {', '.join(file.path for file in files)}")
 
 
 @Subcommand(

@@ -78,7 +78,10 @@ def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.Assemble
     """Assemble the Bento from the attributes of the target and the service metadata in `facts`."""
     attributes: dict[str, Any] = json.loads(arguments.optional("--attributes", "{}"))
     settings = _bento_settings(arguments, attributes, facts)
-    models = _bundled_models(arguments)
+    models = [
+        BundledModel(ModelDescription.loads(Path(path).read_text("utf-8")), alias)
+        for path, alias in arguments.tuples("--model")
+    ]
     info = service.override(service.from_json(facts["service"]), _declared_metadata(attributes, settings))
     service.require_known(info, arguments.required("--target"))
     sources_path = arguments.required("--sources")
@@ -112,15 +115,9 @@ def _declared_metadata(attributes: dict[str, Any], settings: BentoSettings) -> s
     )
 
 
-def _bundled_models(arguments: Arguments) -> list[BundledModel]:
-    return [
-        BundledModel(ModelDescription.loads(Path(path).read_text("utf-8")), alias)
-        for path, alias in arguments.tuples("--model")
-    ]
-
-
 def _bento_settings(arguments: Arguments, attributes: dict[str, Any], facts: dict[str, Any]) -> BentoSettings:
     uv = arguments.optional("--uv")
+    path = arguments.optional("--locked")
     return BentoSettings(
         creation_time=arguments.required("--creation-time"),
         bentoml_version=arguments.required("--bentoml-version"),
@@ -136,7 +133,7 @@ def _bento_settings(arguments: Arguments, attributes: dict[str, Any], facts: dic
         loads=facts.get("loads", []),
         requirements=_read_requirements(arguments),
         pins=tuple(arguments.repeated("--pin")),
-        lock=_read_lock(arguments),
+        lock=assemble.LockedRequirements.loads(Path(path).read_text("utf-8")) if path else None,
         image=_read_image(arguments),
         api=ApiDescription(**facts["api"]) if "api" in facts else None,
         features=tuple(attributes.get("enable_features", ())),
@@ -176,11 +173,6 @@ def _read_requirements(arguments: Arguments) -> str:
     for path, text in zip(paths, texts, strict=True):
         check_lines(text.removeprefix("\N{BYTE ORDER MARK}"), path)
     return "".join(text if text.endswith("\n") or not text else text + "\n" for text in texts)
-
-
-def _read_lock(arguments: Arguments) -> assemble.LockedRequirements | None:
-    path = arguments.optional("--locked")
-    return assemble.LockedRequirements.loads(Path(path).read_text("utf-8")) if path else None
 
 
 def _read_image(arguments: Arguments) -> image_steps.ImageDefinition | None:

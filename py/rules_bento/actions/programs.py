@@ -37,7 +37,6 @@ def program_layer(arguments: Arguments) -> None:
     main repository.
     """
     from rules_bento.audit.secrets import MAX_BYTES
-    from rules_bento.images.layers.layer import write_files_layer
     from rules_bento.sources import snapshot
     from rules_bento.sources.manifest import content_version
     from rules_bento.tag import Tag, similar_word
@@ -65,8 +64,7 @@ def program_layer(arguments: Arguments) -> None:
         Member.file(f"{directory}/{entry.path}", sources[entry.path], size=entry.size, mode=entry.mode)
         for entry in manifest.entries
     ]
-    out, compression = description.output(arguments)
-    description.describe(arguments, write_files_layer(out, members, compression), "program")
+    description.write_files(arguments, members, "program")
     identity = manifest.identity()
     tag = Tag(similar_word(arguments.required("--name")) or "program", content_version(identity))
     Path(arguments.required("--digest")).write_text(f"blake3:{identity.hex()}\n", "utf-8")

@@ -44,6 +44,7 @@ def import_service(arguments: Arguments) -> None:
     import tempfile
     from base64 import b64encode
 
+    from rules_bento.actions.archives import write_bento
     from rules_bento.bento.named_files import named_files
     from rules_bento.packages.virtualenv import OMIT_PLATFORMS, check_platform, make_environment
     from rules_bento.service.import_runner import Subject
@@ -64,7 +65,8 @@ def import_service(arguments: Arguments) -> None:
     options = _read_options(arguments, facts)
     with tempfile.TemporaryDirectory(prefix="rules_bento-facts-") as scratch:
         directory = Path(scratch, "bento")
-        _unpack_bento(arguments, directory)
+        models = [(description, part) for description, part, _ in arguments.tuples("--model")]
+        write_bento(directory, arguments.repeated("--part"), models, "folder")
         python = make_environment(Path(scratch, "environment"), roots)
         subject = Subject(
             facts["service"]["service"],
@@ -129,14 +131,6 @@ def _read_options(arguments: Arguments, facts: dict[str, Any]) -> BuildOptions:
     for path, name in arguments.tuples("--arg-file"):
         attributes["args"] = read_arguments(path, name) | attributes.get("args", {})
     return read(attributes, arguments.tuples("--bentofile"), src_exists=facts.get("src_exists", False))
-
-
-def _unpack_bento(arguments: Arguments, directory: Path) -> None:
-    """Write the `src` and `models` directories of a Bento to `directory`."""
-    from rules_bento.actions.archives import write_bento
-
-    models = [(description, part) for description, part, _ in arguments.tuples("--model")]
-    write_bento(directory, arguments.repeated("--part"), models, "folder")
 
 
 def _model_aliases(arguments: Arguments, options: BuildOptions) -> dict[str, str]:

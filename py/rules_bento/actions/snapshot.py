@@ -58,6 +58,13 @@ class Plan:
     options: BuildOptions | None = None
 
     @property
+    def effective_options(self) -> BuildOptions:
+        """The options, or the default options."""
+        from rules_bento.build_options.options import BuildOptions
+
+        return self.options or BuildOptions()
+
+    @property
     def src_layout(self) -> bool:
         """Return whether paths in the Bento omit a leading `src/`."""
         return self.options is not None and bool(self.options.python.is_src_layout)
@@ -183,7 +190,8 @@ def snapshot(arguments: Arguments) -> None:
             _service_name(plan, sources), path="", kind="new", bento_name=None, entry_service=None
         )
     else:
-        info = _read_service(_service_name(plan, sources), sources, _bento_arguments(arguments, plan), seen)
+        tree = services.SourceTree(sources, lambda path: seen.setdefault(path, selections.content(sources[path])))
+        info = services.read_service(_service_name(plan, sources), tree, _bento_arguments(arguments, plan))
     apart = _packed_entries(arguments)
     packed = [file for file in selection.kept if file.path not in apart]
     manifest = TreeManifest.of([*selections.digest(packed).entries, *apart.values()])
@@ -191,23 +199,21 @@ def snapshot(arguments: Arguments) -> None:
     readme = next((file for file in declared if file.path == _README), None)
     named = _named_files(info, plan, declared)
     selections.check_followed(file for file in declared if file.path in named)  # patterns can have dropped them
-    facts = {
+    facts: dict[str, Any] = {
         "readme": _readme_text(readme) if readme else None,
         "service": services.to_json(info),
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
         **({"loads": found} if (found := find_model_loads(seen)) else {}),
         **({"src_exists": True} if plan.src_exists else {}),
-        **(
-            {"packages": _requested_packages(arguments, info, plan, declared)}
-            if arguments.has("--output-packages")
-            else {}
-        ),
     }
+    if arguments.has("--output-packages"):
+        facts["packages"] = []
+        if plan.options is not None or info.image is not None or arguments.has("--image"):
+            facts["packages"] = requested_packages(arguments, info, plan.effective_options, _project_files(declared))
     write_part(Path(arguments.required("--part")), members(packed, manifest))
     Path(arguments.required("--manifest")).write_text(manifest.to_json(), "utf-8")
-    Path(arguments.required("--service-info")).write_text(
-        json.dumps(facts, ensure_ascii=False, indent=1) + "\n", "utf-8"
-    )
+    info_text = json.dumps(facts, ensure_ascii=False, indent=1) + "\n"
+    Path(arguments.required("--service-info")).write_text(info_text, "utf-8")
     used = [path for flag in ("--bentofile", "--arg-file") for path, _ in arguments.tuples(flag)]
     used += arguments.repeated("--used")
     used += [file.source for file in declared if file.path in named or file is readme]
@@ -217,10 +223,9 @@ def snapshot(arguments: Arguments) -> None:
 def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) -> None:
     """Warn about patterns that match no declared file, because BentoML doesn't report such patterns."""
     if selection.idle:
-        from rules_bento.build_options.options import BuildOptions
         from rules_bento.build_options.target_options import unmatched_patterns
 
-        for note in unmatched_patterns(selection, plan.options or BuildOptions(), "srcs, data and deps"):
+        for note in unmatched_patterns(selection, plan.effective_options, "srcs, data and deps"):
             sys.stderr.write(f"{target}: {note}\n")
 
 
@@ -245,19 +250,9 @@ def _service_name(plan: Plan, sources: dict[str, DeclaredFile]) -> str:
     """Return the service of the target or its bentofile, as `module:Service`, or BentoML's default `service`."""
     if plan.service is not None:
         return plan.service
-    from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.target_options import find_service
 
-    return find_service(plan.options or BuildOptions(), sources)
-
-
-def _read_service(
-    service: str, sources: dict[str, DeclaredFile], values: dict[str, Any], seen: dict[str, bytes]
-) -> ServiceInfo:
-    from rules_bento import service as services
-
-    tree = services.SourceTree(sources, lambda path: seen.setdefault(path, selections.content(sources[path])))
-    return services.read_service(service, tree, values)
+    return find_service(plan.effective_options, sources)
 
 
 def _project_files(declared: Sequence[DeclaredFile]) -> ProjectFiles:
@@ -271,19 +266,8 @@ def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]
     if plan.options is None and info.image is None and not (info.description or "").startswith("file:"):
         return {}
     from rules_bento.bento.named_files import named_files
-    from rules_bento.build_options.options import BuildOptions
 
-    return named_files(info, plan.options or BuildOptions(), _project_files(declared))
-
-
-def _requested_packages(
-    arguments: Arguments, info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]
-) -> list[dict[str, Any]]:
-    if plan.options is None and info.image is None and not arguments.has("--image"):
-        return []
-    from rules_bento.build_options.options import BuildOptions
-
-    return requested_packages(arguments, info, plan.options or BuildOptions(), _project_files(declared))
+    return named_files(info, plan.effective_options, _project_files(declared))
 
 
 def requested_packages(
@@ -351,7 +335,6 @@ def _unused_inputs(selection: Selection, also: Sequence[str]) -> str:
 def data_layer(arguments: Arguments) -> None:
     """Write a layer that contains the `data` files, at their paths in the image."""
     from rules_bento.images.layers import description
-    from rules_bento.images.layers.layer import write_files_layer
 
     owner = description.owner(arguments.required("--user"))
     directory = arguments.required("--directory").strip("/")
@@ -360,6 +343,4 @@ def data_layer(arguments: Arguments) -> None:
     for file, entry in zip(kept, selections.digest(kept).entries, strict=True):
         path = f"{directory}/src/{file.path}"
         entries.append(Member.file(path, file.source, mode=entry.mode, size=entry.size, **owner))
-    out, compression = description.output(arguments)
-    info = write_files_layer(out, entries, compression)
-    description.describe(arguments, info, "data")
+    description.write_files(arguments, entries, "data")

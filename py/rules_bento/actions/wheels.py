@@ -67,12 +67,7 @@ def pack_installed(arguments: Arguments) -> None:
 _REQUIREMENT = r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*(?:\[([^]]*)])?\s*\(?([^;)]*)\)?\s*(?:;(.*))?"
 
 
-@Subcommand(
-    {
-        "--output": 1,
-        "--wheel": 1,
-    }
-)
+@Subcommand({"--output": 1, "--wheel": 1})
 def describe_wheel(arguments: Arguments) -> None:
     """Write the lock entry of a wheel, based on the metadata in the wheel."""
     import json
@@ -119,12 +114,7 @@ def _parse_requirement(text: str, name: str) -> dict[str, Any]:
     return edge
 
 
-@Subcommand(
-    {
-        "--output": 1,
-        "--wheel": 1,
-    }
-)
+@Subcommand({"--output": 1, "--wheel": 1})
 def unpack_wheel(arguments: Arguments) -> None:
     """Write the importable files and the metadata of a wheel, without scripts, headers, and data."""
     from rules_bento.archives.atomic import atomic_dir

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable
 
 if TYPE_CHECKING:
     from rules_bento.archives.tarstream import Member
@@ -43,6 +43,14 @@ def output(arguments: Arguments) -> tuple[Path, layer.Compression]:
     """Return the path and compression of the layer that an action writes."""
     compression: layer.Compression = arguments.required("--compression")  # type: ignore[assignment]
     return Path(arguments.required("--output")), compression
+
+
+def write_files(arguments: Arguments, members: Iterable[Member], name: str, *, parents: bool = True) -> None:
+    """Write a layer with the members, and its description. Raises the same errors as `layer.write_files_layer`."""
+    from rules_bento.images.layers.layer import write_files_layer
+
+    out, compression = output(arguments)
+    describe(arguments, write_files_layer(out, members, compression, parents=parents), name)
 
 
 def describe(
