@@ -6,18 +6,18 @@ resolve or download packages, and import the service only if ExtraOptions.python
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from functools import partial
 from pathlib import Path
 
 from rules_bento import service as services
+from rules_bento.actions.snapshot import members as source_members
 from rules_bento.archives.archive import assemble, write_part
-from rules_bento.archives.tarstream import Member
 from rules_bento.bento import model_refs
 from rules_bento.bento.assemble import AssembledBento, LockedRequirements, assemble_bento, members
 from rules_bento.bento.env.common import ApiDescription, BentoSettings
+from rules_bento.bento.kinds import MODEL
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options import option_reader, target_options
 from rules_bento.build_options.document import Document
@@ -30,7 +30,12 @@ from rules_bento.models.model_loads import find_model_loads
 from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
+from bento_cli.store.home import Home
+
 if TYPE_CHECKING:
+    import os
+
+    from rules_bento.archives.tarstream import Member
     from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.models.model_store import StoredModel
     from rules_bento.sources.snapshot import DeclaredFile, Selection
@@ -49,7 +54,7 @@ class BuildResult:
     """A Bento that was built from a directory."""
 
     bento: AssembledBento
-    sources: tuple[DeclaredFile, ...]
+    sources: tuple[Member, ...]
     models: tuple[StoredModel, ...]
     notes: tuple[str, ...] = ()  # warnings
 
@@ -69,24 +74,13 @@ class BuildResult:
         with tempfile.TemporaryDirectory() as directory:
             parts = [Path(directory, "metadata"), Path(directory, "sources")]
             write_part(parts[0], members(self.bento), threads=1)
-            write_part(parts[1], self._source_members())
+            write_part(parts[1], self.sources)
             models = {str(model.entry.description.tag): model for model in self.models}
             for index, tag in enumerate(sorted(models)):
                 parts.append(Path(directory, f"{index}.part"))
                 write_part(parts[-1], models[tag].members())
             assemble(target, parts, latest_versions(models[tag].entry.description for tag in sorted(models)))
         return target
-
-    def _source_members(self) -> list[Member]:
-        entries = {entry.path: entry for entry in self.bento.manifest.entries}
-        members = []
-        for file in self.sources:
-            path = f"src/{file.path}"
-            if file.link is not None:
-                members.append(Member.symlink(path, file.link))
-            else:
-                members.append(Member.file(path, file.source, size=entries[path].size, mode=entries[path].mode))
-        return members
 
 
 @dataclass(frozen=True)
@@ -205,19 +199,21 @@ def _build(options: BuildOptions, directory: Path, version: str, extra: ExtraOpt
         spec=extra.spec,
         export_uv_lock=partial(_export, uv=extra.uv),
     )
+    store = extra.store or Home.find().entries_dir(MODEL)
     seen: dict[str, bytes] = {}  # content of read files, by path
     if extra.python:
-        info, api = _imported(settings, selection, extra.python, extra.store or default_store())
+        info, api = _imported(settings, selection, extra.python, store)
         settings = replace(settings, api=api)
     else:
         info = _service(settings, selection.kept, extra.overrides or services.Declared(), seen)
         settings = replace(settings, loads=find_model_loads(seen))
-    models = model_refs.find_models(info, options, extra.store or default_store())
-    bento = assemble_bento(info, settings, snapshot.digest(selection.kept), [model.bundled() for model in models])
+    models = model_refs.find_models(info, options, store)
+    manifest = snapshot.digest(selection.kept)
+    bento = assemble_bento(info, settings, manifest, [model.bundled() for model in models])
     if extra.secrets is not None:
         _check_secrets(bento, selection.kept, extra.secrets)
     notes = target_options.unmatched_patterns(selection, options, "the project")
-    return BuildResult(bento, selection.kept, tuple(models), tuple(notes))
+    return BuildResult(bento, tuple(source_members(selection.kept, manifest)), tuple(models), tuple(notes))
 
 
 def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed: tuple[str, ...]) -> None:
@@ -301,12 +297,6 @@ def _imported(
         )
         imported = import_service(subject, python, [store], Path(scratch, "imports"))
     return imported.info, ApiDescription(imported.schema, imported.openapi)
-
-
-def default_store() -> Path:
-    """Return the directory of models in BentoML's default store."""
-    home = os.environ.get("BENTOML_HOME")
-    return (Path(home) if home else Path.home() / "bentoml") / "models"
 
 
 def _export(files: ProjectFiles, *, uv: str | None) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from rules_bento import service as services
 from rules_bento.archives.atomic import replace_file
+from rules_bento.bento.kinds import MODEL
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options.options import BuildOptions
 from rules_bento.dataclasses_lite import dataclass
@@ -24,9 +25,10 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.projects import migrate_packages
 from bento_cli.projects.from_directory import ExtraOptions as ExtraOptions
-from bento_cli.projects.from_directory import build_bentofile, default_store, project_files, selected
+from bento_cli.projects.from_directory import build_bentofile, project_files, selected
 from bento_cli.projects.starlark import StarlarkCode, call, load, merge_build_files
 from bento_cli.projects.workspace import EXTENSION, Workspace
+from bento_cli.store.home import Home
 
 if TYPE_CHECKING:
     from rules_bento.build_options.project import ProjectFiles
@@ -108,7 +110,7 @@ def migrate(
     store. `hub` is the name of an existing or new package hub; the default is an unused name. With `is_written`, notes
     assume that `write` follows. Raises BentoError for an invalid project.
     """
-    project = _read(Path(directory), package, bentofile, Path(store) if store else default_store())
+    project = _read(Path(directory), package, bentofile, Path(store) if store else Home.find().entries_dir(MODEL))
     packages = migrate_packages.read(project.options, project.info, project.files)
     package_hub = _hub(project, packages, workspace or Workspace(), hub)
     models, model_notes = _models(project)

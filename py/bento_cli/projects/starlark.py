@@ -68,13 +68,13 @@ def merge_build_files(existing: str, new: str, origin: str, *, force: bool = Fal
     Keeps existing targets unless `force` is set. Raises BentoError, with `origin` and the line, for an invalid file.
     """
     calls = _calls(existing, origin)
-    targets = {name: node for node in calls if (name := _target_name(node))}
+    targets = {name: node for node in calls if (name := keyword_string(node, "name"))}
     names: dict[str, list[str]] = {"added": [], "replaced": [], "kept": []}
     lines = [f"{line}\n" for line in existing.splitlines()]
     edits = []  # first line, line after the last one, and new text
     rules = set()
     for node in _calls(new, origin):
-        name, text = _target_name(node), f"{ast.get_source_segment(new, node)}\n"
+        name, text = keyword_string(node, "name"), f"{ast.get_source_segment(new, node)}\n"
         old = targets.get(name)
         if not name or (old and ast.dump(old) == ast.dump(node)):
             continue
@@ -101,13 +101,13 @@ def _calls(text: str, origin: str) -> list[ast.Call]:
     return [node.value for node in statements if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
 
 
-def _target_name(call: ast.Call) -> str:
-    """Return the value of the argument `name`, or an empty string."""
-    return next((_string(keyword.value) for keyword in call.keywords if keyword.arg == "name"), "")
+def keyword_string(call: ast.Call, name: str) -> str:
+    """Return the string value of a keyword argument, or an empty string."""
+    return next((string(keyword.value) for keyword in call.keywords if keyword.arg == name), "")
 
 
-def _string(node: ast.expr) -> str:
-    """Return the value of a string literal, or an empty string for other expressions."""
+def string(node: ast.expr) -> str:
+    """Return the value of a string literal, or an empty string for another expression."""
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
@@ -116,8 +116,8 @@ def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin
     loads = [node for node in calls if ast.unparse(node.func) == "load" and node.args]
     missing, own = set(rules), None
     for node in loads:
-        file, *symbols = map(_string, node.args)
-        loaded = {symbol: symbol for symbol in symbols} | {str(each.arg): _string(each.value) for each in node.keywords}
+        file, *symbols = map(string, node.args)
+        loaded = {symbol: symbol for symbol in symbols} | {str(each.arg): string(each.value) for each in node.keywords}
         own = node if file == RULES else own
         for rule in sorted(rules & set(loaded)):
             if file != RULES or loaded[rule] != rule:
@@ -128,8 +128,8 @@ def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin
     if not missing:
         return []
     if own:
-        symbols = sorted({*missing, *map(_string, own.args[1:])})
-        aliases = [f"{each.arg} = {literal(_string(each.value))}" for each in own.keywords]
+        symbols = sorted({*missing, *map(string, own.args[1:])})
+        aliases = [f"{each.arg} = {literal(string(each.value))}" for each in own.keywords]
         return [(own.lineno - 1, own.end_lineno or own.lineno, load(symbols, aliases))]
     if loads:
         end = loads[-1].end_lineno or 0

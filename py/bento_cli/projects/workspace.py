@@ -10,6 +10,8 @@ from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
+from bento_cli.projects.starlark import keyword_string, string
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -110,7 +112,7 @@ def _read(text: str, origin: str) -> Workspace:
     repositories: dict[str, str] = {}
     pythons, toolchains = "", set()
     for function, call, variable in _calls(statements):
-        strings = _positional_strings(call)
+        strings = [word for word in map(string, call.args) if word]
         if function == "use_extension" and strings[:2] == [EXTENSION, "bento"]:
             extension = variable
         elif function == "use_extension" and strings[:2] == [EXTENSION, "bento_tools"]:
@@ -118,28 +120,28 @@ def _read(text: str, origin: str) -> Workspace:
         elif function == "use_extension" and strings[:2] == [_PYTHONS, "python"]:
             pythons = variable
         elif function == f"{pythons}.toolchain":
-            toolchains.add(".".join(_keyword_string(call, "python_version").split(".")[:2]))
+            toolchains.add(".".join(keyword_string(call, "python_version").split(".")[:2]))
         elif function.endswith(".python") and function == f"{tools}.python":
-            interpreter = _keyword_string(call, "interpreter")
-            version = "" if _keyword_string(call, "debian_lock") or interpreter else _keyword_string(call, "version")
+            interpreter = keyword_string(call, "interpreter")
+            version = "" if keyword_string(call, "debian_lock") or interpreter else keyword_string(call, "version")
         elif function == "module":
-            has_rules = has_rules or _keyword_string(call, "name") == "rules_bento"  # the checkout of rules_bento
-            names.add(_keyword_string(call, "name"))
+            has_rules = has_rules or keyword_string(call, "name") == "rules_bento"  # the checkout of rules_bento
+            names.add(keyword_string(call, "name"))
         elif function == "bazel_dep":
-            name, repository = _keyword_string(call, "name"), _keyword_string(call, "repo_name")
+            name, repository = keyword_string(call, "name"), keyword_string(call, "repo_name")
             has_rules = has_rules or name == "rules_bento"
             names.add(repository or name)
         elif function == "use_repo":
             names |= {*strings, *(keyword.arg or "" for keyword in call.keywords)}
             if extension and call.args and ast.unparse(call.args[0]) == extension:
                 repositories |= {word: word for word in strings} | {
-                    each.arg: _keyword_string(call, each.arg) for each in call.keywords if each.arg
+                    each.arg: keyword_string(call, each.arg) for each in call.keywords if each.arg
                 }
         elif function.endswith(".pypi") and function == f"{extension}.pypi":
-            hubs[_keyword_string(call, "name")] = _keyword_string(call, "lock")
-            names.add(_keyword_string(call, "name"))
+            hubs[keyword_string(call, "name")] = keyword_string(call, "lock")
+            names.add(keyword_string(call, "name"))
         elif "." not in function:  # module(), or a rule of use_repo_rule
-            names.add(_keyword_string(call, "name"))
+            names.add(keyword_string(call, "name"))
     visible = {name: hub for name, hub in repositories.items() if hub in hubs}
     return Workspace(
         has_rules=has_rules,
@@ -160,16 +162,19 @@ def _find_duplicates(statements: list[ast.stmt], origin: str, extension: str) ->
     tags: dict[str, ast.Call] = {}
     for function, call, _ in _calls(statements):
         if function == f"{extension}.pypi":
-            name = _keyword_string(call, "name")
+            name = keyword_string(call, "name")
             first = tags.setdefault(name, call)
             if ast.dump(first) != ast.dump(call):
                 yield DuplicateName(name, f"{origin}:{first.lineno}", f"{origin}:{call.lineno}", True, extension)
         declared_names = (
-            [_keyword_string(call, "repo_name") or _keyword_string(call, "name")] if function == "bazel_dep" else []
+            [keyword_string(call, "repo_name") or keyword_string(call, "name")] if function == "bazel_dep" else []
         )
         extension_name = ast.unparse(call.args[0]) if function == "use_repo" and call.args else ""
         if extension_name:
-            declared_names = [*_positional_strings(call), *(each.arg for each in call.keywords if each.arg)]
+            declared_names = [
+                *[word for word in map(string, call.args) if word],
+                *(each.arg for each in call.keywords if each.arg),
+            ]
         for name in filter(None, declared_names):
             line = lines.setdefault(name, call.lineno)
             if line != call.lineno:
@@ -183,14 +188,3 @@ def _calls(statements: list[ast.stmt]) -> Iterator[tuple[str, ast.Call, str]]:
         if isinstance(statement, (ast.Expr, ast.Assign)) and isinstance(statement.value, ast.Call):
             target = statement.targets[0] if isinstance(statement, ast.Assign) else None
             yield ast.unparse(statement.value.func), statement.value, target.id if isinstance(target, ast.Name) else ""
-
-
-def _positional_strings(call: ast.Call) -> list[str]:
-    return [word.value for word in call.args if isinstance(word, ast.Constant) and isinstance(word.value, str)]
-
-
-def _keyword_string(call: ast.Call, name: str) -> str:
-    """Return the string value of the argument `name`, or an empty string."""
-    values = [keyword.value for keyword in call.keywords if keyword.arg == name]
-    value = values[0].value if values and isinstance(values[0], ast.Constant) else ""
-    return value if isinstance(value, str) else ""
