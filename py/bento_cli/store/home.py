@@ -20,7 +20,6 @@ import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rules_bento.dataclasses_lite import dataclass
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
@@ -32,57 +31,30 @@ def unique(directory: Path) -> Path:
     return directory / f"{os.getpid()}-{os.urandom(6).hex()}"
 
 
-@dataclass(frozen=True)
 class Home:
     """A home and the paths in it, which might not exist."""
 
-    root: Path
-    durable: bool = True  # flush changes to the disk, so that they survive a power failure
+    def __init__(self, root: Path, *, durable: bool = True) -> None:
+        """Use the home at `root`. If `durable` is set, flushes changes to the disk, to survive a power failure."""
+        self.root = root
+        self.durable = durable
+        self.own = root / ".rules_bento"
+        self.pool = self.own / "pool"
+        self.downloads = self.own / "downloads"
+        self.uploads = self.own / "uploads"
+        self.staging = self.own / "staging"
+        self.trash = self.own / "trash"
+        self.transfers = self.own / "transfers"
 
     @staticmethod
     def find(root: str | Path | None = None, *, durable: bool = True) -> Home:
         """Return the home: `root`, or else BENTOML_HOME, or else `~/bentoml`, with `~` and variables expanded."""
         chosen = str(root or os.environ.get("BENTOML_HOME") or Path("~") / "bentoml")
-        return Home(Path(os.path.expandvars(chosen)).expanduser().absolute(), durable)
+        return Home(Path(os.path.expandvars(chosen)).expanduser().absolute(), durable=durable)
 
     def entries_dir(self, kind: Kind) -> Path:
         """Return the directory of all entries of one kind."""
         return self.root / kind.directory
-
-    @property
-    def own(self) -> Path:
-        """The directory that only rules_bento uses."""
-        return self.root / ".rules_bento"
-
-    @property
-    def pool(self) -> Path:
-        """The directory of shared files, which are named by their digests."""
-        return self.own / "pool"
-
-    @property
-    def downloads(self) -> Path:
-        """The directory of partial downloads from registries, BentoCloud, and Yatai."""
-        return self.own / "downloads"
-
-    @property
-    def uploads(self) -> Path:
-        """The directory of records about partial uploads."""
-        return self.own / "uploads"
-
-    @property
-    def staging(self) -> Path:
-        """The directory of entries that aren't in the store yet."""
-        return self.own / "staging"
-
-    @property
-    def trash(self) -> Path:
-        """The directory of entries that were removed from the store."""
-        return self.own / "trash"
-
-    @property
-    def transfers(self) -> Path:
-        """The directory of partial downloads from URLs."""
-        return self.own / "transfers"
 
     def records(self, kind: Kind) -> Path:
         """Return the directory that contains the manifests of imported entries."""

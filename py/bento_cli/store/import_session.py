@@ -214,7 +214,9 @@ class _Reader:
                 self._main_links.append(item)
             else:
                 self._add(item, contents, where)
-        self._add_links(where)
+        check_links({item.path: item.link for item in self._main_links}, where)
+        for item in self._main_links:
+            self._add(item, iter(()), where)
         if self._description is None:
             raise BentoError(self._missing(where))
         parts = tuple(self._model_part(tag, tree, where) for tag, tree in self._models.items())
@@ -228,12 +230,6 @@ class _Reader:
         self._main.add(item, contents, private=item.path in _PRIVATE)
         if item.path == self._kind.descriptor:
             self._description = self._describe(where)
-
-    def _add_links(self, where: str) -> None:
-        """Add the links of the main entry, which are the last members of an archive."""
-        check_links({item.path: item.link for item in self._main_links}, where)
-        for item in self._main_links:
-            self._add(item, iter(()), where)
 
     def _describe(self, where: str) -> descriptors.Description:
         """Parse the descriptor of the main entry as soon as it is written, so that large archives fail early."""
@@ -322,10 +318,9 @@ class Tree:
     def __init__(self, directory: Path, shared: pool.Pool) -> None:
         """Create `directory`, whose parent must exist."""
         self.directory = directory
-        self.size = 0
         self._pool = shared
         self._entries: list[TreeEntry] = []
-        self._written: list[Path] = []
+        self.written: list[Path] = []  # new files that must be flushed to disk
         directory.mkdir(mode=0o700, parents=True)  # the mode of BentoML's directories
         self._directories = {""}
 
@@ -341,7 +336,6 @@ class Tree:
                 digest = self._file(item, contents, target, private=private)
                 mode = 0o755 if item.executable else 0o644
                 self._entries.append(TreeEntry(item.path, item.size, mode, digest))
-                self.size += item.size
         except OSError as error:
             reason = error.strerror or error
             raise BentoError(f"{item.path}: cannot write the file: {reason}. Check the free disk space.") from error
@@ -349,11 +343,6 @@ class Tree:
     def manifest(self) -> TreeManifest:
         """Return the manifest of the members written so far."""
         return TreeManifest.of(self._entries)
-
-    @property
-    def written(self) -> list[Path]:
-        """The new files that must be flushed to disk."""
-        return self._written
 
     def _file(self, item: SafeMember, contents: Contents, target: Path, *, private: bool) -> str:
         new = True
@@ -364,7 +353,7 @@ class Tree:
         else:
             digest, new = self._pool.add(contents, item.size, target, executable=item.executable)
         if new:
-            self._written.append(target)
+            self.written.append(target)
         return digest
 
     def _make_directory(self, path: str) -> None:
