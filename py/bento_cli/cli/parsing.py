@@ -143,22 +143,17 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
     return words[:at], words[at:]
 
 
-def _overview(prefix: str) -> str:
-    """Return the help for the commands whose names begin with `prefix`, in groups."""
+def _help(words: list[str], prefix: str = "") -> NoReturn:
+    head = f"Usage: bento {prefix}COMMAND ...\n" if prefix else _HEAD
+    options = _Parser(usage=argparse.SUPPRESS, formatter_class=_Formatter, add_help=False)
+    _add_global_options(options).add_argument("-V", "--version", action="store_true", help="Print the version of bento")
     width = max(len(command.name) for command in table.COMMANDS if command.name.startswith(prefix))
     text = ""
     for group, commands in table.GROUPS.items():
         shown = [command for command in commands if not command.hidden and command.name.startswith(prefix)]
         lines = "".join(f"  {command.name:{width}}  {command.summary.rstrip('.')}\n" for command in shown)
         text += f"\n{group}:\n{lines}" if lines else ""
-    return text
-
-
-def _help(words: list[str], prefix: str = "") -> NoReturn:
-    head = f"Usage: bento {prefix}COMMAND ...\n" if prefix else _HEAD
-    options = _Parser(usage=argparse.SUPPRESS, formatter_class=_Formatter, add_help=False)
-    _add_global_options(options).add_argument("-V", "--version", action="store_true", help="Print the version of bento")
-    text = f"{head}{_overview(prefix)}\n{options.format_help()}{_TAIL}"
+    text = f"{head}{text}\n{options.format_help()}{_TAIL}"
     (sys.stdout if words else sys.stderr).write(text)
     sys.exit(status.OK if words else status.USAGE)
 

@@ -11,11 +11,8 @@ from pathlib import Path
 
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.typing_lite import Sequence
 from rules_bento.workspace_status import read_status, substitute
-
-if TYPE_CHECKING:
-    from bento_cli.library import Store
 
 SUBCOMMANDS = ("push", "containerize", "export", "import")
 """The commands that accept a built Bento."""
@@ -52,6 +49,8 @@ def deliver(archive: Path, subcommand: str, words: Sequence[str]) -> int:
     """
     from bento_cli.cli import main
     from bento_cli.library import Store
+    from bento_cli.sharing.cloud.contexts import FILE
+    from bento_cli.store.home import Home
 
     archive = archive.absolute()
     directory = os.environ.get("BUILD_WORKING_DIRECTORY")
@@ -63,16 +62,8 @@ def deliver(archive: Path, subcommand: str, words: Sequence[str]) -> int:
         raise BentoError(f"unknown command {subcommand!r}. Valid commands: {', '.join(SUBCOMMANDS)}.")
     with tempfile.TemporaryDirectory(prefix="rules_bento-deliver-") as scratch:
         store = Store(scratch, durable=False)
-        _keep_contexts(store)
+        contexts = Home.find().root / FILE  # the caller's cloud contexts
+        if contexts.is_file():
+            (store.home.root / FILE).symlink_to(contexts)
         entry = store.bentos.import_archive(archive, "folder" if archive.is_dir() else "xz").entry
         return main(["--home", scratch, subcommand, str(entry.tag), *words])
-
-
-def _keep_contexts(store: Store) -> None:
-    """Link the user's cloud contexts into the temporary store."""
-    from bento_cli.sharing.cloud.contexts import FILE
-    from bento_cli.store.home import Home
-
-    known = Home.find().root / FILE
-    if known.is_file():
-        (store.home.root / FILE).symlink_to(known)

@@ -55,7 +55,12 @@ def run(arguments: Arguments) -> int:
     if words[:1] == ["tree"]:
         return _tree(arguments)
     if words and words[0] in deliver.SUBCOMMANDS:
-        return _deliver(arguments)
+        subcommand, *words = arguments.rest
+        if not arguments.has("--model"):
+            return deliver.deliver(Path(arguments.required("--archive")), subcommand, words)
+        with tempfile.TemporaryDirectory(prefix="rules_bento-whole-") as directory:
+            _unpack(arguments, Path(directory, "bento"))
+            return deliver.deliver(Path(directory, "bento"), subcommand, words)
     command, options = (words[0], words[1:]) if words and words[0] in _COMMANDS else ("serve", words)
     reload = [option for option in options if option in _RELOAD]
     options = [option for option in options if option not in _RELOAD]
@@ -120,16 +125,6 @@ def _tree(arguments: Arguments) -> int:
     return contents.of_built(
         arguments.required("--target"), Path(arguments.required("--archive")), models, arguments.rest[1:]
     )
-
-
-def _deliver(arguments: Arguments) -> int:
-    """Run another command on the Bento and its models, and return the exit status."""
-    subcommand, *words = arguments.rest
-    if not arguments.has("--model"):
-        return deliver.deliver(Path(arguments.required("--archive")), subcommand, words)
-    with tempfile.TemporaryDirectory(prefix="rules_bento-whole-") as directory:
-        _unpack(arguments, Path(directory, "bento"))
-        return deliver.deliver(Path(directory, "bento"), subcommand, words)
 
 
 def _unpack(arguments: Arguments, directory: Path) -> None:

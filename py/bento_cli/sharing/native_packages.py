@@ -169,21 +169,16 @@ def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, 
     for more in (["--offline"], []):  # uv's cache suffices for known releases
         done = subprocess.run([*command, *more], check=False, capture_output=True, text=True, input=text, cwd=directory)
         if done.returncode == 0:
-            return _urls(done.stdout)
+            return {  # the wheels in pylock.toml (PEP 751)
+                wheel["hashes"]["sha256"]: wheel.get("url") or wheel.get("path", "")
+                for package in read_toml(done.stdout, "pylock.toml").get("packages", [])
+                for wheel in package.get("wheels", [])
+                if "sha256" in wheel.get("hashes", {})
+            }
         problem = without_credentials(done.stderr.strip())
     raise BentoError(
         f"uv: cannot find wheels for the Bento's packages. Check the settings of the package index.\n{problem}"
     )
-
-
-def _urls(pylock: str) -> dict[str, str]:
-    """Return the URL or absolute path of each wheel in a pylock.toml (PEP 751) by SHA-256."""
-    return {
-        wheel["hashes"]["sha256"]: wheel.get("url") or wheel.get("path", "")
-        for package in read_toml(pylock, "pylock.toml").get("packages", [])
-        for wheel in package.get("wheels", [])
-        if "sha256" in wheel.get("hashes", {})
-    }
 
 
 def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, cache: Path) -> LocalWheel:

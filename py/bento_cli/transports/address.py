@@ -91,7 +91,12 @@ def parse(text: str) -> Address | None:
             f"{scheme}://…: the URL contains a newline or another control character. Remove the character."
         )
     if scheme in _WEB:
-        return _of_web(scheme, text)
+        try:
+            parts = urlsplit(text)
+        except ValueError:  # omit the URL, which might contain a password
+            raise BentoError(f"{scheme}://…: invalid host. Use {scheme}://HOST[:PORT]/PATH.") from None
+        server = _with_server(scheme, parts.netloc, parts.path or "/")
+        return replace(server, query=parts.query)
     # As in fsspec, everything after the host is the path: keys and names can contain `?`, `#` and `%`.
     netloc, slash, path = rest.partition("/")
     if scheme == "dropbox":  # Dropbox URLs have no host
@@ -101,15 +106,6 @@ def parse(text: str) -> Address | None:
     if not netloc:
         raise BentoError(f"{scheme}:///{path}: the bucket is missing. Use {scheme}://BUCKET/PATH.")
     return Address(scheme, netloc, f"/{path}")
-
-
-def _of_web(scheme: str, text: str) -> Address:
-    try:
-        parts = urlsplit(text)
-    except ValueError:  # omit the URL, which might contain a password
-        raise BentoError(f"{scheme}://…: invalid host. Use {scheme}://HOST[:PORT]/PATH.") from None
-    server = _with_server(scheme, parts.netloc, parts.path or "/")
-    return replace(server, query=parts.query)
 
 
 def _with_server(scheme: str, netloc: str, path: str) -> Address:

@@ -116,8 +116,12 @@ def _declared_metadata(attributes: dict[str, Any], settings: BentoSettings) -> s
 
 
 def _bento_settings(arguments: Arguments, attributes: dict[str, Any], facts: dict[str, Any]) -> BentoSettings:
+    from base64 import b64decode
+
     uv = arguments.optional("--uv")
-    path = arguments.optional("--locked")
+    lock = arguments.optional("--locked")
+    # The files that the snapshot found for options.
+    contents: dict[str, str | bytes] = {path: b64decode(content) for path, content in facts.get("files", {}).items()}
     return BentoSettings(
         creation_time=arguments.required("--creation-time"),
         bentoml_version=arguments.required("--bentoml-version"),
@@ -127,13 +131,13 @@ def _bento_settings(arguments: Arguments, attributes: dict[str, Any], facts: dic
             arguments.tuples("--bentofile"),
             src_exists=facts.get("src_exists", False),
         ),
-        files=_option_files(arguments, facts),
+        files=ProjectFiles(contents | dict(arguments.tuples("--file"))),  # type: ignore[arg-type]
         version=attributes.get("version", ""),
         readme=facts["readme"],
         loads=facts.get("loads", []),
         requirements=_read_requirements(arguments),
         pins=tuple(arguments.repeated("--pin")),
-        lock=assemble.LockedRequirements.loads(Path(path).read_text("utf-8")) if path else None,
+        lock=assemble.LockedRequirements.loads(Path(lock).read_text("utf-8")) if lock else None,
         image=_read_image(arguments),
         api=ApiDescription(**facts["api"]) if "api" in facts else None,
         features=tuple(attributes.get("enable_features", ())),
@@ -157,14 +161,6 @@ def _read_options(arguments: Arguments, attributes: dict[str, Any]) -> dict[str,
 
         data["args"] = read_arguments(path, name) | data.get("args", {})
     return data
-
-
-def _option_files(arguments: Arguments, facts: dict[str, Any]) -> ProjectFiles:
-    """Return the files that options can refer to: files of the target, and files that the snapshot includes."""
-    from base64 import b64decode
-
-    contents: dict[str, str | bytes] = {path: b64decode(content) for path, content in facts.get("files", {}).items()}
-    return ProjectFiles(contents | dict(arguments.tuples("--file")))  # type: ignore[arg-type]
 
 
 def _read_requirements(arguments: Arguments) -> str:

@@ -237,6 +237,9 @@ def build_definition(arguments: Arguments) -> None:
     from rules_bento.signing.provenance import definition, dependency
 
     tag, subject = read_text(arguments.required("--tag")).strip(), _subject(arguments)
+    excluded: dict[str, list[str]] = {}
+    for name, pattern in arguments.tuples("--exclude"):
+        excluded.setdefault(json.loads(name), []).append(json.loads(pattern))
     parameters: dict[str, Any] = {
         "target": arguments.required("--target"),
         subject: tag,
@@ -244,7 +247,7 @@ def build_definition(arguments: Arguments) -> None:
         "pythonVersion": arguments.optional("--python-version"),
         # "stated": without a lock, only the Bento's own requirements specify the packages.
         "packages": "locked" if arguments.has("--locked") or arguments.has("--wheel") else "stated",
-        "exclude": _excluded_patterns(arguments),
+        "exclude": excluded,
     }
     document = definition(
         arguments.required("--kind"),
@@ -256,14 +259,6 @@ def build_definition(arguments: Arguments) -> None:
     )
     text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True)
     Path(arguments.required("--output")).write_text(f"{text}\n", "utf-8")
-
-
-def _excluded_patterns(arguments: Arguments) -> dict[str, list[str]]:
-    """Return the patterns of excluded files by wheel name. The hash of a wheel also covers its excluded files."""
-    excluded: dict[str, list[str]] = {}
-    for name, pattern in arguments.tuples("--exclude"):
-        excluded.setdefault(json.loads(name), []).append(json.loads(pattern))
-    return excluded
 
 
 def _dependencies(arguments: Arguments) -> Iterator[dict[str, Any]]:

@@ -68,11 +68,15 @@ def import_service(arguments: Arguments) -> None:
         models = [(description, part) for description, part, _ in arguments.tuples("--model")]
         write_bento(directory, arguments.repeated("--part"), models, "folder")
         python = make_environment(Path(scratch, "environment"), roots)
+        aliases = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
+        for path, _, alias in arguments.tuples("--model"):
+            if alias:
+                aliases[alias] = json.loads(Path(path).read_text("utf-8"))["tag"]
         subject = Subject(
             facts["service"]["service"],
             directory,
             arguments=options.args,
-            aliases=_model_aliases(arguments, options),
+            aliases=aliases,
             variables=arguments.pairs("--variable"),
             packages=_missing_packages(arguments.repeated("--locked"), roots),
             remedy=f'Add import_packages = ["{arguments.optional("--hub", "@pypi//")}{{}}"]',
@@ -133,15 +137,6 @@ def _read_options(arguments: Arguments, facts: dict[str, Any]) -> BuildOptions:
     return read(attributes, arguments.tuples("--bentofile"), src_exists=facts.get("src_exists", False))
 
 
-def _model_aliases(arguments: Arguments, options: BuildOptions) -> dict[str, str]:
-    """Return the tags of models by alias, from the options and the `--model` flags."""
-    tags = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
-    for path, _, alias in arguments.tuples("--model"):
-        if alias:
-            tags[alias] = json.loads(Path(path).read_text("utf-8"))["tag"]
-    return tags
-
-
 def _project_files(source: Path, facts: dict[str, Any]) -> ProjectFiles:
     """Return the files that an image can refer to: files in `source`, and files that the snapshot includes."""
     from base64 import b64decode
@@ -173,7 +168,8 @@ def check_service_metadata(arguments: Arguments) -> int:
     }
 )
 def check_api(arguments: Arguments) -> int:
-    """Compare the API schema with the committed schema, or replace the committed schema with `--update`."""
+    """Compare the API with the committed schema. With `--update` (under `bazel run`), updates the schema."""
+    from rules_bento.archives.atomic import replace_file
     from rules_bento.formats import FormatError, read_file
     from rules_bento.formats.json import read_json
     from rules_bento.testing.api_changes import changes
@@ -181,7 +177,12 @@ def check_api(arguments: Arguments) -> int:
     golden, schema = Path(arguments.required("--golden")), Path(arguments.required("--schema"))
     name = arguments.required("--golden-path")
     if "--update" in arguments.rest:
-        _update_golden(arguments, schema)
+        root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
+        if not root:
+            raise BentoError(
+                f"--update requires `bazel run`, because it writes into the source tree. {_update_command(arguments)}"
+            )
+        replace_file(Path(root, arguments.required("--golden-path")), schema.read_bytes())
         return 0
     try:
         committed = read_json(read_file(golden), name)
@@ -199,17 +200,6 @@ def check_api(arguments: Arguments) -> int:
     if differences:
         sys.stderr.write(f"The API differs from {name}. {_update_command(arguments)}\n")
     return 1 if differences else 0
-
-
-def _update_golden(arguments: Arguments, schema: Path) -> None:
-    from rules_bento.archives.atomic import replace_file
-
-    root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
-    if not root:
-        raise BentoError(
-            f"--update requires `bazel run`, because it writes into the source tree. {_update_command(arguments)}"
-        )
-    replace_file(Path(root, arguments.required("--golden-path")), schema.read_bytes())
 
 
 def _update_command(arguments: Arguments) -> str:

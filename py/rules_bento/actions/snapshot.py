@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import ServiceInfo
-    from rules_bento.sources.manifest import TreeEntry
     from rules_bento.sources.snapshot import DeclaredFile, Selection
 
 
@@ -192,7 +191,9 @@ def snapshot(arguments: Arguments) -> None:
     else:
         tree = services.SourceTree(sources, lambda path: seen.setdefault(path, selections.content(sources[path])))
         info = services.read_service(_service_name(plan, sources), tree, _bento_arguments(arguments, plan))
-    apart = _packed_entries(arguments)
+    path = arguments.optional("--packed-data")
+    entries = TreeManifest.from_json(Path(path).read_text("utf-8"), path).entries if path else ()
+    apart = {entry.path: entry for entry in entries}
     packed = [file for file in selection.kept if file.path not in apart]
     manifest = TreeManifest.of([*selections.digest(packed).entries, *apart.values()])
     secrets.check_files(arguments, packed)
@@ -227,13 +228,6 @@ def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) ->
 
         for note in unmatched_patterns(selection, plan.effective_options, "srcs, data and deps"):
             sys.stderr.write(f"{target}: {note}\n")
-
-
-def _packed_entries(arguments: Arguments) -> dict[str, TreeEntry]:
-    """Return the manifest entries of the files in the data part by path."""
-    path = arguments.optional("--packed-data")
-    entries = TreeManifest.from_json(Path(path).read_text("utf-8"), path).entries if path else ()
-    return {entry.path: entry for entry in entries}
 
 
 def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:

@@ -157,7 +157,9 @@ def members(stream: PieceReader, also: Collection[str] = ()) -> Members:
         block = _read_extensions(stream, block, common, extended)
         member = _member(block, common.values | extended, also, stream.where)
         if member.kind == "sparse file":
-            _skip_sparse_map(stream, block)
+            goes_on = block[156:157] == b"S" and block[482]
+            while goes_on:  # an extension record of GNU's old format, which lists further pieces
+                goes_on = stream.exactly(RECORD)[504]
         begin = stream.position
         yield member, stream.run(member.size)
         stream.skip(begin + member.size + -member.size % RECORD - stream.position)
@@ -194,13 +196,6 @@ def _check_end(stream: PieceReader) -> None:
                 f"{stream.where}: more than {MAX_PADDING} zero bytes after the end of the archive. Remove the trailing "
                 "data."
             )
-
-
-def _skip_sparse_map(stream: PieceReader, block: bytes) -> None:
-    """Skip the extension headers of GNU's old sparse format, which list regions that don't fit in the header."""
-    goes_on = block[156:157] == b"S" and block[482]
-    while goes_on:
-        goes_on = stream.exactly(RECORD)[504]
 
 
 def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttributes, extended: dict[str, str]) -> bytes:

@@ -362,7 +362,7 @@ class _ImageBuilder:
         check_script(path, content, place)
         target = _script_path(path, content)
         self.files[target] = content
-        return ImageCommand(_script_command(target), script=target)
+        return ImageCommand(f"chmod +x ./{target} && ./{target}", script=target)
 
     def _wheels(self, written: Sequence[str], place: str) -> None:
         for path in written:
@@ -414,11 +414,6 @@ def _script_path(path: str, content: bytes) -> str:
 
     digest = hashlib.sha256(path.encode() + b"\0" + content).hexdigest()
     return f"env/docker/script__{digest[:32]}"
-
-
-def _script_command(script: str) -> str:
-    """Return the command in bento.yaml that runs a script in the Bento."""
-    return f"chmod +x ./{script} && ./{script}"
 
 
 def check_script(path: str, content: bytes, place: str) -> None:

@@ -59,7 +59,10 @@ def service_models(service: Service, models: Sequence[BundledModel], creation_ti
                 _snapshot(reference.huggingface, f"{place}: {service.class_name}.{reference.attribute}", creation_time)
             )
         else:
-            entries.append(_service_model(reference, models, service, place))
+            model = _find_by_alias(reference, models) or _resolve(
+                reference.tag, models, place, f"{service.class_name} requires"
+            )
+            entries.append(model.entry())
     return entries
 
 
@@ -92,13 +95,6 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
         "registry": "huggingface",
         "metadata": metadata,
     }
-
-
-def _service_model(reference: Model, models: Sequence[BundledModel], service: Service, place: str) -> dict[str, Any]:
-    model = _find_by_alias(reference, models) or _resolve(
-        reference.tag, models, place, f"{service.class_name} requires"
-    )
-    return model.entry()
 
 
 def _find_by_alias(reference: Model, models: Sequence[BundledModel]) -> BundledModel | None:

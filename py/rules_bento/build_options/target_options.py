@@ -44,15 +44,10 @@ def unmatched_patterns(selection: Selection, options: BuildOptions, among: str) 
     notes = []
     for rule in selection.idle[:_MAX_REPORTED]:
         place = options.at(f"include[{rule.number - 1}]")
-        near = _find_similar(rule.text, selection)
+        known = {file.path.lower(): file.path for file in (*selection.kept, *selection.dropped)}
+        near = known.get(nearest(rule.text.removeprefix(".").lstrip("/").lower(), known))
         hint = f" Did you mean {near!r}?" if near else ""
         notes.append(f"{place}: {rule.text!r} matches no file of {among}.{hint}")
     if selection.idle[_MAX_REPORTED:]:
         notes.append(f"{options.at('include')}: {len(selection.idle) - _MAX_REPORTED} more patterns match no file.")
     return notes
-
-
-def _find_similar(pattern: str, selection: Selection) -> str | None:
-    """Return the path most similar to `pattern`, or None if no path is similar. Ignores case."""
-    known = {file.path.lower(): file.path for file in (*selection.kept, *selection.dropped)}
-    return known.get(nearest(pattern.removeprefix(".").lstrip("/").lower(), known))

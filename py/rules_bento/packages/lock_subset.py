@@ -224,7 +224,12 @@ def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -
     """Return the pinned requirements, each with its name. Raises the same errors as `resolve_subset`."""
     import tempfile
 
-    _check_locked(locked.values(), target)
+    unlocked = sorted(package["name"] for package in locked.values() if "unlocked" in package)
+    if unlocked:
+        raise BentoError(
+            f"the lock doesn't support {target.platform} with Python {target.python_minor}. Missing packages: "
+            f"{', '.join(unlocked)}. Lock for all platforms with `uv pip compile --universal`."
+        )
     with tempfile.TemporaryDirectory(prefix="rules_bento-slice-") as scratch:
         links = Path(scratch, "links")
         links.mkdir()
@@ -326,15 +331,6 @@ def _pip_tools_command(target: Target, resolver: Resolver) -> list[str]:
     program = f"import sys; sys.path[:0] = {roots!r}; {_PIP_COMPILE}"
     command = [resolver.python, "-I", "-S", "-B", "-X", "utf8", "-c", program, "--no-config", "--allow-unsafe"]
     return [*command, "--no-emit-index-url", "--no-emit-find-links", "--output-file", "-"]
-
-
-def _check_locked(packages: Iterable[dict[str, Any]], target: Target) -> None:
-    unlocked = sorted(package["name"] for package in packages if "unlocked" in package)
-    if unlocked:
-        raise BentoError(
-            f"the lock doesn't support {target.platform} with Python {target.python_minor}. Missing packages: "
-            f"{', '.join(unlocked)}. Lock for all platforms with `uv pip compile --universal`."
-        )
 
 
 def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], resolver: str) -> None:

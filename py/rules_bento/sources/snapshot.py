@@ -81,7 +81,12 @@ def place(
     that is absolute or leaves its repository.
     """
     home, context = _context(build_ctx)
-    repository, path = _split_file(short_path, label, attribute)
+    repository, path = _split(short_path)
+    if not repository or not _is_clean(path):
+        raise BentoError(
+            f"{label}: {attribute} contains {short_path!r}, which is absolute or outside the repository. "
+            f"Declare a file in the workspace, or a target."
+        )
     inside = repository == home and _is_below(path, context)
     root = _import_root(repository, path, import_roots) if attribute == DEPENDENCIES else ""
     if inside and len(root) <= len(context):
@@ -151,7 +156,12 @@ def select(
     """
     for file in files:
         _check_path(file)
-    _check_include(include)
+    for pattern in include:
+        if pattern.startswith("../"):
+            raise BentoError(
+                f"include: {pattern!r} is outside the build context. Set build_ctx to a parent directory, or add a "
+                "library that contains the files to deps."
+            )
     rules = SourceFilter(Patterns(include, "include"), Patterns(exclude, "exclude"), _ignored(files))
     kept: list[DeclaredFile] = []
     dropped: list[DeclaredFile] = []
@@ -258,16 +268,6 @@ def _split(short_path: str) -> tuple[str, str]:
     return repository, path
 
 
-def _split_file(short_path: str, label: str, attribute: str) -> tuple[str, str]:
-    repository, path = _split(short_path)
-    if not repository or not _is_clean(path):
-        raise BentoError(
-            f"{label}: {attribute} contains {short_path!r}, which is absolute or outside the repository. "
-            f"Declare a file in the workspace, or a target."
-        )
-    return repository, path
-
-
 def _context(build_ctx: str) -> tuple[str, str]:
     """Split ``build_ctx`` into repository and directory. Raises BentoError if it leaves the repository."""
     repository, context = _split(build_ctx.rstrip("/"))
@@ -336,15 +336,6 @@ def _check_path(file: DeclaredFile) -> None:
             f"{file.origin} declares {file.path!r}, which is absolute or outside the Bento. Use a relative path "
             "without '.' and '..'."
         )
-
-
-def _check_include(include: Sequence[str]) -> None:
-    for pattern in include:
-        if pattern.startswith("../"):
-            raise BentoError(
-                f"include: {pattern!r} is outside the build context. Set build_ctx to a parent directory, or add a "
-                "library that contains the files to deps."
-            )
 
 
 def _ignored(files: Sequence[DeclaredFile]) -> dict[str, Patterns]:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from rules_bento.audit.inventory import Package
-    from rules_bento.audit.licenses import DeclaredLicense
     from rules_bento.bento.kinds import Kind
 
     from bento_cli.library import Store
@@ -71,6 +70,7 @@ def run_audit(options: Namespace, store: Store, kind: Kind) -> int:
     from rules_bento.audit import inventory, licenses, policy
     from rules_bento.audit.advisories import read_database
     from rules_bento.audit.versions import PYPI
+    from rules_bento.images.wheels.wheel import declared_by
 
     rules = policy.Policy(
         options.max_severity,
@@ -85,7 +85,12 @@ def run_audit(options: Namespace, store: Store, kind: Kind) -> int:
     policy.check(rules)
     packages = _packages(options.tag, store, kind)
     if options.wheels:
-        packages = inventory.with_licenses(packages, _wheel_licenses(options.wheels))
+        wheels = sorted(options.wheels.glob("*.whl"))
+        if not wheels:
+            raise BentoError(
+                f"--wheels: {options.wheels} contains no wheels. Specify a directory that contains .whl files."
+            )
+        packages = inventory.with_licenses(packages, dict(map(declared_by, wheels)))
     advisories = [(path, str(path)) for path in options.advisories]
     known = read_database(advisories, {PYPI: {package.name for package in packages}}) if advisories else None
     report = policy.evaluate(packages, known, rules)
@@ -146,12 +151,3 @@ def _of_bento(path: Path, name: str) -> list[Package]:
             origin = f"{name}/{inner}"
             return inventory.from_requirements(requirements.decode(texts[inner], origin), origin)
     raise BentoError(f"{name}: {REQUIREMENTS[1]} is missing. Specify a lock or an SBOM instead of the Bento.")
-
-
-def _wheel_licenses(directory: Path) -> dict[str, DeclaredLicense]:
-    from rules_bento.images.wheels.wheel import declared_by
-
-    wheels = sorted(directory.glob("*.whl"))
-    if not wheels:
-        raise BentoError(f"--wheels: {directory} contains no wheels. Specify a directory that contains .whl files.")
-    return dict(map(declared_by, wheels))

@@ -163,36 +163,23 @@ def add_pull_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run_pull(options: Namespace, store: Store, kind: Kind) -> int:
+    importing = arguments.import_options(options)
+    pulled: CloudPulled | Pulled
     if "/" in options.source:
-        _pull(options, store, kind)
+        from rules_bento.registry.reference import Reference
+
+        from bento_cli.sharing.registry.pulling import pull
+
+        reference = Reference.from_url(options.source)
+        with arguments.connected(options, f"Pulling {reference}") as (registries, progress):
+            pulled = pull(store.home, kind, reference, registries, progress, importing, force=options.force)
+        origin = f"oci://{pulled.reference}"
     else:
-        _pull_from_cloud(options, store, kind)
-    return status.OK
+        from bento_cli.sharing.cloud.pulling import pull as pull_from_cloud
 
-
-def _pull(options: Namespace, store: Store, kind: Kind) -> None:
-    from rules_bento.registry.reference import Reference
-
-    from bento_cli.sharing.registry.pulling import pull
-
-    reference = Reference.from_url(options.source)
-    importing = arguments.import_options(options)
-    with arguments.connected(options, f"Pulling {reference}") as (registries, progress):
-        pulled = pull(store.home, kind, reference, registries, progress, importing, force=options.force)
-    _print_pulled(options, pulled, f"oci://{pulled.reference}")
-
-
-def _pull_from_cloud(options: Namespace, store: Store, kind: Kind) -> None:
-    from bento_cli.sharing.cloud.pulling import pull
-
-    importing = arguments.import_options(options)
-    with arguments.cloud(options, store, f"Pulling {options.source} from") as (client, progress):
-        pulled = pull(store.home, kind, options.source, client, progress, importing, force=options.force)
-        endpoint = str(client)
-    _print_pulled(options, pulled, endpoint)
-
-
-def _print_pulled(options: Namespace, pulled: CloudPulled | Pulled, origin: str) -> None:
+        with arguments.cloud(options, store, f"Pulling {options.source} from") as (client, progress):
+            pulled = pull_from_cloud(store.home, kind, options.source, client, progress, importing, force=options.force)
+            origin = str(client)
     entry, models = pulled.entry, ", ".join(str(model.tag) for model in pulled.models)
     for note in pulled.notes:
         show.note(note)
@@ -215,6 +202,7 @@ def _print_pulled(options: Namespace, pulled: CloudPulled | Pulled, origin: str)
         "known_models": [str(tag) for tag in pulled.known],
     }
     show.data(facts, options.output)
+    return status.OK
 
 
 def add_copy_arguments(parser: ArgumentParser, kind: Kind) -> None:

@@ -76,7 +76,19 @@ def blocks(recipe: Recipe, names: ContainerLayout) -> dict[str, str]:
     """Return the blocks of the Dockerfile by the names that Dockerfile templates use."""
     parts = {
         "SETUP_BENTO_BASE_IMAGE": _base_image(recipe),
-        "SETUP_BENTO_USER": _user(names),
+        "SETUP_BENTO_USER": [
+            f"ARG BENTO_USER={names.user}",
+            f"ARG BENTO_USER_UID={names.uid_gid}",
+            f"ARG BENTO_USER_GID={names.uid_gid}",
+            """\
+RUN if command -v groupadd >/dev/null 2>&1; then \\
+      groupadd -o -g "$BENTO_USER_GID" "$BENTO_USER" \\
+      && useradd -l -m -o -r -u "$BENTO_USER_UID" -g "$BENTO_USER_GID" "$BENTO_USER"; \\
+    else \\
+      addgroup -S -g "$BENTO_USER_GID" "$BENTO_USER" \\
+      && adduser -S -u "$BENTO_USER_UID" -G "$BENTO_USER" "$BENTO_USER"; \\
+    fi""",
+        ],
         "SETUP_BENTO_ENVARS": _variables(recipe, names),
         "SETUP_BENTO_COMPONENTS": _components(recipe, names),
         "SETUP_BENTO_ENTRYPOINT": _entrypoint(recipe, names),
@@ -105,22 +117,6 @@ def _run(commands: Sequence[str], mounts: Sequence[str] = ()) -> str:
     head = [f"--mount={mount}" for mount in mounts]
     lines = [*head, commands[0], *(f"&& {command}" for command in commands[1:])]
     return "RUN " + " \\\n    ".join(lines)
-
-
-def _user(names: ContainerLayout) -> list[str]:
-    return [
-        f"ARG BENTO_USER={names.user}",
-        f"ARG BENTO_USER_UID={names.uid_gid}",
-        f"ARG BENTO_USER_GID={names.uid_gid}",
-        """\
-RUN if command -v groupadd >/dev/null 2>&1; then \\
-      groupadd -o -g "$BENTO_USER_GID" "$BENTO_USER" \\
-      && useradd -l -m -o -r -u "$BENTO_USER_UID" -g "$BENTO_USER_GID" "$BENTO_USER"; \\
-    else \\
-      addgroup -S -g "$BENTO_USER_GID" "$BENTO_USER" \\
-      && adduser -S -u "$BENTO_USER_UID" -G "$BENTO_USER" "$BENTO_USER"; \\
-    fi""",
-    ]
 
 
 def _variables(recipe: Recipe, names: ContainerLayout) -> list[str]:

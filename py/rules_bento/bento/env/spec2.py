@@ -27,7 +27,11 @@ def make(
     options = settings.options
     lock, exported = settings.lock, None
     if lock is None and any(step.kind == "uv_lock" for step in image.steps):
-        exported = _export_uv_lock(settings, image)
+        if settings.export_uv_lock is None:
+            raise BentoError(
+                f"{image.place}: uv_lock() requires uv.lock in srcs. Add uv.lock, or use packages from a package hub."
+            )
+        exported = settings.export_uv_lock(settings.files)
     frozen = freeze(image, options, settings.files, settings.python_version, uv_lock=exported, locked=lock is not None)
     locked = image.lock_python_packages if options.python.lock_packages is None else options.python.lock_packages
     # This is BentoML's condition: project wheels are included only if packages are locked.
@@ -56,14 +60,6 @@ def make(
         files["env/python/requirements.lock.txt"] = requirements.hashed.encode()
     document = {"spec": 2, "image": _image_document(frozen, requirements.text)}
     return Environment(document, tuple(envs), files, requirements.bentoml_version)
-
-
-def _export_uv_lock(settings: BentoSettings, image: ImageDefinition) -> str:
-    if settings.export_uv_lock is None:
-        raise BentoError(
-            f"{image.place}: uv_lock() requires uv.lock in srcs. Add uv.lock, or use packages from a package hub."
-        )
-    return settings.export_uv_lock(settings.files)
 
 
 def _image_document(image: FrozenImage, requirements: str) -> dict[str, object]:
