@@ -19,10 +19,7 @@ def _bento_toolchain_impl(ctx):
 
         # All actions share these depsets. `tools` contains inputs of every action, and `tools_of_packages` the files of each package.
         tools = depset([ctx.file.helper], transitive = [python.files]),
-        tools_of_packages = {
-            name: depset(transitive = [module.files for module in modules])
-            for name, modules in packages.items()
-        },
+        tools_of_packages = {name: depset(transitive = [module.files for module in modules]) for name, modules in packages.items()},
         uv = ctx.file.uv,
     )]
 
@@ -164,9 +161,7 @@ def _bento_helper_packages_impl(ctx):
     # The lists are short: a few wheels for each package.
     wheels = {target.label.name: target[BentoRequirementInfo].wheels.to_list() for target in ctx.attr.packages}
     packed = _pack(ctx, {wheel.distribution: wheel for closure in wheels.values() for wheel in closure}.values())
-    return BentoHelperPackagesInfo(
-        packages = {name: [packed[wheel.distribution] for wheel in closure] for name, closure in wheels.items()},
-    )
+    return BentoHelperPackagesInfo(packages = {name: [packed[wheel.distribution] for wheel in closure] for name, closure in wheels.items()})
 
 bento_helper_packages = rule(
     implementation = _bento_helper_packages_impl,
@@ -183,8 +178,6 @@ bento_helper_packages = rule(
 bento_compilers = rule(
     implementation = lambda ctx: BentoCompilersInfo(pythons = tuple([target[BentoPythonInfo] for target in ctx.attr.pythons])),
     doc = "Provides the interpreters that compile bytecode.",
-    attrs = {
-        "pythons": attr.label_list(cfg = "exec", doc = "Interpreters, one for each Python version.", providers = [BentoPythonInfo]),
-    },
+    attrs = {"pythons": attr.label_list(cfg = "exec", doc = "Interpreters, one for each Python version.", providers = [BentoPythonInfo])},
     provides = [BentoCompilersInfo],
 )

@@ -35,12 +35,8 @@ def target_arguments(ctx):
     return args
 
 def add_directories(args, flag, modules):
-    """Adds `flag` for each import root of `modules` (BentoWheelModulesInfo). Bazel determines the paths of directories at execution time."""
-    args.add_all(
-        [root for module in modules for root in module.import_roots],
-        before_each = flag,
-        expand_directories = False,
-    )
+    """Adds a flag for each import root of a list of BentoWheelModulesInfo. Bazel determines the paths of output directories when the action runs."""
+    args.add_all([root for module in modules for root in module.import_roots], before_each = flag, expand_directories = False)
 
 def subcommand(name, args, *, inputs, packages = [], sandboxed = False, unused_inputs_list = None):
     """Returns a struct that describes a subcommand of the helper, with its arguments, inputs, and packages.

@@ -84,10 +84,7 @@ def _requirement_impl(ctx):
             vendored = depset(),
             wheels = depset([target[BentoWheelInfo] for target in ctx.attr.wheels]),
         ),
-        PyInfo(
-            imports = depset([root for module in modules for root in module.imports]),
-            transitive_sources = files,
-        ),
+        PyInfo(imports = depset([root for module in modules for root in module.imports]), transitive_sources = files),
         DefaultInfo(files = files, runfiles = ctx.runfiles(transitive_files = files)),
     ]
 

@@ -7,7 +7,7 @@ load(":image_checks.bzl", "check_libraries", "check_size", "scan_added_layers")
 load(":image_form.bzl", "write_form")
 load(":layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "USER", "write_joined_layer", "write_layer", "write_prefetch_layer")
 load(":providers.bzl", "BentoImagePackagesInfo")
-load(":reports.bzl", "SBOM_FORMATS", "bento_inputs", "deb_indexes", "image_inputs", "write_build_definition", "write_layer_report", "write_sbom", "write_summary")
+load(":reports.bzl", "SBOM_FORMATS", "bento_inputs", "deb_indexes", "write_build_definition", "write_layer_report", "write_sbom", "write_summary")
 load(":target.bzl", "IMAGE_PLATFORM")
 load(":transitions.bzl", "ENVIRONMENT")
 load(":wheel_groups.bzl", "group_wheels")
@@ -65,9 +65,6 @@ def _check_bytecode(ctx, base, parts):
                 version = base.python_version,
             ))
 
-def _settings(ctx):
-    return struct(compression = ctx.attr.compression, prefix = ctx.attr.prefix)
-
 def _by_name(parts):
     return {part.wheel.distribution: part for part in parts}
 
@@ -79,7 +76,7 @@ def _bytecode_layers(ctx, parts, groups):
             ctx,
             name = "{}.bytecode-{}".format(ctx.label.name, names[0]),
             parts = [by_name[name] for name in names],
-            settings = _settings(ctx),
+            settings = ctx.attr,
             what = "bytecode of ",
         )
         for names in groups
@@ -94,7 +91,7 @@ def _wheel_layers(ctx, parts, groups):
             ctx,
             name = "{}.wheels-{}".format(ctx.label.name, names[0]),
             parts = [by_name[name] for name in names],
-            settings = _settings(ctx),
+            settings = ctx.attr,
         )
         for names in groups
         if len(names) > 1 or not by_name[names[0]].layer
@@ -191,21 +188,12 @@ def _build_definition(ctx, base, subject, models, wheels):
     return write_build_definition(
         ctx,
         bento = bento_inputs(subject, models = models, platform = subject.platform, python_version = subject.python_version),
-        image = image_inputs(
+        image = struct(
             base = base.config,
             debs = deb_indexes(ctx, base),
             layers = [layer.description for layer in (list(base.layers) if base.deb_index else []) + own],
             wheels = wheels,
         ),
-    )
-
-def _installed(ctx, base, requirements, wheels):
-    """Returns the BentoImagePackagesInfo of the image, for policy tests."""
-    return BentoImagePackagesInfo(
-        debs = deb_indexes(ctx, base) if base.deb_index or base.system else [],
-        packages = depset(transitive = [requirement.packages for requirement in requirements]),
-        system = base.system,
-        wheels = depset(wheels),
     )
 
 def build_image(ctx, *, subject, packages, contents, process, system_checks = []):
@@ -261,7 +249,12 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
             referrers = (sbom,),
             soci = image.soci,
         ),
-        _installed(ctx, base, packages.requirements, wheels),
+        BentoImagePackagesInfo(
+            debs = deb_indexes(ctx, base) if base.deb_index or base.system else [],
+            packages = depset(transitive = [requirement.packages for requirement in packages.requirements]),
+            system = base.system,
+            wheels = depset(wheels),
+        ),
         DefaultInfo(files = depset([image.config, image.digest, image.manifest])),
         OutputGroupInfo(
             _validation = depset([libraries_checked] + system_checks + check_size(ctx, stacked)),

@@ -28,11 +28,7 @@ def write_summary(ctx, *, tag, digest, files, models = []):
         ctx,
         mnemonic = "BentoSummary",
         progress_message = "Writing summary of %{label}",
-        subcommand = subcommand(
-            "summary",
-            args,
-            inputs = depset([tag, digest] + files.values() + [model.description for model in models]),
-        ),
+        subcommand = subcommand("summary", args, inputs = depset([tag, digest] + files.values() + [model.description for model in models])),
         outputs = [output],
     )
     return output
@@ -180,10 +176,6 @@ def bento_inputs(bento, *, models, platform = "", python_version = ""):
         tag = bento.tag,
     )
 
-def image_inputs(*, base, debs, layers, wheels):
-    """Returns a struct that describes an image, except for its Bento, for `write_build_definition`."""
-    return struct(base = base, debs = debs, layers = layers, wheels = wheels)
-
 def write_build_definition(ctx, *, bento, locked = None, image = None):
     """Declares the action that writes a build definition, which only runs for a signed push.
 
@@ -191,7 +183,8 @@ def write_build_definition(ctx, *, bento, locked = None, image = None):
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       bento: result of `bento_inputs`.
       locked: File with the locked requirements of a Bento, including hashes; or None.
-      image: result of `image_inputs`; None for the build definition of a Bento.
+      image: struct of the inputs of an image except the Bento: `base` (File), and the lists `debs` and `layers` (Files) and `wheels`
+        (BentoWheelInfo); None for the build definition of a Bento.
 
     Returns:
       The output File, JSON.

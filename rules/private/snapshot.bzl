@@ -106,10 +106,7 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
     if packed_data:
         args.add("--packed-data", packed_data.manifest)
         inputs = inputs + [packed_data.manifest]
-    args.add_all(
-        depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
-        before_each = "--import-root",
-    )
+    args.add_all(depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]), before_each = "--import-root")
     args.add_all(["--manifest", manifest, "--service-info", service, "--part", part, "--unused", unused])
     args.add_all(depset(used, transitive = [requested_image(ctx).files]), before_each = "--used")
     args.add_all(ctx.files.srcs, map_each = describe_source)

@@ -67,10 +67,7 @@ metadata_plus_files_cfg = transition(implementation = _metadata_plus_files_impl,
 def _program_impl(settings, attr):
     stated = _metadata_only_impl(settings, attr)
     version = {_PYTHON_VERSION: attr.python_version or settings[_PYTHON_VERSION]}
-    return {
-        name: stated | version | of_package
-        for name, of_package in _metadata_plus_files_impl(stated, attr).items()
-    }
+    return {name: stated | version | of_package for name, of_package in _metadata_plus_files_impl(stated, attr).items()}
 
 # For images of programs: as `metadata_plus_files_cfg`, in the configurations that the packages of a Bento have in its image.
 program_cfg = transition(

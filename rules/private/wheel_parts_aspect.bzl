@@ -68,8 +68,9 @@ def _write_part(ctx, *, wheel, settings):
     )
     return part, listing, libraries
 
-def _write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler, program):
-    """Declares the layer part of a wheel's bytecode, which `program` compiles with the interpreter `compiler`. Returns the part and its listing."""
+def _write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler):
+    """Declares the layer part of a wheel's bytecode. The interpreter `compiler` compiles the bytecode. Returns part and listing."""
+    program = ctx.file._bytecode_program
     part = ctx.actions.declare_file("{}.{}.part.{}".format(wheel.distribution, bytecode, extension(settings.compression)))
     listing = ctx.actions.declare_file("{}.{}.part.{}.json".format(wheel.distribution, bytecode, extension(settings.compression)))
     args = wheel_arguments(ctx, settings, wheel)
@@ -90,37 +91,29 @@ def _write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler, program):
     )
     return part, listing
 
-def _libraries(ctx, wheel):
-    """Declares the list of a wheel's shared libraries, for checks that run before layers are built. Returns its File."""
-    output = ctx.actions.declare_file(wheel.distribution + ".libraries.json")
+def _write_list(ctx, wheel, subcommand_name, *, suffix, mnemonic, verb):
+    """Declares a list about a wheel. The action doesn't build a layer, so checks can run before layers are built."""
+    output = ctx.actions.declare_file("{}.{}.json".format(wheel.distribution, suffix))
     args = arguments(ctx)
     _add_wheel(args, wheel)
     args.add_all(["--output", output])
     run_helper(
         ctx,
-        mnemonic = "BentoScanLibraries",
-        progress_message = "Scanning shared libraries of {} {}".format(wheel.distribution, wheel.version),
-        subcommand = subcommand("wheel_libraries", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
+        mnemonic = mnemonic,
+        progress_message = "{} of {}".format(verb, wheel_name(wheel)),
+        subcommand = subcommand(subcommand_name, args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
         outputs = [output],
     )
     return output
+
+def _libraries(ctx, wheel):
+    return _write_list(ctx, wheel, "wheel_libraries", mnemonic = "BentoScanLibraries", suffix = "libraries", verb = "Scanning shared libraries")
 
 def _excluded(ctx, wheel):
     """Returns a File with the size of the files that images exclude from a wheel, for reports, or None without excluded files."""
     if not wheel.exclude and not wheel.exclude_preset:
         return None
-    output = ctx.actions.declare_file(wheel.distribution + ".excluded.json")
-    args = arguments(ctx)
-    _add_wheel(args, wheel)
-    args.add_all(["--output", output])
-    run_helper(
-        ctx,
-        mnemonic = "BentoExcludedFiles",
-        progress_message = "Listing excluded files of {} {}".format(wheel.distribution, wheel.version),
-        subcommand = subcommand("wheel_excluded", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
-        outputs = [output],
-    )
-    return output
+    return _write_list(ctx, wheel, "wheel_excluded", mnemonic = "BentoExcludedFiles", suffix = "excluded", verb = "Listing excluded files")
 
 def _compiler(ctx, wheel):
     """Returns an interpreter of the wheel's Python version: a declared compiler, or the toolchain's interpreter. None if neither matches."""
@@ -133,14 +126,7 @@ def _bytecode(ctx, wheel, bytecode, settings):
     compiler = _compiler(ctx, wheel)
     part, listing = None, None
     if compiler:
-        part, listing = _write_bytecode_part(
-            ctx,
-            bytecode = bytecode,
-            compiler = compiler,
-            program = ctx.file._bytecode_program,
-            settings = settings,
-            wheel = wheel,
-        )
+        part, listing = _write_bytecode_part(ctx, bytecode = bytecode, compiler = compiler, settings = settings, wheel = wheel)
     return BentoWheelPartInfo(
         excluded = None,
         layer = None,

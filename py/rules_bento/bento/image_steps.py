@@ -15,29 +15,19 @@ from rules_bento.build_options.option_checks import check_package, check_system_
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.service.sdk_names import IMAGE
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Literal, Sequence, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Sequence, cast
 
 if TYPE_CHECKING:
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import Image as DeclaredImage
 
-StepKind = Literal[
-    "system_packages",
-    "run",
-    "run_script",
-    "python_packages",
-    "requirements_file",
-    "pyproject_toml",
+STEPS = (
+    *("system_packages", "run", "run_script", "python_packages", "requirements_file", "pyproject_toml"),
     "requirements",  # lines of a requirements file; not in BentoML
     "run_after",  # a command that always runs after the Python packages: post_commands of the constructor
-    "uv_lock",
-    "build_include",
+    *("uv_lock", "build_include"),
     "wheels",  # files, not in BentoML
-]
-STEPS: tuple[str, ...] = (
-    *("system_packages", "run", "run_script", "python_packages", "requirements_file", "pyproject_toml"),
-    *("requirements", "run_after", "uv_lock", "build_include", "wheels"),
 )
 _PACKAGE_STEPS = ("python_packages", "requirements_file", "pyproject_toml", "requirements", "wheels")
 _BOOLEAN_FIELDS = ("lock_python_packages", "pack_git_packages")
@@ -48,7 +38,7 @@ _FIELDS = ("base_image", "distro", "python_version", *_BOOLEAN_FIELDS, "steps")
 class Step:
     """A method call on an image, such as `python_packages`."""
 
-    kind: StepKind
+    kind: str  # one of STEPS
     values: tuple[str, ...] = ()
 
 
@@ -96,7 +86,6 @@ class FrozenImage:
     post_commands: tuple[ImageCommand, ...]
     requirements: str
     build_include: tuple[str, ...]
-    uv_lock: bool
     files: dict[str, bytes]  # by path in the Bento: scripts, wheels
 
 
@@ -183,7 +172,7 @@ def _step(kind: str, values: Iterable[str], place: str) -> Step:
     if kind not in STEPS:
         valid = ", ".join(STEPS)
         raise BentoError(f"{place}: unknown image step {kind!r}.{did_you_mean(kind, STEPS)} Valid steps: {valid}.")
-    return Step(cast("StepKind", kind), tuple(values))
+    return Step(kind, tuple(values))
 
 
 def check(image: ImageDefinition) -> None:
@@ -277,7 +266,6 @@ def freeze(
         post_commands=tuple(builder.post_commands),
         requirements=(uv_lock or "") + builder.requirements,
         build_include=tuple(builder.build_include),
-        uv_lock=builder.uv_lock,
         files=builder.files,
     )
 
@@ -291,7 +279,6 @@ class _ImageBuilder:
         self.requirements = ""
         self.build_include: list[str] = []
         self.files: dict[str, bytes] = {}
-        self.uv_lock = False
         self._files = files
         self._constraints = constraints  # as in inline_requirements
         self._after_packages = False
@@ -317,7 +304,7 @@ class _ImageBuilder:
                     self._files.path(path, f"{place}: build_include")
                 self.build_include += step.values
             case "uv_lock":
-                self.uv_lock = True
+                pass  # `freeze` gets the requirements
             case "wheels":
                 self._wheels(step.values, place)
             case _:

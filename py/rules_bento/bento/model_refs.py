@@ -190,7 +190,7 @@ def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, w
         raise BentoError(
             f"{place}: {needs} the model {wanted or repr(tag)}, but models contains {bundled_tags}. {remedy}"
         )
-    newest = _newest(matching)
+    newest = max(matching, key=lambda model: (model.description.creation_time, model.tag.version))
     if version and len({model.description.tag for model in matching}) > 1:
         exact = [model for model in matching if model.tag.version == version]
         if not exact:
@@ -200,7 +200,3 @@ def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, w
             )
         newest = exact[0]
     return newest
-
-
-def _newest(models: Sequence[BundledModel]) -> BundledModel:
-    return max(models, key=lambda model: (model.description.creation_time, model.tag.version))

@@ -72,8 +72,8 @@ def command_arguments(python: Python) -> list[str]:
     return arguments + (["--no-index"] if python.no_index else []) + (python.pip_args or "").split()
 
 
-def add_pins(text: str, pins: Sequence[str]) -> str:
-    """Append the pins of libraries to requirements. A pin is `name==version`, or `name` for any version.
+def _add_pins(text: str, pins: Sequence[str]) -> str:
+    """Add the pins from libraries to requirements. A pin is `name==version`, or `name` for any version.
 
     Requirements with hashes must already contain these packages. Raises BentoError for a missing package or a
     different version.
@@ -166,15 +166,20 @@ class Requirements:
 
 
 def assemble_requirements(
-    text: str, lock: LockedRequirements | None, bentoml_version: str, features: Sequence[str], place: str
+    text: str,
+    lock: LockedRequirements | None,
+    pins: Sequence[str],
+    bentoml_version: str,
+    features: Sequence[str],
+    place: str,
 ) -> Requirements:
-    """Return requirements that include bentoml, its extras `features`, and the pins of the lock, if any.
+    """Return the requirements with bentoml, the extras `features`, and the pins of the lock, or else of libraries.
 
     Raises BentoError if `text`, which is from `place`, contradicts the lock, or if requirements with hashes don't
     contain bentoml.
     """
     if lock is None:
-        text, version = _with_bentoml(text, bentoml_version, features)
+        text, version = _with_bentoml(_add_pins(text, pins), bentoml_version, features)
         return Requirements(text, text, None, version)
     match = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
     if not match:

@@ -83,11 +83,7 @@ def _requirements(settings: BentoSettings) -> python.Requirements:
     text += settings.requirements
     python.check_git(text, place, packed=options.python.pack_git_packages is not False)
     return python.assemble_requirements(
-        python.add_pins(text, settings.pins if settings.lock is None else ()),
-        settings.lock,
-        settings.bentoml_version,
-        settings.features,
-        place,
+        text, settings.lock, settings.pins, settings.bentoml_version, settings.features, place
     )
 
 

@@ -42,11 +42,7 @@ def make(
     place, packed = packages_place(options), options.python.pack_git_packages
     python.check_git(text, place, packed=image.pack_git_packages is not False if packed is None else packed)
     requirements = python.assemble_requirements(
-        python.add_pins(text, settings.pins if lock is None else ()),
-        lock,
-        settings.bentoml_version,
-        settings.features,
-        place,
+        text, lock, settings.pins, settings.bentoml_version, settings.features, place
     )
     envs = merge_envs(docker_env(options, settings.files), envs)
     files = {
