@@ -218,12 +218,22 @@ _COMPRESSIONS: dict[str, layer.Compression] = {"gz": "gzip", "tar": "none", "zst
     }
 )
 def tar_layer(arguments: Arguments) -> None:
-    """Write a layer from a tar that another rule builds. Reads the complete tar to validate it."""
-    from rules_bento.archives import streams
+    """Write a layer from a tar that another rule builds. Reads the complete tar to check it, but doesn't change it."""
+    from rules_bento.archives import streams, tarread
 
     [(path, where)] = arguments.tuples("--tar")
-    form = _tar_form(Path(path), where)
-    _check_tar(Path(path), form, where)
+    with Path(path).open("rb") as file:
+        form = streams.detect_form(file.read(streams.PIECE))
+    if form not in _COMPRESSIONS:
+        raise BentoError(
+            f"{where}: unsupported format {form}. Use a tar file that is uncompressed, or compressed with gzip or zstd."
+        )
+    with Path(path).open("rb") as file:
+        for member, _ in tarread.compressed_members(file, form, where):
+            if ".." in member.name.split("/"):
+                raise BentoError(
+                    f"{where}: the path {member.name!r} contains '..'. Remove the member from the tar file."
+                )
     out, wanted = description.output(arguments)
     if form == "tar":
         compression = wanted
@@ -234,30 +244,6 @@ def tar_layer(arguments: Arguments) -> None:
         compression = _COMPRESSIONS[form]
         info = _copy_tar(Path(path), out, form, where)
     description.describe(arguments, info, where, compression)
-
-
-def _tar_form(path: Path, where: str) -> str:
-    from rules_bento.archives import streams
-
-    with path.open("rb") as file:
-        form = streams.detect_form(file.read(streams.PIECE))
-    if form not in _COMPRESSIONS:
-        raise BentoError(
-            f"{where}: unsupported format {form}. Use a tar file that is uncompressed, or compressed with gzip or zstd."
-        )
-    return form
-
-
-def _check_tar(path: Path, form: str, where: str) -> None:
-    """Raise BentoError if the tar is invalid, or if the path of a member contains `..`."""
-    from rules_bento.archives import tarread
-
-    with path.open("rb") as file:
-        for member, _ in tarread.compressed_members(file, form, where):
-            if ".." in member.name.split("/"):
-                raise BentoError(
-                    f"{where}: the path {member.name!r} contains '..'. Remove the member from the tar file."
-                )
 
 
 def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:

@@ -141,20 +141,6 @@ def _model_fields(arguments: Arguments) -> dict[str, Any]:
         "framework_name": module.rpartition(".")[2],
         "framework_versions": arguments.pairs("--framework-version"),
     }
-    declared = _declared_fields(arguments)
-    return {
-        "module": module,
-        "labels": check_labels(arguments.pairs("--label")),
-        "options": declared["options"],
-        "metadata": declared["metadata"],
-        "context": context | arguments.pairs("--context"),
-        "signatures": declared["signatures"],
-        "api_version": arguments.required("--api-version"),
-    }
-
-
-def _declared_fields(arguments: Arguments) -> dict[str, dict[str, Any]]:
-    """Return the metadata, options, and signatures that attributes and `fields_file` set. Rejects duplicate keys."""
     declared: dict[str, dict[str, Any]] = {
         "metadata": dict(arguments.pairs("--metadata")),
         "options": dict(arguments.pairs("--option")),
@@ -171,7 +157,15 @@ def _declared_fields(arguments: Arguments) -> dict[str, dict[str, Any]]:
                         f"{name}: {key!r} of {field} is also set in the attribute {field}. Remove one of the values."
                     )
             declared[field] |= values
-    return declared
+    return {
+        "module": module,
+        "labels": check_labels(arguments.pairs("--label")),
+        "options": declared["options"],
+        "metadata": declared["metadata"],
+        "context": context | arguments.pairs("--context"),
+        "signatures": declared["signatures"],
+        "api_version": arguments.required("--api-version"),
+    }
 
 
 def _read_fields_file(path: str, name: str, known: tuple[str, ...]) -> dict[str, dict[str, Any]]:

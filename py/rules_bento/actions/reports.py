@@ -180,15 +180,20 @@ def sbom(arguments: Arguments) -> None:
     )
     architecture = read_object(read_file(arguments.required("--base-config")), "the base's config")["architecture"]
     components = [sboms.sources(subject, read_text(arguments.required("--bento-digest")).strip(), _subject(arguments))]
-    remarks = _package_comments(arguments)
+    comments = dict.fromkeys(arguments.repeated("--allow-record-mismatch"), sboms.RECORD_MISMATCH)
+    for path in arguments.repeated("--excluded"):
+        excluded = json.loads(read_text(path))
+        if excluded["files"]:
+            comment = sboms.EXCLUDED_FILES.format_map(excluded)
+            comments[excluded["name"]] = f"{comments.get(excluded['name'], '')} {comment}".lstrip()
     components += [
-        sboms.python_package(name, version, sha256, remarks.get(name, ""))
+        sboms.python_package(name, version, sha256, comments.get(name, ""))
         for name, version, sha256 in arguments.tuples("--wheel")
     ]
     for name, version, path in arguments.tuples("--built-wheel"):
         from rules_bento.archives import sha256_of
 
-        components.append(sboms.python_package(name, version, sha256_of(path), remarks.get(name, "")))
+        components.append(sboms.python_package(name, version, sha256_of(path), comments.get(name, "")))
     components += [sboms.model(ModelDescription.loads(read_text(path))) for path in arguments.repeated("--model")]
     for path in arguments.repeated("--index"):
         components += sboms.debian_packages(json.loads(read_text(path))["packages"], architecture)
@@ -199,18 +204,6 @@ def sbom(arguments: Arguments) -> None:
 def _subject(arguments: Arguments) -> str:
     """Return "program" with `--program`, otherwise "bento"."""
     return "program" if arguments.has("--program") else "bento"
-
-
-def _package_comments(arguments: Arguments) -> dict[str, str]:
-    """Return the comments for the SBOM by package name."""
-    from rules_bento.images import sbom as sboms
-
-    remarks = {name: [sboms.RECORD_MISMATCH] for name in arguments.repeated("--allow-record-mismatch")}
-    for path in arguments.repeated("--excluded"):
-        excluded = json.loads(read_text(path))
-        if excluded["files"]:
-            remarks.setdefault(excluded["name"], []).append(sboms.EXCLUDED_FILES.format_map(excluded))
-    return {name: " ".join(texts) for name, texts in remarks.items()}
 
 
 @Subcommand(

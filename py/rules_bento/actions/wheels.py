@@ -8,10 +8,7 @@ from pathlib import Path
 
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from rules_bento.images.wheels.wheel import Wheel
+from rules_bento.typing_lite import Any
 
 
 @Subcommand(
@@ -118,25 +115,20 @@ def _parse_requirement(text: str, name: str) -> dict[str, Any]:
 def unpack_wheel(arguments: Arguments) -> None:
     """Write the importable files and the metadata of a wheel, without scripts, headers, and data."""
     from rules_bento.archives.atomic import atomic_dir
+    from rules_bento.images.wheels.install import imported_files
     from rules_bento.images.wheels.wheel import Wheel
 
     wheel = Wheel.read(Path(arguments.required("--wheel")))
     with atomic_dir(Path(arguments.required("--output"))) as directory:
-        _write_files(wheel, directory)
-
-
-def _write_files(wheel: Wheel, directory: Path) -> None:
-    from rules_bento.images.wheels.install import imported_files
-
-    files = imported_files(wheel)
-    for path, chunks in zip(files, wheel.chunks(files.values()), strict=True):
-        target = directory / path
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as file:
-                file.writelines(chunk.data for chunk in chunks)
-        except OSError as error:
-            raise BentoError(f"{wheel.name}: cannot extract {path!r}: {error.strerror}.") from None
+        files = imported_files(wheel)
+        for path, chunks in zip(files, wheel.chunks(files.values()), strict=True):
+            target = directory / path
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("wb") as file:
+                    file.writelines(chunk.data for chunk in chunks)
+            except OSError as error:
+                raise BentoError(f"{wheel.name}: cannot extract {path!r}: {error.strerror}.") from None
 
 
 _UNCHECKED_PYC = (1).to_bytes(4, "little") + bytes(8)  # header of bytecode that isn't compared with its source

@@ -220,21 +220,8 @@ _IMAGE = record(
 
 
 def _bento(declared: dict[str, Any]) -> Any:
-    """Convert the values of a bento.yaml according to its `spec`. Raises BentoError for a value of a wrong type."""
-    document = _modernized(declared)
-    if declared.get("spec", 1) == 2:
-        document["spec"] = 2  # also for 2.0
-        return record(_COMMON | {"spec": (any_value, 2), "image": (_IMAGE, lambda: _IMAGE({}, ""))})(document, "")
-    from rules_bento.bento import spec1_options
-
-    document["spec"] = 1  # also for any other value
-    lists = {"runners": (items(_RUNNER), list), "apis": (items(_API), list)}
-    return record(_COMMON | {"spec": (any_value, 1)} | lists | spec1_options.FIELDS)(document, "")
-
-
-def _modernized(declared: dict[str, Any]) -> dict[str, Any]:
-    """Return a document in the current form, converted from older forms. Raises BentoError for invalid runners."""
-    document = dict(declared)
+    """Convert a bento.yaml according to its `spec`. Raises BentoError if a value has the wrong type."""
+    document = dict(declared)  # older forms of the document are converted
     models = declared.get("models")
     if isinstance(models, list) and models and isinstance(models[0], str):
         document["models"] = [
@@ -245,7 +232,14 @@ def _modernized(declared: dict[str, Any]) -> dict[str, Any]:
     for runner in document["runners"]:
         if "runner_type" in runner:
             runner["runnable_type"] = runner.pop("runner_type")
-    return document
+    if declared.get("spec", 1) == 2:
+        document["spec"] = 2  # also for 2.0
+        return record(_COMMON | {"spec": (any_value, 2), "image": (_IMAGE, lambda: _IMAGE({}, ""))})(document, "")
+    from rules_bento.bento import spec1_options
+
+    document["spec"] = 1  # also for any other value
+    lists = {"runners": (items(_RUNNER), list), "apis": (items(_API), list)}
+    return record(_COMMON | {"spec": (any_value, 1)} | lists | spec1_options.FIELDS)(document, "")
 
 
 _RUNNER = record(

@@ -344,10 +344,14 @@ class _ImageBuilder:
         self._after_packages = True
 
     def _script(self, written: str, place: str) -> ImageCommand:
+        import hashlib
+
         path = self._files.path(written, place)
         content = self._files.read(path, place)
         check_script(path, content, place)
-        target = _script_path(path, content)
+        # BentoML hashes the absolute path instead, so its Bentos depend on the location of the project.
+        digest = hashlib.sha256(path.encode() + b"\0" + content).hexdigest()
+        target = f"env/docker/script__{digest[:32]}"
         self.files[target] = content
         return ImageCommand(f"chmod +x ./{target} && ./{target}", script=target)
 
@@ -389,18 +393,6 @@ def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str
     for dependency in dependencies:
         check_package(dependency, f"{path}: project.dependencies")
     return dependencies
-
-
-def _script_path(path: str, content: bytes) -> str:
-    """Return the path in the Bento for a script.
-
-    The path contains a hash of the script's content and its path in the build context. BentoML hashes the absolute path
-    instead, so its Bentos depend on the location of the project.
-    """
-    import hashlib
-
-    digest = hashlib.sha256(path.encode() + b"\0" + content).hexdigest()
-    return f"env/docker/script__{digest[:32]}"
 
 
 def check_script(path: str, content: bytes, place: str) -> None:

@@ -275,7 +275,17 @@ class Transport:
             if origin.scheme == "https":
                 context = self._contexts.get(origin.netloc) or host_settings.tls_context(origin.netloc)
                 self._contexts[origin.netloc] = context
-        return _connection(origin, context, self._patience)
+        through = host_settings.proxy_for(origin.scheme, origin.host, origin.port)
+        host, port = (through.host, through.port) if through else (origin.host, origin.port)
+        if context is None:
+            connection = http.client.HTTPConnection(host, port, timeout=self._patience)
+        else:
+            connection = http.client.HTTPSConnection(host, port, timeout=self._patience, context=context)
+        connection.response_class = BoundedResponse
+        if through and context:
+            opened = {"Proxy-Authorization": through.authorization} if through.authorization else {}
+            connection.set_tunnel(origin.host, origin.port, opened)
+        return connection
 
 
 def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Response:
@@ -286,20 +296,6 @@ def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Re
     connection.sock = channel
     target = percent_encode(urlsplit(url).path or "/"), origin.netloc, ""
     return Response(_request(connection, "GET", target, headers, None), url)
-
-
-def _connection(origin: Origin, context: ssl.SSLContext | None, patience: float) -> http.client.HTTPConnection:
-    through = host_settings.proxy_for(origin.scheme, origin.host, origin.port)
-    host, port = (through.host, through.port) if through else (origin.host, origin.port)
-    if context is None:
-        connection = http.client.HTTPConnection(host, port, timeout=patience)
-    else:
-        connection = http.client.HTTPSConnection(host, port, timeout=patience, context=context)
-    connection.response_class = BoundedResponse
-    if through and context:
-        opened = {"Proxy-Authorization": through.authorization} if through.authorization else {}
-        connection.set_tunnel(origin.host, origin.port, opened)
-    return connection
 
 
 def _target(origin: Origin, url: str) -> tuple[str, str, str]:

@@ -91,7 +91,10 @@ def _write(directory: Path, item: unpacking.SafeMember, contents: unpacking.Cont
 
 
 def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> Path:
-    """Build the wheel of a source directory, and return its path. Raises BentoError if the build fails."""
+    """Build the wheel of an unpacked source, and return the file. Raises BentoError if the build fails."""
+    from rules_bento.formats import read_file, schema
+    from rules_bento.formats.json import read_object
+
     python = make_environment(scratch / "environment", roots).absolute()
     output, result_file = scratch / "wheels", scratch / "result.json"
     output.mkdir()
@@ -113,14 +116,6 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
             f"the build failed. Builds can use the locked build requirements and /usr/bin, but not the network. If the "
             f"build requires anything else, lock a version that has a wheel. Build log:\n{log}"
         )
-    return _read_result(result_file, output)
-
-
-def _read_result(result_file: Path, output: Path) -> Path:
-    """Return the path of the built wheel. Raises BentoError for missing build requirements or an invalid result."""
-    from rules_bento.formats import read_file, schema
-    from rules_bento.formats.json import read_object
-
     remedy = "Lock another version, or report the problem to the authors of the package."
     result = read_object(read_file(result_file), "the build backend")
     schema.validate(result, {"missing?": [str], "wheel?": str}, "the build backend", remedy)

@@ -111,7 +111,11 @@ def _tell(pipe: int, error: Exception) -> None:
 
 
 def _enter(libc: Any, container: Container) -> None:
-    """Switch to the container's user and a new network. Child processes start in a new PID namespace."""
+    """Switch to the container's user and to a new network. Later child processes are in a new PID namespace."""
+    import fcntl
+    import socket
+    import struct
+
     uid, gid = os.getuid(), os.getgid()
     if libc.unshare(_NEW_USERS | _NEW_PROCESSES | _NEW_NETWORK):
         raise BentoError(
@@ -122,7 +126,10 @@ def _enter(libc: Any, container: Container) -> None:
     Path("/proc/self/setgroups").write_text("deny", "ascii")
     Path("/proc/self/uid_map").write_text(f"{container.user[0]} {uid} 1", "ascii")
     Path("/proc/self/gid_map").write_text(f"{container.user[1]} {gid} 1", "ascii")
-    _loopback()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:  # enable the loopback interface
+        request = struct.pack("16sH14s", b"lo", 0, b"")
+        flags = struct.unpack("16sH14s", fcntl.ioctl(control, _GET_FLAGS, request))[1]
+        fcntl.ioctl(control, _SET_FLAGS, struct.pack("16sH14s", b"lo", flags | _IS_UP, b""))
 
 
 def _start(libc: Any, container: Container, log: Path) -> int:
@@ -214,18 +221,6 @@ def _mount(libc: Any, source: str, target: Path, form: str, flags: int) -> None:
 
 def _refusal(what: str) -> BentoError:
     return BentoError(f"cannot mount {what}: {os.strerror(ctypes.get_errno())}.")
-
-
-def _loopback() -> None:
-    """Enable the loopback interface, which is disabled in a new network."""
-    import fcntl
-    import socket
-    import struct
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        request = struct.pack("16sH14s", b"lo", 0, b"")
-        flags = struct.unpack("16sH14s", fcntl.ioctl(control, _GET_FLAGS, request))[1]
-        fcntl.ioctl(control, _SET_FLAGS, struct.pack("16sH14s", b"lo", flags | _IS_UP, b""))
 
 
 def _has_ended(process: int) -> bool:

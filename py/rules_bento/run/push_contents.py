@@ -56,30 +56,25 @@ def read(path: Path, directory: Path, registries: Registries, cache: push_cache.
         document = json.loads(path.read_bytes())
         package = _package(document, directory, registries, cache)
         package = replace(package, mount_from=[*package.mount_from, *document.get("mount_from", ())])
-        return PushContents(package, *_documents(document, directory, package))
+        images = [document["image"]] if "image" in document else document.get("index", {}).get("images", [])
+        described = [(_manifest(directory / image["manifest"]).descriptor, image) for image in images]
+        if "bento" in document:
+            described.append((package.root.descriptor, document["bento"]))
+        referrers = [
+            artifact.attach(descriptor, entry["media_type"], directory / entry["path"])
+            for descriptor, item in described
+            for entry in item.get("referrers", ())
+        ]
+        definitions = {
+            descriptor.digest: directory / item["build_definition"]
+            for descriptor, item in described
+            if "build_definition" in item
+        }
+        return PushContents(package, referrers, definitions)
     except OSError as error:
         raise BentoError(f"{error.filename}: cannot read the file: {error.strerror}. Build the target again.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BentoError(f"{path}: invalid push description ({error!r}). Build the target again.") from None
-
-
-def _documents(document: dict[str, Any], directory: Path, package: Pushable) -> tuple[list[Pushable], dict[str, Path]]:
-    """Return the referrers of the images, and the build definition of each image or Bento by digest."""
-    images = [document["image"]] if "image" in document else document.get("index", {}).get("images", [])
-    described = [(_manifest(directory / image["manifest"]).descriptor, image) for image in images]
-    if "bento" in document:
-        described.append((package.root.descriptor, document["bento"]))
-    referrers = [
-        artifact.attach(descriptor, entry["media_type"], directory / entry["path"])
-        for descriptor, item in described
-        for entry in item.get("referrers", ())
-    ]
-    definitions = {
-        descriptor.digest: directory / item["build_definition"]
-        for descriptor, item in described
-        if "build_definition" in item
-    }
-    return referrers, definitions
 
 
 def _package(

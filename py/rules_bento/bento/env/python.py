@@ -60,18 +60,6 @@ def _argument_lines(pip_args: str, place: str) -> list[str]:
     return lines
 
 
-def command_arguments(python: Python) -> list[str]:
-    """Return the options for indexes and installers as arguments of pip (spec 1)."""
-    arguments = ["--index-url", python.index_url] if python.index_url else []
-    for flag, values in (
-        ("--trusted-host", python.trusted_host),
-        ("--find-links", python.find_links),
-        ("--extra-index-url", python.extra_index_url),
-    ):
-        arguments += [word for value in values or () for word in (flag, value)]
-    return arguments + (["--no-index"] if python.no_index else []) + (python.pip_args or "").split()
-
-
 def _add_pins(text: str, pins: Sequence[str]) -> str:
     """Add the pins from libraries to requirements. A pin is `name==version`, or `name` for any version.
 
@@ -289,6 +277,13 @@ fi
 
 def install_script(python: Python, bentoml_version: str) -> str:
     """Return the content of `install.sh`."""
-    return _INSTALL.format(version=bentoml_version, arguments=shlex.join(command_arguments(python))).replace(
-        "set -- \n", "set --\n"
-    )
+    arguments = ["--index-url", python.index_url] if python.index_url else []
+    for flag, values in (
+        ("--trusted-host", python.trusted_host),
+        ("--find-links", python.find_links),
+        ("--extra-index-url", python.extra_index_url),
+    ):
+        arguments += [word for value in values or () for word in (flag, value)]
+    arguments += (["--no-index"] if python.no_index else []) + (python.pip_args or "").split()
+    script = _INSTALL.format(version=bentoml_version, arguments=shlex.join(arguments))
+    return script.replace("set -- \n", "set --\n")
