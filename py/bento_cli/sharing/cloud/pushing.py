@@ -68,13 +68,10 @@ def push(
     if check:
         verification.require_intact(home, [entry, *models], pushing.noted)
     with staging_lock(home):  # so that `bento gc` doesn't remove the records of uploads
-        if entry.kind is MODEL:
-            return Pushed(pushing.model(entry, counter), ())
-        sent = transfers.parallel_map(pushing.model, models, counter, min(jobs, transfers.JOBS))
-        description = entry.description
-        for reference, entry_of_model in _of_hubs(description):
+        sent = transfers.parallel_map(pushing.entry, models, counter, min(jobs, transfers.JOBS))
+        for reference, entry_of_model in _of_hubs(entry.description) if entry.kind is BENTO else ():
             pushing.hub_model(reference, entry_of_model)
-        return Pushed(pushing.bento(entry, description, models, counter), tuple(sent))
+        return Pushed(pushing.entry(entry, counter, models), tuple(sent))
 
 
 def _of_hubs(description: Description) -> list[tuple[ModelReference, dict[str, Any]]]:
@@ -98,16 +95,25 @@ class _Pushing:
         self.noted = import_manifests.ManifestCache(home)
         self._lock = threading.Lock()  # two versions of one model would create its repository twice
 
-    def model(self, entry: Entry, counter: Counter) -> Sent:
-        place = CloudPaths(MODEL, entry.tag)
+    def entry(self, entry: Entry, counter: Counter, models: Sequence[Entry] = ()) -> Sent:
+        """Push an entry. `models` are the models of a Bento, which the server already has."""
+        place = CloudPaths(entry.kind, entry.tag)
         digest = documents.digest_of(self.noted, entry)
         self._have_repository(place)
         remote = self._cloud.find(place.version, what=f"{place}")
-        if self._is_complete(remote):
+        if not self._force and remote is not None and remote.get("upload_status") == _DONE:
             return self._known(entry, remote, digest)
+        if entry.kind is BENTO:
+            document = documents.bento(entry, entry.description, models, digest, new=remote is None)
+        else:
+            document = documents.model(entry, digest)
         if remote is None:
-            remote = self._create(place, documents.model(entry, digest))
-        return self._upload(entry, place, remote, digest, counter)
+            remote = self._create(place, document)
+        elif entry.kind is BENTO:
+            remote = self._cloud.ask("PATCH", place.version, document, what=f"{place}")
+        tarball = Tarball(walk(entry.path, "", skip="models" if entry.kind is BENTO else ""))
+        upload(self._cloud, self._home, place, tarball, remote, digest, counter, self._jobs)
+        return Sent(entry.tag, sent=True, size=tarball.size)
 
     def hub_model(self, reference: ModelReference, declared: dict[str, Any]) -> None:
         """Register a model on Hugging Face Hub with the server, by its location."""
@@ -115,20 +121,6 @@ class _Pushing:
         self._have_repository(place)
         if self._cloud.find(place.version, what=f"{place}") is None:
             self._create(place, documents.huggingface(reference, declared))
-
-    def bento(self, entry: Entry, description: Description, models: Sequence[Entry], counter: Counter) -> Sent:
-        place = CloudPaths(BENTO, entry.tag)
-        digest = documents.digest_of(self.noted, entry)
-        self._have_repository(place)
-        remote = self._cloud.find(place.version, what=f"{place}")
-        if self._is_complete(remote):
-            return self._known(entry, remote, digest)
-        document = documents.bento(entry, description, models, digest, new=remote is None)
-        if remote is None:
-            remote = self._create(place, document)
-        else:
-            remote = self._cloud.ask("PATCH", place.version, document, what=f"{place}")
-        return self._upload(entry, place, remote, digest, counter)
 
     def _have_repository(self, place: CloudPaths) -> None:
         with self._lock:
@@ -139,22 +131,9 @@ class _Pushing:
     def _create(self, place: CloudPaths, document: dict[str, Any]) -> dict[str, Any]:
         return self._cloud.create(place.versions, place.version, document, what=f"{place}")
 
-    def _is_complete(self, remote: dict[str, Any] | None) -> bool:
-        return not self._force and remote is not None and remote.get("upload_status") == _DONE
-
-    def _known(self, entry: Entry, remote: dict[str, Any] | None, digest: str) -> Sent:
-        theirs = label_in(remote or {})
-        if theirs and theirs != digest:
-            note = (
-                f"{entry.tag}: {self._cloud} has different contents for this tag. To replace the contents, use --force."
-            )
-            return Sent(entry.tag, sent=False, size=0, notes=(note,))
-        return Sent(entry.tag, sent=False, size=0)
-
-    def _upload(self, entry: Entry, place: CloudPaths, remote: dict[str, Any], digest: str, counter: Counter) -> Sent:
-        tarball = Tarball(walk(entry.path, "", skip="models" if entry.kind is BENTO else ""))
-        upload(self._cloud, self._home, place, tarball, remote, digest, counter, self._jobs)
-        return Sent(entry.tag, sent=True, size=tarball.size)
+    def _known(self, entry: Entry, remote: dict[str, Any], digest: str) -> Sent:
+        note = f"{entry.tag}: {self._cloud} has different contents for this tag. To replace the contents, use --force."
+        return Sent(entry.tag, sent=False, size=0, notes=(note,) if label_in(remote) not in ("", digest) else ())
 
 
 def label_in(remote: dict[str, Any]) -> str:
