@@ -20,8 +20,7 @@ from pathlib import Path
 from rules_bento import actions, archives, images
 from rules_bento.actions import layers, models, wheel_layers
 from rules_bento.actions.images import image as image_action
-from rules_bento.archives import sha256_of, tarstream
-from rules_bento.archives.archive import StreamedMember
+from rules_bento.archives import sha256_of
 from rules_bento.archives.atomic import atomic_dir, atomic_file
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.artifacts.signatures import sign_in_registries
@@ -51,7 +50,7 @@ from bento_cli.sharing.backends import BUILDER_REMEDY, NATIVE_OPTIONS
 from bento_cli.sharing.native_base import LAYOUT, BaseImageContents, read_base
 from bento_cli.sharing.native_packages import LocalWheel, Target, find_wheels
 from bento_cli.store import verification
-from bento_cli.store.export import models_of, walk
+from bento_cli.store.export import models_of, streamed_members, walk
 
 if TYPE_CHECKING:
     from rules_bento.artifacts.signatures import Signing
@@ -335,15 +334,9 @@ class _Builder:
             parts: list[str | Path] = []
             for wheel in group:
                 part, listing = (self._scratch / f"{wheel.distribution}.{suffix}" for suffix in ("part", "json"))
-                outputs: list[str | Path] = [
-                    "--compression",
-                    self._settings.compression,
-                    "--output",
-                    part,
-                    "--listing",
-                    listing,
-                ]
-                _run(wheel_layers.wheel_part, [*settings, *_wheel_words(wheel, self._settings), *outputs])
+                words: list[str | Path] = [*settings, *_wheel_words(wheel, self._settings)]
+                words += ["--compression", self._settings.compression, "--output", part, "--listing", listing]
+                _run(wheel_layers.wheel_part, words)
                 parts += ["--part", listing, part]
             _run(wheel_layers.join_layers, [*settings, "--name", name, *parts, *self._outputs(directory)])
 
@@ -388,20 +381,11 @@ class _Builder:
         return described, [*own, self._layer(models.model_layer, words, inputs(sources))]
 
     def _bento_layer(self, entry: Entry, described: Sequence[Path]) -> Path:
-        members = [
-            StreamedMember(
-                member.path,
-                member.mode,
-                member.size,
-                member.link,
-                None if member.link is not None else tarstream.contents(member),
-            )
-            for member in walk(entry.path, "", skip="models")
-            if not member.is_directory
-        ]
+        files = (member for member in walk(entry.path, "", skip="models") if not member.is_directory)
+        members = sorted(streamed_members(files), key=layers.bento_order)
         words = ["--directory", _BENTO, "--user", USER, *self._outputs(self._scratch)]
         words += [word for model in described for word in ("--model", model / _DESCRIPTION)]
-        layers.write_bento_layer(_parsed(layers.bento_layer, words), sorted(members, key=layers.bento_order))
+        layers.write_bento_layer(_parsed(layers.bento_layer, words), members)
         return self._scratch
 
     def _image(self, entry: Entry, base: BaseImageContents, own: Sequence[Path]) -> oci_image.OciImage:

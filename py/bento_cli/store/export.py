@@ -151,7 +151,7 @@ def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
 def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
     """Write members to an open file in any format except `folder`."""
     if form == "zip":
-        archive.write_zip(file, _items(members))
+        archive.write_zip(file, streamed_members(members))
     else:
         archive.write_tar(file, cast("archive.TarForm", form), chain(tarstream.stream(members), [tarstream.END]))
 
@@ -229,7 +229,8 @@ def _counted(members: Iterable[Member], progress: Progress | None) -> Iterator[M
             progress(member.size)
 
 
-def _items(members: Iterable[Member]) -> Iterator[archive.StreamedMember]:
+def streamed_members(members: Iterable[Member]) -> Iterator[archive.StreamedMember]:
+    """Yield the members with their contents. Raises BentoError for a member that an archive can't contain."""
     for member in tarstream.checked_members(members):
         contents = None if member.is_directory or member.link is not None else tarstream.contents(member)
         yield archive.StreamedMember(member.path, member.mode, member.size, member.link, contents)
@@ -241,6 +242,6 @@ def write_directory(path: Path, members: Iterable[Member]) -> None:
         raise BentoError(f"{path}: the directory isn't empty. Specify a new or empty directory.")
     try:
         with atomic_dir(path) as directory:
-            archive.write_directory(directory, _items(members))
+            archive.write_directory(directory, streamed_members(members))
     except OSError as error:
         raise _failure(path, error) from error
