@@ -24,7 +24,7 @@ def test_each_origin_has_its_place():
         DeclaredPackages("image", ["numpy<2", "attrs", "idna>=3"]),
         DeclaredPackages("b.yaml:3: python.packages", ["six"]),
     ]
-    assert [DeclaredPackages.from_json(json.loads(json.dumps(asdict(packages)))) for packages in declared] == declared
+    assert [DeclaredPackages(**json.loads(json.dumps(asdict(packages)))) for packages in declared] == declared
 
 
 def test_constraints_stay_constraints():

@@ -85,8 +85,9 @@ def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_sub
             origins.setdefault(text, origin)
     files = {entry["name"]: entry["files"] for entry in entries}
     for path in arguments.repeated("--declared-packages"):
-        for declared in map(DeclaredPackages.from_json, json.loads(read_text(path))["packages"]):
-            for note in declared.check_lock(lock_subset.extras_by_package(entries)):
+        for fields in json.loads(read_text(path))["packages"]:
+            declared = DeclaredPackages(**fields)
+            for note in declared.check_lock({entry["name"]: entry.get("extras", ()) for entry in entries}):
                 sys.stderr.write(f"{arguments.required('--target')}: {note}\n")
             declared.check_hashes(files)
             for text in declared.requirements:

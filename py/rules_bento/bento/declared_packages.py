@@ -7,7 +7,7 @@ import re
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import normalize_name, parse, requirement_name
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping
+from rules_bento.typing_lite import TYPE_CHECKING, Collection, Mapping
 
 if TYPE_CHECKING:
     from rules_bento.bento.image_steps import ImageDefinition
@@ -23,11 +23,6 @@ class DeclaredPackages:
     requirements: list[str]
     constraints: list[str] = field(default_factory=list)
     hashes: dict[str, list[str]] = field(default_factory=dict)  # SHA-256, by requirement
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> DeclaredPackages:
-        """Return an instance with the given fields, as parsed from JSON."""
-        return cls(**fields)
 
     def check_lock(self, locked_extras: Mapping[str, Collection[str]]) -> list[str]:
         """Compare the requirements with the extras of locked packages. Returns notes about missing extras.

@@ -247,11 +247,6 @@ def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -
     return pins
 
 
-def extras_by_package(entries: Iterable[dict[str, Any]]) -> dict[str, set[str]]:
-    """Return the extras of each locked package by normalized package name."""
-    return {entry["name"]: set(entry.get("extras", {})) for entry in entries}
-
-
 def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> list[str]:
     """Return the sorted names in pins (`name[==version]`). Raises BentoError if the lock lacks a package or version."""
     versions = {entry["name"]: entry["version"] for entry in entries}

@@ -143,7 +143,7 @@ class _RequirementsFiles:
     def read(self, source: RequirementSource, kind: Kind = "requirements", chain: Chain = ()) -> None:
         """Add the requirements and options of a file and of the files that it includes."""
         self.read_names.add(source.normalized_name)
-        requirements_of_file, options = self._parse(source)
+        requirements_of_file, options = requirements.parse(source.read_text(), source.name)
         for requirement in requirements_of_file:
             if requirement.hashes:
                 raise BentoError(
@@ -181,14 +181,10 @@ class _RequirementsFiles:
         self.read(included, kind, chain)
 
     def included_names(self, source: RequirementSource) -> Iterable[str]:
-        """Yield the normalized names of the files that `source` includes."""
-        for option in self._parse(source)[1]:
+        """Yield the normalized paths of the files that `source` includes."""
+        for option in requirements.parse(source.read_text(), source.name)[1]:
             if option.flag in requirements.INCLUDE_FLAGS | requirements.CONSTRAINT_FLAGS:
                 yield source.included_name(option.value)
-
-    @staticmethod
-    def _parse(source: RequirementSource) -> tuple[list[requirements.Requirement], list[Option]]:
-        return requirements.parse(source.read_text(), source.name)
 
 
 def _read_pyproject(source: RequirementSource, extras: Names, groups: Names, declared: DeclaredRequirements) -> None:
