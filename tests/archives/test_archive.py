@@ -299,7 +299,7 @@ def test_a_source_of_another_size_is_an_error_and_leaves_what_was_there(tmp_path
     source, out = tmp_path / "source", tmp_path / "out"
     source.write_bytes(b"0123456789")
     out.write_bytes(b"before")
-    with pytest.raises(BentoError, match=f"source: the file has {word} than the declared {declared} bytes"):
+    with pytest.raises(BentoError, match=f"source: expected {declared} bytes, but the file has {word}"):
         archive.write_part(out, [Member.file("a", str(source), size=declared)])
     assert out.read_bytes() == b"before"
     assert names_in(tmp_path) == ["out", "source"]

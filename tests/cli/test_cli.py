@@ -263,7 +263,7 @@ def test_import_and_export(bento, home, tmp_path):
     bento("export", "hi:v1", "s3://bucket/hi.bento", "--no-clobber", code=status.ERROR)
     assert bento("export", "hi:v1", "absent", "--no-clobber", "-o", "path") == "absent.bento\n"
     bento("import", "out.x", "--home", "fourth", code=status.ERROR)
-    assert "expected xz data because of the file name, got gz data" in bento.err
+    assert "the file name implies xz data, but the file contains gz data" in bento.err
     assert (
         bento("import", "out.x", "--format", "gz", "--home", "fourth", "-o", "path")
         == f"{tmp_path}/fourth/bentos/hi/v2\n"

@@ -92,7 +92,7 @@ def test_layers_keep_their_annotations(made):
 
 def test_an_index_that_is_too_large(made):
     made.add().index["x"] = "x" * (17 << 20)
-    assert refused(made).endswith("index.json: the file exceeds the limit of 16 MiB. Reduce the size of the file.")
+    assert refused(made).endswith("index.json: the file exceeds the limit of 16 MiB. Reduce the file size.")
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator
     raw = iter(raw)
     first = next(raw, b"")
     if not first:
-        raise BentoError(f"{where}: the file is empty. Download or copy the file again.")
+        raise BentoError(f"{where}: the file is empty. Download the file again.")
     _check_magic(first, form, where)
     if form == "tar":
         yield from chain([first], raw)
@@ -80,9 +80,11 @@ def _check_magic(first: bytes, form: str, where: str) -> None:
     if guess == form or (form == "tar" and not guess) or (form == "zst" and first[1:4] == _SKIPPABLE):
         return
     if not guess:
-        raise BentoError(f"{where}: expected {form} data. Download or copy the file again, or correct the suffix.")
+        raise BentoError(
+            f"{where}: the file isn't in {form} format. Correct the file's suffix, or download the file again."
+        )
     raise BentoError(
-        f"{where}: expected {form} data because of the file name, got {guess} data. Rename the file to end in "
+        f"{where}: the file name implies {form} data, but the file contains {guess} data. Rename the file to end in "
         f"'.{'tar.' if guess not in ('zip', 'tar') else ''}{guess}', or use `bento import --format {guess}`."
     )
 

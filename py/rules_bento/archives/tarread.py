@@ -81,7 +81,7 @@ class PieceReader:
         while size:
             piece = self.some(size)
             if not piece:
-                raise BentoError(f"{self.where}: the archive is truncated. Download or copy the archive again.")
+                raise BentoError(f"{self.where}: the archive is truncated. Download the archive again.")
             size -= len(piece)
             yield piece
 
@@ -185,7 +185,7 @@ class _GlobalAttributes:
 
 def _check_end(stream: PieceReader) -> None:
     if stream.exactly(RECORD) != _ZEROS:
-        raise BentoError(f"{stream.where}: invalid end-of-archive marker. Download or copy the archive again.")
+        raise BentoError(f"{stream.where}: invalid end-of-archive marker. Download the archive again.")
     count = 0
     while piece := stream.some(1 << 20):
         count += len(piece)
@@ -218,7 +218,7 @@ def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttribute
             extended.update(_pax(data, stream.where))
         block = stream.exactly(RECORD)
         if block == _ZEROS:
-            raise BentoError(f"{stream.where}: the last member is missing. Download or copy the archive again.")
+            raise BentoError(f"{stream.where}: the last member is missing. Download the archive again.")
     return block
 
 
@@ -242,7 +242,7 @@ def _member(block: bytes, extended: dict[str, str], also: Collection[str], where
     if "size" in extended:
         size = _decimal(extended["size"], name, where)
     if size and kind not in ("file", "sparse file"):
-        raise BentoError(f"{where}: {name!r} has data, but isn't a file. Download or copy the archive again.")
+        raise BentoError(f"{where}: {name!r} has data, but isn't a file. Download the archive again.")
     mode = _number(block[100:108], f"the mode of {name!r}", where)
     link = extended.get("linkpath", _text(block[157:257])) if kind in ("link", "hard link") else ""
     uid, gid = _owner(block, extended, name, where) if also else (0, 0)
@@ -267,7 +267,7 @@ def _check_sum(block: bytes, where: str) -> None:
     # Some older programs compute the checksum over signed bytes.
     high = sum(byte > 127 for byte in block[:148]) + sum(byte > 127 for byte in block[156:])
     if declared != actual - 256 * high:
-        raise BentoError(f"{where}: a header has an invalid checksum. Download or copy the archive again.")
+        raise BentoError(f"{where}: a header has an invalid checksum. Download the archive again.")
 
 
 def _number(field: bytes, what: str, where: str) -> int:
@@ -276,13 +276,13 @@ def _number(field: bytes, what: str, where: str) -> int:
         return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0", 1)[0].strip()
     if field[0] & 0x80 or not _OCTAL.fullmatch(digits):
-        raise BentoError(f"{where}: expected a nonnegative number as {what}, got {field!r}.")
+        raise BentoError(f"{where}: expected a nonnegative number for {what}, got {field!r}.")
     return int(digits or b"0", 8)
 
 
 def _decimal(text: str, name: str, where: str, what: str = "the size") -> int:
     if not re.fullmatch("[0-9]{1,18}", text):
-        raise BentoError(f"{where}: expected a nonnegative number as {what} of {name!r}, got {text!r}.")
+        raise BentoError(f"{where}: expected a nonnegative number for {what} of {name!r}, got {text!r}.")
     return int(text)
 
 
@@ -294,9 +294,7 @@ def _pax(data: bytes, where: str) -> dict[str, str]:
         match = _PAX_RECORD.match(data, at)
         end = at + int(match[1]) if match else 0
         if not match or end <= match.end() - 1 or end > len(data) or data[end - 1] != 0x0A:
-            raise BentoError(
-                f"{where}: an extended header contains an invalid record. Download or copy the archive again."
-            )
+            raise BentoError(f"{where}: an extended header contains an invalid record. Download the archive again.")
         values[match[2].decode("utf-8", "replace")] = data[match.end() : end - 1].decode("utf-8", "surrogateescape")
         at = end
     return values

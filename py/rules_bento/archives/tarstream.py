@@ -235,7 +235,8 @@ def read_source(source: str, size: int) -> Iterator[bytes]:
     if remaining:
         more = "fewer" if remaining > 0 else "more"
         raise BentoError(
-            f"{source}: the file has {more} than the declared {size} bytes. If the file changed, build again."
+            f"{source}: expected {size} bytes, but the file has {more}. If the file changed during the build, build "
+            "again."
         )
 
 
@@ -271,8 +272,8 @@ def check_links(links: Mapping[str, str], where: str) -> None:
                     hops += 1
             if steps > _MAX_STEPS:
                 raise BentoError(
-                    f"{where}: resolving the symbolic links requires more than {_MAX_STEPS} steps. Remove symbolic "
-                    "links."
+                    f"{where}: resolving the symbolic links takes more than {_MAX_STEPS} steps. Reduce the number of "
+                    "symbolic links."
                 )
             if hops > _MAX_HOPS:
                 raise BentoError(f"{here}: the link target {text!r} is part of a cycle. Remove the link.")

@@ -101,7 +101,7 @@ def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
     file.seek(end)
     footer = file.read(_FOOTER)
     if footer != _crc32(footer[4:10]) + footer[4:8] + _FLAGS + _FOOTER_MAGIC:
-        raise ValueError("the xz footer with CRC32 is missing")
+        raise ValueError("the xz footer is invalid")
     size = (int.from_bytes(footer[4:8], "little") + 1) * 4
     file.seek(max(0, end - size))
     records = _records(file.read(size))

@@ -39,7 +39,7 @@ def decode_text(data: bytes | str, origin: str) -> str:
             f"{origin}:{line}: unpaired surrogate. Replace the surrogate with the character itself."
         ) from None
     if text.startswith("\ufeff"):
-        raise FormatError(f"{origin}:1: the file has two byte order marks. Remove one of the marks.")
+        raise FormatError(f"{origin}:1: the file has two byte order marks. Remove one of them.")
     return text
 
 
@@ -53,4 +53,4 @@ def read_file(path: str | PathLike[str], origin: str = "") -> bytes:
 
 
 def _too_large(origin: str) -> FormatError:
-    return FormatError(f"{origin}: the file exceeds the limit of {MAX_BYTES >> 20} MiB. Reduce the size of the file.")
+    return FormatError(f"{origin}: the file exceeds the limit of {MAX_BYTES >> 20} MiB. Reduce the file size.")

@@ -34,7 +34,7 @@ def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
     """Parse a YAML mapping. Raises FormatError if `read_yaml` does, or if the value isn't a mapping."""
     value = read_yaml(data, origin)
     if not isinstance(value, dict):
-        raise FormatError(f"{origin}: expected a mapping of keys to values. Write lines in the form `key: value`.")
+        raise FormatError(f"{origin}: expected a mapping. Write `key: value` lines.")
     return value
 
 
