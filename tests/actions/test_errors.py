@@ -279,8 +279,8 @@ def test_texts_that_are_not_utf8(actions, path, remedy):
         ({"version": "latest"}, ["version: the version is 'latest'", "Specify another version, or omit the version"]),
         ({"options": {"name": "Iris"}}, ["bento_name: the name is invalid: 'Iris'", "such as 'iris'"]),
         ({"labels": [[" ", "x"]]}, ["labels: a key is empty", "Specify a key"]),
-        ({"envs": ["1X=2"]}, ["envs: cannot parse a variable without a name", "Write NAME=value"]),
-        ({"envs": ["X=2;stage=never"]}, ["envs: cannot parse 'X'", "Write NAME=value"]),
+        ({"envs": ["1X=2"]}, ["envs: expected NAME=value", "got a variable without a name"]),
+        ({"envs": ["X=2;stage=never"]}, ["envs: expected NAME=value", "got 'X'"]),
     ],
 )
 def test_malformed_attributes(actions, attributes, words):

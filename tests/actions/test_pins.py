@@ -31,7 +31,7 @@ def test_a_file_with_hashes_has_them_already(actions):
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (["bentoml==1.4.39", "numpy==2.5.5"], "deps: idna==3.10 is missing from the requirements file"),
+        (["bentoml==1.4.39", "numpy==2.5.5"], "deps: the requirements file with hashes doesn't contain idna==3.10"),
         (
             ["bentoml==1.4.39", "numpy==2.4.4", "idna==3.10"],
             "conflicts with numpy==2.4.4 in the requirements. Lock the same version in both.",
@@ -89,5 +89,5 @@ def test_what_generated_code_imports_is_required_in_whichever_version(actions):
 
 
 def test_what_generated_code_imports_is_not_left_out_of_a_file_with_hashes(actions):
-    words = "deps: protobuf is missing from the requirements file with hashes"
+    words = "deps: the requirements file with hashes doesn't contain protobuf"
     refused(actions.package("--pin", "protobuf", *locked(actions, "bentoml==1.4.39")), LABEL, words)

@@ -255,7 +255,7 @@ def test_what_users_write_is_no_template(project):
     ("template", "message"),
     [
         ("{% block %}", "T.j2:2: "),
-        ("{% include 'other.j2' %}", "includes 'other.j2'"),
+        ("{% include 'other.j2' %}", "can't include 'other.j2'"),
         ("{% block SETUP_BENTO_USER %}{{ ''.__class__.__mro__ }}{% endblock %}", "unsafe"),
         ("{% block SETUP_BENTO_USER %}{{ '\\ud800' }}{% endblock %}", "cannot render the template: 'utf-8' codec"),
         (

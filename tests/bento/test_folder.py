@@ -354,7 +354,7 @@ def test_a_model_without_a_module_that_a_framework_loads_is_rejected(tmp_path, s
     """BentoML: "was saved with module , not loading with bentoml.xgboost", when the service starts."""
     choices = [{"tag": "raw_model", "alias": "own"}]
     directory = write_project(tmp_path / "p", {}, LOADING.format(more=more, call=call))
-    message = re.escape("loads raw_model:v1, which specifies no module, so the service would fail")
+    message = re.escape("can't load raw_model:v1, because the model has no module. Set")
     with pytest.raises(BentoError, match=rf"^service\.py:7: bentoml\.\w+\.\w+ {message}"):
         build(build_ctx=directory, models=choices, extra=ExtraOptions(store=store))
     plain = write_project(tmp_path / "plain", {}, SERVICE)
@@ -507,9 +507,9 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
 @pytest.mark.parametrize(
     ("options", "beside", "message"),
     [
-        ({"service": "x:Y"}, ExtraOptions(), "requires x.py"),
-        ({"exclude": ["*.py"]}, ExtraOptions(), "that include, exclude, and .bentoignore files keep service.py"),
-        ({"name": "U P"}, ExtraOptions(), "the name is invalid: 'u p'. Use 1 to 63"),
+        ({"service": "x:Y"}, ExtraOptions(), "don't contain x.py"),
+        ({"exclude": ["*.py"]}, ExtraOptions(), "that include, exclude, and .bentoignore keep service.py"),
+        ({"name": "U P"}, ExtraOptions(), "the name is invalid: 'u p'. Use up to 63"),
         ({"version": "latest"}, ExtraOptions(), "version: the version is 'latest'"),
         ({"description": "file: N.md"}, ExtraOptions(), "description: 'N.md' isn't a file in the build context"),
         ({"description": "file: ../N.md"}, ExtraOptions(), "description: '../N.md' is outside the build context"),
@@ -522,19 +522,27 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
         (
             {"python": {"packages": ["x @ git+https://g.example/x"]}},
             ExtraOptions(),
-            "builds without network access can't include",
+            "an image build without network access can't clone",
         ),
         ({"conda": {"pip": ["idna"]}}, ExtraOptions(spec=2), "spec 2 doesn't support conda"),
         ({"docker": {"python_version": "3.12"}}, ExtraOptions(lock=LOCK), "expected the locked version 3.11"),
-        ({"python": {"packages": ["attrs"]}}, ExtraOptions(lock=LOCK), "doesn't contain attrs"),
-        ({"python": {"packages": ["acme"]}}, ExtraOptions(lock=OF_WHEELS), "doesn't contain acme"),
+        ({"python": {"packages": ["attrs"]}}, ExtraOptions(lock=LOCK), "missing from the target's requirements: attrs"),
+        (
+            {"python": {"packages": ["acme"]}},
+            ExtraOptions(lock=OF_WHEELS),
+            "missing from the target's requirements: acme",
+        ),
         (
             {},
             ExtraOptions(lock=LOCK, features=("grpc",)),
             "the lock contains bentoml without grpc. Add 'bentoml[grpc]'",
         ),
         ({}, ExtraOptions(features=("grcp",)), "unknown feature 'grcp'. Did you mean 'grpc'?"),
-        ({}, ExtraOptions(requirements="idna==3 --hash=sha256:0\n"), "bentoml is missing from the file with hashes"),
+        (
+            {},
+            ExtraOptions(requirements="idna==3 --hash=sha256:0\n"),
+            "the requirements file with hashes doesn't contain bentoml",
+        ),
     ],
 )
 def test_refused(tmp_path, options, beside, message):
@@ -569,7 +577,7 @@ def test_an_image_may_clone_what_a_build_cannot_pack(tmp_path):
     source = f"import bentoml\n\n\n@bentoml.service(image={image})\nclass Svc:\n    pass\n"
     made = build(build_ctx=write_project(tmp_path / "p", {}, source))
     assert made.bento.files["env/python/requirements.txt"].decode().splitlines()[0] == line
-    with pytest.raises(BentoError, match="can't include"):
+    with pytest.raises(BentoError, match="can't clone"):
         build(build_ctx=tmp_path / "p", python={"pack_git_packages": True})
 
 

@@ -232,7 +232,7 @@ def test_a_service_that_is_unknown_is_imported(tmp_path):
             "Not migrated: bentofile.yaml:1: .*spec 2 doesn't support '--pre'.*--spec 1",
         ),
         ("docker: {setup_script: missing.sh}", "Not migrated: .*'missing.sh' isn't a file in the build context"),
-        ("python: {packages: ['./own']}", r"packages: './own' is a local path\. Add code .* with bento_wheel"),
+        ("python: {packages: ['./own']}", r"packages: './own' is a local path\. Add .* with bento_wheel"),
         ("python: {requirements_txt: r.txt}", "unsupported option -e. The option installs a directory"),
         ("models: ['Models-Of:V1']", r"models-of:v1 isn't in the store.*module, signatures, and labels"),
         ("python: {index_url: 'https://i.example'}", "apply only to image builds"),

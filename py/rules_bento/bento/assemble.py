@@ -53,7 +53,7 @@ def assemble_bento(
     options = settings.options
     if not info.bento_name and not options.name:
         raise BentoError(
-            "bento_name: required, because the name of the service isn't a constant in the source. Set bento_name."
+            "bento_name: required, because the source doesn't set the service's name to a constant. Set bento_name."
         )
     # The attribute has another name than the bentofile's key because targets have a `name`.
     place = "bento_name" if options.at("name") == "name" else options.at("name")
@@ -110,12 +110,12 @@ def _environment(
     if image is None and info.image is not None:
         image = images.from_service(info.image, f"{info.path}: the image of the service")
     if settings.spec == 2 and reasons:
-        raise BentoError(f"spec: spec 2 doesn't support {' and '.join(reasons)}. Remove spec, or set spec = 1.")
+        raise BentoError(f"spec: spec 2 doesn't support {' and '.join(reasons)}. Set spec = 1.")
     if image is not None and (reasons or settings.spec == 1):
         reason = " and ".join(reasons) or "spec = 1"
         raise BentoError(
-            f"{image.place}: the image requires spec 2, which doesn't support {reason}. Remove the image, or the "
-            "unsupported option."
+            f"{image.place}: the image requires spec 2, which conflicts with {reason}. Remove the image or the "
+            "conflicting option."
         )
     if settings.lock is not None:
         _check_python(settings, image)
@@ -152,7 +152,7 @@ def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> No
     ):
         raise BentoError(
             f"deps: {locked[0]} is from a rules_python package hub, but the Python version is unknown. Set "
-            "python_version to the version of the package hub, such as '3.12'."
+            "python_version to the hub's version, such as '3.12'."
         )
 
 

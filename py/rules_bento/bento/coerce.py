@@ -65,7 +65,7 @@ def to_time(value: Any, where: str) -> str:
             return parse_time(value).isoformat()
         except ValueError:
             pass
-    raise BentoError(f"{where}: invalid time {value!r}. Use the format '2026-01-31T12:00:00+00:00'.")
+    raise BentoError(f"{where}: expected a time such as 2026-01-31T12:00:00+00:00, got {value!r}.")
 
 
 def optional(convert: Conversion) -> Conversion:

@@ -43,8 +43,8 @@ class DeclaredPackages:
             ]
         if missing:
             raise BentoError(
-                f"{self.place}: the lock subset of the Bento doesn't contain {', '.join(missing)}. Add each missing "
-                "package to the target's requirements."
+                f"{self.place}: missing from the target's requirements: {', '.join(missing)}. Add each package to "
+                "requirements."
             )
         return notes
 
@@ -57,8 +57,8 @@ class DeclaredPackages:
             for file, sha256 in sorted(locked.get(requirement_name(text), {}).items()):
                 if sha256 not in hashes:
                     raise BentoError(
-                        f"{self.place}: {text}: the lock has {file} with sha256:{sha256}, which isn't one of the "
-                        f"specified hashes. Correct the hashes, or remove --hash to use the lock's hashes."
+                        f"{self.place}: {text}: the locked hash of {file}, sha256:{sha256}, isn't one of the specified "
+                        "hashes. Remove --hash to use the locked hashes."
                     )
 
 

@@ -73,7 +73,7 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
     """
     if not _COMMIT.fullmatch(source.revision):
         raise BentoError(
-            f"{place}: the revision {source.revision!r} of {source.model_id} isn't a commit. Write the commit that "
+            f"{place}: the revision {source.revision!r} of {source.model_id} isn't a commit. Use the commit that "
             f"`bento models pin {source.model_id}` prints, or bundle the model: bento.model(huggingface = ...)."
         )
     name = source.model_id.lower()
@@ -129,8 +129,8 @@ def choose(
         alias = choice.alias or aliases[tag]
         if aliases[tag] and aliases[tag] != alias:
             raise BentoError(
-                f"{place}: {tag} has the aliases {aliases[tag]!r} and {alias!r}, but a Bento supports one alias for "
-                f"each model. Remove one of the aliases."
+                f"{place}: {tag} has the aliases {aliases[tag]!r} and {alias!r}, but a Bento supports only one alias "
+                "per model. Remove one of the aliases."
             )
         if tag in chosen and not aliases[tag] and alias:
             raise BentoError(
@@ -155,9 +155,9 @@ def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) 
         accepts_any = function == "get" and framework in _ACCEPT_ANY
         if loaded and not accepts_any and not any(model.description.module for model in loaded):
             raise BentoError(
-                f"{place}: bentoml.{framework}.{function} loads {loaded[0].description.tag}, which specifies no "
-                f"module, so the service would fail at startup. Set module = 'bentoml.{framework}' on the "
-                f"bento_model, or save the model again with bentoml.{framework}.save_model."
+                f"{place}: bentoml.{framework}.{function} can't load {loaded[0].description.tag}, because the model "
+                f"has no module. Set module = 'bentoml.{framework}' on the bento_model, or save the model with "
+                f"bentoml.{framework}.save_model."
             )
 
 

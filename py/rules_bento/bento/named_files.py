@@ -86,7 +86,7 @@ def _nested_lines(
 ) -> Iterator[tuple[str, bool]]:
     """Yield each line of a requirements file and its includes, and whether the line is a constraint."""
     if path in within:
-        raise BentoError(f"{place}: {path} includes itself through {', '.join(within)}. Remove the cycle.")
+        raise BentoError(f"{place}: {path} includes itself through {', '.join(within)}. Remove the circular include.")
     text = files.text(path, place)
     if check:
         check_lines(text, path)

@@ -60,9 +60,11 @@ def check_env(env: EnvVariable, place: str) -> None:
     if env.stage not in STAGES:
         near = did_you_mean(env.stage, STAGES)
         valid = ", ".join(STAGES)
-        raise BentoError(f"{place}: {env.name} has the invalid stage {env.stage!r}.{near} Valid values: {valid}.")
+        raise BentoError(f"{place}: invalid stage {env.stage!r} for {env.name}.{near} Valid values: {valid}.")
     if re.search(r"[\n\r\0]", env.value):
-        raise BentoError(f"{place}: the value of {env.name} contains a line break or a NUL. Remove this character.")
+        raise BentoError(
+            f"{place}: the value of {env.name} contains a line break or NUL character. Remove the character."
+        )
 
 
 def parse_env(text: str, place: str) -> EnvVariable:
@@ -72,7 +74,7 @@ def parse_env(text: str, place: str) -> EnvVariable:
     if not _NAME.fullmatch(name) or (stage or "all") not in STAGES:
         shown = repr(name) if _NAME.fullmatch(name) else "a variable without a name"  # the value may be a secret
         stages = " or ".join(STAGES)
-        raise BentoError(f"{place}: cannot parse {shown}. Write NAME=value or NAME=value;stage=STAGE ({stages}).")
+        raise BentoError(f"{place}: expected NAME=value or NAME=value;stage=STAGE ({stages}), got {shown}.")
     env = EnvVariable(name, value, stage or "all")
     check_env(env, place)
     return env
@@ -140,8 +142,8 @@ def check_editable(line: str, place: str) -> None:
     """Raise BentoError for an editable requirement, because the image installs packages before the directory exists."""
     if _EDITABLE.match(line):
         raise BentoError(
-            f"{place}: {line!r} installs a directory, but the image installs packages before the directory exists. "
-            "Specify the requirements of the directory. The service imports the modules from the Bento."
+            f"{place}: can't install {line!r}, because the image doesn't contain the project's sources when packages "
+            "are installed. List the project's dependencies instead."
         )
 
 

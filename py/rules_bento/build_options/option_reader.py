@@ -86,12 +86,12 @@ def _envs(document: Document, top: Table) -> tuple[EnvVariable, ...]:
     for index, item in enumerate(top.items("envs")):
         if isinstance(item, str):
             raise BentoError(
-                f"{top.at('envs', index)}: expected a mapping with the keys name, value, and (optionally) stage, got "
-                f"{item!r}. Write {{name: {item.partition('=')[0]}, value: {item.partition('=')[2]!r}}}."
+                f"{top.at('envs', index)}: expected a mapping with name, value, and optionally stage, got {item!r}. "
+                f"Write {{name: {item.partition('=')[0]}, value: {item.partition('=')[2]!r}}}."
             )
         table = Table(document, ("envs", index), ("name", "value", "stage"))
         if not table.has("name"):
-            raise BentoError(f"{top.at('envs', index)}: the name of the variable is missing. Add name.")
+            raise BentoError(f"{top.at('envs', index)}: the variable has no name. Add name.")
         env = EnvVariable(table.string("name") or "", table.string("value") or "", table.string("stage") or "all")
         check_env(env, document.at(("envs", index)))
         envs.append(env)
@@ -109,18 +109,14 @@ def _models(document: Document, top: Table) -> tuple[ModelChoice, ...] | None:
         table = Table(document, ("models", index), ("tag", "filter", "alias"))
         tag = table.string("tag")
         if not tag:
-            raise BentoError(
-                f"{top.at('models', index)}: the tag of the model is missing. Add a tag such as 'iris_clf:latest'."
-            )
+            raise BentoError(f"{top.at('models', index)}: the model has no tag. Add a tag such as 'iris_clf:latest'.")
         choice = ModelChoice(tag, table.string("filter"), table.string("alias"))
         if choice.alias == "":
             raise BentoError(f"{table.at('alias')}: the alias is empty. Specify an alias, or remove the key.")
         for condition in (choice.filter or "").split(",") if choice.filter is not None else ():
             if not _FILTER.fullmatch(condition.strip()):
                 place = table.at("filter")
-                raise BentoError(
-                    f"{place}: invalid condition {condition.strip()!r}. Write label:KEY or label:KEY=VALUE."
-                )
+                raise BentoError(f"{place}: expected label:KEY or label:KEY=VALUE, got {condition.strip()!r}.")
         models.append(choice)
     return tuple(models)
 
@@ -177,7 +173,7 @@ def _docker_env(table: Table) -> tuple[dict[str, str] | None, str | None]:
         for number, text in enumerate(table.strings("env") or (), 1):
             name, equals, setting = text.partition("=")
             if not equals:  # the item might be a secret
-                raise BentoError(f"{table.at('env')}: cannot parse item {number}. Write NAME=VALUE.")
+                raise BentoError(f"{table.at('env')}: expected NAME=VALUE in item {number}.")
             env[name] = setting
     for name, setting in env.items():
         check_env(EnvVariable(name, setting), table.at("env"))
@@ -215,7 +211,7 @@ def _python(table: Table) -> Python:
                 raise BentoError(f"{table.at(key)}: expected a URL without spaces, got {value!r}.")
     pip_args = table.string("pip_args")
     if pip_args and "\n" in pip_args.strip():
-        raise BentoError(f"{table.at('pip_args')}: multiple lines aren't supported. Use a single line.")
+        raise BentoError(f"{table.at('pip_args')}: expected a single line. Join the lines.")
     return Python(
         requirements_txt=table.string("requirements_txt"),
         packages=packages,
@@ -242,7 +238,7 @@ def _wheels(table: Table) -> tuple[str, ...] | None:
                 f"{place}: {wheel!r} isn't a wheel or a source archive. Use a .whl, .tar.gz, or .zip file."
             )
         if names.count(name) > 1:
-            raise BentoError(f"{table.at('wheels')}: two files have the name {name!r}. Remove one of the files.")
+            raise BentoError(f"{table.at('wheels')}: two files are named {name!r}. Remove one of the files.")
     return wheels
 
 

@@ -131,8 +131,8 @@ def check(options: BuildOptions) -> None:
         raise BentoError(f"{options.at('conda.dependencies')}: 'pip' is set twice. Merge the lists.")
     if python.requirements_txt and python.packages:
         raise BentoError(
-            f"{options.at('python.packages')}: BentoML ignores this option if python.requirements_txt is set. Move "
-            f"the packages to the file, or remove one of the options."
+            f"{options.at('python.packages')}: BentoML ignores this option if python.requirements_txt is set. Move the "
+            "packages to the requirements file."
         )
 
 
@@ -177,7 +177,7 @@ def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
     if len(set(services)) > 1:
         raise BentoError(
             f"{bentofile.at('service')}: {bentofile.service!r} differs from the target's service "
-            f"{attributes.service!r}. Specify the same service in both."
+            f"{attributes.service!r}. Use the same service in both."
         )
     named = {env.name for env in attributes.envs}
     merged = replace(

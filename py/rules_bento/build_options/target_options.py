@@ -33,8 +33,8 @@ def find_service(options: BuildOptions, sources: Container[str]) -> str:
         return options.service
     if "service.py" not in sources:
         raise BentoError(
-            "service: not set, and the sources don't contain the default service.py. Set service to 'module:Service', "
-            "or check that include, exclude, and .bentoignore files keep service.py."
+            "service: required, because the sources don't contain the default service.py. Set service to "
+            "'module:Service', or check that include, exclude, and .bentoignore keep service.py."
         )
     return "service"
 
@@ -47,7 +47,7 @@ def unmatched_patterns(selection: Selection, options: BuildOptions, among: str) 
         known = {file.path.lower(): file.path for file in (*selection.kept, *selection.dropped)}
         near = known.get(nearest(rule.text.removeprefix(".").lstrip("/").lower(), known))
         hint = f" Did you mean {near!r}?" if near else ""
-        notes.append(f"{place}: {rule.text!r} matches no file of {among}.{hint}")
+        notes.append(f"{place}: {rule.text!r} matches no file in {among}.{hint}")
     if selection.idle[_MAX_REPORTED:]:
         notes.append(f"{options.at('include')}: {len(selection.idle) - _MAX_REPORTED} more patterns match no file.")
     return notes

@@ -149,7 +149,7 @@ def _value(text: str, variables: dict[str, str], place: str) -> str:
     if quoted:
         return _expand(re.sub(r"\\([^$])", r"\1", quoted[1]), variables, place)
     if text.startswith(("'", '"')):
-        raise BentoError(f"{place}: {text!r} must end with the closing quote. Move or add the closing quote.")
+        raise BentoError(f"{place}: {text!r} doesn't end with a closing quote. Quote the entire value.")
     return _expand(re.sub(r"(^|\s)#.*", "", text).strip(), variables, place)
 
 

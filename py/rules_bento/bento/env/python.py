@@ -76,8 +76,8 @@ def _add_pins(text: str, pins: Sequence[str]) -> str:
     missing = [pin for pin in required if not _satisfies_pin(declared.get(requirement_name(pin), []), pin)]
     if missing and "--hash=" in text:
         raise BentoError(
-            f"deps: {missing[0]} is missing from the requirements file with hashes. Add the package to the "
-            "requirements that you lock, and lock again."
+            f"deps: the requirements file with hashes doesn't contain {missing[0]}. Add the package to the file's "
+            "input, and lock again."
         )
     return text + "".join(f"{pin}\n" for pin in missing)
 
@@ -103,9 +103,8 @@ def check_git(text: str, place: str, *, packed: bool) -> None:
     for line in text.splitlines():
         if re.search(r"(^|\s|@)git\+", line.partition(" #")[0]):
             raise BentoError(
-                f"{place}: builds without network access can't include the git repository of {line.strip()!r}. Add a "
-                "source archive to wheels, or set python.pack_git_packages to false to clone the repository during "
-                "the image build."
+                f"{place}: an image build without network access can't clone {line.strip()!r}. Add a source archive to "
+                "wheels, or set python.pack_git_packages to false."
             )
 
 
@@ -176,8 +175,7 @@ def assemble_requirements(
     missing = sorted(declared_names - _unconditional_names(lock.pinned) - lock.wheels) if declared_names else []
     if missing:
         raise BentoError(
-            f"{place}: the lock subset of the Bento doesn't contain {', '.join(missing)}. Add each missing package to "
-            "the target's requirements."
+            f"{place}: missing from the target's requirements: {', '.join(missing)}. Add each package to requirements."
         )
     extras = re.search(r"^bentoml\s*\[([^]]*)]", lock.roots, re.MULTILINE)
     missing_extras = sorted(set(features) - {extra.strip() for extra in (extras[1] if extras else "").split(",")})
@@ -207,8 +205,8 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
         return text, version
     if "--hash=" in text:
         raise BentoError(
-            "requirements: bentoml is missing from the file with hashes. Add bentoml to the requirements "
-            "that you lock, and lock again."
+            "requirements: the requirements file with hashes doesn't contain bentoml. Add bentoml to the file's input, "
+            "and lock again."
         )
     return f"{text}{_bentoml_requirement(features)}=={version}\n", version
 

@@ -59,7 +59,7 @@ def _check(options: BuildOptions, envs: Sequence[EnvVariable]) -> None:
     if docker.base_image and docker.system_packages:
         raise BentoError(
             f"{options.at('docker.system_packages')}: with spec 1, BentoML ignores this option if docker.base_image is "
-            "set. Install the packages in a setup_script."
+            "set. Install the packages in docker.setup_script."
         )
     for env in envs:
         if env.stage == "build":

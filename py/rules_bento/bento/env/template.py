@@ -72,8 +72,8 @@ def _render_template(text: str, recipe: dockerfile.Recipe, options: dict[str, An
         return dockerfile_text
     except jinja2.TemplateNotFound as error:
         raise BentoError(
-            f"{origin}: the template includes {error.name!r}, but a Bento contains only the template itself. "
-            f"Move the included content into the template."
+            f"{origin}: can't include {error.name!r}, because a Bento contains only the template itself. Move the "
+            "included content into the template."
         ) from None
     except jinja2.TemplateSyntaxError as error:
         raise BentoError(f"{origin}:{error.lineno}: invalid template: {str(error.message).rstrip('.')}.") from None
