@@ -81,7 +81,7 @@ def test_a_package_that_ends_within_a_file_is_named(tmp_path):
     [
         (b"", "got 0"),
         (b"Package: a\n\nPackage: b\n", "got 2"),
-        (b" goes on\nPackage: a\n", "line ' goes on' doesn't belong to a field"),
+        (b" goes on\nPackage: a\n", "line ' goes on' has no field name"),
         (b"Package: caf\xe9\n", "control isn't UTF-8"),
         (b"Package: hello\nArchitecture: all\n", "invalid Version ''"),
         (b"Version: 1\nArchitecture: all\n", "invalid Package ''"),

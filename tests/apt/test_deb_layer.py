@@ -216,7 +216,7 @@ def test_a_layer_over_another_has_only_what_is_new(make, tmp_path):
     other = one(tmp_path, member("usr/lib/a", data=b"x"), name="cc")
     assert "/usr/lib/a is in aa and in cc" in make(other, lower=lower, name="third")
     newer = one(tmp_path, member("usr/lib/a", data=b"x"), name="aa", version="2.0")
-    assert "aa 2.0: the image also contains version 1.0" in make(newer, lower=lower, name="third")
+    assert "aa 2.0: the image already contains version 1.0" in make(newer, lower=lower, name="third")
 
 
 def test_users_and_directories(make, tmp_path):
@@ -251,7 +251,7 @@ def test_the_bundle_has_the_certificates_of_the_package_and_given_ones(make, tmp
     assert bundle.count(b"\n-----END") == 3
     assert layer["usr/lib/ssl/cert.pem"].linkname == "/etc/ssl/certs/ca-certificates.crt"
     assert layer.read("usr/local/share/ca-certificates/corp.crt") == CERTIFICATE
-    assert "Set certificates on the lower layer" in make(certificate=[str(own)], lower=layer, name="upper")
+    assert "Set certificates on that layer" in make(certificate=[str(own)], lower=layer, name="upper")
     own.write_bytes(b"\x30\x82")
     assert "isn't in PEM format" in make(deb, certificate=[str(own)])
 

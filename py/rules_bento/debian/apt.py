@@ -116,9 +116,7 @@ def _find_inconsistencies(lock: Lock, architecture: str, roots: list[str]) -> li
 def host_mirrors() -> dict[str, str]:
     """Return the mirror URL of each archive from the host's apt sources. Raises BentoError if apt isn't installed."""
     if not shutil.which("apt-get"):
-        raise BentoError(
-            "locking Debian packages requires apt-get. Run the target on Debian, or in a Debian container."
-        )
+        raise BentoError("locking Debian packages requires apt-get. Run the target on Debian or in a Debian container.")
     mirrors: dict[str, str] = {}
     targets = _run(["apt-get", "indextargets", "--no-release-info", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)"])
     for line in targets.splitlines():
@@ -142,9 +140,7 @@ def resolve(request: Request, mirrors: Mapping[str, str], directory: Path) -> Lo
             place = "packages" if name in request.packages else "excludes"
             raise BentoError(f"{place}: invalid name {name!r}. Use a name such as 'libgomp1', without a version.")
     if MAIN not in mirrors:
-        raise BentoError(
-            "the apt sources of this machine contain no Debian mirror. Pass a mirror with `-- --mirror URL`."
-        )
+        raise BentoError("this machine's apt sources contain no Debian mirror. Pass a mirror with `-- --mirror URL`.")
     requested = request.to_json()
     packages = {}
     for architecture in requested["architectures"]:
@@ -165,7 +161,7 @@ def parse_stanzas(text: str) -> list[Stanza]:
         for line in paragraph.splitlines():
             if line[:1] in (" ", "\t"):
                 if not field:
-                    raise ValueError(f"line {line!r} doesn't belong to a field")
+                    raise ValueError(f"line {line!r} has no field name")
                 lines[field].append(line)
             elif ":" in line:
                 field, _, value = line.partition(":")

@@ -80,7 +80,7 @@ class Deb:
             for member, contents in tarread.compressed_members(window, form, where):
                 max_bytes -= member.size
                 if max_bytes < 0:
-                    raise BentoError(f"{where}: the {what} exceed the size limit. Use another version of the package.")
+                    raise BentoError(f"{where}: the {what} exceed the size limit. Lock another version of the package.")
                 yield member, contents
 
     @contextmanager

@@ -48,7 +48,10 @@ class PathFilter(NamedTuple):
         """Return a filter for patterns, in which `*` also matches slashes. Raises BentoError for a relative pattern."""
         for pattern in [*exclude, *include]:
             if not pattern.startswith("/"):
-                raise BentoError(f"excludes, includes: invalid pattern {pattern!r}. Use absolute patterns, as in dpkg.")
+                raise BentoError(
+                    f"excludes, includes: invalid pattern {pattern!r}. Use an absolute pattern such as "
+                    "'/usr/share/doc/*'."
+                )
         parents = [pattern.rpartition("/")[0] for pattern in include]
         return PathFilter(_match_any(exclude), _match_any(include), _match_directories(parents))
 
@@ -120,14 +123,14 @@ class Rootfs:
         if architecture and stanza["Architecture"] not in (architecture, "all"):
             raise BentoError(
                 f"{deb.name}: {name} is for {stanza['Architecture']}, but the layer is for {architecture}. Use the "
-                f"package for {architecture}, from the lock of a bento_debs target."
+                f"{architecture} package from the bento_debs lock."
             )
         if self.packages.get(name) == version:
             return
         if name in self.packages:
             other = self.packages[name]
             raise BentoError(
-                f"{name} {version}: the image also contains version {other}. Use the same lock for all layers."
+                f"{name} {version}: the image already contains version {other}. Use the same lock for all layers."
             )
         self.packages[name] = version
         own: dict[str, str] = {}  # path -> MD5, as in dpkg's database
@@ -242,7 +245,7 @@ class Rootfs:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):
             raise BentoError(
-                f"{package}: /{path} is a whiteout, which removes files of a lower layer. Exclude the file."
+                f"{package}: /{path} is a whiteout, which would remove files from lower layers. Exclude the file."
             )
         yield from self._parents(path, package)
         self.files[path] = package
@@ -286,7 +289,9 @@ def _stanza(deb: str, data: bytes) -> Stanza:
     except ValueError as error:
         raise BentoError(f"{deb}: invalid control file: {error}. Fetch the package again.") from None
     if len(stanzas) != 1:
-        raise BentoError(f"{deb}: the control file must have 1 paragraph, got {len(stanzas)}. Fetch the package again.")
+        raise BentoError(
+            f"{deb}: expected 1 paragraph in the control file, got {len(stanzas)}. Fetch the package again."
+        )
     for field, pattern in _FIELDS.items():
         value = stanzas[0].get(field, "")
         if not re.fullmatch(pattern, value):

@@ -84,7 +84,8 @@ def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[byt
     """
     if own and root.has(_BUNDLE):
         raise BentoError(
-            "certificates: a lower layer contains the certificate bundle. Set certificates on the lower layer."
+            "certificates: a lower layer already contains the certificate bundle. Set certificates on that layer "
+            "instead."
         )
     mozilla = {path: data for path, data in root.captured.items() if path.startswith(CERTIFICATES)}
     bundle = b""
