@@ -52,7 +52,7 @@ def test_an_image_of_gzip_has_no_layer_of_zstd(assemble):
     layers = layer("base layer 0", "+gzip"), layer("31 Debian packages", "+zstd"), layer("plain", "")
     error = assemble(*layers, compression=[["gzip"]])
     assert error.startswith(
-        '//svc:image: compression: "gzip" requires gzip in every layer, but these layers use zstd: 31 Debian packages.'
+        '//svc:image: compression = "gzip" requires every layer to use gzip, but these use zstd: 31 Debian packages.'
     )
     assert isinstance(assemble(*layers, compression=[["zstd"]]), list)
     assert isinstance(assemble(layers[0], layers[2], compression=[["gzip"]]), list)
@@ -63,7 +63,7 @@ def test_below_layers_of_estargz_are_no_others(assemble):
     base, wheel, own = (layer(name, "+gzip") for name in ("31 Debian packages", "numpy 2.5.0", "settings"))
     estargz = [["estargz"]]
     error = assemble(base, wheel | lazy, own, own | lazy, compression=estargz)
-    assert error.startswith("//svc:image: compression: all layers below an eStargz layer must use eStargz")
+    assert error.startswith("//svc:image: compression: every layer below an eStargz layer must use eStargz")
     assert "but these don't: 31 Debian packages, settings. Set" in error
     assert isinstance(assemble(base, wheel | lazy, compression=[["gzip"]]), list)
     assert isinstance(assemble(base | lazy, wheel | lazy, own, compression=estargz), list), "nothing is above it"
@@ -73,9 +73,7 @@ def test_below_layers_of_estargz_are_no_others(assemble):
 def test_an_image_has_files_of_its_startup_trace(assemble):
     profile = {"startup-trace": [["//svc:start.json"]]}
     error = assemble(layer("one", "+gzip"), layer("two", "+gzip"), **profile)
-    assert error.startswith(
-        "//svc:image: startup_trace: no layer of the image contains a file listed in //svc:start.json."
-    )
+    assert error.startswith("//svc:image: startup_trace: the image contains none of the files in //svc:start.json.")
     config, manifest = assemble(layer("one", "+gzip"), layer("two", "+gzip") | {"prefetched": 3}, **profile)
     assert "prefetched" not in json.dumps([config, manifest])
 

@@ -73,7 +73,7 @@ def test_layers_come_out_by_their_descriptions_and_libraries_without_a_copy(acti
 def test_another_number_of_layers_is_named(actions, declared, there):
     write_layout(actions, layers=there)
     assert refused(describe(actions, declared)) == (
-        f"//x:base: layer_count: expected the number of layers of the linux/amd64 image in dir, got {declared}. "
+        f"//x:base: layer_count: got {declared}, but the linux/amd64 image in dir has {there} layers. "
         f"Set layer_count = {there}."
     )
 

@@ -148,7 +148,7 @@ def test_a_service_that_a_pattern_drops(actions):
 
 def test_patterns_that_keep_nothing(actions):
     outcome = actions.snapshot(srcs=[actions.write("svc/a.txt")], more=["--exclude", "*"])
-    refused(outcome, LABEL, "include, exclude: the patterns select no files in srcs, data, or deps", "Change")
+    refused(outcome, LABEL, "include, exclude: no file in srcs, data, or deps matches the patterns", "Change")
 
 
 def test_patterns_that_match_nothing_are_told_of(actions):
@@ -162,14 +162,14 @@ def test_patterns_that_match_nothing_are_told_of(actions):
     outcome = actions.run("snapshot", arguments, outputs)
     assert (outcome.code, len(outcome.outputs)) == (0, 4)
     assert outcome.errors.splitlines() == [
-        f"{LABEL}: svc/bentofile.yaml:4: include[1]: 'Modle/clf.pkl' matches no file of srcs, data and deps."
+        f"{LABEL}: svc/bentofile.yaml:4: include[1]: 'Modle/clf.pkl' matches no file in srcs, data, or deps."
         " Did you mean 'model/clf.pkl'?",
-        f"{LABEL}: svc/bentofile.yaml:5: include[2]: '*.json' matches no file of srcs, data and deps.",
+        f"{LABEL}: svc/bentofile.yaml:5: include[2]: '*.json' matches no file in srcs, data, or deps.",
     ]
     outcome = actions.snapshot(more=["--include", "*.py", "--include", "./service.py"])
     assert outcome.code == 0
     assert outcome.errors == (
-        f"{LABEL}: include[1]: './service.py' matches no file of srcs, data and deps. Did you mean 'service.py'?\n"
+        f"{LABEL}: include[1]: './service.py' matches no file in srcs, data, or deps. Did you mean 'service.py'?\n"
     )
 
 
@@ -343,7 +343,7 @@ def test_malformed_attributes_of_models(actions, arguments, words):
         ("[]", [": expected a JSON object"]),
         ('{"labels": {}}', ["unknown field 'labels'. Valid fields: metadata, options, signatures"]),
         ('{"metadata": 1}', ["metadata: expected a JSON object, got 1"]),
-        ('{"metadata": {"of": "b"}}', ["'of' of metadata is also set in the attribute metadata. Remove one"]),
+        ('{"metadata": {"of": "b"}}', ["metadata: 'of' is also set in the metadata attribute. Remove one"]),
         ('{"metadata": {"x": null}}', ["metadata.x: BentoML doesn't allow null in metadata"]),
         ('{"signatures": {"predict": {"batchable": true, "batch_dim": 7}}}', ["expected two integers"]),
     ],

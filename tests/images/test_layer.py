@@ -596,11 +596,14 @@ def test_files_of_a_target_lie_where_it_says(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--file", "{folder}", '"/x"'], "srcs: .* is a directory. To add the contents of the directory, write '/x/'"),
+        (["--file", "{folder}", '"/x"'], "srcs: .* is a directory. To add its contents, write '/x/'"),
         (["--file", "{folder}/f", '"/../x"'], r"'\.\./x': invalid path in a layer"),
         (["--file", "{folder}/f", '"/x"', "--symlink", '"/x"', '"y"'], "x: the layer contains this path twice"),
-        (["--file", "{folder}/f", '"/x/f"', "--symlink", '"/x"', '"y"'], "x/f: the parent x is a file or a link"),
-        (["--owner", "nobody"], "owner: expected numeric IDs in the form UID or UID:GID, got 'nobody'"),
+        (
+            ["--file", "{folder}/f", '"/x/f"', "--symlink", '"/x"', '"y"'],
+            "x/f: the parent directory x is also a file or a link",
+        ),
+        (["--owner", "nobody"], "owner: expected a numeric UID or UID:GID, got 'nobody'"),
     ],
 )
 def test_files_that_have_no_place_are_refused(tmp_path, words, message):

@@ -127,7 +127,7 @@ def test_a_trace_of_another_image_is_an_error(image, capsys):
     (image.directory / "trace").write_text(json.dumps({"files": ["/opt/other"]}))
     ztocs = [word for name in ("one", "two") for word in ("--ztoc-file", image.path(f"{name}.ztoc"))]
     assert image.assemble("--startup-trace", image.path("trace"), *ztocs) == 1
-    assert "startup_trace: no layer of the image contains a file" in capsys.readouterr().err
+    assert "startup_trace: the image contains none of the files" in capsys.readouterr().err
 
 
 def test_an_image_of_small_layers_is_an_error(tmp_path, capsys):

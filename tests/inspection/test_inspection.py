@@ -209,6 +209,6 @@ def test_other_services_than_the_bento_states():
     with pytest.raises(BentoError) as raised:
         facts._check_members(to_json(declared), replace(declared, services=(outer, inner)))
     assert str(raised.value) == (
-        'bento.yaml contains the services {"Svc": []}, but the import found {"Svc": ["Inner"], "Inner": []}. '
+        'bento.yaml lists the services {"Svc": []}, but importing the service found {"Svc": ["Inner"], "Inner": []}. '
         'Set service_metadata = "import" on the Bento.'
     )

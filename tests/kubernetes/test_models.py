@@ -159,7 +159,7 @@ def test_a_pod_mounts_images_of_models_where_the_bento_links_to(rule):
         (
             ["a:v1", "b:v1"],
             {"r.example/a": ["a:v1"]},
-            "models: no bento_model_image contains b:v1. Add one for each model",
+            "models: no bento_model_image contains b:v1. Add a bento_model_image for each model",
         ),
         (["a:v1"], {"r.example/a": ["a:v2"]}, "models: no bento_model_image contains a:v1."),
         (["a:v1"], {"r.example/a": ["a:v1", "b:v1"]}, "models: the Bento doesn't use b:v1. Remove"),

@@ -124,8 +124,8 @@ def base_layout(arguments: Arguments) -> None:
     [image] = find_images(layout, arguments.repeated("--platform")).values()
     if len(image.layers) != len(descriptions):
         raise BentoError(
-            f"layer_count: expected the number of layers of the {platform} image in {layout.directory}, "
-            f"got {len(descriptions)}. Set layer_count = {len(image.layers)}."
+            f"layer_count: got {len(descriptions)}, but the {platform} image in {layout.directory} has "
+            f"{len(image.layers)} layers. Set layer_count = {len(image.layers)}."
         )
     check_layers(layout, [image])
     described = image.to_json()

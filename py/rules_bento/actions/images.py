@@ -106,9 +106,9 @@ def _require_gzip(layers: list[oci_image.Layer]) -> None:
     others = [layer.name for layer in layers if layer.media_type.endswith("+zstd")]
     if others:
         raise BentoError(
-            f'compression: "gzip" requires gzip in every layer, but these layers use zstd: {", ".join(others)}. Set '
-            'compression = "gzip" on each bento_deb_layer, and convert base images with `skopeo copy '
-            "--dest-compress-format gzip`."
+            f'compression = "gzip" requires every layer to use gzip, but these use zstd: {", ".join(others)}. Set '
+            'compression = "gzip" on these layers, or convert the base image with `skopeo copy --dest-compress-format '
+            "gzip`."
         )
 
 
@@ -124,9 +124,9 @@ def _require_estargz(layers: list[oci_image.Layer]) -> None:
     others = [layer.name for layer, lazy in zip(layers[:last], is_lazy, strict=False) if not lazy]
     if others:
         raise BentoError(
-            f"compression: all layers below an eStargz layer must use eStargz, but these don't: {', '.join(others)}. "
-            'Set compression = "estargz" on bento_deb_layer and on bento_layer with srcs. Convert base images with '
-            "`nerdctl image convert --estargz --oci`."
+            f"compression: every layer below an eStargz layer must use eStargz, but these don't: {', '.join(others)}. "
+            'Set compression = "estargz" on these layers, or convert the base image with `nerdctl image convert '
+            "--estargz --oci`."
         )
 
 
@@ -134,8 +134,8 @@ def _require_prefetched(layers: list[oci_image.Layer], soci_index: soci.SociInde
     """Raise BentoError if no layer contains a file of the trace, because such a trace is from another image."""
     if not (soci_index.prefetched if soci_index else any(layer.prefetched for layer in layers)):
         raise BentoError(
-            f"startup_trace: no layer of the image contains a file listed in {trace}. Record a trace of this "
-            "image with bento_startup_trace."
+            f"startup_trace: the image contains none of the files in {trace}. Record a trace of this image with "
+            "bento_startup_trace."
         )
 
 
@@ -242,8 +242,8 @@ def image_files(arguments: Arguments) -> None:
     for description, origin in arguments.tuples("--elsewhere"):
         layer = oci_image.Layer.loads(Path(description).read_text("utf-8"))
         raise BentoError(
-            f"{layer.name}: the build didn't fetch this layer ({layer.size / 1e6:.1f} MB) from {origin}. To fetch the "
-            "layer, build with --@rules_bento//rules:base_layers=fetched."
+            f"{layer.name}: this layer ({layer.size / 1e6:.1f} MB) wasn't fetched from {origin}. Build with "
+            "--@rules_bento//rules:base_layers=fetched."
         )
     image = oci_image.OciImage(
         Path(arguments.required("--config")).read_bytes(), Path(arguments.required("--manifest")).read_bytes()
@@ -368,8 +368,7 @@ def _reference(attribute: str, name: str, digest: str) -> str:
     repository = Reference.parse(name)
     if repository.tag or repository.digest:
         raise BentoError(
-            f"{attribute}: expected a repository without a tag or digest, got {repository}. The manifest refers to the "
-            "built image by digest."
+            f"{attribute}: expected a repository without a tag or digest, got {repository}. Remove the tag or digest."
         )
     return str(repository.with_digest(Path(digest).read_text("utf-8").strip()))
 
@@ -382,9 +381,11 @@ def _model_images(arguments: Arguments) -> dict[str, str]:
         for path, digest, repository in arguments.tuples("--model-image")
     }
     if missing := [tag for tag in required if tag not in images]:
-        raise BentoError(f"models: no bento_model_image contains {', '.join(missing)}. Add one for each model.")
+        raise BentoError(
+            f"models: no bento_model_image contains {', '.join(missing)}. Add a bento_model_image for each model."
+        )
     if unknown := [tag for tag in images if tag not in required]:
-        raise BentoError(f"models: the Bento doesn't use {', '.join(unknown)}. Remove the image of each unused model.")
+        raise BentoError(f"models: the Bento doesn't use {', '.join(unknown)}. Remove each unused bento_model_image.")
     return images
 
 
@@ -409,7 +410,7 @@ def _common_workload(arguments: Arguments) -> Workload:
     for other in others:
         if (other.services, other.required, other.image) != (first.services, first.required, first.image):
             raise BentoError(
-                "image: the images of the index have different services, required variables, or startup options. "
-                "Create a bento_deployment for each image."
+                "image: the images in the index differ in services, required variables, or startup options. Create a "
+                "bento_deployment for each image."
             )
     return first

@@ -179,7 +179,7 @@ def environment_layer(arguments: Arguments) -> None:
 def files_layer(arguments: Arguments) -> None:
     """Write a layer of files, the contents of directories, and symbolic links."""
     if not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", whose := arguments.required("--owner")):
-        raise BentoError(f"owner: expected numeric IDs in the form UID or UID:GID, got {whose!r}.")
+        raise BentoError(f"owner: expected a numeric UID or UID:GID, got {whose!r}.")
     owner = description.owner(whose)
     mode = int(arguments.required("--mode"), 8)
     links = arguments.pairs("--symlink")
@@ -199,7 +199,7 @@ def _placed_files(source: str, place: str) -> Iterator[tuple[str, str]]:
         yield source, place
         return
     if not place.endswith("/"):
-        raise BentoError(f"srcs: {source} is a directory. To add the contents of the directory, write '{place}/'.")
+        raise BentoError(f"srcs: {source} is a directory. To add its contents, write '{place}/'.")
     # In a sandbox, files are links, and directories can be links.
     for directory, _, names in os.walk(source, followlinks=True):
         for name in names:

@@ -45,7 +45,7 @@ def lock(arguments: Arguments) -> None:
     versions = set(arguments.repeated("--python-version"))
     if len(platforms) > 1 or len(versions) > 1:
         raise BentoError(
-            "requirements: the packages are for different platforms or Python versions: "
+            "requirements: the packages target different platforms or Python versions: "
             f"{', '.join(sorted(platforms | versions))}. Use packages from a single package hub."
         )
     if not platforms:

@@ -106,7 +106,8 @@ def _new_model(arguments: Arguments) -> StoredModel:
     selection = snapshot.select(model_files(arguments))
     for file in selection.dropped:
         raise BentoError(
-            f"{file.path} (from {file.origin}) can't be in a model, because {selection.reason(file)}. Remove the file."
+            f"{file.path} (from {file.origin}) can't be in a model: {selection.reason(file)}. Remove the file from "
+            "srcs."
         )
     snapshot.check_followed(selection.kept)
     entry = make_entry(
@@ -154,7 +155,7 @@ def _model_fields(arguments: Arguments) -> dict[str, Any]:
             for key in values:
                 if key in declared[field]:
                     raise BentoError(
-                        f"{name}: {key!r} of {field} is also set in the attribute {field}. Remove one of the values."
+                        f"{name}: {field}: {key!r} is also set in the {field} attribute. Remove one of the values."
                     )
             declared[field] |= values
     return {
@@ -175,7 +176,8 @@ def _read_fields_file(path: str, name: str, known: tuple[str, ...]) -> dict[str,
     for field, values in fields.items():
         if field not in known:
             raise BentoError(
-                f"{name}: unknown field {field!r}. Valid fields: {', '.join(known)}. Set other values as attributes."
+                f"{name}: unknown field {field!r}. Valid fields: {', '.join(known)}. Set other values in the target's "
+                "attributes."
             )
         if not isinstance(values, dict):
             raise BentoError(f"{name}: {field}: expected a JSON object, got {json.dumps(values)[:80]}.")
@@ -191,8 +193,8 @@ def _parse_signature(method: str, words: list[str]) -> dict[str, Any]:
             dimensions = [int(match[1]), int(match[2] or match[1])]
         elif word != "batchable":
             raise BentoError(
-                f"signatures: invalid value {word!r} for {method}. Use 'batchable', optionally with "
-                "'batch_dim=INPUT,OUTPUT' such as 'batch_dim=0,1'. For other options, use fields_file."
+                f"signatures: invalid value {word!r} for {method}. Use 'batchable', optionally followed by "
+                "'batch_dim=INPUT,OUTPUT'. For other options, use fields_file."
             )
     return {"batchable": True, "batch_dim": dimensions} if "batchable" in words else {"batchable": False}
 

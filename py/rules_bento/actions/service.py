@@ -122,8 +122,8 @@ def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
     )
     if declared != found:
         raise BentoError(
-            f"bento.yaml contains the services {json.dumps(declared)}, but the import found {json.dumps(found)}. "
-            'Set service_metadata = "import" on the Bento.'
+            f"bento.yaml lists the services {json.dumps(declared)}, but importing the service found "
+            f'{json.dumps(found)}. Set service_metadata = "import" on the Bento.'
         )
 
 
