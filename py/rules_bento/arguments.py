@@ -43,7 +43,7 @@ class Arguments:
                 raise BentoError(f"unknown argument {flag!r}. Valid arguments: {', '.join(flags)}.")
             values = tuple(words[at + 1 : at + 1 + flags[flag]])
             if len(values) < flags[flag]:
-                raise BentoError(f"{flag}: expected another value.")
+                raise BentoError(f"{flag}: expected a value.")
             self._values[flag].append(values)
             at += 1 + flags[flag]
 

@@ -34,8 +34,8 @@ def check_word(word: str, what: str) -> str:
     """Return `word` if BentoML accepts it as a name or version. Raises a BentoError with `what` otherwise."""
     if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
         raise BentoError(
-            f"{what} is {f'invalid: {word!r}' if word else 'empty'}. Use 1 to {_MAX_LENGTH} characters: lowercase "
-            f"letters, digits, '.', '-', and '_', with a letter or digit at both ends, such as "
+            f"{what} is {f'invalid: {word!r}' if word else 'empty'}. Use up to {_MAX_LENGTH} lowercase letters, "
+            "digits, '.', '-', and '_', starting and ending with a letter or digit, such as "
             f"{similar_word(word) or 'v1'!r}."
         )
     return word

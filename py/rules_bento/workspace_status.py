@@ -32,8 +32,8 @@ def substitute(text: str, status: Mapping[str, str], attribute: str) -> str:
         if key not in status:
             known = ", ".join(sorted(status)) or "no values, because the build isn't stamped"
             raise BentoError(
-                f"{attribute}: {text!r} contains the unknown key {{{key}}}. The workspace status contains {known}. "
-                "Use a key of the workspace status, or stamp the build with --stamp or stamp = 1."
+                f"{attribute}: {text!r} contains the unknown key {{{key}}}. The workspace status contains {known}. Use "
+                "one of its keys, or stamp the build with --stamp or stamp = 1."
             )
     return _KEY.sub(lambda match: status[match[1]], text)
 

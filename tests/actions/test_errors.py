@@ -275,7 +275,7 @@ def test_texts_that_are_not_utf8(actions, path, remedy):
     ("attributes", "words"),
     [
         ({"version": "V 1"}, ["version: the version is invalid: 'V 1'", "lowercase letters", "such as 'v-1'"]),
-        ({"version": "a" * 64}, ["version: the version is", "1 to 63", "such as"]),
+        ({"version": "a" * 64}, ["version: the version is", "up to 63", "such as"]),
         ({"version": "latest"}, ["version: the version is 'latest'", "Specify another version, or omit the version"]),
         ({"options": {"name": "Iris"}}, ["bento_name: the name is invalid: 'Iris'", "such as 'iris'"]),
         ({"labels": [[" ", "x"]]}, ["labels: a key is empty", "Specify a key"]),

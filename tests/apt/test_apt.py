@@ -195,7 +195,7 @@ def test_update_and_check_go_together(fake_apt, monkeypatch, capsys):
     ("rest", "error"),
     [
         (["--mirrors", "x"], "unknown argument '--mirrors'. Valid arguments: --mirror."),
-        (["--mirror"], "--mirror: expected another value."),
+        (["--mirror"], "--mirror: expected a value."),
         (["x"], "unknown argument 'x'. Valid arguments: --mirror."),
     ],
 )

@@ -444,7 +444,7 @@ def test_build_tells_of_patterns_that_match_nothing(bento, project):
     (project / "bentofile.yaml").write_text(f"{text}include: [service.py, servise.py]\n")
     assert bento("build", project, "--version", "v1") == "Built svc:v1.\n"
     line = len(text.splitlines()) + 1
-    assert f"bentofile.yaml:{line}: include[1]: 'servise.py' matches no file of the project." in bento.err
+    assert f"bentofile.yaml:{line}: include[1]: 'servise.py' matches no file in the project." in bento.err
     assert "Did you mean 'service.py'?" in bento.err
 
 
@@ -513,7 +513,7 @@ def test_build_of_a_service(bento, project, monkeypatch):
             "Svc.traffic.timeout can't be set, because traffic has a value.",
         ),
         (["--env", "A=1", "--env", "A=2"], "--env: A is set twice for the stage 'all'."),
-        (["--name", "Bad Name"], "--name: the name is invalid: 'bad name'. Use 1 to 63"),
+        (["--name", "Bad Name"], "--name: the name is invalid: 'bad name'. Use up to 63"),
         (["--archive", "/nonexistent/dir/a.bento"], "--archive: the directory /nonexistent/dir does"),
         (["--archive", "project"], "--archive: project is a directory."),
         (["--archive", "svc.zip"], "--archive: expected the suffix .bento, got svc.zip. For other"),

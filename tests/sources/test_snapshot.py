@@ -103,7 +103,7 @@ def test_names_that_differ_in_case_are_two_files() -> None:
         ),
         (
             [declared("a"), declared("a-b"), declared("a/b/c", "//lib")],
-            r"a is a file \(from //svc:bento\), but a/b/c \(from //lib\) requires a directory with this path\. Rename",
+            r"a \(from //svc:bento\) is a file, but a/b/c \(from //lib\) requires a directory with this path\. Rename",
         ),
         ([declared("/etc/passwd")], r"//svc:bento declares '/etc/passwd', which is absolute or outside"),
         ([declared("a/../../b")], r"//svc:bento declares 'a/\.\./\.\./b', which is absolute or outside"),
@@ -121,7 +121,10 @@ def test_names_that_differ_in_case_are_two_files() -> None:
         ([declared("l", link="..")], r"which is absolute or outside"),
         ([declared("l", link="")], r"which is absolute or outside"),
         ([declared("l", link="gone")], r"l .* is a link to 'gone', which doesn't exist\. Declare gone, or exclude"),
-        ([declared("l", link="m"), declared("m", link="l")], r"is a link to '.', which is circular\. Exclude"),
+        (
+            [declared("l", link="m"), declared("m", link="l")],
+            r"is a circular link to '.'\. Exclude",
+        ),
         ([declared("l", link="l")], r"circular"),
         ([declared(".bentoignore"), declared(".bentoignore", "//b", source="b")], r"two files have .*bentoignore"),
         ([declared(".bentoignore", link="/etc/passwd")], r"\.bentoignore .* is a link to '/etc/passwd', .* absolute"),

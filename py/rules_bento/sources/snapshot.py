@@ -93,9 +93,8 @@ def place(
         return BentoPath(_relative(path, context), filtered=True)
     if attribute != DEPENDENCIES:
         raise BentoError(
-            f"{label}: {attribute} contains {short_path!r}, which is outside the build context {build_ctx!r}. "
-            "Set build_ctx to a parent directory of the file, or add the Python library that contains the file to "
-            "deps."
+            f"{label}: {attribute} contains {short_path!r}, which is outside the build context {build_ctx!r}. Set "
+            "build_ctx to a parent directory, or add the library that contains the file to deps."
         )
     return BentoPath(_relative(path, root), filtered=False)
 
@@ -192,7 +191,7 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
     for file in selection.dropped:
         if file.path in paths:
             raise BentoError(
-                f"{what} requires {file}, but {selection.reason(file)}. Change include and exclude to keep the file."
+                f"{what} requires {file}, but {selection.reason(file)}. Change include or exclude to keep the file."
             )
     raise BentoError(
         f"{what} requires {wanted}, which isn't declared. Add the file to srcs, or the library that contains the file "
@@ -216,9 +215,7 @@ def content(file: DeclaredFile) -> bytes:
         with open_source(file.source) as source:
             data = source.read(MAX_BYTES + 1)
     except OSError as error:
-        raise BentoError(
-            f"{file} can't be read: {error.strerror}. Check the path and permissions of the file."
-        ) from None
+        raise BentoError(f"{file} can't be read: {error.strerror}. Check the file's path and permissions.") from None
     if len(data) > MAX_BYTES:
         raise BentoError(f"{file.path}: the file exceeds the limit of {MAX_BYTES >> 20} MiB. Exclude the file.")
     return data
@@ -275,8 +272,8 @@ def _context(build_ctx: str) -> tuple[str, str]:
         return repository, ""
     if not _is_clean(context):
         raise BentoError(
-            f"build_ctx: {build_ctx!r} is absolute or outside the repository. Use a path relative to the root of "
-            "the repository."
+            f"build_ctx: {build_ctx!r} is absolute or outside the repository. Use a path relative to the repository "
+            "root."
         )
     return repository, context
 
@@ -409,7 +406,7 @@ def _check_directories(kept: Iterable[DeclaredFile]) -> None:
         if file.path in within:
             other = within[file.path]
             raise BentoError(
-                f"{file.path} is a file (from {file.origin}), but {other.path} (from {other.origin}) requires a "
+                f"{file.path} (from {file.origin}) is a file, but {other.path} (from {other.origin}) requires a "
                 "directory with this path. Rename or exclude one of the files."
             )
 
@@ -429,7 +426,7 @@ def _check_links(kept: Iterable[DeclaredFile], files: Sequence[DeclaredFile], ru
         passed = {path}
         while target in links:
             if target in passed:
-                raise BentoError(f"{file} is a link to {file.link!r}, which is circular. Exclude the link.")
+                raise BentoError(f"{file} is a circular link to {file.link!r}. Exclude the link.")
             passed.add(target)
             target = _target(links[target])
 

@@ -85,8 +85,8 @@ def _start(
         written = log.read_text("utf-8", "replace")
         if f"Could not bind {_HOST}:{port}" not in written:
             reason = f"didn't respond within {waited:.0f} s" if ended is None else f"ended with status {ended}"
-            raise NotReadyError(f"the server {reason}. Log of the server:\n{written}")
-    raise NotReadyError(f"the server found no free port in {_PORTS_TO_TRY} attempts. Log of the server:\n{written}")
+            raise NotReadyError(f"the server {reason}. Server log:\n{written}")
+    raise NotReadyError(f"the server found no free port in {_PORTS_TO_TRY} attempts. Server log:\n{written}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
