@@ -121,11 +121,16 @@ def test_a_build_system_in_the_source_is_run(tmp_path):
         ("1.0-cp38-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64", "1.0", "linux_x86_64", ""),
         ("1.0-py3-none-macosx_14_0_arm64", "1.0", "macos_arm64", ""),
         ("1.0-cp312-cp312-macosx_10_13_universal2", "1.0", "macos_x86_64", ""),
-        ("1.0-cp312-cp312-linux_x86_64", "1.0", "linux_aarch64", "machine code for linux_x86_64, not for linux_aarch"),
-        ("1.0-py3-none-linux_x86_64", "1.0", "linux_aarch64", "machine code for linux_x86_64"),
-        ("1.0-cp312-abi3-macosx_14_0_arm64", "1.0", "linux_aarch64", "machine code for macosx_14_0_arm64"),
-        ("1.0-cp312-abi3-macosx_14_0_arm64", "1.0", "macos_x86_64", "machine code for macosx_14_0_arm64"),
-        ("1.0-cp312-cp312-musllinux_1_2_x86_64", "1.0", "linux_x86_64", "machine code for musllinux_1_2_x86_64"),
+        (
+            "1.0-cp312-cp312-linux_x86_64",
+            "1.0",
+            "linux_aarch64",
+            "the built wheel is for linux_x86_64, not for linux_aarch",
+        ),
+        ("1.0-py3-none-linux_x86_64", "1.0", "linux_aarch64", "the built wheel is for linux_x86_64"),
+        ("1.0-cp312-abi3-macosx_14_0_arm64", "1.0", "linux_aarch64", "the built wheel is for macosx_14_0_arm64"),
+        ("1.0-cp312-abi3-macosx_14_0_arm64", "1.0", "macos_x86_64", "the built wheel is for macosx_14_0_arm64"),
+        ("1.0-cp312-cp312-musllinux_1_2_x86_64", "1.0", "linux_x86_64", "the built wheel is for musllinux_1_2_x86_64"),
         ("1.0-cp313-abi3-linux_x86_64", "1.0", "linux_x86_64", "is for cp313-abi3, not for cp312"),
         ("1.0-cp312-cp312t-linux_x86_64", "1.0", "linux_x86_64", "is for cp312-cp312t"),
         ("1.0-py2-none-any", "1.0", "linux_x86_64", "is for py2-none"),
@@ -142,7 +147,7 @@ def test_machine_code_of_the_building_machine_is_none_of_another_platform(tmp_pa
     if HERE.startswith("linux"):
         assert build(path, tmp_path / "here" / "w.whl") == 0
     assert build(path, tmp_path / "o" / "w.whl", platform="linux_riscv64") == 1
-    assert "Run actions on linux_riscv64" in capsys.readouterr().err
+    assert "Build on linux_riscv64" in capsys.readouterr().err
     assert not (tmp_path / "o" / "w.whl").exists()
 
 
@@ -160,7 +165,7 @@ def test_the_name_of_a_pure_wheel_says_what_it_was_asked_for_and_its_contents_wh
     [
         (
             own(requires=["cython>=3"]),
-            "mod==1.0: the build backend also requires cython. Add cython to the requirements",
+            "mod==1.0: the build backend requires cython. Add cython to the build_lock's requirements",
         ),
         (own(name="other-2.0-py3-none-any.whl"), "the built wheel is other 2.0, but the lock has mod 1.0. Lock again."),
         (own(name="mod-1.0-cp27-cp27-linux_x86_64.whl"), "the built wheel is for cp27-cp27, not for cp"),
@@ -176,7 +181,7 @@ def test_the_name_of_a_pure_wheel_says_what_it_was_asked_for_and_its_contents_wh
             "a wheel that doesn't exist",
         ),
         ({"pyproject.toml": "build-system = [1]"}, "pyproject.toml: build-system: expected a mapping, got a list."),
-        (of("", 'build-backend = ""'), "build-backend: '' isn't a module."),
+        (of("", 'build-backend = ""'), "build-backend: '' isn't a valid module name."),
         (of("", "build-backend = 5"), "build-system.build-backend: expected a string, got a number."),
         (of(BACKEND, 'backend-path = ["..", "build"]'), "backend-path: '..' isn't a directory in the source archive."),
         (of(BACKEND, 'backend-path = ["/tmp"]'), "backend-path: '/tmp' isn't a directory in the source archive."),

@@ -146,7 +146,7 @@ def test_a_release_without_a_committed_hash_is_named(tmp_path):
         [path, *_] = lock_in_all_forms(tmp_path / "p", address, SMALL_REQUIREMENTS)
         text = path.read_text("utf-8").replace(Index(SMALL).sha256("web-2.0-py3-none-any.whl"), "0" * 64)
         path.write_text(text, "utf-8")
-        message = r"no hash of web==2\.0 matches .*: web-2\.0-py3-none-any\.whl\. Lock again"
+        message = r"no hash of web==2\.0 matches .*: web-2\.0-py3-none-any\.whl\. Check"
         with pytest.raises(BentoError, match=message):
             normal_form(path, address)
 
@@ -257,7 +257,7 @@ def test_a_path_dependency_of_dynamic_version_is_named(tmp_path):
     path.write_text(UV_LOCK + '[[package]]\nname = "own"\nsource = { editable = "own" }\n', "utf-8")
     assert [entry["name"] for entry in normal_form(path, "")["packages"]] == ["web"]
     path.write_text(UV_LOCK + '[[package]]\nname = "own"\nsource = { directory = "own" }\n', "utf-8")
-    with pytest.raises(BentoError, match=r"own is a local path\. Add code of the repository to deps"):
+    with pytest.raises(BentoError, match=r"own is a local path\. Add the repository's code to deps"):
         normal_form(path, "")
 
 

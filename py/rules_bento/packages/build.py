@@ -113,15 +113,15 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
         printed = (process.stdout + process.stderr).decode("utf-8", "replace").replace(str(scratch), "")
         log = "\n".join(printed.strip().splitlines()[-40:])
         raise BentoError(
-            f"the build failed. Builds can use the locked build requirements and /usr/bin, but not the network. If the "
-            f"build requires anything else, lock a version that has a wheel. Build log:\n{log}"
+            "the build failed. Builds can use only the locked build requirements and /usr/bin, and have no network "
+            f"access. Add what is missing to the build_lock, or lock a version that has a wheel. Build log:\n{log}"
         )
     remedy = "Lock another version, or report the problem to the authors of the package."
     result = read_object(read_file(result_file), "the build backend")
     schema.validate(result, {"missing?": [str], "wheel?": str}, "the build backend", remedy)
     if result.get("missing"):
         names = ", ".join(result["missing"])
-        raise BentoError(f"the build backend also requires {names}. Add {names} to the requirements of the build_lock.")
+        raise BentoError(f"the build backend requires {names}. Add {names} to the build_lock's requirements.")
     name: str = result.get("wheel", "")
     if "/" in name or not name.endswith(".whl") or name.count("-") not in (4, 5) or not (output / name).is_file():
         raise BentoError(f"the build backend reported a wheel that doesn't exist: {name[:200]!r}. {remedy}")
@@ -136,13 +136,13 @@ def check(wheel: Path, distribution: str, version: str, python_version: str, pla
         raise BentoError(f"the built wheel is {name} {built}, but the lock has {distribution} {version}. Lock again.")
     if not _supports_python(python, abi, python_version):
         raise BentoError(
-            f"the built wheel is for {python}-{abi}, not for cp{python_version.replace('.', '')}. Builds use the "
-            f"interpreter of the toolchain. Set bento_tools.python(version = {python_version!r})."
+            f"the built wheel is for {python}-{abi}, not for cp{python_version.replace('.', '')}, because builds use "
+            f"the toolchain's interpreter. Set bento_tools.python(version = {python_version!r})."
         )
     if machines != "any" and not any(_supports_platform(machine, platform) for machine in machines.split(".")):
         raise BentoError(
-            f"the built wheel contains machine code for {machines}, not for {platform}. Run actions on {platform}, or "
-            "lock a version that has a wheel for this platform."
+            f"the built wheel is for {machines}, not for {platform}. Build on {platform}, or lock a version that has a "
+            "wheel for this platform."
         )
 
 
@@ -253,7 +253,7 @@ def _check_tags(dist_info: str, text: str, python_version: str) -> None:
     if tags and not any(_supports_python(python, abi, python_version) for python, abi, _ in tags):
         raise BentoError(
             f"{dist_info.removesuffix('.dist-info')}: the installed package is for {'-'.join(tags[0])}, not for Python "
-            f"{python_version}. Set python_version of the python_image and of the py_binary to the same version."
+            f"{python_version}. Set the same python_version on the python_image and the py_binary."
         )
 
 
@@ -294,7 +294,7 @@ def _backend(source: Path) -> tuple[str, list[str], list[str]]:
     table = document.get("build-system", {})
     backend = table.get("build-backend", "setuptools.build_meta:__legacy__")
     if not _MODULE.fullmatch(backend):
-        raise BentoError(f"{project.name}: build-backend: {backend[:200]!r} isn't a module. {remedy}")
+        raise BentoError(f"{project.name}: build-backend: {backend[:200]!r} isn't a valid module name. {remedy}")
     directories = table.get("backend-path", [])
     for directory in directories:
         if directory.startswith("/") or ".." in directory.split("/") or not (source / directory).is_dir():

@@ -312,7 +312,7 @@ def _format_condition(condition: Condition) -> str:
 
 def _and(one: Condition, other: Condition) -> Condition:
     if len(one) * len(other) > 64 * _MAX_CLAUSES:
-        raise BentoError("the markers of the lock are too complex. Simplify the markers of the requirements.")
+        raise BentoError("the lock's markers are too complex. Simplify the markers of the requirements.")
     return frozenset(left | right for left in one for right in other if _is_possible(left | right))
 
 

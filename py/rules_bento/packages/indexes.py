@@ -122,8 +122,8 @@ def reject_credentials(text: str, origin: str) -> None:
     """Raise BentoError, whose message omits the secret, if `text` contains a URL with a password or token."""
     if _CREDENTIALS.search(text):
         raise BentoError(
-            f"{origin}: {without_credentials(text)} contains credentials. Move the credentials to netrc, "
-            f"UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD, or the keyring."
+            f"{origin}: {without_credentials(text)} contains credentials. Move the credentials to netrc, to "
+            "UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD, or to the keyring."
         )
 
 

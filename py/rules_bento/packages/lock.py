@@ -138,7 +138,7 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
         if not files:
             raise BentoError(
                 f"{origin}: no hash of {package['name']}=={package['version']} matches a file on the index: "
-                f"{', '.join(rejected)}. Lock again, or check whether the release changed."
+                f"{', '.join(rejected)}. Check whether the release changed, and lock again."
             )
         packages.append(package | {"files": files} | ({"rejected_files": rejected} if rejected else {}))
     return lock | {"packages": packages}

@@ -239,9 +239,8 @@ def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -
             pins = _compile(query, links, target, resolver)
         except _NoSolutionError as error:
             raise BentoError(
-                f"requirements and packages conflict with the lock for {target.platform} with Python "
-                f"{target.python_version}. Change the requirements, or lock "
-                f"again.\n{''.join(query.mismatches(locked))}{error}"
+                f"the requirements conflict with the lock for {target.platform} and Python {target.python_version}. "
+                f"Change the requirements, or lock again.\n{''.join(query.mismatches(locked))}{error}"
             ) from None
     _check_solution(pins, locked, resolver.name)
     return pins
@@ -319,8 +318,8 @@ def _pip_tools_command(target: Target, resolver: Resolver) -> list[str]:
     here = ".".join(str(part) for part in sys.version_info[:2])
     if sys.platform not in target.platform.replace("macos", "darwin") or here != target.python_minor:
         raise BentoError(
-            f"resolver: pip-tools can't resolve for {target.platform} with Python {target.python_minor} on "
-            f"{sys.platform} with Python {here}. Set resolver = 'uv'."
+            f"resolver: on {sys.platform} with Python {here}, pip-tools can't resolve for {target.platform} with "
+            f"Python {target.python_minor}. Set resolver = 'uv'."
         )
     roots = [str(Path(root).absolute()) for root in resolver.pip_tools]
     program = f"import sys; sys.path[:0] = {roots!r}; {_PIP_COMPILE}"
@@ -334,9 +333,9 @@ def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], reso
     missing, needless = sorted(solved - locked.keys()), sorted(locked.keys() - solved)
     if missing or needless:
         raise BentoError(
-            f"the dependency graph of the lock and the solution of {resolver} differ. Only in {resolver}: "
-            f"{missing or 'none'}. Only in the graph: {needless or 'none'}. Lock again. If the error remains, report "
-            "a bug in rules_bento."
+            f"the lock's dependency graph differs from {resolver}'s solution. Only in {resolver}: {missing or 'none'}. "
+            f"Only in the graph: {needless or 'none'}. Lock again, or report a bug in rules_bento if the error "
+            "persists."
         )
 
 

@@ -147,8 +147,8 @@ class _RequirementsFiles:
         for requirement in requirements_of_file:
             if requirement.hashes:
                 raise BentoError(
-                    f"{source.name}:{requirement.line}: {requirement.text!r} has a hash, but the lock contains the "
-                    f"hashes of the index. Remove --hash, or use the file as the lock of bento.pypi."
+                    f"{source.name}:{requirement.line}: {requirement.text!r} has a hash, but the lock gets its hashes "
+                    "from the index. Remove --hash, or use the file as the lock of bento.pypi."
                 )
             self.declared.add(requirement.text, f"{source.name}:{requirement.line}", kind)
         for option in options:
@@ -169,7 +169,9 @@ class _RequirementsFiles:
             raise BentoError(f"{place}: the remote file {value!r} can't be included. Include a local copy.")
         name = source.included_name(value)
         if name in map(posixpath.normpath, chain):
-            raise BentoError(f"{place}: {name} includes itself through {', '.join(chain)}. Remove the cycle.")
+            raise BentoError(
+                f"{place}: {name} includes itself through {', '.join(chain)}. Remove the circular include."
+            )
         if self.sources is None:
             included = RequirementSource(source.path.parent / value, name)
             if not value or not included.path.is_file():
@@ -190,7 +192,9 @@ class _RequirementsFiles:
 def _read_pyproject(source: RequirementSource, extras: Names, groups: Names, declared: DeclaredRequirements) -> None:
     document = read_toml(source.read_text(), source.name)
     if "project" not in document:
-        raise BentoError(f"{source.name}: the [project] table is missing. Add the table, or use another file in srcs.")
+        raise BentoError(
+            f"{source.name}: the [project] table is missing. Add the table, or use a requirements file in srcs."
+        )
     schema.validate(document, _PYPROJECT, source.name, _REMEDY)
     project, uv = document["project"], document.get("tool", {}).get("uv", {})
     for key in _UNSUPPORTED_UV_KEYS & uv.keys():

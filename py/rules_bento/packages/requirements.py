@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _HASH = r"\s+--hash[= ]sha256:([0-9a-f]{64})"
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "UTF-8"), (codecs.BOM_UTF16_LE, "UTF-16-LE"), (codecs.BOM_UTF16_BE, "UTF-16-BE"))
 _CONTROL = r"[\x00-\x08\x0b-\x1f\x7f]"
-LOCAL_REMEDY = "Add code of the repository to deps, and declare wheels of the repository with bento_wheel."
+LOCAL_REMEDY = "Add the repository's code to deps, and declare the repository's wheels with bento_wheel."
 _ARCHIVES = (".whl", ".zip", ".tar.gz")
 INCLUDE_FLAGS = frozenset({"-r", "--requirement"})
 CONSTRAINT_FLAGS = frozenset({"-c", "--constraint"})

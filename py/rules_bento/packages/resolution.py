@@ -184,8 +184,8 @@ def _version(package: dict[str, Any]) -> Version:
         return Version(package["version"])
     except InvalidVersion:
         raise BentoError(
-            f"lock: {package['name']}: invalid version {package['version']!r} (PEP 440). Restore the "
-            f"committed file, or empty the file and lock again."
+            f"lock: {package['name']}: invalid version {package['version']!r} (PEP 440). Restore the committed lock, "
+            "or empty the file and lock again."
         ) from None
 
 
@@ -227,8 +227,8 @@ def _only_wheels(package: dict[str, Any], only_binary: set[str], origin: str) ->
     files = {name: sha256 for name, sha256 in package["files"].items() if name.endswith(".whl")}
     if not files:
         raise BentoError(
-            f"{origin}: {package['name']} {package['version']} has no wheel, but the lock was created with "
-            "--only-binary. Lock without --only-binary, or lock a version that has a wheel."
+            f"{origin}: {package['name']} {package['version']} has no wheel, but the lock uses --only-binary. Lock a "
+            "version that has a wheel, or lock without --only-binary."
         )
     return package | {"files": files}
 
@@ -315,7 +315,9 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
             errors = process.stderr.strip()
     if failure := _BUILD_FAILURE.search(errors):
         raise BentoError(
-            f"{origin}: {without_credentials(failure[1])} has dynamic dependencies, which uv can determine "
-            "only by building the package. Lock with a bento_requirements target or with `uv lock`."
+            f"{origin}: {without_credentials(failure[1])} has dynamic dependencies, so uv must build the package to "
+            "resolve them. Lock with a bento_requirements target or with `uv lock`."
         )
-    raise BentoError(f"{origin}: uv found no solution. Lock again. Output of uv:\n{without_credentials(errors)}")
+    raise BentoError(
+        f"{origin}: uv found no solution. Change the requirements, and lock again.\n{without_credentials(errors)}"
+    )

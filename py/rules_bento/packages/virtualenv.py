@@ -72,7 +72,7 @@ def _write_script(script: Path, text: str) -> None:
         with os.fdopen(os.open(script, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777), "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise BentoError(f"cannot write the console script {script.name!r} of a wheel: {error.strerror}.") from None
+        raise BentoError(f"cannot write the console script {script.name!r}: {error.strerror}.") from None
 
 
 def _version(parts: int) -> str:
