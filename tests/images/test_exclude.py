@@ -132,19 +132,19 @@ def test_a_library_that_is_needed_and_left_out_is_missed(tmp_path):
         (["*.a", "# static"], "a pattern is empty, is a comment, or has an unclosed `[`"),
         (["*.a", ""], "a pattern is empty, is a comment, or has an unclosed `[`"),
         (["*.a", "["], "a pattern is empty, is a comment, or has an unclosed `[`"),
-        (["!*.a"], 'matches no file. Remove the entry "acme-tools"'),
+        (["!*.a"], 'matches no files in this wheel. Remove the entry "acme-tools"'),
         (["!"], "invalid pattern"),
-        (["RECORD"], "which installers, importlib.metadata"),
-        (["*.txt"], "entry_points.txt, which installers, importlib.metadata"),
-        (["*"], "which installers, importlib.metadata"),
-        (["Acme_Tools-2.1.dist-info/"], "which installers, importlib.metadata"),
-        (["*", "!*.dist-info/"], "the entry points of the package require acme.core"),
-        (["acme/__init__.py"], "excludes acme/__init__.py, but not the other modules of the package. Exclude 'acme/'"),
+        (["RECORD"], "but the image requires the wheel's metadata"),
+        (["*.txt"], "entry_points.txt, but the image requires the wheel's metadata"),
+        (["*"], "but the image requires the wheel's metadata"),
+        (["Acme_Tools-2.1.dist-info/"], "but the image requires the wheel's metadata"),
+        (["*", "!*.dist-info/"], "an entry point requires acme.core"),
+        (["acme/__init__.py"], "excludes acme/__init__.py, but keeps other modules of the package. Exclude 'acme/'"),
         (["acme/tests/__init__.py"], "Exclude 'acme/tests/', or add '!/acme/tests/__init__.py'"),
-        (["acme/core.py"], "excludes acme/core.py, but the entry points of the package require acme.core"),
+        (["acme/core.py"], "excludes acme/core.py, but an entry point requires acme.core"),
         (
             ["acme/plugins/"],
-            "excludes acme/plugins/fast.py, but the entry points of the package require acme.plugins.fast",
+            "excludes acme/plugins/fast.py, but an entry point requires acme.plugins.fast",
         ),
     ],
 )
@@ -166,7 +166,7 @@ def test_ways_out_that_messages_name(maker, tmp_path):
 def test_a_wheel_of_which_no_module_is_left_is_refused(tmp_path):
     wheel = Wheel.read(Maker().add({"odd/__init__.py": "", "odd/odd.so": "", "odd/table.csv": ""}).write(tmp_path))
     with pytest.raises(
-        BentoError, match="excludes all modules of the package. Exclude fewer files, or remove the package"
+        BentoError, match="excludes all of the package's modules. Exclude fewer files, or remove the package"
     ):
         without(wheel, Exclude(["odd/"]))
     only_data = Wheel.read(Maker("data").add({"data/table.csv": "", "data/other.csv": ""}).write(tmp_path))

@@ -306,7 +306,7 @@ def test_names_that_are_not_utf8(out):
 def test_entries_that_exclude_each_other(out):
     with pytest.raises(BentoError, match="a/b: the layer contains this path twice"):
         write_files_layer(out, [Member.inline("a/b", b""), Member.directory("a/b")], "none")
-    with pytest.raises(BentoError, match="a is a file or a link"):
+    with pytest.raises(BentoError, match="a is also a file or a link"):
         write_files_layer(out, [Member.inline("a/b/c", b""), Member.symlink("a", "x")], "none")
 
 

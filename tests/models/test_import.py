@@ -253,7 +253,7 @@ def test_an_image_of_several_models_runs_the_shell_of_its_base(tmp_path):
     assert "org.opencontainers.image.version" not in labels
     refused = actions.run("model_image", words + layer * 128, outputs)
     assert refused.code == 1
-    assert "the image has 128 layers, but runtimes support at most 127" in refused.errors
+    assert "the image has 128 layers, but container runtimes support at most 127" in refused.errors
 
 
 def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):

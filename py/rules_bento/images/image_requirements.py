@@ -33,9 +33,8 @@ def reject_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> No
     for step in unsupported_steps(bento):
         if step.name not in provided:
             raise BentoError(
-                f"{step.description}, but bento_image runs no commands. Add the results to the base or to layers, "
-                "or import the Bento and use `bentoml containerize`. If the service doesn't need the results, or the "
-                f'base contains the results, set ignore_system_requirements = ["{_escaped(step.name)}"].'
+                f"{step.description}, but bento_image runs no commands. Use `bentoml containerize`, or, if the base "
+                f'image or a layer provides the results, set ignore_system_requirements = ["{_escaped(step.name)}"].'
             )
 
 

@@ -91,8 +91,8 @@ def check_layers(layers: Sequence[Layer]) -> None:
     """Raise BentoError if an image has more layers than runtimes support."""
     if len(layers) > MAX_LAYERS:
         raise BentoError(
-            f"layers: the image has {len(layers)} layers, but runtimes support at most {MAX_LAYERS}. "
-            f"Reduce max_wheel_layers of the image or image_layers of the models, or use fewer layers."
+            f"layers: the image has {len(layers)} layers, but container runtimes support at most {MAX_LAYERS}. Reduce "
+            "the image's max_wheel_layers or the models' image_layers, or use fewer layers."
         )
 
 

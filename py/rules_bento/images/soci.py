@@ -88,9 +88,7 @@ def make_index(layers: Sequence[tuple[Layer, Ztoc]], files: Collection[str], zto
     """
     listed = [_describe(layer, found) for layer, found in layers if found.size]
     if not listed:
-        raise BentoError(
-            f"soci: no layer has at least {MIN_LAYER >> 20} MiB and a format that SOCI supports. Remove soci."
-        )
+        raise BentoError(f"soci: no layer has a supported format and at least {MIN_LAYER >> 20} MiB. Remove soci.")
     blobs, wanted = [_CONFIG], set(files)
     prefetched = []
     for (layer, found), path in reversed(list(zip(layers, ztocs, strict=False))):

@@ -21,7 +21,7 @@ def loads(data: bytes, where: str) -> frozenset[str]:
     files = document.get("files")
     if document.keys() != {"files"} or not isinstance(files, list):
         raise BentoError(
-            f'{where}: a startup trace must contain only the key "files", with a list of paths. Record the trace again.'
+            f'{where}: expected a startup trace with only the key "files", a list of paths. Record the trace again.'
         )
     for file in files:
         if not isinstance(file, str) or not file.startswith("/") or {"", ".", ".."}.intersection(file[1:].split("/")):

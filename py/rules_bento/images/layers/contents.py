@@ -26,8 +26,8 @@ def members(blob: Path, media_type: str) -> tarread.Members:
         for member, contents in tarread.compressed_members(file, form, where):
             if member.size > _MAX_SIZE:
                 raise BentoError(
-                    f"{where}: {member.name!r} has {member.size} bytes, but the limit is {_MAX_SIZE}. "
-                    "Use an image without this file."
+                    f"{where}: {member.name!r} has {member.size} bytes, but the limit is {_MAX_SIZE}. Use an image "
+                    "without this file."
                 )
             yield member, contents
 
@@ -63,7 +63,7 @@ def read_files(
             names, size = names + len(path), size + len(data or b"")
             if names > _MAX_NAMES or size > _MAX_KEPT:
                 raise BentoError(
-                    f"{blob.name}: the system files of the layer exceed the size limit. Use another base image."
+                    f"{blob.name}: the layer's system files exceed the size limit. Use another base image."
                 )
         files = {path: data for path, data in files.items() if not _is_hidden(path, hidden)} | here
     return files

@@ -413,7 +413,8 @@ def _with_directories(entries: Iterable[Member]) -> list[Member]:
         for part in entry.path.split("/"):
             if part in ("", ".", "..") or "\0" in part or part.startswith(_WHITEOUT):
                 raise BentoError(
-                    f"{entry.path!r}: invalid path in a layer. Use a normalized relative path without the prefix .wh."
+                    f"{entry.path!r}: invalid path in a layer. Use a normalized relative path without names that begin "
+                    "with .wh."
                 )
         if entry.path in by_path:
             raise BentoError(f"{entry.path}: the layer contains this path twice. Remove one of the files.")
@@ -425,7 +426,8 @@ def _with_directories(entries: Iterable[Member]) -> list[Member]:
             above = by_path.setdefault(directory, Member.directory(directory, uid=uid, gid=gid))
             if not above.is_directory:
                 raise BentoError(
-                    f"{path}: the parent {directory} is a file or a link. Move or rename one of the files."
+                    f"{path}: the parent directory {directory} is also a file or a link. Move or rename one of the "
+                    "files."
                 )
     return [by_path[path] for path in sorted(by_path)]
 

@@ -163,8 +163,8 @@ class _EstargzReader:
 
     def _error(self) -> BentoError:
         return BentoError(
-            f"{self._name}: can't reorder the files, because rules_bento didn't build this eStargz layer. "
-            "Remove startup_trace, or remove the layer from the image."
+            f"{self._name}: startup_trace requires eStargz layers that rules_bento built. Remove startup_trace or this "
+            "layer."
         )
 
 

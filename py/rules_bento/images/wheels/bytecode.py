@@ -80,7 +80,7 @@ class Compiler:
 
     def _broken(self, path: str) -> BentoError:
         errors = _open(self._process.stderr).read().decode(errors="replace").strip()
-        return BentoError(f"{path}: cannot compile the module: {errors}. Remove bytecode from the image.")
+        return BentoError(f'{path}: cannot compile the module: {errors}. Set bytecode = "none" on the image.')
 
 
 def write_bytecode_part(
@@ -89,8 +89,8 @@ def write_bytecode_part(
     """Write the bytecode of a wheel as a part. Raises BentoError if the compiler has the wrong Python version."""
     if compiler.cache_tag != f"cpython-3{layout.python_minor}":
         raise BentoError(
-            f"bytecode: the image requires CPython 3.{layout.python_minor}, but the compiler is {compiler.cache_tag}. "
-            "Set a matching interpreter with bento_tools.compiler(interpreter = ...)."
+            f"bytecode: the image uses CPython 3.{layout.python_minor}, but the compiler is {compiler.cache_tag}. Set "
+            "a matching interpreter with bento_tools.compiler(interpreter = ...)."
         )
     root = layout.site_packages[1:] + "/"
     modules = [

@@ -40,14 +40,14 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
     excluded = {name: line for name, path in paths.items() if (line := rule(path))}
     if exclude.own and not excluded:
         raise BentoError(
-            f"{wheel.name}: the exclude attribute of bento.pypi matches no file. Remove the entry {_key(wheel)}."
+            f"{wheel.name}: exclude of bento.pypi matches no files in this wheel. Remove the entry {_key(wheel)}."
         )
     kept = {path for name, path in paths.items() if name not in excluded}
     for name, line in excluded.items():
         if name.startswith(f"{wheel.dist_info}/"):
             raise BentoError(
-                f"{wheel.name}: {line} excludes {name}, which installers, importlib.metadata, and license "
-                "scanners read. Use a more specific pattern, or add '!*.dist-info/' after the pattern."
+                f"{wheel.name}: {line} excludes {name}, but the image requires the wheel's metadata. Use a more "
+                "specific pattern, or add '!*.dist-info/' after the pattern."
             )
     _check_modules(wheel, {paths[name]: line for name, line in excluded.items()}, kept)
     emptied = directories_above(paths) - directories_above(name for name in paths if name not in excluded)
@@ -81,8 +81,8 @@ def _own(wheel: Wheel, exclude: Exclude, paths: Iterable[str]) -> Patterns:
         )
     if len(patterns.rules) < len(exclude.own):
         raise BentoError(
-            f"exclude[{_key(wheel)}] of bento.pypi: a pattern is empty, is a comment, or has an unclosed `[`. "
-            "Correct or remove the pattern."
+            f"exclude[{_key(wheel)}] of bento.pypi: a pattern is empty, is a comment, or has an unclosed `[`. Correct "
+            "or remove the pattern."
         )
     return patterns
 
@@ -106,18 +106,18 @@ def _check_modules(wheel: Wheel, excluded: Mapping[str, Rule], kept: set[str]) -
         directory, _, name = path.rpartition("/")
         if name == "__init__.py" and directory in packages:
             raise BentoError(
-                f"{wheel.name}: {rule} excludes {path}, but not the other modules of the package. "
-                f"Exclude '{directory}/', or add '!/{path}' after the pattern."
+                f"{wheel.name}: {rule} excludes {path}, but keeps other modules of the package. Exclude "
+                f"'{directory}/', or add '!/{path}' after the pattern."
             )
         if (module := _module(path)) in entry_modules:
             raise BentoError(
-                f"{wheel.name}: {rule} excludes {path}, but the entry points of the package require {module}. "
-                f"Use a more specific pattern, or add '!/{path}' after the pattern."
+                f"{wheel.name}: {rule} excludes {path}, but an entry point requires {module}. Use a more specific "
+                f"pattern, or add '!/{path}' after the pattern."
             )
     if not imported and any(path.endswith(_IMPORTED) for path in excluded):
         raise BentoError(
-            f"{wheel.name}: the exclude attribute of bento.pypi excludes all modules of the package. Exclude fewer "
-            "files, or remove the package."
+            f"{wheel.name}: exclude of bento.pypi excludes all of the package's modules. Exclude fewer files, or "
+            "remove the package."
         )
 
 

@@ -92,7 +92,7 @@ def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
             raise BentoError(duplicate_message(wheel, file.path))
         if f"/{file.path}" in (layout.interpreter, f"{layout.prefix}/pyvenv.cfg"):
             raise BentoError(
-                f"{wheel.name}: the wheel would overwrite {file.path} in the environment. Remove the package."
+                f"{wheel.name}: the wheel would overwrite {file.path} in the virtual environment. Remove the package."
             )
         files[file.path] = file
     check_parents(wheel, files)
