@@ -262,7 +262,7 @@ def test_the_date_is_an_input():
     vex_documents = (document(statement()),)
     assert not judged(record(ALL), vex_documents=vex_documents, date="2026-06-30").violations
     assert judged(record(ALL), vex_documents=vex_documents, date="2026-07-01").violations
-    with pytest.raises(BentoError, match=r"date: invalid value '1\.7\.2026'. Use the format YYYY-MM-DD"):
+    with pytest.raises(BentoError, match=r"date: expected YYYY-MM-DD, got '1\.7\.2026'"):
         judged(record(ALL), date="1.7.2026")
     database = advisories.Database((), 1, frozenset({"PyPI"}))
     rules = policy.Policy(

@@ -178,13 +178,13 @@ def test_resources_are_requests_and_limits(rule, resources, expected):
         ({"gpu": True}, "whole GPUs"),
         ({"gpu_type": "nvidia-l4"}, "Set resources.gpu"),
         ({"gpu": 1, "tpu_type": "v5e-1x1"}, "resources.tpu_type"),
-        ({"memory": "1"}, "a string with a unit"),
-        ({"memory": "2GB"}, "a string with a unit"),
-        ({"memory": "0Gi"}, "a string with a unit"),
+        ({"memory": "1"}, "a size such as"),
+        ({"memory": "2GB"}, "a size such as"),
+        ({"memory": "0Gi"}, "a size such as"),
         ({"memory": -1}, "a number of GiB"),
         ({"cpu": "two"}, "a number of cores"),
         ({"cpu": "0m"}, "a number of cores"),
-        ({"cpu": 0.0001}, "thousandths"),
+        ({"cpu": 0.0001}, "millicores"),
         ({"cpu": float("nan")}, "a number of cores"),
     ],
 )
@@ -261,7 +261,7 @@ def test_an_image_of_root_is_not_said_to_be_another(rule, user):
 
 
 def test_a_user_without_a_number_is_refused(rule):
-    with pytest.raises(BentoError, match="'bentoml', but Kubernetes can't detect root"):
+    with pytest.raises(BentoError, match="'bentoml', but Kubernetes can verify a non-root user only by numeric ID"):
         rule(bento(service("Studio")), config={"User": "bentoml"})
 
 
@@ -360,15 +360,15 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
 @pytest.mark.parametrize(
     ("document", "words", "more", "message"),
     [
-        (bento(), [], {}, "API of BentoML 1.1 or older"),
+        (bento(), [], {}, "legacy API of BentoML 1.1"),
         (bento(service("Studio", ssl={"enabled": True})), [], {}, "ssl is enabled"),
-        (bento(service("Studio", http={"host": "127.0.0.1"})), [], {}, "which is reachable only from the Pod"),
+        (bento(service("Studio", http={"host": "127.0.0.1"})), [], {}, "which isn't reachable from outside the Pod"),
         (bento(service("Studio", http={"port": 70000})), [], {}, "invalid port 70000"),
         (bento(service("Studio", extra_ports=[3000])), [], {}, "duplicate ports in extra_ports"),
         (bento(service("Studio"), name="1st"), [], {}, "Set app_name"),
         (bento(service("Studio"), name="a" * 64), [], {}, "Set app_name"),
-        (bento(service("Studio", "AB", "ab"), service("AB"), service("ab")), [], {}, "would have the same name"),
-        (bento(service("Studio")), [], {"config": {"Cmd": ["--port=80"]}}, "but the manifest also sets this option"),
+        (bento(service("Studio", "AB", "ab"), service("AB"), service("ab")), [], {}, "objects with the same name"),
+        (bento(service("Studio")), [], {"config": {"Cmd": ["--port=80"]}}, "which the manifest also sets"),
         (bento(service("Studio")), [], {"config": {"Entrypoint": ["/run.sh"]}}, "Set port"),
         (
             bento(service("Studio", "A"), service("A")),

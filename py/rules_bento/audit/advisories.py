@@ -288,8 +288,8 @@ def read_database(places: Sequence[tuple[Path, str]], names: Mapping[str, Collec
     if PYPI not in ecosystems:
         listed = ", ".join(name for _, name in places)
         raise BentoError(
-            f"advisories: no records for PyPI packages in {listed}. Provide OSV records of the PyPI ecosystem, "
-            "for example from osv.dev or PyPA's advisory database."
+            f"advisories: no records for PyPI packages in {listed}. Provide OSV records for PyPI, for example from "
+            "osv.dev."
         )
     return Database(tuple(sorted(kept, key=lambda advisory: advisory.id)), records, frozenset(ecosystems), date)
 

@@ -123,7 +123,7 @@ def check(policy: Policy) -> None:
         if not reason.strip():
             raise BentoError(f"allow: no reason for {identifier}. Specify why the vulnerability is harmless.")
     if policy.date and not DATE.fullmatch(policy.date):
-        raise BentoError(f"date: invalid value {policy.date!r}. Use the format YYYY-MM-DD.")
+        raise BentoError(f"date: expected YYYY-MM-DD, got {policy.date!r}.")
     for name, text in policy.package_licenses.items():
         if not licenses.parse_expression(text):
             raise BentoError(

@@ -60,8 +60,7 @@ def inference_service(
     name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
     if not _NAME.fullmatch(name):
         raise BentoError(
-            f"app_name: invalid object name {name!r}. Use at most 63 characters: a-z, 0-9, and '-', "
-            "with a letter at the start."
+            f"app_name: invalid name {name!r}. Use at most 63 characters: a-z, 0-9, and '-', starting with a letter."
         )
     _check_metadata(options)
     namespace = {"namespace": options.namespace} if options.namespace else {}
@@ -87,13 +86,13 @@ def _check_metadata(options: DeploymentOptions) -> None:
             raise BentoError(f"labels: the rule sets {key}. Remove the label.")
         if not _LABEL_KEY.fullmatch(key) or not _LABEL.fullmatch(value):
             raise BentoError(
-                f"labels: {key}={value} isn't a valid Kubernetes label. Use at most 63 letters, digits, '-', '_', "
-                "and '.', and begin and end with a letter or a digit."
+                f"labels: {key}={value} isn't a valid Kubernetes label. Use at most 63 letters, digits, '-', '_', and "
+                "'.', starting and ending with a letter or digit."
             )
     if options.namespace and not _NAME.fullmatch(options.namespace):
         raise BentoError(
-            f"namespace: invalid value {options.namespace!r}. Use at most 63 characters: a-z, 0-9, and '-', "
-            "with a letter at the start."
+            f"namespace: invalid value {options.namespace!r}. Use at most 63 characters: a-z, 0-9, and '-', starting "
+            "with a letter."
         )
 
 
@@ -144,12 +143,12 @@ class ManifestBuilder:
         for service, name in names.items():
             if not _NAME.fullmatch(name):
                 raise BentoError(
-                    f"service {service!r}: invalid object name {name!r}. Kubernetes allows at most 63 characters: "
-                    "a-z, 0-9, and '-', with a letter at the start. Set app_name, or rename the service."
+                    f"service {service!r}: the Kubernetes object name {name!r} is invalid. Set app_name or rename the "
+                    "service. Names have at most 63 characters (a-z, 0-9, '-') and start with a letter."
                 )
         if len(set(names.values())) < len(names):
             raise BentoError(
-                f"the objects of the services {', '.join(names)} would have the same name. Rename one of the services."
+                f"the services {', '.join(names)} would have objects with the same name. Rename one of the services."
             )
         return names
 
@@ -353,8 +352,8 @@ class ManifestBuilder:
 def _put(variables: dict[str, dict[str, Any]], name: str, value: dict[str, Any]) -> None:
     if not _VARIABLE.fullmatch(name):
         raise BentoError(
-            f"invalid environment variable name: {name!r}. Use letters, digits, '_', '.', and '-', without a "
-            "digit at the start."
+            f"invalid environment variable name {name!r}. Use letters, digits, '_', '.', and '-', and don't start with "
+            "a digit."
         )
     if name in variables or name == "BENTOML_PORT":
         raise BentoError(

@@ -27,8 +27,8 @@ def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
     """
     if unknown := sorted(set(resources) - _KNOWN):
         raise BentoError(
-            f"{where}: resources.{unknown[0]} isn't a standard resource of Kubernetes. Remove the resource from the "
-            "service, and add the resource of your cluster to the manifest with a patch."
+            f"{where}: resources.{unknown[0]} isn't a standard Kubernetes resource. Remove the resource from the "
+            "service, and patch your cluster's resource into the manifest."
         )
     amounts = {}
     if "cpu" in resources:
@@ -49,7 +49,7 @@ def _cpu(value: object, where: str) -> str:
     number = _number(value)
     if number is None or number * 1000 % 1:
         raise BentoError(
-            f"{where}: invalid resources.cpu {value!r}. Use a number of cores, or thousandths of a core such as '500m'."
+            f"{where}: invalid resources.cpu {value!r}. Use a number of cores, or millicores such as '500m'."
         )
     return str(int(number)) if not number % 1 else f"{int(number * 1000)}m"
 
@@ -60,8 +60,7 @@ def _memory(value: object, where: str) -> str:
     number = _number(value)
     if number is None:
         raise BentoError(
-            f"{where}: invalid resources.memory {value!r}. Use a number of GiB, or a string with a unit such as "
-            "'512Mi' or '2Gi'."
+            f"{where}: invalid resources.memory {value!r}. Use a number of GiB, or a size such as '512Mi' or '2Gi'."
         )
     size = number * (1 << 30)
     for unit, factor in _BINARY.items():
@@ -74,9 +73,8 @@ def _gpus(value: object, where: str) -> str:
     number = _number(value)
     if number is None or number % 1:
         raise BentoError(
-            f"{where}: resources.gpu is {value!r}, but clusters allocate only whole GPUs. Set resources.gpu to 1. To "
-            "share GPUs, remove resources.gpu from the "
-            "service, and add the resource of your cluster to the manifest with a patch."
+            f"{where}: resources.gpu is {value!r}, but Kubernetes allocates only whole GPUs. Set resources.gpu to 1, "
+            "or remove it and patch your cluster's shared GPU resource into the manifest."
         )
     return str(int(number))
 
@@ -194,7 +192,7 @@ def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
     entries = {entry["name"]: entry for entry in document.get("services", [])}
     if not entries:
         raise BentoError(
-            f"{document['service']}: the service uses the API of BentoML 1.1 or older, which doesn't describe "
+            f"{document['service']}: the service uses the legacy API of BentoML 1.1, which doesn't describe "
             "dependencies. Use @bentoml.service."
         )
     names = [document.get("entry_service", "")]
@@ -225,7 +223,8 @@ def _service(entry: dict[str, Any], port: int) -> WorkloadService:
         )
     if _LOOPBACK.fullmatch(str(part["http"].get("host", ""))):
         raise BentoError(
-            f"{where}: http.host is {part['http']['host']}, which is reachable only from the Pod. Remove http.host."
+            f"{where}: http.host is {part['http']['host']}, which isn't reachable from outside the Pod. Remove "
+            "http.host."
         )
     counted = part["metrics"].get("enabled", True)
     return WorkloadService(
@@ -259,8 +258,8 @@ def _image(config: dict[str, Any]) -> StartupConfig:
     match = _USER.fullmatch(user)
     if not match:
         raise BentoError(
-            f"user: the image runs as {user!r}, but Kubernetes can't detect root without a numeric ID. Set user of the "
-            'bento_image to numeric IDs, such as "1034:1034".'
+            f"user: the image runs as {user!r}, but Kubernetes can verify a non-root user only by numeric ID. Set user "
+            'on the bento_image to numeric IDs, such as "1034:1034".'
         )
     return StartupConfig(
         uid=int(match[1]),
@@ -275,9 +274,7 @@ def _check_startup(image: StartupConfig, services: tuple[WorkloadService, ...], 
     """Raise BentoError if the image's port conflicts with the manifest, or if the image can't run several services."""
     for word in image.cmd if image.serves_bento else ():
         if word.partition("=")[0] in ("--port", "-p", "--host"):
-            raise BentoError(
-                f"cmd: the image sets {word}, but the manifest also sets this option. Remove the option from cmd."
-            )
+            raise BentoError(f"cmd: the image sets {word}, which the manifest also sets. Remove the option from cmd.")
     if not image.serves_bento and not port:
         raise BentoError("port: required, because the image has a custom entrypoint. Set port to the server's port.")
     if len(services) > 1 and (image.cmd or not image.serves_bento):

@@ -97,7 +97,7 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Tree
 
     if any(entry.path == MODEL_YAML for entry in files.entries):
         raise BentoError(
-            f"srcs: bento_model generates {MODEL_YAML}. Exclude the file, and set its values as attributes."
+            f"srcs: bento_model generates {MODEL_YAML}. Exclude the file, and set its values with attributes."
         )
     if not files.entries:
         raise BentoError("srcs: a model must contain at least one file. Add a file.")

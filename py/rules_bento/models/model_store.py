@@ -96,7 +96,7 @@ def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | N
 
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)
     if descriptor is None:
-        raise BentoError(f"{origin}: {MODEL_YAML} is missing. Specify the directory of a model in BentoML's store.")
+        raise BentoError(f"{origin}: {MODEL_YAML} is missing. Specify a model's directory in the BentoML store.")
     fields = _model_yaml(Path(descriptor.source))
     tag = tag or Tag.parse(f"{fields['name']}:{fields['version']}", f"{origin}: {MODEL_YAML}")
     others = [file for file in files if file is not descriptor]
