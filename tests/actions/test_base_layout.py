@@ -89,8 +89,8 @@ def test_an_image_of_another_platform_is_named(actions):
 @pytest.mark.parametrize(
     ("path", "content", "what"),
     [
-        ("oci-layout", "", "the directory has no valid oci-layout file"),
-        ("oci-layout", "[]", "the directory has no valid oci-layout file"),
+        ("oci-layout", "", "no valid oci-layout file"),
+        ("oci-layout", "[]", "no valid oci-layout file"),
         ("oci-layout", '{"imageLayoutVersion": "2"}', "unsupported OCI layout version 2"),
         ("index.json", "", "index.json:1"),
         ("index.json", "{}", "no image for linux/amd64"),

@@ -207,7 +207,7 @@ def test_two_images_for_a_platform(made):
     made.add()
     made.config["created"] = "later"
     del made.manifest["config"]
-    assert "contains multiple images for linux/amd64. Keep only one image." in refused(made.add())
+    assert "contains multiple images for linux/amd64. Keep only one of them." in refused(made.add())
 
 
 def test_an_index_without_end(made):

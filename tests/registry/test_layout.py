@@ -77,7 +77,7 @@ def test_a_pull_into_another_directory_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(BentoError, match="isn't an OCI layout"):
         Layout.create(tmp_path)
-    with pytest.raises(BentoError, match="the directory has no valid oci-layout file"):
+    with pytest.raises(BentoError, match="no valid oci-layout file"):
         Layout.open(tmp_path)
 
 

@@ -562,7 +562,7 @@ def test_an_image_that_is_listed_as_an_index_is_refused(tmp_path, layout, keys, 
     entry = Descriptor.from_content(to_json(document), oci.INDEX).to_json()
     relisted(other, lambda entries: [entry, *entries])
     assert main(["verify", "--key", str(keys / "k.pub"), str(other.directory)]) == status.ERROR
-    assert "has fields of both a manifest and an index" in capsys.readouterr().err
+    assert "has the fields of both a manifest and an index" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("broken", ["tag", "referrer", "absent referrer"])

@@ -370,9 +370,9 @@ def _first(
             reasons.append(str(error))
     if not reasons:
         raise SignatureError(f"{nothing} exists. Sign the digest, or get a signature from the publisher.")
-    shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS])
+    shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS]).rstrip(".")
     raise SignatureError(
-        f"{nothing} matches {key}. Specify the public key or identity of the signer. Errors ({len(reasons)}): {shown}."
+        f"{nothing} matches {key}. Specify the signer's public key or identity. Errors ({len(reasons)}): {shown}."
     )
 
 

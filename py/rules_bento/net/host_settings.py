@@ -140,7 +140,7 @@ def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
         remedy = "Write `machine HOST login USER password PASSWORD`."
         raise BentoError(f"{path}:{error.lineno or 1}: invalid entry. {remedy}") from None
     except (OSError, UnicodeDecodeError):
-        raise BentoError(f"{path}: cannot read the file as text. Check the permissions and the encoding.") from None
+        raise BentoError(f"{path}: cannot read the file as text. Check the file's permissions and encoding.") from None
     if entry is None or (user and entry[0] != user):
         return None
     return entry[0], entry[2] or ""

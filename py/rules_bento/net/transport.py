@@ -367,17 +367,17 @@ def translate_errors(host: str = "") -> Iterator[None]:
         yield
     except LongHeadError:
         raise BentoError(
-            f"{host or 'The server'}: a response header exceeds {limits.HEADER} bytes, or all headers together "
-            f"exceed {limits.HEAD} bytes. Check the URL, and check for a proxy that modifies responses."
+            f"{host or 'The server'}: a response header exceeds {limits.HEADER} bytes, or all headers exceed "
+            f"{limits.HEAD} bytes. Check the URL, and check for a proxy that modifies responses."
         ) from None
     except SlowAnswerError:  # another attempt would be as slow
         raise BentoError(
-            f"{host or 'The server'}: the response wasn't complete after {limits.ANSWER:.0f} s. Try again later."
+            f"{host or 'The server'}: the response took more than {limits.ANSWER:.0f} s. Try again later."
         ) from None
     except ssl.SSLCertVerificationError as error:
         raise BentoError(
-            f"{host or 'The server'}: the certificate isn't trusted: {error.verify_message}. Add the authority to "
-            f"the file in SSL_CERT_FILE, or to /etc/docker/certs.d/HOST:PORT/ca.crt."
+            f"{host or 'The server'}: the certificate isn't trusted: {error.verify_message}. Add the CA certificate to "
+            "the file in SSL_CERT_FILE, or to /etc/docker/certs.d/HOST:PORT/ca.crt."
         ) from None
     except (OSError, http.client.HTTPException) as error:
         raise ConnectionLostError(str(error).strip() or type(error).__name__) from error
@@ -405,4 +405,4 @@ def display_url(url: str) -> str:
 
 
 def _invalid_url(url: str) -> BentoError:
-    return BentoError(f"{display_url(url)!r}: invalid URL. Use http:// or https:// with a host and a path.")
+    return BentoError(f"{display_url(url)!r}: invalid URL. Use an http:// or https:// URL with a host and a path.")

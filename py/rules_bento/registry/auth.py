@@ -76,7 +76,7 @@ def _read_config(file: Path) -> dict[str, Any]:
         document = read_json(read_file(file), str(file))
     except (OSError, FormatError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not JSON"
-        raise BentoError(f"{file}: cannot read the credentials: {reason}. Correct the file, or log in again.") from None
+        raise BentoError(f"{file}: cannot read the credentials: {reason}. Log in again.") from None
     settings: dict[str, Any] = document
     if isinstance(document, dict):
         settings = {key: value for key, value in document.items() if value}
@@ -168,7 +168,7 @@ def _run_helper(helper: str, key: str, file: Path) -> Credentials | None:
         username, secret = str(answer["Username"]), str(answer["Secret"])
     except (FormatError, KeyError, TypeError):
         raise BentoError(
-            f"{program}: the output for {key} isn't JSON with Username and Secret. Fix or update the helper."
+            f"{program}: the output for {key} isn't JSON with Username and Secret. Update the helper."
         ) from None
     return Credentials(identity_token=secret) if username == _TOKEN_USER else Credentials(username, secret)
 
@@ -305,17 +305,17 @@ class Authorizer:
         if target.host == self._origin.host:
             if target.scheme == "http" and self._origin.scheme == "https":
                 raise BentoError(
-                    f"{self._host}: the token server doesn't use encryption. Ask the registry operator to enable HTTPS."
+                    f"{self._host}: the token server doesn't use HTTPS. Ask the registry operator to enable HTTPS."
                 )
         elif target.scheme == "http":
             raise BentoError(
-                f"{self._host}: the token server {target} is on another host and doesn't use encryption. Ask the "
-                "registry operator to enable HTTPS."
+                f"{self._host}: the token server {target} is on another host and doesn't use HTTPS. Ask the registry "
+                "operator to enable HTTPS."
             )
         elif _is_private_host(target.host) and not _is_private_host(self._origin.host):
             raise BentoError(
-                f"{self._host}: the token server {target} is in a private network, but the registry isn't. If the "
-                "token server is correct, report the error to the registry operator."
+                f"{self._host}: the token server {target} is in a private network, but the registry isn't. If that is "
+                "intended, report this to the registry operator."
             )
         return url
 

@@ -59,7 +59,7 @@ def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseIma
             others.add(f"{platform} (with layers of type {unsupported[0]})")
         elif platform in images:
             raise BentoError(
-                f"{layout.directory}: the layout contains multiple images for {platform}. Keep only one image."
+                f"{layout.directory}: the layout contains multiple images for {platform}. Keep only one of them."
             )
         else:
             images[platform] = _image(layout, manifest, config)

@@ -165,8 +165,8 @@ class Registry:
         location = response.headers.get("Location")
         if not location:
             raise BentoError(
-                f"{self.host}: the response with status {response.status} has no Location header. "
-                "Report the error to the registry operator."
+                f"{self.host}: the {response.status} response has no Location header. Report the error to the registry "
+                "operator."
             )
         return self._secure_url(resolve(response.url, location))
 
@@ -176,8 +176,8 @@ class Registry:
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
                 raise BentoError(
-                    f"{self.host}: the registry redirects to {there.host} without encryption. "
-                    "Ask the registry operator to enable HTTPS."
+                    f"{self.host}: the registry redirects to {there.host} without HTTPS. Ask the registry operator to "
+                    "enable HTTPS."
                 )
             # A registry behind a proxy that terminates TLS returns http URLs of its own host.
             return url.replace(str(there), str(here), 1) if str(there) in url else f"https{url[4:]}"
@@ -188,8 +188,8 @@ class Registry:
         url = self._secure_url(resolve(reply.url, link))
         if Origin.from_url(url) != self._connect()[0]:
             raise BentoError(
-                f"{self.host}: the next page of a list is on another server, {Origin.from_url(url)}. "
-                "Report the error to the registry operator."
+                f"{self.host}: the next page of a list is on another server, {Origin.from_url(url)}. Report the error "
+                "to the registry operator."
             )
         return url
 
@@ -200,10 +200,10 @@ class Registry:
     def connection_error(self, what: str, cut: ConnectionLostError) -> BentoError:
         """Return the error for a lost connection to the registry or to the source of an upload."""
         if isinstance(cut, SourceLostError):
-            return BentoError(f"{what}: multiple attempts failed: {cut}. Check that the server is running.")
+            return BentoError(f"{what}: all attempts failed: {cut}. Check that the server is running.")
         return BentoError(
-            f"{what}: multiple attempts to connect to {self.host} failed ({cut}). Check that the registry is "
-            "running. If this machine requires a proxy, set HTTPS_PROXY."
+            f"{what}: all attempts to connect to {self.host} failed ({cut}). Check that the registry is running. If "
+            "this machine requires a proxy, set HTTPS_PROXY."
         )
 
     def _connect(self) -> tuple[Origin, Authorizer]:
@@ -290,7 +290,8 @@ class Repository:
         last = _UPLOADED_RANGE.fullmatch(reply.headers.get("Range", ""))
         if last is None:
             raise BentoError(
-                f"{self}: the response to a chunk has no valid Range header. Report the error to the registry operator."
+                f"{self}: the response to an uploaded chunk has no valid Range header. Report the error to the "
+                "registry operator."
             )
         url = self.registry.location(reply) if "Location" in reply.headers else upload.url
         return Upload(url, int(last[1]) + 1, upload.smallest_chunk)
@@ -319,8 +320,8 @@ class Repository:
         what = f"blob {descriptor.digest}"
         if descriptor.size > limits.DOCUMENT:
             raise BentoError(
-                f"{self}: {what}: the size is {descriptor.size} bytes, but the limit is {limits.DOCUMENT}. "
-                "Report the error to the artifact's publisher."
+                f"{self}: {what} has {descriptor.size} bytes, but the limit is {limits.DOCUMENT}. Report the error to "
+                "the artifact's publisher."
             )
         path = f"blobs/{descriptor.digest}"
         reply = self._request("GET", path, what, {200}, self.pull_scope, max_bytes=limits.DOCUMENT)
@@ -417,15 +418,15 @@ class Repository:
         while following is not None:
             if following in seen:
                 raise BentoError(
-                    f"{self}: {what}: the pages of the list form a cycle. Report the error to the registry operator."
+                    f"{self}: {what}: the list's pages form a cycle. Report the error to the registry operator."
                 )
             seen.add(following)
             reply = self._request("GET", following, what, expect, self.pull_scope, max_bytes=limits.DOCUMENT)
             size += len(reply.body)
             if len(seen) > limits.PAGES or size > limits.LISTING:
                 raise BentoError(
-                    f"{self}: {what}: the list exceeds {limits.PAGES} pages or {limits.LISTING} bytes. "
-                    "Report the error to the registry operator."
+                    f"{self}: {what}: the list exceeds {limits.PAGES} pages or {limits.LISTING} bytes. Report the "
+                    "error to the registry operator."
                 )
             yield reply
             link = next_link(reply.headers.get("Link"))

@@ -121,17 +121,17 @@ class Manifest:
         """Parse a manifest. Raises BentoError if it is invalid or contradicts `media_type`."""
         document = without_nulls(read_json(content, origin))
         if not isinstance(document, dict) or ("manifests" in document and "layers" in document):
-            raise BentoError(f"{origin}: expected an image manifest or index. Check the reference or path.")
+            raise BentoError(f"{origin}: expected an image manifest or index. Check the image reference or path.")
         validate(document, _MANIFEST_SHAPE, origin, _REPORT)
         _check_names(document, origin)
         declared = document.get("mediaType", "")
         if declared and media_type and declared != media_type:
-            raise BentoError(f"{origin}: mediaType is {declared}, but the descriptor specifies {media_type}. {_REPORT}")
+            raise BentoError(f"{origin}: mediaType is {declared}, but the descriptor has {media_type}. {_REPORT}")
         kind = declared or media_type or (INDEX if "manifests" in document else MANIFEST)
         if kind not in MANIFESTS:
             raise BentoError(f"{origin}: unsupported media type {kind!r}. Use an OCI or Docker v2 manifest or index.")
         if ({"layers", "config"} if kind in INDEXES else {"manifests"}) & document.keys():
-            raise BentoError(f"{origin}: the {kind} document has fields of both a manifest and an index. {_REPORT}")
+            raise BentoError(f"{origin}: the {kind} document has the fields of both a manifest and an index. {_REPORT}")
         artifact_type, annotations = document.get("artifactType", ""), document.get("annotations", {})
         own = Descriptor.from_content(content, kind, artifact_type=artifact_type, annotations=annotations)
         manifest = Manifest(content, own, document)
@@ -191,8 +191,8 @@ def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor]
             return
         if len(manifests) >= limits.MANIFESTS or depth > limits.NESTING:
             raise BentoError(
-                f"{entry.digest}: the index has more than {limits.MANIFESTS} manifests or {limits.NESTING} levels of "
-                f"nested indexes. Use the digest of one image."
+                f"{entry.digest}: the index exceeds {limits.MANIFESTS} manifests or {limits.NESTING} levels of nested "
+                "indexes. Specify the digest of one image."
             )
         child = read(entry)
         for below in child.children():

@@ -62,7 +62,7 @@ class Layout:
             version = read_json(_read(directory / "oci-layout"), str(directory))["imageLayoutVersion"]
         except (OSError, FormatError, KeyError, TypeError):
             raise BentoError(
-                f"{directory}: the directory has no valid oci-layout file. Specify the directory of an OCI layout."
+                f"{directory}: no valid oci-layout file. Specify the directory of an OCI layout."
             ) from None
         if not str(version).startswith("1."):
             raise BentoError(f"{directory}: unsupported OCI layout version {version}. Use version 1.0.0.")
@@ -110,8 +110,8 @@ class Layout:
         """Return the verified content of a small blob. Raises BentoError if it is missing, invalid, or too large."""
         if blob.size > limits.DOCUMENT:
             raise BentoError(
-                f"{self.blob(blob.digest)}: the blob has {blob.size} bytes, but the limit is {limits.DOCUMENT}. "
-                "Report the error to the artifact's publisher."
+                f"{self.blob(blob.digest)}: the blob has {blob.size} bytes, but the limit is {limits.DOCUMENT}. Report "
+                "the error to the artifact's publisher."
             )
         return self._verified(blob.digest, "blob")
 
@@ -121,7 +121,7 @@ class Layout:
         blobs = {blob.digest: blob for manifest in manifests for blob in manifest.blobs()}
         for blob in blobs.values():
             if not self.has(blob):
-                raise BentoError(f"{self.directory}: missing blob {blob.digest} of {blob.size} bytes. {COPY_AGAIN}")
+                raise BentoError(f"{self.directory}: missing blob {blob.digest} ({blob.size} bytes). {COPY_AGAIN}")
             FileSource(self.blob(blob.digest)).check(blob.digest, blob.size)
         return len(manifests) + len(blobs)
 
@@ -134,8 +134,8 @@ class Layout:
                 raise BentoError(f"{self.directory}: the layout contains no image. {COPY_AGAIN}")
             listed = ", ".join(sorted(_name_of(entry) or entry.digest for entry in index))
             raise BentoError(
-                f"{self.directory}: expected one image{name and f' with the name {name!r}'}, got {len(entries)}. "
-                f"Specify one of: {listed}."
+                f"{self.directory}: expected one image{name and f' named {name!r}'}, got {len(entries)}. Specify one "
+                f"of: {listed}."
             )
         [entry] = entries.values()
         return self.manifest(entry.digest, entry.media_type)

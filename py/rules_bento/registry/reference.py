@@ -46,7 +46,7 @@ class Reference:
         registry, repository = _split_registry(name)
         if not _HOST.fullmatch(registry):
             raise BentoError(
-                f"{shown!r}: invalid host name {registry!r}. Write `host:port/repository`, without a scheme."
+                f"{shown!r}: invalid host name {registry!r}. Write `host:port/repository` without a scheme."
             )
         if not _NAME.fullmatch(repository) or len(repository) > _MAX_NAME:
             raise BentoError(
@@ -61,7 +61,7 @@ class Reference:
         rest = text.removeprefix(SCHEME)
         host, slash, name = rest.partition("/")
         if not slash or "://" in rest or (rest == text and not has_registry(text)):
-            raise BentoError(f"{text!r}: invalid reference. Write HOST/REPOSITORY:TAG.")
+            raise BentoError(f"{text!r}: invalid reference. Use HOST/REPOSITORY:TAG.")
         if "@" in host:
             raise _digest_error(text)
         # A dot makes the first part a host for `parse`; the actual host might have none.
@@ -113,8 +113,8 @@ def has_registry(name: str) -> bool:
 def _digest_error(text: str) -> BentoError:
     """Return the error for an invalid digest. Omits the text before `@`, which might be a password."""
     return BentoError(
-        f"…@{text.rpartition('@')[2]!r}: invalid digest. Write `@sha256:` and 64 hexadecimal digits. For credentials, "
-        "use `docker login`, `podman login`, or netrc."
+        f"…@{text.rpartition('@')[2]!r}: invalid digest. Write `@sha256:` and 64 hexadecimal digits. To pass "
+        "credentials, use `docker login`, `podman login`, or netrc."
     )
 
 
