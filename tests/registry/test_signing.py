@@ -180,9 +180,9 @@ def test_work_that_is_not_cosigns_is_not_done(tmp_path, monkeypatch):
 def test_keys_that_cosigns_own_commands_do_not_agree_on_are_refused(tmp_path, made, name):
     (tmp_path / "k").write_bytes(private_pem(made))
     (tmp_path / "p").write_bytes(public_pem(made))
-    with pytest.raises(BentoError, match=rf"k: .*{name}.* isn't supported. Use an ECDSA key on P-256"):
+    with pytest.raises(BentoError, match=rf"k: .*{name}.* isn't supported. Use an ECDSA P-256 key"):
         read_private("k", tmp_path)
-    with pytest.raises(BentoError, match=rf"p: .*{name}.* isn't supported. Use an ECDSA key on P-256"):
+    with pytest.raises(BentoError, match=rf"p: .*{name}.* isn't supported. Use an ECDSA P-256 key"):
         read_public("p", tmp_path)
 
 
@@ -226,7 +226,10 @@ def test_a_file_is_signed_beside_it(keys, tmp_path, monkeypatch, capsys, words, 
     assert main(["sign", "--key", "keys/k.key", *words, "x.bento"]) == status.OK
     assert main(["verify", "--key", "keys/k.pub", "x.bento"]) == status.OK
     assert main(["verify", "--key", "keys/other.pub", "x.bento"]) == status.FOUND
-    assert f"invalid  x.bento: {signature} doesn't match the file and keys/other.pub" in capsys.readouterr().out
+    assert (
+        f"invalid  x.bento: the signature {signature} doesn't match the file and keys/other.pub"
+        in capsys.readouterr().out
+    )
     Path("x.bento").write_bytes(b"Bento" * 1000)
     assert main(["verify", "--key", "keys/k.pub", "x.bento"]) == status.FOUND
     Path(signature).write_bytes(b"\xff" * 100)

@@ -190,8 +190,8 @@ def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
         key.check_digest(content, _digest(path))
     elif not key.verifies(_signature(content, signed), _digest(path)):
         raise SignatureError(
-            f"{path}: {signed} doesn't match the file and {key.origin}. Check the key. If the file changed, "
-            "sign the file again."
+            f"{path}: the signature {signed} doesn't match the file and {key.origin}. Check the key. If the file "
+            "changed, sign the file again."
         )
 
 

@@ -74,7 +74,9 @@ class IdentitySigner:
 
             raw = _read_token(token, directory) if token else oidc.detect_credential()
             if raw is None:
-                raise BentoError("--identity-token: no CI system provides an OIDC token. Specify a file with a token.")
+                raise BentoError(
+                    "--identity-token: no OIDC token from a CI system. Specify a file that contains a token."
+                )
             self._token = oidc.IdentityToken(raw)
         with _errors(trust_config or "sigstore", "Check the connection, or specify a client trust configuration."):
             config = _trust_config(trust_config, directory)

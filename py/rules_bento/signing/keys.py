@@ -136,7 +136,7 @@ def _read_small(path: Path, name: str) -> bytes:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except ValueError:
-        raise BentoError(f"{name!r}: the path contains a NUL. Remove this character.") from None
+        raise BentoError(f"{name!r}: the path contains a NUL character. Remove the character.") from None
     except OSError as error:
         raise BentoError(f"{name}: cannot read the file: {error.strerror}. Check the path.") from None
     if len(content) > MAX_BYTES:
@@ -150,8 +150,8 @@ def _password(directory: Path, file: str, origin: str) -> bytes:
     password = os.environ.get(PASSWORD)
     if password is None:
         raise BentoError(
-            f"{origin}: the key is encrypted. Set {PASSWORD} to the password of the key (which can be empty), or "
-            "specify a password file."
+            f"{origin}: the key is encrypted. Set {PASSWORD} to the key's password (which can be empty), or specify a "
+            "password file."
         )
     return password.encode("utf-8", "surrogateescape")
 
@@ -166,13 +166,13 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
     kdf, cipher = document.get("kdf"), document.get("cipher")
     if not isinstance(kdf, dict) or not isinstance(cipher, dict):
         raise BentoError(
-            f"{origin}: the file doesn't specify the encryption of the key. Import the key again with `cosign "
+            f"{origin}: the key's encryption parameters are missing. Import the key again with `cosign "
             "import-key-pair`."
         )
     costs = [cost for cost in _SCRYPT_N if kdf.get("params") == {"N": cost, "r": 8, "p": 1}]
     if (kdf.get("name"), cipher.get("name")) != ("scrypt", "nacl/secretbox") or not costs:
         raise BentoError(
-            f"{origin}: unsupported encryption. Expected scrypt (N {_SCRYPT_N[0]} to {_SCRYPT_N[-1]}, r 8, p 1) and "
+            f"{origin}: unsupported encryption. Expected scrypt (N {_SCRYPT_N[0]} to {_SCRYPT_N[-1]}, r 8, p 1) with "
             "nacl/secretbox. Import the key again with `cosign import-key-pair`."
         )
     salt, nonce, ciphertext = (
@@ -235,7 +235,7 @@ def _check_algorithm(key: Any, origin: str) -> Any:
     else:
         what = type(key).__name__.strip("_").removesuffix("PrivateKey").removesuffix("PublicKey")
     raise BentoError(
-        f"{origin}: {what} isn't supported. Use an ECDSA key on P-256 (`cosign generate-key-pair`), or an RSA key of "
+        f"{origin}: {what} isn't supported. Use an ECDSA P-256 key (`cosign generate-key-pair`), or an RSA key of "
         f"{' or '.join(map(str, _RSA))} bits."
     )
 

@@ -51,14 +51,14 @@ def read_policy(path: Path, trusted_root: Path | None) -> list[SignatureRule]:
         raise BentoError(f"{path}: cannot read the file: {error.strerror}. Check the path.") from None
     validate(document, _SHAPE, str(path), _REMEDY)
     if set(document) != {"require"} or not document["require"]:
-        raise BentoError(f"{path}: expected only the key require, with at least one rule. {_REMEDY}")
+        raise BentoError(f"{path}: expected a single key, require, with at least one rule. {_REMEDY}")
     return [_rule(item, path, trusted_root) for item in document["require"]]
 
 
 def _rule(item: dict[str, Any], path: Path, trusted_root: Path | None) -> SignatureRule:
     kind = item.pop("type", "signature")
     if kind not in _TYPES and ":" not in kind:
-        raise BentoError(f"{path}: type: expected {', '.join(_TYPES)}, or the URI of a predicate, got {kind!r}.")
+        raise BentoError(f"{path}: type: expected {', '.join(_TYPES)}, or a predicate URI, got {kind!r}.")
     kinds, noun = _TYPES.get(kind, ((kind,), f"attestation of type {kind}"))
     signers = item["any"] if set(item) == {"any"} else [item]
     if not signers:
@@ -74,4 +74,4 @@ def _signer(item: dict[str, str], path: Path, trusted_root: Path | None) -> Publ
     if set(item) == {"identity", "issuer"}:
         return identity(item["identity"], item["issuer"], trusted_root)
     keys = ", ".join(map(str, item)) or "none"
-    raise BentoError(f"{path}: a rule requires key, identity and issuer, or any, got {keys}. {_REMEDY}")
+    raise BentoError(f"{path}: each rule requires key, identity and issuer, or any; got {keys}. {_REMEDY}")

@@ -32,8 +32,7 @@ class Run:
         """Return this object. Raises BentoError if a value is invalid in SLSA."""
         if not _URI.fullmatch(self.builder_id):
             raise BentoError(
-                f"--builder-id: expected a URI that identifies the builder, got {self.builder_id!r}. "
-                "Use a URI such as https://ci.example.com/builders/1."
+                f"--builder-id: expected a URI such as https://ci.example.com/builders/1, got {self.builder_id!r}."
             )
         for flag, text in (("--started-on", self.started_on), ("--finished-on", self.finished_on)):
             if text and not _TIME.fullmatch(text):
