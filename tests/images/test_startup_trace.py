@@ -347,7 +347,7 @@ def test_imports_that_python_does_not_report_are_an_error(image, tmp_path, capfd
     quiet = [os.path.realpath(sys.executable), "-S", "-E", "/srv/service.py"]
     isolated = changed(image, tmp_path / "isolated", {"Entrypoint": quiet})
     assert limit(isolated, "--forbidden-import", "torch") == 1
-    assert "forbidden_imports: Python in the image reported no imports." in capfd.readouterr().err
+    assert "forbidden_imports: the image's Python reported no imports." in capfd.readouterr().err
 
 
 def test_a_container_that_ends_or_answers_no_is_told_with_its_log(image, tmp_path, monkeypatch, capfd):

@@ -408,12 +408,12 @@ def test_a_keyless_target_pushes_nothing_without_a_token(services, reference, re
     for kinds, words, message in (
         (["--keyless"], SIGN[2:], "--identity-token: no OIDC token from a CI system"),
         (["--keyless"], ["--identity-token", "absent"], "absent: No such file"),
-        (["--keyless"], [*SIGN, *key], "not supported by a target with keyless = True"),
-        (["--keyless"], [*SIGN, "--sign-format", "legacy"], "not supported by a target with keyless = True"),
+        (["--keyless"], [*SIGN, *key], "targets with keyless = True don't support these options"),
+        (["--keyless"], [*SIGN, "--sign-format", "legacy"], "targets with keyless = True don't support these options"),
         (["--keyless"], [*SIGN, "--started-on", "x"], "--builder-id: required"),
         (["--keyless", "--signed"], SIGN, "Pass the key with `-- --sign-key FILE`"),
         (["--keyless", ""], [*SIGN, "--sign-format", "legacy"], "--sign-key: required by the other signing options"),
-        (["--signed"], [*SIGN, *key], "--trust-config: supported only for targets with keyless = True"),
+        (["--signed"], [*SIGN, *key], "--trust-config: only targets with keyless = True support"),
     ):
         addresses, code = pushes(reference, *kinds, words=words)
         assert code == 1, words

@@ -164,7 +164,7 @@ def test_several_images_are_pushed_together(registry_binary, home, tmp_path):
         assert f"0 of {3 * count} blobs sent" in again.stderr
         refused = run("push", *flags, "--", "--repository", f"{server.host}/t/one", home=home, code=1)
         assert refused.stderr == (
-            "//:push_all: --repository: multiple images can't be pushed to one repository. Set repository on each "
+            "//:push_all: --repository: can't push multiple images to one repository. Set repository on each "
             "bento_push, or run each bento_push separately.\n"
         )
 

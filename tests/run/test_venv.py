@@ -137,7 +137,7 @@ def test_a_directory_of_somebody_else_is_left_alone(target, found):
         directory.mkdir()
         (directory / "rules_bento.json").write_text("[not ours]")
     before = sorted(target.workspace.rglob("*"))
-    with pytest.raises(BentoError, match="wasn't created by this target"):
+    with pytest.raises(BentoError, match="but this target didn't create it"):
         target.run()
     assert sorted(target.workspace.rglob("*")) == before
 

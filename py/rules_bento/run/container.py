@@ -120,8 +120,8 @@ def _enter(libc: Any, container: Container) -> None:
     if libc.unshare(_NEW_USERS | _NEW_PROCESSES | _NEW_NETWORK):
         raise BentoError(
             "running an image requires user namespaces, which this system doesn't allow "
-            f"({os.strerror(ctypes.get_errno())}). Use another machine, or run as root. On Ubuntu, run "
-            "`sysctl kernel.apparmor_restrict_unprivileged_userns=0`."
+            f"({os.strerror(ctypes.get_errno())}). Run as root. On Ubuntu, run `sysctl "
+            "kernel.apparmor_restrict_unprivileged_userns=0`."
         )
     Path("/proc/self/setgroups").write_text("deny", "ascii")
     Path("/proc/self/uid_map").write_text(f"{container.user[0]} {uid} 1", "ascii")

@@ -77,8 +77,8 @@ def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: st
     if platform in by_platform:
         return by_platform[platform]
     raise BentoError(
-        f"{Path(tool).name} runs {platform or 'an unknown platform'}, but the index contains only images for "
-        f"{', '.join(sorted(by_platform))}. Select a platform, for example with `-- --platform {min(by_platform)}`."
+        f"{Path(tool).name} runs {platform or 'an unknown platform'}, but the index only has images for "
+        f"{', '.join(sorted(by_platform))}. Select one with `-- --platform {min(by_platform)}`."
     )
 
 
@@ -128,6 +128,6 @@ def _tool(wanted: str) -> str:
     if tool := which(wanted or find_loader()):
         return tool
     raise BentoError(
-        f"{wanted or ' or '.join(LOADERS)}: command not found, or the engine doesn't respond. Install or start the "
-        "container engine, or build the image's output group docker_archive and load the archive elsewhere."
+        f"{wanted or ' or '.join(LOADERS)}: not found, or not responding. Install or start the container engine, or "
+        "build the output group docker_archive."
     )

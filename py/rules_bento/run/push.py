@@ -99,7 +99,7 @@ def run(arguments: Arguments) -> None:
     each = _pushes(arguments, caller)
     keyed, keyless = push_signing.signers(caller, {one.has("--keyless") for one in each})
     if not keyed and any(one.has("--signed") for one in each):
-        raise BentoError("signed: a signed push requires a private key. Pass the key with `-- --sign-key FILE`.")
+        raise BentoError("signed: the push requires a private key. Pass the key with `-- --sign-key FILE`.")
     insecure = [host for one in [*each, caller] for host in one.repeated("--insecure")]
     with Registries(insecure) as registries:
         history = BlobHistory.from_user_cache()
@@ -138,8 +138,8 @@ def _pushes(arguments: Arguments, caller: Arguments) -> list[Arguments]:
         return [arguments]
     if caller.has("--repository"):
         raise BentoError(
-            "--repository: multiple images can't be pushed to one repository. Set repository on each bento_push, "
-            "or run each bento_push separately."
+            "--repository: can't push multiple images to one repository. Set repository on each bento_push, or run "
+            "each bento_push separately."
         )
     directory = _directory(arguments)
     document = read_object((directory / file).read_bytes(), file)
@@ -178,7 +178,7 @@ def _targets(arguments: Arguments, caller: Arguments) -> list[Reference]:
     status = read_status(_directory(arguments) / file for file in arguments.repeated("--status"))
     repositories = caller.repeated("--repository") or arguments.repeated("--repository")
     if not repositories:
-        raise BentoError("repository: required. Set the attribute, or pass `-- --repository registry/name`.")
+        raise BentoError("repository: required. Set the attribute, or pass `-- --repository REGISTRY/NAME`.")
     tags = arguments.repeated("--tag") + caller.repeated("--tag")
     for file in arguments.repeated("--tag-file"):
         tags += decode_text((_directory(arguments) / file).read_bytes(), file).split()

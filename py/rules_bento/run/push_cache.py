@@ -86,8 +86,8 @@ def settings(caller: Arguments) -> Settings | None:
     parts = urlsplit(address if "://" in address else f"{_DEFAULT}://{address}")
     if parts.scheme not in _PORTS or not parts.hostname:
         raise BentoError(
-            "--remote_cache: expected a URL such as grpcs://HOST:PORT (valid schemes: grpc, grpcs, http, https). "
-            "Pass the build's --remote_cache."
+            "--remote_cache: expected a grpc, grpcs, http, or https URL such as grpcs://HOST:PORT. Pass the build's "
+            "--remote_cache."
         )
     headers = [_header(text) for text in caller.repeated("--remote_header")]
     if parts.username is not None and parts.scheme.startswith("http"):
@@ -172,7 +172,7 @@ class BuiltSource:
         if self.cache is None:
             raise BentoError(
                 f"{self.digest}: the build didn't download the blob, and no remote cache is set. Pass the build's "
-                f"--remote_cache after --, or run without --@rules_bento//rules:push_from=cache."
+                "--remote_cache after `--`, or run without --@rules_bento//rules:push_from=cache."
             )
         at = start
         for piece in self._cached(self.cache, start):
@@ -304,13 +304,12 @@ def _check_status(where: Settings, digest: str, status: int | None) -> None:
 def _refused(where: Settings, digest: str, reason: str, *, missing: bool) -> BentoError:
     if missing:
         return BentoError(
-            f"{where}: blob sha256:{digest} no longer exists, but Bazel expects the blob. Run `bazel clean` and build "
-            f"again, or run without --@rules_bento//rules:push_from=cache. If Bazel reports `Missing digest`, "
-            f"run again."
+            f"{where}: blob sha256:{digest} isn't in the cache anymore. Run `bazel clean` and build again, or run "
+            "without --@rules_bento//rules:push_from=cache."
         )
     return BentoError(
-        f"{where}: blob sha256:{digest} cannot be read: {reason}. Pass the build's --remote_header, "
-        f"--credential_helper, or --tls_client_certificate after --."
+        f"{where}: cannot read blob sha256:{digest}: {reason}. Pass the build's --remote_header, --credential_helper, "
+        "or --tls_client_certificate after `--`."
     )
 
 
@@ -328,7 +327,7 @@ def _connect(where: Settings, protocols: list[str] | None = None) -> socket.sock
     except OSError as error:
         channel.close()
         raise BentoError(
-            f"--tls_certificate, --tls_client_certificate, or --tls_client_key: cannot load the file: {error}."
+            f"--tls_certificate, --tls_client_certificate, --tls_client_key: cannot load the files: {error}."
         ) from None
     if protocols:
         context.set_alpn_protocols(protocols)

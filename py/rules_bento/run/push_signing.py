@@ -87,8 +87,8 @@ class Signer(NamedTuple):
             definition = read_object(definitions[digest].read_bytes(), str(definitions[digest]))
         else:
             raise BentoError(
-                "--builder-id: provenance requires the build inputs, which are unknown. Push images or Bentos with "
-                "a bento_push that sets signed = True. To sign without provenance, omit --builder-id."
+                "--builder-id: provenance requires the build inputs, which are unknown. Push with a bento_push that "
+                "sets signed = True, or omit --builder-id."
             )
         yield manifest.descriptor, provenance.PREDICATE, provenance.predicate(definition, self.run)
 
@@ -125,11 +125,13 @@ def signers(caller: Arguments, are_keyless: set[bool]) -> tuple[Signer | None, S
         raise BentoError(f"--sign-format: expected {' or '.join(FORMS)}, got {form!r}.")
     if are_keyless == {True} and (name or password or form):
         raise BentoError(
-            "--sign-key, --sign-password-file, --sign-format: not supported by a target with keyless = True. "
-            "Remove the option."
+            "--sign-key, --sign-password-file, --sign-format: targets with keyless = True don't support these options. "
+            "Remove the options."
         )
     if True not in are_keyless and (token or trust_config):
-        raise BentoError(f"{', '.join(_IDENTITY)}: supported only for targets with keyless = True. Remove the option.")
+        raise BentoError(
+            f"{', '.join(_IDENTITY)}: only targets with keyless = True support these options. Remove the options."
+        )
     if not name and (password or form or (any(values) and True not in are_keyless)):
         raise BentoError("--sign-key: required by the other signing options. Pass --sign-key FILE.")
     if any(values) and not values[0]:

@@ -30,7 +30,7 @@ def run(arguments: Arguments) -> int:
     imports = [(name, int(microseconds)) for microseconds, name in _IMPORT.findall(startup.log)]
     forbidden = arguments.repeated("--forbidden-import")
     if forbidden and not imports:
-        raise BentoError("forbidden_imports: Python in the image reported no imports. Start Python without -E and -I.")
+        raise BentoError("forbidden_imports: the image's Python reported no imports. Start Python without -E and -I.")
     size = sum(startup.files.values())
     problems = [
         *_exceeded("max_megabytes", size / 1e6, arguments.required("--max-megabytes")),

@@ -119,7 +119,7 @@ def _container(settings: dict[str, Any], variables: Mapping[str, str], root: Pat
     user, _, group = settings["User"].partition(":")
     group = group or user
     if not (user.isdecimal() and group.isdecimal()):
-        raise BentoError(f"user: expected numeric `uid:gid`, got {settings['User']!r}. Set the image's user attribute.")
+        raise BentoError(f"user: expected a numeric UID:GID, got {settings['User']!r}. Set user on the image.")
     return container.Container(
         root=root,
         command=[*settings.get("Entrypoint", []), *settings["Cmd"]],

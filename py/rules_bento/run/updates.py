@@ -92,8 +92,8 @@ def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
     names = [name for _, name in arguments.tuples("--source") if name.endswith((".in", ".txt"))]
     if not names:
         raise BentoError(
-            f"srcs: importing requirements from {bentofile} requires a requirements file. Add a .in or .txt file "
-            "to srcs."
+            f"srcs: importing requirements from {bentofile} requires a .in or .txt file. Add a requirements file to "
+            "srcs."
         )
     packages = requirement_sources.read_bentofile(bentofile)
     target = root / names[0]

@@ -114,7 +114,7 @@ class _Environment:
         if not packages.is_dir():
             raise BentoError(
                 f"{wanted['python']}: the packages require Python {self._version}. Pass `-- --python {self._version}` "
-                "to search this machine, or pass the path of an interpreter with --python."
+                "to use an installed interpreter, or pass an interpreter's path."
             )
         before = stamp.get("wheels")
         self._install(wanted["wheels"], before if isinstance(before, dict) else {})
@@ -135,8 +135,8 @@ class _Environment:
         except (FormatError, OSError):
             pass
         raise BentoError(
-            f"{self.directory} exists, but wasn't created by this target. Remove the directory, or specify another "
-            "directory with `-- --directory DIR`."
+            f"{self.directory} exists, but this target didn't create it. Remove the directory, or specify another one "
+            "with `-- --directory DIR`."
         )
 
     def _write_stamp(self, stamp: dict[str, Any]) -> None:
@@ -167,4 +167,4 @@ class _Environment:
     def _run(self, *words: str) -> None:
         done = subprocess.run([self._uv, *words, "--quiet", "--no-config"], check=False)
         if done.returncode:
-            raise BentoError(f"{self.directory}: uv couldn't create the environment. Check the output of uv above.")
+            raise BentoError(f"{self.directory}: uv couldn't create the environment. Check uv's output above.")
