@@ -30,7 +30,7 @@ REFUSED = {
     "dangling_symlink": "is a link to 'missing.py', which doesn't exist",
     "img_evolve": "`image` is assigned more than once (line 4)",
     "models_key": "bentofile.yaml:3: models: the Bento requires the model 'raw_model:v1'",
-    "src_layout_pathed": "service: `src.hi_svc:Hi` requires src/hi_svc.py",
+    "src_layout_pathed": "service: the sources don't contain src/hi_svc.py, which `src.hi_svc:Hi` requires",
     "unknown_key": "bentofile.yaml:3: labls: unknown option of BentoML 1.4. Did you mean 'labels'?",
 }
 

@@ -98,9 +98,9 @@ def test_a_module_that_is_missing(actions):
     refused(
         outcome,
         LABEL,
-        "service: `servce:Service` requires servce.py",
+        "service: the sources don't contain servce.py, which `servce:Service` requires",
         "Near matches: `service.py`",
-        "Add the file to `srcs`",
+        "Add the file to srcs",
     )
 
 
@@ -112,7 +112,7 @@ def test_a_module_that_is_missing(actions):
     ],
 )  # fmt: skip
 def test_a_malformed_service(actions, service):
-    words = (f"service: invalid value `{service}`", "Use `module:attribute`, `file.py:attribute`")
+    words = (f"service: invalid value `{service}`", "Use `module:Class`, `file.py:Class`")
     refused(actions.snapshot(service=service), LABEL, *words)
 
 

@@ -78,7 +78,7 @@ def test_a_service_is_named_by_its_name_in_statements(tmp_path):
     (service,) = document(build(build_ctx=directory, extra=extra, models=["iris_clf"]))["services"]
     assert (service["name"], service["config"]) == ("llama3.1-8b", config["llama3.1-8b"])
     assert service["models"][0]["tag"].startswith("iris_clf:")
-    assert "the source has no service `Svc`" in refusal(directory, extra=declared(config={"Svc": {"workers": 2}}))
+    assert "no service is named `Svc`" in refusal(directory, extra=declared(config={"Svc": {"workers": 2}}))
 
 
 def test_a_service_without_a_constant_name_needs_the_import(tmp_path):
@@ -118,7 +118,7 @@ def test_a_computed_whole_is_answered_by_a_whole_alone(tmp_path, fact):
     given = {"labels": {"a": "1"}} if fact == "labels" else {"envs": [{"name": "A", "value": "1"}]}
     assert f'complete_metadata = ["{fact}"]' in refusal(directory, **given)
     assert document(build(build_ctx=directory, extra=declared(in_full=[fact]), **given))[fact]
-    assert "isn't a kind of service metadata" in refusal(directory, extra=declared(in_full=["Labels"]))
+    assert "invalid value 'Labels'. Valid values" in refusal(directory, extra=declared(in_full=["Labels"]))
 
 
 def test_computed_keys_of_a_configuration_are_declared_one_by_one(tmp_path):
@@ -135,9 +135,7 @@ def test_computed_keys_of_a_configuration_are_declared_one_by_one(tmp_path):
     assert made["services"][0]["config"] == {"workers": 2, "traffic": {"timeout": 7, "concurrency": 4}}
     assert "the source specifies 7" in refusal(directory, extra=declared(config={"Svc": {"traffic": {"timeout": 8}}}))
     assert "doesn't set `config.http`" in refusal(directory, extra=declared(config={"Svc": {"http": 1}}))
-    assert "the source has no service `Other`. Valid services: `Svc`" in refusal(
-        directory, extra=declared(config={"Other": {}})
-    )
+    assert "no service is named `Other`. Valid names: `Svc`" in refusal(directory, extra=declared(config={"Other": {}}))
 
 
 def test_workers_that_depend_on_the_machine_are_declared(tmp_path):

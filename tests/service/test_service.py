@@ -393,7 +393,7 @@ def test_module_missing_lists_near_matches():
     assert "app/service.py" in message
     assert "`app/servce.py`" in message
     assert "`lib/service.py`" in message
-    assert "`srcs`" in message
+    assert "to srcs or deps" in message
     assert "The sources contain no Python files" in refusal("service:Iris", {"README.md": b""})
 
 
@@ -418,7 +418,7 @@ def test_attribute_missing_suggests():
 )
 def test_attribute_is_no_service(line):
     message = refusal("service:Thing", {"service.py": line, "lib/__init__.py": b""})
-    assert "service.py:1: `Thing` isn't a class that is decorated with `@bentoml.service`. Decorate" in message
+    assert "service.py:1: `Thing` isn't a class decorated with `@bentoml.service`. Decorate" in message
 
 
 def test_several_services_and_none():
@@ -448,7 +448,7 @@ def test_two_services_of_one_name():
         b"@bentoml.service(name='a')\nclass B:\n    a = bentoml.depends(A)\n"
     )
     message = refusal("service:B", {"service.py": source})
-    assert "service.py:5: the name `a` is already used by the service at" in message
+    assert "service.py:5: the service at" in message
     assert "service.py:9" in message
 
 
@@ -901,7 +901,7 @@ def test_what_bentoml_cannot_import_is_refused(arguments, on, says):
 def test_an_api_with_a_dunder_name_is_rejected():
     source = b"import bentoml\n@bentoml.service\nclass Svc:\n    @bentoml.api\n    def __call__(self): ...\n"
     with pytest.raises(
-        BentoError, match=r"service\.py:4: API `__call__`: expected a name that doesn't begin with `__`"
+        BentoError, match=r"service\.py:4: API `__call__`: expected a name that doesn't start with `__`"
     ):
         read_service("service:Svc", {"service.py": source})
 
@@ -933,7 +933,7 @@ def test_a_name_that_is_used_before_its_assignment_is_unknown(name):
 def test_a_route_without_a_slash_is_rejected():
     source = b"import bentoml\n@bentoml.service\nclass Svc:\n    @bentoml.api(route='a')\n    def on(self): ...\n"
     with pytest.raises(
-        BentoError, match=r"service\.py:4: API `on`: expected a name .* and a route that begins with a slash, got 'a'"
+        BentoError, match=r"service\.py:4: API `on`: expected a name .* and a route that starts with a slash, got 'a'"
     ):
         read_service("service:Svc", {"service.py": source})
 
@@ -1032,7 +1032,7 @@ def test_code_that_may_do_anything_leaves_nothing_known(lines):
 
 @pytest.mark.parametrize("name", ["service.abi3.so", "service.cpython-311-x86_64-linux-gnu.so", "service.pyd"])
 def test_a_compiled_module_next_to_the_service_is_rejected(name):
-    assert f"{name}: this compiled module replaces" in refusal("service:Iris", {"service.py": PLAIN, name: b""})
+    assert f"{name}: this compiled module shadows" in refusal("service:Iris", {"service.py": PLAIN, name: b""})
 
 
 def test_a_set_is_no_constant():

@@ -41,8 +41,8 @@ class Constants:
         self._left -= nodes
         if self._left < 0:
             raise BentoError(
-                f"the constants of the service expand to more than {MAX_NODES} values. "
-                "Move constants that the import doesn't need into functions."
+                f"the service's constants expand to more than {MAX_NODES} values. Move constants that importing "
+                "doesn't need into functions."
             )
 
     def value(self, module: Module, node: ast.expr) -> Any:
@@ -230,7 +230,7 @@ class Constants:
                 return value
             raise NotConstantError(f"the value of argument `{name}` is unknown", module.path, field)
         if default is None or (isinstance(default, ast.Constant) and default.value is ...):
-            raise NotConstantError(f"argument `{name}` of the Bento has no default and isn't set", module.path, field)
+            raise NotConstantError(f"argument `{name}` has no default and isn't set", module.path, field)
         return self.whole(module, default)
 
     # Services

@@ -95,8 +95,8 @@ class PythonFiles:
         binary = self._binary.get(base) or self._binary.get(f"{base}/__init__")
         if binary:
             raise BentoError(
-                f"{binary}: this compiled module replaces {path}, and can't be analyzed. Exclude this module, or "
-                'import the service: set service_metadata = "import", or run `bento build --import --python ENV`.'
+                f"{binary}: this compiled module shadows {path}, so the source can't be analyzed. Exclude the module, "
+                'or import the service: set service_metadata = "import", or run `bento build --import --python ENV`.'
             )
         return _parsed(path, b"" if path.endswith("/") else self._read(path))
 
@@ -114,8 +114,8 @@ def _parsed(path: str, data: bytes) -> ast.Module:
     except SyntaxError as error:
         line = f":{error.lineno}" if error.lineno else ""
         raise BentoError(
-            f"{path}{line}: {error.msg} (Python {sys.version_info.major}.{sys.version_info.minor}). If the line uses "
-            "newer syntax, use a newer interpreter."
+            f"{path}{line}: {error.msg} (Python {sys.version_info.major}.{sys.version_info.minor}). If this syntax "
+            "requires a newer Python, use a newer interpreter."
         ) from None
     except (ValueError, LookupError) as error:  # a NUL byte, an unknown encoding
         raise BentoError(f"{path}: invalid Python source: {error}.") from None

@@ -146,7 +146,7 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     for name, stated in declared.config.items():
         attribute = statement("service_config", declared.words)
         if name not in services:
-            raise BentoError(f"{attribute}: the source has no service `{name}`. Valid services: {listed(services)}.")
+            raise BentoError(f"{attribute}: no service is named `{name}`. Valid names: {listed(services)}.")
         place = f"{attribute} of `{name}`"
         unknown = {one.fact for one in info.unknowns if one.service == name}
         merged = _merged(services[name].config, stated, "config", unknown, place)
@@ -191,8 +191,8 @@ def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     foreign = [name for name in declared.service_models if name not in unknown]
     if foreign:
         raise BentoError(
-            f"{statement('service_models', declared.words)}: unexpected models: {listed(foreign)}. "
-            f"Models without a constant tag in the source: {listed(unknown)}. Remove the unexpected models."
+            f"{statement('service_models', declared.words)}: unexpected models {listed(foreign)}. Valid models: "
+            f"{listed(unknown)}."
         )
 
     def tagged(service: Service, model: Model) -> Model:
@@ -253,4 +253,4 @@ def check_in_full(names: Collection[str], words: Words) -> None:
     flag = "complete_metadata" if words == "attributes" else "--complete"
     for name in names:
         if name not in IN_FULL:
-            raise BentoError(f"{flag}: {name!r} isn't a kind of service metadata. Valid values: {', '.join(IN_FULL)}.")
+            raise BentoError(f"{flag}: invalid value {name!r}. Valid values: {', '.join(IN_FULL)}.")

@@ -31,8 +31,8 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
         return _Reading(service, module, path, sources, arguments).read(attribute)
     except RecursionError:
         raise BentoError(
-            f"{path}: the sources of service `{service[:200]}` are nested too deeply, or have circular imports. "
-            "Reduce the nesting, or remove circular imports."
+            f"{path}: the sources of `{service[:200]}` are nested too deeply, or have circular imports. Reduce the "
+            "nesting, or remove the circular imports."
         ) from None
 
 
@@ -114,8 +114,8 @@ class _Reading:
         made = definition.node
         if isinstance(made, (ast.Constant, *FUNCTIONS)) or not getattr(made, "decorator_list", True):
             raise BentoError(
-                f"{definition.module.path}:{made.lineno}: `{attribute}` isn't a class that is decorated with "
-                "`@bentoml.service`. Decorate the class, or specify another class in `service`."
+                f"{definition.module.path}:{made.lineno}: `{attribute}` isn't a class decorated with "
+                "`@bentoml.service`. Decorate the class, or set service to another class."
             )
         reader = ServiceReader(self._constants)
         return reader.info(reader.declaration(definition), name, path)
@@ -146,8 +146,8 @@ class _Reading:
             return names[0]
         if not names:
             raise BentoError(
-                f"{self._module.path} defines no service (`service` is `{self._service[:200]}`). "
-                "Decorate a class with `@bentoml.service`, or specify another module in `service`."
+                f"{self._module.path} defines no service. Decorate a class with `@bentoml.service`, or set service to "
+                "another module."
             )
         raise BentoError(
             f"{self._module.path} defines multiple services: {listed(names)}. "
@@ -163,8 +163,8 @@ def _parts(service: str) -> tuple[str, str]:
     names = [*target.split("."), *(attribute.split(".") if colon else ())]
     if not all(name.isidentifier() for name in names):
         raise BentoError(
-            f"service: invalid value `{service}`. Use `module:attribute`, `file.py:attribute`, or `module`, with a "
-            "path relative to the Bento's sources."
+            f"service: invalid value `{service}`. Use `module:Class`, `file.py:Class`, or `module`, relative to the "
+            "Bento's sources."
         )
     return target, attribute
 
@@ -175,8 +175,8 @@ def _no_module(service: str, module: str, sources: PythonFiles) -> BentoError:
     near = _close(path, modules, 3)
     matches = f" Near matches: {listed(near)}." if near else "" if modules else " The sources contain no Python files."
     return BentoError(
-        f"service: `{service}` requires {path} or a package with this name, but the sources contain neither."
-        f"{matches} Add the file to `srcs` or `deps`, correct `service`, or check `include` and `exclude`."
+        f"service: the sources don't contain {path}, which `{service}` requires.{matches} Add the file to srcs or "
+        "deps, correct service, or check include and exclude."
     )
 
 

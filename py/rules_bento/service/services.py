@@ -96,8 +96,8 @@ class ServiceReader:
         first = self._declared.setdefault(name, declared)
         if first.node is not made:
             raise BentoError(
-                f"{module.path}:{made.lineno}: the name `{name}` is already used by the service at "
-                f"{first.module.path}:{first.node.lineno}. Set a different `name` in `@bentoml.service`."
+                f"{module.path}:{made.lineno}: the service at {first.module.path}:{first.node.lineno} is also named "
+                f"`{name}`. Set a different name in `@bentoml.service`."
             )
         return first
 
@@ -296,8 +296,8 @@ class ServiceReader:
         route = f"/{node.name}" if values.get("route") is None else values["route"]
         if not route.startswith("/") or node.name.startswith("__"):
             raise BentoError(
-                f"{module.path}:{decorator.lineno}: API `{node.name}`: expected a name that doesn't begin with `__`, "
-                f"and a route that begins with a slash, got {route!r}."
+                f"{module.path}:{decorator.lineno}: API `{node.name}`: expected a name that doesn't start with `__` "
+                f"and a route that starts with a slash, got {route!r}."
             )
         is_stream = any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body))
         return metadata.Api(node.name, route, kind == "bentoml.task", values.get("batchable", False), is_stream)
