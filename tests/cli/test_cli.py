@@ -291,7 +291,7 @@ def test_models(bento):
     assert bento("models", "export", "clf:v3", "m.tar") == "Exported model clf:v3 to m.tar.\n"
     assert bento("models", "delete", "clf:v3", "-y") == "Deleted model clf:v3.\n"
     bento("models", "delete", "clf:v1", "-y", code=status.ERROR)
-    assert "clf:v1: the model is used by hi:v1, hi:v2." in bento.err
+    assert "clf:v1: the model is in use by hi:v1, hi:v2." in bento.err
     assert bento("models", "delete", "clf:v1", "-y", "--force", "-o", "json") == '[\n  "clf:v1"\n]\n'
     bento("models", "import", "v1.bento", code=status.ERROR)
     assert "model.yaml isn't at the top level" in bento.err

@@ -184,7 +184,7 @@ def test_a_link_in_the_place_of_a_directory_is_told(tales, store, tmp_path, bent
     tag = with_envs(store, tmp_path, b"FROM scratch\n")
     (store.bentos.get(tag).path / "hf-models").symlink_to("nothing")
     out = bento("containerize", tag, "--backend", "docker", "--no-verify", code=status.ERROR)
-    assert "hf-models in the Bento isn't a directory" in out
+    assert "the Dockerfile requires a directory hf-models" in out
 
 
 def test_variables_of_the_build_are_secrets(tales, bento, store, tmp_path, monkeypatch):

@@ -150,7 +150,7 @@ def test_what_the_hub_does_not_have_or_show_is_told(hub, monkeypatch):
     ):
         pin("Acme/Tiny-BERT")
     for name in ("../x", "a/b/c", "a b", ""):
-        with pytest.raises(BentoError, match=r"invalid model ID .*\. Use the format ORGANIZATION/NAME"):
+        with pytest.raises(BentoError, match=r"invalid model ID .*\. Use ORGANIZATION/NAME"):
             pin(name)
     for revision in ("v1\n", "\udc80"):
         with pytest.raises(BentoError, match=r"invalid revision .*\. Use a branch, a tag, or a commit"):

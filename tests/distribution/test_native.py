@@ -378,8 +378,8 @@ def test_options_of_builders_are_rejected(words, message, local, wheels, bento, 
 @pytest.mark.parametrize(
     ("requirements", "message"),
     [
-        (b"bentoml==1.0\n", "lock.txt:1: bentoml==1.0 isn't pinned with hashes, which the native backend requires."),
-        (b"bentoml>=1 --hash=sha256:" + b"0" * 64, "lock.txt:1: bentoml>=1 isn't pinned with hashes"),
+        (b"bentoml==1.0\n", "lock.txt:1: the native backend requires a pinned version with hashes for bentoml==1.0."),
+        (b"bentoml>=1 --hash=sha256:" + b"0" * 64, "requires a pinned version with hashes for bentoml>=1"),
         (b"-e .\n", "lock.txt:1: unsupported option -e."),
         (b"-r /etc/passwd\n", "lock.txt:1: unsupported option -r."),
         (b"./wheels/x.tar.gz\n", "lock.txt:1: ./wheels/x.tar.gz isn't a wheel, but the native backend installs only"),

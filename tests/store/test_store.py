@@ -209,7 +209,7 @@ def test_deleting(store):
     put(store, "hi:v1", DAY_1, CLF)
     put(store, "hi:v2", DAY_2, CLF)
     put(store, "ho:v1")
-    with pytest.raises(BentoError, match=r"clf:v1: the model is used by hi:v1, hi:v2\."):
+    with pytest.raises(BentoError, match=r"clf:v1: the model is in use by hi:v1, hi:v2\."):
         store.models.delete("clf:v1")
     assert [str(entry.tag) for entry in store.bentos.delete("hi")] == ["hi:v1", "hi:v2"]
     assert not (store.home.root / "bentos/hi").exists()

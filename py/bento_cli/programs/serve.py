@@ -146,7 +146,7 @@ def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
         done = subprocess.run(command, check=False, cwd=bento / "src")
         if done.returncode:
             raise BentoError(
-                "uv can't install the packages (see above). If they are in a private index, set UV_INDEX to "
+                "uv can't install the packages (see above). For packages in a private index, set UV_INDEX to "
                 "NAME=https://USER:PASSWORD@HOST/PATH."
             )
 

@@ -94,8 +94,8 @@ def read(home: Home, path: Path, options: Options, progress: Progress | None = N
             draft = session.stage(part.kind, cast("BinaryIO", part), "xz")
             if draft.tag != part.tag:
                 raise BentoError(
-                    f"{part.name}: the archive contains {draft.tag}, which doesn't match its file name. Create the "
-                    "bundle again with `bento bundle`."
+                    f"{part.name}: the archive contains {draft.tag}, not {part.tag}. Create the bundle again with "
+                    "`bento bundle`."
                 )
             drafts.append(draft)
         return Unbundled(tuple(session.commit(drafts)), tuple(known))

@@ -86,7 +86,9 @@ def containerize(
     ):
         dockerfile = directory / DOCKERFILE
         if variables.get("DOCKER_BUILDKIT") == "0" and backend.buildkit and "--mount=" in dockerfile.read_text("utf-8"):
-            raise BentoError(f"DOCKER_BUILDKIT=0: the Dockerfile of {entry.tag} requires BuildKit. Unset the variable.")
+            raise BentoError(
+                f"DOCKER_BUILDKIT=0: the Dockerfile of {entry.tag} requires BuildKit. Unset DOCKER_BUILDKIT."
+            )
         if secrets:
             settings["secret"] = secrets
         if not backend.buildkit:
@@ -238,8 +240,8 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
         for name in _DIRECTORIES:
             if not (directory / name).is_dir() and os.path.lexists(directory / name):
                 raise BentoError(
-                    f"{entry.tag}: {name} in the Bento isn't a directory, but Dockerfiles require this directory. "
-                    "Rename the file, and build the Bento again."
+                    f"{entry.tag}: the Dockerfile requires a directory {name}, but the Bento has a file with this "
+                    "name. Rename the file, and build the Bento again."
                 )
             (directory / name).mkdir(exist_ok=True)
         dockerfile = directory / DOCKERFILE

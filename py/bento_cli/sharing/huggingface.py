@@ -58,7 +58,7 @@ def pin(
     `endpoint` is the address of the Hub; the default is HF_ENDPOINT. Raises BentoError for an invalid response.
     """
     if not _MODEL.fullmatch(model_id) or ".." in model_id:
-        raise BentoError(f"invalid model ID {model_id!r}. Use the format ORGANIZATION/NAME.")
+        raise BentoError(f"invalid model ID {model_id!r}. Use ORGANIZATION/NAME.")
     if not revision.isprintable():
         raise BentoError(f"invalid revision {revision!r}. Use a branch, a tag, or a commit.")
     hub = _Hub(endpoint or os.environ.get("HF_ENDPOINT", ""))
@@ -176,9 +176,7 @@ def _token() -> str:
     try:
         return read_file(file).decode().strip() if file.is_file() else ""
     except OSError as error:
-        raise BentoError(
-            f"{file}: cannot read the token: {error.strerror}. Check the permissions of the file."
-        ) from None
+        raise BentoError(f"{file}: cannot read the token: {error.strerror}. Check the file's permissions.") from None
     except UnicodeDecodeError:
         raise BentoError(
             f"{file}: the Hugging Face token isn't valid UTF-8. Log in again with `hf auth login`."

@@ -121,8 +121,8 @@ def _is_required(requirement: Requirement, target: Target, place: str) -> bool:
         return False
     if requirement.pin is None or not requirement.hashes:
         raise BentoError(
-            f"{place}: {requirement.text} isn't pinned with hashes, which the native backend requires. Lock the "
-            f"packages with hashes (`uv pip compile --generate-hashes`), and build the Bento again. {BUILDER_REMEDY}"
+            f"{place}: the native backend requires a pinned version with hashes for {requirement.text}. Lock the "
+            f"packages with `uv pip compile --generate-hashes`, and build the Bento again. {BUILDER_REMEDY}"
         )
     return True
 

@@ -34,9 +34,7 @@ def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
             users = users_of(home, tag) if kind is MODEL and not force else []
             if users:
                 names = ", ".join(map(str, users))
-                raise BentoError(
-                    f"{tag}: the model is used by {names}. Delete the Bentos that use it first, or add --force."
-                )
+                raise BentoError(f"{tag}: the model is in use by {names}. Delete these Bentos first, or add --force.")
             removed = move_to_trash(home, kind, tag)
         discard(home, removed)
 

@@ -146,8 +146,8 @@ class EntryStore:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.parent.stat().st_dev != tree.stat().st_dev:
             raise BentoError(
-                f"{self.directory} and {self.home.own} are on different file systems, so entries can't be moved "
-                "atomically. Move the complete BENTOML_HOME directory to one file system."
+                f"{self.directory} and {self.home.own} are on different file systems, so files can't be moved "
+                "atomically. Keep all of BENTOML_HOME on one file system."
             )
         import_manifests.write(self.home, self.kind, tag, manifest)
         self._point_at(description)

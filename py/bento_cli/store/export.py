@@ -170,7 +170,7 @@ def _failure(path: Path, error: OSError) -> BentoError:
     reason = error.strerror or error
     if error.filename is None or is_unfinished(os.fsdecode(error.filename), path):
         return BentoError(f"{path}: cannot write the file: {reason}. Check the permissions and the free disk space.")
-    return BentoError(f"{error.filename}: cannot read the file: {reason}. Check the permissions of the file.")
+    return BentoError(f"{error.filename}: cannot read the file: {reason}. Check the file's permissions.")
 
 
 def _has(entries: EntryStore, text: str) -> bool:

@@ -126,7 +126,7 @@ def _with_server(scheme: str, netloc: str, path: str) -> Address:
         )
     if scheme == "sftp" and (_SHELL_IN_HOST.search(host) or _SHELL_IN_USER.search(user)):
         raise BentoError(
-            f"{scheme}://…{path}: the host or user begins with '-' or contains a shell metacharacter. Remove this "
+            f"{scheme}://…{path}: the host or user starts with '-' or contains a shell metacharacter. Remove the "
             "character."
         )
     return Address(scheme, host, path or "/", port, user, password)

@@ -137,9 +137,7 @@ class ObjectStore(Remote):
             raise (self.unreachable(failure) if isinstance(failure, ConnectionLostError) else failure) from None
         stat = self.attempt(self.stat)
         if stat.size != source.size:
-            raise BentoError(
-                f"{self.address}: the uploaded object has {stat.size} of {source.size} bytes. Export the entry again."
-            )
+            raise BentoError(f"{self.address}: only {stat.size} of {source.size} bytes were uploaded. Export again.")
 
     def _failure(self, error: Exception) -> BaseException:
         from obstore import exceptions

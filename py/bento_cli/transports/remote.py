@@ -186,8 +186,8 @@ class RenameUpload(Remote):
             self.attempt(lambda: self.remove(part))
             counter.advance(-source.size)
         raise BentoError(
-            f"{self.address}: the uploaded file doesn't match the sent data. Check the disk of the server, and export "
-            "the entry again."
+            f"{self.address}: the uploaded file doesn't match the sent data. Check the server's disk, and export the "
+            "entry again."
         )
 
     def _send(self, path: str, source: Source, counter: Counter) -> bool:

@@ -93,8 +93,8 @@ class Cloud:
         origin = Origin.from_url(address)
         if origin.scheme == "http" and Origin.from_url(self._context.endpoint).scheme == "https":
             raise BentoError(
-                f"{what}: {self} returned the unencrypted URL {display_url(address)}. Report the problem to the "
-                "operator of the server."
+                f"{what}: {self} returned the unencrypted URL {display_url(address)}. Report the error to the server's "
+                "operator."
             )
         return address
 

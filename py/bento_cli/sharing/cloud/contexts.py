@@ -175,9 +175,7 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise BentoError(
-            f"{path}: cannot read the file: {error.strerror}. Check the permissions of the file."
-        ) from None
+        raise BentoError(f"{path}: cannot read the file: {error.strerror}. Check the file's permissions.") from None
     except FormatError:
         # The parser's error would quote the file, which contains tokens.
         raise _broken(path, "the file isn't valid YAML") from None

@@ -106,7 +106,7 @@ def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
     what = f"{kind.noun} {name}"
     versions = _shaped(cloud.find(f"{place.versions}?start=0&count=1", what=what) or {}, _VERSIONS, cloud, what)
     if not versions.get("items"):
-        raise NotFoundError(f"{name}: {cloud} has no {kind.noun} with this name. Check the name and the context.")
+        raise NotFoundError(f"{name}: not found in {cloud}. Check the name and the context.")
     return Tag(name, check_word(versions["items"][0]["version"], f"{what}: the version"))
 
 
@@ -114,9 +114,7 @@ def _found(cloud: Cloud, place: CloudPaths) -> dict[str, Any]:
     """Return the server's document for an entry. Raises NotFoundError if the server doesn't have the entry."""
     document = cloud.find(place.version, what=f"{place}")
     if document is None:
-        raise NotFoundError(
-            f"{place.tag}: {cloud} has no {place.kind.noun} with this tag. Check the tag and the context."
-        )
+        raise NotFoundError(f"{place.tag}: not found in {cloud}. Check the tag and the context.")
     return _shaped(document, _ENTRY, cloud, f"{place}")
 
 
@@ -194,9 +192,9 @@ class _Fetching:
             named = cast("BinaryIO", _Named(file, f"{place} of {self._cloud}"))
             draft = self._session.stage(place.kind, named, cast("Form", form))
         if draft.tag != place.tag:
-            raise BentoError(f"{place}: the files from {self._cloud} have the tag {draft.tag}. Push the entry again.")
+            raise BentoError(f"{place}: the files from {self._cloud} have the tag {draft.tag}. Push again.")
         if expected and documents.label_of(draft.main.tree.manifest()) != expected:
-            raise BentoError(f"{place}: the files from {self._cloud} don't match their digest. Push the entry again.")
+            raise BentoError(f"{place}: the files from {self._cloud} don't match their digest. Push again.")
         return draft
 
 

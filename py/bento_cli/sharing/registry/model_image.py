@@ -46,7 +46,7 @@ def packed(described: EntryArtifact) -> Iterator[Pushable]:
         path = f"models/{member.path}"
         if member.link is not None:
             raise BentoError(
-                f"{model.tag}: {path} is a symbolic link, which KServe doesn't support. Replace it with a file."
+                f"{model.tag}: {path} is a symbolic link, which KServe doesn't support. Replace the link with a file."
             )
         if member.source:
             with open_source(member.source) as file:
