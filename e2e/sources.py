@@ -77,7 +77,7 @@ def wheels_are_built_from_locked_sources(bench: Workbench) -> str:
 
     checkout.write(f"{WORKSPACE}/build.lock.json", checkout.read("e2e/smoke/requirements.lock.json"))
     failed = checkout.bazel("build", WHEELS[1], workspace=WORKSPACE)
-    expected = "Building the package from source requires setuptools, which must be in "
+    expected = "To build from source, add setuptools to the requirements of "
     assert failed.code != 0 and expected in failed.errors, failed.told()
     return f"a commit and a source archive, {len(first)} wheels of the same bytes in two places"
 

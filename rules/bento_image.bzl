@@ -34,9 +34,7 @@ def _check_packages(ctx, parts):
     """Fails if the packages of the Bento don't include bentoml, which starts the image."""
     if ctx.attr.entrypoint or "bentoml" in [part.wheel.distribution for part in parts]:
         return
-    fail(("{}: the requirements of {} don't include bentoml from a package hub, which the image requires. " +
-          "Add bento.pypi(name = \"bento_pypi\", lock = ...) to MODULE.bazel, and add the packages of the Bento, including \"@bento_pypi//bentoml\", to requirements. " +
-          "If layers provide bentoml, set entrypoint.").format(label_string(ctx.label), label_string(ctx.split_attr.bento["metadata"].label)))
+    fail("{}: the requirements of {} don't include bentoml from a package hub. Add bento.pypi(name = \"bento_pypi\", lock = ...) to MODULE.bazel, and \"@bento_pypi//bentoml\" to requirements. If layers provide bentoml, set entrypoint.".format(label_string(ctx.label), label_string(ctx.split_attr.bento["metadata"].label)))
 
 def _bento_layer(ctx, bento):
     """Declares the layer of bento.yaml, `env/`, and sources. If only sources change, only this layer is rebuilt."""

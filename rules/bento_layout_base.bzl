@@ -22,7 +22,7 @@ def _layout_directory(ctx):
     if not [file for file in outputs if file.is_directory] and hasattr(groups, _GROUP):
         outputs = getattr(groups, _GROUP).to_list()  # the list is short: one directory
     if len(outputs) != 1:
-        fail("{}: layout requires one directory, but {} has {} files and no output group {}. Set layout to the target that writes the directory, or to a filegroup that selects an output group.".format(
+        fail("{}: layout requires one directory, but {} has {} files and no output group {}. Set layout to a target or output group that writes one directory.".format(
             label_string(ctx.label),
             label_string(ctx.attr.layout.label),
             len(outputs),

@@ -46,7 +46,7 @@ def _check(ctx, targets):
     for target in targets:
         name, label = target[BentoModelInfo].sources.name, label_string(target.label)
         if name in labels:
-            fail("{}: models: {} and {} are both named {}. Remove one of them, or rename its target or tag.".format(where, labels[name], label, name))
+            fail("{}: models: {} and {} are both named {}. Remove or rename one of them.".format(where, labels[name], label, name))
         labels[name] = label
 
 def _layers(ctx, target, number):

@@ -25,7 +25,7 @@ def _check_envs(ctx):
     for number, env in enumerate(ctx.attr.envs):
         if "=" not in env.partition(";stage=")[0]:
             # The value might be a secret, so the message doesn't repeat it.
-            fail("{}: envs[{}] has no \"=\". Use a list of strings \"NAME=value\", or \"NAME=\" if the deployment sets the value. Dicts aren't supported.".format(label_string(ctx.label), number))
+            fail("{}: envs[{}] has no \"=\". Use \"NAME=value\", or \"NAME=\" if the deployment sets the value. Dicts aren't supported.".format(label_string(ctx.label), number))
 
 def _check(ctx):
     """Fails if attributes contradict each other."""

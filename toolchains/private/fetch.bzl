@@ -64,9 +64,7 @@ def fetch_first(rctx, name, version, filename, sha256):
         return
     pip_problem = _fetch_with_pip(rctx, "{}=={}".format(name, version), filename, sha256)
     if pip_problem:
-        fail(("cannot fetch {}:\n  {}\n  {}\n" +
-              "Set the package index with UV_DEFAULT_INDEX, PIP_INDEX_URL, or index-url in pip.conf. Alternatively, add python3-pip-whl to the " +
-              "lock of bento_tools.python(debian_lock = ...), or use an interpreter with pip: bento_tools.python(interpreter = \"python3\").").format(filename, problem, pip_problem))
+        fail("cannot fetch {}:\n  {}\n  {}\nSet the package index with UV_DEFAULT_INDEX, PIP_INDEX_URL, or index-url in pip.conf, or set bento_tools.python(interpreter = ...) to an interpreter with pip.".format(filename, problem, pip_problem))
 
 def _indexes(rctx):
     if not rctx.attr.lock:

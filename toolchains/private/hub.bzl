@@ -304,7 +304,7 @@ def _closure(start, packages, environment):
                 seen[(package["name"], extra)] = True
                 edges = package.get("extras", {}).get(extra, []) if extra else package.get("dependencies", [])
                 queue += _active(edges, packages, environment)
-    return fail("the dependency graph of the lock is too large. Reduce the number of packages.")
+    return fail("the lock's dependency graph is too large. Remove packages.")
 
 def _no_match(lock, distribution, platforms):
     """Returns the error message for builds on a platform for which the lock has no package."""

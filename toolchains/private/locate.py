@@ -49,7 +49,7 @@ def main() -> int:
         if "/" in filename or filename in ("", ".", ".."):
             raise ValueError(f"{filename!r} isn't a file name, so the lock is damaged. Lock again.")
         if not re.fullmatch(_RELEASE, requirement):
-            raise ValueError(f"{requirement!r} isn't in the form NAME==VERSION, so the lock is damaged. Lock again.")
+            raise ValueError(f"expected NAME==VERSION, got {requirement!r}, so the lock is damaged. Lock again.")
         local = _find_in_directories(indexes, filename, sha256)
         location = {"url": local} if local else _locate(uv, requirement, filename, sha256, indexes)
         if urlsplit(location["url"]).hostname in _hosts(indexes):

@@ -46,7 +46,7 @@ bento_toolchain_python(
 def _python_version(rctx, python):
     done = rctx.execute([python, "-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"])
     if done.return_code:
-        fail("bento_tools.{}: cannot run {}. Set another interpreter. Error: {}".format(rctx.attr.tag, python, done.stderr.strip()))
+        fail("bento_tools.{}: cannot run {}: {}. Set another interpreter.".format(rctx.attr.tag, python, done.stderr.strip()))
     version = done.stdout.strip()
     if [int(part) for part in version.split(".")[:2]] < _MIN_VERSION:
         fail("{} is Python {}, but rules_bento requires Python 3.10 or later. Set bento_tools.{}(interpreter = ...).".format(python, version, rctx.attr.tag))
@@ -67,11 +67,11 @@ def _deb_interpreters(rctx):
     by_platform = {platform: label for label, platform in rctx.attr.pythons.items()}
     labels = {platform: str(label) for platform, label in by_platform.items()}
     pythons = {platform: label.partition("//")[0] + "//:python" for platform, label in labels.items()}
-    no_match = "{} has no Python for this platform, because bento_tools.{}(debian_lock = ...) is for {}. Add the architecture to the bento_debs target of the lock.".format(rctx.attr.lock, rctx.attr.tag, " and ".join(sorted(labels)))
+    no_match = "{} has no Python for this platform, because bento_tools.{}(debian_lock = ...) is for {}. Add the architecture to the lock's bento_debs target.".format(rctx.attr.lock, rctx.attr.tag, " and ".join(sorted(labels)))
     build = build_text(_DEBS_BUILD, {"interpreter": select_text(labels, no_match), "python": select_text(pythons, no_match)})
     host = host_platform(rctx)
     if host not in by_platform:
-        fail("bento_tools.{}(debian_lock = \"{}\") has interpreters for {}, but this machine is {}. To use rules_python, remove the tag. To use another interpreter, set interpreter.".format(
+        fail("bento_tools.{}(debian_lock = \"{}\") has interpreters for {}, but this machine is {}. Set interpreter, or remove the tag to use rules_python.".format(
             rctx.attr.tag,
             rctx.attr.lock,
             " and ".join(sorted(labels)),
@@ -90,7 +90,7 @@ def _python_repo_impl(rctx):
         python = rctx.path(rctx.attr.toolchain) if rctx.attr.toolchain else _host_interpreter(rctx)
         resolved = struct(build = _TOOLCHAIN_BUILD if rctx.attr.toolchain else _HOST_BUILD, pip = ["-m", "pip"], python = python, version = _python_version(rctx, python))
     if rctx.attr.only_version and not (resolved.version + ".").startswith(rctx.attr.only_version + "."):
-        fail("bento_tools.{}(version = \"{}\"): the interpreter {} is Python {}. Set version to the version of the interpreter.".format(rctx.attr.tag, rctx.attr.only_version, rctx.attr.lock or resolved.python, resolved.version))
+        fail("bento_tools.{}(version = \"{}\"): the interpreter {} is Python {}. Set version to the interpreter's version.".format(rctx.attr.tag, rctx.attr.only_version, rctx.attr.lock or resolved.python, resolved.version))
     version = ".".join(resolved.version.split(".")[:2]) if rctx.attr.toolchain else resolved.version
     rctx.file("BUILD.bazel", resolved.build if rctx.attr.pythons else build_text(resolved.build, path = str(resolved.python), version = version))
     rctx.file("path", str(resolved.python))

@@ -45,7 +45,7 @@ def _unpack(rctx, debs, directory):
 def _execute(rctx, command, libraries):
     done = rctx.execute(command, environment = {"LD_LIBRARY_PATH": ":".join([str(directory) for directory in libraries])})
     if done.return_code:
-        fail("cannot build an interpreter from {}. Use a machine with a glibc that isn't older than the glibc of the lock's Debian release. Error:\n{}".format(
+        fail("cannot build an interpreter from {}. Use a machine whose glibc is at least as new as the lock's Debian release. Error:\n{}".format(
             rctx.attr.lock,
             (done.stdout + done.stderr).strip(),
         ))
@@ -62,7 +62,7 @@ def _deb_python_repo_impl(rctx):
     # The interpreter for the architecture of this machine packs all interpreters, because they have the same version and bytecode.
     host = host_platform(rctx)
     if host not in rctx.attr.debs.values():
-        fail("building an interpreter for {} on this machine requires packages for {}, which aren't in {}. Add the architecture to the bento_debs target of the lock.".format(
+        fail("building an interpreter for {} on this machine requires packages for {}, which aren't in {}. Add the architecture to the lock's bento_debs target.".format(
             rctx.attr.platform,
             host,
             rctx.attr.lock,

@@ -93,8 +93,7 @@ def _requirements(rctx, source):
     if hint:
         fail("{}=={} has a wheel for {}, but the wheel requires {}".format(rctx.attr.distribution, rctx.attr.version, rctx.attr.platform, hint))
     if missing:
-        fail(("{}=={} has no wheel for {}. Building the package from source requires {}, which must be in {}. " +
-              "Add {} to the requirements of {}.").format(
+        fail("{}=={} has no wheel for {}. To build from source, add {} to the requirements of {}.".format(
             rctx.attr.distribution,
             rctx.attr.version,
             rctx.attr.platform,

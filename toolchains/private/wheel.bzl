@@ -89,7 +89,7 @@ def _wheel_repo_impl(rctx):
     requirement = "{}=={}".format(rctx.attr.distribution, rctx.attr.version)
     unlocked = best_wheel(rctx.attr.rejected_files, rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
     if not rctx.attr.files and not unlocked:
-        fail("the lock has no file of {} for {} with CPython {}. Lock for all platforms, for example with `uv pip compile --universal`.".format(
+        fail("the lock has no file for {} on {} with CPython {}. Lock for all platforms, for example with `uv pip compile --universal`.".format(
             rctx.attr.distribution,
             rctx.attr.platform,
             version,
