@@ -26,7 +26,7 @@ def _bento_api_test_impl(ctx):
 
 bento_api_test = rule(
     implementation = _bento_api_test_impl,
-    doc = """Tests that the API of a service equals the committed schema. Reports each change that breaks clients, with the reason.
+    doc = """Tests that a service's API matches the committed schema. Reports each change that breaks clients, with the reason.
 
 ```starlark
 bento_api_test(name = "iris_api_test", api = ":iris_api", golden = "iris_api.json")

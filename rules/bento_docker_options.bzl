@@ -5,8 +5,8 @@ load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:option_groups.bzl", "option_values")
 
 _OPTIONS = {
-    "base_image": attr.string(doc = "Name of the base image. Default: the image of `distro`."),
-    "cuda_version": attr.string(doc = "Version of CUDA in the image, such as `12.8`. If set, the Bento uses spec 1."),
+    "base_image": attr.string(doc = "Name of the base image. Default: the image for `distro`."),
+    "cuda_version": attr.string(doc = "CUDA version in the image, such as `12.8`. If set, the Bento uses spec 1."),
     "distro": attr.string(doc = "Linux distribution of the image: `debian` (default), `alpine`, `ubi8`, or `amazonlinux`."),
     "dockerfile_template": attr.string(doc = "Path of a Jinja2 template of the Dockerfile. If set, the Bento uses spec 1."),
     "env": attr.string_dict(doc = "Environment variables of the image. Keys are variable names."),

@@ -67,7 +67,7 @@ def _bento_layer_impl(ctx):
 
 bento_layer = rule(
     implementation = _bento_layer_impl,
-    doc = """Builds an image layer from files, or from a tar archive. Set `layers` of `bento_image` to the layer.
+    doc = """Builds an image layer from files, or from a tar archive. Add the layer to `layers` of a `bento_image`.
 
 ```starlark
 bento_layer(

@@ -125,11 +125,11 @@ If the layout contains an index, the rule uses the image for the target platform
 Bazel requires the number of layers before it builds the layout. If `layer_count` is wrong, the error reports the correct number. The build copies
 layers only for targets that read the contents of layers: a push, `oci_layout`, `docker_archive`, and the output group `layer` of this rule.""",
     attrs = {
-        "glibc": attr.string(doc = "Version of glibc in the image, in the form `X.Y`. Default: unknown. If unknown, the wheels must be compatible with `glibc` of the package hub."),
+        "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`). Default: unknown. If unknown, the wheels must be compatible with the package hub's `glibc`."),
         "layer_count": attr.int(doc = "Number of layers in the image.", mandatory = True),
         "layout": attr.label(allow_files = True, doc = "Target that writes a directory with an OCI layout. The directory must be the only default output of the target, or the only file in its output group `oci_layout`.", mandatory = True),
         "python": attr.string(doc = "Absolute path of the Python interpreter in the image.", mandatory = True),
-        "python_version": attr.string(doc = "Version of the Python interpreter, in the form `X.Y`.", mandatory = True),
+        "python_version": attr.string(doc = "Version of the Python interpreter (`X.Y`).", mandatory = True),
     } | PLATFORM,
     cfg = image_cfg,
     provides = [BentoBaseInfo],

@@ -26,7 +26,7 @@ bento_load(name = "load", src = ":iris_image")
 
 For an index, the program loads the image for the platform of the container engine. To load another image, pass `-- --platform os/architecture`.""",
     attrs = {
-        "reference": attr.string(doc = "Name and tag of the loaded image. Default: the name of the `src` target, with the tag `latest`."),
+        "reference": attr.string(doc = "Name and tag of the loaded image. Default: the `src` target's name with the tag `latest`."),
         "src": attr.label(doc = "The image or image index to load.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
         "backend": attr.string(doc = "Container engine: `docker`, `podman`, or `nerdctl`. Default: the first engine that responds.", values = ["", "docker", "podman", "nerdctl"]),
     } | RUN_RUNTIME,

@@ -62,7 +62,7 @@ a loader of BentoML's framework modules.
         "signatures": attr.string_list_dict(doc = "Signatures of the model. Keys are method names; values are properties: `{\"predict\": [\"batchable\", \"batch_dim=0,0\"]}`."),
         "srcs": attr.label_list(allow_files = True, doc = "Files of the model. The path of a file in the model is its path relative to the package.", mandatory = True),
         "strip_prefix": attr.string(doc = "Path prefix to remove from the paths of the files: a directory, relative to the package."),
-        "tag": attr.string(doc = "Tag of the model, in the form `name` or `name:version`. Default version: the digest of the content.", mandatory = True),
+        "tag": attr.string(doc = "Tag of the model: `name` or `name:version`. Default version: the digest of the content.", mandatory = True),
     } | CREATION_TIME | MODEL_ATTRIBUTES,
     provides = [BentoModelInfo],
     toolchains = [TOOLCHAIN_TYPE],

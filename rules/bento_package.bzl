@@ -232,9 +232,9 @@ hub (`requirements`), models (`models`), and other libraries (`deps`). The build
     attrs = {
         "arg_file": attr.label(allow_single_file = True, doc = "Build arguments of the Bento: a YAML file with keys and values, as for `bentoml build --arg-file`."),
         "bento_args": attr.string_dict(doc = "Build arguments of the Bento. Corresponds to `args` in a bentofile. Overrides arguments in `arg_file`."),
-        "bento_name": attr.string(doc = "Name of the Bento. Default: the name of the service, converted to snake case by BentoML's rules."),
+        "bento_name": attr.string(doc = "Name of the Bento. Default: the service's name, converted to snake case by BentoML's rules."),
         "bentofile": attr.label(allow_single_file = [".toml", ".yaml", ".yml"], cfg = reset_cfg, doc = "A `bentofile.yaml`, or a `pyproject.toml` with a `[tool.bentoml.build]` table. The file can be in any package. Paths in the file are relative to the build context."),
-        "bentoml_version": attr.string(default = "1.4.39", doc = "Version of BentoML that the Bento requires. Ignored if the requirements of the Bento specify a version."),
+        "bentoml_version": attr.string(default = "1.4.39", doc = "BentoML version that the Bento requires. Ignored if the Bento's requirements specify a version."),
         "build_ctx": attr.string(
             default = OWN_PACKAGE,
             doc = "Directory that becomes `src/` of the Bento: `.` (this package), `//` (the root of the repository), or a path relative to the root of the repository.",
@@ -253,7 +253,7 @@ hub (`requirements`), models (`models`), and other libraries (`deps`). The build
         "description": attr.string(doc = "Description (README) of the Bento: a string, or `file:` and the path of a file in the build context."),
         "description_file": attr.label(allow_single_file = True, doc = "File with the description (README) of the Bento. Default: README.md in the build context."),
         "enable_features": attr.string_list(doc = "Extras of bentoml to install, such as `grpc` or `io-image`. Corresponds to `bentoml containerize --enable-features`."),
-        "envs": attr.string_list(doc = "Environment variables of the Bento, in the form `NAME=value`, or `NAME=` if the deployment sets the value. The suffix `;stage=build` or `;stage=runtime` limits a variable to one stage. Default: all stages."),
+        "envs": attr.string_list(doc = "Environment variables of the Bento: `NAME=value`, or `NAME=` if the deployment sets the value. The suffix `;stage=build` or `;stage=runtime` limits a variable to one stage. Default: all stages."),
         "exclude": attr.string_list(doc = "Patterns of files to exclude, in the syntax of `.gitignore`."),
         "environment": attr.label(doc = "A `bento_environment` that declares the image of the Bento. Replaces the image in the source of the service.", providers = [BentoEnvironmentInfo]),
         "include": attr.string_list(doc = "Patterns of files to include, in the syntax of `.gitignore`. Default: the patterns in the bentofile, or else all files."),
@@ -261,7 +261,7 @@ hub (`requirements`), models (`models`), and other libraries (`deps`). The build
         "lock_all_platforms": attr.bool(doc = "Whether `env/python/requirements.lock.txt` lists the hashes of all files of each release. If `False`, the file lists only the hashes of files for the target platform."),
         "models": attr.label_list(cfg = reset_cfg, doc = "Models that the service of the Bento uses.", providers = [BentoModelInfo]),
         "packages": attr.string_list(doc = "Python requirements (PEP 508), such as `numpy<3`. Corresponds to `python.packages` in a bentofile. If `requirements` contains packages of a package hub, `packages` only limits the versions."),
-        "python_version": attr.string(doc = "Python version of the lock, the image, and the tests, in the form `X.Y`. The package hub must support the version (`python_version` or `more_python_versions` of `bento.pypi`). Default: the version of the package hub, or else {}.".format(PYTHON_VERSION)),
+        "python_version": attr.string(doc = "Python version of the lock, the image, and the tests (`X.Y`). The package hub must support the version (`python_version` or `more_python_versions` of `bento.pypi`). Default: the version of the package hub, or else {}.".format(PYTHON_VERSION)),
         "report_against": attr.label(allow_single_file = [".json"], cfg = reset_cfg, doc = "JSON report to compare the Bento with: a file from the output group `report` of another Bento or build."),
         "requirements": attr.label_list(
             allow_files = True,

@@ -44,7 +44,7 @@ def _bento_service_metadata_test_impl(ctx):
 
 bento_service_metadata_test = rule(
     implementation = _bento_service_metadata_test_impl,
-    doc = """Tests that static analysis of a service and an import of the service result in the same Bento. For each difference, reports the field, both
+    doc = """Tests that static analysis and an import of a service produce the same Bento. For each difference, reports the field, both
 values, the file, and the line.
 
 ```starlark

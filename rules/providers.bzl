@@ -45,8 +45,8 @@ BentoInfo = _typed_provider(
         "manifest": "File - JSON: path, size, mode, and BLAKE3 digest of each file, and the CPU architecture of files with machine code. Excludes files of models.",
         "models": "depset[BentoModelInfo] - models that the Bento requires.",
         "parts": "tuple[File] - archive parts, in this order: environment and metadata; sources; data, if the Bento has data.",
-        "platform": "str - target platform, in the form `<os>_<machine>`; empty if package hubs don't support the platform.",
-        "python_version": "str - target Python version, in the form `X.Y`.",
+        "platform": "str - target platform (`<os>_<machine>`); empty if package hubs don't support the platform.",
+        "python_version": "str - target Python version (`X.Y`).",
         "requested_platform": "str - value of the attribute `platform`; empty if the attribute isn't set.",
         "requirements": "depset[BentoRequirementInfo] - packages of a package hub that the Bento declares. The wheels are set only if the configuration includes wheels.",
         "tag": "File - text: tag of the Bento, `<name>:<version>`.",
@@ -102,11 +102,11 @@ BentoRequirementInfo = _typed_provider(
     doc = "A locked package and its transitive dependencies, for one platform and one Python version.",
     fields = {
         "distribution": "str - normalized package name (PEP 503). If the package is required with an extra, the extra follows in brackets.",
-        "glibc": "str - newest glibc version that Linux wheels can require, in the form `X.Y`.",
+        "glibc": "str - newest glibc version that Linux wheels can require (`X.Y`).",
         "modules": "depset[BentoWheelModulesInfo] - modules of the package and its transitive dependencies; empty if the configuration excludes modules.",
         "packages": "depset[File] - JSON: lock entries of the package and its transitive dependencies.",
-        "platform": "str - target platform, in the form `<os>_<machine>`; empty for a wheel that requires no packages of a package hub.",
-        "python_version": "str - Python version, in the form `X.Y[.Z]`; empty if `platform` is empty.",
+        "platform": "str - target platform (`<os>_<machine>`); empty for a wheel that requires no packages of a package hub.",
+        "python_version": "str - Python version (`X.Y[.Z]`); empty if `platform` is empty.",
         "vendored": "depset[File] - wheels that Bentos include because no package index provides the wheels. Covers the package and its transitive dependencies.",
         "wheels": "depset[BentoWheelInfo] - wheels of the package and its transitive dependencies; empty if the configuration excludes wheels.",
     },
@@ -122,7 +122,7 @@ BentoWheelInfo = _typed_provider(
         "exclude": "tuple[str] - patterns of wheel files that images exclude (`exclude` of `bento.pypi`). Each pattern must match a file.",
         "exclude_preset": "tuple[str] - exclusion patterns that come from presets (`exclude_presets` of `bento.pypi`). A pattern can match no file.",
         "file": "File - the wheel file.",
-        "python_version": "str - target Python version, in the form `X.Y`.",
+        "python_version": "str - target Python version (`X.Y`).",
         "sha256": "str - SHA-256 of the file in the lock, hexadecimal; empty for a wheel that the build writes.",
         "size": "int - size of the file in bytes.",
         "version": "str - version of the package.",
@@ -148,9 +148,9 @@ BentoDebInfo = _typed_provider(
     fields = {
         "architecture": "str - CPU architecture: `amd64` or `arm64`.",
         "files": "depset[File] - Debian packages (.deb files) of the package and its transitive dependencies.",
-        "glibc": "str - version of glibc among the packages, in the form `X.Y`; empty if the packages don't include glibc.",
+        "glibc": "str - version of glibc among the packages (`X.Y`); empty if the packages don't include glibc.",
         "hub": "str - name of the package hub that `bento.apt` declares.",
-        "python_version": "str - version of Python among the packages, in the form `X.Y`; empty if the packages don't include Python.",
+        "python_version": "str - version of Python among the packages (`X.Y`); empty if the packages don't include Python.",
     },
 )
 
@@ -159,11 +159,11 @@ BentoDebLayerInfo = _typed_provider(
     doc = "Image layers that contain installed Debian packages.",
     fields = {
         "architecture": "str - CPU architecture: `amd64` or `arm64`.",
-        "glibc": "str - version of glibc in the layers, in the form `X.Y`; empty if the layers don't include glibc.",
+        "glibc": "str - version of glibc in the layers (`X.Y`); empty if the layers don't include glibc.",
         "hub": "str - name of the package hub (`bento.apt`) that provides the packages of the lowest layer.",
         "index": "File - JSON: installed packages, dpkg status, and paths, which the layers above read.",
         "layers": "tuple[BentoLayerInfo] - layers from the lowest up.",
-        "python_version": "str - version of Python in the layers, in the form `X.Y`; empty if the layers don't include Python.",
+        "python_version": "str - version of Python in the layers (`X.Y`); empty if the layers don't include Python.",
     },
 )
 
@@ -174,7 +174,7 @@ BentoLayerInfo = _typed_provider(
     fields = {
         "blob": "File - the layer: a tar file, usually compressed. None if the build doesn't fetch the layer from the registry.",
         "description": "File - JSON: media_type, digest (`sha256:<hex>`), size and uncompressed_size (bytes), diff_id, name, and optional annotations of the descriptor.",
-        "origin": "str - repository that contains the layer, in the form `registry/repository`; empty for a layer that the build writes, or that is only on this machine.",
+        "origin": "str - repository that contains the layer (`registry/repository`); empty for a layer that the build writes, or that is only on this machine.",
         "recipe": "File - ranges of `wheel`, and the bytes between them, from which programs assemble the layer; None if an action writes the layer directly.",
         "wheel": "File - wheel for `recipe`; None without a recipe.",
         "ztoc": "struct - index of the layer for SOCI: file, and description (JSON: digest and size); None if the build doesn't write a gzip layer.",
@@ -187,12 +187,12 @@ BentoBaseInfo = _typed_provider(
     fields = {
         "config": "File - JSON: architecture, os, variant, and env (object). For an existing image, also history, digest, and origin (`registry/repository`).",
         "deb_index": "File - JSON: installed Debian packages, in the format of `BentoDebLayerInfo.index`; None if the packages are unknown.",
-        "glibc": "str - version of glibc, in the form `X.Y`; empty if unknown.",
+        "glibc": "str - version of glibc (`X.Y`); empty if unknown.",
         "layers": "tuple[BentoLayerInfo] - layers from the lowest up.",
         "libraries": "File - JSON: file names of the shared libraries; None if `deb_index` lists the libraries, or if the libraries are unknown.",
         "name": "str - label of the base, which error messages show.",
         "python": "str - absolute path of the Python interpreter.",
-        "python_version": "str - version of the Python interpreter, in the form `X.Y`.",
+        "python_version": "str - version of the Python interpreter (`X.Y`).",
         "system": "File - JSON: distribution and packages of an existing image; None if `deb_index` lists the packages, or if the packages are unknown.",
     },
 )
@@ -205,7 +205,7 @@ BentoImageInfo = _typed_provider(
         "bento_yaml": "File - `bento.yaml` of the Bento in the image; None for an image without a Bento.",
         "build_definition": "File - JSON: `buildDefinition` of SLSA provenance, which lists the inputs of the image; None for a model image.",
         "config": "File - JSON: config of the image.",
-        "digest": "File - text: digest of the manifest or, if set, of the index, in the form `sha256:<hex>`. Identifies the image.",
+        "digest": "File - text: digest of the manifest or, if set, of the index (`sha256:<hex>`). Identifies the image.",
         "index": "File - JSON: OCI index that lists the image and its SOCI index; None without `soci`.",
         "layers": "tuple[BentoLayerInfo] - layers from the lowest up.",
         "manifest": "File - JSON: manifest of the image.",
@@ -221,7 +221,7 @@ BentoImageIndexInfo = _typed_provider(
     "BentoImageIndexInfo",
     doc = "An OCI image index, which lists images of a service for several platforms.",
     fields = {
-        "digest": "File - text: digest of the index, in the form `sha256:<hex>`. Identifies the index.",
+        "digest": "File - text: digest of the index (`sha256:<hex>`). Identifies the index.",
         "images": "tuple[BentoImageInfo] - images, one image for each platform.",
         "index": "File - JSON: image index.",
     },

@@ -66,19 +66,19 @@ _python = tag_class(
     doc = "Selects the interpreter that runs actions. The tag has an effect only in the root module.",
     attrs = {
         "debian_lock": attr.label(doc = "Lock of the Debian packages that provide the interpreter. The lock must include `python3` and `patchelf`. Machines that run actions then don't need an installed Python."),
-        "interpreter": attr.string(doc = "Interpreter of the host: a path, or the name of a program on PATH. Default: none; builds don't use an interpreter of the host."),
+        "interpreter": attr.string(doc = "Host interpreter: a path, or the name of a program on PATH. Default: none."),
         "mirrors": attr.string_list(doc = "URLs of mirrors for the packages in `debian_lock`. Same format as `mirrors` of `bento.apt`."),
-        "version": attr.string(doc = "Python version of a rules_python toolchain, in the form `X.Y`. Used only if `debian_lock` and `interpreter` aren't set. Default: " + PYTHON_VERSION + ", or else the newest version of rules_python."),
+        "version": attr.string(doc = "Python version of a rules_python toolchain (`X.Y`). Used only if `debian_lock` and `interpreter` aren't set. Default: " + PYTHON_VERSION + ", or else the newest version of rules_python."),
     },
 )
 
 _compiler = tag_class(
-    doc = "Adds an interpreter that compiles bytecode for images. Required if the Python version of an image isn't the Python version of actions. The tag has an effect only in the root module.",
+    doc = "Adds an interpreter that compiles bytecode for images. Required if an image's Python version differs from the Python version of actions. The tag has an effect only in the root module.",
     attrs = {
         "debian_lock": attr.label(doc = "Lock of the Debian packages that provide the interpreter, as in `bento_tools.python`."),
-        "interpreter": attr.string(doc = "Interpreter of the host: a path, or the name of a program on PATH. Default if `debian_lock` isn't set: the interpreter of the rules_python toolchain for `version`."),
+        "interpreter": attr.string(doc = "Host interpreter: a path, or the name of a program on PATH. Default if `debian_lock` isn't set: the interpreter of the rules_python toolchain for `version`."),
         "mirrors": attr.string_list(doc = "URLs of mirrors for the packages in `debian_lock`. Same format as `mirrors` of `bento.apt`."),
-        "version": attr.string(doc = "Python version of the interpreter, in the form `X.Y`.", mandatory = True),
+        "version": attr.string(doc = "Python version of the interpreter (`X.Y`).", mandatory = True),
     },
 )
 
@@ -226,29 +226,29 @@ def _bento_impl(mctx):
 _pypi = tag_class(
     doc = "Declares a package hub, which provides the Python packages of a lock: `@<name>//<package>`.",
     attrs = {
-        "allow_record_mismatch": attr.string_list_dict(doc = "Wheels that images accept despite an incorrect RECORD file. Keys are package names; values are hashes of wheels, in the form `sha256:<hex>`. The error message for such a wheel contains the hash. The SBOM and the layer report list these wheels."),
+        "allow_record_mismatch": attr.string_list_dict(doc = "Wheels that images accept despite an incorrect RECORD file. Keys are package names; values are hashes of wheels (`sha256:<hex>`). The error message for such a wheel contains the hash. The SBOM and the layer report list these wheels."),
         "build_lock": attr.label(
             doc = "Lock of build requirements, such as setuptools. Used to build packages without a compatible wheel. Default: `lock`.",
         ),
         "exclude": attr.string_list_dict(doc = "Files in wheels to exclude from images. Keys are package names; values are patterns in `.gitignore` syntax: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`. For the wheels of one platform, use a key such as `acme@linux_x86_64`. Default: no patterns. The RECORD file lists only the remaining files. The layer report and the SBOM contain the size of the excluded files. Tests, servers, and virtual environments use the complete wheels."),
         "exclude_presets": attr.string_list(doc = "Names of predefined sets of patterns to exclude from images: `serving_torch` excludes files of torch and triton that are used only to compile native extensions, such as static libraries."),
         "extras": attr.string_list(default = ["*"], doc = "Project extras to include. Supported only for `uv.lock`. Default: all extras. The default fails if two extras conflict (`tool.uv.conflicts`)."),
-        "glibc": attr.string(default = DEFAULT_GLIBC, doc = "Newest glibc version that Linux wheels can require, in the form `X.Y`."),
+        "glibc": attr.string(default = DEFAULT_GLIBC, doc = "Newest glibc version that Linux wheels can require (`X.Y`)."),
         "groups": attr.string_list(default = ["*"], doc = "Project dependency groups to include. Supported only for `uv.lock`. Default: all groups. The default fails if two groups conflict (`tool.uv.conflicts`)."),
         "lock": attr.label(
             doc = "Lock of the packages: a requirements file with hashes, `pylock.toml`, `uv.lock`, or a JSON file that a `bento_requirements` target writes.",
             mandatory = True,
         ),
-        "macos": attr.string(default = DEFAULT_MACOS, doc = "Newest macOS version that wheels can require, in the form `X.Y`. Set the oldest macOS version to support."),
+        "macos": attr.string(default = DEFAULT_MACOS, doc = "Newest macOS version that wheels can require (`X.Y`). Set the oldest macOS version to support."),
         "members": attr.string_list(default = ["*"], doc = "uv workspace members whose dependencies are included. Supported only for `uv.lock`. Default: all members. The default fails if two members conflict (`tool.uv.conflicts`)."),
         "more_python_versions": attr.string_list(
-            doc = "Additional Python versions of the packages, in the form `X.Y`. A Bento selects a version with `python_version` of `bento_package`.",
+            doc = "Additional Python versions of the packages (`X.Y`). A Bento selects a version with `python_version` of `bento_package`.",
         ),
         "name": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
         "platforms": attr.string_list(
             doc = "Platforms of the wheels: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, or `macos_x86_64`. Default: all platforms. Bazel fetches only the wheels that a build needs.",
         ),
-        "python_version": attr.string(default = PYTHON_VERSION, doc = "Default Python version of the packages, in the form `X.Y`."),
+        "python_version": attr.string(default = PYTHON_VERSION, doc = "Default Python version of the packages (`X.Y`)."),
         "record_errors": attr.string_list_dict(doc = "Renamed. Use `allow_record_mismatch`."),
     } | INDEX_ATTRIBUTES,
 )

@@ -20,7 +20,7 @@ bento_python = rule(
         "files": attr.label_list(allow_files = True, doc = "Additional files of the interpreter, such as the standard library."),
         "interpreter": attr.label(allow_single_file = True, doc = "Executable of the interpreter, a file in the build. Alternative to `interpreter_path`."),
         "interpreter_path": attr.string(doc = "Absolute path of an interpreter on the host. Alternative to `interpreter`. Machines can then share a cache only if they have the same interpreter at this path."),
-        "version": attr.string(doc = "Python version of the interpreter, in the form `X.Y.Z`.", mandatory = True),
+        "version": attr.string(doc = "Python version of the interpreter (`X.Y.Z`).", mandatory = True),
     },
     provides = [BentoPythonInfo],
 )
@@ -58,7 +58,7 @@ bento_toolchain_python = rule(
     implementation = _bento_toolchain_python_impl,
     cfg = transition(implementation = lambda _settings, attr: {_VERSION: attr.python_version}, inputs = [], outputs = [_VERSION]),
     doc = "Provides the CPython interpreter of a rules_python toolchain for the target platform.",
-    attrs = {"python_version": attr.string(doc = "Python version of the interpreter, in the form `X.Y`.", mandatory = True)},
+    attrs = {"python_version": attr.string(doc = "Python version of the interpreter (`X.Y`).", mandatory = True)},
     provides = [BentoPythonInfo],
     toolchains = [_TYPE],
 )

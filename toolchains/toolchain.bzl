@@ -168,7 +168,7 @@ bento_helper_packages = rule(
     cfg = wheels_cfg,
     doc = "Packs the third-party packages that the helper's subcommands import, for one platform.",
     attrs = {
-        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper. Its subcommand packs the packages.", mandatory = True),
+        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, which packs the packages.", mandatory = True),
         "packages": attr.label_list(doc = "The packages to pack, from a package hub.", mandatory = True, providers = [BentoRequirementInfo]),
     },
     provides = [BentoHelperPackagesInfo],

@@ -70,7 +70,7 @@ bento_string_list_flag = rule(
 
 bento_string_setting = rule(
     implementation = lambda ctx: BentoFlagInfo(value = ctx.attr.value),
-    doc = "Provides the string that a `select` chooses, so that rules can read the string.",
+    doc = "Provides the string that a `select` resolves to.",
     attrs = {"value": attr.string(doc = "String to provide, usually a `select`.", mandatory = True)},
     provides = [BentoFlagInfo],
 )
@@ -78,7 +78,7 @@ bento_string_setting = rule(
 # Rules can't read flags of Bazel directly. Only a `select` can read the flags.
 bento_condition = rule(
     implementation = lambda ctx: BentoFlagInfo(value = "yes" if ctx.attr.holds else ""),
-    doc = "Provides the Boolean value that a `select` chooses, so that rules can read the value.",
+    doc = "Provides the Boolean value that a `select` resolves to.",
     attrs = {"holds": attr.bool(doc = "Value to provide, usually a `select`.", mandatory = True)},
     provides = [BentoFlagInfo],
 )

@@ -24,7 +24,7 @@ IMAGE = {
     "compression": attr.string(default = "zstd", doc = "Compression of the layers: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling with containerd's stargz-snapshotter, or `zstd:chunked` for partial pulling with podman. With `gzip` or `estargz`, the base and `layers` must use the same compression.", values = COMPRESSIONS),
     "healthcheck": attr.string_list(doc = "Command that checks the health of a container. Runs without a shell. Default: no command. Only docker reads the command from the image; for podman, containerd, and Kubernetes, configure health checks when you start the container."),
     "prefix": attr.string(default = ENVIRONMENT, doc = "Path of the Python environment in the image. Images with the same environment path share layers."),
-    "reference": attr.string(doc = "Name and tag of the image in `oci_layout` and `docker_archive`. Default: the name of the target."),
+    "reference": attr.string(doc = "Name and tag of the image in `oci_layout` and `docker_archive`. Default: the target's name."),
     "report_against": attr.label(allow_single_file = [".json"], doc = "JSON report to compare the image with: a file from the output group `layer_report` of another image."),
     "sbom_format": attr.string(default = "cyclonedx", doc = "Format of the SBOM: `cyclonedx` (CycloneDX 1.6, default) or `spdx` (SPDX 2.3). The SBOM is a JSON file.", values = sorted(SBOM_FORMATS)),
     "size_limit": attr.int(doc = "Maximum total size of the compressed layers, in megabytes. Default: no limit."),
@@ -33,11 +33,11 @@ IMAGE = {
     "stamped_labels": attr.string_dict(doc = "Labels that only stamped builds set. Same format as `stamped_annotations`."),
     "startup_trace": attr.label(
         allow_single_file = [".json"],
-        doc = "Startup trace from `bento_startup_trace`. Its files are fetched before a container starts. Requires `soci`, or eStargz layers, which only images with the same trace share.",
+        doc = "Startup trace from `bento_startup_trace`. The snapshotter fetches the files in the trace before a container starts. Requires `soci`, or eStargz layers. Only images with the same trace share such eStargz layers.",
     ),
     "stop_signal": attr.string(default = "SIGTERM", doc = "Signal that container engines send to stop a container."),
     "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the checks ignore, because the service doesn't use the files, or because duplicates are intended."),
-    "user": attr.string(default = "1034:1034", doc = "User and group of the container process, in the form `uid:gid`."),
+    "user": attr.string(default = "1034:1034", doc = "User and group of the container process (`uid:gid`)."),
     "max_wheel_layers": attr.int(default = _MAX_WHEEL_LAYERS, doc = "Maximum number of layers for Python packages. If more packages are large, some large packages share layers."),
 } | CREATION_TIME | IMAGE_PLATFORM | STAMP
 

@@ -13,7 +13,7 @@ image_layer = rule(
     attrs = {
         "blob": attr.label(allow_single_file = True, doc = "Layer file, usually compressed. Empty if the build doesn't fetch the layer from the registry."),
         "description": attr.label(allow_single_file = [".json"], doc = "JSON description of the layer. See `BentoLayerInfo.description`.", mandatory = True),
-        "origin": attr.string(doc = "Repository that contains the layer, in the form `registry/repository`; empty for a local layer."),
+        "origin": attr.string(doc = "Repository that contains the layer (`registry/repository`); empty for a local layer."),
     },
     provides = [BentoLayerInfo],
 )
@@ -48,10 +48,10 @@ image_base = rule(
     attrs = {
         "base": attr.string(doc = "Name of the base, shown in error messages.", mandatory = True),
         "config": attr.label(allow_single_file = [".json"], doc = "JSON file with the properties of the image. See `BentoBaseInfo.config`.", mandatory = True),
-        "glibc": attr.string(doc = "Version of glibc in the image, in the form `X.Y`; empty if unknown."),
-        "layers": attr.label_list(doc = "Layers of the image from the lowest up.", mandatory = True, providers = [BentoLayerInfo]),
+        "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`); empty if unknown."),
+        "layers": attr.label_list(doc = "Layers of the image, from bottom to top.", mandatory = True, providers = [BentoLayerInfo]),
         "python": attr.string(doc = "Absolute path of the Python interpreter in the image.", mandatory = True),
-        "python_version": attr.string(doc = "Version of the Python interpreter in the image, in the form `X.Y`.", mandatory = True),
+        "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
     },
     provides = [BentoBaseInfo],
     toolchains = [TOOLCHAIN_TYPE],

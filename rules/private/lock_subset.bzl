@@ -12,7 +12,7 @@ def _pip_tools(resolver):
 RESOLVER = {
     "resolver": attr.string(
         default = "uv",
-        doc = "Resolver that selects the subset of the lock: `uv` (default), or `pip-tools` if a policy requires pip-tools. The result is the same. pip-tools is slower, and supports only the platform and the Python version of the build machine.",
+        doc = "Resolver that selects the Bento's packages from the lock: `uv` (default), or `pip-tools` if a policy requires pip-tools. Both produce the same result, but pip-tools is slower, and supports only the build machine's platform and Python version.",
         values = ["pip-tools", "uv"],
     ),
     "_pip_tools": attr.label(cfg = "exec", default = _pip_tools, providers = [BentoRequirementInfo]),

@@ -63,7 +63,7 @@ BentoPythonInfo = provider(
         "files": "depset[File] - files of the interpreter; empty for an interpreter of the host.",
         "interpreter": "File | None - executable of the interpreter; None for an interpreter of the host.",
         "interpreter_path": "str - absolute path of an interpreter of the host; empty if `interpreter` is set.",
-        "version": "str - version of the interpreter, in the form `X.Y.Z`, or `X.Y` for an interpreter of rules_python.",
+        "version": "str - version of the interpreter (`X.Y.Z`), or `X.Y` for an interpreter of rules_python.",
     },
 )
 

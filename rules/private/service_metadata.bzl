@@ -22,8 +22,8 @@ if decorators determine metadata at run time.""",
     ),
     "import_packages": attr.label_list(
         cfg = import_packages,
-        doc = """Packages of a package hub that the import of the service uses, in addition to BentoML, FastAPI, and their dependencies. Stand-ins without
-values replace all other packages of the lock. If the import uses the value of a stand-in, the error message contains the line to add.""",
+        doc = """Packages from a package hub that importing the service requires, in addition to BentoML, FastAPI, and their dependencies. Stand-ins
+without values replace all other locked packages. If the import uses a stand-in's value, the error message contains the line to add.""",
         providers = [BentoRequirementInfo],
     ),
     "import_env": attr.string_dict(doc = "Environment variables for the import of the service. The import has no access to other environment variables of the user."),

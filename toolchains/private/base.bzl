@@ -8,14 +8,14 @@ base_tag = tag_class(
     doc = "Declares a base image, `@<name>`, for `base` of `bento_image`. Set exactly one of `image` (with `digest`), `layout`, and `archive`.",
     attrs = {
         "archive": attr.label(doc = "Archive created by `docker save`: an uncompressed tar file that contains one image."),
-        "digest": attr.string(doc = "Digest of the image in `image`, in the form `sha256:<hex>`. For several platforms, use the digest of an image index."),
-        "glibc": attr.string(doc = "Version of glibc in the image, in the form `X.Y`. Default: unknown. If unknown, the wheels must be compatible with `glibc` of the package hub."),
-        "image": attr.string(doc = "Image repository, in the form `registry/repository`; requires `digest`. Credentials come from docker's configuration and credential helpers."),
+        "digest": attr.string(doc = "Digest of the image in `image` (`sha256:<hex>`). For several platforms, use the digest of an image index."),
+        "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`). Default: unknown. If unknown, the wheels must be compatible with the package hub's `glibc`."),
+        "image": attr.string(doc = "Image repository (`registry/repository`); requires `digest`. Credentials come from docker's configuration and credential helpers."),
         "layout": attr.label(doc = "File `index.json` of an OCI layout. The layout can contain images for several platforms."),
-        "mirrors": attr.string_list(doc = "Mirrors of the image, in the form `registry/repository`, in the order in which they are tried. The repository in `image` is tried last."),
+        "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`), tried in order before the repository in `image`."),
         "name": attr.string(doc = "Name of the repository and of its target.", mandatory = True),
         "python": attr.string(default = "/usr/local/bin/python3", doc = "Absolute path of the Python interpreter in the image."),
-        "python_version": attr.string(doc = "Version of the Python interpreter in the image, in the form `X.Y`.", mandatory = True),
+        "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
     },
 )
 
@@ -97,9 +97,9 @@ _NO_MATCH = "the base image is for {}, but the build is for another platform. Se
 # Attributes of all repository rules for base images.
 _BASE_ATTRIBUTES = {
     "base": attr.string(doc = "Name of the base image, as in `bento.base`.", mandatory = True),
-    "glibc": attr.string(doc = "Version of glibc in the image, in the form `X.Y`; empty if unknown."),
+    "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`); empty if unknown."),
     "python": attr.string(doc = "Absolute path of the Python interpreter in the image.", mandatory = True),
-    "python_version": attr.string(doc = "Version of the Python interpreter in the image, in the form `X.Y`.", mandatory = True),
+    "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
 }
 
 def _blob_path(layout, digest):
@@ -223,9 +223,9 @@ _registry_base_repo = repository_rule(
     implementation = _registry_base_repo_impl,
     doc = "Declares a base image from a registry. Fetches only the manifest and the config. A build fetches the layers only if an action on this machine needs the layers.",
     attrs = _BASE_ATTRIBUTES | {
-        "digest": attr.string(doc = "Digest of the image or index, in the form `sha256:<hex>`.", mandatory = True),
-        "image": attr.string(doc = "Image repository, in the form `registry/repository`.", mandatory = True),
-        "mirrors": attr.string_list(doc = "Mirrors of the image, in the form `registry/repository`. Same format as `mirrors` of `bento.base`."),
+        "digest": attr.string(doc = "Digest of the image or index (`sha256:<hex>`).", mandatory = True),
+        "image": attr.string(doc = "Image repository (`registry/repository`).", mandatory = True),
+        "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`). Same format as `mirrors` of `bento.base`."),
     },
 )
 
@@ -250,10 +250,10 @@ _registry_layers_repo = repository_rule(
     doc = "Fetches the layers of a base image for one platform from a registry.",
     attrs = {
         "base": attr.string(doc = "Name of the base image, as in `bento.base`.", mandatory = True),
-        "image": attr.string(doc = "Image repository, in the form `registry/repository`.", mandatory = True),
+        "image": attr.string(doc = "Image repository (`registry/repository`).", mandatory = True),
         "images": attr.label(doc = "File `images.json` in the repository that contains the manifest and the config.", mandatory = True),
-        "mirrors": attr.string_list(doc = "Mirrors of the image, in the form `registry/repository`. Same format as `mirrors` of `bento.base`."),
-        "platform": attr.string(doc = "Platform of the layers, in the form `os/architecture`.", mandatory = True),
+        "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`). Same format as `mirrors` of `bento.base`."),
+        "platform": attr.string(doc = "Platform of the layers (`os/architecture`).", mandatory = True),
     },
 )
 

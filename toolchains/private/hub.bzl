@@ -189,7 +189,7 @@ _hub_repo = repository_rule(
     attrs = {
         "content": attr.label(doc = "File in the repository of the lock that lists the names of packages and extras.", mandatory = True),
         "hub": attr.string(doc = "Name of the package hub, as in `bento.pypi`.", mandatory = True),
-        "versions": attr.string_dict(doc = "Package hubs for additional Python versions. Keys are versions, in the form `X.Y`; values are names of package hubs."),
+        "versions": attr.string_dict(doc = "Package hubs for additional Python versions. Keys are versions (`X.Y`); values are names of package hubs."),
     },
 )
 
@@ -442,13 +442,13 @@ _lock_repo = repository_rule(
     implementation = _lock_repo_impl,
     doc = "Writes a file for each package of a lock, for several platforms and one Python version. The package's repository is generated from this file.",
     attrs = {
-        "glibc": attr.string(doc = "Newest glibc version that wheels can require, in the form `X.Y`.", mandatory = True),
+        "glibc": attr.string(doc = "Newest glibc version that wheels can require (`X.Y`).", mandatory = True),
         "hub": attr.string(doc = "Name of the package hub, as in `bento.pypi`.", mandatory = True),
         "lock": attr.string(doc = "Lock, as a JSON string.", mandatory = True),
-        "macos": attr.string(doc = "Newest macOS version that wheels can require, in the form `X.Y`.", mandatory = True),
-        "platforms": attr.string_list(doc = "Target platforms, in the form `<os>_<machine>`.", mandatory = True),
+        "macos": attr.string(doc = "Newest macOS version that wheels can require (`X.Y`).", mandatory = True),
+        "platforms": attr.string_list(doc = "Target platforms (`<os>_<machine>`).", mandatory = True),
         "python": attr.label(doc = "File that contains the version of the toolchain's interpreter.", mandatory = True),
-        "python_version": attr.string(doc = "Python version of the packages, in the form `X.Y`. Default: the version in the file `python`."),
+        "python_version": attr.string(doc = "Python version of the packages (`X.Y`). Default: the version in the file `python`."),
     },
 )
 

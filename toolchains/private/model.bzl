@@ -152,16 +152,16 @@ _SOURCE = {
     "address": attr.string(doc = "Base URL for `files`. The scheme must be `http` or `https`."),
     "alias": attr.string(doc = "Alternative name that `bentoml.models.get` accepts in Bentos that bundle the model."),
     "archive": attr.string(doc = "URL (`http` or `https`) of an archive; requires `sha256`. The archive is the output of `bentoml models export`, or a tar or zip archive with the files of a model."),
-    "digest": attr.string(doc = "Digest of the model artifact in `image`, in the form `sha256:<hex>`."),
+    "digest": attr.string(doc = "Digest of the model artifact in `image` (`sha256:<hex>`)."),
     "endpoint": attr.string(doc = "URL of the Hugging Face Hub. The scheme must be `http` or `https`. Default: the `HF_ENDPOINT` environment variable. Required if the variable isn't set."),
     "files": attr.string_dict(doc = "Files of the model. Keys are paths; values are SHA-256 digests. Other files at the source are excluded."),
-    "huggingface": attr.string(doc = "Hugging Face Hub repository, in the form `organization/name`; requires `revision` and `files`. Credentials come from the configuration of the Hugging Face client."),
-    "image": attr.string(doc = "Registry repository of a model that `bento_push` pushed, in the form `registry/repository`; requires `digest`."),
+    "huggingface": attr.string(doc = "Hugging Face Hub repository (`organization/name`); requires `revision` and `files`. Credentials come from the configuration of the Hugging Face client."),
+    "image": attr.string(doc = "Registry repository of a model that `bento_push` pushed (`registry/repository`); requires `digest`."),
     "labels": attr.string_dict(doc = "Labels of the model."),
     "module": attr.string(doc = "Framework module of BentoML that loads the model, such as `bentoml.transformers`. Default: none."),
     "revision": attr.string(doc = "Commit in the Hugging Face Hub repository (40 hexadecimal digits)."),
     "sha256": attr.string(doc = "SHA-256 digest of `archive`, in hexadecimal."),
-    "tag": attr.string(doc = "Tag of the model, in the form `name` or `name:version`. Default name: the attribute `name`. Default version: the digest of the content."),
+    "tag": attr.string(doc = "Tag of the model: `name` or `name:version`. Default name: the attribute `name`. Default version: the digest of the content."),
 }
 
 _model_repo = repository_rule(

@@ -105,9 +105,9 @@ Actions run the target `:python` for their execution platform. Repository rules 
 contains the command that starts pip, a JSON list; the list is empty without pip.""",
     attrs = {
         "has_pip": attr.bool(doc = "Whether the interpreters in `pythons` include pip."),
-        "interpreter": attr.string(doc = "Interpreter of the host: a path, or the name of a program on PATH."),
+        "interpreter": attr.string(doc = "Host interpreter: a path, or the name of a program on PATH."),
         "lock": attr.label(doc = "Lock of the Debian packages, shown in error messages."),
-        "only_version": attr.string(doc = "Required Python version, in the form `X.Y`; empty if any version is allowed."),
+        "only_version": attr.string(doc = "Required Python version (`X.Y`); empty if any version is allowed."),
         "problem": attr.string(doc = "Error message if no interpreter is available; empty otherwise."),
         "pythons": attr.label_keyed_string_dict(doc = "Interpreters from Debian packages. Keys are labels; values are platforms."),
         "tag": attr.string(doc = "Name of the tag class of `bento_tools` (`python` or `compiler`), shown in error messages.", mandatory = True),

@@ -89,12 +89,12 @@ def _deb_python_repo_impl(rctx):
 
 _deb_python_repo = repository_rule(
     implementation = _deb_python_repo_impl,
-    doc = "Builds an interpreter from Debian packages. The interpreter requires only the C library of the machine.",
+    doc = "Builds an interpreter from Debian packages. The interpreter requires only the machine's C library.",
     attrs = {
         "debs": attr.label_keyed_string_dict(doc = "Debian packages of the interpreter, including patchelf but not the C library. Keys are labels; values are platforms.", mandatory = True),
         "lock": attr.label(doc = "Lock of the Debian packages, shown in error messages.", mandatory = True),
         "platform": attr.string(doc = "Platform on which the interpreter runs.", mandatory = True),
-        "version": attr.string(doc = "Python version of the interpreter, in the form `X.Y.Z`.", mandatory = True),
+        "version": attr.string(doc = "Python version of the interpreter (`X.Y.Z`).", mandatory = True),
     },
 )
 

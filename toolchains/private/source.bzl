@@ -99,8 +99,6 @@ def _requirements(rctx, source):
             rctx.attr.platform,
             " and ".join(missing),
             rctx.attr.build_lock,
-            " and ".join(missing),
-            rctx.attr.build_lock,
         ))
     return ["@{}//{}".format(rctx.attr.build_hub, name.replace("-", "_").replace(".", "_")) for name in names]
 

@@ -42,7 +42,7 @@ _uv_platform_repo = repository_rule(
     attrs = {
         "files": attr.string_dict(doc = "Wheels of the uv release. Keys are file names; values are SHA-256 digests.", mandatory = True),
         "platform": attr.string(doc = "Platform on which uv runs.", mandatory = True),
-        "version": attr.string(doc = "Version of uv, in the form `X.Y.Z`.", mandatory = True),
+        "version": attr.string(doc = "Version of uv (`X.Y.Z`).", mandatory = True),
     },
 )
 

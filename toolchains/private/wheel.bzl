@@ -17,9 +17,9 @@ RELEASE_ATTRIBUTES = _PACKAGE_ATTRIBUTES | FETCH_ATTRIBUTES | {
     "exclude": attr.string_list(doc = "Patterns for files in wheels to exclude from images."),
     "exclude_preset": attr.string_list(doc = "Exclusion patterns from presets. A pattern without a match isn't an error."),
     "files": attr.string_dict(doc = "Files of the release. Keys are file names; values are SHA-256 digests."),
-    "platform": attr.string(doc = "Target platform, in the form `<os>_<machine>`.", mandatory = True),
+    "platform": attr.string(doc = "Target platform (`<os>_<machine>`).", mandatory = True),
     "python": attr.label(doc = "File that contains the version of the toolchain's interpreter.", mandatory = True),
-    "python_version": attr.string(doc = "Python version of the packages, in the form `X.Y`. Default: the version in the file `python`."),
+    "python_version": attr.string(doc = "Python version of the packages (`X.Y`). Default: the version in the file `python`."),
     "url": attr.string(doc = "URL of the file; empty if the file comes from a package index."),
 }
 
@@ -133,8 +133,8 @@ wheel_repo = repository_rule(
     doc = "Fetches the wheel of a release for one platform.",
     attrs = RELEASE_ATTRIBUTES | {
         "allow_record_mismatch": attr.string_list(doc = "SHA-256 hashes of the wheels that images accept despite an incorrect RECORD file."),
-        "glibc": attr.string(doc = "Newest glibc version that wheels can require, in the form `X.Y`.", mandatory = True),
-        "macos": attr.string(doc = "Newest macOS version that wheels can require, in the form `X.Y`.", mandatory = True),
+        "glibc": attr.string(doc = "Newest glibc version that wheels can require (`X.Y`).", mandatory = True),
+        "macos": attr.string(doc = "Newest macOS version that wheels can require (`X.Y`).", mandatory = True),
         "rejected_files": attr.string_list(doc = "Names of the release's files that have no hash in the lock."),
     },
 )
