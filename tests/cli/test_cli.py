@@ -486,7 +486,7 @@ def test_build_says_when_and_its_identity_does_not(bento, project, monkeypatch):
 def test_build_refuses_an_epoch_that_is_none(bento, project, monkeypatch, epoch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
     bento("build", project, code=status.ERROR)
-    assert "Unset or change the variable." in bento.err
+    assert "Unset or correct the variable." in bento.err
 
 
 def test_build_of_a_service(bento, project, monkeypatch):
@@ -510,7 +510,7 @@ def test_build_of_a_service(bento, project, monkeypatch):
         (["--config", "Svc.traffic.timeout=1", "--config", 'Svc.traffic={"timeout": 2}'], "Svc.traffic"),
         (
             ["--config", "Svc.traffic.timeout=1", "--config", "Svc.traffic=2"],
-            "Svc.traffic.timeout can't be set, because traffic has a value.",
+            "Svc.traffic.timeout conflicts with the value of traffic.",
         ),
         (["--env", "A=1", "--env", "A=2"], "--env: A is set twice for the stage 'all'."),
         (["--name", "Bad Name"], "--name: the name is invalid: 'bad name'. Use up to 63"),
@@ -520,9 +520,9 @@ def test_build_of_a_service(bento, project, monkeypatch):
         (["--arg-file", "project/service.py"], "project/service.py:"),
         (["--bentofile", "nothing.yaml"], "nothing.yaml: cannot read the file"),
         (["--enable-features", "grcp"], "unknown feature 'grcp'"),
-        (["--creation-time", "yesterday"], "--creation-time: 'yesterday' isn't a time with a time zone."),
-        (["--creation-time", "2026-03-01T12:00:00"], "'2026-03-01T12:00:00' isn't a time with a time zone."),
-        (["--creation-time", ""], "'' isn't a time with a time zone."),
+        (["--creation-time", "yesterday"], "--creation-time: expected a time with a time zone, such as "),
+        (["--creation-time", "2026-03-01T12:00:00"], "got '2026-03-01T12:00:00'."),
+        (["--creation-time", ""], "got ''."),
     ],
 )
 def test_build_says_what_is_wrong(bento, project, words, message):
@@ -716,9 +716,9 @@ def test_standard_output_gets_the_archive_alone(bento, project):
     bento("build", project, "--version", "v1")
     for words in (["-o", "json"], ["-o", "path"]):
         bento("export", "svc:v1", "-", *words, code=status.ERROR)
-        assert "--output can't be used if the archive is written to standard output" in bento.err
+        assert "--output: can't be used when the archive goes to standard output" in bento.err
     bento("export", "svc:v1", "-", "--format", "folder", code=status.ERROR)
-    assert "--format `folder` can't be used with standard output." in bento.err
+    assert "--format `folder`: can't be written to standard output." in bento.err
 
 
 @pytest.mark.parametrize(

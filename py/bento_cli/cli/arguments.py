@@ -38,7 +38,10 @@ def add_flag(parser: _ActionsContainer, *names: str, help: str, **more: Any) -> 
 def add_bentofile(parser: ArgumentParser) -> None:
     """Add the option that selects a bentofile."""
     parser.add_argument(
-        "-f", "--bentofile", metavar="FILE", help="Read this bentofile (default: bentofile.yaml or pyproject.toml)"
+        "-f",
+        "--bentofile",
+        metavar="FILE",
+        help="Read build options from this file (default: bentofile.yaml or pyproject.toml)",
     )
 
 
@@ -81,25 +84,25 @@ def add_signing(parser: ArgumentParser, prefix: str = "", *, required: bool = Fa
         f"--{prefix}key",
         metavar="KEY",
         dest="sign_key",
-        help="Sign with the private key in this file or variable (env://NAME)",
+        help="Sign with the private key in this file or environment variable (env://NAME)",
     )
     add_flag(
         group,
         f"--{prefix}keyless",
         dest="keyless",
-        help="Sign with an OIDC identity, such as the identity of a CI job, instead of a key",
+        help="Sign with an OIDC identity (such as a CI job's identity) instead of a key",
     )
     parser.add_argument(
         "--identity-token",
         metavar="TOKEN",
         default="",
-        help="Read the OIDC token from this file or variable (env://NAME; default: the CI job's token)",
+        help="Read the OIDC token from this file or environment variable (env://NAME; default: the CI job's token)",
     )
     parser.add_argument(
         "--trust-config",
         metavar="FILE",
         default="",
-        help="Use the sigstore services that this client trust configuration lists (default: the public services)",
+        help="Use the sigstore services in this client trust configuration (default: the public services)",
     )
     parser.add_argument(
         "--sign-password-file",
@@ -111,7 +114,7 @@ def add_signing(parser: ArgumentParser, prefix: str = "", *, required: bool = Fa
         "--sign-format",
         choices=("bundle", "legacy"),
         default="bundle",
-        help="Write sigstore bundles (bundle), or signatures for cosign 2 (legacy) (default: bundle)",
+        help="Set the signature format: bundle (sigstore) or legacy (cosign 2) (default: bundle)",
     )
 
 
@@ -133,11 +136,9 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
     import tempfile
 
     if options.output != "text":
-        raise BentoError("--output can't be used if the archive is written to standard output. Remove --output.")
+        raise BentoError("--output: can't be used when the archive goes to standard output. Remove --output.")
     if sys.stdout.isatty():
-        raise BentoError(
-            "standard output: archives can't be written to a terminal. Redirect the output to a file or a pipe."
-        )
+        raise BentoError("standard output: archives can't be written to a terminal. Redirect the output to a file.")
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "archive")
         yield path
@@ -155,7 +156,7 @@ def signing_key(options: Namespace) -> PrivateKey | IdentitySigner | None:
         return IdentitySigner(options.identity_token, options.trust_config)
     if options.identity_token or options.trust_config:
         flag = options.keyless_flag
-        raise BentoError(f"--identity-token and --trust-config require {flag}. Add {flag} instead of a key.")
+        raise BentoError(f"--identity-token and --trust-config require {flag}. Use {flag} instead of a key.")
     if not options.sign_key:
         return None
     from rules_bento.signing.keys import read_private
@@ -186,7 +187,7 @@ def add_import_options(parser: ArgumentParser) -> None:
     add_flag(
         parser, "--same-letters", help="Allow file names that differ only in case, which collide on macOS and Windows"
     )
-    add_flag(parser, "--copy", help="Copy every file instead of sharing identical files between entries of the store")
+    add_flag(parser, "--copy", help="Copy every file instead of sharing identical files between store entries")
     add_no_sync(parser)
 
 

@@ -122,7 +122,7 @@ def _add_global_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
     # `bento containerize` has the builder's --quiet.
     quiet = ("-q",) if "--quiet" in parser._option_string_actions else ("-q", "--quiet")
     group.add_argument(*quiet, dest="no_notes", action="store_true", help="Don't print notes or progress")
-    group.add_argument("-v", "--verbose", action="store_true", help="Print tracebacks of internal errors")
+    group.add_argument("-v", "--verbose", action="store_true", help="Print tracebacks for internal errors")
     colors = ("auto", "always", "never")
     text = "Color the output: auto, always, or never (default: auto)"
     group.add_argument("--color", metavar="WHEN", choices=colors, default="auto", help=text)

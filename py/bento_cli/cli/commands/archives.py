@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 def _add_format(parser: ArgumentParser) -> None:
     from rules_bento.archives.unpack import FORMS
 
-    parser.add_argument("--format", choices=FORMS, help="Set the archive format (default: determined by the suffix)")
+    parser.add_argument(
+        "--format", choices=FORMS, help="Set the archive format (default: the format of the file suffix)"
+    )
 
 
 def add_import_arguments(parser: ArgumentParser, kind: Kind) -> None:
@@ -136,7 +138,7 @@ def run_export(options: Namespace, store: Store, kind: Kind) -> int:
     if options.out == "-":
         if options.format == "folder":
             raise BentoError(
-                "--format `folder` can't be used with standard output. Specify a directory, or an archive format."
+                "--format `folder`: can't be written to standard output. Specify a directory, or use an archive format."
             )
         with arguments.output_path(options.out, options) as out, show.progress("Exporting") as progress:
             form: Form = options.format or "xz"
@@ -186,8 +188,8 @@ def add_bundle_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (
-        "A bundle is a tar file that contains .bento and .bentomodel archives. It contains each model only once. "
-        "`tar -x` extracts the archives, and BentoML can import the archives."
+        "A bundle is a tar file of .bento and .bentomodel archives, with each model only once. You can extract the "
+        "archives with `tar -x`, and import the archives with BentoML."
     )
 
 

@@ -37,12 +37,10 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
         help="Build this project directory, or this service as module:Service (default: the current directory)",
     )
     arguments.add_bentofile(parser)
-    parser.add_argument("--name", help="Set the name of the Bento (default: the name of the service)")
+    parser.add_argument("--name", help="Set the Bento's name (default: the service's name)")
+    parser.add_argument("--version", default="", help="Set the Bento's version (default: a digest of the contents)")
     parser.add_argument(
-        "--version", default="", help="Set the version of the Bento (default: a digest of its contents)"
-    )
-    parser.add_argument(
-        "--description", metavar="TEXT", help="Set the description of the Bento, or read it from a file (file:PATH)"
+        "--description", metavar="TEXT", help="Set the Bento's description, or read it from a file (file:PATH)"
     )
     arguments.add_repeatable(parser, "--label", metavar="KEY=VALUE", help="Add a label to the Bento")
     arguments.add_repeatable(
@@ -62,7 +60,7 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "--arg-file", metavar="FILE", help="Read build arguments from this YAML file (- for standard input)"
     )
     parser.add_argument(
-        "--enable-features", metavar="LIST", default="", help="Require these extras of bentoml, such as grpc,tracing"
+        "--enable-features", metavar="LIST", default="", help="Require these bentoml extras, such as grpc,tracing"
     )
     parser.add_argument(
         "--spec",
@@ -79,7 +77,7 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--creation-time",
         metavar="TIME",
-        help="Set the creation time, in ISO 8601 with a time zone (default: SOURCE_DATE_EPOCH, or else now)",
+        help="Set the creation time (ISO 8601 with a time zone; default: SOURCE_DATE_EPOCH, or else now)",
     )
     arguments.add_flag(
         parser,
@@ -98,15 +96,14 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--archive",
         metavar="FILE",
-        help="Write a .bento archive (- for standard output) instead of adding the Bento to the store; adds the "
-        "suffix .bento if it is missing",
+        help="Write this .bento archive (- for standard output) instead of adding the Bento to the store",
     )
     arguments.add_no_sync(parser)
     show.add_output(parser, "text", "json", "yaml", "ref", "tag", "path")
     parser.epilog = (
-        "Without --import, the command doesn't execute your code. The command neither resolves nor downloads packages. "
-        "The version and the digest depend only on the project, not on the creation time. The rule bento_package "
-        "results in the same version and digest if no package hub locks the packages."
+        "Without --import, the command doesn't execute your code. The command never resolves or downloads packages. "
+        "The version and the digest depend only on the project, not on the creation time. The bento_package rule "
+        "produces the same version and digest, unless a package hub locks the packages."
     )
 
 
@@ -117,7 +114,7 @@ def _add_metadata_options(parser: ArgumentParser) -> None:
         group,
         "--service-model",
         metavar="SERVICE.ATTRIBUTE=TAG",
-        help="Declare a model of a service, such as Svc.model=iris:v1",
+        help="Declare a service's model, such as Svc.model=iris:v1",
     )
     arguments.add_repeatable(
         group, "--config", metavar="SERVICE.KEY=VALUE", help="Declare a service setting, such as Svc.traffic.timeout=60"
@@ -129,7 +126,7 @@ def _add_metadata_options(parser: ArgumentParser) -> None:
         group,
         "--complete",
         metavar="KIND",
-        help="Declare that the options specify all metadata of this kind: labels, envs, image, or description",
+        help="Treat the options as complete for labels, envs, image, or description",
     )
 
 
@@ -258,7 +255,7 @@ def _creation_time(text: str | None) -> str:
             zone = None
         if zone is None:  # in a store with other Bentos, a time without a zone breaks `bentoml list`
             raise BentoError(
-                f"--creation-time: {text!r} isn't a time with a time zone. Use the format 2026-03-01T12:00:00+00:00."
+                f"--creation-time: expected a time with a time zone, such as 2026-03-01T12:00:00+00:00, got {text!r}."
             )
         return text
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
@@ -270,7 +267,7 @@ def _creation_time(text: str | None) -> str:
         return dt.datetime.fromtimestamp(int(epoch), dt.timezone.utc).isoformat()
     except (ValueError, OverflowError, OSError):
         raise BentoError(
-            f"SOURCE_DATE_EPOCH: expected a number of seconds since 1970, got {epoch!r}. Unset or change the variable."
+            f"SOURCE_DATE_EPOCH: expected seconds since 1970, got {epoch!r}. Unset or correct the variable."
         ) from None
 
 
@@ -312,9 +309,7 @@ def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
         for key in keys[:-1]:
             at = at.setdefault(key, {})
             if not isinstance(at, dict):
-                raise BentoError(
-                    f"--config: {path} can't be set, because {key} has a value. Remove one of the two options."
-                )
+                raise BentoError(f"--config: {path} conflicts with the value of {key}. Remove one of the options.")
         if keys and keys[-1] in at:
             raise BentoError(f"--config: {path} is set twice. Remove one of the values.")
         if keys:

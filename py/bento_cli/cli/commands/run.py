@@ -64,7 +64,7 @@ def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "--image-tag",
         "--docker-image-tag",
         metavar="NAME:TAG",
-        help="Set the name of the image (default: the tag of the Bento)",
+        help="Set the image name (default: the Bento's tag)",
     )
     parser.add_argument(
         "--backend",
@@ -76,13 +76,13 @@ def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "--base",
         metavar="IMAGE",
         action="append",
-        help="Use this base image: a registry reference, or oci:DIR for an OCI layout (default: the base image in the "
-        f"Bento); requires --backend {NATIVE.name}",
+        help="Use this base image: a registry reference, or oci:DIR for an OCI layout (default: the Bento's base "
+        f"image); requires --backend {NATIVE.name}",
     )
     arguments.add_insecure(parser)
     arguments.add_signing(parser, "sign-")
     arguments.add_repeatable(
-        parser, "--enable-features", metavar="LIST", help="Install these extras of bentoml, such as grpc,tracing"
+        parser, "--enable-features", metavar="LIST", help="Install these bentoml extras, such as grpc,tracing"
     )
     arguments.add_flag(parser, "--run-as-root", help="Run the builder with sudo")
     arguments.add_no_verify(parser)

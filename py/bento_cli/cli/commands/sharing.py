@@ -32,7 +32,7 @@ def add_push_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "targets",
         metavar="REFERENCE",
         nargs="*",
-        help="Push to this registry reference, in the form HOST/REPOSITORY[:TAG] (default: BentoCloud or Yatai)",
+        help="Push to this registry reference (HOST/REPOSITORY[:TAG]; default: BentoCloud or Yatai)",
     )
     parser.add_argument(
         "-t",
@@ -47,8 +47,8 @@ def add_push_arguments(parser: ArgumentParser, kind: Kind) -> None:
             "--format",
             choices=("artifact", "kserve"),
             default="artifact",
-            help="Set the registry format: artifact for `bento models pull`, or kserve for an image that KServe "
-            "(oci+native://, oci+fetch://) and Kubernetes volumes can mount (default: artifact)",
+            help="Set the registry format: artifact (for `bento models pull`) or kserve (an image for KServe and "
+            "Kubernetes volumes) (default: artifact)",
         )
     arguments.add_no_verify(parser)
     _add_context(parser)
@@ -56,9 +56,9 @@ def add_push_arguments(parser: ArgumentParser, kind: Kind) -> None:
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        f"The default tag of a REFERENCE is the version of the {kind.noun}. The command uploads only missing data. It "
-        "reads the credentials for registries from docker's configuration and credential helpers. It reads the "
-        "credentials for BentoCloud and Yatai from the context that `bento cloud login` saved."
+        f"If REFERENCE has no tag, the command uses the {kind.noun}'s version. The command uploads only missing data. "
+        "Registry credentials come from docker's configuration and credential helpers. BentoCloud and Yatai "
+        "credentials come from the context that `bento cloud login` saved."
     )
 
 
@@ -67,11 +67,9 @@ def run_push(options: Namespace, store: Store, kind: Kind) -> int:
     if options.targets:
         _push(options, store, entry)
     elif getattr(options, "format", "") == "kserve":
-        raise BentoError("--format kserve is supported only for registries. Specify HOST/REPOSITORY[:TAG].")
+        raise BentoError("--format kserve requires a registry target. Specify HOST/REPOSITORY[:TAG].")
     elif options.sign_key or options.keyless:
-        raise BentoError(
-            "--sign-key and --sign-keyless are supported only for registries. Specify HOST/REPOSITORY[:TAG]."
-        )
+        raise BentoError("--sign-key and --sign-keyless require a registry target. Specify HOST/REPOSITORY[:TAG].")
     else:
         _push_to_cloud(options, store, entry)
     return status.OK
@@ -208,7 +206,7 @@ def run_pull(options: Namespace, store: Store, kind: Kind) -> int:
 def add_copy_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument("source", metavar="SOURCE", help="Copy the image or artifact at HOST/REPOSITORY[:TAG]")
     parser.add_argument(
-        "targets", metavar="TARGET", nargs="+", help="Copy to HOST/REPOSITORY[:TAG] (default tag: the tag of SOURCE)"
+        "targets", metavar="TARGET", nargs="+", help="Copy to HOST/REPOSITORY[:TAG] (default tag: SOURCE's tag)"
     )
     arguments.add_flag(parser, "--no-referrers", help="Don't copy referrers, such as SBOMs and signatures")
     arguments.add_insecure(parser)

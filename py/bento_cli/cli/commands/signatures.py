@@ -104,9 +104,7 @@ def _sign(
             return f"referrer of {root.descriptor.digest}"
         return signatures.tag_of(signatures.SIGNATURES, root.descriptor.digest)
     if path.is_dir():
-        raise BentoError(
-            f"{target}: directories can't be signed. Export the Bento or model to an archive, and sign the archive."
-        )
+        raise BentoError(f"{target}: directories can't be signed. Export the Bento or model, and sign the archive.")
     if sboms:
         raise BentoError(f"{target}: archives don't support --sbom. Sign an OCI layout or a registry artifact.")
     is_bundle = options.sign_format == signatures.BUNDLE
@@ -133,20 +131,24 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
     signers = parser.add_mutually_exclusive_group()
     signers.add_argument(
-        "--key", metavar="KEY", help="Verify signatures with the public key in this file or variable (env://NAME)"
+        "--key",
+        metavar="KEY",
+        help="Verify signatures with the public key in this file or environment variable (env://NAME)",
     )
     signers.add_argument(
-        "--certificate-identity", metavar="IDENTITY", help="Require a keyless signature by this email address or URI"
+        "--certificate-identity",
+        metavar="IDENTITY",
+        help="Require a keyless signature from this identity (email address or URI)",
     )
-    parser.add_argument(
-        "--certificate-oidc-issuer", metavar="URL", help="Require that this OIDC issuer certified the identity"
-    )
+    parser.add_argument("--certificate-oidc-issuer", metavar="URL", help="Require an identity from this OIDC issuer")
     parser.add_argument(
         "--trusted-root",
         metavar="FILE",
-        help="Verify keyless signatures with this trusted root (default: the root of sigstore's public services)",
+        help="Verify keyless signatures with this trusted root (default: sigstore's public root)",
     )
-    signers.add_argument("--policy", metavar="FILE", help="Require the signatures and attestations in this policy file")
+    signers.add_argument(
+        "--policy", metavar="FILE", help="Require the signatures and attestations that this policy file lists"
+    )
     parser.add_argument(
         "--signature",
         metavar="FILE",
@@ -158,9 +160,9 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Without a key, identity, or policy, entries of the store are compared with their imported contents, so "
-        "entries that BentoML built can't be verified. Otherwise, cosign signatures of archives, OCI layouts, and "
-        "artifacts in registries are verified; only the registry is contacted, and sigstore if --trusted-root is "
+        "Without a key, identity, or policy, the command compares store entries with the contents that were imported. "
+        "Entries that BentoML built can't be verified. Otherwise, the command verifies cosign signatures of archives, "
+        "OCI layouts, and registry artifacts. It contacts only the registry, and sigstore if --trusted-root is "
         f"missing. The exit code is {status.FOUND} if something is damaged or has no valid signature."
     )
 
@@ -301,8 +303,8 @@ def _signature(options: Namespace, target: str, rules: list[SignatureRule]) -> d
         return details
     if not path.is_file():
         raise BentoError(
-            f"{target}: expected an archive, an OCI layout, or a registry reference. Entries of the store have no "
-            "signatures. Verify the archive before the import."
+            f"{target}: expected an archive, an OCI layout, or a registry reference. Store entries have no signatures, "
+            "so verify the archive before the import."
         )
     signed = Path(options.signature) if options.signature else cosign.existing_signature(path)
     for rule in rules:

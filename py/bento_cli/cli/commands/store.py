@@ -125,7 +125,7 @@ def add_delete_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "tags",
         metavar="TAG",
         nargs="+",
-        help=f"Delete the {kind.noun} with this tag, or all versions of this name (comma-separated)",
+        help=f"Delete this {kind.noun} (NAME:VERSION), or all versions of NAME; separate several with commas",
     )
     arguments.add_flag(parser, "-y", "--yes", "--assume-yes", help="Don't prompt for confirmation")
     if kind is MODEL:
@@ -166,8 +166,8 @@ def add_gc_arguments(parser: ArgumentParser, kind: Kind) -> None:
     arguments.add_flag(parser, "-n", "--dry-run", help="Report what would be removed, without removing anything")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "The command removes files that no entry of the store uses anymore, because BentoML deleted the entries. It "
-        "also removes partial downloads of interrupted commands. Bentos and models remain unchanged."
+        "The command removes files of entries that BentoML deleted, and partial downloads of interrupted commands. "
+        "Bentos and models remain unchanged."
     )
 
 
