@@ -11,7 +11,7 @@ def _bento_cloud_push_impl(ctx):
 
 bento_cloud_push = rule(
     implementation = _bento_cloud_push_impl,
-    doc = """Pushes a Bento and the Bento's models to BentoCloud or Yatai with `bazel run`. The push uploads only missing data.
+    doc = """Pushes a Bento and its models to BentoCloud or Yatai with `bazel run`. The push uploads only missing data.
 
 ```starlark
 bento_cloud_push(name = "cloud", src = ":iris_bento")

@@ -13,7 +13,7 @@ def _bento_export_impl(ctx):
 
 bento_export = rule(
     implementation = _bento_export_impl,
-    doc = """Exports a Bento and the Bento's models to `destination` with `bazel run`.
+    doc = """Exports a Bento and its models to `destination` with `bazel run`.
 
 ```starlark
 bento_export(

@@ -8,7 +8,7 @@ def _bento_import_impl(ctx):
 
 bento_import = rule(
     implementation = _bento_import_impl,
-    doc = """Imports a Bento and the Bento's models into the store at `BENTOML_HOME` with `bazel run`.
+    doc = """Imports a Bento and its models into the store at `BENTOML_HOME` with `bazel run`.
 
 ```starlark
 bento_import(name = "import", src = ":iris_bento")

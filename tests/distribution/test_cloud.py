@@ -268,4 +268,4 @@ def test_the_command_pushes_and_pulls(one_cloud, bento, store, other, monkeypatc
     assert bento("pull", "hi", home=other) == "Pulled Bento hi:v2 with clf:v2 (already present: clf:v1).\n"
     assert json.loads(bento("models", "pull", "clf:v1", "-o", "json", home=other))["new"] is False
     same(store, other, "hi:v1", "hi:v2")
-    assert "has no Bento" in bento("pull", "gone", home=other, code=status.NOT_FOUND)
+    assert "not found in" in bento("pull", "gone", home=other, code=status.NOT_FOUND)

@@ -117,9 +117,9 @@ def test_what_is_not_whole_there_is_not_pulled(one_cloud, store, other, progress
         push_to(one_cloud, store, "hi:v1", progress)
     with pytest.raises(BentoError, match="status: failed"):
         pull_from(one_cloud, other, "hi:v1", progress)
-    with pytest.raises(NotFoundError, match="has no Bento with this tag"):
+    with pytest.raises(NotFoundError, match="hi:v9: not found in"):
         pull_from(one_cloud, other, "hi:v9", progress)
-    with pytest.raises(NotFoundError, match="has no Bento with this name"):
+    with pytest.raises(NotFoundError, match="not found in"):
         pull_from(one_cloud, other, "nothing", progress)
 
 

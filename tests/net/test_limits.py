@@ -51,7 +51,7 @@ def lines(line: bytes, count: int):
 def test_a_head_is_bounded(answer):
     with (
         liar(answer) as server,
-        pytest.raises(BentoError, match=f"127.0.0.1:.*response header exceeds {limits.HEADER} bytes"),
+        pytest.raises(BentoError, match="127.0.0.1:.*response headers are too large"),
     ):
         ask(server.url)
     assert len(server.requests) == 1
@@ -62,7 +62,7 @@ def test_trailers_are_bounded():
         yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
         yield from itertools.repeat(b"X: y\r\n", 1_000_000)
 
-    with liar(answer) as server, pytest.raises(BentoError, match="response header exceeds"):
+    with liar(answer) as server, pytest.raises(BentoError, match="response headers are too large"):
         ask(server.url)
 
 

@@ -252,7 +252,7 @@ def test_options_that_do_not_go_together_are_refused(capsys):
         (["verify", *WHO, "--trusted-root", "file", "file"], "file: 1 validation error for TrustedRoot"),
         (
             ["sign", "--key", "k.key", "--identity-token", "x", "file"],
-            "--trust-config require --keyless. Add --keyless",
+            "--trust-config require --keyless. Use --keyless",
         ),
         (["sign", "--keyless", "--sign-format", "legacy", "file"], "keyless signatures. Use --sign-format bundle"),
         (["push", "x:y", "--sign-keyless"], ""),

@@ -183,7 +183,7 @@ try:
     chosen = SourceFilter(Patterns(["*"], "include"), Patterns([], "exclude"), {"": lines})
     refused = any(chosen.reason(f"pkg{n % 50}/mod{n % 300}/f{n}.py", filtered=True) for n in range(3000))
 except BentoError as error:
-    refused = "has more than" in str(error) or "have more than" in str(error)
+    refused = "exceed" in str(error) or "have more than" in str(error)
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps([refused, used.ru_utime + used.ru_stime, used.ru_maxrss]))"""
     command, environment = [sys.executable, "-c", program], os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

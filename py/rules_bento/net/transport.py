@@ -367,8 +367,8 @@ def translate_errors(host: str = "") -> Iterator[None]:
         yield
     except LongHeadError:
         raise BentoError(
-            f"{host or 'The server'}: a response header exceeds {limits.HEADER} bytes, or all headers exceed "
-            f"{limits.HEAD} bytes. Check the URL, and check for a proxy that modifies responses."
+            f"{host or 'The server'}: the response headers are too large (limit: {limits.HEADER} bytes each, "
+            f"{limits.HEAD} bytes in total). Check the URL, and check for a proxy that modifies responses."
         ) from None
     except SlowAnswerError:  # another attempt would be as slow
         raise BentoError(

@@ -314,8 +314,8 @@ class Authorizer:
             )
         elif _is_private_host(target.host) and not _is_private_host(self._origin.host):
             raise BentoError(
-                f"{self._host}: the token server {target} is in a private network, but the registry isn't. If that is "
-                "intended, report this to the registry operator."
+                f"{self._host}: the token server {target} is in a private network, but the registry isn't. Report the "
+                "error to the registry operator."
             )
         return url
 
