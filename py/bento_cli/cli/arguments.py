@@ -198,7 +198,7 @@ def add_no_models(parser: ArgumentParser) -> None:
 
 def add_no_verify(parser: ArgumentParser) -> None:
     """Add the option that skips the verification of files."""
-    add_flag(parser, "--no-verify", help="Skip the verification of files in the store")
+    add_flag(parser, "--no-verify", help="Don't verify files in the store")
 
 
 def add_no_sync(parser: ArgumentParser) -> None:

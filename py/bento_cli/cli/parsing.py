@@ -146,7 +146,7 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
 def _help(words: list[str], prefix: str = "") -> NoReturn:
     head = f"Usage: bento {prefix}COMMAND ...\n" if prefix else _HEAD
     options = _Parser(usage=argparse.SUPPRESS, formatter_class=_Formatter, add_help=False)
-    _add_global_options(options).add_argument("-V", "--version", action="store_true", help="Print the version of bento")
+    _add_global_options(options).add_argument("-V", "--version", action="store_true", help="Print the version")
     width = max(len(command.name) for command in table.COMMANDS if command.name.startswith(prefix))
     text = ""
     for group, commands in table.GROUPS.items():

@@ -226,7 +226,7 @@ def tar_layer(arguments: Arguments) -> None:
         form = streams.detect_form(file.read(streams.PIECE))
     if form not in _COMPRESSIONS:
         raise BentoError(
-            f"{where}: unsupported format {form}. Use a tar file that is uncompressed, or compressed with gzip or zstd."
+            f"{where}: unsupported format {form}. Use a tar file that is uncompressed or uses gzip or zstd."
         )
     with Path(path).open("rb") as file:
         for member, _ in tarread.compressed_members(file, form, where):

@@ -227,8 +227,8 @@ def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -
     unlocked = sorted(package["name"] for package in locked.values() if "unlocked" in package)
     if unlocked:
         raise BentoError(
-            f"the lock doesn't support {target.platform} with Python {target.python_minor}. Missing packages: "
-            f"{', '.join(unlocked)}. Lock for all platforms with `uv pip compile --universal`."
+            f"the lock has no packages for {target.platform} with Python {target.python_minor}: {', '.join(unlocked)}. "
+            "Lock for all platforms with `uv pip compile --universal`."
         )
     with tempfile.TemporaryDirectory(prefix="rules_bento-slice-") as scratch:
         links = Path(scratch, "links")

@@ -84,8 +84,8 @@ def place(
     repository, path = _split(short_path)
     if not repository or not _is_clean(path):
         raise BentoError(
-            f"{label}: {attribute} contains {short_path!r}, which is absolute or outside the repository. "
-            f"Declare a file in the workspace, or a target."
+            f"{label}: {attribute} contains {short_path!r}, which is absolute or outside the repository. Use a file in "
+            "the workspace, or a target."
         )
     inside = repository == home and _is_below(path, context)
     root = _import_root(repository, path, import_roots) if attribute == DEPENDENCIES else ""
