@@ -159,7 +159,7 @@ def test_a_bentofile_brings_its_packages(tmp_path):
         ("-r https://host/r.txt\n", r"r\.in:1: the remote file 'https://host/r\.txt' can't be included"),
         (
             "flask\n-e .\n",
-            r"r\.in:2: unsupported option -e\. The option installs a directory\. Add code .* deps",
+            r"r\.in:2: unsupported option -e\. The option installs a directory\. Add the repository's code .* deps",
         ),
         ("--no-binary flask\n", r"r\.in:1: unsupported option --no-binary\. Only releases without a wheel"),
         ("--pre\n", r"r\.in:1: unsupported option --pre.* pre-releases .* such as 'name>=1\.0rc1'"),
@@ -167,7 +167,7 @@ def test_a_bentofile_brings_its_packages(tmp_path):
         ("flask\nsix==\n", r"r\.in:2: invalid requirement 'six==' \(PEP 508\): Expected"),
         ("six ; platform = 'x'\n", r"r\.in:1: invalid requirement \"six ; platform = 'x'\""),
         ("six ; sys_platform == 'linux\n", r"r\.in:1: invalid requirement .*"),
-        ("./own\n", r"r\.in:1: '\./own' is a local path\. Add code .* with bento_wheel"),
+        ("./own\n", r"r\.in:1: '\./own' is a local path\. Add the repository's code .* with bento_wheel"),
         ("wheels/own-1.0-py3-none-any.whl\n", r"r\.in:1: .* is a local path"),
         ("own-1.0-py3-none-any.whl\n", r"r\.in:1: .* is a local path"),
         ("own @ file:///own.whl\n", r"r\.in:1: .* is a local path"),

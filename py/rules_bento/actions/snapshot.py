@@ -226,7 +226,7 @@ def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) ->
     if selection.idle:
         from rules_bento.build_options.target_options import unmatched_patterns
 
-        for note in unmatched_patterns(selection, plan.effective_options, "srcs, data and deps"):
+        for note in unmatched_patterns(selection, plan.effective_options, "srcs, data, or deps"):
             sys.stderr.write(f"{target}: {note}\n")
 
 
