@@ -140,7 +140,7 @@ def options_have_a_file_and_a_line(checkout: Checkout) -> None:
     assert built.code == 1, built.told()
     for name, (_, message) in OPTIONS.items():
         assert f"\n//options:{name}: options/{name}.yaml:{message}" in built.errors, f"{name}: {built.told()}"
-    assert "\n//options:pin: requirements and packages conflict with the lock for linux_" in built.errors, built.told()
+    assert "\n//options:pin: the requirements conflict with the lock for linux_" in built.errors, built.told()
     assert "numpy<1" in built.errors, built.told()
     for name, message in ENVIRONMENTS.items():
         assert f"\n//options:{name}: {message}" in built.errors, f"{name}: {built.told()}"

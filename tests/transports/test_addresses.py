@@ -97,7 +97,7 @@ def test_hosts_and_users_that_a_shell_would_read(letter):
     ],
 )
 def test_hosts_and_users_that_ssh_would_read(url):
-    with pytest.raises(BentoError, match=r"begins with '-'"):
+    with pytest.raises(BentoError, match=r"starts with '-'"):
         parse(url)
 
 
