@@ -52,7 +52,7 @@ To add packages, declare a `bento_deb_layer`, and set its `base` to this target.
     attrs = {
         "deb_layer": attr.label(doc = "Top layer: a `bento_deb_layer`. The base also includes the layers below the top layer.", mandatory = True, providers = [BentoDebLayerInfo]),
         "env": attr.string_dict(default = {"LANG": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, doc = "Environment variables of the container. Keys are variable names."),
-        "python": attr.string(default = "/usr/bin/python3", doc = "Absolute path of the Python interpreter in the image."),
+        "python": attr.string(default = "/usr/bin/python3", doc = "Absolute path to the Python interpreter in the image."),
         "python_version": attr.string(doc = "Version of the Python interpreter (`X.Y`). Default: the version of the Debian package `python3`."),
     },
     provides = [BentoBaseInfo, BentoDebLayerInfo],

@@ -6,7 +6,7 @@ load("//rules/private:option_groups.bzl", "option_values")
 _OPTIONS = {
     "channels": attr.string_list(doc = "Conda channels. Default: `conda-forge`."),
     "dependencies": attr.string_list(doc = "Conda packages to install, in conda's syntax, such as `libgdal`."),
-    "environment_yml": attr.string(doc = "Path of a conda environment file, relative to the build context. The file replaces all other options."),
+    "environment_yml": attr.string(doc = "Path to a conda environment file, relative to the build context. The file replaces all other options."),
     "pip": attr.string_list(doc = "Packages that conda installs with pip."),
 }
 

@@ -95,7 +95,7 @@ access, unless the image needs them. The action contacts no cluster ([more](../d
     attrs = {
         "app_name": attr.string(doc = "Name of the Kubernetes objects, and prefix for the objects of dependent services. Default: the Bento's name."),
         "config_maps": attr.string_dict(doc = "Environment variables with values from ConfigMaps. Keys are variable names; values are `CONFIGMAP/KEY`."),
-        "env": attr.string_dict(doc = "Environment variables of all containers, in addition to the variables of the image."),
+        "env": attr.string_dict(doc = "Environment variables of all containers, in addition to the image's variables."),
         "image_pull_secrets": attr.string_list(doc = "Names of the Secrets that contain registry credentials."),
         "labels": attr.string_dict(doc = "Labels of all Kubernetes objects, in addition to `app.kubernetes.io/name`, `app.kubernetes.io/component`, and `app.kubernetes.io/version`."),
         "model_format": attr.string(doc = "KServe model format, such as `huggingface`, `onnx`, or `sklearn`. Required for an image of models."),

@@ -8,9 +8,9 @@ _OPTIONS = {
     "base_image": attr.string(doc = "Name of the base image. Default: the image for `distro`."),
     "cuda_version": attr.string(doc = "CUDA version in the image, such as `12.8`. If set, the Bento uses spec 1."),
     "distro": attr.string(doc = "Linux distribution of the image: `debian` (default), `alpine`, `ubi8`, or `amazonlinux`."),
-    "dockerfile_template": attr.string(doc = "Path of a Jinja2 template of the Dockerfile. If set, the Bento uses spec 1."),
+    "dockerfile_template": attr.string(doc = "Path to a Jinja2 template of the Dockerfile. If set, the Bento uses spec 1."),
     "env": attr.string_dict(doc = "Environment variables of the image. Keys are variable names."),
-    "setup_script": attr.string(doc = "Path of a script that runs during the image build."),
+    "setup_script": attr.string(doc = "Path to a script that runs during the image build."),
     "system_packages": attr.string_list(doc = "Names of the distribution's packages to install."),
 }
 
@@ -41,6 +41,6 @@ bento_docker_options(
 
 Paths are relative to the build context, and the files must be in `srcs` or `data` of the Bento. To select the Python version, set
 `python_version` of `bento_package`.""",
-    attrs = _OPTIONS | {"env_file": attr.string(doc = "Path of a file that sets environment variables, one `NAME=value` per line. Alternative to `env`.")},
+    attrs = _OPTIONS | {"env_file": attr.string(doc = "Path to a file that sets environment variables, one `NAME=value` per line. Alternative to `env`.")},
     provides = [BentoOptionsInfo],
 )

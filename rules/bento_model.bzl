@@ -48,7 +48,7 @@ a loader of BentoML's framework modules.
 | `manifest` | list of the model's files |
 | `part` | archive part, from which archives of Bentos are built |""",
     attrs = {
-        "api_version": attr.string(default = "v1", doc = "Version of the framework module's model format. The loader of the module must support the version."),
+        "api_version": attr.string(default = "v1", doc = "Version of the framework module's model format. The module's loader must support the version."),
         "context": attr.string_dict(doc = "Entries of `context` in model.yaml: `framework_name` (default: the last part of `module`), `python_version`, and `bentoml_version`."),
         "fields_file": attr.label(
             allow_single_file = [".json"],
@@ -60,7 +60,7 @@ a loader of BentoML's framework modules.
         "module": attr.string(doc = "Framework module of BentoML that loads the model, such as `bentoml.sklearn`. Default: none, as in models created with `bentoml.models.create`."),
         "options": attr.string_dict(doc = "Options of the framework module. Values are strings; for other types, use `fields_file`."),
         "signatures": attr.string_list_dict(doc = "Signatures of the model. Keys are method names; values are properties: `{\"predict\": [\"batchable\", \"batch_dim=0,0\"]}`."),
-        "srcs": attr.label_list(allow_files = True, doc = "Files of the model. The path of a file in the model is its path relative to the package.", mandatory = True),
+        "srcs": attr.label_list(allow_files = True, doc = "Files of the model. Each file keeps its path relative to the package.", mandatory = True),
         "strip_prefix": attr.string(doc = "Path prefix to remove from the paths of the files: a directory, relative to the package."),
         "tag": attr.string(doc = "Tag of the model: `name` or `name:version`. Default version: the digest of the content.", mandatory = True),
     } | CREATION_TIME | MODEL_ATTRIBUTES,

@@ -113,7 +113,7 @@ Default outputs: config, manifest, and digest. Output groups: `oci_layout` and `
         "base": attr.label(doc = "Image base that provides `sh`, `ln`, `ls`, `mkdir`, and `sleep`, which KServe's `oci://` requires. Requires `format = \"kserve\"`. Default: none; use `oci+native://`.", providers = [BentoBaseInfo]),
         "compression": attr.string(default = "zstd", doc = "Compression of the layers, as in `bento_image`. Data that doesn't compress is stored uncompressed. KServe's `oci+fetch://` requires `gzip`.", values = COMPRESSIONS),
         "format": attr.string(default = "image", doc = "Format: `image` (default, for Bentos), `kserve` (for KServe and Kubernetes volumes), or `modelpack` (for CNCF ModelPack). `modelpack` requires a model with `image_layers = 1`, because ModelPack tools don't unpack links.", values = ["image", "kserve", "modelpack"]),
-        "model": attr.label(doc = "The model. With `format = \"kserve\"`, the files of the model are directly in /models.", providers = [BentoModelInfo]),
+        "model": attr.label(doc = "The model. With `format = \"kserve\"`, the model's files are directly in /models.", providers = [BentoModelInfo]),
         "models": attr.label_list(doc = "Several models, instead of `model`. With `format = \"kserve\"`, the files of each model are in /models/<name>. The name is from the `tag` of a `bento_model`, or the target name of a `bento_model_import`.", providers = [BentoModelInfo]),
         "reference": attr.string(doc = "Name and tag of the image in `oci_layout` and `docker_archive`. Default: the target's name."),
     } | CREATION_TIME,

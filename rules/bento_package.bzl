@@ -36,7 +36,7 @@ def _check(ctx):
         fail("{}: requirements contains both packages from a package hub and files. Use either packages or files.".format(label_string(ctx.label)))
 
 def _locked(ctx):
-    """Returns a list of BentoRequirementInfo to lock, from `requirements` and `deps`. Empty if `requirements` contains no hub packages."""
+    """Returns the packages from a package hub that the Bento locks. Empty if `requirements` contains no such packages."""
     own = hub_requirements(ctx.attr.requirements)
 
     # The lists are short. A library declares only a few packages, without transitive dependencies.
@@ -237,43 +237,43 @@ hub (`requirements`), models (`models`), and other libraries (`deps`). The build
         "bentoml_version": attr.string(default = "1.4.39", doc = "BentoML version that the Bento requires. Ignored if the Bento's requirements specify a version."),
         "build_ctx": attr.string(
             default = OWN_PACKAGE,
-            doc = "Directory that becomes `src/` of the Bento: `.` (this package), `//` (the root of the repository), or a path relative to the root of the repository.",
+            doc = "Directory that becomes the Bento's `src/`: `.` (this package), `//` (the repository root), or a path relative to the repository root.",
         ),
         "bundle_models": attr.bool(
             default = True,
             doc = "Whether archives of the Bento include the models. If `False`, BentoML loads the models in `bento.yaml` from the model store of the machine that serves the Bento. The attribute doesn't affect the version, images, tests, or `bazel run`.",
         ),
-        "data": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Additional files of the build context. Use the attribute for large files, and for files that rarely change: `data` is packed separately from `srcs`, into a separate archive part and image layer."),
+        "data": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Additional files of the build context. Use this attribute for large files, and for files that rarely change: `data` is packed separately from `srcs`, into a separate archive part and image layer."),
         "deps": attr.label_list(
             aspects = [sources_aspect],
             cfg = metadata_only_cfg,
-            doc = "Python libraries: targets of any rule that provides PyInfo. The Bento includes the transitive sources and data of the libraries at their import paths, including generated sources. The Bento only locks packages of a package hub, and doesn't include the packages.",
+            doc = "Python libraries: targets of any rule that provides PyInfo. The Bento includes the transitive sources and data of the libraries at their import paths, including generated sources. The Bento only locks packages from a package hub, and doesn't include the packages.",
             providers = [PyInfo],
         ),
-        "description": attr.string(doc = "Description (README) of the Bento: a string, or `file:` and the path of a file in the build context."),
+        "description": attr.string(doc = "Description (README) of the Bento: a string, or `file:` and the path to a file in the build context."),
         "description_file": attr.label(allow_single_file = True, doc = "File with the description (README) of the Bento. Default: README.md in the build context."),
         "enable_features": attr.string_list(doc = "Extras of bentoml to install, such as `grpc` or `io-image`. Corresponds to `bentoml containerize --enable-features`."),
         "envs": attr.string_list(doc = "Environment variables of the Bento: `NAME=value`, or `NAME=` if the deployment sets the value. The suffix `;stage=build` or `;stage=runtime` limits a variable to one stage. Default: all stages."),
         "exclude": attr.string_list(doc = "Patterns of files to exclude, in the syntax of `.gitignore`."),
-        "environment": attr.label(doc = "A `bento_environment` that declares the image of the Bento. Replaces the image in the source of the service.", providers = [BentoEnvironmentInfo]),
+        "environment": attr.label(doc = "A `bento_environment` that declares the image of the Bento. Replaces the image in the service's source.", providers = [BentoEnvironmentInfo]),
         "include": attr.string_list(doc = "Patterns of files to include, in the syntax of `.gitignore`. Default: the patterns in the bentofile, or else all files."),
         "labels": attr.string_dict(doc = "Labels of the Bento. As in BentoML, labels in the service decorator override these labels. The flag `--@rules_bento//rules:labels=KEY=VALUE` adds labels to all Bentos of a build."),
         "lock_all_platforms": attr.bool(doc = "Whether `env/python/requirements.lock.txt` lists the hashes of all files of each release. If `False`, the file lists only the hashes of files for the target platform."),
-        "models": attr.label_list(cfg = reset_cfg, doc = "Models that the service of the Bento uses.", providers = [BentoModelInfo]),
-        "packages": attr.string_list(doc = "Python requirements (PEP 508), such as `numpy<3`. Corresponds to `python.packages` in a bentofile. If `requirements` contains packages of a package hub, `packages` only limits the versions."),
-        "python_version": attr.string(doc = "Python version of the lock, the image, and the tests (`X.Y`). The package hub must support the version (`python_version` or `more_python_versions` of `bento.pypi`). Default: the version of the package hub, or else {}.".format(PYTHON_VERSION)),
+        "models": attr.label_list(cfg = reset_cfg, doc = "Models that the Bento's service uses.", providers = [BentoModelInfo]),
+        "packages": attr.string_list(doc = "Python requirements (PEP 508), such as `numpy<3`. Corresponds to `python.packages` in a bentofile. If `requirements` contains packages from a package hub, `packages` only limits the versions."),
+        "python_version": attr.string(doc = "Python version of the lock, the image, and the tests (`X.Y`). The package hub must support the version (`python_version` or `more_python_versions` of `bento.pypi`). Default: the package hub's version, or else {}.".format(PYTHON_VERSION)),
         "report_against": attr.label(allow_single_file = [".json"], cfg = reset_cfg, doc = "JSON report to compare the Bento with: a file from the output group `report` of another Bento or build."),
         "requirements": attr.label_list(
             allow_files = True,
             aspects = [resolve_aspect],
             cfg = metadata_only_cfg,
-            doc = "Python requirements: packages of a package hub (such as `@pypi//numpy`) and `bento_wheel` targets, or requirements files. The Bento locks packages of a package hub with their transitive dependencies.",
+            doc = "Python requirements: packages from a package hub (such as `@pypi//numpy`) and `bento_wheel` targets, or requirements files. The Bento locks packages from a package hub with their transitive dependencies.",
         ),
         "service": attr.string(doc = "Service of the Bento: `module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the service in the bentofile, or else the only service in `service.py`."),
         "service_config": attr.string_dict(doc = "Configuration that the source determines at run time. Keys are service names; values are calls to `service_config`, such as `service_config(workers = 4)`. Include only the keys that static analysis can't determine."),
         "service_models": attr.string_dict(doc = "Models that the source determines at run time. Keys are `Service.attribute`; values are tags of models in `models`."),
         "spec": attr.int(doc = "Format version of `bento.yaml`: `1` or `2`. Default: `2` if version 2 supports the options, or else `1`.", values = [0, 1, 2]),
-        "complete_metadata": attr.string_list(doc = "Kinds of service metadata that the attributes of this target declare completely: `labels`, `envs`, `image`, or `description`. Use the attribute if the source determines such metadata, including names of labels or variables, at run time."),
+        "complete_metadata": attr.string_list(doc = "Kinds of service metadata that the attributes of this target declare completely: `labels`, `envs`, `image`, or `description`. Use this attribute if the source determines such metadata, including names of labels or variables, at run time."),
         "srcs": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Files of the build context. The Bento includes the files that `include`, `exclude`, and `.bentoignore` files select."),
         "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the platform check ignores, such as files that the service only reads as input. The check rejects other files in sources and data that contain machine code for a platform other than the Bento's. A name without a matching file is an error."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of the content."),

@@ -12,9 +12,9 @@ _OPTIONS = {
     "no_index": switch("Whether pip ignores package indexes."),
     "pack_git_packages": switch("Whether the Bento must include the packages that come from git repositories. Builds can't download such packages, so such a package is then an error. With `0`, the image build clones the repositories."),
     "pip_args": attr.string(doc = "Additional arguments of `pip install`."),
-    "requirements_txt": attr.string(doc = "Path of a requirements file in the build context."),
+    "requirements_txt": attr.string(doc = "Path to a requirements file in the build context."),
     "trusted_host": attr.string_list(doc = "Hosts that pip trusts without a valid certificate."),
-    "wheels": attr.string_list(doc = "Paths of wheel files in the build context to install. If set, the Bento uses spec 1."),
+    "wheels": attr.string_list(doc = "Paths to wheel files in the build context to install. If set, the Bento uses spec 1."),
 }
 
 def _bento_python_options_impl(ctx):

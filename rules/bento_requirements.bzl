@@ -70,10 +70,10 @@ bento_requirements(
         ),
         "extras": attr.string_list(default = ["*"], doc = "Extras in pyproject.toml to lock. Default: all extras."),
         "groups": attr.string_list(default = ["*"], doc = "Dependency groups in pyproject.toml to lock. Default: all groups."),
-        "lock": attr.string(default = "requirements.lock.json", doc = "Path of the file to write, relative to this package. The file doesn't need to exist."),
+        "lock": attr.string(default = "requirements.lock.json", doc = "Output path, relative to this package. The file doesn't need to exist."),
         "overrides": attr.label_list(
             allow_files = [".in", ".txt"],
-            doc = "Requirements files that override requirements in package metadata, as in `uv pip compile --override`. Use the attribute if a package declares wrong version limits. `tool.uv.override-dependencies` in pyproject.toml is also applied.",
+            doc = "Requirements files that override requirements in package metadata, as in `uv pip compile --override`. Use this attribute if a package declares wrong version limits. `tool.uv.override-dependencies` in pyproject.toml is also applied.",
         ),
         "platforms": attr.string_list(doc = "Platforms to lock: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, or `macos_x86_64`. Default: all platforms."),
         "requires_python": attr.string(default = ">=3.10", doc = "Python versions that the lock must support: a version specifier such as `>=3.10`."),

@@ -39,8 +39,8 @@ The test runs a container in Linux namespaces, without a container engine, until
 lists the slowest imports and the largest files. The CPU time depends on the machine, so choose a generous `max_cpu_seconds`. The size of the files
 doesn't depend on the machine. The test requires Linux on the CPU architecture of the image.""",
     attrs = {
-        "forbidden_imports": attr.string_list(doc = "Python modules that no process of the container is allowed to import. A name includes all submodules."),
-        "max_megabytes": attr.int(doc = "Maximum total size of the files that the startup reads, in megabytes (1,000,000 bytes). Default: `0` (no limit)."),
+        "forbidden_imports": attr.string_list(doc = "Python modules that the container must not import. A name includes all submodules."),
+        "max_megabytes": attr.int(doc = "Maximum total size of the files that are read at startup, in megabytes (1,000,000 bytes). Default: `0` (no limit)."),
         "max_cpu_seconds": attr.int(doc = "Maximum total CPU time of all processes until the last response, in seconds. Default: `0` (no limit)."),
     } | STARTUP | TEST_RUNTIME,
     test = True,

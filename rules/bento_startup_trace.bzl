@@ -32,7 +32,7 @@ bento_startup_trace(
 is ready and has answered the requests. The program writes the trace into the source tree. It requires Linux on the CPU architecture of the image.
 If packages change, record the trace again. Containers fetch files that aren't in the trace only when they read the files.""",
     attrs = {
-        "trace": attr.string(doc = "Path of the file to write, relative to this package. The file doesn't need to exist.", mandatory = True),
+        "trace": attr.string(doc = "Output path, relative to this package. The file doesn't need to exist.", mandatory = True),
     } | STARTUP | RUN_RUNTIME,
     executable = True,
 )

@@ -81,7 +81,7 @@ output of the server. With `shard_count`, each shard starts a separate server. `
         "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoInfo]),
         "data": attr.label_list(allow_files = True, doc = "Files that the tests read, and programs that the tests start."),
         "deps": attr.label_list(aspects = [sources_aspect], doc = "Python libraries that the tests import.", providers = [PyInfo]),
-        "requirements": attr.label_list(doc = "Packages of a package hub that the tests import, including pytest. The packages of the Bento are always available.", providers = [BentoRequirementInfo]),
+        "requirements": attr.label_list(doc = "Packages from a package hub that the tests import, including pytest. The Bento's packages are always available.", providers = [BentoRequirementInfo]),
         "serve_options": attr.string_list(doc = "Options to pass to `bentoml serve`."),
         "srcs": attr.label_list(allow_files = [".py"], doc = "Python files with tests for pytest.", mandatory = True),
     } | RUN_ENVIRONMENT | TEST_RUNTIME,

@@ -79,7 +79,7 @@ create is an error ([more](../docs/development.md)).""",
     attrs = {
         "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento whose packages are installed.", mandatory = True, providers = [BentoInfo]),
         "directory": attr.string(default = ".venv", doc = "Directory of the virtual environment, relative to this package in the source tree. At run time, `-- --directory DIR` replaces the attribute."),
-        "requirements": attr.label_list(doc = "Additional packages of a package hub to install, such as pytest and ipykernel.", providers = [BentoRequirementInfo]),
+        "requirements": attr.label_list(doc = "Additional packages from a package hub to install, such as pytest and ipykernel.", providers = [BentoRequirementInfo]),
     } | RUN_RUNTIME,
     executable = True,
 )

@@ -65,7 +65,7 @@ wheel in `src/wheels/`, and installs the wheel from this directory. Images, test
 `deps` must match the requirements in the wheel's metadata, without extras. Otherwise, the build of the Bento reports missing packages. If `deps`
 isn't set, set `python_version` of the Bento to select the Python version of images.""",
     attrs = {
-        "deps": attr.label_list(doc = "Packages that the wheel requires: packages of a package hub, and other `bento_wheel` targets.", providers = [BentoRequirementInfo]),
+        "deps": attr.label_list(doc = "Packages that the wheel requires: packages from a package hub, and other `bento_wheel` targets.", providers = [BentoRequirementInfo]),
         "size_bytes": attr.int(doc = "Approximate size of the wheel in bytes. Images use the size to assign wheels to layers: each large wheel is a separate layer."),
         "src": attr.label(allow_single_file = [".whl"], doc = "Wheel file.", mandatory = True),
         "_python_version": attr.label(default = "//rules:python_version", providers = [BentoFlagInfo]),

@@ -48,14 +48,14 @@ BentoInfo = _typed_provider(
         "platform": "str - target platform (`<os>_<machine>`); empty if package hubs don't support the platform.",
         "python_version": "str - target Python version (`X.Y`).",
         "requested_platform": "str - value of the attribute `platform`; empty if the attribute isn't set.",
-        "requirements": "depset[BentoRequirementInfo] - packages of a package hub that the Bento declares. The wheels are set only if the configuration includes wheels.",
+        "requirements": "depset[BentoRequirementInfo] - packages from a package hub that the Bento declares. The wheels are set only if the configuration includes wheels.",
         "tag": "File - text: tag of the Bento, `<name>:<version>`.",
     },
 )
 
 BentoApiInfo = _typed_provider(
     "BentoApiInfo",
-    doc = "The API of a service, determined by an import of the service.",
+    doc = "A service's API, determined by importing the service.",
     fields = {
         "openapi": "File - YAML: OpenAPI specification, the same as BentoML's apis/openapi.yaml.",
         "schema": "File - JSON: schema in BentoML's format, the same as BentoML's apis/schema.json.",
@@ -64,9 +64,9 @@ BentoApiInfo = _typed_provider(
 
 BentoEnvironmentInfo = _typed_provider(
     "BentoEnvironmentInfo",
-    doc = "The image that a Bento requests. The provider corresponds to `bentoml.images.Image` in the source of a service.",
+    doc = "The image that a Bento requests. The provider corresponds to `bentoml.images.Image` in a service's source.",
     fields = {
-        "files": "depset[File] - files that the steps read, such as scripts and wheels. The steps refer to a file by its path relative to the root of the workspace.",
+        "files": "depset[File] - files that the steps read, such as scripts and wheels. The steps refer to a file by its path relative to the workspace root.",
         "image": "File - JSON: base image, distribution, Python version, and the list of steps.",
     },
 )
@@ -105,7 +105,7 @@ BentoRequirementInfo = _typed_provider(
         "glibc": "str - newest glibc version that Linux wheels can require (`X.Y`).",
         "modules": "depset[BentoWheelModulesInfo] - modules of the package and its transitive dependencies; empty if the configuration excludes modules.",
         "packages": "depset[File] - JSON: lock entries of the package and its transitive dependencies.",
-        "platform": "str - target platform (`<os>_<machine>`); empty for a wheel that requires no packages of a package hub.",
+        "platform": "str - target platform (`<os>_<machine>`); empty for a wheel that requires no packages from a package hub.",
         "python_version": "str - Python version (`X.Y[.Z]`); empty if `platform` is empty.",
         "vendored": "depset[File] - wheels that Bentos include because no package index provides the wheels. Covers the package and its transitive dependencies.",
         "wheels": "depset[BentoWheelInfo] - wheels of the package and its transitive dependencies; empty if the configuration excludes wheels.",

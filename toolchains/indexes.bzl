@@ -5,7 +5,7 @@ The attributes don't contain credentials. uv reads credentials from netrc, from 
 
 INDEX_ATTRIBUTES = {
     "explicit": attr.string_dict(doc = "Packages that come from a specific index. Keys are package names; values are names of entries in `indexes`. Such an index provides only these packages."),
-    "find_links": attr.string_list(doc = "Directories with package files (relative to the root of the workspace), and URLs of HTML pages that list package files."),
+    "find_links": attr.string_list(doc = "Directories with package files (relative to the workspace root), and URLs of HTML pages that list package files."),
     "index_url": attr.string(doc = "URL of the default index. Default: the index in uv's configuration."),
     "indexes": attr.string_list(doc = "Additional indexes: URLs, or named indexes (`NAME=URL`). The additional indexes precede the default index."),
     "no_index": attr.bool(doc = "Whether to ignore all indexes, and use only `find_links`."),

@@ -19,7 +19,7 @@ bento_python = rule(
     attrs = {
         "files": attr.label_list(allow_files = True, doc = "Additional files of the interpreter, such as the standard library."),
         "interpreter": attr.label(allow_single_file = True, doc = "Executable of the interpreter, a file in the build. Alternative to `interpreter_path`."),
-        "interpreter_path": attr.string(doc = "Absolute path of an interpreter on the host. Alternative to `interpreter`. Machines can then share a cache only if they have the same interpreter at this path."),
+        "interpreter_path": attr.string(doc = "Absolute path to an interpreter on the host. Alternative to `interpreter`. Machines can then share a cache only if they have the same interpreter at this path."),
         "version": attr.string(doc = "Python version of the interpreter (`X.Y.Z`).", mandatory = True),
     },
     provides = [BentoPythonInfo],

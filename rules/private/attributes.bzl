@@ -24,7 +24,7 @@ def in_package(label, name):
     return "/".join([part for part in [label.package, name] if part])
 
 def workspace_path(file):
-    """Returns the path of a File relative to the root of the workspace, without `..`."""
+    """Returns the path of a source or output relative to the workspace root. The path doesn't contain `..`."""
     return "external/" + file.short_path.removeprefix("../") if file.short_path.startswith("../") else file.short_path
 
 def describe_file(file):
@@ -101,7 +101,7 @@ _BY_FLAG = -1
 STAMP = {
     "stamp": attr.int(
         default = _BY_FLAG,
-        doc = "Whether to insert values of the workspace status: `1` (always), `0` (never), or `-1` (default: only in builds with `--stamp`).",
+        doc = "Whether to insert values from the workspace status: `1` (always), `0` (never), or `-1` (default: only in builds with `--stamp`).",
         values = [_BY_FLAG, 0, 1],
     ),
     "_stamp": attr.label(default = "//rules:stamp", providers = [BentoFlagInfo]),

@@ -56,7 +56,7 @@ def _built_wheel_impl(ctx):
 
 built_wheel = rule(
     implementation = _built_wheel_impl,
-    doc = "Builds a wheel from source with the build system of the package (PEP 517). The build uses locked requirements, and has no network access.",
+    doc = "Builds a wheel from source with the package's build system (PEP 517). The build uses locked requirements, and has no network access.",
     attrs = {
         "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
         "exclude": attr.string_list(doc = "Patterns for files in wheels to exclude from images."),

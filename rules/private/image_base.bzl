@@ -50,7 +50,7 @@ image_base = rule(
         "config": attr.label(allow_single_file = [".json"], doc = "JSON file with the properties of the image. See `BentoBaseInfo.config`.", mandatory = True),
         "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`); empty if unknown."),
         "layers": attr.label_list(doc = "Layers of the image, from bottom to top.", mandatory = True, providers = [BentoLayerInfo]),
-        "python": attr.string(doc = "Absolute path of the Python interpreter in the image.", mandatory = True),
+        "python": attr.string(doc = "Absolute path to the Python interpreter in the image.", mandatory = True),
         "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
     },
     provides = [BentoBaseInfo],

@@ -72,7 +72,7 @@ def lock_subset(ctx, *, requirements, packages, pins, service, all_files):
     return struct(locked = output, step = step)
 
 def hub_requirements(targets):
-    """Returns the BentoRequirementInfo of each target that is a package in a package hub."""
+    """Returns the BentoRequirementInfo of the targets that are packages from a package hub."""
     return [target[BentoRequirementInfo] for target in targets if BentoRequirementInfo in target]
 
 def add_requirement(args, requirement):

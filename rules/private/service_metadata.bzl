@@ -26,17 +26,17 @@ if decorators determine metadata at run time.""",
 without values replace all other locked packages. If the import uses a stand-in's value, the error message contains the line to add.""",
         providers = [BentoRequirementInfo],
     ),
-    "import_env": attr.string_dict(doc = "Environment variables for the import of the service. The import has no access to other environment variables of the user."),
+    "import_env": attr.string_dict(doc = "Environment variables for importing the service. The import has no access to the user's other environment variables."),
 }
 
 def check_service_metadata(ctx, locked):
     """Fails if a target that imports the service has invalid attributes.
 
-    An import requires packages of a package hub, and doesn't support attributes for static analysis.
+    An import requires packages from a package hub, and doesn't support attributes for static analysis.
 
     Args:
       ctx: context of bento_package.
-      locked: list of BentoRequirementInfo: the packages of a package hub that the Bento locks.
+      locked: list of BentoRequirementInfo: the packages from a package hub that the Bento locks.
     """
     if ctx.attr.service_metadata == STATIC:
         return

@@ -152,7 +152,7 @@ _deb_repo = repository_rule(
     doc = "Fetches a Debian package.",
     attrs = {
         "archive": attr.string(doc = "Debian archive that provides the package: `debian` or `debian-security`.", mandatory = True),
-        "filename": attr.string(doc = "Path of the package file, relative to the URL of a mirror.", mandatory = True),
+        "filename": attr.string(doc = "Path to the package file, relative to the URL of a mirror.", mandatory = True),
         "hub": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
         "mirrors": attr.string_list(doc = "URLs of mirrors. Same format as `mirrors` of `bento.apt`."),
         "sha256": attr.string(doc = "SHA-256 digest of the package file, in hexadecimal.", mandatory = True),

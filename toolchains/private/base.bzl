@@ -14,7 +14,7 @@ base_tag = tag_class(
         "layout": attr.label(doc = "File `index.json` of an OCI layout. The layout can contain images for several platforms."),
         "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`), tried in order before the repository in `image`."),
         "name": attr.string(doc = "Name of the repository and of its target.", mandatory = True),
-        "python": attr.string(default = "/usr/local/bin/python3", doc = "Absolute path of the Python interpreter in the image."),
+        "python": attr.string(default = "/usr/local/bin/python3", doc = "Absolute path to the Python interpreter in the image."),
         "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
     },
 )
@@ -98,7 +98,7 @@ _NO_MATCH = "the base image is for {}, but the build is for another platform. Se
 _BASE_ATTRIBUTES = {
     "base": attr.string(doc = "Name of the base image, as in `bento.base`.", mandatory = True),
     "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`); empty if unknown."),
-    "python": attr.string(doc = "Absolute path of the Python interpreter in the image.", mandatory = True),
+    "python": attr.string(doc = "Absolute path to the Python interpreter in the image.", mandatory = True),
     "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
 }
 

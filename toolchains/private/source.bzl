@@ -127,7 +127,7 @@ source_repo = repository_rule(
         "build_packages": attr.string_list(doc = "Names of the packages in `build_hub`.", mandatory = True),
         "commit": attr.string(doc = "Complete hash of the git commit."),
         "git": attr.string(doc = "URL of the git repository; empty if the source is an archive."),
-        "interpreter": attr.label(doc = "File that contains the path of the toolchain's interpreter.", mandatory = True),
+        "interpreter": attr.label(doc = "File that contains the path to the toolchain's interpreter.", mandatory = True),
         "subdirectory": attr.string(doc = "Directory of the Python project, relative to the root of the git repository."),
     },
 )

@@ -197,7 +197,7 @@ wheel_modules_repo = repository_rule(
     implementation = _wheel_modules_repo_impl,
     doc = "Provides the unpacked modules of a wheel.",
     attrs = _PACKAGE_ATTRIBUTES | {
-        "compiler": attr.label(doc = "File that contains the path of the interpreter that compiles the modules. Default: none; the modules have no bytecode."),
+        "compiler": attr.label(doc = "File that contains the path to the interpreter that compiles the modules. Default: none; the modules have no bytecode."),
         "wheel": attr.label(doc = "Provides the wheel file `name` from the wheel repository.", mandatory = True),
     },
 )

@@ -127,7 +127,7 @@ def export_uv_lock(files: ProjectFiles, uv: str, python: str | None = None) -> s
             done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
         except OSError as error:
             raise BentoError(
-                f"uv_lock(): cannot run {uv}: {error.strerror}. Specify the path of the uv executable."
+                f"uv_lock(): cannot run {uv}: {error.strerror}. Specify the path to the uv executable."
             ) from None
     if done.returncode:
         errors = re.sub(r"\s+", " ", done.stderr.replace(directory, ".")).strip()
