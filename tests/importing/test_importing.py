@@ -300,7 +300,7 @@ def test_one_that_crashes(imported_anew):
 IMAGED = SERVICE.replace("@bentoml.service", "@bentoml.service(image=image)")
 
 
-def test_an_image_of_an_older_bentoml_has_the_calls_that_it_knows(tmp_path):
+def test_an_image_of_an_older_bentoml_has_the_calls_that_it_knows():
     @attrs.define
     class Image:
         python_version: str = ""
@@ -309,7 +309,7 @@ def test_an_image_of_an_older_bentoml_has_the_calls_that_it_knows(tmp_path):
         def python_packages(self, *packages):
             self.python_requirements += "\n".join(packages)
 
-    recorder = Recorder(Image, tmp_path)
+    recorder = Recorder(Image)
     image = Image(python_version="3.12")
     image.python_packages("numpy", "six")
     facts = recorder.image(image)

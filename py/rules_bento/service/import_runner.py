@@ -79,22 +79,21 @@ class _Run:
     """Runs one import, in its own process and directory."""
 
     def __init__(self, subject: Subject, python: Path, readable: Sequence[Path], directory: Path) -> None:
-        self._directory, self._source, self._seconds = directory.resolve(), directory.resolve() / "src", subject.seconds
-        home = self._directory / "home"
+        self._directory, self._seconds = directory.resolve(), subject.seconds
+        self._source, home = self._directory / "src", self._directory / "home"
         home.mkdir(parents=True)
         shutil.copytree(subject.directory / "src", self._source, symlinks=True, copy_function=os.link)
         if (subject.directory / "models").is_dir():
             (home / "models").symlink_to((subject.directory / "models").absolute())
         is_second = directory.name == _THERE
         order = asdict(subject) | {
-            "directory": str(subject.directory),
-            "source": str(self._source),
-            "readable": [str(path.absolute()) for path in (*readable, subject.directory, directory, python.parents[1])],
+            "source": self._source,
+            "readable": [path.absolute() for path in (*readable, subject.directory, directory, python.parents[1])],
             "elsewhere": is_second,
-            "answer": str(self._directory / "answer"),
-            "trace": str(self._directory / "trace"),
+            "answer": self._directory / "answer",
+            "trace": self._directory / "trace",
         }
-        (self._directory / "order").write_text(json.dumps(order), "utf-8")
+        (self._directory / "order").write_text(json.dumps(order, default=os.fspath), "utf-8")
         environment = {
             **dict.fromkeys(("BENTOML_HOME", "HOME", "TMPDIR"), str(home)),
             **dict.fromkeys(("LOGNAME", "USER"), directory.name),
@@ -105,16 +104,13 @@ class _Run:
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONHASHSEED": str(int(is_second)),
             "TZ": "XXX-9" if is_second else "UTC0",
+            **subject.variables,
         }
         ours = Path(rules_bento.__file__).parent.parent.absolute()
+        command = [str(python), "-c", _START, str(ours), str(self._directory / "order")]
         with (self._directory / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [str(python), "-c", _START, str(ours), str(self._directory / "order")],
-                cwd=home,
-                env=environment | dict(subject.variables),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                command, cwd=home, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
     def answer(self) -> dict[str, Any]:

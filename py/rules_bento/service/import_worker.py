@@ -23,7 +23,7 @@ from pathlib import Path
 
 from rules_bento.service import metadata, stand_ins
 from rules_bento.service.sdk_names import IMAGE_METHODS
-from rules_bento.typing_lite import Any, Iterator, NoReturn, Sequence, TextIO
+from rules_bento.typing_lite import Any, NoReturn, Sequence, TextIO
 
 _MISSING_MODULE = (
     "Add the package of the module to the requirements (and to import_packages if the package has another name), or "
@@ -34,6 +34,7 @@ _MISSING_FILE = "Add the file to the Bento, check include and exclude, and speci
 # What the second import sees: another day, and another host.
 _LATER = 400 * 24 * 3600 + 3723  # seconds
 _HOST = "another-host"
+_CHAT = "/chat/completions"  # BentoML adds a label for an endpoint whose path ends so
 # Half of the processors that BentoML sees: its `workers` for a service with a command that doesn't set them.
 _WORKERS = -(1 << 40)
 
@@ -69,8 +70,6 @@ def main(argv: list[str]) -> NoReturn:
         answer = _answer(order, trace)
         faulthandler.cancel_dump_traceback_later()
         Path(order["answer"]).write_text(json.dumps(answer, ensure_ascii=False), "utf-8")
-        sys.stdout.flush()
-        sys.stderr.flush()
         end(0)
 
 
@@ -80,66 +79,57 @@ def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
     from bentoml._internal.configuration.containers import BentoMLContainer
     from bentoml._internal.service.loader import import_service
 
-    state, recorder = stand_ins.STATE, Recorder(bentoml_images.Image, Path(order["source"]))
+    state, recorder = stand_ins.STATE, Recorder(bentoml_images.Image)
     resource.system_resources = lambda: {"cpu": 2 * _WORKERS}
     BentoMLContainer.bento_arguments.set(order["arguments"])
     BentoMLContainer.model_aliases.set(order["aliases"])
     faulthandler.dump_traceback_later(order["seconds"], exit=True, file=trace)
     try:
         service = import_service(order["service"], working_dir=order["source"])  # as `bentoml build` does
+        os.chdir(order["source"])  # images name files there
         state.place = "{}:{}".format(*_place(service))
         answer = _described(service, recorder)
     except BaseException as error:  # whatever the user's code raises, an exit too
-        what = "BentoML cannot describe the service" if state.place else "the service cannot be imported"
-        answer = {"problem": f"{what}:\n{_message(error)}", "remedy": _remedy(error)}
-    for problem, remedy in state.refusals[:1]:
-        answer = {"problem": problem, "remedy": remedy}
-    return answer | {"varied": list(dict.fromkeys(state.varied))}
+        answer = _explain(error)
+    return (state.refusals or [answer])[0] | {"varied": list(dict.fromkeys(state.varied))}
 
 
 def _described(service: Any, recorder: Recorder) -> dict[str, Any]:
     import yaml
+    from bentoml._internal.tag import Tag, to_snake_case
 
-    is_legacy = not hasattr(service, "all_services")
-    schema = {} if is_legacy else service.schema()
-    facts = _plain(metadata.to_json(_legacy(service) if is_legacy else _new(service, schema, recorder)), "")
+    if hasattr(service, "all_services"):
+        name, schema = service.import_string, service.schema()
+        fields = _fields(service, schema, recorder)
+    else:
+        name, schema = service.get_service_import_origin()[0], {}
+        fields = _legacy_fields(service)
+    file = str(getattr(sys.modules[name.partition(":")[0]], "__file__", None) or "")
+    path = stand_ins.relative(file)
+    if not path:
+        _reject(f"the module of {name!r} is {file or 'built in'}, which isn't among the sources")
+    bento_name = Tag(to_snake_case(service.name), None).name
+    info = metadata.ServiceInfo(service=name, path=path, bento_name=bento_name, entry_service=service.name, **fields)
+    facts = _plain(metadata.to_json(info), "")
     return {"facts": facts, "schema": _plain(schema, "schema"), "openapi": yaml.dump(service.openapi_spec)}
 
 
-def _new(service: Any, schema: dict[str, Any], recorder: Recorder) -> metadata.ServiceInfo:
-    from bentoml._internal.tag import Tag, to_snake_case
-
+def _fields(service: Any, schema: dict[str, Any], recorder: Recorder) -> dict[str, Any]:
+    """Return the metadata of a service with `@bentoml.service`."""
     for one in service.all_services().values():
         if one.config.get("workers") == _WORKERS:
             del one.config["workers"]
     service.inject_config()  # which checks it
-    return metadata.ServiceInfo(
-        service=service.import_string,
-        path=_module_path(service.import_string),
-        kind="new",
-        bento_name=Tag(to_snake_case(service.name), None).name,
-        entry_service=service.name,
-        services=tuple(_service(one) for one in service.all_services().values()),
-        labels=_labels(service, schema),
-        envs=tuple(metadata.Env(env.name, env.value, getattr(env, "stage", "all")) for env in service.envs),
-        description=getattr(service, "description", None),
-        image=service.image and recorder.image(service.image),
-    )
-
-
-def _module_path(import_string: str) -> str:
-    file = str(getattr(sys.modules[import_string.partition(":")[0]], "__file__", None) or "")
-    return stand_ins.relative(file) or _reject(
-        f"the module of {import_string!r} is {file or 'built in'}, which isn't among the sources"
-    )
-
-
-def _labels(service: Any, schema: dict[str, Any]) -> dict[str, str]:
-    """Return the labels, with the one that BentoML adds for an OpenAI-compatible endpoint."""
-    suffix = "/chat/completions"
-    paths = [path.removesuffix(suffix) for path in schema.get("paths", {}) if path.endswith(suffix)]
     labels = {str(key): str(value) for key, value in service.labels.items()}
-    return labels | ({"openai_endpoint": paths[0]} if paths else {})
+    chats = [path.removesuffix(_CHAT) for path in schema.get("paths", {}) if path.endswith(_CHAT)]
+    return {
+        "kind": "new",
+        "services": tuple(_service(one) for one in service.all_services().values()),
+        "labels": labels | ({"openai_endpoint": chats[0]} if chats else {}),
+        "envs": tuple(metadata.Env(env.name, env.value, getattr(env, "stage", "all")) for env in service.envs),
+        "description": getattr(service, "description", None),
+        "image": service.image and recorder.image(service.image),
+    }
 
 
 def _service(service: Any) -> metadata.Service:
@@ -148,7 +138,7 @@ def _service(service: Any) -> metadata.Service:
     from bentoml._internal.utils.cattr import bentoml_cattr
 
     path, line = _place(service)
-    schema = service.schema()
+    schema, keys = service.schema(), ("name", "route", "is_task", "batchable")
     names = (name for name in dir(service.inner) if isinstance(getattr(service.inner, name, None), (Reference, Stored)))
     return metadata.Service(
         name=service.name,
@@ -162,10 +152,8 @@ def _service(service: Any) -> metadata.Service:
         ),
         config=bentoml_cattr.unstructure(service.config),
         apis=tuple(
-            metadata.Api(
-                each["name"], each["route"], each["is_task"], each["batchable"], each["output"].get("is_stream", False)
-            )
-            for each in schema["routes"]
+            metadata.Api(**{key: row[key] for key in keys}, is_stream=row["output"].get("is_stream", False))
+            for row in schema["routes"]
         ),
         mounts=tuple(path for _, path, _ in service.mount_apps),
         doc=schema.get("description"),
@@ -186,46 +174,36 @@ def _model(model: Any, attribute: str) -> metadata.Model:
     from bentoml.models import BentoModel, HuggingFaceModel
 
     if isinstance(model, BentoModel):
-        stored = model.stored
-        return metadata.Model(attribute, str(stored.tag if stored else model.tag))
+        return metadata.Model(attribute, str((model.stored or model).tag))
     if isinstance(model, HuggingFaceModel):
         lists = [(names := getattr(model, key, None)) and tuple(names) for key in ("include", "exclude")]
-        return metadata.Model(
-            attribute, "", huggingface=metadata.HuggingFace(model.model_id, model.revision, model.endpoint, *lists)
-        )
+        source = metadata.HuggingFace(model.model_id, model.revision, model.endpoint, *lists)
+        return metadata.Model(attribute, "", huggingface=source)
     return _reject(f"{attribute}: bento.yaml doesn't support models of class {type(model).__name__}")
 
 
-def _legacy(service: Any) -> metadata.ServiceInfo:
-    name = service.get_service_import_origin()[0]
-    tags, runners = [str(model.tag) for model in service.models], []
+def _legacy_fields(service: Any) -> dict[str, Any]:
+    """Return the metadata of a `bentoml.legacy.Service`."""
+    runners = []
     for each in service.runners:
         if each.resource_config is not None:
             _reject(f"the resources of runner {each.name!r} come from the BentoML configuration of this machine")
         own = tuple(str(model.tag) for model in each.models)
         runners.append(metadata.Runner(each.name, each.runnable_class.__name__, each.embedded, own))
-        tags += own
-    return metadata.ServiceInfo(
-        service=name,
-        path=_module_path(name),
-        kind="legacy",
-        bento_name=service.name,
-        entry_service=service.name,
-        models=tuple(metadata.Model("", tag) for tag in dict.fromkeys(tags)),
-        runners=tuple(runners),
-        apis=tuple(
-            metadata.Api(
-                api.name, api.route, input_type=type(api.input).__name__, output_type=type(api.output).__name__
-            )
-            for api in service.apis.values()
-        ),
-    )
+    tags = [str(model.tag) for model in service.models] + [tag for runner in runners for tag in runner.models]
+    types = [(api, type(api.input).__name__, type(api.output).__name__) for api in service.apis.values()]
+    return {
+        "kind": "legacy",
+        "models": tuple(metadata.Model("", tag) for tag in dict.fromkeys(tags)),
+        "runners": tuple(runners),
+        "apis": tuple(metadata.Api(api.name, api.route, input_type=of, output_type=to) for api, of, to in types),
+    }
 
 
 def _plain(value: Any, fact: str) -> Any:
     """Return a value as JSON types. Rejects a value that `bentoml build` cannot write to bento.yaml."""
-    if stand_ins.is_stand_in(value):
-        stand_ins.refuse(value)
+    if name := stand_ins.name_of(value):
+        stand_ins.refuse(name)
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, (list, tuple)):
@@ -243,42 +221,32 @@ def _reject(problem: str) -> NoReturn:
     )
 
 
-def _remedy(error: BaseException) -> str:
-    """Return the remedy for an error."""
-    for reason in _reasons(error):
-        own = "".join(_frames_of(reason))
+def _explain(error: BaseException) -> dict[str, str]:
+    """Return the error that the user's code raised, not BentoML's wrapping, with the user's own lines; and a remedy."""
+    reasons, remedies = [], []
+    reason: BaseException | None = error
+    while reason:
+        frames = [(frame.f_code.co_filename, number) for frame, number in traceback.walk_tb(reason.__traceback__)]
+        if isinstance(reason, SyntaxError):
+            frames.append((reason.filename or "", reason.lineno or 0))
+        if lines := [*stand_ins.project_lines(frames)]:
+            reasons.append((reason, lines))
         if isinstance(reason, ModuleNotFoundError):
-            return _MISSING_MODULE
-        if isinstance(reason, FileNotFoundError) and own:
-            return _MISSING_FILE
-        if isinstance(reason, KeyError) and "os.environ" in own:
-            return "Set the variable in import_env"
-        if type(reason).__name__ == "NotFound" and "Model" in str(reason):
-            return "Add the bento_model of the model to models"
-    return "Make the service importable in a build: without a network, a GPU, or undeclared files"
-
-
-def _message(error: BaseException) -> str:
-    """Return the message of the error that the user's code raised, with its frames, not of BentoML's wrapping."""
-    reason = next((one for one in _reasons(error) if _frames_of(one)), error)
-    what = reason.msg if isinstance(reason, SyntaxError) else str(reason)
-    lines = [*(_frames_of(reason) or [stand_ins.STATE.place]), f"{type(reason).__name__}: {what}"]
-    return "\n".join(f"  {line}" for text in lines for line in text.splitlines())
-
-
-def _reasons(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and the errors that caused it."""
-    while error:
-        yield error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-
-
-def _frames_of(error: BaseException) -> list[str]:
-    """Return the user's own lines that an error came through, as `file:line: text`."""
-    frames = [(frame.filename, frame.lineno, frame.line) for frame in traceback.extract_tb(error.__traceback__)]
-    if isinstance(error, SyntaxError):
-        frames.append((error.filename or "", error.lineno, (error.text or "").strip()))
-    return [f"{path}:{number}: {text}" for name, number, text in frames if (path := stand_ins.relative(name))]
+            remedies.append(_MISSING_MODULE)
+        elif isinstance(reason, FileNotFoundError) and lines:
+            remedies.append(_MISSING_FILE)
+        elif isinstance(reason, KeyError) and "os.environ" in "".join(lines):
+            remedies.append("Set the variable in import_env")
+        elif type(reason).__name__ == "NotFound" and "Model" in str(reason):
+            remedies.append("Add the bento_model of the model to models")
+        reason = reason.__cause__ or (None if reason.__suppress_context__ else reason.__context__)
+    remedies.append("Make the service importable in a build: without a network, a GPU, or undeclared files")
+    source, lines = [*reasons, (error, [stand_ins.STATE.place])][0]
+    message = source.msg if isinstance(source, SyntaxError) else str(source)
+    text = "\n".join([*lines, f"{type(source).__name__}: {message}"])
+    what = "BentoML cannot describe the service" if stand_ins.STATE.place else "the service cannot be imported"
+    problem = "\n".join([f"{what}:", *(f"  {line}" for line in text.splitlines())])
+    return {"problem": problem, "remedy": remedies[0]}
 
 
 def _shift_environment() -> None:
@@ -313,8 +281,8 @@ class Recorder:
     of its calls was changed in another way, and is rejected.
     """
 
-    def __init__(self, image_class: Any, source: Path) -> None:
-        self._class, self._source = image_class, source
+    def __init__(self, image_class: Any) -> None:
+        self._class = image_class
         self._calls: dict[int, tuple[Any, list[Any]]] = {}  # the image, to keep its identity, and its calls
         self._codes: list[Any] = []
         for name in ("__init__", *IMAGE_METHODS):
@@ -325,17 +293,19 @@ class Recorder:
     def image(self, image: Any) -> metadata.Image:
         """Return the description of an image. Rejects an image that its calls don't result in."""
         calls = self._calls.get(id(image), (image, []))[1]
-        directory, repeated = os.getcwd(), self._class()  # noqa: PTH109 - the same as chdir
-        os.chdir(self._source)
+        repeated = self._class()
         for name, args, kwargs in copy.deepcopy(calls):
             getattr(repeated, name)(*args, **kwargs)
-        os.chdir(directory)
         if [name for name, _, _ in calls].count("__init__") != 1 or repeated != image:
             _reject("the image was copied, or modified without the methods of Image. Use only these methods")
         arguments = inspect.signature(self._class).bind(*calls[0][1], **calls[0][2]).arguments
+        for key, value in arguments.items():
+            if isinstance(value, (list, tuple)):
+                arguments[key] = [str(item) for item in value]
+            elif value is not None and not isinstance(value, bool):
+                arguments[key] = str(value)
         rows = [(name, tuple(map(str, [*args, *kwargs.values()]))) for name, args, kwargs in calls[1:]]
-        given = {key: _argument(value) for key, value in arguments.items()}
-        return metadata.Image(given, tuple(metadata.ImageCall(*row) for row in rows))
+        return metadata.Image(arguments, tuple(metadata.ImageCall(*row) for row in rows))
 
     def _recorded(self, name: str, method: Any) -> Any:
         """Return a method that records its calls, except for calls by other methods, as pyproject_toml's."""
@@ -349,12 +319,6 @@ class Recorder:
         return recorded
 
 
-def _argument(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [str(item) for item in value]
-    return value if value is None or isinstance(value, bool) else str(value)
-
-
 def _install_guard(readable: Sequence[str]) -> None:
     """Reject operations that make the service's metadata depend on the machine. `readable`: paths of the service.
 
@@ -365,21 +329,20 @@ def _install_guard(readable: Sequence[str]) -> None:
 
     def audit(event: str, args: tuple[Any, ...]) -> None:
         kind = _KINDS.get(event)
-        if kind is None or (kind == _FILE and _may_open(args[0], prefixes)):
+        if kind is None:
             return
+        subject = "" if kind == _PROCESS else args[event in ("socket.connect", "socket.sendto")]
+        name = os.fsdecode(subject) if isinstance(subject, (str, bytes, os.PathLike)) else subject
+        if kind == _FILE:
+            if name is None or isinstance(name, int):  # the current directory, or what is open
+                return
+            path = os.path.abspath(name)  # noqa: PTH100 - links are not followed here
+            if f"{path}/".startswith(prefixes) or path.startswith(_HARMLESS):
+                return
         if place := stand_ins.place(until="<frozen importlib._bootstrap>"):
-            subject = "" if kind == _PROCESS else args[event in ("socket.connect", "socket.sendto")]
-            name = os.fsdecode(subject) if isinstance(subject, (str, bytes, os.PathLike)) else subject
             what = f"importing the service {kind}" + (f" ({name})" if name else "")
             stand_ins.reject(f"{what}:\n  {place}", _REJECTED[kind][1])
         if kind == _NETWORK:
             raise PermissionError(f"{event}: the import has no network access")
 
     sys.addaudithook(audit)
-
-
-def _may_open(path: Any, prefixes: tuple[str, ...]) -> bool:
-    if path is None or isinstance(path, int):  # the current folder, or what is open
-        return True
-    text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - links are not followed here
-    return f"{text}/".startswith(prefixes) or text.startswith(_HARMLESS)

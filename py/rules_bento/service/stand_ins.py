@@ -21,7 +21,7 @@ import sys
 from importlib import machinery
 
 from rules_bento.dataclasses_lite import dataclass, field
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, NoReturn, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, NoReturn, Sequence
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
@@ -29,14 +29,12 @@ if TYPE_CHECKING:
 # Types of the annotations that BentoML describes by their names only. (NumPy is one of BentoML's own dependencies.)
 _IO_TYPES = ("PIL.Image.Image", "pandas.DataFrame", "torch.Tensor")
 # Modules whose names differ from the names of their packages; a package that ends in `-` is a family.
-_DISTRIBUTIONS = dict(
-    pair.split("=")
-    for pair in (  # noqa: SIM905 - shorter
-        "attr=attrs bs4=beautifulsoup4 Crypto=pycryptodome cv2=opencv- dateutil=python-dateutil docx=python-docx "
-        "faiss=faiss- fitz=pymupdf jwt=pyjwt OpenSSL=pyopenssl PIL=pillow pkg_resources=setuptools serial=pyserial "
-        "dotenv=python-dotenv skimage=scikit-image sklearn=scikit-learn whisper=openai-whisper yaml=pyyaml zmq=pyzmq"
-    ).split()
+_RENAMED = (
+    "attr=attrs bs4=beautifulsoup4 Crypto=pycryptodome cv2=opencv- dateutil=python-dateutil docx=python-docx "
+    "faiss=faiss- fitz=pymupdf jwt=pyjwt OpenSSL=pyopenssl PIL=pillow pkg_resources=setuptools serial=pyserial "
+    "dotenv=python-dotenv skimage=scikit-image sklearn=scikit-learn whisper=openai-whisper yaml=pyyaml zmq=pyzmq"
 )
+_DISTRIBUTIONS = dict(pair.split("=") for pair in _RENAMED.split())
 # They change the environment of the process, which the code after them might read.
 _WITH_EFFECTS = ("dotenv", "environs", "truststore")
 # Code of libraries that handles values without regard to what they are.
@@ -49,6 +47,16 @@ _OPERATIONS = (
     "invert ior iter le len length_hint lt ne neg next pos repr reversed round sizeof str trunc"
 )
 _ARITHMETIC = "add and divmod floordiv lshift matmul mod mul pow rshift sub truediv xor"
+# Operations whose results are stand-ins, and what the names of the results end in.
+_DERIVED = {"call": "()", "enter": ".__enter__()", "getitem": "[]", "or": "|", "ror": "|"}
+# Operations that libraries apply to any value, and their results.
+_TOLERATED: dict[str, Callable[..., Any]] = {
+    "bool": lambda _self: True,
+    "eq": operator.is_,
+    "ne": operator.is_not,
+    "hash": id,
+    **dict.fromkeys(("str", "repr", "format"), lambda self, *_spec: self._stand_in_name),
+}
 _BENTOML = ("bentoml", "_bentoml_sdk", "_bentoml_impl")
 # Attributes that depend on the value: libraries get them for values that they use, and `import *` gets `__all__`.
 _REFUSED = ("__all__", "__pydantic_serializer__", "__signature__", "__wrapped__")
@@ -61,6 +69,9 @@ _FOR_LIBRARIES: dict[str, Callable[[str], Any]] = {
     "__path__": lambda _name: [],
     "__spec__": lambda name: StandIn(f"{name}.__spec__"),
 }
+# Functions of Python that observe a value without one of its methods.
+_OBSERVERS = ("callable", "getattr", "hasattr", "id", "type", "vars")
+_CHECK = "_rules_bento_check"  # the name of `_check` for the project's code
 
 
 class RejectedError(BaseException):
@@ -77,9 +88,9 @@ class State:
     remedy: str = ""
     place: str = ""  # where no line of the project is being run
     is_second: bool = False
-    refusals: list[tuple[str, str]] = field(default_factory=list)  # problems and remedies
+    refusals: list[dict[str, str]] = field(default_factory=list)  # problems and remedies
     varied: list[tuple[str, str]] = field(default_factory=list)  # lines whose results differ between the two imports
-    guarded: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # lines of `try` of each file
+    guarded: set[tuple[str, int]] = field(default_factory=set)  # files and lines where errors are handled
 
 
 STATE = State()
@@ -88,8 +99,8 @@ STATE = State()
 def _derive(value: StandIn, suffix: str, *arguments: Any) -> StandIn:
     """Return the stand-in for an attribute or a result, unless it decides how a `try` statement continues."""
     if _from_project() and _is_guarded():
-        refuse(value, "presence")
-    _vary_all(value, *arguments)
+        refuse(value._stand_in_name, "presence")
+    _vary_all(value._stand_in_name, *arguments)
     return StandIn(f"{value._stand_in_name}{suffix}")
 
 
@@ -107,7 +118,7 @@ class StandIn:
     def __class__(self) -> type:
         if self._stand_in_name in _IO_TYPES and not _from_project():
             return type
-        return StandIn if _is_structural() else refuse(self, "type")
+        return StandIn if _is_structural() else refuse(self._stand_in_name, "type")
 
     def __getattr__(self, name: str) -> Any:
         for_library = name.startswith("__") and name.endswith("__") and not _from_project()
@@ -121,36 +132,20 @@ class StandIn:
             raise AttributeError(name)
         return _derive(self, f".{name}")
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        _vary_all(self, value)
+    def __setattr__(self, _name: Any, *values: Any) -> None:
+        _vary_all(self._stand_in_name, *values)
 
-    def __delattr__(self, *_args: object) -> None: ...
+    __setitem__ = __delattr__ = __delitem__ = __setattr__
 
-    __setitem__ = __setattr__
-    __delitem__ = __exit__ = __delattr__
-
-    def __call__(self, *args: Any, **kwargs: Any) -> StandIn:
-        """Return a stand-in for the result."""
-        return _derive(self, "()", *args, *kwargs.values())
-
-    def __getitem__(self, key: Any) -> StandIn:
-        return _derive(self, "[]", key)
-
-    def __enter__(self) -> StandIn:
-        return _derive(self, ".__enter__()")
-
-    def __or__(self, other: Any) -> StandIn:
-        return _derive(self, "|", other)
-
-    __ror__ = __or__
+    def __exit__(self, *_args: object) -> None: ...
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
         if any(type(base) not in (type, StandIn) for base in bases):
-            refuse(self)
+            refuse(self._stand_in_name)
         return (type.__new__(Subclass, "Base", (), {"_stand_in_name": self._stand_in_name}),)
 
     def __instancecheck__(self, value: Any) -> bool:
-        return _varied(self) if _from_project() else is_stand_in(value) and value._stand_in_name == self._stand_in_name
+        return _varied(self._stand_in_name) if _from_project() else name_of(value) == self._stand_in_name
 
     __subclasscheck__ = __instancecheck__
 
@@ -161,7 +156,8 @@ class StandIn:
 
     def __get_pydantic_core_schema__(self, *_args: Any) -> Any:
         """Return a schema of pydantic that accepts anything, and has no description."""
-        return {"type": "any", "metadata": {"pydantic_js_functions": [lambda *_args: refuse(self, "schema")]}}
+        functions = [lambda *_args: refuse(self._stand_in_name, "schema")]
+        return {"type": "any", "metadata": {"pydantic_js_functions": functions}}
 
 
 class Subclass(type):
@@ -172,44 +168,36 @@ class Subclass(type):
         return StandIn(f"{next(vars(base)['_stand_in_name'] for base in bases if type(base) is Subclass)}:{name}")
 
 
-# Operations that libraries apply to any value, and their results.
-_TOLERATED: dict[str, Callable[..., Any]] = {
-    "bool": lambda _self: True,
-    "eq": operator.is_,
-    "ne": operator.is_not,
-    "hash": id,
-    **dict.fromkeys(("str", "repr", "format"), lambda self, *_spec: self._stand_in_name),
-}
-
-
 def _operation(name: str) -> Callable[..., Any]:
-    def operation(self: Any, *args: Any) -> Any:
+    def operation(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if name in _DERIVED:
+            return _derive(self, _DERIVED[name], *args, *kwargs.values())
         if name in _TOLERATED and (_is_structural() or (name in ("hash", "eq") and _builds_type())):
             return _TOLERATED[name](self, *args)
-        return refuse(self)
+        return refuse(self._stand_in_name)
 
     return operation
 
 
 setattr(StandIn, "__doc__", property(lambda self: self.__getattr__("__doc__")))  # noqa: B010
 setattr(StandIn, "__module__", property(lambda self: self.__getattr__("__module__")))  # noqa: B010
-for _name in (*_OPERATIONS.split(), *(side + name for name in _ARITHMETIC.split() for side in ("", "r", "i"))):
+_operators = [side + name for name in _ARITHMETIC.split() for side in ("", "r", "i")]
+for _name in (*_DERIVED, *_OPERATIONS.split(), *_operators):
     setattr(StandIn, f"__{_name}__", _operation(_name))
 
 
-def is_stand_in(value: Any) -> bool:
-    """Return whether a value is a stand-in."""
-    return type(value) is StandIn
+def name_of(value: Any) -> str:
+    """Return the name of a stand-in; empty for any other value."""
+    return value._stand_in_name if type(value) is StandIn else ""
 
 
 def _frames() -> Iterator[FrameType]:
     """Yield the frames that use a stand-in, from the innermost."""
     frame: FrameType | None = sys._getframe()
     own = sys._getframe().f_code.co_filename  # differs from __file__ in the packed helper
-    while frame:
+    while frame := frame and frame.f_back:
         if frame.f_code.co_filename != own:
             yield frame
-        frame = frame.f_back
 
 
 def _from_project() -> bool:
@@ -233,17 +221,17 @@ def _builds_type() -> bool:
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("BINARY_OP", "BINARY_SUBSCR")
 
 
-def _project_frames(until: str = "") -> Iterator[FrameType]:
-    inner = itertools.takewhile(lambda frame: frame.f_code.co_filename != until, _frames())
-    return (frame for frame in inner if relative(frame.f_code.co_filename))
-
-
 def place(until: str = "") -> str:
     """Return the line of the project that is being run, within frames of the file `until`; empty for none."""
-    for frame in _project_frames(until):
-        name = frame.f_code.co_filename
-        return f"{relative(name)}:{frame.f_lineno}: {linecache.getline(name, frame.f_lineno).strip()}"
-    return ""
+    frames = itertools.takewhile(lambda frame: frame.f_code.co_filename != until, _frames())
+    return next(project_lines((frame.f_code.co_filename, frame.f_lineno) for frame in frames), "")
+
+
+def project_lines(lines: Iterable[tuple[str, int]]) -> Iterator[str]:
+    """Yield the lines of the project among lines of files, as `file:line: text`."""
+    for path, number in lines:
+        if file := relative(path):
+            yield f"{file}:{number}: {linecache.getline(path, number).strip()}"
 
 
 def relative(path: str) -> str:
@@ -251,16 +239,15 @@ def relative(path: str) -> str:
     return path.removeprefix(STATE.prefix) if path.startswith(STATE.prefix) else ""
 
 
-def refuse(value: Any, what: str = "value") -> NoReturn:
-    """Reject that the import needs a stand-in's value. `value`: a stand-in or its name."""
-    name = value if type(value) is str else value._stand_in_name
+def refuse(name: str, what: str = "value") -> NoReturn:
+    """Reject that the import needs the value of the stand-in `name`."""
     problem = f"importing the service needs the {what} of {name}, but that package isn't imported"
     reject(f"{problem}:\n  {place() or STATE.place}", _remedy(name))
 
 
 def reject(problem: str, remedy: str) -> NoReturn:
     """Record a problem, so that the service can't ignore it, and end the import."""
-    STATE.refusals.append((problem, remedy))
+    STATE.refusals.append({"problem": problem, "remedy": remedy})
     raise RejectedError(problem)
 
 
@@ -272,33 +259,28 @@ def _remedy(name: str) -> str:
 
 def _is_guarded() -> bool:
     """Return whether a line of the project handles errors of what runs now."""
-    return any(
-        first <= frame.f_lineno <= last
-        for frame in _project_frames()
-        for first, last in STATE.guarded.get(frame.f_code.co_filename, ())
-    )
+    return any((frame.f_code.co_filename, frame.f_lineno) in STATE.guarded for frame in _frames())
 
 
-def _varied(value: Any, what: str = "isinstance of {}") -> bool:
-    """Return an answer that differs between the two imports. `value`: a stand-in or its name."""
-    name = value if type(value) is str else value._stand_in_name
+def _varied(name: str, what: str = "isinstance of {}") -> bool:
+    """Return an answer that differs between the two imports, for the stand-in `name`."""
     STATE.varied.append((f"{place() or STATE.place} ({what.format(name)})", _remedy(name)))
     return STATE.is_second
 
 
-def _vary_all(value: Any, *arguments: Any) -> None:
+def _vary_all(name: str, *arguments: Any) -> None:
     """Empty, in the second import, the containers that the project gives to a stand-in: the package might do so."""
     for argument in arguments:
         module = str(type(argument).__module__)
         if module.partition(".")[0] in _BENTOML:
-            refuse(value, "effect on a BentoML object")
+            refuse(name, "effect on a BentoML object")
         contents = argument if type(argument) in (dict, list, set) else None
         if relative(getattr(sys.modules.get(module), "__file__", None) or ""):  # an instance of a class of the project
             contents = getattr(argument, "__dict__", None)
-        if contents is not None and _varied(value, "an argument of {}"):
+        if contents is not None and _varied(name, "an argument of {}"):
             nested = [*(contents.values() if isinstance(contents, dict) else contents)]
             contents.clear()
-            _vary_all(value, *nested)
+            _vary_all(name, *nested)
 
 
 def install(**settings: Any) -> None:
@@ -343,11 +325,9 @@ class _Finder:
 
     def find_spec(self, name: str, path: Any = None, _target: Any = None) -> machinery.ModuleSpec | None:
         top = name.partition(".")[0]
-        if not is_stand_in(sys.modules.get(top)):
-            importing = next(frame for frame in _frames() if "importlib" not in frame.f_code.co_filename)
-            if path is not None or not relative(importing.f_code.co_filename) or not _may_stand_in(top):
-                return None
-        return machinery.ModuleSpec(name, self)  # type: ignore[arg-type]
+        user = next(frame for frame in _frames() if "importlib" not in frame.f_code.co_filename)
+        is_new = path is None and relative(user.f_code.co_filename) and _may_stand_in(top)
+        return machinery.ModuleSpec(name, self) if is_new or name_of(sys.modules.get(top)) else None  # type: ignore[arg-type]
 
     def create_module(self, spec: machinery.ModuleSpec) -> StandIn:
         return StandIn(spec.name)
@@ -355,27 +335,18 @@ class _Finder:
     def exec_module(self, module: StandIn) -> None: ...
 
 
-_CHECK = "_rules_bento_check"  # the name of `_check` for the project's code
-_OBSERVERS = ("callable", "getattr", "hasattr", "id", "type", "vars")
-
-
 def _check(*values: Any) -> tuple[Any, ...]:
     """Return the values, if none of them is a stand-in."""
-    return next((refuse(value, "identity or attributes") for value in values if is_stand_in(value)), values)
-
-
-_get_library_code = machinery.SourceFileLoader.get_code
+    return next((refuse(name, "identity or attributes") for name in map(name_of, values) if name), values)
 
 
 def _get_code(self: machinery.SourceFileLoader, fullname: str) -> CodeType | None:
     """Compile a module of the project with checks of operations that Python has no hook for."""
     path = self.get_filename(fullname)
     if not path.startswith(STATE.prefix):
-        return _get_library_code(self, fullname)
+        return super(machinery.SourceFileLoader, self).get_code(fullname)
     tree = ast.parse(self.get_data(path), path)
-    STATE.guarded[path] = []
-    nodes: list[Any] = [*ast.walk(tree)]
-    for node in nodes:
+    for node in list[Any](ast.walk(tree)):
         if isinstance(node, ast.Compare) and any(isinstance(operator, (ast.Is, ast.IsNot)) for operator in node.ops):
             node.left, *node.comparators = map(_checked, (node.left, *node.comparators))
         elif isinstance(node, ast.Match):
@@ -383,7 +354,7 @@ def _get_code(self: machinery.SourceFileLoader, fullname: str) -> CodeType | Non
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _OBSERVERS:
             node.args = [ast.Starred(_call_of_check(*node.args), ast.Load())]
         elif getattr(node, "handlers", ()) or "suppress" in "".join(map(ast.unparse, getattr(node, "items", ()))):
-            STATE.guarded[path].append((node.body[0].lineno, node.body[-1].end_lineno))  # errors are handled
+            STATE.guarded.update((path, line) for line in range(node.body[0].lineno, node.body[-1].end_lineno + 1))
     return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
 
 
@@ -399,11 +370,9 @@ def _accept_limits() -> None:
     """Let pydantic take a stand-in as a limit of a field, and describe no field that has one."""
     from pydantic._internal import _known_annotated_metadata as known
 
-    apply = known.apply_known_metadata
-
-    def apply_checked(annotation: Any, schema: Any) -> Any:
+    def apply_checked(annotation: Any, schema: Any, apply: Any = known.apply_known_metadata) -> Any:
         names = (*getattr(annotation, "__dict__", ()), *getattr(annotation, "__slots__", ()))
-        limits: list[Any] = [value for name in names if is_stand_in(value := getattr(annotation, name, None))]
+        limits: list[Any] = [value for name in names if name_of(value := getattr(annotation, name, None))]
         return limits[0].__get_pydantic_core_schema__() if limits else apply(annotation, schema)
 
     known.apply_known_metadata = apply_checked
