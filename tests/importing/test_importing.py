@@ -252,6 +252,8 @@ def labelled(value: str) -> str:
         "__import__('random').random()",
         "__import__('uuid').uuid4()",
         "__import__('time').strftime('%Y-%m-%d')",
+        "__import__('time').asctime()[-4:]",
+        "__import__('time').ctime()[-4:]",
         "__import__('datetime').date.today()",
         "__import__('datetime').datetime.now().year",
         "__import__('datetime').datetime.now(__import__('datetime').timezone.utc).date()",

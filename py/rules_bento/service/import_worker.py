@@ -258,13 +258,14 @@ def _shift_environment() -> None:
         os.sched_getaffinity = lambda _pid, /: set(range(processors))
     os.uname = lambda: os.uname_result((uname.sysname, _HOST, *uname[2:]))
     socket.gethostname = lambda: _HOST
-    now, now_ns, formatted = time.time, time.time_ns, time.strftime
+    now, now_ns, asctime, strftime = time.time, time.time_ns, time.asctime, time.strftime
     time.time = lambda: now() + _LATER
     time.time_ns = lambda: now_ns() + _LATER * 10**9
     for name in ("ctime", "gmtime", "localtime"):
         real = getattr(time, name)
         setattr(time, name, lambda moment=None, real=real: real(time.time() if moment is None else moment))
-    time.strftime = lambda text, *moment: formatted(text, *(moment or (time.localtime(),)))
+    time.asctime = lambda *moment: asctime(*(moment or (time.localtime(),)))
+    time.strftime = lambda text, *moment: strftime(text, *(moment or (time.localtime(),)))
     later = dt.timedelta(seconds=_LATER)
     # In place: pydantic compares the classes by identity.
     for of, name in ((dt.date, "today"), (dt.datetime, "now"), (dt.datetime, "utcnow")):
