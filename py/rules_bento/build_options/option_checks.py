@@ -27,10 +27,9 @@ _CLAUSE = (
     rf"~= ?{_RELEASE}+{_SUFFIX}|(<=|>=|<|>) ?{_RELEASE}*{_SUFFIX})"
 )
 _CLAUSES = rf"({_CLAUSE}( ?, ?{_CLAUSE})* ?,?)?"
-_REQUIREMENT = re.compile(
-    rf"{_NAMED} ?(\[ ?({_NAMED}( ?, ?{_NAMED})*)? ?\])? ?(@ ?[^ ]+|\( ?{_CLAUSES} ?\)|{_CLAUSES}) ?"
-    r"(; ?(?P<marker>.+))?",
-    re.ASCII | re.IGNORECASE,
+_REQUIREMENT = (  # compiled at the first requirement, because each action pays for its imports
+    rf"(?ai){_NAMED} ?(\[ ?({_NAMED}( ?, ?{_NAMED})*)? ?\])? ?(@ ?[^ ]+|\( ?{_CLAUSES} ?\)|{_CLAUSES}) ?"
+    r"(; ?(?P<marker>.+))?"
 )
 _VARIABLE = (
     r"((python|python_full|implementation|platform)_version|(os|implementation)_name|sys_platform|extras?|"
@@ -38,7 +37,7 @@ _VARIABLE = (
     r"os\.name|sys\.platform|platform\.(version|machine|python_implementation)|python_implementation)"
 )
 _OPERAND = rf"({_VARIABLE}\b|'[^']*'|\"[^\"]*\")"
-_COMPARISON = re.compile(rf"{_OPERAND} ?(===?|~=|!=|<=?|>=?|(not )?in\b) ?{_OPERAND}")
+_COMPARISON = rf"{_OPERAND} ?(===?|~=|!=|<=?|>=?|(not )?in\b) ?{_OPERAND}"
 _JOINED = re.compile(r"\( ?\0 ?\)|\0 ?(and|or) ?\0")
 _MAX_PARENTHESES = 100
 _ADDRESS = re.compile(r"[A-Za-z0-9./~][^\s@;<>=!\[]*/")
@@ -122,7 +121,7 @@ def check_requirement(text: str, place: str) -> None:
     text = re.sub(r"\s+(#.*|--hash[= ]\S+)", "", text).strip()
     if _SINGLE_EQUALS.match(text):
         raise BentoError(f"{place}: invalid requirement {text!r} (PEP 508). Write '==' instead of conda's '='.")
-    requirement = _REQUIREMENT.fullmatch(" ".join(text.split()))
+    requirement = re.fullmatch(_REQUIREMENT, " ".join(text.split()))
     if not _ADDRESS.match(text) and (not requirement or not _is_marker(requirement["marker"])):
         raise BentoError(f"{place}: invalid requirement {text!r} (PEP 508). Use a requirement such as 'torch>=2.0'.")
 
@@ -132,7 +131,7 @@ def _is_marker(text: str | None) -> bool:
         return True
     if "\0" in text or text.count("(") > _MAX_PARENTHESES:
         return False
-    before, text = "", _COMPARISON.sub("\0", text)
+    before, text = "", re.sub(_COMPARISON, "\0", text)
     while before != text:
         before, text = text, _JOINED.sub("\0", text)
     return text.strip() == "\0"
