@@ -471,3 +471,52 @@ default = true
     assert 'explicit = {"torch": "cuda"}' in made.module
     assert 'python_version = "3.12"' in made.module
     assert any("uv.lock has conflicts (tool.uv.conflicts). Select extras" in note for note in made.notes)
+
+
+BUILT_IMAGE = """\
+import bentoml
+
+
+def image():
+    made = bentoml.images.Image(python_version="3.12").requirements_file("requirements.txt")
+    if NIGHTLY:
+        made = made.python_packages("numpy>=2").requirements_file("nightly.txt").python_packages(*PACKAGES)
+    return made
+
+
+@bentoml.service(image=image())
+class Svc:
+    pass
+"""
+
+
+def test_packages_of_an_image_that_code_determines(tmp_path):
+    made = migrate(project(tmp_path, "{}\n", BUILT_IMAGE, **{"requirements.txt": "vllm==0.11.0\nbentoml==1.4.25\n"}))
+    assert made.requirements == "numpy>=2\nvllm==0.11.0\nbentoml==1.4.25\n"
+    assert (
+        'requirements = [\n        "@pypi//bentoml",\n        "@pypi//numpy",\n        "@pypi//vllm",\n' in made.build
+    )
+    assert 'python_version = "3.12"' in made.module
+    assert "Packages: check the requirements, because code in service.py determines the image." in made.notes
+    assert any('sets bento_tools.python(version = "3.12")' in note for note in made.notes)
+
+
+@pytest.mark.parametrize(
+    ("bentoml", "limits"),
+    [("==1.3.5", "setuptools<82\n"), ("<1.4", "setuptools<82\n"), (">=1.3.11", ""), ("==1.4.20", ""), ("", "")],
+)
+def test_a_bentoml_that_a_new_setuptools_breaks(tmp_path, bentoml, limits):
+    bentofile = f"service: service:Svc\npython:\n  packages: ['bentoml[io]{bentoml}', pandas]\n"
+    made = migrate(project(tmp_path, bentofile))
+    assert made.constraints == limits
+    assert any("can't start with a newer setuptools" in note for note in made.notes) is bool(limits)
+
+
+def test_a_bentofile_below_the_directory(tmp_path):
+    directory = tmp_path / "project"
+    (directory / "serving").mkdir(parents=True)
+    (directory / "serving" / "bentofile.yaml").write_text("service: serving.app:Svc\n", "utf-8")
+    (directory / "serving" / "app.py").write_text(SERVICE, "utf-8")
+    with pytest.raises(BentoError, match=r"add --bentofile serving/bentofile\.yaml\. Otherwise, migrate serving\."):
+        migrate(directory)
+    assert 'service = "serving.app:Svc"' in migrate(directory, bentofile="serving/bentofile.yaml").build

@@ -24,8 +24,14 @@ from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.projects import migrate_packages
+from bento_cli.projects.from_directory import (
+    PYTHON_VERSION,
+    build_bentofile,
+    default_store,
+    project_files,
+    selected,
+)
 from bento_cli.projects.from_directory import ExtraOptions as ExtraOptions
-from bento_cli.projects.from_directory import build_bentofile, project_files, selected
 from bento_cli.projects.starlark import StarlarkCode, call, load, merge_build_files
 from bento_cli.projects.workspace import EXTENSION, Workspace
 from bento_cli.store.home import Home
@@ -118,7 +124,7 @@ def migrate(
         *_lock_notes(project, packages, package_hub, is_written),
         *packages.notes,
         *model_notes,
-        *_unknown_notes(project),
+        *_unknown_notes(project, packages),
     ]
     notes += [*_package_notes(project, is_written), *_option_notes(project), *_trial_build_notes(project)]
     locks = not (packages.is_locked or package_hub.is_declared)
@@ -183,6 +189,12 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
     declared = list(snapshot.walk(str(directory)))
     selection = selected(declared, options)
     sources = {file.path: file for file in selection.kept if file.link is None}
+    below = [file.path for file in declared if PurePosixPath(file.path).name == bentofiles.NAMES[0]]
+    if path is None and below and not {"service.py", "service/__init__.py"} & {*sources}:
+        raise BentoError(
+            f"{directory}: the directory has no bentofile and no service.py. If paths in {below[0]} are relative to "
+            f"the directory, add --bentofile {below[0]}. Otherwise, migrate {PurePosixPath(below[0]).parent}."
+        )
     seen: dict[str, bytes] = {}  # content of read files, by path
     tree = services.SourceTree(sources, lambda name: seen.setdefault(name, snapshot.content(sources[name])))
     info = services.read_service(options.service or "service", tree, options.args)
@@ -431,8 +443,8 @@ def _sources(excluded: Sequence[str]) -> StarlarkCode:
     return StarlarkCode(f'glob(\n        ["**"],\n        exclude = [\n{listed}        ],\n    )')
 
 
-def _unknown_notes(project: _Project) -> list[str]:
-    """Return notes on service metadata that isn't constant in the source, so that builds import the service."""
+def _unknown_notes(project: _Project, packages: Packages) -> list[str]:
+    """Return notes on service metadata that static analysis can't determine. The build then imports the service."""
     notes = []
     for unknown in project.info.unknowns:
         text = way(unknown, "attributes")
@@ -442,6 +454,12 @@ def _unknown_notes(project: _Project) -> list[str]:
         "Service: static analysis doesn't support all of the service (see below), so the build imports it with BentoML "
         '(service_metadata = "import").'
     )
+    if notes and packages.python_version != PYTHON_VERSION:
+        version = packages.python_version
+        notes.append(
+            f"Service: the import requires actions with Python {version}. Make sure that MODULE.bazel sets "
+            f'bento_tools.python(version = "{version}"), or another interpreter of this version.'
+        )
     return [imported, *notes] if notes else []
 
 

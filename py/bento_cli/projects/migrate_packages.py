@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 from rules_bento.bento.image_steps import project_dependencies
@@ -11,6 +12,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import schema
 from rules_bento.formats.toml import read_project, read_toml
 from rules_bento.packages import requirements
+from rules_bento.service.metadata import Image, ImageCall
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
 from bento_cli.projects.from_directory import BENTOML_VERSION, PYTHON_VERSION
@@ -27,6 +29,10 @@ _NAMES = (("requirements.in", "constraints.in"), ("bento_requirements.in", "bent
 _OUR_LOCK = "requirements.lock.json"
 _VERSIONS = (PYTHON_VERSION, "3.12", "3.13", "3.14", "3.10")
 _UV = {"index?": [{"name?": str, "url": str, "default?": bool}], "sources?": dict}  # tool.uv in pyproject.toml
+_PACKAGE_METHODS = ("python_packages", "pyproject_toml", "requirements_file")
+_IMAGES = ("Image", "PythonImage")
+# BentoML before the first version requires the package fs, and this requires pkg_resources, which setuptools 82 lacks.
+_FIRST_WITHOUT_FS, _SETUPTOOLS = (1, 4, 20), "setuptools<82"
 _LINUX = {"os_name": "posix", "platform_machine": "x86_64", "platform_system": "Linux", "sys_platform": "linux"}
 
 
@@ -51,12 +57,13 @@ class Packages:
 
 
 def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packages:
-    """Return the packages that the build options and the image require. Raises BentoError for a missing file."""
-    version = _python_version(options, info, files)
+    """Read the requirements in the build options and the image. Raises BentoError for a missing file."""
+    image = _image(info, files)
+    version = _python_version(options, image, files)
     lines: list[str] = []
     limits: list[str] = []
     notes: list[str] = []
-    for place, text, is_limit in _texts(options, info, files):
+    for place, text, is_limit in _texts(options, info.path, image, files):
         declared, own_options = requirements.parse(text, place)
         for option in own_options:
             if option.flag in requirements.INDEX_OPTIONS and not is_limit:
@@ -68,6 +75,11 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packa
             (notes if problem else limits if is_limit else lines).append(problem or item.text)
     if not any(requirements.requirement_name(line) == "bentoml" for line in lines if not line.startswith("-")):
         lines.append(f"bentoml=={BENTOML_VERSION}")
+    if any(_requires_fs(line) for line in lines if not line.startswith("-")):
+        limits.append(_SETUPTOOLS)
+        notes.append(f"BentoML before 1.4.20 can't start with a newer setuptools, so the lock has `{_SETUPTOOLS}`.")
+    if image and image is not info.image and image.calls:
+        notes.append(f"check the requirements, because code in {info.path} determines the image.")
     lock = _own_lock(options, files)
     lines, limits = list(dict.fromkeys(lines)), list(dict.fromkeys(limits))
     targets, more = _targets([line for line in lines if not line.startswith("-")], version, lock, files)
@@ -95,9 +107,36 @@ def _problem(check: Any, *arguments: Any) -> str:
     return ""
 
 
-def _python_version(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> str:
-    """Return the Python version of the image, or else of pyproject.toml's range, or else the default."""
-    declared = options.docker.python_version or (info.image.arguments.get("python_version") if info.image else None)
+def _requires_fs(line: str) -> bool:
+    """Return whether a requirement limits BentoML to versions that require the package fs."""
+    found = requirements.parse_requirement(line)
+    later = [(*_FIRST_WITHOUT_FS[:2], patch) for patch in range(_FIRST_WITHOUT_FS[2], 100)] + [(1, 99, 0), (99, 0, 0)]
+    is_bentoml = requirements.normalize_name(found.name) == "bentoml" and not found.url
+    return is_bentoml and not any(found.specifier.contains(".".join(map(str, version))) for version in later)
+
+
+def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
+    """Return the image. If code determines the image, returns the constants in calls of its methods in the module."""
+    if info.image or not info.unknowns or not files.has(info.path):
+        return info.image
+    arguments: dict[str, Any] = {}
+    calls = []
+    for node in ast.walk(ast.parse(files.read(info.path, "service"))):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            args = tuple(str(each.value) for each in node.args if isinstance(each, ast.Constant))
+            is_known = len(args) == len(node.args) and (name == "python_packages" or all(map(files.has, args)))
+            if name in _PACKAGE_METHODS and is_known:
+                calls.append(ImageCall(name, args))
+            elif name in _IMAGES:
+                pairs = ((each.arg, each.value) for each in node.keywords)
+                arguments |= {key: value.value for key, value in pairs if key and isinstance(value, ast.Constant)}
+    return Image(arguments, tuple(calls))
+
+
+def _python_version(options: BuildOptions, image: Image | None, files: ProjectFiles) -> str:
+    """Return the Python version of the image, otherwise the first in pyproject.toml's range, otherwise the default."""
+    declared = options.docker.python_version or (image.arguments.get("python_version") if image else None)
     if declared:
         return ".".join(str(declared).split(".")[:2])
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -116,14 +155,16 @@ def _python_version(options: BuildOptions, info: ServiceInfo, files: ProjectFile
     return next(fits, PYTHON_VERSION)
 
 
-def _texts(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Iterator[tuple[str, str, bool]]:
-    """Yield groups of requirements as their origin, their lines, and whether they are constraints."""
+def _texts(
+    options: BuildOptions, path_of_service: str, image: Image | None, files: ProjectFiles
+) -> Iterator[tuple[str, str, bool]]:
+    """Yield groups of requirements: their origin, their lines, and whether they are constraints."""
     python = options.python
     named = [(python.requirements_txt, options.at("python.requirements_txt"))] if python.requirements_txt else []
     if not named:
         yield options.at("python.packages"), "".join(f"{package}\n" for package in python.packages or ()), False
-    place = f"{info.path}: the image"
-    for step in info.image.calls if info.image else ():
+    place = f"{path_of_service}: the image"
+    for step in image.calls if image else ():
         if step.method == "python_packages":
             yield place, "".join(f"{package}\n" for package in step.args), False
         elif step.method == "pyproject_toml":
