@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -263,3 +264,25 @@ def test_packages_of_another_platform(tmp_path):
     told = "the packages are for windows_arm, but the service is imported on "
     with pytest.raises(BentoError, match=f"{told}.* Build for the platform of this machine"):
         build.imported("--platform", "windows_arm")
+
+
+@pytest.mark.parametrize(
+    ("versions", "problem"),
+    [
+        ({"bentoml": "1.3.5"}, "requires BentoML 1.4.8 or later, but the lock has BentoML 1.3.5"),
+        (
+            {"bentoml": "1.4.8", "fs": "2.4.16", "setuptools": "84.2.1"},
+            "BentoML 1.4.8 can't be imported with setuptools 84.2.1, .* Add `setuptools<82`",
+        ),
+        # These reach the service info, which does not exist.
+        ({"bentoml": "1.4.8", "fs": "2.4.16", "setuptools": "81.0.0"}, "snapshot"),
+        ({"bentoml": "1.4.40", "setuptools": "84.2.1"}, "snapshot"),
+    ],
+)
+def test_versions_that_cannot_be_imported(tmp_path, monkeypatch, versions, problem):
+    for name, version in versions.items():
+        (tmp_path / "site" / f"{name}-{version}.dist-info").mkdir(parents=True)
+    (tmp_path / "site" / "bentoml").mkdir()
+    monkeypatch.setattr(sys.modules[__name__], "locked_wheels", lambda: [tmp_path / "site"])
+    with pytest.raises((BentoError, FileNotFoundError), match=problem):
+        Build(tmp_path, PROJECT).imported()

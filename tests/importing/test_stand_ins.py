@@ -248,7 +248,7 @@ def test_the_line_and_the_package_of_a_value_that_is_needed(stand_ins, lines, pr
 def test_a_module_that_no_package_has_is_missing(stand_ins):
     found, _ = stand_ins({"service.py": f"import bentoml\nfrom services import X\n{SERVICE}"})
     assert "service.py:2: from services import X\n  ModuleNotFoundError: No module named 'services'" in found["problem"]
-    assert "the file or library of the module to the Bento" in found["remedy"]
+    assert "the file or library of the module to the Bento (check include)" in found["remedy"]
 
 
 def test_a_module_of_the_project_that_is_missing(stand_ins):

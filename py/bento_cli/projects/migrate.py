@@ -27,7 +27,6 @@ from bento_cli.projects import migrate_packages
 from bento_cli.projects.from_directory import (
     PYTHON_VERSION,
     build_bentofile,
-    default_store,
     project_files,
     selected,
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.build_options.options import BuildOptions
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 
 _MEMBERS = ("service", "name", "members", "dependencies")
+_FIRST_BENTOML = "1.4.8"
+_NO_PKG_RESOURCES = 82  # the first version of setuptools without it, which the package fs needs
 
 
 @Subcommand(
@@ -61,6 +64,8 @@ def import_service(arguments: Arguments) -> None:
     roots = [Path(root) for root in dict.fromkeys(arguments.repeated("--root"))]
     if not any((root / "bentoml").is_dir() for root in roots):
         raise BentoError("requirements: importing the service requires bentoml. Add bentoml from the package hub.")
+    installed = _installed_versions(roots)
+    _check_versions(installed)
     facts = json.loads(Path(arguments.required("--service-info")).read_text("utf-8"))
     options = _read_options(arguments, facts)
     with tempfile.TemporaryDirectory(prefix="rules_bento-facts-") as scratch:
@@ -78,7 +83,7 @@ def import_service(arguments: Arguments) -> None:
             arguments=options.args,
             aliases=aliases,
             variables=arguments.pairs("--variable"),
-            packages=_missing_packages(arguments.repeated("--locked"), roots),
+            packages=_missing_packages(arguments.repeated("--locked"), installed),
             remedy=f'Add import_packages = ["{arguments.optional("--hub", "@pypi//")}{{}}"]',
         )
         imported = run_import(subject, python, roots, Path(scratch, "imports"))
@@ -100,11 +105,35 @@ def import_service(arguments: Arguments) -> None:
     Path(arguments.required("--output")).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
-def _missing_packages(locked: Sequence[str], roots: Sequence[Path]) -> list[str]:
-    """Return the names of locked packages that have no unpacked wheel in `roots`."""
-    installed = {path.name.partition("-")[0].lower() for root in roots for path in root.glob("*.dist-info")}
+def _installed_versions(roots: Sequence[Path]) -> dict[str, str]:
+    """Return the versions of the unpacked wheels by the names of their packages."""
+    names = (path.stem.partition("-") for root in roots for path in root.glob("*.dist-info"))
+    return {re.sub("[_.]", "-", name).lower(): version for name, _, version in names}
+
+
+def _check_versions(installed: Mapping[str, str]) -> None:
+    """Raise BentoError for a version of BentoML that can't be imported."""
+    version, setuptools = installed.get("bentoml", _FIRST_BENTOML), installed.get("setuptools", "0")
+    if _numbers(version) < _numbers(_FIRST_BENTOML):
+        raise BentoError(
+            f"requirements: importing the service requires BentoML {_FIRST_BENTOML} or later, but the lock has "
+            f"BentoML {version}. Change the requirement, and lock again."
+        )
+    if "fs" in installed and _numbers(setuptools) >= [_NO_PKG_RESOURCES]:
+        raise BentoError(
+            f"requirements: BentoML {version} can't be imported with setuptools {setuptools}, which has no "
+            f"pkg_resources. Add `setuptools<{_NO_PKG_RESOURCES}` to the requirements file, and lock again."
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)]
+
+
+def _missing_packages(locked: Sequence[str], installed: Mapping[str, str]) -> list[str]:
+    """Return the locked packages that aren't among the unpacked wheels."""
     names = dict.fromkeys(json.loads(Path(path).read_text("utf-8"))["name"] for path in locked)
-    return [name for name in names if name.replace("-", "_") not in {one.replace(".", "_") for one in installed}]
+    return [name for name in names if name not in installed]
 
 
 def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:

@@ -27,7 +27,7 @@ from rules_bento.typing_lite import Any, NoReturn, Sequence, TextIO
 
 _MISSING_MODULE = (
     "Add the package of the module to the requirements (and to import_packages if the package has another name), or "
-    "add the file or library of the module to the Bento. Move imports that only the running service needs into "
+    "add the file or library of the module to the Bento (check include). Move imports that only the service needs into "
     "`with bentoml.importing():`"
 )
 _MISSING_FILE = "Add the file to the Bento, check include and exclude, and specify a path relative to the module"
