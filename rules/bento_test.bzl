@@ -9,7 +9,7 @@ load("//rules/private:sources_aspect.bzl", "sources_aspect")
 load("//rules/private:transitions.bzl", "metadata_plus_modules_cfg")
 
 def _modules(ctx, bento):
-    """Returns a list of BentoWheelModulesInfo: the wheels of the Bento, followed by the wheels of the tests."""
+    """Returns the modules (BentoWheelModulesInfo) of the Bento's wheels, followed by the modules of the test's wheels."""
     requirements = [bento.requirements] + [
         depset([target[BentoRequirementInfo]])
         for target in ctx.attr.requirements

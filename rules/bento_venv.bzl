@@ -6,7 +6,7 @@ load("//rules/private:launcher.bzl", "PYTHON", "RUNFILES", "RUN_RUNTIME", "helpe
 load("//rules/private:transitions.bzl", "metadata_plus_modules_cfg")
 
 def _modules(ctx, bento):
-    """Returns a list of BentoWheelModulesInfo: the wheels of the Bento, followed by the wheels in `requirements`."""
+    """Returns the modules (BentoWheelModulesInfo) of the Bento's wheels, followed by the modules of the wheels in `requirements`."""
     requirements = [bento.requirements, depset([target[BentoRequirementInfo] for target in ctx.attr.requirements])]
 
     # Only a few dozen wheels, so the list is short.

@@ -20,7 +20,7 @@ def directory_path(label, directory):
     return "/".join([part for part in [repository, directory] if part])
 
 def in_package(label, name):
-    """Returns the path of a file in the package of a label, relative to the root of the repository."""
+    """Returns the path of a file in the package of a label, relative to the root of its repository."""
     return "/".join([part for part in [label.package, name] if part])
 
 def workspace_path(file):
@@ -48,7 +48,7 @@ def describe_dependency(file):
     return ["--dependency"] + describe_file(file)
 
 def json_string(text):
-    """Returns a string as a JSON string, which needs only one line in a file of arguments."""
+    """Returns a string as a JSON string, which is a single line in a file of arguments."""
     return json.encode(text)
 
 def add_strings(args, flag, texts):

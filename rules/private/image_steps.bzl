@@ -23,11 +23,11 @@ def _requirements_file(path):
     return _step("requirements_file", path)
 
 def _run(command):
-    """Runs a shell command, before the installation of Python packages or, if the step follows one that adds packages, after it."""
+    """Runs a shell command. If an earlier step adds Python packages, the command runs after the installation of all Python packages."""
     return _step("run", command)
 
 def _run_script(path):
-    """Runs a script, before or after the installation of Python packages, as `run` does."""
+    """Runs a script. The script runs at the same time as a command of `run`."""
     return _step("run_script", path)
 
 def _system_packages(*packages):

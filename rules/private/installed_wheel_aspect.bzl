@@ -1,4 +1,4 @@
-"""Defines installed_wheel_aspect, which packs the packages in hubs of rules_python into wheels, so that images can install them."""
+"""Defines installed_wheel_aspect, which packs installed packages from hubs of rules_python into wheels for images."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
 load(":attributes.bzl", "label_string")

@@ -22,7 +22,7 @@ def requirements_files(ctx):
     ]
 
 def _checked_requirements(ctx, target):
-    """Returns the requirements files of a target. Fails if it contains other files or is a Python library."""
+    """Returns the requirements files of a target. Fails if the target is a Python library or contains other files."""
     if PyInfo in target:
         fail(("{}: requirements contains the Python library {}. Move the library to deps, or use " +
               "the package from a package hub of bento.pypi.").format(label_string(ctx.label), label_string(target.label)))

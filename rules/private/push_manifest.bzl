@@ -19,7 +19,7 @@ def _blob(ctx, layer, is_built, below):
     return {"description": _path(ctx, layer.description, below)} | where
 
 def _attested(ctx, info, attested, below = ""):
-    """Returns the JSON field and the Files of the build definition, which are empty if it isn't attested."""
+    """Returns the JSON field and the Files of the build definition, or empty values if the build definition isn't attested."""
     if not attested or not info.build_definition:
         return {}, []
     return {"build_definition": _path(ctx, info.build_definition, below)}, [info.build_definition]

@@ -13,7 +13,7 @@ SOURCE_EDGES = ["data", "deps", "py_deps", "runtime_deps", "srcs"]
 _BY_ATTRIBUTES = ["py_binary", "py_library", "py_test"]
 
 def pin_of(ctx):
-    """Returns the pin of a package in a hub of rules_python, which the tags of its target contain.
+    """Returns the pin of a package in a hub of rules_python, from the tags of its target.
 
     Args:
       ctx: context of an aspect.

@@ -6,8 +6,8 @@ the attributes of a configured target, so each use has a separate configuration.
 - `auto`: packages provide modules to targets with the packages in `deps`.
 - `metadata`: a Bento only declares packages. The feature `bento_stated` is set, except for tools of actions.
 - `import`: same as `metadata`, but BentoML provides modules.
-- `modules`: packages provide modules, also to Bentos.
-- `files`: packages provide wheels, also to Bentos."""
+- `modules`: packages also provide modules to Bentos.
+- `files`: packages also provide wheels to Bentos."""
 
 _FLAG = "//rules:wheels"
 _PYTHON_VERSION = "//rules:python_version"

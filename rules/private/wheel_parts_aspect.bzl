@@ -1,4 +1,4 @@
-"""Defines wheel_parts_aspect, which declares layers and layer parts of wheels. All images share them."""
+"""Defines wheel_parts_aspect, which declares the layers and layer parts of wheels that all images share."""
 
 load("//rules:providers.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "add_strings", "label_string")

@@ -233,7 +233,7 @@ _deb_hub_repo = repository_rule(
 )
 
 def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
-    """Declares a repository for each package of a lock, without fetching it.
+    """Declares a repository for each package of a lock, without fetching the package.
 
     Args:
       mctx: module context.

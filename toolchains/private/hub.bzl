@@ -250,7 +250,7 @@ def _package_repo_name(hub, name):
     return "{}__{}__package".format(hub, _target_name(name))
 
 def _wheel_repo_name(hub, package, platform, packages):
-    """Returns the name of the repository for a wheel. It contains the version only if the lock contains several.
+    """Returns the name of the repository for a wheel. The name contains the version only if the lock contains several versions.
 
     The repository mappings of all programs contain these names, so a change of a name would build all programs again.
     """

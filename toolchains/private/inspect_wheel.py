@@ -40,7 +40,7 @@ def main(path: str, sha256: str) -> None:
 
 
 def _mark(path: str, digest: bytes) -> None:
-    """Set the extended attribute unless it has this value, because cached files can be hard links."""
+    """Set the extended attribute, unless it is already set, because cached files can be hard links."""
     if sys.platform != "linux":
         return
     import posix  # faster than `os`, which isn't imported without `site`
@@ -87,7 +87,7 @@ def _metadata(file: BinaryIO, size: int) -> bytes:
 
 
 def _directory(file: BinaryIO, size: int) -> bytes:
-    """Return the central directory of a zip file with `size` bytes. Raises ValueError if it is invalid."""
+    """Return the central directory of a zip file. `size` is the size of the file. Raises ValueError if invalid."""
     tail_at = max(0, size - _MAX_END)
     file.seek(tail_at)
     tail = file.read()

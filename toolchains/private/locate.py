@@ -121,7 +121,7 @@ def _credentials(uv: str, url: str, indexes: dict[str, Any]) -> dict[str, str]:
 
 
 def _from_environment(url: str, indexes: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the login and password of each index on the server of `url`, from the variables of the index or its URL."""
+    """Yield the login and password of each index on the same server as `url`, from its variables or its URL."""
     entries = [*indexes.get("extra", []), indexes.get("default", "")]
     for variable in ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"):
         entries += os.environ.get(variable, "").split()

@@ -116,7 +116,7 @@ def evaluate_marker(marker, environment):
     return frames[0][0] or frames[0][1]
 
 def is_python_in(specifiers, python_version):
-    """Returns whether a Python version is in a range such as `>=3.10,<4`. `X.Y` is in a range that includes any of its patch versions."""
+    """Returns whether a Python version is in a range such as `>=3.10,<4`. For `X.Y`, returns whether any patch version is in the range."""
     if len(python_version.split(".")) > 2:
         return _is_version_in(specifiers, python_version)
     return any([_is_version_in(specifiers, "{}.{}".format(python_version, patch)) for patch in range(100)])

@@ -120,7 +120,7 @@ def _mentions(content: bytes, library: str) -> bool:
 
 
 def _missing(output: Path, extensions: list[str]) -> str:
-    """Start the packed interpreter, and return a line about what it lacks in comparison with this one, or ""."""
+    """Start the packed interpreter, and return a description of missing modules, or an empty string."""
     importable = []
     for name in (*extensions, *_MODULES):
         with contextlib.suppress(Exception):  # modules that this interpreter can't import aren't missing

@@ -99,7 +99,7 @@ _deb_python_repo = repository_rule(
 )
 
 def _interpreter_packages(packages):
-    """Returns a struct of the Debian `names` and the `version` of an interpreter for one architecture, or of the `missing` package."""
+    """Returns a struct with the Debian packages (`names`) and `version` of an interpreter, or with the name of a `missing` package."""
     versions = {package["name"]: package["version"] for package in packages}
     interpreters = [name for name in versions if name.startswith("python3.") and name.endswith("-minimal")]
     if not interpreters or "patchelf" not in versions:

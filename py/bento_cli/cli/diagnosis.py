@@ -77,7 +77,7 @@ class HostEnvironment:
         return not root or not any(root in parents.parents for parents in (path.absolute(), path.resolve()))
 
     def output(self, command: list[str]) -> str:
-        """Return the output of a command, or an empty string if it fails or its program is in the workspace."""
+        """Return the output of a command, or "" if the command fails or its program is in the workspace."""
         if not self.is_outside(command[0]):
             return ""
         try:
@@ -295,7 +295,7 @@ def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
 
 
 def _connection_error(host: str, port: int) -> str:
-    """Return the reason why a connection to a host and port fails, or an empty string."""
+    """Return why a connection to a host and port fails, or an empty string."""
     try:
         socket.create_connection((host, port), timeout=_PROXY_TIMEOUT).close()
     except OSError as error:

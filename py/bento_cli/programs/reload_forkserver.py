@@ -144,7 +144,7 @@ class _Parent:
         return True
 
     def _wait(self) -> int | None:
-        """Wait briefly for reports from the worker. Returns its exit status, or None if it is running."""
+        """Wait briefly for reports from the worker. Returns its exit status, or None if the worker is running."""
         reports = [self._reports] if self._reports >= 0 else []
         if select.select(reports, [], [], _TICK)[0]:
             self._quiet_since = time.monotonic()
@@ -188,7 +188,7 @@ class _Parent:
         return bool(data)
 
     def _import(self) -> None:
-        """Import packages that the worker imported, unless it imported them with other environment variables."""
+        """Import the packages that the worker imported with the same environment variables."""
         imported, self._imported = self._imported, []
         for name, variables in imported:
             package = name.rpartition(".")[0]
@@ -234,7 +234,7 @@ class _Recorder:
 
 
 def _difference(own: set[str]) -> str:
-    """Return the reason why a worker that this process forks would differ from a new process.
+    """Return why a worker that this process forks would differ from a new process.
 
     If no difference is known, returns an empty string.
     """

@@ -93,7 +93,7 @@ def read_root(root: Path) -> Workspace:
 
 
 def read(text: str, origin: str) -> Workspace:
-    """Return the declarations in a MODULE.bazel. Raises BentoError with `origin` and the line if it is invalid."""
+    """Parse the declarations in a MODULE.bazel. Raises BentoError, with `origin` and the line, if invalid."""
     try:
         return _read(text, origin)
     except (RecursionError, MemoryError):

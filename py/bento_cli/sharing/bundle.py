@@ -59,7 +59,7 @@ class Unbundled:
 
 
 def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Write a bundle of Bentos and the models that they require, and return its contents.
+    """Write a bundle of Bentos and the models that they require. Returns the contents of the bundle.
 
     Verifies all entries first. Raises NotFoundError if a Bento or model isn't in the store.
     """
@@ -153,7 +153,7 @@ class _BundlePart:
 
 
 def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) -> dict[str, Any]:
-    """Append an entry as an archive, and return its row for bundle.json. Writes a temporary file to learn the size."""
+    """Append an entry as an archive, and return its row for bundle.json. Writes a temporary file to get the size."""
     from blake3 import blake3
 
     name = f"{entry.kind.directory}/{entry.tag.name}/{entry.tag.version}.{entry.kind.extension}"
@@ -173,7 +173,7 @@ def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) 
 
 
 def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_BundlePart]:
-    """Yield the archives in a bundle. After the last one, verifies that bundle.json describes all of them."""
+    """Yield the archives in a bundle. After the last archive, verifies that bundle.json describes all archives."""
     rows: list[dict[str, object]] = []
     index: dict[str, Any] | None = None
     for item, contents in unpack.read(path, "tar", limits, progress):

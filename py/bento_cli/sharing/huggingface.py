@@ -113,7 +113,7 @@ class _Hub:
         return display_url(self._endpoint)
 
     def answer(self, path: str) -> dict[str, Any]:
-        """Send a request to the API, and return the JSON object in the response. Raises BentoError if it is invalid."""
+        """Request a JSON object from the API, and return it. Raises BentoError for an invalid response."""
         try:
             value: dict[str, Any] = read_json(self._read(path, _bounded), str(self))
         except FormatError:

@@ -100,7 +100,7 @@ def containerize(
     check: bool = True,
     signing: Signing | None = None,
 ) -> Built:
-    """Build the image of a Bento, and write, load, or push it. Raises BentoError if this fails.
+    """Build the image of a Bento, and write, load, or push it. Raises BentoError if one of these steps fails.
 
     If `signing` is set, signs the image before it gets its tags in registries.
     """
@@ -283,7 +283,7 @@ class _Builder:
         return NativeImage(self._image(entry, base, own), blobs, base)
 
     def _cached(self, name: str, inputs: object, write: Callable[[Path], None]) -> Path:
-        """Return a directory with the files that `write` creates from `inputs`, and call `write` if it isn't cached."""
+        """Return a cached directory with the files that `write` creates from `inputs`. Calls `write` if necessary."""
         key = json.dumps([_code_digest(), self._settings.compression, name, inputs])
         directory = self._cache / hashlib.sha256(key.encode()).hexdigest()
         if not directory.exists():

@@ -105,7 +105,7 @@ def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> l
 
 
 def _is_required(requirement: Requirement, target: Target, place: str) -> bool:
-    """Return whether `target` needs a requirement. Raises BentoError if it isn't pinned with hashes."""
+    """Return whether `target` needs a requirement. Raises BentoError if the requirement isn't pinned with hashes."""
     try:
         marker = parse_requirement(requirement.text).marker
     except ValueError:
@@ -128,7 +128,7 @@ def _is_required(requirement: Requirement, target: Target, place: str) -> bool:
 
 
 def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWheel:
-    """Return a wheel that the sources of the Bento contain. Raises BentoError if it isn't a valid wheel."""
+    """Return a wheel that the sources of the Bento contain. Raises BentoError if the file isn't a valid wheel."""
     path = directory / requirement.text
     try:
         name, version, _, _ = parse_wheel_filename(path.name)
@@ -145,7 +145,7 @@ def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWh
 
 
 def _option_line(option: Option, directory: Path) -> str:
-    """Return an option as a line of a requirements file, with its path relative to `directory` resolved."""
+    """Return an option as a line of a requirements file. Relative paths are resolved against `directory`."""
     value = option.value
     if option.flag in ("-f", "--find-links") and "://" not in value:
         value = str(directory / value)
@@ -182,7 +182,7 @@ def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, 
 
 
 def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, cache: Path) -> LocalWheel:
-    """Return the best wheel among those whose hash is in a requirement, with its path in the cache."""
+    """Return the best wheel of the wheels whose hash is in a requirement, with its path in the cache."""
     names = {
         unquote(urlsplit(urls[sha256]).path.rpartition("/")[2]): sha256
         for sha256 in requirement.hashes

@@ -77,7 +77,7 @@ def interpreter(requested: str = "") -> Path:
 
 
 def _has_bentoml(python: Path) -> bool:
-    """Return whether an interpreter can import BentoML. Runs it, because its settings determine `sys.path`.
+    """Return whether an interpreter can import BentoML. Runs the interpreter, because its settings affect `sys.path`.
 
     Ignores a directory named bentoml, such as the store in a home directory, which Python imports as a package without
     an origin.

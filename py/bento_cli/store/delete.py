@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
-    """Delete one entry. Raises NotFoundError if it is missing, and BentoError for a model that a Bento requires."""
+    """Delete one entry. Raises NotFoundError for a missing entry, and BentoError for a model that a Bento requires."""
     # The lock prevents other processes from removing the trash while this process needs it.
     with staging_lock(home):
         with commit_lock(home):

@@ -230,7 +230,7 @@ class EntryStore:
         return newest.version
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
-        """Return the tag of the newest version. Among equally new ones, returns the first or, with `last`, the last."""
+        """Return the tag of the newest version. For equal times, returns the first or, with `last`, the last one."""
         entries = list(self._list([(name, version) for version in _directories(self.directory / name)]).entries)
         if last:
             entries.reverse()

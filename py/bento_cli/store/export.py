@@ -121,7 +121,7 @@ def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, 
 
 
 def models_of(home: Home, entry: Entry) -> list[Entry]:
-    """Return the models that a Bento requires, from the Bento or the store. Raises NotFoundError if one is missing."""
+    """Return the models that a Bento requires, from the Bento or the store. Raises NotFoundError for missing models."""
     models = []
     own = EntryStore(home, MODEL, entry.path / "models")
     for tag in entry.models:
@@ -237,7 +237,7 @@ def streamed_members(members: Iterable[Member]) -> Iterator[archive.StreamedMemb
 
 
 def write_directory(path: Path, members: Iterable[Member]) -> None:
-    """Write members to a new or empty directory atomically. Raises BentoError if this fails."""
+    """Write members to a new or empty directory atomically. Raises BentoError if the directory can't be written."""
     if path.is_dir() and any(path.iterdir()):
         raise BentoError(f"{path}: the directory isn't empty. Specify a new or empty directory.")
     try:

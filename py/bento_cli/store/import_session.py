@@ -126,7 +126,7 @@ class ImportSession:
     def stage(
         self, kind: Kind, source: Path | BinaryIO, form: Form, progress: Progress | None = None, below: str = ""
     ) -> StagedImport:
-        """Read an archive into the staging directory. `below` is the path of the entry in it, such as `a/b/`."""
+        """Read an archive into the staging directory. `below` is the entry's path in the archive, such as `a/b/`."""
         return _Reader(self._home, kind, self._tree, self._options).read(source, form, progress, below)
 
     def commit(self, imports: list[StagedImport]) -> list[Imported]:
@@ -161,7 +161,7 @@ class ImportSession:
         return Imported(entry, tuple(models), tuple(known), staged.notes)
 
     def _replace(self, part: _Part) -> Entry:
-        """Replace an entry, atomically if the system supports this."""
+        """Replace an entry. The replacement is atomic if the system supports it."""
         kind, tag, tree = part.kind, part.description.tag, part.tree
         before = delete.recorded(self._home, kind, tag)
         import_manifests.remove(self._home, kind, tag)  # a manifest must never describe another entry
@@ -325,7 +325,7 @@ class Tree:
         self._directories = {""}
 
     def add(self, item: SafeMember, contents: Contents, *, private: bool = False) -> None:
-        """Write a member. `private` excludes it from the pool. Raises BentoError if this fails."""
+        """Write a member, which `private` excludes from the pool. Raises BentoError if the file can't be written."""
         target = self.directory / item.path
         try:
             self._make_directory(item.path if item.kind == "folder" else item.path.rpartition("/")[0])

@@ -61,7 +61,7 @@ def verify(
     progress: Callable[[int], None] | None = None,
     noted: import_manifests.ManifestCache | None = None,
 ) -> Verified:
-    """Compare files with the manifests of their entries. Reads shared files only once. `noted` caches manifests."""
+    """Compare files with the manifests of their entries. Reads shared files once. `noted` is a cache of manifests."""
     noted = noted or import_manifests.ManifestCache(home)
     digests = _Digests(progress)
     files = 0
@@ -96,7 +96,7 @@ def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Ver
 
 
 def require_intact(home: Home, entries: list[Entry], noted: import_manifests.ManifestCache | None = None) -> None:
-    """Raise BentoError, which lists the damaged files, if an entry is damaged. `noted` caches manifests."""
+    """Raise a BentoError that lists the damaged files, if any. `noted` is a cache of manifests."""
     damages = verify(home, entries, noted=noted).damages
     if damages:
         raise BentoError("\n".join(["The store is damaged. Import the following entries again:", *map(str, damages)]))

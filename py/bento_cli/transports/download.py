@@ -183,7 +183,7 @@ class _Count:
 
 
 class _Part:
-    """The downloaded pieces of one version of an archive. Other processes wait until this one closes the file."""
+    """The downloaded pieces of one version of an archive. Other processes wait until the file is closed."""
 
     def __init__(self, directory: Path, address: Address, stat: Stat) -> None:
         text = f"{address} {address.query} {stat.size} {stat.version}"

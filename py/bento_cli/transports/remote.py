@@ -93,7 +93,7 @@ class Remote(ABC):
         """Close the connections."""
 
     def attempt(self, step: Callable[[], _Result], retry: Retry | None = None) -> _Result:
-        """Call `step`, and call it again after interruptions. Raises BentoError after too many failures."""
+        """Call `step`, and repeat it after interruptions. Raises BentoError after too many failures."""
         retry = retry or Retry()
         while True:
             try:
@@ -191,7 +191,7 @@ class RenameUpload(Remote):
         )
 
     def _send(self, path: str, source: Source, counter: Counter) -> bool:
-        """Send the missing bytes. Returns whether this resumed an earlier upload."""
+        """Send the missing bytes. Returns whether the upload resumed an earlier upload."""
         retry = Retry()
         left = None
         at = furthest = 0

@@ -112,7 +112,7 @@ class _Headers:
         self._known: set[str] = set()
 
     def directory(self, path: str) -> bytes:
-        """Return the header of a directory, preceded by headers of its missing parents, or b"" if it exists."""
+        """Return the header of a directory, preceded by headers of missing parents, or b"" for a known directory."""
         if not path or path in self._known:
             return b""
         self._known.add(path)

@@ -178,7 +178,7 @@ SOURCE_FLAGS = {
     }
 )
 def check_requirements(arguments: Arguments) -> None:
-    """Check that a lock matches its sources, and that its dependency graph is complete and has no unneeded packages."""
+    """Check that a lock matches its sources, and that its graph is complete and has no unneeded packages."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages import resolution
 

@@ -226,7 +226,7 @@ def _subject(arguments: Arguments) -> str:
     }
 )
 def build_definition(arguments: Arguments) -> None:
-    """Write the `buildDefinition` of SLSA provenance as JSON. It doesn't depend on the builder."""
+    """Write the `buildDefinition` of SLSA provenance as JSON. The builder doesn't affect this document."""
     from rules_bento.signing.provenance import definition, dependency
 
     tag, subject = read_text(arguments.required("--tag")).strip(), _subject(arguments)

@@ -1,4 +1,4 @@
-"""Writes files and directories atomically: they get their names only when they are complete.
+"""Writes files and directories atomically: their names appear only when they are complete.
 
 On Linux, most file systems support temporary files without a name, so that no file remains if the process is killed.
 Otherwise, a temporary file has a random name that other processes can't predict.
@@ -64,7 +64,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 
 
 def is_unfinished(name: str, path: Path) -> bool:
-    """Return whether `name`, from an OSError, is a temporary file or directory for `path`, or is inside one."""
+    """Return whether `name`, from an OSError, is a temporary file or directory for `path`, or is inside of one."""
     place = Path(name)
     return any(
         above.parent == path.parent and re.fullmatch(_UNFINISHED, above.name) for above in (place, *place.parents)
@@ -76,7 +76,7 @@ def _sibling(path: Path) -> Path:
 
 
 def _open_unnamed(directory: Path) -> int | None:
-    """Open a file without a name. Returns None if the system can't create such a file or name it later."""
+    """Open a file without a name. Returns None if the system can't create such files or name them later."""
     if not hasattr(os, "O_TMPFILE"):
         return None
     with suppress(OSError):

@@ -70,7 +70,7 @@ def form_from_name(path: str) -> Form:
 def read(
     source: Path | BinaryIO, form: Form, limits: Limits | None = None, progress: Progress | None = None
 ) -> Iterator[tuple[SafeMember, Contents]]:
-    """Yield the members of an archive with their contents. Contents are skipped unless they are read first.
+    """Yield the members of an archive with their contents. Skips contents that the caller doesn't read.
 
     Reads an open file from its current position, and doesn't close the file. A zip must be seekable. Doesn't yield
     directories that exist only as parents in paths. Raises BentoError for:

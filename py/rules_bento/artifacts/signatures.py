@@ -146,7 +146,7 @@ def _has(bundle: Descriptor, kinds: Iterable[str]) -> bool:
 
 
 def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey | IdentitySigner, form: str = BUNDLE) -> bool:
-    """Sign the manifest of `name` (`registry/repository`). Keeps old signatures. Returns whether this one is new."""
+    """Sign the manifest of `name` (`registry/repository`). Returns whether the signature is new. Keeps old ones."""
     if form == BUNDLE:
         return attest(place, name, subject, cosign.SIGNED, {}, key)
     assert not isinstance(key, IdentitySigner), "a certificate requires a bundle"

@@ -48,7 +48,7 @@ class AssembledBento:
 def assemble_bento(
     info: ServiceInfo, settings: BentoSettings, sources: TreeManifest, models: Sequence[BundledModel]
 ) -> AssembledBento:
-    """Return the Bento for a service and settings. Raises BentoError if BentoML couldn't import or serve it."""
+    """Return the Bento for a service and settings. Raises BentoError if BentoML couldn't import or serve the Bento."""
     check_features(settings.features, "features")
     options = settings.options
     if not info.bento_name and not options.name:

@@ -35,7 +35,7 @@ def to_str(value: Any, where: str) -> str:
 
 
 def strict_str(value: Any, where: str) -> str:
-    """Return `value` if it is a string. Raises BentoError otherwise."""
+    """Return `value` if it is a string. Raises BentoError for any other type."""
     if not isinstance(value, str):
         raise BentoError(f"{where}: expected a string, got {value!r}. Put the value in quotes.")
     return value
@@ -47,7 +47,7 @@ def to_bool(value: Any, where: str) -> bool:
 
 
 def strict_bool(value: Any, where: str) -> bool:
-    """Return `value` if it is a boolean. Raises BentoError otherwise."""
+    """Return `value` if it is a boolean. Raises BentoError for any other type."""
     if not isinstance(value, bool):
         raise BentoError(f"{where}: expected true or false, got {value!r}.")
     return value
@@ -74,7 +74,7 @@ def optional(convert: Conversion) -> Conversion:
 
 
 def items(convert: Conversion) -> Conversion:
-    """Return a conversion for lists that converts each item. It raises BentoError if the value isn't a list."""
+    """Return a conversion for lists, which converts each item. The conversion raises BentoError for other types."""
 
     def converted(value: Any, where: str) -> list[Any]:
         if not isinstance(value, list):
@@ -85,7 +85,7 @@ def items(convert: Conversion) -> Conversion:
 
 
 def mapping(convert: Conversion = any_value) -> Conversion:
-    """Return a conversion for mappings that converts each value. It raises BentoError if the value isn't a mapping."""
+    """Return a conversion for mappings, which converts each value. The conversion raises BentoError for other types."""
 
     def converted(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):

@@ -55,7 +55,7 @@ class ImageDefinition:
     place: str = field(default="image", compare=False)  # prefix of messages
 
     def extend(self, other: ImageDefinition) -> ImageDefinition:
-        """Return this image with the steps of `other` appended, and its fields overridden by set fields of `other`."""
+        """Return this image with the fields of `other` that are set, and with the steps of `other` appended."""
         changes = {name: getattr(other, name) for name in _FIELDS[:-1] if getattr(other, name) is not None}
         return replace(self, **changes, steps=self.steps + other.steps, place=other.place)
 
@@ -241,7 +241,7 @@ def freeze(
     uv_lock: str | None = None,
     locked: bool = False,
 ) -> FrozenImage:
-    """Return the image with the contents of its files. Options override its fields, and are applied after its steps.
+    """Return the image with the contents of its files. Options override its fields, and follow its steps.
 
     `uv_lock` contains the requirements of the project's uv.lock. With `locked`, constraints are omitted. Raises
     BentoError for invalid files.

@@ -103,7 +103,7 @@ def _find_by_alias(reference: Model, models: Sequence[BundledModel]) -> BundledM
 
 
 def legacy_models(info: ServiceInfo, models: Sequence[BundledModel]) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Return bento.yaml entries for the models of a legacy service, and the complete tag of each tag in its source."""
+    """Return a legacy service's model entries in bento.yaml, and the complete tag of each tag in its source."""
     described = {model.tag: _legacy_model(model, models, info) for model in info.models}
     entries = {model.description.tag: model.entry() for model in described.values()}
     return list(entries.values()), {tag: model.description.tag for tag, model in described.items()}

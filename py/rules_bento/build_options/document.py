@@ -82,7 +82,7 @@ class Table:
                 raise BentoError(self._unknown(str(key), keys, hints or {}))
 
     def at(self, key: str, *more: int) -> str:
-        """Return the location of the value of `key`, or of a list item in it, for the beginning of a message."""
+        """Return the location of the value of `key`, or of an item in it, for the beginning of a message."""
         return self._document.at((*self._path, key, *more))
 
     def has(self, key: str) -> bool:

@@ -204,13 +204,13 @@ _Options = TypeVar("_Options", BuildOptions, Docker, Python, Conda)
 
 
 def _fill_unset(one: _Options, other: _Options) -> _Options:
-    """Return `one` with unset fields copied from `other`."""
+    """Return `one` with its unset fields copied from `other`."""
     defaults = {item.name: getattr(other, item.name) for item in fields(one) if getattr(one, item.name) is None}
     return replace(one, **defaults)
 
 
 def _fill_unset_python(one: Python, other: Python) -> Python:
-    """Return `one` with its unset fields copied from `other`."""
+    """Merge Python options. If `one` sets `packages` or `requirements_txt`, both options of `other` are ignored."""
     if one.packages is not None or one.requirements_txt is not None:
         other = replace(other, packages=None, requirements_txt=None)
     return _fill_unset(one, other)

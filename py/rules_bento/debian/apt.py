@@ -202,7 +202,7 @@ def _alternatives(relations: str) -> list[list[str]]:
 
 
 def _configure(directory: Path, request: Request, architecture: str, mirrors: Mapping[str, str]) -> Any:
-    """Write a configuration of apt, and return a function that returns the command for one of apt's programs."""
+    """Write apt's configuration. Returns a function that returns the command for one of apt's programs."""
     for name in ("cache/archives/partial", "lists/partial", "sources"):
         (directory / name).mkdir(parents=True)
     (directory / "sources/debian.sources").write_text(_sources(request.suites, architecture, mirrors))

@@ -89,7 +89,7 @@ def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Own
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return packages that differ in presence, size, or version, by descending change of size."""
+    """Return the packages that were added, removed, or changed, beginning with the largest change in size."""
     before, after = _by_name(old), _by_name(new)
     rows = []
     for key in before.keys() | after.keys():

@@ -136,7 +136,7 @@ class BoundedResponse(http.client.HTTPResponse):
     """HTTP response with limited headers. Unlike the base class, it detects truncated headers."""
 
     def begin(self) -> None:
-        """Read the headers. Raises ConnectionLostError, LongHeadError, or SlowAnswerError if this fails."""
+        """Read the headers. Raises ConnectionLostError, LongHeadError, or SlowAnswerError for a bad response."""
         wire = _Wire(self.fp.detach())
         self.fp = reader = _HeadReader(wire)
         wire.end = time.monotonic() + limits.ANSWER

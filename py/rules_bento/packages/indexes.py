@@ -119,7 +119,7 @@ def split_index(entry: str) -> tuple[str, str]:
 
 
 def reject_credentials(text: str, origin: str) -> None:
-    """Raise BentoError, whose message omits the secret, if `text` contains a URL with a password or token."""
+    """Raise BentoError for a URL that contains a password or token. The message omits the secret."""
     if _CREDENTIALS.search(text):
         raise BentoError(
             f"{origin}: {without_credentials(text)} contains credentials. Move the credentials to netrc, to "

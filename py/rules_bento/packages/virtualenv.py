@@ -53,7 +53,7 @@ def make_environment(directory: Path, roots: Sequence[Path]) -> Path:
 
 
 def check_platform(platforms: Iterable[str], remedy: str) -> None:
-    """Raise BentoError, with `remedy`, if this machine can't import the wheels of a platform (`<os>_<machine>`)."""
+    """Raise BentoError, which ends with `remedy`, if wheels for a platform (`<os>_<machine>`) don't run here."""
     this_platform = f"{'macos' if sys.platform == 'darwin' else sys.platform}_{os.uname().machine}"
     for platform in platforms:
         if platform != this_platform:

@@ -33,7 +33,7 @@ class Reference:
 
     @staticmethod
     def parse(text: str, shown: str = "") -> Reference:
-        """Parse a reference. Raises BentoError, whose message contains `shown` (default: `text`), if it is invalid."""
+        """Parse a reference. Raises BentoError for an invalid reference. Messages show `shown` (default: `text`)."""
         shown = shown or text
         rest, at, digest = text.partition("@")
         if at and not is_digest(digest):

@@ -133,7 +133,7 @@ def _enter(libc: Any, container: Container) -> None:
 
 
 def _start(libc: Any, container: Container, log: Path) -> int:
-    """Start the first process of the container, whose end kills the others. Raises BentoError if this fails."""
+    """Start the first process of the container, whose end kills the others. Raises BentoError if the start fails."""
     receive, send = os.pipe()
     first = os.fork()
     if not first:

@@ -62,7 +62,7 @@ def _exceeded(name: str, value: float, limit: str) -> list[str]:
 
 
 def _imported(forbidden: list[str], imports: Iterable[tuple[str, int]]) -> list[str]:
-    """Return the forbidden modules that were imported, themselves or as the parent of a submodule."""
+    """Return the forbidden modules that were imported, directly or through a submodule."""
     names = {name for name, _ in imports}
     return [module for module in forbidden if any(f"{name}.".startswith(f"{module}.") for name in names)]
 

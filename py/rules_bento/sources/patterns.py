@@ -269,7 +269,7 @@ class SourceFilter:
         return [rule for rule in self._include.unreached(self._reached) if not rule.negated]
 
     def reason(self, path: str, *, filtered: bool) -> str | None:
-        """Return the reason why the Bento excludes ``path``, or None if the Bento includes it."""
+        """Return why the Bento excludes ``path``, or None if the Bento includes it."""
         state = self._at(path)
         if _BUILT_IN in state.matched:
             return f"{state.rules[_BUILT_IN]} excludes the file, and built-in exclusions can't be overridden"

@@ -54,7 +54,7 @@ class Selection:
     _filter: SourceFilter = field(repr=False, compare=False)
 
     def reason(self, file: DeclaredFile) -> str | None:
-        """Return the reason why ``file`` was dropped, including the pattern and its list, or None if it is kept."""
+        """Return why ``file`` was dropped, with the pattern and the name of its list, or None if it was kept."""
         return self._filter.reason(file.path, filtered=file.filtered)
 
 

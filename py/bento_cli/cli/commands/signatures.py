@@ -115,7 +115,7 @@ def _sign(
 
 
 def _is_reference(target: str) -> bool:
-    """Return whether `target` is a registry reference. An existing file takes precedence unless it has `oci://`."""
+    """Return whether `target` is a registry reference. Without `oci://`, an existing file takes precedence."""
     from rules_bento.registry.reference import SCHEME, has_registry
 
     is_path = target.startswith(".") or Path(target).exists()

@@ -76,7 +76,7 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
 
 
 def of_environment() -> Context | None:
-    """Return the context that environment variables define, or None. As in BentoML, it overrides the file.
+    """Return the context that environment variables define, or None. As in BentoML, the variables override the file.
 
     Raises BentoError for an invalid endpoint or token.
     """

@@ -170,7 +170,7 @@ class _Fetching:
         return self.entry(place, _whole(self._cloud, place, remote), counter)
 
     def entry(self, place: CloudPaths, remote: dict[str, Any], counter: Counter) -> StagedImport:
-        """Download and stage an entry. Verifies the digest of its files if the push stored one."""
+        """Download and stage an entry. Verifies the digest of its files if the push stored a digest."""
         expected = label_in(remote)
         # If an entry is pushed again, the path changes.
         state = _digest(remote.get("uid"), remote.get("updated_at"), expected)

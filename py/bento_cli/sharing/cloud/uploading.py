@@ -54,7 +54,7 @@ def upload(
     counter: Counter,
     jobs: int,
 ) -> None:
-    """Upload a tarball as the document `remote` specifies. Raises BentoError if this fails."""
+    """Upload a tarball as the document `remote` specifies. Raises BentoError if the upload fails."""
     strategy, address = remote.get("transmission_strategy"), ""
     if strategy is None:
         address = _presign(cloud, place, "upload", {})
@@ -84,7 +84,7 @@ def _finish(cloud: Cloud, place: CloudPaths, status: str, reason: str) -> None:
 
 
 def _reason(error: BentoError) -> str:
-    """Return the reason for a failed upload that is sent to the server, without paths and addresses of this machine."""
+    """Return why an upload failed, for the server. Omits paths and addresses of this machine."""
     return (
         f"the object store responded with {error.status}"
         if isinstance(error, CloudError)

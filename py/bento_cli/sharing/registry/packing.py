@@ -141,7 +141,7 @@ def _model_part(model: Entry, description: ModelDescription, directory: Path) ->
 
 
 def _part(members: Sequence[Member], path: Path) -> Part:
-    """Return a part with the members: a file at `path`, or a source that generates its bytes for each request."""
+    """Return a part that contains the members: a file at `path`, or a source that generates its bytes on demand."""
     if fits(members):
         source = StreamedPart(members)
         return Part(source, source.measure())
@@ -169,7 +169,7 @@ LARGE = 64 << 20
 
 
 def fits(members: Sequence[Member]) -> bool:
-    """Return whether to stream a part instead of storing it: it is large, and its largest file is incompressible."""
+    """Return whether a part should be streamed: it is large, and its largest file is incompressible."""
     files = [member for member in members if member.source is not None]
     if sum(member.size for member in files) < LARGE:
         return False

@@ -92,7 +92,7 @@ def _read_config(
 
 
 def _missing(home: Home, models: Sequence[ModelDescription]) -> tuple[set[str], tuple[Tag, ...]]:
-    """Return the tags of models that the store lacks, and of models that it contains."""
+    """Return the tags of models that aren't in the store, and the tags of models that are."""
     entries = EntryStore(home, MODEL)
     tags = [Tag.parse(model.tag, "models") for model in models]
     known = tuple(tag for tag in tags if entries.has(tag))

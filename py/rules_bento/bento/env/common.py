@@ -97,7 +97,7 @@ class BentoSettings:
 
 @dataclass(frozen=True)
 class Environment:
-    """The environment of a Bento in one of BentoML's two formats: fields of bento.yaml, variables, and files."""
+    """The environment of a Bento in spec 1 or spec 2: fields of bento.yaml, variables, and files."""
 
     document: dict[str, Any]  # the keys of bento.yaml from `spec`
     envs: tuple[EnvVariable, ...]  # of bento.yaml

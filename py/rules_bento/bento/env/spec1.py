@@ -143,7 +143,7 @@ def _dockerfile(settings: BentoSettings, recipe: dockerfile.Recipe, docker: dict
 
 
 def _conda_environment(conda: Conda, files: ProjectFiles, place: str) -> str | None:
-    """Return the user's environment.yml, or one that contains the options, or None if no packages are declared."""
+    """Return the user's environment.yml, or else one with the options, or None if there are no packages."""
     if conda.environment_yml:
         return files.text(conda.environment_yml, place)
     dependencies: list[Any] = list(conda.dependencies or ())
