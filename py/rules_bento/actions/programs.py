@@ -33,8 +33,7 @@ _MAX_FILE = 16 << 30
 def program_layer(arguments: Arguments) -> None:
     """Write the layer of a program's own files, the digest of the files, and the program's tag.
 
-    The version in the tag is the digest. Paths match the runfiles: one directory for each repository, `_main` for the
-    main repository.
+    The tag's version is the digest. As in runfiles, each repository has a directory; the main one is `_main`.
     """
     from rules_bento.audit.secrets import MAX_BYTES
     from rules_bento.sources import snapshot

@@ -113,8 +113,7 @@ def check_lines(text: str, path: str) -> None:
 def export_uv_lock(files: ProjectFiles, uv: str, python: str | None = None) -> str:
     """Return requirements exported from the project's uv.lock and pyproject.toml, for `Image.uv_lock()`.
 
-    `uv` is the path of uv, and `python` the interpreter that uv uses. By default, uv searches for an interpreter.
-    Raises BentoError if uv fails.
+    `python` is the interpreter that `uv` uses; by default, uv finds one. Raises BentoError if uv fails.
     """
     import subprocess
     import tempfile
