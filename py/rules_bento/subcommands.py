@@ -99,7 +99,7 @@ def _message(error: Exception) -> str:
 
 
 def find(subcommand: str) -> Subcommand | None:
-    """Return a subcommand from its module, which is imported, or None if the subcommand doesn't exist."""
+    """Import the module of a subcommand, and return the subcommand, or None if it doesn't exist."""
     if subcommand in MODULES:
         module, name = f"rules_bento.{MODULES[subcommand]}", subcommand
     elif subcommand in _PROGRAMS.split() or subcommand.startswith("bento_cli.programs."):

@@ -188,7 +188,7 @@ def _is_reusable(words: list[str]) -> bool:
 
 
 def _surroundings() -> list[Any]:
-    """Return the state of the process, except for its memory, that could affect a later subcommand."""
+    """Return the state of the process, other than its memory, that could affect a later subcommand."""
     umask = os.umask(0o077)
     os.umask(umask)
     directory = os.stat(".")  # noqa: PTH116 - as in subcommands, no pathlib before a subcommand needs it

@@ -61,7 +61,7 @@ def add_pairs(args, flag, pairs):
         args.add_all([flag, json_string(key), json_string(value)])
 
 def add_wheels(args, wheels):
-    """Adds the flags for wheels to the arguments.
+    """Adds the flags for a list of wheels to the arguments.
 
     Args:
       args: Args to add the flags to.

@@ -98,7 +98,7 @@ def _wheel_layers(ctx, parts, groups):
     ]
 
 def _libraries(parts, groups):
-    """Returns the Files that list the shared libraries of wheels, from the actions that the image requires in any case."""
+    """Returns the Files that list the shared libraries of wheels, from the same actions that write the layers of the image."""
     alone = {names[0]: None for names in groups if len(names) == 1}
     return [part.layer_libraries if part.layer and part.wheel.distribution in alone else part.part_libraries for part in parts]
 

@@ -122,7 +122,7 @@ def _packages(ctx, lock):
     return packages + (["packaging"] if ctx.attr.deps and not lock else [])
 
 def dependency_pins(ctx):
-    """Returns a depset of pins (`name==version` or `name`) from hubs of rules_python, and for packages that generated code imports."""
+    """Returns a depset of the pins (`name==version` or `name`) of packages from hubs of rules_python, and of packages that generated code imports."""
     return depset(transitive = [dep[BentoSourcesInfo].pins for dep in ctx.attr.deps])
 
 def describe_metadata(ctx, *, snapshot, lock, into, python_version):

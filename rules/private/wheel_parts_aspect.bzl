@@ -92,7 +92,7 @@ def _write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler):
     return part, listing
 
 def _write_list(ctx, wheel, subcommand_name, *, suffix, mnemonic, verb):
-    """Declares a list about a wheel. The action doesn't build a layer, so checks can run before layers are built."""
+    """Declares a file that lists properties of a wheel. The action doesn't build a layer, so checks can run before layers are built."""
     output = ctx.actions.declare_file("{}.{}.json".format(wheel.distribution, suffix))
     args = arguments(ctx)
     _add_wheel(args, wheel)

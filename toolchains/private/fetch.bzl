@@ -49,7 +49,7 @@ def _fetch_with_pip(rctx, requirement, filename, sha256):
     return None
 
 def fetch_first(rctx, name, version, filename, sha256):
-    """Fetches the wheel of uv from the index that uv or pip is configured with, or else with pip.
+    """Fetches the wheel of uv from the index that is configured for uv or pip or, if that fails, with pip.
 
     Args:
       rctx: repository context.

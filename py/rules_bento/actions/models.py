@@ -279,7 +279,7 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
 
 
 def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Member]:
-    """Return `--root` (or ""), and the directory whose owner all files in the layer get."""
+    """Return `--root` (or ""), and the directory whose owner becomes the owner of all files in the layer."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
 

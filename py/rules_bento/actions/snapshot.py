@@ -58,7 +58,7 @@ class Plan:
 
     @property
     def effective_options(self) -> BuildOptions:
-        """The options, or the default options."""
+        """The options of the target or, if it has none, the default options."""
         from rules_bento.build_options.options import BuildOptions
 
         return self.options or BuildOptions()

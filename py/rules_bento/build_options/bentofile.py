@@ -110,7 +110,7 @@ _ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
 
 
 def _toml_lines(text: str) -> dict[Path, int]:
-    """Return the line number of each table and key. Lines of multiline strings that resemble keys can be mistaken."""
+    """Return the line number of each table and key. Can mistake lines of multiline strings for keys."""
     lines: dict[Path, int] = {}
     table: tuple[str, ...] = ()
     counts: dict[tuple[str, ...], int] = {}

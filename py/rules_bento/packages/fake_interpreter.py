@@ -14,7 +14,7 @@ from rules_bento.typing_lite import Any
 
 
 def write_fake_interpreter(path: Path, python: str, version: str) -> None:
-    """Write the program for Python `version` (`X.Y` or `X.Y.Z`), to be run by the interpreter `python`."""
+    """Write a program that answers uv's query for Python `version` (`X.Y` or `X.Y.Z`). `python` runs the program."""
     # Linux passes only one argument of a shebang, and cuts the line at 256 bytes: paths of a sandbox can be longer.
     link = path.with_name(f"{path.name}.link")
     link.unlink(missing_ok=True)

@@ -218,7 +218,7 @@ class ImportCode:
             self._stop(f"`{name}` is passed on as a value", module, node)
 
     def _is_plain_use(self, name: str, node: ast.expr) -> bool:
-        """Return whether a BentoML object is only called, subclassed, caught, or named in an annotation."""
+        """Return whether code only calls, subclasses, or catches a BentoML object, or names it in an annotation."""
         if name in ("bentoml", "bentoml.models", "bentoml.images"):
             return False
         match self._parents.get(node):

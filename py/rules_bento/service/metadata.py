@@ -43,7 +43,7 @@ class Unknown:
 
     @property
     def kind(self) -> str:
-        """The first part of `fact`."""
+        """The kind of value: the first component of `fact`."""
         return self.fact.partition(".")[0]
 
 

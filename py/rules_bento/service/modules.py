@@ -90,7 +90,7 @@ class PythonFiles:
         return None
 
     def parse(self, module: str, path: str) -> ast.Module:
-        """Parse a file. Raises BentoError if it is invalid or too large, or if a compiled module replaces it."""
+        """Parse a Python file. Raises BentoError if it is invalid or too large, or if a compiled module replaces it."""
         base = module.replace(".", "/")
         binary = self._binary.get(base) or self._binary.get(f"{base}/__init__")
         if binary:

@@ -232,7 +232,7 @@ def _python(options: Namespace) -> Path | None:
 
 
 def _check_service(text: str) -> None:
-    """Raise BentoError if a service without a colon isn't the name of an existing module."""
+    """Raise BentoError if `text` contains no colon and isn't the name of an existing module."""
     from pathlib import Path
 
     module = text.replace(".", "/")

@@ -102,7 +102,7 @@ class Cloud:
     def open(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
-        """Send one request, with the token only if its URL is on the server. Raises ConnectionLostError."""
+        """Send one request, with the token only if the URL is on the server. Raises ConnectionLostError if it fails."""
         url, sent = path, {"User-Agent": _AGENT, **(headers or {})}
         if path.startswith("/"):
             url = f"{self._context.endpoint}{path}"

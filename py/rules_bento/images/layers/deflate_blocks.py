@@ -72,7 +72,7 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return as many blocks as fit into a piece. Copies blocks after `copied`, a bit and a contents offset."""
+        """Return the blocks that fit into a piece. `copied` is the bit and contents offset from which blocks are copied."""
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:

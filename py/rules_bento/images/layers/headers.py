@@ -41,7 +41,7 @@ def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0,
 
 
 def _split(name: str) -> tuple[bytes, bytes]:
-    """Split a name at a slash into a prefix and a name. Both are empty if the name doesn't fit into a header."""
+    """Split a path at a slash into the header fields `prefix` and `name`. Both are empty if the path doesn't fit."""
     if not name.isascii():
         return b"", b""
     encoded = name.encode()

@@ -192,7 +192,7 @@ def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer
 
 
 def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> list[toc_layer.TocEntry]:
-    """Write a part of layers atomically. Returns its entries for a table of contents, if any."""
+    """Write a layer part (see `parts`) atomically. Returns its entries for a table of contents, if any."""
     return _write_part(out, *_tar_blob(pieces, compression, None, 1))
 
 

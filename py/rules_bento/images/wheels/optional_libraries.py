@@ -51,7 +51,7 @@ def optional_libraries(
 
 
 def _is_tried(places: Iterable[_NameUse]) -> bool:
-    """Return whether a module is imported, and each import is in code that handles its failure."""
+    """Return whether a module is imported, and only by code that handles the failure of the import."""
     loading = [place for place in places if place.kind in ("import", "path")]
     return bool(loading) and all(place.kind == "import" and place.is_guarded for place in loading)
 
