@@ -73,7 +73,8 @@ digests. The credentials come from docker's configuration and credential helpers
 `--tag` to add a tag.
 
 With `signed = True`, the push signs the artifact and the SBOM in the format of cosign. Pass the private key with `-- --sign-key FILE`; actions
-don't read the key. To attest provenance, also pass `--builder-id URI` ([more](../docs/distribution.md#signing)).
+don't read the key. To attest provenance, also pass `--builder-id URI`. To add entries in a transparency log, also pass `--trust-config FILE`
+([more](../docs/distribution.md#signing)).
 With `keyless = True`, the push signs with the OIDC identity of the CI job instead ([more](../docs/distribution.md#keyless-signatures)).
 
 With `--@rules_bento//rules:push_from=cache`, the push streams missing layers from the remote cache to the registry

@@ -46,15 +46,13 @@ HELD = {
     "bazel run //examples/iris:iris -- --reload --port 3000": "e2e/serving.py",
     "bazel run //examples/studio:studio_bento": "e2e/serving.py",
     "bazel run :push -- --repository localhost:5000/try/iris": "e2e/distribution.py",
-    "bazel run :push -- --sign-key cosign.key --builder-id https://ci.example.com/builders/1": (
-        "tests/registry/test_signing.py"
-    ),
+    "bazel run :push -- --sign-key cosign.key --trust-config trust_config.json "
+    "--builder-id https://ci.example.com/builders/1": "e2e/identities.py",
     "bazel run :push -- --tag v7": "e2e/distribution.py",
     "bazel test //examples/studio:all": ".ci/run",
     "bento models pin org/model": "tests/distribution/test_huggingface.py",
-    "bento verify --key cosign.pub --provenance --sbom oci://registry.example.com/iris:latest": (
-        "tests/registry/test_signing.py"
-    ),
+    "bento verify --key cosign.pub --trusted-root trusted_root.json --provenance --sbom "
+    "oci://registry.example.com/iris:latest": "e2e/identities.py",
     "bento verify --certificate-identity ci@example.com --certificate-oidc-issuer https://accounts.example.com "
     "--trusted-root trusted_root.json oci://registry.example.com/iris:latest": "tests/registry/test_keyless.py",
     "bento verify --policy signatures.yaml --trusted-root trusted_root.json oci://registry.example.com/iris:latest": (
@@ -63,9 +61,11 @@ HELD = {
     "bento sign --keyless oci://registry.example.com/iris:latest": "tests/registry/test_keyless.py",
     "bentoml import $PWD/bazel-bin/svc/bento.bento": "tests/interoperation/test_iris.py",
     "bentoml models import $PWD/bazel-bin/svc/clf.bentomodel": "tests/models/test_bentoml.py",
-    "cosign verify --key cosign.pub --insecure-ignore-tlog registry.example.com/iris:latest": "e2e/schemas.py",
-    "cosign verify-attestation --key cosign.pub --type slsaprovenance1 --insecure-ignore-tlog "
-    "registry.example.com/iris:latest": "e2e/schemas.py",
+    "cosign verify --key cosign.pub --trusted-root trusted_root.json registry.example.com/iris:latest": (
+        "e2e/identities.py"
+    ),
+    "cosign verify-attestation --key cosign.pub --type slsaprovenance1 --trusted-root trusted_root.json "
+    "registry.example.com/iris:latest": "e2e/identities.py",
     "examples/iris/.venv/bin/python -c import bentoml, service": "tests/run/test_venv.py",
     "export UV_INDEX_CORP_USERNAME=alice UV_INDEX_CORP_PASSWORD=…": "e2e/indexes.py",
     "python3 e2e/run.py": ".ci/run",

@@ -68,7 +68,8 @@ from rules_bento.registry.layout import Layout
 from rules_bento.registry.reference import Reference
 from rules_bento.service import read_service, require_known, to_json
 from rules_bento.signing import SignatureError, cosign
-from rules_bento.signing.keyless import identity
+from rules_bento.signing.keyless import entry_check, identity
+from rules_bento.signing.log import find_log
 from rules_bento.signing.policy import read_policy
 from rules_bento.sources.patterns import Patterns, SourceFilter
 from rules_bento.sources.snapshot import DeclaredFile
@@ -415,7 +416,7 @@ class _AnyKey:
 
     origin = "x"
 
-    def verifies(self, signature: bytes, digest: bytes) -> bool:
+    def verifies(self, signature: bytes, digest: bytes, _material: object) -> bool:
         return bool(signature and digest)
 
 
@@ -471,6 +472,17 @@ def _identity_bundle(path: Path, out: Path) -> None:
     recorded = _keyless()
     signer = identity(recorded["identity"], recorded["issuer"], _trusted_root(out))
     cosign.read_statement(signer.open_bundle(path.read_bytes()), recorded["digest"])
+
+
+def _log_entry(path: Path, out: Path) -> None:
+    material = read_object(path.read_bytes(), path.name).get("verificationMaterial")
+    with contextlib.suppress(SignatureError):  # the entry is for another signature
+        entry_check(_trusted_root(out))(material, {}, b"", b"")
+
+
+def _trust_configs() -> list[bytes]:
+    log = {"url": "https://example.com", "majorApiVersion": 2, "validFor": {"start": "2024-01-01T00:00:00Z"}}
+    return [_document({"signingConfig": {"rekorTlogUrls": [log, log | {"validFor": {"start": "", "end": "9"}}]}})]
 
 
 def _docker_archives() -> list[bytes]:
@@ -757,6 +769,10 @@ READERS: dict[str, Reader] = {
     "signatures": Reader("document", "signatures.json", _seed("signatures.json"), _signatures),
     "policy": Reader("document", "policy.yaml", _policies, _policy, ""),
     "identity-bundle": Reader("document", "bundle.json", _identity_bundles, _identity_bundle, ""),
+    "log-entry": Reader("document", "bundle.json", _identity_bundles, _log_entry, ""),
+    "trust-config": Reader(
+        "document", "trust.json", _trust_configs, lambda path, _out: find_log(path.name, path.parent), ""
+    ),
     "docker-archive": Reader("tar", "image.tar", _docker_archives, lambda path, _out: docker_archive.read(path)),
     "manifest": Reader("document", "manifest.json", _manifests, _manifest),
     "base-layer": Reader("tar", "layer.tar", _layers, lambda path, _out: _layer_of(path, "")),

@@ -1,4 +1,4 @@
-"""Fulcio and Rekor 1 on loopback, as far as their clients see them: a CA for tokens, and a log whose trees have one entry.
+"""Fulcio, Rekor 1 and 2 on loopback, as their clients see them: a CA for tokens, and logs whose trees have one entry.
 
 The logic of certificates and of logs is written after RFC 6962 and sigstore's client specification; nothing is verified.
 """
@@ -70,6 +70,8 @@ class Services:
                 document = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 if self.path == "/api/v2/signingCert":
                     made = services._issue(document, self.headers["Authorization"].split()[1])
+                elif self.path == "/api/v2/log/entries":
+                    made = services._enter_record(document)
                 else:
                     made = services._enter(document)
                 content = json.dumps(made).encode()
@@ -108,14 +110,16 @@ class Services:
         }
 
     def trust_config(self) -> dict:
+        """Its first log is of Rekor 1, which identities use, because Rekor 2 would require timestamps for them."""
         service = {"url": self.url, "majorApiVersion": 1, "validFor": {"start": _START}, "operator": "test"}
+        newer = {**service, "majorApiVersion": 2, "operator": "newer"}
         return {
             "mediaType": "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json",
             "trustedRoot": self.trusted_root(),
             "signingConfig": {
                 "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
                 "caUrls": [service],
-                "rekorTlogUrls": [service],
+                "rekorTlogUrls": [service, newer],
                 "rekorTlogConfig": {"selector": "ANY"},
                 "tsaConfig": {"selector": "ANY"},
             },
@@ -189,18 +193,35 @@ class Services:
             "logIndex": 0,
         }
         promise = _sign(self._log, json.dumps(signed, sort_keys=True, separators=(",", ":")).encode())
+        root, checkpoint = self._checkpoint(body)
+        proof = {"logIndex": 0, "rootHash": root.hex(), "treeSize": 1, "hashes": [], "checkpoint": checkpoint}
+        verification = {"signedEntryTimestamp": b64encode(promise).decode(), "inclusionProof": proof}
+        return {"0": {**signed, "verification": verification}}
+
+    def _enter_record(self, document: dict) -> dict:
+        """An entry as Rekor 2 answers."""
+        request = document["hashedRekordRequestV002"]
+        data = {"algorithm": "SHA2_256", "digest": request["digest"]}
+        spec = {"hashedRekordV002": {"data": data, "signature": request["signature"]}}
+        body = json.dumps({"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": spec}).encode()
+        root, checkpoint = self._checkpoint(body)
+        proof = {"logIndex": "0", "rootHash": b64encode(root).decode(), "treeSize": "1", "hashes": []}
+        return {
+            "logIndex": "0",
+            "logId": {"keyId": b64encode(_key_id(self._log)).decode()},
+            "kindVersion": {"kind": "hashedrekord", "version": "0.0.2"},
+            "integratedTime": "0",
+            "inclusionPromise": None,
+            "inclusionProof": {**proof, "checkpoint": {"envelope": checkpoint}},
+            "canonicalizedBody": b64encode(body).decode(),
+        }
+
+    def _checkpoint(self, body: bytes) -> tuple[bytes, str]:
+        """The hash of a tree with one entry, and the signed note about it."""
         root = hashlib.sha256(b"\0" + body).digest()
         note = f"test\n1\n{b64encode(root).decode()}\n"
         signature = b64encode(_key_id(self._log)[:4] + _sign(self._log, note.encode())).decode()
-        proof = {
-            "logIndex": 0,
-            "rootHash": root.hex(),
-            "treeSize": 1,
-            "hashes": [],
-            "checkpoint": f"{note}\n\u2014 test {signature}\n",
-        }
-        verification = {"signedEntryTimestamp": b64encode(promise).decode(), "inclusionProof": proof}
-        return {"0": {**signed, "verification": verification}}
+        return root, f"{note}\n\u2014 test {signature}\n"
 
 
 def _sha256(content: bytes) -> dict:

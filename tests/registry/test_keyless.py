@@ -9,9 +9,9 @@ from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
-from bento_cli.cli import main, status
+from bento_cli.cli import arguments, main, parsing, status
 from cryptography.hazmat.primitives import serialization as pem
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from images import make_image
 from rules_bento import subcommands
 from rules_bento.artifacts import signatures
@@ -250,11 +250,9 @@ def test_options_that_do_not_go_together_are_refused(capsys):
         (["verify", "--policy", "policy.yaml", "--sbom", "file"], "Add rules to the policy"),
         (["verify", "--policy", "absent", "file"], "absent: cannot read the file"),
         (["verify", *WHO, "--trusted-root", "file", "file"], "file: 1 validation error for TrustedRoot"),
-        (
-            ["sign", "--key", "k.key", "--identity-token", "x", "file"],
-            "--trust-config require --keyless. Use --keyless",
-        ),
-        (["sign", "--keyless", "--sign-format", "legacy", "file"], "keyless signatures. Use --sign-format bundle"),
+        (["sign", "--key", "k.key", "--identity-token", "x", "file"], "--identity-token requires --keyless. Use"),
+        (["sign", "--keyless", "--sign-format", "legacy", "file"], "doesn't support --keyless and --trust-config. Use"),
+        (["sign", "--key", "k.key", "--trust-config", "x", "--sign-format", "legacy", "file"], "and --trust-config."),
         (["push", "x:y", "--sign-keyless"], ""),
     ):
         assert main(words) not in (status.OK, status.FOUND), words
@@ -262,6 +260,8 @@ def test_options_that_do_not_go_together_are_refused(capsys):
     for words in (["sign", "file"], ["sign", "--keyless", "--key", "k.key", "file"], ["verify", "--key", "k", *WHO]):
         with pytest.raises(SystemExit):
             main(words)
+    with pytest.raises(BentoError, match="--trust-config requires a signature. Add a key or --sign-keyless"):
+        arguments.signing(parsing.parse(["push", "x:y", "--trust-config", "x"])[1])
 
 
 # Signing
@@ -318,7 +318,7 @@ def test_what_services_refuse_is_told_of(services, capsys):
     for words, message in (
         (["--identity-token", "absent", *SIGN[2:]], "absent: No such file"),
         (["--identity-token", "file", *SIGN[2:]], "file: Identity token is malformed"),
-        (["--identity-token", "env://ABSENT", *SIGN[2:]], "env://ABSENT: Identity token is malformed"),
+        (["--identity-token", "env://ABSENT", *SIGN[2:]], "env://ABSENT: the variable isn't set"),
         (SIGN[2:], "no OIDC token from a CI system"),
         ([*SIGN[:2], "--trust-config", "file"], "file: 1 validation error"),
         ([*SIGN[:2], "--trust-config", "absent"], "absent: No such file"),
@@ -392,28 +392,32 @@ def test_targets_of_one_push_are_signed_by_identity_or_key(services, reference, 
     words = ["--sign-key", "k.key", "--builder-id", "https://ci.example.com", *SIGN]
     [mine, keyed, plain], code = pushes(reference, "--keyless", "--signed", "", words=words)
     assert code == 0
-    assert services.requests == ["/api/v2/signingCert"] + 3 * ["/api/v1/log/entries"]
+    logged = 3 * ["/api/v1/log/entries"] + 6 * ["/api/v2/log/entries"]
+    assert services.requests == ["/api/v2/signingCert", *logged]
     all_of_it = ["--provenance", "--sbom"]
     assert main(["verify", *ME, *all_of_it, mine]) == main(["verify", "--key", "k.pub", *all_of_it, keyed]) == status.OK
     assert main(["verify", *ME, keyed]) == main(["verify", "--key", "k.pub", mine]) == status.FOUND
     assert main(["verify", "--key", "k.pub", plain]) == status.OK, "the options apply to all pushes"
+    assert main(["verify", "--key", "k.pub", *ME[4:], *all_of_it, keyed]) == status.OK
     monkeypatch.setenv("TOKEN", Path("token").read_text())
     [again], code = pushes(reference, "--keyless", words=["--identity-token", "env://TOKEN", *SIGN[2:]])
     assert (again, code) == (mine, 0)
-    assert len(services.requests) == 4, "it was signed already"
+    assert len(services.requests) == 10, "it was signed already"
 
 
 def test_a_keyless_target_pushes_nothing_without_a_token(services, reference, registries, capsys):
     key = ["--sign-key", "k.key"]
     for kinds, words, message in (
         (["--keyless"], SIGN[2:], "--identity-token: no OIDC token from a CI system"),
-        (["--keyless"], ["--identity-token", "absent"], "absent: No such file"),
+        (["--keyless"], ["--identity-token", "absent"], "absent: cannot read the file: No such file"),
         (["--keyless"], [*SIGN, *key], "targets with keyless = True don't support these options"),
         (["--keyless"], [*SIGN, "--sign-format", "legacy"], "targets with keyless = True don't support these options"),
         (["--keyless"], [*SIGN, "--started-on", "x"], "--builder-id: required"),
         (["--keyless", "--signed"], SIGN, "Pass the key with `-- --sign-key FILE`"),
         (["--keyless", ""], [*SIGN, "--sign-format", "legacy"], "--sign-key: required by the other signing options"),
-        (["--signed"], [*SIGN, *key], "--trust-config: only targets with keyless = True support"),
+        (["--signed"], [*SIGN, *key], "--identity-token: only targets with keyless = True support"),
+        (["--signed"], SIGN[2:], "--sign-key: required by the other signing options"),
+        (["--signed"], [*SIGN[2:], *key, "--sign-format", "legacy"], "not supported with --sign-format legacy"),
     ):
         addresses, code = pushes(reference, *kinds, words=words)
         assert code == 1, words
@@ -422,6 +426,124 @@ def test_a_keyless_target_pushes_nothing_without_a_token(services, reference, re
     for address in addresses:
         with pytest.raises(BentoError, match="404"):
             registries.repository(reference.from_url(address)).tags()
+
+
+# Keys with a log
+
+LOGGED = ["--key", "k.key", "--trust-config", "config.json"]
+KEY = ["verify", "--key", "k.pub", "--trusted-root", "services.json"]
+
+
+@pytest.mark.parametrize("kind", ["file", "layout"])
+def test_a_key_signs_with_an_entry_of_the_log(services, layout, kind, capsys):
+    assert main(["sign", *LOGGED[:2], f"./{kind}"]) == status.OK
+    assert main([*KEY[:3], kind]) == status.OK
+    assert main([*KEY, kind]) == status.FOUND
+    assert "the signature has no transparency log entry" in capsys.readouterr().out
+    assert main(["sign", *LOGGED, f"./{kind}"]) == status.OK
+    assert services.requests == ["/api/v2/log/entries"]
+    assert main([*KEY, kind]) == main([*KEY[:3], kind]) == status.OK
+    assert main([*KEY[:4], "root.json", kind]) == status.FOUND, "the log of other services"
+    assert "the transparency log entry is invalid: checkpoint: " in capsys.readouterr().out
+    policy = [{"key": "key.pub", "log": True}, {"any": [{"key": "key.pub", "log": True}]}]
+    for rules, expected in ((policy, status.FOUND), ([{"key": "key.pub", "log": False}], status.OK)):
+        assert verified(*rules, target=kind) == expected, "a policy names the root of other services"
+    Path("root.json").write_bytes(Path("services.json").read_bytes())
+    assert verified(*policy, target=kind) == status.OK
+
+
+def test_a_layout_is_signed_once_with_a_log(services, layout):
+    for _ in range(2):
+        assert main(["sign", *LOGGED, "layout"]) == main(["sign", "--key", "k.key", "layout"]) == status.OK
+    assert services.requests == ["/api/v2/log/entries"]
+
+
+def test_rsa_keys_sign_with_a_log(services):
+    key = rsa.generate_private_key(65537, 2048)
+    Path("k.key").write_bytes(key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption()))
+    public = key.public_key().public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo)
+    Path("k.pub").write_bytes(public)
+    assert main(["sign", *LOGGED, "./file"]) == main([*KEY, "file"]) == status.OK
+    [entry] = json.loads(Path("file.sigstore.json").read_text())["verificationMaterial"]["tlogEntries"]
+    record = json.loads(b64decode(entry["canonicalizedBody"]))["spec"]["hashedRekordV002"]
+    assert record["signature"]["verifier"]["keyDetails"] == "PKIX_RSA_PKCS1V15_2048_SHA256"
+
+
+def test_the_entry_of_a_key_is_verified(services, capsys):
+    assert main(["sign", *LOGGED, "./file"]) == status.OK
+    bundle = json.loads(Path("file.sigstore.json").read_text())
+    Path("file").write_text("another")
+    assert main(["sign", *LOGGED, "./file"]) == status.OK
+    Path("file").write_text(RECORDED["file"])
+    material = bundle["verificationMaterial"]
+    [entry] = material["tlogEntries"]
+    other = json.loads(Path("file.sigstore.json").read_text())["verificationMaterial"]["tlogEntries"]
+    invalid = "the transparency log entry is invalid"
+    for entries, message in (
+        (other, "the transparency log entry is for another signature"),
+        ([], "the signature has no transparency log entry"),
+        ([entry, entry], invalid),
+        ([entry, *other], invalid),
+        ([1], invalid),
+        ("x", invalid),
+        ([{**entry, "canonicalizedBody": other[0]["canonicalizedBody"]}], "contains invalid root hash"),
+        ([{**entry, "inclusionProof": other[0]["inclusionProof"]}], "contains invalid root hash"),
+        ([{**entry, "inclusionProof": None}], invalid),
+    ):
+        bundled({**bundle, "verificationMaterial": {**material, "tlogEntries": entries}})
+        assert main([*KEY, "file"]) == status.FOUND, entries
+        assert message in capsys.readouterr().out
+    for path in paths_of(entry):
+        changed = copy.deepcopy(entry)
+        inner = changed
+        for name in path[:-1]:
+            inner = inner[name]
+        inner[path[-1]] = flipped(text) if len(text := str(inner[path[-1]])) > 40 and "\n" not in text else "x"
+        bundled({**bundle, "verificationMaterial": {**material, "tlogEntries": [changed]}})
+        assert main([*KEY, "file"]) == status.FOUND or path[-1] in {*UNSIGNED, "kind", "version"}, path
+    for content in ({**bundle, "verificationMaterial": 1}, {**bundle, "verificationMaterial": None}):
+        bundled(content)
+        assert main([*KEY, "file"]) == status.FOUND
+    bundled(bundle)
+    assert main([*KEY, "file"]) == status.OK
+
+
+def test_legacy_signatures_have_no_entry(layout, services, capsys):
+    for target in ("layout", "./file"):
+        assert main(["sign", "--key", "k.key", "--sign-format", "legacy", target]) == status.OK
+        assert main([*KEY, target]) == status.FOUND
+        assert "the signature has no transparency log entry" in capsys.readouterr().out
+
+
+def test_what_a_log_refuses_is_told_of(services, capsys):
+    def config(**changes: object) -> str:
+        document = services.trust_config()
+        document["signingConfig"]["rekorTlogUrls"] = [{**document["signingConfig"]["rekorTlogUrls"][1], **changes}]
+        Path("config.json").write_text(json.dumps(document))
+        return "config.json"
+
+    past = {"start": "2024-01-01T00:00:00Z", "end": "2025-01-01T00:00:00Z"}
+    for file, message in (
+        ("absent", "absent: cannot read the file: No such file"),
+        ("k.pub", "k.pub:1: invalid JSON"),
+        ("root.json", "root.json: signingConfig is missing. Specify a client trust configuration with a Rekor 2"),
+        (lambda: config(majorApiVersion=1), "config.json: no valid transparency log has majorApiVersion 2"),
+        (lambda: config(validFor=past), "config.json: no valid transparency log has majorApiVersion 2"),
+        (lambda: config(validFor={"start": "9999-01-01T00:00:00Z"}), "no valid transparency log"),
+        (lambda: config(url=1), "rekorTlogUrls[0].url: expected a string, got a number"),
+        (lambda: config(url="x"), "invalid URL"),
+    ):
+        name = file if isinstance(file, str) else file()
+        assert main(["sign", "--key", "k.key", "--trust-config", name, "./file"]) == status.ERROR
+        assert message in capsys.readouterr().err
+    config()
+    services.status = 400
+    assert main(["sign", *LOGGED, "./file"]) == status.ERROR
+    assert f"{services.url}: the transparency log returned 400. Check --trust-config" in capsys.readouterr().err
+    services.close()
+    assert main(["sign", *LOGGED, "./file"]) == status.ERROR
+    assert "Check the connection to the transparency log, and sign again." in capsys.readouterr().err
+    assert not Path("file.sigstore.json").exists()
 
 
 def test_identities_need_a_package_that_keys_do_not(directory):

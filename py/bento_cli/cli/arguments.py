@@ -102,7 +102,8 @@ def add_signing(parser: ArgumentParser, prefix: str = "", *, required: bool = Fa
         "--trust-config",
         metavar="FILE",
         default="",
-        help="Use the sigstore services in this client trust configuration (default: the public services)",
+        help="Use the sigstore services that this client trust configuration lists (default: without a key, the "
+        "public services; with a key, no transparency log)",
     )
     parser.add_argument(
         "--sign-password-file",
@@ -147,21 +148,23 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
 
 
 def signing_key(options: Namespace) -> PrivateKey | IdentitySigner | None:
-    """Return the key or identity that the options of `add_signing` specify, or None. Raises BentoError if invalid."""
+    """Return the key or identity in the options of `add_signing`, or None. Raises BentoError for invalid options."""
+    flag = options.keyless_flag
+    if options.identity_token and not options.keyless:
+        raise BentoError(f"--identity-token requires {flag}. Use {flag} instead of a key.")
+    if options.trust_config and not (options.keyless or options.sign_key):
+        raise BentoError(f"--trust-config requires a signature. Add a key or {flag}.")
+    if options.sign_format != "bundle" and (options.keyless or options.trust_config):
+        raise BentoError(f"--sign-format legacy doesn't support {flag} and --trust-config. Use --sign-format bundle.")
     if options.keyless:
         from rules_bento.signing.keyless import IdentitySigner
 
-        if options.sign_format != "bundle":
-            raise BentoError("--sign-format legacy isn't supported for keyless signatures. Use --sign-format bundle.")
         return IdentitySigner(options.identity_token, options.trust_config)
-    if options.identity_token or options.trust_config:
-        flag = options.keyless_flag
-        raise BentoError(f"--identity-token and --trust-config require {flag}. Use {flag} instead of a key.")
     if not options.sign_key:
         return None
     from rules_bento.signing.keys import read_private
 
-    return read_private(options.sign_key, Path(), options.sign_password_file)
+    return read_private(options.sign_key, Path(), options.sign_password_file, options.trust_config)
 
 
 def signing(options: Namespace) -> Signing | None:

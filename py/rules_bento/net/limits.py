@@ -9,7 +9,7 @@ from __future__ import annotations
 HEADER = 8 << 10  # bytes of one line of a head: a status, a header, the size of a chunk. Servers have the same limit.
 HEAD = 64 << 10  # bytes of all lines of a head, including 1xx responses before it, and of the trailers after a body
 REFUSAL = 64 << 10  # bytes to read of a response with a status other than 2xx. The rest is ignored.
-TOKEN = 64 << 10  # bytes of the response of a token server
+TOKEN = 64 << 10  # bytes of the response of a token server or a transparency log
 MANIFEST = 4 << 20  # bytes of a manifest or an index: the maximum that the distribution specification guarantees
 MANIFESTS = 1_000  # manifests of an index, including nested indexes
 NESTING = 8  # levels of nested indexes

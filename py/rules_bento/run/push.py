@@ -44,7 +44,7 @@ Pushes the artifact. Uploads only the blobs that the registries lack.
 --sign-format legacy        write signatures in the format of cosign 2 (default: bundles, the format of cosign 3)
 --sign-password-file FILE   read the key's password from this file (default: the COSIGN_PASSWORD environment variable)
 --identity-token TOKEN      sign a `keyless` target with this OIDC token (file, or env://NAME; default: of the CI job)
---trust-config FILE         use these sigstore services for a `keyless` target (default: public services)
+--trust-config FILE         use these sigstore services (default: public services for `keyless`, no log for a key)
 --builder-id URI            attach signed SLSA provenance with this builder ID; requires a signature
 --invocation-id ID, --started-on TIME, --finished-on TIME: add these values to the provenance
 --remote_*, --credential_helper, --tls_*: use these Bazel flags to read layers that are only in a remote cache

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _SBOMS = ("application/vnd.cyclonedx+json", "application/spdx+json")  # media types
 _PROVENANCE = ("--builder-id", "--invocation-id", "--started-on", "--finished-on")
-_IDENTITY = ("--identity-token", "--trust-config")
 
 FLAGS = {
     "--identity-token": 1,  # file, or env://NAME
@@ -112,14 +111,14 @@ def signers(caller: Arguments, are_keyless: set[bool]) -> tuple[Signer | None, S
     Raises BentoError for incomplete options, for options that no target supports, and for an invalid key, token, or
     configuration of signing services.
     """
-    from rules_bento.artifacts.signatures import BUNDLE, FORMS
+    from rules_bento.artifacts.signatures import BUNDLE, FORMS, LEGACY
     from rules_bento.signing.keyless import IdentitySigner
     from rules_bento.signing.keys import read_private
     from rules_bento.signing.provenance import Run
 
     name, password = caller.optional("--sign-key"), caller.optional("--sign-password-file")
     values = [caller.optional(flag) for flag in _PROVENANCE]
-    token, trust_config = (caller.optional(flag) for flag in _IDENTITY)
+    token, trust_config = caller.optional("--identity-token"), caller.optional("--trust-config")
     form = caller.optional("--sign-format")
     if form not in ("", *FORMS):
         raise BentoError(f"--sign-format: expected {' or '.join(FORMS)}, got {form!r}.")
@@ -128,17 +127,17 @@ def signers(caller: Arguments, are_keyless: set[bool]) -> tuple[Signer | None, S
             "--sign-key, --sign-password-file, --sign-format: targets with keyless = True don't support these options. "
             "Remove the options."
         )
-    if True not in are_keyless and (token or trust_config):
-        raise BentoError(
-            f"{', '.join(_IDENTITY)}: only targets with keyless = True support these options. Remove the options."
-        )
-    if not name and (password or form or (any(values) and True not in are_keyless)):
+    if token and True not in are_keyless:
+        raise BentoError("--identity-token: only targets with keyless = True support this option. Remove the option.")
+    if not name and (password or form or ((any(values) or trust_config) and True not in are_keyless)):
         raise BentoError("--sign-key: required by the other signing options. Pass --sign-key FILE.")
+    if trust_config and form == LEGACY:
+        raise BentoError("--trust-config: not supported with --sign-format legacy. Remove one of the options.")
     if any(values) and not values[0]:
         raise BentoError("--builder-id: required by the other provenance options. Pass --builder-id URI.")
     run = Run(*values).checked() if values[0] else None
     directory = os.environ.get("BUILD_WORKING_DIRECTORY", ".")
     return (
-        Signer(read_private(name, Path(directory), password), run, form or BUNDLE) if name else None,
+        Signer(read_private(name, Path(directory), password, trust_config), run, form or BUNDLE) if name else None,
         Signer(IdentitySigner(token, trust_config, directory), run, BUNDLE) if True in are_keyless else None,
     )

@@ -6,11 +6,28 @@ Only processes that push or sign have the key. Actions import only `provenance`,
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Any, Mapping
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class SignatureError(BentoError):
     """Reports that a signature is missing, is invalid, or signs a different object."""
+
+
+def read_named(path: Path, name: str, most: int, remedy: str) -> bytes:
+    """Return the content of a file of at most `most` bytes. Raises a BentoError that begins with `name`."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except ValueError:
+        raise BentoError(f"{name!r}: the path contains a NUL character. Remove the character.") from None
+    except OSError as error:
+        raise BentoError(f"{name}: cannot read the file: {error.strerror}. Check the path.") from None
+    if len(content) > most:
+        raise BentoError(f"{name}: the file exceeds {most} bytes. {remedy}")
+    return content
 
 
 def to_base64(content: bytes) -> str:

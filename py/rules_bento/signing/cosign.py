@@ -1,6 +1,6 @@
 """Reads and writes cosign's formats: payloads, envelopes with in-toto statements (DSSE), bundles, and file signatures.
 
-cosign 3 stores signatures and attestations in sigstore bundles; with a key, bundles need no transparency log. `keyless`
+cosign 3 stores signatures and attestations in sigstore bundles; with a key, the transparency log is optional. `keyless`
 handles bundles of identities. Older versions sign a payload, a small JSON document (simple signing) with the name and
 the digest of an image. The signature of a file is next to the file, in the format of `cosign sign-blob`.
 """
@@ -14,6 +14,7 @@ from rules_bento.formats.json import read_object
 from rules_bento.signing import SignatureError, from_base64, to_base64, to_json
 from rules_bento.signing.keyless import Identity, IdentitySigner
 from rules_bento.signing.keys import sha256_digest
+from rules_bento.signing.log import create_entry
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -84,9 +85,11 @@ def sign_statement(statement: bytes, key: PrivateKey) -> dict[str, Any]:
     return {"payloadType": _PAYLOAD, "payload": to_base64(statement), "signatures": signatures}
 
 
-def make_bundle(key: PrivateKey, **content: Any) -> bytes:
-    """Return a bundle with a signed `dsseEnvelope` or `messageSignature`, without transparency log entries."""
-    material = {"publicKey": {"hint": to_base64(key.public.fingerprint())}}
+def make_bundle(key: PrivateKey, digest: bytes, signature: str, **content: Any) -> bytes:
+    """Return a bundle with a signed `dsseEnvelope` or `messageSignature`, and with an entry if the key uses a log."""
+    material: dict[str, Any] = {"publicKey": {"hint": to_base64(sha256_digest(key.public.to_der()))}}
+    if key.log:
+        material["tlogEntries"] = [create_entry(key.log, key.public.verifier(), digest, signature)]
     return to_json({"mediaType": BUNDLE, "verificationMaterial": material, **content})
 
 
@@ -94,10 +97,12 @@ def bundle_statement(statement: bytes, key: PrivateKey | IdentitySigner) -> byte
     """Return a bundle with the signed statement."""
     if isinstance(key, IdentitySigner):
         return key.sign_statement(statement)
-    return make_bundle(key, dsseEnvelope=sign_statement(statement, key))
+    envelope = sign_statement(statement, key)
+    digest = sha256_digest(_authenticated(_PAYLOAD, statement))
+    return make_bundle(key, digest, envelope["signatures"][0]["sig"], dsseEnvelope=envelope)
 
 
-def open_envelope(document: dict[str, Any], key: PublicKey | Identity) -> bytes:
+def open_envelope(document: dict[str, Any], key: PublicKey | Identity, material: Any = None) -> bytes:
     """Return the statement in an envelope. Raises SignatureError unless the key signed the statement."""
     signatures = document.get("signatures")
     if document.get("payloadType") != _PAYLOAD or not isinstance(signatures, list):
@@ -108,7 +113,7 @@ def open_envelope(document: dict[str, Any], key: PublicKey | Identity) -> bytes:
     digest = sha256_digest(_authenticated(_PAYLOAD, payload))
     for item in signatures:
         signature = from_base64(item.get("sig") if isinstance(item, dict) else None, "a signature of the envelope")
-        if key.verifies(signature, digest):
+        if key.verifies(signature, digest, material):
             return payload
     raise SignatureError("the signature was created with another key")
 
@@ -142,14 +147,16 @@ def bundled_statement(content: bytes, key: PublicKey | Identity) -> bytes:
     """Return the statement in a bundle. Raises SignatureError unless the key or identity signed the statement."""
     if isinstance(key, Identity):
         return key.open_bundle(content)
-    return open_envelope(_bundle_part(read_object(content, "its JSON"), "dsseEnvelope"), key)
+    envelope, material = _bundle_part(read_object(content, "its JSON"), "dsseEnvelope")
+    return open_envelope(envelope, key, material)
 
 
-def _bundle_part(document: dict[str, Any], name: str) -> dict[str, Any]:
+def _bundle_part(document: dict[str, Any], name: str) -> tuple[dict[str, Any], Any]:
+    """Return a part of a bundle, and the verification material."""
     part = document.get(name)
     if not str(document.get("mediaType")).startswith(BUNDLE_TYPE) or not isinstance(part, dict):
         raise SignatureError(f"the document isn't a sigstore bundle with a {name}")
-    return part
+    return part, document.get("verificationMaterial")
 
 
 def signature_path(path: Path, is_bundle: bool) -> Path:
@@ -172,7 +179,7 @@ def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> 
     if not is_bundle:
         return signature.encode() + b"\n"
     message = {"messageDigest": {"algorithm": "SHA2_256", "digest": to_base64(digest)}, "signature": signature}
-    return make_bundle(key, messageSignature=message) + b"\n"
+    return make_bundle(key, digest, signature, messageSignature=message) + b"\n"
 
 
 def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
@@ -188,21 +195,23 @@ def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
         raise SignatureError(f"{signed}: the signature exceeds {MAX_FILE_BYTES} bytes. Sign the file again.")
     if isinstance(key, Identity):
         key.check_digest(content, _digest(path))
-    elif not key.verifies(_signature(content, signed), _digest(path)):
+        return
+    signature, material = _signature(content, signed)
+    if not key.verifies(signature, _digest(path), material):
         raise SignatureError(
             f"{path}: the signature {signed} doesn't match the file and {key.origin}. Check the key. If the file "
             "changed, sign the file again."
         )
 
 
-def _signature(content: bytes, path: Path) -> bytes:
-    """Return the signature in a file, which contains base64 or, since cosign 3, a sigstore bundle."""
+def _signature(content: bytes, path: Path) -> tuple[bytes, Any]:
+    """Return the signature and the verification material in a file with base64 or, since cosign 3, a bundle."""
     text = content.decode("ascii", "replace").strip()
     try:
         if text.startswith("{"):
-            part = _bundle_part(read_object(content, str(path)), "messageSignature")
-            return from_base64(part.get("signature"), "the signature of the bundle")
-        return from_base64(text, "the signature")
+            part, material = _bundle_part(read_object(content, str(path)), "messageSignature")
+            return from_base64(part.get("signature"), "the signature of the bundle"), material
+        return from_base64(text, "the signature"), None
     except (FormatError, SignatureError) as error:
         raise SignatureError(f"{path}: invalid signature: {error}") from None
 

@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text, read_file
-from rules_bento.signing import SignatureError
+from rules_bento.formats.json import read_object
+from rules_bento.signing import SignatureError, to_base64
+from rules_bento.signing.log import require_entry
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class Identity:
     def __str__(self) -> str:
         return f"the identity {self.name} of {self.issuer}"
 
-    def verifies(self, signature: bytes, digest: bytes) -> bool:
+    def verifies(self, signature: bytes, digest: bytes, material: Any = None) -> bool:
         """Return False, because a signature outside of a bundle has no certificate."""
         return False
 
@@ -104,15 +106,44 @@ class IdentitySigner:
 
 
 def identity(name: str, issuer: str, trusted_root: Path | None) -> Identity:
-    """Return an identity. By default, downloads the trusted root of sigstore's public services with TUF.
+    """Return an identity. Raises the same errors as `read_trusted_root`."""
+    return Identity(name, issuer, read_trusted_root(trusted_root))
+
+
+def read_trusted_root(file: Path | None) -> Any:
+    """Read a trusted root. By default, downloads the trusted root of sigstore's public services with TUF.
 
     Raises BentoError for an invalid file, or if the download fails.
     """
-    with _errors(str(trusted_root or "sigstore"), "Specify a trusted root from `cosign trusted-root create`."):
+    with _errors(str(file or "sigstore"), "Specify a trusted root from `cosign trusted-root create`."):
         from sigstore.models import TrustedRoot
 
-        root = TrustedRoot.from_file(str(trusted_root)) if trusted_root else _trust_config("").trusted_root
-    return Identity(name, issuer, root)
+        return TrustedRoot.from_file(str(file)) if file else _trust_config("").trusted_root
+
+
+def entry_check(trusted_root: Path | None) -> Callable[..., None]:
+    """Return a function for `read_public` that verifies log entries. Raises the same errors as `read_trusted_root`."""
+    root = read_trusted_root(trusted_root)
+
+    def check(material: Any, verifier: dict[str, Any], digest: bytes, signature: bytes) -> None:
+        require_entry(material)
+        signed = {"content": to_base64(signature), "verifier": verifier}
+        record = {"data": {"algorithm": "SHA2_256", "digest": to_base64(digest)}, "signature": signed}
+        expected = {"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": {"hashedRekordV002": record}}
+        try:
+            from sigstore._internal.trust import KeyringPurpose
+            from sigstore.models import TransparencyLogEntry
+            from sigstore_models.rekor.v1 import TransparencyLogEntry as Entry
+
+            [entry] = (TransparencyLogEntry(Entry.from_dict(item)) for item in material["tlogEntries"])
+            entry._verify(root.rekor_keyring(KeyringPurpose.VERIFY))
+            actual = read_object(entry._inner.canonicalized_body, "the log entry")
+        except Exception as error:  # as for bundles of identities
+            raise SignatureError(f"the transparency log entry is invalid: {_reason(error)}") from None
+        if actual != expected:
+            raise SignatureError("the transparency log entry is for another signature")
+
+    return check
 
 
 def _trust_config(name: str, directory: str = "") -> Any:

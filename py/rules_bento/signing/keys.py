@@ -14,7 +14,7 @@ import re
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
-from rules_bento.signing import from_base64
+from rules_bento.signing import from_base64, log, read_named, to_base64
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, NoReturn
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PASSWORD = "COSIGN_PASSWORD"  # the environment variable with the password of an encrypted key, as for cosign
 MAX_BYTES = 64 << 10  # the maximum size of a key and of a password
+_ONLY = "Specify a file that contains only the key."
 _VARIABLE = "env://"
 _ENCRYPTED = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
 _PRIVATE = ("PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY")
@@ -39,34 +40,47 @@ class PublicKey:
 
     _key: Any = field(repr=False)
     origin: str
+    _check_entry: Callable[..., None] | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return f"the key {self.origin}"
 
-    def verifies(self, signature: bytes, digest: bytes) -> bool:
-        """Return whether the signature is valid for the SHA-256 of a message."""
+    def verifies(self, signature: bytes, digest: bytes, material: Any = None) -> bool:
+        """Return whether the signature is valid for the SHA-256 of a message.
+
+        If log entries are required, raises SignatureError unless the verification material of a bundle has one.
+        """
         from cryptography.exceptions import InvalidSignature
 
         try:
             self._key.verify(signature, digest, *_algorithm(self._key))
         except InvalidSignature:
             return False
+        if self._check_entry:
+            self._check_entry(material, self.verifier(), digest, signature)
         return True
 
-    def fingerprint(self) -> bytes:
-        """Return the SHA-256 of the key, which identifies the key in bundles."""
+    def to_der(self) -> bytes:
+        """Return the key in DER. Its SHA-256 identifies the key in bundles."""
         from cryptography.hazmat.primitives import serialization
 
         form = serialization.PublicFormat.SubjectPublicKeyInfo
-        return sha256_digest(self._key.public_bytes(serialization.Encoding.DER, form))
+        return bytes(self._key.public_bytes(serialization.Encoding.DER, form))
+
+    def verifier(self) -> dict[str, Any]:
+        """Return the key and the algorithm as log entries describe them."""
+        size = self._key.key_size
+        details = {256: "ECDSA_P256_SHA_256"}.get(size, f"RSA_PKCS1V15_{size}_SHA256")
+        return {"publicKey": {"rawBytes": to_base64(self.to_der())}, "keyDetails": f"PKIX_{details}"}
 
 
 @dataclass(frozen=True)
 class PrivateKey:
-    """Signs digests. The repr omits the key."""
+    """Signs digests, and enters the signatures in the transparency log at `log`, if set. The repr omits the key."""
 
     _key: Any = field(repr=False)
     origin: str
+    log: str = field(default="", repr=False)
 
     def sign(self, digest: bytes) -> bytes:
         """Sign the SHA-256 of a message."""
@@ -76,11 +90,14 @@ class PrivateKey:
     @property
     def public(self) -> PublicKey:
         """Return the public key."""
-        return PublicKey(self._key.public_key(), self.origin)
+        return PublicKey(self._key.public_key(), self.origin, log.require_entry if self.log else None)
 
 
-def read_public(name: str, directory: Path) -> PublicKey:
-    """Return the public key in a file below `directory`, or in the environment variable of `env://NAME`."""
+def read_public(name: str, directory: Path, check_entry: Callable[..., None] | None = None) -> PublicKey:
+    """Return the public key in a file below `directory`, or in the environment variable of `env://NAME`.
+
+    If `check_entry` is set, the key requires log entries, which this function verifies.
+    """
     kind, content, origin = _read(name, directory)
     if kind in (*_PRIVATE, *_ENCRYPTED):
         raise BentoError(f"{origin}: expected a public key, got a private key. Use the public key, such as cosign.pub.")
@@ -89,11 +106,16 @@ def read_public(name: str, directory: Path) -> PublicKey:
             f"{origin}: expected a public key in PEM format, got {kind!r}. "
             "Export the public key with `cosign public-key`."
         )
-    return PublicKey(_load(lambda serialization: serialization.load_pem_public_key(content), origin), origin)
+    return PublicKey(
+        _load(lambda serialization: serialization.load_pem_public_key(content), origin), origin, check_entry
+    )
 
 
-def read_private(name: str, directory: Path, password_file: str = "") -> PrivateKey:
-    """Return the private key in a file below `directory`, or in the environment variable of `env://NAME`."""
+def read_private(name: str, directory: Path, password_file: str = "", trust_config: str = "") -> PrivateKey:
+    """Return the private key in a file below `directory`, or in the environment variable of `env://NAME`.
+
+    The key uses the transparency log in the client trust configuration `trust_config`, if set.
+    """
     kind, content, origin = _read(name, directory)
     if kind not in (*_PRIVATE, *_ENCRYPTED):
         raise BentoError(
@@ -105,7 +127,7 @@ def read_private(name: str, directory: Path, password_file: str = "") -> Private
         key = _load(lambda serialization: serialization.load_der_private_key(opened, None), origin)
     else:
         key = _load(lambda serialization: serialization.load_pem_private_key(content, None), origin)
-    return PrivateKey(key, origin)
+    return PrivateKey(key, origin, log.find_log(trust_config, directory) if trust_config else "")
 
 
 def sha256_digest(message: bytes) -> bytes:
@@ -123,7 +145,7 @@ def _read(name: str, directory: Path) -> tuple[str, bytes, str]:
                 f"{name}: the variable isn't set. Set the variable to the key in PEM format, or specify a file."
             )
     else:
-        content = _read_small(directory / name, name)
+        content = read_named(directory / name, name, MAX_BYTES, _ONLY)
     # openssl writes the parameters of the curve before the key.
     blocks = [match for match in _BLOCK.finditer(content[:MAX_BYTES]) if not match[1].endswith(b"PARAMETERS")]
     if len(blocks) != 1:
@@ -131,22 +153,9 @@ def _read(name: str, directory: Path) -> tuple[str, bytes, str]:
     return blocks[0][1].decode(), blocks[0][0] + b"\n", name
 
 
-def _read_small(path: Path, name: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except ValueError:
-        raise BentoError(f"{name!r}: the path contains a NUL character. Remove the character.") from None
-    except OSError as error:
-        raise BentoError(f"{name}: cannot read the file: {error.strerror}. Check the path.") from None
-    if len(content) > MAX_BYTES:
-        raise BentoError(f"{name}: the file exceeds {MAX_BYTES} bytes. Specify a file that contains only the key.")
-    return content
-
-
 def _password(directory: Path, file: str, origin: str) -> bytes:
     if file:
-        return _read_small(directory / file, file).removesuffix(b"\n").removesuffix(b"\r")
+        return read_named(directory / file, file, MAX_BYTES, _ONLY).removesuffix(b"\n").removesuffix(b"\r")
     password = os.environ.get(PASSWORD)
     if password is None:
         raise BentoError(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.formats import read_file
+from rules_bento.formats import MAX_BYTES
 from rules_bento.formats.schema import validate
 from rules_bento.formats.yaml import read_mapping
-from rules_bento.signing import cosign, provenance
+from rules_bento.signing import cosign, provenance, read_named
 from rules_bento.signing.keys import read_public
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
@@ -22,7 +22,8 @@ _TYPES = {
     "provenance": ((provenance.PREDICATE,), "provenance"),
     "sbom": (cosign.SBOMS, "SBOM"),
 }
-_SHAPE = {"require": [{"key?": str, "identity?": str, "issuer?": str, "type?": str, "any?": [{...: str}]}]}
+_SIGNER = {"key?": str, "identity?": str, "issuer?": str, "log?": bool}
+_SHAPE = {"require": [_SIGNER | {"type?": str, "any?": [_SIGNER]}]}
 _REMEDY = "See docs/distribution.md for the format."
 
 
@@ -45,10 +46,7 @@ def read_policy(path: Path, trusted_root: Path | None) -> list[SignatureRule]:
 
     Raises BentoError for an invalid policy, key, or trusted root.
     """
-    try:
-        document = read_mapping(read_file(path), str(path))
-    except OSError as error:
-        raise BentoError(f"{path}: cannot read the file: {error.strerror}. Check the path.") from None
+    document = read_mapping(read_named(path, str(path), MAX_BYTES, _REMEDY), str(path))
     validate(document, _SHAPE, str(path), _REMEDY)
     if set(document) != {"require"} or not document["require"]:
         raise BentoError(f"{path}: expected a single key, require, with at least one rule. {_REMEDY}")
@@ -66,11 +64,11 @@ def _rule(item: dict[str, Any], path: Path, trusted_root: Path | None) -> Signat
     return SignatureRule(kinds, noun, tuple(_signer(each, path, trusted_root) for each in signers))
 
 
-def _signer(item: dict[str, str], path: Path, trusted_root: Path | None) -> PublicKey | Identity:
-    from rules_bento.signing.keyless import identity
+def _signer(item: dict[str, Any], path: Path, trusted_root: Path | None) -> PublicKey | Identity:
+    from rules_bento.signing.keyless import entry_check, identity
 
-    if set(item) == {"key"}:
-        return read_public(item["key"], path.parent)
+    if "key" in item and set(item) <= {"key", "log"}:
+        return read_public(item["key"], path.parent, entry_check(trusted_root) if item.get("log") else None)
     if set(item) == {"identity", "issuer"}:
         return identity(item["identity"], item["issuer"], trusted_root)
     keys = ", ".join(map(str, item)) or "none"

@@ -41,7 +41,8 @@ def add_sign_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.epilog = (
         "Signatures have cosign's formats: a file next to an archive (.sigstore.json, or legacy .sig), or a manifest "
         "in a layout or registry. Create keys with `cosign generate-key-pair`, or use unencrypted PKCS #8 keys. A "
-        "keyless signature is public: sigstore's transparency log contains the identity."
+        "keyless signature is public: sigstore's transparency log contains the identity. With a key, --trust-config "
+        "adds an entry of its Rekor 2 log, which `cosign verify` requires."
     )
 
 
@@ -144,7 +145,8 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--trusted-root",
         metavar="FILE",
-        help="Verify keyless signatures with this trusted root (default: sigstore's public root)",
+        help="Verify keyless signatures with this trusted root (default: sigstore's public root); for --key, require "
+        "a log entry",
     )
     signers.add_argument(
         "--policy", metavar="FILE", help="Require the signatures and attestations that this policy file lists"
@@ -256,7 +258,7 @@ def _signature_rules(options: Namespace) -> list[SignatureRule]:
     if is_identity:
         signer = keyless.identity(options.certificate_identity, options.certificate_oidc_issuer, root)
     else:
-        signer = keys.read_public(options.key, Path())
+        signer = keys.read_public(options.key, Path(), keyless.entry_check(root) if root else None)
     return policy.default_rules(signer, options.provenance, options.sbom)
 
 
