@@ -1,4 +1,4 @@
-"""Signs with OIDC identities and local services of sigstore, and verifies with cosign, in both directions."""
+"""Signs with local services of sigstore, by identities and keys, and verifies with cosign, in both directions."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ bento_push(
     src = ":image",
     keyless = True,
 )
+
+bento_push(
+    name = "push_signed",
+    src = ":image",
+    signed = True,
+)
 """
 POLICY = """\
 require:
@@ -41,13 +47,19 @@ require:
 - {{type: sbom, identity: {identity}, issuer: "{issuer}"}}
 - {{type: provenance, identity: {identity}, issuer: "{issuer}"}}
 """
+KEY_POLICY = """\
+require:
+- {key: cosign.pub, log: true}
+- {type: sbom, any: [{key: cosign.pub, log: true}]}
+"""
 DIRECTORY = "bazel-bin/tests/identities"
 PERSON = "ada@example.com"
 
 
 def keyless_signatures_are_compatible_with_cosign(bench: Workbench) -> str:
     """Sign with the token of a CI job, and verify with cosign; sign with cosign, and verify with the command."""
-    checkout, cosign = bench.plain, Cosign(bench, "identities", {})
+    secret = {"COSIGN_PASSWORD": "secret"}
+    checkout, cosign = bench.plain, Cosign(bench, "identities", secret)
     checkout.write("tests/identities/BUILD.bazel", BUILD)
     sigstore_server.build_programs(bench.directory / "sigstore")
     here = cosign.directory
@@ -112,4 +124,53 @@ def keyless_signatures_are_compatible_with_cosign(bench: Workbench) -> str:
             cosign("verify", *words, image, fails=True)
             told = bento("verify", *words, f"oci://{image}")
             assert told.output.startswith("invalid  "), f"{why}: {told.told()}"
-    return f"{len(sigstore_server.PROGRAMS)} services; {len(rejected)} signatures that neither tool accepts"
+
+        # A key signs with a log. cosign accepts the signatures without --insecure-ignore-tlog.
+        cosign("generate-key-pair")
+        key, public = f"{here}/cosign.key", [f"--key={here}/cosign.pub", f"--trusted-root={root}"]
+        push("push_signed", "keyed", "--sign-key", key, *trust, *builder, **secret).succeeded()
+        keyed = f"{server.host}/keyed:v1"
+        cosign("verify", *public, keyed)
+        for kind in attestations:
+            cosign("verify-attestation", f"--type={kind}", *public, keyed)
+        bento("verify", *public, "--sbom", "--provenance", f"oci://{keyed}").succeeded()
+        (here / "keys.yaml").write_text(KEY_POLICY)
+        policy = ["verify", f"--policy={here}/keys.yaml", f"--trusted-root={root}"]
+        bento(*policy, f"oci://{keyed}").succeeded()
+        cosign("save", f"--dir={here}/layout", f"{server.host}/theirs@{digest}")
+        files = [f"{here}/layout", f"{here}/ours.txt"]
+        bento("sign", "--key", key, *trust, *files, **secret).succeeded()
+        cosign("verify", "--local-image", *public, "layout")
+        cosign("verify-blob", "--bundle=ours.txt.sigstore.json", *public, "ours.txt")
+        for file in files:
+            bento("verify", *public, file).succeeded()
+
+        push("push", "by_cosign").succeeded()
+        theirs = f"{server.host}/by_cosign@{digest}"
+        verify = ["verify", *public, f"oci://{server.host}/by_cosign:v1"]
+        log = ["--yes", f"--key={key}", *online[1:]]
+        cosign("sign", *log, theirs)
+        bento(*verify).succeeded()
+        assert "no SBOM of sha256:" in bento(*verify, "--sbom").output
+        cosign("attest", "--type=cyclonedx", f"--predicate={sbom}", *log, theirs)
+        bento(*verify, "--sbom").succeeded()
+        cosign("sign-blob", "--bundle=theirs.txt.sigstore.json", *log, "theirs.txt")
+        bento("verify", *public, f"{here}/theirs.txt").succeeded()
+
+        # Neither accepts a signature without an entry, or with the entry of another signature.
+        push("push_signed", "unlogged", "--sign-key", key, **secret).succeeded()
+        unlogged = f"{server.host}/unlogged:v1"
+        cosign("verify", *public, unlogged, fails=True)
+        told = bento(*policy, f"oci://{unlogged}")
+        assert "the signature has no transparency log entry" in told.output, told.told()
+        ours = json.loads((here / "ours.txt.sigstore.json").read_text())
+        other = json.loads((here / "theirs.txt.sigstore.json").read_text())
+        ours["verificationMaterial"]["tlogEntries"] = other["verificationMaterial"]["tlogEntries"]
+        (here / "ours.txt.sigstore.json").write_text(json.dumps(ours))
+        cosign("verify-blob", "--bundle=ours.txt.sigstore.json", *public, "ours.txt", fails=True)
+        told = bento("verify", *public, f"{here}/ours.txt")
+        assert "the transparency log entry is for another signature" in told.output, told.told()
+        cosign("verify-blob", "--bundle=ours.txt.sigstore.json", "--insecure-ignore-tlog", public[0], "ours.txt")
+        push("push_signed", "unlogged", "--sign-key", key, *trust, **secret).succeeded()
+        cosign("verify", *public, unlogged)
+    return f"{len(sigstore_server.PROGRAMS)} services; {len(rejected) + 2} signatures that neither tool accepts"
