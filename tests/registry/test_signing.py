@@ -401,7 +401,7 @@ def attach(place, digest: str, layers: list[tuple[Descriptor, bytes]], kind: str
     sources = {layer.digest: BytesSource(content) for layer, content in layers} | {
         oci.digest_of(config): BytesSource(config)
     }
-    place.put(kind, digest, Pushable(Manifest.read(oci.to_bytes(document), oci.MANIFEST, "x"), (), sources))
+    place.put(Pushable(Manifest.read(oci.to_bytes(document), oci.MANIFEST, "x"), (), sources), digest, kind)
 
 
 def layer(content: bytes, signature: str, media_type: str = cosign.PAYLOAD_TYPE) -> tuple[Descriptor, bytes]:

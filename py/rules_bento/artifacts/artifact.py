@@ -86,14 +86,14 @@ def pack_described(content: DescribedBento, parts: Sequence[Path | Part], models
     ]
     layers += [_model_layer(model) for model in models]
     created = str(content.bento.get("creation_time", ""))
-    return _pack(BENTO, BENTO_CONFIG, bento_config(content), layers, _annotations(content.tag, created))
+    return pack(BENTO, BENTO_CONFIG, bento_config(content), layers, _annotations(content.tag, created))
 
 
 def pack_model(model: ModelPart) -> Pushable:
     """Return the artifact of a model, for `push`. Artifacts of Bentos contain the same blob for this model."""
     tag = Tag.parse(model.description.tag, "model")
     annotations = _annotations(tag, model.description.creation_time)
-    return _pack(MODEL, MODEL_CONFIG, model_config(model.description), [_model_layer(model)], annotations)
+    return pack(MODEL, MODEL_CONFIG, model_config(model.description), [_model_layer(model)], annotations)
 
 
 def bento_config(content: DescribedBento) -> bytes:
@@ -113,7 +113,7 @@ def attach(subject: Descriptor, artifact_type: str, file: Path) -> Pushable:
     `artifact_type` is the media type of the file and the type of the artifact.
     """
     layer = _layer(file, artifact_type, file.name)
-    return _pack(artifact_type, oci.EMPTY, b"{}", [layer], {}, subject)
+    return pack(artifact_type, oci.EMPTY, b"{}", [layer], {}, subject)
 
 
 def refer(subject: Descriptor, blob: Descriptor, content: bytes, annotations: Mapping[str, str]) -> Pushable:
@@ -121,7 +121,7 @@ def refer(subject: Descriptor, blob: Descriptor, content: bytes, annotations: Ma
 
     The artifact type is the media type of the blob.
     """
-    return _pack(blob.media_type, oci.EMPTY, b"{}", [(blob, BytesSource(content))], annotations, subject)
+    return pack(blob.media_type, oci.EMPTY, b"{}", [(blob, BytesSource(content))], annotations, subject)
 
 
 def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedBento:
@@ -165,7 +165,7 @@ def versions(repository: Repository) -> list[str]:
     return [tag for tag in repository.tags() if not _REFERRERS_TAG.fullmatch(tag)]
 
 
-def _pack(
+def pack(
     artifact_type: str,
     config_type: str,
     config: bytes,
@@ -173,10 +173,11 @@ def _pack(
     annotations: Mapping[str, str],
     subject: Descriptor | None = None,
 ) -> Pushable:
+    """Return a manifest with a config and layers. Without an artifact type, returns a manifest of an image."""
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": oci.MANIFEST,
-        "artifactType": artifact_type,
+        **({"artifactType": artifact_type} if artifact_type else {}),
         "config": Descriptor.from_content(config, config_type).to_json(),
         "layers": [layer.to_json() for layer, _ in layers],
     }

@@ -9,6 +9,7 @@ other signatures.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 
@@ -84,13 +85,10 @@ class InRegistry:
         """Return a source that reads the blob from the repository."""
         return RemoteSource(self._repository, blob.digest)
 
-    def put(self, kind: str, digest: str, package: Pushable) -> None:
-        """Push a manifest of signatures or attestations, with the tag that `kind` and `digest` determine."""
-        push(package, [self._reference.with_tag(tag_of(kind, digest))], self._registries, self._counter)
-
-    def refer(self, digest: str, package: Pushable) -> None:
-        """Push a referrer of `digest`, without a tag."""
-        push(package, [self._reference.with_digest(package.root.descriptor.digest)], self._registries, self._counter)
+    def put(self, package: Pushable, digest: str, kind: str = "") -> None:
+        """Push a referrer of the digest or, for a kind, the manifest with the tag for signatures or attestations."""
+        named = self._reference.with_digest(package.root.descriptor.digest)
+        push(package, [named.with_tag(tag_of(kind, digest)) if kind else named], self._registries, self._counter)
 
 
 class InLayout:
@@ -116,20 +114,12 @@ class InLayout:
         """Return a source that reads the blob from the layout."""
         return FileSource(self._layout.blob(blob.digest))
 
-    def put(self, kind: str, digest: str, package: Pushable) -> None:
-        """Add a manifest of signatures or attestations with its blobs, and list the manifest in the index."""
-        self._add(package)
-        self._layout.attach(package.root, kind, tag_of(kind, digest), digest)
-
-    def refer(self, digest: str, package: Pushable) -> None:
-        """Add a referrer of `digest`, with its blobs."""
-        self._add(package)
-        self._layout.refer(package.root, digest)
-
-    def _add(self, package: Pushable) -> None:
+    def put(self, package: Pushable, digest: str, kind: str = "") -> None:
+        """Add the blobs, and a referrer of the digest or, for a kind, signatures or attestations."""
         for source in package.sources.values():
             if isinstance(source, BytesSource):
                 self._layout.add(source.content)
+        self._layout.attach(package.root, digest, kind, tag_of(kind, digest))
 
 
 Place = InRegistry | InLayout
@@ -153,10 +143,8 @@ def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey | Identit
     document = cosign.make_payload(name, subject.digest)
 
     def is_same(layer: Descriptor) -> bool:
-        if layer.digest != oci.digest_of(document):
-            return False
-        signature = from_base64(layer.annotations.get(_SIGNATURE, ""), "the signature")
-        return key.public.verifies(signature, sha256_digest(document))
+        signature = from_base64(layer.annotations.get(_SIGNATURE), "the signature")
+        return layer.digest == oci.digest_of(document) and key.public.verifies(signature, sha256_digest(document))
 
     signature = to_base64(key.sign(sha256_digest(document)))
     added = Descriptor.from_content(document, cosign.PAYLOAD_TYPE, annotations={_SIGNATURE: signature})
@@ -193,12 +181,12 @@ def attest(
 
     if form == BUNDLE:
         bundles = _layers(place.referrers(subject.digest, kind), subject.digest, [kind])
-        if _holds(is_same, (layer for layer in bundles if isinstance(layer, Descriptor))):
+        if _holds(is_same, bundles):
             return False
         content = cosign.bundle_statement(statement, key)
         added = Descriptor.from_content(content, cosign.BUNDLE)
         annotations = {_BUNDLED: "dsse-envelope", _BUNDLED_PREDICATE: kind}
-        place.refer(subject.digest, artifact.refer(subject, added, content, annotations))
+        place.put(artifact.refer(subject, added, content, annotations), subject.digest)
         return True
     assert not isinstance(key, IdentitySigner), "a certificate requires a bundle"
     content = to_json(cosign.sign_statement(statement, key))
@@ -257,13 +245,11 @@ def _add(
     return True
 
 
-def _holds(is_same: Callable[[Descriptor], bool], layers: Iterable[Descriptor]) -> bool:
+def _holds(is_same: Callable[[Descriptor], bool], layers: Iterable[Descriptor | BentoError]) -> bool:
     for layer in layers:
-        try:
-            if is_same(layer):
+        with suppress(BentoError):  # written by another tool, so don't change it
+            if isinstance(layer, Descriptor) and is_same(layer):
                 return True
-        except BentoError:  # written by another tool, so don't change it
-            continue
     return False
 
 
@@ -271,8 +257,7 @@ def carry(source: Place, target: Place, digest: str) -> None:
     """Copy a digest's signatures and attestations from `source` to `target`, which keeps its existing signatures."""
     for kind in (SIGNATURES, ATTESTATIONS):
         before = _listed(target, kind, digest)
-        stored = {to_json(layer.to_json()) for layer in before}
-        missing = [layer for layer in _listed(source, kind, digest) if to_json(layer.to_json()) not in stored]
+        missing = [layer for layer in _listed(source, kind, digest) if layer not in before]
         if missing:
             _put(target, kind, digest, before, [(layer, source.source(layer)) for layer in missing])
 
@@ -300,27 +285,17 @@ def _listed(place: Place, kind: str, digest: str) -> list[Descriptor]:
 def _put(
     place: Place, kind: str, digest: str, before: Sequence[Descriptor], new: Sequence[tuple[Descriptor, BlobSource]]
 ) -> None:
-    """Write a manifest with the existing layers and new layers. Raises BentoError for too many layers."""
-    layers = [*before, *(layer for layer, _ in new)]
+    """Write a manifest with the existing and the new layers. Raises BentoError for too many layers."""
+    layers = [*((layer, place.source(layer)) for layer in before), *new]
     if len(layers) > _MOST_LAYERS:
         raise BentoError(
             f"{tag_of(kind, digest)}: the manifest has {len(before)} signatures, the maximum that cosign supports. "
             "Remove some signatures."
         )
     # Registries require the config of an image, which no tool reads.
-    rootfs = {"type": "layers", "diff_ids": [layer.digest for layer in layers]}
+    rootfs = {"type": "layers", "diff_ids": [layer.digest for layer, _ in layers]}
     config = to_json({"architecture": "", "config": {}, "os": "", "rootfs": rootfs})
-    document = {
-        "schemaVersion": 2,
-        "mediaType": oci.MANIFEST,
-        "config": Descriptor.from_content(config, oci.CONFIG).to_json(),
-        "layers": [layer.to_json() for layer in layers],
-    }
-    sources: dict[str, BlobSource] = {layer.digest: place.source(layer) for layer in before}
-    sources |= {layer.digest: source for layer, source in new}
-    sources[oci.digest_of(config)] = BytesSource(config)
-    root = Manifest.read(oci.to_bytes(document), oci.MANIFEST, tag_of(kind, digest))
-    place.put(kind, digest, Pushable(root, (), sources))
+    place.put(artifact.pack("", oci.CONFIG, config, layers, {}), digest, kind)
 
 
 def _layers(

@@ -364,17 +364,15 @@ class Repository:
             names += map(str, self._entries(reply, "tags", "tags", len(names)))
         return names
 
-    def referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
-        """Return the referrers of a manifest, optionally of one type. Falls back to the referrers tag."""
+    def referrers(self, digest: str) -> list[Descriptor]:
+        """Return a manifest's referrers. Without a referrers API, uses the referrers tag."""
         descriptors: list[Descriptor] = []
-        query = f"?{urlencode({'artifactType': artifact_type})}" if artifact_type else ""
-        for reply in self._pages(f"referrers/{digest}{query}", f"referrers of {digest}", {200, 404}):
+        for reply in self._pages(f"referrers/{digest}", f"referrers of {digest}", {200, 404}):
             if reply.status == 404:
-                descriptors = self.referrers_tag(digest)
-                break
+                return self.referrers_tag(digest)
             listed = self._entries(reply, "manifests", "referrers", len(descriptors))
             descriptors += [Descriptor.from_json(item, str(self)) for item in listed]
-        return [item for item in descriptors if not artifact_type or item.artifact_type == artifact_type]
+        return descriptors
 
     def referrers_tag(self, digest: str) -> list[Descriptor]:
         """Return the referrers in the index with the referrers tag (`Referrers Tag Schema` of the specification)."""

@@ -183,31 +183,23 @@ class Layout:
         }
         return (partial(self.manifest, entry.digest, entry.media_type) for entry in listed.values())
 
-    def attach(self, manifest: Manifest, kind: str, name: str, subject: str) -> None:
-        """Add signatures or attestations of the manifest `subject`, replacing earlier ones of the same kind."""
-        self.add(manifest.content)
-        kept = [
-            entry
-            for entry in self._signed_entries(subject)
-            if entry.annotations.get(_KIND) != _COSIGN_KINDS[kind] or _name_of(entry) not in ("", name)
-        ]
-        annotations = {_KIND: _COSIGN_KINDS[kind], REFERENCE: name}
-        self._write_index([*kept, replace(manifest.descriptor, annotations=annotations)])
+    def attach(self, manifest: Manifest, subject: str, kind: str, name: str) -> None:
+        """Add a referrer of the manifest `subject`, which the index doesn't list, or signatures or attestations.
 
-    def refer(self, manifest: Manifest, subject: str) -> None:
-        """Write a referrer of the manifest `subject`, which isn't added to the index."""
+        Signatures (`sig`) and attestations (`att`) replace earlier entries of the same kind.
+        """
         self.add(manifest.content)
-        self._write_index(self._signed_entries(subject))
-
-    def _signed_entries(self, subject: str) -> list[Descriptor]:
-        """Return the entries of the index, with the annotation that cosign requires on the entry of `subject`."""
         entries = []
         for entry in self.index():
-            if entry.digest == subject and _KIND not in entry.annotations:
+            if entry.digest == subject and _KIND not in entry.annotations:  # cosign requires the annotation
                 signed = "imageIndex" if entry.media_type in oci.INDEXES else "image"
                 entry = replace(entry, annotations={**entry.annotations, _KIND: f"{_COSIGN}{signed}"})
-            entries.append(entry)
-        return entries
+            if not kind or entry.annotations.get(_KIND) != _COSIGN_KINDS[kind] or _name_of(entry) not in ("", name):
+                entries.append(entry)
+        if kind:
+            annotations = {_KIND: _COSIGN_KINDS[kind], REFERENCE: name}
+            entries.append(replace(manifest.descriptor, annotations=annotations))
+        self._write_index(entries)
 
     def referrers(self, digest: str, media_type: str) -> Iterator[Manifest]:
         """Yield manifests whose subject is `digest` and whose layers include the media type prefix `media_type`."""
