@@ -34,7 +34,8 @@ def inventory(arguments: Arguments) -> None:
     if wheels := arguments.repeated("--wheel"):
         from rules_bento.images.wheels.wheel import declared_by
 
-        packages = inventories.with_licenses(packages, dict(map(declared_by, wheels)))
+        declared = dict(map(declared_by, wheels))
+        packages = [package._replace(license=declared.get(package.name)) for package in packages]
     system = _system_packages(arguments)
     known = not arguments.has("--image") or bool(system)
     text = inventories.dumps([*packages, *system], system_known=known)

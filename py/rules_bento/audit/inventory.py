@@ -132,11 +132,6 @@ def from_system(distribution: str, installed: Iterable[tuple[str, str, str]]) ->
     ]
 
 
-def with_licenses(packages: Iterable[Package], declared: Mapping[str, DeclaredLicense]) -> list[Package]:
-    """Return the packages with the licenses in `declared`, which maps normalized names to the licenses in wheels."""
-    return [package._replace(license=declared.get(package.name)) for package in packages]
-
-
 def dumps(packages: Iterable[Package], *, system_known: bool = True) -> str:
     """Return an inventory of packages, sorted by name, as JSON."""
     fields = {"packages": [package._asdict() for package in sorted(packages)], "system_known": system_known}

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Sequence, TypeAlias
+from rules_bento.typing_lite import Any, Callable, Iterable, Sequence, TypeAlias
 
 Terms: TypeAlias = "str | tuple[str, tuple[Terms, ...]]"  # a term, or `AND` or `OR` and its operands
 TEXT = "text:"  # prefix of a license that is a string of METADATA's field License
@@ -113,11 +113,15 @@ def terms_from_metadata(declared: DeclaredLicense) -> Terms | None:
 
 def parse_expression(expression: str) -> Terms | None:
     """Return the terms of an SPDX expression, or None if the expression is invalid."""
-    text = _canonical(expression)
-    if not text:
+    from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+    if not expression.strip() or len(expression) > _MAX_EXPRESSION or expression.count("(") > _MAX_TEXT:
         return None
-    terms, rest = _parse_or(_TOKEN.findall(text))
-    return terms if not rest else None
+    try:
+        terms, rest = _parse_or(_TOKEN.findall(canonicalize_license_expression(expression)))
+    except InvalidLicenseExpression:
+        return None
+    return None if rest else terms
 
 
 def format_terms(terms: Terms | None) -> str:
@@ -197,23 +201,12 @@ def _is_covered(classifier: str, known: Iterable[str]) -> bool:
     return any(name in family or name == _from_classifier(classifier) for name in known)
 
 
-def _canonical(expression: str) -> str:
-    from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
-
-    if not expression or len(expression) > _MAX_EXPRESSION or expression.count("(") > _MAX_TEXT:
-        return ""
-    try:
-        return canonicalize_license_expression(expression)
-    except InvalidLicenseExpression:
-        return ""
-
-
 def _parse_or(tokens: list[str]) -> tuple[Terms, list[str]]:
     """Parse operands of OR. Returns the terms and the remaining tokens."""
     return _parse_chain(tokens, "OR", lambda rest: _parse_chain(rest, "AND", _parse_term))
 
 
-def _parse_chain(tokens: list[str], word: str, inner: _Parser) -> tuple[Terms, list[str]]:
+def _parse_chain(tokens: list[str], word: str, inner: Callable[[list[str]], Any]) -> tuple[Terms, list[str]]:
     term, rest = inner(tokens)
     all_found = [term]
     while rest and rest[0] == word:
@@ -254,7 +247,3 @@ def _is_listed(name: str, entries: Sequence[str]) -> bool:
 def _text_name(text: str) -> str:
     """Return the `text:` name of a license that has no identifier."""
     return TEXT + " ".join(text.split())[:_MAX_TEXT]
-
-
-if TYPE_CHECKING:
-    _Parser: TypeAlias = Callable[[list[str]], tuple[Terms, list[str]]]

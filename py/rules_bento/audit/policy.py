@@ -84,28 +84,21 @@ class Report(NamedTuple):
 
     def data(self) -> dict[str, Any]:
         """Return the report as a JSON object."""
+
+        def described(item: Vulnerability | PackageLicense, **fields: object) -> dict[str, object]:
+            return {"package": item.package.name, "version": item.package.version, **fields}
+
         return {
             "packages": self.packages,
             "records": self.records,
             "vulnerabilities": [
-                {
-                    "package": vulnerability.package.name,
-                    "version": vulnerability.package.version,
-                    "required_by": list(vulnerability.package.required_by),
-                    "ids": list(vulnerability.ids),
-                    "severity": vulnerability.rating or "unknown",
-                    **{key: getattr(vulnerability, key) for key in Vulnerability._fields[3:]},
-                }
-                for vulnerability in self.vulnerabilities
+                described(each, required_by=list(each.package.required_by), ids=list(each.ids))
+                | {"severity": each.rating or "unknown", **dict(zip(each._fields[3:], each[3:], strict=True))}
+                for each in self.vulnerabilities
             ],
             "licenses": [
-                {
-                    "package": licensed.package.name,
-                    "version": licensed.package.version,
-                    "license": licenses.format_terms(licensed.terms),
-                    "rejected": licensed.rejected,
-                }
-                for licensed in self.licenses
+                described(each, license=licenses.format_terms(each.terms), rejected=each.rejected)
+                for each in self.licenses
             ],
             "violations": list(self.violations),
             "notes": list(self.notes),

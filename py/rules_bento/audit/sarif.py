@@ -17,33 +17,27 @@ _SCORES = {"none": "0.0", "low": "0.1", "medium": "4.0", "high": "7.0", "critica
 def dumps(report: Report, target: str, path: str) -> str:
     """Return the findings about a target as SARIF. `path` is the BUILD file that the findings refer to."""
     rules: dict[str, dict[str, Any]] = {}
-    results = []
+    results: list[dict[str, Any]] = []
     location = {"physicalLocation": {"artifactLocation": {"uri": path}, "region": {"startLine": 1}}}
-    fixed: dict[str, Any] = {"kind": "fail", "locations": [location]}
+
+    def add(rule: dict[str, Any], level: str, text: str, key: str) -> dict[str, Any]:
+        rules.setdefault(rule["id"], rule)
+        result = {"kind": "fail", "locations": [location], "ruleId": rule["id"], "level": level}
+        results.append(result | {"message": {"text": text}, "partialFingerprints": {"package/v1": f"{target} {key}"}})
+        return results[-1]
+
     for one in report.vulnerabilities:
-        rule = {"id": one.ids[0], "shortDescription": {"text": one.summary or one.ids[0]}}
+        rule: dict[str, Any] = {"id": one.ids[0], "shortDescription": {"text": one.summary or one.ids[0]}}
         if one.rating:
             rule["properties"] = {"security-severity": _SCORES[one.rating], "tags": ["security"]}
-        rules.setdefault(one.ids[0], rule)
-        result = fixed | {
-            "ruleId": one.ids[0],
-            "level": "error" if one.rejected else "note",
-            "message": {"text": str(one)},
-            "partialFingerprints": {"package/v1": f"{target} {one.package.name} {one.ids[0]}"},
-        }
+        level = "error" if one.rejected else "note"
+        result = add(rule, level, str(one), f"{one.package.name} {one.ids[0]}")
         if one.allowed:
             result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": one.allowed}]
-        results.append(result)
     for violation in report.violations:
         kind, _, text = violation.partition(": ")
         if kind != "vulnerable":
-            rule_id = kind.replace(" ", "-")
-            rules.setdefault(rule_id, {"id": rule_id, "shortDescription": {"text": kind}})
-            fingerprint = {"package/v1": f"{target} {violation}"}
-            message = {"text": text}
-            results.append(
-                fixed | {"ruleId": rule_id, "level": "error", "message": message, "partialFingerprints": fingerprint}
-            )
+            add({"id": kind.replace(" ", "-"), "shortDescription": {"text": kind}}, "error", text, violation)
     run = {
         "tool": {"driver": {"name": "bento_policy_test", "rules": list(rules.values())}},
         "automationDetails": {"id": f"{target}/"},

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.typing_lite import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from packaging.version import Version
+from rules_bento.typing_lite import Any
 
 PYPI = "PyPI"
 DEBIAN = "Debian"
@@ -18,18 +15,15 @@ _END = ((0,), 0)
 
 
 def parse(text: str, ecosystem: str) -> Any:
-    """Parse a version of an OSV ecosystem, such as `PyPI` or `Debian:13`. Raises ValueError for an invalid version."""
-    return parse_pypi(text) if ecosystem == PYPI else parse_debian(text)
+    """Parse a version of an OSV ecosystem, such as `PyPI` or `Debian:13`. Omits the local part of a PyPI version.
 
+    Raises ValueError for an invalid version.
+    """
+    if ecosystem != PYPI:
+        return parse_debian(text)
+    from packaging.version import Version
 
-def parse_pypi(text: str) -> Version:
-    """Parse a version, and omit its local part. Raises InvalidVersion, which is a ValueError."""
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return Version(Version(text).public)
-    except ValueError:  # also raised by Python for a number of more than 4,300 digits
-        raise InvalidVersion(text) from None
+    return Version(Version(text).public)
 
 
 def parse_debian(text: str) -> tuple[object, ...]:

@@ -67,7 +67,7 @@ def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run_audit(options: Namespace, store: Store, kind: Kind) -> int:
-    from rules_bento.audit import inventory, licenses, policy
+    from rules_bento.audit import licenses, policy
     from rules_bento.audit.advisories import read_database
     from rules_bento.audit.versions import PYPI
     from rules_bento.images.wheels.wheel import declared_by
@@ -90,7 +90,8 @@ def run_audit(options: Namespace, store: Store, kind: Kind) -> int:
             raise BentoError(
                 f"--wheels: {options.wheels} contains no wheels. Specify a directory that contains .whl files."
             )
-        packages = inventory.with_licenses(packages, dict(map(declared_by, wheels)))
+        declared = dict(map(declared_by, wheels))
+        packages = [package._replace(license=declared.get(package.name)) for package in packages]
     advisories = [(path, str(path)) for path in options.advisories]
     known = read_database(advisories, {PYPI: {package.name for package in packages}}) if advisories else None
     report = policy.evaluate(packages, known, rules)
