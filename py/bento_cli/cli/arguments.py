@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from rules_bento.artifacts.signatures import Signing
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
-    from rules_bento.signing.keyless import IdentitySigner
-    from rules_bento.signing.keys import PrivateKey
 
     from bento_cli.library import Store
     from bento_cli.sharing.cloud.client import Cloud
@@ -147,8 +145,8 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
             shutil.copyfileobj(file, sys.stdout.buffer)
 
 
-def signing_key(options: Namespace) -> PrivateKey | IdentitySigner | None:
-    """Return the key or identity in the options of `add_signing`, or None. Raises BentoError for invalid options."""
+def signing(options: Namespace) -> Signing | None:
+    """Return the key or identity and the format in the options of `add_signing`. Raises BentoError if invalid."""
     flag = options.keyless_flag
     if options.identity_token and not options.keyless:
         raise BentoError(f"--identity-token requires {flag}. Use {flag} instead of a key.")
@@ -159,18 +157,13 @@ def signing_key(options: Namespace) -> PrivateKey | IdentitySigner | None:
     if options.keyless:
         from rules_bento.signing.keyless import IdentitySigner
 
-        return IdentitySigner(options.identity_token, options.trust_config)
+        return IdentitySigner(options.identity_token, options.trust_config), options.sign_format
     if not options.sign_key:
         return None
     from rules_bento.signing.keys import read_private
 
-    return read_private(options.sign_key, Path(), options.sign_password_file, options.trust_config)
-
-
-def signing(options: Namespace) -> Signing | None:
-    """Return the key or identity, and the format, that the options of `add_signing` specify, or None."""
-    key = signing_key(options)
-    return (key, options.sign_format) if key else None
+    key = read_private(options.sign_key, Path(), options.sign_password_file, options.trust_config)
+    return key, options.sign_format
 
 
 def add_import_options(parser: ArgumentParser) -> None:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from rules_bento.archives.unpack import Form
-    from rules_bento.artifacts.signatures import Place
+    from rules_bento.artifacts.signatures import Place, Signing
     from rules_bento.bento.kinds import Kind
     from rules_bento.registry.descriptor import Descriptor, Manifest
-    from rules_bento.signing.keyless import Identity, IdentitySigner
-    from rules_bento.signing.keys import PrivateKey, PublicKey
+    from rules_bento.signing.keyless import Identity
+    from rules_bento.signing.keys import PublicKey
     from rules_bento.signing.policy import SignatureRule
 
     from bento_cli.library import Store
@@ -47,10 +47,10 @@ def add_sign_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run_sign(options: Namespace, store: Store, kind: Kind) -> int:
-    key = arguments.signing_key(options)
-    assert key
+    signing = arguments.signing(options)
+    assert signing
     sboms = [_read_sbom(name) for name in options.sbom]
-    done = [{"target": target, "signature": _sign(options, target, key, sboms)} for target in options.targets]
+    done = [{"target": target, "signature": _sign(options, target, signing, sboms)} for target in options.targets]
     if not show.data(done, options.output):
         for item in done:
             show.out(f"Signed {item['target']}: {item['signature']}")
@@ -70,45 +70,40 @@ def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
     return sbom_type(document, name), document
 
 
-def _sign(
-    options: Namespace, target: str, key: PrivateKey | IdentitySigner, sboms: Sequence[tuple[str, dict[str, Any]]]
-) -> str:
-    """Sign an artifact, and attest its SBOMs. Returns the location of the signature."""
+def _sign(options: Namespace, target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    """Sign an artifact and attest its SBOMs. Returns the location of the signature."""
     from rules_bento.archives.atomic import atomic_file
     from rules_bento.artifacts import signatures
     from rules_bento.registry.layout import Layout
     from rules_bento.registry.reference import Reference
     from rules_bento.signing import cosign
 
-    path = Path(target)
+    path, key, is_bundle = Path(target), signing[0], signing[1] == signatures.BUNDLE
 
-    def sign(place: Place, name: str, subject: Descriptor) -> None:
-        signatures.sign(place, name, subject, key, options.sign_format)
+    def sign(place: Place, name: str, subject: Descriptor, url: str = "") -> str:
+        signatures.sign(place, name, subject, *signing)
         for kind, document in sboms:
-            signatures.attest(place, name, subject, kind, document, key, options.sign_format)
+            signatures.attest(place, name, subject, kind, document, *signing)
+        if is_bundle:
+            return f"referrer of {url and url + '@'}{subject.digest}"
+        return f"{url and url + ':'}{signatures.tag_of(signatures.SIGNATURES, subject.digest)}"
 
     if _is_reference(target):
         reference = Reference.from_url(target)
         with arguments.connected(options, f"Signing {reference}") as (registries, progress):
             subject = registries.repository(reference).get_manifest(reference.target).descriptor
-            sign(signatures.InRegistry(reference, registries, progress), reference.name, subject)
-        if options.sign_format == signatures.BUNDLE:
-            return f"referrer of oci://{reference.with_digest(subject.digest)}"
-        return f"oci://{reference.with_tag(signatures.tag_of(signatures.SIGNATURES, subject.digest))}"
+            place = signatures.InRegistry(reference, registries, progress)
+            return sign(place, reference.name, subject, f"oci://{reference.name}")
     if (path / "oci-layout").is_file():
         layout = Layout.open(path)
         root = layout.find()
         layout.check(root)
         with layout.lock():
-            sign(signatures.InLayout(layout), path.name, root.descriptor)
-        if options.sign_format == signatures.BUNDLE:
-            return f"referrer of {root.descriptor.digest}"
-        return signatures.tag_of(signatures.SIGNATURES, root.descriptor.digest)
+            return sign(signatures.InLayout(layout), path.name, root.descriptor)
     if path.is_dir():
         raise BentoError(f"{target}: directories can't be signed. Export the Bento or model, and sign the archive.")
     if sboms:
         raise BentoError(f"{target}: archives don't support --sbom. Sign an OCI layout or a registry artifact.")
-    is_bundle = options.sign_format == signatures.BUNDLE
     content, signed = cosign.sign_file(path, key, is_bundle), cosign.signature_path(path, is_bundle)
     with atomic_file(signed) as file:
         file.write(content)
