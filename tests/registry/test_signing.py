@@ -384,7 +384,7 @@ def test_an_attestation_is_no_signature_and_other_statements_are_no_provenance(t
             # Not signed, so it must not matter.
             bundles.add(content.replace(b"https://slsa.dev/provenance/v1", b"https://sigstore.dev/cosign/sign/v1"))
     with pytest.raises(
-        SignatureError, match="expected a signature, got a statement of type https://slsa.dev/provenance/v1"
+        SignatureError, match="expected signature, got a statement of type https://slsa.dev/provenance/v1"
     ):
         signatures.verify(InLayout(bundles), attested, public)
 

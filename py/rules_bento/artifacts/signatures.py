@@ -24,7 +24,7 @@ from rules_bento.registry.pushable import BytesSource, FileSource, Pushable, Rem
 from rules_bento.signing import SignatureError, cosign, from_base64, to_base64, to_json
 from rules_bento.signing.keyless import IdentitySigner
 from rules_bento.signing.keys import sha256_digest
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence, TypeVar
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.net.transfers import Counter
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from rules_bento.signing.keys import PrivateKey, PublicKey
 
     Signing = tuple[PrivateKey | IdentitySigner, str]  # a key or identity, and one of FORMS
-
-_Found = TypeVar("_Found")
 
 FORMS = BUNDLE, LEGACY = ("bundle", "legacy")
 SIGNATURES = "sig"
@@ -141,14 +139,13 @@ def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey | Identit
         return attest(place, name, subject, cosign.SIGNED, {}, key)
     assert not isinstance(key, IdentitySigner), "a certificate requires a bundle"
     document = cosign.make_payload(name, subject.digest)
-
-    def is_same(layer: Descriptor) -> bool:
-        signature = from_base64(layer.annotations.get(_SIGNATURE), "the signature")
-        return layer.digest == oci.digest_of(document) and key.public.verifies(signature, sha256_digest(document))
-
-    signature = to_base64(key.sign(sha256_digest(document)))
-    added = Descriptor.from_content(document, cosign.PAYLOAD_TYPE, annotations={_SIGNATURE: signature})
-    return _add(place, SIGNATURES, subject.digest, (added, document), is_same)
+    before = _listed(place, SIGNATURES, subject.digest)
+    if _holds(place, (layer for layer in before if layer.digest == oci.digest_of(document)), key, document):
+        return False
+    annotations = {_SIGNATURE: to_base64(key.sign(sha256_digest(document)))}
+    added = Descriptor.from_content(document, cosign.PAYLOAD_TYPE, annotations=annotations)
+    _put(place, SIGNATURES, subject.digest, before, [(added, BytesSource(document))])
+    return True
 
 
 def sign_in_registries(
@@ -174,14 +171,8 @@ def attest(
     Raises the same errors as `sign`.
     """
     statement = cosign.make_statement(name, subject.digest, kind, predicate)
-
-    def is_same(layer: Descriptor) -> bool:
-        is_kind = form == BUNDLE or layer.annotations.get(_PREDICATE) == kind
-        return is_kind and _statement(place, layer, key.public) == statement
-
     if form == BUNDLE:
-        bundles = _layers(place.referrers(subject.digest, kind), subject.digest, [kind])
-        if _holds(is_same, bundles):
+        if _holds(place, _layers(place.referrers(subject.digest, kind), subject.digest, [kind]), key, statement):
             return False
         content = cosign.bundle_statement(statement, key)
         added = Descriptor.from_content(content, cosign.BUNDLE)
@@ -189,10 +180,14 @@ def attest(
         place.put(artifact.refer(subject, added, content, annotations), subject.digest)
         return True
     assert not isinstance(key, IdentitySigner), "a certificate requires a bundle"
+    before = _listed(place, ATTESTATIONS, subject.digest)
+    if _holds(place, (layer for layer in before if layer.annotations.get(_PREDICATE) == kind), key, statement):
+        return False
     content = to_json(cosign.sign_statement(statement, key))
     annotations = {_SIGNATURE: "", _PREDICATE: kind}
     added = Descriptor.from_content(content, cosign.ENVELOPE_TYPE, annotations=annotations)
-    return _add(place, ATTESTATIONS, subject.digest, (added, content), is_same)
+    _put(place, ATTESTATIONS, subject.digest, before, [(added, BytesSource(content))])
+    return True
 
 
 def verify(place: Place, digest: str, key: PublicKey | Identity) -> str:
@@ -200,55 +195,53 @@ def verify(place: Place, digest: str, key: PublicKey | Identity) -> str:
 
     Raises SignatureError if no signature is valid.
     """
-
-    def read(layer: Descriptor) -> str:
-        if layer.media_type.startswith(cosign.BUNDLE_TYPE):
-            name, kind, _ = cosign.read_statement(_statement(place, layer, key), digest)
-            if kind != cosign.SIGNED:
-                raise SignatureError(f"expected a signature, got a statement of type {kind[:100]}")
-            return name
-        signature = from_base64(layer.annotations.get(_SIGNATURE), "the signature")
-        document = place.read(layer)
-        if not key.verifies(signature, sha256_digest(document)):
-            raise SignatureError("the signature was created with another key")
-        return cosign.read_payload(document, digest)
-
-    manifests = chain(place.attached_manifests(SIGNATURES, digest), place.referrers(digest, cosign.SIGNED))
-    layers = _layers(manifests, digest, [cosign.SIGNED], cosign.PAYLOAD_TYPE)
-    return _first(layers, read, f"no signature of {digest}", key)
+    return _find(place, digest, [cosign.SIGNED], "signature", key)[0]
 
 
 def verify_attestation(
     place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey | Identity
 ) -> dict[str, Any]:
-    """Return a signed predicate whose type is one of `kinds`. Raises SignatureError if none exists."""
-
-    def read(layer: Descriptor) -> dict[str, Any]:
-        _, kind, predicate = cosign.read_statement(_statement(place, layer, key), digest)
-        if kind not in kinds:
-            raise SignatureError(f"expected {noun}, got a statement of type {kind[:100]}")
-        return predicate
-
-    manifests = chain(place.attached_manifests(ATTESTATIONS, digest), place.referrers(digest, *kinds))
-    layers = _layers(manifests, digest, kinds, cosign.ENVELOPE_TYPE)
-    return _first(layers, read, f"no {noun} of {digest}", key)
+    """Return a signed predicate of one of the types. Raises SignatureError if none exists."""
+    return _find(place, digest, kinds, noun, key)[1]
 
 
-def _add(
-    place: Place, kind: str, digest: str, new: tuple[Descriptor, bytes], is_same: Callable[[Descriptor], bool]
+def _find(
+    place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey | Identity
+) -> tuple[str, dict[str, Any]]:
+    """Return the image name and the predicate in the first valid signature or attestation of the digest."""
+    is_signature = cosign.SIGNED in kinds
+    attached = place.attached_manifests(SIGNATURES if is_signature else ATTESTATIONS, digest)
+    legacy = cosign.PAYLOAD_TYPE if is_signature else cosign.ENVELOPE_TYPE
+    reasons: list[str] = []
+    for layer in _layers(chain(attached, place.referrers(digest, *kinds)), digest, kinds, legacy):
+        try:
+            if isinstance(layer, BentoError):
+                raise layer
+            document = _signed(place, layer, key)
+            if layer.media_type == cosign.PAYLOAD_TYPE:
+                return cosign.read_payload(document, digest), {}
+            name, kind, predicate = cosign.read_statement(document, digest)
+            if kind in kinds:
+                return name, predicate
+            reasons.append(f"expected {noun}, got a statement of type {kind[:100]}")
+        except BentoError as error:
+            reasons.append(str(error))
+    if not reasons:
+        raise SignatureError(f"no {noun} of {digest} exists. Sign the digest, or get a signature from the publisher.")
+    shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS]).rstrip(".")
+    raise SignatureError(
+        f"no {noun} of {digest} matches {key}. Specify the signer's public key or identity. Errors "
+        f"({len(reasons)}): {shown}."
+    )
+
+
+def _holds(
+    place: Place, layers: Iterable[Descriptor | BentoError], key: PrivateKey | IdentitySigner, document: bytes
 ) -> bool:
-    before = _listed(place, kind, digest)
-    if _holds(is_same, before):
-        return False
-    described, content = new
-    _put(place, kind, digest, before, [(described, BytesSource(content))])
-    return True
-
-
-def _holds(is_same: Callable[[Descriptor], bool], layers: Iterable[Descriptor | BentoError]) -> bool:
+    """Return whether a layer has this statement or payload, signed with the key or identity."""
     for layer in layers:
         with suppress(BentoError):  # written by another tool, so don't change it
-            if isinstance(layer, Descriptor) and is_same(layer):
+            if isinstance(layer, Descriptor) and _signed(place, layer, key.public) == document:
                 return True
     return False
 
@@ -329,30 +322,14 @@ def _layers(
             raise SignatureError(f"{digest}: the signatures exceed {_MOST_BYTES} bytes. Remove some signatures.")
 
 
-def _first(
-    layers: Iterator[Descriptor | BentoError],
-    read: Callable[[Descriptor], _Found],
-    nothing: str,
-    key: PublicKey | Identity,
-) -> _Found:
-    reasons: list[str] = []
-    for layer in layers:
-        try:
-            if isinstance(layer, BentoError):
-                raise layer
-            return read(layer)
-        except BentoError as error:
-            reasons.append(str(error))
-    if not reasons:
-        raise SignatureError(f"{nothing} exists. Sign the digest, or get a signature from the publisher.")
-    shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS]).rstrip(".")
-    raise SignatureError(
-        f"{nothing} matches {key}. Specify the signer's public key or identity. Errors ({len(reasons)}): {shown}."
-    )
-
-
-def _statement(place: Place, layer: Descriptor, key: PublicKey | Identity) -> bytes:
+def _signed(place: Place, layer: Descriptor, key: PublicKey | Identity) -> bytes:
+    """Return the statement or payload in a layer. Raises SignatureError unless the key or identity signed it."""
     content = place.read(layer)
     if layer.media_type.startswith(cosign.BUNDLE_TYPE):
         return cosign.bundled_statement(content, key)
-    return cosign.open_envelope(read_object(content, "its JSON"), key)
+    if layer.media_type == cosign.ENVELOPE_TYPE:
+        return cosign.open_envelope(read_object(content, "its JSON"), key)
+    signature = from_base64(layer.annotations.get(_SIGNATURE), "the signature")
+    if not key.verifies(signature, sha256_digest(content)):
+        raise SignatureError("the signature was created with another key")
+    return content
