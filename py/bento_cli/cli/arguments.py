@@ -90,25 +90,13 @@ def add_signing(parser: ArgumentParser, prefix: str = "", *, required: bool = Fa
         dest="keyless",
         help="Sign with an OIDC identity (such as a CI job's identity) instead of a key",
     )
-    parser.add_argument(
-        "--identity-token",
-        metavar="TOKEN",
-        default="",
-        help="Read the OIDC token from this file or environment variable (env://NAME; default: the CI job's token)",
-    )
-    parser.add_argument(
-        "--trust-config",
-        metavar="FILE",
-        default="",
-        help="Use the sigstore services that this client trust configuration lists (default: without a key, the "
-        "public services; with a key, no transparency log)",
-    )
-    parser.add_argument(
-        "--sign-password-file",
-        metavar="FILE",
-        default="",
-        help="Read the key's password from this file (default: the COSIGN_PASSWORD environment variable)",
-    )
+    services = "Use the sigstore services in this client trust configuration (default: without a key, the public "
+    services += "services; with a key, no transparency log)"
+    password = "Read the key's password from this file (default: the COSIGN_PASSWORD environment variable)"
+    token = "Read the OIDC token from this file or environment variable (env://NAME; default: the CI job's token)"
+    parser.add_argument("--identity-token", metavar="TOKEN", default="", help=token)
+    parser.add_argument("--trust-config", metavar="FILE", default="", help=services)
+    parser.add_argument("--sign-password-file", metavar="FILE", default="", help=password)
     parser.add_argument(
         "--sign-format",
         choices=("bundle", "legacy"),

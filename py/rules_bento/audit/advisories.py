@@ -17,6 +17,7 @@ from rules_bento.audit.versions import DEBIAN, PYPI, parse
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES, read_file, schema
+from rules_bento.formats.json import read_json
 from rules_bento.packages.requirements import normalize_name
 from rules_bento.typing_lite import Any, Collection, Iterator, Mapping, Sequence
 
@@ -44,12 +45,13 @@ def rating_from_vector(vector: str) -> str:
 def base_score(vector: str) -> float | None:
     """Return the base score (CVSS 3.1, section 7.1), or None if the vector is incomplete or invalid."""
     match = _VECTOR.fullmatch(vector.strip())
-    pairs = [pair.split(":") for pair in match[2][1:].split("/")] if match else []
-    metrics: dict[str, str] = {}
-    for name, value in pairs:
-        if metrics.setdefault(name, value) != value:
-            return None
-    if not match or any(metrics.get(name) not in weights for name, weights in _WEIGHTS.items()):
+    pairs = {pair.partition(":")[::2] for pair in match[2][1:].split("/")} if match else set()
+    metrics = dict(pairs)
+    if (
+        not match
+        or len(metrics) < len(pairs)
+        or any(metrics.get(name) not in weights for name, weights in _WEIGHTS.items())
+    ):
         return None
     weight = {name: weights[metrics[name]] for name, weights in _WEIGHTS.items()}
     changed = metrics["S"] == "C"
@@ -188,8 +190,7 @@ def _rating(entry: dict[str, Any]) -> str:
 
 
 def _match(affected: Affected, version: Any) -> Match | None:
-    fixed: list[str] = []
-    certain = False
+    fixed: list[str] = []  # of the ranges that include the version; empty if unknown
     uncertain = not affected.ranges and not affected.versions
     for events in affected.ranges:
         try:
@@ -199,9 +200,8 @@ def _match(affected: Affected, version: Any) -> Match | None:
             continue
         uncertain = uncertain or not any("introduced" in event for event in events)
         if inside:
-            certain = True
             fixed.append(at)
-    if certain:
+    if fixed:
         return Match(True, _latest(fixed, affected.ecosystem) if all(fixed) else "")
     if any(_equals(text, version, affected.ecosystem) for text in affected.versions):
         return Match(True, "")
@@ -296,8 +296,6 @@ def read_database(places: Sequence[tuple[Path, str]], names: Mapping[str, Collec
 
 def _document(data: bytes, origin: str) -> Any:
     if origin.endswith(".json"):
-        from rules_bento.formats.json import read_json
-
         return read_json(data, origin)
     from rules_bento.formats.yaml import read_yaml
 

@@ -107,11 +107,9 @@ class Report(NamedTuple):
 
 def check(policy: Policy) -> None:
     """Raise BentoError for an invalid policy."""
-    if policy.max_severity not in RATINGS:
-        raise BentoError(f"max_severity: invalid value {policy.max_severity!r}. Valid values: {', '.join(RATINGS)}.")
-    if policy.unknown_severity not in (ABOVE, *RATINGS):
-        choices = ", ".join((ABOVE, *RATINGS))
-        raise BentoError(f"unknown_severity: invalid value {policy.unknown_severity!r}. Valid values: {choices}.")
+    for name, choices in (("max_severity", RATINGS), ("unknown_severity", (ABOVE, *RATINGS))):
+        if (value := getattr(policy, name)) not in choices:
+            raise BentoError(f"{name}: invalid value {value!r}. Valid values: {', '.join(choices)}.")
     for identifier, reason in policy.allow.items():
         if not reason.strip():
             raise BentoError(f"allow: no reason for {identifier}. Specify why the vulnerability is harmless.")
@@ -272,15 +270,11 @@ def _group_aliases(advisories: Sequence[Advisory]) -> list[list[Advisory]]:
     """Group advisories that share a name, so that each group is about one vulnerability."""
     groups: list[tuple[set[str], list[Advisory]]] = []
     for advisory in advisories:
-        names, members = _names(advisory), [advisory]
-        apart = []
-        for other in groups:
-            if other[0] & names:
-                names |= other[0]
-                members = other[1] + members
-            else:
-                apart.append(other)
-        groups = [*apart, (names, members)]
+        names = _names(advisory)
+        same = [group for group in groups if group[0] & names]
+        members = [*(member for _, others in reversed(same) for member in others), advisory]
+        apart = [group for group in groups if not group[0] & names]
+        groups = [*apart, (names.union(*(others for others, _ in same)), members)]
     return sorted((members for _, members in groups), key=lambda members: members[0].id)
 
 

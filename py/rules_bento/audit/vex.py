@@ -37,11 +37,9 @@ _SHAPE = {
             "vulnerability": {"name": str, "aliases?": [str]},
             "products?": [{**_COMPONENT, "subcomponents?": [_COMPONENT]}],
             "status": str,
-            "timestamp?": str,
-            "last_updated?": str,
-            "status_notes?": str,
-            "justification?": str,
-            "impact_statement?": str,
+            **dict.fromkeys(
+                ("timestamp?", "last_updated?", "status_notes?", "justification?", "impact_statement?"), str
+            ),
         }
     ],
 }

@@ -74,8 +74,7 @@ def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseIma
 def check_layers(layout: Layout, images: Collection[BaseImage]) -> None:
     """Verify the digest, size, and media type of each layer once. Raises BentoError for an invalid layer."""
     for layer in {layer.digest: layer for image in images for layer, _ in image.layers}.values():
-        path = layout.blob(layer.digest)
-        _check_size(layout, path, layer)
+        path = _complete_blob(layout, layer)
         FileSource(path).check(layer.digest, layer.size)
         with path.open("rb") as file:
             actual = oci.tar_layer_type(file.read(4))
@@ -95,27 +94,28 @@ def _manifests(layout: Layout) -> Iterator[Manifest]:
             raise BentoError(
                 f"{layout.directory}: the layout contains more than {_MAX_MANIFESTS} manifests. Copy only one image."
             )
-        _check_size(layout, layout.blob(entry.digest), entry)
-        content = layout.read(entry)
-        manifest = Manifest.read(content, entry.media_type, str(layout.blob(entry.digest)))
+        path = _complete_blob(layout, entry)
+        manifest = Manifest.read(layout.read(entry), entry.media_type, str(path))
         if manifest.is_index:
             queue += manifest.children()
         else:
             yield manifest
 
 
-def _check_size(layout: Layout, path: Path, entry: Descriptor) -> None:
+def _complete_blob(layout: Layout, entry: Descriptor) -> Path:
+    """Return the path of a blob. Raises BentoError if the blob is missing or has another size."""
+    path = layout.blob(entry.digest)
     if not path.is_file():
         raise BentoError(f"{layout.directory}: missing blob {entry.digest}. {COPY_AGAIN}")
     if path.stat().st_size != entry.size:
         raise BentoError(f"{path}: expected {entry.size} bytes, got {path.stat().st_size}. {COPY_AGAIN}")
+    return path
 
 
 def _config(layout: Layout, manifest: Manifest) -> dict[str, Any]:
     if manifest.config.media_type not in _CONFIGS:
         return {}
-    path = layout.blob(manifest.config.digest)
-    _check_size(layout, path, manifest.config)
+    path = _complete_blob(layout, manifest.config)
     return read_object(layout.read(manifest.config), str(path))
 
 

@@ -192,18 +192,11 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
         raise BentoError(f"{origin}: the salt or nonce has an invalid length. {_ORIGINAL}")
     try:
         from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-    except ImportError:
-        _raise_missing("cryptography")
-    key = Scrypt(salt, 32, costs[0], 8, 1).derive(password)
-    return _open_box(key, nonce, ciphertext, origin)
-
-
-def _open_box(key: bytes, nonce: bytes, ciphertext: bytes, origin: str) -> bytes:
-    try:
         from nacl.exceptions import CryptoError
         from nacl.secret import SecretBox
-    except ImportError:
-        _raise_missing("pynacl")
+    except ImportError as error:
+        _raise_missing("pynacl" if str(error.name).startswith("nacl") else "cryptography")
+    key = Scrypt(salt, 32, costs[0], 8, 1).derive(password)
     try:
         return bytes(SecretBox(key).decrypt(ciphertext, nonce))
     except CryptoError:
