@@ -47,11 +47,8 @@ def base_score(vector: str) -> float | None:
     match = _VECTOR.fullmatch(vector.strip())
     pairs = {pair.partition(":")[::2] for pair in match[2][1:].split("/")} if match else set()
     metrics = dict(pairs)
-    if (
-        not match
-        or len(metrics) < len(pairs)
-        or any(metrics.get(name) not in weights for name, weights in _WEIGHTS.items())
-    ):
+    missing = any(metrics.get(name) not in weights for name, weights in _WEIGHTS.items())
+    if not match or missing or len(metrics) < len(pairs):
         return None
     weight = {name: weights[metrics[name]] for name, weights in _WEIGHTS.items()}
     changed = metrics["S"] == "C"

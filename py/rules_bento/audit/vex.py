@@ -37,9 +37,8 @@ _SHAPE = {
             "vulnerability": {"name": str, "aliases?": [str]},
             "products?": [{**_COMPONENT, "subcomponents?": [_COMPONENT]}],
             "status": str,
-            **dict.fromkeys(
-                ("timestamp?", "last_updated?", "status_notes?", "justification?", "impact_statement?"), str
-            ),
+            **dict.fromkeys(("timestamp?", "last_updated?"), str),
+            **dict.fromkeys(("status_notes?", "justification?", "impact_statement?"), str),
         }
     ],
 }
