@@ -68,7 +68,7 @@ from rules_bento.registry.layout import Layout
 from rules_bento.registry.reference import Reference
 from rules_bento.service import read_service, require_known, to_json
 from rules_bento.signing import SignatureError, cosign
-from rules_bento.signing.keyless import entry_check, identity
+from rules_bento.signing.keyless import Identity, entry_check, read_trusted_root
 from rules_bento.signing.log import find_log
 from rules_bento.signing.policy import read_policy
 from rules_bento.sources.patterns import Patterns, SourceFilter
@@ -470,7 +470,7 @@ def _identity_bundles() -> list[bytes]:
 
 def _identity_bundle(path: Path, out: Path) -> None:
     recorded = _keyless()
-    signer = identity(recorded["identity"], recorded["issuer"], _trusted_root(out))
+    signer = Identity(recorded["identity"], recorded["issuer"], read_trusted_root(_trusted_root(out)))
     cosign.read_statement(signer.open_bundle(path.read_bytes()), recorded["digest"])
 
 

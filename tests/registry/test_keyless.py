@@ -20,7 +20,7 @@ from rules_bento.errors import BentoError
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.push import push
 from rules_bento.signing import SignatureError, cosign
-from rules_bento.signing.keyless import IdentitySigner, identity
+from rules_bento.signing.keyless import Identity, IdentitySigner, read_trusted_root
 from sigstore_services import ISSUER, Services, token
 from test_programs import image_contents
 
@@ -158,7 +158,7 @@ def test_an_image_has_signatures_and_attestations_of_an_identity(layout, capsys)
     assert "no signature of sha256:" in (said := capsys.readouterr().out)
     assert f"matches the identity x of {RECORDED['issuer']}" in said
     with pytest.raises(SignatureError, match="the signature is for another digest"):
-        signer = identity(RECORDED["identity"], RECORDED["issuer"], Path("root.json"))
+        signer = Identity(RECORDED["identity"], RECORDED["issuer"], read_trusted_root(Path("root.json")))
         item = RECORDED["cosign"][0]["bundle"].encode()
         cosign.read_statement(cosign.bundled_statement(item, signer), "sha256:" + "0" * 64)
 
@@ -316,12 +316,12 @@ def test_a_layout_is_signed_once_by_an_identity(services, layout, capsys):
 
 def test_what_services_refuse_is_told_of(services, capsys):
     for words, message in (
-        (["--identity-token", "absent", *SIGN[2:]], "absent: No such file"),
+        (["--identity-token", "absent", *SIGN[2:]], "absent: cannot read the file: No such file"),
         (["--identity-token", "file", *SIGN[2:]], "file: Identity token is malformed"),
         (["--identity-token", "env://ABSENT", *SIGN[2:]], "env://ABSENT: the variable isn't set"),
         (SIGN[2:], "no OIDC token from a CI system"),
         ([*SIGN[:2], "--trust-config", "file"], "file: 1 validation error"),
-        ([*SIGN[:2], "--trust-config", "absent"], "absent: No such file"),
+        ([*SIGN[:2], "--trust-config", "absent"], "absent: cannot read the file: No such file"),
     ):
         assert main(["sign", "--keyless", *words, "./file"]) == status.ERROR
         assert message in capsys.readouterr().err
@@ -557,7 +557,8 @@ def test_identities_need_a_package_that_keys_do_not(directory):
         )
         assert done.returncode == status.ERROR
         assert done.stderr == (
-            "bento: keyless signatures require the sigstore package. Run `pip install 'rules-bento-cli[keyless]'`.\n"
+            "bento: keyless signatures and log entries require the sigstore package. Run "
+            "`pip install 'rules-bento-cli[keyless]'`.\n"
         )
     for words in (["sign", "--key", "k.key", "./file"], ["verify", "--key", "k.pub", "file"]):
         done = subprocess.run([sys.executable, "-c", program, *words], check=False, env=environment)

@@ -5,6 +5,8 @@ Only processes that push or sign have the key. Actions import only `provenance`,
 
 from __future__ import annotations
 
+import os
+
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping
 
@@ -12,21 +14,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_VARIABLE = "env://"
+
+
 class SignatureError(BentoError):
     """Reports that a signature is missing, is invalid, or signs a different object."""
 
 
-def read_named(path: Path, name: str, most: int, remedy: str) -> bytes:
-    """Return the content of a file of at most `most` bytes. Raises a BentoError that begins with `name`."""
+def read_named(name: str, directory: Path, most: int, remedy: str) -> bytes:
+    """Return at most `most` bytes of a file below `directory`, or of the environment variable of `env://NAME`.
+
+    Raises a BentoError that begins with `name`.
+    """
     try:
-        with path.open("rb") as file:
-            content = file.read(most + 1)
+        if name.startswith(_VARIABLE):
+            content = os.environ[name.removeprefix(_VARIABLE)].encode("utf-8", "surrogateescape")
+        else:
+            with (directory / name).open("rb") as file:
+                content = file.read(most + 1)
+    except KeyError:
+        raise BentoError(f"{name}: the variable isn't set. Set the variable, or specify a file.") from None
     except ValueError:
         raise BentoError(f"{name!r}: the path contains a NUL character. Remove the character.") from None
     except OSError as error:
         raise BentoError(f"{name}: cannot read the file: {error.strerror}. Check the path.") from None
     if len(content) > most:
-        raise BentoError(f"{name}: the file exceeds {most} bytes. {remedy}")
+        raise BentoError(f"{name}: the content exceeds {most} bytes. {remedy}")
     return content
 
 

@@ -6,22 +6,18 @@ the transparency log Rekor. To verify, it uses the bundle and the trusted root, 
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
+from pathlib import Path
 
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.formats import decode_text, read_file
+from rules_bento.formats import MAX_BYTES, decode_text
 from rules_bento.formats.json import read_object
-from rules_bento.signing import SignatureError, to_base64
+from rules_bento.signing import SignatureError, read_named, to_base64
 from rules_bento.signing.log import require_entry
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from rules_bento.typing_lite import Any, Callable, Iterator
 
 _STATEMENT = "application/vnd.in-toto+json"
-_VARIABLE = "env://"
 _MAX_REASON = 300  # characters of a reason, which can contain values of an untrusted certificate
 
 
@@ -74,7 +70,7 @@ class IdentitySigner:
         with _errors(token or "OIDC token", "Request a new token for the audience sigstore."):
             from sigstore import oidc, sign
 
-            raw = _read_token(token, directory) if token else oidc.detect_credential()
+            raw = _read(token, directory).strip() if token else oidc.detect_credential()
             if raw is None:
                 raise BentoError(
                     "--identity-token: no OIDC token from a CI system. Specify a file that contains a token."
@@ -103,11 +99,6 @@ class IdentitySigner:
             # One certificate is valid for several signatures.
             self._signer = self._signer or Signer(self._token, self._context)
             return str(sign(self._signer).to_json()).encode()
-
-
-def identity(name: str, issuer: str, trusted_root: Path | None) -> Identity:
-    """Return an identity. Raises the same errors as `read_trusted_root`."""
-    return Identity(name, issuer, read_trusted_root(trusted_root))
 
 
 def read_trusted_root(file: Path | None) -> Any:
@@ -152,14 +143,8 @@ def _trust_config(name: str, directory: str = "") -> Any:
     return ClientTrustConfig.from_json(_read(name, directory)) if name else ClientTrustConfig.production()
 
 
-def _read_token(name: str, directory: str) -> str:
-    if name.startswith(_VARIABLE):
-        return os.environ.get(name.removeprefix(_VARIABLE), "").strip()
-    return _read(name, directory).strip()
-
-
 def _read(name: str, directory: str) -> str:
-    return decode_text(read_file(os.path.join(directory, name), name), name)  # noqa: PTH118 - as typed in messages
+    return decode_text(read_named(name, Path(directory), MAX_BYTES, "Check the path."), name)
 
 
 def _hashed(digest: bytes) -> Any:
@@ -177,7 +162,8 @@ def _errors(where: str, remedy: str) -> Iterator[None]:
         raise
     except ImportError:
         raise BentoError(
-            "keyless signatures require the sigstore package. Run `pip install 'rules-bento-cli[keyless]'`."
+            "keyless signatures and log entries require the sigstore package. Run `pip install "
+            "'rules-bento-cli[keyless]'`."
         ) from None
     except Exception as error:
         raise BentoError(f"{where}: {_reason(error)}. {remedy}") from None

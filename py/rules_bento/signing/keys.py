@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 PASSWORD = "COSIGN_PASSWORD"  # the environment variable with the password of an encrypted key, as for cosign
 MAX_BYTES = 64 << 10  # the maximum size of a key and of a password
 _ONLY = "Specify a file that contains only the key."
-_VARIABLE = "env://"
 _ENCRYPTED = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
 _PRIVATE = ("PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY")
 _PUBLIC = ("PUBLIC KEY", "RSA PUBLIC KEY")
@@ -137,17 +136,9 @@ def sha256_digest(message: bytes) -> bytes:
 
 def _read(name: str, directory: Path) -> tuple[str, bytes, str]:
     """Return the type and content of the only PEM key in a file or variable, and its name for messages."""
-    if name.startswith(_VARIABLE):
-        variable = name.removeprefix(_VARIABLE)
-        content = os.environ.get(variable, "").encode("utf-8", "surrogateescape")
-        if not content:
-            raise BentoError(
-                f"{name}: the variable isn't set. Set the variable to the key in PEM format, or specify a file."
-            )
-    else:
-        content = read_named(directory / name, name, MAX_BYTES, _ONLY)
+    content = read_named(name, directory, MAX_BYTES, _ONLY)
     # openssl writes the parameters of the curve before the key.
-    blocks = [match for match in _BLOCK.finditer(content[:MAX_BYTES]) if not match[1].endswith(b"PARAMETERS")]
+    blocks = [match for match in _BLOCK.finditer(content) if not match[1].endswith(b"PARAMETERS")]
     if len(blocks) != 1:
         raise BentoError(f"{name}: expected one key in PEM format, got {len(blocks)}. Specify a file with one key.")
     return blocks[0][1].decode(), blocks[0][0] + b"\n", name
@@ -155,7 +146,7 @@ def _read(name: str, directory: Path) -> tuple[str, bytes, str]:
 
 def _password(directory: Path, file: str, origin: str) -> bytes:
     if file:
-        return read_named(directory / file, file, MAX_BYTES, _ONLY).removesuffix(b"\n").removesuffix(b"\r")
+        return read_named(file, directory, MAX_BYTES, _ONLY).removesuffix(b"\n").removesuffix(b"\r")
     password = os.environ.get(PASSWORD)
     if password is None:
         raise BentoError(

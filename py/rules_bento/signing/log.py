@@ -24,7 +24,7 @@ _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 
 def find_log(trust_config: str, directory: Path) -> str:
     """Return the URL of the newest log in a client trust configuration, a file below `directory`."""
-    config = read_object(read_named(directory / trust_config, trust_config, MAX_BYTES, _REMEDY), trust_config)
+    config = read_object(read_named(trust_config, directory, MAX_BYTES, _REMEDY), trust_config)
     validate(config, _SHAPE, trust_config, _REMEDY)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     logs = [log for log in config["signingConfig"]["rekorTlogUrls"] if log["majorApiVersion"] == 2]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES
 from rules_bento.formats.schema import validate
 from rules_bento.formats.yaml import read_mapping
 from rules_bento.signing import cosign, provenance, read_named
+from rules_bento.signing.keyless import Identity, entry_check, read_trusted_root
 from rules_bento.signing.keys import read_public
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from rules_bento.signing.keyless import Identity
     from rules_bento.signing.keys import PublicKey
 
 _TYPES = {
@@ -46,7 +46,7 @@ def read_policy(path: Path, trusted_root: Path | None) -> list[SignatureRule]:
 
     Raises BentoError for an invalid policy, key, or trusted root.
     """
-    document = read_mapping(read_named(path, str(path), MAX_BYTES, _REMEDY), str(path))
+    document = read_mapping(read_named(str(path), Path(), MAX_BYTES, _REMEDY), str(path))
     validate(document, _SHAPE, str(path), _REMEDY)
     if set(document) != {"require"} or not document["require"]:
         raise BentoError(f"{path}: expected a single key, require, with at least one rule. {_REMEDY}")
@@ -65,11 +65,9 @@ def _rule(item: dict[str, Any], path: Path, trusted_root: Path | None) -> Signat
 
 
 def _signer(item: dict[str, Any], path: Path, trusted_root: Path | None) -> PublicKey | Identity:
-    from rules_bento.signing.keyless import entry_check, identity
-
     if "key" in item and set(item) <= {"key", "log"}:
         return read_public(item["key"], path.parent, entry_check(trusted_root) if item.get("log") else None)
     if set(item) == {"identity", "issuer"}:
-        return identity(item["identity"], item["issuer"], trusted_root)
+        return Identity(item["identity"], item["issuer"], read_trusted_root(trusted_root))
     keys = ", ".join(map(str, item)) or "none"
     raise BentoError(f"{path}: each rule requires key, identity and issuer, or any; got {keys}. {_REMEDY}")

@@ -251,7 +251,8 @@ def _signature_rules(options: Namespace) -> list[SignatureRule]:
         return policy.read_policy(Path(options.policy), root)
     signer: PublicKey | Identity
     if is_identity:
-        signer = keyless.identity(options.certificate_identity, options.certificate_oidc_issuer, root)
+        trusted = keyless.read_trusted_root(root)
+        signer = keyless.Identity(options.certificate_identity, options.certificate_oidc_issuer, trusted)
     else:
         signer = keys.read_public(options.key, Path(), keyless.entry_check(root) if root else None)
     return policy.default_rules(signer, options.provenance, options.sbom)
