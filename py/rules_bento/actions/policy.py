@@ -71,16 +71,9 @@ def check_policy(arguments: Arguments) -> None:
 
     settings = read_object(Path(arguments.required("--settings")).read_bytes(), "the policy")
     packages, system_known = inventories.loads(Path(arguments.required("--inventory")).read_bytes())
-    rules = policy.Policy(
-        settings["max_severity"],
-        settings["unknown_severity"],
-        settings["allow"],
-        licenses.read_policy(settings["allow_licenses"], settings["deny_licenses"]),
-        settings["package_licenses"],
-        settings["require_hashes"],
-        [statement for path, name in arguments.tuples("--vex") for statement in read_vex(read_file(path, name), name)],
-        settings["date"],
-    )
+    listed = licenses.read_policy(settings.pop("allow_licenses"), settings.pop("deny_licenses"))
+    vex = [each for path, name in arguments.tuples("--vex") for each in read_vex(read_file(path, name), name)]
+    rules = policy.Policy(**settings, licenses=listed, vex=vex)
     places = [(Path(path), name) for path, name in arguments.tuples("--advisories")]
     names: dict[str, set[str]] = {}
     for package in packages:

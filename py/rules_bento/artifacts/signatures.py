@@ -201,7 +201,7 @@ def verify(place: Place, digest: str, key: PublicKey | Identity) -> str:
 def verify_attestation(
     place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey | Identity
 ) -> dict[str, Any]:
-    """Return a signed predicate of one of the types. Raises SignatureError if none exists."""
+    """Return a signed predicate whose type is one of `kinds`. Raises SignatureError if none exists."""
     return _find(place, digest, kinds, noun, key)[1]
 
 
@@ -278,7 +278,7 @@ def _listed(place: Place, kind: str, digest: str) -> list[Descriptor]:
 def _put(
     place: Place, kind: str, digest: str, before: Sequence[Descriptor], new: Sequence[tuple[Descriptor, BlobSource]]
 ) -> None:
-    """Write a manifest with the existing and the new layers. Raises BentoError for too many layers."""
+    """Write a manifest with the existing layers and new layers. Raises BentoError for too many layers."""
     layers = [*((layer, place.source(layer)) for layer in before), *new]
     if len(layers) > _MOST_LAYERS:
         raise BentoError(

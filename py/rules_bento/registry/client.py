@@ -365,7 +365,7 @@ class Repository:
         return names
 
     def referrers(self, digest: str) -> list[Descriptor]:
-        """Return a manifest's referrers. Without a referrers API, uses the referrers tag."""
+        """Return the referrers of a manifest. Falls back to the referrers tag."""
         descriptors: list[Descriptor] = []
         for reply in self._pages(f"referrers/{digest}", f"referrers of {digest}", {200, 404}):
             if reply.status == 404:

@@ -7,19 +7,19 @@ the digest of an image. The signature of a file is next to the file, in the form
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rules_bento.archives import sha256_of
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
-from rules_bento.signing import SignatureError, from_base64, to_base64, to_json
+from rules_bento.signing import SignatureError, from_base64, read_named, to_base64, to_json
 from rules_bento.signing.keyless import Identity, IdentitySigner
 from rules_bento.signing.keys import sha256_digest
 from rules_bento.signing.log import create_entry
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rules_bento.signing.keys import PrivateKey, PublicKey
 
 PAYLOAD_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -185,14 +185,9 @@ def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> 
 def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
     """Raise SignatureError unless the key or identity signed the file, and BentoError for an unreadable file."""
     try:
-        with signed.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise SignatureError(
-            f"{signed}: cannot read the signature: {error.strerror}. Create the signature with `bento sign`."
-        ) from None
-    if len(content) > MAX_FILE_BYTES:
-        raise SignatureError(f"{signed}: the signature exceeds {MAX_FILE_BYTES} bytes. Sign the file again.")
+        content = read_named(str(signed), Path(), MAX_FILE_BYTES, "Check the path.")
+    except BentoError as error:
+        raise SignatureError(f"{error} Create a signature with `bento sign`.") from None
     if isinstance(key, Identity):
         key.check_digest(content, _digest(path))
         return

@@ -71,7 +71,7 @@ def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _sign(options: Namespace, target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, Any]]]) -> str:
-    """Sign an artifact and attest its SBOMs. Returns the location of the signature."""
+    """Sign an artifact, and attest its SBOMs. Returns the location of the signature."""
     from rules_bento.archives.atomic import atomic_file
     from rules_bento.artifacts import signatures
     from rules_bento.registry.layout import Layout
@@ -263,18 +263,16 @@ def _verify_signatures(options: Namespace, rules: list[SignatureRule]) -> int:
         raise BentoError("No artifact is specified. Add an archive, an OCI layout, or HOST/REPOSITORY[:TAG].")
     if options.signature and len(options.tags) != 1:
         raise BentoError("--signature can be used with only one archive. Verify the archives one at a time.")
-    items = [_verify_signature(options, target, rules) for target in options.tags]
+    items: list[dict[str, Any]] = []
+    for target in options.tags:
+        try:
+            items.append({"target": target, "signed": True, **_signature(options, target, rules)})
+        except SignatureError as error:
+            items.append({"target": target, "signed": False, "problem": str(error).removeprefix(f"{target}: ")})
     if not show.data(items, options.output):
         for item in items:
             _print_signature(item)
     return status.OK if all(item["signed"] for item in items) else status.FOUND
-
-
-def _verify_signature(options: Namespace, target: str, rules: list[SignatureRule]) -> dict[str, Any]:
-    try:
-        return {"target": target, "signed": True, **_signature(options, target, rules)}
-    except SignatureError as error:
-        return {"target": target, "signed": False, "problem": str(error).removeprefix(f"{target}: ")}
 
 
 def _signature(options: Namespace, target: str, rules: list[SignatureRule]) -> dict[str, Any]:
