@@ -452,6 +452,13 @@ def test_a_key_signs_with_an_entry_of_the_log(services, layout, kind, capsys):
     assert verified(*policy, target=kind) == status.OK
 
 
+@pytest.mark.parametrize("command", ["push x:y", "models push x:y", "containerize x:y"])
+def test_each_command_that_signs_with_a_key_uses_the_log(services, command):
+    options = parsing.parse([*command.split(), "--sign-key", "k.key", *LOGGED[2:]])[1]
+    key, form = arguments.signing(options)
+    assert (key.log, form) == (services.url, signatures.BUNDLE)
+
+
 def test_a_layout_is_signed_once_with_a_log(services, layout):
     for _ in range(2):
         assert main(["sign", *LOGGED, "layout"]) == main(["sign", "--key", "k.key", "layout"]) == status.OK

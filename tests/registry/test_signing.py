@@ -239,7 +239,9 @@ def test_a_file_is_signed_beside_it(keys, tmp_path, monkeypatch, capsys, words, 
     assert main(["verify", "--key", "keys/k.pub", "-o", "json", "x.bento"]) == status.FOUND
     (found,) = json.loads(capsys.readouterr().out)
     assert found["signed"] is False
-    assert "cannot read the file: No such file or directory. Check the path. Create a signature with" in found["problem"]
+    assert (
+        "cannot read the file: No such file or directory. Check the path. Create a signature with" in found["problem"]
+    )
 
 
 @pytest.mark.parametrize("form", ["file_signature", "file_bundle"])
