@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING
 
 from execution_server import ExecutionServer
 from registry_server import RegistryServer
-from remote_cache import EXAMPLES, FROM_CACHE, PUSH, built_layers, ours
+from remote_cache import (
+    ASSEMBLE,
+    EXAMPLES,
+    FROM_CACHE,
+    GZIP_IMAGE,
+    LAYOUT,
+    PUSH,
+    PUSHED_GZIP_IMAGE,
+    RECIPES,
+    built_layers,
+    ours,
+    recipes,
+)
 
 if TYPE_CHECKING:
     from workbench import Checkout, Spawn, Workbench
@@ -44,6 +56,7 @@ def actions_run_on_minimal_workers(bench: Workbench) -> str:
     with ExecutionServer(bench.directory / "executor") as server:
         remote = ours(checkout.build(*EXAMPLES, server.option, *REMOTE))
         layers_are_streamed_from_the_cache(checkout, server, bench)
+        layers_are_assembled_on_workers(checkout, server, bench)
     elsewhere = {spawn.mnemonic for spawn in remote if spawn.runner != "remote"}
     assert not elsewhere, f"did not run on a worker: {sorted(elsewhere)}"
     inputs_are_few(remote)
@@ -88,6 +101,30 @@ def layers_are_streamed_from_the_cache(checkout: Checkout, server: ExecutionServ
         stored = registry.blobs()
     layers = built_layers(checkout)
     assert layers <= set(stored), f"the registry lacks {layers - set(stored)}"
+
+
+def layers_are_assembled_on_workers(checkout: Checkout, server: ExecutionServer, bench: Workbench) -> None:
+    """Write recipes on workers, push the image, and assemble its layers on workers. Compare with layers as files."""
+    options = (server.option, *REMOTE)
+    digest = checkout.root / "bazel-bin/tests/pushed/gzip_image.digest"
+    checkout.build(GZIP_IMAGE, *options)
+    expected = digest.read_text().strip()
+    digest.unlink()
+    written = {(spawn.mnemonic, spawn.runner) for spawn in ours(checkout.build(PUSHED_GZIP_IMAGE, RECIPES, *options))}
+    assert ("BentoLayer", "remote") in written, f"workers wrote no recipes, but {written}"
+    sizes = recipes(checkout)
+    with RegistryServer(bench.directory / "recipe-execution-registry") as registry:
+        host = f"127.0.0.1:{registry.port}"
+        behind = ("--", "--insecure", host, "--repository", f"{host}/iris")
+        pushed = checkout.bazel("run", PUSHED_GZIP_IMAGE, RECIPES, *options, *behind).succeeded()
+        stored = registry.blobs().keys()
+    assert pushed.output.split() == [f"{host}/iris@{expected}"], pushed.told()
+    assert sizes.keys() | {expected.removeprefix("sha256:")} <= stored, f"the registry has only {stored}"
+    spawns = ours(checkout.build(GZIP_IMAGE, RECIPES, LAYOUT, *options))
+    assembled = [spawn for spawn in spawns if spawn.mnemonic == ASSEMBLE and spawn.runner == "remote"]
+    assert len(assembled) == len(sizes) > 0, f"workers assembled {len(assembled)} of {len(sizes)} layers"
+    layout = {path.name for path in (checkout.root / "bazel-bin/tests/pushed/gzip_image.oci").glob("blobs/sha256/*")}
+    assert sizes.keys() | {expected.removeprefix("sha256:")} <= layout, f"the layout has only {layout}"
 
 
 def lock_without_interpreter_is_rejected(checkout: Checkout) -> None:
