@@ -41,6 +41,7 @@ from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
 from rules_bento.images.layers.layer import LAZY, write_files_layer, write_wheel_layer
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
+from rules_bento.subcommands import run
 
 
 @pytest.fixture(scope="module")
@@ -625,6 +626,14 @@ def test_a_layer_has_its_digest_in_an_attribute_where_there_are_such(tmp_path, c
     except (AttributeError, OSError):
         return
     assert os.getxattr(tmp_path / "layer", DIGEST_ATTRIBUTE).hex() == described["digest"].removeprefix("sha256:")
+
+
+def test_a_recipe_has_no_digest_of_the_layer_in_an_attribute(tmp_path):
+    wheel = odd_wheel().write(tmp_path)
+    words = ["--wheel", str(wheel), "--prefix", "/app", "--python-version", "3.12", "--user", "1", "--name", "odd"]
+    words += ["--compression", "gzip", "--recipe"]
+    assert run(["wheel_layer", *words, "--output", str(tmp_path / "r"), "--description", str(tmp_path / "d")]) == 0
+    assert DIGEST_ATTRIBUTE not in os.listxattr(tmp_path / "r")
 
 
 def test_a_file_system_without_attributes_has_layers_too(tmp_path, monkeypatch):

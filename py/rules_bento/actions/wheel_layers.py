@@ -28,11 +28,12 @@ def wheel_layer(arguments: Arguments) -> None:
     wheel = description.read_wheel(arguments)
     scanner = description.library_scanner(arguments, wheel)
     watch = scanner.watch if scanner else None
-    if arguments.has("--recipe"):
+    is_recipe = arguments.has("--recipe")
+    if is_recipe:
         info = write_wheel_recipe(out, wheel, layout, watch=watch)
     else:
         info = write_wheel_layer(out, wheel, layout, compression, watch=watch)
-    description.describe(arguments, info, arguments.required("--name"))
+    description.describe(arguments, info, arguments.required("--name"), is_recipe=is_recipe)
     if scanner:
         Path(arguments.required("--libraries")).write_text(scanner.libraries().dumps(), "utf-8")
 

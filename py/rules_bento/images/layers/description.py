@@ -58,9 +58,14 @@ def describe(
     info: layer.LayerInfo,
     name: str,
     compression: layer.Compression | None = None,
+    *,
     prefetched: int = 0,
+    is_recipe: bool = False,
 ) -> None:
-    """Write the description of a layer. `prefetched` counts the files that are fetched before a container starts."""
+    """Write the description of a layer. `prefetched` counts the files that are fetched before a container starts.
+
+    If the output is the layer's recipe, `is_recipe` must be true, because the file doesn't have the layer's digest.
+    """
     from rules_bento.images.layers import layer
 
     fields: dict[str, Any] = {
@@ -76,7 +81,7 @@ def describe(
     if prefetched:
         fields["prefetched"] = prefetched
     Path(arguments.required("--description")).write_text(json.dumps(fields, indent=1) + "\n", "utf-8")
-    if sys.platform == "linux":
+    if sys.platform == "linux" and not is_recipe:
         from contextlib import suppress
 
         with suppress(OSError):  # not all file systems have such attributes
