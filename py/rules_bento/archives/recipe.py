@@ -40,7 +40,6 @@ class RecipeWriter:
         self._source = source.fileno()
         self._at = self._end = 0  # the part of the member that no piece has contained
         self._literal = bytearray()
-        self._range = (0, 0)  # offset and size
         out.write(MAGIC)
 
     def begin(self, member: ZipMember) -> None:
@@ -62,47 +61,31 @@ class RecipeWriter:
             else:
                 break
             size = _common(piece[start:], source[skipped:])
-            self._add_literal(piece[at:start])
-            self._add_range(self._at + skipped, size)
+            self._literal += piece[at:start]
+            self._write_segment(self._at + skipped, size)
             self._at += skipped + size
             at = start + size
-        self._add_literal(piece[at:])
+        self._literal += piece[at:]
+        if len(self._literal) > _MAX_LITERAL:
+            self.close()
 
     def close(self) -> None:
-        """Write the last segment."""
-        if self._literal or self._range[1]:
-            self._flush()
+        """Write the remaining literal bytes."""
+        self._write_segment(0, 0)
 
-    def _add_literal(self, data: bytes) -> None:
-        if data and (self._range[1] or len(self._literal) + len(data) > _MAX_LITERAL):
-            self._flush()
-        self._literal += data
-
-    def _add_range(self, offset: int, size: int) -> None:
-        start, length = self._range
-        if length and start + length != offset:
-            self._flush()
-            start, length = self._range
-        self._range = (start if length else offset, length + size)
-
-    def _flush(self) -> None:
-        self._out.write(_SEGMENT.pack(len(self._literal), *self._range))
+    def _write_segment(self, offset: int, size: int) -> None:
+        self._out.write(_SEGMENT.pack(len(self._literal), offset, size))
         self._out.write(self._literal)
         self._literal.clear()
-        self._range = (0, 0)
 
 
 def _common(one: bytes, other: bytes) -> int:
-    """Return the size of the longest common prefix of two byte strings."""
-    low, high = 0, min(len(one), len(other))
-    middle = high
-    while low < high:
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-        middle = (low + high + 1) // 2
-    return low
+    """Return the size of the common prefix."""
+    size = min(len(one), len(other))
+    if one[:size] == other[:size]:
+        return size
+    difference = int.from_bytes(one[:size], "little") ^ int.from_bytes(other[:size], "little")
+    return (difference & -difference).bit_length() - 1 >> 3
 
 
 class Recipe:

@@ -38,6 +38,13 @@ def coalesce(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(waiting)
 
 
+def gunzip(raw: Iterable[bytes]) -> Iterator[bytes]:
+    """Decode the gzip members of a file that this build wrote, with the fastest decoder."""
+    from rules_bento.archives.zipread import fast_zlib
+
+    return _decode_streams(raw, lambda: _Gzip(fast_zlib()), 0)
+
+
 def detect_form(first: bytes) -> str:
     """Return the format of data that begins with `first` (see `decode`), or `tar` for uncompressed data."""
     return _guess(first) or "tar"
@@ -116,7 +123,11 @@ def _decoder_factory(form: str, memory: int) -> Callable[[], Any]:
         import bz2
 
         return bz2.BZ2Decompressor
-    return _Gzip if form == "gz" else lambda: _Zstd(memory)
+    if form == "zst":
+        return lambda: _Zstd(memory)
+    import zlib
+
+    return lambda: _Gzip(zlib)
 
 
 def _decode_streams(raw: Iterable[bytes], make: Callable[[], Any], alignment: int) -> Iterator[bytes]:
@@ -161,22 +172,20 @@ def _decoded(decoder: Any, data: bytes) -> Iterator[bytes]:
 class _Gzip:
     """Decoder of one gzip member. zlib verifies the CRC and the length."""
 
-    def __init__(self) -> None:
-        import zlib
-
-        self._inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    def __init__(self, module: Any) -> None:
+        self._inflate = module.decompressobj(31)  # zlib's number for gzip's header and checksum
         self.needs_input = True
 
     @property
     def eof(self) -> bool:
-        return self._inflate.eof
+        return bool(self._inflate.eof)
 
     @property
     def unused_data(self) -> bytes:
-        return self._inflate.unused_data
+        return bytes(self._inflate.unused_data)
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        output = self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
+        output: bytes = self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
         # If the bound is reached, zlib can hold more output although it has consumed all input.
         self.needs_input = len(output) < max_length and not self._inflate.unconsumed_tail
         return output

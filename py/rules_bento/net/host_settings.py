@@ -12,7 +12,7 @@ import re
 from base64 import b64encode
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
@@ -53,11 +53,15 @@ def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
         raise BentoError(f"{name}: invalid proxy URL. Use `http://host:port`.") from None
     if parts.scheme != "http":
         raise BentoError(f"{name}: unsupported proxy scheme {parts.scheme!r}. Use `http://host:port`.")
-    authorization = ""
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = "Basic " + b64encode(pair.encode()).decode()
-    return Proxy(proxy, number, authorization)
+    return Proxy(proxy, number, basic_authorization(parts))
+
+
+def basic_authorization(parts: SplitResult) -> str:
+    """Return the value of a header with the user and password of a URL, or an empty string without a user."""
+    if parts.username is None:
+        return ""
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return "Basic " + b64encode(pair.encode()).decode()
 
 
 def is_loopback(host: str) -> bool:

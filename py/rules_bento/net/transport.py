@@ -198,6 +198,14 @@ class Response:
             if not count:
                 break
             yield buffer[:count]
+
+    def pieces_from(self, start: int) -> Iterator[memoryview]:
+        """Yield only the pieces of a file from byte `start`. A server can ignore a requested range."""
+        skipped = 0 if self.status == 206 else start
+        for piece in self.pieces():
+            if len(piece) > skipped:
+                yield piece[skipped:]
+            skipped = max(0, skipped - len(piece))
         if self._response.length:
             raise ConnectionLostError("the response was truncated")
 

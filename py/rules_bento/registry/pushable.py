@@ -8,11 +8,10 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.registry import descriptor as oci
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping, Protocol, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Mapping, Protocol, Sequence
 
 if TYPE_CHECKING:
     import socket
-    import ssl
     from pathlib import Path
 
     from rules_bento.archives.recipe import Recipe
@@ -38,6 +37,18 @@ class BlobSource(Sendable, Protocol):
         """Raise BentoError if the blob doesn't match the digest."""
 
 
+def send_pieces(connection: socket.socket, pieces: Iterable[bytes | memoryview], size: int, tally: Tally) -> int:
+    """Write up to `size` bytes of the pieces to a connection. Returns the number of bytes that are missing."""
+    for piece in pieces:
+        wanted = piece[:size]
+        connection.sendall(wanted)
+        tally.advance(len(wanted))
+        size -= len(wanted)
+        if not size:
+            break
+    return size
+
+
 @dataclass(frozen=True)
 class FileSource:
     """A blob in a file, in which it begins at `start`, for example as a member of a tar."""
@@ -49,11 +60,11 @@ class FileSource:
         """Write the bytes from `start` to `end` to a connection. Raises BentoError if the file is unreadable."""
         import ssl  # actions only verify blobs and don't need ssl
 
+        at, end = self.start + start, self.start + end
+        if isinstance(connection, ssl.SSLSocket):
+            send_pieces(connection, FileSource(self.path, at).pieces(end - at), end - at, tally)
+            return
         with self._open() as file:
-            at, end = self.start + start, self.start + end
-            if isinstance(connection, ssl.SSLSocket):
-                self._send_encrypted(connection, file, at, end, tally)
-                return
             while at < end:
                 sent = connection.sendfile(file, at, min(_SENDFILE_BYTES, end - at))
                 self._check_end(sent)
@@ -84,16 +95,6 @@ class FileSource:
         except OSError as error:
             raise BentoError(f"{self.path}: cannot read the file: {error.strerror}. Build the file again.") from None
 
-    def _send_encrypted(self, connection: ssl.SSLSocket, file: FileIO, at: int, end: int, tally: Tally) -> None:
-        buffer = memoryview(bytearray(limits.PIECE))
-        file.seek(at)
-        while at < end:
-            count = file.readinto(buffer[: min(limits.PIECE, end - at)])
-            self._check_end(count)
-            connection.sendall(buffer[:count])
-            at += count
-            tally.advance(count)
-
     def _check_end(self, count: int) -> None:
         if not count:
             raise BentoError(f"{self.path}: the file is smaller than the declared size. Build the file again.")
@@ -114,14 +115,8 @@ class RemoteSource:
 
                 what = f"{self.repository}: blob {self.digest}"
                 raise self.repository.registry.response_error(Reply.read(response), what)
-            at = start if response.status == 206 else 0
-            for piece in response.pieces():
-                wanted = piece[max(0, start - at) : max(0, end - at)]
-                at += len(piece)
-                connection.sendall(wanted)
-                tally.advance(len(wanted))
-            if at < end:
-                raise ConnectionLostError(f"{self.repository} sent only {at} of {end} bytes of a blob")
+            if missing := send_pieces(connection, response.pieces_from(start), end - start, tally):
+                raise ConnectionLostError(f"{self.repository} sent only {end - missing} of {end} bytes of a blob")
 
     def check(self, digest: str, size: int) -> None:
         """Do nothing, because the receiving registry verifies the blob."""
@@ -144,9 +139,7 @@ class RecipeSource:
         if self._verified is None:
             self.check(self.digest, self.size)
             self._verified = Recipe(self.recipe, self.wheel)
-        for piece in self._verified.pieces(start, end):
-            connection.sendall(piece)
-            tally.advance(len(piece))
+        send_pieces(connection, self._verified.pieces(start, end), end - start, tally)
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the assembled layer doesn't match the digest."""

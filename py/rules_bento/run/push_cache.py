@@ -28,7 +28,7 @@ from rules_bento.net import ConnectionLostError, SourceLostError, host_settings,
 from rules_bento.net.headers import parse_nonnegative_int
 from rules_bento.net.transport import get_over
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.pushable import FileSource
+from rules_bento.registry.pushable import FileSource, send_pieces
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:
@@ -91,23 +91,12 @@ def settings(caller: Arguments) -> Settings | None:
         )
     headers = [_header(text) for text in caller.repeated("--remote_header")]
     if parts.username is not None and parts.scheme.startswith("http"):
-        from base64 import b64encode
-        from urllib.parse import unquote
-
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers.append(("authorization", "Basic " + b64encode(pair.encode()).decode()))
+        headers.append(("authorization", host_settings.basic_authorization(parts)))
     headers += _from_helper(caller.repeated("--credential_helper"), parts.scheme, parts.hostname)
-    return Settings(
-        parts.scheme,
-        parts.hostname,
-        parts.port or _PORTS[parts.scheme],
-        parts.path.rstrip("/"),
-        caller.optional("--remote_instance_name"),
-        tuple(headers),
-        caller.optional("--tls_certificate"),
-        caller.optional("--tls_client_certificate"),
-        caller.optional("--tls_client_key"),
-    )
+    port, path = parts.port or _PORTS[parts.scheme], parts.path.rstrip("/")
+    tls = map(caller.optional, ("--tls_certificate", "--tls_client_certificate", "--tls_client_key"))
+    instance = caller.optional("--remote_instance_name")
+    return Settings(parts.scheme, parts.hostname, port, path, instance, tuple(headers), *tls)
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -174,16 +163,8 @@ class BuiltSource:
                 f"{self.digest}: the build didn't download the blob, and no remote cache is set. Pass the build's "
                 "--remote_cache after `--`, or run without --@rules_bento//rules:push_from=cache."
             )
-        at = start
-        for piece in self._cached(self.cache, start):
-            wanted = piece[: end - at]
-            connection.sendall(wanted)
-            tally.advance(len(wanted))
-            at += len(wanted)
-            if at == end:
-                return
-        if at < end:
-            raise SourceLostError(f"the remote cache {self.cache} sent only {at} of {self.size} bytes")
+        if missing := send_pieces(connection, self._cached(self.cache, start), end - start, tally):
+            raise SourceLostError(f"the remote cache {self.cache} sent only {end - missing} of {self.size} bytes")
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the blob doesn't match the digest. Ignores a lost connection to the cache."""
@@ -224,11 +205,7 @@ def _read_http(where: Settings, digest: str, size: int, start: int) -> Iterator[
         response = get_over(channel, f"{where}{where.path}/cas/{digest}", headers)
         if response.status not in (200, 206):
             raise _refused(where, digest, f"HTTP {response.status}", missing=response.status == 404)
-        at = start if response.status == 206 else 0  # not every cache supports ranges
-        for piece in response.pieces():
-            if wanted := bytes(piece[max(0, start - at) :]):
-                yield wanted
-            at += len(piece)
+        yield from map(bytes, response.pieces_from(start))
 
 
 def _read_grpc(where: Settings, digest: str, size: int, start: int) -> Iterator[bytes]:
@@ -246,7 +223,7 @@ def _read_grpc(where: Settings, digest: str, size: int, start: int) -> Iterator[
         stream = http2.get_next_available_stream_id()
         http2.send_headers(stream, _request_headers(where))
         resource = "/".join(filter(None, (where.instance, "blobs", digest, str(size))))
-        http2.send_data(stream, _framed(_read_request(resource, start)), end_stream=True)
+        http2.send_data(stream, _read_request(resource, start), end_stream=True)
         channel.sendall(http2.data_to_send())
         received = bytearray()
         status = b"0"
@@ -347,16 +324,11 @@ def _retried_errors(where: Settings) -> Iterator[None]:
         raise ConnectionLostError(repr(error)) from error
 
 
-def _framed(message: bytes) -> bytes:
-    """Return a gRPC message in a frame: a zero byte (uncompressed), the length, and the message."""
-    return b"\0" + len(message).to_bytes(4, "big") + message
-
-
 def _read_request(resource: str, start: int) -> bytes:
-    """Encode a `google.bytestream.ReadRequest` with resource_name (field 1) and read_offset (field 2)."""
+    """Encode a gRPC message: `google.bytestream.ReadRequest` with resource_name (field 1) and read_offset (field 2)."""
     name = resource.encode()
-    message = b"\x0a" + _varint(len(name)) + name
-    return message + (b"\x10" + _varint(start) if start else b"")
+    message = b"\x0a" + _varint(len(name)) + name + (b"\x10" + _varint(start) if start else b"")
+    return b"\0" + len(message).to_bytes(4, "big") + message  # the frame: uncompressed, and the size
 
 
 def _contents(received: bytearray) -> Iterator[bytes]:

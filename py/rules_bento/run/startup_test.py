@@ -7,7 +7,6 @@ import sys
 
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
-from rules_bento.net.headers import parse_nonnegative_int
 from rules_bento.run import startup_trace
 from rules_bento.typing_lite import Iterable
 
@@ -33,8 +32,11 @@ def run(arguments: Arguments) -> int:
         raise BentoError("forbidden_imports: the image's Python reported no imports. Start Python without -E and -I.")
     size = sum(startup.files.values())
     problems = [
-        *_exceeded("max_megabytes", size / 1e6, arguments.required("--max-megabytes")),
-        *_exceeded("max_cpu_seconds", startup.cpu_seconds, arguments.required("--max-cpu-seconds")),
+        *(
+            f"{name}: the startup uses {value:.1f}, but the limit is {limit}"
+            for name, value in (("max_megabytes", size / 1e6), ("max_cpu_seconds", startup.cpu_seconds))
+            if 0 < (limit := int(arguments.required("--" + name.replace("_", "-")))) < value
+        ),
         *(f"forbidden_imports: the startup imports {name}" for name in _imported(forbidden, imports)),
     ]
     largest = sorted(startup.files.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]
@@ -52,13 +54,6 @@ def run(arguments: Arguments) -> int:
     ]
     sys.stdout.write("\n".join(report) + "\n")
     return int(bool(problems))
-
-
-def _exceeded(name: str, value: float, limit: str) -> list[str]:
-    allowed = parse_nonnegative_int(limit)
-    if allowed is None:
-        raise BentoError(f"{name}: expected a nonnegative integer, got {limit}.")
-    return [f"{name}: the startup uses {value:.1f}, but the limit is {allowed}"] if 0 < allowed < value else []
 
 
 def _imported(forbidden: list[str], imports: Iterable[tuple[str, int]]) -> list[str]:

@@ -13,8 +13,8 @@ from __future__ import annotations
 import json
 from itertools import chain
 
+from rules_bento.archives import streams
 from rules_bento.archives.tarstream import END
-from rules_bento.archives.zipread import fast_zlib
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import headers, layer
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from rules_bento.images.layers.toc_layer import TocEntry
     from rules_bento.images.wheels.install import InstallLayout
     from rules_bento.images.wheels.wheel import Wheel
-
-_PIECE = 1 << 20
-_MEMBERS = 1 << 18  # bytes of members to read at a time: the rest after each member is copied
-_GZIP = 31  # zlib's number for gzip's header and checksum
 
 
 class PartListing(NamedTuple):
@@ -117,39 +113,21 @@ def _replaced_files(listings: Sequence[PartListing]) -> list[set[str]]:
 
 def _pieces(path: Path) -> Iterator[bytes]:
     with path.open("rb", buffering=0) as file:
-        while piece := file.read(_PIECE):
-            yield piece
+        yield from streams.pieces(file)
 
 
 def _decompressed(path: Path, compression: Compression) -> Iterator[bytes]:
     if compression == "none":
         yield from _pieces(path)
-    elif compression in ("zstd", "zstd:chunked"):
+    elif layer.reuses_deflate(compression):
+        yield from streams.gunzip(_pieces(path))
+    else:
         import zstandard
 
         with path.open("rb") as file:
             reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-            while piece := reader.read(_PIECE):
+            while piece := reader.read(streams.PIECE):
                 yield piece
-    else:
-        yield from _inflated(path)
-
-
-def _inflated(path: Path) -> Iterator[bytes]:
-    inflater = fast_zlib()
-    with path.open("rb", buffering=0) as file:
-        member = inflater.decompressobj(_GZIP)
-        while packed := file.read(_MEMBERS):
-            is_more = True
-            while is_more:
-                data = member.decompress(packed, _PIECE)
-                yield data
-                if member.eof:
-                    packed, member = member.unused_data, inflater.decompressobj(_GZIP)
-                    is_more = bool(packed)
-                else:
-                    packed = member.unconsumed_tail
-                    is_more = bool(packed) or len(data) == _PIECE  # a full piece: zlib might hold more
 
 
 def _without_files(names: set[str], tar: Iterable[bytes], part: WheelPart, layout: InstallLayout) -> Iterator[bytes]:
