@@ -177,7 +177,7 @@ BentoLayerInfo = _typed_provider(
         "origin": "str - repository that contains the layer (`registry/repository`); empty for a layer that the build writes, or that is only on this machine.",
         "recipe": "File - ranges of `wheel`, and the bytes between them, from which programs assemble the layer; None if an action writes the layer directly.",
         "wheel": "File - wheel for `recipe`; None without a recipe.",
-        "ztoc": "struct - index of the layer for SOCI: file, and description (JSON: digest and size); None if the build doesn't write a gzip layer.",
+        "ztoc": "struct - index of the layer for SOCI: file, and description (JSON: OCI descriptor, and the spans of small files); None if the build doesn't write a gzip layer.",
     },
 )
 

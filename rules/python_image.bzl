@@ -101,7 +101,7 @@ def _program_layer(ctx, files):
     layer = write_layer(
         ctx,
         compression = ctx.attr.compression,
-        more_outputs = [digest, tag],
+        more = struct(outputs = [digest, tag], wheel = None),
         name = ctx.label.name + ".program",
         progress_message = "Writing program layer of %{label}",
         subcommand = subcommand("program_layer", args, inputs = files, packages = ["blake3", "pathspec"]),

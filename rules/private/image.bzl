@@ -125,15 +125,9 @@ def _add_soci(ctx, args, layers, outputs):
     if ctx.attr.compression != "gzip":
         fail("{}: soci requires gzip layers, but compression is \"{}\". Set compression = \"gzip\", or remove soci.".format(label_string(ctx.label), ctx.attr.compression))
     args.add_all(["--soci", outputs.soci, "--index", outputs.index])
-    inputs = []
-    for layer in layers:
-        if layer.ztoc:
-            args.add_all(["--ztoc", layer.description, layer.ztoc.description])
-            inputs.append(layer.ztoc.description)
-            if ctx.file.startup_trace:
-                args.add_all(["--ztoc-file", layer.ztoc.file])
-                inputs.append(layer.ztoc.file)
-    return inputs
+    descriptions = [layer.ztoc.description for layer in layers if layer.ztoc]
+    args.add_all(descriptions, before_each = "--ztoc")
+    return descriptions + ([ctx.file.startup_trace] if ctx.file.startup_trace else [])
 
 def _assemble(ctx, base, subject, process, layers):
     """Declares the action that writes the config and manifest from the descriptions of layers. Returns a struct of its output Files."""

@@ -29,8 +29,10 @@ def extension(compression):
     """Returns the file suffix for a compression, without colons, which are separators in labels."""
     return compression.replace(":", "-")
 
-def write_layer(ctx, *, name, compression, subcommand, progress_message, more_outputs = []):
-    """Declares a layer and the action that writes the layer.
+def write_layer(ctx, *, name, compression, subcommand, progress_message, more = struct(outputs = [], wheel = None)):
+    """Declares a layer and the action that writes the layer, or its recipe.
+
+    With a recipe, the layer is assembled only if a program or another action reads it.
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
@@ -38,31 +40,36 @@ def write_layer(ctx, *, name, compression, subcommand, progress_message, more_ou
       compression: one of `COMPRESSIONS`.
       subcommand: result of `subcommand`, without the flags of outputs, and without packages for the compression.
       progress_message: message that Bazel shows during the action.
-      more_outputs: list of Files that the subcommand writes in addition to the layer.
+      more: struct of `outputs` (list of Files that the subcommand also writes) and `wheel` (File of the wheel for a recipe, or None).
 
     Returns:
       A BentoLayerInfo.
     """
-    blob, description = _files(ctx, name, compression)
-    subcommand.args[-1].add_all(["--compression", compression, "--output", blob, "--description", description])
+    prefix = "{}.layer.{}".format(name, extension(compression))
+    blob, description = ctx.actions.declare_file(prefix), ctx.actions.declare_file(prefix + ".json")
+    recipe = ctx.actions.declare_file(prefix + ".recipe") if more.wheel else None
+    subcommand.args[-1].add_all(["--compression", compression, "--output", recipe or blob, "--description", description])
+    if recipe:
+        subcommand.args[-1].add("--recipe")
+        _assemble_layer(ctx, blob, description, recipe, more.wheel)
     run_helper(
         ctx,
         mnemonic = {"join_layers": "BentoLayerJoin", "prefetch_layer": "BentoLayerPrefetch"}.get(subcommand.name, "BentoLayer"),
         progress_message = progress_message,
         subcommand = _importing(subcommand, COMPRESSION_PACKAGES[compression]),
-        outputs = [blob, description] + more_outputs,
+        outputs = [recipe or blob, description] + more.outputs,
     )
-    return BentoLayerInfo(blob = blob, description = description, ztoc = write_ztoc(ctx, blob.basename, compression, [description, blob]))
+    ztoc = write_ztoc(ctx, blob.basename, compression, [description] + ([recipe, more.wheel] if recipe else [blob]))
+    return BentoLayerInfo(blob = blob, description = description, recipe = recipe, wheel = more.wheel, ztoc = ztoc)
 
-def write_ztoc(ctx, name, compression, layer, flag = "--layer"):
+def write_ztoc(ctx, name, compression, layer):
     """Declares the zTOC of a gzip layer, which only images with `soci` read.
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
       name: prefix of the names of outputs.
       compression: compression of the layer.
-      layer: list of the Files that are the values of `flag`: the description, and the layer, or its recipe and wheel.
-      flag: `--layer` or `--recipe`.
+      layer: list of Files: the description, and the layer, or its recipe and wheel.
 
     Returns:
       The value of `ztoc` in BentoLayerInfo: None for other compressions.
@@ -72,8 +79,7 @@ def write_ztoc(ctx, name, compression, layer, flag = "--layer"):
     file = ctx.actions.declare_file(name + ".ztoc")
     description = ctx.actions.declare_file(name + ".ztoc.json")
     args = arguments(ctx)
-    args.add(flag)
-    args.add_all(layer)
+    args.add_all(layer, before_each = "--layer")
     args.add_all(["--output", file, "--description", description])
     run_helper(
         ctx,
@@ -83,46 +89,6 @@ def write_ztoc(ctx, name, compression, layer, flag = "--layer"):
         outputs = [file, description],
     )
     return struct(description = description, file = file)
-
-def write_recipe(ctx, *, name, wheel, subcommand, progress_message, more_outputs):
-    """Declares a gzip layer of a wheel, and the actions that write its recipe and assemble the layer.
-
-    The layer is assembled only if a program or another action reads it.
-
-    Args:
-      ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
-      name: prefix of the names of outputs.
-      wheel: File of the wheel.
-      subcommand: result of `subcommand`, without the flags of outputs, and without packages for the compression.
-      progress_message: message that Bazel shows during the action.
-      more_outputs: list of Files that the subcommand writes in addition to the recipe.
-
-    Returns:
-      A BentoLayerInfo.
-    """
-    blob, description = _files(ctx, name, "gzip")
-    recipe = ctx.actions.declare_file(name + ".layer.gzip.recipe")
-    subcommand.args[-1].add_all(["--compression", "gzip", "--output", recipe, "--description", description, "--recipe"])
-    run_helper(
-        ctx,
-        mnemonic = "BentoLayer",
-        progress_message = progress_message,
-        subcommand = _importing(subcommand, COMPRESSION_PACKAGES["gzip"]),
-        outputs = [recipe, description] + more_outputs,
-    )
-    _assemble_layer(ctx, blob, description, recipe, wheel)
-    return BentoLayerInfo(
-        blob = blob,
-        description = description,
-        recipe = recipe,
-        wheel = wheel,
-        ztoc = write_ztoc(ctx, blob.basename, "gzip", [description, recipe, wheel], "--recipe"),
-    )
-
-def _files(ctx, name, compression):
-    """Declares the Files of a layer and its description, and returns both."""
-    prefix = "{}.layer.{}".format(name, extension(compression))
-    return ctx.actions.declare_file(prefix), ctx.actions.declare_file(prefix + ".json")
 
 def _assemble_layer(ctx, blob, description, recipe, wheel):
     """Declares the action that assembles a layer. Caches don't store the layer, because they contain its recipe and wheel."""

@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "add_strings", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand")
-load(":layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "INFLATE", "extension", "wheel_arguments", "wheel_name", "write_layer", "write_recipe")
+load(":layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "INFLATE", "extension", "wheel_arguments", "wheel_name", "write_layer")
 load(":providers.bzl", "BentoCompilersInfo", "BentoFlagInfo", "BentoInstalledWheelInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
 load(":sources_aspect.bzl", "SOURCE_EDGES")
 load(":wheel_groups.bzl", "ALONE")
@@ -41,21 +41,20 @@ def _write_layer(ctx, *, wheel, settings):
     args.add_all(["--name", wheel_name(wheel)])
     _add_wheel(args, wheel)
     args.add_all(["--libraries", libraries])
-    common = dict(
-        more_outputs = [libraries],
+    layer = write_layer(
+        ctx,
+        compression = settings.compression,
+        more = struct(outputs = [libraries], wheel = wheel.file if settings.recipes and settings.compression == "gzip" else None),
         name = wheel.distribution,
         progress_message = "Writing layer of {}".format(wheel_name(wheel)),
         subcommand = subcommand("wheel_layer", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
     )
-    if settings.recipes and settings.compression == "gzip":
-        return write_recipe(ctx, wheel = wheel.file, **common), libraries
-    return write_layer(ctx, compression = settings.compression, **common), libraries
+    return layer, libraries
 
 def _write_part(ctx, *, wheel, settings):
     """Declares the layer part of a wheel. Returns the Files of the part, of its listing, and of the list of shared libraries."""
-    part = ctx.actions.declare_file("{}.part.{}".format(wheel.distribution, extension(settings.compression)))
-    listing = ctx.actions.declare_file("{}.part.{}.json".format(wheel.distribution, extension(settings.compression)))
-    libraries = ctx.actions.declare_file("{}.part.{}.libraries.json".format(wheel.distribution, extension(settings.compression)))
+    name = "{}.part.{}".format(wheel.distribution, extension(settings.compression))
+    part, listing, libraries = [ctx.actions.declare_file(name + suffix) for suffix in ("", ".json", ".libraries.json")]
     args = wheel_arguments(ctx, settings, wheel)
     _add_wheel(args, wheel)
     args.add_all(["--compression", settings.compression, "--output", part, "--listing", listing, "--libraries", libraries])
@@ -71,8 +70,8 @@ def _write_part(ctx, *, wheel, settings):
 def _write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler):
     """Declares the layer part of a wheel's bytecode. The interpreter `compiler` compiles the bytecode. Returns part and listing."""
     program = ctx.file._bytecode_program
-    part = ctx.actions.declare_file("{}.{}.part.{}".format(wheel.distribution, bytecode, extension(settings.compression)))
-    listing = ctx.actions.declare_file("{}.{}.part.{}.json".format(wheel.distribution, bytecode, extension(settings.compression)))
+    name = "{}.{}.part.{}".format(wheel.distribution, bytecode, extension(settings.compression))
+    part, listing = ctx.actions.declare_file(name), ctx.actions.declare_file(name + ".json")
     args = wheel_arguments(ctx, settings, wheel)
     _add_wheel(args, wheel)
     args.add_all(["--bytecode", bytecode, "--interpreter", compiler.interpreter or compiler.interpreter_path, "--program", program])

@@ -276,3 +276,11 @@ def test_the_summary_agrees_with_the_manifest():
     assert summary["tag"].startswith("iris_classifier:")
     assert summary["layers"] == [{"digest": layer["digest"], "size": layer["size"]} for layer in manifest["layers"]]
     assert summary["size"] == sum(entry["size"] for entry in [manifest["config"], *manifest["layers"]])
+
+
+def test_an_image_with_a_soci_index_prefetches_files_of_a_trace():
+    # Without the trace, or without a file of the trace in a layer, the action fails.
+    annotations = document("soci_image", "manifest")["annotations"]
+    assert annotations["com.amazon.soci.index-digest"].startswith("sha256:")
+    own = hashlib.sha256((DIRECTORY / "soci_image.manifest.json").read_bytes()).hexdigest()
+    assert (DIRECTORY / "soci_image.digest").read_text().strip() != f"sha256:{own}"  # the digest of the OCI index

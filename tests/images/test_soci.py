@@ -5,6 +5,7 @@ import json
 import random
 
 import pytest
+import test_ztoc
 from made_layers import LAYOUT
 from made_wheels import Maker
 from rules_bento.images import soci
@@ -50,8 +51,8 @@ class Image:
             (directory / f"{name}.json").write_text(json.dumps(fields))
             layer = [self.path(f"{name}.json"), self.path(name)]
             out = ["--output", self.path(f"{name}.ztoc"), "--description", self.path(f"{name}.ztoc.json")]
-            assert run(["layer_ztoc", "--layer", *layer, *out]) == 0
-            self.flags += ["--layer", layer[0], "--ztoc", layer[0], self.path(f"{name}.ztoc.json")]
+            assert run(["layer_ztoc", "--layer", layer[0], "--layer", layer[1], *out]) == 0
+            self.flags += ["--layer", layer[0], "--ztoc", self.path(f"{name}.ztoc.json")]
             self.blobs.append({"description": f"{name}.json", "path": name})
 
     def path(self, name):
@@ -84,7 +85,7 @@ def image(tmp_path, monkeypatch):
 def test_the_documents_refer_to_each_other(image):
     assert image.assemble() == 0
     manifest, index, held = (image.read(name) for name in ("manifest", "index", "soci"))
-    own = held["manifest"].encode()
+    own = held[0].encode()
     assert manifest["annotations"]["com.amazon.soci.index-digest"] == digest(own)
     assert (image.directory / "digest").read_text().strip() == digest((image.directory / "index").read_bytes())
     first, second = index["manifests"]
@@ -104,19 +105,18 @@ def test_the_documents_refer_to_each_other(image):
 def test_files_of_a_trace_are_prefetched_except_large_files(image):
     files = [f"/{SITE}/one/{part}.bin" for part in (0, 1)] + [f"/{SITE}/two/a.bin"]
     (image.directory / "trace").write_text(json.dumps({"files": files}))
-    ztocs = [word for name in ("one", "two") for word in ("--ztoc-file", image.path(f"{name}.ztoc"))]
-    assert image.assemble("--startup-trace", image.path("trace"), *ztocs) == 0
+    assert image.assemble("--startup-trace", image.path("trace")) == 0
     held = image.read("soci")
-    entry = json.loads(held["manifest"])["layers"][2:]
+    entry = json.loads(held[0])["layers"][2:]
     assert [item["mediaType"] for item in entry] == ["application/vnd.amazon.soci.prefetch.v1+json"]
-    assert entry[0]["digest"] == digest(held["blobs"][1].encode())
+    assert entry[0]["digest"] == digest(held[2].encode())
     assert entry[0]["annotations"]["com.amazon.soci.image-layer-digest"] == image.read("one.json")["digest"]
-    spans = json.loads(held["blobs"][1])
+    spans = json.loads(held[2])
     assert spans.pop("version") == "1.0"
-    starts, found = ztoc.read((image.directory / "one.ztoc").read_bytes())
-    starts.append(1 << 40)
+    data = (image.directory / "one.ztoc").read_bytes()
+    starts, found = [*test_ztoc.starts(data), 1 << 40], {name: place for name, _, *place in test_ztoc.listed(data)}
     for file in files[:2]:
-        begin, size = found[file[1:]]
+        begin, size = found[file[1:]][:2]
         assert any(
             starts[item["start_span"]] <= begin and begin + size <= starts[item["end_span"] + 1]
             for item in spans["prefetch_spans"]
@@ -125,8 +125,7 @@ def test_files_of_a_trace_are_prefetched_except_large_files(image):
 
 def test_a_trace_of_another_image_is_an_error(image, capsys):
     (image.directory / "trace").write_text(json.dumps({"files": ["/opt/other"]}))
-    ztocs = [word for name in ("one", "two") for word in ("--ztoc-file", image.path(f"{name}.ztoc"))]
-    assert image.assemble("--startup-trace", image.path("trace"), *ztocs) == 1
+    assert image.assemble("--startup-trace", image.path("trace")) == 1
     assert "startup_trace: the image contains none of the files" in capsys.readouterr().err
 
 

@@ -15,7 +15,6 @@ from rules_bento.models.model import ModelDescription
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rules_bento.images import soci
     from rules_bento.kubernetes.workloads import Workload
 
 
@@ -50,8 +49,7 @@ if TYPE_CHECKING:
         "--tag": 1,  # file
         "--user": 1,
         "--working-dir": 1,
-        "--ztoc": 2,  # descriptions of a layer and of its zTOC
-        "--ztoc-file": 1,  # with --startup-trace: the files of all --ztoc
+        "--ztoc": 1,  # description of a layer's zTOC
     }
 )
 def image(arguments: Arguments) -> None:
@@ -64,37 +62,34 @@ def image(arguments: Arguments) -> None:
     elif compression == "estargz":
         _require_estargz(layers)
     trace = arguments.optional("--startup-trace")
-    soci_index = _soci_index(arguments, trace) if arguments.optional("--soci") else None
+    soci_contents = _soci_contents(arguments, trace) if arguments.optional("--soci") else []
     if trace:
-        _require_prefetched(layers, soci_index, trace)
+        _require_prefetched(layers, soci_contents, trace)
     base = read_object(read_file(arguments.required("--base-config")), "the base's config")
     config = _image_config(arguments, base, _read_bento_yaml(arguments))
-    if soci_index:
+    if soci_contents:
         from rules_bento.images import soci
 
-        config = config._replace(annotations=config.annotations | {soci.INDEX_DIGEST: digest_of(soci_index.manifest)})
+        config = config._replace(annotations=config.annotations | {soci.INDEX_DIGEST: digest_of(soci_contents[0])})
     image = oci_image.make_image(layers, config)
     Path(arguments.required("--config")).write_bytes(image.config)
     Path(arguments.required("--manifest")).write_bytes(image.manifest)
     digest = image.digest
-    if soci_index:
+    if soci_contents:
         platform = _platform(json.loads(image.config))
-        index = oci_image.make_index([(image.manifest, platform)], {}, [soci_index.entry(image.manifest, platform)])
-        Path(arguments.required("--soci")).write_text(soci_index.dumps(), "utf-8")
+        entry = soci.index_entry(soci_contents[0], image.manifest, platform)
+        index = oci_image.make_index([(image.manifest, platform)], {}, [entry])
+        Path(arguments.required("--soci")).write_text(soci.dumps(soci_contents), "utf-8")
         Path(arguments.required("--index")).write_bytes(index)
         digest = digest_of(index)
     Path(arguments.required("--digest")).write_text(f"{digest}\n", "utf-8")
 
 
-def _soci_index(arguments: Arguments, trace: str) -> soci.SociIndex:
+def _soci_contents(arguments: Arguments, trace: str) -> list[bytes]:
     from rules_bento.images import soci, startup_trace
 
-    layers = [
-        (oci_image.Layer.loads(Path(layer).read_text("utf-8")), soci.Ztoc.loads(Path(ztoc).read_text("utf-8")))
-        for layer, ztoc in arguments.tuples("--ztoc")
-    ]
-    ztocs = list(map(Path, arguments.repeated("--ztoc-file")))
-    return soci.make_index(layers, startup_trace.loads(read_file(trace), trace) if trace else (), ztocs)
+    ztocs = [json.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--ztoc")]
+    return soci.make_index(ztocs, startup_trace.loads(read_file(trace), trace) if trace else ())
 
 
 def _platform(config: dict[str, Any]) -> dict[str, str]:
@@ -130,9 +125,10 @@ def _require_estargz(layers: list[oci_image.Layer]) -> None:
         )
 
 
-def _require_prefetched(layers: list[oci_image.Layer], soci_index: soci.SociIndex | None, trace: str) -> None:
+def _require_prefetched(layers: list[oci_image.Layer], soci_contents: list[bytes], trace: str) -> None:
     """Raise BentoError if no layer contains a file of the trace, because such a trace is from another image."""
-    if not (soci_index.prefetched if soci_index else any(layer.prefetched for layer in layers)):
+    # A SOCI index without prefetched spans has only a manifest and a config.
+    if not (len(soci_contents) > 2 or any(layer.prefetched for layer in layers)):
         raise BentoError(
             f"startup_trace: the image contains none of the files in {trace}. Record a trace of this image with "
             "bento_startup_trace."
@@ -258,12 +254,11 @@ def image_files(arguments: Arguments) -> None:
         return
     index, contents = b"", []
     for index_path, soci_path in arguments.tuples("--soci"):
-        from rules_bento.images.soci import SociIndex, Ztoc
+        from rules_bento.images import soci
 
-        soci_index = SociIndex.loads(Path(soci_path).read_bytes())
-        index, contents = Path(index_path).read_bytes(), [soci_index.manifest, *soci_index.blobs]
-        ztocs = {Ztoc.loads(Path(text).read_text("utf-8")): Path(blob) for text, blob in arguments.tuples("--ztoc")}
-        blobs |= {ztoc.digest: path for ztoc, path in ztocs.items() if ztoc.size}
+        index, contents = Path(index_path).read_bytes(), soci.loads(Path(soci_path).read_bytes())
+        ztocs = [(json.loads(Path(text).read_text("utf-8")), Path(blob)) for text, blob in arguments.tuples("--ztoc")]
+        blobs |= {ztoc["digest"]: path for ztoc, path in ztocs if ztoc["size"]}
     oci_layout.write_layout(out, image, blobs, reference, index, contents)
 
 
@@ -298,9 +293,10 @@ def image_index(arguments: Arguments) -> None:
             raise BentoError(f"platforms: duplicate platform {name}. Specify each platform only once.")
         images[name] = (Path(manifest_path).read_bytes(), platform)
         if manifest_path in soci_files:
-            from rules_bento.images.soci import SociIndex
+            from rules_bento.images import soci
 
-            others[name] = SociIndex.loads(Path(soci_files[manifest_path]).read_bytes()).entry(*images[name])
+            manifest = soci.loads(Path(soci_files[manifest_path]).read_bytes())[0]
+            others[name] = soci.index_entry(manifest, *images[name])
     status = read_status(map(Path, arguments.repeated("--status")))
     stamped = substitute_all(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
     annotations = arguments.pairs("--annotation") | stamped

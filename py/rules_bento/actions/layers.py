@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from functools import partial
 from heapq import merge
 from itertools import pairwise
 from pathlib import Path
@@ -15,14 +16,13 @@ from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import description, headers, layer
 from rules_bento.images.layers.layer import write_tar_layer
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator
 
 if TYPE_CHECKING:
     from rules_bento.archives.archive import StreamedMember
     from rules_bento.models.model import ModelDescription
 
 
-_PIECE = 1 << 18  # bytes of a layer to read at once
 _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
 
 
@@ -266,9 +266,8 @@ def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
 @Subcommand(
     {
         "--description": 1,  # output, of the zTOC
-        "--layer": 2,  # description, blob
+        "--layer": 1,  # description, then the blob, or its recipe and the wheel
         "--output": 1,
-        "--recipe": 3,  # instead of --layer: description, recipe, wheel
     }
 )
 def layer_ztoc(arguments: Arguments) -> None:
@@ -278,26 +277,20 @@ def layer_ztoc(arguments: Arguments) -> None:
     from rules_bento.images.layers import ztoc
     from rules_bento.images.oci_image import Layer
 
-    recipes = arguments.tuples("--recipe")
-    described, *files = recipes[0] if recipes else arguments.tuples("--layer")[0]
-    info = Layer.loads(Path(described).read_text("utf-8"))
-    content = b""
+    described, *files = map(Path, arguments.repeated("--layer"))
+    info = Layer.loads(described.read_text("utf-8"))
+    made = ztoc.Ztoc()
     if info.size >= soci.MIN_LAYER and info.media_type == layer.MEDIA_TYPES["gzip"]:
-        read = Recipe(*map(Path, files)).pieces if recipes else _reader(Path(files[0]))
-        content = ztoc.make(read, info.size, info.name)
-    Path(arguments.required("--output")).write_bytes(content)
-    Path(arguments.required("--description")).write_text(soci.Ztoc.of(content).dumps(), "utf-8")
+        read = Recipe(*files).pieces if len(files) > 1 else partial(_file_range, files[0])
+        made = ztoc.make(read, info.size, info.name)
+    Path(arguments.required("--output")).write_bytes(made.content)
+    Path(arguments.required("--description")).write_text(json.dumps(soci.describe(info, made)) + "\n", "utf-8")
 
 
-def _reader(path: Path) -> Callable[[int, int], Iterator[bytes]]:
-    def read(start: int, end: int) -> Iterator[bytes]:
-        with path.open("rb", buffering=0) as file:
-            file.seek(start)
-            while start < end and (piece := file.read(min(_PIECE, end - start))):
-                start += len(piece)
-                yield piece
+def _file_range(path: Path, start: int, end: int) -> Iterator[bytes]:
+    from rules_bento.registry.pushable import FileSource
 
-    return read
+    return FileSource(path, start).pieces(end - start)
 
 
 @Subcommand(

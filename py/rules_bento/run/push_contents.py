@@ -126,11 +126,11 @@ def _image(
             elsewhere[reference.name] = None
     children = []
     if "soci" in image:
-        from rules_bento.images.soci import SociIndex
+        from rules_bento.images import soci
 
-        soci_index = SociIndex.loads((directory / image["soci"]).read_bytes())
-        children.append(Manifest.read(soci_index.manifest, oci.MANIFEST, image["soci"]))
-        sources |= {oci.digest_of(content): BytesSource(content) for content in soci_index.blobs}
+        manifest, *contents = soci.loads((directory / image["soci"]).read_bytes())
+        children.append(Manifest.read(manifest, oci.MANIFEST, image["soci"]))
+        sources |= {oci.digest_of(content): BytesSource(content) for content in contents}
     return Pushable(root, children, sources, list(elsewhere))
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TocEntry = dict[str, Any]
 CHUNK = 4 << 20  # maximum bytes of a file in a member: reading any of them fetches all of them
 _EMPTY_SHA256 = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-_TYPES = {"file": "reg", "folder": "dir", "link": "symlink", "hard link": "hardlink"}
+TYPES = {"file": "reg", "folder": "dir", "link": "symlink", "hard link": "hardlink"}
 _MODIFIED = slice(-tarread.RECORD + 136, -tarread.RECORD + 147)  # octal digits at the end of the headers
 
 
@@ -216,12 +216,12 @@ class _RecordingTarReader(tarread.PieceReader):
 
 
 def _entry(member: TarMember, header: bytes) -> TocEntry:
-    """Return the entry of a member without chunks. `header` ends with the member's last header record."""
-    entry = make_entry(member.name, _TYPES[member.kind], member.mode, member.uid, member.gid, member.size)
+    """Return a member's entry without chunks. `header` ends with the last header record of the member."""
+    entry = make_entry(member.name, TYPES[member.kind], member.mode, member.uid, member.gid, member.size)
     if member.link:
         entry["linkName"] = member.link
     if (modified := header[_MODIFIED]) != b"00000000000":
-        entry["modtime"] = _time(modified)
+        entry["modtime"] = utc_time(int(modified, 8))
     return entry
 
 
@@ -240,10 +240,11 @@ def make_entry(name: str, kind: str, mode: int, uid: int, gid: int, size: int = 
 
 
 @lru_cache(maxsize=64)  # files of a package have few different times
-def _time(digits: bytes) -> str:
+def utc_time(seconds: int) -> str:
+    """Return a time since 1970 in the form of RFC 3339."""
     from datetime import datetime, timezone
 
-    return f"{datetime.fromtimestamp(int(digits, 8), timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _batches(members: Iterable[TocMember]) -> Iterator[list[TocMember]]:

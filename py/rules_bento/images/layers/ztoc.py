@@ -1,4 +1,4 @@
-"""Writes and reads zTOCs, which let soci-snapshotter read single files of a gzip layer that isn't fetched completely.
+"""Writes zTOCs, which let soci-snapshotter read single files of a gzip layer that isn't fetched completely.
 
 A zTOC lists the files of a layer, and checkpoints: positions of the gzip stream at which inflating can begin. The bytes
 between two checkpoints are a span, the smallest part that the snapshotter fetches. Checkpoints are at the beginnings of
@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from functools import lru_cache
-from itertools import accumulate
+from bisect import bisect_right
 
 from rules_bento.archives import tarread, xz
 from rules_bento.archives.zipread import fast_zlib
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
+from rules_bento.images.layers import flatbuffer, layer, toc_layer
 from rules_bento.images.layers.deflate_blocks import may_begin, moved
 from rules_bento.typing_lite import Any, Callable, Generator, Iterable, Iterator
 
@@ -40,7 +40,8 @@ _MIN_SAMPLE = 64  # bytes of output that confirm the beginning of a block
 _GZIP = 31  # zlib's number for gzip's header and checksum
 
 _HEADER, _HEADER_SIZE = b"\x1f\x8b\x08\0", 10  # the beginning and the size of a gzip header without optional fields
-_KINDS = {"file": "reg", "folder": "dir", "link": "symlink", "hard link": "hardlink"}
+_CHECKPOINT = struct.Struct("<qqB")
+TOOL = "rules_bento"
 _XATTR = "SCHILY.xattr."  # prefix of the keys of extended attributes
 
 
@@ -60,20 +61,27 @@ class ZtocEntry(NamedTuple):
     kind: str
     begin: int  # offset of the contents in the tar
     size: int
+    link: str
     mode: int
     uid: int
     gid: int
-    modified: str
-    link: str
     user: str
     group: str
+    modified: str
 
 
 class _UnsupportedError(Exception):
     """Reports a layer that this module, or soci-snapshotter, doesn't support."""
 
 
-def make(read: Callable[[int, int], Iterable[bytes]], size: int, where: str) -> bytes:
+class Ztoc(NamedTuple):
+    """Holds a zTOC, and the numbers of the first and the last span of each file that isn't larger than a span."""
+
+    content: bytes = b""
+    files: dict[str, tuple[int, int]] = {}  # noqa: RUF012 - never changed
+
+
+def make(read: Callable[[int, int], Iterable[bytes]], size: int, where: str) -> Ztoc:
     """Return the zTOC of a gzip layer of `size` bytes. `read` returns the bytes of the layer between two offsets.
 
     Returns no bytes for a layer with extended attributes, devices, sparse files, or optional fields of gzip headers.
@@ -84,20 +92,24 @@ def make(read: Callable[[int, int], Iterable[bytes]], size: int, where: str) -> 
     try:
         entries = list(scan.entries())
     except _UnsupportedError:
-        return b""
+        return Ztoc()
     points = scan.checkpoints
     ends = [point.packed for point in points[1:]] + [size]
     digests = [_digest(read(point.packed - (point.bits > 0), end)) for point, end in zip(points, ends, strict=True)]
-    return _dump(entries, points, digests, size, scan.size)
+    starts = [point.tar for point in points]
+    files = {
+        entry.name: (bisect_right(starts, entry.begin) - 1, bisect_right(starts, entry.begin + entry.size - 1) - 1)
+        for entry in entries
+        if 0 < entry.size <= SPAN
+    }
+    return Ztoc(_dump(entries, points, digests, size, scan.size), files)
 
 
 def _digest(pieces: Iterable[bytes]) -> str:
-    import hashlib
-
-    digest = hashlib.sha256()
+    span = layer.Sum()
     for piece in pieces:
-        digest.update(piece)
-    return f"sha256:{digest.hexdigest()}"
+        span.add(piece)
+    return span.digest
 
 
 class _Scan:
@@ -116,7 +128,7 @@ class _Scan:
         """Yield the entries of the tar. Exhausting the iterator also records all checkpoints."""
         stream = tarread.PieceReader(self._tar(), self._where)
         for member, _ in tarread.members(stream, tarread.SYSTEM):
-            if member.kind not in _KINDS or any(key.startswith(_XATTR) for key in member.attributes):
+            if member.kind not in toc_layer.TYPES or any(key.startswith(_XATTR) for key in member.attributes):
                 raise _UnsupportedError
             yield _entry(member, stream.position)
 
@@ -218,8 +230,8 @@ def _entry(member: tarread.TarMember, begin: int) -> ZtocEntry:
     user, group = (_text(header[at : at + 32]) if header.startswith(b"ustar", 257) else "" for at in (265, 297))
     modified = attributes.get("mtime") or str(int(header[136:148].strip(b"\0 ") or b"0", 8))
     return ZtocEntry(
-        member.name, _KINDS[member.kind], begin, member.size, member.mode, member.uid, member.gid, _time(modified),
-        member.link, attributes.get("uname", user), attributes.get("gname", group),
+        member.name, toc_layer.TYPES[member.kind], begin, member.size, member.link, member.mode, member.uid, member.gid,
+        attributes.get("uname", user), attributes.get("gname", group), _time(modified),
     )  # fmt: skip
 
 
@@ -227,132 +239,20 @@ def _text(field: bytes) -> str:
     return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
-@lru_cache(maxsize=64)  # files of a package have few different times
 def _time(seconds: str) -> str:
-    from datetime import datetime, timezone
-
     whole, _, fraction = seconds.partition(".")
-    text = f"{datetime.fromtimestamp(int(whole), timezone.utc):%Y-%m-%dT%H:%M:%S}"
-    return text + (f".{fraction[:9]}".rstrip("0").rstrip(".")) + "Z"
-
-
-# FlatBuffers: a table begins with the distance to its vtable, which contains the offset of each field in the table, or
-# 0. A reference is the distance to a later position. Positions of 64-bit numbers are multiples of 8.
-_FILE = struct.Struct("<iIqqqIIIIIII4x")  # vtable, name, begin, size, mode, uid, gid, kind, time, link, user, group
-_FIELDS = {  # name to the offsets of the fields in a table, and the size of the table
-    "ztoc": ((4, 8, 16, 24, 12, 32), 40),
-    "toc": ((4,), 8),
-    "info": ((0, 4, 8, 12), 16),
-    "file": ((4, 40, 8, 16, 48, 24, 32, 36, 52, 56, 44), _FILE.size),
-}
-TOOL = "rules_bento"
-
-
-_CHECKPOINT = struct.Struct("<qqB")
-
-
-class _Strings:
-    """Collects strings that several tables refer to."""
-
-    def __init__(self, base: int) -> None:
-        self.data = bytearray()
-        self._base = base
-        self._places: dict[str, int] = {}
-
-    def place(self, text: str) -> int:
-        """Return the position of a string."""
-        if text not in self._places:
-            self._places[text] = self._base + len(self.data)
-            self.data += _string(text)
-        return self._places[text]
-
-
-def _string(text: str) -> bytes:
-    encoded = text.encode("utf-8", "surrogateescape")
-    return struct.pack("<I", len(encoded)) + encoded + bytes(8 - (len(encoded) + 4) % 8)
-
-
-def _references(begin: int, places: list[int]) -> bytes:
-    """Return a vector of references at position `begin`."""
-    distances = (place - begin - 4 - 4 * number for number, place in enumerate(places))
-    return struct.pack(f"<{len(places) + 1}I", len(places), *distances)
+    return toc_layer.utc_time(int(whole))[:-1] + f".{fraction[:9]}".rstrip("0").rstrip(".") + "Z"
 
 
 def _dump(entries: list[ZtocEntry], points: list[Checkpoint], digests: list[str], size: int, tar_size: int) -> bytes:
-    """Return the FlatBuffer: vtables, tables, references, files, references to digests, strings, checkpoints."""
-    vtables, vtable = bytearray(8), {}
-    for name, (fields, length) in _FIELDS.items():
-        vtable[name] = len(vtables)
-        vtables += struct.pack(f"<HH{len(fields)}H", 4 + 2 * len(fields), length, *fields)
-        vtables += bytes(-len(vtables) % 8)
-    root = len(vtables)
-    toc, info, listing = root + 40, root + 48, root + 64
-    names = [_string(entry.name) for entry in entries]
-    first = listing + 4 + 4 * len(entries)
-    *starts, vector = accumulate((_FILE.size + len(name) for name in names), initial=first + -first % 8)
-    strings = _Strings(vector + 4 + 4 * len(digests))
-    files = [
-        _file(entry, start, strings, vtable["file"]) + name
-        for entry, start, name in zip(entries, starts, names, strict=True)
-    ]
-    version, tool = map(strings.place, ("0.9", TOOL))
-    places = [strings.place(digest) for digest in digests]
-    blob = vector + 4 + 4 * len(digests) + len(strings.data)
-    struct.pack_into("<I", vtables, 0, root)
-    table = (root - vtable["ztoc"], version - root - 4, tool - root - 8, toc - root - 12, size, tar_size)
-    return b"".join(
-        (
-            vtables,
-            struct.pack("<iIIIqqI4x", *table, info - root - 32),
-            struct.pack("<iI", toc - vtable["toc"], listing - toc - 4),
-            struct.pack("<iiII", info - vtable["info"], len(points) - 1, vector - info - 8, blob - info - 12),
-            _references(listing, starts),
-            bytes(-first % 8),
-            *files,
-            _references(vector, places),
-            strings.data,
-            struct.pack("<IIq", 12 + len(points) * (_CHECKPOINT.size + _WINDOW), len(points), SPAN),
-            *(_CHECKPOINT.pack(*point[:3]) + point.window.rjust(_WINDOW, b"\0") for point in points),
-        )
+    """Return the FlatBuffer. The fields of each table have the order of ztoc.fbs."""
+    writer = flatbuffer.Writer()
+    blob = (
+        struct.pack("<IIq", 12 + len(points) * (_CHECKPOINT.size + _WINDOW), len(points), SPAN),
+        *(_CHECKPOINT.pack(*point[:3]) + point.window.rjust(_WINDOW, b"\0") for point in points),
     )
-
-
-def _file(entry: ZtocEntry, at: int, strings: _Strings, vtable: int) -> bytes:
-    place = strings.place
-    return _FILE.pack(
-        at - vtable, _FILE.size - 4, entry.begin, entry.size, entry.mode, entry.uid, entry.gid,
-        place(entry.kind) - at - 40, place(entry.modified) - at - 44, place(entry.link) - at - 48,
-        place(entry.user) - at - 52, place(entry.group) - at - 56,
-    )  # fmt: skip
-
-
-class Index(NamedTuple):
-    """Holds the positions in a zTOC."""
-
-    spans: list[int]  # offsets of the spans in the tar
-    files: dict[str, tuple[int, int]]  # name to the offset and the size of the contents in the tar
-
-
-def read(data: bytes) -> Index:
-    """Return the positions in a zTOC."""
-
-    def number(at: int, form: str = "I") -> int:
-        return int(struct.unpack_from(f"<{form}", data, at)[0])
-
-    def field(table: int, slot: int) -> int:
-        return table + number(table - number(table, "i") + 4 + 2 * slot, "H")
-
-    def follow(table: int, slot: int) -> int:
-        return field(table, slot) + number(field(table, slot))
-
-    root = number(0)
-    blob = follow(follow(root, 5), 3) + 4
-    spans = [number(blob + 20 + at * (_CHECKPOINT.size + _WINDOW), "q") for at in range(number(blob))]
-    listing = follow(follow(root, 4), 0)
-    files = {}
-    for at in range(listing + 4, listing + 4 + 4 * number(listing), 4):
-        table = at + number(at)
-        name = follow(table, 0)
-        text = data[name + 4 : name + 4 + number(name)].decode("utf-8", "surrogateescape")
-        files[text] = number(field(table, 2), "q"), number(field(table, 3), "q")
-    return Index(spans, files)
+    checkpoints = writer.add(b"".join(blob))
+    spans = writer.references([writer.string(digest) for digest in digests])
+    info = writer.table("IIrr", 0, len(points) - 1, spans, checkpoints)
+    files = writer.references([writer.table("rrqqrqIIrrr", *entry) for entry in entries])
+    return writer.close(writer.table("rrqqrr", "0.9", TOOL, size, tar_size, writer.table("r", files), info))
