@@ -520,3 +520,11 @@ def test_a_bentofile_below_the_directory(tmp_path):
     with pytest.raises(BentoError, match=r"add --bentofile serving/bentofile\.yaml\. Otherwise, migrate serving\."):
         migrate(directory)
     assert 'service = "serving.app:Svc"' in migrate(directory, bentofile="serving/bentofile.yaml").build
+
+
+def test_packages_that_change_the_environment_are_imported(tmp_path):
+    bentofile = "service: service:Svc\npython:\n  packages: [python-dotenv, bentoml, environs]\n"
+    dynamic = "from dotenv import load_dotenv\nload_dotenv()\n" + SERVICE + "\n\nsetattr(Svc, 'x', 1)\n"
+    assert 'import_packages = ["@pypi//python_dotenv"],' in migrate(project(tmp_path, bentofile, dynamic)).build
+    static = "from dotenv import load_dotenv\n" + SERVICE
+    assert "import_packages" not in migrate(project(tmp_path / "static", bentofile, static)).build

@@ -48,6 +48,8 @@ _BAZEL_LINKS = ("bazel-bin", "bazel-out", "bazel-testlogs")
 _IGNORED_DIRECTORIES = (".git", ".venv", "node_modules", "venv")
 # Parts of errors of the trial build that other notes already cover.
 _ALREADY_REPORTED = ("requires the model", "uv_lock()", "all service metadata as constants", "isn't a commit")
+# Targets of packages that change the environment, which the import requires, by module.
+_ENVIRONMENT_PACKAGES = {"dotenv": "python_dotenv", "environs": "environs", "truststore": "truststore"}
 _MIN_DATA_BYTES = 10_000_000  # files of this size are packed separately from the sources
 
 
@@ -93,6 +95,7 @@ class _Project:
     packages: tuple[str, ...]  # paths of BUILD files
     store: Path
     model_loads: list[list[str]]  # calls of framework functions that load models, from `model_loads`
+    import_packages: frozenset[str]  # targets of packages that importing the service requires
 
     def label(self, file: str) -> str:
         """Return the label of a file in the project's directory."""
@@ -204,8 +207,13 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
     data = tuple(file.path for file in kept_files if Path(file.source).stat().st_size >= _MIN_DATA_BYTES)
     paths = tuple(file.path for file in kept_files)
     packages = tuple(sorted(file.path for file in declared if PurePosixPath(file.path).name in _PACKAGE_FILES))
+    loads = find_model_loads(seen)
+    imports = {
+        found.decode() for text in seen.values() for found in re.findall(rb"(?m)^\s*(?:from|import) (\w+)", text)
+    }
+    effects = frozenset(target for module, target in _ENVIRONMENT_PACKAGES.items() if module in imports)
     return _Project(
-        directory, package.strip("/"), name, options, info, files, paths, data, packages, store, find_model_loads(seen)
+        directory, package.strip("/"), name, options, info, files, paths, data, packages, store, loads, effects
     )
 
 
@@ -369,11 +377,13 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
     data = sorted(path for path in project.data if not path.startswith(tuple(f"models/{name}/" for name in names)))
     python = project.options.docker.python_version
     bento = project.options.name or project.info.bento_name or "bento"
+    imported = [each for each in packages.targets if project.info.unknowns and each in project.import_packages]
     attributes: dict[str, Any] = {
         "name": re.sub(r"\W", "_", bento) + "_bento",
         "srcs": _sources(sorted([*excluded, *data, *(f"models/{name}/**" for name in names)])),
         "bentofile": project.bentofile,
         "data": data,
+        "import_packages": [f"@{hub.name}//{target}" for target in imported],
         "models": [f":{name}" for name in names],
         "python_version": python,
         "requirements": [f"@{hub.name}//{target}" for target in packages.targets],
