@@ -137,6 +137,8 @@ USES = {
     "import sklearn\nwith sklearn.config_context(assume_finite=True):\n    X = 1": True,
     "import typing\nfrom sklearn.base import BaseEstimator as B\nT = typing.Optional[B] | list[B]\nX = 1": True,
     "import pydantic, pandas as pd\nclass M(pydantic.BaseModel):\n    x: int = pydantic.Field(1, le=pd.Timestamp.max.year)\nX = 1": True,
+    "import typing, annotated_types, pandas as pd\nT = typing.Annotated[int, annotated_types.Le(pd.Timestamp.max.year)]\nX = 1": True,
+    "import annotated_types, pandas as pd\nX = hash(annotated_types.Le(pd.Timestamp.max.year)) % 2": False,
     "import dataclasses, pandas as pd\n@dataclasses.dataclass\nclass C:\n    a: pd.DataFrame = None\n    n: int = 2\nX = C().n": True,
     "import fastapi\napp = fastapi.FastAPI()\n@app.get('/a')\ndef a(): ...\nX = 1": True,
 }

@@ -39,7 +39,7 @@ _DISTRIBUTIONS = dict(pair.split("=") for pair in _RENAMED.split())
 _WITH_EFFECTS = ("dotenv", "environs", "truststore")
 # Code of libraries that handles values without regard to what they are.
 _STRUCTURAL = re.compile(
-    r"(_py_abc|abc|copy|dataclasses|inspect|types|typing|weakref|typing_extensions|importlib\._bootstrap(_external)?"
+    r"((_py_)?abc|annotated_types|copy|dataclasses|inspect|types|typing(_extensions)?|weakref|importlib\._bootstrap(_external)?"
     r"|bentoml\._internal\.service\.loader|_bentoml_sdk\.(_pydantic|typing_utils)|(pydantic|attr|typing_inspection)(\..*)?)"
 )
 _OPERATIONS = (
@@ -210,7 +210,7 @@ def _is_structural() -> bool:
     frame = next(frames)
     if _from_project() or not _STRUCTURAL.fullmatch(frame.f_globals.get("__name__") or ""):
         return False
-    while frame.f_globals.get("__name__") == "inspect" or frame.f_code.co_name == "__eq__":
+    while frame.f_globals.get("__name__") == "inspect" or frame.f_code.co_name in ("__eq__", "__hash__"):
         frame = next(frames)
     return not relative(frame.f_code.co_filename)
 
