@@ -331,7 +331,7 @@ def image_index(arguments: Arguments) -> None:
 )
 def deployment(arguments: Arguments) -> None:
     """Write a Kubernetes manifest that deploys an image."""
-    from rules_bento.kubernetes.manifests import DeploymentOptions, dump, inference_service, manifests
+    from rules_bento.kubernetes.manifests import DeploymentOptions, ManifestBuilder, dump, inference_service
 
     kserve = arguments.tuples("--kserve")
     options = DeploymentOptions(
@@ -353,7 +353,7 @@ def deployment(arguments: Arguments) -> None:
         scheme, model_format = kserve[0]
         objects = [inference_service(_model_tags(arguments), scheme, model_format, options)]
     else:
-        objects = manifests(_common_workload(arguments), options)
+        objects = ManifestBuilder(_common_workload(arguments), options).objects()
     Path(arguments.required("--output")).write_text(dump(objects), "utf-8")
 
 

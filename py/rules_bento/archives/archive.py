@@ -254,8 +254,6 @@ def _gzip_member(block: bytes) -> bytes:
 
 
 def _write_zstd(file: BinaryIO, tar: Iterable[bytes]) -> None:
-    import os
-
     import zstandard
 
     # zstandard writes the same bytes for each number of threads, except for 0, which means the current thread.

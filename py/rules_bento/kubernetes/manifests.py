@@ -48,11 +48,6 @@ class DeploymentOptions:
     models: Mapping[str, str] = field(default_factory=dict)  # tag to the repository@digest that Pods mount
 
 
-def manifests(workload: Workload, options: DeploymentOptions) -> list[dict[str, Any]]:
-    """Return the Kubernetes objects of all services. Raises BentoError for an unsupported option."""
-    return ManifestBuilder(workload, options).objects()
-
-
 def inference_service(
     tags: Sequence[str], scheme: str, model_format: str, options: DeploymentOptions
 ) -> dict[str, Any]:
@@ -116,7 +111,7 @@ def dump(objects: Iterable[dict[str, Any]]) -> str:
 
 
 class ManifestBuilder:
-    """Builder of the Kubernetes objects for one workload."""
+    """Builder of the Kubernetes objects for one workload. Raises BentoError for an unsupported option."""
 
     def __init__(self, workload: Workload, options: DeploymentOptions) -> None:
         self._workload = workload
