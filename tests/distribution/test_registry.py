@@ -75,7 +75,7 @@ def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progre
     other.bentos.import_archive(made.archive(tmp_path / "built.bento"))
     [model] = made.models
     write_part(tmp_path / "metadata", members(made.bento))
-    write_part(tmp_path / "sources", made._source_members())
+    write_part(tmp_path / "sources", made.sources)
     write_part(tmp_path / "model", model.members())
     package = artifact.pack_bento(
         made.bento.files["bento.yaml"],
