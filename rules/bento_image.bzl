@@ -54,13 +54,6 @@ def _bento_layer(ctx, bento):
         subcommand = subcommand("bento_layer", args, inputs = depset(list(parts) + [model.description for model in models])),
     )
 
-def _data_layers(bento, compression):
-    return [bento.data_layers[compression]] if bento.data_layers else []
-
-def _included_models(ctx, bento):
-    """Returns the list of models in the image. Containers get other models from a mounted image or a model store."""
-    return bento.models.to_list() if ctx.attr.models == "layers" else []  # the list is short: entries in the attributes of the target
-
 def _bento_image_impl(ctx):
     bento = ctx.split_attr.bento["metadata"][BentoInfo]
     base = ctx.attr.base[BentoBaseInfo]
@@ -70,15 +63,19 @@ def _bento_image_impl(ctx):
     _check_target(ctx, base, bento)
     bytecode = ctx.split_attr.bento["bytecode"][BentoWheelPartsInfo].parts.to_list() if ctx.attr.bytecode != "none" else []
     _check_packages(ctx, parts)
-    models = _included_models(ctx, bento)
+    own_models = bento.models.to_list()  # only the target's own
+
+    # Containers get models without layers from a mounted image or a model store.
+    models = own_models if ctx.attr.models == "layers" else []
+    data_layers = [bento.data_layers[ctx.attr.compression]] if bento.data_layers else []
     return build_image(
         ctx,
         contents = struct(
             lower = [layer for model in models for layer in model.layers[ctx.attr.compression]],
             model_source = ctx.attr.models,
             models = models,
-            mounted = tuple([model.description for model in bento.models.to_list()]) if ctx.attr.models == "image" else (),  # only the target's own
-            upper = _data_layers(bento, ctx.attr.compression) + [_bento_layer(ctx, bento)],
+            mounted = tuple([model.description for model in own_models]) if ctx.attr.models == "image" else (),
+            upper = data_layers + [_bento_layer(ctx, bento)],
         ),
         packages = struct(
             bytecode = bytecode,

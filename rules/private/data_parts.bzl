@@ -7,12 +7,6 @@ load(":snapshot.bzl", "add_secrets", "add_selection", "file_options")
 
 _IGNORE_FILE = ".bentoignore"
 
-def _selecting_sources(ctx, options):
-    """Returns the Files in `srcs` whose names or contents can affect the selection of data."""
-    if options or ctx.file.bentofile:
-        return ctx.files.srcs
-    return [file for file in ctx.files.srcs if file.basename == _IGNORE_FILE]
-
 def pack_data(ctx):
     """Declares the archive part and the layers of a Bento's `data`.
 
@@ -26,8 +20,10 @@ def pack_data(ctx):
     if not ctx.files.data:
         return None
     options = file_options(ctx)
-    sources = _selecting_sources(ctx, options)
-    ignore_files = [file for file in sources if file.basename == _IGNORE_FILE]
+    ignore_files = [file for file in ctx.files.srcs if file.basename == _IGNORE_FILE]
+
+    # With options, the names of all sources can affect the selection of data.
+    sources = ctx.files.srcs if options or ctx.file.bentofile else ignore_files
     inputs = depset(ctx.files.data + ctx.files.bentofile + ignore_files)
     packages = ["blake3", "pathspec"] + (["pyyaml"] if ctx.file.bentofile else [])
 

@@ -19,12 +19,6 @@ def scan_added_layers(ctx):
     local = [(layer.description, layer.blob) for layer in layers if layer.blob]
     return len(local) == len(layers), (scan_layers(ctx, local, with_machines = True) if local else None)
 
-def _known_libraries(base, all_local, contents):
-    """Returns the Files that list the shared libraries in layers below the wheels, or None if some libraries are unknown."""
-    if not (base.deb_index or base.libraries) or not all_local:
-        return None
-    return ([base.libraries] if base.libraries else []) + ([contents.libraries] if contents else [])
-
 def _arguments(ctx, base, output):
     args = target_arguments(ctx)
     args.add_all(["--base", base.name, "--base-config", base.config, "--output", output])
@@ -47,9 +41,10 @@ def check_libraries(ctx, base, packages, added, *, early):
     output = ctx.actions.declare_file(ctx.label.name + (".early" if early else "") + ".libraries.txt")
     all_local, contents = added
     machines = [contents.machines] if contents else []
-    known = _known_libraries(base, all_local, contents)
-    debs = [] if known == None else deb_indexes(ctx, base)
-    below = known or []
+    below, debs = [], []
+    if all_local and (base.deb_index or base.libraries):  # otherwise, some libraries below the wheels are unknown
+        below = ([base.libraries] if base.libraries else []) + ([contents.libraries] if contents else [])
+        debs = deb_indexes(ctx, base)
     args = _arguments(ctx, base, output)
     args.add_all(["--python-version", base.python_version])
     if base.glibc:

@@ -74,13 +74,6 @@ def _runfiles_of(ctx, target):
               "Change the rule to provide the files without symlinks.").format(label_string(ctx.label), label_string(target.label)))
     return runfiles.files
 
-def _own_roots(target, package_roots):
-    """Returns the import roots of a target's first-party code, each as `<repository>/<directory>`."""
-
-    # The number of directories is small, and doesn't depend on the number of files.
-    packages = {root: True for root in package_roots.to_list()}
-    return [root for root in target[PyInfo].imports.to_list() if root not in packages]
-
 def _own_files(ctx, target, package_roots):
     """Returns a struct of the first-party `files` of a target whose rule isn't in `_BY_ATTRIBUTES`, and of the `runtimes` of generated code."""
 
@@ -153,7 +146,10 @@ def _sources_aspect_impl(target, ctx):
         _check_edges(ctx, target, SOURCE_EDGES)
         own = _own_files(ctx, target, package_roots)
         files, runtimes = depset(own.files), own.runtimes
-        import_roots = _own_roots(target, package_roots)
+
+        # The number of directories is small, and doesn't depend on the number of files.
+        packages = {root: True for root in package_roots.to_list()}
+        import_roots = [root for root in target[PyInfo].imports.to_list() if root not in packages]
     return [BentoSourcesInfo(
         files = depset(transitive = [files] + [info.files for info in below]),
         import_roots = depset(import_roots, transitive = [info.import_roots for info in below]),

@@ -102,10 +102,6 @@ _BASE_ATTRIBUTES = {
     "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
 }
 
-def _blob_path(layout, digest):
-    """Returns the path of the blob with the given digest in an OCI layout."""
-    return layout.get_child(*(["blobs"] + digest.split(":")))
-
 def _images_by_platform(rctx, layout, more = []):
     """Verifies the images in a layout, and returns dicts with `digest`, `config`, and `layers` by platform (`os/architecture`)."""
     arguments = ["--layout", layout, "--output", "images.json"] + more
@@ -170,7 +166,7 @@ def _layout_base_repo_impl(rctx):
 
         # Images for several platforms can share a blob, so a link might already exist.
         if not rctx.path(path).exists:
-            rctx.symlink(_blob_path(layout, digest), path)
+            rctx.symlink(layout.get_child(path), path)
         return repr(path)
 
     _write_base(rctx, _images_by_platform(rctx, layout, ["--layers"]), blob)

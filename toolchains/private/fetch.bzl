@@ -66,11 +66,6 @@ def fetch_first(rctx, name, version, filename, sha256):
     if pip_problem:
         fail("cannot fetch {}:\n  {}\n  {}\nSet the package index with UV_DEFAULT_INDEX, PIP_INDEX_URL, or index-url in pip.conf, or set bento_tools.python(interpreter = ...) to an interpreter with pip.".format(filename, problem, pip_problem))
 
-def _indexes(rctx):
-    if not rctx.attr.lock:
-        return rctx.attr.indexes
-    return indexes_at(rctx.path(rctx.attr.lock), rctx.attr.lock, rctx.attr.indexes)
-
 def _locate(rctx, requirement, filename, sha256):
     done = rctx.execute([
         interpreter(rctx),
@@ -81,7 +76,7 @@ def _locate(rctx, requirement, filename, sha256):
         requirement,
         filename,
         sha256,
-        _indexes(rctx),
+        indexes_at(rctx.path(rctx.attr.lock), rctx.attr.lock, rctx.attr.indexes) if rctx.attr.lock else rctx.attr.indexes,
     ])
     if done.return_code:
         fail("cannot fetch {} of {} with sha256 {}:\n  {}".format(filename, requirement, sha256, done.stderr.strip()))
