@@ -36,7 +36,7 @@ def _assemble(ctx, base, models, layers):
     return outputs
 
 def _check(ctx, targets):
-    """Fails if attributes can't be combined."""
+    """Fails if attributes can't be combined, or if two models have the same name."""
     where = label_string(ctx.label)
     if bool(ctx.attr.model) == bool(ctx.attr.models):
         fail("{}: expected either model or models. Set exactly one of these attributes.".format(where))

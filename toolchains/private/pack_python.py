@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def _pack(library: Path, output: Path, others: list[Path]) -> list[str]:
-    """Pack all files of an interpreter except its program. Returns the names of the compiled modules."""
+    """Pack all files of an interpreter except its program. Returns the names of its extension modules."""
     packed = output / "lib" / library.name
     extensions = packed / "lib-dynload"
     extensions.mkdir(parents=True)
@@ -83,7 +83,7 @@ def _pack(library: Path, output: Path, others: list[Path]) -> list[str]:
 
 
 def _pack_modules(library: Path, archive: Path) -> None:
-    """Write the modules of the standard library to a zip, uncompressed, sorted, and without times."""
+    """Write the compiled modules of the standard library to a zip, uncompressed, sorted, and without times."""
     modules = [
         path
         for path in library.rglob("*.py")

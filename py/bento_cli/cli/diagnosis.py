@@ -493,7 +493,7 @@ def _strings(value: ast.expr | None) -> list[str]:
 
 
 def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None, update: str) -> Finding:
-    """Return a finding if a JSON lock lacks requirements of its sources. bento_requirements_test is more thorough."""
+    """Compare a JSON lock with the requirements of its sources. bento_requirements_test is more thorough."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.requirement_sources import RequirementSource, read
 

@@ -298,7 +298,7 @@ def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Me
     }
 )
 def weights_layer(arguments: Arguments) -> None:
-    """Write a layer of model weights at paths that depend only on the content of the weights."""
+    """Write a layer of model weights. Without `--root`, their paths depend only on their content."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
     from rules_bento.sources import snapshot

@@ -197,7 +197,7 @@ def check_service_metadata(arguments: Arguments) -> int:
     }
 )
 def check_api(arguments: Arguments) -> int:
-    """Compare the API with the committed schema. With `--update` (under `bazel run`), updates the schema."""
+    """Return 1 if the API differs from the committed schema, otherwise 0. With `--update`, updates the schema."""
     from rules_bento.archives.atomic import replace_file
     from rules_bento.formats import FormatError, read_file
     from rules_bento.formats.json import read_json

@@ -149,7 +149,7 @@ def choose(
 
 
 def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) -> None:
-    """Raise BentoError if the service loads a model that declares no module through a framework's function."""
+    """Raise BentoError if the service loads a model with a framework's function, but the model declares no module."""
     for tag, framework, function, place in loads:
         loaded = [model for model in models if model.alias == tag] or _versions_matching(tag, models)
         accepts_any = function == "get" and framework in _ACCEPT_ANY

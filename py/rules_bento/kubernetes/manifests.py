@@ -75,7 +75,7 @@ def _pull_secrets(options: DeploymentOptions) -> dict[str, Any]:
 
 
 def _check_metadata(options: DeploymentOptions) -> None:
-    """Raise BentoError for labels or a namespace that Kubernetes doesn't support."""
+    """Raise BentoError for reserved or invalid labels, or for an invalid namespace."""
     for key, value in options.labels.items():
         if key.startswith((_STANDARD, _OURS)):
             raise BentoError(f"labels: the rule sets {key}. Remove the label.")

@@ -182,7 +182,7 @@ class ServiceReader:
         return {name: found[name] for name in sorted(found)}  # as `dir()` lists them
 
     def _add_member(self, declared: Declaration, statement: ast.stmt, found: dict[str, Any]) -> None:
-        """Add the names that a statement in a class body binds to `found`. Raises NotConstantError for other code."""
+        """Add to `found` the names that a statement in a class body binds. Raises NotConstantError for other code."""
         module, value, nodes = declared.module, None, list[ast.AST | None]([statement])
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
