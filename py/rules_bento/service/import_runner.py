@@ -1,4 +1,4 @@
-"""Collects the metadata of a service by importing it twice with real BentoML and its wheels, as if on two machines."""
+"""Collects the metadata of a service by importing it twice with BentoML, as if on two machines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _START_SECONDS = 600  # for BentoML, before the service's turn
 
 @dataclass(frozen=True)
 class Subject:
-    """Describes the service to import."""
+    """The service to import, and the settings of the import."""
 
     service: str  # `module:Service`
     directory: Path  # of the unpacked Bento: `src`, and maybe `models`
@@ -44,7 +44,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class ImportedMetadata:
-    """Holds the metadata from an import."""
+    """The metadata of a service, and the contents of its API descriptions."""
 
     info: ServiceInfo
     schema: dict[str, Any]  # as bento.yaml has it
@@ -52,11 +52,11 @@ class ImportedMetadata:
 
 
 def import_service(subject: Subject, python: Path, readable: Sequence[Path], scratch: Path) -> ImportedMetadata:
-    """Import a service, and describe it.
+    """Import a service twice, and return its metadata.
 
-    `python` has BentoML and the service's wheels, which are in the directories `readable`; `scratch` is empty.
-    Raises BentoError if the import fails, does not end, does something that a build does not allow, or has another
-    result on another machine or another day.
+    `python` is the interpreter of an environment with BentoML and the service's wheels. The service can read the files
+    in the directories `readable`. `scratch` is an empty directory. Raises BentoError if the import fails, doesn't end,
+    does something that a build doesn't allow, or depends on the machine or the day.
     """
     runs = [_Run(subject, python, readable, scratch / name) for name in (_HERE, _THERE)]
     try:
@@ -76,7 +76,7 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
 
 
 class _Run:
-    """Runs one import, in its own process and directory."""
+    """One import, which runs in its own process and directory."""
 
     def __init__(self, subject: Subject, python: Path, readable: Sequence[Path], directory: Path) -> None:
         self._directory, self._seconds = directory.resolve(), subject.seconds
@@ -114,7 +114,7 @@ class _Run:
             )
 
     def answer(self) -> dict[str, Any]:
-        """Wait, and return the metadata. Raises BentoError."""
+        """Wait for the import, and return its answer. Raises BentoError if the import failed or didn't end."""
         try:
             status = self._process.wait(self._seconds + _START_SECONDS)
         except subprocess.TimeoutExpired:  # not even the process itself could end it
@@ -132,12 +132,12 @@ class _Run:
         return answer
 
     def end(self) -> int:
-        """End the process, and return its status."""
+        """Kill the process, and return its exit status."""
         self._process.kill()
         return self._process.wait()
 
     def _problem(self, status: int) -> str:
-        """Return the problem of a process without an answer, with the service's own lines that it was at."""
+        """Return the error message for a process that wrote no answer, with the service's lines that were running."""
         path = self._directory / "trace"
         trace = path.read_text("utf-8", "replace") if path.exists() else ""
         lines = re.findall(f'  File "{re.escape(str(self._source))}/(.*)", line ([0-9]+) in (.*)', trace)
@@ -156,7 +156,7 @@ class _Run:
 
 
 def place_of(name: str, facts: dict[str, Any]) -> str:
-    """Return the place of a field of bento.yaml in the source: its service's, or else the entry service's."""
+    """Return the `file:line` of the service to which a field belongs, by default of the first service in `facts`."""
     index = re.match(r"services\.([0-9]+)", name)
     services = facts["services"][int(index[1]) if index else 0 :]
     return f"{services[0]['path']}:{services[0]['line']}" if services else str(facts["path"])

@@ -1,4 +1,4 @@
-"""Imports a service with real BentoML, in an environment of BentoML and its wheels, and describes it.
+"""Imports a service with BentoML, in an environment that contains its wheels, and describes it.
 
 `main` gets the path of a JSON file that `import_runner` writes. The answer is also JSON: `facts` (see `metadata`),
 `schema`, and `openapi`; or `problem` and `remedy`.
@@ -57,7 +57,7 @@ _HARMLESS = ("/dev/null", "/dev/random", "/dev/urandom", "/etc/apache/", "/etc/h
 
 
 def main(argv: list[str]) -> NoReturn:
-    """Import, and write the answer."""
+    """Import the service that the JSON file `argv[0]` describes, write the answer to a file, and end the process."""
     order = json.loads(Path(argv[0]).read_text("utf-8"))
     packages, end = sys.path[:-1], os._exit  # without rules_bento, and before the service's code can replace it
     if order["elsewhere"]:
@@ -161,7 +161,7 @@ def _service(service: Any) -> metadata.Service:
 
 
 def _place(service: Any) -> tuple[str, int]:
-    """Return the file and the line of a service's class; if Python can't find them, its module's file and line 1."""
+    """Return the file and line of a service's class, or its module's file and line 1 if Python can't find the class."""
     inner = getattr(service, "inner", type(service))
     try:
         path, line = inspect.getsourcefile(inner) or "", inspect.getsourcelines(inner)[1]
@@ -201,7 +201,7 @@ def _legacy_fields(service: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any, fact: str) -> Any:
-    """Return a value as JSON types. Rejects a value that `bentoml build` cannot write to bento.yaml."""
+    """Convert `value` to JSON types. Rejects a value that `bentoml build` can't write to bento.yaml."""
     if name := stand_ins.name_of(value):
         stand_ins.refuse(name)
     if value is None or type(value) in (bool, int, float, str):
@@ -222,7 +222,7 @@ def _reject(problem: str) -> NoReturn:
 
 
 def _explain(error: BaseException) -> dict[str, str]:
-    """Return the error that the user's code raised, not BentoML's wrapping, with the user's own lines; and a remedy."""
+    """Return the message of the error from the user's code, with the lines that raised it, and a remedy."""
     reasons, remedies = [], []
     reason: BaseException | None = error
     while reason:
@@ -250,7 +250,7 @@ def _explain(error: BaseException) -> dict[str, str]:
 
 
 def _shift_environment() -> None:
-    """Change what this process sees of host name, processors, and time."""
+    """Change the host name, the number of processors, and the time that this process sees."""
     processors = (os.cpu_count() or 1) * 2 + 1
     uname = os.uname()
     os.cpu_count = lambda: processors
@@ -276,10 +276,10 @@ def _shift_environment() -> None:
 
 
 class Recorder:
-    """Records the calls to the methods of each image, and describes an image by its constructor and these calls.
+    """A recorder of the method calls on each `Image`, which describes an image by these calls.
 
-    BentoML keeps only the results of calls (`system_packages` becomes a line of shell). An image that isn't the result
-    of its calls was changed in another way, and is rejected.
+    BentoML keeps only the results of calls (`system_packages` becomes a shell command). An image that differs from the
+    result of its recorded calls was changed in another way, and is rejected.
     """
 
     def __init__(self, image_class: Any) -> None:
@@ -292,7 +292,7 @@ class Recorder:
                 setattr(image_class, name, self._recorded(name, method))
 
     def image(self, image: Any) -> metadata.Image:
-        """Return the description of an image. Rejects an image that its calls don't result in."""
+        """Return the description of an image. Rejects an image that differs from the result of its calls."""
         calls = self._calls.get(id(image), (image, []))[1]
         repeated = self._class()
         for name, args, kwargs in copy.deepcopy(calls):
@@ -309,7 +309,7 @@ class Recorder:
         return metadata.Image(arguments, tuple(metadata.ImageCall(*row) for row in rows))
 
     def _recorded(self, name: str, method: Any) -> Any:
-        """Return a method that records its calls, except for calls by other methods, as pyproject_toml's."""
+        """Wrap a method so that it records its calls, except those from other methods, such as `pyproject_toml`."""
 
         @functools.wraps(method)
         def recorded(image: Any, *args: Any, **kwargs: Any) -> Any:
@@ -321,10 +321,10 @@ class Recorder:
 
 
 def _install_guard(readable: Sequence[str]) -> None:
-    """Reject operations that make the service's metadata depend on the machine. `readable`: paths of the service.
+    """Reject operations that make metadata depend on the machine. The service can read the paths in `readable`.
 
-    A library can read files while it is imported (many look for a shared library, which starts ldconfig). The
-    service's own modules can't, directly or through a function of a library, even if they catch the error.
+    Libraries can read other files while they are imported (many look for a shared library, which starts ldconfig).
+    The service's own modules can't, neither directly nor through a library, even if they catch the error.
     """
     prefixes = tuple({f"{form}/" for path in readable for form in (path, os.path.realpath(path))})
 

@@ -1,10 +1,10 @@
-"""Replaces third-party modules that aren't installed with stand-ins during the import of a service.
+"""Replaces third-party modules that aren't installed with stand-ins while a service is imported.
 
 A stand-in has every attribute, and can be called, subscripted, entered, subclassed, and used as a decorator or an
 annotation: the result is again a stand-in. Its value isn't known. If the project's code or BentoML uses the value, the
-import fails with the line and the package. Python has no hook for `x is None` and `type(x)`, so the project's modules
-are compiled with a check around them. In the second of the two imports, the answers that a stand-in can't reject
-differ: metadata that depends on them also differs, and is rejected.
+import fails with a message that names the line and the package. Python has no hook for `x is None` and `type(x)`, so
+the project's modules are compiled with checks around these expressions. Some answers, such as the result of
+`isinstance`, can't be rejected. They differ between the two imports, so metadata that depends on them is rejected.
 """
 
 from __future__ import annotations
@@ -75,12 +75,12 @@ _CHECK = "_rules_bento_check"  # the name of `_check` for the project's code
 
 
 class RejectedError(BaseException):
-    """Raised when the service does something that the import rejects."""
+    """Raised if the service does something that the import rejects, such as using the value of a stand-in."""
 
 
 @dataclass()
 class State:
-    """State of this process."""
+    """The settings of the import in this process, and the problems that it has found."""
 
     prefix: str = "\0"  # of the project's files
     packages: Sequence[str] | None = ()  # that can have stand-ins; None: all that the project lacks
@@ -97,7 +97,7 @@ STATE = State()
 
 
 def _derive(value: StandIn, suffix: str, *arguments: Any) -> StandIn:
-    """Return the stand-in for an attribute or a result, unless it decides how a `try` statement continues."""
+    """Return the stand-in for an attribute or result of `value`. Rejects a use in code that handles errors."""
     if _from_project() and _is_guarded():
         refuse(value._stand_in_name, "presence")
     _vary_all(value._stand_in_name, *arguments)
@@ -105,7 +105,7 @@ def _derive(value: StandIn, suffix: str, *arguments: Any) -> StandIn:
 
 
 class StandIn:
-    """An object of a third-party package, of which only the name is known."""
+    """A placeholder for an object of a third-party package of which only the name is known."""
 
     __slots__ = ("_stand_in_name",)
     _initializing = False  # which an import of a module gets from its `__spec__`
@@ -155,16 +155,16 @@ class StandIn:
     __copy__ = __deepcopy__
 
     def __get_pydantic_core_schema__(self, *_args: Any) -> Any:
-        """Return a schema of pydantic that accepts anything, and has no description."""
+        """Return a pydantic schema that accepts any value. Generating JSON Schema from it is rejected."""
         functions = [lambda *_args: refuse(self._stand_in_name, "schema")]
         return {"type": "any", "metadata": {"pydantic_js_functions": functions}}
 
 
 class Subclass(type):
-    """The metaclass of the project's classes with a stand-in as a base: the base decides about all of the class."""
+    """The metaclass of project classes with a stand-in as a base. It replaces the whole class with a stand-in."""
 
     def __new__(cls, name: str, bases: tuple[Any, ...], *_args: Any, **_keywords: Any) -> Any:
-        """Return a stand-in for the class."""
+        """Return a stand-in for the class, whose name includes that of the base."""
         return StandIn(f"{next(vars(base)['_stand_in_name'] for base in bases if type(base) is Subclass)}:{name}")
 
 
@@ -187,12 +187,12 @@ for _name in (*_DERIVED, *_OPERATIONS.split(), *_operators):
 
 
 def name_of(value: Any) -> str:
-    """Return the name of a stand-in; empty for any other value."""
+    """Return the name of a stand-in, or an empty string for any other value."""
     return value._stand_in_name if type(value) is StandIn else ""
 
 
 def _frames() -> Iterator[FrameType]:
-    """Yield the frames that use a stand-in, from the innermost."""
+    """Yield the frames of the stack that are outside this module, from the innermost."""
     frame: FrameType | None = sys._getframe()
     own = sys._getframe().f_code.co_filename  # differs from __file__ in the packed helper
     while frame := frame and frame.f_back:
@@ -205,7 +205,7 @@ def _from_project() -> bool:
 
 
 def _is_structural() -> bool:
-    """Return whether a library handles a stand-in, and not to answer a question of the project."""
+    """Return whether the caller is a library that ignores values (`_STRUCTURAL`), and doesn't act for the project."""
     frames = _frames()
     frame = next(frames)
     if _from_project() or not _STRUCTURAL.fullmatch(frame.f_globals.get("__name__") or ""):
@@ -216,37 +216,37 @@ def _is_structural() -> bool:
 
 
 def _builds_type() -> bool:
-    """Return whether the instruction is `X[...]` or `X | ...`: Python 3.14 compares the types of a union in C."""
+    """Return whether the caller evaluates `X[...]` or `X | ...`, for which Python 3.14 compares types in C."""
     frame = next(_frames())
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("BINARY_OP", "BINARY_SUBSCR")
 
 
 def place(until: str = "") -> str:
-    """Return the line of the project that is being run, within frames of the file `until`; empty for none."""
+    """Return the innermost running line of the project, as `file:line: text`, or "". Stops at the file `until`."""
     frames = itertools.takewhile(lambda frame: frame.f_code.co_filename != until, _frames())
     return next(project_lines((frame.f_code.co_filename, frame.f_lineno) for frame in frames), "")
 
 
 def project_lines(lines: Iterable[tuple[str, int]]) -> Iterator[str]:
-    """Yield the lines of the project among lines of files, as `file:line: text`."""
+    """Yield the given lines that belong to files of the project, as `file:line: text`."""
     for path, number in lines:
         if file := relative(path):
             yield f"{file}:{number}: {linecache.getline(path, number).strip()}"
 
 
 def relative(path: str) -> str:
-    """Return the path of a file of the project within its sources; empty for any other file."""
+    """Return a project file's path relative to the sources, or an empty string for any other file."""
     return path.removeprefix(STATE.prefix) if path.startswith(STATE.prefix) else ""
 
 
 def refuse(name: str, what: str = "value") -> NoReturn:
-    """Reject that the import needs the value of the stand-in `name`."""
+    """Reject a use of the value, or of another property `what`, of the stand-in `name`."""
     problem = f"importing the service needs the {what} of {name}, but that package isn't imported"
     reject(f"{problem}:\n  {place() or STATE.place}", _remedy(name))
 
 
 def reject(problem: str, remedy: str) -> NoReturn:
-    """Record a problem, so that the service can't ignore it, and end the import."""
+    """Record a problem, so that the import fails even if the service catches the error, and raise RejectedError."""
     STATE.refusals.append({"problem": problem, "remedy": remedy})
     raise RejectedError(problem)
 
@@ -258,18 +258,18 @@ def _remedy(name: str) -> str:
 
 
 def _is_guarded() -> bool:
-    """Return whether a line of the project handles errors of what runs now."""
+    """Return whether a `try` with handlers or a `with suppress(...)` of the project encloses the running code."""
     return any((frame.f_code.co_filename, frame.f_lineno) in STATE.guarded for frame in _frames())
 
 
 def _varied(name: str, what: str = "isinstance of {}") -> bool:
-    """Return an answer that differs between the two imports, for the stand-in `name`."""
+    """Return False in the first import and True in the second, and record the line that asked about `name`."""
     STATE.varied.append((f"{place() or STATE.place} ({what.format(name)})", _remedy(name)))
     return STATE.is_second
 
 
 def _vary_all(name: str, *arguments: Any) -> None:
-    """Empty, in the second import, the containers that the project gives to a stand-in: the package might do so."""
+    """Clear the containers among `arguments` in the second import, because the package might modify them."""
     for argument in arguments:
         module = str(type(argument).__module__)
         if module.partition(".")[0] in _BENTOML:
@@ -284,7 +284,7 @@ def _vary_all(name: str, *arguments: Any) -> None:
 
 
 def install(**settings: Any) -> None:
-    """Let the project import stand-ins, if there are packages for them. `settings` are attributes of the `State`."""
+    """Set attributes of `State`, and let the project import stand-ins for the packages in `settings`."""
     vars(STATE).update(settings)
     if STATE.packages is not None and not STATE.packages:
         return
@@ -297,7 +297,7 @@ def install(**settings: Any) -> None:
 
 
 def _package(module: str) -> str:
-    """Return the package that provides a top-level module; empty if none is known."""
+    """Return the package that provides a top-level module, or an empty string if none is known."""
     name = re.sub(r"[-_.]+", "-", _DISTRIBUTIONS.get(module, module)).lower()
     if STATE.packages is None:
         return name.rstrip("-")
@@ -308,7 +308,7 @@ def _package(module: str) -> str:
 
 
 def _may_stand_in(top: str) -> bool:
-    """Return whether a top-level module that the project imports can have a stand-in."""
+    """Return whether a stand-in can replace the top-level module `top`, which the project imports."""
     is_own = any(os.path.lexists(f"{STATE.prefix}{top}{suffix}") for suffix in ("", ".py"))
     if is_own or top in sys.modules or top in sys.stdlib_module_names or top in STATE.outside:
         return False
@@ -321,7 +321,7 @@ def _may_stand_in(top: str) -> bool:
 
 
 class _Finder:
-    """Finds stand-ins for the modules of packages that aren't imported, after all other finders."""
+    """The last finder in `sys.meta_path`, which finds stand-ins for modules of packages that aren't installed."""
 
     def find_spec(self, name: str, path: Any = None, _target: Any = None) -> machinery.ModuleSpec | None:
         top = name.partition(".")[0]
@@ -336,12 +336,12 @@ class _Finder:
 
 
 def _check(*values: Any) -> tuple[Any, ...]:
-    """Return the values, if none of them is a stand-in."""
+    """Return the values. Rejects the import if one of them is a stand-in."""
     return next((refuse(name, "identity or attributes") for name in map(name_of, values) if name), values)
 
 
 def _get_code(self: machinery.SourceFileLoader, fullname: str) -> CodeType | None:
-    """Compile a module of the project with checks of operations that Python has no hook for."""
+    """Compile a module of the project with checks around operations for which Python has no hook."""
     path = self.get_filename(fullname)
     if not path.startswith(STATE.prefix):
         return super(machinery.SourceFileLoader, self).get_code(fullname)
@@ -367,7 +367,7 @@ def _checked(value: ast.expr) -> ast.expr:
 
 
 def _accept_limits() -> None:
-    """Let pydantic take a stand-in as a limit of a field, and describe no field that has one."""
+    """Let pydantic accept stand-ins as limits of fields. Describing a field with such a limit is rejected."""
     from pydantic._internal import _known_annotated_metadata as known
 
     def apply_checked(annotation: Any, schema: Any, apply: Any = known.apply_known_metadata) -> Any:
