@@ -120,7 +120,7 @@ def _mentions(content: bytes, library: str) -> bool:
 
 
 def _missing(output: Path, extensions: list[str]) -> str:
-    """Start the packed interpreter, and return a description of missing modules, or an empty string."""
+    """Start the packed interpreter, and return the error or the first module outside of it, or an empty string."""
     importable = []
     for name in (*extensions, *_MODULES):
         with contextlib.suppress(Exception):  # modules that this interpreter can't import aren't missing

@@ -164,7 +164,7 @@ class Subclass(type):
     """The metaclass of project classes with a stand-in as a base. It replaces the whole class with a stand-in."""
 
     def __new__(cls, name: str, bases: tuple[Any, ...], *_args: Any, **_keywords: Any) -> Any:
-        """Return a stand-in for the class, whose name includes that of the base."""
+        """Return a stand-in for the class. Its name includes the name of the base."""
         return StandIn(f"{next(vars(base)['_stand_in_name'] for base in bases if type(base) is Subclass)}:{name}")
 
 
