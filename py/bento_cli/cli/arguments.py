@@ -75,7 +75,7 @@ def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, 
 
 
 def add_signing(parser: ArgumentParser, prefix: str = "", *, required: bool = False) -> None:
-    """Add options for the format of signatures and for a key or identity, whose names begin with `prefix`."""
+    """Add options for a key or identity, whose names begin with `prefix`, and for the format of signatures."""
     group = parser.add_mutually_exclusive_group(required=required)
     parser.set_defaults(keyless_flag=f"--{prefix}keyless")
     group.add_argument(

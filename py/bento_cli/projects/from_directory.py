@@ -120,7 +120,7 @@ def build(
     args: Mapping[str, Any] | None = None,
     extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - the default is frozen
 ) -> BuildResult:
-    """Build a Bento from the directory `build_ctx` and options, without its bentofile.
+    """Build a Bento from options and the directory `build_ctx`, whose bentofile is ignored.
 
     The parameters are the same as in `bentoml.build`. By default, `service` is the only service in `service.py`, and
     `version` is the digest of the content. Raises BentoError for invalid inputs.
