@@ -46,7 +46,7 @@ _XATTR = "SCHILY.xattr."  # prefix of the keys of extended attributes
 
 
 class Checkpoint(NamedTuple):
-    """Describes a position at which inflating can begin."""
+    """A position at which inflating can begin."""
 
     packed: int  # offset of the first whole byte in the blob
     tar: int  # offset in the tar
@@ -55,7 +55,7 @@ class Checkpoint(NamedTuple):
 
 
 class ZtocEntry(NamedTuple):
-    """Describes a member of the tar."""
+    """A member of the tar."""
 
     name: str
     kind: str
@@ -71,7 +71,7 @@ class ZtocEntry(NamedTuple):
 
 
 class _UnsupportedError(Exception):
-    """Reports a layer that this module, or soci-snapshotter, doesn't support."""
+    """Raised for a layer that this module or soci-snapshotter doesn't support."""
 
 
 class Ztoc(NamedTuple):
@@ -84,7 +84,7 @@ class Ztoc(NamedTuple):
 def make(read: Callable[[int, int], Iterable[bytes]], size: int, where: str) -> Ztoc:
     """Return the zTOC of a gzip layer of `size` bytes. `read` returns the bytes of the layer between two offsets.
 
-    Returns no bytes for a layer with extended attributes, devices, sparse files, or optional fields of gzip headers.
+    Returns b"" for a layer with extended attributes, devices, sparse files, or optional fields of gzip headers.
     The snapshotter fetches such a layer completely. Raises BentoError for a damaged layer.
     """
     # The checkpoints depend on the sizes of the pieces.
@@ -113,7 +113,7 @@ def _digest(pieces: Iterable[bytes]) -> str:
 
 
 class _Scan:
-    """Inflates a layer, and finds its checkpoints and entries."""
+    """A scan that inflates a layer, and finds its checkpoints and entries."""
 
     def __init__(self, pieces: Iterable[bytes], where: str) -> None:
         self.checkpoints: list[Checkpoint] = []
@@ -125,7 +125,7 @@ class _Scan:
         self._search_from = SPAN  # bytes of tar
 
     def entries(self) -> Iterator[ZtocEntry]:
-        """Yield the entries of the tar. Exhausting the iterator also records all checkpoints."""
+        """Yield the entries of the tar. All checkpoints are known when the iterator is exhausted."""
         stream = tarread.PieceReader(self._tar(), self._where)
         for member, _ in tarread.members(stream, tarread.SYSTEM):
             if member.kind not in toc_layer.TYPES or any(key.startswith(_XATTR) for key in member.attributes):
@@ -159,7 +159,7 @@ class _Scan:
         self._search_from = checkpoint.tar + SPAN
 
     def _inflated(self, member: Any, data: bytes) -> Generator[bytes, None, int]:
-        """Yield the output for `data`. Returns the number of bytes that belong to the gzip member."""
+        """Yield the output for `data`. Returns the number of bytes in `data` that belong to the gzip member."""
         at, is_full = 0, False
         while not member.eof and (at < len(data) or is_full):
             most = min(self._search_from - self.size, _MAX_OUTPUT)
@@ -210,7 +210,7 @@ class _Scan:
 
 
 def _block_begin(data: bytes, places: Iterable[int], window: bytes, known: bytes) -> int:
-    """Return the bit in `data` at which a block with the contents `known` begins, or 0."""
+    """Return the bit in `data` at which a block with the contents `known` begins, or 0 if none begins."""
     for at in places:
         value = int.from_bytes(data[at : at + _BEGIN], "little")
         for bit in range(8):
