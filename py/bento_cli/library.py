@@ -6,8 +6,8 @@
     for bento in Store().bentos.list("iris"):
         print(bento.tag, bento.size())
 
-The functions use the store in the default home, or in `home` if it is set. The API uses the same directories as
-BentoML (see `bento_cli.store.home`), and can run at the same time as BentoML. All errors are BentoError.
+The functions use the store in the default home, or in `home` if it is set. The API uses the same directories as BentoML
+(see `bento_cli.store.home`), and can run at the same time as BentoML. All errors are BentoError.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 For the command `models list`, a module in `commands` defines two functions: `add_list_arguments(parser, kind)` adds the
 arguments and the epilog to the parser, and `run_list(options, store, kind)` runs the command and returns an exit code
-from `status`. `kind` specifies whether the command is for Bentos or models. For arguments with the metavar
-TAG, the shell completes tags of this kind; for arguments with the metavar PATH, it completes file names.
+from `status`. `kind` specifies whether the command is for Bentos or models. For arguments with the metavar TAG, the
+shell completes tags of this kind; for arguments with the metavar PATH, it completes file names.
 """
 
 from __future__ import annotations

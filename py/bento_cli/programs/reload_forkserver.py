@@ -2,8 +2,8 @@
 
 BentoML's supervisor starts a worker as usual. The interpreter of the worker imports this module first (`install`), and
 `maybe_fork` forks the process. The child continues as the worker, and the parent imports the packages that the worker
-imports. After an edit, the parent stops the worker and forks again. Therefore, an edit
-reloads only the service's modules.
+imports. After an edit, the parent stops the worker and forks again. Therefore, an edit reloads only the service's
+modules.
 
 A worker has the same environment variables, file descriptors, and working directory as a new process. If preloaded
 packages might change its behavior (`_difference`), the parent reports the reason, and restarts without packages.

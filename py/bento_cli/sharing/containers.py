@@ -63,8 +63,8 @@ def containerize(
 ) -> Containerized:
     """Build an image of a Bento with `names`, by default its tag. The builder prints to standard error.
 
-    Only the native backend supports `signing`. Raises BentoError if the build fails. Always removes the context and
-    the secrets.
+    Only the native backend supports `signing`. Raises BentoError if the build fails. Always removes the context and the
+    secrets.
     """
     names = tuple(names) or (str(entry.tag),)
     settings = dict(options or {})

@@ -1,8 +1,8 @@
 """Writes an entry of the store as an archive that BentoML can import.
 
-Members are sorted by path and have no times or owners; files have mode 0644 or 0755. Therefore, equal
-entries result in equal bytes for every user. BentoML's export temporarily adds `models/` to the entry; this export
-doesn't change the store. It creates the file or directory atomically.
+Members are sorted by path and have no times or owners; files have mode 0644 or 0755. Therefore, equal entries result in
+equal bytes for every user. BentoML's export temporarily adds `models/` to the entry; this export doesn't change the
+store. It creates the file or directory atomically.
 """
 
 from __future__ import annotations

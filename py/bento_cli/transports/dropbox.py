@@ -1,8 +1,8 @@
 """Client for Dropbox's HTTP API (version 2): `dropbox://PATH`.
 
 The credentials are DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN and DROPBOX_APP_KEY (optionally with
-DROPBOX_APP_SECRET). A refresh token is exchanged for an access token. DROPBOX_ENDPOINT replaces the server in
-all requests. The API's `content_hash` verifies uploads and downloads.
+DROPBOX_APP_SECRET). A refresh token is exchanged for an access token. DROPBOX_ENDPOINT replaces the server in all
+requests. The API's `content_hash` verifies uploads and downloads.
 """
 
 from __future__ import annotations

@@ -302,8 +302,8 @@ def _require_module(service: str, selection: Selection) -> None:
 def _unused_inputs(selection: Selection, also: Sequence[str]) -> str:
     """Return the paths of unused inputs, one per line. Bazel doesn't rerun the action if only these inputs change.
 
-    `also` lists inputs that the action used in addition to selected files. Omits files in the output directory,
-    because path mapping can change their names.
+    `also` lists inputs that the action used in addition to selected files. Omits files in the output directory, because
+    path mapping can change their names.
     """
     used = {file.source for file in selection.kept} | set(also)
     unused = {

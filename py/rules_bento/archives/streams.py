@@ -53,8 +53,8 @@ def detect_form(first: bytes) -> str:
 def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator[bytes]:
     """Decode `raw`, whose format is `tar` (unchanged), `xz`, `gz`, `bz2`, or `zst`.
 
-    `memory` limits the memory of the decoder, in bytes. Raises BentoError, prefixed with `where`, for another format,
-    a damaged or truncated stream, a wrong checksum, bytes after the end, and a stream that requires more memory.
+    `memory` limits the memory of the decoder, in bytes. Raises BentoError, prefixed with `where`, for another format, a
+    damaged or truncated stream, a wrong checksum, bytes after the end, and a stream that requires more memory.
     """
     import zlib
     from itertools import chain
@@ -194,8 +194,8 @@ class _Gzip:
 class _Zstd:
     """Decoder of one zstd frame.
 
-    The underlying decoder can't limit its output. This class passes its input in small pieces, so that the output of
-    a decompression bomb stays below 70 MB.
+    The underlying decoder can't limit its output. This class passes its input in small pieces, so that the output of a
+    decompression bomb stays below 70 MB.
     """
 
     _FED = 2048  # a block has at least 4 bytes, and at most 128 KiB of output

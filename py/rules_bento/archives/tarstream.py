@@ -2,8 +2,8 @@
 
 Headers have the POSIX.1-2001 (pax interchange) format: a ustar header. An extended header precedes it if a name or link
 is longer than 100 bytes or isn't ASCII, or if a file has 8 GiB or more. `tarfile` writes the same bytes with
-`PAX_FORMAT`, but is several times slower. The owner is ID 0 without a name, so the host's users have no effect.
-Names begin with `./`, as in BentoML's archives.
+`PAX_FORMAT`, but is several times slower. The owner is ID 0 without a name, so the host's users have no effect. Names
+begin with `./`, as in BentoML's archives.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class Member(NamedTuple):
     """A file, symbolic link, or directory in a tar. Use the class methods to create members.
 
     `path` is relative to the root of the archive, without `./`. A file has either `data`, or a `source` that must have
-    exactly `size` bytes when it is read. A symbolic link has a `link`. A directory has none of these. Only
-    members of layers have owners.
+    exactly `size` bytes when it is read. A symbolic link has a `link`. A directory has none of these. Only members of
+    layers have owners.
     """
 
     path: str

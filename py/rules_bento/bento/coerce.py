@@ -2,8 +2,8 @@
 
 BentoML uses cattrs to convert descriptors to the types in its classes. A number becomes a string if a string is
 expected, unknown keys are dropped, and missing keys get a default. The conversions in this module do the same for
-individual values. Their errors specify the location in the document. (`formats.schema` checks documents that must
-match a schema without conversion.)
+individual values. Their errors specify the location in the document. (`formats.schema` checks documents that must match
+a schema without conversion.)
 """
 
 from __future__ import annotations

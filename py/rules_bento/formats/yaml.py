@@ -41,8 +41,8 @@ def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
 def read_with_lines(data: bytes | str, origin: str, parse_float: Callable[[str], Any]) -> tuple[Any, LineIndex]:
     """Parse a document as `read_yaml` does. Returns the value, and an index of the lines of contained values.
 
-    Keys are the strings in the document, and `parse_float` converts floats. Raises FormatError if `read_yaml`
-    does, or if a key is null or a time.
+    Keys are the strings in the document, and `parse_float` converts floats. Raises FormatError if `read_yaml` does, or
+    if a key is null or a time.
     """
     root = _YamlReader(data, origin, parse_float=parse_float).read()
     return root.value, LineIndex((root.line, root.inner))

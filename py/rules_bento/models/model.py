@@ -89,9 +89,9 @@ class ModelEntry:
 def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: TreeManifest) -> ModelEntry:
     """Return a model entry with the `model.yaml` that BentoML 1.4 writes (api_version v1).
 
-    `fields` contains the module, labels, options, metadata, context, signatures, and api_version. The default
-    version is the digest of the files and `fields`. Raises BentoError if there are no files, or if one of the files
-    is a `model.yaml`.
+    `fields` contains the module, labels, options, metadata, context, signatures, and api_version. The default version
+    is the digest of the files and `fields`. Raises BentoError if there are no files, or if one of the files is a
+    `model.yaml`.
     """
     from rules_bento.formats.yaml_writer import dump_yaml
 

@@ -100,9 +100,8 @@ def load(path: Path) -> Lock:
 def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
     """Convert a `uv.lock` to a lock of rules_bento.
 
-    The roots are the dependencies of the selected workspace members, extras, and groups. If `choice` is None, all
-    items are selected, including conflicting items. Raises BentoError for an invalid lock, or if selected items
-    conflict.
+    The roots are the dependencies of the selected workspace members, extras, and groups. If `choice` is None, all items
+    are selected, including conflicting items. Raises BentoError for an invalid lock, or if selected items conflict.
     """
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:

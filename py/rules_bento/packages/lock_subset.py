@@ -105,8 +105,8 @@ class Resolver:
 class Resolution:
     """The solution for a single requirement: pins of its transitive dependencies, by name.
 
-    `pins` is empty if there is no solution. `packages` contains the lock entries of the dependencies, so that
-    dependent actions read only one file.
+    `pins` is empty if there is no solution. `packages` contains the lock entries of the dependencies, so that dependent
+    actions read only one file.
     """
 
     requirement: str

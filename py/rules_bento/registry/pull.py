@@ -68,8 +68,8 @@ def pull(
     """Pull an image or index into a layout as `name`. Returns the manifest.
 
     Tries `references` in order: first mirrors, then the origin. `platforms` (`os/architecture[/variant]`; default: all)
-    selects images in an index. If `lenient` is true, only one platform must exist. `shallow` omits the layers
-    (see `fetch_blobs`). Raises BentoError, including RegistryError.
+    selects images in an index. If `lenient` is true, only one platform must exist. `shallow` omits the layers (see
+    `fetch_blobs`). Raises BentoError, including RegistryError.
     """
     repository, root = find_manifest(references, registries)
     chosen = select_platforms(root, platforms, str(references[-1]), lenient=lenient)

@@ -1,7 +1,7 @@
 """Determines the metadata of a BentoML service, by static analysis of its source or by an import with BentoML.
 
-Static analysis executes no code of the service. A value that isn't a constant in the source becomes an
-`Unknown`, which a rule attribute can declare. The reference implementation is an import with BentoML 1.4.
+Static analysis executes no code of the service. A value that isn't a constant in the source becomes an `Unknown`, which
+a rule attribute can declare. The reference implementation is an import with BentoML 1.4.
 """
 
 from __future__ import annotations

@@ -323,8 +323,8 @@ class Recorder:
 def _install_guard(readable: Sequence[str]) -> None:
     """Reject operations that make metadata depend on the machine. The service can read the paths in `readable`.
 
-    Libraries can read other files while they are imported (many look for a shared library, which starts ldconfig).
-    The service's own modules can't, neither directly nor through a library, even if they catch the error.
+    Libraries can read other files while they are imported (many look for a shared library, which starts ldconfig). The
+    service's own modules can't, neither directly nor through a library, even if they catch the error.
     """
     prefixes = tuple({f"{form}/" for path in readable for form in (path, os.path.realpath(path))})
 

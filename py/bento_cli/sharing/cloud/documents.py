@@ -27,7 +27,7 @@ _MOST_README = 3 << 20  # bytes; BentoML sends no larger value
 
 
 def bento(entry: Entry, description: Description, models: Sequence[Entry], digest: str, *, new: bool) -> dict[str, Any]:
-    """Return the document that creates a Bento, or updates it unless `new`. `description` is its `bento.yaml`."""
+    """Return the document for creating a Bento if `new`, or else for updating it. `description` is its `bento.yaml`."""
     descriptor = description.document
     document: dict[str, Any] = {"description": _readme(entry)}
     if new:

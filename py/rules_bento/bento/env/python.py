@@ -63,8 +63,8 @@ def _argument_lines(pip_args: str, place: str) -> list[str]:
 def _add_pins(text: str, pins: Sequence[str]) -> str:
     """Add the pins from libraries to requirements. A pin is `name==version`, or `name` for any version.
 
-    Requirements with hashes must already contain these packages. Raises BentoError for a missing package or a
-    different version.
+    Requirements with hashes must already contain these packages. Raises BentoError for a missing package or a different
+    version.
     """
     if not pins:
         return text

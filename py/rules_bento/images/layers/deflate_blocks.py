@@ -1,9 +1,9 @@
 """Inflates deflate streams, and splits them between blocks, so that each piece can be inflated separately.
 
-A block (RFC 1951, 3.2.3) can begin at any bit, and only inflating the previous block shows where. `_Walk` sets the
-bit that marks a last block, so that inflating stops in the last byte of the block. It then tries the bits of this byte.
-If the beginning of a block can't be determined, the contents are returned without a stream. Callers verify the
-contents, which are wrong if a beginning is wrong.
+A block (RFC 1951, 3.2.3) can begin at any bit, and only inflating the previous block shows where. `_Walk` sets the bit
+that marks a last block, so that inflating stops in the last byte of the block. It then tries the bits of this byte. If
+the beginning of a block can't be determined, the contents are returned without a stream. Callers verify the contents,
+which are wrong if a beginning is wrong.
 
 A block refers to at most 32 KiB before the block. In a piece that begins within a stream, the first blocks are
 compressed again until they contain 32 KiB. The other blocks are copied. Empty blocks before the copied blocks keep each

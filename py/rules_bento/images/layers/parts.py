@@ -2,10 +2,9 @@
 
 A part contains the files of one wheel as separately compressed tar members: gzip members and zstd frames can be
 concatenated (RFC 1952, RFC 8878). Because wheels share directories, a part doesn't contain directories. Its listing
-names them instead. Joining writes each directory once, at the beginning. Joining copies the parts, and
-decompresses parts only to compute the layer's diff id. If two wheels have a file at the same path, the layer contains
-the later wheel's file, as with an installer. In this case, the part of the earlier wheel is compressed again without
-the file.
+names them instead. Joining writes each directory once, at the beginning. Joining copies the parts, and decompresses
+parts only to compute the layer's diff id. If two wheels have a file at the same path, the layer contains the later
+wheel's file, as with an installer. In this case, the part of the earlier wheel is compressed again without the file.
 """
 
 from __future__ import annotations

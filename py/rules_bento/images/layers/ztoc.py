@@ -84,8 +84,8 @@ class Ztoc(NamedTuple):
 def make(read: Callable[[int, int], Iterable[bytes]], size: int, where: str) -> Ztoc:
     """Return the zTOC of a gzip layer of `size` bytes. `read` returns the bytes of the layer between two offsets.
 
-    Returns b"" for a layer with extended attributes, devices, sparse files, or optional fields of gzip headers.
-    The snapshotter fetches such a layer completely. Raises BentoError for a damaged layer.
+    Returns b"" for a layer with extended attributes, devices, sparse files, or optional fields of gzip headers. The
+    snapshotter fetches such a layer completely. Raises BentoError for a damaged layer.
     """
     # The checkpoints depend on the sizes of the pieces.
     scan = _Scan(xz.split(read(0, size), _PIECE), where)

@@ -1,8 +1,8 @@
 """Excludes files of a wheel from images, as `exclude` and `exclude_presets` of `bento.pypi` specify.
 
-RECORD, bytecode, and library checks use only the remaining files.
-Patterns have the syntax of `exclude` in a bentofile. A pattern matches the path of a file in site-packages. For
-scripts, headers, and data, a pattern matches the file's name in the wheel (`acme-1.0.data/scripts/run`).
+RECORD, bytecode, and library checks use only the remaining files. Patterns have the syntax of `exclude` in a bentofile.
+A pattern matches the path of a file in site-packages. For scripts, headers, and data, a pattern matches the file's name
+in the wheel (`acme-1.0.data/scripts/run`).
 """
 
 from __future__ import annotations
