@@ -1,4 +1,4 @@
-"""Reads advisory databases, that is, OSV records (schema 1.x), and matches the records with package versions.
+"""Reads advisory databases in the OSV format (schema 1.x), and matches records with versions of packages.
 
 A database consists of files, directories, and zips, as published on osv.dev. The database is read one record at a
 time. Only records about the audited packages are kept: PyPI packages, and source packages of Debian releases. As in
@@ -37,13 +37,13 @@ _CHANGED_SCOPE_PRIVILEGES = {"N": 0.85, "L": 0.68, "H": 0.5}
 
 
 def rating_from_vector(vector: str) -> str:
-    """Return the rating for the base metrics of a CVSS 3.0 or 3.1 vector, or an empty string for an invalid vector."""
+    """Return the rating of a CVSS 3.0 or 3.1 vector's base metrics, or an empty string for an invalid vector."""
     score = base_score(vector)
     return "" if score is None else RATINGS[sum(score >= least for least in (0.1, 4.0, 7.0, 9.0))]
 
 
 def base_score(vector: str) -> float | None:
-    """Return the base score (CVSS 3.1, section 7.1), or None if the vector is incomplete or invalid."""
+    """Return the base score of a vector (CVSS 3.1, section 7.1), or None if the vector is incomplete or invalid."""
     match = _VECTOR.fullmatch(vector.strip())
     pairs = {pair.partition(":")[::2] for pair in match[2][1:].split("/")} if match else set()
     metrics = dict(pairs)
@@ -64,12 +64,12 @@ def base_score(vector: str) -> float | None:
 
 
 def highest_rating(ratings: list[str]) -> str:
-    """Return the highest rating, or an empty string if there is no rating."""
+    """Return the highest rating, or an empty string if `ratings` contains none."""
     return max(filter(None, ratings), key=RATINGS.index, default="")
 
 
 def _round_up(value: float) -> float:
-    """Round up to one decimal place without floating-point errors (CVSS 3.1, appendix A)."""
+    """Round up to one decimal place, without floating-point errors (CVSS 3.1, appendix A)."""
     whole = round(value * 100_000)
     return whole / 100_000 if whole % 10_000 == 0 else (whole // 10_000 + 1) / 10
 
@@ -99,14 +99,14 @@ _SHAPE = {
 
 
 class Match(NamedTuple):
-    """Specifies how an advisory matches a version."""
+    """How an advisory matches a version: whether the match is certain, and the fixed version, if known."""
 
     certain: bool  # false if the record can't be evaluated
     fixed: str  # the first fixed version; empty if unknown
 
 
 class Affected(NamedTuple):
-    """Holds the affected versions of one package, from an advisory."""
+    """The affected versions of one package in an advisory."""
 
     ecosystem: str  # `PyPI`, `Debian` for all releases, or `Debian:13`
     name: str  # normalized; of a source package for Debian
@@ -115,12 +115,12 @@ class Affected(NamedTuple):
     rating: str  # empty for none
 
     def is_about(self, name: str, ecosystem: str) -> bool:
-        """Return whether this entry is about the package `name` of an ecosystem."""
+        """Return whether this entry is about the package `name` in `ecosystem`."""
         return self.name == name and self.ecosystem in (ecosystem, ecosystem.partition(":")[0])
 
 
 class Advisory(NamedTuple):
-    """Holds an OSV record. Omits packages of unsupported ecosystems."""
+    """An OSV record, without packages of unsupported ecosystems."""
 
     id: str
     aliases: tuple[str, ...]
@@ -130,14 +130,14 @@ class Advisory(NamedTuple):
     affected: tuple[Affected, ...]
 
     def rating_of(self, name: str, ecosystem: str = PYPI) -> str:
-        """Return the highest rating for a package, or an empty string if the advisory has no rating."""
+        """Return the highest rating of the advisory for a package, or an empty string if it has no rating."""
         own = [affected.rating for affected in self.affected if affected.is_about(name, ecosystem)]
         if ecosystem != PYPI and own and set(own) == {"none"}:
             return "none"  # the distribution's own rating
         return highest_rating([self.rating, *own])
 
     def match(self, name: str, version: Any, ecosystem: str = PYPI) -> Match | None:
-        """Return the match with a version of a package (normalized name), or None if the version isn't affected."""
+        """Return the match with a version of a package, or None if the version isn't affected. `name` is normalized."""
         judged = [_match(affected, version) for affected in self.affected if affected.is_about(name, ecosystem)]
         matches = [match for match in judged if match]
         if not matches:
@@ -147,7 +147,7 @@ class Advisory(NamedTuple):
 
 
 def read_record(document: Any, origin: str) -> Advisory | None:
-    """Read a record, or return None for a withdrawn record. Raises a BentoError that begins with `origin`."""
+    """Parse a record. Returns None for a withdrawn record. Raises a BentoError that begins with `origin` if invalid."""
     document = schema.without_nulls(document)
     schema.validate(document, _SHAPE, origin, _REMEDY)
     if document.get("withdrawn"):
@@ -159,7 +159,7 @@ def read_record(document: Any, origin: str) -> Advisory | None:
 
 
 def _affected(entry: dict[str, Any]) -> Affected | None:
-    """Return the affected versions in an entry, or None if the package is from an unsupported ecosystem."""
+    """Return the affected versions in an entry, or None if its package is from an unsupported ecosystem."""
     package = entry.get("package", {})
     ecosystem, _, release = package.get("ecosystem", "").partition(":")
     if ecosystem not in (PYPI, DEBIAN):
@@ -176,7 +176,7 @@ def _affected(entry: dict[str, Any]) -> Affected | None:
 
 
 def _rating(entry: dict[str, Any]) -> str:
-    """Return the highest supported rating of a record or of an `affected` entry."""
+    """Return the highest rating in a record or in one of its `affected` entries."""
     if entry.get(_URGENCY[0], {}).get(_URGENCY[1]) == "unimportant":
         return "none"  # of Debian, for vulnerabilities that don't affect its binary packages
     ratings = [rating_from_vector(declared["score"]) for declared in entry.get("severity", ())]
@@ -206,7 +206,7 @@ def _match(affected: Affected, version: Any) -> Match | None:
 
 
 def _in_range(events: tuple[dict[str, str], ...], version: Any, ecosystem: str) -> tuple[bool, str]:
-    """Return whether a version is in a range, and the next fixed version. Raises ValueError for an invalid version."""
+    """Return whether a range includes a version, and the next fixed version. Raises ValueError for invalid versions."""
     known = list(_events(events, ecosystem))
     limits = [event["limit"] for event in events if "limit" in event]
     if limits and not any(limit == "*" or version < parse(limit, ecosystem) for limit in limits):
@@ -223,7 +223,7 @@ def _in_range(events: tuple[dict[str, str], ...], version: Any, ecosystem: str) 
 
 
 def _events(events: tuple[dict[str, str], ...], ecosystem: str) -> Iterator[tuple[Any, int, str]]:
-    """Yield the version (None: first), kind (0 introduced, 1 last affected, 2 fixed), and text of each event."""
+    """Yield the version (None: first), kind (0: introduced, 1: last affected, 2: fixed), and text of each event."""
     for event in events:
         for number, key in enumerate(("introduced", "last_affected", "fixed")):
             if key in event:
@@ -251,7 +251,7 @@ DATE = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
 
 
 class Database(NamedTuple):
-    """Holds the advisories about the audited packages, and the number of records in the database."""
+    """The advisories about the audited packages, and the number of records in the database."""
 
     advisories: tuple[Advisory, ...]  # sorted by id
     records: int  # of the packages' ecosystems, without withdrawn ones
@@ -260,9 +260,9 @@ class Database(NamedTuple):
 
 
 def read_database(places: Sequence[tuple[Path, str]], names: Mapping[str, Collection[str]]) -> Database:
-    """Read the records at `places`, and keep the records about `names` (package names by ecosystem).
+    """Read the records at `places`, and keep records about `names`, which are package names by ecosystem.
 
-    Each place is a path and its name for messages. Raises BentoError for an invalid record, and for a database without
+    Each place is a path and its name in messages. Raises BentoError for an invalid record, and for a database without
     records about PyPI packages.
     """
     kept: list[Advisory] = []
@@ -300,7 +300,7 @@ def _document(data: bytes, origin: str) -> Any:
 
 
 def _files(places: Sequence[tuple[Path, str]]) -> Iterator[tuple[bytes, str]]:
-    """Yield the content and the name of each record file."""
+    """Yield the content of each record file, and its name for messages."""
     for path, name in places:
         if path.is_dir():
             yield from _read_directory(path, name)

@@ -30,7 +30,7 @@ _SBOM_REMEDY = "Provide a CycloneDX or SPDX 2 SBOM in JSON."
 
 
 class Package(NamedTuple):
-    """Describes a package with a specific version."""
+    """A package with a specific version."""
 
     name: str  # normalized
     version: str  # empty if unknown
@@ -44,14 +44,14 @@ class Package(NamedTuple):
         return f"{self.name} {self.version}" if self.version else self.name
 
     def note(self) -> str:
-        """Return a note for messages that specifies why the package is installed. The note can be empty."""
+        """Return a note for messages about why the package is installed, or an empty string."""
         if self.binaries:
             return f" (installed: {', '.join(binary.partition(' ')[0] for binary in self.binaries)})"
         return f" (required by {', '.join(self.required_by)})" if self.required_by else ""
 
 
 def from_lock(packages: Iterable[Mapping[str, Any]]) -> list[Package]:
-    """Return the packages in a lock that has the normal form (see `rules_bento.packages.lock`)."""
+    """Return the packages in a lock that has the format of rules_bento (see `rules_bento.packages.lock`)."""
     entries = list(packages)
     required_by: dict[str, set[str]] = {}
     of_extras: dict[str, set[str]] = {}
@@ -117,7 +117,7 @@ def from_sbom(data: bytes, origin: str) -> list[Package]:
 
 
 def from_system(distribution: str, installed: Iterable[tuple[str, str, str]]) -> list[Package]:
-    """Return the source packages of a system, based on the name, version, and `Source` field of installed packages."""
+    """Return the source packages of a system, given the name, version, and `Source` field of installed packages."""
     binaries = sorted(set(installed))
     release = next((_RELEASE.fullmatch(version) for name, version, _ in binaries if name == "base-files"), None)
     ecosystem = f"{DEBIAN}:{release[1]}" if distribution == DEBIAN.lower() and release else distribution
@@ -133,13 +133,13 @@ def from_system(distribution: str, installed: Iterable[tuple[str, str, str]]) ->
 
 
 def dumps(packages: Iterable[Package], *, system_known: bool = True) -> str:
-    """Return an inventory of packages, sorted by name, as JSON."""
+    """Return a JSON inventory of packages, sorted by name."""
     fields = {"packages": [package._asdict() for package in sorted(packages)], "system_known": system_known}
     return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 
 
 def loads(text: bytes | str) -> tuple[tuple[Package, ...], bool]:
-    """Read the output of `dumps`. Returns the packages, and whether the system packages of an image are known."""
+    """Parse JSON that `dumps` returned. Returns the packages, and whether an image's system packages are known."""
     fields = read_json(text, "the packages")
     packages = []
     for entry in fields["packages"]:

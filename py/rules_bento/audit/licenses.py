@@ -87,7 +87,7 @@ _TOKEN = re.compile(r"[()]|[^\s()]+")
 
 
 class DeclaredLicense(NamedTuple):
-    """Holds the license fields of METADATA without changes."""
+    """The license fields of METADATA, unchanged."""
 
     expression: str = ""  # License-Expression
     text: str = ""  # License
@@ -95,7 +95,7 @@ class DeclaredLicense(NamedTuple):
 
 
 def terms_from_metadata(declared: DeclaredLicense) -> Terms | None:
-    """Return the terms of a declared license, or None if METADATA declares no license."""
+    """Return the terms of a declared license, or None if METADATA doesn't declare a license."""
     if declared.expression:
         return parse_expression(declared.expression) or _text_name(declared.expression)
     text = " ".join(declared.text.split())
@@ -112,7 +112,7 @@ def terms_from_metadata(declared: DeclaredLicense) -> Terms | None:
 
 
 def parse_expression(expression: str) -> Terms | None:
-    """Return the terms of an SPDX expression, or None if the expression is invalid."""
+    """Parse an SPDX expression. Returns its terms, or None if the expression is invalid."""
     from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
     if not expression.strip() or len(expression) > _MAX_EXPRESSION or expression.count("(") > _MAX_TEXT:
@@ -135,14 +135,14 @@ def format_terms(terms: Terms | None) -> str:
 
 
 class LicensePolicy(NamedTuple):
-    """Decides whether licenses are allowed. Entries can contain `*`, and also match licenses with an exception."""
+    """Policy for licenses. Entries can contain `*`, and also match licenses with an exception."""
 
     allowed: tuple[str, ...]  # empty: all except denied ones
     denied: tuple[str, ...]
 
     @property
     def is_set(self) -> bool:
-        """Return whether the policy allows or denies any license explicitly."""
+        """Whether the policy lists allowed or denied licenses."""
         return bool(self.allowed or self.denied)
 
     def allows(self, terms: Terms | None) -> bool:
@@ -163,7 +163,7 @@ class LicensePolicy(NamedTuple):
 
 
 def read_policy(allowed: Sequence[str], denied: Sequence[str]) -> LicensePolicy:
-    """Return the policy for lists of allowed and denied licenses. Raises BentoError for an invalid entry."""
+    """Return the policy with the given lists of licenses. Raises BentoError for an invalid entry."""
     allowed = [_entry(text, "allow_licenses") for text in allowed]
     return LicensePolicy(tuple(allowed), tuple(_entry(text, "deny_licenses") for text in denied))
 
@@ -196,13 +196,13 @@ def _from_classifier(text: str) -> Terms:
 
 
 def _is_covered(classifier: str, known: Iterable[str]) -> bool:
-    """Return whether one of the known identifiers can be the license of a classifier."""
+    """Return whether a classifier can mean one of the known identifiers."""
     family = _FAMILIES.get(classifier.removeprefix(_OSI), ())
     return any(name in family or name == _from_classifier(classifier) for name in known)
 
 
 def _parse_or(tokens: list[str]) -> tuple[Terms, list[str]]:
-    """Parse operands of OR. Returns the terms and the remaining tokens."""
+    """Parse the operands of OR. Returns the terms and the remaining tokens."""
     return _parse_chain(tokens, "OR", lambda rest: _parse_chain(rest, "AND", _parse_term))
 
 
@@ -235,7 +235,7 @@ def _leaves(terms: Terms) -> list[str]:
 
 
 def _policy_names(term: str) -> list[str]:
-    """Return the names that a policy can list for a term: the term, and the term without its exception or `+`."""
+    """Return the names by which a policy can list a term: with and without its exception or `+`."""
     without = term.partition(" WITH ")[0]
     return [term, *dict.fromkeys(name for name in (without, without.removesuffix("+")) if name != term)]
 
@@ -245,5 +245,5 @@ def _is_listed(name: str, entries: Sequence[str]) -> bool:
 
 
 def _text_name(text: str) -> str:
-    """Return the `text:` name of a license that has no identifier."""
+    """Return the name, beginning with `text:`, of a license that has no identifier."""
     return TEXT + " ".join(text.split())[:_MAX_TEXT]

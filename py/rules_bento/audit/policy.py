@@ -1,4 +1,4 @@
-"""Checks packages against a policy for vulnerabilities, licenses, and hashes."""
+"""Evaluates packages against a policy for vulnerabilities, licenses, and hashes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REMEDY = (
 
 
 class Policy(NamedTuple):
-    """Holds the rules for vulnerabilities, licenses, and hashes."""
+    """The rules for vulnerabilities, licenses, and hashes."""
 
     max_severity: str  # the highest allowed rating of `RATINGS`
     unknown_severity: str  # the rating of a vulnerability without one: one of `RATINGS`, or `ABOVE`
@@ -38,7 +38,7 @@ class Policy(NamedTuple):
 
 
 class Vulnerability(NamedTuple):
-    """Describes a known vulnerability of a package. Combines records that are aliases of each other."""
+    """A known vulnerability of a package, which several records can describe under aliases."""
 
     package: Package
     ids: tuple[str, ...]  # of the matching records, then of their aliases
@@ -62,7 +62,7 @@ class Vulnerability(NamedTuple):
 
 
 class PackageLicense(NamedTuple):
-    """Describes the license of a package, and whether the policy rejects the license."""
+    """The license of a package, and whether the policy rejects the license."""
 
     package: Package
     terms: Terms | None
@@ -73,7 +73,7 @@ class PackageLicense(NamedTuple):
 
 
 class Report(NamedTuple):
-    """Holds the result of an audit. `violations` contains a message for each rejected item."""
+    """The result of an audit. `violations` contains a message for each rejected item."""
 
     packages: int
     records: int  # in the database; 0 without one
@@ -106,7 +106,7 @@ class Report(NamedTuple):
 
 
 def check(policy: Policy) -> None:
-    """Raise BentoError for an invalid policy."""
+    """Raise BentoError if a value in a policy is invalid."""
     for name, choices in (("max_severity", RATINGS), ("unknown_severity", (ABOVE, *RATINGS))):
         if (value := getattr(policy, name)) not in choices:
             raise BentoError(f"{name}: invalid value {value!r}. Valid values: {', '.join(choices)}.")
@@ -125,7 +125,7 @@ def check(policy: Policy) -> None:
 def evaluate(
     packages: Iterable[Package], database: Database | None, policy: Policy, *, system_known: bool = True
 ) -> Report:
-    """Check packages against a policy. Raises BentoError for an invalid policy, or if there are no PyPI packages.
+    """Evaluate packages against a policy. Raises BentoError for an invalid policy, or if there are no PyPI packages.
 
     `system_known` is false for an image whose system packages are unknown.
     """
@@ -168,7 +168,7 @@ def evaluate(
 
 
 def summary_lines(report: Report) -> Iterator[str]:
-    """Yield the lines of the report, without violations."""
+    """Yield the lines of a report, without violations."""
     yield f"{report.packages:,} packages were checked against {report.records:,} advisories."
     for vulnerability in report.vulnerabilities:
         if not vulnerability.rejected:
@@ -177,7 +177,7 @@ def summary_lines(report: Report) -> Iterator[str]:
 
 
 def _unchecked_systems(packages: Sequence[Package], database: Database, *, system_known: bool) -> Iterator[str]:
-    """Yield a message for each group of system packages without records in the database."""
+    """Yield a message for each group of system packages about which the database has no records."""
     if not system_known:
         yield "the system packages of the image are unknown. Use a base with fetched layers."
     others = [package.ecosystem for package in packages if package.ecosystem != PYPI]
@@ -189,7 +189,7 @@ def _unchecked_systems(packages: Sequence[Package], database: Database, *, syste
 
 
 def _vulnerabilities(package: Package, database: Database, policy: Policy) -> Iterator[Vulnerability]:
-    """Yield the vulnerabilities of a package. Combines records that are aliases."""
+    """Yield the vulnerabilities of a package, each combined from records that are aliases."""
     name, ecosystem = package.name, package.ecosystem
     if not package.version or not (ecosystem == PYPI or ecosystem.startswith(DEBIAN)):
         return
@@ -230,7 +230,7 @@ def _vulnerabilities(package: Package, database: Database, policy: Policy) -> It
 
 
 def _acceptance(package: Package, group: Sequence[Advisory], policy: Policy, date: str) -> tuple[str, str]:
-    """Return why the policy allows a vulnerability, and why VEX statements don't allow it. Both can be empty.
+    """Return why the policy allows a vulnerability, and why VEX statements don't. Both can be empty.
 
     An advisory about several vulnerabilities is allowed if all these vulnerabilities are allowed.
     """
@@ -255,19 +255,19 @@ def _acceptance_by_name(package: Package, names: set[str], policy: Policy, date:
 
 
 def _upstream(advisory: Advisory) -> list[set[str]]:
-    """Return the names of each vulnerability in an advisory. Debian advisories also list `DEBIAN-CVE-...` names."""
+    """Return the names of each vulnerability in an advisory, including Debian's names (`DEBIAN-CVE-...`)."""
     stems = dict.fromkeys(name.removeprefix(_OWN) for name in advisory.upstream)
     return [{stem, _OWN + stem} for stem in stems]
 
 
 def _names(advisory: Advisory) -> set[str]:
-    """Return the names of an advisory, including the names of its vulnerability if it has only one vulnerability."""
+    """Return the names of an advisory, including the names of its vulnerability if it is about only one."""
     upstream = _upstream(advisory)
     return {advisory.id, *advisory.aliases, *(upstream[0] if len(upstream) == 1 else ())}
 
 
 def _group_aliases(advisories: Sequence[Advisory]) -> list[list[Advisory]]:
-    """Group advisories that share a name, so that each group is about one vulnerability."""
+    """Group advisories that have a name in common, so that each group is about one vulnerability."""
     groups: list[tuple[set[str], list[Advisory]]] = []
     for advisory in advisories:
         names = _names(advisory)
@@ -288,7 +288,7 @@ def _package_license(package: Package, policy: Policy) -> PackageLicense:
 def _unused_allowances(
     packages: Sequence[Package], vulnerabilities: Sequence[Vulnerability], database: Database | None, policy: Policy
 ) -> Iterator[str]:
-    """Yield a message for each policy entry that matches no package or vulnerability."""
+    """Yield a message for each entry of the policy that matches no package or vulnerability."""
     used = {name for vulnerability in vulnerabilities if vulnerability.allowed for name in vulnerability.ids}
     for identifier in policy.allow:
         if identifier not in used:

@@ -36,7 +36,7 @@ _EXAMPLES = (
 
 
 class SecretFinding(NamedTuple):
-    """Specifies the location and the kind of a possible secret, without the secret."""
+    """The location and kind of a possible secret, without the secret."""
 
     path: str
     line: int
@@ -44,7 +44,7 @@ class SecretFinding(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """Describes a kind of secret. Each secret contains one of the literals `words`; group 1 of `pattern` is the secret.
+    """A kind of secret, which contains one of the literals `words`. Group 1 of `pattern` is the secret.
 
     The pattern is tried at `before` bytes before each literal. The pattern is compiled at the first match of a literal,
     because most scans have no match, and compiling all patterns takes as long as the startup of an action.
@@ -58,7 +58,7 @@ class _Kind(NamedTuple):
 
 
 def scan(path: str, content: bytes) -> list[SecretFinding]:
-    """Return the findings by line. Ignores binary files. `PRAGMA` allows findings on its line and the next line."""
+    """Return the findings in a file by line. Ignores binary files. `PRAGMA` allows findings on its line or the next."""
     text = _text(content[:MAX_BYTES])
     starts = sorted({(start, kind.name) for kind in _KINDS for start in _starts(kind, text)}) if text else []
     findings: dict[SecretFinding, None] = {}
@@ -74,7 +74,7 @@ def scan(path: str, content: bytes) -> list[SecretFinding]:
 
 
 def scan_files(files: Iterable[tuple[str, bytes]]) -> Iterator[SecretFinding]:
-    """Yield the findings in files. First scans batches of small files, because few files contain findings."""
+    """Yield the findings in files. Scans small files in batches, because few files contain findings."""
     small: list[tuple[str, bytes]] = []
     size = 0
     for path, content in files:
@@ -97,7 +97,7 @@ def _scan_batch(files: list[tuple[str, bytes]]) -> Iterator[SecretFinding]:
 
 
 class OptionNames(NamedTuple):
-    """Holds the names, for messages, of the option that allows a file and the option that disables the search."""
+    """The names, for messages, of the option that allows a file and of the option that disables the search."""
 
     allow: str
     off: str
@@ -126,7 +126,7 @@ def check(findings: Iterable[SecretFinding], allowed: Iterable[str], known: Iter
 
 
 def _text(content: bytes) -> bytes:
-    """Return the content as UTF-8, or no bytes for a binary file (not UTF-16, with an early NUL)."""
+    """Return the content as UTF-8, or b"" for a binary file, which has an early NUL and isn't UTF-16."""
     encoding = _UTF_16.get(content[:2])
     if encoding:
         return content[2:].decode(encoding, "replace").encode()
@@ -134,7 +134,7 @@ def _text(content: bytes) -> bytes:
 
 
 def _starts(kind: _Kind, text: bytes) -> Iterator[int]:
-    """Yield the positions of possible secrets of this kind."""
+    """Yield the positions in `text` at which secrets of this kind might begin."""
     for word in kind.words:
         at = text.find(word)
         if at < 0:
@@ -167,7 +167,7 @@ def _has_letters_and_digits(match: re.Match[bytes]) -> bool:
 
 
 def _is_private_key(match: re.Match[bytes]) -> bool:
-    """Return whether a key follows the header. Between its lines, the key can have indentation, quotes, or escapes."""
+    """Return whether a key follows the header, possibly with indentation, quotes, or escapes between its lines."""
     import re
 
     body = match.string[match.end() : match.end() + _MAX_KEY].partition(b"----")[0]
@@ -177,14 +177,14 @@ def _is_private_key(match: re.Match[bytes]) -> bool:
 
 
 def _is_encoded_key(match: re.Match[bytes]) -> bool:
-    """Return whether a base64 string, for example from Kubernetes, contains a private key."""
+    """Return whether a base64 string, as in a Kubernetes Secret, contains a private key."""
     import re
 
     return re.match(rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY", _decode_base64(match[1][:80])) is not None
 
 
 def _is_long_lived_token(match: re.Match[bytes]) -> bool:
-    """Return whether a JSON Web Token is signed, and has no expiry time or a longer lifetime than a session."""
+    """Return whether a JSON Web Token is signed, and is valid for longer than a session or without limit."""
     from rules_bento.formats import FormatError
     from rules_bento.formats.json import read_object
 
@@ -201,7 +201,7 @@ def _is_long_lived_token(match: re.Match[bytes]) -> bool:
 
 
 def _decode_base64(text: bytes) -> bytes:
-    """Decode base64 of either alphabet. Returns no bytes if the input is malformed."""
+    """Decode base64 in either alphabet. Returns b"" if the input is malformed."""
     import base64
     import binascii
 
@@ -213,7 +213,7 @@ def _decode_base64(text: bytes) -> bytes:
 
 
 def _token(name: str, words: bytes, pattern: bytes, start: bytes = _START) -> _Kind:
-    """Return a kind of secret whose only condition is the pattern. `words` are literals, separated by spaces."""
+    """Return a kind of secret that only a pattern identifies. `words` contains its literals, separated by spaces."""
     return _Kind(name, tuple(words.split()), start + pattern + _END)
 
 

@@ -1,4 +1,4 @@
-"""Parses package versions into values that sort in the version order of the package's ecosystem."""
+"""Parses versions of packages into keys that sort in the order of the package's ecosystem."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _END = ((0,), 0)
 
 
 def parse(text: str, ecosystem: str) -> Any:
-    """Parse a version of an OSV ecosystem, such as `PyPI` or `Debian:13`. Omits the local part of a PyPI version.
+    """Parse a version in an OSV ecosystem, such as `PyPI` or `Debian:13`. Omits the local part of a PyPI version.
 
     Raises ValueError for an invalid version.
     """
@@ -27,7 +27,7 @@ def parse(text: str, ecosystem: str) -> Any:
 
 
 def parse_debian(text: str) -> tuple[object, ...]:
-    """Return a key that sorts like dpkg versions (deb-version(7)). Raises ValueError for an invalid version."""
+    """Return a key that sorts as dpkg orders versions (deb-version(7)). Raises ValueError for an invalid version."""
     match = _DEBIAN_VERSION.fullmatch(text)
     if not match:
         raise ValueError(text)
@@ -35,7 +35,7 @@ def parse_debian(text: str) -> tuple[object, ...]:
 
 
 def _debian_key(text: str) -> tuple[tuple[tuple[int, ...], int], ...]:
-    """Return pairs of string and number. `~` sorts before the end of a string, and letters before other characters."""
+    """Return pairs of a string's key and a number. `~` sorts before the end of a string, and letters before others."""
     parts = (match for match in _PART.finditer(text or "0") if match[0])
     return (*(((*map(_order, part[1]), 0), int(part[2] or "0")) for part in parts), _END)
 

@@ -1,4 +1,4 @@
-"""Creates and verifies signatures and provenance in cosign's formats: keys, payloads, envelopes, bundles, signed files.
+"""Creates and verifies signatures and provenance in cosign's formats: keys, payloads, envelopes, bundles, and files.
 
 Only processes that push or sign have the key. Actions import only `provenance`, which requires no key.
 """
@@ -18,13 +18,13 @@ _VARIABLE = "env://"
 
 
 class SignatureError(BentoError):
-    """Reports that a signature is missing, is invalid, or signs a different object."""
+    """Raised if a signature is missing, is invalid, or is for another object."""
 
 
 def read_named(name: str, directory: Path, most: int, remedy: str) -> bytes:
-    """Return at most `most` bytes of a file below `directory`, or of the environment variable of `env://NAME`.
+    """Return the content of a file below `directory`, or of the environment variable in `env://NAME`.
 
-    Raises a BentoError that begins with `name`.
+    Raises a BentoError that begins with `name` if the content is missing or exceeds `most` bytes.
     """
     try:
         if name.startswith(_VARIABLE):
@@ -44,7 +44,7 @@ def read_named(name: str, directory: Path, most: int, remedy: str) -> bytes:
 
 
 def to_base64(content: bytes) -> str:
-    """Return the base64 encoding in the standard alphabet, with padding."""
+    """Return base64 in the standard alphabet, with padding."""
     import base64
 
     return base64.b64encode(content).decode("ascii")

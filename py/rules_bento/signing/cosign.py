@@ -41,13 +41,13 @@ MAX_FILE_BYTES = 1 << 20  # the maximum size of a signature file
 
 
 def make_payload(name: str, digest: str) -> bytes:
-    """Return the payload for an image: `registry/repository` and the digest."""
+    """Return the payload for an image, which contains its name (`registry/repository`) and digest."""
     critical = {"identity": {"docker-reference": name}, "image": {"docker-manifest-digest": digest}, "type": _IMAGE}
     return to_json({"critical": critical, "optional": None})
 
 
 def read_payload(content: bytes, digest: str) -> str:
-    """Return the image's name in a payload. Raises SignatureError for another digest."""
+    """Return the name of the image in a payload. Raises SignatureError if the payload is for another digest."""
     critical = read_object(content, "the signed document").get("critical")
     if not isinstance(critical, dict) or critical.get("type") != _IMAGE:
         raise SignatureError("the signed document doesn't describe an image")
@@ -63,14 +63,14 @@ def _within(document: dict[str, Any], key: str, inner: str) -> Any:
 
 
 def make_statement(name: str, digest: str, predicate_type: str, predicate: dict[str, Any]) -> bytes:
-    """Return a statement about the object with the digest `sha256:<hex>`."""
+    """Return an in-toto statement about the object with the digest `sha256:<hex>`."""
     algorithm, _, value = digest.partition(":")
     subject = [{"name": name, "digest": {algorithm: value}}]
     return to_json({"_type": STATEMENT, "subject": subject, "predicateType": predicate_type, "predicate": predicate})
 
 
 def sbom_type(document: dict[str, Any], origin: str) -> str:
-    """Return the type of an SBOM statement. Raises a BentoError that begins with `origin` for another document."""
+    """Return the predicate type of an SBOM. Raises a BentoError that begins with `origin` for other documents."""
     if document.get("bomFormat") == "CycloneDX":
         return CYCLONEDX
     if str(document.get("spdxVersion")).startswith("SPDX-2."):
@@ -79,14 +79,14 @@ def sbom_type(document: dict[str, Any], origin: str) -> str:
 
 
 def sign_statement(statement: bytes, key: PrivateKey) -> dict[str, Any]:
-    """Return an envelope with the signed statement."""
+    """Return an envelope with a statement and its signature."""
     signature = key.sign(sha256_digest(_authenticated(_PAYLOAD, statement)))
     signatures = [{"keyid": "", "sig": to_base64(signature)}]
     return {"payloadType": _PAYLOAD, "payload": to_base64(statement), "signatures": signatures}
 
 
 def make_bundle(key: PrivateKey, digest: bytes, signature: str, **content: Any) -> bytes:
-    """Return a bundle with a signed `dsseEnvelope` or `messageSignature`, and with an entry if the key uses a log."""
+    """Return a bundle with a signed `dsseEnvelope` or `messageSignature`, and a log entry if the key uses a log."""
     material: dict[str, Any] = {"publicKey": {"hint": to_base64(sha256_digest(key.public.to_der()))}}
     if key.log:
         material["tlogEntries"] = [create_entry(key.log, key.public.verifier(), digest, signature)]
@@ -94,7 +94,7 @@ def make_bundle(key: PrivateKey, digest: bytes, signature: str, **content: Any) 
 
 
 def bundle_statement(statement: bytes, key: PrivateKey | IdentitySigner) -> bytes:
-    """Return a bundle with the signed statement."""
+    """Return a bundle with a statement and its signature."""
     if isinstance(key, IdentitySigner):
         return key.sign_statement(statement)
     envelope = sign_statement(statement, key)
@@ -103,7 +103,7 @@ def bundle_statement(statement: bytes, key: PrivateKey | IdentitySigner) -> byte
 
 
 def open_envelope(document: dict[str, Any], key: PublicKey | Identity, material: Any = None) -> bytes:
-    """Return the statement in an envelope. Raises SignatureError unless the key signed the statement."""
+    """Return the statement in an envelope. Raises SignatureError unless `key` signed the statement."""
     signatures = document.get("signatures")
     if document.get("payloadType") != _PAYLOAD or not isinstance(signatures, list):
         raise SignatureError("the envelope isn't a signed in-toto statement")
@@ -119,7 +119,7 @@ def open_envelope(document: dict[str, Any], key: PublicKey | Identity, material:
 
 
 def read_statement(statement: bytes, digest: str) -> tuple[str, str, dict[str, Any]]:
-    """Return the subject's name, the predicate's type, and the predicate. Raises SignatureError for another digest."""
+    """Return the name of a statement's subject, its predicate type, and its predicate. Rejects another digest."""
     document = read_object(statement, "the signed statement")
     subjects, predicate = document.get("subject"), document.get("predicate")
     kind = document.get("predicateType")
@@ -139,7 +139,7 @@ def read_statement(statement: bytes, digest: str) -> tuple[str, str, dict[str, A
 
 
 def _authenticated(kind: str, payload: bytes) -> bytes:
-    """Return DSSE's pre-authentication encoding."""
+    """Return the pre-authentication encoding of a payload, which DSSE signs."""
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
 
 
@@ -152,7 +152,7 @@ def bundled_statement(content: bytes, key: PublicKey | Identity) -> bytes:
 
 
 def _bundle_part(document: dict[str, Any], name: str) -> tuple[dict[str, Any], Any]:
-    """Return a part of a bundle, and the verification material."""
+    """Return the object `name` in a bundle, and the verification material of the bundle."""
     part = document.get(name)
     if not str(document.get("mediaType")).startswith(BUNDLE_TYPE) or not isinstance(part, dict):
         raise SignatureError(f"the document isn't a sigstore bundle with a {name}")
@@ -160,18 +160,18 @@ def _bundle_part(document: dict[str, Any], name: str) -> tuple[dict[str, Any], A
 
 
 def signature_path(path: Path, is_bundle: bool) -> Path:
-    """Return the path of a file's signature."""
+    """Return the path at which the signature of a file is stored."""
     return path.with_name(path.name + (".sigstore.json" if is_bundle else ".sig"))
 
 
 def existing_signature(path: Path) -> Path:
-    """Return the path of a file's signature: the bundle, unless only the legacy signature exists."""
+    """Return the path of a file's signature: the bundle, or the legacy signature if only that exists."""
     bundle, legacy = (signature_path(path, is_bundle) for is_bundle in (True, False))
     return legacy if legacy.exists() and not bundle.exists() else bundle
 
 
 def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> bytes:
-    """Return a bundle or, in the legacy form, a signature in base64. Raises BentoError if the file can't be read."""
+    """Return a bundle or, in the legacy form, a base64 signature for a file. Raises BentoError if it is unreadable."""
     digest = _digest(path)
     if isinstance(key, IdentitySigner):
         return key.sign_digest(digest) + b"\n"
@@ -183,7 +183,7 @@ def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> 
 
 
 def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
-    """Raise SignatureError unless the key or identity signed the file, and BentoError for an unreadable file."""
+    """Raise SignatureError unless the key or identity signed a file, and BentoError if the file is unreadable."""
     try:
         content = read_named(str(signed), Path(), MAX_FILE_BYTES, "Check the path.")
     except BentoError as error:
@@ -200,7 +200,7 @@ def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
 
 
 def _signature(content: bytes, path: Path) -> tuple[bytes, Any]:
-    """Return the signature and the verification material in a file with base64 or, since cosign 3, a bundle."""
+    """Return the signature and the verification material in a signature file: base64 or, since cosign 3, a bundle."""
     text = content.decode("ascii", "replace").strip()
     try:
         if text.startswith("{"):

@@ -23,7 +23,7 @@ _MAX_REASON = 300  # characters of a reason, which can contain values of an untr
 
 @dataclass(frozen=True)
 class Identity:
-    """Verifies signatures with certificates of an identity, such as an email address or a URI, from an OIDC issuer."""
+    """Verifier of signatures by an identity, such as an email address or a URI, from an OIDC issuer."""
 
     name: str
     issuer: str
@@ -44,7 +44,7 @@ class Identity:
         return bytes(statement)
 
     def check_digest(self, content: bytes, digest: bytes) -> None:
-        """Raise SignatureError unless the identity signed the SHA-256 of a file in a bundle."""
+        """Raise SignatureError unless a bundle contains the identity's signature of a file's SHA-256."""
         self._verify(content, lambda verifier, *rest: verifier.verify_artifact(_hashed(digest), *rest))
 
     def _verify(self, content: bytes, verify: Callable[..., Any]) -> Any:
@@ -59,7 +59,7 @@ class Identity:
 
 
 class IdentitySigner:
-    """Signs with certificates for an OIDC token. The repr omits the token."""
+    """Signer with certificates for an OIDC token. The repr omits the token."""
 
     def __init__(self, token: str = "", trust_config: str = "", directory: str = "") -> None:
         """Read a token (a file, or `env://NAME`), and the client trust configuration of sigstore services (a file).
@@ -83,13 +83,13 @@ class IdentitySigner:
         self.public = Identity(self._token.identity, self._token.federated_issuer, config.trusted_root)
 
     def sign_statement(self, statement: bytes) -> bytes:
-        """Return a bundle with the signed in-toto statement. Raises BentoError if a service fails."""
+        """Return a bundle with an in-toto statement and its signature. Raises BentoError if a service fails."""
         from sigstore.dsse import Statement
 
         return self._sign(lambda signer: signer.sign_dsse(Statement(statement)))
 
     def sign_digest(self, digest: bytes) -> bytes:
-        """Return a bundle with a signature of the SHA-256 of a file. Raises BentoError if a service fails."""
+        """Return a bundle with a signature of a file's SHA-256. Raises BentoError if a service fails."""
         return self._sign(lambda signer: signer.sign_artifact(_hashed(digest)))
 
     def _sign(self, sign: Callable[[Any], Any]) -> bytes:
@@ -102,7 +102,7 @@ class IdentitySigner:
 
 
 def read_trusted_root(file: Path | None) -> Any:
-    """Read a trusted root. By default, downloads the trusted root of sigstore's public services with TUF.
+    """Return the trusted root in a file. By default, downloads the root of sigstore's public services with TUF.
 
     Raises BentoError for an invalid file, or if the download fails.
     """
@@ -113,7 +113,7 @@ def read_trusted_root(file: Path | None) -> Any:
 
 
 def entry_check(trusted_root: Path | None) -> Callable[..., None]:
-    """Return a function for `read_public` that verifies log entries. Raises the same errors as `read_trusted_root`."""
+    """Return a function that verifies log entries, for `read_public`. Raises the same errors as `read_trusted_root`."""
     root = read_trusted_root(trusted_root)
 
     def check(material: Any, verifier: dict[str, Any], digest: bytes, signature: bytes) -> None:
@@ -155,7 +155,7 @@ def _hashed(digest: bytes) -> Any:
 
 @contextmanager
 def _errors(where: str, remedy: str) -> Iterator[None]:
-    """Convert the errors of sigstore and of the packages that it uses, which have no common base class."""
+    """Convert errors of sigstore and its dependencies, which have no common base class, to BentoError."""
     try:
         yield
     except BentoError:
@@ -170,7 +170,7 @@ def _errors(where: str, remedy: str) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first line of the message of an error or its cause."""
+    """Return the first line of an error's message or, if the message is empty, of its cause's message."""
     while not str(error) and error.__cause__:
         error = error.__cause__
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__

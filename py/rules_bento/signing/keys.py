@@ -1,4 +1,4 @@
-"""Reads keys in the formats of cosign.
+"""Reads and uses keys in the formats of cosign.
 
 Private keys are PEM: cosign's own, encrypted with a password (scrypt, NaCl's secretbox), or unencrypted PKCS #8, SEC 1,
 or PKCS #1. A key signs a SHA-256 by ECDSA on P-256, or by RSA with PKCS #1 v1.5. Ed25519 and other curves are rejected,
@@ -35,7 +35,7 @@ _ORIGINAL = "Use the original key file."
 
 @dataclass(frozen=True)
 class PublicKey:
-    """Verifies signatures of the matching private key."""
+    """A public key, which verifies signatures by the private key."""
 
     _key: Any = field(repr=False)
     origin: str
@@ -45,9 +45,9 @@ class PublicKey:
         return f"the key {self.origin}"
 
     def verifies(self, signature: bytes, digest: bytes, material: Any = None) -> bool:
-        """Return whether the signature is valid for the SHA-256 of a message.
+        """Return whether `signature` is valid for `digest`, the SHA-256 of a message.
 
-        If log entries are required, raises SignatureError unless the verification material of a bundle has one.
+        If log entries are required, raises SignatureError unless `material`, from a bundle, contains a valid entry.
         """
         from cryptography.exceptions import InvalidSignature
 
@@ -67,7 +67,7 @@ class PublicKey:
         return bytes(self._key.public_bytes(serialization.Encoding.DER, form))
 
     def verifier(self) -> dict[str, Any]:
-        """Return the key and the algorithm as log entries describe them."""
+        """Return the key and its algorithm in the format of log entries."""
         size = self._key.key_size
         details = {256: "ECDSA_P256_SHA_256"}.get(size, f"RSA_PKCS1V15_{size}_SHA256")
         return {"publicKey": {"rawBytes": to_base64(self.to_der())}, "keyDetails": f"PKIX_{details}"}
@@ -75,27 +75,27 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class PrivateKey:
-    """Signs digests, and enters the signatures in the transparency log at `log`, if set. The repr omits the key."""
+    """A private key, which signs digests. `log` is the log of signatures in bundles, if any. The repr omits the key."""
 
     _key: Any = field(repr=False)
     origin: str
     log: str = field(default="", repr=False)
 
     def sign(self, digest: bytes) -> bytes:
-        """Sign the SHA-256 of a message."""
+        """Return a signature of `digest`, the SHA-256 of a message."""
         signature: bytes = self._key.sign(digest, *_algorithm(self._key))
         return signature
 
     @property
     def public(self) -> PublicKey:
-        """Return the public key."""
+        """The public key that verifies signatures by this key."""
         return PublicKey(self._key.public_key(), self.origin, log.require_entry if self.log else None)
 
 
 def read_public(name: str, directory: Path, check_entry: Callable[..., None] | None = None) -> PublicKey:
     """Return the public key in a file below `directory`, or in the environment variable of `env://NAME`.
 
-    If `check_entry` is set, the key requires log entries, which this function verifies.
+    If `check_entry` is set, signatures require log entries, which this function verifies.
     """
     kind, content, origin = _read(name, directory)
     if kind in (*_PRIVATE, *_ENCRYPTED):
@@ -130,7 +130,7 @@ def read_private(name: str, directory: Path, password_file: str = "", trust_conf
 
 
 def sha256_digest(message: bytes) -> bytes:
-    """Return the SHA-256 of a message, which a key signs."""
+    """Return the SHA-256 of a message, which keys sign instead of the message."""
     return hashlib.sha256(message).digest()
 
 
@@ -157,7 +157,7 @@ def _password(directory: Path, file: str, origin: str) -> bytes:
 
 
 def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
-    """Return the DER of a key in cosign's encrypted format: JSON with the parameters of the encryption."""
+    """Return a private key in DER from cosign's encrypted format: JSON with the parameters of the encryption."""
     block = _BLOCK.search(content)
     body = from_base64(
         b"".join(block[2].split()).decode("ascii", "replace") if block else None, f"{origin}: the key", _ORIGINAL
@@ -195,7 +195,7 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
 
 
 def _load(load: Callable[[Any], Any], origin: str) -> Any:
-    """Return the key that `load` reads with the package cryptography. Rejects unsupported algorithms."""
+    """Return the key that `load` parses with the package cryptography. Rejects keys with unsupported algorithms."""
     try:
         from cryptography.hazmat.primitives import serialization
     except ImportError:
@@ -234,7 +234,7 @@ def _check_algorithm(key: Any, origin: str) -> Any:
 
 
 def _algorithm(key: Any) -> tuple[Any, ...]:
-    """Return the arguments of a key's `sign` and `verify` that follow the digest."""
+    """Return the arguments that follow the digest in calls of a key's `sign` and `verify`."""
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 

@@ -1,4 +1,4 @@
-"""Enters signatures of keys in a transparency log with the API of Rekor 2. `keyless` verifies the entries."""
+"""Records signatures in a transparency log through the API of Rekor 2. `keyless` verifies the entries."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def find_log(trust_config: str, directory: Path) -> str:
 
 
 def create_entry(url: str, verifier: dict[str, Any], digest: bytes, signature: str) -> dict[str, Any]:
-    """Enter a signature (in base64) of a SHA-256, and return the entry. Raises BentoError if the log fails."""
+    """Record a base64 signature of a SHA-256 in a log, and return the entry. Raises BentoError for a failure."""
     content = {"content": signature, "verifier": verifier}
     request = to_json({"hashedRekordRequestV002": {"digest": to_base64(digest), "signature": content}})
     transport = Transport()
@@ -52,6 +52,6 @@ def create_entry(url: str, verifier: dict[str, Any], digest: bytes, signature: s
 
 
 def require_entry(material: Any, *_: object) -> None:
-    """Raise SignatureError unless the verification material of a bundle has log entries."""
+    """Raise SignatureError unless the verification material of a bundle contains log entries."""
     if not (isinstance(material, dict) and material.get("tlogEntries")):
         raise SignatureError("the signature has no transparency log entry")

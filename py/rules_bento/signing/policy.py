@@ -1,4 +1,4 @@
-"""Reads signature policies: YAML files that list who must have signed an artifact, and with which attestations."""
+"""Reads signature policies: YAML files that list the required signatures and attestations of artifacts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _REMEDY = "See docs/distribution.md for the format."
 
 
 class SignatureRule(NamedTuple):
-    """Requires a signature, or an attestation with one of the predicate types, by any of the signers."""
+    """A required signature, or attestation with one of the predicate types, by one of the signers."""
 
     kinds: tuple[str, ...]
     noun: str
@@ -42,7 +42,7 @@ def default_rules(signer: PublicKey | Identity, has_provenance: bool, has_sbom: 
 
 
 def read_policy(path: Path, trusted_root: Path | None) -> list[SignatureRule]:
-    """Read the rules, all of which are required. Paths of keys are relative to the policy.
+    """Return the rules in a policy, all of which are required. Paths of keys are relative to the policy.
 
     Raises BentoError for an invalid policy, key, or trusted root.
     """

@@ -21,7 +21,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)
 
 @dataclass(frozen=True)
 class Run:
-    """Describes the build run, from the flags of a push. Times are in RFC 3339 format."""
+    """The run of a build, as flags of a push describe it. Times are in the format of RFC 3339."""
 
     builder_id: str
     invocation_id: str = ""
@@ -29,7 +29,7 @@ class Run:
     finished_on: str = ""
 
     def checked(self) -> Run:
-        """Return this object. Raises BentoError if a value is invalid in SLSA."""
+        """Return this object. Raises BentoError if SLSA doesn't allow one of its values."""
         if not _URI.fullmatch(self.builder_id):
             raise BentoError(
                 f"--builder-id: expected a URI such as https://ci.example.com/builders/1, got {self.builder_id!r}."
@@ -40,24 +40,24 @@ class Run:
         return self
 
     def details(self) -> dict[str, Any]:
-        """Return SLSA's `runDetails`."""
+        """Return the `runDetails` of SLSA provenance."""
         declared = {"invocationId": self.invocation_id, "startedOn": self.started_on, "finishedOn": self.finished_on}
         metadata = {name: text for name, text in declared.items() if text}
         return {"builder": {"id": self.builder_id}, **({"metadata": metadata} if metadata else {})}
 
 
 def definition(kind: str, parameters: dict[str, Any], dependencies: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return SLSA's `buildDefinition` of an image or a Bento."""
+    """Return the `buildDefinition` of SLSA provenance for an image or a Bento."""
     resolved = sorted(dependencies, key=lambda item: (item["uri"], sorted(item.get("digest", {}).items())))
     return {"buildType": f"{BUILD_TYPE}{kind}:v1", "externalParameters": parameters, "resolvedDependencies": resolved}
 
 
 def dependency(uri: str, digest: str) -> dict[str, Any]:
-    """Return a resource descriptor; `digest` is `<algorithm>:<hex>`."""
+    """Return the resource descriptor of a dependency. `digest` is `<algorithm>:<hex>`."""
     algorithm, _, value = digest.partition(":")
     return {"uri": uri, "digest": {algorithm: value}}
 
 
 def predicate(build: dict[str, Any], run: Run) -> dict[str, Any]:
-    """Return the SLSA provenance predicate: the build definition and the run details."""
+    """Return the predicate of SLSA provenance, which consists of the build definition and the run details."""
     return {"buildDefinition": build, "runDetails": run.details()}
