@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from workbench import Workbench
 
 TARGET = "//tests/images:gzip_image"
-FLOWERS = {"rows": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]}
+FLOWERS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
 SECONDS = 120
 
 
@@ -83,8 +83,10 @@ def wait(url: str, runs: Callable[[], bool], log: Callable[[], str]) -> float:
     raise AssertionError(f"no answer:\n{log()}")
 
 
-def post(url: str) -> object:
-    request = urllib.request.Request(url, json.dumps(FLOWERS).encode(), {"Content-Type": "application/json"})
+def post(url: str, parameter: str = "rows") -> object:
+    request = urllib.request.Request(
+        url, json.dumps({parameter: FLOWERS}).encode(), {"Content-Type": "application/json"}
+    )
     with urllib.request.urlopen(request, timeout=30) as response:
         return json.load(response)
 

@@ -238,7 +238,7 @@ def images_are_loaded(bench: Workbench) -> str:
         assert raw == config, f"{kind}: {raw}"
     layers = len(config["rootfs"]["diff_ids"])
     told = f"{layers} layers in podman's store, with the digest of the config as id; ready after {seconds:.1f} s"
-    return f"{told}; a model of several layers, mounted; a program answers"
+    return f"{told}; a model of several layers, mounted; programs answer"
 
 
 def a_model_is_mounted(checkout: Checkout, podman: list[str]) -> None:
@@ -258,14 +258,17 @@ def a_model_is_mounted(checkout: Checkout, podman: list[str]) -> None:
 
 
 def a_program_answers(checkout: Checkout, podman: list[str]) -> None:
-    """Run the image of a py_binary, a server of FastAPI, as the user of OpenShift."""
-    checkout.build("//examples/api:server_image", "--output_groups=docker_archive")
-    archive = (checkout.root / "bazel-bin/examples/api/server_image.tar").resolve()
-    call(*podman, "load", "--input", str(archive))
-    with podman_runs(podman, "localhost/server_image:latest", *RESTRICTED) as (address, _):
-        assert post(f"{address}/classify") == [0, 2]
+    """Run the images of two programs, a server of FastAPI and MLflow's, as the user of OpenShift."""
+    checkout.build("//examples/api:server_image", "//examples/mlflow:server_image", "--output_groups=docker_archive")
+    for name, readiness, path, parameter, answer in (
+        ("api", "readyz", "classify", "rows", [0, 2]),
+        ("mlflow", "ping", "invocations", "inputs", {"predictions": [0, 2]}),
+    ):
+        archive = (checkout.root / f"bazel-bin/examples/{name}/server_image.tar").resolve()
+        call(*podman, "load", "--input", str(archive))
+        with podman_runs(podman, "localhost/server_image:latest", *RESTRICTED, readiness=readiness) as (address, _):
+            assert post(f"{address}/{path}", parameter) == answer
     a_line_reaches_only_the_last_layer(checkout)
-    checkout.build("//examples/mlflow:server_test", "--nobuild")  # fetches its wheels; a build would need a minute more
 
 
 def a_line_reaches_only_the_last_layer(checkout: Checkout) -> None:
@@ -300,7 +303,7 @@ def a_model_is_mounted_as_kserve_does(checkout: Checkout, podman: list[str]) -> 
 
 
 @contextmanager
-def podman_runs(podman: list[str], image: str, *options: str) -> Iterator[tuple[str, float]]:
+def podman_runs(podman: list[str], image: str, *options: str, readiness: str = "readyz") -> Iterator[tuple[str, float]]:
     """Run the image read-only with podman. Yields the address, and the seconds until the first response."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -311,7 +314,7 @@ def podman_runs(podman: list[str], image: str, *options: str) -> Iterator[tuple[
         address = f"http://127.0.0.1:{port}"
         running = [*podman, "inspect", "--format={{.State.Running}}", CONTAINER]
         logs = [*podman, "logs", CONTAINER]
-        yield address, wait(f"{address}/readyz", lambda: call(*running) == "true\n", lambda: call(*logs))
+        yield address, wait(f"{address}/{readiness}", lambda: call(*running) == "true\n", lambda: call(*logs))
     finally:
         call(*podman, "rm", "--force", "--time=10", CONTAINER)
 
