@@ -79,7 +79,7 @@ NOT_GIVEN = {
     "bazel build //examples/llm:llm_large_image": "fetches 3 GB of wheels",
     "bazel build //examples/llm:llm_large_image_without_weights //examples/llm:gpt2_large_image": "fetches 3 GB of wheels",
     "bazel build //examples/mlflow:model": "fetches 50 wheels; see docs/contributing/benchmarks.md",
-    "bazel run //examples/mlflow:requirements.update": "asks a package index",
+    "bazel run //mlflow:requirements.update": "asks a package index",
     "bazel test //examples/mlflow:server_test": "fetches 50 wheels; see docs/contributing/benchmarks.md",
     "bazel run //examples/mlflow:load_server": "loads the image into the engine of the machine",
     "docker run --rm -p 8000:8000 server_image": "needs an engine; server_test starts the image without one",
