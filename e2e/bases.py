@@ -29,6 +29,7 @@ bento.base(
     digest = "{digest}",
     image = "{host}/base/python",
     mirrors = ["{mirror}/base/python"],
+    package_metadata_bzl = "//tests/toolchains:package_metadata.bzl",
     python = "/usr/bin/python3",
     python_version = "3.13",
 )
@@ -151,6 +152,11 @@ def pulled_as_needed(checkout: Checkout, relay: Relay, layers: list[bytes], show
     manifest = json.loads(checkout.read("bazel-bin/tests/bases/pulled.manifest.json"))
     assert [layer["digest"] for layer in manifest["layers"][:2]] == [sha256(layer) for layer in layers]
     assert manifest["annotations"]["org.opencontainers.image.base.name"] == f"{relay.host}/base/python"
+    checkout.build("@pulled//:linux_amd64.metadata", **shown)
+    [metadata] = (checkout.root / "bazel-bin/external").glob("*pulled/linux_amd64.metadata.*")
+    digest = manifest["annotations"]["org.opencontainers.image.base.digest"]
+    query = f"arch=amd64&repository_url={relay.host}%2Fbase%2Fpython"
+    assert json.loads(metadata.read_text("utf-8")) == {"purl": f"pkg:oci/python@{digest}?{query}"}
 
     pushed = checkout.bazel("run", "//tests/bases:push", **shown).succeeded()
     assert "2 mounted" in pushed.errors, pushed.told()

@@ -176,7 +176,7 @@ def _declare_hubs(mctx, tag):
     for problem in (mismatches.problem, excludes.problem):
         if problem:
             fail(problem)
-    special = struct(exclude = excludes.own, exclude_preset = excludes.preset, allow_record_mismatch = mismatches.wheels)
+    special = struct(exclude = excludes.own, exclude_preset = excludes.preset, allow_record_mismatch = mismatches.wheels, package_metadata_bzl = tag.package_metadata_bzl)
     others = _hubs_by_version(tag)
     for version, name in {tag.python_version: tag.name}.items() + others.items():
         declare_hub(
@@ -245,6 +245,7 @@ _pypi = tag_class(
             doc = "Additional Python versions of the packages (`X.Y`). A Bento selects a version with `python_version` of `bento_package`.",
         ),
         "name": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
+        "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`, usually `@package_metadata//:defs.bzl`. Each wheel then declares its package URL (PURL) as package metadata. Default: none. Your module must depend on the module `package_metadata`."),
         "platforms": attr.string_list(
             doc = "Platforms of the wheels: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, or `macos_x86_64`. Default: all platforms. Bazel fetches only the wheels that a build needs.",
         ),

@@ -44,6 +44,7 @@ PROGRAMS = [
 # Pages elsewhere, each looked at by hand: no test asks the web.
 PAGES = {
     "https://bentoml.com",
+    "https://github.com/bazel-contrib/supply-chain",
     "https://github.com/bazelbuild/bazelisk",
     "https://github.com/awslabs/soci-snapshotter",
     "https://github.com/containerd/stargz-snapshotter",

@@ -5,6 +5,9 @@ load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
 # buildifier: disable=bzl-visibility - it is under test
 load("//toolchains/private:hub_settings.bzl", "known_excludes", "known_record_mismatches")
 
+# buildifier: disable=bzl-visibility - it is under test
+load("//toolchains/private:wheel.bzl", "wheel_build_text")
+
 _LOCK = {
     "packages": [
         {"files": {"acme_tools-1-cp311-cp311-linux_x86_64.whl": "aa", "acme_tools-1.tar.gz": "cc"}, "name": "acme-tools"},
@@ -62,3 +65,17 @@ def _excludes_impl(ctx):
     return unittest.end(env)
 
 excludes_test = unittest.make(_excludes_impl)
+
+def _metadata(package_metadata_bzl):
+    attributes = dict(distribution = "acme", exclude = [], exclude_preset = [], package_metadata_bzl = package_metadata_bzl, python_version = "3.13", version = "1!2.0+cpu")
+    return wheel_build_text(struct(attr = struct(**attributes)), "{metadata}")
+
+def _package_metadata_impl(ctx):
+    env = unittest.begin(ctx)
+    asserts.equals(env, "[]", _metadata(None))
+    text = _metadata(Label("//tests/toolchains:package_metadata.bzl"))
+    asserts.true(env, "purl = \"pkg:pypi/acme@1%212.0%2Bcpu\"" in text, text)
+    asserts.true(env, text.endswith("[\":metadata\"]"), text)
+    return unittest.end(env)
+
+package_metadata_test = unittest.make(_package_metadata_impl)

@@ -1,6 +1,6 @@
 """Declares the base images of `bento.base`, from a registry, an OCI layout, or an archive that `docker save` wrote."""
 
-load(":build_text.bzl", "build_text", "select_text")
+load(":build_text.bzl", "build_text", "metadata_text", "select_text")
 load(":fetch.bzl", "probe_cache", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
@@ -14,6 +14,7 @@ base_tag = tag_class(
         "layout": attr.label(doc = "File `index.json` of an OCI layout. The layout can contain images for several platforms."),
         "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`), tried in order before the repository in `image`."),
         "name": attr.string(doc = "Name of the repository and of its target.", mandatory = True),
+        "package_metadata_bzl": attr.label(doc = "Same as `package_metadata_bzl` of `bento.pypi`, for the image of each platform."),
         "python": attr.string(default = "/usr/local/bin/python3", doc = "Absolute path to the Python interpreter in the image."),
         "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
     },
@@ -47,7 +48,7 @@ def declare_base(tag):
       tag: the tag.
     """
     _check(tag)
-    common = {"base": tag.name, "glibc": tag.glibc, "python": tag.python, "python_version": tag.python_version}
+    common = {"base": tag.name, "glibc": tag.glibc, "package_metadata_bzl": tag.package_metadata_bzl, "python": tag.python, "python_version": tag.python_version}
     if tag.image:
         _declare_registry_base(tag, common)
     elif tag.layout:
@@ -78,6 +79,7 @@ image_base(
     config = {config},
     glibc = {glibc},
     layers = {layers},
+    applicable_licenses = {metadata},
     python = {python},
     python_version = {python_version},
     visibility = ["//visibility:public"],
@@ -98,6 +100,7 @@ _NO_MATCH = "the base image is for {}, but the build is for another platform. Se
 _BASE_ATTRIBUTES = {
     "base": attr.string(doc = "Name of the base image, as in `bento.base`.", mandatory = True),
     "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`); empty if unknown."),
+    "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`."),
     "python": attr.string(doc = "Absolute path to the Python interpreter in the image.", mandatory = True),
     "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
 }
@@ -134,9 +137,20 @@ def _targets(rctx, name, image, blob, origin):
         name = name,
         glibc = rctx.attr.glibc,
         layers = [":" + layer for layer in layers],
+        metadata = [":" + _metadata_name(name)] if rctx.attr.package_metadata_bzl else [],
         python = rctx.attr.python,
         python_version = rctx.attr.python_version,
     )
+
+def _metadata_name(name):
+    """Returns the name of the target with the metadata of an image. `name` is the name of the image's target."""
+    return name + ".metadata"
+
+def _purl(rctx, platform, digest, origin):
+    """Returns the package URL of an image. `origin` is `registry/repository`, or empty for a local image, which is named for its base."""
+    qualifiers = ["arch=" + platform.partition("/")[2]] + (["repository_url=" + origin.replace("/", "%2F")] if origin else [])
+    name = origin.rpartition("/")[2] or rctx.attr.base.lower()
+    return "pkg:oci/{}@{}?{}".format(name, digest, "&".join(qualifiers))
 
 def _write_base(rctx, images, blob, origin = ""):
     """Writes the BUILD file of a base image, with a target for each platform and an alias that selects one.
@@ -147,7 +161,11 @@ def _write_base(rctx, images, blob, origin = ""):
       blob: function that returns an expression for the attribute `blob`. Arguments: name of the platform, digest of the layer.
       origin: repository of the image, in the form `registry/repository`; empty for a local image.
     """
-    text, cases = _LOADS, {}
+    cases = {}
+    text = metadata_text(rctx, {
+        _metadata_name(_platform_name(platform)): _purl(rctx, platform, image["digest"], origin)
+        for platform, image in images.items()
+    }) + _LOADS
     for platform, image in images.items():
         name = _platform_name(platform)
         text += _targets(rctx, name, image, blob, origin)

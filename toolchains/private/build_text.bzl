@@ -9,6 +9,32 @@ def build_text(template, text = {}, **values):
     # Only this function inserts external strings into BUILD files. It quotes the strings, so a template has no quotation marks around placeholders.
     return template.format(**({name: repr(value) for name, value in values.items()} | text))
 
+_METADATA_LOAD = """\
+load({macro}, "package_metadata")
+"""
+
+_METADATA = """
+package_metadata(
+    name = {name},
+    purl = {purl},
+)
+"""
+
+def metadata_text(rctx, purls):
+    """Returns the text that declares package metadata, or an empty string if the attribute `package_metadata_bzl` isn't set.
+
+    Args:
+      rctx: context of a repository rule with the attribute `package_metadata_bzl`.
+      purls: dict of target names to package URLs.
+
+    Returns:
+      The first lines of a BUILD file.
+    """
+    if not rctx.attr.package_metadata_bzl:
+        return ""
+    targets = [build_text(_METADATA, name = name, purl = purl) for name, purl in purls.items()]
+    return build_text(_METADATA_LOAD, macro = str(rctx.attr.package_metadata_bzl)) + "".join(targets)
+
 def select_text(values, no_match):
     """Returns the text of a `select` over the settings in //toolchains/platforms. `no_match` is the error message for other platforms."""
     cases = {"@rules_bento//toolchains/platforms:" + key: value for key, value in values.items()}

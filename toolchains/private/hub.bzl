@@ -57,6 +57,7 @@ def _declare_wheel(wheel, package, platform, settings, build):
         "files": package["files"],
         "indexes": indexes_of_package(settings.indexes, package["name"]),
         "lock": settings.relative_to,
+        "package_metadata_bzl": special.package_metadata_bzl,
         "platform": platform,
         "python": _PYTHON,
         "python_version": settings.python_version,
@@ -92,7 +93,7 @@ def _declare_wheel(wheel, package, platform, settings, build):
             **release
         )
 
-_NO_SPECIAL = struct(exclude = {}, exclude_preset = {}, allow_record_mismatch = {})
+_NO_SPECIAL = struct(exclude = {}, exclude_preset = {}, allow_record_mismatch = {}, package_metadata_bzl = None)
 
 def wheel_settings(*, newest, python_version, indexes = "", relative_to = None, compiler = None, special = _NO_SPECIAL):
     """Returns the settings with which a package hub selects, fetches, and unpacks wheels.
@@ -104,7 +105,8 @@ def wheel_settings(*, newest, python_version, indexes = "", relative_to = None, 
       relative_to: label of a lock, or None. Directories in `indexes` are relative to the root of the repository that contains the lock.
       compiler: label of a file that contains the path of the interpreter that compiles modules, or None.
       special: struct of dicts with settings of packages: `allow_record_mismatch` (name to the hashes of wheels whose RECORD can be wrong),
-        `exclude` (name and platform to patterns of files that images exclude), and `exclude_preset` (name to patterns).
+        `exclude` (name and platform to patterns of files that images exclude), and `exclude_preset` (name to patterns). `package_metadata_bzl` is the
+        label of a file, or None.
 
     Returns:
       A struct for `declare_hub`.

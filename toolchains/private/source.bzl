@@ -1,8 +1,8 @@
 """Declares repositories for the sources of packages without a compatible wheel, which an action builds."""
 
-load(":build_text.bzl", "build_text", "without_secrets")
+load(":build_text.bzl", "without_secrets")
 load(":fetch.bzl", "fetch_with_uv")
-load(":wheel.bzl", "RELEASE_ATTRIBUTES", "newer_system_hint", "python_version")
+load(":wheel.bzl", "RELEASE_ATTRIBUTES", "newer_system_hint", "wheel_build_text")
 
 _BUILD = """\
 load("@rules_bento//rules/private:built_wheel.bzl", "built_wheel", "built_wheel_modules")
@@ -12,6 +12,7 @@ built_wheel(
     distribution = {distribution},
     exclude = {exclude},
     exclude_preset = {exclude_preset},
+    applicable_licenses = {metadata},
     platform = {platform},
     python_version = {python_version},
     requirements = {requirements},
@@ -104,18 +105,14 @@ def _requirements(rctx, source):
 
 def _source_repo_impl(rctx):
     source = _fetch(rctx)
-    rctx.file("BUILD.bazel", build_text(
+    rctx.file("BUILD.bazel", wheel_build_text(
+        rctx,
         _BUILD,
-        distribution = rctx.attr.distribution,
-        exclude = rctx.attr.exclude,
-        exclude_preset = rctx.attr.exclude_preset,
         platform = rctx.attr.platform,
-        python_version = ".".join(python_version(rctx).split(".")[:2]),
         requirements = _requirements(rctx, source),
         size = int(_run(rctx, [rctx.read(rctx.attr.interpreter), "-I", "-S", "-c", _SIZE, source], "cannot read the source archive")),
         source = source,
         subfolder = rctx.attr.subdirectory,
-        version = rctx.attr.version,
     ))
 
 source_repo = repository_rule(

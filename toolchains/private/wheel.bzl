@@ -2,7 +2,7 @@
 
 Bazel fetches a repository only if a build needs the contents."""
 
-load(":build_text.bzl", "build_text")
+load(":build_text.bzl", "build_text", "metadata_text")
 load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv", "interpreter", "mark_reproducible")
 load(":markers.bzl", "is_python_in")
 load(":wheel_tags.bzl", "best_wheel", "oldest_compatible_system")
@@ -17,6 +17,7 @@ RELEASE_ATTRIBUTES = _PACKAGE_ATTRIBUTES | FETCH_ATTRIBUTES | {
     "exclude": attr.string_list(doc = "Patterns for files in wheels to exclude from images."),
     "exclude_preset": attr.string_list(doc = "Exclusion patterns from presets. A pattern without a match isn't an error."),
     "files": attr.string_dict(doc = "Files of the release. Keys are file names; values are SHA-256 digests."),
+    "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`."),
     "platform": attr.string(doc = "Target platform (`<os>_<machine>`).", mandatory = True),
     "python": attr.label(doc = "File that contains the version of the toolchain's interpreter.", mandatory = True),
     "python_version": attr.string(doc = "Python version of the packages (`X.Y`). Default: the version in the file `python`."),
@@ -32,6 +33,7 @@ locked_wheel(
     exclude = {exclude},
     exclude_preset = {exclude_preset},
     file = {wheel},
+    applicable_licenses = {metadata},
     python_version = {python_version},
     allow_record_mismatch = {allow_record_mismatch},
     sha256 = {sha256},
@@ -58,6 +60,29 @@ wheel_modules(
 def python_version(rctx):
     """Returns the Python version of a package hub, from its attributes or else from the interpreter of the toolchain."""
     return rctx.attr.python_version or rctx.read(rctx.attr.python)
+
+def wheel_build_text(rctx, template, **values):
+    """Returns the text of the BUILD file of a wheel, with its package metadata.
+
+    Args:
+      rctx: context of a repository rule with `RELEASE_ATTRIBUTES`.
+      template: template of the targets. The metadata of the wheel replace `{metadata}`.
+      **values: values of other placeholders.
+    """
+
+    # Quoted as in SBOMs. A version (PEP 440) has no other characters to quote.
+    version = rctx.attr.version.replace("!", "%21").replace("+", "%2B")
+    metadata = metadata_text(rctx, {"metadata": "pkg:pypi/{}@{}".format(rctx.attr.distribution, version)})
+    return metadata + build_text(
+        template,
+        distribution = rctx.attr.distribution,
+        exclude = rctx.attr.exclude,
+        exclude_preset = rctx.attr.exclude_preset,
+        metadata = [":metadata"] if metadata else [],
+        python_version = ".".join(python_version(rctx).split(".")[:2]),
+        version = rctx.attr.version,
+        **values
+    )
 
 def newer_system_hint(rctx):
     """Returns a hint for an error message about a release whose wheels all require a newer system.
@@ -114,16 +139,12 @@ def _wheel_repo_impl(rctx):
     if not is_python_in(inspected["python"], version):
         fail("{} requires Python {}, but the package hub is for {}. Lock another version of the package, or set another python_version.".format(requirement, inspected["python"], version))
     rctx.file("name", wheel)
-    rctx.file("BUILD.bazel", build_text(
+    rctx.file("BUILD.bazel", wheel_build_text(
+        rctx,
         _WHEEL_BUILD,
-        distribution = rctx.attr.distribution,
-        exclude = rctx.attr.exclude,
-        exclude_preset = rctx.attr.exclude_preset,
-        python_version = ".".join(version.split(".")[:2]),
         allow_record_mismatch = rctx.attr.files[wheel] in rctx.attr.allow_record_mismatch,
         sha256 = rctx.attr.files[wheel],
         size = int(inspected["size"]),
-        version = rctx.attr.version,
         wheel = wheel,
     ))
     return mark_reproducible(rctx)
