@@ -127,7 +127,7 @@ def test_directories_come_before_what_is_in_them_and_once(make, tmp_path):
 def test_two_packages_with_one_path_are_both_named(make, tmp_path):
     debs = [one(tmp_path, member("usr/bin/x", data=b"x"), name=name) for name in ("aa", "bb")]
     error = make(*debs)
-    assert error.startswith("//x:y: /usr/bin/x is in aa and in bb.") and "Traceback" not in error
+    assert error.startswith("//x:y: /usr/bin/x: aa and bb both contain this path.") and "Traceback" not in error
     assert make(*debs, exclude=["/usr/bin/x"]).names
 
 
@@ -136,17 +136,19 @@ def test_a_path_of_the_old_layout_is_the_same_path(make, tmp_path):
     layer = make(old)
     assert layer["usr/bin/x"].isfile() and layer["bin"].linkname == "usr/bin"
     assert "/bin/x" in layer.read("var/lib/dpkg/info/aa.list").decode().splitlines()
-    assert "is in aa and in bb" in make(old, one(tmp_path, member("usr/bin/x", data=b"y"), name="bb"))
+    assert "aa and bb both contain this path" in make(old, one(tmp_path, member("usr/bin/x", data=b"y"), name="bb"))
 
 
 def test_a_link_where_another_package_has_a_directory_is_an_error(make, tmp_path):
     error = make(one(tmp_path, member("usr/x"), name="aa"), one(tmp_path, member("usr/x", link="y"), name="bb"))
-    assert "bb: /usr/x is a directory only in another package" in error
+    assert "bb: another package has a directory at /usr/x." in error
 
 
 def test_files_below_a_link_of_another_package_are_an_error(make, tmp_path):
     link, file = member("usr/x", link="/etc"), member("usr/x/shadow", data=b"")
-    assert "/usr/x is in aa and in bb" in make(one(tmp_path, link, name="aa"), one(tmp_path, file, name="bb"))
+    assert "/usr/x: aa and bb both contain this path" in make(
+        one(tmp_path, link, name="aa"), one(tmp_path, file, name="bb")
+    )
 
 
 def test_whiteouts_are_refused(make, tmp_path):
@@ -214,7 +216,7 @@ def test_a_layer_over_another_has_only_what_is_new(make, tmp_path):
     stanzas = parse_stanzas(upper.read("var/lib/dpkg/status").decode())
     assert [(stanza["Package"], stanza["Version"]) for stanza in stanzas] == [("aa", "1.0"), ("bb", "1.0")]
     other = one(tmp_path, member("usr/lib/a", data=b"x"), name="cc")
-    assert "/usr/lib/a is in aa and in cc" in make(other, lower=lower, name="third")
+    assert "/usr/lib/a: aa and cc both contain this path" in make(other, lower=lower, name="third")
     newer = one(tmp_path, member("usr/lib/a", data=b"x"), name="aa", version="2.0")
     assert "aa 2.0: the image already contains version 1.0" in make(newer, lower=lower, name="third")
 

@@ -216,11 +216,11 @@ def test_commands_of_pip(out, tmp_path):
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"{data}/purelib/a.py": "1", "a.py": "2"}, "two files have the path"),
+        ({"{data}/purelib/a.py": "1", "a.py": "2"}, "two files would be installed as"),
         ({"{data}/secrets/a.py": "1"}, "unknown installation scheme"),
         ({"{data}/scripts/sub/a.py": "1"}, "unknown installation scheme"),
         ({"{data}/stray": "1"}, "unknown installation scheme"),
-        ({"{data}/data/bin/run": "1", "{data}/scripts/run": "2"}, "two files have the path"),
+        ({"{data}/data/bin/run": "1", "{data}/scripts/run": "2"}, "two files would be installed as"),
         ({"{data}/scripts/python": "1"}, "would overwrite"),
         ({"{data}/data/bin/python": "1"}, "would overwrite"),
         ({"{data}/data/pyvenv.cfg": "1"}, "would overwrite"),

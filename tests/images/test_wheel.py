@@ -433,7 +433,7 @@ def test_zips_that_are_not_whole(tmp_path, change, words):
 
 
 def test_no_such_file(tmp_path):
-    refused(tmp_path / "odd-1.0-py3-none-any.whl", "cannot read the wheel")
+    refused(tmp_path / "odd-1.0-py3-none-any.whl", "cannot read the file")
 
 
 def test_metadata_that_is_not_a_wheels(tmp_path):
@@ -500,8 +500,8 @@ def test_no_wheel_is_unpacked_outside(tmp_path, capsys, name):
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"a": "1", "odd-1.0.data/purelib/a": "2"}, "two files have the path a"),
-        ({"odd-1.0.data/platlib/a": "1", "odd-1.0.data/purelib/a": "2"}, "two files have the path a"),
+        ({"a": "1", "odd-1.0.data/purelib/a": "2"}, "two files would be installed as a"),
+        ({"odd-1.0.data/platlib/a": "1", "odd-1.0.data/purelib/a": "2"}, "two files would be installed as a"),
         ({"a": "1", "odd-1.0.data/purelib/a/b": "2"}, "a is both a file and a directory"),
         ({"a/b/c": "1", "odd-1.0.data/purelib/a": "2"}, "a is both a file and a directory"),
     ],

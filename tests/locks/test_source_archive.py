@@ -119,4 +119,4 @@ def test_a_pipe_in_a_source_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(directory / "pipe")
     done = packed(directory, tmp_path / "a.tar")
     assert done.returncode == 1
-    assert "pipe isn't a regular file or a link. Lock another version." in done.stderr
+    assert "pipe isn't a regular file or a link. Lock another version of the package." in done.stderr

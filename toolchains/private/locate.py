@@ -214,7 +214,8 @@ def _download(location: dict[str, str], filename: str) -> str:
         while piece := response.read(1 << 20):
             size += len(piece)
             if size > BODY:
-                raise ValueError(f"{filename}: the file exceeds the limit of {BODY} bytes. Lock another version.")
+                problem = f"the file exceeds the limit of {BODY} bytes"
+                raise ValueError(f"{filename}: {problem}. Lock another version of the package.")
             file.write(piece)
     return str(path)
 

@@ -61,7 +61,7 @@ def _pack(directory: Path, archive: Path) -> None:
                 continue
             entry = tar.gettarinfo(path, f"source/{path.relative_to(directory).as_posix()}")
             if not (entry and (entry.isreg() or entry.issym() or entry.islnk())):
-                raise ValueError(f"{path} isn't a regular file or a link. Lock another version.")
+                raise ValueError(f"{path} isn't a regular file or a link. Lock another version of the package.")
             entry.uid = entry.gid = entry.mtime = 0
             entry.uname = entry.gname = ""
             entry.mode = 0o755 if entry.mode & 0o100 else 0o644
@@ -86,7 +86,8 @@ def _requires(archive: Path, subdirectory: str) -> list[str]:
     requires: object = tomllib.loads(text).get("build-system", {})
     requires = requires.get("requires", LEGACY_REQUIRES) if isinstance(requires, dict) else None
     if not isinstance(requires, list) or not all(isinstance(entry, str) for entry in requires):
-        raise ValueError("pyproject.toml: build-system.requires isn't a list of strings. Lock another version.")
+        problem = "build-system.requires isn't a list of strings"
+        raise ValueError(f"pyproject.toml: {problem}. Lock another version of the package.")
     return [
         re.sub(r"[-_.]+", "-", re.split(r"[^-._A-Za-z0-9]", entry.strip(), maxsplit=1)[0]).lower() for entry in requires
     ]
@@ -100,7 +101,7 @@ def _read(archive: Path, name: str) -> str | None:
             if not members:
                 return None
             if members[0].compress_type not in _SUPPORTED_COMPRESSIONS:
-                raise ValueError(f"{name}: unsupported compression method. Lock another version.")
+                raise ValueError(f"{name}: unsupported compression method. Lock another version of the package.")
             with file.open(members[0]) as content:
                 return _text(content, name)
     with tarfile.open(archive) as tar:
@@ -114,7 +115,8 @@ def _read(archive: Path, name: str) -> str | None:
 def _text(content: IO[bytes], name: str) -> str:
     data = content.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise ValueError(f"{name}: the file exceeds the limit of {MAX_BYTES} bytes. Lock another version.")
+        problem = f"the file exceeds the limit of {MAX_BYTES} bytes"
+        raise ValueError(f"{name}: {problem}. Lock another version of the package.")
     return data.decode()
 
 

@@ -195,7 +195,7 @@ def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, c
             return LocalWheel(name, version, cache / "wheels" / names[best] / best, names[best])
     raise BentoError(
         f"{name}=={version}: the Bento locks no wheel for linux/{target.architecture}, Python {target.python_version}, "
-        f"and glibc {newest[0]}.{newest[1]}. Lock another version, or use another base image. {BUILDER_REMEDY}"
+        f"and glibc {newest[0]}.{newest[1]}. Lock another {name} version, or use another base image. {BUILDER_REMEDY}"
     )
 
 

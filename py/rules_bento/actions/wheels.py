@@ -161,7 +161,7 @@ def pack_packages(arguments: Arguments) -> None:
     for wheel, packed, machine_code in arguments.tuples("--packed"):
         members = _packed_members(wheel, machine_code)
         if not members:
-            raise BentoError(f"{wheel}: the wheel contains no Python modules. Lock another version.")
+            raise BentoError(f"{wheel}: the wheel contains no Python modules. Lock another version of the package.")
         with zipfile.ZipFile(packed, "w") as archive:
             for name in sorted(members):
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), members[name])
@@ -185,7 +185,7 @@ def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
                         f"{wheel}: unexpected extension module {name}. Lock a version that contains only Python code."
                     )
                 if ".." in name.split("/") or name.startswith("/"):
-                    raise BentoError(f"{wheel}: {name} is outside the wheel's directory. Lock another version.")
+                    raise BentoError(f"{wheel}: {name} is outside the wheel. Lock another version of the package.")
                 copy = Path(machine_code, name)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(b"".join(archive.contents(member)))

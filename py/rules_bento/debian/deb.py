@@ -23,6 +23,7 @@ _MAX_MEMBERS = 100  # of the ar archive, which normally has three
 _MAX_CONTROL = 64 << 20  # bytes of all control files; md5sums has dozens of bytes for each file
 _MAX_DATA = 32 << 30  # bytes of all other files; the largest packages have several GB
 _COMPRESSIONS = {"": "tar", ".gz": "gz", ".xz": "xz", ".zst": "zst", ".bz2": "bz2"}
+REMEDY = "Lock another version of the package."
 
 
 class DebMember(NamedTuple):
@@ -53,9 +54,7 @@ class Deb:
             if member.kind == "file":
                 files[member.name.removeprefix("./")] = b"".join(contents)
         if "control" not in files:
-            raise BentoError(
-                f"{self.name}: invalid Debian package: the control file is missing. Fetch the package again."
-            )
+            raise BentoError(f"{self.name}: invalid Debian package: the control file is missing. {REMEDY}")
         return files
 
     def members(self) -> Iterator[tuple[DebMember, Iterator[bytes]]]:
@@ -80,7 +79,7 @@ class Deb:
             for member, contents in tarread.compressed_members(window, form, where):
                 max_bytes -= member.size
                 if max_bytes < 0:
-                    raise BentoError(f"{where}: the {what} exceed the size limit. Lock another version of the package.")
+                    raise BentoError(f"{where}: the {what} exceed the size limit. {REMEDY}")
                 yield member, contents
 
     @contextmanager
@@ -88,7 +87,7 @@ class Deb:
         try:
             yield
         except ValueError as error:
-            raise BentoError(f"{self.name}: invalid Debian package: {error}. Fetch the package again.") from None
+            raise BentoError(f"{self.name}: invalid Debian package: {error}. {REMEDY}") from None
 
 
 class _Window:

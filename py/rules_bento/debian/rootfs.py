@@ -18,6 +18,7 @@ import re
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.debian.apt import Stanza, parse_stanzas
+from rules_bento.debian.deb import REMEDY
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import headers
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Iterator, Sequence
@@ -253,8 +254,8 @@ class Rootfs:
     def _conflict(self, path: str, package: str) -> str:
         other = self.files.get(path)
         if other is None:
-            return f"{package}: /{path} is a directory only in another package. Exclude one of the packages."
-        return f"/{path} is in {other} and in {package}. Exclude the path, or one of the packages."
+            return f"{package}: another package has a directory at /{path}. Exclude one of the packages."
+        return f"/{path}: {other} and {package} both contain this path. Exclude the path, or one of the packages."
 
     def _dpkg_files(
         self, stanza: Stanza, control: dict[str, bytes], own: dict[str, str], paths: list[str]
@@ -279,7 +280,7 @@ def _decode(deb: str, name: str, data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise BentoError(f"{deb}: the control file {name} isn't UTF-8. Fetch the package again.") from None
+        raise BentoError(f"{deb}: the control file {name} isn't UTF-8. {REMEDY}") from None
 
 
 def _stanza(deb: str, data: bytes) -> Stanza:
@@ -287,15 +288,13 @@ def _stanza(deb: str, data: bytes) -> Stanza:
     try:
         stanzas = parse_stanzas(_decode(deb, "control", data))
     except ValueError as error:
-        raise BentoError(f"{deb}: invalid control file: {error}. Fetch the package again.") from None
+        raise BentoError(f"{deb}: invalid control file: {error}. {REMEDY}") from None
     if len(stanzas) != 1:
-        raise BentoError(
-            f"{deb}: expected 1 paragraph in the control file, got {len(stanzas)}. Fetch the package again."
-        )
+        raise BentoError(f"{deb}: expected 1 paragraph in the control file, got {len(stanzas)}. {REMEDY}")
     for field, pattern in _FIELDS.items():
         value = stanzas[0].get(field, "")
         if not re.fullmatch(pattern, value):
-            raise BentoError(f"{deb}: the control file has an invalid {field} {value!r}. Fetch the package again.")
+            raise BentoError(f"{deb}: the control file has an invalid {field} {value!r}. {REMEDY}")
     return stanzas[0]
 
 

@@ -32,6 +32,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _SOURCE_DATE = "315532800"  # the same day
 _MAX_SOURCE_BYTES = 16 << 30  # size of an unpacked source archive
 _MAX_RATIO, _MIN_RATIO_BYTES = 250, 1 << 30  # maximum ratio of unpacked to packed bytes, for larger wheels
+_REMEDY = "Lock another version of the package, or report the problem to its authors."
 _MODULE = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")
 _BUILD_SYSTEM = {"build-system?": {"build-backend?": str, "backend-path?": [str]}}
 # Runs in the build environment: gets the build requirements from the backend, builds the wheel, and writes the result
@@ -71,7 +72,7 @@ def unpack(archive: Path, directory: Path) -> Path:
             raise BentoError(f"{archive}: cannot extract {item.path[:60]!r}: {error.strerror}.") from None
     entries = [entry for entry in directory.iterdir() if entry.is_dir()]
     if len(entries) != 1:
-        raise BentoError(f"{archive.name}: expected one top-level directory, got {len(entries)}. Lock another version.")
+        raise BentoError(f"{archive.name}: expected one top-level directory, got {len(entries)}. {_REMEDY}")
     return entries[0]
 
 
@@ -116,15 +117,14 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
             "the build failed. Builds can use only the locked build requirements and /usr/bin, and have no network "
             f"access. Add what is missing to the build_lock, or lock a version that has a wheel. Build log:\n{log}"
         )
-    remedy = "Lock another version, or report the problem to the authors of the package."
     result = read_object(read_file(result_file), "the build backend")
-    schema.validate(result, {"missing?": [str], "wheel?": str}, "the build backend", remedy)
+    schema.validate(result, {"missing?": [str], "wheel?": str}, "the build backend", _REMEDY)
     if result.get("missing"):
         names = ", ".join(result["missing"])
         raise BentoError(f"the build backend requires {names}. Add {names} to the build_lock's requirements.")
     name: str = result.get("wheel", "")
     if "/" in name or not name.endswith(".whl") or name.count("-") not in (4, 5) or not (output / name).is_file():
-        raise BentoError(f"the build backend reported a wheel that doesn't exist: {name[:200]!r}. {remedy}")
+        raise BentoError(f"the build backend reported a wheel that doesn't exist: {name[:200]!r}. {_REMEDY}")
     return output / name
 
 
@@ -175,7 +175,7 @@ def repack(wheel: Path, output: Path) -> None:
         entries = {entry.path: entry for entry in built.members() if not entry.is_directory}
         records = [name for name in entries if name.endswith(".dist-info/RECORD") and name.count("/") == 1]
         if len(records) != 1:
-            raise BentoError(f"{wheel.name}: expected one RECORD file, got {len(records)}. Lock another version.")
+            raise BentoError(f"{wheel.name}: expected one RECORD file, got {len(records)}. {_REMEDY}")
         entries.pop(records[0])
         members = {
             name: WheelFile(entry.size, bool(entry.mode & 0o111), partial(built.contents, entry))
@@ -287,19 +287,18 @@ def _backend(source: Path) -> tuple[str, list[str], list[str]]:
     from rules_bento.formats import read_file, schema
     from rules_bento.formats.toml import read_toml
 
-    remedy = "Lock another version, or report the problem to the authors of the package."
     project = source / "pyproject.toml"
     document = read_toml(read_file(project), project.name) if project.is_file() else {}
-    schema.validate(document, _BUILD_SYSTEM, project.name, remedy)
+    schema.validate(document, _BUILD_SYSTEM, project.name, _REMEDY)
     table = document.get("build-system", {})
     backend = table.get("build-backend", "setuptools.build_meta:__legacy__")
     if not _MODULE.fullmatch(backend):
-        raise BentoError(f"{project.name}: build-backend: {backend[:200]!r} isn't a valid module name. {remedy}")
+        raise BentoError(f"{project.name}: build-backend: {backend[:200]!r} isn't a valid module name. {_REMEDY}")
     directories = table.get("backend-path", [])
     for directory in directories:
         if directory.startswith("/") or ".." in directory.split("/") or not (source / directory).is_dir():
             place = f"{project.name}: backend-path"
-            raise BentoError(f"{place}: {directory[:200]!r} isn't a directory in the source archive. {remedy}")
+            raise BentoError(f"{place}: {directory[:200]!r} isn't a directory in the source archive. {_REMEDY}")
     module, _, attribute = backend.partition(":")
     names = [name for name in attribute.split(".") if name]
     return module, names, [str((source / directory).absolute()) for directory in directories]

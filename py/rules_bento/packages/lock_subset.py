@@ -82,9 +82,9 @@ class Query:
             wanted = requirements.check(text, place)
             package = locked.get(requirements.normalize_name(wanted.name))
             if package is None and text in self.requirements and wanted.marker is None:
-                yield f"  {place}: {text}; {wanted.name} isn't in the lock subset of the target\n"
+                yield f"  {place}: {text}: the target's lock subset doesn't contain {wanted.name}\n"
             elif package and not wanted.specifier.contains(package["version"], prereleases=True):
-                yield f"  {place}: {text}; the lock has {package['name']} {package['version']}\n"
+                yield f"  {place}: {text}: the lock has {package['name']} {package['version']}\n"
 
 
 @dataclass(frozen=True)
@@ -179,11 +179,11 @@ def _duplicate_message(one: dict[str, Any], other: dict[str, Any], entries: Iter
     name = one["name"]
     wheels = [entry["source"]["label"] for entry in (one, other) if "label" in entry.get("source", {})]
     needing = {entry["name"] for entry in entries if any(edge["name"] == name for edge in _edges(entry))}
-    who = f" (needed by {', '.join(sorted(needing))})" if needing else ""
+    who = f" (required by {', '.join(sorted(needing))})" if needing else ""
     if len(wheels) == 1:
         remedy = (
-            f"Remove {wheels[0]}, or exclude {name} from the lock: write `{name} ; sys_platform == 'never'` to a "
-            f"file of `overrides` of the bento_requirements"
+            f"Remove {wheels[0]}, or exclude {name} from the lock: add `{name} ; sys_platform == 'never'` to a "
+            "file in `overrides` of the bento_requirements target"
         )
     else:
         remedy = "Remove one of the wheels" if wheels else "Use packages from a single package hub"

@@ -119,7 +119,7 @@ def _read_bentofile(source: RequirementSource, files: _RequirementsFiles) -> Non
     if not isinstance(python, dict):
         raise BentoError(f"{source.name}: python: expected a mapping.")
     python = {key: value for key, value in python.items() if value is not None}
-    schema.validate(python, _BENTOFILE, f"{source.name}: python", _REMEDY)
+    schema.validate(python, _BENTOFILE, f"{source.name}: python", "See BentoML's documentation of bentofile.yaml.")
     for package in python.get("packages", []):
         files.declared.add(package, f"{source.name}: python.packages")
     if "requirements_txt" in python:

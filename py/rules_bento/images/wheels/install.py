@@ -147,7 +147,7 @@ def _spread(wheel: Wheel, layout: InstallLayout, launchers: Iterable[str]) -> It
             scheme, _, path = member.path.removeprefix(data_directory).partition("/")
             if not path or scheme not in schemes or (scheme == "scripts" and "/" in path):
                 raise BentoError(
-                    f"{wheel.name}: {member.path!r} has an unknown installation scheme. Lock another version."
+                    f"{wheel.name}: unknown installation scheme: {member.path!r}. Lock another version of the package."
                 )
             if scheme != "scripts":
                 yield Installed(f"{schemes[scheme]}/{path}", member.executable, member)
@@ -262,10 +262,10 @@ def imported_files(wheel: Wheel) -> dict[str, ZipMember]:
 
 def duplicate_message(wheel: Wheel, path: str) -> str:
     """Return the error message for a wheel in which two files have the same installed path."""
-    return f"{wheel.name}: two files have the path {path}. Lock another version."
+    return f"{wheel.name}: two files would be installed as {path}. Lock another version of the package."
 
 
 def check_parents(wheel: Wheel, paths: Collection[str]) -> None:
     """Raise BentoError if the path of a file is also a parent directory of another file."""
     for parent in sorted(directories_above(paths) & set(paths)):
-        raise BentoError(f"{wheel.name}: {parent} is both a file and a directory. Lock another version.")
+        raise BentoError(f"{wheel.name}: {parent} is both a file and a directory. Lock another version of the package.")

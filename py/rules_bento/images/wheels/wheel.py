@@ -146,7 +146,8 @@ class _Zip(Zip):
         try:
             self._open = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise BentoError(f"{self.path}: cannot read the wheel: {error.strerror}. Fetch the wheel again.") from None
+            problem = f"cannot read the file: {error.strerror}"
+            raise BentoError(f"{self.path}: {problem}. Check the path and permissions.") from None
         return self
 
     def __exit__(self, *_: object) -> None:
