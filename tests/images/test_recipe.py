@@ -95,7 +95,7 @@ def test_a_missing_wheel_or_recipe_is_named(odd, tmp_path):
 def test_a_damaged_recipe_is_refused(odd, change):
     wheel, recipe, info, _ = odd
     recipe.write_bytes(change(recipe.read_bytes()))
-    with pytest.raises(BentoError, match="Build the target again"):
+    with pytest.raises(BentoError, match="Build the image again"):
         list(assemble(recipe, wheel, info.digest, info.size))
 
 

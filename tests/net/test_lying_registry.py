@@ -95,7 +95,7 @@ def test_pages_without_end_are_refused(registries, monkeypatch):
         following = f'<{request.path}1>; rel="next"'
         return reply(headers={"Link": following}, body=b'{"tags": ["v1", "v2", "v3"]}')
 
-    with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="at most 25 tags"):
+    with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="more than 25 tags"):
         of(server, registries).tags()
 
 
@@ -114,7 +114,10 @@ def test_pages_with_nothing_on_them_have_an_end(registries, monkeypatch, bound, 
 @pytest.mark.parametrize("tags", ['"abc"', "5", '{"a": 1}'])
 def test_tags_that_are_no_list(registries, tags):
     page = reply(body=f'{{"tags": {tags}}}'.encode())
-    with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="expected a list of at most"):
+    with (
+        liar(registry({"tags/list": page})) as server,
+        pytest.raises(BentoError, match="in the response, tags isn't a list"),
+    ):
         of(server, registries).tags()
 
 

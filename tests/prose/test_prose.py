@@ -21,7 +21,8 @@ WITHOUT_REMEDY: frozenset[str] = frozenset(
     {
         "{}...: the path has more than {} nested directories.",
         "{}: an expression is nested too deeply.",
-        "{}: invalid file size: {} bytes. The limit is {} bytes.",
+        "{}: the registry returned more than {} {}, which is the limit.",
+        "{}: {}: {} bytes. The limit is {} bytes.",
         "{}: the download from {} has {} bytes, but the limit is {}.",
         "rules_bento can't build on {}, because uv {} has no wheel for this platform.",
     }

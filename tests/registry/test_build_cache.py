@@ -211,7 +211,7 @@ def test_headers_open_it_and_are_not_shown(cache):
     with cache() as url:
         assert pushed(settings(url, "--remote_instance_name=main", f"--remote_header=x-key={SECRET}")) == CONTENT
         wrong = settings(url, "--remote_instance_name=main", "--remote_header=x-key=an0ther")
-        with pytest.raises(BentoError, match=r"Pass the build's --remote_header") as refused:
+        with pytest.raises(BentoError, match=r"pass the build's --remote_header") as refused:
             pushed(wrong)
     assert "an0ther" not in str(refused.value) + repr(wrong)
 

@@ -157,8 +157,8 @@ def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
     runner = find_loader()
     if not runner:
         raise BentoError(
-            f"buildctl: no program can load the image. Start {' or '.join(LOADERS)}, or write the image to a file with "
-            "`--opt output=type=oci,dest=image.tar`."
+            f"--backend buildctl: no running container engine found. Install or start {' or '.join(LOADERS)}, or write "
+            "the image to a file with `--opt output=type=oci,dest=image.tar`."
         )
     with (
         _started(command, variables, subprocess.PIPE) as process,

@@ -159,8 +159,8 @@ def _read_settings(names: Sequence[str], options: Options) -> _Settings:
     loads = bool(options.get("load")) or not (options.get("push") or output)
     if loads and not find_loader():
         raise BentoError(
-            f"native: no program can load the image. Start {' or '.join(LOADERS)}, push the image with --push, or "
-            f"write an OCI layout with --output {LAYOUT}DIR."
+            f"--backend native: no running container engine found. Install or start {' or '.join(LOADERS)}, push the "
+            f"image with --push, or write an OCI layout with --output {LAYOUT}DIR."
         )
     return _Settings(platform, compression, labels, exclude, output.removeprefix(LAYOUT), loads)
 

@@ -153,7 +153,8 @@ def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
 
 
 def _too_large(remote: Remote, size: int | None) -> BentoError:
-    return BentoError(f"{remote.address}: invalid file size: {size} bytes. The limit is {limits.BODY} bytes.")
+    problem = "invalid file size" if size and size < 0 else "the file is too large"
+    return BentoError(f"{remote.address}: {problem}: {size} bytes. The limit is {limits.BODY} bytes.")
 
 
 class _Count:

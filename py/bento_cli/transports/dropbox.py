@@ -92,7 +92,7 @@ class Dropbox(Remote):
             if created.get("content_hash") != digest:
                 raise
         if created.get("size") != source.size or created.get("content_hash") != digest:
-            raise BentoError(f"{self.address}: the uploaded file doesn't match the sent data. Export again.")
+            raise BentoError(f"{self.address}: the uploaded file doesn't match the sent data. Run the export again.")
 
     def close(self) -> None:
         self._transport.close()
@@ -111,7 +111,7 @@ class Dropbox(Remote):
                 return int(error["correct_offset"])
         if error.get(".tag") == "content_hash_mismatch":
             raise ConnectionLostError("a chunk was damaged in transit")
-        raise self.refused(str(error.get(".tag", "409")), "Export again.")
+        raise self.refused(str(error.get(".tag", "409")), "Run the export again.")
 
     def _finish(self, session: str, size: int) -> dict[str, Any]:
         commit = {"path": self.address.path, "mode": "overwrite", "mute": True}

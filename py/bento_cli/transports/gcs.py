@@ -108,7 +108,7 @@ class Gcs(Remote):
             counter.advance(reached - at)
             at = reached
         if str(created.get("size")) != str(source.size) or created.get("md5Hash", about["md5Hash"]) != about["md5Hash"]:
-            raise BentoError(f"{self.address}: the uploaded object doesn't match the sent data. Export again.")
+            raise BentoError(f"{self.address}: the uploaded object doesn't match the sent data. Run the export again.")
 
     def close(self) -> None:
         self._transport.close()
@@ -133,7 +133,7 @@ class Gcs(Remote):
                 match = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,18})", response.headers.get("Range", ""))
                 return (int(match[1]) + 1 if match else 0), None
             if response.status in (404, 410):
-                raise BentoError(f"{self.address}: the server aborted the upload. Export again.")
+                raise BentoError(f"{self.address}: the server aborted the upload. Run the export again.")
             self._check(response, (200, 201))
             return size, json_of(response)
 

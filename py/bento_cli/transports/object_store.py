@@ -137,7 +137,7 @@ class ObjectStore(Remote):
             raise (self.unreachable(failure) if isinstance(failure, ConnectionLostError) else failure) from None
         stat = self.attempt(self.stat)
         if stat.size != source.size:
-            raise BentoError(f"{self.address}: only {stat.size} of {source.size} bytes were uploaded. Export again.")
+            raise BentoError(f"{self.address}: uploaded only {stat.size} of {source.size} bytes. Run the export again.")
 
     def _failure(self, error: Exception) -> BaseException:
         from obstore import exceptions

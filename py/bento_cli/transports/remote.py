@@ -141,7 +141,7 @@ def needs(package: str, extra: str) -> BentoError:
     """Return the error for a missing package that a protocol requires. `extra` is the extra that installs it."""
     return BentoError(
         f"{extra} URLs require the package {package}, which isn't installed. Run `pip install "
-        f"'rules-bento-cli[{extra}]'`, or with Bazel `bazel run @rules_bento//tools:bento_with_transports`."
+        f"'rules-bento-cli[{extra}]'`. With Bazel, run `bazel run @rules_bento//tools:bento_with_transports`."
     )
 
 

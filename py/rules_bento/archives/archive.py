@@ -158,7 +158,7 @@ def _copy(source: BinaryIO, file: BinaryIO, size: int) -> None:
     while size:  # all of it, or the rest that the kernel didn't copy
         piece = source.read(min(size, xz.BLOCK))
         if not piece:
-            raise BentoError(f"{source.name}: the file was truncated during the build. Build again.")
+            raise BentoError(f"{source.name}: the file was truncated during the build. Run the build again.")
         size -= file.write(piece)
 
 

@@ -100,7 +100,7 @@ class Recipe:
             with path.open("rb") as file:
                 self._read(file, os.fstat(file.fileno()).st_size)
         except OSError as error:
-            raise BentoError(f"{path}: cannot read the recipe: {error.strerror}. Build the target again.") from None
+            raise BentoError(f"{path}: cannot read the recipe: {error.strerror}. Build the image again.") from None
 
     @property
     def size(self) -> int:
@@ -115,7 +115,7 @@ class Recipe:
                 yield from coalesce(self._slices(recipe.fileno(), source.fileno(), start, end))
         except OSError as error:
             raise BentoError(
-                f"{error.filename or self._source}: cannot read the file: {error.strerror}. Build the target again."
+                f"{error.filename or self._source}: cannot read the file: {error.strerror}. Build the image again."
             ) from None
 
     def _read(self, file: BinaryIO, size: int) -> None:
@@ -148,13 +148,13 @@ class Recipe:
                 piece = os.pread(recipe if is_literal else source, min(_PIECE, high - low), offset + low)
                 if not piece:
                     raise BentoError(
-                        f"{self._source}: the wheel is smaller than {self._path} specifies. Build the target again."
+                        f"{self._source}: the wheel is smaller than {self._path} specifies. Build the image again."
                     )
                 yield piece
                 low += len(piece)
 
     def _invalid(self) -> BentoError:
-        return BentoError(f"{self._path}: the recipe is damaged. Build the target again.")
+        return BentoError(f"{self._path}: the recipe is damaged. Build the image again.")
 
 
 def assemble(path: Path, source: Path, digest: str, size: int) -> Iterator[bytes]:
@@ -169,5 +169,5 @@ def assemble(path: Path, source: Path, digest: str, size: int) -> Iterator[bytes
     if f"sha256:{hasher.hexdigest()}" != digest:
         raise BentoError(
             f"{source}: the layer assembled from the wheel doesn't match the digest {digest}. "
-            "Fetch the wheel again, and build the target again."
+            "Fetch the wheel again, and build the image again."
         )

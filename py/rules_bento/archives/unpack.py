@@ -91,7 +91,7 @@ def read(
             members = _zip(counted, guard) if form == "zip" else _tar(counted, form, guard)
             yield from _checked(guard, members)
     except OSError as error:
-        problem = f"cannot read the file: {error.strerror or error}. Check the path."
+        problem = f"cannot read the file: {error.strerror or error}. Check the path and permissions."
         raise BentoError(f"{error.filename or where}: {problem}") from error
 
 

@@ -384,8 +384,8 @@ def translate_errors(host: str = "") -> Iterator[None]:
         ) from None
     except ssl.SSLCertVerificationError as error:
         raise BentoError(
-            f"{host or 'The server'}: the certificate isn't trusted: {error.verify_message}. Add the CA certificate to "
-            "the file in SSL_CERT_FILE, or to /etc/docker/certs.d/HOST:PORT/ca.crt."
+            f"{host or 'The server'}: the certificate isn't trusted: {error.verify_message}. For a private CA, add its "
+            "certificate to the file in SSL_CERT_FILE, or to /etc/docker/certs.d/HOST:PORT/ca.crt."
         ) from None
     except (OSError, http.client.HTTPException) as error:
         raise ConnectionLostError(str(error).strip() or type(error).__name__) from error

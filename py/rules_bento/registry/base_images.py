@@ -92,7 +92,8 @@ def _manifests(layout: Layout) -> Iterator[Manifest]:
         seen.add(entry.digest)
         if len(seen) > _MAX_MANIFESTS:
             raise BentoError(
-                f"{layout.directory}: the layout contains more than {_MAX_MANIFESTS} manifests. Copy only one image."
+                f"{layout.directory}: the layout contains more than {_MAX_MANIFESTS} manifests. Create a layout that "
+                "contains only the required image."
             )
         path = _complete_blob(layout, entry)
         manifest = Manifest.read(layout.read(entry), entry.media_type, str(path))

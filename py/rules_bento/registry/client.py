@@ -200,7 +200,7 @@ class Registry:
     def connection_error(self, what: str, cut: ConnectionLostError) -> BentoError:
         """Return the error for a lost connection to the registry or to the source of an upload."""
         if isinstance(cut, SourceLostError):
-            return BentoError(f"{what}: all attempts failed: {cut}. Check that the server is running.")
+            return BentoError(f"{what}: all attempts failed: {cut}. Try again later.")
         return BentoError(
             f"{what}: all attempts to connect to {self.host} failed ({cut}). Check that the registry is running. If "
             "this machine requires a proxy, set HTTPS_PROXY."
@@ -402,10 +402,10 @@ class Repository:
     def _entries(self, reply: Reply, key: str, what: str, before: int) -> list[Any]:
         """Return the entries of a page. Raises BentoError for an invalid list, or too many entries on all pages."""
         listed = read_object(reply.body, f"{self}: {what}").get(key) or []
-        if not isinstance(listed, list) or before + len(listed) > limits.NAMES:
-            raise BentoError(
-                f"{self}: expected a list of at most {limits.NAMES} {what}. Report the error to the registry operator."
-            )
+        if not isinstance(listed, list):
+            raise BentoError(f"{self}: in the response, {key} isn't a list. Report the error to the registry operator.")
+        if before + len(listed) > limits.NAMES:
+            raise BentoError(f"{self}: the registry returned more than {limits.NAMES} {what}, which is the limit.")
         return listed
 
     def _pages(self, path: str, what: str, expect: Collection[int]) -> Iterator[Reply]:

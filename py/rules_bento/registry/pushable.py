@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.descriptor import Descriptor, Manifest
 
 
+_REMEDY = "Build or copy the file again."
 _SENDFILE_BYTES = 8 << 20  # bytes for each call of sendfile
 
 
@@ -77,7 +78,7 @@ class FileSource:
         for piece in self.pieces(size):
             digester.update(piece)
         if digester.hexdigest() != digest.partition(":")[2]:
-            raise BentoError(f"{self.path}: the content doesn't match the digest {digest}. Build the file again.")
+            raise BentoError(f"{self.path}: the content doesn't match the digest {digest}. {_REMEDY}")
 
     def pieces(self, size: int) -> Iterator[bytes]:
         """Yield the first `size` bytes of the blob. Raises BentoError if the file is unreadable or too short."""
@@ -93,11 +94,11 @@ class FileSource:
         try:
             return FileIO(self.path)
         except OSError as error:
-            raise BentoError(f"{self.path}: cannot read the file: {error.strerror}. Build the file again.") from None
+            raise BentoError(f"{self.path}: cannot read the file: {error.strerror}. {_REMEDY}") from None
 
     def _check_end(self, count: int) -> None:
         if not count:
-            raise BentoError(f"{self.path}: the file is smaller than the declared size. Build the file again.")
+            raise BentoError(f"{self.path}: the file is smaller than the declared size. {_REMEDY}")
 
 
 @dataclass(frozen=True)

@@ -285,8 +285,8 @@ def _refused(where: Settings, digest: str, reason: str, *, missing: bool) -> Ben
             "without --@rules_bento//rules:push_from=cache."
         )
     return BentoError(
-        f"{where}: cannot read blob sha256:{digest}: {reason}. Pass the build's --remote_header, --credential_helper, "
-        "or --tls_client_certificate after `--`."
+        f"{where}: cannot read blob sha256:{digest}: {reason}. If the cache requires authentication, pass the build's "
+        "--remote_header, --credential_helper, or --tls_client_certificate after `--`."
     )
 
 
@@ -318,7 +318,7 @@ def _retried_errors(where: Settings) -> Iterator[None]:
         yield
     except ssl.SSLCertVerificationError as error:
         raise BentoError(
-            f"{where}: the certificate isn't trusted: {error.verify_message}. Pass the build's --tls_certificate."
+            f"{where}: the certificate isn't trusted: {error.verify_message}. For a private CA, pass --tls_certificate."
         ) from None
     except OSError as error:
         raise ConnectionLostError(repr(error)) from error

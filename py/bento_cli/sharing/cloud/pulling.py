@@ -191,10 +191,11 @@ class _Fetching:
             file.seek(0)
             named = cast("BinaryIO", _Named(file, f"{place} of {self._cloud}"))
             draft = self._session.stage(place.kind, named, cast("Form", form))
+        origin, remedy = f"the files from {self._cloud}", f"Push the {place.kind.noun} again."
         if draft.tag != place.tag:
-            raise BentoError(f"{place}: the files from {self._cloud} have the tag {draft.tag}. Push again.")
+            raise BentoError(f"{place}: expected tag {place.tag}, but {origin} have the tag {draft.tag}. {remedy}")
         if expected and documents.label_of(draft.main.tree.manifest()) != expected:
-            raise BentoError(f"{place}: the files from {self._cloud} don't match their digest. Push again.")
+            raise BentoError(f"{place}: {origin} don't match their digest. {remedy}")
         return draft
 
 

@@ -139,7 +139,8 @@ def _import(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options
         below = f"models/{tag.name}/{tag.version}/" if kind is MODEL else ""
         draft = session.stage(kind, cast("BinaryIO", _Joined(blobs, origin)), "xz", below=below)
         if draft.tag != tag:
-            raise BentoError(f"{origin}: the config specifies {tag}, but the archive contains {draft.tag}. Push again.")
+            problem = f"the config specifies {tag}, but the archive contains {draft.tag}"
+            raise BentoError(f"{origin}: {problem}. Push the {kind.noun} again.")
         return session.commit([draft])[0]
 
 
