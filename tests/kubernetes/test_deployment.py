@@ -345,9 +345,9 @@ def test_a_range_of_replicas_scales_by_the_concurrency_of_the_service(rule):
     [
         ({}, {"Studio": "1-4"}, "Set traffic.concurrency of the service"),
         (TRAFFIC | {"metrics": {"enabled": False}}, {"Studio": "1-4"}, "Enable metrics of the service"),
-        (TRAFFIC, {"Studio": "4-1"}, "a range such as '1-4'"),
-        (TRAFFIC, {"Studio": "0-4"}, "a range such as '1-4'"),
-        (TRAFFIC, {"Studio": "many"}, "a range such as '1-4'"),
+        (TRAFFIC, {"Studio": "4-1"}, "a range, such as '2' or '1-4'"),
+        (TRAFFIC, {"Studio": "0-4"}, "a range, such as '2' or '1-4'"),
+        (TRAFFIC, {"Studio": "many"}, "a range, such as '2' or '1-4'"),
         (TRAFFIC, {"studio": "2"}, "'studio' isn't a service of this workload. Valid values: Studio"),
     ],
 )
@@ -385,7 +385,7 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
         (bento(service("Studio")), [], {"namespace": "Team"}, "namespace: invalid value 'Team'"),
         (bento(service("Studio")), [], {"startup_timeout_seconds": "0"}, "startup_timeout_seconds"),
         (bento(service("Studio")), ["--writable", "cache"], {}, "Use an absolute path"),
-        (bento(service("Studio")), pair("--label", "app.kubernetes.io/name", "x"), {}, "the rule sets"),
+        (bento(service("Studio")), pair("--label", "app.kubernetes.io/name", "x"), {}, "the rule already sets"),
         (bento(service("Studio")), pair("--label", "team", "a b"), {}, "isn't a valid Kubernetes label"),
         (bento(service("Studio")), pair("--env", "BENTOML_PORT", "1"), {}, "also sets this variable"),
         (bento(service("Studio")), pair("--env", "a b", "1"), {}, "invalid environment variable name"),

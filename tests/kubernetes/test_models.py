@@ -130,7 +130,7 @@ def test_an_inference_service_names_all_models_of_its_image(rule):
 def test_names_and_labels_that_kubernetes_refuses_are_refused(rule):
     with pytest.raises(BentoError, match="app_name: invalid name '7b'"):
         rule.inference_service("7b:v1")
-    with pytest.raises(BentoError, match=r"labels: the rule sets app\.kubernetes\.io/name"):
+    with pytest.raises(BentoError, match=r"labels: the rule already sets app\.kubernetes\.io/name"):
         rule.inference_service("m:v1", words=["--label", '"app.kubernetes.io/name"', '"x"'])
 
 

@@ -154,5 +154,5 @@ def test_large_file_that_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: p
 def test_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_bytes(b"12")
     monkeypatch.setattr(os, "read", lambda _file, _size: b"123")
-    with pytest.raises(BentoError, match=r"^a \(from //svc:bento\) changed during the build\. Build again\.$"):
+    with pytest.raises(BentoError, match=r"^a \(from //svc:bento\) changed during the build\. Run the build again\.$"):
         TreeEntry.of_file("a", str(tmp_path / "a"), "//svc:bento")

@@ -286,7 +286,8 @@ def _readme_text(file: DeclaredFile) -> str:
         return selections.content(file).decode()  # with unchanged line ends, as BentoML copies it
     except UnicodeDecodeError:
         raise BentoError(
-            f"{file.path} (from {file.origin}) isn't valid UTF-8. Save the file as UTF-8, or set description."
+            f"{file.path} (from {file.origin}) isn't valid UTF-8, so it can't be the Bento's description. Save the "
+            "file as UTF-8, or set description."
         ) from None
 
 

@@ -43,7 +43,7 @@ def _read_text(path: str | FilePath, origin: str) -> str:
     try:
         return decode_text(read_file(path, origin), origin)
     except OSError as error:
-        raise BentoError(f"{origin}: cannot read the file: {error.strerror}. Check the path.") from None
+        raise BentoError(f"{origin}: cannot read the file: {error.strerror}. Check the path and permissions.") from None
 
 
 def from_yaml(text: str, origin: str) -> BuildOptions:

@@ -78,7 +78,7 @@ def _check_metadata(options: DeploymentOptions) -> None:
     """Raise BentoError for reserved or invalid labels, or for an invalid namespace."""
     for key, value in options.labels.items():
         if key.startswith((_STANDARD, _OURS)):
-            raise BentoError(f"labels: the rule sets {key}. Remove the label.")
+            raise BentoError(f"labels: the rule already sets {key}. Remove the label.")
         if not _LABEL_KEY.fullmatch(key) or not _LABEL.fullmatch(value):
             raise BentoError(
                 f"labels: {key}={value} isn't a valid Kubernetes label. Use at most 63 letters, digits, '-', '_', and "
@@ -169,14 +169,13 @@ class ManifestBuilder:
         low, high = (int(match[1]), int(match[2] or 0)) if match else (0, 0)
         if not match or (match[2] and not 0 < low < high):
             raise BentoError(
-                f"replicas: invalid value {text!r} for {service.name!r}. Use a number such as '2', or a range such as "
-                "'1-4'."
+                f"replicas: invalid value {text!r} for {service.name!r}. Use a number or a range, such as '2' or '1-4'."
             )
         if high and not (service.concurrency and service.metric):
-            missing = "Set traffic.concurrency of the service" if service.metric else "Enable metrics of the service"
+            change, missing = ("Set", "traffic.concurrency") if service.metric else ("Enable", "metrics")
             raise BentoError(
-                f"replicas: {service.name!r} cannot scale from {low} to {high} by the number of concurrent "
-                f"requests. {missing}, or set replicas to a single number."
+                f"replicas: the range {low}-{high} for {service.name!r} requires {missing}. {change} {missing} of the "
+                "service, or set replicas to a single number."
             )
         return low, high
 

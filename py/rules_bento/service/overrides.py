@@ -31,14 +31,14 @@ _REMEDIES = {
         "--config {service}.{key}=VALUE",
     ),
     "labels.openai_endpoint": (
-        'labels = {{"{key}": ...}}, or without such a path, all labels with complete_metadata = ["labels"]',
-        "--label {key}=VALUE, or without such a path, all labels with --complete labels",
+        'labels = {{"{key}": ...}}, or, if no such path exists, all labels with complete_metadata = ["labels"]',
+        "--label {key}=VALUE, or, if no such path exists, all labels with --complete labels",
     ),
     "labels.": ('labels = {{"{key}": ...}}', "--label {key}=VALUE"),
-    "labels": ('all labels with complete_metadata = ["labels"]', "each --label, and --complete labels"),
+    "labels": ('all labels with complete_metadata = ["labels"]', "all labels with --label and --complete labels"),
     "envs.": ('envs = ["{key}=..."]', "--env {key}=VALUE"),
-    "envs": ('all envs with complete_metadata = ["envs"]', "each --env, and --complete envs"),
-    "image": ("environment, a bento_environment", "--image FILE, or --complete image without one"),
+    "envs": ('all envs with complete_metadata = ["envs"]', "all envs with --env and --complete envs"),
+    "image": ("environment (a bento_environment)", "--image FILE, or, if the Bento needs no image, --complete image"),
     "description": (
         'description or description_file, or complete_metadata = ["description"], which keeps README.md',
         "--description TEXT, or --complete description, which keeps README.md",
@@ -118,10 +118,8 @@ def _require_agreement(info: ServiceInfo, declared: Declared) -> None:
     unknown = {each.fact for each in info.unknowns} & {*declared.in_full}
     for fact, known, stated in (("envs", envs, declared.envs), ("labels", {**info.labels}, declared.labels)):
         for key, value in stated.items() if fact in unknown and isinstance(stated, dict) else ():
-            if key in known and known[key] != value:
-                raise BentoError(
-                    f"{fact}: `{key}`: got {value!r}, but the source specifies {known[key]!r}. Remove the value."
-                )
+            if (own := known.get(key, value)) != value:
+                raise BentoError(f"{fact}: `{key}`: got {value!r}, but the source specifies {own!r}. Remove the value.")
 
 
 def _answered(unknown: Unknown, declared: Declared) -> bool:
@@ -169,7 +167,10 @@ def _merged(
         elif key in merged and known != value:
             raise BentoError(f"{place}: `{path}`: got {value!r}, but the source specifies {known!r}. Remove the value.")
         elif key not in merged and not any(path == one or path.startswith(f"{one}.") for one in unknown):
-            raise BentoError(f"{place}: the source doesn't set `{path}`. Remove the value.")
+            raise BentoError(
+                f"{place}: the service's source doesn't set `{path}`. Only values that the source determines at run "
+                "time can be declared. Remove the value."
+            )
         else:
             merged[key] = value
     return merged
@@ -190,10 +191,8 @@ def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     unknown = [f"{one.service}.{one.fact.partition('.')[2]}" for one in info.unknowns if one.kind == "models"]
     foreign = [name for name in declared.service_models if name not in unknown]
     if foreign:
-        raise BentoError(
-            f"{statement('service_models', declared.words)}: unexpected models {listed(foreign)}. Valid models: "
-            f"{listed(unknown)}."
-        )
+        attribute = statement("service_models", declared.words)
+        raise BentoError(f"{attribute}: unexpected models {listed(foreign)}. Valid models: {listed(unknown)}.")
 
     def tagged(service: Service, model: Model) -> Model:
         tag = declared.service_models.get(f"{service.name}.{model.attribute}")

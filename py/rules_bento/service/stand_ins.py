@@ -241,7 +241,7 @@ def relative(path: str) -> str:
 
 def refuse(name: str, what: str = "value") -> NoReturn:
     """Reject a use of the value, or of another property `what`, of the stand-in `name`."""
-    problem = f"importing the service needs the {what} of {name}, but that package isn't imported"
+    problem = f"importing the service requires the {what} of {name}, but a stand-in replaces the package"
     reject(f"{problem}:\n  {place() or STATE.place}", _remedy(name))
 
 

@@ -115,10 +115,9 @@ class TreeManifest:
                 fields += ("l", entry.path, entry.link or "")
             else:
                 fields += ("x" if entry.mode & 0o100 else "f", entry.path, entry.blake3)
-        encoded = "\0".join([*fields, ""]).encode()
-        if encoded.count(b"\0") != len(fields):
-            raise BentoError("a path contains a NUL character, which file systems don't allow. Rename the file.")
-        return blake3(encoded).digest()
+        for path in (text for text in fields if "\0" in text):
+            raise BentoError(f"{path!r}: the path contains a NUL character. Remove the character from the path.")
+        return blake3("\0".join([*fields, ""]).encode()).digest()
 
 
 def content_version(digest: bytes) -> str:
@@ -176,7 +175,7 @@ def _of_open_file(path: str, file: int, origin: str) -> TreeEntry:
     else:
         size, beginning, digest = _of_pieces(file)
     if size != status.st_size:
-        raise BentoError(f"{path} (from {origin}) changed during the build. Build again.")
+        raise BentoError(f"{path} (from {origin}) changed during the build. Run the build again.")
     return TreeEntry(path, size, mode_of(beginning), digest, None, _machine(beginning))
 
 

@@ -118,7 +118,7 @@ def walk(directory: str) -> Iterator[DeclaredFile]:
             with os.scandir(f"{root}/{prefix}") as scan:
                 entries = sorted(scan, key=attrgetter("name"))
         except OSError as error:
-            problem = f"cannot read the directory: {error.strerror}. Check the path."
+            problem = f"cannot read the directory: {error.strerror}. Check the path and permissions."
             raise BentoError(f"{directory}/{prefix}: {problem}") from None
         for entry in entries:
             path = prefix + entry.name
