@@ -319,7 +319,7 @@ def test_what_services_refuse_is_told_of(services, capsys):
         (["--identity-token", "absent", *SIGN[2:]], "absent: cannot read the file: No such file"),
         (["--identity-token", "file", *SIGN[2:]], "file: Identity token is malformed"),
         (["--identity-token", "env://ABSENT", *SIGN[2:]], "env://ABSENT: the variable isn't set"),
-        (SIGN[2:], "no OIDC token from a CI system"),
+        (SIGN[2:], "no OIDC token found in the CI environment"),
         ([*SIGN[:2], "--trust-config", "file"], "file: 1 validation error"),
         ([*SIGN[:2], "--trust-config", "absent"], "absent: cannot read the file: No such file"),
     ):
@@ -408,7 +408,7 @@ def test_targets_of_one_push_are_signed_by_identity_or_key(services, reference, 
 def test_a_keyless_target_pushes_nothing_without_a_token(services, reference, registries, capsys):
     key = ["--sign-key", "k.key"]
     for kinds, words, message in (
-        (["--keyless"], SIGN[2:], "--identity-token: no OIDC token from a CI system"),
+        (["--keyless"], SIGN[2:], "--identity-token: no OIDC token found in the CI environment"),
         (["--keyless"], ["--identity-token", "absent"], "absent: cannot read the file: No such file"),
         (["--keyless"], [*SIGN, *key], "targets with keyless = True don't support these options"),
         (["--keyless"], [*SIGN, "--sign-format", "legacy"], "targets with keyless = True don't support these options"),

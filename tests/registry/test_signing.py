@@ -240,7 +240,8 @@ def test_a_file_is_signed_beside_it(keys, tmp_path, monkeypatch, capsys, words, 
     (found,) = json.loads(capsys.readouterr().out)
     assert found["signed"] is False
     assert (
-        "cannot read the file: No such file or directory. Check the path. Create a signature with" in found["problem"]
+        "cannot read the file: No such file or directory. Check the path and permissions. Create a signature with"
+        in found["problem"]
     )
 
 

@@ -146,9 +146,7 @@ class ImportSession:
         entries = EntryStore(self._home, MODEL)
         gone = [tag for tag in staged.known if not entries.has(tag)]
         if gone:
-            raise BentoError(
-                f"{gone[0]}: the model was deleted during the import of the Bento. Import the Bento again."
-            )
+            raise BentoError(f"{gone[0]}: the model was deleted during the Bento's import. Import the Bento again.")
         models: list[Entry] = []
         known = list(staged.known)
         for part in staged.models:
@@ -337,8 +335,8 @@ class Tree:
                 mode = 0o755 if item.executable else 0o644
                 self._entries.append(TreeEntry(item.path, item.size, mode, digest))
         except OSError as error:
-            reason = error.strerror or error
-            raise BentoError(f"{item.path}: cannot write the file: {reason}. Check the free disk space.") from error
+            problem = f"cannot write the file: {error.strerror or error}"
+            raise BentoError(f"{item.path}: {problem}. Check the permissions and the free disk space.") from error
 
     def manifest(self) -> TreeManifest:
         """Return the manifest of the members written so far."""

@@ -37,7 +37,7 @@ def read_named(name: str, directory: Path, most: int, remedy: str) -> bytes:
     except ValueError:
         raise BentoError(f"{name!r}: the path contains a NUL character. Remove the character.") from None
     except OSError as error:
-        raise BentoError(f"{name}: cannot read the file: {error.strerror}. Check the path.") from None
+        raise BentoError(f"{name}: cannot read the file: {error.strerror}. Check the path and permissions.") from None
     if len(content) > most:
         raise BentoError(f"{name}: the content exceeds {most} bytes. {remedy}")
     return content

@@ -185,7 +185,7 @@ def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> 
 def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
     """Raise SignatureError unless the key or identity signed a file, and BentoError if the file is unreadable."""
     try:
-        content = read_named(str(signed), Path(), MAX_FILE_BYTES, "Check the path.")
+        content = read_named(str(signed), Path(), MAX_FILE_BYTES, "Specify a signature file.")
     except BentoError as error:
         raise SignatureError(f"{error} Create a signature with `bento sign`.") from None
     if isinstance(key, Identity):
@@ -215,4 +215,4 @@ def _digest(path: Path) -> bytes:
     try:
         return bytes.fromhex(sha256_of(path))
     except OSError as error:
-        raise BentoError(f"{path}: cannot read the file: {error.strerror}. Check the path.") from None
+        raise BentoError(f"{path}: cannot read the file: {error.strerror}. Check the path and permissions.") from None

@@ -73,7 +73,7 @@ class IdentitySigner:
             raw = _read(token, directory).strip() if token else oidc.detect_credential()
             if raw is None:
                 raise BentoError(
-                    "--identity-token: no OIDC token from a CI system. Specify a file that contains a token."
+                    "--identity-token: no OIDC token found in the CI environment. Specify a file that contains a token."
                 )
             self._token = oidc.IdentityToken(raw)
         with _errors(trust_config or "sigstore", "Check the connection, or specify a client trust configuration."):
@@ -144,7 +144,7 @@ def _trust_config(name: str, directory: str = "") -> Any:
 
 
 def _read(name: str, directory: str) -> str:
-    return decode_text(read_named(name, Path(directory), MAX_BYTES, "Check the path."), name)
+    return decode_text(read_named(name, Path(directory), MAX_BYTES, "Specify another file."), name)
 
 
 def _hashed(digest: bytes) -> Any:
