@@ -59,7 +59,7 @@ The platform selects the wheels, the system packages, and the base. The build do
         "annotations": attr.string_dict(doc = "Annotations of the image index."),
         "image": attr.label(cfg = _for_each_platform, doc = "The image to build for each platform.", mandatory = True, providers = [BentoImageInfo]),
         "platforms": attr.label_list(doc = "Target platforms, one image for each platform.", mandatory = True),
-        "stamped_annotations": attr.string_dict(doc = "Annotations of the image index that only stamped builds set. `{KEY}` is replaced by a value from the workspace status."),
+        "stamped_annotations": attr.string_dict(doc = "Annotations added to the image index only in stamped builds. `{KEY}` is replaced by a value from the workspace status."),
     } | STAMP,
     provides = [BentoImageIndexInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -52,7 +52,7 @@ a loader of BentoML's framework modules.
         "context": attr.string_dict(doc = "Entries of `context` in model.yaml: `framework_name` (default: the last part of `module`), `python_version`, and `bentoml_version`."),
         "fields_file": attr.label(
             allow_single_file = [".json"],
-            doc = "JSON file with an object whose keys are `metadata`, `options`, or `signatures`: `{\"metadata\": {\"accuracy\": 0.97}}`. Use the file for values that aren't strings, and for values that the training determines.",
+            doc = "JSON file with an object whose keys are `metadata`, `options`, or `signatures`: `{\"metadata\": {\"accuracy\": 0.97}}`. Use the file for values that aren't strings, or that are determined during training.",
         ),
         "framework_versions": attr.string_dict(doc = "Versions of framework packages, stored in `context.framework_versions`. Keys are package names."),
         "labels": attr.string_dict(doc = "Labels of the model."),

@@ -114,7 +114,7 @@ BentoRequirementInfo = _typed_provider(
 
 BentoWheelInfo = _typed_provider(
     "BentoWheelInfo",
-    doc = "A locked wheel, or a wheel that the build writes.",
+    doc = "A wheel from a lock, or a wheel that the build produces.",
     defaults = {"exclude": (), "exclude_preset": ()},
     fields = {
         "allow_record_mismatch": "bool - whether images accept the wheel despite an incorrect RECORD file.",

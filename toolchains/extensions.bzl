@@ -256,6 +256,6 @@ _pypi = tag_class(
 
 bento = module_extension(
     implementation = _bento_impl,
-    doc = "Provides package hubs of Python packages, package hubs of Debian packages, base images, and models.",
+    doc = "Provides package hubs for Python packages and for Debian packages, base images, and models.",
     tag_classes = {"apt": apt_tag, "base": base_tag, "model": model_tag, "pypi": _pypi},
 )

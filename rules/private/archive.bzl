@@ -4,7 +4,7 @@ load(":attributes.bzl", "STAMP", "add_pairs", "is_stamped", "status_files")
 load(":helper.bzl", "arguments", "run_helper", "subcommand", "target_arguments")
 
 STAMPED_LABELS = STAMP | {
-    "stamped_labels": attr.string_dict(doc = "Labels that only stamped builds set. `{KEY}` is replaced by a value from the workspace status: `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`. Only the archive has these labels. The version, the digest, images, and tests don't change."),
+    "stamped_labels": attr.string_dict(doc = "Labels added only in stamped builds. `{KEY}` is replaced by a value from the workspace status: `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`. Only the archive has these labels. The version, the digest, images, and tests don't change."),
 }
 
 # Output group to the format of the archive and the file suffix. BentoML detects formats by the suffix.

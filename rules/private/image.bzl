@@ -29,8 +29,8 @@ IMAGE = {
     "sbom_format": attr.string(default = "cyclonedx", doc = "Format of the SBOM: `cyclonedx` (CycloneDX 1.6, default) or `spdx` (SPDX 2.3). The SBOM is a JSON file.", values = sorted(SBOM_FORMATS)),
     "size_limit": attr.int(doc = "Maximum total size of the compressed layers, in megabytes. Default: no limit."),
     "soci": attr.bool(doc = "Whether to add a SOCI index for lazy pulling with soci-snapshotter. Requires `compression = \"gzip\"`. The image is then an OCI index."),
-    "stamped_annotations": attr.string_dict(doc = "Annotations that only stamped builds set. `{KEY}` is replaced by a value from the workspace status: `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`. Stamping doesn't change the layers."),
-    "stamped_labels": attr.string_dict(doc = "Labels that only stamped builds set. Same format as `stamped_annotations`."),
+    "stamped_annotations": attr.string_dict(doc = "Annotations added only in stamped builds. `{KEY}` is replaced by a value from the workspace status: `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`. Stamping doesn't change the layers."),
+    "stamped_labels": attr.string_dict(doc = "Labels added only in stamped builds. Same format as `stamped_annotations`."),
     "startup_trace": attr.label(
         allow_single_file = [".json"],
         doc = "Startup trace from `bento_startup_trace`. The snapshotter fetches the files in the trace before a container starts. Requires `soci`, or eStargz layers. Only images with the same trace share such eStargz layers.",

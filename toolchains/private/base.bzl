@@ -198,7 +198,7 @@ _layout_base_repo = repository_rule(
 def _archive_base_repo_impl(rctx):
     where = _where(rctx.attr.base)
     if not rctx.path(rctx.attr.archive).exists:
-        fail("{}: archive {} doesn't exist. Create the archive with `docker save`.".format(where, rctx.path(rctx.attr.archive)))
+        fail("{}: archive {} doesn't exist. Correct the path, or create the archive with `docker save`.".format(where, rctx.path(rctx.attr.archive)))
     run_helper(rctx, where, "unpack_image", ["--archive", rctx.path(rctx.attr.archive), "--layout", "layout"])
     _write_base(rctx, _images_by_platform(rctx, "layout"), lambda _platform, digest: repr("layout/blobs/" + digest.replace(":", "/")))
 
@@ -265,7 +265,7 @@ _registry_layers_repo = repository_rule(
     attrs = {
         "base": attr.string(doc = "Name of the base image, as in `bento.base`.", mandatory = True),
         "image": attr.string(doc = "Image repository (`registry/repository`).", mandatory = True),
-        "images": attr.label(doc = "File `images.json` in the repository that contains the manifest and the config.", mandatory = True),
+        "images": attr.label(doc = "File `images.json`, in the repository that contains the base image's manifest and config.", mandatory = True),
         "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`). Same format as `mirrors` of `bento.base`."),
         "platform": attr.string(doc = "Platform of the layers (`os/architecture`).", mandatory = True),
     },

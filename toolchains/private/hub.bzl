@@ -189,7 +189,7 @@ _hub_repo = repository_rule(
     implementation = _hub_repo_impl,
     doc = "Declares an alias for each package of a lock. The actual targets are in separate repositories, so a new version of a package doesn't change this repository.",
     attrs = {
-        "content": attr.label(doc = "File in the repository of the lock that lists the names of packages and extras.", mandatory = True),
+        "content": attr.label(doc = "File that lists the names of packages and extras, in the lock's repository.", mandatory = True),
         "hub": attr.string(doc = "Name of the package hub, as in `bento.pypi`.", mandatory = True),
         "versions": attr.string_dict(doc = "Package hubs for additional Python versions. Keys are versions (`X.Y`); values are names of package hubs."),
     },
@@ -306,7 +306,7 @@ def _closure(start, packages, environment):
                 seen[(package["name"], extra)] = True
                 edges = package.get("extras", {}).get(extra, []) if extra else package.get("dependencies", [])
                 queue += _active(edges, packages, environment)
-    return fail("the lock's dependency graph is too large. Remove packages.")
+    return fail("the lock's dependency graph is too large. Remove packages from the lock.")
 
 def _no_match(lock, distribution, platforms):
     """Returns the error message for builds on a platform for which the lock has no package."""
@@ -465,5 +465,5 @@ def _package_repo_impl(rctx):
 _package_repo = repository_rule(
     implementation = _package_repo_impl,
     doc = "Declares the targets of a locked package. Bazel writes the repository again only if the file `content` changes.",
-    attrs = {"content": attr.label(doc = "File in the repository of the lock that describes the package.", mandatory = True)},
+    attrs = {"content": attr.label(doc = "File that describes the package, in the lock's repository.", mandatory = True)},
 )

@@ -164,7 +164,7 @@ def _absent_hub_repo_impl(rctx):
 
 absent_hub_repo = repository_rule(
     implementation = _absent_hub_repo_impl,
-    doc = "Declares a package hub whose lock is missing. BUILD files can load the package hub, so that `bazel run` of the target that writes the lock works.",
+    doc = "Declares a package hub whose lock is missing. BUILD files can load the package hub, so you can run the target that writes the lock.",
     attrs = {
         "hub": attr.string(doc = "Name of the package hub, as in `bento.pypi`.", mandatory = True),
         "problem": attr.string(doc = "Error message that explains why the lock is missing, and how to create it.", mandatory = True),

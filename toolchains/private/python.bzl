@@ -190,6 +190,6 @@ bento_compilers(
 
 compilers_repo = repository_rule(
     implementation = lambda rctx: rctx.file("BUILD.bazel", _COMPILERS_BUILD.format(json.encode([str(label) for label in rctx.attr.pythons]))),
-    doc = "Declares a target that provides all interpreters that compile bytecode.",
+    doc = "Declares a target that provides all interpreters for compiling bytecode.",
     attrs = {"pythons": attr.label_list(doc = "Interpreters, one for each Python version.")},
 )

@@ -121,7 +121,7 @@ source_repo = repository_rule(
     attrs = RELEASE_ATTRIBUTES | {
         "build_hub": attr.string(doc = "Name of the package hub that provides the build requirements.", mandatory = True),
         "build_lock": attr.string(doc = "Lock of the build requirements, shown in error messages.", mandatory = True),
-        "build_packages": attr.string_list(doc = "Names of the packages in `build_hub`.", mandatory = True),
+        "build_packages": attr.string_list(doc = "Names of the packages in `build_hub` that the build requires.", mandatory = True),
         "commit": attr.string(doc = "Complete hash of the git commit."),
         "git": attr.string(doc = "URL of the git repository; empty if the source is an archive."),
         "interpreter": attr.label(doc = "File that contains the path to the toolchain's interpreter.", mandatory = True),

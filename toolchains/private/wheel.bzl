@@ -104,7 +104,7 @@ def _inspect(rctx, wheel):
     program = rctx.path(Label("//toolchains/private:inspect_wheel.py"))
     done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", program, wheel, rctx.attr.files[wheel]])
     if done.return_code:
-        fail("{} isn't a valid wheel: {}. Lock another version.".format(wheel, done.stderr.strip().split("\n")[-1]))
+        fail("{} isn't a valid wheel: {}. Lock another version of the package.".format(wheel, done.stderr.strip().split("\n")[-1]))
     size, python, _ = done.stdout.split("\n")
     return {"python": python, "size": size}
 
@@ -184,7 +184,7 @@ def _compile(rctx):
     command = ["env", "-i", "PYTHONHASHSEED=0", rctx.read(rctx.attr.compiler), "-s", "-S", "-m", "compileall", "-q", "-j", "1"]
     done = rctx.execute(command + ["--invalidation-mode", "unchecked-hash", "-s", "site-packages", "site-packages"])
     if done.return_code:
-        fail("{}: cannot compile the modules: {}. Lock another version.".format(rctx.attr.distribution, done.stdout + done.stderr))
+        fail("{}: cannot compile the modules: {}. Lock another version of the package.".format(rctx.attr.distribution, done.stdout + done.stderr))
 
 def _wheel_modules_repo_impl(rctx):
     repository = rctx.path(rctx.attr.wheel).dirname
@@ -219,6 +219,6 @@ wheel_modules_repo = repository_rule(
     doc = "Provides the unpacked modules of a wheel.",
     attrs = _PACKAGE_ATTRIBUTES | {
         "compiler": attr.label(doc = "File that contains the path to the interpreter that compiles the modules. Default: none; the modules have no bytecode."),
-        "wheel": attr.label(doc = "Provides the wheel file `name` from the wheel repository.", mandatory = True),
+        "wheel": attr.label(doc = "File `name` in the wheel's repository, which contains the wheel's file name.", mandatory = True),
     },
 )

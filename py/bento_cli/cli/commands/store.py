@@ -125,7 +125,7 @@ def add_delete_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "tags",
         metavar="TAG",
         nargs="+",
-        help=f"Delete this {kind.noun} (NAME:VERSION), or all versions of NAME; separate several with commas",
+        help=f"Delete this {kind.noun} (NAME:VERSION), or all versions of NAME; separate several tags with commas",
     )
     arguments.add_flag(parser, "-y", "--yes", "--assume-yes", help="Don't prompt for confirmation")
     if kind is MODEL:
