@@ -74,6 +74,8 @@ def listed(data):
 def spans(data, layer):
     """Yield the contents of each span after its digest is verified. Begins at the checkpoint, as soci does."""
     info = follow(data, field(data, number(data, 0), 5))
+    algorithm = field(data, info, 0)
+    assert not algorithm or number(data, algorithm, "b") == 1  # gzip, the default
     digests = tables(data, follow(data, field(data, info, 2)))
     blob = follow(data, field(data, info, 3)) + 4
     count, size = struct.unpack_from("<Iq", data, blob)

@@ -41,6 +41,7 @@ _GZIP = 31  # zlib's number for gzip's header and checksum
 
 _HEADER, _HEADER_SIZE = b"\x1f\x8b\x08\0", 10  # the beginning and the size of a gzip header without optional fields
 _CHECKPOINT = struct.Struct("<qqB")
+_ALGORITHM = 1  # gzip, in ztoc.fbs
 TOOL = "rules_bento"
 _XATTR = "SCHILY.xattr."  # prefix of the keys of extended attributes
 
@@ -253,6 +254,6 @@ def _dump(entries: list[ZtocEntry], points: list[Checkpoint], digests: list[str]
     )
     checkpoints = writer.add(b"".join(blob))
     spans = writer.references([writer.string(digest) for digest in digests])
-    info = writer.table("IIrr", 0, len(points) - 1, spans, checkpoints)
+    info = writer.table("IIrr", _ALGORITHM, len(points) - 1, spans, checkpoints)
     files = writer.references([writer.table("rrqqrqIIrrr", *entry) for entry in entries])
     return writer.close(writer.table("rrqqrr", "0.9", TOOL, size, tar_size, writer.table("r", files), info))
