@@ -5,8 +5,9 @@
 //
 // Verifies the table of contents, the digest and the contents of each span, and the contents of each file. With EXTRACT
 // set, also extracts each file with the function of soci's command. `build` writes soci's own zTOC of a layer. To run
-// the program, copy it to an empty directory, and run `go mod init verify` and
-// `go get github.com/awslabs/soci-snapshotter@v0.15.0`. cgo requires the static library of zlib.
+// the program, copy it to an empty directory, run `go mod init verify` and
+// `go get github.com/awslabs/soci-snapshotter@v0.15.0`, and set GOFLAGS=-mod=mod, which adds missing sums of modules. cgo
+// requires the static library of zlib.
 package main
 
 import (

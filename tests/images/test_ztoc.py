@@ -131,6 +131,11 @@ def _entries():
 def test_the_entries_are_those_of_soci(tmp_path):
     write_files_layer(tmp_path / "layer", _entries(), "gzip")
     layer, data = made(tmp_path / "layer")
+    root, soci_root = (
+        [value(content, number(content, 0), slot, form) for slot, form in enumerate(("", "", "q", "q"))]
+        for content in (data, SOCI)
+    )
+    assert root == soci_root  # the version, the tool, and both sizes
     assert listed(data) == listed(SOCI)
     assert len(listed(data)) == 6
     assert starts(data) == starts(SOCI) == [0]
