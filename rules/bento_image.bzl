@@ -31,7 +31,7 @@ def _check_target(ctx, base, bento):
         ))
 
 def _check_packages(ctx, parts):
-    """Fails if the packages of the Bento don't include bentoml, which starts the image."""
+    """Fails if the Bento's packages don't include bentoml, unless `entrypoint` is set."""
     if ctx.attr.entrypoint or "bentoml" in [part.wheel.distribution for part in parts]:
         return
     fail("{}: the requirements of {} don't include bentoml from a package hub. Add bento.pypi(name = \"bento_pypi\", lock = ...) to MODULE.bazel, and \"@bento_pypi//bentoml\" to requirements. If layers provide bentoml, set entrypoint.".format(label_string(ctx.label), label_string(ctx.split_attr.bento["metadata"].label)))

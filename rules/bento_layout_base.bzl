@@ -51,7 +51,7 @@ def _platform(ctx):
     return _PLATFORMS[name]
 
 def _describe(ctx, layout):
-    """Declares the action that verifies the layout. Returns the Files of the config and of the layer descriptions, which it writes."""
+    """Declares the action that verifies the layout, and writes the config and the layer descriptions. Returns Files for both."""
     config = ctx.actions.declare_file(ctx.label.name + ".base.json")
     descriptions = [
         ctx.actions.declare_file("{}.{}.layer.json".format(ctx.label.name, number))

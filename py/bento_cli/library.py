@@ -206,7 +206,7 @@ def local(text: str) -> Path:
 
 
 def archive_of(text: str) -> tuple[Path | BinaryIO, Form] | None:
-    """Return an archive and its format, or None if `text` is a tag. `-` is standard input."""
+    """Return the archive at `text` (`-`: standard input) and its format, or None if `text` is a tag."""
     source = sys.stdin.buffer if text == "-" else is_archive(text)
     return (source, form_of(source)) if source else None
 
@@ -336,7 +336,7 @@ def containerize(
     features: Sequence[str] = (),
     home: HomePath = None,
 ) -> Containerized:
-    """Build an image of a Bento with docker, podman, or another backend, which `options` configure."""
+    """Build an image of a Bento with docker, podman, or another backend. `options` configures the backend."""
     from bento_cli.sharing.backends import choose
     from bento_cli.sharing.containers import containerize
 

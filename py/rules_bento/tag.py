@@ -31,7 +31,7 @@ class Tag(NamedTuple):
 
 
 def check_word(word: str, what: str) -> str:
-    """Return `word` if BentoML accepts it as a name or version. Raises a BentoError with `what` otherwise."""
+    """Return `word` if BentoML accepts it as a name or version. Raises a BentoError that begins with `what` if not."""
     if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
         raise BentoError(
             f"{what} is {f'invalid: {word!r}' if word else 'empty'}. Use up to {_MAX_LENGTH} lowercase letters, "

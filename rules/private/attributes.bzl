@@ -111,7 +111,7 @@ STAMP = {
 _STABLE = ["{STABLE_", "{BUILD_EMBED_LABEL}", "{BUILD_HOST}", "{BUILD_USER}"]
 
 def is_stamped(ctx):
-    """Returns whether this build is stamped, for a rule with the attributes `STAMP`."""
+    """Returns whether a target is stamped. The rule requires the attributes `STAMP`."""
     return bool(ctx.attr._stamp[BentoFlagInfo].value) if ctx.attr.stamp == _BY_FLAG else bool(ctx.attr.stamp)
 
 def status_files(ctx, texts):

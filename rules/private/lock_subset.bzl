@@ -19,7 +19,7 @@ RESOLVER = {
 }
 
 def lock_subset(ctx, *, requirements, packages, pins, service, all_files):
-    """Declares the requirements of a Bento's `env/python`, and describes the step that writes them.
+    """Declares the file of requirements for a Bento's `env/python`, and the step that writes it.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, the attributes `RESOLVER`, and an attribute `requirements`
@@ -31,7 +31,7 @@ def lock_subset(ctx, *, requirements, packages, pins, service, all_files):
       all_files: whether to include the hashes of all files of a release, not only the files for the target platform.
 
     Returns:
-      A struct of `locked` (File with the requirements in the three formats of a Bento) and `step` (for `run_steps`).
+      A struct of `locked` (JSON File: root packages, and pins with and without hashes) and `step` (for `run_steps`).
     """
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
     output = ctx.actions.declare_file(ctx.label.name + ".locked.json")

@@ -16,7 +16,7 @@ FETCH_ATTRIBUTES = {
 }
 
 def probe_cache(rctx, filename, sha256):
-    """Copies a file from Bazel's repository cache to `filename`. Returns whether the cache contains it."""
+    """Copies a file from Bazel's repository cache to `filename`. Returns whether the cache contains the file."""
 
     # Without a URL, Bazel searches only the repository cache.
     return rctx.download(url = [], output = filename, sha256 = sha256, allow_fail = True).success

@@ -75,7 +75,7 @@ def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, 
 
 
 def add_signing(parser: ArgumentParser, prefix: str = "", *, required: bool = False) -> None:
-    """Add options for a key or identity, whose names begin with `prefix`, and for the format of signatures."""
+    """Add options for a key or identity, with names that begin with `prefix`, and for the format of signatures."""
     group = parser.add_mutually_exclusive_group(required=required)
     parser.set_defaults(keyless_flag=f"--{prefix}keyless")
     group.add_argument(
@@ -134,7 +134,7 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
 
 
 def signing(options: Namespace) -> Signing | None:
-    """Return the key or identity and the format in the options of `add_signing`. Raises BentoError if invalid."""
+    """Return the signer and format that the options specify, or None. Raises BentoError for invalid options."""
     flag = options.keyless_flag
     if options.identity_token and not options.keyless:
         raise BentoError(f"--identity-token requires {flag}. Use {flag} instead of a key.")

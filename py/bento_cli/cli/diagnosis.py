@@ -71,7 +71,7 @@ class HostEnvironment:
         return which(program, self.variables.get("PATH", ""))
 
     def is_outside(self, program: str) -> bool:
-        """Return whether a program is outside of the workspace, because `bento doctor` starts only such programs."""
+        """Return whether a program is outside of the workspace. `bento doctor` starts only such programs."""
         root = self.root.resolve() if self.root else None
         path = Path(program)
         return not root or not any(root in parents.parents for parents in (path.absolute(), path.resolve()))
@@ -112,7 +112,7 @@ def _text(path: Path) -> str:
 
 
 def bazel(host: HostEnvironment) -> Finding:
-    """Check the version of Bazel, which USE_BAZEL_VERSION, .bazelversion, or the program on PATH determines."""
+    """Check the version of Bazel that USE_BAZEL_VERSION, .bazelversion, or the program on PATH determines."""
     oldest = ".".join(map(str, OLDEST_BAZEL))
     if "BUILD_WORKSPACE_DIRECTORY" in host.variables:
         return Finding("bazel", OK, "runs this command")
@@ -144,7 +144,7 @@ def bazel(host: HostEnvironment) -> Finding:
 
 
 def _is_bazelisk(program: str) -> bool:
-    """Return whether a program named `bazel` is bazelisk, which contacts a server to report its version."""
+    """Return whether a program named `bazel` is bazelisk. bazelisk contacts a server to report its version."""
     path = Path(program).resolve()
     if path.stem.startswith("bazelisk"):
         return True
@@ -175,7 +175,7 @@ def python(host: HostEnvironment, interpreter: str) -> Finding:
 
 
 def builders(host: HostEnvironment) -> Finding:
-    """Check for programs that run images, which are optional for building and pushing images."""
+    """Check for programs that run images. Building and pushing images doesn't require these programs."""
     installed = [name for name in ("docker", "podman", "nerdctl") if host.which(name)]
     if installed:
         return Finding("containers", OK, ", ".join(installed))
@@ -369,7 +369,7 @@ def _duplicates(declared: Workspace) -> Iterator[Finding]:
 
 
 def _toolchain(declared: Workspace) -> Finding | None:
-    """Return a finding if MODULE.bazel declares no toolchain for its Python version. Other modules can declare it."""
+    """Return a finding if MODULE.bazel lacks a toolchain for its Python version, or None. Other modules can add one."""
     version = declared.version
     if not version or version in declared.toolchains or version == _DEFAULT_PYTHON:
         return None
@@ -459,7 +459,7 @@ def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _target(lock: Path) -> tuple[str, list[str]] | None:
-    """Return the name and sources of the bento_requirements target for a lock, if they are string literals."""
+    """Return the name and sources of a lock's bento_requirements target, or None unless both are string literals."""
     for name in ("BUILD.bazel", "BUILD"):
         for call in _lock_calls(lock.with_name(name)):
             keywords = {each.arg: each.value for each in call.keywords}
@@ -493,7 +493,7 @@ def _strings(value: ast.expr | None) -> list[str]:
 
 
 def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None, update: str) -> Finding:
-    """Compare a JSON lock with the requirements of its sources. bento_requirements_test is more thorough."""
+    """Return `fresh`, or an error if a JSON lock differs from its sources. bento_requirements_test is more thorough."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.requirement_sources import RequirementSource, read
 

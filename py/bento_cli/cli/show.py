@@ -85,7 +85,7 @@ faint = partial(paint, code=_DIM)
 
 
 def plain(text: str) -> str:
-    """Escape control characters in `text`, which an untrusted archive might contain."""
+    """Escape control characters, except line breaks, in `text`, which might come from an untrusted archive."""
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 

@@ -215,7 +215,7 @@ class _Recorder:
         self._standard = tuple(path + os.sep for path in sys.path if path and Path(path).name != "site-packages")
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Return the spec that another finder returns, and report the module to the parent process."""
+        """Return the spec that another finder returns, or None, and report the module to the parent process."""
         for finder in sys.meta_path:
             if finder is not self and (spec := finder.find_spec(name, path, target)):
                 self._report_module(name, spec.origin)

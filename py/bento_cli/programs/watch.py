@@ -37,7 +37,7 @@ class Watcher:
 
 
 class SourceWatcher(Watcher):
-    """Watcher for source files in the workspace. It replaces files in `src/` with links to them."""
+    """Watcher for source files in the workspace. Files in `src/` become links to these files."""
 
     def __init__(self, bento: Path, edits: Path, roots: Sequence[Path]) -> None:
         """Replace each file in `src/` with a link to an identical file below `roots`, if such a file exists."""

@@ -116,7 +116,7 @@ def _requires_fs(line: str) -> bool:
 
 
 def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
-    """Return the image. If code determines the image, returns the constants in calls of its methods in the module."""
+    """Return the image or None. If code determines the image, returns the constants in calls of image methods."""
     if info.image or not info.unknowns or not files.has(info.path):
         return info.image
     arguments: dict[str, Any] = {}

@@ -93,7 +93,7 @@ def read_root(root: Path) -> Workspace:
 
 
 def read(text: str, origin: str) -> Workspace:
-    """Parse the declarations in a MODULE.bazel. Raises BentoError, with `origin` and the line, if invalid."""
+    """Parse the declarations in a MODULE.bazel. Raises BentoError, with `origin` and the line, for an invalid file."""
     try:
         return _read(text, origin)
     except (RecursionError, MemoryError):

@@ -92,7 +92,7 @@ def choose(requested: str = "") -> Backend:
 
 
 def usable() -> Iterator[Backend]:
-    """Yield the available backends, beginning with the preferred one."""
+    """Yield the available backends in order of preference."""
     return (BACKENDS[name] for name in _ORDER if not BACKENDS[name].problem())
 
 

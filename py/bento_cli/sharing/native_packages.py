@@ -182,7 +182,7 @@ def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, 
 
 
 def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, cache: Path) -> LocalWheel:
-    """Return the best wheel of the wheels whose hash is in a requirement, with its path in the cache."""
+    """Return the best wheel that a requirement's hashes allow, at its cache path. Raises BentoError if none exists."""
     names = {
         unquote(urlsplit(urls[sha256]).path.rpartition("/")[2]): sha256
         for sha256 in requirement.hashes

@@ -30,7 +30,7 @@ class ServerCommand(NamedTuple):
 
 
 def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = "") -> ServerCommand:
-    """Return the command that serves an entry, with `options` for `bentoml serve`. `interpreter` gets `python`.
+    """Return the command that serves an entry, with `options` for `bentoml serve`. `interpreter` resolves `python`.
 
     The command specifies the Bento's directory instead of its tag, because BentoML would first search the current
     directory for a module with the name of the tag. Raises BentoError if a model or BentoML is missing.

@@ -198,7 +198,7 @@ def _models(models: list[Entry]) -> Iterator[Member]:
 
 
 def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:
-    """Yield the files, directories, and links in a tree, except the top-level `skip`. Raises BentoError for others."""
+    """Yield files, directories, and links in a tree, except the top-level `skip`. Raises BentoError for other types."""
     pending = _entries(directory, prefix)
     while pending:
         path, entry = pending.pop()

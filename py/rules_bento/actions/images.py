@@ -358,7 +358,7 @@ def deployment(arguments: Arguments) -> None:
 
 
 def _reference(attribute: str, name: str, digest: str) -> str:
-    """Return an image reference: the repository `name` with the digest in the file `digest`."""
+    """Return an image reference: the repository `name` with the digest in a file. Raises BentoError for a tag."""
     from rules_bento.registry.reference import Reference
 
     repository = Reference.parse(name)

@@ -230,7 +230,7 @@ class _PlacedModel(NamedTuple):
 def model_layer(arguments: Arguments) -> None:
     """Write the layer of a model: its files, and links to weights in other layers.
 
-    The path of the weights depends only on their content, but the path of the model includes its version. With
+    The path of a weights file contains only its digest and name, but the path of the model includes a version. With
     `--root`, the layer contains all files below that directory, and no links.
     """
     if arguments.has("--written-manifest"):
@@ -298,7 +298,7 @@ def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Me
     }
 )
 def weights_layer(arguments: Arguments) -> None:
-    """Write a layer of model weights. Without `--root`, their paths depend only on their content."""
+    """Write a layer of model weights. Without `--root`, the path of a file contains only its digest and name."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
     from rules_bento.sources import snapshot

@@ -149,7 +149,7 @@ class Zip:
         return self.unpacked(member, member.offset + begin)
 
     def unpacked(self, member: ZipMember, start: int) -> Iterator[Chunk]:
-        """Return the contents of a member like `unverified`, if its compressed data begins at position `start`."""
+        """Return the contents of a member as `unverified` does. The compressed data begins at position `start`."""
         if member.method == DEFLATED:
             return self._inflated(member, self._pieces(member, start), fast_zlib().decompressobj(-15))
         if member.method == BZIP2:

@@ -84,7 +84,7 @@ class InRegistry:
         return RemoteSource(self._repository, blob.digest)
 
     def put(self, package: Pushable, digest: str, kind: str = "") -> None:
-        """Push a referrer of the digest or, for a kind, the manifest with the tag for signatures or attestations."""
+        """Push `package` as a referrer of `digest` or, for the kind `sig` or `att`, with the tag for this kind."""
         named = self._reference.with_digest(package.root.descriptor.digest)
         push(package, [named.with_tag(tag_of(kind, digest)) if kind else named], self._registries, self._counter)
 
@@ -113,7 +113,7 @@ class InLayout:
         return FileSource(self._layout.blob(blob.digest))
 
     def put(self, package: Pushable, digest: str, kind: str = "") -> None:
-        """Add the blobs, and a referrer of the digest or, for a kind, signatures or attestations."""
+        """Add `package` as a referrer of `digest` or, for the kind `sig` or `att`, as signatures or attestations."""
         for source in package.sources.values():
             if isinstance(source, BytesSource):
                 self._layout.add(source.content)
@@ -238,7 +238,7 @@ def _find(
 def _holds(
     place: Place, layers: Iterable[Descriptor | BentoError], key: PrivateKey | IdentitySigner, document: bytes
 ) -> bool:
-    """Return whether a layer has this statement or payload, signed with the key or identity."""
+    """Return whether a layer contains `document` with a valid signature by the key or identity."""
     for layer in layers:
         with suppress(BentoError):  # written by another tool, so don't change it
             if isinstance(layer, Descriptor) and _signed(place, layer, key.public) == document:

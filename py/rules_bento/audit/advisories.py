@@ -147,7 +147,7 @@ class Advisory(NamedTuple):
 
 
 def read_record(document: Any, origin: str) -> Advisory | None:
-    """Parse a record. Returns None for a withdrawn record. Raises a BentoError that begins with `origin` if invalid."""
+    """Parse a record. Returns None if it is withdrawn. Raises BentoError, with `origin`, for an invalid record."""
     document = schema.without_nulls(document)
     schema.validate(document, _SHAPE, origin, _REMEDY)
     if document.get("withdrawn"):
@@ -223,7 +223,7 @@ def _in_range(events: tuple[dict[str, str], ...], version: Any, ecosystem: str) 
 
 
 def _events(events: tuple[dict[str, str], ...], ecosystem: str) -> Iterator[tuple[Any, int, str]]:
-    """Yield the version (None: first), kind (0: introduced, 1: last affected, 2: fixed), and text of each event."""
+    """Yield each event's version (None: before all), kind (0: introduced, 1: last affected, 2: fixed), and text."""
     for event in events:
         for number, key in enumerate(("introduced", "last_affected", "fixed")):
             if key in event:

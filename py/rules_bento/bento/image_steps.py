@@ -90,12 +90,12 @@ class FrozenImage:
 
 
 def from_json(text: str, origin: str) -> ImageDefinition:
-    """Parse and validate JSON from `to_json` or a rule. Raises a BentoError that begins with `origin`."""
+    """Parse JSON from `to_json` or a rule. Raises a BentoError that begins with `origin` for an invalid image."""
     return _from_fields(json.loads(text), origin)
 
 
 def read(text: bytes, origin: str) -> ImageDefinition:
-    """Parse and validate untrusted JSON. Raises a BentoError that begins with `origin`."""
+    """Parse untrusted JSON. Raises a BentoError that begins with `origin` for invalid JSON or an invalid image."""
     from rules_bento.formats.json import read_object
 
     data = read_object(text, origin)

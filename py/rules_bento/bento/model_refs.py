@@ -178,7 +178,7 @@ def _matches_filter(model: BundledModel, conditions: str | None) -> bool:
 
 
 def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, wanted: str = "") -> BundledModel:
-    """Return the newest model that matches `tag`, whose version can be missing, `latest`, or a prefix."""
+    """Return the newest model that matches `tag`. Raises BentoError if none matches, or for an ambiguous prefix."""
     version = tag.lower().removesuffix(":latest").partition(":")[2]
     matching = _versions_matching(tag, models)
     if not matching:

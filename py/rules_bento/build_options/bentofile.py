@@ -24,7 +24,7 @@ _TABLE = ("tool", "bentoml", "build")
 def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> BuildOptions:
     """Read the options in a file, whose name in messages is `origin`.
 
-    `src_exists` specifies  whether the directory of a pyproject.toml contains a directory `src` with the packages.
+    `src_exists` specifies whether the directory of a pyproject.toml contains a directory `src` with the packages.
     Raises BentoError with the file and line of invalid options.
     """
     text = _read_text(path, origin)
@@ -34,7 +34,7 @@ def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> Buil
 
 
 def read_arguments(path: str | FilePath, origin: str) -> dict[str, Any]:
-    """Read the arguments of a Bento from a YAML mapping. Raises BentoError with `origin` and the line."""
+    """Read a Bento's arguments from a YAML mapping. Raises BentoError, with `origin` and the line, for invalid YAML."""
     values = plain(yaml_document(_read_text(path, origin), origin).data)
     return {str(key): value for key, value in values.items()}
 
@@ -52,7 +52,7 @@ def from_yaml(text: str, origin: str) -> BuildOptions:
 
 
 def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> BuildOptions:
-    """Parse the table for BentoML, the name, and the dependencies in a pyproject.toml. Raises BentoError if invalid."""
+    """Parse the options, the name, and the dependencies in a pyproject.toml. Raises BentoError for an invalid value."""
     tables = read_toml(text, origin, LiteralFloat)
     section = tables
     for key in _TABLE:

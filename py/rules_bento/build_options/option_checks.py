@@ -80,7 +80,7 @@ def parse_env(text: str, place: str) -> EnvVariable:
 
 
 def short_python_version(text: str, place: str) -> str:
-    """Return a Python version as `X.Y`, because images contain the latest patch. Raises BentoError if invalid."""
+    """Return a Python version as `X.Y`, because images contain the latest patch. Raises BentoError for invalid text."""
     match = re.fullmatch(r"(\d)\.(\d{1,2})(\.\w+)?", text)
     if not match:
         raise BentoError(f"{place}: invalid Python version {text!r}. Use a version such as '3.12'.")

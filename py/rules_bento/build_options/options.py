@@ -252,7 +252,7 @@ def with_defaults(
 
 
 def channels(conda: Conda) -> list[str] | None:
-    """Return the conda channels, or BentoML's default channel if packages are declared without channels."""
+    """Return the conda channels, or else BentoML's default channel if packages are declared, or else None."""
     if (conda.dependencies or conda.pip) and not conda.channels and not conda.environment_yml:
         return ["conda-forge"]
     return list(conda.channels) if conda.channels is not None else None

@@ -127,7 +127,7 @@ def host_mirrors() -> dict[str, str]:
 
 
 def expand_mirror(mirror: str) -> dict[str, str]:
-    """Return the mirror URL by archive. If `mirror` doesn't contain `{archive}`, returns only the main archive."""
+    """Return the mirror URL of each archive, or only of the main archive if `mirror` doesn't contain `{archive}`."""
     if "{archive}" in mirror:
         return {archive: mirror.replace("{archive}", archive).rstrip("/") for archive in (MAIN, SECURITY)}
     return {MAIN: mirror.rstrip("/")}

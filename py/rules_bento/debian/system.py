@@ -78,7 +78,7 @@ def name_service(root: Rootfs) -> Iterator[bytes]:
 
 
 def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
-    """Yield a bundle of the certificates from `ca-certificates` and `own`, at OpenSSL's default locations.
+    """Yield the tar members of a bundle of certificates from `ca-certificates` and `own`, in OpenSSL's locations.
 
     Raises BentoError for an invalid certificate, or if `own` isn't empty and a layer below contains the bundle.
     """

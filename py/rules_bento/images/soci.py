@@ -48,7 +48,7 @@ def dumps(contents: Sequence[bytes]) -> str:
 
 
 def loads(text: bytes) -> list[bytes]:
-    """Read the contents that `dumps` wrote."""
+    """Parse a JSON list from `dumps`."""
     return [content.encode() for content in json.loads(text)]
 
 

@@ -132,7 +132,7 @@ class ManifestBuilder:
         return objects
 
     def _object_names(self) -> dict[str, str]:
-        """Return the object name of each service. The entry service uses the workload's name."""
+        """Return the object name of each service. Raises BentoError for invalid or duplicate names."""
         first, *others = self._workload.services
         names = {first.name: self._app} | {one.name: f"{self._app}-{_kebab(one.name)}" for one in others}
         for service, name in names.items():
@@ -163,7 +163,7 @@ class ManifestBuilder:
                 )
 
     def _replicas(self, service: WorkloadService) -> tuple[int, int]:
-        """Return the minimum and the maximum number of Pods. For a fixed number, the maximum is 0."""
+        """Return the minimum and maximum number of Pods (0: a fixed number). Raises BentoError for an invalid value."""
         text = self._options.replicas.get(service.name, "1")
         match = _REPLICAS.fullmatch(text)
         low, high = (int(match[1]), int(match[2] or 0)) if match else (0, 0)

@@ -91,7 +91,7 @@ def read(store: Path, tag: str) -> StoredModel:
 
 
 def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
-    """Return a model with files that include a valid `model.yaml`, which contains the default `tag`."""
+    """Return the model in `files`. The default `tag` is the tag in model.yaml. Raises BentoError for invalid files."""
     from rules_bento.sources import snapshot
 
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)

@@ -129,7 +129,7 @@ class Transfers:
         self._counter.advance(size)
 
     def stop(self) -> None:
-        """Stop all transfers. Interrupts those in `waiting`; the others end at their next step."""
+        """Stop all transfers. Interrupts transfers in `waiting`; the others end at their next step."""
         with self._lock:
             self._stopped.set()
             for abort in self._waiting:
@@ -229,7 +229,7 @@ class Retry:
 
 
 def retry_after(headers: Message) -> float | None:
-    """Return the seconds to wait from `Retry-After` (RFC 9110, section 10.2.3), or None if invalid."""
+    """Return the seconds to wait from `Retry-After` (RFC 9110, section 10.2.3), or None if it is missing or invalid."""
     value = headers.get("Retry-After", "")
     seconds = parse_nonnegative_int(value)
     if seconds is not None:

@@ -163,7 +163,7 @@ class Response:
     def read(self, most: int) -> bytes:
         """Return the body. Raises BentoError if the body exceeds `most` bytes.
 
-        The body of an error response is truncated instead.
+        Truncates an error response to `limits.REFUSAL`.
         """
         is_refusal = not 200 <= self.status < 300
         wanted = limits.REFUSAL if is_refusal else most + 1

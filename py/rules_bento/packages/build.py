@@ -57,7 +57,7 @@ with open({result_file}, "w", encoding="utf-8") as file:
 
 
 def unpack(archive: Path, directory: Path) -> Path:
-    """Unpack a source archive, and return its single top-level directory. Raises BentoError if invalid."""
+    """Unpack a source archive, and return its single top-level directory. Raises BentoError for an invalid archive."""
     from rules_bento.archives import streams
     from rules_bento.archives import unpack as unpacking
 

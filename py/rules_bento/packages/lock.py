@@ -243,7 +243,7 @@ def _package(package: dict[str, Any], names: _EdgeNames, origin: str) -> dict[st
 
 
 def _source(package: dict[str, Any], origin: str) -> dict[str, str]:
-    """Return the git commit or URL of a package, or an empty dict if an index provides it."""
+    """Return the git commit or URL of a package, or an empty dict if an index provides it. Rejects local paths."""
     source = package["source"]
     place = f"{origin}: {package['name']}"
     if "git" in source:

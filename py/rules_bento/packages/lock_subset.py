@@ -77,7 +77,7 @@ class Query:
     constraints: Mapping[str, str] = field(default_factory=dict)
 
     def mismatches(self, locked: Locked) -> Iterator[str]:
-        """Yield a line for each requirement or constraint that the lock doesn't satisfy. Rejects invalid ones."""
+        """Yield a line for each requirement or constraint that isn't satisfied. Raises BentoError for invalid ones."""
         for text, place in (*self.requirements.items(), *self.constraints.items()):
             wanted = requirements.check(text, place)
             package = locked.get(requirements.normalize_name(wanted.name))
@@ -271,7 +271,7 @@ class _NoSolutionError(Exception):
 
 
 def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
-    """Run the resolver. Returns the pinned requirements, each with its name."""
+    """Run the resolver. Returns the pinned requirements, each with its name. Raises _NoSolutionError."""
     import subprocess
 
     source = links.with_name("requirements.in")

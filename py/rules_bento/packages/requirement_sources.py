@@ -105,7 +105,7 @@ def read(
 
 
 def read_bentofile(path: Path) -> DeclaredRequirements:
-    """Read the packages, requirements file, and indexes that a bentofile declares. Raises BentoError if invalid."""
+    """Read the packages, requirements file, and indexes in a bentofile. Raises BentoError for an invalid file."""
     declared = DeclaredRequirements()
     _read_bentofile(RequirementSource(path, str(path)), _RequirementsFiles(declared, None))
     return declared
@@ -141,7 +141,7 @@ class _RequirementsFiles:
     read_names: set[str] = field(default_factory=set)  # normalized paths
 
     def read(self, source: RequirementSource, kind: Kind = "requirements", chain: Chain = ()) -> None:
-        """Add the requirements and options of a file and of the files that it includes."""
+        """Add the requirements and options of a file and of its includes. Raises BentoError for an invalid file."""
         self.read_names.add(source.normalized_name)
         requirements_of_file, options = requirements.parse(source.read_text(), source.name)
         for requirement in requirements_of_file:

@@ -139,7 +139,7 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
 
 
 def _run_uv(command: list[str]) -> str | None:
-    """Run uv, with the system's certificates if others aren't trusted. Returns its output, or None on success."""
+    """Run uv, and retry with the system's certificates if necessary. Returns the error output, or None on success."""
     output = ""
     for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
         errors, rest = b"", b""
@@ -295,9 +295,9 @@ def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
 
 
 def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
-    """Lock a project, and return the `uv.lock`. Uses the network only if uv's cache lacks metadata.
+    """Lock a project, and return the `uv.lock`. Uses the network only if locking offline fails.
 
-    The interpreter that uv gets only answers uv's query. Therefore, uv can't build packages or run their code.
+    uv gets a fake interpreter, which only prints its properties. Therefore, uv can't build or run packages.
     """
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as directory:
         Path(directory, "pyproject.toml").write_text(project.pyproject(), "utf-8")

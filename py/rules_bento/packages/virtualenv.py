@@ -53,7 +53,7 @@ def make_environment(directory: Path, roots: Sequence[Path]) -> Path:
 
 
 def check_platform(platforms: Iterable[str], remedy: str) -> None:
-    """Raise BentoError, which ends with `remedy`, if wheels for a platform (`<os>_<machine>`) don't run here."""
+    """Raise a BentoError that ends with `remedy` if this machine can't run wheels for a platform (`<os>_<machine>`)."""
     this_platform = f"{'macos' if sys.platform == 'darwin' else sys.platform}_{os.uname().machine}"
     for platform in platforms:
         if platform != this_platform:
@@ -80,7 +80,7 @@ def _version(parts: int) -> str:
 
 
 def _console_scripts(roots: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
-    """Yield the name, module, and attribute of each console script of the wheels in `roots`."""
+    """Yield the name, module, and attribute of each console script in `roots`. Raises BentoError for invalid ones."""
     for root in roots:
         for file in root.glob("*.dist-info/entry_points.txt"):
             for name, target in _entry_points(file):

@@ -48,7 +48,7 @@ class Credentials:
 
 
 def find_credentials(reference: Reference) -> Credentials | None:
-    """Return the credentials for a reference from docker's and podman's files or, if they have none, from netrc."""
+    """Return the credentials for a reference from docker's and podman's files, or else from netrc, or None."""
     for file in _files():
         if file.is_file() and (credentials := _from_file(_read_config(file), file, reference)):
             return credentials

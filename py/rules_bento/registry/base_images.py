@@ -46,7 +46,7 @@ class BaseImage(NamedTuple):
 
 
 def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseImage]:
-    """Return the images in a layout by platform (`os/architecture`), except for images that weren't pulled."""
+    """Return the images in a layout by platform (`os/architecture`). Raises BentoError for no image or duplicates."""
     images: dict[str, BaseImage] = {}
     others: set[str] = set()
     for manifest in _manifests(layout):

@@ -263,7 +263,7 @@ class Repository:
         return reply.status == 200 and parse_nonnegative_int(reply.headers.get("Content-Length")) in (None, size)
 
     def mount_blob(self, digest: str, source: str) -> Upload | None:
-        """Mount a blob from the repository `source`. Returns None, or an upload if the blob can't be mounted."""
+        """Mount a blob from the repository `source`. Returns an upload if the blob can't be mounted, otherwise None."""
         query = urlencode({"mount": digest, "from": source})
         scopes = self.push_scope | {f"repository:{source}:pull"}
         reply = self._request("POST", f"blobs/uploads/?{query}", f"mount of {digest}", {201, 202}, scopes)
@@ -297,7 +297,7 @@ class Repository:
         return Upload(url, int(last[1]) + 1, upload.smallest_chunk)
 
     def send_blob(self, upload: Upload, digest: str, body: Body) -> AbstractContextManager[Response]:
-        """Send a blob, or its remaining bytes, and yield the response. Ends the upload. Raises ConnectionLostError."""
+        """Send the remaining bytes of a blob, end the upload, and yield the response. Raises ConnectionLostError."""
         url = upload.url + ("&" if "?" in upload.url else "?") + urlencode({"digest": digest})
         headers = {"Content-Type": "application/octet-stream"}
         return self.registry.exchange("PUT", url, self.push_scope, headers=headers, body=body)
@@ -345,7 +345,7 @@ class Repository:
         return Manifest.read(reply.body, reply.headers.get("Content-Type", "").partition(";")[0].strip(), origin)
 
     def put_manifest(self, manifest: Manifest, target: str) -> bool:
-        """Upload a manifest as `target`. Returns whether the registry processed the manifest's subject."""
+        """Upload a manifest as `target`. Returns whether the registry processed its subject. Verifies its digest."""
         headers, what = {"Content-Type": manifest.descriptor.media_type}, f"manifest {target}"
         options: dict[str, Any] = {"headers": headers, "content": manifest.content}
         reply = self._request("PUT", f"manifests/{target}", what, {201}, self.push_scope, **options)

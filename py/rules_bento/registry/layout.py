@@ -116,7 +116,7 @@ class Layout:
         return self._verified(blob.digest, "blob")
 
     def check(self, root: Manifest) -> int:
-        """Verify a manifest, its children, and all their blobs. Returns the number of manifests and blobs."""
+        """Verify a manifest, its children, and their blobs. Returns their number. Raises BentoError for a problem."""
         manifests = [root, *self._children(root)]
         blobs = {blob.digest: blob for manifest in manifests for blob in manifest.blobs()}
         for blob in blobs.values():
@@ -126,7 +126,7 @@ class Layout:
         return len(manifests) + len(blobs)
 
     def find(self, name: str = "") -> Manifest:
-        """Return the manifest with a name or digest (by default, the only image). Ignores attached manifests."""
+        """Return the manifest with a name or digest (default: the only image). Raises BentoError unless one matches."""
         index = [entry for entry in self.index() if not self._is_attachment(entry)]
         entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name_of(entry))}
         if len(entries) != 1:
@@ -184,9 +184,9 @@ class Layout:
         return (partial(self.manifest, entry.digest, entry.media_type) for entry in listed.values())
 
     def attach(self, manifest: Manifest, subject: str, kind: str, name: str) -> None:
-        """Add a referrer of the manifest `subject`, which the index doesn't list, or signatures or attestations.
+        """Add a manifest: a referrer of `subject` without an entry in the index, or signatures or attestations.
 
-        Signatures (`sig`) and attestations (`att`) replace earlier entries of the same kind.
+        Signatures (`sig`) and attestations (`att`) get an entry `name`, and replace earlier entries of the same kind.
         """
         self.add(manifest.content)
         entries = []

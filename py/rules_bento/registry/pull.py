@@ -36,7 +36,7 @@ _Result = TypeVar("_Result")
 
 
 def find_manifest(references: Sequence[Reference], registries: Registries) -> tuple[Repository, Manifest]:
-    """Return the first manifest that a reference provides, and its repository. Raises the last error."""
+    """Return the first manifest that a reference provides, and its repository. If all fail, raises the last error."""
 
     def find(reference: Reference) -> tuple[Repository, Manifest]:
         repository = registries.repository(reference)
@@ -93,7 +93,7 @@ def fetch_blobs(
     *,
     jobs: int = transfers.JOBS,
 ) -> None:
-    """Download each blob from the first repository that contains it. Raises the same errors as `pull`."""
+    """Download each missing blob from the first repository that contains it. Raises the same errors as `pull`."""
 
     def one(blob: Descriptor, counter: Counter) -> None:
         _first(lambda repository: download(repository, blob, layout.blob(blob.digest), counter), repositories)
@@ -105,7 +105,7 @@ def fetch_blobs(
 def select_platforms(
     root: Manifest, platforms: Collection[str], origin: str, *, lenient: bool = False
 ) -> list[Descriptor]:
-    """Return the index entries for `platforms` (default: all). If `lenient`, only one platform must exist."""
+    """Return the index entries for `platforms` (default: all). All platforms (if `lenient`, one of them) must exist."""
     entries = root.children()
     if not platforms or not root.is_index:
         return entries

@@ -39,7 +39,7 @@ class BlobSource(Sendable, Protocol):
 
 
 def send_pieces(connection: socket.socket, pieces: Iterable[bytes | memoryview], size: int, tally: Tally) -> int:
-    """Write up to `size` bytes of the pieces to a connection. Returns the number of bytes that are missing."""
+    """Write up to `size` bytes of the pieces to a connection. Returns the number of bytes that the pieces lack."""
     for piece in pieces:
         wanted = piece[:size]
         connection.sendall(wanted)
@@ -52,7 +52,7 @@ def send_pieces(connection: socket.socket, pieces: Iterable[bytes | memoryview],
 
 @dataclass(frozen=True)
 class FileSource:
-    """A blob in a file, in which it begins at `start`, for example as a member of a tar."""
+    """A blob in a file. It begins at offset `start`, for example as a member of a tar."""
 
     path: Path
     start: int = 0

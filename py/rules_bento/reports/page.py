@@ -190,12 +190,12 @@ def _leaves(node: MapNode) -> int:
 
 
 def section(title: str, body: str, *, is_open: bool = False) -> str:
-    """Return a collapsible section as HTML. `body` is HTML."""
+    """Return a collapsible HTML section. `body` is HTML."""
     return f"<details{' open' * is_open}><summary>{escape(title)}</summary>\n{body}</details>\n"
 
 
 def heading(title: str, body: str) -> str:
-    """Return a section that is always open as HTML. `body` is HTML."""
+    """Return an HTML section that is always open. `body` is HTML."""
     return f"<h2>{escape(title)}</h2>\n{body}"
 
 

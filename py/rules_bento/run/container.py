@@ -41,7 +41,7 @@ _TICK = 0.05
 
 
 class Container(NamedTuple):
-    """The command of a container, and its root file system."""
+    """A container's root file system and process settings."""
 
     root: Path
     command: Sequence[str]
@@ -133,7 +133,7 @@ def _enter(libc: Any, container: Container) -> None:
 
 
 def _start(libc: Any, container: Container, log: Path) -> int:
-    """Start the first process of the container, whose end kills the others. Raises BentoError if the start fails."""
+    """Start the first process, whose end kills all others in the container. Raises BentoError if the start fails."""
     receive, send = os.pipe()
     first = os.fork()
     if not first:
@@ -153,7 +153,7 @@ def _start(libc: Any, container: Container, log: Path) -> int:
 
 
 def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
-    """Run the program in the image, and forward stop signals to it. Reports an error if it can't start."""
+    """Run the program in the image, and forward stop signals to it. Reports an error if the program can't start."""
     try:
         os.setsid()
         libc.prctl(_SIGNAL_OF_PARENTS_END, signal.SIGKILL)

@@ -24,7 +24,7 @@ _IMPORT = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", re.MULTILINE
     }
 )
 def run(arguments: Arguments) -> int:
-    """Start a container, and print a report. Returns 1 if it exceeds a limit or imports a forbidden module."""
+    """Start a container, and print a report. Returns 1 if the startup exceeds a limit or imports a forbidden module."""
     startup = startup_trace.start(arguments, {"PYTHONPROFILEIMPORTTIME": "1"})
     imports = [(name, int(microseconds)) for microseconds, name in _IMPORT.findall(startup.log)]
     forbidden = arguments.repeated("--forbidden-import")

@@ -133,7 +133,7 @@ def _container(settings: dict[str, Any], variables: Mapping[str, str], root: Pat
 
 
 def _use(arguments: Arguments, url: str, cpu: Path, has_ended: Callable[[], bool]) -> None:
-    """Wait for the container, send the requests, and write the CPU seconds that it used to the file `cpu`."""
+    """Wait for the container, send the requests, and write the CPU seconds to `cpu`. Raises BentoError on failure."""
     ready, seconds = url + arguments.required("--ready"), float(arguments.required("--seconds"))
     if not loopback.wait(ready, seconds, has_ended):
         if has_ended():

@@ -79,7 +79,7 @@ def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
 
 
 def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
-    """Return the path, size in bytes, and modification time of each wheel, which show that it was rebuilt."""
+    """Return the path, size in bytes, and modification time of each wheel, to detect rebuilt wheels."""
     by_name: dict[str, list[Any]] = {}
     for name, path in wheels.items():
         file = os.path.realpath(runfiles / path)

@@ -139,7 +139,7 @@ def check(info: ServiceInfo) -> None:
 
 
 def _wrong(config: Mapping[str, Any], table: str, *, is_open: bool) -> Iterator[tuple[str, Any, str]]:
-    """Yield the key, value, and expected type of each wrong value. If `is_open`, dicts might be incomplete."""
+    """Yield the key, value, and expected type of each wrong value. With `is_open`, dicts can be incomplete."""
     for key, value in config.items():
         path = f"{table}.{key}" if table else key
         kind = KINDS.get(path)

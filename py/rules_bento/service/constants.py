@@ -220,7 +220,7 @@ class Constants:
         return not statement.name.startswith("__") and known <= _SERIALIZERS
 
     def _default(self, module: Module, name: str, field: ast.AnnAssign) -> Any:
-        """Return an argument of the Bento, converted as pydantic does, or the field's default if it is missing."""
+        """Return a Bento argument, converted as pydantic does, or the field's default if the argument is missing."""
         default = field.value
         if name in self.arguments:
             value, kind = self.arguments[name], getattr(field.annotation, "id", "")

@@ -137,7 +137,7 @@ class _Run:
         return self._process.wait()
 
     def _problem(self, status: int) -> str:
-        """Return the error message for a process that wrote no answer, with the service's lines that were running."""
+        """Return the error message for a process that wrote no answer, with the stack of the service's code."""
         path = self._directory / "trace"
         trace = path.read_text("utf-8", "replace") if path.exists() else ""
         lines = re.findall(f'  File "{re.escape(str(self._source))}/(.*)", line ([0-9]+) in (.*)', trace)

@@ -53,7 +53,7 @@ class PythonFiles:
         self._binary = {re.sub(r"\.[^/]*$", "", path): path for path in self.paths if path.endswith((".so", ".pyd"))}
 
     def find(self, module: str) -> str | None:
-        """Return the file of a module, given by dotted name, or `DIRECTORY/` for a package without `__init__.py`."""
+        """Return the file of a module (dotted name), `DIRECTORY/` for a package without `__init__.py`, or None."""
         top, base = module.partition(".")[0], module.replace(".", "/")
         if top in _ALWAYS_OUTSIDE:
             return None

@@ -145,7 +145,7 @@ class ServiceReader:
         )
 
     def _note(self, declared: Declaration, fact: str, error: NotConstantError) -> None:
-        """Record the value `fact` of a service, which isn't a constant in the source."""
+        """Record that the field `fact` of a service isn't a constant in the source."""
         what = f"`{fact}` of service `{declared.name}`: {error.why}"
         self.unknowns.append(metadata.Unknown(what, error.path, error.line, fact, declared.name))
 
@@ -182,7 +182,7 @@ class ServiceReader:
         return {name: found[name] for name in sorted(found)}  # as `dir()` lists them
 
     def _add_member(self, declared: Declaration, statement: ast.stmt, found: dict[str, Any]) -> None:
-        """Add to `found` the names that a statement in a class body binds. Raises NotConstantError for other code."""
+        """Add to `found` the name that a class-body statement binds. Raises NotConstantError for unsupported code."""
         module, value, nodes = declared.module, None, list[ast.AST | None]([statement])
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
@@ -341,7 +341,7 @@ class ServiceReader:
         return {key: str(value) for key, value in self._entries(declared, labels, "labels").items()}
 
     def _openai(self, declared: Declaration, service: metadata.Service) -> dict[str, str]:
-        """Return the label that BentoML adds for an OpenAI-compatible endpoint, if any."""
+        """Return the label that BentoML adds for an OpenAI-compatible endpoint, or an empty dict."""
         found = [api.route for api in service.apis if api.route.endswith(_CHAT)]
         try:
             for application, path in [] if found else declared.mounts:

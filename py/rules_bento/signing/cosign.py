@@ -152,7 +152,7 @@ def bundled_statement(content: bytes, key: PublicKey | Identity) -> bytes:
 
 
 def _bundle_part(document: dict[str, Any], name: str) -> tuple[dict[str, Any], Any]:
-    """Return the object `name` in a bundle, and the verification material of the bundle."""
+    """Return the object `name` in a bundle, and the verification material. Raises SignatureError without the object."""
     part = document.get(name)
     if not str(document.get("mediaType")).startswith(BUNDLE_TYPE) or not isinstance(part, dict):
         raise SignatureError(f"the document isn't a sigstore bundle with a {name}")

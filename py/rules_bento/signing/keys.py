@@ -95,7 +95,7 @@ class PrivateKey:
 def read_public(name: str, directory: Path, check_entry: Callable[..., None] | None = None) -> PublicKey:
     """Return the public key in a file below `directory`, or in the environment variable of `env://NAME`.
 
-    If `check_entry` is set, signatures require log entries, which this function verifies.
+    Signatures require log entries that pass `check_entry`, if set. Raises BentoError for an invalid key.
     """
     kind, content, origin = _read(name, directory)
     if kind in (*_PRIVATE, *_ENCRYPTED):
@@ -113,7 +113,7 @@ def read_public(name: str, directory: Path, check_entry: Callable[..., None] | N
 def read_private(name: str, directory: Path, password_file: str = "", trust_config: str = "") -> PrivateKey:
     """Return the private key in a file below `directory`, or in the environment variable of `env://NAME`.
 
-    The key uses the transparency log in the client trust configuration `trust_config`, if set.
+    The key uses the log in the client trust configuration `trust_config`, if set. Raises BentoError for an invalid key.
     """
     kind, content, origin = _read(name, directory)
     if kind not in (*_PRIVATE, *_ENCRYPTED):
@@ -135,7 +135,7 @@ def sha256_digest(message: bytes) -> bytes:
 
 
 def _read(name: str, directory: Path) -> tuple[str, bytes, str]:
-    """Return the type and content of the only PEM key in a file or variable, and its name for messages."""
+    """Return the type and content of the only PEM key in a file or variable, and `name` for messages."""
     content = read_named(name, directory, MAX_BYTES, _ONLY)
     # openssl writes the parameters of the curve before the key.
     blocks = [match for match in _BLOCK.finditer(content) if not match[1].endswith(b"PARAMETERS")]

@@ -23,7 +23,7 @@ _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
 def find_log(trust_config: str, directory: Path) -> str:
-    """Return the URL of the newest log in a client trust configuration, a file below `directory`."""
+    """Return the URL of the newest valid log in the file `trust_config`. Raises BentoError if there is none."""
     config = read_object(read_named(trust_config, directory, MAX_BYTES, _REMEDY), trust_config)
     validate(config, _SHAPE, trust_config, _REMEDY)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -51,7 +51,7 @@ class TreeEntry:
 
     @staticmethod
     def of_file(path: str, source: str, origin: str) -> TreeEntry:
-        """Return the entry of the file at ``source``. Messages contain ``origin``, which declares the file.
+        """Return the entry of the file at ``source``. Error messages contain ``origin``.
 
         Raises BentoError for a special or unreadable file.
         """

@@ -108,11 +108,10 @@ class _State(dict[str, "_State"]):
 
 
 class Patterns:
-    """One list of patterns, in which the last line that matches a path decides.
+    """A list of patterns. The last line that matches a path takes precedence.
 
     ``lines`` can end with line breaks. ``unit`` and ``origin`` describe the place of a line in messages ("pattern 2 of
-    exclude"). ``rules`` are the lines that can decide: all except empty lines and comments. Raises BentoError for a
-    line that pathspec can't parse.
+    exclude"). ``rules`` excludes empty lines and comments. Raises BentoError for a line that pathspec can't parse.
     """
 
     def __init__(self, lines: Iterable[str], origin: str, unit: str = "pattern") -> None:

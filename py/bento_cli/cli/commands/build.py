@@ -160,7 +160,7 @@ def run_build(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _archive_path(text: str, kind: Kind) -> str:
-    """Return the path for `--archive`, with the suffix `.bento` appended as in `bento export`."""
+    """Return the path for `--archive`, by default with `.bento`. Raises BentoError for a directory or other suffix."""
     from pathlib import Path
 
     from rules_bento.tag import Tag
@@ -216,7 +216,7 @@ def _build(options: Namespace, store: Store) -> BuildResult:
 
 
 def _python(options: Namespace) -> Path | None:
-    """Return the interpreter for `--import`, or None without it. Raises BentoError for conflicting options."""
+    """Return the interpreter for `--import`, or None without `--import`. Raises BentoError for conflicting options."""
     from bento_cli.sharing.serving import interpreter
 
     if not options.imported:
@@ -272,7 +272,7 @@ def _creation_time(text: str | None) -> str:
 
 
 def _attributes(options: Namespace) -> dict[str, Any]:
-    """Return the build options for which `bentoml build` has no flags: description, envs, and models."""
+    """Return the options that `bentoml build` lacks: description, envs, models. Raises BentoError for equal envs."""
     from rules_bento.build_options.option_checks import parse_env
 
     envs: dict[tuple[str, str], dict[str, Any]] = {}
@@ -297,7 +297,7 @@ def _declared(options: Namespace) -> Declared:
 
 
 def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
-    """Return the configuration of each service, which is independent of the order of the options."""
+    """Return the configuration of each service, for options in any order. Raises BentoError for conflicting options."""
     import json
 
     from rules_bento.formats.json import read_object
@@ -319,7 +319,7 @@ def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def _service_and_keys(path: str, text: str) -> tuple[str, list[str]]:
-    """Split a dotted `--config` path into the name of a service, which can contain dots, and keys.
+    """Split a dotted `--config` path into the name of a service and keys. The name can contain dots.
 
     For `llama3.1-8b.traffic.timeout`, the name is `llama3.1-8b`.
     """
@@ -362,7 +362,7 @@ def _args(options: Namespace) -> dict[str, Any]:
 
 
 def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path, bool]:
-    """Add a Bento to the store. Returns its path, and whether the store already contained it."""
+    """Add a Bento, or reuse an equal one unless `version` is set. Returns the path, and whether it already existed."""
     import tempfile
     from pathlib import Path
 

@@ -58,7 +58,7 @@ def run_sign(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
-    """Read an SBOM. Returns the predicate type of its attestation, and its content."""
+    """Read an SBOM. Returns its predicate type and content. Raises BentoError if it can't be read or isn't an SBOM."""
     from rules_bento.formats import read_file
     from rules_bento.formats.json import read_object
     from rules_bento.signing.cosign import sbom_type
@@ -71,7 +71,7 @@ def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _sign(options: Namespace, target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, Any]]]) -> str:
-    """Sign an artifact, and attest its SBOMs. Returns the location of the signature."""
+    """Sign an artifact, attest its SBOMs, and return the signature's location. Raises BentoError if not supported."""
     from rules_bento.archives.atomic import atomic_file
     from rules_bento.artifacts import signatures
     from rules_bento.registry.layout import Layout
@@ -229,7 +229,7 @@ def _finding(finding: Finding) -> dict[str, str]:
 
 
 def _signature_rules(options: Namespace) -> list[SignatureRule]:
-    """Return the rules that the options specify with a policy, key, or identity, or an empty list."""
+    """Return the rules from the policy, key, or identity in the options, or an empty list if none is set."""
     is_identity = bool(options.certificate_identity)
     if is_identity != bool(options.certificate_oidc_issuer):
         raise BentoError(

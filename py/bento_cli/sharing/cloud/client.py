@@ -102,7 +102,7 @@ class Cloud:
     def open(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
-        """Send one request, with the token only if the URL is on the server. Raises ConnectionLostError if it fails."""
+        """Send one request, and yield the response. Only the server gets the token. Raises ConnectionLostError."""
         url, sent = path, {"User-Agent": _AGENT, **(headers or {})}
         if path.startswith("/"):
             url = f"{self._context.endpoint}{path}"
@@ -157,7 +157,7 @@ class Cloud:
         return parsed
 
     def _words(self, body: bytes) -> str:
-        """Return the message in an error response, in which `***` replaces the token."""
+        """Return the message in an error response, with `***` instead of the token. Empty for an HTML response."""
         text = body.decode("utf-8", "replace")
         try:
             answer = read_json(body, "the answer")

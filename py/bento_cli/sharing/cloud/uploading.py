@@ -146,7 +146,7 @@ class _Parts:
         self._etags: dict[int, str] = {}
 
     def run(self, counter: Counter, jobs: int) -> None:
-        """Upload the missing parts."""
+        """Upload the missing parts, and complete the upload."""
         is_resumed = self._resume()
         try:
             self._run(counter, jobs)

@@ -149,7 +149,7 @@ def _part(members: Sequence[Member], path: Path) -> Part:
 
 
 def _members(directory: Path, prefix: str = "") -> list[Member]:
-    """Return the members of a directory tree, sorted by path, and without directories that aren't empty."""
+    """Return the files, links, and empty directories of a directory tree, sorted by path."""
     from bento_cli.store.export import walk
 
     members = list(walk(directory, prefix))

@@ -87,7 +87,7 @@ def push(
 
 
 def _already_pushed(described: packing.EntryArtifact, repository: Repository, target: Reference) -> Manifest | None:
-    """Return the manifest at `target` if its content is the same, without packing the entry, or None."""
+    """Return the manifest at `target` if it has the config of the entry, otherwise None. Doesn't pack the entry."""
     try:
         manifest = repository.get_manifest(target.tag)
     except RegistryError as error:

@@ -114,7 +114,7 @@ def _formatted(entries: list[TocEntry], end: int) -> list[TocEntry]:
 
 
 def _take_tar_split(entries: list[TocEntry]) -> bytes:
-    """Return the tar-split, and remove from the entries the headers and CRC-64s that it contains."""
+    """Return the tar-split, and remove the headers and CRC-64s that it contains from the entries."""
     lines: list[str] = []
     padding = b""
 

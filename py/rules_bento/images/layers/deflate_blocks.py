@@ -72,7 +72,7 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return the blocks that fit into a piece. `copied` is the bit and contents offset to copy blocks from."""
+        """Return the blocks that fit into a piece. `copied` is the bit and the offset at which copied blocks begin."""
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:

@@ -93,7 +93,7 @@ def write_wheel_layer(
 
 
 def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch: Watch | None = None) -> LayerInfo:
-    """Write a recipe for the gzip layer that `write_wheel_layer` writes. Returns the same description."""
+    """Write a recipe for the gzip layer that `write_wheel_layer` writes. Returns the info of this layer."""
     tar, blob = Sum(), Sum()
     with wheel.file.open("rb") as source, open_output(out) as file:
         recipe = RecipeWriter(file, source)
@@ -275,7 +275,7 @@ def raw_piece(data: bytes) -> Piece:
 
 
 def encoder(compression: Compression, threads: int | None, *, storing: bool = False) -> Encoder:
-    """Return a function that encodes pieces of a tar. If `storing`, zstd stores incompressible data uncompressed."""
+    """Return a function that encodes pieces of a tar. With `storing`, zstd stores incompressible data uncompressed."""
     if compression == "none":
         return _tar
     if compression == "gzip":

@@ -47,7 +47,7 @@ _XATTR = "SCHILY.xattr."  # prefix of the keys of extended attributes
 
 
 class Checkpoint(NamedTuple):
-    """A position at which inflating can begin."""
+    """A position in a gzip stream at which decompression can begin."""
 
     packed: int  # offset of the first whole byte in the blob
     tar: int  # offset in the tar
@@ -76,7 +76,7 @@ class _UnsupportedError(Exception):
 
 
 class Ztoc(NamedTuple):
-    """Holds a zTOC, and the numbers of the first and the last span of each file that isn't larger than a span."""
+    """A zTOC, and the numbers of the first and the last span of each file that isn't larger than a span."""
 
     content: bytes = b""
     files: dict[str, tuple[int, int]] = {}  # noqa: RUF012 - never changed
@@ -85,8 +85,8 @@ class Ztoc(NamedTuple):
 def make(read: Callable[[int, int], Iterable[bytes]], size: int, where: str) -> Ztoc:
     """Return the zTOC of a gzip layer of `size` bytes. `read` returns the bytes of the layer between two offsets.
 
-    Returns b"" for a layer with extended attributes, devices, sparse files, or optional fields of gzip headers. The
-    snapshotter fetches such a layer completely. Raises BentoError for a damaged layer.
+    Returns an empty Ztoc for a layer with extended attributes, devices, sparse files, or optional fields of gzip
+    headers. The snapshotter fetches such a layer completely. Raises BentoError for a damaged layer.
     """
     # The checkpoints depend on the sizes of the pieces.
     scan = _Scan(xz.split(read(0, size), _PIECE), where)

@@ -51,7 +51,7 @@ class Elf(NamedTuple):
 
 
 def read_elf(data: bytes | mmap.mmap, fetch: Fetch | None = None) -> Elf | None:
-    """Return the linking information of a 64-bit little-endian file, or None. Calls `fetch` before each read."""
+    """Return the linking information of a 64-bit little-endian file, otherwise None. Calls `fetch` before reading."""
     fetch = fetch or (lambda _begin, _end: None)
     fetch(0, _HEADER.size)
     if data[:4] != MAGIC or data[4:6] != _CLASS_64_LITTLE or len(data) < _HEADER.size:

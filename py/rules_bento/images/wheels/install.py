@@ -39,7 +39,7 @@ if __name__ == "__main__":
 
 
 class InstallLayout(NamedTuple):
-    """The paths of a virtual environment in the image, which are absolute, and the owner of its files."""
+    """The absolute paths of a virtual environment in the image, and the owner of its files."""
 
     prefix: str  # the directory for the data scheme; the owner owns it and everything in it
     site_packages: str
@@ -105,7 +105,7 @@ def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
 
 
 def installed_directories(wheel: Wheel, layout: InstallLayout) -> list[str]:
-    """Return the paths in the image of the directories that the wheel lists, which can be empty."""
+    """Return the image paths of directory entries in the wheel, including empty directories."""
     data_directory = wheel.data_directory
     schemes = _schemes(wheel, layout)
     root = _inside(layout.site_packages)

@@ -116,13 +116,13 @@ class Wheel(NamedTuple):
                 yield zip_file.chunks(member, join=join, cut=cut)
 
     def unverified(self, members: Iterable[ZipMember]) -> Generator[Callable[[], Iterator[Chunk]]]:
-        """Yield a function for each member, which reads its chunks unverified. Call it before you request the next."""
+        """For each member, yield a function that reads unverified chunks. Call it before you request the next one."""
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield partial(zip_file.unverified, member)
 
     def contents(self, member: ZipMember) -> bytes:
-        """Return the verified contents of a small member. Raises the errors of `chunks`, and BentoError if large."""
+        """Return the verified contents of a small member. Raises the errors of `chunks`, or BentoError if large."""
         with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
