@@ -247,7 +247,7 @@ def tar_layer(arguments: Arguments) -> None:
 
 
 def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
-    """Copy a tar that passed `_check_tar`. Returns the digests and sizes of the tar and of its compressed form."""
+    """Copy a tar that `tar_layer` has checked. Returns the digests and sizes of the tar and of its compressed form."""
     from rules_bento.archives import streams, tarread
 
     blob, tar = layer.Sum(), layer.Sum()

@@ -279,7 +279,7 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
 
 
 def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Member]:
-    """Return `--root` (or ""), and the directory whose owner becomes the owner of all files in the layer."""
+    """Return `--root` (or ""), and the topmost directory, whose owner becomes the owner of added directories."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
 

@@ -256,7 +256,7 @@ def carry(source: Place, target: Place, digest: str) -> None:
 
 
 def carry_all(source: Reference, targets: Iterable[Reference], registries: Registries, counter: Counter) -> None:
-    """Copy the signatures of an artifact to `targets`, including those on the images in an index."""
+    """Copy the signatures of an artifact to `targets`, including the signatures of the images in an index."""
     root = registries.repository(source).get_manifest(source.target)
     place = InRegistry(source, registries, counter)
     others = {target.name: target for target in targets if target.name != source.name}

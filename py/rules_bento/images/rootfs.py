@@ -157,7 +157,7 @@ class _RootfsWriter:
 
 
 def _write_member(place: Path, target: Path | None, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
-    """Write a member, which replaces a file but not a directory. `target` is the target of a hard link."""
+    """Write a member. Replaces `place`, except a directory by a directory. `target` is the target of a hard link."""
     if member.kind == "folder":
         if place.is_symlink() or not place.is_dir():
             remove(place)

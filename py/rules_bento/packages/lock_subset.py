@@ -271,7 +271,7 @@ class _NoSolutionError(Exception):
 
 
 def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
-    """Run the resolver. Returns the pinned requirements, each with its name. Raises _NoSolutionError."""
+    """Run the resolver. Returns pinned requirements with their names. Raises _NoSolutionError without a solution."""
     import subprocess
 
     source = links.with_name("requirements.in")

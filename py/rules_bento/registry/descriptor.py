@@ -151,7 +151,7 @@ class Manifest:
 
     @property
     def subject(self) -> Descriptor | None:
-        """The descriptor of the subject, or None."""
+        """The descriptor of the subject, or None if the manifest has no subject."""
         item = self.document.get("subject")
         return Descriptor.from_json(item, self.descriptor.digest) if item else None
 

@@ -68,7 +68,7 @@ def pull(
     """Pull an image or index into a layout as `name`. Returns the manifest.
 
     Tries `references` in order: first mirrors, then the origin. `platforms` (`os/architecture[/variant]`; default: all)
-    selects images in an index. If `lenient` is true, only one platform must exist. `shallow` omits the layers (see
+    selects images in an index. If `lenient` is true, one existing platform is enough. `shallow` omits the layers (see
     `fetch_blobs`). Raises BentoError, including RegistryError.
     """
     repository, root = find_manifest(references, registries)
@@ -105,7 +105,7 @@ def fetch_blobs(
 def select_platforms(
     root: Manifest, platforms: Collection[str], origin: str, *, lenient: bool = False
 ) -> list[Descriptor]:
-    """Return the index entries for `platforms` (default: all). All platforms (if `lenient`, one of them) must exist."""
+    """Return the index entries for `platforms` (default: all). All (if `lenient`, at least one) of them must exist."""
     entries = root.children()
     if not platforms or not root.is_index:
         return entries

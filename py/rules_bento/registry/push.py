@@ -169,7 +169,7 @@ def push(
     jobs: int = transfers.JOBS,
     check_blobs: bool = False,
 ) -> list[PushResult]:
-    """Push `package` to each target, a tag or digest. Writes tags last. Returns one result for each repository."""
+    """Push `package` to the tags or digests in `targets`, tags last. Returns one result for each repository."""
     [results] = push_all([(package, targets)], registries, counter, jobs=jobs, check_blobs=check_blobs)
     return results
 

@@ -260,7 +260,7 @@ def is_guard(module: Module, node: ast.If) -> bool:
 
 
 def dotted(module: Module, node: ast.AST) -> str | None:
-    """Return the dotted name of an expression, with imports resolved, such as `bentoml.service`, or None."""
+    """Return the dotted name of an imported expression, such as `bentoml.service`, or None for other expressions."""
     attributes: list[str] = []
     while isinstance(node, ast.Attribute):
         attributes.append(node.attr)

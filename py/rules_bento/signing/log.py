@@ -35,7 +35,7 @@ def find_log(trust_config: str, directory: Path) -> str:
 
 
 def create_entry(url: str, verifier: dict[str, Any], digest: bytes, signature: str) -> dict[str, Any]:
-    """Record a base64 signature of a SHA-256 in a log, and return the entry. Raises BentoError for a failure."""
+    """Record a base64 signature of a SHA-256 in a log, and return the entry. Raises BentoError if this fails."""
     content = {"content": signature, "verifier": verifier}
     request = to_json({"hashedRekordRequestV002": {"digest": to_base64(digest), "signature": content}})
     transport = Transport()

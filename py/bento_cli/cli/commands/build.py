@@ -362,7 +362,7 @@ def _args(options: Namespace) -> dict[str, Any]:
 
 
 def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path, bool]:
-    """Add a Bento, or reuse an equal one unless `version` is set. Returns the path, and whether it already existed."""
+    """Add a Bento. Returns its path, and whether it existed. Raises BentoError if it existed and `version` is set."""
     import tempfile
     from pathlib import Path
 

@@ -106,7 +106,7 @@ class Environment:
 
 
 def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | None:
-    """Return `docker.env` merged with the variables in the dotenv file. `docker.env` takes precedence."""
+    """Return `docker.env` (None if unset), merged with any dotenv file. `docker.env` takes precedence."""
     docker = options.docker
     if docker.env_file is None:
         return docker.env

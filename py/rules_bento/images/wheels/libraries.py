@@ -165,7 +165,7 @@ def words(source: bytes) -> Iterator[bytes]:
 
 
 def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | None]:
-    """Return the machine and the linking information of a file. Each `read` call starts at its beginning."""
+    """Return the machine and the linking information of a file. Each call of `read` begins at the file's start."""
     import tempfile
 
     from rules_bento.images.wheels.elf import SparseFile
