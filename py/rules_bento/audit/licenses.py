@@ -125,7 +125,7 @@ def parse_expression(expression: str) -> Terms | None:
 
 
 def format_terms(terms: Terms | None) -> str:
-    """Format terms as an SPDX expression."""
+    """Format terms as an SPDX expression, or None as `unknown`."""
     if terms is None:
         return "unknown"
     if isinstance(terms, str):

@@ -190,7 +190,7 @@ class Response:
         return bytes(content)
 
     def pieces(self) -> Iterator[memoryview]:
-        """Yield pieces of the body, each valid until the next one. Raises ConnectionLostError if it is truncated."""
+        """Yield pieces of the body, each valid until the next one. Raises ConnectionLostError for a lost connection."""
         buffer = memoryview(bytearray(limits.PIECE))
         while True:
             with translate_errors():
@@ -200,7 +200,7 @@ class Response:
             yield buffer[:count]
 
     def pieces_from(self, start: int) -> Iterator[memoryview]:
-        """Yield only the pieces of a file from byte `start`. A server can ignore a requested range."""
+        """Yield the pieces of a file from byte `start`. Raises ConnectionLostError if the response is truncated."""
         skipped = 0 if self.status == 206 else start
         for piece in self.pieces():
             if len(piece) > skipped:

@@ -53,7 +53,7 @@ class Choice:
         return items
 
     def has(self, item: Item) -> bool:
-        """Return whether an item is selected, given that its package is."""
+        """Return whether an item of a selected package is selected."""
         names = {"extra": self.extras, "group": self.groups}.get(item[0])
         return names is None or item[2] in names
 

@@ -57,7 +57,7 @@ def find_credentials(reference: Reference) -> Credentials | None:
 
 
 def searched_files() -> str:
-    """Return a comma-separated list of the existing files that `find_credentials` searches, for error messages."""
+    """Return a comma-separated list of the existing files that `find_credentials` searches, or `no file`."""
     return ", ".join(str(file) for file in _files() if file.is_file()) or "no file"
 
 

@@ -293,7 +293,7 @@ class _RepositoryPush:
             _add_to_referrers_tag(self.repository, manifest.subject.digest, manifest)
 
     def result(self) -> PushResult:
-        """Return the numbers of sent and mounted blobs."""
+        """Return the result of this push, with the numbers of sent and mounted blobs."""
         outcomes = list(self.outcomes.values())
         sent = [blob.size for blob in self.blobs if self.outcomes.get(blob.digest) == "sent"]
         return PushResult(self.reference, len(self.blobs), len(sent), outcomes.count("mounted"), sum(sent))

@@ -208,7 +208,7 @@ class _Automaton:
         return rules
 
     def step(self, bits: int, character: str) -> _State:
-        """Return the state that follows after ``character``."""
+        """Return the state that follows the state with ``bits`` after ``character``."""
         self._steps += 1
         if self._steps > _MAX_STEPS or len(self._states) > self._max_states:
             for state in self._states.values():

@@ -117,7 +117,7 @@ def client(url: str) -> Iterator[Any]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Select every nth test, in order, where n is the number of shards."""
+    """Select the tests of this shard: every nth test, where n is the number of shards."""
     shards = int(os.environ.get("TEST_TOTAL_SHARDS", "1"))
     if shards > 1:
         shard = int(os.environ["TEST_SHARD_INDEX"])
