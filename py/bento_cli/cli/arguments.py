@@ -134,7 +134,7 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
 
 
 def signing(options: Namespace) -> Signing | None:
-    """Return the signer and format that the options specify, or None. Raises BentoError for invalid options."""
+    """Return the signer and format in the options, or None without a signer. Raises BentoError for invalid options."""
     flag = options.keyless_flag
     if options.identity_token and not options.keyless:
         raise BentoError(f"--identity-token requires {flag}. Use {flag} instead of a key.")

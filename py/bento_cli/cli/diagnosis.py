@@ -67,7 +67,7 @@ class HostEnvironment:
     distributed: str = "/usr/share/ca-certificates"  # authorities of the Linux distribution
 
     def which(self, program: str) -> str | None:
-        """Return the path of a program on PATH, or None."""
+        """Return the path of a program on PATH, or None if it isn't found."""
         return which(program, self.variables.get("PATH", ""))
 
     def is_outside(self, program: str) -> bool:

@@ -159,7 +159,7 @@ EXAMPLES = {
 
 
 def find(words: list[str]) -> tuple[Command, int] | None:
-    """Return the command at the beginning of `words`, and the number of words in its name, or None."""
+    """Return the command at the beginning of `words`, and the number of words in its name, or None if there is none."""
     for count in (2, 1):
         name = " ".join(words[:count])
         for command in COMMANDS:

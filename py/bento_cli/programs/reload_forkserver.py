@@ -71,7 +71,7 @@ def maybe_fork() -> None:
 
 
 class _Parent:
-    """The parent process of a worker, which replaces the worker when sources change."""
+    """The parent process of a worker. It replaces the worker when sources change."""
 
     def __init__(self, edits: Path) -> None:
         self._variables = dict(os.environ)

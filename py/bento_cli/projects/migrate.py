@@ -394,7 +394,7 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
 
 
 def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt | None:
-    """Return the statement that assigns `attribute` in the class of a service, or None."""
+    """Return the statement in a service's class that assigns `attribute`, or None if there is none."""
     if not project.files.has(service.path):  # the file is in `src/` or outside the project
         return None
     for node in ast.walk(ast.parse(project.files.read(service.path, "service"))):

@@ -116,7 +116,7 @@ def _requires_fs(line: str) -> bool:
 
 
 def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
-    """Return the image or None. If code determines the image, returns the constants in calls of image methods."""
+    """Return the image, or None without one. If code determines it, returns the constants in calls of image methods."""
     if info.image or not info.unknowns or not files.has(info.path):
         return info.image
     arguments: dict[str, Any] = {}

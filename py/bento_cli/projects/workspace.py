@@ -56,7 +56,7 @@ class Workspace:
 
 
 def find_root(directory: Path) -> Path | None:
-    """Return the root of the workspace that contains `directory`, or None."""
+    """Return the root of the workspace that contains `directory`, or None outside of a workspace."""
     resolved = directory.resolve()
     return next(
         (root for root in (resolved, *resolved.parents) if any((root / name).is_file() for name in _ROOT_FILES)), None

@@ -125,7 +125,7 @@ def extract(path: Path, directory: Path, limits: Limits, progress: Progress | No
 
 
 class _BundlePart:
-    """File-like object for one archive in a bundle, which can be read only once."""
+    """File-like object for one archive in a bundle. The archive can be read only once."""
 
     def __init__(self, bundle: Path, kind: Kind, tag: Tag, file: str, contents: Contents) -> None:
         from blake3 import blake3

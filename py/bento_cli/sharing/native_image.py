@@ -83,7 +83,7 @@ class NativeImage(NamedTuple):
 
 
 class Built(NamedTuple):
-    """The result of the native backend."""
+    """A built image: its digest, its base, the program that can run it, and the number of bytes sent."""
 
     digest: str
     base: str  # with its digest

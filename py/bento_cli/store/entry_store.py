@@ -230,7 +230,7 @@ class EntryStore:
         return newest.version
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
-        """Return the tag of the newest version, or None. `last` selects the last of several equally new versions."""
+        """Return the tag of the newest version, or None if none exists. If times are equal, `last` selects the last."""
         entries = list(self._list([(name, version) for version in _directories(self.directory / name)]).entries)
         if last:
             entries.reverse()

@@ -32,7 +32,7 @@ def unique(directory: Path) -> Path:
 
 
 class Home:
-    """A home and the paths in it, which might not exist."""
+    """A BentoML home and the paths in it. The paths might not exist."""
 
     def __init__(self, root: Path, *, durable: bool = True) -> None:
         """Use the home at `root`. If `durable` is set, flushes changes to the disk, to survive a power failure."""

@@ -62,7 +62,7 @@ def check_image(arguments: Arguments) -> None:
 
 
 def _glibc(arguments: Arguments) -> tuple[int, int] | None:
-    """Return the declared glibc version of the base image, or None. Raises BentoError for an invalid version."""
+    """Return the glibc version that the base declares, or None without one. Raises BentoError if it is invalid."""
     text = arguments.optional("--glibc")
     if not text:
         return None

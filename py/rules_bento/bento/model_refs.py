@@ -98,7 +98,7 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
 
 
 def _find_by_alias(reference: Model, models: Sequence[BundledModel]) -> BundledModel | None:
-    """Return the model with the alias that a reference specifies, or None. `BentoModel` doesn't support aliases."""
+    """Return the model with the alias in a reference, or None if none matches. `BentoModel` doesn't support aliases."""
     return next((model for model in models if reference.alias and model.alias == reference.tag), None)
 
 

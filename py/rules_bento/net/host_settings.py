@@ -38,7 +38,7 @@ class Proxy(NamedTuple):
 
 
 def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
-    """Return the proxy for a server, or None. Raises BentoError for an unsupported proxy."""
+    """Return the proxy for a server, or None without a proxy. Raises BentoError for an unsupported proxy."""
     # A CGI client can set the uppercase HTTP_PROXY; most build machines use it, and this isn't a CGI program.
     name, url = next(((name, url) for name in (f"{scheme}_proxy", "all_proxy") if (url := _variable(name))), ("", ""))
     if not url or is_loopback(host) or _excluded(host, port):

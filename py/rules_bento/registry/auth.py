@@ -48,7 +48,7 @@ class Credentials:
 
 
 def find_credentials(reference: Reference) -> Credentials | None:
-    """Return the credentials for a reference from docker's and podman's files, or else from netrc, or None."""
+    """Return a reference's credentials from docker's and podman's files, or else netrc, or None if there are none."""
     for file in _files():
         if file.is_file() and (credentials := _from_file(_read_config(file), file, reference)):
             return credentials
@@ -187,7 +187,7 @@ class Challenge(NamedTuple):
 
     @staticmethod
     def parse(headers: list[str]) -> Challenge | None:
-        """Return the first Bearer challenge in the headers, or else the first Basic challenge, or None."""
+        """Return the first Bearer challenge in the headers, or else the first Basic challenge, or None for others."""
         by_scheme: dict[str, Challenge] = {}
         for header in headers:
             for scheme, values in challenges(header):

@@ -27,7 +27,7 @@ def user_cache_directory() -> Path | None:
 
 
 class BlobHistory:
-    """The contents of the history file."""
+    """The blobs that the user pushed to each repository, as the history file records them."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path

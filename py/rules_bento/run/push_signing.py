@@ -37,7 +37,7 @@ FLAGS = {
 
 
 class Signer(NamedTuple):
-    """Signer of images with a key or an identity. If `run` is set, it also attests how they were built."""
+    """Signer of images with a key or an identity. If `run` is set, it also attests how the images were built."""
 
     key: PrivateKey | IdentitySigner
     run: Run | None

@@ -249,7 +249,7 @@ class Constants:
 
 
 def first_unknown(value: Any) -> NotConstantError | None:
-    """Return the error for the first unknown part of a value, or None."""
+    """Return the error for the first unknown part of a value, or None if all parts are known."""
     if isinstance(value, (list, dict)):
         items = value.values() if isinstance(value, dict) else value
         return next((error for error in map(first_unknown, items) if error), None)

@@ -82,7 +82,7 @@ class PythonFiles:
         return [name for word in sorted(self.words(path) & self._by_word.keys()) for name in self._by_word[word]]
 
     def first_mention(self, word: bytes) -> tuple[str, int] | None:
-        """Return the file and the line at which a Python file first mentions `word`, or None. Includes comments."""
+        """Return the file and line at which a Python file first mentions `word`, or None. Comments also count."""
         for path in sorted(path for path in self.paths if path.endswith(".py")):
             before, keyword, _ = self._read(path).partition(word)
             if keyword:

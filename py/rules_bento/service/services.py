@@ -276,7 +276,7 @@ class ServiceReader:
     # APIs
 
     def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> metadata.Api | None:
-        """Return the API that a method defines, or None. Raises NotConstantError for an unsupported decorator."""
+        """Return a method's API, or None for other methods. Raises NotConstantError for an unsupported decorator."""
         known = [self.names.outside(module, callee(each)) or "" for each in node.decorator_list]
         if known and known[0] in _ENDPOINTS and all(each in _KEEP_NAME for each in known[1:]):
             return self._endpoint(module, node, known[0])

@@ -105,7 +105,7 @@ def _derive(value: StandIn, suffix: str, *arguments: Any) -> StandIn:
 
 
 class StandIn:
-    """A placeholder for an object of a third-party package of which only the name is known."""
+    """A placeholder for an object of a third-party package. Only the name of the object is known."""
 
     __slots__ = ("_stand_in_name",)
     _initializing = False  # which an import of a module gets from its `__spec__`

@@ -28,7 +28,7 @@ _REMEDY = "See docs/distribution.md for the format."
 
 
 class SignatureRule(NamedTuple):
-    """A required signature, or attestation with one of the predicate types, by one of the signers."""
+    """A signature, or an attestation of one of `kinds`, that one of `signers` must provide."""
 
     kinds: tuple[str, ...]
     noun: str

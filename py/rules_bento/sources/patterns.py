@@ -137,7 +137,7 @@ class Patterns:
         return automaton.state(automaton.start(0))
 
     def rule(self, path: str) -> Rule | None:
-        """Return the last line that matches ``path`` (relative, POSIX, no empty or dot components), or None."""
+        """Return the last line that matches ``path`` (relative, POSIX, no empty or dot parts), or None for no match."""
         return self._start.after(path).rules.get(0)
 
     def unmatched(self, paths: Iterable[str]) -> list[Rule]:

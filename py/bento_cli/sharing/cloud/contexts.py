@@ -32,7 +32,7 @@ _OF_ENVIRONMENT = "__env__"
 
 @dataclass(frozen=True)
 class Context:
-    """The endpoint of a server, and a token for it."""
+    """A named server: its endpoint, and a user's token for it."""
 
     name: str
     endpoint: str
@@ -76,7 +76,7 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
 
 
 def of_environment() -> Context | None:
-    """Return the context that environment variables define, or None. As in BentoML, the variables override the file.
+    """Return the context in environment variables, which override the file as in BentoML, or None if they aren't set.
 
     Raises BentoError for an invalid endpoint or token.
     """

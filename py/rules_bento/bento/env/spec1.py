@@ -158,6 +158,6 @@ def _conda_environment(conda: Conda, files: ProjectFiles, place: str) -> str | N
 
 
 def _conda_python_version(environment: str | None) -> str | None:
-    """Return the Python version of an environment.yml, from a line such as `- python=3.11`, or None."""
+    """Return the Python version in an environment.yml (`- python=3.11`), or None if no line specifies a version."""
     match = re.search(r"^\s*-\s*['\"]?python=+(\d+\.\d+)", environment or "", re.MULTILINE)
     return match[1] if match else None

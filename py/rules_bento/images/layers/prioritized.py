@@ -39,7 +39,7 @@ _MAX_TABLE = 1 << 28
 def write_prioritized(
     out: Path, blob: Path, toc_digest: str, names: Collection[str]
 ) -> tuple[layer.LayerInfo, int] | None:
-    """Write a layer that begins with files in `names`. Returns its info and the file count, or None without files."""
+    """Write a layer that begins with files in `names`. Returns its info and the file count, or None if none match."""
     with blob.open("rb") as file:
         source = _EstargzReader(file, blob.name)
         table = source.table(toc_digest)

@@ -122,7 +122,7 @@ class Wheel(NamedTuple):
                 yield partial(zip_file.unverified, member)
 
     def contents(self, member: ZipMember) -> bytes:
-        """Return the verified contents of a small member. Raises the errors of `chunks`, or BentoError if large."""
+        """Return a small member's verified contents. Raises BentoError for a large one, and the errors of `chunks`."""
         with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
