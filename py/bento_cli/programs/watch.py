@@ -62,7 +62,7 @@ class SourceWatcher(Watcher):
         return followed + (f"; not watched, as built: {', '.join(self._others)}" if self._others else "")
 
     def poll(self) -> None:
-        """Report changed files that didn't change again during one interval, because editors write files in steps."""
+        """Report changes, and request a reload after an interval without changes (editors write in steps)."""
         now = self._states()
         if now == self._pending and now != self._seen:
             changed = [path for path in now if now[path] != self._seen[path]]

@@ -22,7 +22,7 @@ _FEW = 64  # up to this number, flushing single files is faster than flushing th
 
 
 def flush_trees(home: Home, directory: Path, files: Sequence[Path]) -> None:
-    """Flush `files`, and all directories in the tree `directory`, to disk."""
+    """Flush `files`, and all directories in the tree `directory`, to disk if the home is durable."""
     if not home.durable or (len(files) > _FEW and _flush_file_system(directory)):
         return
     for path in files:

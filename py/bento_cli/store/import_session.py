@@ -314,7 +314,7 @@ class Tree:
     """Writer of a directory tree. The caller ensures that paths are unique and inside of the tree."""
 
     def __init__(self, directory: Path, shared: pool.Pool) -> None:
-        """Create `directory`, whose parent must exist."""
+        """Create `directory`, which must not exist, and its parents."""
         self.directory = directory
         self._pool = shared
         self._entries: list[TreeEntry] = []

@@ -44,7 +44,7 @@ class Source:
 
     @cached_property
     def blake3(self) -> str:
-        """The hexadecimal BLAKE3 digest of the file, which is faster to compute than SHA-256, for local comparisons."""
+        """The hexadecimal BLAKE3 digest of the file, for local comparisons. BLAKE3 is faster than SHA-256."""
         from blake3 import blake3
 
         digester = blake3()

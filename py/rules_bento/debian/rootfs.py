@@ -241,7 +241,7 @@ class Rootfs:
             yield from self._directory(above, self._pending.get(above, (0o755, 0, 0)), package)
 
     def _claim(self, path: str, package: str) -> Iterator[bytes]:
-        """Record the package that owns a path, and yield its parents' headers. Raises BentoError if the path exists."""
+        """Record a path's owner, and yield headers of new parents. Raises BentoError for conflicts and whiteouts."""
         if path in self.files or path in self.directories:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):

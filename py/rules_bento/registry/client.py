@@ -409,7 +409,7 @@ class Repository:
         return listed
 
     def _pages(self, path: str, what: str, expect: Collection[int]) -> Iterator[Reply]:
-        """Yield the pages of a list (RFC 8288). Raises BentoError for other servers, cycles, or too many pages."""
+        """Yield a list's pages (RFC 8288). Raises BentoError for links to other servers, cycles, or too many pages."""
         seen: set[str] = set()
         size = 0
         following: str | None = path

@@ -36,7 +36,7 @@ class Compiler:
     """A running Python interpreter that compiles modules for its version. `py/bytecode.py` defines the protocol."""
 
     def __init__(self, interpreter: str, program: str, mode: str) -> None:
-        """Start the interpreter; `mode` is `checked-hash` or `unchecked-hash`."""
+        """Start the interpreter. `mode` is `checked-hash` or `unchecked-hash`. Raises BentoError if it fails."""
         self._process = subprocess.Popen(
             [interpreter, *_FLAGS, program, mode],
             stdin=subprocess.PIPE,

@@ -164,7 +164,7 @@ class SparseFile:
     """Memory map of a sparse file that contains only the fetched ranges of another file. A context manager."""
 
     def __init__(self, file: BinaryIO, size: int, read: Callable[[], Iterator[Chunk]]) -> None:
-        """Resize the empty file `file`. Each call of `read` reads the contents from the beginning."""
+        """Resize the empty file `file` to `size` bytes. Each call of `read` reads the contents from the beginning."""
         self._size = size
         self._read = read
         self._chunks: Iterator[Chunk] | None = None
