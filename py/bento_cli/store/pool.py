@@ -114,7 +114,7 @@ class Pool:
         return False
 
     def _keep(self, target: Path, digest: str, *, executable: bool) -> None:
-        """Add the new file `target` to the pool."""
+        """Add the new file `target` to the pool, unless the store copies files."""
         if self.way == "copy":
             return
         place = self.place(digest, executable=executable)

@@ -77,7 +77,7 @@ def _is_hidden(path: str, hidden: set[str]) -> bool:
 
 
 def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
-    """Yield each path that isn't a directory with its contents, or only its first bytes if `kept` rejects it."""
+    """Yield each non-directory's path and content: only the head if `kept` rejects it, None if it isn't a file."""
     for member, contents in members(blob, media_type):
         if member.kind == "folder":
             continue
