@@ -157,7 +157,7 @@ def _read(text: str, origin: str) -> Workspace:
 
 
 def _find_duplicates(statements: list[ast.stmt], origin: str, extension: str) -> Iterator[DuplicateName]:
-    """Yield the name of each repository and package hub that has two declarations with different values."""
+    """Yield each repository that is declared more than once, and each package hub with differing declarations."""
     lines: dict[str, int] = {}
     tags: dict[str, ast.Call] = {}
     for function, call, _ in _calls(statements):
@@ -183,7 +183,7 @@ def _find_duplicates(statements: list[ast.stmt], origin: str, extension: str) ->
 
 
 def _calls(statements: list[ast.stmt]) -> Iterator[tuple[str, ast.Call, str]]:
-    """Yield the name of the function, the call, and the assigned variable of each top-level call."""
+    """Yield the function name, the call, and the assigned variable (or an empty string) of each top-level call."""
     for statement in statements:
         if isinstance(statement, (ast.Expr, ast.Assign)) and isinstance(statement.value, ast.Call):
             target = statement.targets[0] if isinstance(statement, ast.Assign) else None

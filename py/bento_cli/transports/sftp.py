@@ -223,7 +223,7 @@ class _Session:
             theirs.close()
 
     def begin(self) -> None:
-        """Negotiate the SFTP version, and request the size limits of the server."""
+        """Negotiate the SFTP version, and request the server's size limits. Raises OSError for other versions."""
         self._send(struct.pack(">BI", _INIT, 3))
         body = self._receive()
         if body[0] != _VERSION:

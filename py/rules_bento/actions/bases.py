@@ -71,7 +71,7 @@ def _is_code(path: str, head: bytes) -> bool:
 def base_images(arguments: Arguments) -> None:
     """Find the images in an OCI layout that can be base images, and write their configs and layer descriptions.
 
-    Verifies digests and sizes. The repository rules of `bento.base` run this subcommand.
+    With `--layers`, also verifies the layers. The repository rules of `bento.base` run this subcommand.
     """
     from rules_bento.registry.base_images import check_layers, find_images
     from rules_bento.registry.layout import Layout

@@ -100,7 +100,7 @@ def _parse(source: bytes) -> ast.Module:
 
 
 def _uses(tree: ast.Module, aliases: dict[str, set[str]]) -> Iterator[tuple[str, _NameUse]]:
-    """Yield each name in a source with its use. Adds names that imports rename to `aliases`."""
+    """Yield each name in a source with its use. Adds to `aliases` the names that imports rename."""
     stack: list[tuple[ast.AST, str, bool]] = [(tree, "", False)]
     while stack:
         node, function, is_guarded = stack.pop()
