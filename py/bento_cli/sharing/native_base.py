@@ -83,7 +83,7 @@ def read_base(text: str, platform: str, cache: Path, registries: Registries, cou
 
 
 def _inspected(layout: Layout, image: BaseImage, cache: Path, name: str) -> tuple[str, str, SystemFiles]:
-    """Return the interpreter's path, its Python version, and the system packages, which are cached."""
+    """Return the interpreter's path, the Python version, and the system packages. Caches these results."""
     record = cache / "bases" / f"{image.digest.partition(':')[2]}.json"
     if record.exists():
         known = read_object(record.read_bytes(), str(record))

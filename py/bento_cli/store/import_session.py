@@ -59,7 +59,7 @@ class Imported:
 
 @contextmanager
 def import_session(home: Home, options: Options) -> Iterator[ImportSession]:
-    """Yield a session for importing archives, which removes entries that aren't committed in the `with` block."""
+    """Yield a session that imports archives. After the `with` block, removes entries that aren't committed."""
     import shutil
 
     with staging_lock(home):

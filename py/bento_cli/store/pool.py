@@ -54,7 +54,7 @@ class Pool:
         return self._given
 
     def place(self, digest: str, *, executable: bool) -> Path:
-        """Return the path in the pool for a digest, which might not exist."""
+        """Return the path in the pool for a digest. The file might not exist."""
         return Path(f"{self.directory}/{digest[:2]}/{digest[2:]}{'-x' if executable else ''}")
 
     def put(self, data: bytes, target: Path, *, executable: bool) -> tuple[str, bool]:

@@ -157,7 +157,7 @@ class Zip:
         return (Chunk(piece, None) for piece in self._pieces(member, start))
 
     def contents_at(self, member: ZipMember, local: bytes) -> int:
-        """Return the offset of the contents from the local header, which must match the central directory."""
+        """Return the contents' offset from the local header's start. Raises BentoError for an invalid local header."""
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
             raise self.error("the header is missing at the offset in the central directory", member.path)
         _, _, flags, method, _, _, crc, packed_size, size, name_length, extra_length = _LOCAL.unpack_from(local)

@@ -116,7 +116,7 @@ class Layout:
         return self._verified(blob.digest, "blob")
 
     def check(self, root: Manifest) -> int:
-        """Verify a manifest, its children, and their blobs. Returns their number. Raises BentoError for a problem."""
+        """Verify a manifest, its children, and all blobs, or raise BentoError. Returns the number of objects."""
         manifests = [root, *self._children(root)]
         blobs = {blob.digest: blob for manifest in manifests for blob in manifest.blobs()}
         for blob in blobs.values():

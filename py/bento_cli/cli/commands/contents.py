@@ -113,7 +113,7 @@ def _of_archive(source: Path | BinaryIO, form: Form) -> _Node:
 
 
 def _add_models(root: _Node, entry: Entry, store: Store) -> None:
-    """Add the models that a Bento requires to its tree, at their paths in an exported archive."""
+    """Add to a Bento's tree the models that it requires, at their paths in an exported archive."""
     from bento_cli.store.entry_store import NotFoundError
 
     for tag in entry.models:

@@ -117,12 +117,12 @@ def label_of(manifest: TreeManifest) -> str:
 
 
 def time(moment: dt.datetime) -> str:
-    """Format a time for the protocol, which has no time zone."""
+    """Format a time for the protocol, without a time zone."""
     return moment.strftime(_TIME)
 
 
 def _text(value: Any) -> str:
-    """Format a time in a descriptor, which is a string or a datetime, for the protocol."""
+    """Format a descriptor's time (a string or a datetime) for the protocol."""
     return time(value if isinstance(value, dt.datetime) else parse_time(str(value)))
 
 
