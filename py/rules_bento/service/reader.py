@@ -1,7 +1,7 @@
 """Analyzes a service statically: finds its module, its attribute, and its definition.
 
-docs/service-metadata.md describes the supported subset of Python. Unsupported code that might affect a service is
-rejected with the file and the line. Its value is unknown without an attribute or an import.
+docs/service-metadata.md describes the supported subset of Python. A value that unsupported code might affect is
+unknown: an attribute must declare the value, or an import must determine it. Errors contain the file and the line.
 """
 
 from __future__ import annotations

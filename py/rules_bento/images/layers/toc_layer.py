@@ -3,8 +3,8 @@
 The contents of each file begin a new gzip member or zstd frame. A large file has a member or a frame for each `CHUNK`
 bytes. The table of contents lists the offsets and digests, and the manifest contains the digest of the table.
 
-The table is built in the same pass that writes the blob. Copying members of other blobs
-adjusts the offsets in their entries.
+The table is built in the same pass that writes the blob. Copying members of other blobs adjusts the offsets in the
+entries of the members.
 """
 
 from __future__ import annotations
