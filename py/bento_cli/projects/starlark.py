@@ -102,7 +102,7 @@ def _calls(text: str, origin: str) -> list[ast.Call]:
 
 
 def keyword_string(call: ast.Call, name: str) -> str:
-    """Return the string value of a keyword argument, or an empty string."""
+    """Return the value of a string keyword argument, or an empty string without such an argument."""
     return next((string(keyword.value) for keyword in call.keywords if keyword.arg == name), "")
 
 
