@@ -21,14 +21,14 @@ _USERS = {"bentoml": "1034", "nonroot": "65532"}
 _PACKAGES = ["zstandard"]
 
 def _one_of(ctx, what, values):
-    """Returns the only distinct nonempty value, or an empty string if there is none. Fails if values differ."""
+    """Returns the only distinct nonempty value, or an empty string if there is none. Fails with an error about `what` if values differ."""
     distinct = sorted({value: True for value in values if value})
     if len(distinct) > 1:
         fail("{}: the packages and the base layers have different {}: {}. Use packages from one lock.".format(label_string(ctx.label), what, " and ".join(distinct)))
     return (distinct + [""])[0]
 
 def _write(ctx, architecture, files, lower):
-    """Declares the layer, its description, its index, and the action that writes these files. Returns a BentoLayerInfo and the index."""
+    """Declares the layer, its description, and its package index, and the action that writes them. Returns a BentoLayerInfo and the index's File."""
     blob = ctx.actions.declare_file("{}.layer.{}".format(ctx.label.name, extension(ctx.attr.compression)))
     description = ctx.actions.declare_file(ctx.label.name + ".layer.json")
     layer = BentoLayerInfo(

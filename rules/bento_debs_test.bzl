@@ -1,4 +1,4 @@
-"""Defines bento_debs_test, which fails when a lock of Debian packages is stale."""
+"""Defines bento_debs_test, which fails if a lock of Debian packages is stale."""
 
 load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")

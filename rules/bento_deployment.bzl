@@ -8,7 +8,7 @@ load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand",
 _DEPLOYMENT_ONLY = ["config_maps", "env", "models", "port", "replicas", "secrets", "writable_dirs"]
 
 def _problem(ctx, image):
-    """Returns why the attributes don't match the image or the images of its models, or an empty string."""
+    """Returns the first error in the attributes for `image` and the images of its models, or an empty string."""
     src = label_string(ctx.attr.src.label)
     if not (image.bento_yaml or image.model_mount):
         return "a manifest requires an image of a Bento or of models, but {} is another image. Write the manifest by hand.".format(src)

@@ -9,7 +9,7 @@ def _describe_source(file):
     return ["--source", workspace_path(file), file.path]
 
 def _image(ctx):
-    """Returns the attributes of the image as a JSON string, without attributes that aren't set."""
+    """Returns the attributes of the image as a JSON string. Except for `steps`, attributes with default values are omitted."""
     fields = {"base_image": ctx.attr.base_image, "distro": ctx.attr.distro, "python_version": ctx.attr.python_version}
     image = {name: value for name, value in fields.items() if value}
     if not ctx.attr.pack_git_packages:

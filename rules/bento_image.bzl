@@ -12,7 +12,7 @@ load("//rules/private:transitions.bzl", "metadata_plus_files_cfg")
 load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
 
 def _check_target(ctx, base, bento):
-    """Fails if the Python version or platform of the Bento differs from the base, because the packages would fail at run time."""
+    """Fails if the Bento's Python version differs from the base's, or its platform from the image's: packages would fail at run time."""
     if bento.python_version != base.python_version:
         fail("{}: base {} has Python {}, but the Bento is for Python {}. Set python_version = \"{}\" on the bento_package, and add the version to more_python_versions in bento.pypi.".format(
             label_string(ctx.label),
@@ -37,7 +37,7 @@ def _check_packages(ctx, parts):
     fail("{}: the requirements of {} don't include bentoml from a package hub. Add bento.pypi(name = \"bento_pypi\", lock = ...) to MODULE.bazel, and \"@bento_pypi//bentoml\" to requirements. If layers provide bentoml, set entrypoint.".format(label_string(ctx.label), label_string(ctx.split_attr.bento["metadata"].label)))
 
 def _bento_layer(ctx, bento):
-    """Declares the layer of bento.yaml, `env/`, and sources. If only sources change, only this layer is rebuilt."""
+    """Declares the layer with bento.yaml, `env/`, and sources, the only layer that contains sources. Returns a BentoLayerInfo."""
     models = bento.models.to_list() if ctx.attr.models != "none" else []  # the list is short: entries in the attributes of the target
     parts = bento.parts[:2]  # the data is in a separate layer
     args = target_arguments(ctx)

@@ -9,7 +9,7 @@ _MODE = "0644"
 _OWNER = "0"
 
 def _check(ctx):
-    """Fails if the layer is empty, or if attributes can't be combined."""
+    """Fails if the layer is empty, if attributes can't be combined, or if paths in the image aren't absolute."""
     conflicting = [name for name in ("srcs", "symlinks") if getattr(ctx.attr, name)]
     conflicting += ["mode"] if ctx.attr.mode != _MODE else []
     conflicting += ["owner"] if ctx.attr.owner != _OWNER else []
@@ -24,7 +24,7 @@ def _check(ctx):
             fail("{}: \"{}\" isn't an absolute path. Use \"/{}\".".format(label_string(ctx.label), path, path))
 
 def _files(target, path):
-    """Returns pairs of a File and its path in the image. If `path` ends with a slash, it is the directory for all files of `target`."""
+    """Returns pairs of a File and its path in the image. Files are in `path` if it ends with a slash; otherwise, fails unless there is one file."""
     files = target[DefaultInfo].files.to_list()  # the list is short: files in the attributes of the target
     if path.endswith("/"):
         # The action lists the files of a tree artifact. The paths in the image don't include the name of the tree artifact.

@@ -16,7 +16,7 @@ _MAX_LAYERS = 127
 _GROUP = "oci_layout"
 
 def _layout_directory(ctx):
-    """Returns the directory of the layout: the only directory in the default outputs, or the only File in an output group of that name."""
+    """Returns the layout's directory: the only default output or, if no output is a directory, the only File of the output group `oci_layout`."""
     outputs = ctx.files.layout
     groups = ctx.attr.layout[OutputGroupInfo] if OutputGroupInfo in ctx.attr.layout else None
     if not [file for file in outputs if file.is_directory] and hasattr(groups, _GROUP):
@@ -35,7 +35,7 @@ def _layout_directory(ctx):
     return outputs[0]
 
 def _layout(ctx):
-    """Returns a struct of the layout's `directory`, and of `inputs`, a depset that also contains Files to which its links can refer.
+    """Returns a struct of `directory` (File of the layout) and `inputs` (depset of `directory` and of Files to which its links can refer).
 
     In a directory of `oci_image`, layers are links to other runfiles of the target. Actions need these runfiles as inputs.
     """
@@ -51,7 +51,7 @@ def _platform(ctx):
     return _PLATFORMS[name]
 
 def _describe(ctx, layout):
-    """Declares the action that verifies the layout, and writes the config and the layer descriptions. Returns Files for both."""
+    """Declares the action that verifies the layout, and writes the config and the layer descriptions. Returns a File and a list of Files."""
     config = ctx.actions.declare_file(ctx.label.name + ".base.json")
     descriptions = [
         ctx.actions.declare_file("{}.{}.layer.json".format(ctx.label.name, number))
@@ -71,7 +71,7 @@ def _describe(ctx, layout):
     return config, descriptions
 
 def _layer(ctx, layout, number, description):
-    """Declares a copy of a layer for targets that read its contents. An image reads only the description of the layer."""
+    """Declares a copy of a layer for targets that read its contents; an image reads only `description`. Returns a BentoLayerInfo."""
     blob = ctx.actions.declare_file("{}.{}.layer".format(ctx.label.name, number))
     args = target_arguments(ctx)
     args.add_all(["--layout", layout.directory], expand_directories = False)

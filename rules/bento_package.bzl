@@ -21,14 +21,14 @@ load("//rules/private:transitions.bzl", "metadata_only_cfg", "reset_cfg")
 load("//toolchains:versions.bzl", "PYTHON_VERSION")
 
 def _check_envs(ctx):
-    """Fails if an item of `envs` has no "=", because Bazel converts a dict to the list of its keys."""
+    """Fails if an item of `envs` has no "=". This also detects a dict, which Bazel converts to the list of its keys."""
     for number, env in enumerate(ctx.attr.envs):
         if "=" not in env.partition(";stage=")[0]:
             # The value might be a secret, so the message doesn't repeat it.
             fail("{}: envs[{}] has no \"=\". Use \"NAME=value\", or \"NAME=\" if the deployment sets the value. Dicts aren't supported.".format(label_string(ctx.label), number))
 
 def _check(ctx):
-    """Fails if attributes contradict each other."""
+    """Fails if neither `service` nor `bentofile` is set, if `envs` is invalid, or if `requirements` contains packages and files."""
     _check_envs(ctx)
     if not ctx.attr.service and not ctx.file.bentofile:
         fail("{}: neither service nor bentofile is set. Set service to \"module:Service\", or set bentofile.".format(label_string(ctx.label)))
@@ -36,14 +36,14 @@ def _check(ctx):
         fail("{}: requirements contains both packages from a package hub and files. Use either packages or files.".format(label_string(ctx.label)))
 
 def _locked(ctx):
-    """Returns the packages from a package hub that the Bento locks. Empty if `requirements` contains no such packages."""
+    """Returns the packages in `requirements` and `deps` that the Bento locks. Empty if `requirements` contains no packages."""
     own = hub_requirements(ctx.attr.requirements)
 
     # The lists are short. A library declares only a few packages, without transitive dependencies.
     return own + [info for dep in ctx.attr.deps for info in dep[BentoSourcesInfo].requirements.to_list()] if own else []
 
 def _python_version(ctx, locked):
-    """Returns the Python version of the lock, in the form `X.Y`. Fails if `python_version` specifies another version."""
+    """Returns the Python version (`X.Y`) of the lock or, without a lock, `python_version` or the default. Fails if lock and attribute differ."""
     versions = [info.python_version for info in locked if info.python_version]
     version = minor_version(versions[0]) if versions else ctx.attr.python_version or PYTHON_VERSION
     if ctx.attr.python_version not in ("", version):
@@ -55,7 +55,7 @@ def _python_version(ctx, locked):
     return version
 
 def _read(ctx, *, data, locked, models, vendored):
-    """Returns a struct that describes the analysis or import of the service: Files, and the first steps of the action for the Bento."""
+    """Declares the analysis or import of the service. Returns a struct of Files, and of `steps` to run first in the Bento's action."""
     imported = ctx.attr.service_metadata == IMPORT
     read = read_sources(
         ctx,
@@ -95,7 +95,7 @@ def _build_definition(ctx, *, described, lock, models, python_version):
     )
 
 def _launcher(ctx, archive, models):
-    """Declares the program that `bazel run` starts for the Bento."""
+    """Declares the program that `bazel run` starts for the Bento. Returns a struct of `executable` and `runfiles`."""
     return serve_program(
         ctx,
         archive,

@@ -21,10 +21,10 @@ def _check(ctx):
             fail("{}: {} requires advisories. Set advisories.".format(label_string(ctx.label), name))
 
 def _contents(ctx):
-    """Returns a struct of the packages to check.
+    """Returns a struct of the packages to check, as Files and BentoWheelInfo.
 
-    `packages` and `wheels` are the locked packages. Without a package hub, `part` is the archive part with the requirements. `debs` and `system`
-    list the system packages of an image.
+    `packages` (lock entries) and `wheels` are depsets. `part` is None or, for a Bento without a package hub, the archive part with the requirements.
+    `debs` and `system` are lists of Files with the system packages of an image.
     """
     if ctx.attr.image:
         installed = ctx.attr.image[BentoImagePackagesInfo]
@@ -68,7 +68,7 @@ def _write_inventory(ctx):
     return output
 
 def _write_sarif(ctx, settings, inventory):
-    """Declares the SARIF report for code hosts, whose action succeeds even if it reports findings. Returns its File."""
+    """Declares the SARIF report for code hosts. The action succeeds even if the report contains findings. Returns the report's File."""
     output = ctx.actions.declare_file(ctx.label.name + ".sarif")
     args = target_arguments(ctx)
     args.add_all(["--settings", settings, "--inventory", inventory])

@@ -10,12 +10,12 @@ load("//rules/private:transitions.bzl", "host_cfg")
 _CACHE = "cache"
 
 def _signing(keyless, signed):
-    """Returns the packages that signing requires, so that only targets with `keyless` or `signed` fetch these packages."""
+    """Returns labels of the packages that `keyless` or `signed` requires. Empty without both, so that other targets don't fetch packages."""
     packages = ["sigstore"] if keyless else ["cryptography", "pynacl"] if signed else []
     return [Label("@bento_transports//" + package) for package in packages]
 
 def _status(ctx):
-    """Returns the workspace status files that define `{KEY}`: both if tags come from files, whose contents are unknown during analysis."""
+    """Returns the workspace status files for `{KEY}`, empty unless stamped. For `tag_files`, whose contents are unknown, returns both files."""
     if ctx.files.tag_files:
         return [ctx.info_file, ctx.version_file] if is_stamped(ctx) else []
     return status_files(ctx, ctx.attr.repositories + ctx.attr.remote_tags)

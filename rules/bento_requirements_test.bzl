@@ -1,4 +1,4 @@
-"""Defines bento_requirements_test, which fails when a lock is stale."""
+"""Defines bento_requirements_test, which fails if a lock of Python packages is stale."""
 
 load("//rules:bento_requirements.bzl", "RESOLUTION_PACKAGES", "source_arguments")
 load("//rules/private:attributes.bzl", "label_string")

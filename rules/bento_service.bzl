@@ -55,12 +55,12 @@ def bento_service(
     Args:
       name: name of an alias of `<name>_bento`, and prefix of the names of all targets.
       api: attributes of `<name>_api`, a `bento_api`. If `golden` is set, the macro also declares `<name>_api_test`, a `bento_api_test`.
-      deployment: attributes of `<name>_deployment`, a `bento_deployment` of the index, or else of the image. Default of `repository`:
+      deployment: attributes of `<name>_deployment`, a `bento_deployment` of the index or, without an index, of the image. Default of `repository`:
         the repository in `push`, if `push` has exactly one repository, without `{KEY}`.
       image: attributes of `<name>_image`, a `bento_image` for Linux.
       index: attributes of `<name>_images`, a `bento_image_index`.
-      load_image: attributes of `<name>_load`, a `bento_load` of the index, or else of the image.
-      push: attributes of `<name>_push`, a `bento_push` of the index, or else of the image, or else of the Bento.
+      load_image: attributes of `<name>_load`, a `bento_load` of the index or, without an index, of the image.
+      push: attributes of `<name>_push`, a `bento_push` of the first of these that is declared: index, image, or Bento.
       service_metadata_test: attributes of `<name>_service_metadata_test`, a `bento_service_metadata_test`.
       test: attributes of `<name>_test`, a `bento_test`.
       venv: attributes of `<name>_venv`, a `bento_venv`.
@@ -100,7 +100,7 @@ def bento_service(
     _images(name, bento, shared, struct(deployment = deployment, image = image, index = index, load_image = load_image, push = push))
 
 def _part(shared, own, overrides):
-    """Returns the attributes of one target. `overrides` take precedence over `own`, and `own` over `shared`."""
+    """Returns the attributes of one target. `overrides` take precedence over `own`, and `own` over `shared`, except that tags are combined."""
     attributes = shared | own | overrides
     if "tags" in shared and "tags" in overrides:
         attributes["tags"] = shared["tags"] + overrides["tags"]

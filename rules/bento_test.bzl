@@ -9,7 +9,7 @@ load("//rules/private:sources_aspect.bzl", "sources_aspect")
 load("//rules/private:transitions.bzl", "metadata_plus_modules_cfg")
 
 def _modules(ctx, bento):
-    """Returns the modules (BentoWheelModulesInfo) of the Bento's wheels, followed by the modules of the test's wheels."""
+    """Returns a list of BentoWheelModulesInfo: the Bento's wheels, then the test's. Fails if a wheel is for another Python version."""
     requirements = [bento.requirements] + [
         depset([target[BentoRequirementInfo]])
         for target in ctx.attr.requirements

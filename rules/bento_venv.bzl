@@ -6,7 +6,7 @@ load("//rules/private:launcher.bzl", "PYTHON", "RUNFILES", "RUN_RUNTIME", "helpe
 load("//rules/private:transitions.bzl", "metadata_plus_modules_cfg")
 
 def _modules(ctx, bento):
-    """Returns the modules (BentoWheelModulesInfo) of the Bento's wheels, followed by the modules of the wheels in `requirements`."""
+    """Returns a list of BentoWheelModulesInfo: the Bento's wheels, then the wheels in `requirements`. Fails if there are none."""
     requirements = [bento.requirements, depset([target[BentoRequirementInfo] for target in ctx.attr.requirements])]
 
     # Only a few dozen wheels, so the list is short.
@@ -19,7 +19,7 @@ def _modules(ctx, bento):
     return depset(transitive = [info.modules for info in infos]).to_list()
 
 def _wheels(ctx, modules):
-    """Returns the path of each wheel, relative to the runfiles directory, by package name. Fails if two wheels are for one package."""
+    """Returns the path of each wheel, relative to the runfiles directory, by package name. Fails if a package has two different wheels."""
     wheels = {}
     for module in modules:
         path = runfile_path(ctx, module.wheel)

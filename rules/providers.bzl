@@ -1,7 +1,7 @@
 """Defines the public providers. To use a provider, load it with `load("@rules_bento//rules:providers.bzl", ...)`."""
 
 def _types(doc):
-    """Returns the types that the documentation of a field begins with, as in `str - …`, `tuple[str|File] - …`, or `File - …; None …`."""
+    """Returns the type names in the documentation of a field, such as `str - …`, `tuple[str|File] - …`, or `File - …; None …`."""
     name = doc.partition(" - ")[0].partition("[")[0]
     return [{"str": "string"}.get(name, name)] + (["NoneType"] if "None " in doc else [])
 

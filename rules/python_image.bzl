@@ -39,7 +39,7 @@ def _main_aspect_impl(target, ctx):
 _main_aspect = aspect(implementation = _main_aspect_impl, doc = "Finds the main file of a program.")
 
 def _entrypoint(ctx, program):
-    """Returns the command that containers run, as a list of strings."""
+    """Returns the container's command as a list: `entrypoint`, or the main module or file of the program. Fails if there is none."""
     if ctx.attr.entrypoint:
         return ctx.attr.entrypoint
     main = program[_MainInfo]
@@ -59,7 +59,7 @@ def _import_path(ctx, program, files):
     return ":".join({"{}/{}".format(_APP, root): True for root in roots})
 
 def _check_packages(ctx, program, parts, requirements):
-    """Fails if packages are locked for another Python version than the base's, differ between hubs, or aren't locked."""
+    """Fails if packages are locked for another Python version than the base's, have several different wheels, or have no wheel."""
     base = ctx.attr.base[BentoBaseInfo]
     for info in requirements:
         if minor_version(info.python_version) not in ("", base.python_version):
@@ -89,7 +89,7 @@ def _check_packages(ctx, program, parts, requirements):
                   "Add the package to deps, from a hub of bento.pypi or rules_python.").format(label_string(ctx.label), label_string(program.label), pin))
 
 def _program_layer(ctx, files):
-    """Declares the layer of the program's own files. Returns the layer, and a `subject` for `build_image`."""
+    """Declares the layer of the program's own files. Returns a BentoLayerInfo, and a `subject` for `build_image`."""
     digest = ctx.actions.declare_file(ctx.label.name + ".program.digest")
     tag = ctx.actions.declare_file(ctx.label.name + ".program.tag")
     args = target_arguments(ctx)

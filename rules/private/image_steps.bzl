@@ -27,7 +27,7 @@ def _run(command):
     return _step("run", command)
 
 def _run_script(path):
-    """Runs a script. The script runs at the point of the build at which a command of `run` would run."""
+    """Runs a script at the same point of the build as a command of `run`."""
     return _step("run_script", path)
 
 def _system_packages(*packages):
@@ -55,7 +55,7 @@ image_step = struct(
 )
 
 def decode_steps(label, steps):
-    """Decodes a list of steps that the functions in `image_step` returned.
+    """Decodes a list of steps that the functions in `image_step` returned. Fails for other strings.
 
     Args:
       label: label of the target, shown in error messages.
