@@ -1,4 +1,4 @@
-"""Declares the actions that join the parts of a Bento to archives, and that add the labels of a stamped build."""
+"""Declares the actions that join the parts of a Bento into archives, and that add labels in stamped builds."""
 
 load(":attributes.bzl", "STAMP", "add_pairs", "is_stamped", "status_files")
 load(":helper.bzl", "arguments", "run_helper", "subcommand", "target_arguments")
@@ -11,7 +11,7 @@ STAMPED_LABELS = STAMP | {
 _OTHERS = {"folder": ("folder", ".folder"), "tar": ("tar", ".tar"), "tar_gz": ("gz", ".tar.gz"), "zip": ("zip", ".zip")}
 
 def _stamped(ctx, part):
-    """Returns the metadata part of an archive or, if the build is stamped, a copy of it with the stamped labels."""
+    """Returns the metadata part `part` or, if the build is stamped and the target has `stamped_labels`, a copy with these labels."""
     if not ctx.attr.stamped_labels or not is_stamped(ctx):
         return part
     output = ctx.actions.declare_file(ctx.label.name + ".stamped.part")
@@ -30,7 +30,7 @@ def _stamped(ctx, part):
     return output
 
 def _join(ctx, output, *, parts, models, form = ""):
-    """Declares the action that joins parts and models to one archive or directory, in the format `form`."""
+    """Declares the action that joins parts and models into `output`, an archive or directory in the format `form` (default: `.bento`)."""
     args = arguments(ctx)
     args.add_all(["--output", output], expand_directories = False)
     if form:
@@ -53,8 +53,8 @@ def _join(ctx, output, *, parts, models, form = ""):
 def declare_metadata_archive(ctx, *, data, models, vendored):
     """Declares the `.bento` file that the metadata action writes.
 
-    Returns None if another action must write the `.bento` file. Otherwise, a test or an image, which needs only the metadata, would copy the
-    data, models, and wheels of the Bento needlessly.
+    For a Bento with data, models, wheels, or stamped labels, another action must write the `.bento` file. A test or an image, which needs only the
+    metadata, then doesn't wait for a copy of these contents.
 
     Args:
       ctx: context of a rule with the attributes `STAMPED_LABELS`.
@@ -63,7 +63,7 @@ def declare_metadata_archive(ctx, *, data, models, vendored):
       vendored: depset of wheels that the Bento includes.
 
     Returns:
-      A File or None.
+      A File, or None if another action must write the `.bento` file.
     """
     if data or models or vendored or ctx.attr.stamped_labels:
         return None

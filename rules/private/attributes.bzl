@@ -1,4 +1,4 @@
-"""Defines attributes that several rules share, and functions that add arguments of the helper."""
+"""Defines attributes that several rules share, and functions for labels, paths, stamping, and arguments of the helper."""
 
 load(":providers.bzl", "BentoFlagInfo")
 

@@ -1,4 +1,4 @@
-"""Declares the actions that pack the `data` of a Bento separately, so that changes of sources don't pack the data again."""
+"""Declares the actions that pack the `data` of a Bento separately, so that a changed source doesn't pack the data again."""
 
 load(":attributes.bzl", "describe_data", "describe_source")
 load(":helper.bzl", "arguments", "run_helper", "subcommand")

@@ -1,4 +1,4 @@
-"""Defines functions that run the helper in actions, with the interpreter of the toolchain. All actions of the rules use them."""
+"""Defines functions for the actions of rules, which run subcommands of the helper with the interpreter of the toolchain."""
 
 load(":attributes.bzl", "label_string")
 
@@ -21,15 +21,15 @@ _WORKER_REQUIREMENTS = _REQUIREMENTS | {"requires-worker-protocol": "json", "sup
 _THREADED = ["data_layer", "data_part", "deb_layer", "export_model", "files_layer", "model", "model_layer", "tar_layer", "weights_layer", "wheel_layer"]
 
 def _several_cores(_os, _inputs):
-    """Returns the resources of a subcommand with several threads. The memory is in MB, for eight threads."""
+    """Returns the resources (`resource_set`) of a subcommand with several threads: CPU cores, and the memory of eight threads in MB."""
     return {"cpu": 4, "memory": 250}
 
 def arguments(ctx):
-    """Returns an empty Args for a subcommand, which Bazel writes to a file with one argument per line."""
+    """Returns an empty Args for a subcommand. Bazel writes the arguments to a file, one argument per line."""
     return ctx.actions.args().use_param_file("@%s", use_always = True).set_param_file_format("multiline")
 
 def target_arguments(ctx):
-    """Returns an Args for a subcommand that begins with the label of the target."""
+    """Returns an Args for a subcommand, with the flag `--target` and the label of the target."""
     args = arguments(ctx)
     args.add("--target", label_string(ctx.label))
     return args

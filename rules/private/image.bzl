@@ -1,4 +1,4 @@
-"""Defines build_image, which builds the image of a Bento or of another program, with its packages, on a base."""
+"""Defines build_image, which builds the image of a Bento or of a Python program from a base, packages, and other layers."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoLayerInfo")
 load(":attributes.bzl", "CREATION_TIME", "STAMP", "add_pairs", "add_strings", "creation_time", "is_stamped", "label_string", "status_files")
@@ -42,7 +42,7 @@ IMAGE = {
 } | CREATION_TIME | IMAGE_PLATFORM | STAMP
 
 def _environment_layer(ctx, base):
-    """Declares the layer of an empty virtual environment and the user's home directory."""
+    """Declares the layer with an empty virtual environment and the user's home directory. Returns a BentoLayerInfo."""
     args = arguments(ctx)
     args.add_all(["--prefix", ctx.attr.prefix, "--python", base.python, "--python-version", base.python_version])
     args.add_all(["--home", HOME, "--user", USER])
@@ -69,7 +69,7 @@ def _by_name(parts):
     return {part.wheel.distribution: part for part in parts}
 
 def _bytecode_layers(ctx, parts, groups):
-    """Declares a layer of bytecode for each group of wheels. Returns the list of layers."""
+    """Declares a layer of bytecode for each group of wheels. Returns a list of BentoLayerInfo, empty without `parts`."""
     by_name = _by_name(parts)
     return [
         write_joined_layer(
@@ -83,7 +83,7 @@ def _bytecode_layers(ctx, parts, groups):
     ] if parts else []
 
 def _wheel_layers(ctx, parts, groups):
-    """Declares the layers of wheels: one for each large wheel, and one for each group of other wheels. Returns the list of layers."""
+    """Declares a layer for each group of wheels. A large wheel alone in its group has a layer that images share. Returns a list of BentoLayerInfo."""
     by_name = _by_name(parts)
     alone = [by_name[names[0]].layer for names in groups if len(names) == 1 and by_name[names[0]].layer]
     return alone + [
@@ -98,12 +98,12 @@ def _wheel_layers(ctx, parts, groups):
     ]
 
 def _libraries(parts, groups):
-    """Returns the Files that list the shared libraries of wheels, from the same actions that write the layers of the image."""
+    """Returns the Files that list the shared libraries of wheels: outputs of the actions that write the image's layers and layer parts."""
     alone = {names[0]: None for names in groups if len(names) == 1}
     return [part.layer_libraries if part.layer and part.wheel.distribution in alone else part.part_libraries for part in parts]
 
 def _prefetch_layers(ctx, layers):
-    """Returns the layers, with each layer of this build replaced by a copy that begins with the files in the startup trace."""
+    """Returns `layers`. With a startup trace and without `soci`, copies that begin with the files in the trace replace layers of this build."""
     if not ctx.file.startup_trace or ctx.attr.soci:
         return layers
     if ctx.attr.compression != "estargz":
@@ -119,7 +119,7 @@ def _prefetch_layers(ctx, layers):
     ]
 
 def _add_soci(ctx, args, layers, outputs):
-    """Adds the flags for the SOCI index to the arguments. Returns the list of input Files."""
+    """Adds the flags for the SOCI index to the arguments. Returns the list of input Files. Has no effect without `soci`."""
     if not ctx.attr.soci:
         return []
     if ctx.attr.compression != "gzip":
@@ -177,7 +177,7 @@ def _assemble(ctx, base, subject, process, layers):
     return outputs
 
 def _build_definition(ctx, base, subject, models, wheels):
-    """Declares the build definition of the image, which lists a base image by digest, or else each layer of Debian packages."""
+    """Declares the image's build definition. It lists an existing base image by digest, and Debian packages by layer. Returns the output File."""
     own = [target[BentoLayerInfo] for target in ctx.attr.layers]
     return write_build_definition(
         ctx,
@@ -196,10 +196,10 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
     Args:
       ctx: context of a rule with the attributes of `IMAGE`, and `TOOLCHAIN_TYPE` among its toolchains.
       subject: BentoInfo, or a struct of its fields `digest`, `platform`, `python_version`, and `tag`, and of `bento_yaml = None`.
-      packages: struct of lists: `parts` of wheels and of their `bytecode`, BentoWheelPartInfo; `requirements`, BentoRequirementInfo.
-      contents: struct of lists of BentoLayerInfo, `lower` and `upper`, below and above the attribute `layers`; `models`, a list of
-        BentoModelInfo; and `model_source` and `mounted`, for the fields `models` and `model_descriptions` of BentoImageInfo.
-      process: struct of `entrypoint`, `env`, `ignore_system_requirements`, and `working_dir`, in the form of the attributes of `bento_image`.
+      packages: struct of lists: `parts` and `bytecode` (BentoWheelPartInfo of wheels and their bytecode), `requirements` (BentoRequirementInfo).
+      contents: struct of `lower` and `upper` (lists of BentoLayerInfo below and above the attribute `layers`), `models` (list of BentoModelInfo),
+        and `model_source` and `mounted` (values for the fields `models` and `model_descriptions` of BentoImageInfo).
+      process: struct of `entrypoint`, `env`, `ignore_system_requirements`, and `working_dir`, with the types of the attributes of `bento_image`.
       system_checks: list of output Files of additional validation actions, which don't wait for layers.
 
     Returns:

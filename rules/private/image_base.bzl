@@ -1,4 +1,4 @@
-"""Defines the rules in the repositories of `bento.base`, with which an existing image becomes an image base."""
+"""Defines scan_layers, and the rules in repositories of `bento.base`, which provide an existing image as an image base."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
@@ -19,7 +19,7 @@ image_layer = rule(
 )
 
 def _contents(ctx, layers):
-    """Declares the scan of a base for shared libraries and packages. Returns Files, or None for each if a layer isn't local."""
+    """Declares the scan of a base. Returns a struct of the Files `libraries` and `system`, which are None if a layer isn't local."""
     if [layer for layer in layers if not layer.blob]:
         return struct(libraries = None, system = None)
     return scan_layers(ctx, [(layer.description, layer.blob) for layer in layers])
@@ -64,7 +64,7 @@ def scan_layers(ctx, layers, *, linked = None, with_machines = False):
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       layers: list of pairs of Files from the lowest layer up. A pair is the description of the layer, and the layer or an OCI layout that
         contains the layer.
-      linked: depset of Files that links in the OCI layout might refer to.
+      linked: depset of Files that links in the OCI layout might refer to, or None.
       with_machines: whether the action also determines the CPU architectures of files with machine code.
 
     Returns:

@@ -7,13 +7,13 @@ load(":image_base.bzl", "scan_layers")
 load(":reports.bzl", "deb_indexes")
 
 def scan_added_layers(ctx):
-    """Declares the scan of the additional layers of an image, except for layers of Debian packages.
+    """Declares the scan of the layers in the attribute `layers` of an image, except for layers of Debian packages.
 
     Args:
-      ctx: context of `bento_image`.
+      ctx: context of a rule with the attributes of `IMAGE`.
 
     Returns:
-      Whether all these layers are local, and the result of `scan_layers` for the local layers (None without local layers).
+      A pair: whether all these layers are local, and the result of `scan_layers` for the local layers (None without local layers).
     """
     layers = [target[BentoLayerInfo] for target in ctx.attr.layers if BentoDebLayerInfo not in target]
     local = [(layer.description, layer.blob) for layer in layers if layer.blob]
@@ -76,7 +76,7 @@ def check_system(ctx, base, bento, parts):
       parts: list of BentoWheelPartInfo.
 
     Returns:
-      A File, empty if the image satisfies the requirements.
+      An empty File. The action fails if the image doesn't satisfy the requirements.
     """
     output = ctx.actions.declare_file(ctx.label.name + ".system_checked")
     debs = deb_indexes(ctx, base)
@@ -104,11 +104,11 @@ def check_size(ctx, layers):
     """Declares the check that an image doesn't exceed `size_limit`.
 
     Args:
-      ctx: context of a rule.
+      ctx: context of a rule with the attributes of `IMAGE`.
       layers: list of BentoLayerInfo.
 
     Returns:
-      A list with the output of the check; empty without a limit.
+      A list with the output File of the check; empty without a limit.
     """
     if not ctx.attr.size_limit:
         return []

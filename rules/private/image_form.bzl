@@ -9,8 +9,8 @@ def write_form(ctx, image, layers, group):
     """Declares the action that writes a complete image for an output group.
 
     Args:
-      ctx: context of a rule.
-      image: a BentoImageInfo.
+      ctx: context of a rule with the attribute `reference`.
+      image: struct of the Files `config` and `manifest` and, for SOCI, `index` and `soci` (None without SOCI).
       layers: list of BentoLayerInfo.
       group: name of the output group, `docker_archive` or `oci_layout`.
 

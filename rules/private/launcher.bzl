@@ -1,4 +1,4 @@
-"""Declares programs for `bazel run` and `bazel test`, which run a subcommand of the helper with the interpreter in the runfiles."""
+"""Declares programs for `bazel run` and `bazel test`, which run a subcommand of the helper with the interpreter of the runtime."""
 
 load(":attributes.bzl", "label_string", "minor_version")
 load(":helper.bzl", "INTERPRETER_FLAGS")
@@ -69,11 +69,11 @@ def runfile_path(ctx, file):
     return ctx.workspace_name + "/" + file.short_path
 
 def python_check(target, version):
-    """Returns launcher lines that search for an interpreter of `version` if `$python` doesn't exist. Errors begin with `target`."""
+    """Returns launcher lines that select an interpreter of `version`: `$BENTO_PYTHON`, `$python`, or one on PATH. Errors begin with `target`."""
     return _CHECK.format(target = shell_word(target, target), version = minor_version(version))
 
 def _script(ctx, words, in_runfiles):
-    """Returns the shell script of a launcher, which runs the interpreter with the arguments `words`."""
+    """Returns the shell script of a launcher, which runs the command `words` (strings, or results of `runfile`)."""
     python = runtime(ctx).python
     target = label_string(ctx.label)
     return _LAUNCHER.format(

@@ -26,7 +26,7 @@ COMPRESSION_PACKAGES = {"estargz": [], "gzip": [], "zstd": ["zstandard"], "zstd:
 INFLATE = ["isal"]
 
 def extension(compression):
-    """Returns the file suffix for a compression, without colons, which are separators in labels."""
+    """Returns a compression as a file suffix, with hyphens instead of colons, which are separators in labels."""
     return compression.replace(":", "-")
 
 def write_layer(ctx, *, name, compression, subcommand, progress_message, more = struct(outputs = [], wheel = None)):
@@ -72,7 +72,7 @@ def write_ztoc(ctx, name, compression, layer):
       layer: list of Files: the description, and the layer, or its recipe and wheel.
 
     Returns:
-      The value of `ztoc` in BentoLayerInfo: None for other compressions.
+      The value of `ztoc` in BentoLayerInfo, or None for a layer that isn't compressed with gzip.
     """
     if compression != "gzip":
         return None
@@ -104,17 +104,17 @@ def _assemble_layer(ctx, blob, description, recipe, wheel):
     )
 
 def _importing(base, packages):
-    """Returns a copy of the subcommand `base` that imports additional packages."""
+    """Returns a copy of the subcommand `base`, which runs in a worker, with additional packages to import."""
     return subcommand(base.name, base.args, inputs = base.inputs, packages = base.packages + packages)
 
 def wheel_arguments(ctx, settings, wheel):
-    """Returns an Args with the virtual environment in which wheels are installed."""
+    """Returns an Args with the flags for the virtual environment and the owner of an installed wheel. For `settings`, see `write_joined_layer`."""
     args = arguments(ctx)
     args.add_all(["--prefix", settings.prefix, "--python-version", wheel.python_version, "--user", USER])
     return args
 
 def wheel_name(wheel):
-    """Returns the name and version of a wheel for messages."""
+    """Returns the name and version of a wheel (BentoWheelInfo) for messages."""
     return "{} {}".format(wheel.distribution, wheel.version)
 
 def write_joined_layer(ctx, *, name, parts, settings, what = ""):
@@ -149,7 +149,7 @@ def write_joined_layer(ctx, *, name, parts, settings, what = ""):
     )
 
 def write_prefetch_layer(ctx, *, name, layer, trace):
-    """Declares a copy of a layer that begins with the files of a startup trace. Returns a BentoLayerInfo."""
+    """Declares a copy of a layer, with eStargz compression, that begins with the files in a startup trace. Returns a BentoLayerInfo."""
     args = arguments(ctx)
     args.add_all(["--layer", layer.description, layer.blob, "--startup-trace", trace])
     return write_layer(

@@ -5,7 +5,7 @@ load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "run_helper", "subcomma
 load(":providers.bzl", "BentoResolutionInfo")
 
 def _pip_tools(resolver):
-    """Returns the label of pip-tools for this resolver, or else None, so that other targets don't fetch pip-tools."""
+    """Returns the label of pip-tools if `resolver` is `pip-tools`, or None, so that other targets don't fetch pip-tools."""
     return Label("@bento_tools//pip_tools") if resolver == "pip-tools" else None
 
 # Attributes of rules that select a subset of a lock.
@@ -26,7 +26,7 @@ def lock_subset(ctx, *, requirements, packages, pins, service, all_files):
         with `resolve_aspect`.
       requirements: list of BentoRequirementInfo, all from one package hub.
       packages: list of additional requirement strings (PEP 508).
-      pins: depset of `name==version` that the lock must match.
+      pins: depset of `name==version` or `name`: packages that the lock must contain, in this version if specified.
       service: File with the service metadata, including the requirements in the bentofile and the image; or None.
       all_files: whether to include the hashes of all files of a release, not only the files for the target platform.
 
@@ -72,11 +72,11 @@ def lock_subset(ctx, *, requirements, packages, pins, service, all_files):
     return struct(locked = output, step = step)
 
 def hub_requirements(targets):
-    """Returns the BentoRequirementInfo of the targets that are packages from a package hub."""
+    """Returns the list of BentoRequirementInfo of the targets that are locked packages, not requirements files."""
     return [target[BentoRequirementInfo] for target in targets if BentoRequirementInfo in target]
 
 def add_requirement(args, requirement):
-    """Adds the flags for a BentoRequirementInfo, including its platform, to the arguments."""
+    """Adds the flags for a BentoRequirementInfo and, if known, its platform, Python version, and glibc version to the arguments."""
     args.add("--requirement", requirement.distribution)
     if requirement.platform:
         args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc])

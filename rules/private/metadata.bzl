@@ -1,4 +1,4 @@
-"""Defines describe_metadata, which describes the step that writes bento.yaml and all other files except sources and models."""
+"""Defines describe_metadata, which describes the step that writes bento.yaml and all other files except sources, data, and models."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoModelInfo", "BentoRequirementInfo")
@@ -56,7 +56,7 @@ def _options(ctx, lock):
     })
 
 def _attributes(ctx):
-    """Returns the attributes that aren't options of a bentofile. Ordered dicts are lists of pairs, because JSON objects get sorted."""
+    """Returns the nonempty attributes that `_options` doesn't contain. Dicts with a significant order are lists of pairs: JSON objects get sorted."""
     return _non_empty({
         "complete_metadata": ctx.attr.complete_metadata,
         "enable_features": ctx.attr.enable_features,
@@ -72,7 +72,7 @@ def _non_empty(values):
     return {name: value for name, value in values.items() if value}
 
 def _labels(ctx):
-    """Returns the labels of the Bento. Labels from the command line override labels in the attribute."""
+    """Returns the labels of the Bento. Labels from the command line override labels in the attribute, and must have the form KEY=VALUE."""
     labels = dict(ctx.attr.labels)
     for text in ctx.attr._labels[BentoFlagInfo].value:
         key, equals, value = text.partition("=")
@@ -85,7 +85,7 @@ def _describe_named(file):
     return ["--file", workspace_path(file), file.path]
 
 def _add_requirements(ctx, args, pins, lock):
-    """Adds the flags for the lock, or for requirements files without a lock, to the arguments. Returns the list of input Files."""
+    """Adds the flags for the lock or, without a lock, for pins and requirements files, to the arguments. Returns the list of input Files."""
     if lock:
         args.add("--locked", lock.locked)
         return [lock.locked]
@@ -95,7 +95,7 @@ def _add_requirements(ctx, args, pins, lock):
     return files
 
 def _add_uv(ctx, args, lock):
-    """Adds the flags for uv to the arguments if an image might have a step `uv_lock`. Returns a depset of input Files."""
+    """Adds the flags for uv to the arguments if a step `uv_lock` might need it. Returns a depset of input Files, empty without the flags."""
     if lock or _UV_LOCK not in [file.basename for file in ctx.files.srcs + ctx.files.data]:
         return depset()
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
@@ -113,7 +113,7 @@ def _add_options(ctx, args, lock):
     args.add_all(ctx.files.description_file, before_each = "--description-file")
 
 def _packages(ctx, lock):
-    """Returns the names of the third-party packages that the subcommand imports."""
+    """Returns the names of the third-party packages that the subcommand `package` imports."""
 
     # jinja2 renders docker.dockerfile_template, which the attribute `docker` or the bentofile can set.
     packages = ["blake3", "pyyaml"] + (["jinja2"] if ctx.attr.docker or ctx.file.bentofile else [])
@@ -130,11 +130,11 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
 
     Args:
       ctx: context of bento_package.
-      snapshot: result of `read_sources`.
+      snapshot: struct of the Files `manifest` and `service`, such as the result of `read_sources`.
       lock: result of `lock_subset`, or None.
       into: a struct of `part` (File, the metadata part), `archive` (File, the `.bento` to write in the same action, or None), and
         `contents` (list of the other parts in `archive`; empty without `archive`).
-      python_version: Python version of the lock, in the form `X.Y`.
+      python_version: Python version of the Bento, in the form `X.Y`.
 
     Returns:
       A struct of the Files `bento_yaml`, `digest`, `manifest`, and `tag`, of `step` (for `run_steps`), and of `package_action` (arguments,

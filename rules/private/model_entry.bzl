@@ -19,7 +19,7 @@ def _arguments(ctx, source):
     return args
 
 def _write(ctx, source, *, mnemonic, progress_message, name, outputs):
-    """Declares an action that reads the model and writes `outputs`, a dict of flag to File."""
+    """Declares an action that runs the subcommand `name`, reads the model, and writes `outputs`, a dict of flag to File."""
     args = _arguments(ctx, source)
     for flag, output in outputs.items():
         args.add_all([flag, output])
@@ -39,7 +39,7 @@ def _archive(ctx, source):
     return output
 
 def _layer(ctx, source, location, compression, name):
-    """Declares a layer that contains the complete model."""
+    """Declares a layer that contains the complete model at `location` (a list of flags). Returns a BentoLayerInfo."""
     args = _arguments(ctx, source)
     args.add_all(location + ["--user", USER, "--scratch", "{}.{}.files".format(name, extension(compression))])
     return write_layer(
@@ -51,7 +51,7 @@ def _layer(ctx, source, location, compression, name):
     )
 
 def _groups(files, most):
-    """Splits files, sorted by path, into at most `most` groups of consecutive files."""
+    """Sorts files by path, and splits them into at most `most` groups of consecutive files. Returns a list of lists."""
     ordered = sorted(files, key = lambda file: file.short_path)
     count = min(most, len(files))
     groups = [[] for _ in range(count)]
@@ -60,7 +60,7 @@ def _groups(files, most):
     return groups
 
 def _weights_layers(ctx, model, groups, location, compression, name):
-    """Declares a layer for each group of weights. Its action reads only files in the group, so that other layers don't change."""
+    """Declares a layer for each group of weight files. A changed file affects only the layer of its group. Returns a list of BentoLayerInfo."""
     layers = []
     for number, files in enumerate(groups):
         args = target_arguments(ctx)
@@ -77,7 +77,7 @@ def _weights_layers(ctx, model, groups, location, compression, name):
     return layers
 
 def _layer_of_the_rest(ctx, model, weights, location, compression, name):
-    """Declares the layer of the model's other files, with links to the weights. The action doesn't read the weights."""
+    """Declares the layer of the model's other files and, unless `location` has `--root`, links to the weights, which the action doesn't read."""
     others = [file for file in model.files if file not in weights]
     written = [model.description, model.manifest, model.model_yaml]
     args = target_arguments(ctx)
@@ -98,7 +98,7 @@ def _describe_weights(file):
     return ["--weights-file", "", file.short_path, label_string(file.owner)]
 
 def _weights(model):
-    """Returns the files of weights, which have separate layers, or an empty list if the model has only one layer."""
+    """Returns the weight files, or an empty list if `image_layers` permits only one layer."""
     weights = [file for file in model.files if not file.is_directory and _ends_with(file.basename, _WEIGHTS)]
     return weights if model.image_layers > 1 else []
 
@@ -137,7 +137,7 @@ def _part(ctx, source):
     return part
 
 def _described(ctx, source):
-    """Declares the files that describe the model. Returns a struct with the Files `description`, `manifest`, and `model_yaml`."""
+    """Declares the files that describe the model. Returns the value of the field `sources` of BentoModelInfo."""
     model = struct(
         description = ctx.actions.declare_file(ctx.label.name + ".model.json"),
         files = tuple(source.files),
@@ -156,11 +156,11 @@ def model_source(*, place, describe, files = [], more_inputs = [], packages = []
 
     Args:
       place: list of strings: arguments for the placement of sources in the model.
-      describe: a function that adds the other arguments of the subcommand `model`, except sources.
+      describe: a function that adds the arguments other than `place` and `files` to an Args.
       files: list of Files: the sources.
       more_inputs: list of Files in the arguments of `describe`.
       packages: third-party packages that reading the files requires.
-      name: model name, if known.
+      name: model name; empty if unknown.
 
     Returns:
       A struct for `model_entry`.
@@ -183,7 +183,7 @@ MODEL_ATTRIBUTES = {
 }
 
 def model_entry(ctx, source):
-    """Declares the outputs of a model. Returns the list of providers, including BentoModelInfo."""
+    """Declares the outputs of a model from the result of `model_source`. Returns the list of providers, including BentoModelInfo."""
     part = _part(ctx, source)
     model = _described(ctx, source)
     return [

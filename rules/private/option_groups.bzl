@@ -16,7 +16,7 @@ def switch(doc):
     return attr.int(default = _UNSET, doc = doc + " `1` (yes), `0` (no), or `-1` (default: the bentofile's value).", values = [_UNSET, 0, 1])
 
 def option_values(ctx, attributes):
-    """Returns the options that a target sets, by BentoML's names. `attributes` has these names as keys."""
+    """Returns a dict of the options that a target sets. The keys of `attributes` are the names of all options, the same as in BentoML."""
     values = {name: getattr(ctx.attr, name) for name in attributes}
     values = {name: value for name, value in values.items() if (value != _UNSET if type(value) == "int" else value)}
     return {name: bool(value) if type(value) == "int" else value for name, value in values.items()}
@@ -48,7 +48,7 @@ def service_config(**config):
     return json.encode(config)
 
 def service_configs(ctx):
-    """Validates the attribute `service_config` of bento_package, and returns its value.
+    """Validates the attribute `service_config` of bento_package, and returns its value. Fails if a value isn't a JSON object.
 
     Args:
       ctx: context of bento_package.

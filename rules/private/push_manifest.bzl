@@ -1,4 +1,4 @@
-"""Defines push_manifest, which describes an image, a Bento, or a model to programs that push or load it (see run/push_contents.py)."""
+"""Defines push_manifest, which describes an image, an index, a Bento, or a model for programs that push or load it (see run/push_contents.py)."""
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo", "BentoInfo", "BentoModelInfo")
 load(":launcher.bzl", "runfile_path")
@@ -19,7 +19,7 @@ def _blob(ctx, layer, is_built, below):
     return {"description": _path(ctx, layer.description, below)} | where
 
 def _attested(ctx, info, attested, below = ""):
-    """Returns the JSON field and the Files of the build definition, or empty values if the build definition isn't attested."""
+    """Returns a dict and a list for the build definition: its JSON field and its File. Both are empty unless the build definition is attested."""
     if not attested or not info.build_definition:
         return {}, []
     return {"build_definition": _path(ctx, info.build_definition, below)}, [info.build_definition]
@@ -55,7 +55,7 @@ def _image(ctx, image, leave_built, attested, below = ""):
     return contents | definition, files + [referrer.file for referrer in image.referrers]
 
 def _index(ctx, info, leave_built, attested):
-    """Returns the JSON object and the links of an index. Each image has its own directory, because file names are equal for all platforms."""
+    """Returns the JSON object and the links (path to File) of an index. Each image has a directory, because platforms have equal file names."""
     images, links = [], {}
     directory = "/".join([part for part in [ctx.label.workspace_root, ctx.label.package, ctx.label.name + ".images"] if part])
     for number, image in enumerate(info.images):

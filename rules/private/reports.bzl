@@ -1,4 +1,4 @@
-"""Declares the actions that write reports about a Bento or an image, which run only if an output group of the report is requested."""
+"""Declares the actions that describe a Bento or an image: summaries, reports, SBOMs, and build definitions. Images don't depend on these actions."""
 
 load("//rules:providers.bzl", "BentoDebLayerInfo")
 load(":attributes.bzl", "add_wheels", "creation_time", "json_string")
@@ -6,7 +6,7 @@ load(":helper.bzl", "run_helper", "subcommand", "target_arguments")
 load(":layers.bzl", "BENTO")
 
 def write_summary(ctx, *, tag, digest, files, models = []):
-    """Declares the summary of a target, which contains sizes.
+    """Declares the summary of a target, which contains the tag, the digest, and sizes.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
@@ -78,7 +78,7 @@ def write_layer_report(ctx, layers, parts):
     """Declares the report of the layers and wheels of an image.
 
     Args:
-      ctx: context of a rule.
+      ctx: context of a rule with the attributes of `IMAGE`.
       layers: list of BentoLayerInfo.
       parts: list of BentoWheelPartInfo.
 
@@ -117,7 +117,7 @@ def write_layer_report(ctx, layers, parts):
 SBOM_FORMATS = {"cyclonedx": ("cdx", "application/vnd.cyclonedx+json"), "spdx": ("spdx", "application/spdx+json")}
 
 def deb_indexes(ctx, base):
-    """Returns the indexes of Debian packages in the base and in `layers` (see BentoDebLayerInfo.index)."""
+    """Returns a list of Files: the indexes of Debian packages in the base and in the attribute `layers` (see BentoDebLayerInfo.index)."""
     layers = [target[BentoDebLayerInfo].index for target in ctx.attr.layers if BentoDebLayerInfo in target]
     return [base.deb_index] + layers if base.deb_index else layers
 
@@ -166,7 +166,7 @@ def write_sbom(ctx, base, subject, image, contents):
     return struct(file = output, media_type = media_type)
 
 def bento_inputs(bento, *, models, platform = "", python_version = ""):
-    """Returns a struct that describes a Bento or program for `write_build_definition`. `bento` has the Files `bento_yaml`, `digest`, and `tag`."""
+    """Returns a struct for `write_build_definition`. `bento` has the Files `digest`, `tag`, and `bento_yaml` (None for a program)."""
     return struct(
         digest = bento.digest,
         is_program = not bento.bento_yaml,
@@ -177,7 +177,7 @@ def bento_inputs(bento, *, models, platform = "", python_version = ""):
     )
 
 def write_build_definition(ctx, *, bento, locked = None, image = None):
-    """Declares the action that writes a build definition, which only runs for a signed push.
+    """Declares the action that writes a build definition. It runs only for a signed push, or if the output group is requested.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.

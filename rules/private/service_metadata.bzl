@@ -91,7 +91,7 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     )
 
 def _hub(requirements):
-    """Returns the label prefix of a package hub for error messages, such as `@pypi//`."""
+    """Returns the label prefix of the requirements' package hub for error messages, or `@pypi//` if the package hub is unknown."""
     for info in requirements:
         # The repository name of a package contains the name of the package hub.
         for file in info.packages.to_list():
@@ -101,7 +101,7 @@ def _hub(requirements):
     return "@pypi//"
 
 def import_service(ctx, metadata, requirements, *, api = None, report_packages = False):
-    """Declares the action that imports a service.
+    """Declares the action that imports a service. Fails if packages are locked for another Python version than the toolchain's.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.

@@ -38,7 +38,7 @@ def requested_image(ctx):
 
     Returns:
       A struct of `arguments` (list, for actions), `inputs` (list of the Files in `arguments`), and `files` (depset of the
-      Files that the steps use).
+      Files that the steps use). All are empty without `environment`.
     """
     info = ctx.attr.environment[BentoEnvironmentInfo] if ctx.attr.environment else None
     return struct(

@@ -31,7 +31,7 @@ def pin_of(ctx):
     return name + "==" + tags["pypi_version"] if "pypi_version" in tags else name
 
 def _package(target, requirements = [], pins = None):
-    """Returns the BentoSourcesInfo of a locked package, which has no first-party files."""
+    """Returns a BentoSourcesInfo without first-party files, for a locked package or a target without Python sources."""
     return BentoSourcesInfo(
         files = depset(),
         import_roots = depset(),
@@ -61,7 +61,7 @@ def _repository(path):
     return path.partition("/")[0].partition("+")[0].partition("~")[0]
 
 def runtime_of(label):
-    """Returns the locked package that replaces Python code in the repository of a label, or None for first-party code."""
+    """Returns the name of the locked package that replaces Python code in the repository of a label (such as `grpcio`), or None for other code."""
     return _RUNTIMES.get(_repository(label.workspace_root.removeprefix("external/")))
 
 def _runfiles_of(ctx, target):
@@ -75,7 +75,7 @@ def _runfiles_of(ctx, target):
     return runfiles.files
 
 def _own_files(ctx, target, package_roots):
-    """Returns a struct of the first-party `files` of a target whose rule isn't in `_BY_ATTRIBUTES`, and of the `runtimes` of generated code."""
+    """Returns a struct of a target's first-party `files`, and of `runtimes`, packages that replace other files. Fails for installed packages."""
 
     # Check each file, to reject files of installed packages. Few targets have such rules, and the targets have few files.
     generated = [file for file in target[DefaultInfo].files.to_list() if file.extension == "py"]
@@ -96,7 +96,7 @@ def _own_files(ctx, target, package_roots):
     return struct(files = own, runtimes = list(runtimes))
 
 def _check_edges(ctx, target, followed):
-    """Fails if an attribute that the aspect doesn't follow contains Python libraries, whose packages the Bento would lack."""
+    """Fails if an attribute that isn't in `followed` adds packages or Python libraries to the target, because the Bento would lack the packages."""
     sources = None
     for name in dir(ctx.rule.attr):
         if name.startswith("_") or name in followed:

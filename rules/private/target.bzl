@@ -25,8 +25,8 @@ PLATFORM_NAMES = sorted(_KNOWN)
 def _platforms(settings, attr):
     """Returns the value of `--platforms` for a Bento.
 
-    An explicit `--platforms`, or the platform of an image index, takes precedence. Otherwise, `--platforms` is the host platform. A Bento must
-    not depend on the host platform, so the function then returns the default platform of Bentos.
+    The attribute `platform` takes precedence over `--platforms`, which the command line or an image index can set. If neither is set, the
+    function returns the platform in `//rules:platform`, because a Bento must not depend on the host platform.
     """
     requested = [str(platform) for platform in settings[_PLATFORMS]]
     is_implicit = not requested or requested == [str(settings[_HOST_PLATFORM])]

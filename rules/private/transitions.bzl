@@ -85,7 +85,7 @@ def _metadata_plus_licenses_impl(settings, attr):
 metadata_plus_licenses_cfg = transition(implementation = _metadata_plus_licenses_impl, inputs = [_FLAG], outputs = [_FLAG])
 
 def _always(mode):
-    """Returns a transition to a fixed configuration, which doesn't depend on the incoming configuration."""
+    """Returns a transition that sets `//rules:wheels` to `mode`, and resets the flags for the prefix, bytecode, and Python version."""
     return transition(
         implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: mode, _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
         inputs = [],

@@ -24,7 +24,7 @@ def _side(name, bit):
     return ((hash(name) * _MIX) & _MASK) >> (_BITS - 1 - bit) & 1
 
 def _groups(sizes, together):
-    """Splits wheels by the bits of the hashes of their names, until each group is within the limit or all bits are used."""
+    """Returns groups of wheel names, split by bits of the names' hashes until each group has at most `together` bytes or all bits are used."""
     groups = []
     waiting = [(0, sorted(sizes))]
     for _ in range(_TURNS):

@@ -52,7 +52,7 @@ def _write_layer(ctx, *, wheel, settings):
     return layer, libraries
 
 def _write_part(ctx, *, wheel, settings):
-    """Declares the layer part of a wheel. Returns the Files of the part, of its listing, and of the list of shared libraries."""
+    """Declares the layer part of a wheel. Returns three Files: the part, its listing, and the list of shared libraries."""
     name = "{}.part.{}".format(wheel.distribution, extension(settings.compression))
     part, listing, libraries = [ctx.actions.declare_file(name + suffix) for suffix in ("", ".json", ".libraries.json")]
     args = wheel_arguments(ctx, settings, wheel)
@@ -68,7 +68,7 @@ def _write_part(ctx, *, wheel, settings):
     return part, listing, libraries
 
 def _write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler):
-    """Declares the layer part of a wheel's bytecode. The interpreter `compiler` compiles the bytecode. Returns part and listing."""
+    """Declares the layer part of a wheel's bytecode. The interpreter `compiler` compiles the bytecode. Returns two Files: part and listing."""
     program = ctx.file._bytecode_program
     name = "{}.{}.part.{}".format(wheel.distribution, bytecode, extension(settings.compression))
     part, listing = ctx.actions.declare_file(name), ctx.actions.declare_file(name + ".json")
@@ -91,7 +91,7 @@ def _write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler):
     return part, listing
 
 def _write_list(ctx, wheel, subcommand_name, *, suffix, mnemonic, verb):
-    """Declares a file that lists properties of a wheel. The action doesn't build a layer, so checks can run before layers are built."""
+    """Declares a list of properties of a wheel, and returns its File. The action builds no layer, so checks can run before layers are built."""
     output = ctx.actions.declare_file("{}.{}.json".format(wheel.distribution, suffix))
     args = arguments(ctx)
     _add_wheel(args, wheel)
@@ -109,7 +109,7 @@ def _libraries(ctx, wheel):
     return _write_list(ctx, wheel, "wheel_libraries", mnemonic = "BentoScanLibraries", suffix = "libraries", verb = "Scanning shared libraries")
 
 def _excluded(ctx, wheel):
-    """Returns a File with the size of the files that images exclude from a wheel, for reports, or None without excluded files."""
+    """Returns a File for reports, with the size of the files that images exclude from a wheel, or None without patterns to exclude."""
     if not wheel.exclude and not wheel.exclude_preset:
         return None
     return _write_list(ctx, wheel, "wheel_excluded", mnemonic = "BentoExcludedFiles", suffix = "excluded", verb = "Listing excluded files")
