@@ -1,4 +1,4 @@
-"""Defines the module extensions `bento_tools`, which provides programs of actions, and `bento`, which provides inputs of actions."""
+"""Defines the module extensions `bento_tools`, which provides programs for actions, and `bento`, which provides inputs for actions."""
 
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 load("//toolchains:versions.bzl", "PYTHON_VERSION")
@@ -20,7 +20,7 @@ _TRANSPORTS_LOCK = Label("//toolchains:transports.lock.json")
 _TRANSPORTS_HUB = "bento_transports"
 
 def _declare_compilers(mctx):
-    """Declares the interpreters that compile bytecode. Bazel fetches an interpreter only for an image with bytecode."""
+    """Declares the interpreters that compile bytecode, from tags of the root module. Bazel fetches them only for images with bytecode."""
     names = []
     for module in mctx.modules:
         for tag in module.tags.compiler if module.is_root else []:
@@ -113,7 +113,7 @@ def _build_hub(mctx, tag):
     return struct(hub = name, lock = str(tag.build_lock), packages = packages)
 
 def _hubs_by_version(tag):
-    """Returns the names of the package hubs for additional Python versions by version. All of them have the same lock."""
+    """Returns a dict of each additional Python version to the name of its package hub. All package hubs of a tag have the same lock."""
     return {version: "{}__python_{}".format(tag.name, version.replace(".", "_")) for version in tag.more_python_versions}
 
 def _tag_attributes(tag):
@@ -163,7 +163,7 @@ def _is_new(claims, kind, tag, module):
     return True
 
 def _declare_hubs(mctx, tag):
-    """Declares the package hub of a tag, and one with the same lock for each additional Python version."""
+    """Declares the package hubs of a tag, one for each Python version. If the lock is missing, declares one package hub that reports the problem."""
     check_hub_settings(tag)
     problem = absence_of_lock(mctx, tag.lock)
     if problem:

@@ -26,12 +26,12 @@ def encode_indexes(attributes):
     return json.encode(values) if values else ""
 
 def indexes_at(lock, label, indexes):
-    """Makes the directories in `find_links` absolute. They are relative to the root of the repository that contains the lock.
+    """Makes the directories in `find_links` absolute. Relative directories start at the root of the repository that contains the lock.
 
     Args:
       lock: path of the lock.
       label: label of the lock.
-      indexes: result of `encode_indexes`.
+      indexes: result of `encode_indexes`, with `find_links`.
 
     Returns:
       A JSON string in the format of `indexes`, with absolute paths.
@@ -44,7 +44,7 @@ def indexes_at(lock, label, indexes):
     return json.encode(values | {"find_links": links})
 
 def indexes_of_package(indexes, package):
-    """Returns the indexes that can provide a package: its explicit index, or else all indexes that aren't explicit.
+    """Returns the indexes for a package: its explicit index (fails if undefined) or, without one, all indexes that aren't explicit.
 
     Args:
       indexes: result of `encode_indexes`.

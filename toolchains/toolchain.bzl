@@ -128,7 +128,7 @@ bento_helper = rule(
 )
 
 def _declare(ctx, args, wheel):
-    """Declares the zip with the modules of a wheel and, for a platform wheel, the directory with its machine code."""
+    """Declares the zip of a wheel's modules and, for a platform wheel, the directory of its machine code. Adds both to `args`."""
     name = "{}/{}".format(ctx.label.name, wheel.distribution)
     packed = ctx.actions.declare_file(name + ".zip")
     directory = [] if wheel.file.basename.endswith("-any.whl") else [ctx.actions.declare_directory(name)]

@@ -97,7 +97,7 @@ def _sources(rctx):
     return _sources_of_files(rctx)
 
 def _host_mirrors(rctx, archive):
-    """Returns the mirrors of an archive that apt is configured with on the host."""
+    """Returns the URLs of the host's apt mirrors for an archive, `debian` or `debian-security`. The list can be empty."""
     main, security = {}, {}
     for uri, suites in _sources(rctx):
         for suite in suites:
@@ -109,7 +109,7 @@ def _host_mirrors(rctx, archive):
     return main.keys()
 
 def _fetch_with_apt(rctx, url, filename):
-    """Downloads a file with apt, including its proxies and credentials. Returns the error, or None."""
+    """Downloads a file with apt, which uses its own proxies and credentials. Returns the error, or None."""
     done = rctx.execute([_APT_HELPER, "download-file", url, "download/" + filename, "SHA256:" + rctx.attr.sha256], timeout = 3600)
     if done.return_code:
         errors = [line for line in done.stderr.split("\n") if line.startswith("E: ")]
@@ -233,14 +233,14 @@ _deb_hub_repo = repository_rule(
 )
 
 def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
-    """Declares a repository for each package of a lock, without fetching the package.
+    """Declares a repository for each package of a lock, without fetching the package. Fails if the lock is invalid.
 
     Args:
       mctx: module context.
       hub: prefix of the repository names.
       lock: label of the lock.
       mirrors: list of mirrors, see `apt_tag`.
-      tag: the tag with the lock, shown in error messages.
+      tag: string that describes the tag with the lock in error messages.
 
     Returns:
       A dict of architecture to the packages of the lock.
@@ -271,7 +271,7 @@ def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
     return content["packages"]
 
 def deb_files(hub, packages, architecture, names):
-    """Returns the labels of packages and their transitive dependencies by name. Requires an earlier call of `declare_deb_files`."""
+    """Returns a dict of name to label: packages in `names` and their transitive dependencies. Requires an earlier call of `declare_deb_files`."""
     by_name = {package["name"]: package for package in packages}
     return {
         name: "@{}//:{}".format(_repo_name(hub, by_name[name], architecture), by_name[name]["filename"].rpartition("/")[2])

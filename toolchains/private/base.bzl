@@ -42,7 +42,7 @@ def _check(tag):
         fail("{}: mirrors is supported only with image. Set image, or remove mirrors.".format(where))
 
 def declare_base(tag):
-    """Declares the repositories of a `bento.base` tag, without fetching them.
+    """Declares the repositories of a `bento.base` tag, without fetching them. Fails if its attributes are invalid.
 
     Args:
       tag: the tag.
@@ -106,7 +106,7 @@ _BASE_ATTRIBUTES = {
 }
 
 def _images_by_platform(rctx, layout, more = []):
-    """Verifies the images in a layout, and returns dicts with `digest`, `config`, and `layers` by platform (`os/architecture`)."""
+    """Verifies the images in a layout. Returns a dict of platform (`os/architecture`) to a dict with `digest`, `config`, and `layers`."""
     arguments = ["--layout", layout, "--output", "images.json"] + more
     for platform in _SETTINGS:
         arguments += ["--platform", platform]

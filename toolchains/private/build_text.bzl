@@ -4,7 +4,7 @@
 _ENDS = [" ", "\t", "\n", "\"", "'", "`", "<", ">", ")"]
 
 def build_text(template, text = {}, **values):
-    """Replaces the placeholders in a template of a BUILD file, by literals for `values` and by unchanged expressions for `text`."""
+    """Returns a template of a BUILD file with its placeholders replaced: literals for `values`, and unchanged expressions for `text`."""
 
     # Only this function inserts external strings into BUILD files. It quotes the strings, so a template has no quotation marks around placeholders.
     return template.format(**({name: repr(value) for name, value in values.items()} | text))
@@ -41,7 +41,7 @@ def select_text(values, no_match):
     return "select({}, no_match_error = {})".format(repr(cases), repr(no_match))
 
 def check_url(where, attribute, url):
-    """Fails if a URL in a tag doesn't have the scheme http or https."""
+    """Fails if a URL in a tag doesn't have the scheme http or https, or contains a line break or outer spaces."""
     if not url.startswith(("http://", "https://")) or url.strip() != url or "\n" in url:
         fail("{}: invalid {} {}. Use an http:// or https:// URL.".format(where, attribute, repr(without_secrets(url))))
 

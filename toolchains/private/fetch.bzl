@@ -1,7 +1,7 @@
 """Defines functions for repository rules, which fetch files by hash, determine the host platform, and run the helper.
 
-A file comes from Bazel's repository cache, or from an index in uv's configuration. uv determines the index, the proxy, and the credentials, so no
-URL is stored. The hash in the lock verifies the file. uv itself comes from the index in the configuration of uv or pip."""
+A file comes from Bazel's repository cache, or from an index in the tag or in uv's configuration. uv determines the URL, the proxy, and the
+credentials, so no URL is stored. The hash in the lock verifies the file. uv itself comes from the index in the configuration of uv or pip."""
 
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "read_user_netrc", "use_netrc")
 load("//toolchains:indexes.bzl", "indexes_at")
@@ -26,7 +26,7 @@ def interpreter(rctx):
     return rctx.read(Label("@bento_python//:path"))
 
 def mark_reproducible(rctx):
-    """Returns metadata with which Bazel can cache the contents of a repository, or None before Bazel 8.3, which has no such cache."""
+    """Returns metadata with which Bazel can cache the contents of a repository, or None in Bazel versions without such a cache."""
     return rctx.repo_metadata(reproducible = True) if hasattr(rctx, "repo_metadata") else None
 
 def _fetch_with_pip(rctx, requirement, filename, sha256):
@@ -49,7 +49,7 @@ def _fetch_with_pip(rctx, requirement, filename, sha256):
     return None
 
 def fetch_first(rctx, name, version, filename, sha256):
-    """Fetches the wheel of uv from the index that is configured for uv or pip or, if that fails, with pip.
+    """Fetches the wheel of uv from the index in the configuration of uv or pip or, if that fails, with pip. Fails if neither succeeds.
 
     Args:
       rctx: repository context.
@@ -83,7 +83,7 @@ def _locate(rctx, requirement, filename, sha256):
     return json.decode(done.stdout)
 
 def _authentication(location):
-    """Returns the credentials in `location` as HTTP authentication, which Bazel doesn't store."""
+    """Returns the credentials in `location` as the argument `auth` of `download`, or an empty dict. Bazel doesn't store the argument."""
     if "token" in location:
         return {location["url"]: {"password": location["token"], "pattern": "Bearer <password>", "type": "pattern"}}
     if "login" in location:
@@ -91,7 +91,7 @@ def _authentication(location):
     return {}
 
 def fetch_with_uv(rctx, requirement, filename, sha256):
-    """Fetches a file by hash from the URL that uv finds.
+    """Fetches a file by hash from Bazel's repository cache or, if the cache lacks it, from the URL or path that uv finds.
 
     Args:
       rctx: context of a repository rule with `FETCH_ATTRIBUTES`.
@@ -113,7 +113,7 @@ _OS = {"linux": "linux", "mac os x": "macos"}
 _MACHINE = {"linux": {"amd64": "x86_64", "arm64": "aarch64"}, "macos": {"aarch64": "arm64", "x86_64": "x86_64"}}
 
 def host_platform(rctx):
-    """Returns the platform of the host as `<os>_<machine>`, such as `linux_x86_64`."""
+    """Returns the platform of the host as `<os>_<machine>`, such as `linux_x86_64`. Fails on other systems than Linux and macOS."""
     os = _OS.get(rctx.os.name) or fail("rules_bento doesn't support {}. Build on Linux or macOS.".format(rctx.os.name))
     return "{}_{}".format(os, _MACHINE[os].get(rctx.os.arch, rctx.os.arch))
 
@@ -224,7 +224,7 @@ def find_link(text, filename):
     return None
 
 def _index_credentials(rctx, index, url):
-    """Returns the credentials for a server: from the URL of the index on the same server, or else from netrc."""
+    """Returns the argument `auth` for a download of `url`: the credentials of `index` if both have the same origin, or credentials in netrc."""
     if index.login and _origin(url) == _origin(index.address):
         return {url: {"login": index.login, "password": index.password, "type": "basic"}}
     return use_netrc(read_user_netrc(rctx), [url], {})

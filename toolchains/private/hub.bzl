@@ -156,7 +156,7 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
     _hub_repo(name = name, content = "@{}//:hub.json".format(lock_repo_name(name)), hub = name, versions = versions)
 
 def _alias(rctx, distribution, name, tags):
-    """Returns the text of an alias in the package hub, which selects a package hub by the Python version of the configuration."""
+    """Returns the text of an alias in the package hub. With `versions`, it selects a package hub by the configuration's Python version."""
     target = "@{}//:" + name
     actual = target.format(_package_repo_name(rctx.attr.hub, distribution))
     if not rctx.attr.versions:
@@ -237,7 +237,7 @@ def _extra_name(extra, distribution):
     return "extra_" + extra if extra in (_target_name(distribution), "whl", "locked", "_locked") else extra
 
 def _by_name(packages):
-    """Returns the list of entries for each package by name. A lock can contain several versions of a package."""
+    """Returns a dict of name to the list of entries for a package. A lock can contain several versions of a package."""
     result = {}
     for package in packages:
         result.setdefault(package["name"], []).append(package)
@@ -254,7 +254,7 @@ def _package_repo_name(hub, name):
 def _wheel_repo_name(hub, package, platform, packages):
     """Returns the name of the repository for a wheel. The name contains the version only if the lock contains several versions.
 
-    The repository mappings of all programs contain these names, so a change of a name would build all programs again.
+    The repository mappings of all programs contain these names, so a changed name would build all programs again.
     """
     version = [_release(package).replace("+", "_").replace("!", "__")] if len(packages[package["name"]]) > 1 else []
     return "__".join([hub, _target_name(package["name"])] + version + [platform])
@@ -268,7 +268,7 @@ def lock_repo_name(hub):
     return hub + "__lock"
 
 def _active(edges, packages, environment):
-    """Returns (package, extras) pairs for the edges whose markers are true."""
+    """Returns (package, extras) pairs for the edges whose markers are true. Fails if the lock doesn't contain a package."""
     active = []
     for edge in edges:
         if evaluate_marker(edge.get("marker", ""), environment):
@@ -284,7 +284,7 @@ def _active(edges, packages, environment):
     return active
 
 def _closure(start, packages, environment):
-    """Returns the packages in `start`, a list of (package, extras) pairs, and their transitive dependencies, by name."""
+    """Returns a dict of name to package: `start`, a list of (package, extras) pairs, and transitive dependencies. Fails if versions conflict."""
     queue = list(start)
     seen = {}
     closure = {}
@@ -309,7 +309,7 @@ def _closure(start, packages, environment):
     return fail("the lock's dependency graph is too large. Remove packages from the lock.")
 
 def _no_match(lock, distribution, platforms):
-    """Returns the error message for builds on a platform for which the lock has no package."""
+    """Returns the error message for builds on a platform that isn't in `platforms`, the platforms for which the lock has the package."""
     if len(platforms) == len(lock.environments):
         return "@{0} is for {1}, but the build is for another platform. Add the platform to platforms of bento.pypi(name = \"{0}\") in MODULE.bazel.".format(
             lock.hub,
@@ -325,7 +325,7 @@ def _no_match(lock, distribution, platforms):
     )
 
 def _is_built(lock, package, platform):
-    """Returns whether builds must build a package from source, because none of its wheels is compatible."""
+    """Returns whether builds must build a package from source: from git, or from a source archive because no wheel is compatible."""
     if "git" in package.get("source", {}):
         return True
     return bool(source_file(package["files"])) and not best_wheel(package["files"], platform, lock.python_version, lock.glibc, lock.macos)
@@ -400,7 +400,7 @@ def _failing_build_file(distribution, extras, problem):
     return 'package(default_visibility = ["//visibility:public"])\n' + "".join(targets)
 
 def _python_mismatch(hub, requires_python, version):
-    """Returns the error for a Python version that the lock doesn't support, or None."""
+    """Returns the error for a Python version that the lock doesn't support, or None for a supported version."""
     if is_python_in(requires_python, version):
         return None
     compatible = [known for known in PYTHON_VERSIONS if is_python_in(requires_python, known)]

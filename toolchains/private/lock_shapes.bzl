@@ -51,7 +51,7 @@ def _is_extra(text):
     return _is_of(text, _ALNUM + "._-") and _is_of(text[0] + text[-1], _ALNUM)
 
 def _without_part(text, words):
-    """Removes a part such as `rc1`, `.post2`, or `.dev3`, which begins with one of `words`, from the beginning of a string."""
+    """Returns a string without a leading word in `words` and its number, such as `rc1`, `.post2`, or `.dev3`; unchanged without such a word."""
     bare = text[1:] if text[:1] in ["-", "_", "."] else text
     for word in words:
         if bare.startswith(word):
@@ -254,7 +254,7 @@ def _shown(text):
     return repr(text if len(text) <= 100 else text[:100] + "...")
 
 def _children(value, shape, package, where):
-    """Returns the values in a list or dict, each with its shape, the name of its package, and its location."""
+    """Returns a list of tuples for the items of a list or dict: value, shape, name of the package, and location."""
     if type(shape) == "list":
         children = []
         for number, item in enumerate(value):
@@ -269,7 +269,7 @@ def _children(value, shape, package, where):
     return [(value[key], inner, package, dot + key) for key, inner in named.items() if key in value]
 
 def _problem_of(value, shape):
-    """Returns the error of a value, or None. Doesn't validate the contents of a list or dict."""
+    """Returns the error of a value, or None. Doesn't validate the items of a list or dict."""
     if type(value) != ("dict" if type(shape) == "tuple" else type(shape)):
         return "has the wrong type: {}".format(type(value))
     if type(shape) == "string" and not matches(shape, value):
@@ -283,7 +283,7 @@ def _problem_of(value, shape):
     return None
 
 def shape_problem(value, shape):
-    """Returns the error for the first string of a lock that has an invalid shape.
+    """Returns the error for the first value of a lock that has an invalid shape.
 
     Args:
       value: the decoded lock.

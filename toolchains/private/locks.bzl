@@ -7,7 +7,7 @@ _FORMAT = 1
 _INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
 def _is_normal_form(label):
-    """Returns whether a lock has the format of rules_bento, which Starlark can decode."""
+    """Returns whether a lock, by its suffix, has the format of rules_bento, which Starlark can decode."""
     return label.name.endswith(".json")
 
 def _normalize(mctx, label, tag):
@@ -42,14 +42,14 @@ def _normalize(mctx, label, tag):
 def absence_of_lock(mctx, label):
     """Returns the error message for a lock that is missing or empty.
 
-    Bazel evaluates the extension again when the file changes. Locks of other modules always exist.
+    Bazel evaluates the extension again when the file changes. The function ignores locks of other modules, because these always exist.
 
     Args:
       mctx: module context.
       label: label of the lock.
 
     Returns:
-      The error message for a missing or empty lock, or None.
+      The error message, or None.
     """
     if label.workspace_root:
         return None
@@ -62,7 +62,7 @@ def absence_of_lock(mctx, label):
     return "the lock {} doesn't exist. {}.".format(text, how)
 
 def read_lock(mctx, label, tag):
-    """Reads and decodes a lock.
+    """Reads and decodes a lock. Fails if the lock is invalid.
 
     Args:
       mctx: module context.

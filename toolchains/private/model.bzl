@@ -49,7 +49,7 @@ def _token(rctx):
     return rctx.read(file, watch = "no").strip() if file.exists else ""
 
 def _huggingface_address(rctx):
-    """Returns the base URL of the files in a commit on Hugging Face Hub."""
+    """Returns the base URL of the files in a commit on Hugging Face Hub. Fails if an attribute is invalid or the URL is unknown."""
     if not matches("repository", rctx.attr.huggingface):
         fail("{}: invalid repository {} in huggingface. Use organization/name.".format(_where(rctx), repr(rctx.attr.huggingface)))
     if len(rctx.attr.revision) != 40 or not matches("commit", rctx.attr.revision):
@@ -61,7 +61,7 @@ def _huggingface_address(rctx):
     return "{}/{}/resolve/{}".format(endpoint.removesuffix("/"), rctx.attr.huggingface, rctx.attr.revision)
 
 def _download_files(rctx, address, token):
-    """Downloads the files in parallel, or copies them from Bazel's repository cache."""
+    """Downloads the files in parallel, or copies them from Bazel's repository cache. Fails for an invalid path or hash."""
     pending = []
     for number, (path, sha256) in enumerate(rctx.attr.files.items()):
         if not matches("model file", path):
@@ -108,7 +108,7 @@ def _download_archive(rctx):
     _write_model_import(rctx, "model" + suffixes[0])
 
 def _pull(rctx):
-    """Pulls a model artifact from a registry. Its only layer is the archive part of the model."""
+    """Pulls a model artifact, whose only layer is the archive part of the model, from a registry. Fails for other images."""
     if not matches("image", rctx.attr.image):
         fail("{}: invalid image {}. Use registry/repository.".format(_where(rctx), repr(rctx.attr.image)))
     if not matches("sha256", rctx.attr.digest.removeprefix("sha256:")) or not rctx.attr.digest.startswith("sha256:"):
@@ -126,7 +126,7 @@ def _pull(rctx):
     _write_model_import(rctx, "model.part")
 
 def model_repo_impl(rctx):
-    """Fetches a model. Fails if the attributes specify none or several of its sources.
+    """Fetches a model. Fails unless the attributes specify exactly one source.
 
     Args:
       rctx: repository context.

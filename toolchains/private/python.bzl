@@ -53,7 +53,7 @@ def _python_version(rctx, python):
     return version
 
 def _host_interpreter(rctx):
-    """Returns the path of the host interpreter that the attribute `interpreter` of the tag selects."""
+    """Returns the path of the host interpreter in the attribute `interpreter`, a path or program name. Fails if the program isn't on PATH."""
     name = rctx.attr.interpreter
     if "/" in name:
         return name
@@ -63,7 +63,7 @@ def _host_interpreter(rctx):
     return str(program.realpath)
 
 def _deb_interpreters(rctx):
-    """Returns a struct that describes interpreters from Debian packages, including the one for this machine."""
+    """Returns a struct of `build` (the BUILD file), and of `python`, `pip`, and `version` for the interpreter of this machine. Fails without one."""
     by_platform = {platform: label for label, platform in rctx.attr.pythons.items()}
     labels = {platform: str(label) for platform, label in by_platform.items()}
     pythons = {platform: label.partition("//")[0] + "//:python" for platform, label in labels.items()}
@@ -126,7 +126,7 @@ Add one of these to MODULE.bazel:
     bento_tools.{kind}({more}interpreter = "python3")  # from PATH; machines share a cache only if path and version are equal"""
 
 def _rules_python_interpreters():
-    """Returns the interpreters of rules_python for this machine by version (`X.Y`)."""
+    """Returns a dict of version (`X.Y`, 3.10 or later) to the label of the rules_python interpreter for this machine."""
     interpreters = {}
     for name, label in INTERPRETER_LABELS.items():
         numbers = name.removeprefix("python_").removesuffix("_host").split("_")

@@ -31,7 +31,7 @@ def _paths(rctx, platform):
     return [rctx.path(deb) for deb, its_platform in rctx.attr.debs.items() if its_platform == platform]
 
 def _unpack(rctx, debs, directory):
-    """Unpacks Debian packages to `directory`. Returns the directories that contain shared libraries."""
+    """Unpacks Debian packages into `directory`. Returns the list of directories that contain shared libraries."""
     for number, deb in enumerate(debs):
         rctx.report_progress("unpacking {}".format(deb.basename))
         rctx.extract(deb, output = "deb/{}".format(number))

@@ -1,4 +1,4 @@
-"""Declares repositories for the sources of packages without a compatible wheel, which an action builds."""
+"""Declares repositories for the sources of packages without a compatible wheel. An action builds the wheel from these sources."""
 
 load(":build_text.bzl", "without_secrets")
 load(":fetch.bzl", "fetch_with_uv")
@@ -51,7 +51,7 @@ def _python(rctx, *arguments):
     return [rctx.read(rctx.attr.interpreter), "-I", "-S", "-B", "-X", "utf8", script] + list(arguments)
 
 def _fetch_commit(rctx):
-    """Fetches a commit of a git repository, whose hash verifies the contents. Returns the name of an archive with its files."""
+    """Fetches a git commit, whose hash verifies the contents, and its submodules. Returns the name of an archive with the files."""
     git = rctx.which("git")
     if not git:
         fail("{} is from a git repository, but git isn't on PATH. Install git.".format(rctx.attr.distribution))
@@ -87,7 +87,7 @@ def _fetch(rctx):
     return name
 
 def _requirements(rctx, source):
-    """Returns the labels of the packages that the build of a source requires."""
+    """Returns the labels of the packages that the build of a source requires. Fails if `build_packages` lacks a package."""
     names = json.decode(_run(rctx, _python(rctx, "requires", source, rctx.attr.subdirectory), "cannot read the source archive"))
     missing = sorted([name for name in names if name not in rctx.attr.build_packages])
     hint = newer_system_hint(rctx) if missing else ""

@@ -58,7 +58,7 @@ wheel_modules(
 """
 
 def python_version(rctx):
-    """Returns the Python version of a package hub, from its attributes or else from the interpreter of the toolchain."""
+    """Returns the Python version of a package hub: the attribute `python_version` or, if empty, the version of the toolchain's interpreter."""
     return rctx.attr.python_version or rctx.read(rctx.attr.python)
 
 def wheel_build_text(rctx, template, **values):
@@ -66,7 +66,7 @@ def wheel_build_text(rctx, template, **values):
 
     Args:
       rctx: context of a repository rule with `RELEASE_ATTRIBUTES`.
-      template: template of the targets. The metadata of the wheel replace `{metadata}`.
+      template: template of the targets. A list with the label of the package metadata, or an empty list, replaces `{metadata}`.
       **values: values of other placeholders.
     """
 
@@ -100,7 +100,7 @@ def newer_system_hint(rctx):
     return "{} {}. Set {} = \"{}\" in bento.pypi, if {} have at least this version".format(name, version, attribute, version, system)
 
 def _inspect(rctx, wheel):
-    """Stores the hash of a wheel in an extended attribute. Returns a dict with the wheel's size and the Python versions it supports."""
+    """Stores the hash of a wheel in an extended attribute. Returns a dict of strings: `size` (bytes) and `python` (supported versions)."""
     program = rctx.path(Label("//toolchains/private:inspect_wheel.py"))
     done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", program, wheel, rctx.attr.files[wheel]])
     if done.return_code:
@@ -164,7 +164,7 @@ wheel_repo = repository_rule(
 _BUILD_FILES = ["BUILD", "BUILD.bazel"]
 
 def _remove_build_files(rctx):
-    """Removes BUILD files from an unpacked wheel, because `glob` excludes the modules in Bazel packages."""
+    """Removes BUILD files from an unpacked wheel, because `glob` skips directories that contain BUILD files."""
     pending = [rctx.path("site-packages")]
 
     # Starlark has no `while`. Each iteration processes one directory.
@@ -178,7 +178,7 @@ def _remove_build_files(rctx):
                 rctx.delete(entry)
 
 def _compile(rctx):
-    """Compiles the modules to bytecode in unchecked mode, which contains no path of this machine."""
+    """Compiles the modules to bytecode that isn't compared with the sources, and that contains no path of this machine."""
 
     # The program requires PYTHONHASHSEED, because bytecode contains sets of strings in hash order before Python 3.11.
     command = ["env", "-i", "PYTHONHASHSEED=0", rctx.read(rctx.attr.compiler), "-s", "-S", "-m", "compileall", "-q", "-j", "1"]

@@ -10,7 +10,7 @@ DEFAULT_MACOS = "13.0"
 _LEGACY_MANYLINUX = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"}
 
 def parse_wheel_name(filename):
-    """Parses the file name of a wheel.
+    """Parses the file name of a wheel. Fails for names of other files.
 
     Args:
       filename: `name-version[-build]-python-abi-platform.whl`.
