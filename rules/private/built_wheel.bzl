@@ -1,4 +1,4 @@
-"""Defines rules for wheels that are built from the source of a package."""
+"""Defines rules for wheels that are built from source, and functions that unpack and describe wheels."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":attributes.bzl", "label_string")

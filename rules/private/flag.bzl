@@ -1,4 +1,4 @@
-"""Defines build flags."""
+"""Defines rules for build flags, and for values that a `select` determines."""
 
 load(":providers.bzl", "BentoFlagInfo")
 

@@ -1,4 +1,4 @@
-"""Defines errors for old public names, which contain the new names."""
+"""Defines errors for old names of rules, functions, and attributes. The errors contain the new names."""
 
 # Rule to the old and new names of its attributes.
 _PACKAGE = {
@@ -27,7 +27,7 @@ _ATTRIBUTES = {
 }
 
 def reject_renamed(kind, attributes):
-    """Fails if the dict `attributes` contains an old name of an attribute."""
+    """Fails if `attributes`, a dict for the rule or macro `kind`, contains an old name of an attribute."""
     for old, new in _ATTRIBUTES[kind].items():
         if old in attributes:
             fail("{}(name = \"{}\"): {} was renamed. Use {}.".format(kind, attributes.get("name"), old, new))
@@ -42,5 +42,5 @@ def reject_old_attributes(kind, rule):
     return declare
 
 def renamed(old, new):
-    """Returns a function for the old name of a rule or function, which fails with an error that contains the new name."""
+    """Returns a function that always fails, for the old name of a rule or function. The error contains the new name."""
     return lambda *_args, **_kwargs: fail("{} was renamed. Use {}.".format(old, new))
