@@ -86,7 +86,7 @@ def _sources_of_files(rctx):
     return sources
 
 def _sources(rctx):
-    """Returns the (URL, suites) pairs that apt is configured with on the host."""
+    """Returns the (URL, suites) pairs in the host's apt configuration, from apt-get or, if it lists none, from the files."""
     apt = rctx.which("apt-get")
     if apt:
         done = rctx.execute([apt, "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)"])

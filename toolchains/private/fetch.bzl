@@ -133,7 +133,7 @@ _SYSTEM_FILES = ["/etc/pip.conf", "/boot/pip.conf"]
 _HOME_FILES = [".config/pip/pip.conf", ".pip/pip.conf"]
 
 def _index_url(text):
-    """Returns the value of `index-url` in a pip.conf, or an empty string."""
+    """Returns the value of `index-url` in the text of a pip.conf, or an empty string."""
     for line in text.split("\n"):
         key, _, value = line.partition("=")
         if key.strip().replace("_", "-") == "index-url":
@@ -141,7 +141,7 @@ def _index_url(text):
     return ""
 
 def _configured_index(rctx):
-    """Returns the URL of the index that this machine is configured with, or an empty string."""
+    """Returns the URL of the package index in an environment variable or, without one, in a pip.conf, or an empty string."""
 
     # The function doesn't use `getenv`, because Bazel stores its results, and the URL might contain a password.
     for variable in _VARIABLES:

@@ -1,4 +1,4 @@
-"""Validates settings of `bento.pypi` before repositories are declared, because later error messages can't name the tag."""
+"""Validates settings of `bento.pypi` before repositories are declared, because later error messages can't contain the name of the tag."""
 
 # Names of platforms in //toolchains/platforms.
 PLATFORM_CONSTRAINTS = {
