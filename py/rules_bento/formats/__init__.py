@@ -25,7 +25,7 @@ class FormatError(BentoError):
 
 
 def decode_text(data: bytes | str, origin: str) -> str:
-    """Decode UTF-8 text without its byte order mark. Raises FormatError if it isn't UTF-8 or is too large."""
+    """Decode UTF-8 text, and remove a byte order mark. Raises FormatError for invalid or too large text."""
     if len(data) > MAX_BYTES:
         raise _too_large(origin)
     try:
@@ -44,7 +44,7 @@ def decode_text(data: bytes | str, origin: str) -> str:
 
 
 def read_file(path: str | PathLike[str], origin: str = "") -> bytes:
-    """Return the content of a file. Raises OSError, or FormatError (with `origin`) if the file is too large."""
+    """Return the content of a file. Raises OSError, or FormatError (with `origin` or the path) if it is too large."""
     with open(path, "rb") as file:  # noqa: PTH123 - starts of actions do without pathlib
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:

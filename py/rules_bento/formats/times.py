@@ -6,13 +6,13 @@ import datetime as dt
 
 
 def parse_time(text: str) -> dt.datetime:
-    """Parse a time, whose UTC offset can be `Z`. Raises ValueError for an invalid time."""
+    """Parse a time in ISO 8601. The UTC offset can be `Z`. Raises ValueError for an invalid time."""
     # Python 3.10 doesn't support Z.
     return dt.datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
 
 
 def to_local(time: dt.datetime) -> dt.datetime:
-    """Return `time` in the local time zone. Treats a time without a time zone as local."""
+    """Return `time` (local by default) in the local time zone. If the result is out of range, marks `time` as UTC."""
     try:
         return time.astimezone()
     except (OverflowError, ValueError):  # out of range: the first and last days of the calendar

@@ -18,7 +18,7 @@ _LONG_NUMBER = re.compile(rf"(?<![\w.+-])[+-]?[0-9][\w.+-]{{{MAX_NUMBER}}}")
 def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
     """Parse a TOML document. Error messages begin with `origin`. `parse_float` converts floats.
 
-    Raises FormatError for invalid TOML, or for input that exceeds the limits of `rules_bento.formats`.
+    Raises FormatError for invalid TOML, input that exceeds the limits of `rules_bento.formats`, or a missing tomli.
     """
     text = decode_text(data, origin)
     _check_keys_and_numbers(text, origin)

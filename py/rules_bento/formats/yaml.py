@@ -39,17 +39,17 @@ def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
 
 
 def read_with_lines(data: bytes | str, origin: str, parse_float: Callable[[str], Any]) -> tuple[Any, LineIndex]:
-    """Parse a document as `read_yaml` does. Returns the value, and an index of the lines of contained values.
+    """Parse a document as `read_yaml` does. Returns the value, and the line numbers of the values in it.
 
-    Keys are the strings in the document, and `parse_float` converts floats. Raises FormatError if `read_yaml` does, or
-    if a key is null or a time.
+    Keys are strings as written, such as "1" for `1`. `parse_float` converts decimal fractions. Raises FormatError if
+    `read_yaml` does, or if a key is null or a time.
     """
     root = _YamlReader(data, origin, parse_float=parse_float).read()
     return root.value, LineIndex((root.line, root.inner))
 
 
 class LineIndex:
-    """Line numbers of values, which are identified by their keys and indices from the root."""
+    """Line numbers of the values in a document. A path contains the keys and indices from the root to a value."""
 
     def __init__(self, root: _Lines) -> None:
         """Create an index from the line of the root and the lines of contained values."""
@@ -293,5 +293,5 @@ def _decode_base64(text: str) -> bytes:
 
 
 def _quote(text: str) -> str:
-    """Return at most 40 characters of a string in quotation marks."""
+    """Return a string in quotation marks, shortened to 40 characters."""
     return repr(text if len(text) <= 40 else text[:40] + "...")
