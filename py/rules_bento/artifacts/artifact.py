@@ -69,7 +69,7 @@ class DescribedBento:
 
 
 def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
-    """Return the artifact of a Bento, built from its files. Raises BentoError for an invalid bento.yaml."""
+    """Return the artifact of a Bento, built from its parts. Raises BentoError for an invalid bento.yaml."""
     from rules_bento.formats.yaml import read_mapping
 
     document = read_mapping(bento_yaml, "bento.yaml")
@@ -78,7 +78,7 @@ def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], mod
 
 
 def pack_described(content: DescribedBento, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
-    """Return the artifact of a Bento, for `push`. `parts` excludes models, and has the order of the archive."""
+    """Return the artifact of a Bento. `parts` excludes models. Raises BentoError if a file can't be read."""
     own = [Part(part) if isinstance(part, Path) else part for part in parts]
     layers = [
         _layer(part, BENTO_PART, f"{name}.tar.xz", known=known)
@@ -90,7 +90,7 @@ def pack_described(content: DescribedBento, parts: Sequence[Path | Part], models
 
 
 def pack_model(model: ModelPart) -> Pushable:
-    """Return the artifact of a model, for `push`. Artifacts of Bentos contain the same blob for this model."""
+    """Return the artifact of a model. The artifacts of Bentos that contain the model share its blob."""
     tag = Tag.parse(model.description.tag, "model")
     annotations = _annotations(tag, model.description.creation_time)
     return pack(MODEL, MODEL_CONFIG, model_config(model.description), [_model_layer(model)], annotations)
@@ -125,7 +125,7 @@ def refer(subject: Descriptor, blob: Descriptor, content: bytes, annotations: Ma
 
 
 def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedBento:
-    """Parse the description of a Bento from its artifact. Raises BentoError if the artifact isn't a Bento."""
+    """Parse the description of a Bento from its artifact. Raises BentoError for other artifacts and invalid configs."""
     if manifest.is_index or manifest.config.media_type != BENTO_CONFIG:
         kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
         raise BentoError(f"{origin}: expected a Bento, got {kind}. To pull an image, use a container engine.")
@@ -144,7 +144,7 @@ def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedB
 
 
 def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescription:
-    """Parse the description of a model from its artifact. Raises BentoError if the artifact isn't a model."""
+    """Parse the description of a model from its artifact. Raises BentoError for other artifacts and invalid configs."""
     if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
         raise BentoError(f"{origin}: the artifact isn't a model. Specify a reference to a model.")
     try:
@@ -173,7 +173,7 @@ def pack(
     annotations: Mapping[str, str],
     subject: Descriptor | None = None,
 ) -> Pushable:
-    """Return a manifest with a config and layers. Without an artifact type, returns a manifest of an image."""
+    """Return a manifest and its blobs. `subject` is the manifest to refer to. An image has an empty `artifact_type`."""
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": oci.MANIFEST,

@@ -60,11 +60,11 @@ class InRegistry:
         self._repository = registries.repository(reference)
 
     def attached_manifests(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield a function that reads the manifest of a digest's signatures or attestations by its tag."""
+        """Yield one function, which reads the manifest of a digest's signatures or attestations (`kind`) by tag."""
         yield partial(self._repository.get_manifest, tag_of(kind, digest))
 
     def referrers(self, digest: str, *kinds: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield functions that read the bundles of `digest` whose predicate type is one of `kinds`.
+        """Yield functions that read the bundles of `digest` whose predicate type is unknown or in `kinds`.
 
         Requests the list of referrers only when the first bundle is needed.
         """
@@ -96,7 +96,7 @@ class InLayout:
         self._layout = layout
 
     def attached_manifests(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Return functions that read the manifests of a digest's signatures or attestations, tagged or untagged."""
+        """Return functions that read the manifests of a digest's signatures or attestations (`kind`), tagged or not."""
         return self._layout.attached_manifests(kind, tag_of(kind, digest))
 
     def referrers(self, digest: str, *_kinds: str) -> Iterator[Callable[[], Manifest]]:
@@ -129,12 +129,15 @@ def tag_of(kind: str, digest: str) -> str:
 
 
 def _has(bundle: Descriptor, kinds: Iterable[str]) -> bool:
-    """Return whether a bundle might have one of the predicate types. The annotation, which isn't signed, is a hint."""
+    """Return whether a bundle might have a predicate type in `kinds`, according to an annotation that isn't signed."""
     return bundle.annotations.get(_BUNDLED_PREDICATE, "") in ("", *kinds)
 
 
 def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey | IdentitySigner, form: str = BUNDLE) -> bool:
-    """Sign the manifest of `name` (`registry/repository`). Returns whether the signature is new. Keeps old ones."""
+    """Sign the manifest `subject` in the repository `name` (`registry/repository`). Keeps existing signatures.
+
+    Returns whether the signature is new. Raises BentoError for a failed request, or too many legacy signatures.
+    """
     if form == BUNDLE:
         return attest(place, name, subject, cosign.SIGNED, {}, key)
     assert not isinstance(key, IdentitySigner), "a certificate requires a bundle"
@@ -151,7 +154,7 @@ def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey | Identit
 def sign_in_registries(
     subject: Descriptor, targets: Iterable[Reference], signing: Signing | None, registries: Registries, counter: Counter
 ) -> None:
-    """Sign a manifest in the repository of each target if `signing` is set. Raises the same errors as `sign`."""
+    """Sign a manifest in each target's repository, unless `signing` is None. Raises the same errors as `sign`."""
     for reference in sorted({target.with_digest(subject.digest) for target in targets} if signing else (), key=str):
         assert signing
         sign(InRegistry(reference, registries, counter), reference.name, subject, *signing)
@@ -166,10 +169,7 @@ def attest(
     key: PrivateKey | IdentitySigner,
     form: str = BUNDLE,
 ) -> bool:
-    """Attach a signed predicate of type `kind` to a manifest. Returns whether the attestation is new.
-
-    Raises the same errors as `sign`.
-    """
+    """Attest a predicate of type `kind`. Returns whether the attestation is new. Raises the same errors as `sign`."""
     statement = cosign.make_statement(name, subject.digest, kind, predicate)
     if form == BUNDLE:
         if _holds(place, _layers(place.referrers(subject.digest, kind), subject.digest, [kind]), key, statement):
@@ -201,14 +201,14 @@ def verify(place: Place, digest: str, key: PublicKey | Identity) -> str:
 def verify_attestation(
     place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey | Identity
 ) -> dict[str, Any]:
-    """Return a signed predicate whose type is one of `kinds`. Raises SignatureError if none exists."""
+    """Return the first predicate of a type in `kinds` that `key` signed. If there is none, raises SignatureError."""
     return _find(place, digest, kinds, noun, key)[1]
 
 
 def _find(
     place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey | Identity
 ) -> tuple[str, dict[str, Any]]:
-    """Return the image name and the predicate in the first valid signature or attestation of the digest."""
+    """Return the image name and predicate of the first valid signature or attestation, or raise SignatureError."""
     is_signature = cosign.SIGNED in kinds
     attached = place.attached_manifests(SIGNATURES if is_signature else ATTESTATIONS, digest)
     legacy = cosign.PAYLOAD_TYPE if is_signature else cosign.ENVELOPE_TYPE
@@ -247,7 +247,7 @@ def _holds(
 
 
 def carry(source: Place, target: Place, digest: str) -> None:
-    """Copy a digest's signatures and attestations from `source` to `target`, which keeps its existing signatures."""
+    """Copy a digest's legacy signatures and attestations from `source` to `target`. Keeps `target`'s signatures."""
     for kind in (SIGNATURES, ATTESTATIONS):
         before = _listed(target, kind, digest)
         missing = [layer for layer in _listed(source, kind, digest) if layer not in before]
@@ -256,7 +256,7 @@ def carry(source: Place, target: Place, digest: str) -> None:
 
 
 def carry_all(source: Reference, targets: Iterable[Reference], registries: Registries, counter: Counter) -> None:
-    """Copy the signatures of an artifact to `targets`, including the signatures of the images in an index."""
+    """Copy the legacy signatures of an artifact, and of the images in an index, to `targets` in other repositories."""
     root = registries.repository(source).get_manifest(source.target)
     place = InRegistry(source, registries, counter)
     others = {target.name: target for target in targets if target.name != source.name}
@@ -294,9 +294,9 @@ def _put(
 def _layers(
     manifests: Iterable[Callable[[], Manifest]], digest: str, kinds: Sequence[str], media_type: str = cosign.BUNDLE
 ) -> Iterator[Descriptor | BentoError]:
-    """Yield layers that can contain signatures of `digest`. If a manifest can't be read, yields the error.
+    """Yield layers that might contain signatures of `digest`, and an error for each unreadable manifest.
 
-    Raises SignatureError if the manifests exceed the limits.
+    Skips missing manifests. Raises SignatureError if the signatures exceed the size limit.
     """
     size = 0
     for read in manifests:
