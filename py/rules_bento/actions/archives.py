@@ -28,7 +28,7 @@ def archive(arguments: Arguments) -> None:
 
 
 def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]], form: Form | None = None) -> None:
-    """Write a Bento from its archive parts and `models`, pairs of a model description and an archive part.
+    """Write a Bento from its archive parts and `models`, which are pairs of a model description and an archive part.
 
     If `form` is None, writes a `.bento` file. Raises OSError, and BentoError for incompatible parts.
     """
@@ -39,7 +39,7 @@ def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]]
 
 
 def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str, str]]:
-    """Return the archive parts of models sorted by tag, and the latest version of each model by name."""
+    """Return the models' archive parts, sorted by tag, and the latest version of each model by name."""
     from rules_bento.models.model import ModelDescription, latest_versions
 
     by_tag = {
@@ -60,7 +60,7 @@ def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str
     }
 )
 def stamp(arguments: Arguments) -> None:
-    """Write an archive part whose bento.yaml also has the given labels, with workspace status values substituted.
+    """Copy an archive part, and add labels with substituted workspace status values to its bento.yaml.
 
     The version, digest, and images of the Bento don't include these labels.
     """

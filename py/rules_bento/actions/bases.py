@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     }
 )
 def base_contents(arguments: Arguments) -> None:
-    """Write JSON lists of the shared libraries, packages, and machine code files that the layers contain."""
+    """Write as JSON which shared libraries, system packages, and (for `--machines`) machine code the layers contain."""
     from rules_bento.images.layers.contents import read_files
     from rules_bento.images.system_packages import SystemFiles
     from rules_bento.sources.cpu_arch import machine_of

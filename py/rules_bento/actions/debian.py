@@ -27,7 +27,7 @@ REQUEST_FLAGS = {"--architecture": 1, "--exclude": 1, "--package": 1, "--suite":
     }
 )
 def check_debs(arguments: Arguments) -> None:
-    """Check that a lock matches the packages that a target requests, and that the lock is complete."""
+    """Raise BentoError if a lock doesn't match the packages that a target requests, or is incomplete."""
     [(path, name)] = arguments.tuples("--lock")
     lock = apt.loads(decode_text(Path(path).read_bytes(), name), name)
     problems = apt.find_problems(lock, read_request(arguments))

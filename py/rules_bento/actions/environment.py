@@ -40,7 +40,7 @@ def environment(arguments: Arguments) -> None:
 
 
 def _resolve_step(step: Step, package: str, files: ProjectFiles, place: str) -> Step:
-    """Return `step` with paths relative to the workspace root, and requirements files replaced by their contents."""
+    """Return `step` with workspace paths and inlined requirements. Raises BentoError for a missing or invalid file."""
     at = f"{place}: {step.kind}"
 
     def path(written: str) -> str:

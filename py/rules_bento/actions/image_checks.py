@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     }
 )
 def check_image(arguments: Arguments) -> None:
-    """Check the shared libraries that wheels require. Raises BentoError for a problem outside of optional files."""
+    """Check the libraries that wheels require. Writes notes on optional files. Raises BentoError for other problems."""
     from rules_bento.formats.json import read_object
     from rules_bento.images import image_checks
     from rules_bento.images.wheels.libraries import Libraries
@@ -113,7 +113,7 @@ def check_size(arguments: Arguments) -> None:
     }
 )
 def check_system(arguments: Arguments) -> None:
-    """Check that the image contains the required system packages. Raises BentoError that lists the missing packages."""
+    """Check that the image contains the required system packages. Raises BentoError with the missing packages."""
     from rules_bento.images import image_requirements
 
     requirements = image_requirements.read_requirements(_read_bento_yaml(arguments.required("--bento-yaml")))
@@ -137,7 +137,7 @@ def _read_bento_yaml(path: str) -> dict[str, Any]:
 
 
 def _image_system(arguments: Arguments) -> image_requirements.ImageSystem:
-    """Return the system packages, CUDA versions, and files that the base image and the layers contain."""
+    """Return the distribution, system packages, and CUDA versions of an image, including its wheels."""
     from rules_bento.images import image_requirements
     from rules_bento.images.system_packages import SystemFiles, read_dpkg
 

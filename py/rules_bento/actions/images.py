@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     }
 )
 def image(arguments: Arguments) -> None:
-    """Write the config, manifest, and digest of an image from descriptions of its layers."""
+    """Write the config, manifest, digest, and (for `--soci`) SOCI index of an image from its layer descriptions."""
     layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--layer")]
     oci_image.check_layers(layers)
     compression = arguments.optional("--compression")
@@ -126,7 +126,7 @@ def _require_estargz(layers: list[oci_image.Layer]) -> None:
 
 
 def _require_prefetched(layers: list[oci_image.Layer], soci_contents: list[bytes], trace: str) -> None:
-    """Raise BentoError if no layer contains a file of the trace, because such a trace is from another image."""
+    """Raise BentoError if no layer contains a file of the trace, because the trace is then from another image."""
     # A SOCI index without prefetched spans has only a manifest and a config.
     if not (len(soci_contents) > 2 or any(layer.prefetched for layer in layers)):
         raise BentoError(
@@ -136,7 +136,7 @@ def _require_prefetched(layers: list[oci_image.Layer], soci_contents: list[bytes
 
 
 def _read_bento_yaml(arguments: Arguments) -> dict[str, Any]:
-    """Return bento.yaml or, for a program that isn't a Bento, a minimal document with the same keys."""
+    """Return bento.yaml or, for a program, the keys that an image needs. Raises BentoError for unsupported commands."""
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.images.image_requirements import reject_commands
 
@@ -185,12 +185,12 @@ def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, A
 
 
 def _oci_annotations(texts: dict[str, str]) -> dict[str, str]:
-    """Return the labels that have standard OCI keys. Images repeat these labels as annotations."""
+    """Return the labels or annotations with standard OCI keys. An image has these as both labels and annotations."""
     return {key: value for key, value in texts.items() if key.startswith(ANNOTATION)}
 
 
 def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
-    """Return the environment variables of an image: the target's override the Bento's, BentoML's, and the base image's.
+    """Return the environment variables of an image. In increasing precedence: base image, BentoML, Bento, and target.
 
     Excludes the Bento's variables without a value, which users set when they start a container, and variables with the
     stage `build`, which are build secrets.
@@ -232,7 +232,7 @@ def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]
     }
 )
 def image_files(arguments: Arguments) -> None:
-    """Write the image as an OCI layout, or as an archive that `docker load` accepts."""
+    """Write an image as an OCI layout or for `docker load`. Raises BentoError if a layer wasn't fetched."""
     from rules_bento.images import oci_layout
 
     for description, origin in arguments.tuples("--elsewhere"):
@@ -274,7 +274,7 @@ def image_files(arguments: Arguments) -> None:
     }
 )
 def image_index(arguments: Arguments) -> None:
-    """Write an image index for several platforms, and its digest."""
+    """Write an image index and its digest. Raises BentoError for a duplicate platform or a model artifact."""
     from rules_bento.workspace_status import read_status, substitute_all
 
     soci_files = {pair[0]: pair[1] for pair in arguments.tuples("--soci")}
@@ -330,7 +330,7 @@ def image_index(arguments: Arguments) -> None:
     }
 )
 def deployment(arguments: Arguments) -> None:
-    """Write a Kubernetes manifest that deploys an image."""
+    """Write a Kubernetes manifest that deploys an image or, with `--kserve`, a KServe InferenceService."""
     from rules_bento.kubernetes.manifests import DeploymentOptions, ManifestBuilder, dump, inference_service
 
     kserve = arguments.tuples("--kserve")
@@ -358,7 +358,7 @@ def deployment(arguments: Arguments) -> None:
 
 
 def _reference(attribute: str, name: str, digest: str) -> str:
-    """Return an image reference: the repository `name` with the digest in a file. Raises BentoError for a tag."""
+    """Return the repository `name` with the digest in a file. Raises BentoError if `name` has a tag or digest."""
     from rules_bento.registry.reference import Reference
 
     repository = Reference.parse(name)

@@ -37,7 +37,7 @@ _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
     }
 )
 def bento_layer(arguments: Arguments) -> None:
-    """Write the layer of a Bento from archive parts, without data and the files of models."""
+    """Write the layer of a Bento from archive parts. Other layers or images contain `data` and model files."""
     from rules_bento.archives.archive import items
 
     # Merged by path, so that the layer doesn't depend on how the Bento is split into parts. The parts are sorted.
@@ -81,8 +81,8 @@ def _bento_tar(arguments: Arguments, members: Iterable[StreamedMember]) -> Itera
 def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDescription]) -> Iterator[bytes]:
     """Yield links to the mount points of model images, and a placeholder model.yaml for each model.
 
-    Until an image is mounted, BentoML fails with an error that contains the placeholder. Without the placeholder, the
-    link would dangle, and BentoML would search BentoCloud.
+    Until an image is mounted, BentoML's error quotes the placeholder. With a dangling link, BentoML would search
+    BentoCloud instead. Raises BentoError for two versions of a model.
     """
     from urllib.parse import quote
 
@@ -112,7 +112,7 @@ class _Headers:
         self._known: set[str] = set()
 
     def directory(self, path: str) -> bytes:
-        """Return the header of a directory, preceded by headers of missing parents, or b"" for a known directory."""
+        """Return the header of a directory, preceded by headers of missing parents, or b"" if already returned."""
         if not path or path in self._known:
             return b""
         self._known.add(path)
@@ -191,7 +191,7 @@ def files_layer(arguments: Arguments) -> None:
 
 
 def _placed_files(source: str, place: str) -> Iterator[tuple[str, str]]:
-    """Yield the path to read and the path in the image for each file: `source`, or the files below that directory.
+    """Yield the path to read and the path in the image of `source` or, for a directory, of each file below it.
 
     Raises BentoError if `source` is a directory and `place` is the path of a file.
     """
@@ -218,7 +218,7 @@ _COMPRESSIONS: dict[str, layer.Compression] = {"gz": "gzip", "tar": "none", "zst
     }
 )
 def tar_layer(arguments: Arguments) -> None:
-    """Write a layer from a tar that another rule builds. Reads the complete tar to check it, but doesn't change it."""
+    """Write a layer from another rule's tar after checking its members. Compresses only an uncompressed tar."""
     from rules_bento.archives import streams, tarread
 
     [(path, where)] = arguments.tuples("--tar")

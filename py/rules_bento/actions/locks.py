@@ -70,7 +70,7 @@ def lock(arguments: Arguments) -> None:
 
 
 def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_subset.Query:
-    """Return the requirements from attributes, libraries, the bentofile, and the image, with their first origins."""
+    """Return all requirements and constraints with their origins. Raises BentoError if they contradict the lock."""
     from rules_bento.bento.declared_packages import DeclaredPackages
     from rules_bento.packages import lock_subset
 
@@ -178,7 +178,7 @@ SOURCE_FLAGS = {
     }
 )
 def check_requirements(arguments: Arguments) -> None:
-    """Check that a lock matches its sources, and that its graph is complete and has no unneeded packages."""
+    """Raise BentoError if a lock doesn't match its sources, or if its graph has missing or unneeded packages."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages import resolution
 
@@ -200,7 +200,7 @@ def check_requirements(arguments: Arguments) -> None:
 
 
 def read_sources(arguments: Arguments) -> tuple[requirement_sources.DeclaredRequirements, Indexes]:
-    """Return the requirements in the sources of a target, and its package indexes."""
+    """Return the requirements in a target's sources, and its package indexes with the options in the sources."""
     from rules_bento.packages import requirement_sources
     from rules_bento.packages.indexes import Indexes
 
@@ -233,7 +233,7 @@ def _record_differences(
 
 
 def _graph_problems(lock: Lock) -> list[str]:
-    """Return the missing and unneeded packages in a lock's graph, which a merge of two locks can cause."""
+    """Return messages about missing and unneeded packages in a lock's graph, for example after merging two locks."""
     from rules_bento.packages import lock as locks
 
     versions = {(package["name"], package["version"]) for package in lock["packages"]}

@@ -185,7 +185,7 @@ def _read_fields_file(path: str, name: str, known: tuple[str, ...]) -> dict[str,
 
 
 def _parse_signature(method: str, words: list[str]) -> dict[str, Any]:
-    """Return the fields of BentoML's ModelSignature that `words` specify for a method."""
+    """Return BentoML's ModelSignature fields for words such as `batchable`. Raises BentoError for an invalid word."""
     dimensions = [0, 0]
     for word in words:
         match = re.fullmatch(r"batch_dim=(\d{1,3})(?:,(\d{1,3}))?", word, re.ASCII)
@@ -231,7 +231,7 @@ def model_layer(arguments: Arguments) -> None:
     """Write the layer of a model: its files, and links to weights in other layers.
 
     The path of a weights file contains only its digest and name, but the path of the model includes a version. With
-    `--root`, the layer contains all files below that directory, and no links.
+    `--root`, the files are below that directory, without links to weights.
     """
     if arguments.has("--written-manifest"):
         _write_model_layer(arguments, _model_without_weights(arguments))
@@ -330,7 +330,7 @@ def weights_layer(arguments: Arguments) -> None:
     }
 )
 def model_image(arguments: Arguments) -> None:
-    """Write the config, manifest, and digest of an image of models, or of a CNCF ModelPack artifact."""
+    """Write the config, manifest, and digest of an image that contains models, or of a CNCF ModelPack artifact."""
     from rules_bento.formats.json import read_object
     from rules_bento.images import modelpack, oci_image
 

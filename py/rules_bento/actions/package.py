@@ -75,7 +75,7 @@ def package(arguments: Arguments) -> None:
 
 
 def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.AssembledBento:
-    """Assemble the Bento from the attributes of the target and the service metadata in `facts`."""
+    """Assemble the Bento from the target's attributes and the service metadata `facts`. Rejects unknown values."""
     attributes: dict[str, Any] = json.loads(arguments.optional("--attributes", "{}"))
     settings = _bento_settings(arguments, attributes, facts)
     models = [
@@ -91,7 +91,7 @@ def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.Assemble
 
 
 def _check_architectures(arguments: Arguments, sources: TreeManifest) -> None:
-    """Raise BentoError for machine code that isn't for the Bento's platform."""
+    """Raise BentoError for machine code that isn't for the Bento's platform, except in files of `--ignore-library`."""
     files = {f"src/{entry.path}": entry.machine for entry in sources.entries if entry.machine}
     unchecked = arguments.repeated("--ignore-library")
     if files or unchecked:
@@ -147,7 +147,7 @@ def _bento_settings(arguments: Arguments, attributes: dict[str, Any], facts: dic
 
 
 def _read_options(arguments: Arguments, attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of the target as a mapping with the keys of a bentofile."""
+    """Return the target's options in the format of a bentofile. Raises BentoError for an invalid or duplicate value."""
     data: dict[str, Any] = json.loads(arguments.optional("--options", "{}"))
     if path := arguments.optional("--description-file"):
         if "description" in data:
@@ -213,7 +213,7 @@ def _read_json(path: str) -> dict[str, Any]:
 
 
 def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[FieldDifference]:
-    """Yield differences in metadata that bento.yaml doesn't contain: kinds, APIs, and docstrings of services."""
+    """Yield differences that bento.yaml doesn't show: kinds, APIs, and docstrings. Skips values unknown in `read`."""
     from rules_bento.formats.differences import differences
 
     unknown = {fact.partition(".")[0] for fact in (unknown["fact"] for unknown in read["unknowns"])}

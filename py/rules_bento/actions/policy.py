@@ -65,7 +65,7 @@ def _system_packages(arguments: Arguments) -> list[inventories.Package]:
     }
 )
 def check_policy(arguments: Arguments) -> None:
-    """Check an inventory against a policy, and print the findings. Raises BentoError if a package is rejected."""
+    """Check an inventory against a policy. Writes SARIF, or prints findings and raises BentoError for violations."""
     from rules_bento.audit import advisories, policy
     from rules_bento.audit.vex import read_vex
 

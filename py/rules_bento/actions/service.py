@@ -43,7 +43,7 @@ _NO_PKG_RESOURCES = 82  # the first version of setuptools without it, which the 
     }
 )
 def import_service(arguments: Arguments) -> None:
-    """Import the service with BentoML and its wheels, and write the service metadata in the format of `snapshot`."""
+    """Import the service with its wheels, which include BentoML, and write its metadata in the format of `snapshot`."""
     import tempfile
     from base64 import b64encode
 
@@ -106,13 +106,13 @@ def import_service(arguments: Arguments) -> None:
 
 
 def _installed_versions(roots: Sequence[Path]) -> dict[str, str]:
-    """Return the versions of the unpacked wheels by the names of their packages."""
+    """Return the version of each unpacked wheel by normalized package name."""
     names = (path.stem.partition("-") for root in roots for path in root.glob("*.dist-info"))
     return {re.sub("[_.]", "-", name).lower(): version for name, _, version in names}
 
 
 def _check_versions(installed: Mapping[str, str]) -> None:
-    """Raise BentoError for a version of BentoML that can't be imported."""
+    """Raise BentoError if BentoML is too old, or can't be imported with the version of setuptools."""
     version, setuptools = installed.get("bentoml", _FIRST_BENTOML), installed.get("setuptools", "0")
     if _numbers(version) < _numbers(_FIRST_BENTOML):
         raise BentoError(
@@ -139,7 +139,7 @@ def _missing_packages(locked: Sequence[str], installed: Mapping[str, str]) -> li
 def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
     """Raise BentoError if the imported services or their dependencies differ from the analyzed service.
 
-    The names must match because BentoML finds services by the names in the Bento.
+    Skips the check if analysis couldn't determine them. BentoML finds services by the names in the Bento.
     """
     from rules_bento.service.metadata import to_json
 
@@ -167,7 +167,7 @@ def _read_options(arguments: Arguments, facts: dict[str, Any]) -> BuildOptions:
 
 
 def _project_files(source: Path, facts: dict[str, Any]) -> ProjectFiles:
-    """Return the files that an image can refer to: files in `source`, and files that the snapshot includes."""
+    """Return the files that an image can refer to: files in `source`, and the files in the service metadata."""
     from base64 import b64decode
 
     from rules_bento.build_options.project import ProjectFiles

@@ -47,7 +47,7 @@ _INSTALLED = "/site-packages/"
 class Plan:
     """Patterns and options that select the sources of a Bento from the declared files.
 
-    `options` is None if the target has neither options nor a bentofile. Modules with options then aren't imported.
+    `options` is None if the target has neither options nor a bentofile, so that the options' modules aren't imported.
     """
 
     service: str | None
@@ -71,7 +71,7 @@ class Plan:
 
 @Subcommand(SELECTION_FLAGS | secrets.FLAGS | {"--manifest": 1, "--part": 1})
 def data_part(arguments: Arguments) -> None:
-    """Pack the `data` files as a separate archive part, so that changes of sources don't pack the data again."""
+    """Pack the `data` files as a separate archive part, so that source changes don't repack the data."""
     kept = kept_data(arguments)
     manifest = selections.digest(kept)
     secrets.check_files(arguments, kept)
@@ -87,7 +87,7 @@ def kept_data(arguments: Arguments) -> list[DeclaredFile]:
 
 
 def declared_files(arguments: Arguments) -> list[DeclaredFile]:
-    """Return the files that a target declares, with their paths in the Bento."""
+    """Return the files that a target declares, except in site-packages, with their paths in the Bento."""
     build_ctx = arguments.required("--build-ctx")
     roots = arguments.repeated("--import-root")
     declared = []
@@ -231,7 +231,7 @@ def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) ->
 
 
 def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
-    """Return the arguments for `bentoml.use_arguments()`, with the precedence that bento.yaml applies."""
+    """Return the values for `bentoml.use_arguments()`. Precedence: `--bento-args`, `--arg-file`, then the options."""
     values: dict[str, Any] = json.loads(arguments.optional("--bento-args", "{}"))
     for path, name in arguments.tuples("--arg-file"):
         from rules_bento.build_options.bentofile import read_arguments
@@ -303,8 +303,8 @@ def _require_module(service: str, selection: Selection) -> None:
 def _unused_inputs(selection: Selection, also: Sequence[str]) -> str:
     """Return the paths of unused inputs, one per line. Bazel doesn't rerun the action if only these inputs change.
 
-    `also` lists inputs that the action used in addition to selected files. Omits files in the output directory, because
-    path mapping can change their names.
+    `also` lists inputs that the action used in addition to selected files. Omits ignore files. Omits files in the
+    output directory, because path mapping can change their names.
     """
     used = {file.source for file in selection.kept} | set(also)
     unused = {

@@ -20,7 +20,7 @@ from rules_bento.images.layers import description
     }
 )
 def wheel_layer(arguments: Arguments) -> None:
-    """Install a wheel into a layer without unpacking the wheel. With `--libraries`, lists its shared libraries."""
+    """Write a wheel's layer or, with `--recipe`, the layer's recipe. With `--libraries`, lists the shared libraries."""
     from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
 
     layout = description.environment(arguments)
@@ -64,7 +64,7 @@ def assemble_layer(arguments: Arguments) -> None:
     }
 )
 def wheel_part(arguments: Arguments) -> None:
-    """Install a wheel into a part of a layer. With `--libraries`, lists its shared libraries."""
+    """Write a wheel's part of a layer, and a listing of the part. With `--libraries`, lists the shared libraries."""
     from rules_bento.images.layers.parts import write_part
 
     layout = description.environment(arguments)

@@ -24,7 +24,7 @@ from rules_bento.typing_lite import Any
     }
 )
 def build_wheel(arguments: Arguments) -> None:
-    """Build a wheel from source, and remove data that differs between builds."""
+    """Build a wheel from source, verify its version and platform, and remove data that differs between builds."""
     import tempfile
 
     from rules_bento.packages import build
