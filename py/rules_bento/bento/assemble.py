@@ -1,7 +1,7 @@
 """Assembles a Bento from declared inputs: bento.yaml and all other files, except sources and models.
 
-The format is the format of BentoML 1.4, determined by experiment (see docs/compatibility.md). Services, labels, envs,
-and the image come from the service metadata. All other values come from the options of a target or a bentofile.
+The format is the format of BentoML 1.4, determined by experiment (see docs/compatibility.md). Services come from the
+service metadata, and most other values from options. Labels, envs, the image, and the description can come from both.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class AssembledBento:
 def assemble_bento(
     info: ServiceInfo, settings: BentoSettings, sources: TreeManifest, models: Sequence[BundledModel]
 ) -> AssembledBento:
-    """Return the Bento for a service and settings. Raises BentoError if BentoML couldn't import or serve the Bento."""
+    """Return the Bento for a service and settings. Raises BentoError for invalid, conflicting, or missing settings."""
     check_features(settings.features, "features")
     options = settings.options
     if not info.bento_name and not options.name:
@@ -104,7 +104,7 @@ def members(bento: AssembledBento) -> list[Member]:
 def _environment(
     info: ServiceInfo, settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool, wheels: bool
 ) -> Environment:
-    """Return the environment in the format that the options require: spec 1 or spec 2."""
+    """Return the environment in spec 2 or, if settings require it, spec 1. Raises BentoError for conflicts."""
     reasons = spec1_reasons(settings.options) + (["a legacy service"] if info.kind == "legacy" else [])
     image = settings.image
     if image is None and info.image is not None:
@@ -142,7 +142,7 @@ def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> Non
 
 
 def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> None:
-    """Raise BentoError if packages come from a rules_python hub and no option specifies the Python version."""
+    """Raise BentoError for packages of a rules_python hub if no Python version, base image, or template is set."""
     locked = [pin for pin in settings.pins if "==" in pin]
     docker = settings.options.docker
     if (
@@ -222,7 +222,7 @@ def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
 
 
 def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
-    """Return the README from the options, the service, or the project, or BentoML's default title."""
+    """Return the README. Precedence: the options, the service, the project's README.md, and BentoML's default title."""
     for text, place in (
         (settings.options.description, settings.options.at("description")),
         (info.description, f"{info.path}: description"),

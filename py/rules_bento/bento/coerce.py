@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     """Converts a value at a place in a document. Raises BentoError, whose message begins with the place."""
 
 REQUIRED = object()
-"""Instead of a default: the key is required."""
+"""The default that `record` accepts for a required key."""
 
 
 def any_value(value: Any, where: str) -> Any:
@@ -54,7 +54,7 @@ def strict_bool(value: Any, where: str) -> bool:
 
 
 def to_time(value: Any, where: str) -> str:
-    """Return a time as ISO 8601 from a string or a YAML timestamp. As in BentoML, a date must be quoted.
+    """Convert a string or a YAML timestamp to ISO 8601. As in BentoML, a date must be quoted.
 
     Raises a BentoError that begins with `where` for any other value.
     """
@@ -99,7 +99,7 @@ def record(fields: Mapping[str, tuple[Conversion, Any]], *, closed: bool = False
     """Return a conversion for a mapping with known keys.
 
     Args:
-        fields: the conversion and the default of each key. The default is a value, or a function without parameters.
+        fields: conversion and default of each key. A default is a value, a function without parameters, or REQUIRED.
         closed: reject unknown keys instead of dropping them.
 
     Returns:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeclaredPackages:
-    """Requirements and constraints (PEP 508) from `place`, the location with which messages begin."""
+    """Requirements and constraints (PEP 508) from `place`, the location at the beginning of messages."""
 
     place: str
     requirements: list[str]

@@ -327,7 +327,7 @@ class _ImageBuilder:
             self._run(self._script(options.docker.setup_script, options.at("docker.setup_script")))
 
     def commands_for(self, distro: distros.Distro | None) -> tuple[ImageCommand, ...]:
-        """Return the commands that run before Python packages are installed, beginning with the distro's setup."""
+        """Return the commands before Python packages: the distro's and the image's. None omits system packages."""
         if distro is None:
             return tuple(command for command in self.commands if isinstance(command, ImageCommand))
         own = (
@@ -384,7 +384,7 @@ def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraint
 
 
 def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:
-    """Return `project.dependencies` of a pyproject.toml. Raises BentoError for an invalid value."""
+    """Return `project.dependencies` of a pyproject.toml, or an empty list. Raises BentoError for an invalid value."""
     from rules_bento.formats.toml import read_project, read_toml
 
     dependencies: list[str] = read_project(read_toml(files.text(path, place), path), path).get("dependencies", [])

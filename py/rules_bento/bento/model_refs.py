@@ -47,9 +47,9 @@ def find_models(info: ServiceInfo, options: BuildOptions, store: Path) -> list[S
 
 
 def service_models(service: Service, models: Sequence[BundledModel], creation_time: str) -> list[dict[str, Any]]:
-    """Return the bento.yaml entries for the models of a service. Raises BentoError for a model that isn't bundled.
+    """Return the bento.yaml entries for the models of a service. Raises BentoError for a missing model.
 
-    Hugging Face models aren't bundled. BentoML downloads these models on the machine that serves the Bento.
+    BentoML downloads Hugging Face models on the machine that serves the Bento, so these models aren't bundled.
     """
     entries = []
     for reference in service.models:
@@ -67,7 +67,7 @@ def service_models(service: Service, models: Sequence[BundledModel], creation_ti
 
 
 def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, Any]:
-    """Return the entry that BentoML writes for a model from Hugging Face Hub with the default endpoint.
+    """Return the entry that BentoML writes for a Hugging Face model. The default endpoint is Hugging Face Hub.
 
     Raises BentoError for a revision that isn't a commit.
     """
@@ -103,7 +103,7 @@ def _find_by_alias(reference: Model, models: Sequence[BundledModel]) -> BundledM
 
 
 def legacy_models(info: ServiceInfo, models: Sequence[BundledModel]) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Return a legacy service's model entries in bento.yaml, and the complete tag of each tag in its source."""
+    """Return a legacy service's model entries, and complete tags by declared tag. Rejects missing models."""
     described = {model.tag: _legacy_model(model, models, info) for model in info.models}
     entries = {model.description.tag: model.entry() for model in described.values()}
     return list(entries.values()), {tag: model.description.tag for tag, model in described.items()}
@@ -149,7 +149,7 @@ def choose(
 
 
 def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) -> None:
-    """Raise BentoError if the service loads a model with a framework's function, but the model declares no module."""
+    """Raise BentoError if a call in `loads` (tag, framework, function, place) loads a model that declares no module."""
     for tag, framework, function, place in loads:
         loaded = [model for model in models if model.alias == tag] or _versions_matching(tag, models)
         accepts_any = function == "get" and framework in _ACCEPT_ANY

@@ -73,7 +73,7 @@ def inline_requirements(
     """Return the lines of a requirements file, with references to other files replaced by the lines of these files.
 
     Constraints become requirements, as in BentoML's Bentos of spec 1, because bento.yaml can't refer to files. If
-    `constraints` is True or False, returns only constraints or only requirements, because a lock already limits
+    `constraints` is True, returns only constraints. If it is False, omits constraints, because a lock already limits
     versions. Raises BentoError for an undeclared file or a cycle. If `check` is True, also raises BentoError for lines
     that installers reject.
     """

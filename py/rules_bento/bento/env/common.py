@@ -106,7 +106,7 @@ class Environment:
 
 
 def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | None:
-    """Return `docker.env` (None if unset), merged with any dotenv file. `docker.env` takes precedence."""
+    """Return the variables of the dotenv file and `docker.env`, which takes precedence, or None if neither is set."""
     docker = options.docker
     if docker.env_file is None:
         return docker.env

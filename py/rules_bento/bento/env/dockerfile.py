@@ -175,7 +175,7 @@ def _copy_instruction(path: str) -> str:
 
 
 class _Secrets:
-    """Mounts of build-time variables as secrets for each command, so that no layer contains their values."""
+    """Secret mounts of the build-time variables for each command, so that no layer contains the values."""
 
     def __init__(self, envs: Sequence[EnvVariable]) -> None:
         secret = [env for env in envs if env.stage == "build"]

@@ -160,10 +160,10 @@ def assemble_requirements(
     features: Sequence[str],
     place: str,
 ) -> Requirements:
-    """Return the requirements with bentoml, the extras `features`, and the pins of the lock, or else of libraries.
+    """Return the requirements with bentoml, the extras `features`, and the lock's pins or, without a lock, `pins`.
 
-    Raises BentoError if `text`, which is from `place`, contradicts the lock, or if requirements with hashes don't
-    contain bentoml.
+    Raises BentoError if the lock lacks bentoml, an extra, or a package in `text` (from `place`). Without a lock, raises
+    BentoError if `pins` contradict `text`, or if requirements with hashes lack a package.
     """
     if lock is None:
         text, version = _with_bentoml(_add_pins(text, pins), bentoml_version, features)
@@ -191,7 +191,7 @@ def assemble_requirements(
 
 
 def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str, str]:
-    """Return requirements that include bentoml, and the version of bentoml."""
+    """Return requirements with bentoml, and its version. Raises BentoError if bentoml or an extra can't be added."""
     pinned = re.search(r"^bentoml\s*(\[[^]]*])?\s*==\s*([\w.!+-]+)(?=[\s;\\,]|$)", text, re.MULTILINE | re.IGNORECASE)
     if pinned:
         requirement = f"{_bentoml_requirement(features, pinned[1])}=={pinned[2]}"

@@ -49,7 +49,7 @@ def make(settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool) 
 
 
 def _check(options: BuildOptions, envs: Sequence[EnvVariable]) -> None:
-    """Raise BentoError for options that spec 1 ignores, or whose values an image of spec 1 would expose."""
+    """Raise BentoError for options that spec 1 ignores, and for build-time variables, which its images would expose."""
     docker = options.docker
     if docker.distro == "amazonlinux" and not docker.base_image:
         raise BentoError(
@@ -143,7 +143,7 @@ def _dockerfile(settings: BentoSettings, recipe: dockerfile.Recipe, docker: dict
 
 
 def _conda_environment(conda: Conda, files: ProjectFiles, place: str) -> str | None:
-    """Return the user's environment.yml, or else one with the options, or None if there are no packages."""
+    """Return the project's environment.yml or, without one, an equivalent of the options, or None without packages."""
     if conda.environment_yml:
         return files.text(conda.environment_yml, place)
     dependencies: list[Any] = list(conda.dependencies or ())

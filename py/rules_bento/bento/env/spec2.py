@@ -22,7 +22,7 @@ def make(
 ) -> Environment:
     """Return the environment for an image and settings. `wheels` specifies whether the sources include wheels.
 
-    Raises BentoError for an invalid step.
+    Raises BentoError for an invalid step, a missing uv.lock, or conflicting requirements.
     """
     options = settings.options
     lock, exported = settings.lock, None
@@ -95,7 +95,7 @@ def _recipe(
 
 
 def _install(requirements: python.Requirements, options: BuildOptions, from_sources: bool) -> str:
-    """Return the command that installs requirements. With `from_sources`, their relative paths start in src/."""
+    """Return the command that installs requirements. With `from_sources`, relative paths in the file start in src/."""
     name, flags = "requirements.txt", [f"--allow-insecure-host {host}" for host in options.python.trusted_host or ()]
     if requirements.hashed is not None:
         name, flags = "requirements.lock.txt", [*flags, "--require-hashes"]
