@@ -130,7 +130,7 @@ class Advisory(NamedTuple):
     affected: tuple[Affected, ...]
 
     def rating_of(self, name: str, ecosystem: str = PYPI) -> str:
-        """Return the highest rating of the advisory for a package, or an empty string if it has no rating."""
+        """Return the highest rating for a package, or an empty string. Debian's rating `none` takes precedence."""
         own = [affected.rating for affected in self.affected if affected.is_about(name, ecosystem)]
         if ecosystem != PYPI and own and set(own) == {"none"}:
             return "none"  # the distribution's own rating
@@ -300,7 +300,7 @@ def _document(data: bytes, origin: str) -> Any:
 
 
 def _files(places: Sequence[tuple[Path, str]]) -> Iterator[tuple[bytes, str]]:
-    """Yield the content of each record file, and its name for messages."""
+    """Yield the content of each record file, and its name for messages. Raises BentoError for an unsupported file."""
     for path, name in places:
         if path.is_dir():
             yield from _read_directory(path, name)

@@ -51,7 +51,7 @@ class Package(NamedTuple):
 
 
 def from_lock(packages: Iterable[Mapping[str, Any]]) -> list[Package]:
-    """Return the packages in a lock that has the format of rules_bento (see `rules_bento.packages.lock`)."""
+    """Return the packages in a rules_bento lock (see `rules_bento.packages.lock`)."""
     entries = list(packages)
     required_by: dict[str, set[str]] = {}
     of_extras: dict[str, set[str]] = {}
@@ -117,7 +117,7 @@ def from_sbom(data: bytes, origin: str) -> list[Package]:
 
 
 def from_system(distribution: str, installed: Iterable[tuple[str, str, str]]) -> list[Package]:
-    """Return the source packages of a system, given the name, version, and `Source` field of installed packages."""
+    """Return the source packages of installed packages (name, version, and `Source` field). `distribution` is an ID."""
     binaries = sorted(set(installed))
     release = next((_RELEASE.fullmatch(version) for name, version, _ in binaries if name == "base-files"), None)
     ecosystem = f"{DEBIAN}:{release[1]}" if distribution == DEBIAN.lower() and release else distribution
@@ -133,7 +133,7 @@ def from_system(distribution: str, installed: Iterable[tuple[str, str, str]]) ->
 
 
 def dumps(packages: Iterable[Package], *, system_known: bool = True) -> str:
-    """Return a JSON inventory of packages, sorted by name."""
+    """Return a JSON inventory: the sorted packages, and whether an image's system packages are known."""
     fields = {"packages": [package._asdict() for package in sorted(packages)], "system_known": system_known}
     return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 

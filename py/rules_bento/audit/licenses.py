@@ -146,7 +146,7 @@ class LicensePolicy(NamedTuple):
         return bool(self.allowed or self.denied)
 
     def allows(self, terms: Terms | None) -> bool:
-        """Return whether the policy allows `terms`: all operands of AND, and at least one operand of OR."""
+        """Return whether the policy allows all operands of AND, or one of OR. Rejects None if `allowed` isn't empty."""
         if terms is None:
             return not self.allowed
         if isinstance(terms, tuple):
@@ -245,5 +245,5 @@ def _is_listed(name: str, entries: Sequence[str]) -> bool:
 
 
 def _text_name(text: str) -> str:
-    """Return the name, beginning with `text:`, of a license that has no identifier."""
+    """Return `text:` and the shortened name of a license that has no identifier."""
     return TEXT + " ".join(text.split())[:_MAX_TEXT]

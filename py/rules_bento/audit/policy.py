@@ -127,7 +127,7 @@ def evaluate(
 ) -> Report:
     """Evaluate packages against a policy. Raises BentoError for an invalid policy, or if there are no PyPI packages.
 
-    `system_known` is false for an image whose system packages are unknown.
+    `system_known` is false for an image whose system packages are unknown. VEX also requires a date.
     """
     check(policy)
     known = sorted(set(packages))
@@ -168,7 +168,7 @@ def evaluate(
 
 
 def summary_lines(report: Report) -> Iterator[str]:
-    """Yield the lines of a report, without violations."""
+    """Yield the summary lines of a report: numbers, allowed vulnerabilities, and notes, but no violations."""
     yield f"{report.packages:,} packages were checked against {report.records:,} advisories."
     for vulnerability in report.vulnerabilities:
         if not vulnerability.rejected:
@@ -177,7 +177,7 @@ def summary_lines(report: Report) -> Iterator[str]:
 
 
 def _unchecked_systems(packages: Sequence[Package], database: Database, *, system_known: bool) -> Iterator[str]:
-    """Yield a message for each group of system packages about which the database has no records."""
+    """Yield a message for unknown system packages, and for each distribution without records in the database."""
     if not system_known:
         yield "the system packages of the image are unknown. Use a base with fetched layers."
     others = [package.ecosystem for package in packages if package.ecosystem != PYPI]
@@ -189,7 +189,7 @@ def _unchecked_systems(packages: Sequence[Package], database: Database, *, syste
 
 
 def _vulnerabilities(package: Package, database: Database, policy: Policy) -> Iterator[Vulnerability]:
-    """Yield the vulnerabilities of a package, each combined from records that are aliases."""
+    """Yield a package's vulnerabilities, one for each group of aliases. Raises BentoError for an invalid version."""
     name, ecosystem = package.name, package.ecosystem
     if not package.version or not (ecosystem == PYPI or ecosystem.startswith(DEBIAN)):
         return
@@ -261,7 +261,7 @@ def _upstream(advisory: Advisory) -> list[set[str]]:
 
 
 def _names(advisory: Advisory) -> set[str]:
-    """Return the names of an advisory, including the names of its vulnerability if it is about only one."""
+    """Return the names of an advisory and, if it is about only one vulnerability, the names of this vulnerability."""
     upstream = _upstream(advisory)
     return {advisory.id, *advisory.aliases, *(upstream[0] if len(upstream) == 1 else ())}
 
