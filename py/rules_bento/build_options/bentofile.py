@@ -93,7 +93,7 @@ def _with_lowercase_name(options: BuildOptions) -> BuildOptions:
 
 
 def yaml_document(text: str, origin: str) -> Document:
-    """Parse YAML, and record the line of each value. Raises BentoError unless the YAML is a valid mapping."""
+    """Parse YAML, and record the line of each value. Raises BentoError unless the YAML is empty or a valid mapping."""
     from rules_bento.formats.yaml import read_with_lines
 
     data, lines = read_with_lines(text, origin, LiteralFloat)

@@ -57,7 +57,7 @@ def dotted(path: Path) -> str:
 
 
 class Table:
-    """One mapping in a document, with methods that validate the types of values."""
+    """One mapping in a document. Methods that return values of one type raise BentoError for another type."""
 
     def __init__(
         self, document: Document, path: Path, keys: Collection[str], hints: Mapping[str, str] | None = None
@@ -110,7 +110,7 @@ class Table:
         return value
 
     def strings(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:
-        """Return the strings in the list `key`, or None if it is missing. `or_one` also accepts a single string."""
+        """Return the list `key` as strings, or None if it is missing. Converts numbers. `or_one` accepts one string."""
         if or_one and isinstance(self._data.get(key), str):
             return (self._data[key],)
         value = self.typed(key, list, "a list of strings")

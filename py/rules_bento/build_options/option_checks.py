@@ -88,7 +88,7 @@ def short_python_version(text: str, place: str) -> str:
 
 
 def is_system_package(package: str) -> bool:
-    """Return whether a system package manager accepts `package` as the name of a package."""
+    """Return whether `package` can be the name of a system package: not an option, and without shell syntax."""
     return re.fullmatch(r"[A-Za-z0-9][^\s;&|<>`$\\'\"]*", package) is not None
 
 

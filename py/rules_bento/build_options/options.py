@@ -23,7 +23,7 @@ class EnvVariable:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model that the Bento includes: `name`, `name:version`, or `name:latest`."""
+    """A model that the Bento includes. The tag is `name`, `name:version`, or `name:latest`."""
 
     tag: str
     filter: str | None = None  # label:KEY or label:KEY=VALUE, comma-separated
@@ -112,7 +112,7 @@ KEYS = (*TOP, *(f"{group}.{key}" for group, keys in GROUPS.items() for key in ke
 
 
 def check(options: BuildOptions) -> None:
-    """Raise BentoError if options can't be combined."""
+    """Raise BentoError for options that can't be combined, or that the distro doesn't support."""
     docker, conda, python = options.docker, options.conda, options.python
     _check_distro(options)
     if docker.cuda_version and not conda.is_empty:
@@ -172,7 +172,7 @@ def spec1_reasons(options: BuildOptions) -> list[str]:
 
 
 def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
-    """Return the options of `bentofile`, overridden by `attributes`. Raises BentoError if they can't be combined."""
+    """Return `bentofile` overridden by `attributes` (labels, args, envs by name). Raises BentoError for conflicts."""
     services = [_module(options.service) for options in (attributes, bentofile) if options.service]
     if len(set(services)) > 1:
         raise BentoError(
@@ -252,7 +252,7 @@ def with_defaults(
 
 
 def channels(conda: Conda) -> list[str] | None:
-    """Return the conda channels, or else BentoML's default channel if packages are declared, or else None."""
+    """Return the conda channels, BentoML's default for packages without channels or a file, or None."""
     if (conda.dependencies or conda.pip) and not conda.channels and not conda.environment_yml:
         return ["conda-forge"]
     return list(conda.channels) if conda.channels is not None else None

@@ -40,7 +40,7 @@ def find_service(options: BuildOptions, sources: Container[str]) -> str:
 
 
 def unmatched_patterns(selection: Selection, options: BuildOptions, among: str) -> list[str]:
-    """Return a warning for each `include` pattern that matches no file. `among` names the searched attributes."""
+    """Return warnings about `include` patterns that match no file. `among` names the searched attributes."""
     notes = []
     for rule in selection.idle[:_MAX_REPORTED]:
         place = options.at(f"include[{rule.number - 1}]")
