@@ -46,7 +46,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
 class Request(NamedTuple):
-    """The packages to lock, with the suites and architectures to resolve them for."""
+    """The packages to lock, and the suites and architectures for which apt resolves the packages."""
 
     suites: list[str]
     architectures: list[str]  # Debian's names
@@ -95,7 +95,7 @@ def find_problems(lock: Lock, request: Request) -> list[str]:
 
 
 def _find_inconsistencies(lock: Lock, architecture: str, roots: list[str]) -> list[str]:
-    """Return the inconsistencies in a lock, which a merge of two locks can cause."""
+    """Return messages about duplicate, missing, and unneeded packages, for example after merging two locks."""
     packages = lock["packages"].get(architecture, [])
     by_name = {package["name"]: package for package in packages}
     problems = []
@@ -153,7 +153,7 @@ def resolve(request: Request, mirrors: Mapping[str, str], directory: Path) -> Lo
 
 
 def parse_stanzas(text: str) -> list[Stanza]:
-    """Parse the paragraphs of a control file. Raises ValueError if a line doesn't belong to a field."""
+    """Parse the paragraphs of a control file. Raises ValueError for a continuation line without a field."""
     stanzas = []
     for paragraph in re.split(r"\n\s*\n", text):
         lines: dict[str, list[str]] = {}  # lists of lines, because appending to a string takes quadratic time

@@ -106,7 +106,7 @@ class _Window:
 
 
 def _read_ar(file: IO[bytes], total: int) -> dict[str, tuple[int, int]]:
-    """Return the offset and size, in bytes, of each member of an ar archive by name."""
+    """Return the offset and size of each member of an ar archive by name. Raises ValueError for an invalid archive."""
     if file.read(len(_MAGIC)) != _MAGIC:
         raise ValueError("the file isn't an ar archive")
     places: dict[str, tuple[int, int]] = {}

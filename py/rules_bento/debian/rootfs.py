@@ -57,7 +57,7 @@ class PathFilter(NamedTuple):
         return PathFilter(_match_any(exclude), _match_any(include), _match_directories(parents))
 
     def excludes(self, path: str, *, is_link: bool) -> bool:
-        """Return whether the filter excludes `path`, which has no leading slash."""
+        """Return whether the filter excludes a relative path. Keeps links to directories with included files."""
         text = f"/{path}"
         if not self.exclude.match(text) or self.include.match(text):
             return False
@@ -75,7 +75,7 @@ def _match_directories(patterns: Iterable[str]) -> re.Pattern[str]:
 
 
 class Rootfs:
-    """The contents of a root file system, from which methods yield the tar of its top layer."""
+    """A root file system. Methods add files, and yield the corresponding parts of the top layer's tar."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Rootfs:
         is_captured: Callable[[str], bool],
         on_demand: Collection[str] = (),
     ) -> None:
-        """Initialize the content from the index of the layers below.
+        """Initialize the file system from the index of the layers below, which is None for the lowest layer.
 
         `is_captured` selects files whose content is stored in `captured`. Empty directories in `on_demand` are omitted.
         """
@@ -225,7 +225,7 @@ class Rootfs:
         yield whole
 
     def _directory(self, path: str, owner: Owner, package: str) -> Iterator[bytes]:
-        """Yield the tar headers of a directory and its parents. Directories of lower layers keep their owners."""
+        """Yield the missing tar headers of a directory and its parents. Existing directories keep their owners."""
         if path in self.files:
             raise BentoError(self._conflict(path, package))
         if path in self._written:
@@ -241,7 +241,7 @@ class Rootfs:
             yield from self._directory(above, self._pending.get(above, (0o755, 0, 0)), package)
 
     def _claim(self, path: str, package: str) -> Iterator[bytes]:
-        """Record a path's owner, and yield headers of new parents. Raises BentoError for conflicts and whiteouts."""
+        """Record a path's package, and yield headers of new parents. Raises BentoError for conflicts and whiteouts."""
         if path in self.files or path in self.directories:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):
@@ -284,7 +284,7 @@ def _decode(deb: str, name: str, data: bytes) -> str:
 
 
 def _stanza(deb: str, data: bytes) -> Stanza:
-    """Parse a package's control file. Raises BentoError if a field that becomes part of a path is invalid."""
+    """Parse a package's control file. Raises BentoError for an invalid file, name, architecture, or version."""
     try:
         stanzas = parse_stanzas(_decode(deb, "control", data))
     except ValueError as error:
