@@ -89,7 +89,7 @@ def _common(one: bytes, other: bytes) -> int:
 
 
 class Recipe:
-    """Reader of a recipe, which assembles the blob from a source file. Reads literal bytes only when needed."""
+    """Reader that assembles a blob from a recipe and a source file. Reads literal bytes only when needed."""
 
     def __init__(self, path: Path, source: Path) -> None:
         self._path = path
@@ -108,7 +108,7 @@ class Recipe:
         return self._starts[-1]
 
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes of the blob from `start` to `end`. Raises BentoError if the source is too short."""
+        """Yield the bytes of the blob from `start` to `end`. Raises BentoError if a file is unreadable or too short."""
         end = self.size if end is None else end
         try:
             with self._path.open("rb", buffering=0) as recipe, self._source.open("rb", buffering=0) as source:

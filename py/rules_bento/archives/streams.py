@@ -131,7 +131,7 @@ def _decoder_factory(form: str, memory: int) -> Callable[[], Any]:
 
 
 def _decode_streams(raw: Iterable[bytes], make: Callable[[], Any], alignment: int) -> Iterator[bytes]:
-    """Decode consecutive compressed streams. If `alignment` isn't 0, accepts zeros after a stream as padding."""
+    """Decode all streams. Skips multiples of `alignment` zeros after each. Raises EOFError and the decoder's errors."""
     decoder: Any = None
     padding = 0
     for piece in raw:

@@ -148,7 +148,7 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
 
 
 def contents(member: Member) -> Iterator[bytes]:
-    """Yield the contents of a file in pieces. Raises BentoError if the source doesn't have the declared size."""
+    """Yield the contents of a file in pieces. If the size differs, raises BentoError or, for `data`, ValueError."""
     if member.data is not None:
         if len(member.data) != member.size:
             raise ValueError(f"{member.path}: expected {member.size} bytes, got {len(member.data)}")
@@ -169,7 +169,7 @@ def checked_members(members: Iterable[Member]) -> Iterator[Member]:
 
 
 def check(path: str, link: str | None = None) -> None:
-    """Raise BentoError if a path, or the target of a link at this path, is outside of the archive or too deep."""
+    """Raise BentoError for a path that isn't normalized or is too deep, or if its link leads outside of the archive."""
     if _NOT_RELATIVE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
         raise BentoError(f"{path!r}: `bentoml import` requires a normalized relative path. Rename the file.")
     if path.count("/") > MAX_DEPTH:
@@ -245,7 +245,7 @@ _MAX_STEPS = 4_000_000  # path components of all links together
 
 
 def check_links(links: Mapping[str, str], where: str) -> None:
-    """Raise BentoError if a link, resolved through other links, leads outside of the archive or forms a cycle."""
+    """Raise BentoError for an absolute link, a cycle, or a link that leads outside of the archive (even indirectly)."""
     steps = 0
     for path, text in links.items():
         here = f"{where}: {path!r}"

@@ -94,7 +94,7 @@ def tail(records: Sequence[Record]) -> bytes:
 
 
 def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
-    """Return the total size and the records of the blocks in a single-stream file, and seek to the first block."""
+    """Return the total size and records of the blocks, and seek to the first. Raises ValueError for an invalid file."""
     end = file.seek(0, os.SEEK_END) - _FOOTER
     if end < len(HEAD):
         raise ValueError("the file is too short for an xz stream")

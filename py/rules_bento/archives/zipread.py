@@ -1,9 +1,9 @@
 """Reads zips. Rejects a zip whose directory contradicts its local headers or its contents.
 
 Wheels and archives of the store have the format of PKWARE's APPNOTE 6.3. A zip describes each member twice, so readers
-can interpret a zip differently. This reader rejects contradictory descriptions, overlapping members, unused bytes,
-links, encryption, and multi-part zips. The caller checks names and duplicates. `Bounds` limits the directory and the
-sizes.
+can interpret a zip differently. This reader rejects contradictory descriptions, overlapping members, data before the
+first member or after the directory, links, encryption, and multi-part zips. The caller checks names and duplicates.
+`Bounds` limits the directory and the sizes.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Zip:
         return members
 
     def contents(self, member: ZipMember) -> Iterator[bytes]:
-        """Yield the contents of a member in pieces. Verifies the size and the CRC at the end."""
+        """Yield the contents of a member in pieces. Raises BentoError at the end for a wrong size or CRC."""
         crc32 = fast_zlib().crc32
         size = crc = 0
         for chunk in self.unverified(member):
@@ -175,7 +175,7 @@ class Zip:
         return begin
 
     def inflate(self, member: ZipMember, inflate: Any, packed: bytes, most: int) -> bytes:
-        """Decompress a piece to at most `most` bytes with `inflate`, a decompressor from `fast_zlib`."""
+        """Return at most `most` bytes of output from a `fast_zlib` decompressor. Raises BentoError for damaged data."""
         try:
             data: bytes = inflate.decompress(packed, most)
         except fast_zlib().error as error:
@@ -190,7 +190,7 @@ class Zip:
             raise self.error("the CRC doesn't match the central directory", member.path)
 
     def _directory(self) -> tuple[bytes, int, int]:
-        """Return the central directory, its position, and the number of members."""
+        """Return the central directory, its position, and the number of members. Raises BentoError if it is invalid."""
         length = self.length()
         tail_at = max(0, length - _END.size - 0xFFFF)
         tail = self.read(tail_at, length - tail_at)
@@ -294,7 +294,7 @@ class Zip:
             raise self.error(message, largest.path, self._bounds.remedy)
 
     def _with_room(self, members: list[ZipMember], end: int) -> list[ZipMember]:
-        """Sort members by position, and set the `room` of each. Raises BentoError if members overlap or leave gaps."""
+        """Sort members by position, and set their `room`. Raises BentoError for overlaps and data before the first."""
         kept = []
         for member in sorted(members, key=lambda member: member.offset, reverse=True):
             room = end - member.offset
