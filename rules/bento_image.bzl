@@ -99,7 +99,7 @@ bento_image(
 )
 ```
 
-Each large wheel and each model is a separate layer, which all images share through Bazel's cache. After a change of the source, only the
+Each large wheel and each model is a separate layer, which all images share through Bazel's cache. After a source change, only the
 last layer, the config, and the manifest are built again. The default outputs are the config, the manifest, and the digest.
 
 | output group | content |

@@ -22,7 +22,7 @@ def _layout_directory(ctx):
     if not [file for file in outputs if file.is_directory] and hasattr(groups, _GROUP):
         outputs = getattr(groups, _GROUP).to_list()  # the list is short: one directory
     if len(outputs) != 1:
-        fail("{}: layout requires one directory, but {} has {} files and no output group {}. Set layout to a target or output group that writes one directory.".format(
+        fail("{}: layout requires one directory, but {} provides {} files. Set layout to a target whose only default output, or only file in the output group {}, is a directory.".format(
             label_string(ctx.label),
             label_string(ctx.attr.layout.label),
             len(outputs),
@@ -125,7 +125,7 @@ If the layout contains an index, the rule uses the image for the target platform
 Bazel requires the number of layers before it builds the layout. If `layer_count` is wrong, the error reports the correct number. The build copies
 layers only for targets that read the contents of layers: a push, `oci_layout`, `docker_archive`, and the output group `layer` of this rule.""",
     attrs = {
-        "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`). Default: unknown. If unknown, the wheels must be compatible with the package hub's `glibc`."),
+        "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`). Default: unknown. If unknown, the build checks the wheels against the `glibc` of the package hub instead."),
         "layer_count": attr.int(doc = "Number of layers in the image.", mandatory = True),
         "layout": attr.label(allow_files = True, doc = "Target that writes a directory with an OCI layout. The directory must be the only default output of the target, or the only file in its output group `oci_layout`.", mandatory = True),
         "python": attr.string(doc = "Absolute path to the Python interpreter in the image.", mandatory = True),

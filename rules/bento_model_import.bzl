@@ -32,7 +32,7 @@ bento_model_import(
 )
 ```
 
-Alternatively, set the files of the model's entry in the store: `srcs = glob(["iris_clf/v1/**"])`, `strip_prefix = "iris_clf/v1"`. The output
+Alternatively, set `srcs` to the files of the model's entry in the store: `srcs = glob(["iris_clf/v1/**"])`, `strip_prefix = "iris_clf/v1"`. The output
 groups are the same as in `bento_model`.""",
     attrs = {
         "archive": attr.label(

@@ -18,7 +18,7 @@ def _check(ctx):
         fail("{}: the policy is empty. Set advisories, allow_licenses, or deny_licenses.".format(label_string(ctx.label)))
     for name in ("allow", "date", "vex"):
         if getattr(ctx.attr, name) and not ctx.attr.advisories:
-            fail("{}: {} requires advisories. Set advisories.".format(label_string(ctx.label), name))
+            fail("{0}: {1} requires advisories. Set advisories, or remove {1}.".format(label_string(ctx.label), name))
 
 def _contents(ctx):
     """Returns a struct of the packages to check, as Files and BentoWheelInfo.

@@ -62,8 +62,8 @@ bento_wheel(
 
 Use the target in the same way as a package of a package hub: in `requirements` of a Bento, and in `deps` of Python rules. The Bento includes the
 wheel in `src/wheels/`, and installs the wheel from this directory. Images, tests, and servers install the wheel in the same way as other packages.
-`deps` must match the requirements in the wheel's metadata, without extras. Otherwise, the build of the Bento reports missing packages. If `deps`
-isn't set, set `python_version` of the Bento to select the Python version of images.""",
+`deps` must match the requirements in the wheel's metadata, without extras. Otherwise, the build of the Bento reports missing packages. Without
+`deps`, the target doesn't specify a Python version. In this case, set `python_version` of the Bento.""",
     attrs = {
         "deps": attr.label_list(doc = "Packages that the wheel requires: packages from a package hub, and other `bento_wheel` targets.", providers = [BentoRequirementInfo]),
         "size_bytes": attr.int(doc = "Approximate size of the wheel in bytes. Images use the size to assign wheels to layers: each large wheel is a separate layer."),

@@ -226,7 +226,7 @@ def _bento_impl(mctx):
 _pypi = tag_class(
     doc = "Declares a package hub, which provides the Python packages of a lock: `@<name>//<package>`.",
     attrs = {
-        "allow_record_mismatch": attr.string_list_dict(doc = "Wheels that images accept despite an incorrect RECORD file. Keys are package names; values are hashes of wheels (`sha256:<hex>`). The error message for such a wheel contains the hash. The SBOM and the layer report list these wheels."),
+        "allow_record_mismatch": attr.string_list_dict(doc = "Wheels to allow in images despite an incorrect RECORD file. Keys are package names; values are hashes of wheels (`sha256:<hex>`). The error message for such a wheel contains the hash. The SBOM and the layer report list these wheels."),
         "build_lock": attr.label(
             doc = "Lock of build requirements, such as setuptools. Used to build packages without a compatible wheel. Default: `lock`.",
         ),

@@ -72,7 +72,7 @@ def _installed_wheel_aspect_impl(target, ctx):
     if not metadata:
         return [BentoInstalledWheelInfo(requirements = depset(transitive = below), wheel = None)]
     if not ctx.attr._python_version[BentoFlagInfo].value:
-        fail("{}: {} is a package of rules_python, which doesn't specify a Python version. Set python_version on the python_image, for example to \"3.12\".".format(label_string(target.label), pin))
+        fail("{}: {} is from a rules_python package hub, which doesn't specify the Python version. Set python_version on the python_image target, such as \"3.12\".".format(label_string(target.label), pin))
     wheel = _pack(ctx, pin, files, metadata)
     return [BentoInstalledWheelInfo(requirements = depset([_requirement(ctx, wheel)], transitive = below), wheel = wheel)]
 

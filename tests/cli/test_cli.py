@@ -533,9 +533,8 @@ def test_build_says_what_is_wrong(bento, project, words, message):
 @pytest.mark.parametrize("text", ["nowhere", "/nowhere", "./nowhere/x", "no.where", "nowhere.py", "\0"])
 def test_build_of_a_directory_that_does_not_exist(bento, project, text):
     bento("build", text, code=status.ERROR)
-    assert (
-        f"{text}: no such directory. Specify a project directory, or a service as module:Service."
-        in bento.err.replace("\\x00", "\0")
+    assert f"{text}: no such directory or module. Specify a project directory or MODULE:SERVICE." in bento.err.replace(
+        "\\x00", "\0"
     )
 
 
@@ -629,7 +628,7 @@ lint(name = "lint")
         ("x = = 1\n", "BUILD.bazel:1: cannot parse the file: invalid syntax. Fix the file"),
         (
             'load("//a:b.bzl", "bento_package")\n',
-            "BUILD.bazel:1: the name 'bento_package' doesn't refer to the rule in @rules_bento//rules",
+            "BUILD.bazel:1: 'bento_package' doesn't refer to the rule in @rules_bento//rules",
         ),
     ],
 )
@@ -718,7 +717,7 @@ def test_standard_output_gets_the_archive_alone(bento, project):
         bento("export", "svc:v1", "-", *words, code=status.ERROR)
         assert "--output: can't be used when the archive goes to standard output" in bento.err
     bento("export", "svc:v1", "-", "--format", "folder", code=status.ERROR)
-    assert "--format `folder`: can't be written to standard output." in bento.err
+    assert "--format `folder`: standard output isn't a directory." in bento.err
 
 
 @pytest.mark.parametrize(

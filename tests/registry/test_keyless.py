@@ -247,12 +247,15 @@ def test_options_that_do_not_go_together_are_refused(capsys):
         (["verify", *WHO[:2], "file"], "must be used together"),
         (["verify", *WHO[2:], "file"], "must be used together"),
         (["verify", *ROOT, "file"], "--trusted-root require a signer"),
-        (["verify", "--policy", "policy.yaml", "--sbom", "file"], "Add rules to the policy"),
+        (["verify", "--policy", "policy.yaml", "--sbom", "file"], "Add their rules to the policy"),
         (["verify", "--policy", "absent", "file"], "absent: cannot read the file"),
         (["verify", *WHO, "--trusted-root", "file", "file"], "file: 1 validation error for TrustedRoot"),
         (["sign", "--key", "k.key", "--identity-token", "x", "file"], "--identity-token requires --keyless. Use"),
-        (["sign", "--keyless", "--sign-format", "legacy", "file"], "doesn't support --keyless and --trust-config. Use"),
-        (["sign", "--key", "k.key", "--trust-config", "x", "--sign-format", "legacy", "file"], "and --trust-config."),
+        (
+            ["sign", "--keyless", "--sign-format", "legacy", "file"],
+            "supports neither --keyless nor --trust-config. Use",
+        ),
+        (["sign", "--key", "k.key", "--trust-config", "x", "--sign-format", "legacy", "file"], "nor --trust-config."),
         (["push", "x:y", "--sign-keyless"], ""),
     ):
         assert main(words) not in (status.OK, status.FOUND), words
@@ -260,7 +263,7 @@ def test_options_that_do_not_go_together_are_refused(capsys):
     for words in (["sign", "file"], ["sign", "--keyless", "--key", "k.key", "file"], ["verify", "--key", "k", *WHO]):
         with pytest.raises(SystemExit):
             main(words)
-    with pytest.raises(BentoError, match="--trust-config requires a signature. Add a key or --sign-keyless"):
+    with pytest.raises(BentoError, match="--trust-config requires a signer. Add a key or --sign-keyless"):
         arguments.signing(parsing.parse(["push", "x:y", "--trust-config", "x"])[1])
 
 

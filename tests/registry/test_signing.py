@@ -744,7 +744,7 @@ def test_sboms_are_attested_by_sign(layout, keys, tmp_path, monkeypatch, capsys,
     for file, target, message in (
         ("text", str(layout.directory), "text: unsupported SBOM format"),
         ("absent", str(layout.directory), "--sbom: cannot read absent: No such file"),
-        ("spdx", "./text", "archives don't support --sbom"),
+        ("spdx", "./text", "--sbom isn't supported for archives"),
     ):
         assert main(["sign", *words, "--sbom", file, target]) == status.ERROR
         assert message in capsys.readouterr().err

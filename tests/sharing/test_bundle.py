@@ -154,7 +154,7 @@ CASES = {
     "no list": (lambda found: found[:-1], "bundle.json is missing"),
     "a list first": (lambda found: [found[-1], *found[:-1]], "unexpected member"),
     "a part too few": (lambda found: found[1:], "doesn't match bundle.json"),
-    "the last part too few": (lambda found: [*found[:-2], found[-1]], r"\(5\) differs from bundle.json \(6\)"),
+    "the last part too few": (lambda found: [*found[:-2], found[-1]], r"contains 5 archives, but bundle.json lists 6"),
     "a part too many": (
         lambda found: [*found[:-1], ("bentos/hu/v1.bento", found[-2][1]), found[-1]],
         "contains ho:v1, not hu:v1",

@@ -116,11 +116,11 @@ _CASES = {
     ),
     "model_of_an_archive_and_files": (
         _model(archive = "https://models.example.com/clf.tar", files = {"a": _HASH}),
-        _OF_MODEL + "the archive already contains all files. Remove files.",
+        _OF_MODEL + "files is supported only with address or huggingface. Remove files.",
     ),
     "model_of_an_image_that_is_a_flag": (
         _model(digest = "sha256:" + _HASH, image = "--insecure"),
-        _OF_MODEL + "invalid image \"--insecure\". Use registry/repository.",
+        _OF_MODEL + "invalid image \"--insecure\". Use registry/repository, without a tag or digest.",
     ),
     "model_of_an_image_without_digest": (
         _model(digest = "latest", image = "registry.example.com/clf"),
@@ -158,7 +158,7 @@ _CASES = {
     ),
     "model_outside_of_its_folder": (
         _model(address = "https://models.example.com", files = {"a/../../b": _HASH}),
-        _OF_MODEL + "files contains \"a/../../b\", which is outside the model directory.",
+        _OF_MODEL + "files contains the invalid path \"a/../../b\". Use a relative path without",
     ),
     "model_with_another_hash": (
         _model(address = "https://models.example.com", files = {"a": "md5"}),

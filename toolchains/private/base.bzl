@@ -9,7 +9,7 @@ base_tag = tag_class(
     attrs = {
         "archive": attr.label(doc = "Archive created by `docker save`: an uncompressed tar file that contains one image."),
         "digest": attr.string(doc = "Digest of the image in `image` (`sha256:<hex>`). For several platforms, use the digest of an image index."),
-        "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`). Default: unknown. If unknown, the wheels must be compatible with the package hub's `glibc`."),
+        "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`). Default: unknown. If unknown, the build checks the wheels against the `glibc` of the package hub instead."),
         "image": attr.string(doc = "Image repository (`registry/repository`); requires `digest`. Credentials come from docker's configuration and credential helpers."),
         "layout": attr.label(doc = "File `index.json` of an OCI layout. The layout can contain images for several platforms."),
         "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`), tried in order before the repository in `image`."),
@@ -37,7 +37,7 @@ def _check(tag):
         fail("{}: image {} contains a tag or digest. Use registry/repository, and set digest = \"sha256:...\".".format(where, repr(tag.image)))
     for image in [tag.image] + tag.mirrors if tag.image else []:
         if not matches("image", image):
-            fail("{}: invalid image or mirror {}. Use registry/repository.".format(where, repr(image)))
+            fail("{}: invalid {} {}. Use registry/repository, without a tag or digest.".format(where, "image" if image == tag.image else "mirror", repr(image)))
     if tag.mirrors and not tag.image:
         fail("{}: mirrors is supported only with image. Set image, or remove mirrors.".format(where))
 

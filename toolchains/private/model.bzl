@@ -65,7 +65,7 @@ def _download_files(rctx, address, token):
     pending = []
     for number, (path, sha256) in enumerate(rctx.attr.files.items()):
         if not matches("model file", path):
-            fail("{}: files contains {}, which is outside the model directory. Use a relative path without '..'.".format(_where(rctx), repr(path)))
+            fail("{}: files contains the invalid path {}. Use a relative path without '.', '..', empty parts, backslashes, and control characters.".format(_where(rctx), repr(path)))
         if not matches("sha256", sha256):
             fail("{}: files contains the invalid hash {} for {}. Use the SHA-256 of the file (64 hexadecimal digits).".format(_where(rctx), repr(sha256), path))
         url = "{}/{}".format(address.removesuffix("/"), path.replace("%", "%25").replace(" ", "%20").replace("#", "%23").replace("?", "%3F"))
@@ -110,7 +110,7 @@ def _download_archive(rctx):
 def _pull(rctx):
     """Pulls a model artifact, whose only layer is the archive part of the model, from a registry. Fails for other images."""
     if not matches("image", rctx.attr.image):
-        fail("{}: invalid image {}. Use registry/repository.".format(_where(rctx), repr(rctx.attr.image)))
+        fail("{}: invalid image {}. Use registry/repository, without a tag or digest.".format(_where(rctx), repr(rctx.attr.image)))
     if not matches("sha256", rctx.attr.digest.removeprefix("sha256:")) or not rctx.attr.digest.startswith("sha256:"):
         fail("{}: invalid digest {}. Use sha256: and 64 hexadecimal digits.".format(_where(rctx), repr(rctx.attr.digest)))
     rctx.report_progress("pulling {}".format(rctx.attr.image))
@@ -135,7 +135,7 @@ def model_repo_impl(rctx):
     if len(sources) != 1:
         fail("{}: expected one of archive, address, huggingface, or image, got {}. Set exactly one of these attributes.".format(_where(rctx), " and ".join(sources) or "none"))
     if bool(rctx.attr.files) != (sources[0] in ("address", "huggingface")):
-        fail("{}: {}".format(_where(rctx), "the archive already contains all files. Remove files." if rctx.attr.files else "files is missing. Set files to the path and SHA-256 of each file."))
+        fail("{}: {}".format(_where(rctx), "files is supported only with address or huggingface. Remove files." if rctx.attr.files else "files is missing. Set files to the path and SHA-256 of each file."))
     if sources[0] == "archive":
         _download_archive(rctx)
     elif sources[0] == "image":

@@ -71,7 +71,7 @@ def _deb_interpreters(rctx):
     build = build_text(_DEBS_BUILD, {"interpreter": select_text(labels, no_match), "python": select_text(pythons, no_match)})
     host = host_platform(rctx)
     if host not in by_platform:
-        fail("bento_tools.{}(debian_lock = \"{}\") has interpreters for {}, but this machine is {}. Set interpreter, or remove the tag to use rules_python.".format(
+        fail("bento_tools.{}(debian_lock = \"{}\") has interpreters for {}, but the platform of this machine is {}. Set interpreter, or remove the tag to use rules_python.".format(
             rctx.attr.tag,
             rctx.attr.lock,
             " and ".join(sorted(labels)),

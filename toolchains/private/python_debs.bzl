@@ -45,7 +45,7 @@ def _unpack(rctx, debs, directory):
 def _execute(rctx, command, libraries):
     done = rctx.execute(command, environment = {"LD_LIBRARY_PATH": ":".join([str(directory) for directory in libraries])})
     if done.return_code:
-        fail("cannot build an interpreter from {}. Use a machine whose glibc is at least as new as the lock's Debian release. Error:\n{}".format(
+        fail("cannot build an interpreter from {}: {}. Use a machine whose glibc is at least as new as the glibc of the lock's Debian release.".format(
             rctx.attr.lock,
             (done.stdout + done.stderr).strip(),
         ))

@@ -90,9 +90,14 @@ def _requirements(rctx, source):
     """Returns the labels of the packages that the build of a source requires. Fails if `build_packages` lacks a package."""
     names = json.decode(_run(rctx, _python(rctx, "requires", source, rctx.attr.subdirectory), "cannot read the source archive"))
     missing = sorted([name for name in names if name not in rctx.attr.build_packages])
-    hint = newer_system_hint(rctx) if missing else ""
+    hint = newer_system_hint(rctx) if missing else None
     if hint:
-        fail("{}=={} has a wheel for {}, but the wheel requires {}".format(rctx.attr.distribution, rctx.attr.version, rctx.attr.platform, hint))
+        fail("{}=={} has a wheel for {}, but the wheel requires {system} {version}. Set {attribute} = \"{version}\" in bento.pypi if {machines} have at least this version.".format(
+            rctx.attr.distribution,
+            rctx.attr.version,
+            rctx.attr.platform,
+            **hint
+        ))
     if missing:
         fail("{}=={} has no wheel for {}. To build from source, add {} to the requirements of {}.".format(
             rctx.attr.distribution,

@@ -85,19 +85,21 @@ def wheel_build_text(rctx, template, **values):
     )
 
 def newer_system_hint(rctx):
-    """Returns a hint for an error message about a release whose wheels all require a newer system.
+    """Returns values for an error message about a release whose wheels all require a newer system.
 
     Args:
       rctx: context of a repository rule with `RELEASE_ATTRIBUTES`.
 
     Returns:
-      A hint that begins with the oldest compatible system, such as `glibc 2.31. Set ...`. An empty string if no system is compatible.
+      A dict: the oldest compatible `system` with its `version`, the `attribute` of `bento.pypi` for the version, and the `machines` on which
+      images or programs run. None if no system is compatible.
     """
     version = oldest_compatible_system(rctx.attr.files, rctx.attr.platform, python_version(rctx))
     if not version:
-        return ""
-    name, attribute, system = ("macOS", "macos", "the machines") if rctx.attr.platform.startswith("macos_") else ("glibc", "glibc", "all base images")
-    return "{} {}. Set {} = \"{}\" in bento.pypi, if {} have at least this version".format(name, version, attribute, version, system)
+        return None
+    if rctx.attr.platform.startswith("macos_"):
+        return {"attribute": "macos", "machines": "all machines", "system": "macOS", "version": version}
+    return {"attribute": "glibc", "machines": "all base images", "system": "glibc", "version": version}
 
 def _inspect(rctx, wheel):
     """Stores the hash of a wheel in an extended attribute. Returns a dict of strings: `size` (bytes) and `python` (supported versions)."""
@@ -123,12 +125,13 @@ def _wheel_repo_impl(rctx):
         fail("{}: the hash of {} isn't in the lock. Lock again.".format(requirement, unlocked))
     if not wheel:
         hint = newer_system_hint(rctx)
-        fail("{} has no wheel for {} with CPython {} and {}{}. Lock another version of the package. Files in the lock:\n  {}".format(
+        fail("{} has no wheel for {} with CPython {} and {}{}. Lock another version of the package{}. Files in the lock:\n  {}".format(
             requirement,
             rctx.attr.platform,
             version,
             "macOS " + rctx.attr.macos if rctx.attr.platform.startswith("macos_") else "glibc " + rctx.attr.glibc,
-            ", but a wheel for " + hint if hint else "",
+            ", but a wheel for {system} {version}".format(**hint) if hint else "",
+            ", or set {attribute} = \"{version}\" in bento.pypi if {machines} have at least this version".format(**hint) if hint else "",
             "\n  ".join(sorted(rctx.attr.files.keys())),
         ))
     if rctx.attr.url:
@@ -137,7 +140,7 @@ def _wheel_repo_impl(rctx):
         fetch_with_uv(rctx, requirement, wheel, rctx.attr.files[wheel])
     inspected = _inspect(rctx, wheel)
     if not is_python_in(inspected["python"], version):
-        fail("{} requires Python {}, but the package hub is for {}. Lock another version of the package, or set another python_version.".format(requirement, inspected["python"], version))
+        fail("{} requires Python {}, but the package hub is for Python {}. Lock another version of the package, or set another python_version.".format(requirement, inspected["python"], version))
     rctx.file("name", wheel)
     rctx.file("BUILD.bazel", wheel_build_text(
         rctx,

@@ -137,11 +137,11 @@ def signing(options: Namespace) -> Signing | None:
     """Return the signer and format in the options, or None without a signer. Raises BentoError for invalid options."""
     flag = options.keyless_flag
     if options.identity_token and not options.keyless:
-        raise BentoError(f"--identity-token requires {flag}. Use {flag} instead of a key.")
+        raise BentoError(f"--identity-token requires {flag}. Use {flag} without a key, or remove --identity-token.")
     if options.trust_config and not (options.keyless or options.sign_key):
-        raise BentoError(f"--trust-config requires a signature. Add a key or {flag}.")
+        raise BentoError(f"--trust-config requires a signer. Add a key or {flag}, or remove --trust-config.")
     if options.sign_format != "bundle" and (options.keyless or options.trust_config):
-        raise BentoError(f"--sign-format legacy doesn't support {flag} and --trust-config. Use --sign-format bundle.")
+        raise BentoError(f"--sign-format legacy supports neither {flag} nor --trust-config. Use --sign-format bundle.")
     if options.keyless:
         from rules_bento.signing.keyless import IdentitySigner
 

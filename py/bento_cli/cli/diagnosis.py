@@ -529,7 +529,7 @@ def index(host: HostEnvironment) -> Finding:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             reason = error.strerror if isinstance(error, OSError) else f"no result after {_TIMEOUT} seconds"
-            raise BentoError(f"--online: {command[0]} failed: {reason}. Check the network connection.") from None
+            raise BentoError(f"--online: {command[0]} failed: {reason}. Check {command[0]} and the network.") from None
     if done.returncode == 0:
         return Finding("index", OK, "the package index responds")
     from rules_bento.packages.indexes import without_credentials

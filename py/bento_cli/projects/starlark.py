@@ -122,7 +122,7 @@ def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin
         for rule in sorted(rules & set(loaded)):
             if file != RULES or loaded[rule] != rule:
                 raise BentoError(
-                    f"{origin}:{node.lineno}: the name {rule!r} doesn't refer to the rule in {RULES}. Use another name."
+                    f"{origin}:{node.lineno}: {rule!r} doesn't refer to the rule in {RULES}. Rename the loaded symbol."
                 )
         missing -= set(loaded)
     if not missing:

@@ -197,10 +197,8 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
         if facts != row:
             raise BentoError(f"{path}: {facts['file']} doesn't match {INDEX}. Transfer the bundle again.")
     if len(rows) != len(listed):
-        raise BentoError(
-            f"{path}: the number of archives ({len(rows)}) differs from {INDEX} ({len(listed)}). Transfer the bundle "
-            "again."
-        )
+        problem = f"the bundle contains {len(rows)} archives, but {INDEX} lists {len(listed)}"
+        raise BentoError(f"{path}: {problem}. Transfer the bundle again.")
 
 
 def _named(path: Path, name: str) -> tuple[Kind, Tag]:

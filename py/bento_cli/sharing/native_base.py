@@ -121,4 +121,4 @@ def _find_python(files: Collection[str], env: dict[str, str], name: str) -> tupl
         raise BentoError(
             f"--base: cannot determine the version of /{path} in {name}. Use a base image that sets PYTHON_VERSION."
         )
-    raise BentoError(f"--base: {name} has no python3 on PATH. Use a base image that contains Python.")
+    raise BentoError(f"--base: {name} has no python3 on PATH. Use a base image with python3 on PATH.")

@@ -155,7 +155,7 @@ def _read_settings(names: Sequence[str], options: Options) -> _Settings:
         raise BentoError("--load and --push can't be combined. Remove one of the two options.")
     for name in names if options.get("push") else ():
         if not has_registry(name):
-            raise BentoError(f"--push: the image name {name} has no registry. Add -t HOST/REPOSITORY:TAG.")
+            raise BentoError(f"--push: the image name {name} has no registry. Use -t HOST/REPOSITORY:TAG.")
     loads = bool(options.get("load")) or not (options.get("push") or output)
     if loads and not find_loader():
         raise BentoError(

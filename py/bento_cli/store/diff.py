@@ -86,7 +86,7 @@ def of_archive(source: Path | BinaryIO, form: Form) -> Side:
     kind = BENTO if BENTO.descriptor in texts else MODEL
     if kind.descriptor not in texts:
         raise BentoError(
-            f"{path}: neither {BENTO.descriptor} nor {MODEL.descriptor} found. Specify an archive of a Bento or model."
+            f"{path} contains no {BENTO.descriptor} or {MODEL.descriptor}. Specify an archive of a Bento or model."
         )
     if kind is BENTO:
         files = {name: file for name, file in files.items() if not name.startswith(_MODELS)}

@@ -138,7 +138,7 @@ def run_export(options: Namespace, store: Store, kind: Kind) -> int:
     if options.out == "-":
         if options.format == "folder":
             raise BentoError(
-                "--format `folder`: can't be written to standard output. Specify a directory, or use an archive format."
+                "--format `folder`: standard output isn't a directory. Specify a directory, or use an archive format."
             )
         with arguments.output_path(options.out, options) as out, show.progress("Exporting") as progress:
             form: Form = options.format or "xz"

@@ -34,7 +34,7 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
         metavar="PATH",
         nargs="?",
         default=".",
-        help="Build this project directory, or this service as module:Service (default: the current directory)",
+        help="Build this project directory or this service (MODULE:SERVICE; default: the current directory)",
     )
     arguments.add_bentofile(parser)
     parser.add_argument("--name", help="Set the Bento's name (default: the service's name)")
@@ -238,7 +238,7 @@ def _check_service(text: str) -> None:
     module = text.replace(".", "/")
     places = [text, *(f"{root}{module}{end}" for root in ("", "src/") for end in (".py", "/__init__.py"))]
     if ":" not in text and not any(Path(place).is_file() for place in places):
-        raise BentoError(f"{text}: no such directory. Specify a project directory, or a service as module:Service.")
+        raise BentoError(f"{text}: no such directory or module. Specify a project directory or MODULE:SERVICE.")
 
 
 def _creation_time(text: str | None) -> str:

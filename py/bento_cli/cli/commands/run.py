@@ -126,7 +126,7 @@ def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
     settings = _builder_options(options)
     if (options.sign_key or options.keyless) and not (backend is NATIVE and "push" in settings):
         raise BentoError(
-            "--sign-key and --sign-keyless require --backend native and --push. Add both, or run `bento sign` later."
+            "Signing requires --backend native and --push. Add the missing option, or run `bento sign` later."
         )
     for model in entry.description.models:
         if model.registry == "huggingface":

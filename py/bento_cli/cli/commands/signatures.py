@@ -103,7 +103,7 @@ def _sign(options: Namespace, target: str, signing: Signing, sboms: Sequence[tup
     if path.is_dir():
         raise BentoError(f"{target}: directories can't be signed. Export the Bento or model, and sign the archive.")
     if sboms:
-        raise BentoError(f"{target}: archives don't support --sbom. Sign an OCI layout or a registry artifact.")
+        raise BentoError(f"{target}: --sbom isn't supported for archives. Sign an OCI layout or a registry artifact.")
     content, signed = cosign.sign_file(path, key, is_bundle), cosign.signature_path(path, is_bundle)
     with atomic_file(signed) as file:
         file.write(content)
@@ -247,7 +247,7 @@ def _signature_rules(options: Namespace) -> list[SignatureRule]:
     root = Path(options.trusted_root) if options.trusted_root else None
     if options.policy:
         if options.provenance or options.sbom:
-            raise BentoError("--provenance and --sbom can't be combined with --policy. Add rules to the policy.")
+            raise BentoError("--provenance and --sbom can't be combined with --policy. Add their rules to the policy.")
         return policy.read_policy(Path(options.policy), root)
     signer: PublicKey | Identity
     if is_identity:
