@@ -1,4 +1,4 @@
 """Subcommands that run under `bazel run` and `bazel test`, and can use a network or a store.
 
-Most modules define one subcommand, named `run`. `rules_bento.subcommands` lists the other modules.
+In a module that defines only one subcommand, its name is `run`. `rules_bento.subcommands` lists all subcommands.
 """

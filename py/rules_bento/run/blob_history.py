@@ -48,7 +48,7 @@ class BlobHistory:
         return repositories_of
 
     def note(self, pushed: Iterable[str], digests: Iterable[str]) -> None:
-        """Record that the repositories `pushed` contain the blobs `digests`. Ignores write errors."""
+        """Record `digests` as the blobs of each repository in `pushed`, replacing its record. Ignores write errors."""
         if self._path is None:
             return
         names, listed = list(pushed), sorted(set(digests))
@@ -65,7 +65,7 @@ class BlobHistory:
 
 
 def _read(path: Path) -> dict[str, list[str]]:
-    """Return the contents of the history file, or an empty dict if it is missing or invalid."""
+    """Return the contents of the history file, or an empty dict if it is missing, invalid, or too large."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             return {}

@@ -111,7 +111,7 @@ def _tell(pipe: int, error: Exception) -> None:
 
 
 def _enter(libc: Any, container: Container) -> None:
-    """Switch to the container's user and to a new network. Later child processes are in a new PID namespace."""
+    """Enter the container's user, network, and (for children) PID namespaces. Raises BentoError if not permitted."""
     import fcntl
     import socket
     import struct
@@ -133,7 +133,7 @@ def _enter(libc: Any, container: Container) -> None:
 
 
 def _start(libc: Any, container: Container, log: Path) -> int:
-    """Start the first process, whose end kills all others in the container. Raises BentoError if the start fails."""
+    """Start the container's first process, and return its ID. Raises BentoError if the program can't start."""
     receive, send = os.pipe()
     first = os.fork()
     if not first:
@@ -180,7 +180,7 @@ def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
 
 
 def _move(libc: Any, root: Path) -> None:
-    """Change the root of this process to the directory of the image, and mount /proc, /sys, /dev, and /tmp."""
+    """Make the image's directory this process's root, and mount /proc, /sys, /dev, and /tmp, or raise BentoError."""
     # Create all mount points before the first mount, so that they are in the image's directory.
     processes, devices, system, temporary = (
         rootfs.create_directory(root, name) for name in ("proc", "dev", "sys", "tmp")

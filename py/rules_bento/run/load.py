@@ -68,7 +68,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: str) -> dict[str, Any]:
-    """Return the image for the platform `wanted` (default: the engine's). Raises BentoError if it is missing."""
+    """Return the image for the platform `wanted` (default: the engine's). Raises BentoError if no image matches."""
     platform = wanted or _platform(tool)
     by_platform = {}
     for image in images:
@@ -91,7 +91,7 @@ def _platform(tool: str) -> str:
 
 
 def blobs_of(described: list[dict[str, Any]], directory: Path, scratch: Path) -> dict[str, Path]:
-    """Return the files of layers by digest. Assembles or downloads missing layers to `scratch`."""
+    """Return the layer files by digest. Assembles or downloads missing layers to `scratch`."""
     blobs = {}
     elsewhere = []
     for blob in described:

@@ -132,7 +132,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _pushes(arguments: Arguments, caller: Arguments) -> list[Arguments]:
-    """Return the arguments of each push in the file `--pushes`, or `arguments` without the flag."""
+    """Return the arguments of each push, from `--pushes` if set. Raises BentoError if `--repository` is also set."""
     file = arguments.optional("--pushes")
     if not file:
         return [arguments]

@@ -107,7 +107,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, str]]:
-    """Return headers from the last credential helper that matches the host (EngFlow's credential-helper-spec)."""
+    """Return headers from the last credential helper for `host`, if any. Raises BentoError if the helper fails."""
     program = ""
     for text in helpers:
         domain, equals, named = text.partition("=")
@@ -167,7 +167,7 @@ class BuiltSource:
             raise SourceLostError(f"the remote cache {self.cache} sent only {end - missing} of {self.size} bytes")
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the blob doesn't match the digest. Ignores a lost connection to the cache."""
+        """Raise BentoError if the blob doesn't match the digest. Ignores lost connections, and a missing cache."""
         if here := self._downloaded():
             here.check(digest, size)
         elif self.cache:
@@ -313,7 +313,7 @@ def _connect(where: Settings, protocols: list[str] | None = None) -> socket.sock
 
 @contextmanager
 def _retried_errors(where: Settings) -> Iterator[None]:
-    """Convert connection errors to ConnectionLostError, so that the push retries, and reject untrusted certificates."""
+    """Convert connection errors to ConnectionLostError, which a push retries, and certificate errors to BentoError."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
@@ -369,7 +369,7 @@ def _varint(value: int) -> bytes:
 
 
 def _number(message: bytes, at: int) -> tuple[int, int]:
-    """Return the varint at position `at` (lowest seven bits first), and the position after it."""
+    """Return the varint at `at`, and the position after it. Raises ConnectionLostError for an invalid varint."""
     value = shift = 0
     for end in range(at, min(at + 10, len(message))):  # of 64 bits
         value |= (message[end] & 0x7F) << shift

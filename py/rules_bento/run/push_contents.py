@@ -3,11 +3,11 @@
 The object has one of these keys. Each path is relative to the argument `--directory`:
 
 - `image`: an object with `manifest`, `config`, and `blobs`. Each object in `blobs` has `path` and either `digest` or
-  `description` (a JSON file with a `digest` and a `size`). Instead of `path`, the object can have `recipe` and `wheel`,
-  from which the blob is assembled, `from`, the blob's repository, or `built`, an action's output below the execution
-  root, which might exist only in the remote cache.
-  Optional: `referrers`, a list of objects with the `media_type` and the `path` of documents about the image, `soci`,
-  the SOCI index, `ztocs`, its blobs, and `index`, the OCI index of the image and the SOCI index;
+  `description` (a JSON file with a `digest` and a `size`). Instead of `path`, the object can have: `recipe` and `wheel`
+  (to assemble the blob); `from` (the blob's repository); or `built` (an action's output below the execution root, which
+  might exist only in the remote cache).
+  Optional: `referrers` (a list of objects with the `media_type` and `path` of a document about the image), `soci` (the
+  SOCI index), `ztocs` (its blobs), and `index` (the OCI index of the image and the SOCI index);
 - `index`: an object with `manifest` and `images`;
 - `bento`: an object with `bento_yaml`, `digest`, `parts`, and `models`, a list of objects as for `model`;
 - `model`: an object with `description` and `part`.
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class PushContents(NamedTuple):
-    """The contents of a push, and the documents about these contents."""
+    """The artifact to push, the artifacts that refer to it, and the definitions of its builds."""
 
     package: Pushable
     referrers: list[Pushable]  # artifacts that refer to an image

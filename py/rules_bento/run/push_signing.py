@@ -73,7 +73,7 @@ class Signer(NamedTuple):
     def _provenance(
         self, target: str, manifest: Manifest, definitions: Mapping[str, Path]
     ) -> Iterator[tuple[Descriptor, str, dict[str, Any]]]:
-        """Yield the subject, predicate type, and provenance of a manifest, if `run` is set."""
+        """Yield a manifest's subject, predicate type, and provenance if `run` is set. Rejects unknown inputs."""
         from rules_bento.signing import provenance
 
         if self.run is None:
@@ -93,7 +93,7 @@ class Signer(NamedTuple):
 
 
 def _sboms(contents: PushContents) -> Iterator[tuple[Descriptor, str, dict[str, Any]]]:
-    """Yield the subject, predicate type, and content of each SBOM of an image."""
+    """Yield the subject, predicate type, and content of each image's SBOMs. Raises BentoError for an invalid SBOM."""
     from rules_bento.signing.cosign import sbom_type
 
     for referrer in contents.referrers:
@@ -108,8 +108,8 @@ def _sboms(contents: PushContents) -> Iterator[tuple[Descriptor, str, dict[str, 
 def signers(caller: Arguments, are_keyless: set[bool]) -> tuple[Signer | None, Signer | None]:
     """Return the signer for the key in the user's flags and the signer for keyless targets. Each can be None.
 
-    Raises BentoError for incomplete options, for options that no target supports, and for an invalid key, token, or
-    configuration of signing services.
+    `are_keyless` has the values of the targets' `keyless`. Raises BentoError for incomplete options, options that no
+    target supports, and an invalid key, token, or configuration of signing services.
     """
     from rules_bento.artifacts.signatures import BUNDLE, FORMS, LEGACY
     from rules_bento.signing.keyless import IdentitySigner

@@ -18,7 +18,7 @@ from rules_bento.typing_lite import Any
 
 @Subcommand({"--settings": 1})  # JSON, paths relative to the current directory: see rules/bento_test.bzl
 def run(arguments: Arguments) -> int:
-    """Unpack a Bento, create an environment with its wheels, and run pytest with the arguments after `--`."""
+    """Unpack a Bento, create its environment, and run pytest with the arguments after `--`. Returns the exit status."""
     if shards := os.environ.get("TEST_SHARD_STATUS_FILE"):
         Path(shards).touch()  # reports support for sharding to Bazel
     settings = json.loads(Path(arguments.required("--settings")).read_text("utf-8"))

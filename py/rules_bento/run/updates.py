@@ -88,7 +88,7 @@ def _report(arguments: Arguments, counts: str, *, is_unchanged: bool) -> None:
 
 
 def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
-    """Append requirements that only a bentofile declares to the target's first requirements file."""
+    """Append a bentofile's new requirements to the first requirements file, or raise BentoError if there is none."""
     names = [name for _, name in arguments.tuples("--source") if name.endswith((".in", ".txt"))]
     if not names:
         raise BentoError(

@@ -69,7 +69,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
-    """Return the import roots in the source tree, beginning with the build context of the Bento."""
+    """Return the import roots in the source tree, build context first. Reports omitted roots of other repositories."""
     own = settings["repository"]
     roots = [root.partition("/") for root in settings["import_roots"]]
     for repository in sorted({repository for repository, _, _ in roots} - {own}):
@@ -89,7 +89,7 @@ def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
 
 
 class _Environment:
-    """A virtual environment, which other programs must not change."""
+    """A virtual environment that only this program creates and changes."""
 
     def __init__(self, directory: Path, uv: str, version: str) -> None:
         self.directory = directory
