@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ValueType(NamedTuple):
-    """A type of values. `words` names it in messages, and `holds` returns whether a value has the type."""
+    """A value type. `words` names it in messages, and `holds` returns whether a value has the type."""
 
     words: str
     holds: Callable[[Any], bool]
@@ -139,7 +139,7 @@ def check(info: ServiceInfo) -> None:
 
 
 def _wrong(config: Mapping[str, Any], table: str, *, is_open: bool) -> Iterator[tuple[str, Any, str]]:
-    """Yield the key, value, and expected type of each wrong value. With `is_open`, dicts can be incomplete."""
+    """Yield the key, value, and expected type of each wrong value. With `is_open`, dicts can be empty."""
     for key, value in config.items():
         path = f"{table}.{key}" if table else key
         kind = KINDS.get(path)

@@ -155,7 +155,7 @@ class Constants:
         return value
 
     def _only_reads(self, module: Module, node: ast.expr, value: list[Any] | dict[str, Any]) -> bool:
-        """Return whether a list or dict is only read: unpacked, or an argument that services don't modify."""
+        """Return whether `node` unpacks a list or dict, or passes it to a service that doesn't modify it."""
         if self.keyword_of_service(module, node) not in ("", "traffic", "endpoints"):
             return True
         around, items = self.code.parent(node), value.values() if isinstance(value, dict) else value
@@ -180,7 +180,7 @@ class Constants:
         return is_read and getattr(self.code.parent(around), "func", None) is not around
 
     def _argument(self, module: Module, node: ast.Attribute) -> Any:
-        """Return the value of `args.field`, where `args` is the result of `bentoml.use_arguments(…)`."""
+        """Return the value of `args.field` after `args = bentoml.use_arguments(…)`, or raise NotConstantError."""
         owner = self.names.resolve(module, node.value)
         call, module = owner.node, owner.module
         if not isinstance(call, ast.Call) or self.names.outside(module, call.func) != "bentoml.use_arguments":
@@ -212,7 +212,7 @@ class Constants:
         return value
 
     def _leaves_fields(self, module: Module, statement: ast.stmt, field: str) -> bool:
-        """Return whether a statement in a pydantic model's body defines a method that doesn't modify its fields."""
+        """Return whether a statement in a pydantic model's body defines a method that can't modify `field`."""
         if not isinstance(statement, FUNCTIONS) or statement.name in ("model_post_init", field):
             return False
         decorators = [callee(each) for each in statement.decorator_list]
@@ -220,7 +220,7 @@ class Constants:
         return not statement.name.startswith("__") and known <= _SERIALIZERS
 
     def _default(self, module: Module, name: str, field: ast.AnnAssign) -> Any:
-        """Return a Bento argument, converted as pydantic does, or the field's default if the argument is missing."""
+        """Return an argument, converted as pydantic does, or the field's default, or raise NotConstantError."""
         default = field.value
         if name in self.arguments:
             value, kind = self.arguments[name], getattr(field.annotation, "id", "")

@@ -1,6 +1,6 @@
 """Analyzes the code that an import of the service might run: uses of names, and unsupported operations.
 
-The analysis is conservative. It treats this code as run: modules, classes, lambdas, functions whose name such code
+The analysis is conservative: it assumes that an import runs modules, classes, lambdas, functions whose name such code
 mentions, methods of classes that aren't services, and functions with a decorator that might call them.
 """
 
@@ -51,11 +51,11 @@ WORDS = frozenset(word.encode() for word in [*_ATTRIBUTES, *_BUILTINS, *_LIBRARI
 class ImportCode:
     """The uses of definitions in code that runs during the import, and the first unsupported operation.
 
-    This code can't use a module as a value (`values.LABELS`), because a module gives access to all its names.
+    Use of a module as a value (`values.LABELS`) isn't supported, because a module gives access to all its names.
     """
 
     def __init__(self, names: Names, modules: list[Module], others: frozenset[bytes]) -> None:
-        """Analyze the modules. `others` contains the words in other modules, which might call functions by name."""
+        """Analyze `modules`. Functions that are named in `others`, the words in all other modules, might be called."""
         self.names = names
         self._modules = {module.name: module for module in modules}
         self._others = others
@@ -71,7 +71,7 @@ class ImportCode:
                 self._run(*self._todo.pop())
 
     def parent(self, node: ast.AST | None) -> ast.AST | None:
-        """Return the parent of a node that the import runs, or None for a top-level statement."""
+        """Return the parent of a node that the import runs, or None for top-level statements and other nodes."""
         return self._parents.get(node) if node else None
 
     def is_local(self, node: ast.AST) -> bool:
@@ -103,7 +103,7 @@ class ImportCode:
         return isinstance(around, FUNCTIONS) and around.returns is node
 
     def is_route(self, module: Module, decorator: ast.AST) -> bool:
-        """Return whether a decorator registers a route without calling the function, as `@app.get("/")` does."""
+        """Return whether a decorator registers a route or handler without calling the function, as `@app.get` does."""
         match decorator:
             case ast.Attribute(value=ast.Name(id=name), attr=attribute) if attribute in ROUTES | HANDLERS:
                 made = [each.node for each in module.bindings.get(name, ())]
@@ -140,7 +140,7 @@ class ImportCode:
     # Functions
 
     def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.AST]:
-        """Return the nodes of a function that the import runs: all of them if the function might be called."""
+        """Return the child nodes of a function that the import runs: the body only if the function might be called."""
         if node.name in _HOOKS:
             self._stop(f"`{node.name}` runs without a call", module, node)
         owner = self.parent(node)
@@ -232,7 +232,7 @@ class ImportCode:
 
 
 def callee(decorator: ast.AST) -> ast.AST:
-    """Return the function that a decorator with arguments calls, or a decorator without arguments itself."""
+    """Return the function that a decorator names: `f` for both `@f` and `@f(x)`."""
     return decorator.func if isinstance(decorator, ast.Call) else decorator
 
 

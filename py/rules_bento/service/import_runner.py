@@ -156,7 +156,7 @@ class _Run:
 
 
 def place_of(name: str, facts: dict[str, Any]) -> str:
-    """Return the `file:line` of a field's service (default: the first), or the file if there are no services."""
+    """Return the `file:line` of the service in the field `name` (default: the first), or the file if there is none."""
     index = re.match(r"services\.([0-9]+)", name)
     services = facts["services"][int(index[1]) if index else 0 :]
     return f"{services[0]['path']}:{services[0]['line']}" if services else str(facts["path"])

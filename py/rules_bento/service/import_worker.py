@@ -201,7 +201,7 @@ def _legacy_fields(service: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any, fact: str) -> Any:
-    """Convert `value` to JSON types. Rejects a value that `bentoml build` can't write to bento.yaml."""
+    """Convert the value of the field `fact` to JSON types. Rejects values that bento.yaml can't contain."""
     if name := stand_ins.name_of(value):
         stand_ins.refuse(name)
     if value is None or type(value) in (bool, int, float, str):
@@ -276,7 +276,7 @@ def _shift_environment() -> None:
 
 
 class Recorder:
-    """A recorder of the method calls on each `Image`, which describes an image by these calls.
+    """Recorder of the method calls on each `Image`. An image is described by its calls.
 
     BentoML keeps only the results of calls (`system_packages` becomes a shell command). An image that differs from the
     result of its recorded calls was changed in another way, and is rejected.
@@ -309,7 +309,7 @@ class Recorder:
         return metadata.Image(arguments, tuple(metadata.ImageCall(*row) for row in rows))
 
     def _recorded(self, name: str, method: Any) -> Any:
-        """Wrap a method so that it records its calls, except those from other methods, such as `pyproject_toml`."""
+        """Wrap a method to record its calls, except for calls by other recorded methods, such as `pyproject_toml`."""
 
         @functools.wraps(method)
         def recorded(image: Any, *args: Any, **kwargs: Any) -> Any:

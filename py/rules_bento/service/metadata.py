@@ -64,9 +64,9 @@ class Model:
 
     Attributes:
         attribute: the class attribute, or an empty string for a legacy service.
-        tag: `name`, `name:version`, or `name:latest`, in lowercase; empty if unknown or for Hugging Face.
-        alias: the unchanged tag, because `bentoml.models.get` first searches the aliases in the Bento.
-        huggingface: the snapshot, if the registry is `huggingface`.
+        tag: `name`, `name:version`, or `name:latest`, in lowercase unless `alias`; empty if unknown or Hugging Face.
+        alias: whether `tag` can be an alias, because `bentoml.models.get` first searches the aliases in the Bento.
+        huggingface: the Hugging Face model, or None for the registry `bentoml`.
 
     """
 
@@ -94,7 +94,7 @@ class Dependency:
 
 @dataclass(frozen=True)
 class Api:
-    """An endpoint. For a legacy service, `input_type` and `output_type` are descriptors."""
+    """An endpoint. For a legacy service, `input_type` and `output_type` are the class names of descriptors."""
 
     name: str
     route: str
@@ -213,7 +213,7 @@ def to_json(info: ServiceInfo) -> dict[str, Any]:
 
 
 def from_json(data: dict[str, Any]) -> ServiceInfo:
-    """Convert a JSON object from `to_json` to metadata. Raises TypeError for other values."""
+    """Convert a JSON object from `to_json` to metadata. Raises TypeError for missing or unknown fields."""
     return ServiceInfo(**_fields(data))
 
 

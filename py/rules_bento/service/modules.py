@@ -132,7 +132,7 @@ class Binding(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The dotted name to which an import refers."""
+        """The dotted name to which an import refers, or an empty string for other statements."""
         return f"{self.module}.{self.name}" if self.name else self.module
 
     @property
@@ -177,7 +177,7 @@ class Module:
             known.append(binding)
 
     def imported(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Binding]]:
-        """Yield the names that an import statement binds."""
+        """Yield each name that an import statement binds, with its binding. Omits `*`."""
         if isinstance(node, ast.Import):
             for alias in node.names:
                 module = alias.name if alias.asname else alias.name.partition(".")[0]
@@ -215,7 +215,7 @@ class Module:
                     self._add(name, Binding(statement))
 
     def _bind_below(self, node: ast.AST) -> None:
-        """Add the names that nested code binds in the module with `global`, `:=`, or imports."""
+        """Add the bindings of nested `global` and `:=`, and record the modules that imports and strings name."""
         if isinstance(node, (ast.Global, ast.NamedExpr)):
             for name in node.names if isinstance(node, ast.Global) else [node.target.id]:
                 self._add(name, Binding(node))
@@ -230,7 +230,7 @@ class Module:
 
 
 def own_nodes(*nodes: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes and their descendants, except for the contents of functions and classes."""
+    """Yield the nodes and their descendants, except for the contents of functions, lambdas, and classes."""
     todo = list(nodes)
     while todo:
         yield (node := todo.pop())
@@ -300,7 +300,7 @@ class Names:
         return self.lookup(module, node.id, module.path, node)
 
     def lookup(self, module: Module, name: str, path: str, node: ast.AST) -> Definition:
-        """Return the definition of `name` in `module`. Errors refer to `node` in the file `path`."""
+        """Return the definition of `name` in `module`, or raise NotConstantError for `node` in the file `path`."""
         for _ in range(_MAX_HOPS):
             known = module.bindings.get(name, [])
             if len(known) != 1:

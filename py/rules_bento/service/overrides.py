@@ -92,11 +92,11 @@ class Declared:
 
 
 def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
-    """Replace the unknown values in `info` with declared values.
+    """Replace the unknown values in `info` with declared values. Returns `info` if the complete service is unknown.
 
     Raises:
-        BentoError: a declared value contradicts a constant in the source, or names a missing service;
-            or BentoML rejects the configuration.
+        BentoError: a declared value contradicts a constant in the source, or names a missing service or model;
+            `in_full` has an invalid kind; or BentoML rejects the configuration.
 
     """
     check_in_full(declared.in_full, declared.words)
@@ -158,7 +158,7 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 def _merged(
     read: Mapping[str, Json], stated: Mapping[str, Json], fact: str, unknown: Collection[str], place: str
 ) -> dict[str, Json]:
-    """Return the configuration in the source, with the values in `stated` added. Raises BentoError for conflicts."""
+    """Return `read` with the values in `stated`. Raises BentoError if the source contradicts or lacks one of them."""
     merged = dict(read)
     for key, value in stated.items():
         path, known = f"{fact}.{key}", merged.get(key)
@@ -187,7 +187,7 @@ def _has(stated: Mapping[str, Json], path: str) -> bool:
 
 
 def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
-    """Set the declared tags on models whose tags aren't constants in the source."""
+    """Set the declared tags on models whose tags are unknown in the source. Raises BentoError for other models."""
     unknown = [f"{one.service}.{one.fact.partition('.')[2]}" for one in info.unknowns if one.kind == "models"]
     foreign = [name for name in declared.service_models if name not in unknown]
     if foreign:
@@ -211,7 +211,7 @@ def listed(names: Iterable[str | None]) -> str:
 
 
 def way(unknown: Unknown, words: Words) -> str:
-    """Return a remedy that declares `unknown` outside of the source, or "" if the value requires an import."""
+    """Return the attributes or flags that can declare `unknown`, or "" if the value requires an import."""
     _, dot, key = unknown.fact.partition(".")
     names = (unknown.fact, unknown.kind + dot, unknown.kind)
     remedy = next((_REMEDIES[name] for name in names if name in _REMEDIES), ("", ""))
@@ -219,7 +219,7 @@ def way(unknown: Unknown, words: Words) -> str:
 
 
 def statement(attribute: str, words: Words) -> str:
-    """Return an attribute, or the flag that corresponds to it, in backticks."""
+    """Return `attribute` or, if `words` is `flags`, the corresponding flag, in backticks."""
     return f"`{attribute if words == 'attributes' else _FLAGS[attribute]}`"
 
 

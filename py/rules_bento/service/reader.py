@@ -37,7 +37,7 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
 
 
 class _Reading:
-    """Static analysis of one service, repeated with more modules if other modules use the required modules."""
+    """Static analysis of one service, repeated until it covers all modules that define or might modify the values."""
 
     def __init__(
         self, service: str, module: str, path: str, files: PythonFiles, arguments: Mapping[str, object]
@@ -49,7 +49,7 @@ class _Reading:
         self._module = self._names.parsed(module, path)
 
     def read(self, attribute: str) -> ServiceInfo:
-        """Return the metadata of the service `attribute`. Raises BentoError if the service doesn't exist."""
+        """Return the metadata of a service (default: the only one). Raises BentoError if `attribute` doesn't exist."""
         needed = {self._module.name}
         while True:
             modules, others = self._reached(needed)
@@ -75,9 +75,9 @@ class _Reading:
     # Modules
 
     def _reached(self, users: set[str]) -> tuple[list[Module], frozenset[bytes]]:
-        """Return the modules that the service might import, even by a string, and that might modify names in `users`.
+        """Return the parsed modules that the service might import, even by a string, and that might modify `users`.
 
-        Parses only modules that contain a word in `WORDS` or a name in `users`. Also returns the words in the others.
+        These are in `users`, or contain a word in `WORDS` or a name in `users`. Also returns other modules' words.
         """
         words = WORDS | {name.rpartition(".")[2].encode() for name in users}
         found: list[Module] = []
@@ -140,7 +140,7 @@ class _Reading:
         )
 
     def _only_service(self) -> str:
-        """Return the only name in the module that might be a service. Raises BentoError for none or several."""
+        """Return the only name in the module that might be a service. Raises BentoError unless there is exactly one."""
         names = [name for name in self._module.bindings if self._might_be_service(name)]
         if len(names) == 1:
             return names[0]
@@ -156,7 +156,7 @@ class _Reading:
 
 
 def _parts(service: str) -> tuple[str, str]:
-    """Split an import string into the dotted name of a module and an attribute, which can be empty."""
+    """Split an import string into a module's dotted name and an attribute (can be empty), or raise BentoError."""
     target, colon, attribute = service.partition(":")
     if target.endswith(".py"):
         target = ".".join(part for part in target[:-3].split("/") if part != ".")

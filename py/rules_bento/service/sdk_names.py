@@ -27,7 +27,7 @@ IMAGE_METHODS = words(
 
 
 def public_name(dotted: str) -> str:
-    """Return BentoML's public name for a private name (`_bentoml_sdk.models.BentoModel`) or an older alias."""
+    """Return BentoML's public name for a private name (`_bentoml_sdk.models.BentoModel`) or alias, or else `dotted`."""
     last = dotted.rpartition(".")[2]
     if dotted.startswith(("_bentoml_sdk.", "_bentoml_impl.", "bentoml._internal.", "bentoml.service.")):
         return _PUBLIC.get(last, dotted)

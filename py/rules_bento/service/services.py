@@ -102,7 +102,7 @@ class ServiceReader:
         return first
 
     def _arguments(self, module: Module, keywords: list[ast.keyword]) -> dict[str, Any]:
-        """Return the arguments of `bentoml.service` by name. Doesn't evaluate the argument `image`."""
+        """Return the arguments of `bentoml.service` by name: values, NotConstantErrors, and the node of `image`."""
         values: dict[str, Any] = {}
         for keyword in keywords:
             node = keyword.value
@@ -117,7 +117,7 @@ class ServiceReader:
     # The graph
 
     def info(self, entry: Declaration, service: str, path: str) -> metadata.ServiceInfo:
-        """Return the metadata of an entry service and its dependencies. Raises BentoError if they can't be imported."""
+        """Return the metadata of an entry service and its dependencies. Raises BentoError if BentoML rejects them."""
         services: dict[str, metadata.Service] = {}
         stack = [entry.name]
         while stack:  # in the order of BentoML's `all_services`: a service itself, then each dependency's
@@ -182,7 +182,7 @@ class ServiceReader:
         return {name: found[name] for name in sorted(found)}  # as `dir()` lists them
 
     def _add_member(self, declared: Declaration, statement: ast.stmt, found: dict[str, Any]) -> None:
-        """Add to `found` the name that a class-body statement binds. Raises NotConstantError for unsupported code."""
+        """Add to `found` the attribute that a class-body statement defines, or raise NotConstantError."""
         module, value, nodes = declared.module, None, list[ast.AST | None]([statement])
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
@@ -222,7 +222,7 @@ class ServiceReader:
         return None
 
     def _is_foreign(self, module: Module, node: ast.AST) -> bool:
-        """Return whether an expression refers only to libraries and constants, and therefore isn't a BentoML object."""
+        """Return whether an expression doesn't use BentoML. Raises NotConstantError for a name of unknown value."""
         for each in ast.walk(node):
             if isinstance(each, ast.Name):
                 outside = self.names.outside(module, each)
@@ -249,7 +249,7 @@ class ServiceReader:
     def _values(
         self, module: Module, call: ast.Call, given: dict[str, ast.expr], kinds: dict[str, ValueType]
     ) -> dict[str, Any]:
-        """Return the values of arguments. Raises NotConstantError if a value is unknown or has a wrong type."""
+        """Return the values of arguments. Raises NotConstantError if one is unknown or doesn't match `kinds`."""
         values = {name: self.constants.whole(module, node) for name, node in given.items()}
         if not all(kinds[name].holds(value) for name, value in values.items()):
             raise unsupported(module, call)
@@ -319,7 +319,7 @@ class ServiceReader:
         return self._entries(declared, given, "config")
 
     def _entries(self, declared: Declaration, values: dict[str, Any], fact: str) -> dict[str, metadata.Json]:
-        """Return the constant entries of a dict, and record each other entry as the unknown value at its path."""
+        """Return the constant entries of a dict, and record the others as unknown values with paths below `fact`."""
         result: dict[str, metadata.Json] = {}
         for key, value in values.items():
             error = None if isinstance(value, dict) else first_unknown(value)

@@ -216,7 +216,7 @@ def _is_structural() -> bool:
 
 
 def _builds_type() -> bool:
-    """Return whether the caller evaluates `X[...]` or `X | ...`, for which Python 3.14 compares types in C."""
+    """Return whether the caller evaluates `X[...]` or `X | ...`, which compare types in C in Python 3.14."""
     frame = next(_frames())
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("BINARY_OP", "BINARY_SUBSCR")
 
@@ -240,7 +240,7 @@ def relative(path: str) -> str:
 
 
 def refuse(name: str, what: str = "value") -> NoReturn:
-    """Reject a use of the value, or of another property `what`, of the stand-in `name`."""
+    """Reject a use of the stand-in `name` that requires its value, or the property `what`."""
     problem = f"importing the service requires the {what} of {name}, but a stand-in replaces the package"
     reject(f"{problem}:\n  {place() or STATE.place}", _remedy(name))
 
@@ -263,13 +263,13 @@ def _is_guarded() -> bool:
 
 
 def _varied(name: str, what: str = "isinstance of {}") -> bool:
-    """Return False in the first import and True in the second, and record the line that asked about `name`."""
+    """Record that the current line depends on `name`. Returns False in the first import, and True in the second."""
     STATE.varied.append((f"{place() or STATE.place} ({what.format(name)})", _remedy(name)))
     return STATE.is_second
 
 
 def _vary_all(name: str, *arguments: Any) -> None:
-    """Clear the containers among `arguments` in the second import, because the package might modify them."""
+    """In the second import, clear containers in `arguments`: the package might modify them. Rejects BentoML objects."""
     for argument in arguments:
         module = str(type(argument).__module__)
         if module.partition(".")[0] in _BENTOML:
