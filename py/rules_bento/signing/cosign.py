@@ -47,7 +47,7 @@ def make_payload(name: str, digest: str) -> bytes:
 
 
 def read_payload(content: bytes, digest: str) -> str:
-    """Return the name of the image in a payload. Raises SignatureError if the payload is for another digest."""
+    """Return the image's name in a payload, or an empty string. Raises SignatureError for another type or digest."""
     critical = read_object(content, "the signed document").get("critical")
     if not isinstance(critical, dict) or critical.get("type") != _IMAGE:
         raise SignatureError("the signed document doesn't describe an image")
@@ -119,7 +119,7 @@ def open_envelope(document: dict[str, Any], key: PublicKey | Identity, material:
 
 
 def read_statement(statement: bytes, digest: str) -> tuple[str, str, dict[str, Any]]:
-    """Return the name of a statement's subject, its predicate type, and its predicate. Rejects another digest."""
+    """Return a statement's subject name, predicate type, and predicate. Raises SignatureError for another digest."""
     document = read_object(statement, "the signed statement")
     subjects, predicate = document.get("subject"), document.get("predicate")
     kind = document.get("predicateType")
@@ -165,7 +165,7 @@ def signature_path(path: Path, is_bundle: bool) -> Path:
 
 
 def existing_signature(path: Path) -> Path:
-    """Return the path of a file's signature: the bundle, or the legacy signature if only that exists."""
+    """Return the path of a file's legacy signature if only that exists, or otherwise the path of the bundle."""
     bundle, legacy = (signature_path(path, is_bundle) for is_bundle in (True, False))
     return legacy if legacy.exists() and not bundle.exists() else bundle
 
@@ -200,7 +200,7 @@ def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
 
 
 def _signature(content: bytes, path: Path) -> tuple[bytes, Any]:
-    """Return the signature and the verification material in a signature file: base64 or, since cosign 3, a bundle."""
+    """Return the signature and verification material in base64 or a bundle. Raises SignatureError for other content."""
     text = content.decode("ascii", "replace").strip()
     try:
         if text.startswith("{"):

@@ -113,7 +113,7 @@ def read_trusted_root(file: Path | None) -> Any:
 
 
 def entry_check(trusted_root: Path | None) -> Callable[..., None]:
-    """Return a function that verifies log entries, for `read_public`. Raises the same errors as `read_trusted_root`."""
+    """Return a function for `read_public` that verifies log entries. Raises the same errors as `read_trusted_root`."""
     root = read_trusted_root(trusted_root)
 
     def check(material: Any, verifier: dict[str, Any], digest: bytes, signature: bytes) -> None:

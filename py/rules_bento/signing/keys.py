@@ -2,7 +2,7 @@
 
 Private keys are PEM: cosign's own, encrypted with a password (scrypt, NaCl's secretbox), or unencrypted PKCS #8, SEC 1,
 or PKCS #1. A key signs a SHA-256 by ECDSA on P-256, or by RSA with PKCS #1 v1.5. Ed25519 and other curves are rejected,
-because `cosign verify` doesn't accept their signatures without the digest.
+because `cosign verify` rejects their signatures.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def sha256_digest(message: bytes) -> bytes:
 
 
 def _read(name: str, directory: Path) -> tuple[str, bytes, str]:
-    """Return the type and content of the only PEM key in a file or variable, and `name` for messages."""
+    """Return the type and content of the only PEM key in a file or variable, and `name`, or raise BentoError."""
     content = read_named(name, directory, MAX_BYTES, _ONLY)
     # openssl writes the parameters of the curve before the key.
     blocks = [match for match in _BLOCK.finditer(content) if not match[1].endswith(b"PARAMETERS")]
@@ -157,7 +157,7 @@ def _password(directory: Path, file: str, origin: str) -> bytes:
 
 
 def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
-    """Return a private key in DER from cosign's encrypted format: JSON with the parameters of the encryption."""
+    """Decrypt a private key in cosign's PEM format to DER. Raises BentoError for a wrong password or an invalid key."""
     block = _BLOCK.search(content)
     body = from_base64(
         b"".join(block[2].split()).decode("ascii", "replace") if block else None, f"{origin}: the key", _ORIGINAL
@@ -195,7 +195,7 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
 
 
 def _load(load: Callable[[Any], Any], origin: str) -> Any:
-    """Return the key that `load` parses with the package cryptography. Rejects keys with unsupported algorithms."""
+    """Return the key that `load` parses with cryptography. Raises BentoError for an invalid or unsupported key."""
     try:
         from cryptography.hazmat.primitives import serialization
     except ImportError:

@@ -28,7 +28,7 @@ _REMEDY = "See docs/distribution.md for the format."
 
 
 class SignatureRule(NamedTuple):
-    """A signature, or an attestation of one of `kinds`, that one of `signers` must provide."""
+    """A required signature, or an attestation with one of the predicate types `kinds`, by one of `signers`."""
 
     kinds: tuple[str, ...]
     noun: str
