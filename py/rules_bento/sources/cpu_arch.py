@@ -48,7 +48,7 @@ _MAX_SHOWN = 20
 
 
 def machine_of(head: bytes) -> str:
-    """Return the machine type of a file that begins with `head`, or "" if it contains no machine code."""
+    """Return the machine type of a file that begins with `head`, or "" if it has none or an unknown one."""
     if len(head) < HEAD:
         return ""
     if head[:4] == b"\x7fELF":

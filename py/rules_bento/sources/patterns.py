@@ -306,8 +306,8 @@ class SourceFilter:
 def _expression(text: str) -> tuple[str | None, bool | None]:
     """Return pathspec's regular expression for a line, and whether the line includes paths (no leading "!").
 
-    For a comment, both are None. Most lines are plain names, which are expanded without pathspec (a test compares the
-    results), because importing pathspec needs a tenth of an action's time. Raises ValueError for an invalid pattern.
+    Both are None for a line without a pattern. Plain names are expanded without pathspec (a test compares the results),
+    because importing pathspec needs a tenth of an action's time. Raises ValueError for an invalid pattern.
     """
     plain = _PLAIN.fullmatch(text)
     if plain:

@@ -46,7 +46,7 @@ class DeclaredFile:
 
 @dataclass(frozen=True)
 class Selection:
-    """The kept and dropped files, each sorted by path."""
+    """The kept files and the dropped files, both sorted by path, and the unused include patterns."""
 
     kept: tuple[DeclaredFile, ...]
     dropped: tuple[DeclaredFile, ...]
@@ -180,8 +180,8 @@ def select(
 def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> DeclaredFile:
     """Return the first of ``paths`` that the selection keeps, as a declared file.
 
-    ``what`` describes the user of the file in messages ("service 'service:Iris'"). If no file is kept, raises
-    BentoError with the pattern that dropped the file.
+    ``what`` describes the user of the file in messages ("service 'service:Iris'"). If none is kept, raises BentoError
+    with the pattern that dropped a file, if any.
     """
     for path in paths:
         for file in selection.kept:
@@ -241,7 +241,7 @@ def check_followed(kept: Iterable[DeclaredFile]) -> None:
 
 
 def check_inside(file: DeclaredFile, directory: str) -> None:
-    """Raise BentoError if a file isn't a regular file, or is a link to a target outside of ``directory``.
+    """Raise BentoError if a file exists and isn't regular, or is a link to a target outside of ``directory``.
 
     Options can refer to files that `walk` yields but that no pattern selects. No other check covers these files.
     """
