@@ -82,7 +82,7 @@ def _compare(where: str, old: Any, new: Any, *, sent: bool) -> Iterator[Change]:
 
 
 def _alternatives(where: str, old: list[Schema], new: list[Schema], *, sent: bool) -> Iterator[Change]:
-    """Yield the differences between the forms that two schemas allow for one JSON type, such as objects."""
+    """Yield the alternatives for one JSON type, such as `object`, that only one of two schemas contains."""
     for form in old:
         if form not in new:
             yield Change(sent, where, f"the form {_title(form)} was removed")
@@ -167,13 +167,13 @@ _FORM = frozenset(("is_stream", "root_input"))  # another way to send or to read
 
 
 def _schema(value: Any) -> Schema:
-    """Return a schema as a dict, with `const` replaced by an `enum` of one value."""
+    """Return a schema as a dict (empty for None and True), with an `enum` of one value added for `const`."""
     schema = {} if value is None or value is True else value
     return {**schema, "enum": [schema["const"]]} if "const" in schema else schema
 
 
 def _by_type(schema: Schema) -> dict[str, list[Schema]]:
-    """Return the forms of values that a schema allows, by JSON type."""
+    """Return the alternatives in a schema, by their JSON types."""
     by_type: dict[str, list[Schema]] = {}
     for form in map(_schema, schema.get("anyOf") or schema.get("oneOf") or [schema]):
         types = form.get("type", "any")
@@ -201,7 +201,7 @@ def _title(schema: Schema) -> str:
 
 
 def _way(rule: str, old: Schema, new: Schema) -> _Way:
-    """Return whether a changed rule makes a schema accept more or fewer values, or `other` if that is unclear."""
+    """Return `wider` or `narrower` if a changed rule accepts more or fewer values, or `other` if that is unclear."""
     before, after = old.get(rule), new.get(rule)
     if rule in _FORM:
         return "other"

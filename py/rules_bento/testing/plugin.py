@@ -26,7 +26,7 @@ class Bento(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """The settings of the plugin, which a `bento_test` target specifies."""
+    """The plugin's settings for a `bento_test` target."""
 
     bento: Bento
     python: Path
@@ -36,7 +36,7 @@ class Setting(NamedTuple):
 
 
 class Servers:
-    """Source of servers for the tests of a Bento, which collects the servers' logs."""
+    """A pytest plugin that starts servers for tests, and adds the servers' logs to reports of failed tests."""
 
     def __init__(self, setting: Setting) -> None:
         """Store the settings. Doesn't start a server."""
@@ -50,7 +50,7 @@ class Servers:
 
     @contextmanager
     def serve(self, *options: str, variables: Mapping[str, str] | None = None) -> Iterator[Server]:
-        """Run a server during the `with` block, and yield it. Passes `options` to `bentoml serve`."""
+        """Run a server with `options` for `bentoml serve` in the `with` block. Fails the test if it doesn't start."""
         setting = self.setting
         directory = setting.directory / f"server{next(self._numbers)}"
         try:
@@ -88,7 +88,7 @@ def bento(request: pytest.FixtureRequest) -> Bento:
 
 @pytest.fixture(scope="session")
 def serve(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[Server]]:
-    """Return a context manager function that runs a server and passes its `options` to `bentoml serve`."""
+    """Return a function whose result runs a server in a `with` block. Its arguments are options of `bentoml serve`."""
     return request.config.stash[_SERVERS].serve
 
 

@@ -72,9 +72,9 @@ class Recording:
 
 
 def recording(settings: Mapping[str, Any], bento: Path, directory: Path) -> Recording | None:
-    """Return a new recording under `bazel coverage`, otherwise None.
+    """Return a new recording, or None without `bazel coverage` or without Python sources to record.
 
-    Also returns None if there are no Python sources to record. Raises BentoError if coverage is missing.
+    Raises BentoError if the package coverage is missing.
     """
     manifest = os.environ.get("COVERAGE_MANIFEST")
     if not os.environ.get("COVERAGE") or not manifest:
@@ -118,5 +118,5 @@ def _short_path(path: str) -> str:
 
 
 def _pattern(path: Path) -> str:
-    """Return a pattern that matches `path`. coverage.py can't escape special characters."""
+    """Return a coverage.py pattern for `path`, with `?` for special characters, which can't be escaped."""
     return "".join("?" if letter in "*?[]" else letter for letter in str(path))
