@@ -125,7 +125,7 @@ class Subcommand:
 
 
 def check_labels(labels: dict[str, str]) -> dict[str, str]:
-    """Return `labels`. Raises BentoError if a key is empty."""
+    """Return `labels`. Raises BentoError if a key is blank."""
     if any(not key.strip() for key in labels):
         raise BentoError("labels: a key is empty. Specify a key for each label.")
     return labels

@@ -16,9 +16,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def open_streams() -> None:
-    """Open each standard stream that is closed.
+    """Open each closed standard stream on the null device.
 
-    If a standard stream is closed, `print` fails, and the next opened file gets the stream's file descriptor.
+    Otherwise, the stream is None, and the next opened file gets the stream's file descriptor.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -30,7 +30,7 @@ def open_streams() -> None:
 
 
 def drop_output() -> None:
-    """Discard buffered output that can't be written to standard output. Otherwise, Python fails again at exit."""
+    """Flush standard output. Discards output that can't be written, because Python would fail again at exit."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -39,7 +39,7 @@ MODULES = {name: module for module, names in _SUBCOMMANDS.items() for name in na
 
 
 def run(argv: list[str]) -> int:
-    """Run the subcommand at the beginning of `argv`, and return its exit status. Raises only SystemExit.
+    """Run the subcommand at the beginning of `argv`, and return its exit status. Doesn't catch SystemExit.
 
     `--then` separates several subcommands, which run in one process until one of them fails.
     """
@@ -116,7 +116,7 @@ def find(subcommand: str) -> Subcommand | None:
 
 
 def every() -> list[str]:
-    """Return the names of all subcommands."""
+    """Return the names of all subcommands in rules_bento, sorted."""
     return sorted([*MODULES, *_PROGRAMS.split()])
 
 

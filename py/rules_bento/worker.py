@@ -180,7 +180,7 @@ def _run_requests(run: Callable[[list[str]], int], asked: int, output: int, answ
 
 
 def _is_reusable(words: list[str]) -> bool:
-    """Return whether all subcommands of a request are reusable. Also treats a flag's value THEN as a separator."""
+    """Return whether all subcommands of a request are reusable. Each word THEN is a separator, even as a value."""
     subcommands = [words[at] for at in range(len(words)) if not at or words[at - 1] == THEN]
     return bool(subcommands) and all(
         subcommand is not None and subcommand.reusable for subcommand in map(find, subcommands)
@@ -214,8 +214,8 @@ def _surroundings() -> list[Any]:
 def _die_with(parent: int, lifeline: int) -> None:
     """End this process when its parent ends, so that a canceled request writes nothing.
 
-    Only the parent has the other end of the pipe. When the parent ends, the pipe closes. The kernel then sends SIGIO to
-    this process, which has no handler.
+    Only the parent has the other end of the pipe. When the parent ends, the pipe closes. The kernel then sends SIGIO,
+    which ends this process because it has no handler.
     """
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
