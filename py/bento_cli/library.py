@@ -164,7 +164,7 @@ class Store:
         return self.bentos if kind is BENTO else self.models
 
     def verify(self, *entries: Entry, progress: Callable[[int], None] | None = None) -> Verified:
-        """Verify that entries (default: all) have the same contents as when they were imported."""
+        """Compare entries (default: all) with their contents at the import, and return the differences."""
         from bento_cli.store.verification import verify, verify_all
 
         return verify(self.home, [*entries], progress) if entries else verify_all(self.home, progress)
@@ -356,7 +356,7 @@ def serve(tag: str, *options: str, python: str = "", home: HomePath = None) -> s
 
 
 def verify(*entries: Entry, home: HomePath = None) -> Verified:
-    """Verify that entries (default: all) have the same contents as when they were imported."""
+    """Compare entries (default: all) with their contents at the import, and return the differences."""
     return Store(home).verify(*entries)
 
 

@@ -88,7 +88,7 @@ class HostEnvironment:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     def bazelrc(self) -> str:
-        """Return the lines of all .bazelrc files that apply, without comments."""
+        """Return the lines, except for comments, of the workspace's .bazelrc and user.bazelrc, and of ~/.bazelrc."""
         home = self.variables.get("HOME")
         files = [self.root / name for name in (".bazelrc", "user.bazelrc")] if self.root else []
         files += [Path(home, ".bazelrc")] if home else []
@@ -97,7 +97,7 @@ class HostEnvironment:
 
 
 def diagnose(host: HostEnvironment, *, online: bool = False) -> list[Finding]:
-    """Return the results of all checks. Raises BentoError if a file in the workspace can't be read."""
+    """Return the results of all checks. Raises BentoError for an invalid MODULE.bazel or lock, or as `index` does."""
     findings = [bazel(host), builders(host), certificates(host), *proxies(host.variables, online=online)]
     if host.root is None:
         remedy = "To print a MODULE.bazel for a project, run `bento migrate`."
@@ -144,7 +144,7 @@ def bazel(host: HostEnvironment) -> Finding:
 
 
 def _is_bazelisk(program: str) -> bool:
-    """Return whether a program named `bazel` is bazelisk. bazelisk contacts a server to report its version."""
+    """Return whether a program is bazelisk, which would contact a server to report the version of Bazel."""
     path = Path(program).resolve()
     if path.stem.startswith("bazelisk"):
         return True
@@ -153,7 +153,7 @@ def _is_bazelisk(program: str) -> bool:
 
 
 def python(host: HostEnvironment, interpreter: str) -> Finding:
-    """Check the host interpreter that MODULE.bazel specifies, if any. Otherwise, the build provides an interpreter."""
+    """Check the host interpreter in MODULE.bazel. If `interpreter` is empty, the build provides an interpreter."""
     if not interpreter:
         return Finding("python", OK, "the build provides an interpreter")
     source = f'bento_tools.python(interpreter = "{interpreter}")'
@@ -184,7 +184,7 @@ def builders(host: HostEnvironment) -> Finding:
 
 
 def certificates(host: HostEnvironment) -> Finding:
-    """Warn if the system trusts certificate authorities that some programs don't trust."""
+    """Check SSL_CERT_FILE, and whether all programs trust the system's additional certificate authorities."""
     own = [path for name in host.authorities for path in Path(name).glob("*") if path.suffix in (".crt", ".pem")]
     variables = [name for name in ("SSL_CERT_FILE", "UV_SYSTEM_CERTS") if host.variables.get(name)]
     has_trust_store = "trustStore" in host.bazelrc()
@@ -276,7 +276,7 @@ def _proxy_findings(variables: Mapping[str, str], *, online: bool) -> Iterator[F
 
 
 def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
-    """Yield a finding if a proxy can't be used. Omits the password in the environment variable."""
+    """Yield a finding if a proxy has an invalid or https address or, with `online`, isn't reachable."""
     remedy = f"Run: export {name}=http://HOST:PORT"
     match = _PROXY_ADDRESS.fullmatch(value)
     if not match or int(match[3] or 1) not in range(1, 1 << 16):
@@ -304,7 +304,7 @@ def _connection_error(host: str, port: int) -> str:
 
 
 def _no_proxy(value: str) -> Iterator[Finding]:
-    """Yield findings for entries that NO_PROXY lacks, and for entries that Bazel doesn't support."""
+    """Yield a finding if NO_PROXY has entries that Bazel doesn't support or, otherwise, if it lacks this machine."""
     entries = [entry.strip() for entry in value.split(",") if entry.strip()]
     unknown = [entry for entry in entries if re.search(r"[*/]|[^:]:\d+$", entry)]  # not the `::1` of IPv6
     if unknown:
@@ -369,7 +369,7 @@ def _duplicates(declared: Workspace) -> Iterator[Finding]:
 
 
 def _toolchain(declared: Workspace) -> Finding | None:
-    """Return a finding if MODULE.bazel lacks a toolchain for its Python version, or None. Other modules can add one."""
+    """Return a warning if MODULE.bazel has no toolchain for its Python version (another module might), or None."""
     version = declared.version
     if not version or version in declared.toolchains or version == _DEFAULT_PYTHON:
         return None
@@ -420,7 +420,7 @@ def _locks(root: Path, declared: Workspace) -> Iterator[Finding]:
 
 
 def _packages(root: Path, declared: Workspace, hub: str, lock: Path, update: str) -> Iterator[Finding]:
-    """Yield findings for labels of packages that a JSON lock lacks. Bazel would only report `no such package`."""
+    """Yield findings for labels of packages that a JSON lock lacks, or with an undeclared package hub."""
     from rules_bento.packages import lock as locks
 
     if lock.suffix != ".json":
@@ -459,7 +459,7 @@ def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _target(lock: Path) -> tuple[str, list[str]] | None:
-    """Return the name and sources of a lock's bento_requirements target, or None unless both are string literals."""
+    """Return the name and sources of a lock's bento_requirements target, or None if no target has literal values."""
     for name in ("BUILD.bazel", "BUILD"):
         for call in _lock_calls(lock.with_name(name)):
             keywords = {each.arg: each.value for each in call.keywords}
@@ -472,7 +472,7 @@ def _target(lock: Path) -> tuple[str, list[str]] | None:
 
 
 def _lock_calls(build: Path) -> list[ast.Call]:
-    """Return the calls of bento_requirements in a BUILD file, or an empty list if it isn't valid Python."""
+    """Return the calls of bento_requirements in a BUILD file, or an empty list if it is missing or invalid."""
     import ast
 
     try:
@@ -493,7 +493,7 @@ def _strings(value: ast.expr | None) -> list[str]:
 
 
 def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None, update: str) -> Finding:
-    """Return `fresh`, or an error if a JSON lock differs from its sources. bento_requirements_test is more thorough."""
+    """Return `fresh`, an error for an outdated JSON lock, or a finding that a lock with unknown sources exists."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.requirement_sources import RequirementSource, read
 

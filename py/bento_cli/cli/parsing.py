@@ -27,7 +27,7 @@ _GLOBAL_OPTIONS = ("--home", "--color")  # with a value
 
 
 def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
-    """Return the command and its options. Exits for an invalid command line, and after printing the help."""
+    """Return the command and its options. Raises SystemExit for an invalid command line, and after it prints help."""
     before, rest = split(words)
     if rest[:1] == ["help"]:
         rest = [*rest[1:], "--help"]

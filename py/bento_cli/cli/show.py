@@ -1,4 +1,4 @@
-"""Output for users, in tables and colors, and for programs, in JSON and YAML."""
+"""Command output: tables and colors for users, JSON and YAML for programs."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def next_steps(*commands: str) -> None:
 
 
 def paint(text: str, code: str, file: TextIO | None = None) -> str:
-    """Return colored text. `--color auto` requires a terminal and an unset NO_COLOR (no-color.org)."""
+    """Return text in the ANSI style `code`. `--color auto` requires a terminal, and no NO_COLOR or TERM=dumb."""
     file = file or sys.stdout
     automatic = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and file.isatty()
     is_painted = automatic if _settings["color"] == "auto" else _settings["color"] == "always"
@@ -105,7 +105,7 @@ def count(number: int, noun: str) -> str:
 
 
 def already_present(tags: Iterable[Tag]) -> str:
-    """Return a suffix for a message that lists entries that already existed, or "" if there are none."""
+    """Return a message suffix that lists entries that already existed, or "" if there are none."""
     names = ", ".join(map(str, tags))
     return f" (already present: {names})" if names else ""
 

@@ -242,7 +242,7 @@ def _check_service(text: str) -> None:
 
 
 def _creation_time(text: str | None) -> str:
-    """Return the creation time: `text` if set, or else SOURCE_DATE_EPOCH if set, or else the current time."""
+    """Return the creation time: `text`, or else SOURCE_DATE_EPOCH, or else now. Raises BentoError if it is invalid."""
     import datetime as dt
     import os
 
@@ -272,7 +272,7 @@ def _creation_time(text: str | None) -> str:
 
 
 def _attributes(options: Namespace) -> dict[str, Any]:
-    """Return the options that `bentoml build` lacks: description, envs, models. Raises BentoError for equal envs."""
+    """Return the options that `bentoml build` lacks: description, envs, models. Raises BentoError for duplicates."""
     from rules_bento.build_options.option_checks import parse_env
 
     envs: dict[tuple[str, str], dict[str, Any]] = {}
@@ -297,7 +297,7 @@ def _declared(options: Namespace) -> Declared:
 
 
 def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
-    """Return the configuration of each service, for options in any order. Raises BentoError for conflicting options."""
+    """Return the configuration of each service in `--config` options of any order. Raises BentoError for conflicts."""
     import json
 
     from rules_bento.formats.json import read_object

@@ -111,7 +111,7 @@ def _sign(options: Namespace, target: str, signing: Signing, sboms: Sequence[tup
 
 
 def _is_reference(target: str) -> bool:
-    """Return whether `target` is a registry reference. Without `oci://`, an existing file takes precedence."""
+    """Return whether `target` is a registry reference. An existing path, or a leading dot, requires `oci://`."""
     from rules_bento.registry.reference import SCHEME, has_registry
 
     is_path = target.startswith(".") or Path(target).exists()
@@ -229,7 +229,7 @@ def _finding(finding: Finding) -> dict[str, str]:
 
 
 def _signature_rules(options: Namespace) -> list[SignatureRule]:
-    """Return the rules from the policy, key, or identity in the options, or an empty list if none is set."""
+    """Return the rules of the policy, key, or identity in the options, if any. Raises BentoError for conflicts."""
     is_identity = bool(options.certificate_identity)
     if is_identity != bool(options.certificate_oidc_issuer):
         raise BentoError(
