@@ -144,7 +144,7 @@ class _Parent:
         return True
 
     def _wait(self) -> int | None:
-        """Wait briefly for reports from the worker. Returns its exit status, or None if the worker is running."""
+        """Wait briefly for reports from the worker. Returns its exit status, or None if no worker has ended."""
         reports = [self._reports] if self._reports >= 0 else []
         if select.select(reports, [], [], _TICK)[0]:
             self._quiet_since = time.monotonic()
@@ -188,7 +188,7 @@ class _Parent:
         return bool(data)
 
     def _import(self) -> None:
-        """Import the packages that the worker imported with the same environment variables."""
+        """Import packages that the worker imported with equal variables. Restarts if they would change a new worker."""
         imported, self._imported = self._imported, []
         for name, variables in imported:
             package = name.rpartition(".")[0]

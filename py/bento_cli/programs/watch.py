@@ -88,7 +88,7 @@ class BuildWatcher(Watcher):
         self._is_open = True
 
     def poll(self) -> None:
-        """Apply a new build. Raises BentoError if it requires a restart of the server."""
+        """Apply a new build, if any. Raises BentoError if it requires a restart of the server."""
         if not self._is_open or not select.select([self._notices], [], [], 0)[0]:
             return
         read = os.read(self._notices, _READ)

@@ -239,7 +239,7 @@ def selected(declared: Sequence[DeclaredFile], options: BuildOptions) -> Selecti
 def project_files(declared: Sequence[DeclaredFile], directory: Path) -> ProjectFiles:
     """Return the declared files in a directory, for build options that refer to files.
 
-    Raises BentoError when a symbolic link to a file outside of the directory is read.
+    Reading a symbolic link to a file outside of the directory raises BentoError.
     """
     by_path = {file.path: file for file in declared}
     return ProjectFiles(

@@ -227,7 +227,7 @@ class _PackageHub:
 
 
 def _hub(project: _Project, packages: Packages, workspace: Workspace, requested: str | None) -> _PackageHub:
-    """Return the package hub that is requested or that uses the project's lock, or else a new one."""
+    """Return the requested package hub, the one with the project's lock, or a new one. Rejects a name in use."""
     matching = [name for name, lock in workspace.hubs.items() if lock == project.label(packages.lock)]
     name = requested or (matching[0] if matching else workspace.free_name(project.package))
     if name in workspace.names and name not in workspace.hubs:
@@ -248,7 +248,7 @@ def _lock_notes(project: _Project, packages: Packages, hub: _PackageHub, is_writ
 
 
 def _models(project: _Project) -> tuple[list[str], list[str]]:
-    """Return a target for each model of the project, and notes on the files of models."""
+    """Return a target for each model that the project uses, and notes on models to add, pin, or filter."""
     tags = [choice.tag for choice in project.options.models or ()]
     aliases = {choice.tag: choice.alias for choice in project.options.models or () if choice.alias}
     references = [*project.info.models, *(model for service in project.info.services for model in service.models)]
@@ -336,7 +336,7 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
 
 
 def _package_notes(project: _Project, is_written: bool) -> list[str]:
-    """Return notes on subdirectories that are Bazel packages, because globs exclude their files."""
+    """Return notes on an existing BUILD file, and on Bazel packages in subdirectories, whose files globs exclude."""
     notes = []
     for path in project.packages:
         directory = path.rpartition("/")[0]
@@ -407,7 +407,7 @@ def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt
 
 
 def _lock_files(packages: Packages) -> list[str]:
-    """Return the files that locking adds to the project, which Bentos exclude."""
+    """Return the requirements file, the constraints file (if any), and the lock, which the Bento excludes."""
     return [packages.files[0], *packages.files[1 : 1 + bool(packages.constraints)], packages.lock]
 
 
@@ -496,7 +496,7 @@ def _option_notes(project: _Project) -> list[str]:
 
 
 def _trial_build_notes(project: _Project) -> list[str]:
-    """Build the unchanged project, and return a note about the error if the build fails.
+    """Build the unchanged project, and return a note if the build fails with an error that no other note covers.
 
     BentoML also fails in this case, or ignores the rejected options.
     """

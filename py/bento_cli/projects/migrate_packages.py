@@ -116,7 +116,7 @@ def _requires_fs(line: str) -> bool:
 
 
 def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
-    """Return the image, or None without one. If code determines it, returns the constants in calls of image methods."""
+    """Return the service's image, if any. For an image that code determines, includes only constants in calls."""
     if info.image or not info.unknowns or not files.has(info.path):
         return info.image
     arguments: dict[str, Any] = {}
@@ -135,7 +135,7 @@ def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
 
 
 def _python_version(options: BuildOptions, image: Image | None, files: ProjectFiles) -> str:
-    """Return the Python version of the image, otherwise the first in pyproject.toml's range, otherwise the default."""
+    """Return the Python version of the image, or the first in pyproject.toml's range, or the default."""
     declared = options.docker.python_version or (image.arguments.get("python_version") if image else None)
     if declared:
         return ".".join(str(declared).split(".")[:2])
@@ -220,7 +220,7 @@ def _indexes(options: BuildOptions) -> dict[str, Any]:
 
 
 def _uv_indexes(files: ProjectFiles) -> dict[str, Any]:
-    """Return the index settings for uv in pyproject.toml, with which a uv.lock was created."""
+    """Return uv's index settings in pyproject.toml as attributes of bento.pypi, for a lock that uv created."""
     if not files.has("pyproject.toml"):
         return {}
     uv = read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml").get("tool", {}).get("uv", {})

@@ -18,7 +18,7 @@ class StarlarkCode(str):
 
 
 def call(rule: str, attributes: dict[str, Any]) -> str:
-    """Return a call of a rule or tag class, without attributes that have no value."""
+    """Return a call of a rule or tag class. Omits attributes whose value is None or empty."""
     declared = {key: value for key, value in attributes.items() if value not in (None, [], {}, "")}
     return f"{rule}(\n" + "".join(f"    {key} = {literal(value, 1)},\n" for key, value in declared.items()) + ")"
 
@@ -91,7 +91,7 @@ def merge_build_files(existing: str, new: str, origin: str, *, force: bool = Fal
 
 
 def _calls(text: str, origin: str) -> list[ast.Call]:
-    """Return the top-level calls in a BUILD file, parsed as Python because Starlark's syntax is a subset of it."""
+    """Parse a BUILD file as Python, and return the top-level calls. Raises BentoError for an invalid file."""
     try:
         statements = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -112,7 +112,7 @@ def string(node: ast.expr) -> str:
 
 
 def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin: str) -> list[tuple[int, int, str]]:
-    """Return an edit that loads missing rules, in the existing load of `RULES` or after the last load."""
+    """Return at most one edit, which loads missing rules. Raises BentoError if another object has a rule's name."""
     loads = [node for node in calls if ast.unparse(node.func) == "load" and node.args]
     missing, own = set(rules), None
     for node in loads:
