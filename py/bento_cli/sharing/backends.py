@@ -134,7 +134,7 @@ class Job(NamedTuple):
 def words(backend: Backend, job: Job) -> list[str]:
     """Return the arguments of the backend's program, beginning with the subcommand.
 
-    Raises BentoError for conflicting options.
+    Raises BentoError for conflicting or unsupported options.
     """
     options = dict(job.options)
     if options.get("load") and options.get("push"):

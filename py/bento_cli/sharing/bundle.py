@@ -61,7 +61,7 @@ class Unbundled:
 def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None = None) -> dict[str, Any]:
     """Write a bundle of Bentos and the models that they require. Returns the contents of the bundle.
 
-    Verifies all entries first. Raises NotFoundError if a Bento or model isn't in the store.
+    Verifies all entries first. Raises NotFoundError for a missing Bento or model, and BentoError for a damaged one.
     """
     bentos = list({entry.path: entry for entry in map(EntryStore(home, BENTO).get, tags)}.values())
     needed = {entry.path: export.models_of(home, entry) for entry in bentos}
@@ -173,7 +173,7 @@ def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) 
 
 
 def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_BundlePart]:
-    """Yield the archives in a bundle. After the last archive, verifies that bundle.json describes all archives."""
+    """Yield the archives in a bundle, then compare them with bundle.json. Raises BentoError for an invalid bundle."""
     rows: list[dict[str, object]] = []
     index: dict[str, Any] | None = None
     for item, contents in unpack.read(path, "tar", limits, progress):
@@ -202,7 +202,7 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
 
 
 def _named(path: Path, name: str) -> tuple[Kind, Tag]:
-    """Return the kind and the tag of an archive from its path in the bundle."""
+    """Return the kind and the tag of an archive from its path in the bundle. Raises BentoError for another path."""
     directory, _, rest = name.partition("/")
     for kind in (BENTO, MODEL):
         if directory == kind.directory and rest.endswith(f".{kind.extension}"):

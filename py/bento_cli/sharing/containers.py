@@ -154,7 +154,7 @@ def _run(command: list[str], variables: dict[str, str]) -> None:
 
 
 def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
-    """Run buildctl, and stream the image to the first program that can load it. Returns the name of the program."""
+    """Run buildctl, and load the image with the first available engine. Returns its name, or raises BentoError."""
     runner = find_loader()
     if not runner:
         raise BentoError(
@@ -271,7 +271,7 @@ def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> No
 
 
 def _even_out(directory: Path) -> None:
-    """Set the same modification time on all files and directories, so that equal contexts have equal digests."""
+    """Set constant modification times, and modes of directories, so that equal contexts have equal digests."""
     for name, directories, files in os.walk(directory, topdown=False):
         for entry in (*files, *directories):
             os.utime(Path(name, entry), (_TIME, _TIME), follow_symlinks=False)

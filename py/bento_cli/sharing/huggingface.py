@@ -55,7 +55,7 @@ def pin(
 ) -> Snapshot:
     """Resolve a revision to a commit, and return the files in the commit that match the patterns.
 
-    `endpoint` is the address of the Hub; the default is HF_ENDPOINT. Raises BentoError for an invalid response.
+    By default, `endpoint` is HF_ENDPOINT. Raises BentoError for an invalid argument or response, or if no file matches.
     """
     if not _MODEL.fullmatch(model_id) or ".." in model_id:
         raise BentoError(f"invalid model ID {model_id!r}. Use ORGANIZATION/NAME.")

@@ -100,7 +100,7 @@ def _inspected(layout: Layout, image: BaseImage, cache: Path, name: str) -> tupl
 
 
 def _find_python(files: Collection[str], env: dict[str, str], name: str) -> tuple[str, str]:
-    """Return the path of the first `python3` in PATH, and its Python version.
+    """Return the path and version of the first `python3` in PATH. Raises BentoError if one of them is unknown.
 
     The version comes from the names of files next to the interpreter, or from the variable PYTHON_VERSION.
     """

@@ -166,7 +166,7 @@ def _read_settings(names: Sequence[str], options: Options) -> _Settings:
 
 
 def weights_groups(weights: Sequence[_T]) -> list[list[_T]]:
-    """Split weights, sorted by path, into consecutive groups: one for each layer, as the rules for models do."""
+    """Split weight files, sorted by path, into consecutive groups, one for each layer, as the model rules do."""
     count = min(_MAX_WEIGHTS_LAYERS, len(weights))
     groups: list[list[_T]] = [[] for _ in range(count)]
     for number, file in enumerate(weights):
@@ -262,7 +262,7 @@ def _code_digest() -> str:
 
 
 class _Builder:
-    """Builder of an image, which runs the rules' actions and caches layers."""
+    """Builder that runs the rules' actions for an image, and caches the layers."""
 
     def __init__(self, scratch: Path, cache_directory: Path, settings: _Settings) -> None:
         self._scratch = scratch
@@ -296,7 +296,7 @@ class _Builder:
         return directory
 
     def _layer(self, action: Subcommand, words: Sequence[str | Path], inputs: object) -> Path:
-        """Return the directory of a layer and its description. `inputs` identifies the files in `words`."""
+        """Run an action unless its layer is cached, and return the layer's directory. `inputs` identifies the files."""
 
         def write(directory: Path) -> None:
             _run(action, [*words, *self._outputs(directory)])
@@ -343,7 +343,7 @@ class _Builder:
         return self._cached("join_layers", [*settings, name, _identity(group, self._settings)], write)
 
     def _model_layers(self, model: Entry) -> tuple[Path, list[Path]]:
-        """Return the directory of a model's description, and the directories of its layers, with weights first."""
+        """Return the directories of a model's description and layers, weights first. Raises BentoError for links."""
         place = ["--package", "", "--strip-prefix", ""]
         sources: dict[str, list[str | Path]] = {}
         for member in walk(model.path, ""):
@@ -442,7 +442,7 @@ def _identity(wheels: Sequence[LocalWheel], settings: _Settings) -> list[list[st
 def _push(
     built: NativeImage, names: Sequence[str], registries: Registries, progress: Progress, signing: Signing | None
 ) -> int:
-    """Push the image, with only the blobs that a registry lacks. Returns the number of bytes sent."""
+    """Sign the image if `signing` is set, and push the blobs that registries lack. Returns the number of bytes sent."""
     manifest, history = _manifest(built), BlobHistory.from_user_cache()
     sources: dict[str, BlobSource] = {digest: FileSource(path) for digest, path in built.blobs.items()}
     sources[manifest.config.digest] = BytesSource(built.image.config)
@@ -474,7 +474,7 @@ def _write_layout(directory: Path, built: NativeImage, names: Sequence[str]) -> 
 
 
 def _load(built: NativeImage, names: Sequence[str]) -> str:
-    """Load the image into a container engine under all names. Returns the program of the engine."""
+    """Load the image into a container engine under all names. Returns the engine's name, or raises BentoError."""
     tool = find_loader()
     program = which(tool) or tool
     loading = subprocess.Popen([program, "load"], stdin=subprocess.PIPE, stdout=2)

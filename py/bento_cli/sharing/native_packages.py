@@ -153,7 +153,7 @@ def _option_line(option: Option, directory: Path) -> str:
 
 
 def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, str]:
-    """Return the URLs of all wheels in the pinned releases by SHA-256. uv uses its indexes, credentials, and proxies.
+    """Return the URLs or paths of all wheels in the pinned releases, by SHA-256. Raises BentoError if uv fails.
 
     uv runs in the cache directory, because uv would read the configuration in the Bento's sources, which is untrusted.
     """

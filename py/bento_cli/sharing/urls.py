@@ -95,7 +95,7 @@ def send(
     """Write an entry to a URL atomically, in any archive format that `store.export.export` supports.
 
     If the path is empty or ends with a slash, the file name is `NAME-VERSION` with a suffix. Raises BentoError for the
-    format `folder`.
+    format `folder`, for a damaged entry, and if the upload fails.
     """
     if form == "folder":
         raise BentoError(f"{address}: directories can't be exported to a URL. Use an archive format, such as xz.")

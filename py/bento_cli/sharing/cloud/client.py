@@ -42,7 +42,7 @@ class CloudError(BentoError):
 
 
 class Cloud:
-    """Client for one server, which sends requests with a user's token.
+    """Client that sends requests to one server with a user's token.
 
     Methods raise CloudError for an error response, and BentoError if the server doesn't respond.
     """
@@ -68,7 +68,7 @@ class Cloud:
         return Retry(self._sleep)
 
     def ask(self, method: str, path: str, document: object = None, *, what: str) -> dict[str, Any]:
-        """Send a request with retries, and return the JSON object in the response."""
+        """Send a request with retries, and return the JSON object in the response. Messages begin with `what`."""
         answer = self._ask(method, path, document, what)
         if answer is None:
             raise self.refusal(404, b"", what)
@@ -89,7 +89,7 @@ class Cloud:
             return existing
 
     def check_signed(self, address: str, what: str) -> str:
-        """Return a URL that the server signed. Raises BentoError for http if the server uses https."""
+        """Return `address`, a URL that the server signed. Raises BentoError for http if the server uses https."""
         origin = Origin.from_url(address)
         if origin.scheme == "http" and Origin.from_url(self._context.endpoint).scheme == "https":
             raise BentoError(
@@ -102,7 +102,7 @@ class Cloud:
     def open(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
-        """Send one request, and yield the response. Only the server gets the token. Raises ConnectionLostError."""
+        """Send a request, and yield the response. If `path` is a URL, omits the token. Raises ConnectionLostError."""
         url, sent = path, {"User-Agent": _AGENT, **(headers or {})}
         if path.startswith("/"):
             url = f"{self._context.endpoint}{path}"

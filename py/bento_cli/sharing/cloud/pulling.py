@@ -226,7 +226,7 @@ class _Receiving:
         self._total: int | None = None
 
     def run(self) -> None:
-        """Download the complete file."""
+        """Download the file, unless it is complete. Raises BentoError after attempts without progress."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open_partial(self._path) as file:
             if file:

@@ -61,7 +61,7 @@ def push(
 ) -> Pushed:
     """Push an entry after its models. Skips complete entries on the server, unless `force` is set.
 
-    With `check`, first compares all files with the manifest. Raises BentoError, or CloudError for an error response.
+    With `check`, raises BentoError if a file differs from the manifest. Raises CloudError for an error response.
     """
     models = models_of(home, entry) if entry.kind is BENTO else []
     pushing = _Pushing(home, cloud, force=force, jobs=jobs)

@@ -99,7 +99,7 @@ def _presign(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any
 
 
 def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any], first: str = "") -> Iterator[str]:
-    """Yield signed URLs for one upload: `first` if it is set, followed by new URLs."""
+    """Yield signed URLs for one upload: `first` if it is set, then new URLs. Raises BentoError without a URL."""
     if first:
         yield first
     while True:
@@ -110,7 +110,7 @@ def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, A
 
 
 def _send(cloud: Cloud, place: CloudPaths, body: BodyPart, tally: Tally, addresses: Iterator[str]) -> str:
-    """Send a range of a tarball, and return the ETag of the response. Retries as long as attempts make progress."""
+    """Send a range of a tarball, and return the response's ETag, or "". Retries as long as attempts make progress."""
     retry = cloud.retry()
     where, attempts = next(addresses), 1
     what = f"{place}: the upload"

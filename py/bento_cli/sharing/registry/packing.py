@@ -81,7 +81,7 @@ class EntryArtifact:
         return model_store.describe(model.description.declared, model.tag, self._files(model))
 
     def _files(self, entry: Entry) -> TreeManifest:
-        """Return the manifest of an entry's files, and compute the digests if the store has not recorded them."""
+        """Return the manifest of an entry's files from the store or, if the store has none, computed from the files."""
         noted = self.noted.of(entry.kind, entry.tag, entry.path)
         if noted is not None:
             return noted

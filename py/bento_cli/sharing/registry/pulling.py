@@ -57,8 +57,8 @@ def pull(
 ) -> Pulled:
     """Pull the entry to which a reference refers into the store, including the models of a Bento.
 
-    Keeps an existing entry unless `force` is set. In that case, replaces it after all downloads. Raises RegistryError
-    for errors of the registry, and BentoError for content that doesn't match the artifact.
+    Keeps an existing entry or, with `force`, replaces it after all downloads. Raises RegistryError for errors of the
+    registry, and BentoError for content that doesn't match the artifact.
     """
     options = replace(options or Options(), replace=force)
     repository = registries.repository(reference)
@@ -112,7 +112,7 @@ def _name(layer: Descriptor) -> str:
 def _fetch(
     repository: Repository, layers: Sequence[Descriptor], directory: Path, counter: Counter, stack: ExitStack
 ) -> list[BinaryIO]:
-    """Download layers to `directory`, and return them as open files in the same order."""
+    """Download layers to `directory`, and return them in the same order, as open files that `stack` closes."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def one(layer: Descriptor, counter: Counter) -> BinaryIO:

@@ -49,8 +49,8 @@ def push(
 ) -> list[Delivered]:
     """Push an entry to each target, including the models of a Bento. The default tag is the entry's version.
 
-    With `check`, first compares all files with the manifest. Skips the upload to repositories that already have this
-    content and these tags. If `signing` (a key or identity, and a format) is set, signs the entry before tagging it.
+    If all targets already have this content, uploads nothing. Otherwise, with `check`, first compares all files with
+    the manifest. If `signing` (a key or identity, and a format) is set, signs the entry before tagging it.
     With `for_kserve`, pushes an image. Raises the same errors as `registry.push`, and BentoError for a missing model.
     """
     if signing:
