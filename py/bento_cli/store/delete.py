@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
-    """Delete one entry. Raises NotFoundError for a missing entry, and BentoError for a model that a Bento requires."""
+    """Delete an entry. Raises NotFoundError if it is missing, and BentoError if a Bento uses it (unless `force`)."""
     # The lock prevents other processes from removing the trash while this process needs it.
     with staging_lock(home):
         with commit_lock(home):
@@ -47,7 +47,7 @@ class Removed(NamedTuple):
 
 
 def move_to_trash(home: Home, kind: Kind, tag: Tag) -> Removed:
-    """Move an entry from the store to the trash. The caller must hold `commit_lock`."""
+    """Move an entry to the trash. The caller must hold `commit_lock`. Raises NotFoundError for a missing entry."""
     entries = recorded(home, kind, tag)
     home.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
     trash = unique(home.trash)
@@ -91,7 +91,7 @@ def _names(place: Path) -> int:
 
 @dataclass(frozen=True)
 class Collected:
-    """The number and size of removed files, or of files that a run without `dry_run` would remove."""
+    """The number and size of the files, and the number of manifests, that were or (with `dry_run`) would be removed."""
 
     files: int
     size: int  # bytes

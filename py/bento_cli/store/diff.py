@@ -69,7 +69,7 @@ def of_entry(entry: Entry) -> Side:
 
 
 def of_archive(source: Path | BinaryIO, form: Form) -> Side:
-    """Return an archive as one side of a comparison, without storing it. Raises the same errors as `unpack.read`."""
+    """Return an archive as one side of a comparison, without storing it. Raises BentoError for an invalid archive."""
     path = unpack.source_name(source)
     files: dict[str, File] = {}
     texts: dict[str, bytes] = {}

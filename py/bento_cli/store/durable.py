@@ -54,7 +54,7 @@ def write(home: Home, path: Path, data: bytes) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange two paths in one file system atomically. Returns False, without a change, if this isn't supported."""
+    """Exchange two paths atomically. Returns False, without a change, if unsupported. Raises OSError if it fails."""
     import ctypes
 
     library = ctypes.CDLL(None, use_errno=True)

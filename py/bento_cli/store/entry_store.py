@@ -78,7 +78,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """Entries by name and version, and the problems of directories that aren't entries."""
+    """Entries, sorted by name and version, and a problem for each directory that isn't a valid entry."""
 
     entries: tuple[Entry, ...]
     problems: tuple[str, ...]

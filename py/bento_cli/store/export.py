@@ -158,7 +158,7 @@ def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
 
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """Yield a temporary file that replaces `path` if the `with` block succeeds, and is removed otherwise."""
+    """Yield a temporary file that replaces `path` if the `with` block succeeds. Converts OSError to BentoError."""
     try:
         with atomic_file(path) as file:
             yield file

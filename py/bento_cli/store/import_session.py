@@ -59,7 +59,7 @@ class Imported:
 
 @contextmanager
 def import_session(home: Home, options: Options) -> Iterator[ImportSession]:
-    """Yield a session that imports archives. After the `with` block, removes entries that aren't committed."""
+    """Yield a session that imports archives. After the `with` block, removes staged entries that weren't committed."""
     import shutil
 
     with staging_lock(home):
@@ -79,7 +79,7 @@ def import_archive(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """Import an archive. Skips models in the store, but raises BentoError if the store contains the main entry.
+    """Import an archive. Skips models in the store, but, without `replace`, raises BentoError for a known main entry.
 
     Raises the same errors as `unpack.read`, and BentoError for an entry that BentoML can't load.
     """
@@ -180,7 +180,7 @@ class ImportSession:
 
 
 class _Reader:
-    """Reader of one archive, which writes the main entry and each model to a separate tree."""
+    """Reader of one archive. It writes the main entry and each model to a separate tree."""
 
     def __init__(self, home: Home, kind: Kind, make_tree: Callable[[], Tree], options: Options) -> None:
         self._home = home
@@ -248,7 +248,7 @@ class _Reader:
         return f"{text} Use an archive from `bentoml export` or `bento export`."
 
     def _take_of_model(self, item: SafeMember, contents: Contents, where: str) -> None:
-        """Add a member in `models/`, which belongs to `models/NAME/VERSION/` or is a `latest` pointer."""
+        """Add a member in `models/NAME/VERSION/`. Ignores `latest` pointers, and raises BentoError for other files."""
         _, name, version, path = (*item.path.split("/", 3), "", "", "")[:4]
         if not self._options.models:
             return
@@ -274,7 +274,7 @@ class _Reader:
             self._known[tag][path] = digest(contents)
 
     def _tree_of(self, tag: Tag, where: str) -> Tree | None:
-        """Return the tree for a model, or None if the store already contains the model."""
+        """Return the tree for a model, or None if the store contains it. Raises BentoError for an invalid tag."""
         if tag in self._known:
             return None
         if tag not in self._models:

@@ -81,7 +81,7 @@ class Pool:
         return digest, True
 
     def _share(self, digest: str, size: int, target: Path, *, executable: bool) -> bool:
-        """Create `target` from the file in the pool. Returns False if the pool lacks the content."""
+        """Create `target` from the file in the pool. Returns False if the pool lacks it, or it has too many links."""
         place = self.place(digest, executable=executable)
         if not self._intact(place, digest, size):
             return False
