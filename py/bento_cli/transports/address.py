@@ -76,7 +76,7 @@ class Address:
 def parse(text: str) -> Address | None:
     """Parse a URL. Returns None for a local path or a local URL.
 
-    Raises BentoError if no transport supports the URL.
+    Raises BentoError for an unsupported or invalid URL.
     """
     scheme, colon, rest = text.partition("://")
     if not colon or "/" in scheme or scheme.lower() in _LOCAL:

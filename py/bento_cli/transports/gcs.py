@@ -166,7 +166,7 @@ class Gcs(Remote):
 
 
 def _login(transport: Transport) -> Callable[[], dict[str, str]]:
-    """Return a function that returns the `Authorization` header for a request."""
+    """Return a function that returns the `Authorization` header, if any. Raises BentoError without google-auth."""
     try:
         from google import auth
         from google.auth import exceptions

@@ -93,7 +93,7 @@ class Http(Remote):
 
     @contextmanager
     def _get(self, headers: dict[str, str]) -> Iterator[Response]:
-        """Send a GET request, follow redirects, and yield the response. Raises BentoError for a compressed body."""
+        """Send a GET request, follow redirects, and yield the response. Raises BentoError for other responses."""
         url = self.address.url
         first = Origin.from_url(url)
         for _ in range(limits.REDIRECTS):
@@ -127,7 +127,7 @@ class Http(Remote):
 
 
 def _version(headers: Message) -> str:
-    """Return a validator for `If-Range`: a strong entity tag, or else the time of the last modification."""
+    """Return a validator for `If-Range`: a strong entity tag, or else the last modification, or else ""."""
     tag: str = headers.get("ETag", "").strip()
     return tag if tag.startswith('"') else headers.get("Last-Modified", "").strip()
 

@@ -209,7 +209,7 @@ def _s3_options() -> dict[str, Any]:
 def azure_options(address: Address, host: str = "") -> dict[str, Any]:
     """Return options for Azure from the environment: the account, the key or signature, and the endpoint.
 
-    `host`, the host of the URL, can specify the account.
+    `host`, the host of the URL, can specify the account. Raises BentoError if the account is unknown.
     """
     text = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
     fields = dict(field.split("=", 1) for field in text.split(";") if "=" in field)

@@ -383,7 +383,7 @@ def _path(path: str) -> bytes:
 
 
 def _cut(body: memoryview) -> tuple[memoryview, memoryview]:
-    """Split a body into its first string and the remaining bytes."""
+    """Split a body into its first string and the remaining bytes. Raises OSError for a truncated body."""
     (size,) = struct.unpack_from(">I", body)
     if 4 + size > len(body):
         raise OSError("the server sent a truncated packet")

@@ -53,7 +53,7 @@ class Source:
         return digester.hexdigest()
 
     def digest(self, name: str) -> str:
-        """Return a hexadecimal digest of the file. `new_hash` supports the algorithm `name`."""
+        """Return the hexadecimal digest of the file for an algorithm that `new_hash` supports."""
         digester = new_hash(name)
         for piece in self.pieces():
             digester.update(piece)
