@@ -105,7 +105,7 @@ def _check_times(directory: Path) -> None:
 
 
 def _unpack(arguments: Arguments, root: Path, scratch: Path) -> dict[str, Any]:
-    """Unpack the image to `root`, and return the settings with which its containers run."""
+    """Unpack the image to `root`, and return the container settings in its config, with defaults."""
     directory = Path(arguments.required("--directory"))
     image = json.loads((directory / arguments.required("--contents")).read_text("utf-8"))["image"]
     layers = [oci_image.Layer.loads((directory / blob["description"]).read_text("utf-8")) for blob in image["blobs"]]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceTree:
-    """The files in a Bento's src/ by relative POSIX path, which are read on demand."""
+    """The relative POSIX paths of the files in a Bento's src/, and a function that reads a file."""
 
     paths: Collection[str]
     read: Callable[[str], bytes]

@@ -272,7 +272,7 @@ def dotted(module: Module, node: ast.AST) -> str | None:
 
 
 class Names:
-    """Resolver of names in the modules of a Bento, which are parsed on demand."""
+    """Resolver of names in the modules of a Bento. It parses modules on demand."""
 
     def __init__(self, files: PythonFiles) -> None:
         self.files = files

@@ -341,7 +341,7 @@ def _check(*values: Any) -> tuple[Any, ...]:
 
 
 def _get_code(self: machinery.SourceFileLoader, fullname: str) -> CodeType | None:
-    """Compile a module. In modules of the project, adds checks around operations for which Python has no hook."""
+    """Compile a module. In the project's modules, adds checks around operations without a hook in Python."""
     path = self.get_filename(fullname)
     if not path.startswith(STATE.prefix):
         return super(machinery.SourceFileLoader, self).get_code(fullname)

@@ -41,7 +41,7 @@ MAX_FILE_BYTES = 1 << 20  # the maximum size of a signature file
 
 
 def make_payload(name: str, digest: str) -> bytes:
-    """Return the payload for an image, which contains its name (`registry/repository`) and digest."""
+    """Return the payload for an image: a JSON document with its name (`registry/repository`) and digest."""
     critical = {"identity": {"docker-reference": name}, "image": {"docker-manifest-digest": digest}, "type": _IMAGE}
     return to_json({"critical": critical, "optional": None})
 
@@ -139,7 +139,7 @@ def read_statement(statement: bytes, digest: str) -> tuple[str, str, dict[str, A
 
 
 def _authenticated(kind: str, payload: bytes) -> bytes:
-    """Return the pre-authentication encoding of a payload, which DSSE signs."""
+    """Return the pre-authentication encoding of a payload: the bytes that DSSE signs."""
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
 
 

@@ -130,7 +130,7 @@ def read_private(name: str, directory: Path, password_file: str = "", trust_conf
 
 
 def sha256_digest(message: bytes) -> bytes:
-    """Return the SHA-256 of a message, which keys sign instead of the message."""
+    """Return the SHA-256 of a message. Keys sign this digest instead of the message."""
     return hashlib.sha256(message).digest()
 
 

@@ -73,7 +73,7 @@ _SHORT = {".": "$", "/": "=/", "(?P<ps_d>/)": "=/"}
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of a pattern list, which includes or excludes paths."""
+    """A line of a pattern list. It includes or excludes the paths that it matches."""
 
     text: str  # as written, without trailing white space
     number: int  # of the line, from 1
@@ -170,7 +170,7 @@ class Patterns:
 
 
 class _Automaton:
-    """An automaton for several lists, which reads a path once. Later lists have higher bits."""
+    """An automaton that matches several lists in one pass over a path. Later lists have higher bits."""
 
     def __init__(self, lists: Sequence[Patterns]) -> None:
         self._lists = lists
@@ -227,7 +227,7 @@ class _Automaton:
         return self.state(moved | bits & masks[1])
 
     def state(self, bits: int) -> _State:
-        """Return the state with these bits, which is cached."""
+        """Return the cached state with these bits. Creates the state if necessary."""
         state = self._states.get(bits)
         if state is None:
             state = self._states[bits] = _State(self, bits)
@@ -239,7 +239,7 @@ _KEPT = frozenset([_INCLUDE])  # the lists that match the paths of a Bento
 
 
 class SourceFilter:
-    """Filter for paths, which applies include, built-in exclusions, exclude, and ``.bentoignore``.
+    """Filter of paths by include, the built-in exclusions, exclude, and ``.bentoignore``.
 
     ``ignored`` maps a directory ("", "pkg", "pkg/deep") to the lines of its ``.bentoignore``. Paths are relative and
     POSIX, without empty or dot components.
