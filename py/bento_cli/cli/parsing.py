@@ -1,4 +1,4 @@
-"""Parser for command lines, which creates an `argparse` parser only for the command that runs."""
+"""Parses command lines. Creates an `argparse` parser only for the command that runs."""
 
 from __future__ import annotations
 

@@ -251,7 +251,7 @@ def _difference(own: set[str]) -> str:
 
 
 def _variables() -> int:
-    """Return a hash of the environment variables, which is comparable only between a process and its forks."""
+    """Return a hash of the environment variables. Hashes are comparable only between a process and its forks."""
     return hash(frozenset(os.environ.items()))
 
 

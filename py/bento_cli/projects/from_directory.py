@@ -120,7 +120,7 @@ def build(
     args: Mapping[str, Any] | None = None,
     extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - the default is frozen
 ) -> BuildResult:
-    """Build a Bento from options and the directory `build_ctx`, whose bentofile is ignored.
+    """Build a Bento from options and the directory `build_ctx`. Ignores the directory's bentofile.
 
     The parameters are the same as in `bentoml.build`. By default, `service` is the only service in `service.py`, and
     `version` is the digest of the content. Raises BentoError for invalid inputs.
@@ -154,7 +154,7 @@ def build_bentofile(
     more: Mapping[str, Any] | None = None,
     extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - the default is frozen
 ) -> BuildResult:
-    """Build a Bento from the directory `build_ctx` and a bentofile, whose options other parameters override.
+    """Build a Bento from the directory `build_ctx` and a bentofile. Other parameters override the bentofile's options.
 
     The parameters are the same as in `bentoml.bentos.build_bentofile`; `more` contains other parameters of `build`. By
     default, `bentofile` is the directory's bentofile.yaml or pyproject.toml. Raises BentoError for invalid inputs.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def unique(directory: Path) -> Path:
-    """Return a path in `directory` with a unique name, which no other process uses."""
+    """Return a new path in `directory` that no other process uses."""
     return directory / f"{os.getpid()}-{os.urandom(6).hex()}"
 
 

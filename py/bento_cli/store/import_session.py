@@ -323,7 +323,7 @@ class Tree:
         self._directories = {""}
 
     def add(self, item: SafeMember, contents: Contents, *, private: bool = False) -> None:
-        """Write a member, which `private` excludes from the pool. Raises BentoError if the file can't be written."""
+        """Write a member. `private` excludes it from the pool. Raises BentoError if the file can't be written."""
         target = self.directory / item.path
         try:
             self._make_directory(item.path if item.kind == "folder" else item.path.rpartition("/")[0])

@@ -41,7 +41,7 @@ class Pool:
     """Pool of file contents in a directory. `scratch` is a directory in the same file system."""
 
     def __init__(self, directory: Path, scratch: Path, way: SharingMethod | None = None) -> None:
-        """Use `directory` as the pool. `way` is the method of sharing files, which is detected by default."""
+        """Use `directory` as the pool. `way` is the method of sharing files. The default is detected."""
         self.directory = directory
         self._scratch = scratch
         self._given = way

@@ -103,7 +103,7 @@ def require_intact(home: Home, entries: list[Entry], noted: import_manifests.Man
 
 
 class _Digests:
-    """Cache of file digests, which reads hard links to the same file only once."""
+    """Cache of file digests. It reads hard links to the same file only once."""
 
     def __init__(self, progress: Callable[[int], None] | None) -> None:
         self._known: dict[tuple[int, int], str] = {}

@@ -178,7 +178,7 @@ def _login(transport: Transport) -> Callable[[], dict[str, str]]:
         return dict
 
     def request(url: str, method: str = "GET", body: Any = None, headers: Any = None, **_: Any) -> Any:
-        """Send a request for google-auth with this package's HTTP client, so that it needs no other HTTP library."""
+        """Send a request for google-auth with this package's HTTP client, so that no other HTTP library is needed."""
         data = None if body is None else BytesBody(body.encode() if isinstance(body, str) else body)
         try:
             with transport.exchange(method, url, dict(headers or {}), data) as response:

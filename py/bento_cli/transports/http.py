@@ -127,7 +127,7 @@ class Http(Remote):
 
 
 def _version(headers: Message) -> str:
-    """Return a validator for `If-Range`: a strong entity tag, or else the last modification, or else ""."""
+    """Return a validator for `If-Range`: a strong entity tag, or else the modification time, or else ""."""
     tag: str = headers.get("ETag", "").strip()
     return tag if tag.startswith('"') else headers.get("Last-Modified", "").strip()
 

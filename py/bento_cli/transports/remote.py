@@ -112,7 +112,7 @@ class Remote(ABC):
         return MissingError(f"{self.address}: not found. Check the URL and your permissions.")
 
     def refused(self, reason: object, remedy: str) -> BentoError:
-        """Return the error for a request that failed permanently. `reason` can contain secrets, which are removed."""
+        """Return the error for a request that failed permanently. Removes secrets from `reason`."""
         reason = self.address.redact(reason).rstrip(".")
         return BentoError(f"{self.address}: the request failed ({reason}). {remedy}")
 

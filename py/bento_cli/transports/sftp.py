@@ -320,7 +320,7 @@ class _Session:
             self._socket.sendall(data)
 
     def _answer(self, number: int, wanted: int) -> memoryview:
-        """Return the body of the response to request `number`, which is valid until the next call."""
+        """Return the body of the response to request `number`. The body is valid until the next call."""
         answer = self._early.pop(number, None)
         while answer is None:
             packet = self._receive()
@@ -361,7 +361,7 @@ class _Session:
 
 
 def _askpass(directory: Path, password: str) -> dict[str, str]:
-    """Write a program that prints the password, and return the environment variables with which ssh runs it.
+    """Write a program that prints the password, and return the environment variables that make ssh run it.
 
     Arguments and variables don't contain the password.
     """

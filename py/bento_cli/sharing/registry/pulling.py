@@ -55,7 +55,7 @@ def pull(
     *,
     force: bool = False,
 ) -> Pulled:
-    """Pull the entry to which a reference refers into the store, including the models of a Bento.
+    """Pull the entry at `reference` into the store, including the models of a Bento.
 
     Keeps an existing entry or, with `force`, replaces it after all downloads. Raises RegistryError for errors of the
     registry, and BentoError for content that doesn't match the artifact.
