@@ -1,4 +1,4 @@
-"""Checks for problems that make an image fail at run time. Each message specifies the package and a remedy."""
+"""Checks images for problems that make them fail at run time, such as missing libraries, and for excessive size."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def check(
     unchecked: Collection[str],
     machines: Mapping[str, str] | None = None,
 ) -> CheckResult:
-    """Check whether wheels work with a base image. `machines` maps files in other layers to machine types."""
+    """Check wheels against a base image. Ignores names in `unchecked`. `machines` maps other files to machine types."""
     problems = list(_wrong_machine_files(base, machines or {}, unchecked))
     notes: list[str] = []
     newest = base.glibc or base.allowed
@@ -188,7 +188,7 @@ def _missing(files: Iterable[File], base: Base, present: Collection[str]) -> Ite
 
 
 def _missing_optional(files: Iterable[File], libraries: Iterable[Libraries], present: Collection[str]) -> Iterator[str]:
-    """Yield the missing libraries of files to which no other file links, because packages load such files by name."""
+    """Yield a note for each file that needs missing libraries but isn't among `files`, the loaded files."""
     are_loaded = {(file.package.wheel, file.path) for file in files}
     for package in libraries:
         for path, elf in package.linked:

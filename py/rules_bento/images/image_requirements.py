@@ -29,7 +29,7 @@ class Installation(NamedTuple):
 
 
 def reject_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> None:
-    """Raise BentoError for commands, templates, and conda packages in bento.yaml that aren't in `provided`."""
+    """Raise BentoError for the first step from `unsupported_steps` whose name isn't in `provided`."""
     for step in unsupported_steps(bento):
         if step.name not in provided:
             raise BentoError(
@@ -133,7 +133,7 @@ def _may_use_gpu(bento: dict[str, Any]) -> bool:
 
 
 def cuda_of_wheels(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the CUDA versions that the names of wheels contain."""
+    """Return the CUDA versions in `names`, the file names of wheels. Only wheels of the CUDA runtime count."""
     return tuple(match[1] for name in names if (match := _CUDA_WHEEL.match(name)))
 
 
@@ -158,7 +158,7 @@ def gpu_note(requirements: ImageRequirements, wheels: Iterable[tuple[str, int]],
 def problems(
     requirements: ImageRequirements, system: ImageSystem, hint: DebLayerHint, provided: Collection[str]
 ) -> Iterator[str]:
-    """Yield a message for each requirement that the image doesn't meet, except for names in `provided`."""
+    """Yield a message for each unmet requirement that isn't in `provided`, and for each needless name in `provided`."""
     yield from _unrequested(requirements, provided)
     if DISTRO not in provided:
         yield from _distro(requirements, system)
@@ -177,7 +177,7 @@ def _unrequested(requirements: ImageRequirements, provided: Iterable[str]) -> It
 
 
 def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[str]:
-    """Yield a problem if the base's distribution differs from the Bento's, unless the Bento uses the default."""
+    """Yield a problem for a base of another distribution, unless the Bento has the default and no packages."""
     if not system.ids or not (requirements.packages or requirements.distro not in ("", distros.DEFAULT)):
         return
     if requirements.distro and not _IDS[requirements.distro].intersection(system.ids):

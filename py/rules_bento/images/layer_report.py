@@ -35,7 +35,7 @@ class Owner(NamedTuple):
 
 @dataclass
 class OwnedFiles:
-    """The number, total size, and largest files of an owner in a layer."""
+    """The number and total size of an owner's files in a layer, and the largest of these files."""
 
     owner: Owner
     size: int = 0  # bytes of all files
@@ -54,7 +54,7 @@ class OwnedFiles:
         self.largest = sorted(self.largest, key=lambda file: (-file[0], file[1]))[:_MAX_FILES]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the entry of the owner in the report."""
+        """Return the owner's entry in the report."""
         self._cut()
         largest = [{"path": path, "size": size} for size, path in self.largest]
         return {**self.owner._asdict(), "size": self.size, "files": self.files, "largest": largest}
@@ -63,9 +63,9 @@ class OwnedFiles:
 def describe_layer(
     layer: Layer, blob: Path | None, bento: str, owners: dict[str, Owner] | None = None
 ) -> dict[str, Any]:
-    """Return the report about a layer. If `blob` is None, the report lists no packages.
+    """Return a layer's entry in the report. If `blob` is None, the entry lists no packages.
 
-    Adds the files of the layer to `owners`, which maps paths to owners.
+    `owners` maps paths to owners. The files in the layer's package lists are added. `bento` is the Bento's directory.
     """
     packages = read_packages(blob, layer.media_type, bento, owners) if blob else []
     listed = [package.to_json() for package in packages]
@@ -73,7 +73,7 @@ def describe_layer(
 
 
 def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Owner] | None = None) -> list[OwnedFiles]:
-    """Return the packages in a layer by descending size. Updates `owners` like `describe_layer`."""
+    """Return the packages in a layer by descending size. `describe_layer` describes `owners`."""
     files: dict[str, int] = {}
     owners = {} if owners is None else owners
     for member, contents in members(blob, media_type):
@@ -160,7 +160,7 @@ _KINDS = {
 
 
 def page(report: dict[str, Any], date: str | None = None) -> str:
-    """Return a report about layers as an HTML page."""
+    """Return a report about layers as an HTML page. `pages.document` describes `date`."""
     layers = report["layers"]
     stored = sum(layer["size"] for layer in layers)
     unpacked = sum(package["size"] for layer in layers for package in layer["packages"])

@@ -17,7 +17,7 @@ _FILEPATH = "org.cncf.model.filepath"
 
 
 class ModelLayer(NamedTuple):
-    """The layer of a model without links, because tools that unpack artifacts reject links."""
+    """The layer of a model. It contains no links, because tools that unpack artifacts reject links."""
 
     layer: Layer
     directory: str  # of the model's files in the layer

@@ -81,7 +81,7 @@ def standard_annotations(created: str, tags: Sequence[Tag]) -> dict[str, str]:
 
 
 def data_config(created: str, annotations: dict[str, str], base: Mapping[str, Any]) -> ImageConfig:
-    """Return the config of an image without an entry point. Its platform comes from the base, if any."""
+    """Return an image config without an entry point. `base` sets the architecture (default: amd64) and variables."""
     standard = {key: value for key, value in annotations.items() if key.startswith(ANNOTATION)}
     architecture, env = base.get("architecture", "amd64"), base.get("env", {})
     return ImageConfig(architecture, "linux", created, labels=standard, annotations=annotations, env=env)

@@ -29,7 +29,7 @@ _EPOCH = 0, 0  # times of access and modification, nanoseconds
 
 
 def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
-    """Unpack layers, pairs of a blob and its media type, into an empty directory. Sets all times to 1970."""
+    """Unpack layers (pairs of blob and media type) into an empty directory. Sets the times of files to 1970."""
     image = _RootfsWriter(root)
     for blob, media_type in layers:
         image.begin_layer()
@@ -157,7 +157,7 @@ class _RootfsWriter:
 
 
 def _write_member(place: Path, target: Path | None, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
-    """Write a member. Replaces `place`, except a directory by a directory. `target` is the target of a hard link."""
+    """Write a member. Replaces `place` unless both are directories. `target` is a hard link's target, or None."""
     if member.kind == "folder":
         if place.is_symlink() or not place.is_dir():
             remove(place)

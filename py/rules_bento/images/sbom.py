@@ -52,13 +52,13 @@ class Component(NamedTuple):
 
 
 def python_package(name: str, version: str, sha256: str, remark: str = "") -> Component:
-    """Return the component of a wheel. `sha256` is the hexadecimal digest of the wheel."""
+    """Return a component for a wheel. `sha256` is the hexadecimal digest of the wheel."""
     reference = f"pkg:pypi/{quote(name)}@{quote(version)}"
     return Component("library", reference, name, version, f"sha256:{sha256}", remark)
 
 
 def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Component]:
-    """Return the components of Debian packages. `versions` maps package names to versions."""
+    """Return components for Debian packages. `versions` maps package names to versions."""
     return [
         Component("library", f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}", name, version)
         for name, version in versions.items()
@@ -66,14 +66,14 @@ def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Comp
 
 
 def model(description: ModelDescription) -> Component:
-    """Return the component of a model in the store."""
+    """Return a component for a model in the store."""
     name, _, version = description.tag.partition(":")
     digest = f"blake3:{description.blake3}"
     return Component("machine-learning-model", f"model:{description.tag}", name, version, digest)
 
 
 def sources(subject: ImageSubject, digest: str, kind: str = "bento") -> Component:
-    """Return the component of the files in a Bento or program (`kind`). `digest` is `blake3:<hex>`."""
+    """Return a component for the files of the subject, a Bento or a program (`kind`). `digest` is `blake3:<hex>`."""
     return Component("application", f"{kind}:{subject.name}:{subject.version}", subject.name, subject.version, digest)
 
 

@@ -43,7 +43,7 @@ def index_entry(manifest: bytes, image: bytes, platform: dict[str, str]) -> dict
 
 
 def dumps(contents: Sequence[bytes]) -> str:
-    """Return a JSON list with the manifest of a SOCI index, and its small blobs. The zTOCs are separate files."""
+    """Return the result of `make_index` as a JSON list. The zTOCs are separate files."""
     return json.dumps([content.decode() for content in contents]) + "\n"
 
 
@@ -56,7 +56,7 @@ def make_index(ztocs: Sequence[dict[str, Any]], files: Collection[str]) -> list[
     """Return the contents of an image's SOCI index: its manifest, its config, and lists of prefetched spans.
 
     `ztocs` are the results of `describe`, the lowest layer first. `files` are the files of a startup trace, which the
-    snapshotter fetches before a container starts.
+    snapshotter fetches before a container starts. Raises BentoError if no layer has a zTOC.
     """
     listed = [{key: entry[key] for key in entry if key != _FILES} for entry in ztocs if entry["size"]]
     if not listed:
@@ -82,7 +82,7 @@ def make_index(ztocs: Sequence[dict[str, Any]], files: Collection[str]) -> list[
 def _wanted_spans(files: dict[str, tuple[int, int]], wanted: set[str]) -> list[tuple[int, int]]:
     """Return the ranges of spans that contain the files, without overlaps. Removes the found files from `wanted`.
 
-    Omits files that are larger than a span, because startup reads only some pages of a large library.
+    `files` lacks files that are larger than a span, because startup reads only some pages of a large library.
     """
     found = wanted & files.keys()
     wanted -= found

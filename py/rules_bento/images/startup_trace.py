@@ -16,7 +16,7 @@ def dumps(files: Iterable[str]) -> str:
 
 
 def loads(data: bytes, where: str) -> frozenset[str]:
-    """Parse a startup trace. Raises a BentoError that begins with `where` if the trace is invalid."""
+    """Return a trace's paths, without leading slashes. Raises a BentoError that begins with `where` if invalid."""
     document = read_object(data, where)
     files = document.get("files")
     if document.keys() != {"files"} or not isinstance(files, list):

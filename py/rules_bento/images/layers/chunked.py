@@ -41,7 +41,7 @@ _HEADER, _CRC = "header", "crc64"
 
 
 class ChunkedBlob(toc_layer.TocBlob):
-    """Writer for the blob of a zstd:chunked layer, or for a part from which such layers are joined."""
+    """Writer for the blob of a zstd:chunked layer, or for a part to join into such a blob."""
 
     def __init__(self, count: Count, *, storing: bool = False) -> None:
         """Begin a blob. `TocBlob` describes `count`. If `storing` is true, stores incompressible data uncompressed."""
@@ -62,7 +62,7 @@ class ChunkedBlob(toc_layer.TocBlob):
         entry[_HEADER] = _base64(header)
 
     def add_contents(self, entry: TocEntry, data: bytes) -> None:
-        """Update the CRC-64 (ISO 3309, as in Go) in a file's entry."""
+        """Add the next piece of a file to the CRC-64 (ISO 3309, as in Go) in the file's entry."""
         entry[_CRC] = self._crc64(data, entry.get(_CRC, 0))
 
     def end(self) -> Iterator[bytes]:
@@ -114,7 +114,7 @@ def _formatted(entries: list[TocEntry], end: int) -> list[TocEntry]:
 
 
 def _take_tar_split(entries: list[TocEntry]) -> bytes:
-    """Return the tar-split, and remove the headers and CRC-64s that it contains from the entries."""
+    """Return the tar-split. Moves the headers and CRC-64s from the entries to the tar-split."""
     lines: list[str] = []
     padding = b""
 

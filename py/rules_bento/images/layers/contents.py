@@ -1,4 +1,4 @@
-"""Reads the contents of layers, which any tool can have built, as streams."""
+"""Reads the contents of layers as streams. Any tool can have built the layers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_files(
     found: Callable[[str, bytes], bool],
     kept: Callable[[str], bool] = lambda _path: False,
 ) -> dict[str, bytes]:
-    """Return the files of an image that `kept` selects, and the first `HEAD` bytes of files that `found` selects."""
+    """Return an image's files by path: complete if `kept` selects them, or the first `HEAD` bytes if `found` does."""
     files: dict[str, bytes] = {}
     for blob, media_type in layers:
         here: dict[str, bytes] = {}

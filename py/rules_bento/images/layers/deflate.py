@@ -7,8 +7,8 @@ matches are runs of zeros, and bytes that are equal in the previous header or th
 are the same on every machine, and encoding a header is as fast as initializing zlib.
 
 The format is RFC 1951: blocks with fixed codes (3.2.6) or dynamic codes (3.2.7, for RECORD), and stored blocks (3.2.4).
-In this module, a stream of complete blocks ends at a byte boundary, so that another stream can follow. Empty blocks
-fill the last byte, such as the stored block that zlib writes for a flush.
+In this module, a stream of complete blocks ends at a byte boundary, so that another stream can follow. Empty blocks,
+such as the stored block that zlib writes for a flush, fill the last byte.
 
 The invariant: each stream begins and ends at a byte boundary, and no block is marked as the last block. A stream refers
 only to its contents, or to at most 32 KiB before it in the joined stream (the record that `records` receives).
@@ -119,7 +119,7 @@ def _encode_runs(runs: Runs) -> str:
 
 
 def _lengths(symbols: Sequence[str]) -> list[str]:
-    """Return the bits of each match length: the code of a range, followed by the position in this range."""
+    """Return the bits for each match length: the code for a range of lengths, and the position in this range."""
     codes = [""] * MIN_MATCH
     for number, symbol in enumerate(symbols[: _LENGTHS - 1]):
         extra = max(0, (number - 4) // 4)
@@ -184,7 +184,7 @@ def joinable(stream: bytes) -> Iterator[bytes]:
 
 
 def lines(data: bytes) -> bytes:
-    """Encode sorted lines as a block, in which a line repeats the beginning of the previous line."""
+    """Encode sorted lines as a block, in which each line can repeat parts of the previous line."""
     code = _record_code() if len(data) > _MIN_DYNAMIC else _CODE
     pieces = []
     text = [code.header]
@@ -206,7 +206,7 @@ def _record_code() -> HuffmanCodes:
 
 
 def _line(code: HuffmanCodes, line: bytes, before: bytes, text: list[str]) -> None:
-    """Append the bits of a line to `text`: a match with the previous line, followed by the rest of the line."""
+    """Append the bits of a line to `text`: literals, and at most two matches with the previous line `before`."""
     byte = code.bytes.__getitem__
     begin = min(_common(line, before), MAX_MATCH)
     if begin >= MIN_MATCH and len(before) <= WINDOW:
@@ -232,7 +232,7 @@ def _common(one: bytes, other: bytes) -> int:
 
 
 def _whole(value: int, width: int) -> bytes:
-    """Convert bits to bytes. Empty blocks or a stored block fill the last byte."""
+    """Convert bits to bytes. Empty blocks, either fixed or stored, fill the last byte."""
     missing = -width % 8
     if missing % 2:
         return value.to_bytes((width + _HEADER + 7) // 8, "little") + _EMPTY
@@ -279,7 +279,7 @@ def _different(one: bytes, other: bytes) -> bytes:
 
 
 def _literals(data: bytes, codes: bytes) -> Bits:
-    """Encode bytes as literals. `codes`, unless empty, contains their codes, which all have eight bits."""
+    """Encode bytes as literals. `codes` contains their codes if all have eight bits, and is empty otherwise."""
     if codes:
         return int.from_bytes(codes, "little"), 8 * len(codes)
     return bits("".join(map(_CODE.bytes.__getitem__, data)))

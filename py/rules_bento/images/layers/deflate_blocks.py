@@ -72,7 +72,7 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return the blocks that fit into a piece. `copied` is the bit and the offset at which copied blocks begin."""
+        """Return the next piece. Blocks are copied from `copied` (bit, offset) on or, if it is None, after 32 KiB."""
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
@@ -214,7 +214,7 @@ class _Walk:
 
 
 def may_begin(value: int, padding: int) -> bool:
-    """Return whether a block can begin with the bits of `value`. `padding` bits follow the header of a stored block."""
+    """Return whether a stored or dynamic block can begin with `value`. `padding` bits follow the header if stored."""
     kind = value >> 1 & 3
     if kind == _STORED:
         length = value >> 3 + padding
@@ -226,7 +226,7 @@ def may_begin(value: int, padding: int) -> bool:
 
 
 def moved(bit: int, byte: int) -> bytes:
-    """Return empty blocks that end before bit `bit` of a byte, whose other bits come from `byte`."""
+    """Return empty blocks that end before bit `bit` of a byte, followed by the bits of `byte` from this bit on."""
     value, width = _EMPTY_DYNAMIC if bit & 1 else (0, 0)
     while width % 8 != bit:
         value |= _EMPTY_FIXED[0] << width

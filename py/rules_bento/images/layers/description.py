@@ -64,7 +64,7 @@ def describe(
 ) -> None:
     """Write the description of a layer. `prefetched` counts the files that are fetched before a container starts.
 
-    If the output is the layer's recipe, `is_recipe` must be true, because the file doesn't have the layer's digest.
+    Unless the output is a recipe (`is_recipe`), stores the layer's digest in an attribute of the file, if possible.
     """
     from rules_bento.images.layers import layer
 
@@ -98,20 +98,20 @@ def environment(arguments: Arguments) -> InstallLayout:
 
 
 def owner(user: str) -> dict[str, int]:
-    """Return the numeric owner of a layer's files from `uid` or `uid:gid`."""
+    """Return the numeric owner in `user`, which is `uid` or `uid:gid`. The default gid is equal to the uid."""
     uid, _, gid = user.partition(":")
     return {"uid": int(uid), "gid": int(gid or uid)}
 
 
 def home_directory(bento: str, whose: dict[str, int]) -> Member:
-    """Return the tar member of the home directory that contains the Bento. `whose` is its owner."""
+    """Return the tar member for the home directory, which contains the directory `bento`. `whose` is the owner."""
     from rules_bento.archives.tarstream import Member
 
     return Member.directory(bento.rpartition("/")[0] or bento, **whose)
 
 
 def place(directory: str, file: TreeEntry) -> str:
-    """Return the path in the image for a file of weights. Models with equal files share the path."""
+    """Return the path in the image for a weight file. Models with equal files share the path."""
     return f"{directory.strip('/')}/{file.blake3}/{file.path.rpartition('/')[2]}"
 
 

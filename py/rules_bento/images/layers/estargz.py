@@ -33,7 +33,7 @@ _RESERVED = LANDMARKS | {_TABLE}
 
 
 class EstargzBlob(toc_layer.TocBlob):
-    """Writer for the blob of an eStargz layer, or for a part from which such layers are joined."""
+    """Writer for the blob of an eStargz layer, or for a part to join into such a blob."""
 
     def __init__(self, count: Count) -> None:
         super().__init__(count)
@@ -59,7 +59,7 @@ class EstargzBlob(toc_layer.TocBlob):
             raise BentoError(f"{entry['name']}: eStargz reserves this name. Rename the file.")
 
     def mark(self, name: str = _PREFETCH) -> Iterator[bytes]:
-        """Yield the landmark file, which ends the files that are fetched before a container starts."""
+        """Yield the landmark `name`. The default marks the end of the files to fetch before a container starts."""
         self._reserved, self._is_marked = frozenset(), True
         header = headers.header(name, headers.REGULAR, 0o644, 0, 0, len(_LANDMARK_CONTENTS))
         yield from self.members([header, _LANDMARK_CONTENTS, headers.padding(len(_LANDMARK_CONTENTS))], 1)

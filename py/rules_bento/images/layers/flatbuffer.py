@@ -32,7 +32,7 @@ class Writer:
         return self._known[data]
 
     def string(self, text: str) -> int:
-        """Add a string, unless the buffer contains the string. Returns its position."""
+        """Add a string unless the buffer already contains it. Returns its position."""
         encoded = text.encode("utf-8", "surrogateescape")
         return self._share(struct.pack("<I", len(encoded)) + encoded + b"\0")
 
@@ -43,7 +43,7 @@ class Writer:
         return self.add(struct.pack(f"<{len(positions) + 1}I", len(positions), *distances))
 
     def table(self, forms: str, *values: int | str) -> int:
-        """Add a table. The forms are `I` and `q` as in `struct`, and `r`: a reference to a position or a string."""
+        """Add a table. `forms` has a character per value: `I` or `q` as in `struct`, or `r` for a reference."""
         numbers = [self.string(value) if isinstance(value, str) else value for value in values]
         offsets, size, vtable = _layout(forms)
         table, place = bytearray(size), self._share(vtable)
@@ -55,14 +55,14 @@ class Writer:
         return self.add(bytes(table))
 
     def close(self, root: int) -> bytes:
-        """Return the buffer whose root is the table at this position."""
+        """Return the buffer. Its root is the table at position `root`."""
         self.add(struct.pack("<I", self._size + 8 - root))
         return b"".join(reversed(self._parts))
 
 
 @lru_cache(maxsize=8)
 def _layout(forms: str) -> tuple[list[int], int, bytes]:
-    """Return the offsets of fields, the size of a table, and the vtable."""
+    """Return the field offsets, the size, and the vtable of a table. `Writer.table` describes `forms`."""
     offsets, end = [], 4
     for form in forms:
         size = 8 if form == "q" else 4

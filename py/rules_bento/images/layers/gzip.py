@@ -46,7 +46,7 @@ def _stored(data: bytes) -> Iterator[bytes | memoryview]:
 
 
 def reuse(pieces: Iterable[Piece]) -> Iterator[bytes]:
-    """Yield gzip members for the tar of wheels. Reuses deflate streams, and compresses only `RAW` pieces."""
+    """Yield gzip members for the tar of wheels. Reuses deflate streams. Only the contents of `RAW` pieces need zlib."""
     member = _GzipMember()
     is_ending = False
     for records, kind, data, packed in pieces:

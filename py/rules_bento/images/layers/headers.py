@@ -41,7 +41,7 @@ def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0,
 
 
 def _split(name: str) -> tuple[bytes, bytes]:
-    """Split a path at a slash into the header fields `prefix` and `name`. Both are empty if the path doesn't fit."""
+    """Split a path into the header fields `prefix` and `name`. Both are empty if it is too long or isn't ASCII."""
     if not name.isascii():
         return b"", b""
     encoded = name.encode()

@@ -93,7 +93,7 @@ def write_wheel_layer(
 
 
 def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch: Watch | None = None) -> LayerInfo:
-    """Write a recipe for the gzip layer that `write_wheel_layer` writes. Returns the info of this layer."""
+    """Write a recipe for the gzip layer that `write_wheel_layer` writes. Returns the layer's info."""
     tar, blob = Sum(), Sum()
     with wheel.file.open("rb") as source, open_output(out) as file:
         recipe = RecipeWriter(file, source)
@@ -212,7 +212,7 @@ def _write_part(out: Path, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob 
 def _tar_blob(
     pieces: Iterable[Piece], compression: Compression, tar: Sum | None, threads: int | None, *, storing: bool = False
 ) -> Blob:
-    """Return the blob of a tar, and its table of contents if any. If `tar` is None, the blob is a part of layers."""
+    """Return a tar's blob, and its table of contents or None. If `tar` is None, the blob is a part (see `parts`)."""
     if compression in LAZY:
         toc_blob = open_toc_blob(compression, tar.add if tar else _ignore, storing=storing)
         return toc_blob.members(_tar(pieces), threads), toc_blob
@@ -229,7 +229,7 @@ def _wheel_blob(
     threads: int | None,
     watch: Watch | None,
 ) -> Blob:
-    """Return the blob of a wheel, as `_tar_blob` does, but with deflate streams of the wheel reused if possible."""
+    """Return a wheel's blob, as `_tar_blob` does. Reuses the wheel's deflate streams if `compression` allows it."""
     carry = reuses_deflate(compression)
     if compression in LAZY:
         from rules_bento.images.layers import toc_layer
@@ -323,7 +323,7 @@ class WheelMember(NamedTuple):
 def wheel_members(
     plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None, cut: int = 0
 ) -> Iterator[WheelMember]:
-    """Yield the files and new directories of a wheel. `watch` observes contents, and must yield them unchanged."""
+    """Yield a wheel's files, and the directories that `known` lacks. `watch` must yield the contents unchanged."""
     wheel, directories, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry, cut=cut)
     for directory in directories:

@@ -57,7 +57,7 @@ class WheelPart(NamedTuple):
 def write_part(
     out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, *, watch: Watch | None = None
 ) -> PartListing:
-    """Write the part of a wheel atomically. `layer.wheel_members` describes `watch`."""
+    """Write the part for a wheel atomically, and return its listing. `layer.wheel_members` describes `watch`."""
     plan = layer.WheelPlan.of(wheel, layout)
     directories = plan.all_directories()
     entries = layer.write_wheel_part(out, plan, layout, set(directories), compression, watch)
@@ -72,7 +72,7 @@ def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, com
     toc_blob = layer.open_toc_blob(compression, tar.add) if compression in layer.LAZY else None
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Compress members that no part contains."""
+        """Compress the members that aren't copied from a part."""
         if toc_blob:
             return toc_blob.members(pieces, 1)
         encode = layer.encoder(compression, 1)

@@ -3,8 +3,8 @@
 The contents of each file begin a new gzip member or zstd frame. A large file has a member or a frame for each `CHUNK`
 bytes. The table of contents lists the offsets and digests, and the manifest contains the digest of the table.
 
-The table is built in the same pass that writes the blob. Copying members of other blobs adjusts the offsets in the
-entries of the members.
+The table is built in the same pass that writes the blob. If members of other blobs are copied, their entries get new
+offsets.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class TocMember(NamedTuple):
 
 
 class TocBlob:
-    """Writer for the blob of a layer with a table of contents, or for a part from which such layers are joined."""
+    """Writer for the blob of a layer with a table of contents, or for a part to join into such a blob."""
 
     def __init__(self, count: Count) -> None:
         """Begin a blob. `count` receives the bytes of the tar in order, except for copied members."""
@@ -84,11 +84,11 @@ class TocBlob:
         raise NotImplementedError
 
     def members(self, tar: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-        """Yield the blob of a tar without end-of-archive records. Compresses members in `threads` threads."""
+        """Yield the blob for `tar`, which lacks the end-of-archive records. Compresses members in `threads` threads."""
         return self.files(_RecordingTarReader(tar).files(), threads)
 
     def files(self, files: Iterable[TarFile], threads: int | None = None) -> Iterator[bytes]:
-        """Yield the blob of a tar, given its members."""
+        """Yield the blob for a tar that consists of `files`. Compresses members in `threads` threads."""
 
         def made(batch: list[TocMember]) -> list[tuple[TocEntry, bytes, str]]:
             return [(member.entry, self.compress(member), member.digest or digest_of(member.data)) for member in batch]
@@ -167,7 +167,7 @@ class TocBlob:
         entry["digest"] = digest or f"sha256:{whole.hexdigest()}"
 
     def _cuts(self, contents: Iterable[Chunk]) -> Iterator[Chunk]:
-        """Return the chunks of a file, which `Wheel.chunks` might already have split along with its deflate stream."""
+        """Return the chunks of a file. Keeps chunks that `Wheel.chunks` has split along with the deflate stream."""
         chunks = iter(contents)
         first = next(chunks)
         whole = chain([first], chunks)
@@ -189,7 +189,7 @@ class _RecordingTarReader(tarread.PieceReader):
         return piece
 
     def files(self) -> Iterator[TarFile]:
-        """Yield each member, followed by the records after the last member. Read each member completely."""
+        """Yield each member, and then the records after the last one. Read a member's contents before the next."""
         padding = 0
         for member, contents in tarread.members(self, ("hard link",)):
             records = self._take_records()
@@ -241,14 +241,14 @@ def make_entry(name: str, kind: str, mode: int, uid: int, gid: int, size: int = 
 
 @lru_cache(maxsize=64)  # files of a package have few different times
 def utc_time(seconds: int) -> str:
-    """Return a time since 1970 in the form of RFC 3339."""
+    """Format `seconds` since 1970 as a time in UTC (RFC 3339)."""
     from datetime import datetime, timezone
 
     return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _batches(members: Iterable[TocMember]) -> Iterator[list[TocMember]]:
-    """Group members into batches, because a task has a higher cost than the compression of most members."""
+    """Group members into batches, because starting a task costs more than compressing most members."""
     batch: list[TocMember] = []
     size = 0
     for member in members:

@@ -187,7 +187,7 @@ class _Scan:
         self._tail = output[-_WINDOW:] if len(output) >= _WINDOW else (self._tail + output)[-_WINDOW:]
 
     def _search(self, member: Any, data: bytes, at: int) -> tuple[int, bytes]:
-        """Inflate until a block begins, and record a checkpoint. Returns the offset of the rest, and the output."""
+        """Inflate until a block might begin. If one does, adds a checkpoint. Returns the new offset and the output."""
         outputs = []
         first, last = at, min(at + _SEARCHED, len(data) - 2 * _SAMPLE)
         while at < last and not member.eof:

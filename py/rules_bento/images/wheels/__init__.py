@@ -1,1 +1,1 @@
-"""Validates wheels, determines the installed paths of their files, and finds shared libraries and bytecode."""
+"""Validates wheels, determines the installed paths of their files, finds shared libraries, and compiles bytecode."""

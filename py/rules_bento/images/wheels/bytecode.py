@@ -1,7 +1,7 @@
-"""Compiles the modules of a wheel to bytecode, which is stored in a separate part of layers.
+"""Compiles the modules of a wheel to bytecode, which is stored in a separate layer part.
 
-The result is the same as with `uv pip install --compile-bytecode`, except that Python validates the bytecode by source
-hashes (PEP 552), not by times. The bytecode is in `__pycache__` next to each module. RECORD doesn't list the bytecode.
+The result is the same as with `uv pip install --compile-bytecode`, except that the bytecode contains hashes of the
+sources (PEP 552), not times. The bytecode is in `__pycache__` next to each module. RECORD doesn't list the bytecode.
 Sources that can't be compiled have no bytecode.
 """
 
@@ -86,7 +86,7 @@ class Compiler:
 def write_bytecode_part(
     out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, compiler: Compiler
 ) -> PartListing:
-    """Write the bytecode of a wheel as a part. Raises BentoError if the compiler has the wrong Python version."""
+    """Write a wheel's bytecode as a part. Returns its listing. Raises BentoError for a wrong version of Python."""
     if compiler.cache_tag != f"cpython-3{layout.python_minor}":
         raise BentoError(
             f"bytecode: the image uses CPython 3.{layout.python_minor}, but the compiler is {compiler.cache_tag}. Set "

@@ -84,7 +84,7 @@ class Installed(NamedTuple):
 
 
 def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
-    """Return the installed files, including RECORD, sorted by path. Reads only members that an installer changes."""
+    """Return the installed files, with RECORD, sorted by path. Raises BentoError if the wheel can't be installed."""
     files: dict[str, Installed] = {}
     launchers = {point.name: point for point in _with_pip(wheel.entry_points, layout.python_minor)}
     for file in (*_spread(wheel, layout, launchers.keys()), *_made(wheel, layout, launchers.values())):
@@ -105,7 +105,7 @@ def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
 
 
 def installed_directories(wheel: Wheel, layout: InstallLayout) -> list[str]:
-    """Return the image paths of directory entries in the wheel, including empty directories."""
+    """Return the image paths of the directories that the wheel lists, which might be empty."""
     data_directory = wheel.data_directory
     schemes = _schemes(wheel, layout)
     root = _inside(layout.site_packages)
@@ -127,7 +127,7 @@ def _inside(path: str) -> str:
 
 
 def _with_pip(points: Iterable[EntryPoint], python_minor: int) -> Iterator[EntryPoint]:
-    """Yield `points` with pip's command `pip3.X` renamed, because `X` is the Python version that built the wheel."""
+    """Yield `points`, with pip's `pip3.X` for `python_minor` instead of the Python version that built the wheel."""
     for point in points:
         if not (point.name.startswith("pip3.") and point.name[5:].isdecimal()):
             yield point
@@ -207,7 +207,7 @@ def _made(wheel: Wheel, layout: InstallLayout, launchers: Iterable[EntryPoint]) 
 
 
 def _first_line(interpreter: str) -> str:
-    """Return the first lines of a script. Starts the interpreter with the shell if the kernel can't run its path."""
+    """Return the first line of a script, or lines that use the shell if the kernel can't start the interpreter."""
     if len(interpreter) <= _LONGEST_INTERPRETER and " " not in interpreter:
         return f"#!{interpreter}"
     quoted = interpreter.replace("'", "'\"'\"'")
@@ -245,7 +245,7 @@ def _quoted(path: str) -> str:
 
 
 def imported_files(wheel: Wheel) -> dict[str, ZipMember]:
-    """Return the files for site-packages by path. Omits scripts, headers, and data."""
+    """Return the files for site-packages by path, not scripts, headers, or data. Raises BentoError for duplicates."""
     files: dict[str, ZipMember] = {}
     for member in wheel.members:
         path = member.path

@@ -87,7 +87,7 @@ class Libraries(NamedTuple):
         return {path.rpartition("/")[2] for path, _ in self.linked} | {elf.soname for _, elf in self.linked} - {""}
 
     def without(self, sources: Callable[[], Iterable[bytes]]) -> frozenset[str]:
-        """Return the paths of optional files that require libraries from other packages."""
+        """Return the paths of optional files that need other packages' libraries. `sources()` yields Python sources."""
         own = self.names()
         asking = [
             linked
@@ -165,7 +165,7 @@ def words(source: bytes) -> Iterator[bytes]:
 
 
 def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | None]:
-    """Return the machine and the linking information of a file. Each call of `read` begins at the file's start."""
+    """Return a file's machine type, and its ELF data or None. Each `read()` starts at the start of the file."""
     import tempfile
 
     from rules_bento.images.wheels.elf import SparseFile

@@ -39,12 +39,12 @@ class File(NamedTuple):
 
     @property
     def stem(self) -> str:
-        """The file name without `.so` and a version."""
+        """The part of the file name before `.so`."""
         return self.name.partition(".so")[0]
 
 
 def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File]:
-    """Return the files that Python or a program loads. An empty version selects modules for any version."""
+    """Return the files that Python and programs load. If `python_version` is empty, modules for any version count."""
     files = [File(package, *linked) for package in packages for linked in package.linked]
     by_place = {_installed(file.path): file for file in files}
     by_name: dict[str, list[File]] = defaultdict(list)

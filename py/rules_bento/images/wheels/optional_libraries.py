@@ -1,4 +1,4 @@
-"""Finds the libraries without which a package can be imported, by analyzing its Python sources.
+"""Finds the libraries that aren't needed to import a package, by analyzing the package's Python sources.
 
 The analysis is conservative. An extension module is optional if each import is in a `try` statement that handles the
 failure. A library is optional if its name is only in functions that aren't called while modules are imported. All other
@@ -37,7 +37,7 @@ class _UnclearError(Exception):
 def optional_libraries(
     modules: Collection[str], libraries: Collection[str], read: Callable[[], Iterable[bytes]]
 ) -> frozenset[str]:
-    """Return the stems of optional modules and libraries, or none if unclear. Each `read` call must start over."""
+    """Return the stems of optional modules and libraries, or none if unclear. Each `read()` must yield all sources."""
     try:
         places = _places({*modules, *libraries}, read)
         excused = {name for name in modules if _is_tried(places[name])}
@@ -57,7 +57,7 @@ def _is_tried(places: Iterable[_NameUse]) -> bool:
 
 
 def _runs(functions: set[str], read: Callable[[], Iterable[bytes]]) -> bool:
-    """Return whether an import of the package might call one of the functions, which only names identify."""
+    """Return whether importing the package might call a function with one of these names."""
     seen: set[str] = set()
     for _ in range(_ROUNDS):
         if "" in functions:

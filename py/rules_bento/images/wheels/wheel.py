@@ -108,8 +108,8 @@ class Wheel(NamedTuple):
     def chunks(self, members: Iterable[ZipMember], *, join: bool = False, cut: int = 0) -> Iterator[Iterator[Chunk]]:
         """Yield the verified chunks of each member. With `join`, deflate streams are joinable if possible.
 
-        `deflate_blocks` splits the deflate streams of members larger than `cut`, if it isn't 0, into chunks that can be
-        inflated separately.
+        If `cut` isn't 0, `deflate_blocks` splits the streams of members larger than `cut` into chunks that can be
+        inflated separately. Reading raises BentoError for wrong contents.
         """
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
@@ -234,7 +234,7 @@ class _Zip(Zip):
             raise self.record_error(f"the {member.algorithm} doesn't match RECORD", member.path)
 
     def record_error(self, message: str, member: str) -> RecordError:
-        """Return the error for a wrong RECORD, with the setting that allows this wheel."""
+        """Return the error for a wrong RECORD, with the setting that accepts the wheel if it is locked."""
         remedy = _REMEDY
         if self.locked.sha256:
             name = normalized(self.where.partition("-")[0])
@@ -245,7 +245,7 @@ class _Zip(Zip):
         return RecordError(str(self.error(message, member, remedy)))
 
     def right_record_error(self) -> BentoError:
-        """Return the error for a correct RECORD whose wheel is in `allow_record_mismatch`."""
+        """Return the error for a wheel in `allow_record_mismatch` whose RECORD is correct."""
         return self.error("the RECORD is correct", remedy="Remove the wheel from allow_record_mismatch of bento.pypi")
 
 
@@ -290,7 +290,7 @@ def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text:
 
 
 def _measured_all(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
-    """Return the members with computed digests. Raises BentoError if RECORD is correct."""
+    """Return the members, with computed digests instead of a wrong RECORD's. Raises BentoError if RECORD is correct."""
     try:
         for member in _with_digests(zip_file, members, path, text):
             for _ in zip_file.chunks(member):
