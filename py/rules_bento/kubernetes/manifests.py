@@ -31,7 +31,7 @@ _PROBE_SECONDS = 10  # between two probes; BentoML waits 5 s for dependencies be
 
 @dataclass(frozen=True)
 class DeploymentOptions:
-    """The attributes of a target that configure its Deployments."""
+    """The attributes of a target that configure its Kubernetes objects."""
 
     image: str  # repository@digest
     name: str = ""
@@ -51,7 +51,7 @@ class DeploymentOptions:
 def inference_service(
     tags: Sequence[str], scheme: str, model_format: str, options: DeploymentOptions
 ) -> dict[str, Any]:
-    """Return the KServe InferenceService for a model image. Raises BentoError for an unsupported option."""
+    """Return the KServe InferenceService for an image of the models `tags`. Raises BentoError for an invalid option."""
     name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
     if not _NAME.fullmatch(name):
         raise BentoError(
@@ -111,7 +111,7 @@ def dump(objects: Iterable[dict[str, Any]]) -> str:
 
 
 class ManifestBuilder:
-    """Builder of the Kubernetes objects for one workload. Raises BentoError for an unsupported option."""
+    """Builder of the Kubernetes objects for one workload. Raises BentoError for an invalid option."""
 
     def __init__(self, workload: Workload, options: DeploymentOptions) -> None:
         self._workload = workload
@@ -297,7 +297,7 @@ class ManifestBuilder:
         return command
 
     def _mounts(self) -> list[dict[str, str]]:
-        """Return mounts of writable directories, which a container with a read-only file system needs."""
+        """Return the mounts of writable directories, or none if the root file system is writable."""
         if not self._options.read_only:
             return []
         directories = [_SCRATCH, *self._options.writable]
@@ -368,5 +368,5 @@ def _kebab(name: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """Escape `text`, because Kubernetes replaces `$$` with `$`, and `$(NAME)` with the value of a variable."""
+    """Escape `$`, because Kubernetes replaces `$$` with `$`, and `$(NAME)` with the value of a variable."""
     return text.replace("$", "$$")

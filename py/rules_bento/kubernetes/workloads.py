@@ -23,7 +23,7 @@ def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
     """Return the quantities that a service requests, by the name of the Kubernetes resource.
 
     Messages begin with `where`, which identifies the service. Raises BentoError for resources that Kubernetes cannot
-    provide: fractions of a GPU, TPUs, and strings without a unit.
+    provide, such as fractions of a GPU or TPUs, and for invalid values.
     """
     if unknown := sorted(set(resources) - _KNOWN):
         raise BentoError(
@@ -122,7 +122,7 @@ _CONFIG = {"config?": {"User?": str, "Entrypoint?": [str], "Cmd?": [str], "Env?"
 
 @dataclass(frozen=True)
 class WorkloadService:
-    """A service that runs in separate Pods."""
+    """A service of a workload. Each service runs in its own Pods."""
 
     name: str
     needs: tuple[str, ...]  # names of the called services
@@ -137,7 +137,7 @@ class WorkloadService:
 
 @dataclass(frozen=True)
 class StartupConfig:
-    """The startup of an image, as the image's config specifies it."""
+    """The settings in an image's config that determine how containers start."""
 
     uid: int
     gid: int | None
@@ -165,7 +165,7 @@ class Workload:
 def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 0) -> Workload:
     """Return the workload for `bento.yaml` and an image config. If `port` isn't 0, all services listen on `port`.
 
-    Raises BentoError for services that Kubernetes cannot run without changes.
+    Raises BentoError for invalid documents, and for services that Kubernetes cannot run without changes.
     """
     # Both documents can be from an imported Bento, so they are untrusted.
     document, config = schema.without_nulls(document), schema.without_nulls(config)
@@ -187,7 +187,7 @@ def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 
 def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the entries of the entry service and of all services that it calls directly or indirectly.
 
-    Excludes dependencies with a URL, because these services run elsewhere.
+    Excludes dependencies with a URL or a deployment, because these services run elsewhere.
     """
     entries = {entry["name"]: entry for entry in document.get("services", [])}
     if not entries:
@@ -271,7 +271,7 @@ def _image(config: dict[str, Any]) -> StartupConfig:
 
 
 def _check_startup(image: StartupConfig, services: tuple[WorkloadService, ...], port: int) -> None:
-    """Raise BentoError if the image's port conflicts with the manifest, or if the image can't run several services."""
+    """Raise BentoError if the image's startup conflicts with the manifest, needs `port`, or can't run all services."""
     for word in image.cmd if image.serves_bento else ():
         if word.partition("=")[0] in ("--port", "-p", "--host"):
             raise BentoError(f"cmd: the image sets {word}, which the manifest also sets. Remove the option from cmd.")
