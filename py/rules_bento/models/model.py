@@ -62,14 +62,14 @@ class BundledModel:
         return Tag.parse(self.description.tag, "models")
 
     def entry(self, alias: str = "") -> dict[str, Any]:
-        """Return the entry for the model in bento.yaml."""
+        """Return the entry for the model in bento.yaml, with `alias` unless it is empty."""
         description = self.description
         entry = {"tag": description.tag, "module": description.module, "creation_time": description.creation_time}
         return entry | ({"alias": alias} if alias else {})
 
 
 def latest_versions(models: Iterable[ModelDescription]) -> dict[str, str]:
-    """Return the version for each `models/<name>/latest`: the newest or, among equally new ones, the greatest."""
+    """Return each model's `latest` version: the newest or, of equally new versions, the last in string order."""
     newest: dict[str, tuple[str, str]] = {}
     for model in models:
         tag = Tag.parse(model.tag, "models")
@@ -90,7 +90,7 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Tree
     """Return a model entry with the `model.yaml` that BentoML 1.4 writes (api_version v1).
 
     `fields` contains the module, labels, options, metadata, context, signatures, and api_version. The default version
-    is the digest of the files and `fields`. Raises BentoError if there are no files, or if one of the files is a
+    is a digest of the name, files, and `fields`. Raises BentoError if there are no files, or if one of the files is a
     `model.yaml`.
     """
     from rules_bento.formats.yaml_writer import dump_yaml
