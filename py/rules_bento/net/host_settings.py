@@ -57,7 +57,7 @@ def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
 
 
 def basic_authorization(parts: SplitResult) -> str:
-    """Return the value of a header with the user and password of a URL, or an empty string without a user."""
+    """Return the value of a Basic authorization header for the user in a URL, or an empty string without a user."""
     if parts.username is None:
         return ""
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -132,7 +132,7 @@ def tls_context(host: str) -> ssl.SSLContext:
 
 
 def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
-    """Return the user and the password for a host in netrc, or None if no entry matches `host` and `user`."""
+    """Return the user and password for `host` (and `user`) in netrc, or None. Raises BentoError for an invalid file."""
     import netrc
 
     path = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())

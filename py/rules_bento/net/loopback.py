@@ -22,7 +22,7 @@ class ServerError(Exception):
 
 
 def wait(url: str, seconds: float, has_ended: Callable[[], bool]) -> bool:
-    """Wait until the server at `url` responds. Returns False after `seconds`, or if `has_ended` returns True."""
+    """Wait until a request for `url` succeeds. Returns False after `seconds`, or if `has_ended` returns True."""
     deadline = time.monotonic() + seconds
     while not has_ended() and (left := deadline - time.monotonic()) > 0:
         try:

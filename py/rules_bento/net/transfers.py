@@ -137,7 +137,7 @@ class Transfers:
 
     @contextmanager
     def waiting(self, abort: Callable[[], None]) -> Iterator[None]:
-        """Call `abort`, from another thread, if transfers stop during the `with` block. Raises StoppedError then."""
+        """Call `abort` from another thread if `stop` runs during the block. Raises StoppedError if it already ran."""
         with self._lock:
             self._check()
             self._waiting.add(abort)
@@ -162,7 +162,7 @@ _thread = threading.local()  # `transfers`, if set, is the group to which the th
 
 @contextmanager
 def interruptible(abort: Callable[[], None]) -> Iterator[None]:
-    """Call `abort` if another transfer of `parallel_map` fails during the `with` block. Raises StoppedError then."""
+    """Call `abort` if another `parallel_map` transfer fails during the block. Raises StoppedError if one has failed."""
     transfers: Transfers | None = getattr(_thread, "transfers", None)
     with transfers.waiting(abort) if transfers else nullcontext():
         yield
@@ -218,7 +218,7 @@ class Retry:
             self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
-        """Wait at least `asked` seconds, longer after each failure. Returns False after too many failures."""
+        """Count a failure, and wait (longer each time, at least `asked` seconds). Returns False after too many."""
         self._failed += 1
         self._moved = 0
         if self._failed >= _ATTEMPTS:

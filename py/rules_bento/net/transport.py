@@ -1,4 +1,4 @@
-"""HTTP/1.1 client with persistent connections, without retries.
+"""HTTP/1.1 client with persistent connections. Repeats a request only if the server had closed an idle connection.
 
 Uses the client of the standard library, so that the kernel can copy a body from a file to a socket. This client needs
 less than half of the CPU time of urllib3, and a quarter of the CPU time of httpx (docs/contributing/adr).
@@ -163,7 +163,7 @@ class Response:
     def read(self, most: int) -> bytes:
         """Return the body. Raises BentoError if the body exceeds `most` bytes.
 
-        Truncates an error response to `limits.REFUSAL`.
+        Truncates an error response to `limits.REFUSAL`. Raises ConnectionLostError for an incomplete body.
         """
         is_refusal = not 200 <= self.status < 300
         wanted = limits.REFUSAL if is_refusal else most + 1
@@ -210,7 +210,7 @@ class Response:
             raise ConnectionLostError("the response was truncated")
 
     def _read_some(self, buffer: memoryview) -> int:
-        """Read available bytes into `buffer`. `readinto` would wait for more bytes, and lose bytes after an error."""
+        """Read available bytes into `buffer`. `readinto` would wait to fill it, and lose the bytes on an error."""
         rest = self._response.length
         if rest is None:  # unknown until the end
             return self._response.readinto(buffer)
@@ -249,7 +249,7 @@ class Transport:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, and yield the response. Raises BentoError for permanent errors, such as TLS errors."""
+        """Send a request, and yield the response. Raises ConnectionLostError, or BentoError for permanent errors."""
         origin = Origin.from_url(url)
         connection = self._take(origin)
         reusable = False
@@ -392,7 +392,7 @@ def translate_errors(host: str = "") -> Iterator[None]:
 
 
 def resolve(base: str, reference: str) -> str:
-    """Return the absolute URL of a reference in a header such as `Location`, `Link`, or `realm`."""
+    """Return the absolute URL of `reference`, from a header such as `Location`. Raises BentoError if it is invalid."""
     try:
         url = urljoin(base, percent_encode(reference.strip(), "latin-1"))
     except ValueError:
