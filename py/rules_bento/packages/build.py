@@ -92,7 +92,7 @@ def _write(directory: Path, item: unpacking.SafeMember, contents: unpacking.Cont
 
 
 def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> Path:
-    """Build the wheel of an unpacked source, and return the file. Raises BentoError if the build fails."""
+    """Build a wheel from an unpacked source with the packages in `roots`. Returns its path, or raises BentoError."""
     from rules_bento.formats import read_file, schema
     from rules_bento.formats.json import read_object
 
@@ -221,7 +221,7 @@ _SCHEMES = {"bin": "scripts", "data": "data", "include": "headers"}  # directori
 
 
 def pack_installed(files: Mapping[str, Path], output: Path, python_version: str) -> None:
-    """Pack a package that rules_python installed into a wheel. Keys of `files` begin with `site-packages` or `bin`.
+    """Create a wheel from a package that rules_python installed. `files` has keys such as `site-packages/acme/a.py`.
 
     Raises BentoError if the package doesn't support the Python version.
     """
@@ -283,7 +283,7 @@ def _is_same_version(built: str, version: str) -> bool:
 
 
 def _backend(source: Path) -> tuple[str, list[str], list[str]]:
-    """Return the module and attributes of a source's build backend, and the directories in `backend-path`."""
+    """Return a source's build backend (module, attributes) and `backend-path`. Raises BentoError if one is invalid."""
     from rules_bento.formats import read_file, schema
     from rules_bento.formats.toml import read_toml
 

@@ -96,7 +96,7 @@ def dependencies(package: Document, kind: str, name: str) -> list[Document]:
 
 
 def resolve(document: Document, choice: Choice, origin: str) -> Document:
-    """Return the lock with only the active edges. As in uv, raises BentoError if selected items conflict."""
+    """Return the lock with only active edges. Raises BentoError for unknown items and, as in uv, conflicting items."""
     choice.check(document, origin)
     if not document.get("conflicts"):
         return document

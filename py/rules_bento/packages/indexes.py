@@ -41,7 +41,7 @@ class Indexes:
 
     @classmethod
     def from_json(cls, text: str, origin: str) -> Indexes:
-        """Parse the JSON that a rule writes. Error messages begin with `origin`."""
+        """Parse the JSON that a rule writes. Raises a BentoError that begins with `origin` for invalid settings."""
         values: dict[str, Any] = json.loads(text or "{}")
         schema.validate(values, _SHAPE, f"{origin}: indexes", "Correct the attributes.")
         for key in ("extra", "find_links", "trusted_hosts"):
@@ -49,7 +49,7 @@ class Indexes:
         return cls(**values)._validate(origin)
 
     def with_options(self, options: Iterable[Option], origin: str) -> Indexes:
-        """Return these settings with the options of requirements files added."""
+        """Return these settings with the options of requirements files added. Raises the same errors as `from_json`."""
         values: dict[str, list[str]] = {}
         for option in options:
             values.setdefault(_LONG_FLAGS.get(option.flag, option.flag), []).append(option.value)
@@ -72,7 +72,7 @@ class Indexes:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def project_tables(self) -> list[str]:
-        """Return lines of a pyproject.toml, the first of which belong to the table `[tool.uv]`."""
+        """Return the settings as lines of a pyproject.toml. The first lines continue the table `[tool.uv]`."""
         lines = []
         if self.find_links:
             lines.append(f"find-links = {json.dumps([_absolute(link) for link in self.find_links])}")

@@ -119,9 +119,9 @@ def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
 
 
 def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], origin: str) -> Lock:
-    """Remove files whose hashes aren't in `hashes`, and the files of packages that aren't in `names`.
+    """Keep only the files of packages in `names` whose hashes are in `hashes`. Other packages become `unlocked`.
 
-    `rejected_files` lists removed files of locked packages. The other packages become `unlocked`.
+    `rejected_files` lists a package's removed files. Raises BentoError if a package in `names` has no file left.
     """
     kept = []
     for package in lock["packages"]:

@@ -1,8 +1,7 @@
-"""Resolves the subset of a lock that a service needs, with uv and without network access.
+"""Resolves the subset of a lock that a service needs, with uv or pip-tools and without network access.
 
-For each locked file, uv gets a stub wheel, which contains only metadata (METADATA, WHEEL, RECORD). The requirements in
-METADATA are the edges of the lock. Therefore, uv resolves in the sandbox as it does over the network, and explains
-conflicts.
+Each locked file is replaced by a stub wheel that contains only metadata (METADATA, WHEEL, RECORD). METADATA lists the
+lock's edges as requirements. Therefore, the resolver works as it does over the network, and explains conflicts.
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ class Query:
     constraints: Mapping[str, str] = field(default_factory=dict)
 
     def mismatches(self, locked: Locked) -> Iterator[str]:
-        """Yield a line for each requirement or constraint that isn't satisfied. Raises BentoError for invalid ones."""
+        """Yield a line for each unmet requirement and violated constraint. Raises BentoError if one is invalid."""
         for text, place in (*self.requirements.items(), *self.constraints.items()):
             wanted = requirements.check(text, place)
             package = locked.get(requirements.normalize_name(wanted.name))
@@ -160,7 +159,7 @@ def resolve_subset(
 
 
 def read(paths: Iterable[str], resolutions: Iterable[Resolution] = ()) -> list[dict[str, Any]]:
-    """Return the lock entries in `resolutions`, and in the files `paths`, each with one entry."""
+    """Return the lock entries of `resolutions`, and of the files `paths`, which contain one entry each."""
     entries = [entry for resolution in resolutions for entry in resolution.packages]
     return [*entries, *(json.loads(read_text(path)) for path in dict.fromkeys(paths))]
 
@@ -247,7 +246,7 @@ def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -
 
 
 def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> list[str]:
-    """Return the sorted names in pins (`name[==version]`). Raises BentoError if the lock lacks a package or version."""
+    """Return the sorted names in pins (`name[==version]`). Raises BentoError if `entries` lack a package or version."""
     versions = {entry["name"]: entry["version"] for entry in entries}
     names = []
     for pin in pins:
@@ -340,7 +339,7 @@ def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], reso
 
 
 def _write_stub_wheels(links: Path, package: dict[str, Any]) -> None:
-    """Write a stub wheel for each wheel of a package, and a universal one if it also has a source archive.
+    """Write a stub wheel for each wheel of a package, and a universal one if it has a source archive or no wheel.
 
     Stub wheels with equal content are hard links, because writing many archives takes longer than resolving.
     """

@@ -280,7 +280,7 @@ def _select(requested: Sequence[str], available: dict[str, Any], origin: str) ->
 
 
 def _with_source(text: str, source: Any, origin: str) -> str:
-    """Return the requirement with the git address in `tool.uv.sources`, if any."""
+    """Return `text` with the git address in `source`, if any. Raises BentoError for unsupported sources."""
     if source is None or (isinstance(source, dict) and "index" in source):
         return text  # the target specifies the indexes
     if not isinstance(source, dict) or not isinstance(source.get("git"), str):

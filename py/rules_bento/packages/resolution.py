@@ -62,7 +62,7 @@ class Project:
     overrides: Sequence[str] = ()  # of other packages' requirements
 
     def pyproject(self) -> str:
-        """Return the content of a pyproject.toml. Raises BentoError for an unsupported platform."""
+        """Return the content of a pyproject.toml. Raises BentoError for an invalid platform or `requires_python`."""
         lines = [
             "[project]",
             f'name = "{_PROJECT}"',
@@ -268,7 +268,7 @@ def _check_strings(line: requirements.Requirement, place: str) -> None:
 
 
 def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
-    """Return the pins, hashes, and options in a pylock.toml (PEP 751)."""
+    """Return the pins and hashes in a pylock.toml (PEP 751), and an empty list, because it has no options."""
     document = read_toml(text, origin)
     lock_shapes.check(document, lock_shapes.PYLOCK, origin, _LOCK_AGAIN)
     pins: list[str] = []
@@ -297,7 +297,7 @@ def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
 def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
     """Lock a project, and return the `uv.lock`. Uses the network only if locking offline fails.
 
-    uv gets a fake interpreter, which only prints its properties. Therefore, uv can't build or run packages.
+    uv gets a fake interpreter, so it can't build or run packages. Raises BentoError if uv finds no solution.
     """
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as directory:
         Path(directory, "pyproject.toml").write_text(project.pyproject(), "utf-8")
