@@ -48,7 +48,7 @@ class Credentials:
 
 
 def find_credentials(reference: Reference) -> Credentials | None:
-    """Return a reference's credentials from docker's and podman's files, or else netrc, or None if there are none."""
+    """Return a reference's credentials, or None. Searches docker's and podman's files before netrc."""
     for file in _files():
         if file.is_file() and (credentials := _from_file(_read_config(file), file, reference)):
             return credentials
@@ -187,7 +187,7 @@ class Challenge(NamedTuple):
 
     @staticmethod
     def parse(headers: list[str]) -> Challenge | None:
-        """Return the first Bearer challenge in the headers, or else the first Basic challenge, or None for others."""
+        """Return the first Bearer challenge or, without one, the first Basic challenge. Returns None for others."""
         by_scheme: dict[str, Challenge] = {}
         for header in headers:
             for scheme, values in challenges(header):
@@ -212,7 +212,7 @@ class Authorizer:
         self._extra_scopes: dict[frozenset[str], set[str]] = {}  # of challenges, by the requested scopes
 
     def header(self, scopes: frozenset[str]) -> str:
-        """Return the `Authorization` header for `scopes`, or an empty string before the first challenge."""
+        """Return the `Authorization` header for `scopes`, or "" before a challenge or without credentials for Basic."""
         with self._lock:
             challenge = self._challenge
             if challenge is None:

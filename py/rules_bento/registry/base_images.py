@@ -46,7 +46,7 @@ class BaseImage(NamedTuple):
 
 
 def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseImage]:
-    """Return the images in a layout by platform (`os/architecture`). Raises BentoError for no image or duplicates."""
+    """Return a layout's images by platform (`os/architecture`). Raises BentoError if none match or for duplicates."""
     images: dict[str, BaseImage] = {}
     others: set[str] = set()
     for manifest in _manifests(layout):

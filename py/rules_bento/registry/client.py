@@ -116,7 +116,7 @@ class Registry:
         content: bytes | None = None,
         max_bytes: int = limits.REFUSAL,
     ) -> Reply:
-        """Send a small request with retries, and return the response. Raises BentoError for an unexpected status."""
+        """Send a small request with retries. Raises a BentoError with `what` for a status that isn't in `expect`."""
         retry = self.retry()
         while True:
             try:
@@ -207,7 +207,7 @@ class Registry:
         )
 
     def _connect(self) -> tuple[Origin, Authorizer]:
-        """Return the origin of the API and its authorizer, which the first call creates."""
+        """Return the API's origin and authorizer, which the first call determines."""
         with self._lock:
             if self._origin is None or self._authorizer is None:
                 self._origin = self._find_origin()
@@ -365,7 +365,7 @@ class Repository:
         return names
 
     def referrers(self, digest: str) -> list[Descriptor]:
-        """Return the referrers of a manifest. Falls back to the referrers tag."""
+        """Return the referrers of a manifest. Uses the referrers tag if the registry has no referrers API."""
         descriptors: list[Descriptor] = []
         for reply in self._pages(f"referrers/{digest}", f"referrers of {digest}", {200, 404}):
             if reply.status == 404:
@@ -375,7 +375,7 @@ class Repository:
         return descriptors
 
     def referrers_tag(self, digest: str) -> list[Descriptor]:
-        """Return the referrers in the index with the referrers tag (`Referrers Tag Schema` of the specification)."""
+        """Return the referrers in the index that the tag `referrers_tag(digest)` names, or none if it doesn't exist."""
         target = referrers_tag(digest)
         reply = self._get_manifest(target, (oci.INDEX,), f"referrers of {digest}", {200, 404})
         if reply.status == 404:

@@ -160,7 +160,7 @@ class Manifest:
         return self._descriptors("layers")
 
     def blobs(self) -> Iterator[Descriptor]:
-        """Yield the descriptors of the config and of the layers that a registry must store."""
+        """Yield the descriptors of the config and of the layers that a registry must store, or none for an index."""
         if not self.is_index:
             yield self.config
             yield from (layer for layer in self.layers() if not _FOREIGN.match(layer.media_type))
@@ -183,7 +183,7 @@ def _check_names(fields: Iterable[str], origin: str) -> None:
 
 
 def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
-    """Return the manifests of entries and nested indexes. Each appears once, before the index that lists it."""
+    """Return manifests of entries and nested indexes, each once, before its index. Raises BentoError for too many."""
     manifests: dict[str, Manifest] = {}
 
     def visit(entry: Descriptor, depth: int) -> None:

@@ -24,7 +24,7 @@ _MAX_LINKS = 40
 
 
 def read(path: Path) -> Pushable:
-    """Return the only image or index in an archive, for `push`. Computes missing digests of layers."""
+    """Return the only image or index in an archive, for `push`. Raises BentoError for several or invalid images."""
     with path.open("rb") as file:
         archive = _Archive(path, file)
         return archive.oci() if "index.json" in archive.members else archive.docker()
@@ -63,7 +63,7 @@ class _Archive:
         return Pushable(root, children, {digest: self._source(name) for digest, name in present.items()})
 
     def docker(self) -> Pushable:
-        """Return the image in an archive in docker's format, with a new manifest."""
+        """Return the image in an archive of docker's format. Creates a manifest, which the format lacks."""
         origin = f"{self._path}: manifest.json"
         listed = read_json(self._content("manifest.json"), origin)
         if not isinstance(listed, list) or len(listed) != 1:

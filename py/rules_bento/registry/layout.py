@@ -116,7 +116,7 @@ class Layout:
         return self._verified(blob.digest, "blob")
 
     def check(self, root: Manifest) -> int:
-        """Verify a manifest, its children, and all blobs, or raise BentoError. Returns the number of objects."""
+        """Verify a manifest's children and blobs, or raise BentoError. Returns the number of manifests and blobs."""
         manifests = [root, *self._children(root)]
         blobs = {blob.digest: blob for manifest in manifests for blob in manifest.blobs()}
         for blob in blobs.values():
@@ -184,9 +184,9 @@ class Layout:
         return (partial(self.manifest, entry.digest, entry.media_type) for entry in listed.values())
 
     def attach(self, manifest: Manifest, subject: str, kind: str, name: str) -> None:
-        """Add a manifest: a referrer of `subject` without an entry in the index, or signatures or attestations.
+        """Add a manifest that refers to `subject`. `kind` is `sig` (signatures), `att` (attestations), or empty.
 
-        Signatures (`sig`) and attestations (`att`) get an entry `name`, and replace earlier entries of the same kind.
+        Signatures and attestations get an entry `name` in the index. The entry replaces an entry of the same kind.
         """
         self.add(manifest.content)
         entries = []
@@ -202,7 +202,7 @@ class Layout:
         self._write_index(entries)
 
     def referrers(self, digest: str, media_type: str) -> Iterator[Manifest]:
-        """Yield manifests whose subject is `digest` and whose layers include the media type prefix `media_type`."""
+        """Yield manifests with the subject `digest` and a layer whose media type begins with `media_type`."""
         directory = self.blob(digest).parent
         paths = sorted(path for path in directory.iterdir() if path.is_file()) if directory.is_dir() else []
         for path in paths[:_MAX_BLOBS]:

@@ -36,7 +36,7 @@ _Result = TypeVar("_Result")
 
 
 def find_manifest(references: Sequence[Reference], registries: Registries) -> tuple[Repository, Manifest]:
-    """Return the first manifest that a reference provides, and its repository. If all fail, raises the last error."""
+    """Return the first manifest that `references` provide, and its repository. If all fail, raises the last error."""
 
     def find(reference: Reference) -> tuple[Repository, Manifest]:
         repository = registries.repository(reference)
@@ -105,7 +105,7 @@ def fetch_blobs(
 def select_platforms(
     root: Manifest, platforms: Collection[str], origin: str, *, lenient: bool = False
 ) -> list[Descriptor]:
-    """Return the index entries for `platforms` (default: all). All (if `lenient`, at least one) of them must exist."""
+    """Return the entries for `platforms` (default: all). Raises BentoError if one is missing, or all if `lenient`."""
     entries = root.children()
     if not platforms or not root.is_index:
         return entries

@@ -39,7 +39,7 @@ def upload(
     *,
     mount_from: Sequence[str] = (),
 ) -> BlobOutcome:
-    """Upload a blob unless it exists or can be mounted from another repository. Returns the outcome."""
+    """Upload a blob unless it exists, or can be mounted from a repository in `mount_from`. Returns the outcome."""
     if repository.has_blob(digest, size):
         return "exists"
     started = None
@@ -151,7 +151,7 @@ _MAX_MOUNTS = 3
 
 
 class PushResult(NamedTuple):
-    """The numbers of all blobs, sent blobs, and mounted blobs in a push, and the number of bytes sent."""
+    """The result of a push to one repository: the numbers of all, sent, and mounted blobs, and of bytes sent."""
 
     reference: Reference  # with digest
     blobs: int
@@ -185,7 +185,7 @@ def push_all(
     """Push several packages, as `push` does. Returns one list of results for each package.
 
     A blob is sent to one repository of each registry, and mounted in the other repositories. Manifests are written
-    after all blobs of all packages.
+    after all blobs of all packages. `check_blobs` checks blobs even if the registry has the manifests.
     """
     all_pushes = [_repository_pushes(package, targets, registries) for package, targets in pushes]
     every = [push for of_package in all_pushes for push in of_package]

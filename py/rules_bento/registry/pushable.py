@@ -52,7 +52,7 @@ def send_pieces(connection: socket.socket, pieces: Iterable[bytes | memoryview],
 
 @dataclass(frozen=True)
 class FileSource:
-    """A blob in a file. It begins at offset `start`, for example as a member of a tar."""
+    """A blob in a file. The blob begins at offset `start`, for example as a member of a tar."""
 
     path: Path
     start: int = 0

@@ -57,7 +57,7 @@ class Reference:
 
     @staticmethod
     def from_url(text: str) -> Reference:
-        """Parse `[oci://]registry/repository[:tag][@digest]` with a registry. Raises the same errors as `parse`."""
+        """Parse `[oci://]registry/repository[:tag][@digest]`. Requires a registry. Raises the errors of `parse`."""
         rest = text.removeprefix(SCHEME)
         host, slash, name = rest.partition("/")
         if not slash or "://" in rest or (rest == text and not has_registry(text)):
@@ -80,7 +80,7 @@ class Reference:
 
     @property
     def target(self) -> str:
-        """The digest, or else the tag, or else `latest`."""
+        """The first that is set: the digest, the tag, or `latest`."""
         return self.digest or self.tag or "latest"
 
     @property
