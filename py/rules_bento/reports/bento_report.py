@@ -53,7 +53,7 @@ def _api(api: dict[str, Any]) -> dict[str, str]:
 
 
 def model(description: ModelDescription, files: TreeManifest) -> dict[str, Any]:
-    """Return the report entry of a model: its metadata and its files."""
+    """Return the report entry for a model: its metadata and its files."""
     return {
         "tag": description.tag,
         "module": description.module,
@@ -74,8 +74,8 @@ def files(manifest: TreeManifest) -> list[dict[str, Any]]:
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the differences between two reports: `kind`, `name`, `before`, `after`, and `change` in bytes.
 
-    `before` and `after` are versions of models and packages, kinds of APIs, or the beginnings of file digests. They are
-    None for an added or a removed item. APIs come first. Within a kind, the largest difference comes first.
+    `before` and `after` are versions of models and packages, kinds of APIs, or the starts of file digests. `before` is
+    None for an added item, and `after` for a removed one. Sorts by kind, APIs first, then from the largest change.
     """
     before, after = dict(_compared_items(old)), dict(_compared_items(new))
     rows = []
@@ -142,7 +142,7 @@ def _tree(report: dict[str, Any]) -> MapNode:
 
 
 def _directory_node(label: str, kind: str, files: Sequence[tuple[str, int]]) -> MapNode:
-    """Return the map node of a directory, whose files are given as pairs of path and size."""
+    """Return the map node for a directory that contains `files`, pairs of path and size."""
     inside: dict[str, list[tuple[str, int]]] = {}
     for path, size in files:
         name, _, rest = path.partition("/")
