@@ -1,4 +1,4 @@
-"""Reports the packages in an image's layers, their sizes and largest files, and changes from another image.
+"""Reports the packages in an image's layers, their sizes and largest files, and the changes from another image.
 
 The contents of a layer determine the owner of each file: the RECORD of an installed wheel, dpkg's lists, or the
 directory of a Bento or a model.

@@ -56,7 +56,7 @@ def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def create_directory(root: Path, name: str) -> Path:
-    """Return a directory of the image, created if it is missing. No part of the returned path is a link."""
+    """Return a directory of the image, with all links resolved. Creates missing directories, and replaces files."""
     return _resolve(root, name)[0]
 
 

@@ -53,7 +53,7 @@ class ChunkedBlob(toc_layer.TocBlob):
         self._annotations: tuple[tuple[str, str], ...] = ()
 
     def compress(self, member: TocMember) -> bytes:
-        """Return the frame of a member, or several frames if the member precedes many headers."""
+        """Return the frame for a member, or several frames if many headers follow its contents."""
         tar = b"".join([member.data, *member.records])
         return self._frame(tar) if len(tar) <= _FRAME else b"".join(map(self._frame, xz.split([tar], _FRAME)))
 

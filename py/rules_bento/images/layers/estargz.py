@@ -43,7 +43,7 @@ class EstargzBlob(toc_layer.TocBlob):
         self._reserved = _RESERVED
 
     def compress(self, member: TocMember) -> bytes:
-        """Return the gzip member of a tar member, or two gzip members if its stream can't be joined."""
+        """Return the gzip member for `member`, or two gzip members if the deflate stream isn't joinable."""
         kind, data, packed, _, following, _ = member
         records = b"".join(following)
         if data and kind == gzip.RAW:
