@@ -37,7 +37,7 @@ class StoredModel:
     alias: str = ""  # in the Bento's options
 
     def bundled(self) -> BundledModel:
-        """Return the model with its alias, as a part of a Bento."""
+        """Return the model's description and alias, as a part of a Bento."""
         return BundledModel(self.entry.description, self.alias)
 
     def members(self) -> list[Member]:
