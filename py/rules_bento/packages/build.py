@@ -166,7 +166,7 @@ def _supports_platform(tag: str, platform: str) -> bool:
 
 
 def repack(wheel: Path, output: Path) -> None:
-    """Rewrite a wheel with sorted, uncompressed entries, fixed times and modes, and a new RECORD."""
+    """Write a wheel to `output` with sorted, uncompressed entries, fixed times and modes, and a new RECORD."""
     from rules_bento.archives import zipread
 
     bounds = zipread.Bounds(_MAX_RATIO, _MIN_RATIO_BYTES)

@@ -2,8 +2,8 @@
 
 uv locks conflicting items in one file. The edges of these items have markers, such as `extra == 'extra-4-proj-cpu'`,
 `extra != 'group-4-proj-dev'`, or `extra == 'project-4-proj'`. This module replaces each such marker with the condition
-that activates the item: true or false for selected items, or a marker if a package requires the extra only on some
-platforms.
+that activates the item: true for selected items, a marker for extras that packages require only on some platforms, and
+false for other items.
 """
 
 from __future__ import annotations

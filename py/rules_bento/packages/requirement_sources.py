@@ -39,7 +39,7 @@ class RequirementSource(NamedTuple):
     name: str
 
     def read_text(self) -> str:
-        """Return the decoded content of the file."""
+        """Return the decoded content of the file. Raises BentoError for invalid bytes."""
         return requirements.decode(read_file(self.path, self.name), self.name)
 
     @property

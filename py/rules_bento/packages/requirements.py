@@ -50,7 +50,7 @@ class Requirement:
 
     @property
     def pin(self) -> tuple[str, str] | None:
-        """The normalized name and the version, or None if the requirement allows several versions."""
+        """The normalized name and the version, or None if the requirement is invalid or allows several versions."""
         try:
             requirement = parse_requirement(self.text)
         except ValueError:
@@ -162,7 +162,7 @@ def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each logical line, without comments and with continuation lines joined, and its first line number."""
+    """Yield each logical line's first line number, and its text without comments, with continuation lines joined."""
     start, collected = 0, ""
     # Not str.splitlines, which splits at characters that uv doesn't treat as line ends.
     for number, raw in enumerate(re.split(r"\r\n|\r|\n", text), 1):
