@@ -136,7 +136,7 @@ class Registry:
     def exchange(
         self, method: str, path: str, scopes: frozenset[str], *, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request to `path` (or a URL), and yield the response. Retries only after logins and redirects."""
+        """Send a request to `path` (or a URL), and yield the response. Follows redirects and logs in. Doesn't retry."""
         origin, authorizer = self._connect()
         url = path if "://" in path else f"{origin}{path}"
         redirects = logins = 0

@@ -141,7 +141,7 @@ class Layout:
         return self.manifest(entry.digest, entry.media_type)
 
     def add_manifest(self, manifest: Manifest, name: str = "") -> None:
-        """Write a manifest, and add it to index.json, replacing an entry with the same name."""
+        """Write a manifest, and add it to index.json. Replaces entries of the same name or, without one, digest."""
         self.add(manifest.content)
         others = [
             entry

@@ -168,7 +168,7 @@ class BytesSource:
 
 @dataclass(frozen=True)
 class BodyPart:
-    """Request body: the bytes of a source from `start` to `end`. `tally` counts from `counted_from`."""
+    """Request body: the bytes of a source from `start` to `end`. `tally` counts bytes from `counted_from` on."""
 
     source: Sendable
     start: int
