@@ -89,7 +89,7 @@ OPTIONS = {
     ),
     "package": (
         "\npython:\n  packages: [flask]",
-        "3: python.packages: missing from the target's requirements: flask",
+        "3: python.packages: packages missing from the target's requirements attribute: flask",
     ),
     "python": ("docker: {python_version: 3.9}", "1: docker.python_version: expected the locked version"),
     "script": ("docker: {setup_script: setup.sh}", "1: docker.setup_script: 'setup.sh' isn't a file in"),

@@ -26,7 +26,7 @@ APT = (
 # What we refuse, and what stands in the message. BentoML fails there, too, or makes a Bento that cannot be used.
 REFUSED = {
     "abs_symlink": "is absolute or outside the Bento",
-    "cuda_alpine": "bentofile.yaml:3: docker.cuda_version: distro 'alpine' doesn't support this CUDA version",
+    "cuda_alpine": "bentofile.yaml:3: docker.cuda_version: distro 'alpine' doesn't support CUDA",
     "dangling_symlink": "is a link to 'missing.py', which doesn't exist",
     "img_evolve": "`image` is assigned more than once (line 4)",
     "models_key": "bentofile.yaml:3: models: the Bento requires the model 'raw_model:v1'",

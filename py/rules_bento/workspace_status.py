@@ -29,12 +29,12 @@ def read_status(files: Iterable[Path]) -> dict[str, str]:
 def substitute(text: str, status: Mapping[str, str], attribute: str) -> str:
     """Replace each `{KEY}` in `text` by its value. Raises a BentoError that names `attribute` for an unknown key."""
     for key in _KEY.findall(text):
+        if not status:
+            remedy = "Build with --stamp, or set stamp = 1."
+            raise BentoError(f"{attribute}: {text!r} uses {{{key}}}, but the build isn't stamped. {remedy}")
         if key not in status:
-            known = ", ".join(sorted(status)) or "no values, because the build isn't stamped"
-            raise BentoError(
-                f"{attribute}: {text!r} contains the unknown key {{{key}}}. The workspace status contains {known}. Use "
-                "one of its keys, or stamp the build with --stamp or stamp = 1."
-            )
+            valid = ", ".join(sorted(status))
+            raise BentoError(f"{attribute}: {text!r} contains the unknown key {{{key}}}. Valid keys: {valid}.")
     return _KEY.sub(lambda match: status[match[1]], text)
 
 

@@ -46,5 +46,5 @@ def test_a_status_that_is_missing(actions):
     refused(
         outcome,
         LABEL,
-        "stamped_labels: '{STABLE_COMIT}' contains the unknown key {STABLE_COMIT}. The workspace status contains",
+        "stamped_labels: '{STABLE_COMIT}' contains the unknown key {STABLE_COMIT}. Valid keys:",
     )

@@ -346,13 +346,13 @@ def test_bytes_at_hand_of_another_size_are_an_error(tmp_path):
     "path", ["", "/a", "a/../b", "..", ".", "./a", "a/", "a//b", "a\\b", "C:/a", "c:a", "a\0b", "a/./b"]
 )
 def test_paths_that_bentoml_would_refuse_or_move(path):
-    with pytest.raises(BentoError, match="requires a normalized relative path"):
+    with pytest.raises(BentoError, match="the path must be relative"):
         tarstream.check(path)
 
 
 @pytest.mark.parametrize("link", ["/etc", "", "a\\b", "C:x", "a\0"])
 def test_links_that_are_not_relative(link):
-    with pytest.raises(BentoError, match="isn't a relative path"):
+    with pytest.raises(BentoError, match="isn't relative"):
         tarstream.check("a/b", link)
 
 
@@ -372,11 +372,11 @@ def test_a_path_may_come_once_and_not_below_a_file_or_a_link(tmp_path):
         ([Member.inline("a", b""), Member.directory("a")], "a: duplicate path"),
         (
             [Member.inline("a/b/c", b""), Member.inline("a", b"")],
-            "a: the archive contains both a directory and another entry",
+            "a: the archive contains a directory and another entry",
         ),
         (
             [Member.symlink("a/b", "c"), Member.inline("a/b/c/d", b"")],
-            "a/b: the archive contains both a directory and another entry",
+            "a/b: the archive contains a directory and another entry",
         ),
     ]:
         with pytest.raises(BentoError, match=message):
@@ -429,7 +429,7 @@ def test_what_a_part_of_another_maker_could_hold_is_refused(tmp_path):
         info.type = kind
         part = tmp_path / "part"
         part.write_bytes(lzma.compress(info.tobuf()))
-        with pytest.raises(BentoError, match=r"'../a': `bentoml import` requires|'pipe' is a pipe"):
+        with pytest.raises(BentoError, match=r"'../a': the path must be relative|'pipe' is a pipe"):
             archive.transcode(tmp_path / "out", [part], "folder")
     assert names_in(tmp_path) == ["part"]
 

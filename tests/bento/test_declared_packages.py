@@ -61,7 +61,10 @@ def test_what_the_lock_does_not_have_is_named():
         "b.yaml:3: python.packages", ["Some.Name>=1", "flask", "pywin32; sys_platform == 'win32'"]
     )
     assert declared.check_lock({"some-name": set(), "flask": set()}) == []
-    with pytest.raises(BentoError, match=r"^b.yaml:3: python.packages: missing from the target's requirements: flask"):
+    with pytest.raises(
+        BentoError,
+        match=r"^b.yaml:3: python.packages: packages missing from the target's requirements attribute: flask",
+    ):
         declared.check_lock({"some-name": set()})
 
 

@@ -526,11 +526,15 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
         ),
         ({"conda": {"pip": ["idna"]}}, ExtraOptions(spec=2), "spec 2 doesn't support conda"),
         ({"docker": {"python_version": "3.12"}}, ExtraOptions(lock=LOCK), "expected the locked version 3.11"),
-        ({"python": {"packages": ["attrs"]}}, ExtraOptions(lock=LOCK), "missing from the target's requirements: attrs"),
+        (
+            {"python": {"packages": ["attrs"]}},
+            ExtraOptions(lock=LOCK),
+            "packages missing from the target's requirements attribute: attrs",
+        ),
         (
             {"python": {"packages": ["acme"]}},
             ExtraOptions(lock=OF_WHEELS),
-            "missing from the target's requirements: acme",
+            "packages missing from the target's requirements attribute: acme",
         ),
         (
             {},

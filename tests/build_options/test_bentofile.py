@@ -132,7 +132,7 @@ REFUSED = [
         "envs:\n- A=b",
         "b.yaml:2: envs[0]: expected a mapping with name, value, and optionally stage, got 'A=b'",
     ),
-    ("envs:\n- value: b", "b.yaml:2: envs[0]: the variable has no name"),
+    ("envs:\n- value: b", "b.yaml:2: envs[0]: the variable has no `name`. Add the key `name`."),
     ("envs:\n- name: A-B", "b.yaml:2: envs[0]: invalid variable name 'A-B'"),
     ('envs:\n- {name: A, value: "x\\ny"}', "b.yaml:2: envs[0]: the value of A contains a line break"),
     ("labels: [a]", "b.yaml:1: labels: expected a mapping of strings, got a list"),
@@ -184,7 +184,10 @@ REFUSED = [
     ("conda:\n  dependencies: [1]", "b.yaml:2: conda.dependencies: expected a string, got the number 1"),
     ("conda:\n  pip: [a]\n  dependencies: [{pip: [b]}]", "b.yaml:3: conda.dependencies: 'pip' is set twice"),
     ("conda:\n  environment_yml: e\n  pip: [a]", "b.yaml:3: conda.pip: BentoML ignores this option if"),
-    ("conda:\n  pip: [a]\ndocker:\n  cuda_version: 12", "b.yaml:4: docker.cuda_version: no image provides both"),
+    (
+        "conda:\n  pip: [a]\ndocker:\n  cuda_version: 12",
+        "b.yaml:4: docker.cuda_version: BentoML has no default base image with both",
+    ),
     ("conda:\n  pip: [a]\ndocker:\n  distro: ubi8", "b.yaml:1: conda: distro 'ubi8' doesn't support conda"),
 ]
 
@@ -419,7 +422,7 @@ def test_two_services():
 
 
 def test_what_does_not_go_together_is_found_across_both():
-    with pytest.raises(BentoError, match=r"^docker\.cuda_version: distro 'alpine' doesn't support this CUDA version"):
+    with pytest.raises(BentoError, match=r"^docker\.cuda_version: distro 'alpine' doesn't support CUDA"):
         merge(attributes(docker={"cuda_version": "12"}), from_yaml("docker: {distro: alpine}", "b.yaml"))
 
 

@@ -374,7 +374,10 @@ REFUSALS = [
         lambda p: get(p, "conda", "environment_yml") and len(get(p, "conda")) > 1,
     ),
     ("'pip' is set twice", lambda p: get(p, "conda", "pip")),
-    ("no image provides both CUDA and conda", lambda p: get(p, "conda") and get(p, "docker", "cuda_version")),
+    (
+        "BentoML has no default base image with both CUDA and conda",
+        lambda p: get(p, "conda") and get(p, "docker", "cuda_version"),
+    ),
     (
         "BentoML ignores this option if docker.base_image is set",
         lambda p: get(p, "docker", "base_image") and get(p, "docker", "cuda_version"),

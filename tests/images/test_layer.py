@@ -217,9 +217,9 @@ def test_commands_of_pip(out, tmp_path):
     ("files", "words"),
     [
         ({"{data}/purelib/a.py": "1", "a.py": "2"}, "two files would be installed as"),
-        ({"{data}/secrets/a.py": "1"}, "unknown installation scheme"),
-        ({"{data}/scripts/sub/a.py": "1"}, "unknown installation scheme"),
-        ({"{data}/stray": "1"}, "unknown installation scheme"),
+        ({"{data}/secrets/a.py": "1"}, "unknown scheme or invalid path"),
+        ({"{data}/scripts/sub/a.py": "1"}, "unknown scheme or invalid path"),
+        ({"{data}/stray": "1"}, "unknown scheme or invalid path"),
         ({"{data}/data/bin/run": "1", "{data}/scripts/run": "2"}, "two files would be installed as"),
         ({"{data}/scripts/python": "1"}, "would overwrite"),
         ({"{data}/data/bin/python": "1"}, "would overwrite"),

@@ -503,7 +503,7 @@ def test_a_package_that_is_not_in_the_graph_is_named(tmp_path):
 def test_a_package_that_the_lock_leaves_out_is_named(tmp_path):
     unlocked = {"name": "only-here", "version": "1", "files": {}, "unlocked": True}
     paths = write(tmp_path, [plain("a", "1.0", "only-here"), unlocked])
-    with pytest.raises(BentoError, match=f"has no packages for {HERE.platform} with Python .*: only-here"):
+    with pytest.raises(BentoError, match=f"doesn't contain only-here for {HERE.platform} with Python"):
         resolve("a", paths)
 
 

@@ -183,7 +183,7 @@ def test_the_caller_may_name_another_repository(server, reference, home, image):
         (["--repository", "team/Upper", "--tag", "v1"], "//:push: 'team/Upper'"),
         (
             ["--repository", "registry.invalid/x", "--tag", "{STABLE_X}"],
-            "//:push: tag: '{STABLE_X}' contains the unknown key {STABLE_X}. The",
+            "//:push: tag: '{STABLE_X}' uses {STABLE_X}, but the build isn't stamped",
         ),
         (["--repository", "registry.invalid/x", "--tag", "a/b"], "invalid tag"),
         (

@@ -142,8 +142,7 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
     for directory in sorted(directories_above(seen)):
         if not seen.get(directory, True):
             raise BentoError(
-                f"{directory}: the archive contains both a directory and another entry with this path. Remove one "
-                "of the entries."
+                f"{directory}: the archive contains a directory and another entry with this path. Remove one of them."
             )
 
 
@@ -171,15 +170,16 @@ def checked_members(members: Iterable[Member]) -> Iterator[Member]:
 def check(path: str, link: str | None = None) -> None:
     """Raise BentoError for a path that isn't normalized or is too deep, or if its link leads outside of the archive."""
     if _NOT_RELATIVE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
-        raise BentoError(f"{path!r}: `bentoml import` requires a normalized relative path. Rename the file.")
+        raise BentoError(
+            f"{path!r}: the path must be relative, without empty, '.', or '..' parts (required by `bentoml import`). "
+            "Rename the file."
+        )
     if path.count("/") > MAX_DEPTH:
         raise BentoError(f"{path[:60]}...: the path has more than {MAX_DEPTH} nested directories. Reduce the nesting.")
     if link is None:
         return
     if _NOT_RELATIVE.search(link):
-        raise BentoError(
-            f"{path}: the symbolic link target {link!r} isn't a relative path. Replace the link with a copy."
-        )
+        raise BentoError(f"{path}: the symbolic link target {link!r} isn't relative. Replace the link with a copy.")
     depth = path.count("/")
     for part in link.split("/"):
         depth += {"": 0, ".": 0, "..": -1}.get(part, 1)

@@ -130,16 +130,15 @@ def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedB
         kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
         raise BentoError(f"{origin}: expected a Bento, got {kind}. To pull an image, use a container engine.")
     try:
-        # Metadata of models, and arguments, might contain NaN and Infinity.
-        document = read_json(config, "the config", constants=True)
+        document = read_json(config, "the config", constants=True)  # arguments might contain NaN and Infinity
         models = tuple(ModelDescription.from_fields(item) for item in document["models"])
         content = DescribedBento({**document["bento"]}, document["digest"], models)
         if not all(isinstance(text, str) for text in (content.digest, content.bento["name"], content.bento["version"])):
             raise TypeError("digest, name, and version must be strings")
-        for tag in (str(content.tag), *(model.tag for model in models)):
-            _check_whole(tag)
+        _check_whole(str(content.tag), *(model.tag for model in models))
     except (BentoError, TypeError, KeyError) as error:
-        raise BentoError(f"{origin}: cannot read the config of the Bento ({error}). Push the Bento again.") from None
+        reason = str(error).partition(". ")[0].rstrip(".")  # without the remedy of the cause
+        raise BentoError(f"{origin}: cannot read the config of the Bento: {reason}. Push the Bento again.") from None
     return content
 
 
@@ -151,13 +150,14 @@ def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescripti
         description = ModelDescription.loads(config.decode())
         _check_whole(description.tag)
     except (BentoError, UnicodeDecodeError) as error:
-        raise BentoError(f"{origin}: cannot read the config of the model ({error}). Push the model again.") from None
+        reason = str(error).partition(". ")[0].rstrip(".")
+        raise BentoError(f"{origin}: cannot read the config of the model: {reason}. Push the model again.") from None
     return description
 
 
-def _check_whole(tag: str) -> None:
-    if not Tag.parse(tag, "tag").version:
-        raise BentoError(f"the tag {tag!r} has no version")
+def _check_whole(*tags: str) -> None:
+    if incomplete := [tag for tag in tags if not Tag.parse(tag, "tag").version]:
+        raise BentoError(f"the tag {incomplete[0]!r} has no version")
 
 
 def versions(repository: Repository) -> list[str]:

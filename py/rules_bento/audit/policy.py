@@ -197,7 +197,7 @@ def _vulnerabilities(package: Package, database: Database, policy: Policy) -> It
         version = parse(package.version, ecosystem)
     except ValueError:
         kind = "PEP 440" if ecosystem == PYPI else DEBIAN
-        raise BentoError(f"{package!s:.100}: expected a {kind} version.") from None
+        raise BentoError(f"{package!s:.100}: expected a {kind} version, got {package.version!r:.100}.") from None
     about = [
         advisory
         for advisory in database.advisories

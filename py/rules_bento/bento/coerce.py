@@ -30,7 +30,7 @@ def any_value(value: Any, where: str) -> Any:
 def to_str(value: Any, where: str) -> str:
     """Convert a scalar to a string. Raises BentoError if `value` is a list or a mapping."""
     if isinstance(value, (list, dict, set)):
-        raise BentoError(f"{where}: expected a string, got a list or a mapping. Write a single value.")
+        raise BentoError(f"{where}: expected a string, got {value!r:.80}. Write a single value.")
     return str(value)
 
 
@@ -119,7 +119,7 @@ def record(fields: Mapping[str, tuple[Conversion, Any]], *, closed: bool = False
             if key in value:
                 values[key] = convert(value[key], place)
             elif default is REQUIRED:
-                raise BentoError(f"{place}: missing required key. Add {key}.")
+                raise BentoError(f"{place}: missing required key. Add the key `{key}`.")
             else:
                 values[key] = default() if callable(default) else default
         return values

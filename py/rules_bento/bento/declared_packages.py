@@ -43,8 +43,8 @@ class DeclaredPackages:
             ]
         if missing:
             raise BentoError(
-                f"{self.place}: missing from the target's requirements: {', '.join(missing)}. Add each package to "
-                "requirements."
+                f"{self.place}: packages missing from the target's requirements attribute: {', '.join(missing)}. Add "
+                "each package to requirements."
             )
         return notes
 

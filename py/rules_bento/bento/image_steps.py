@@ -211,7 +211,7 @@ def _check_step(step: Step, image: ImageDefinition) -> None:
         for package in step.values:
             check_package(package, place)
     if step.kind in ("run", "run_after") and ("\n" in step.values[0].strip() or not step.values[0].strip()):
-        raise BentoError(f"{place}: a command must be a single line. Join the lines with '&&', or use run_script.")
+        raise BentoError(f"{place}: a command must be one nonempty line. Join lines with '&&', or use run_script.")
 
 
 def _check_order(image: ImageDefinition) -> None:

@@ -45,13 +45,12 @@ def _environment(value: Any, where: str) -> dict[str, str] | None:
     if isinstance(value, list):
         for setting in value:
             if not isinstance(setting, str) or not re.fullmatch(r"\w+=[.\w\-,/]+", setting):
-                raise BentoError(f"{where}: invalid variable {setting!r}. Write NAME=value.")
+                remedy = "Write NAME=value; the value can contain only letters, digits, and `_ . - , /`."
+                raise BentoError(f"{where}: invalid variable {setting!r}. {remedy}")
         return dict(setting.split("=", 1) for setting in value)
     if isinstance(value, dict):
         return {str(key): str(item) for key, item in value.items()}
-    raise BentoError(
-        f"{where}: the Bento doesn't contain the file {value!r}. Specify the environment variables directly."
-    )
+    raise BentoError(f"{where}: the Bento doesn't contain the file {value!r}. Specify the variables directly.")
 
 
 def _conda_dependencies(value: Any, where: str) -> list[Any]:

@@ -55,15 +55,14 @@ _PIP_OPTIONS = {
 def check_env(env: EnvVariable, place: str) -> None:
     """Raise BentoError for an invalid environment variable."""
     if not _NAME.fullmatch(env.name):
-        raise BentoError(f"{place}: invalid variable name {env.name!r}. Use letters, digits, and '_'.")
+        raise BentoError(
+            f"{place}: invalid variable name {env.name!r}. Use letters, digits, and '_', and don't begin with a digit."
+        )
     if env.stage not in STAGES:
-        near = did_you_mean(env.stage, STAGES)
-        valid = ", ".join(STAGES)
+        near, valid = did_you_mean(env.stage, STAGES), ", ".join(STAGES)
         raise BentoError(f"{place}: invalid stage {env.stage!r} for {env.name}.{near} Valid values: {valid}.")
     if re.search(r"[\n\r\0]", env.value):
-        raise BentoError(
-            f"{place}: the value of {env.name} contains a line break or NUL character. Remove the character."
-        )
+        raise BentoError(f"{place}: the value of {env.name} contains a line break or NUL. Remove the character.")
 
 
 def parse_env(text: str, place: str) -> EnvVariable:

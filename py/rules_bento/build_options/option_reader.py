@@ -91,7 +91,7 @@ def _envs(document: Document, top: Table) -> tuple[EnvVariable, ...]:
             )
         table = Table(document, ("envs", index), ("name", "value", "stage"))
         if not table.has("name"):
-            raise BentoError(f"{top.at('envs', index)}: the variable has no name. Add name.")
+            raise BentoError(f"{top.at('envs', index)}: the variable has no `name`. Add the key `name`.")
         env = EnvVariable(table.string("name") or "", table.string("value") or "", table.string("stage") or "all")
         check_env(env, document.at(("envs", index)))
         envs.append(env)

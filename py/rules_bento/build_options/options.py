@@ -117,8 +117,8 @@ def check(options: BuildOptions) -> None:
     _check_distro(options)
     if docker.cuda_version and not conda.is_empty:
         raise BentoError(
-            f"{options.at('docker.cuda_version')}: no image provides both CUDA and conda. Set base_image to an image "
-            "with both, or install CUDA with conda."
+            f"{options.at('docker.cuda_version')}: BentoML has no default base image with both CUDA and conda. Remove "
+            "cuda_version, and install CUDA with conda or set base_image to an image with both."
         )
     ignored = [key for key in ("channels", "dependencies", "pip") if getattr(conda, key)]
     if conda.environment_yml and ignored:
@@ -148,8 +148,8 @@ def _check_distro(options: BuildOptions) -> None:
     if docker.cuda_version and not docker.base_image and not distro.cuda_image(docker.cuda_version):
         supported = " or ".join(name for name in distros.NAMES if distros.get(name).cuda_image(docker.cuda_version))
         raise BentoError(
-            f"{cuda_place}: distro {distro.name!r} doesn't support this CUDA version. Use {supported}, or set "
-            "base_image."
+            f"{cuda_place}: distro {distro.name!r} doesn't support CUDA {docker.cuda_version}. Use {supported}, or set "
+            "base_image instead."
         )
     if docker.cuda_version and docker.base_image:
         raise BentoError(

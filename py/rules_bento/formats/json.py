@@ -33,7 +33,8 @@ def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any
         raise FormatError(f"{origin}:{error.lineno}: invalid JSON: {error.msg}.") from None
     except UnicodeEncodeError:
         raise FormatError(
-            f"{origin}: unpaired surrogate in a string. Replace the surrogate with the character itself."
+            f"{origin}: a string contains an unpaired surrogate (\\ud800 to \\udfff). Write the character itself or "
+            "both escapes of the pair."
         ) from None
     except ValueError as error:
         raise FormatError(f"{origin}: invalid JSON: {error}.") from None
@@ -111,7 +112,7 @@ def _parse_int(digits: str) -> int:
 def _parse_float(digits: str) -> float:
     number = float(digits)
     if len(digits) > MAX_NUMBER or number in (float("inf"), float("-inf")):
-        raise ValueError(f"the number {digits[:40]} exceeds the range of a float")
+        raise ValueError(f"the number {digits[:40]} is too long or exceeds the range of a float")
     return number
 
 

@@ -139,7 +139,7 @@ class ManifestBuilder:
             if not _NAME.fullmatch(name):
                 raise BentoError(
                     f"service {service!r}: the Kubernetes object name {name!r} is invalid. Set app_name or rename the "
-                    "service. Names have at most 63 characters (a-z, 0-9, '-') and start with a letter."
+                    "service, so that the name has at most 63 characters (a-z, 0-9, '-') and starts with a letter."
                 )
         if len(set(names.values())) < len(names):
             raise BentoError(

@@ -39,10 +39,10 @@ class ModelDescription:
     @staticmethod
     def from_fields(document: Any) -> ModelDescription:
         """Convert a parsed JSON value to a description. Raises BentoError for an invalid value."""
-        remedy = "Push the Bento again."
+        remedy = "Build the model again."
         schema.validate(document, _FIELDS, "the description of a model", remedy)
         if unknown := document.keys() - {item.name for item in fields(ModelDescription)}:
-            raise BentoError(f"the model description contains unknown fields: {', '.join(sorted(unknown))}. {remedy}")
+            raise BentoError(f"the description of a model: unknown fields: {', '.join(sorted(unknown))}. {remedy}")
         return ModelDescription(**document)
 
 

@@ -215,7 +215,7 @@ class _EdgeNames:
         if sum(map(len, versions.values())) > 1:
             sources = versions.get(edge.get("version"), [])
             if "version" not in edge or (len(sources) > 1 and edge.get("source") not in sources):
-                raise BentoError(f"{self.origin}: a dependency on {edge['name']} has no version. Run `uv lock` again.")
+                raise BentoError(f"{self.origin}: a dependency on {edge['name']} is ambiguous. Run `uv lock` again.")
             result |= {"version": edge["version"], **self.index(edge)}
         if "extra" in edge:
             result["extras"] = edge["extra"]

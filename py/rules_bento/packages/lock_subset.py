@@ -226,7 +226,7 @@ def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -
     unlocked = sorted(package["name"] for package in locked.values() if "unlocked" in package)
     if unlocked:
         raise BentoError(
-            f"the lock has no packages for {target.platform} with Python {target.python_minor}: {', '.join(unlocked)}. "
+            f"the lock doesn't contain {', '.join(unlocked)} for {target.platform} with Python {target.python_minor}. "
             "Lock for all platforms with `uv pip compile --universal`."
         )
     with tempfile.TemporaryDirectory(prefix="rules_bento-slice-") as scratch:

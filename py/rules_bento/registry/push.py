@@ -342,8 +342,7 @@ def copy(
 
 def _walk_referrers(repository: Repository, root: Manifest) -> Iterator[Manifest]:
     """Yield the direct and indirect referrers of a manifest and its children, each after its subject."""
-    pending = [root.descriptor.digest, *(entry.digest for entry in root.children())]
-    count = 0
+    pending, count = [root.descriptor.digest, *(entry.digest for entry in root.children())], 0
     while pending:
         subject = pending.pop()
         for digest in dict.fromkeys(entry.digest for entry in repository.referrers(subject)):
@@ -356,7 +355,8 @@ def _walk_referrers(repository: Repository, root: Manifest) -> Iterator[Manifest
             manifest = repository.get_manifest(digest)
             if manifest.subject is None or manifest.subject.digest != subject:
                 raise BentoError(
-                    f"{repository}: {digest} isn't a referrer of {subject}. Report the error to the registry operator."
+                    f"{repository}: the registry lists {digest} as a referrer of {subject}, but the manifest has a "
+                    "different subject or none. Report the error to the registry operator."
                 )
             yield manifest
             pending.append(digest)

@@ -120,7 +120,7 @@ def _enter(libc: Any, container: Container) -> None:
     if libc.unshare(_NEW_USERS | _NEW_PROCESSES | _NEW_NETWORK):
         raise BentoError(
             "running an image requires user namespaces, which this system doesn't allow "
-            f"({os.strerror(ctypes.get_errno())}). Run as root. On Ubuntu, run `sysctl "
+            f"({os.strerror(ctypes.get_errno())}). Run as root, or, on Ubuntu, run `sysctl "
             "kernel.apparmor_restrict_unprivileged_userns=0`."
         )
     Path("/proc/self/setgroups").write_text("deny", "ascii")

@@ -187,7 +187,7 @@ def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
     try:
         content = read_named(str(signed), Path(), MAX_FILE_BYTES, "Specify a signature file.")
     except BentoError as error:
-        raise SignatureError(f"{error} Create a signature with `bento sign`.") from None
+        raise SignatureError(f"{error} Create a signature with `bento sign` if the file has none.") from None
     if isinstance(key, Identity):
         key.check_digest(content, _digest(path))
         return

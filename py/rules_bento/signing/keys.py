@@ -191,7 +191,7 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
     try:
         return bytes(SecretBox(key).decrypt(ciphertext, nonce))
     except CryptoError:
-        raise BentoError(f"{origin}: wrong password or damaged key. Check {PASSWORD}.") from None
+        raise BentoError(f"{origin}: wrong password or damaged key. Check {PASSWORD} or the password file.") from None
 
 
 def _load(load: Callable[[Any], Any], origin: str) -> Any:

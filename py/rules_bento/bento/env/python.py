@@ -175,7 +175,8 @@ def assemble_requirements(
     missing = sorted(declared_names - _unconditional_names(lock.pinned) - lock.wheels) if declared_names else []
     if missing:
         raise BentoError(
-            f"{place}: missing from the target's requirements: {', '.join(missing)}. Add each package to requirements."
+            f"{place}: packages missing from the target's requirements attribute: {', '.join(missing)}. Add each "
+            "package to requirements."
         )
     extras = re.search(r"^bentoml\s*\[([^]]*)]", lock.roots, re.MULTILINE)
     missing_extras = sorted(set(features) - {extra.strip() for extra in (extras[1] if extras else "").split(",")})
@@ -199,8 +200,7 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
     if re.search(r"^bentoml\s*(\[[^]]*])?\s*@", text, re.MULTILINE | re.IGNORECASE):
         if features:
             raise BentoError(
-                "features: can't be combined with a bentoml requirement that has a URL. Add the extras to the "
-                "requirement."
+                "features: can't be combined with a bentoml requirement with a URL. Add the extras to the requirement."
             )
         return text, version
     if "--hash=" in text:

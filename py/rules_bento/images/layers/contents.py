@@ -85,7 +85,7 @@ def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator
         wanted = member.kind in ("file", "sparse file") and kept(path)
         if wanted and (member.size > _MAX_KEPT_FILE or member.kind == "sparse file"):
             raise BentoError(
-                f"{blob.name}: {path} is sparse or too large ({member.size} bytes). Use another base image."
+                f"{blob.name}: {path} is sparse or exceeds {_MAX_KEPT_FILE} bytes. Use another base image."
             )
         if member.kind != "file":
             yield path, None

@@ -139,15 +139,15 @@ def _spread(wheel: Wheel, layout: InstallLayout, launchers: Iterable[str]) -> It
     data_directory = wheel.data_directory
     made = {f"{wheel.dist_info}/{name}" for name in ("RECORD", "INSTALLER", "REQUESTED")}
     signatures = {f"{wheel.dist_info}/{name}" for name in SIGNATURES}
-    schemes = _schemes(wheel, layout)
-    root = _inside(layout.site_packages)
+    schemes, root = _schemes(wheel, layout), _inside(layout.site_packages)
     scripts = []
     for member in wheel.members:
         if member.path.startswith(data_directory):
             scheme, _, path = member.path.removeprefix(data_directory).partition("/")
             if not path or scheme not in schemes or (scheme == "scripts" and "/" in path):
                 raise BentoError(
-                    f"{wheel.name}: unknown installation scheme: {member.path!r}. Lock another version of the package."
+                    f"{wheel.name}: cannot install {member.path!r}: unknown scheme or invalid path in the .data "
+                    "directory. Lock another version of the package."
                 )
             if scheme != "scripts":
                 yield Installed(f"{schemes[scheme]}/{path}", member.executable, member)
