@@ -48,7 +48,7 @@ def describe_dependency(file):
     return ["--dependency"] + describe_file(file)
 
 def json_string(text):
-    """Returns a string as a JSON string, which is a single line in a file of arguments."""
+    """Encodes a string as JSON, which is a single line in a params file."""
     return json.encode(text)
 
 def add_strings(args, flag, texts):

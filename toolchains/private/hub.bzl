@@ -104,9 +104,9 @@ def wheel_settings(*, newest, python_version, indexes = "", relative_to = None, 
       indexes: result of `encode_indexes`.
       relative_to: label of a lock, or None. Directories in `indexes` are relative to the root of the repository that contains the lock.
       compiler: label of a file that contains the path of the interpreter that compiles modules, or None.
-      special: struct of dicts with settings of packages: `allow_record_mismatch` (name to the hashes of wheels whose RECORD can be wrong),
-        `exclude` (name and platform to patterns of files that images exclude), and `exclude_preset` (name to patterns). `package_metadata_bzl` is the
-        label of a file, or None.
+      special: struct of package settings: the dicts `allow_record_mismatch` (name to the hashes of wheels whose RECORD can be wrong), `exclude`
+        (name and platform to patterns of files that images exclude), and `exclude_preset` (name to patterns), and `package_metadata_bzl`, the label
+        of a .bzl file or None.
 
     Returns:
       A struct for `declare_hub`.

@@ -52,7 +52,7 @@ _READ = 1 << 20
 
 @dataclass(frozen=True)
 class Unbundled:
-    """The entries that were imported from a bundle, models first, and the tags of existing entries."""
+    """The entries imported from a bundle, models first, and the tags of entries that were skipped."""
 
     imported: tuple[Imported, ...]
     known: tuple[str, ...]

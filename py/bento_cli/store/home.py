@@ -127,7 +127,7 @@ def _flock(file: int, *, exclusive: bool, wait: bool = True) -> bool:
 
 
 def forget_downloads(home: Home, names: Iterable[str]) -> None:
-    """Remove downloads that aren't in use and whose names begin with one of `names`, complete or partial (`.NAME`)."""
+    """Remove complete downloads and unlocked partial ones (`.NAME`) whose names begin with one of `names`."""
     beginnings = tuple(names)
     for path in list(home.downloads.iterdir()) if home.downloads.is_dir() else ():
         if not path.name.removeprefix(".").startswith(beginnings):

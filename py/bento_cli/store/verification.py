@@ -133,7 +133,7 @@ def digest_of(path: Path, size: int) -> str:
 
 
 def walk(directory: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield all files and links in a directory tree, in the order of the file system."""
+    """Yield all files and links in a directory tree, in arbitrary order."""
     pending = [str(directory)]
     while pending:
         with os.scandir(pending.pop()) as scan:
@@ -180,7 +180,7 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
 
 
 def _verify_pool(home: Home, progress: Callable[[int], None] | None) -> Iterator[Finding]:
-    """Yield the damaged files in the pool that no entry links to. `verify` reads other files with their entries."""
+    """Yield the damaged pool files that no entry links to. `verify` checks files that entries link to."""
     if not home.pool.is_dir():
         return
     for entry in walk(home.pool):

@@ -91,7 +91,7 @@ def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.Assemble
 
 
 def _check_architectures(arguments: Arguments, sources: TreeManifest) -> None:
-    """Raise BentoError for machine code that isn't for the Bento's platform, except in files of `--ignore-library`."""
+    """Raise BentoError for machine code for other platforms, except in files that `--ignore-library` names."""
     files = {f"src/{entry.path}": entry.machine for entry in sources.entries if entry.machine}
     unchecked = arguments.repeated("--ignore-library")
     if files or unchecked:

@@ -97,7 +97,7 @@ def _scan_batch(files: list[tuple[str, bytes]]) -> Iterator[SecretFinding]:
 
 
 class OptionNames(NamedTuple):
-    """The names, for messages, of the option that allows a file and of the option that disables the search."""
+    """The names of two options, for messages: `allow` permits a file, and `off` disables the search."""
 
     allow: str
     off: str

@@ -39,7 +39,7 @@ class BlobSource(Sendable, Protocol):
 
 
 def send_pieces(connection: socket.socket, pieces: Iterable[bytes | memoryview], size: int, tally: Tally) -> int:
-    """Write up to `size` bytes of the pieces to a connection. Returns the number of bytes that the pieces lack."""
+    """Write up to `size` bytes of the pieces to a connection. Returns the number of missing bytes."""
     for piece in pieces:
         wanted = piece[:size]
         connection.sendall(wanted)

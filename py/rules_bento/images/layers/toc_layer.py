@@ -167,7 +167,7 @@ class TocBlob:
         entry["digest"] = digest or f"sha256:{whole.hexdigest()}"
 
     def _cuts(self, contents: Iterable[Chunk]) -> Iterator[Chunk]:
-        """Return the chunks of a file. Keeps chunks that `Wheel.chunks` has split along with the deflate stream."""
+        """Return a file in chunks. Splits it unless `Wheel.chunks` already split it with its deflate stream."""
         chunks = iter(contents)
         first = next(chunks)
         whole = chain([first], chunks)

@@ -165,7 +165,7 @@ def words(source: bytes) -> Iterator[bytes]:
 
 
 def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | None]:
-    """Return a file's machine type, and its ELF data or None. Each `read()` starts at the start of the file."""
+    """Return a file's machine type, and its ELF data or None. Each `read()` starts at offset 0."""
     import tempfile
 
     from rules_bento.images.wheels.elf import SparseFile

@@ -88,7 +88,7 @@ class Wheel(NamedTuple):
 
     @property
     def data_directory(self) -> str:
-        """The directory of files for installation schemes other than site-packages, with a trailing slash."""
+        """The path of the wheel's `.data` directory, with a trailing slash."""
         return self.dist_info.removesuffix(".dist-info") + ".data/"
 
     def entry_modules(self) -> frozenset[str]:
