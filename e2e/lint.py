@@ -80,7 +80,8 @@ def documented_modules_load(checkout: Checkout) -> int:
     """Evaluate the `bento` tags of the documented MODULE.bazel blocks, each with another name, without fetching."""
     names, tags = [], []
     for number, block in enumerate(block for path in documents(REPOSITORY) for block in blocks(path)):
-        for tag in declarations(block.text.replace("…", "0" * 64)) if block.language == "starlark" else []:
+        text = block.text.replace("…", "0" * 64).replace("@package_metadata//:", "//tests/toolchains:")
+        for tag in declarations(text) if block.language == "starlark" else []:
             [name] = [word for word in tag.keywords if word.arg == "name"]
             names.append(f"documented_{number}_{ast.literal_eval(name.value)}")
             name.value = ast.Constant(names[-1])
