@@ -58,9 +58,9 @@ def pin(
     By default, `endpoint` is HF_ENDPOINT. Raises BentoError for an invalid argument or response, or if no file matches.
     """
     if not _MODEL.fullmatch(model_id) or ".." in model_id:
-        raise BentoError(f"invalid model ID {model_id!r}. Use ORGANIZATION/NAME.")
+        raise BentoError(f"invalid model ID {model_id!r}. Use ORGANIZATION/NAME, with letters, digits, and '_.-'.")
     if not revision.isprintable():
-        raise BentoError(f"invalid revision {revision!r}. Use a branch, a tag, or a commit.")
+        raise BentoError(f"revision {revision!r} contains an unprintable character. Remove the character.")
     hub = _Hub(endpoint or os.environ.get("HF_ENDPOINT", ""))
     answer = hub.answer(f"/api/models/{model_id}/revision/{quote(revision, safe='')}?blobs=true")
     commit = answer["sha"]
@@ -74,16 +74,15 @@ def pin(
         if not _passes(path, include, exclude):
             continue
         if path.startswith("/") or not {".", "..", ""}.isdisjoint(path.split("/")):
-            raise BentoError(
-                f"{model_id}: the path {path!r} is outside the model directory. Exclude the file with --exclude."
-            )
+            raise BentoError(f"{model_id}: the path {path!r} is absolute or not normalized. Exclude it with --exclude.")
         if not path.isprintable() or "\\" in path:
-            raise BentoError(f"{model_id}: the file name {path!r} isn't portable. Exclude the file with --exclude.")
+            problem = f"the path {path!r} contains a backslash or an unprintable character"
+            raise BentoError(f"{model_id}: {problem}. Exclude the file with --exclude.")
         declared = file.get("lfs", {}).get("sha256", "")
         is_hash = re.fullmatch("[0-9a-f]{64}", declared)
         files[path] = declared if is_hash else hub.sha256(f"/{model_id}/resolve/{commit}/{quote(path)}")
     if not files:
-        raise BentoError(f"{model_id}: no file in commit {commit} matches. Change --include or --exclude.")
+        raise BentoError(f"{model_id}: no file in commit {commit} matches the patterns. Change --include or --exclude.")
     return Snapshot(model_id, commit, dict(sorted(files.items())))
 
 
