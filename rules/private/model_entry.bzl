@@ -77,7 +77,7 @@ def _weights_layers(ctx, model, groups, location, compression, name):
     return layers
 
 def _layer_of_the_rest(ctx, model, weights, location, compression, name):
-    """Declares the layer of the model's other files and, unless `location` has `--root`, links to the weights, which the action doesn't read."""
+    """Declares the layer of a model's files except weights. Unless `location` has `--root`, the layer links to the weights without reading them."""
     others = [file for file in model.files if file not in weights]
     written = [model.description, model.manifest, model.model_yaml]
     args = target_arguments(ctx)

@@ -55,7 +55,7 @@ def _image(ctx, image, leave_built, attested, below = ""):
     return contents | definition, files + [referrer.file for referrer in image.referrers]
 
 def _index(ctx, info, leave_built, attested):
-    """Returns the JSON object and the links (path to File) of an index. Each image has a directory, because platforms have equal file names."""
+    """Returns the JSON object and the links (path to File) of an index. Each image has a directory, because images have equal file names."""
     images, links = [], {}
     directory = "/".join([part for part in [ctx.label.workspace_root, ctx.label.package, ctx.label.name + ".images"] if part])
     for number, image in enumerate(info.images):

@@ -254,7 +254,7 @@ def _package_repo_name(hub, name):
 def _wheel_repo_name(hub, package, platform, packages):
     """Returns the name of the repository for a wheel. The name contains the version only if the lock contains several versions.
 
-    The repository mappings of all programs contain these names, so a changed name would build all programs again.
+    The repository mappings of all programs contain these names, so a changed name would rebuild all programs.
     """
     version = [_release(package).replace("+", "_").replace("!", "__")] if len(packages[package["name"]]) > 1 else []
     return "__".join([hub, _target_name(package["name"])] + version + [platform])

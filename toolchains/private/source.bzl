@@ -51,7 +51,7 @@ def _python(rctx, *arguments):
     return [rctx.read(rctx.attr.interpreter), "-I", "-S", "-B", "-X", "utf8", script] + list(arguments)
 
 def _fetch_commit(rctx):
-    """Fetches a git commit, whose hash verifies the contents, and its submodules. Returns the name of an archive with the files."""
+    """Fetches a git commit and its submodules, verified by the commit's hash. Returns the name of an archive with the files."""
     git = rctx.which("git")
     if not git:
         fail("{} is from a git repository, but git isn't on PATH. Install git.".format(rctx.attr.distribution))

@@ -369,7 +369,7 @@ def _duplicates(declared: Workspace) -> Iterator[Finding]:
 
 
 def _toolchain(declared: Workspace) -> Finding | None:
-    """Return a warning if MODULE.bazel has no toolchain for its Python version (another module might), or None."""
+    """Return a warning if MODULE.bazel has no toolchain for its Python version. Another module might have one."""
     version = declared.version
     if not version or version in declared.toolchains or version == _DEFAULT_PYTHON:
         return None

@@ -185,7 +185,7 @@ def _own_lock(options: BuildOptions, files: ProjectFiles) -> str | None:
 
 
 def _targets(declared: list[str], version: str, lock: str | None, files: ProjectFiles) -> tuple[list[str], list[str]]:
-    """Return the package hub's targets for requirements that apply to the image, and notes."""
+    """Return the package hub's targets for the image's requirements, and notes about missing targets."""
     environment = _LINUX | {"python_version": version, "python_full_version": f"{version}.0"}
     text = files.text(lock, "the lock") if lock else ""
     targets, notes = [], []

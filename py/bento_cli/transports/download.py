@@ -276,7 +276,7 @@ def _difference(part: _Part, digests: dict[str, str]) -> str:
 
 
 def clear(directory: Path, *, dry_run: bool = False) -> tuple[int, int]:
-    """Remove interrupted (not running) downloads, unless `dry_run` is set. Returns the numbers of files and bytes."""
+    """Remove interrupted downloads, or only count them with `dry_run`. Returns the numbers of files and bytes."""
     files = size = 0
     for path in sorted(directory.glob("*.part")) if directory.is_dir() else ():
         with path.open("rb") as file:

@@ -79,7 +79,7 @@ class Project:
         return "\n".join([*lines, ""])
 
     def _supports_this_python(self) -> bool:
-        """Return whether `requires_python` includes the version of this interpreter, as uv requires."""
+        """Return whether `requires_python` includes this interpreter's version. uv requires this."""
         return self._range().contains(".".join(map(str, sys.version_info[:3])))
 
     def _range(self) -> SpecifierSet:

@@ -92,7 +92,7 @@ def reject_wrong_architecture(files: Mapping[str, str], platform: str, unchecked
 def wrong_architecture(files: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
     """Return the files whose machine type isn't in `own`. `files` maps paths to machine types.
 
-    Omits a file if another file has the same name, apart from the name of the machine, and is for a machine in `own`.
+    Omits a file if a file for a machine in `own` has the same name except for the name of the machine.
     """
     supported = frozenset(own)
     variants = {_unspecific(path) for path, machine in files.items() if machine in supported}

@@ -72,9 +72,9 @@ class Recording:
 
 
 def recording(settings: Mapping[str, Any], bento: Path, directory: Path) -> Recording | None:
-    """Return a new recording, or None without `bazel coverage` or without Python sources to record.
+    """Return a new recording, or None if `bazel coverage` isn't running or records no Python sources.
 
-    Raises BentoError if the package coverage is missing.
+    Raises BentoError if the package `coverage` isn't installed.
     """
     manifest = os.environ.get("COVERAGE_MANIFEST")
     if not os.environ.get("COVERAGE") or not manifest:

@@ -171,11 +171,11 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
 
 
 def joinable(stream: bytes) -> Iterator[bytes]:
-    """Yield candidates for `stream` without its end, so that another stream can follow.
+    """Yield variants of a Deflate stream, one of which can be followed by another stream.
 
-    Yields nothing for a stream with several blocks. In a stream with one block, the first bit marks the last block.
-    After this bit is cleared, the zeros that fill the last byte begin a stored block. If fewer than three zeros fill
-    the last byte, the stream needs another byte. Only inflating shows which candidate is correct.
+    Yields nothing for a stream with several blocks. Otherwise, clears the bit that marks the block as the last one, and
+    appends an empty stored block. Its header uses unused bits of the last byte, and a further byte if fewer than 3 are
+    unused. The caller must inflate the variants to find the correct one.
     """
     if stream and stream[0] & 1:
         first, rest = bytes((stream[0] ^ 1,)), stream[1:]
