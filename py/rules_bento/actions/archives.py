@@ -1,4 +1,4 @@
-"""Subcommands that write archives of Bentos."""
+"""Subcommands that write Bento archives, and add stamped labels to archive parts."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def archive(arguments: Arguments) -> None:
 
 
 def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]], form: Form | None = None) -> None:
-    """Write a Bento from its archive parts and `models`, which are pairs of a model description and an archive part.
+    """Write a Bento from archive parts and `models`, pairs of paths of a model description and the model's part.
 
-    If `form` is None, writes a `.bento` file. Raises OSError, and BentoError for incompatible parts.
+    If `form` is None, writes a `.bento` file. Raises BentoError for an invalid part, and OSError if writing fails.
     """
     from rules_bento.archives.archive import assemble
 
@@ -60,9 +60,9 @@ def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str
     }
 )
 def stamp(arguments: Arguments) -> None:
-    """Copy an archive part, and add labels with substituted workspace status values to its bento.yaml.
+    """Copy an archive part, and add labels with workspace status values to the bento.yaml of the copy.
 
-    The version, digest, and images of the Bento don't include these labels.
+    These labels don't affect the version, the digest, or the images of the Bento.
     """
     from rules_bento.workspace_status import read_status, substitute_all
 

@@ -1,4 +1,4 @@
-"""Subcommands that read base images and the layers of images."""
+"""Subcommands that read base images and their layers, and convert image archives to OCI layouts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     }
 )
 def base_contents(arguments: Arguments) -> None:
-    """Write as JSON which shared libraries, system packages, and (for `--machines`) machine code the layers contain."""
+    """Write JSON lists of the shared libraries, system packages, and (with `--machines`) machine code in layers."""
     from rules_bento.images.layers.contents import read_files
     from rules_bento.images.system_packages import SystemFiles
     from rules_bento.sources.cpu_arch import machine_of
@@ -69,7 +69,7 @@ def _is_code(path: str, head: bytes) -> bool:
     }
 )
 def base_images(arguments: Arguments) -> None:
-    """Find the images in an OCI layout that can be base images, and write their configs and layer descriptions.
+    """Find the images for `--platform` in an OCI layout, and write their configs and layer descriptions as JSON.
 
     With `--layers`, also verifies the layers. The repository rules of `bento.base` run this subcommand.
     """
@@ -92,7 +92,7 @@ def base_images(arguments: Arguments) -> None:
     }
 )
 def base_layer(arguments: Arguments) -> None:
-    """Copy a layer from an OCI layout."""
+    """Copy a layer from an OCI layout. The subcommand `base_layout` has already verified the layer."""
     import shutil
 
     from rules_bento.images.oci_image import Layer
@@ -111,7 +111,7 @@ def base_layer(arguments: Arguments) -> None:
     }
 )
 def base_layout(arguments: Arguments) -> None:
-    """Write the config and the layer descriptions of the image in an OCI layout that another rule builds.
+    """Write the config and the layer descriptions of an image. Another rule builds the image's OCI layout.
 
     Raises BentoError if the layout is invalid, or if the image doesn't have one layer for each `--description`.
     """
@@ -148,7 +148,7 @@ def _write_json(path: str, document: dict[str, object]) -> None:
     }
 )
 def unpack_image(arguments: Arguments) -> None:
-    """Convert an image archive (from `docker save`, or an OCI archive) to an OCI layout. Verifies each blob."""
+    """Convert an OCI archive or an archive from `docker save` to an OCI layout. Verifies the digest of each blob."""
     from rules_bento.registry import docker_archive
     from rules_bento.registry.layout import Layout
     from rules_bento.registry.pushable import FileSource

@@ -1,4 +1,4 @@
-"""Builds layers of Debian packages, and checks the locks of Debian packages."""
+"""Subcommands that check locks of Debian packages, and write layers with these packages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REQUEST_FLAGS = {"--architecture": 1, "--exclude": 1, "--package": 1, "--suite":
     }
 )
 def check_debs(arguments: Arguments) -> None:
-    """Raise BentoError if a lock doesn't match the packages that a target requests, or is incomplete."""
+    """Raise BentoError if a lock doesn't match the packages that a target requests, or is inconsistent."""
     [(path, name)] = arguments.tuples("--lock")
     lock = apt.loads(decode_text(Path(path).read_bytes(), name), name)
     problems = apt.find_problems(lock, read_request(arguments))
@@ -38,7 +38,7 @@ def check_debs(arguments: Arguments) -> None:
 
 
 def read_request(arguments: Arguments) -> apt.Request:
-    """Return the request for Debian packages that the flags describe."""
+    """Return the request for Debian packages that the flags specify."""
     return apt.Request(
         suites=arguments.repeated("--suite"),
         architectures=arguments.repeated("--architecture"),
@@ -66,7 +66,7 @@ _FIRST_PACKAGE = "base-files_"
     }
 )
 def deb_layer(arguments: Arguments) -> None:
-    """Write a layer of Debian packages, its description, and its index. Doesn't run maintainer scripts."""
+    """Write a layer with installed Debian packages, its description, and its index. Runs no maintainer scripts."""
     from rules_bento.debian import system
     from rules_bento.debian.rootfs import PathFilter, Rootfs
     from rules_bento.images.layers.layer import write_tar_layer

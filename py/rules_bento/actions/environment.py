@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     }
 )
 def environment(arguments: Arguments) -> None:
-    """Write an image definition: the steps of the definition that it extends, followed by the target's own steps."""
+    """Write the image definition of a target, which adds fields and steps to the definition that it extends, if any."""
     place = arguments.required("--target")
     files = ProjectFiles(dict(arguments.tuples("--source")))  # type: ignore[arg-type]
     own = images.from_json(arguments.required("--image"), place)
@@ -40,7 +40,7 @@ def environment(arguments: Arguments) -> None:
 
 
 def _resolve_step(step: Step, package: str, files: ProjectFiles, place: str) -> Step:
-    """Return `step` with workspace paths and inlined requirements. Raises BentoError for a missing or invalid file."""
+    """Resolve the paths in a step, and inline requirements files. Raises BentoError for a missing or invalid file."""
     at = f"{place}: {step.kind}"
 
     def path(written: str) -> str:

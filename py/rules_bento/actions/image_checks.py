@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     }
 )
 def check_image(arguments: Arguments) -> None:
-    """Check the libraries that wheels require. Writes notes on optional files. Raises BentoError for other problems."""
+    """Check that wheels can run on a base. Writes notes about optional files. Raises BentoError for other problems."""
     from rules_bento.formats.json import read_object
     from rules_bento.images import image_checks
     from rules_bento.images.wheels.libraries import Libraries
@@ -62,7 +62,7 @@ def check_image(arguments: Arguments) -> None:
 
 
 def _glibc(arguments: Arguments) -> tuple[int, int] | None:
-    """Return the glibc version that the base declares, or None without one. Raises BentoError if it is invalid."""
+    """Return the glibc version of the base, or None without `--glibc`. Raises BentoError for an invalid version."""
     text = arguments.optional("--glibc")
     if not text:
         return None
@@ -87,7 +87,7 @@ def _parse_version(text: str) -> tuple[int, int]:
     }
 )
 def check_size(arguments: Arguments) -> None:
-    """Check that the layers are within the size limit, and write an empty file. Raises BentoError for larger images."""
+    """Raise BentoError if the total size of an image's layers exceeds the limit. Otherwise, writes an empty file."""
     from rules_bento.images.image_checks import too_large
     from rules_bento.images.oci_image import Layer
 
@@ -113,7 +113,7 @@ def check_size(arguments: Arguments) -> None:
     }
 )
 def check_system(arguments: Arguments) -> None:
-    """Check that the image contains the required system packages. Raises BentoError with the missing packages."""
+    """Raise BentoError if an image lacks the distribution, system packages, or CUDA version that its Bento requires."""
     from rules_bento.images import image_requirements
 
     requirements = image_requirements.read_requirements(_read_bento_yaml(arguments.required("--bento-yaml")))
@@ -137,7 +137,7 @@ def _read_bento_yaml(path: str) -> dict[str, Any]:
 
 
 def _image_system(arguments: Arguments) -> image_requirements.ImageSystem:
-    """Return the distribution, system packages, and CUDA versions of an image, including its wheels."""
+    """Return the distribution and system packages of an image, and the CUDA versions of its base and wheels."""
     from rules_bento.images import image_requirements
     from rules_bento.images.system_packages import SystemFiles, read_dpkg
 

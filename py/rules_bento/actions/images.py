@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     }
 )
 def image(arguments: Arguments) -> None:
-    """Write the config, manifest, digest, and (for `--soci`) SOCI index of an image from its layer descriptions."""
+    """Write the config, manifest, digest, and (with `--soci`) SOCI index of an image from its layer descriptions."""
     layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--layer")]
     oci_image.check_layers(layers)
     compression = arguments.optional("--compression")
@@ -126,7 +126,7 @@ def _require_estargz(layers: list[oci_image.Layer]) -> None:
 
 
 def _require_prefetched(layers: list[oci_image.Layer], soci_contents: list[bytes], trace: str) -> None:
-    """Raise BentoError if no layer contains a file of the trace, because the trace is then from another image."""
+    """Raise BentoError if no layer contains a file of the startup trace, which means that another image was traced."""
     # A SOCI index without prefetched spans has only a manifest and a config.
     if not (len(soci_contents) > 2 or any(layer.prefetched for layer in layers)):
         raise BentoError(
@@ -136,7 +136,7 @@ def _require_prefetched(layers: list[oci_image.Layer], soci_contents: list[bytes
 
 
 def _read_bento_yaml(arguments: Arguments) -> dict[str, Any]:
-    """Return bento.yaml or, for a program, the keys that an image needs. Raises BentoError for unsupported commands."""
+    """Return the parsed bento.yaml or, for a program, equivalent fields. Raises BentoError for unsupported commands."""
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.images.image_requirements import reject_commands
 
@@ -185,12 +185,12 @@ def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, A
 
 
 def _oci_annotations(texts: dict[str, str]) -> dict[str, str]:
-    """Return the labels or annotations with standard OCI keys. An image has these as both labels and annotations."""
+    """Return the entries with standard OCI keys, which an image contains both as labels and as annotations."""
     return {key: value for key, value in texts.items() if key.startswith(ANNOTATION)}
 
 
 def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
-    """Return the environment variables of an image. In increasing precedence: base image, BentoML, Bento, and target.
+    """Return the environment variables of an image. In ascending precedence: base, defaults, Bento, and target.
 
     Excludes the Bento's variables without a value, which users set when they start a container, and variables with the
     stage `build`, which are build secrets.
@@ -232,7 +232,7 @@ def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]
     }
 )
 def image_files(arguments: Arguments) -> None:
-    """Write an image as an OCI layout or for `docker load`. Raises BentoError if a layer wasn't fetched."""
+    """Write an image as an OCI layout or an archive for `docker load`. Raises BentoError if a layer wasn't fetched."""
     from rules_bento.images import oci_layout
 
     for description, origin in arguments.tuples("--elsewhere"):
@@ -330,7 +330,7 @@ def image_index(arguments: Arguments) -> None:
     }
 )
 def deployment(arguments: Arguments) -> None:
-    """Write a Kubernetes manifest that deploys an image or, with `--kserve`, a KServe InferenceService."""
+    """Write the Kubernetes manifest that deploys an image. With `--kserve`, it contains a KServe InferenceService."""
     from rules_bento.kubernetes.manifests import DeploymentOptions, ManifestBuilder, dump, inference_service
 
     kserve = arguments.tuples("--kserve")
@@ -358,7 +358,7 @@ def deployment(arguments: Arguments) -> None:
 
 
 def _reference(attribute: str, name: str, digest: str) -> str:
-    """Return the repository `name` with the digest in a file. Raises BentoError if `name` has a tag or digest."""
+    """Return the repository `name` with the digest in the file `digest`. Raises BentoError if `name` has either."""
     from rules_bento.registry.reference import Reference
 
     repository = Reference.parse(name)
@@ -390,7 +390,7 @@ def _model_tags(arguments: Arguments) -> list[str]:
 
 
 def _common_workload(arguments: Arguments) -> Workload:
-    """Return the workload that is the same in all images of an index. Raises BentoError if the images differ."""
+    """Return the workload that all images of an index share. Raises BentoError if the images have different ones."""
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.kubernetes.workloads import read_workload
 

@@ -1,4 +1,4 @@
-"""Subcommands that write layers of Bentos, virtual environments, files, and tars."""
+"""Subcommands that write layers of Bentos, virtual environments, files, and tars, and the zTOCs of layers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
     }
 )
 def bento_layer(arguments: Arguments) -> None:
-    """Write the layer of a Bento from archive parts. Other layers or images contain `data` and model files."""
+    """Write the layer of a Bento from archive parts. Other layers or images contain the `data` files and the models."""
     from rules_bento.archives.archive import items
 
     # Merged by path, so that the layer doesn't depend on how the Bento is split into parts. The parts are sorted.
@@ -46,12 +46,12 @@ def bento_layer(arguments: Arguments) -> None:
 
 
 def bento_order(member: StreamedMember) -> tuple[bool, str]:
-    """Return the sort key of a member: bento.yaml comes first, followed by all other members by path."""
+    """Return the key that sorts bento.yaml before all other members, and the other members by path."""
     return member.path != "bento.yaml", member.path
 
 
 def write_bento_layer(arguments: Arguments, members: Iterable[StreamedMember]) -> None:
-    """Write the layer of a Bento from members in the order of `bento_order`. Ignores `--part`."""
+    """Write the layer of a Bento and its description from members, sorted by `bento_order`. Ignores `--part`."""
     out, compression = description.output(arguments)
     info = write_tar_layer(out, _bento_tar(arguments, members), compression)
     description.describe(arguments, info, "Bento")
@@ -79,7 +79,7 @@ def _bento_tar(arguments: Arguments, members: Iterable[StreamedMember]) -> Itera
 
 
 def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDescription]) -> Iterator[bytes]:
-    """Yield links to the mount points of model images, and a placeholder model.yaml for each model.
+    """Yield tar members: links to the mount points of model images, and a placeholder model.yaml for each model.
 
     Until an image is mounted, BentoML's error quotes the placeholder. With a dangling link, BentoML would search
     BentoCloud instead. Raises BentoError for two versions of a model.
@@ -104,7 +104,7 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
 
 
 class _Headers:
-    """Generator of the tar headers for a Bento. The user owns the home directory and all paths below it."""
+    """Builder of the tar headers in a Bento's layer. Root owns the directories outside of the home directory."""
 
     def __init__(self, directory: str, uid: int, gid: int) -> None:
         self._home = directory.rpartition("/")[0]
@@ -112,7 +112,7 @@ class _Headers:
         self._known: set[str] = set()
 
     def directory(self, path: str) -> bytes:
-        """Return the header of a directory, preceded by headers of missing parents, or b"" if already returned."""
+        """Return the headers of a directory's missing parents and of the directory, or b"" if the directory exists."""
         if not path or path in self._known:
             return b""
         self._known.add(path)
@@ -191,9 +191,9 @@ def files_layer(arguments: Arguments) -> None:
 
 
 def _placed_files(source: str, place: str) -> Iterator[tuple[str, str]]:
-    """Yield the path to read and the path in the image of `source` or, for a directory, of each file below it.
+    """Yield the source path and the image path of `source` or, if it is a directory, of each file below it.
 
-    Raises BentoError if `source` is a directory and `place` is the path of a file.
+    Raises BentoError if `source` is a directory, but `place` doesn't end with a slash.
     """
     if not Path(source).is_dir():
         yield source, place
@@ -218,7 +218,7 @@ _COMPRESSIONS: dict[str, layer.Compression] = {"gz": "gzip", "tar": "none", "zst
     }
 )
 def tar_layer(arguments: Arguments) -> None:
-    """Write a layer from another rule's tar after checking its members. Compresses only an uncompressed tar."""
+    """Check another rule's tar, and write it as a layer. Compresses the tar unless it is already compressed."""
     from rules_bento.archives import streams, tarread
 
     [(path, where)] = arguments.tuples("--tar")
@@ -247,7 +247,7 @@ def tar_layer(arguments: Arguments) -> None:
 
 
 def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
-    """Copy a tar that `tar_layer` has checked. Returns the digests and sizes of the tar and of its compressed form."""
+    """Copy a compressed tar that `tar_layer` has checked. Returns its digest and size before and after compression."""
     from rules_bento.archives import streams, tarread
 
     blob, tar = layer.Sum(), layer.Sum()
@@ -271,7 +271,7 @@ def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
     }
 )
 def layer_ztoc(arguments: Arguments) -> None:
-    """Write the zTOC of a gzip layer. Writes an empty file if the layer is small or isn't supported."""
+    """Write the zTOC of a layer, and its description. The zTOC of a small or unsupported layer is empty."""
     from rules_bento.archives.recipe import Recipe
     from rules_bento.images import soci
     from rules_bento.images.layers import ztoc

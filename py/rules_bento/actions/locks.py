@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     reusable=True,
 )
 def lock(arguments: Arguments) -> None:
-    """Write the lock subset of a service as JSON: root packages, and pinned requirements with and without hashes."""
+    """Write the lock subset of a service as JSON: direct requirements, and pinned packages with and without hashes."""
     from rules_bento.bento.env.python import LockedRequirements
     from rules_bento.packages import lock_subset
 
@@ -109,7 +109,7 @@ def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_sub
     }
 )
 def resolve(arguments: Arguments) -> None:
-    """Resolve one package of a lock with uv, and write the resolution. Writes an empty resolution if none exists."""
+    """Resolve one requirement against a lock with uv. Writes the resolution, without pins if there is no solution."""
     from rules_bento.packages import lock_subset
 
     target = lock_subset.Target(
@@ -137,7 +137,7 @@ def resolve(arguments: Arguments) -> None:
     }
 )
 def normalize_lock(arguments: Arguments) -> None:
-    """Convert a lock of any supported format to the format of package hubs. Runs in module extensions."""
+    """Convert a lock in any supported format to the format of package hubs. Module extensions run this subcommand."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.conflicts import Choice
     from rules_bento.packages.indexes import Indexes
@@ -200,7 +200,7 @@ def check_requirements(arguments: Arguments) -> None:
 
 
 def read_sources(arguments: Arguments) -> tuple[requirement_sources.DeclaredRequirements, Indexes]:
-    """Return the requirements in a target's sources, and its package indexes with the options in the sources."""
+    """Return the requirements in a target's sources, and its package indexes with the sources' index options."""
     from rules_bento.packages import requirement_sources
     from rules_bento.packages.indexes import Indexes
 

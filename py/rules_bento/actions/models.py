@@ -230,8 +230,8 @@ class _PlacedModel(NamedTuple):
 def model_layer(arguments: Arguments) -> None:
     """Write the layer of a model: its files, and links to weights in other layers.
 
-    The path of a weights file contains only its digest and name, but the path of the model includes a version. With
-    `--root`, the files are below that directory, without links to weights.
+    The path of a weights file depends only on its digest and name, so that all versions of a model can share its layer.
+    With `--root`, the files are below this directory, and the layer contains no links to weights.
     """
     if arguments.has("--written-manifest"):
         _write_model_layer(arguments, _model_without_weights(arguments))
@@ -279,7 +279,7 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
 
 
 def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Member]:
-    """Return `--root` (or ""), and the topmost directory, whose owner becomes the owner of added directories."""
+    """Return `--root` (or ""), and the topmost directory, from which added directories inherit their owner."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
 
@@ -298,7 +298,7 @@ def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Me
     }
 )
 def weights_layer(arguments: Arguments) -> None:
-    """Write a layer of model weights. Without `--root`, the path of a file contains only its digest and name."""
+    """Write a layer of model weights. Without `--root`, the path of a file depends only on its digest and name."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
     from rules_bento.sources import snapshot

@@ -1,4 +1,4 @@
-"""Subcommand that writes bento.yaml and the other metadata of a Bento."""
+"""Subcommands that write the metadata of a Bento, such as bento.yaml, and compare it with an imported service."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ PACKAGE_FLAGS = secrets.FLAGS | {
 
 @Subcommand(PACKAGE_FLAGS, reusable=True)
 def package(arguments: Arguments) -> None:
-    """Write the bento.yaml, manifest, digest, tag, and metadata archive part of a Bento.
+    """Write the bento.yaml, manifest, digest, tag, and metadata part of a Bento.
 
     With `--archive`, also writes the complete archive.
     """
@@ -75,7 +75,7 @@ def package(arguments: Arguments) -> None:
 
 
 def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.AssembledBento:
-    """Assemble the Bento from the target's attributes and the service metadata `facts`. Rejects unknown values."""
+    """Assemble a Bento from attributes and the service metadata `facts`. Raises BentoError if metadata is unknown."""
     attributes: dict[str, Any] = json.loads(arguments.optional("--attributes", "{}"))
     settings = _bento_settings(arguments, attributes, facts)
     models = [
@@ -147,7 +147,7 @@ def _bento_settings(arguments: Arguments, attributes: dict[str, Any], facts: dic
 
 
 def _read_options(arguments: Arguments, attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return the target's options in the format of a bentofile. Raises BentoError for an invalid or duplicate value."""
+    """Return the target's options in the format of a bentofile. Raises BentoError for invalid or conflicting values."""
     data: dict[str, Any] = json.loads(arguments.optional("--options", "{}"))
     if path := arguments.optional("--description-file"):
         if "description" in data:
@@ -213,7 +213,7 @@ def _read_json(path: str) -> dict[str, Any]:
 
 
 def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[FieldDifference]:
-    """Yield differences that bento.yaml doesn't show: kinds, APIs, and docstrings. Skips values unknown in `read`."""
+    """Yield differences in kinds, APIs, and docstrings, which bento.yaml omits. Skips values that `read` lacks."""
     from rules_bento.formats.differences import differences
 
     unknown = {fact.partition(".")[0] for fact in (unknown["fact"] for unknown in read["unknowns"])}

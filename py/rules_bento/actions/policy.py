@@ -65,7 +65,7 @@ def _system_packages(arguments: Arguments) -> list[inventories.Package]:
     }
 )
 def check_policy(arguments: Arguments) -> None:
-    """Check an inventory against a policy. Writes SARIF, or prints findings and raises BentoError for violations."""
+    """Check an inventory against a policy. With `--sarif`, writes the violations; otherwise, raises BentoError."""
     from rules_bento.audit import advisories, policy
     from rules_bento.audit.vex import read_vex
 

@@ -33,7 +33,7 @@ _MAX_FILE = 16 << 30
 def program_layer(arguments: Arguments) -> None:
     """Write the layer of a program's own files, the digest of the files, and the program's tag.
 
-    The tag contains a version from the digest. As in runfiles, paths begin with a repository's name, or with `_main`.
+    The tag's version is derived from the digest. As in runfiles, paths begin with a repository's name, or with `_main`.
     """
     from rules_bento.audit.secrets import MAX_BYTES
     from rules_bento.sources import snapshot

@@ -202,7 +202,7 @@ def sbom(arguments: Arguments) -> None:
 
 
 def _subject(arguments: Arguments) -> str:
-    """Return "program" with `--program`, otherwise "bento"."""
+    """Return "program" if `--program` is set, otherwise "bento"."""
     return "program" if arguments.has("--program") else "bento"
 
 
@@ -226,7 +226,7 @@ def _subject(arguments: Arguments) -> str:
     }
 )
 def build_definition(arguments: Arguments) -> None:
-    """Write the `buildDefinition` of SLSA provenance as JSON. The builder doesn't affect this document."""
+    """Write the `buildDefinition` of SLSA provenance as JSON. This document doesn't depend on the builder."""
     from rules_bento.signing.provenance import definition, dependency
 
     tag, subject = read_text(arguments.required("--tag")).strip(), _subject(arguments)
@@ -279,7 +279,7 @@ def _dependencies(arguments: Arguments) -> Iterator[dict[str, Any]]:
 
 
 def _locked_files(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the dependency entry of each file in a lock, in which `name==version` precedes the hashes of its files."""
+    """Yield a dependency entry for each hash in a requirements file, in which hashes follow `name==version`."""
     from rules_bento.signing.provenance import dependency
 
     package = ""
@@ -291,7 +291,7 @@ def _locked_files(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _base_image(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the dependency entry of the base image, if it has a digest."""
+    """Yield the dependency entry of the base image, if its digest is known."""
     from rules_bento.signing.provenance import dependency
 
     digest, origin = config.get("digest"), config.get("origin")

@@ -29,8 +29,8 @@ def check_contents(
     """Raise a BentoError that lists all possible secrets in files, if `--scan-secrets` is set.
 
     `files` are pairs of a path in the Bento and the first bytes of the file. One action of each target passes
-    `elsewhere`, the paths that the target's other actions search. This action also rejects allowed paths that are in
-    neither `elsewhere` nor `files`.
+    `elsewhere`, the paths that the target's other actions search. For this action, an allowed path that is in neither
+    `elsewhere` nor `files` is also an error.
     """
     if not arguments.has("--scan-secrets"):
         return

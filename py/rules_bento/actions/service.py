@@ -43,7 +43,10 @@ _NO_PKG_RESOURCES = 82  # the first version of setuptools without it, which the 
     }
 )
 def import_service(arguments: Arguments) -> None:
-    """Import the service with its wheels, which include BentoML, and write its metadata in the format of `snapshot`."""
+    """Import a service with BentoML and its other wheels, and write its metadata in the format of `snapshot`.
+
+    With `--api`, also writes the OpenAPI document and the schema of the API.
+    """
     import tempfile
     from base64 import b64encode
 
@@ -112,7 +115,7 @@ def _installed_versions(roots: Sequence[Path]) -> dict[str, str]:
 
 
 def _check_versions(installed: Mapping[str, str]) -> None:
-    """Raise BentoError if BentoML is too old, or can't be imported with the version of setuptools."""
+    """Raise BentoError if BentoML is too old, or is incompatible with the installed version of setuptools."""
     version, setuptools = installed.get("bentoml", _FIRST_BENTOML), installed.get("setuptools", "0")
     if _numbers(version) < _numbers(_FIRST_BENTOML):
         raise BentoError(
@@ -137,10 +140,7 @@ def _missing_packages(locked: Sequence[str], installed: Mapping[str, str]) -> li
 
 
 def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
-    """Raise BentoError if the imported services or their dependencies differ from the analyzed service.
-
-    Skips the check if analysis couldn't determine them. BentoML finds services by the names in the Bento.
-    """
+    """Raise BentoError if the imported services or dependencies differ from the analyzed ones, if these are known."""
     from rules_bento.service.metadata import to_json
 
     if any(unknown["fact"].partition(".")[0] in _MEMBERS for unknown in analyzed["unknowns"]):
@@ -197,7 +197,7 @@ def check_service_metadata(arguments: Arguments) -> int:
     }
 )
 def check_api(arguments: Arguments) -> int:
-    """Return 1 if the API differs from the committed schema, otherwise 0. With `--update`, updates the schema."""
+    """Print API changes, and return 1 if there are any, otherwise 0. With `--update`, updates the committed schema."""
     from rules_bento.archives.atomic import replace_file
     from rules_bento.formats import FormatError, read_file
     from rules_bento.formats.json import read_json

@@ -45,9 +45,9 @@ _INSTALLED = "/site-packages/"
 
 @dataclass(frozen=True)
 class Plan:
-    """Patterns and options that select the sources of a Bento from the declared files.
+    """The service, patterns, and options of a Bento, which select its sources from the declared files.
 
-    `options` is None if the target has neither options nor a bentofile, so that the options' modules aren't imported.
+    `options` is None if the target has neither options nor a bentofile, so that no modules for options are imported.
     """
 
     service: str | None
@@ -65,7 +65,7 @@ class Plan:
 
     @property
     def src_layout(self) -> bool:
-        """Return whether paths in the Bento omit a leading `src/`."""
+        """Whether paths in the Bento omit a leading `src/`."""
         return self.options is not None and bool(self.options.python.is_src_layout)
 
 
@@ -87,7 +87,7 @@ def kept_data(arguments: Arguments) -> list[DeclaredFile]:
 
 
 def declared_files(arguments: Arguments) -> list[DeclaredFile]:
-    """Return the files that a target declares, except in site-packages, with their paths in the Bento."""
+    """Return the files that a target declares, except files in site-packages, with their paths in the Bento."""
     build_ctx = arguments.required("--build-ctx")
     roots = arguments.repeated("--import-root")
     declared = []
@@ -126,7 +126,7 @@ def read_plan(arguments: Arguments, declared: Sequence[DeclaredFile]) -> Plan:
 
 
 def select(declared: Sequence[DeclaredFile], plan: Plan) -> Selection:
-    """Return the files that `plan` selects. Raises the same errors as `selections.select`."""
+    """Select files with the patterns in `plan`. Raises the same errors as `selections.select`."""
     return selections.select(declared, plan.include, plan.exclude, src_layout=plan.src_layout)
 
 
@@ -256,7 +256,7 @@ def _project_files(declared: Sequence[DeclaredFile]) -> ProjectFiles:
 
 
 def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]) -> dict[str, bytes]:
-    """Return the contents of files that the options and the image refer to. Later actions get no other sources."""
+    """Return the contents of files to which the options and the image refer. Later actions don't read the sources."""
     if plan.options is None and info.image is None and not (info.description or "").startswith("file:"):
         return {}
     from rules_bento.bento.named_files import named_files
@@ -303,8 +303,8 @@ def _require_module(service: str, selection: Selection) -> None:
 def _unused_inputs(selection: Selection, also: Sequence[str]) -> str:
     """Return the paths of unused inputs, one per line. Bazel doesn't rerun the action if only these inputs change.
 
-    `also` lists inputs that the action used in addition to selected files. Omits ignore files. Omits files in the
-    output directory, because path mapping can change their names.
+    `also` lists inputs that the action used in addition to selected files. Omits `.bentoignore` files, which are used,
+    and generated files, because path mapping can change their names.
     """
     used = {file.source for file in selection.kept} | set(also)
     unused = {
@@ -328,7 +328,7 @@ def _unused_inputs(selection: Selection, also: Sequence[str]) -> str:
     }
 )
 def data_layer(arguments: Arguments) -> None:
-    """Write a layer that contains the `data` files, at their paths in the image."""
+    """Write a layer with the `data` files of a Bento."""
     from rules_bento.images.layers import description
 
     owner = description.owner(arguments.required("--user"))

@@ -20,7 +20,7 @@ from rules_bento.images.layers import description
     }
 )
 def wheel_layer(arguments: Arguments) -> None:
-    """Write a wheel's layer or, with `--recipe`, the layer's recipe. With `--libraries`, lists the shared libraries."""
+    """Write a wheel's layer, or its recipe with `--recipe`. With `--libraries`, also lists the shared libraries."""
     from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
 
     layout = description.environment(arguments)
@@ -40,7 +40,7 @@ def wheel_layer(arguments: Arguments) -> None:
 
 @Subcommand({"--description": 1, "--output": 1, "--recipe": 1, "--wheel": 1})
 def assemble_layer(arguments: Arguments) -> None:
-    """Write the layer that a recipe describes from a wheel, and verify the digest of the layer."""
+    """Write a layer from its recipe and the wheel, and verify the digest of the layer."""
     from rules_bento.archives.atomic import atomic_file
     from rules_bento.archives.recipe import assemble
     from rules_bento.formats import read_file
@@ -64,7 +64,7 @@ def assemble_layer(arguments: Arguments) -> None:
     }
 )
 def wheel_part(arguments: Arguments) -> None:
-    """Write a wheel's part of a layer, and a listing of the part. With `--libraries`, lists the shared libraries."""
+    """Write the layer part for a wheel, and its listing. With `--libraries`, also lists the shared libraries."""
     from rules_bento.images.layers.parts import write_part
 
     layout = description.environment(arguments)
@@ -86,7 +86,7 @@ def wheel_part(arguments: Arguments) -> None:
     }
 )
 def join_layers(arguments: Arguments) -> None:
-    """Join the parts of several wheels into one layer."""
+    """Join the layer parts of several wheels into one layer."""
     from rules_bento.images.layers.parts import PartListing, WheelPart, join_parts
 
     parts = [
@@ -111,7 +111,7 @@ def join_layers(arguments: Arguments) -> None:
     }
 )
 def bytecode_part(arguments: Arguments) -> None:
-    """Compile the modules of a wheel, and write the bytecode as a part of a layer."""
+    """Compile the modules of a wheel to bytecode, and write the bytecode as a layer part with a listing."""
     from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 
     layout = description.environment(arguments)
@@ -124,7 +124,7 @@ def bytecode_part(arguments: Arguments) -> None:
 
 @Subcommand(description.WHEEL_FLAGS | {"--output": 1})
 def wheel_libraries(arguments: Arguments) -> None:
-    """Write JSON lists of the shared libraries that a wheel contains and requires."""
+    """Write a JSON object that lists the shared libraries in a wheel, and the libraries that they require."""
     from rules_bento.images.wheels.libraries import Libraries
 
     Path(arguments.required("--output")).write_text(Libraries.read(description.read_wheel(arguments)).dumps(), "utf-8")

@@ -24,7 +24,7 @@ from rules_bento.typing_lite import Any
     }
 )
 def build_wheel(arguments: Arguments) -> None:
-    """Build a wheel from source, verify its version and platform, and remove data that differs between builds."""
+    """Build a wheel from source, verify its name, version, and tags, and remove data that differs between builds."""
     import tempfile
 
     from rules_bento.packages import build
@@ -66,7 +66,7 @@ _REQUIREMENT = r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*(?:\[([^]]*)])?\s*\(?([^;)]*)\)?
 
 @Subcommand({"--output": 1, "--wheel": 1})
 def describe_wheel(arguments: Arguments) -> None:
-    """Write the lock entry of a wheel, based on the metadata in the wheel."""
+    """Write the lock entry of a wheel, based on the wheel's metadata."""
     import json
 
     package = lock_entry(Path(arguments.required("--wheel")), arguments.required("--target"))
@@ -76,7 +76,7 @@ def describe_wheel(arguments: Arguments) -> None:
 def lock_entry(path: Path, label: str) -> dict[str, Any]:
     """Return the lock entry of a wheel (see `rules_bento.packages.lock`), without the dependencies of extras.
 
-    Raises BentoError for an invalid wheel.
+    Raises BentoError for an invalid wheel or an unsupported dependency.
     """
     from rules_bento.archives import sha256_of
     from rules_bento.images.wheels.wheel import Wheel
@@ -113,7 +113,7 @@ def _parse_requirement(text: str, name: str) -> dict[str, Any]:
 
 @Subcommand({"--output": 1, "--wheel": 1})
 def unpack_wheel(arguments: Arguments) -> None:
-    """Write the importable files and the metadata of a wheel, without scripts, headers, and data."""
+    """Unpack the importable files and the metadata of a wheel, without scripts, headers, and data."""
     from rules_bento.archives.atomic import atomic_dir
     from rules_bento.images.wheels.install import imported_files
     from rules_bento.images.wheels.wheel import Wheel
@@ -152,9 +152,9 @@ _load(ModuleSpec(__name__, ExtensionFileLoader(__name__, _path), origin=_path))
 def pack_packages(arguments: Arguments) -> None:
     """Pack each wheel that the helper imports into a zip file of bytecode and a directory of machine code.
 
-    An action has all files of the imported packages as inputs. Packing reduces the inputs for the packages `packaging`,
-    `pathspec`, PyYAML, and `blake3` from 178 files to 6. Raises BentoError for a wheel without modules, and for a wheel
-    with machine code but without a directory.
+    All files of the imported packages are inputs of the actions. Packing reduces the inputs for the packages
+    `packaging`, `pathspec`, PyYAML, and `blake3` from 178 files to 6. Raises BentoError for a wheel without modules,
+    and for a wheel with machine code if no directory is specified.
     """
     import zipfile
 
