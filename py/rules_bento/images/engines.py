@@ -14,7 +14,7 @@ _SECONDS = 30  # seconds within which a daemon must answer
 
 
 def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
-    """Return why the program `name` can't be used, or an empty string if it can.
+    """Return the reason why the program `name` can't be used, or an empty string if it can be used.
 
     `probes` contains lists of arguments. The program must succeed with each list.
     """
@@ -33,5 +33,5 @@ def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
 
 
 def find_loader() -> str:
-    """Return the first usable program in `LOADERS`, or an empty string."""
+    """Return the first program in `LOADERS` that can be used, or an empty string if none can."""
     return next((name for name in LOADERS if not find_problem(name, [DOCKER_PROBE] if name == "docker" else [])), "")

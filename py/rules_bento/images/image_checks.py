@@ -40,7 +40,7 @@ class Base(NamedTuple):
 
 
 class CheckResult(NamedTuple):
-    """The messages of a check: problems, which are errors, and notes."""
+    """The messages from a check: problems, which fail the build, and notes, which don't."""
 
     problems: tuple[str, ...]
     notes: tuple[str, ...]  # missing libraries of optional files
@@ -59,7 +59,7 @@ def check(
     unchecked: Collection[str],
     machines: Mapping[str, str] | None = None,
 ) -> CheckResult:
-    """Check wheels against a base image. Ignores names in `unchecked`. `machines` maps other files to machine types."""
+    """Check wheels against a base. Ignores names in `unchecked`. `machines` maps other files to their machine types."""
     problems = list(_wrong_machine_files(base, machines or {}, unchecked))
     notes: list[str] = []
     newest = base.glibc or base.allowed

@@ -29,7 +29,7 @@ class Installation(NamedTuple):
 
 
 def reject_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> None:
-    """Raise BentoError for the first step from `unsupported_steps` whose name isn't in `provided`."""
+    """Raise BentoError if a Bento has an unsupported step whose name isn't in `provided`."""
     for step in unsupported_steps(bento):
         if step.name not in provided:
             raise BentoError(
@@ -133,7 +133,7 @@ def _may_use_gpu(bento: dict[str, Any]) -> bool:
 
 
 def cuda_of_wheels(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the CUDA versions in `names`, the file names of wheels. Only wheels of the CUDA runtime count."""
+    """Return the versions of the CUDA runtime wheels in `names`, a list of wheel file names."""
     return tuple(match[1] for name in names if (match := _CUDA_WHEEL.match(name)))
 
 
@@ -177,7 +177,7 @@ def _unrequested(requirements: ImageRequirements, provided: Iterable[str]) -> It
 
 
 def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[str]:
-    """Yield a problem for a base of another distribution, unless the Bento has the default and no packages."""
+    """Yield a message for a base of another distribution. Ignores the default if the Bento requests no packages."""
     if not system.ids or not (requirements.packages or requirements.distro not in ("", distros.DEFAULT)):
         return
     if requirements.distro and not _IDS[requirements.distro].intersection(system.ids):
@@ -189,7 +189,7 @@ def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[st
 
 
 def _cuda(requested: str, system: ImageSystem) -> Iterator[str]:
-    """Yield a problem if the image contains no CUDA version with the requested major and minor version."""
+    """Yield a message if no CUDA version in the image has the requested major and minor version."""
     if not any(version.split(".")[:2] == requested.split(".")[:2] for version in system.cuda):
         has = f"contain {_listed(system.cuda)}" if system.cuda else "contain no known CUDA version"
         yield (

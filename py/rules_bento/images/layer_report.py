@@ -65,7 +65,7 @@ def describe_layer(
 ) -> dict[str, Any]:
     """Return a layer's entry in the report. If `blob` is None, the entry lists no packages.
 
-    `owners` maps paths to owners. The files in the layer's package lists are added. `bento` is the Bento's directory.
+    `bento` is the Bento's directory. `owners` maps paths to owners, and gains the files in the layer's package lists.
     """
     packages = read_packages(blob, layer.media_type, bento, owners) if blob else []
     listed = [package.to_json() for package in packages]
@@ -73,7 +73,7 @@ def describe_layer(
 
 
 def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Owner] | None = None) -> list[OwnedFiles]:
-    """Return the packages in a layer by descending size. `describe_layer` describes `owners`."""
+    """Return the owners of a layer's files by descending size. `describe_layer` describes the parameters."""
     files: dict[str, int] = {}
     owners = {} if owners is None else owners
     for member, contents in members(blob, media_type):
@@ -89,7 +89,7 @@ def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Own
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the packages that were added, removed, or changed, beginning with the largest change in size."""
+    """Return the packages that differ between two reports, beginning with the largest change in size."""
     before, after = _by_name(old), _by_name(new)
     rows = []
     for key in before.keys() | after.keys():

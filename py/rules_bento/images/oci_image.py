@@ -45,7 +45,7 @@ class Layer(NamedTuple):
 
 
 class ImageConfig(NamedTuple):
-    """The settings with which containers of an image run, and the image's labels and annotations."""
+    """The platform, container settings, labels, and annotations of an image."""
 
     architecture: str  # as named in Go
     os: str
@@ -81,7 +81,7 @@ def standard_annotations(created: str, tags: Sequence[Tag]) -> dict[str, str]:
 
 
 def data_config(created: str, annotations: dict[str, str], base: Mapping[str, Any]) -> ImageConfig:
-    """Return an image config without an entry point. `base` sets the architecture (default: amd64) and variables."""
+    """Return a config without an entry point. `base` provides the architecture (default: amd64) and the environment."""
     standard = {key: value for key, value in annotations.items() if key.startswith(ANNOTATION)}
     architecture, env = base.get("architecture", "amd64"), base.get("env", {})
     return ImageConfig(architecture, "linux", created, labels=standard, annotations=annotations, env=env)
@@ -97,7 +97,7 @@ def check_layers(layers: Sequence[Layer]) -> None:
 
 
 def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:
-    """Return the image that consists of `layers`, lowest first."""
+    """Return the config and the manifest of an image that consists of `layers`, lowest first."""
     config = to_bytes(
         {
             "created": settings.created,

@@ -29,7 +29,7 @@ def write_layout(
 ) -> None:
     """Write an OCI layout whose index lists one image as `reference`. `blobs` maps digests to layer files.
 
-    If the image is in an OCI index, `index` is the OCI index, and `contents` are other blobs and manifests.
+    If `index` isn't empty, the layout lists this OCI index, which contains the image. `contents` are additional blobs.
     """
     sha256 = directory / "blobs" / "sha256"
     sha256.mkdir(parents=True)

@@ -1,8 +1,7 @@
-"""Unpacks the file system of an image into a directory, for programs that run there.
+"""Unpacks the file system of an image into a directory, so that programs can run in it.
 
-Names and links have the same meaning as in the image: writes and removals never follow links out of the directory.
-Because any member can replace a directory with a link, each path is resolved again, name by name. Owners, devices, and
-pipes are ignored.
+Writes and removals never follow links out of the directory. Because any member can replace a directory with a link,
+each path is resolved again, name by name. Owners, devices, and pipes are ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +28,10 @@ _EPOCH = 0, 0  # times of access and modification, nanoseconds
 
 
 def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
-    """Unpack layers (pairs of blob and media type) into an empty directory. Sets the times of files to 1970."""
+    """Unpack layers into an empty directory. Sets the times of files to 1970.
+
+    `layers` contains pairs of blob and media type, lowest first. Raises BentoError for a layer that can't be unpacked.
+    """
     image = _RootfsWriter(root)
     for blob, media_type in layers:
         image.begin_layer()
@@ -56,12 +58,12 @@ def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def create_directory(root: Path, name: str) -> Path:
-    """Return a directory of the image, with all links resolved. Creates missing directories, and replaces files."""
+    """Return the path of a directory in the image, with links resolved. Creates missing directories, replaces files."""
     return _resolve(root, name)[0]
 
 
 def _resolve(root: Path, name: str) -> tuple[Path, int]:
-    """Return the directory that `create_directory` returns, and the number of names resolved."""
+    """Resolve a path as `create_directory` does. Returns the directory and the number of resolved names."""
     at, waiting, links, names = root, name.split("/")[::-1], 0, 0
     while waiting:
         part = waiting.pop()

@@ -1,6 +1,6 @@
 """Writes SBOMs that list a Bento's packages, models, and sources, and its image's system packages.
 
-An SBOM contains no random number and no build time. Its ID is a name-based UUID derived from the image.
+An SBOM is reproducible: it contains no random numbers and no build time. Its ID is a UUID derived from the image.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Comp
 
 
 def model(description: ModelDescription) -> Component:
-    """Return a component for a model in the store."""
+    """Return a component for a model."""
     name, _, version = description.tag.partition(":")
     digest = f"blake3:{description.blake3}"
     return Component("machine-learning-model", f"model:{description.tag}", name, version, digest)
@@ -170,7 +170,7 @@ def _spdx_checksum(digest: str) -> dict[str, str]:
 
 
 def _utc(moment: str) -> str:
-    """Return an ISO 8601 time in SPDX's format: in UTC, rounded down to seconds."""
+    """Convert an ISO 8601 time to SPDX's format: in UTC, rounded down to seconds."""
     from datetime import timezone
 
     from rules_bento.formats.times import parse_time

@@ -1,4 +1,4 @@
-"""Creates SOCI indexes, with which soci-snapshotter starts containers before it has fetched the complete layers.
+"""Creates SOCI indexes, which let soci-snapshotter start containers before it has fetched the complete layers.
 
 A SOCI index (version 2) is a manifest whose layers are the zTOCs of an image's layers (`layers.ztoc`). An annotation of
 the image's manifest contains the digest of the SOCI index, and an OCI index lists both manifests, so that copies of the
@@ -31,13 +31,13 @@ _FILES = "files"  # a key that only descriptions of zTOCs have
 
 
 def describe(layer: Layer, made: ztoc.Ztoc) -> dict[str, Any]:
-    """Return the descriptor of a layer's zTOC, with the spans of files. The size is 0 for a layer without a zTOC."""
+    """Return the descriptor of a layer's zTOC, and the spans of its files. The size is 0 for a layer without a zTOC."""
     annotations = {_LAYER_DIGEST: layer.digest, _LAYER_TYPE: layer.media_type, _SPAN_SIZE: str(ztoc.SPAN)}
     return descriptor(_ZTOC, made.content) | {"annotations": annotations, _FILES: made.files}
 
 
 def index_entry(manifest: bytes, image: bytes, platform: dict[str, str]) -> dict[str, Any]:
-    """Return the entry of a SOCI index in an OCI index. `image` is the manifest of the image."""
+    """Return the entry of the SOCI index `manifest` in an OCI index. `image` is the manifest of the image."""
     entry = descriptor(MANIFEST, manifest) | {"artifactType": ARTIFACT_TYPE}
     return entry | {"annotations": {IMAGE_DIGEST: digest_of(image)}, "platform": platform}
 
@@ -80,7 +80,7 @@ def make_index(ztocs: Sequence[dict[str, Any]], files: Collection[str]) -> list[
 
 
 def _wanted_spans(files: dict[str, tuple[int, int]], wanted: set[str]) -> list[tuple[int, int]]:
-    """Return the ranges of spans that contain the files, without overlaps. Removes the found files from `wanted`.
+    """Return disjoint ranges of spans that contain the files in `wanted`. Removes the found files from `wanted`.
 
     `files` lacks files that are larger than a span, because startup reads only some pages of a large library.
     """

@@ -16,7 +16,7 @@ def dumps(files: Iterable[str]) -> str:
 
 
 def loads(data: bytes, where: str) -> frozenset[str]:
-    """Return a trace's paths, without leading slashes. Raises a BentoError that begins with `where` if invalid."""
+    """Return a trace's paths without leading slashes. Raises a BentoError that names `where` for an invalid trace."""
     document = read_object(data, where)
     files = document.get("files")
     if document.keys() != {"files"} or not isinstance(files, list):

@@ -41,7 +41,7 @@ class PackageRequest(NamedTuple):
 
     @staticmethod
     def parse(text: str) -> PackageRequest | None:
-        """Parse a request as package managers do. Returns None for patterns, removals, tasks, and version ranges."""
+        """Parse a request such as `name=version`. Returns None for patterns, removals, tasks, and version ranges."""
         match = _REQUEST.fullmatch(text)
         if not match or (match[1].endswith("-") and not match[3]):
             return None
@@ -58,7 +58,7 @@ class PackageRequest(NamedTuple):
 
 
 class SystemFiles(NamedTuple):
-    """The distribution and packages of a system, as its files record them. `packages` is None if unknown."""
+    """The distribution and the installed packages of a system, as recorded in its files."""
 
     ids: tuple[str, ...]  # ID and ID_LIKE of os-release; empty if there is none
     packages: tuple[InstalledPackage, ...] | None  # installed packages; None if neither dpkg nor apk has a database
@@ -72,7 +72,7 @@ class SystemFiles(NamedTuple):
 
     @staticmethod
     def from_files(files: Mapping[str, bytes]) -> SystemFiles:
-        """Return the system that `files`, a mapping of paths to contents, describes."""
+        """Parse the system files of an image. `files` maps paths without a leading slash to contents."""
         texts = {path: data.decode("utf-8", "replace") for path, data in sorted(files.items())}
         release = next((texts[path] for path in _RELEASE if path in texts), "")
         packages: list[InstalledPackage] = []

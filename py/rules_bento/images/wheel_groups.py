@@ -1,4 +1,4 @@
-"""Groups wheels into layers, with the algorithm that `rules/private/wheel_groups.bzl` explains."""
+"""Groups wheels into layers with the same algorithm as `rules/private/wheel_groups.bzl`."""
 
 from __future__ import annotations
 

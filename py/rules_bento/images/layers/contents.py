@@ -1,4 +1,4 @@
-"""Reads the contents of layers as streams. Any tool can have built the layers."""
+"""Reads layers from any image builder as streams."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _is_hidden(path: str, hidden: set[str]) -> bool:
 
 
 def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
-    """Yield each non-directory's path and content: only the head if `kept` rejects it, None if it isn't a file."""
+    """Yield the path and contents of each non-directory: the head of a file that isn't kept, None for a non-file."""
     for member, contents in members(blob, media_type):
         if member.kind == "folder":
             continue

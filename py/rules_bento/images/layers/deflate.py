@@ -10,7 +10,7 @@ The format is RFC 1951: blocks with fixed codes (3.2.6) or dynamic codes (3.2.7,
 In this module, a stream of complete blocks ends at a byte boundary, so that another stream can follow. Empty blocks,
 such as the stored block that zlib writes for a flush, fill the last byte.
 
-The invariant: each stream begins and ends at a byte boundary, and no block is marked as the last block. A stream refers
+Invariant: each stream begins and ends at a byte boundary, and no block is marked as the last block. A stream refers
 only to its contents, or to at most 32 KiB before it in the joined stream (the record that `records` receives).
 Therefore, concatenated streams with a final `END` inflate to the concatenated contents.
 """
@@ -56,7 +56,7 @@ class HuffmanCodes:
     def dynamic(cls, symbols: Runs, distances: Runs) -> HuffmanCodes:
         """Return dynamic Huffman codes (RFC 1951, 3.2.7) for runs of equal code widths.
 
-        `symbols` contains the widths for bytes, the end of a block, and lengths; `distances` the widths for distances.
+        `symbols` contains the widths for bytes, the end of a block, and lengths. `distances` contains the other widths.
         """
         widths = [[width for count, width in runs for _ in range(count)] for runs in (symbols, distances)]
         counts = ((len(widths[0]) - _END - 1, 5), (len(widths[1]) - 1, 5), (len(_IN_HEADER) - 4, 4))
@@ -119,7 +119,7 @@ def _encode_runs(runs: Runs) -> str:
 
 
 def _lengths(symbols: Sequence[str]) -> list[str]:
-    """Return the bits for each match length: the code for a range of lengths, and the position in this range."""
+    """Return the bits of each match length: the code of a range of lengths, and the position in this range."""
     codes = [""] * MIN_MATCH
     for number, symbol in enumerate(symbols[: _LENGTHS - 1]):
         extra = max(0, (number - 4) // 4)
@@ -171,11 +171,11 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
 
 
 def joinable(stream: bytes) -> Iterator[bytes]:
-    """Yield variants of a Deflate stream, one of which can be followed by another stream.
+    """Yield variants of a deflate stream, one of which can be followed by another stream.
 
     Yields nothing for a stream with several blocks. Otherwise, clears the bit that marks the block as the last one, and
-    appends an empty stored block. Its header uses unused bits of the last byte, and a further byte if fewer than 3 are
-    unused. The caller must inflate the variants to find the correct one.
+    appends an empty stored block. The header of this block occupies the unused bits of the last byte or, if fewer than
+    3 bits are unused, also another byte. The caller must inflate the variants to find the correct one.
     """
     if stream and stream[0] & 1:
         first, rest = bytes((stream[0] ^ 1,)), stream[1:]

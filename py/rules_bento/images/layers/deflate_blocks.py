@@ -9,7 +9,7 @@ A block refers to at most 32 KiB before the block. In a piece that begins within
 compressed again until they contain 32 KiB. The other blocks are copied. Empty blocks before the copied blocks keep each
 copied block at the original bit of a byte, so that no bits must be shifted.
 
-The invariant: each piece begins and ends at a byte boundary and is independent of previous pieces, and the concatenated
+Invariant: each piece begins and ends at a byte boundary and is independent of previous pieces, and the concatenated
 pieces inflate to the contents.
 """
 
@@ -44,7 +44,7 @@ def cut(
 ) -> Iterator[Chunk]:
     """Inflate a deflate stream, and split it into chunks of at most `size` bytes.
 
-    If the beginning of a block can't be found, `inflated` inflates the rest of the stream with a decompressor.
+    If the beginning of a block can't be found, passes the rest of the stream and a decompressor to `inflated`.
     """
     walk = _Walk(pieces, size)
     try:
@@ -61,7 +61,7 @@ class _UnknownError(Exception):
 
 
 class _Walk:
-    """A deflate stream that is inflated and split block by block. The buffers begin at the next piece."""
+    """Splitter that inflates a deflate stream block by block. Its buffers begin at the next piece."""
 
     def __init__(self, pieces: Iterator[bytes], size: int) -> None:
         self.is_over = False
@@ -72,7 +72,7 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return the next piece. Blocks are copied from `copied` (bit, offset) on or, if it is None, after 32 KiB."""
+        """Return the next piece. Copies blocks from the position `copied` (bit, offset) or, if None, after 32 KiB."""
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
@@ -173,7 +173,7 @@ class _Walk:
         raise _UnknownError
 
     def _likely(self, value: int, byte: int) -> list[int]:
-        """Return the bits at which a block might begin. Returns only the last of several bits for one stored block."""
+        """Return the bits at which a block might begin, but only the last of several bits for the same stored block."""
         bits: dict[int, int] = {}
         for bit in range(1, 9):
             header = value >> bit
@@ -191,7 +191,7 @@ class _Walk:
         return list(bits.values())
 
     def _opens(self, byte: int, bit: int, held: int, sample: int) -> bool:
-        """Return whether a block at this bit can be inflated."""
+        """Return whether the first bytes of a block that begins at this bit can be inflated."""
         byte, bit = byte + bit // 8, bit % 8
         self._fill(byte + sample)
         packed = moved(bit, self._stream[byte]) + self._stream[byte + 1 : byte + sample]

@@ -46,7 +46,7 @@ def output(arguments: Arguments) -> tuple[Path, layer.Compression]:
 
 
 def write_files(arguments: Arguments, members: Iterable[Member], name: str, *, parents: bool = True) -> None:
-    """Write a layer with the members, and its description. Raises the same errors as `layer.write_files_layer`."""
+    """Write a layer with `members`, and its description. Raises the same errors as `layer.write_files_layer`."""
     from rules_bento.images.layers.layer import write_files_layer
 
     out, compression = output(arguments)
@@ -64,7 +64,7 @@ def describe(
 ) -> None:
     """Write the description of a layer. `prefetched` counts the files that are fetched before a container starts.
 
-    Unless the output is a recipe (`is_recipe`), stores the layer's digest in an attribute of the file, if possible.
+    Stores the digest in an extended attribute of the layer, if possible, unless the output is a recipe (`is_recipe`).
     """
     from rules_bento.images.layers import layer
 
@@ -111,7 +111,7 @@ def home_directory(bento: str, whose: dict[str, int]) -> Member:
 
 
 def place(directory: str, file: TreeEntry) -> str:
-    """Return the path in the image for a weight file. Models with equal files share the path."""
+    """Return the image path of a weights file, which depends only on the contents and the name of the file."""
     return f"{directory.strip('/')}/{file.blake3}/{file.path.rpartition('/')[2]}"
 
 

@@ -13,7 +13,7 @@ from rules_bento.typing_lite import Sequence
 
 
 class Writer:
-    """Collects the objects of a buffer, the last object first. Positions are counted from the end."""
+    """Builder of a buffer, which adds objects from last to first. Positions are counted in bytes from the end."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -37,13 +37,13 @@ class Writer:
         return self._share(struct.pack("<I", len(encoded)) + encoded + b"\0")
 
     def references(self, positions: Sequence[int]) -> int:
-        """Add a vector of references. Returns its position."""
+        """Add a vector of references to the objects at `positions`. Returns its position."""
         first = self._size + (4 * len(positions) + 11 & -8) - 4
         distances = (first - 4 * number - position for number, position in enumerate(positions))
         return self.add(struct.pack(f"<{len(positions) + 1}I", len(positions), *distances))
 
     def table(self, forms: str, *values: int | str) -> int:
-        """Add a table. `forms` has a character per value: `I` or `q` as in `struct`, or `r` for a reference."""
+        """Add a table. Returns its position. `forms` has a code per value: `I` or `q` (`struct`), `r` (reference)."""
         numbers = [self.string(value) if isinstance(value, str) else value for value in values]
         offsets, size, vtable = _layout(forms)
         table, place = bytearray(size), self._share(vtable)

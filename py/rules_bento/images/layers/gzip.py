@@ -1,4 +1,4 @@
-"""Compresses layers with gzip, and reuses existing deflate streams where possible.
+"""Compresses layers with gzip, and reuses existing deflate streams if possible.
 
 RFC 1952: a file consists of members; each member is a deflate stream with the CRC and the size of the contents. The
 streams of a wheel are reused. Joinable streams (`deflate.joinable`) share one member, with the tar headers in new
@@ -75,14 +75,14 @@ class _GzipMember:
         self._before_at = 0
 
     def add(self, data: bytes, packed: bytes) -> bytes:
-        """Return `packed`, the blocks that contain `data`, preceded by the member's header if they are its first."""
+        """Add `data`, and return its blocks `packed`, preceded by the member's header if these blocks are the first."""
         head = b"" if self._size else _HEAD
         self._crc = self._crc32(data, self._crc)
         self._size += len(data)
         return head + packed if head else packed
 
     def records(self, data: bytes) -> bytes:
-        """Return blocks that contain the padding of the previous record, followed by complete records."""
+        """Return blocks that contain the padding of the previous file, followed by complete records."""
         padding = len(data) % deflate.RECORD
         packed = deflate.records(padding, data[padding:], self._before, self._size - self._before_at)
         packed = self.add(data, packed)

@@ -93,7 +93,7 @@ def write_wheel_layer(
 
 
 def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch: Watch | None = None) -> LayerInfo:
-    """Write a recipe for the gzip layer that `write_wheel_layer` writes. Returns the layer's info."""
+    """Write a recipe for the gzip layer that `write_wheel_layer` writes. Returns the LayerInfo of the layer."""
     tar, blob = Sum(), Sum()
     with wheel.file.open("rb") as source, open_output(out) as file:
         recipe = RecipeWriter(file, source)
@@ -140,7 +140,7 @@ def write_tar_layer(
 
 
 class Sum:
-    """The digest and the size of a stream of bytes."""
+    """Accumulator of the SHA-256 digest and the size of a stream of bytes."""
 
     def __init__(self) -> None:
         import hashlib
@@ -183,7 +183,7 @@ def write_layer(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInf
 
 
 def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob | None) -> LayerInfo:
-    """Write a blob, and its table of contents if any, atomically. `tar` sums the tar while `pieces` are read."""
+    """Write a blob, and its table of contents if any, atomically. Reading `pieces` must add the tar to `tar`."""
     blob = Sum()
     with open_output(out) as file:
         file.writelines(blob.hashing(coalesce(chain(pieces, toc_blob.end() if toc_blob else ()))))
@@ -323,7 +323,7 @@ class WheelMember(NamedTuple):
 def wheel_members(
     plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None, cut: int = 0
 ) -> Iterator[WheelMember]:
-    """Yield a wheel's files, and the directories that `known` lacks. `watch` must yield the contents unchanged."""
+    """Yield a wheel's files, and the directories that `known` lacks. `watch` must yield a file's chunks unchanged."""
     wheel, directories, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry, cut=cut)
     for directory in directories:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class PartListing(NamedTuple):
-    """The contents of a part: directories, and the digests of files by path."""
+    """The listing of a part: the directories that it requires, and the digests of its files by path."""
 
     wheel: str  # file name
     directories: tuple[str, ...]  # parent directories of the files, topmost first; not in the part
@@ -48,7 +48,7 @@ class PartListing(NamedTuple):
 
 
 class WheelPart(NamedTuple):
-    """The listing and the path of a part."""
+    """A layer part: its listing, and the path of its file."""
 
     listing: PartListing
     path: Path

@@ -39,7 +39,7 @@ _MAX_TABLE = 1 << 28
 def write_prioritized(
     out: Path, blob: Path, toc_digest: str, names: Collection[str]
 ) -> tuple[layer.LayerInfo, int] | None:
-    """Write a layer that begins with the files in `names`. Returns its info and their number, or None if none match."""
+    """Write a layer that begins with files in `names`. Returns its info and the file count, or None if none match."""
     with blob.open("rb") as file:
         source = _EstargzReader(file, blob.name)
         table = source.table(toc_digest)
@@ -130,7 +130,7 @@ class _EstargzReader:
         return packed, b"".join(data for data, _ in self._pieces(packed))
 
     def last_chunk(self, place: _Range, records: bytes) -> tuple[bytes, bytes]:
-        """Return the compressed bytes, which end with `records`, and the contents of a file's last chunk."""
+        """Return the compressed bytes of a file's last chunk and of `records`, and the contents of the chunk."""
         packed = self._read(place.begin, place.end)
         pieces = list(self._pieces(packed))
         whole = b"".join(data for data, _ in pieces)

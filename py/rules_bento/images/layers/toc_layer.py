@@ -70,10 +70,10 @@ class TocBlob:
         raise NotImplementedError
 
     def add_header(self, entry: TocEntry, header: bytes) -> None:
-        """Add the data that the format needs from a member's header to the member's entry."""
+        """Store the data from a member's header that the format requires in the member's entry."""
 
     def add_contents(self, entry: TocEntry, data: bytes) -> None:
-        """Add the data that the format needs from the next piece of a member's contents to the member's entry."""
+        """Store the data from the next piece of a member's contents that the format requires in the member's entry."""
 
     def end(self) -> Iterator[bytes]:
         """Yield the data after the members: the table of contents, its offset, and other data of the format."""
@@ -167,7 +167,7 @@ class TocBlob:
         entry["digest"] = digest or f"sha256:{whole.hexdigest()}"
 
     def _cuts(self, contents: Iterable[Chunk]) -> Iterator[Chunk]:
-        """Return a file in chunks. Splits it unless `Wheel.chunks` already split it with its deflate stream."""
+        """Split a file's contents into chunks, unless `Wheel.chunks` already split them with their deflate stream."""
         chunks = iter(contents)
         first = next(chunks)
         whole = chain([first], chunks)
@@ -189,7 +189,7 @@ class _RecordingTarReader(tarread.PieceReader):
         return piece
 
     def files(self) -> Iterator[TarFile]:
-        """Yield each member, and then the records after the last one. Read a member's contents before the next."""
+        """Yield each member, then the records after the last. Read a member's contents before requesting the next."""
         padding = 0
         for member, contents in tarread.members(self, ("hard link",)):
             records = self._take_records()

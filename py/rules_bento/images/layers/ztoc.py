@@ -56,7 +56,7 @@ class Checkpoint(NamedTuple):
 
 
 class ZtocEntry(NamedTuple):
-    """A member of the tar."""
+    """The entry for a member of the tar."""
 
     name: str
     kind: str
@@ -85,7 +85,7 @@ class Ztoc(NamedTuple):
 def make(read: Callable[[int, int], Iterable[bytes]], size: int, where: str) -> Ztoc:
     """Return the zTOC of a gzip layer of `size` bytes. `read` returns the bytes of the layer between two offsets.
 
-    Returns an empty Ztoc for a layer with extended attributes, devices, sparse files, or optional fields of gzip
+    Returns an empty Ztoc for a layer with extended attributes, devices, pipes, sparse files, or optional fields in gzip
     headers. The snapshotter fetches such a layer completely. Raises BentoError for a damaged layer.
     """
     # The checkpoints depend on the sizes of the pieces.
@@ -114,7 +114,7 @@ def _digest(pieces: Iterable[bytes]) -> str:
 
 
 class _Scan:
-    """A scan that inflates a layer, and finds its checkpoints and entries."""
+    """Scanner that inflates a layer, and finds its checkpoints and entries."""
 
     def __init__(self, pieces: Iterable[bytes], where: str) -> None:
         self.checkpoints: list[Checkpoint] = []
@@ -187,7 +187,7 @@ class _Scan:
         self._tail = output[-_WINDOW:] if len(output) >= _WINDOW else (self._tail + output)[-_WINDOW:]
 
     def _search(self, member: Any, data: bytes, at: int) -> tuple[int, bytes]:
-        """Inflate until a block might begin. If one does, adds a checkpoint. Returns the new offset and the output."""
+        """Inflate until a block might begin, and add a checkpoint if one begins. Returns the new offset and output."""
         outputs = []
         first, last = at, min(at + _SEARCHED, len(data) - 2 * _SAMPLE)
         while at < last and not member.eof:

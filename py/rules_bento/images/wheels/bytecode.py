@@ -36,7 +36,7 @@ class Compiler:
     """A running Python interpreter that compiles modules for its version. `py/bytecode.py` defines the protocol."""
 
     def __init__(self, interpreter: str, program: str, mode: str) -> None:
-        """Start the interpreter. `mode` is `checked-hash` or `unchecked-hash`. Raises BentoError if it fails."""
+        """Start the interpreter. `mode` is `checked-hash` or `unchecked-hash`. Raises BentoError if `program` fails."""
         self._process = subprocess.Popen(
             [interpreter, *_FLAGS, program, mode],
             stdin=subprocess.PIPE,
@@ -86,7 +86,7 @@ class Compiler:
 def write_bytecode_part(
     out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, compiler: Compiler
 ) -> PartListing:
-    """Write a wheel's bytecode as a part. Returns its listing. Raises BentoError for a wrong version of Python."""
+    """Write a wheel's bytecode as a layer part. Returns its listing. Raises BentoError if Python versions differ."""
     if compiler.cache_tag != f"cpython-3{layout.python_minor}":
         raise BentoError(
             f"bytecode: the image uses CPython 3.{layout.python_minor}, but the compiler is {compiler.cache_tag}. Set "

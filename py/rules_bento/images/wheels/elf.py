@@ -51,7 +51,7 @@ class Elf(NamedTuple):
 
 
 def read_elf(data: bytes | mmap.mmap, fetch: Fetch | None = None) -> Elf | None:
-    """Return a file's linking information, or None if it isn't dynamic 64-bit ELF. Calls `fetch` before reading."""
+    """Return a file's linking information, or None if it isn't dynamic 64-bit ELF. Calls `fetch` before each read."""
     fetch = fetch or (lambda _begin, _end: None)
     fetch(0, _HEADER.size)
     if data[:4] != MAGIC or data[4:6] != _CLASS_64_LITTLE or len(data) < _HEADER.size:
@@ -211,7 +211,7 @@ class SparseFile:
             yield chunk
 
     def _missing(self, probe: Callable[[mmap.mmap, Fetch], object], at: int) -> tuple[int, int] | None:
-        """Return the next range that `probe` needs, or None if it needs none, or one that wasn't kept before `at`."""
+        """Return the next range that `probe` needs, or None if there is none or if its part before `at` wasn't kept."""
 
         def ask(start: int, end: int) -> None:
             end = min(end, self._size)

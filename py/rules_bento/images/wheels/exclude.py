@@ -28,7 +28,7 @@ class Exclude(NamedTuple):
 
 
 def without(wheel: Wheel, exclude: Exclude) -> Wheel:
-    """Return `wheel` without excluded files. Raises BentoError for required files, or an unmatched `own` pattern."""
+    """Return `wheel` without excluded files. Raises BentoError if one is required or an `own` pattern is unmatched."""
     paths = {member.path: _imported_path(wheel, member.path) for member in wheel.members}
     own = _own(wheel, exclude, paths.values())
     preset = Patterns(exclude.preset, "a preset of bento.pypi")

@@ -84,7 +84,7 @@ class Installed(NamedTuple):
 
 
 def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
-    """Return the installed files, with RECORD, sorted by path. Raises BentoError if the wheel can't be installed."""
+    """Return the installed files, including RECORD, by path. Raises BentoError if the wheel can't be installed."""
     files: dict[str, Installed] = {}
     launchers = {point.name: point for point in _with_pip(wheel.entry_points, layout.python_minor)}
     for file in (*_spread(wheel, layout, launchers.keys()), *_made(wheel, layout, launchers.values())):
@@ -105,7 +105,7 @@ def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
 
 
 def installed_directories(wheel: Wheel, layout: InstallLayout) -> list[str]:
-    """Return the image paths of the directories that the wheel lists, which might be empty."""
+    """Return the image paths of the directories that the wheel's zip lists, including empty directories."""
     data_directory = wheel.data_directory
     schemes = _schemes(wheel, layout)
     root = _inside(layout.site_packages)
@@ -127,7 +127,7 @@ def _inside(path: str) -> str:
 
 
 def _with_pip(points: Iterable[EntryPoint], python_minor: int) -> Iterator[EntryPoint]:
-    """Yield `points`, with pip's `pip3.X` for `python_minor` instead of the Python version that built the wheel."""
+    """Yield `points`. In pip's `pip3.X`, replaces the Python version that built the wheel with `python_minor`."""
     for point in points:
         if not (point.name.startswith("pip3.") and point.name[5:].isdecimal()):
             yield point
@@ -245,7 +245,7 @@ def _quoted(path: str) -> str:
 
 
 def imported_files(wheel: Wheel) -> dict[str, ZipMember]:
-    """Return the files for site-packages by path, not scripts, headers, or data. Raises BentoError for duplicates."""
+    """Return the files for site-packages by path. Raises BentoError for two files with the same path."""
     files: dict[str, ZipMember] = {}
     for member in wheel.members:
         path = member.path

@@ -43,7 +43,7 @@ class Libraries(NamedTuple):
 
     @staticmethod
     def read(wheel: Wheel, watched: Watched | None = None) -> Libraries:
-        """Return the libraries of a wheel. Reads linked files that `watched` lacks, and searches sources for names."""
+        """Return the libraries of a wheel. Reads files that `watched` lacks, and searches sources for library names."""
         seen = watched.files if watched else {}
         candidates = [member for member in wheel.members if _is_candidate(member)]
         others = [member for member in candidates if member.path not in seen]
@@ -119,7 +119,7 @@ class Watched:
         return Libraries.read(self._wheel, self)
 
     def watch(self, member: ZipMember, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        """Yield the chunks of a member unchanged, and read its dynamic section if it might be linked."""
+        """Yield a member's chunks unchanged. Stores the linking information of libraries and executables in `files`."""
         return self._watching(member, chunks) if _is_candidate(member) else chunks
 
     def _watching(self, member: ZipMember, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -151,7 +151,7 @@ def _text(chunks: Iterator[Chunk]) -> bytes:
 
 
 def words(source: bytes) -> Iterator[bytes]:
-    """Yield words that begin with `lib` or precede `.so`. Two searches are faster than a regular expression."""
+    """Yield words that begin with `lib` or precede `.so`. Two patterns are faster than one combined pattern."""
     for match in _BEGINNING.finditer(source):
         start = match.start()
         if not start or source[start - 1] not in _LETTERS:
@@ -165,7 +165,7 @@ def words(source: bytes) -> Iterator[bytes]:
 
 
 def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | None]:
-    """Return a file's machine type, and its ELF data or None. Each `read()` starts at offset 0."""
+    """Return a file's machine type, and its linking information or None. Each `read()` must start at offset 0."""
     import tempfile
 
     from rules_bento.images.wheels.elf import SparseFile

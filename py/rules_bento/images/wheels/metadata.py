@@ -1,6 +1,6 @@
 """Reads METADATA in wheels, and compares it with a wheel's file name as uv does.
 
-Sources: PyPA's "Core metadata", "Binary distribution format" (the file's name), and "Version specifiers" (PEP 440:
+Sources: PyPA's "Core metadata", "Binary distribution format" (file names), and "Version specifiers" (PEP 440, for
 equal versions).
 """
 

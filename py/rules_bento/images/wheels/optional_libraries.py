@@ -37,7 +37,7 @@ class _UnclearError(Exception):
 def optional_libraries(
     modules: Collection[str], libraries: Collection[str], read: Callable[[], Iterable[bytes]]
 ) -> frozenset[str]:
-    """Return the stems of optional modules and libraries, or none if unclear. Each `read()` must yield all sources."""
+    """Return the stems of optional modules and libraries (none if unclear). Each `read()` must yield all sources."""
     try:
         places = _places({*modules, *libraries}, read)
         excused = {name for name in modules if _is_tried(places[name])}

@@ -116,13 +116,13 @@ class Wheel(NamedTuple):
                 yield zip_file.chunks(member, join=join, cut=cut)
 
     def unverified(self, members: Iterable[ZipMember]) -> Generator[Callable[[], Iterator[Chunk]]]:
-        """For each member, yield a function that reads unverified chunks. Call it before requesting the next one."""
+        """For each member, yield a function that reads unverified chunks. Call it before requesting the next."""
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield partial(zip_file.unverified, member)
 
     def contents(self, member: ZipMember) -> bytes:
-        """Return a small member's verified contents. Raises BentoError for a large one, and the errors of `chunks`."""
+        """Return a member's verified contents. Raises BentoError for a large member, and the errors of `chunks`."""
         with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
@@ -290,7 +290,7 @@ def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text:
 
 
 def _measured_all(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
-    """Return the members, with computed digests instead of a wrong RECORD's. Raises BentoError if RECORD is correct."""
+    """Return the members with computed digests, because RECORD is wrong. Raises BentoError if RECORD is correct."""
     try:
         for member in _with_digests(zip_file, members, path, text):
             for _ in zip_file.chunks(member):
