@@ -28,7 +28,7 @@ def archive(arguments: Arguments) -> None:
 
 
 def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]], form: Form | None = None) -> None:
-    """Write a Bento from archive parts and `models`, pairs of paths of a model description and the model's part.
+    """Write a Bento from archive parts. `models` contains pairs of paths: the description and the part of a model.
 
     If `form` is None, writes a `.bento` file. Raises BentoError for an invalid part, and OSError if writing fails.
     """

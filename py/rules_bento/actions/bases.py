@@ -111,7 +111,7 @@ def base_layer(arguments: Arguments) -> None:
     }
 )
 def base_layout(arguments: Arguments) -> None:
-    """Write the config and the layer descriptions of an image. Another rule builds the image's OCI layout.
+    """Write the config and the layer descriptions of the image in an OCI layout from another rule.
 
     Raises BentoError if the layout is invalid, or if the image doesn't have one layer for each `--description`.
     """

@@ -330,7 +330,7 @@ def image_index(arguments: Arguments) -> None:
     }
 )
 def deployment(arguments: Arguments) -> None:
-    """Write the Kubernetes manifest that deploys an image. With `--kserve`, it contains a KServe InferenceService."""
+    """Write the Kubernetes manifest of an image or, with `--kserve`, of a KServe InferenceService."""
     from rules_bento.kubernetes.manifests import DeploymentOptions, ManifestBuilder, dump, inference_service
 
     kserve = arguments.tuples("--kserve")
@@ -358,7 +358,7 @@ def deployment(arguments: Arguments) -> None:
 
 
 def _reference(attribute: str, name: str, digest: str) -> str:
-    """Return the repository `name` with the digest in the file `digest`. Raises BentoError if `name` has either."""
+    """Append the digest in a file to the repository `name`. Raises BentoError if `name` has a tag or a digest."""
     from rules_bento.registry.reference import Reference
 
     repository = Reference.parse(name)
@@ -390,7 +390,7 @@ def _model_tags(arguments: Arguments) -> list[str]:
 
 
 def _common_workload(arguments: Arguments) -> Workload:
-    """Return the workload that all images of an index share. Raises BentoError if the images have different ones."""
+    """Return the workload that all images of an index share. Raises BentoError if the workloads differ."""
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.kubernetes.workloads import read_workload
 

@@ -51,7 +51,7 @@ def bento_order(member: StreamedMember) -> tuple[bool, str]:
 
 
 def write_bento_layer(arguments: Arguments, members: Iterable[StreamedMember]) -> None:
-    """Write the layer of a Bento and its description from members, sorted by `bento_order`. Ignores `--part`."""
+    """Write the layer of a Bento, and its description, from `members`, sorted by `bento_order`. Ignores `--part`."""
     out, compression = description.output(arguments)
     info = write_tar_layer(out, _bento_tar(arguments, members), compression)
     description.describe(arguments, info, "Bento")
@@ -112,7 +112,7 @@ class _Headers:
         self._known: set[str] = set()
 
     def directory(self, path: str) -> bytes:
-        """Return the headers of a directory's missing parents and of the directory, or b"" if the directory exists."""
+        """Return the headers of a directory and its missing parents, or b"" if the layer contains the directory."""
         if not path or path in self._known:
             return b""
         self._known.add(path)
@@ -247,7 +247,7 @@ def tar_layer(arguments: Arguments) -> None:
 
 
 def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
-    """Copy a compressed tar that `tar_layer` has checked. Returns its digest and size before and after compression."""
+    """Copy a compressed tar that `tar_layer` has checked. Returns the digests and sizes of the tar and the file."""
     from rules_bento.archives import streams, tarread
 
     blob, tar = layer.Sum(), layer.Sum()

@@ -230,7 +230,7 @@ class _PlacedModel(NamedTuple):
 def model_layer(arguments: Arguments) -> None:
     """Write the layer of a model: its files, and links to weights in other layers.
 
-    The path of a weights file depends only on its digest and name, so that all versions of a model can share its layer.
+    The path of a weights file depends only on its digest and name, so that all versions of a model can share the layer.
     With `--root`, the files are below this directory, and the layer contains no links to weights.
     """
     if arguments.has("--written-manifest"):

@@ -213,7 +213,7 @@ def _read_json(path: str) -> dict[str, Any]:
 
 
 def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[FieldDifference]:
-    """Yield differences in kinds, APIs, and docstrings, which bento.yaml omits. Skips values that `read` lacks."""
+    """Yield differences in kinds, APIs, and docstrings, which bento.yaml omits. Skips values unknown in `read`."""
     from rules_bento.formats.differences import differences
 
     unknown = {fact.partition(".")[0] for fact in (unknown["fact"] for unknown in read["unknowns"])}

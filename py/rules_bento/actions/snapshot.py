@@ -47,7 +47,7 @@ _INSTALLED = "/site-packages/"
 class Plan:
     """The service, patterns, and options of a Bento, which select its sources from the declared files.
 
-    `options` is None if the target has neither options nor a bentofile, so that no modules for options are imported.
+    `options` is None if the target has neither options nor a bentofile, to avoid the import of the options' modules.
     """
 
     service: str | None
