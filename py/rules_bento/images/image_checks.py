@@ -59,7 +59,7 @@ def check(
     unchecked: Collection[str],
     machines: Mapping[str, str] | None = None,
 ) -> CheckResult:
-    """Check wheels against a base. Ignores names in `unchecked`. `machines` maps other files to their machine types."""
+    """Check wheels, and other files with machine code (`machines`), against a base. Ignores names in `unchecked`."""
     problems = list(_wrong_machine_files(base, machines or {}, unchecked))
     notes: list[str] = []
     newest = base.glibc or base.allowed

@@ -177,7 +177,7 @@ def _unrequested(requirements: ImageRequirements, provided: Iterable[str]) -> It
 
 
 def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[str]:
-    """Yield a message for a base of another distribution. Ignores the default if the Bento requests no packages."""
+    """Yield a message if the base has the wrong distribution. Ignores the default if the Bento requests no packages."""
     if not system.ids or not (requirements.packages or requirements.distro not in ("", distros.DEFAULT)):
         return
     if requirements.distro and not _IDS[requirements.distro].intersection(system.ids):

@@ -65,7 +65,7 @@ def describe_layer(
 ) -> dict[str, Any]:
     """Return a layer's entry in the report. If `blob` is None, the entry lists no packages.
 
-    `bento` is the Bento's directory. `owners` maps paths to owners, and gains the files in the layer's package lists.
+    `bento` is the Bento's directory. `owners` maps paths to owners. Adds the files in the layer's package lists.
     """
     packages = read_packages(blob, layer.media_type, bento, owners) if blob else []
     listed = [package.to_json() for package in packages]

@@ -63,7 +63,7 @@ class ImageConfig(NamedTuple):
 
 
 class OciImage(NamedTuple):
-    """The two JSON documents of an image."""
+    """The JSON config and the JSON manifest of an image."""
 
     config: bytes
     manifest: bytes

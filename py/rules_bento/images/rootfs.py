@@ -58,7 +58,7 @@ def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def create_directory(root: Path, name: str) -> Path:
-    """Return the path of a directory in the image, with links resolved. Creates missing directories, replaces files."""
+    """Return the resolved path of a directory in the image. Creates missing directories, and replaces files."""
     return _resolve(root, name)[0]
 
 

@@ -43,7 +43,7 @@ class Writer:
         return self.add(struct.pack(f"<{len(positions) + 1}I", len(positions), *distances))
 
     def table(self, forms: str, *values: int | str) -> int:
-        """Add a table. Returns its position. `forms` has a code per value: `I` or `q` (`struct`), `r` (reference)."""
+        """Add a table. Returns its position. `forms` has a code for each value: `I`, `q`, or `r` for a reference."""
         numbers = [self.string(value) if isinstance(value, str) else value for value in values]
         offsets, size, vtable = _layout(forms)
         table, place = bytearray(size), self._share(vtable)

@@ -82,7 +82,7 @@ class _GzipMember:
         return head + packed if head else packed
 
     def records(self, data: bytes) -> bytes:
-        """Return blocks that contain the padding of the previous file, followed by complete records."""
+        """Add the padding of the previous file and complete records. Returns their blocks."""
         padding = len(data) % deflate.RECORD
         packed = deflate.records(padding, data[padding:], self._before, self._size - self._before_at)
         packed = self.add(data, packed)
@@ -91,11 +91,11 @@ class _GzipMember:
         return packed
 
     def end(self) -> bytes:
-        """Return the end of the deflate stream and the member, or no bytes if the member is empty."""
+        """End the deflate stream and the member. Returns the last bytes, or b"" if the member is empty."""
         return deflate.END + self.close() if self._size else b""
 
     def close(self) -> bytes:
-        """Return the trailer of the member, without the end of the deflate stream."""
+        """Return the trailer of the member, whose deflate stream has ended, and begin a new member."""
         trailer = struct.pack("<2L", self._crc, self._size & 0xFFFFFFFF)
         self._crc = self._size = self._before_at = 0
         self._before = b""

@@ -1,4 +1,4 @@
-"""Writes the tar headers in image layers. They contain owners, unlike the headers in a `.bento` (`tarstream`).
+"""Writes the tar headers in image layers, which contain owners, unlike the headers in a `.bento` (`tarstream`).
 
 The format is the POSIX.1-2001 "pax interchange format": a ustar header, whose prefix field contains the directories of
 a long name. An extended header precedes the ustar header only for values that ustar cannot represent. As in other image

@@ -70,10 +70,10 @@ class TocBlob:
         raise NotImplementedError
 
     def add_header(self, entry: TocEntry, header: bytes) -> None:
-        """Store the data from a member's header that the format requires in the member's entry."""
+        """Add the data that the format requires from a member's header to the member's entry."""
 
     def add_contents(self, entry: TocEntry, data: bytes) -> None:
-        """Store the data from the next piece of a member's contents that the format requires in the member's entry."""
+        """Add the data that the format requires from the next piece of a member's contents to the member's entry."""
 
     def end(self) -> Iterator[bytes]:
         """Yield the data after the members: the table of contents, its offset, and other data of the format."""

@@ -42,7 +42,7 @@ def stored(data: bytes) -> bytes:
 
 
 def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
-    """Return a function that creates frames. If `alone`, each is a file. If `storing`, stores incompressible data."""
+    """Return a function that creates frames. `alone` is for frames with one file. `storing` allows `stored` frames."""
     import zstandard
 
     def made(parameters: Mapping[str, int]) -> zstandard.ZstdCompressor:

@@ -56,7 +56,7 @@ class Checkpoint(NamedTuple):
 
 
 class ZtocEntry(NamedTuple):
-    """The entry for a member of the tar."""
+    """The entry of a zTOC for a member of the tar."""
 
     name: str
     kind: str

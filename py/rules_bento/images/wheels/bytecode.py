@@ -86,7 +86,7 @@ class Compiler:
 def write_bytecode_part(
     out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, compiler: Compiler
 ) -> PartListing:
-    """Write a wheel's bytecode as a layer part. Returns its listing. Raises BentoError if Python versions differ."""
+    """Write a wheel's bytecode as a part. Returns its listing. Raises BentoError if the Python versions differ."""
     if compiler.cache_tag != f"cpython-3{layout.python_minor}":
         raise BentoError(
             f"bytecode: the image uses CPython 3.{layout.python_minor}, but the compiler is {compiler.cache_tag}. Set "

@@ -161,7 +161,7 @@ _TURNS = 4  # after this number of reads, more than a linker makes, the rest of 
 
 
 class SparseFile:
-    """Memory map of a sparse file that contains only the fetched ranges of another file. A context manager."""
+    """Context manager for the memory map of a sparse file that contains only the fetched ranges of another file."""
 
     def __init__(self, file: BinaryIO, size: int, read: Callable[[], Iterator[Chunk]]) -> None:
         """Resize the empty file `file` to `size` bytes. Each call of `read` reads the contents from the beginning."""

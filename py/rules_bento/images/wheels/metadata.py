@@ -1,7 +1,7 @@
 """Reads METADATA in wheels, and compares it with a wheel's file name as uv does.
 
 Sources: PyPA's "Core metadata", "Binary distribution format" (file names), and "Version specifiers" (PEP 440, for
-equal versions).
+comparing versions).
 """
 
 from __future__ import annotations

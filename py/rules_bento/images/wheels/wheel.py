@@ -116,7 +116,7 @@ class Wheel(NamedTuple):
                 yield zip_file.chunks(member, join=join, cut=cut)
 
     def unverified(self, members: Iterable[ZipMember]) -> Generator[Callable[[], Iterator[Chunk]]]:
-        """For each member, yield a function that reads unverified chunks. Call it before requesting the next."""
+        """For each member, yield a function that reads unverified chunks. Call each before requesting the next."""
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield partial(zip_file.unverified, member)
