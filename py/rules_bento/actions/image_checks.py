@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     }
 )
 def check_image(arguments: Arguments) -> None:
-    """Check that wheels can run on a base. Writes notes about missing optional libraries, or raises BentoError."""
+    """Raise BentoError if wheels can't run on a base. Otherwise, writes notes about missing optional libraries."""
     from rules_bento.formats.json import read_object
     from rules_bento.images import image_checks
     from rules_bento.images.wheels.libraries import Libraries
