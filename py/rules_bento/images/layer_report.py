@@ -73,7 +73,7 @@ def describe_layer(
 
 
 def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Owner] | None = None) -> list[OwnedFiles]:
-    """Return the owners of a layer's files by descending size. `describe_layer` describes the parameters."""
+    """Group the files of a layer by owner, largest group first. `describe_layer` describes the parameters."""
     files: dict[str, int] = {}
     owners = {} if owners is None else owners
     for member, contents in members(blob, media_type):

@@ -63,7 +63,7 @@ class ImageConfig(NamedTuple):
 
 
 class OciImage(NamedTuple):
-    """The JSON config and the JSON manifest of an image."""
+    """The config and the manifest of an image, as JSON."""
 
     config: bytes
     manifest: bytes

@@ -82,7 +82,7 @@ class _GzipMember:
         return head + packed if head else packed
 
     def records(self, data: bytes) -> bytes:
-        """Add the padding of the previous file and complete records. Returns their blocks."""
+        """Add the padding of the previous file and complete records. Returns their deflate blocks."""
         padding = len(data) % deflate.RECORD
         packed = deflate.records(padding, data[padding:], self._before, self._size - self._before_at)
         packed = self.add(data, packed)
