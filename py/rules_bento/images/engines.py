@@ -14,7 +14,7 @@ _SECONDS = 30  # seconds within which a daemon must answer
 
 
 def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
-    """Return the reason why the program `name` can't be used, or an empty string if it can be used.
+    """Return an explanation if the program `name` can't be used, or an empty string if it can.
 
     `probes` contains lists of arguments. The program must succeed with each list.
     """

@@ -77,7 +77,7 @@ def _is_hidden(path: str, hidden: set[str]) -> bool:
 
 
 def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
-    """Yield the path and contents of each file, only the head unless `kept` selects it, and None for links."""
+    """Yield each path with the file's contents (only the head unless `kept` selects it), or with None for a link."""
     for member, contents in members(blob, media_type):
         if member.kind == "folder":
             continue

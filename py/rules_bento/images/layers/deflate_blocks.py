@@ -1,9 +1,9 @@
 """Inflates deflate streams, and splits them between blocks, so that each piece can be inflated separately.
 
-A block (RFC 1951, 3.2.3) can begin at any bit, and only inflating the previous block shows where. `_Walk` sets the bit
-that marks a last block, so that inflating stops in the last byte of the block. It then tries the bits of this byte. If
-the beginning of a block can't be determined, the contents are returned without a stream. Callers verify the contents,
-which are wrong if a beginning is wrong.
+A block (RFC 1951, 3.2.3) can begin at any bit. Its position is known only after the previous block is inflated. `_Walk`
+sets the bit that marks a last block, so that inflating stops in the last byte of the block. It then tries the bits of
+this byte. If the beginning of a block can't be determined, the contents are returned without a stream. Callers verify
+the contents, which are wrong if a beginning is wrong.
 
 A block refers to at most 32 KiB before the block. In a piece that begins within a stream, the first blocks are
 compressed again until they contain 32 KiB. The other blocks are copied. Empty blocks before the copied blocks keep each
@@ -72,7 +72,7 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return the next piece. Copies blocks from the position `copied` (bit, offset) or, if None, after 32 KiB."""
+        """Return the next piece. Copies blocks from `copied` (bit, offset) or, if it is None, after 32 KiB."""
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
@@ -214,7 +214,7 @@ class _Walk:
 
 
 def may_begin(value: int, padding: int) -> bool:
-    """Return whether a stored or dynamic block can begin with `value`. `padding` bits follow the header if stored."""
+    """Return whether the bits `value` can begin a stored or dynamic block. `padding` bits follow a stored header."""
     kind = value >> 1 & 3
     if kind == _STORED:
         length = value >> 3 + padding

@@ -55,7 +55,7 @@ class Writer:
         return self.add(bytes(table))
 
     def close(self, root: int) -> bytes:
-        """Return the buffer. Its root is the table at position `root`."""
+        """Complete and return the buffer, whose root is the table at position `root`."""
         self.add(struct.pack("<I", self._size + 8 - root))
         return b"".join(reversed(self._parts))
 

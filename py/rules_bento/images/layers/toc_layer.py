@@ -70,10 +70,10 @@ class TocBlob:
         raise NotImplementedError
 
     def add_header(self, entry: TocEntry, header: bytes) -> None:
-        """Add the data that the format requires from a member's header to the member's entry."""
+        """Update a member's entry with the data that the format requires from the header of the member."""
 
     def add_contents(self, entry: TocEntry, data: bytes) -> None:
-        """Add the data that the format requires from the next piece of a member's contents to the member's entry."""
+        """Update a member's entry with the data that the format requires from the next piece of the contents."""
 
     def end(self) -> Iterator[bytes]:
         """Yield the data after the members: the table of contents, its offset, and other data of the format."""

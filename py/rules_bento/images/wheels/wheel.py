@@ -234,7 +234,7 @@ class _Zip(Zip):
             raise self.record_error(f"the {member.algorithm} doesn't match RECORD", member.path)
 
     def record_error(self, message: str, member: str) -> RecordError:
-        """Return the error for a wrong RECORD, with the setting that accepts the wheel if it is locked."""
+        """Return the error for a wrong RECORD. If the wheel is locked, includes the setting that accepts the wheel."""
         remedy = _REMEDY
         if self.locked.sha256:
             name = normalized(self.where.partition("-")[0])
