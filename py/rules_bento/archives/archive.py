@@ -1,8 +1,8 @@
 """Writes `.bento` archives by joining parts that are compressed only once.
 
-A `.bento` or `.bentomodel` file is an xz-compressed tar. The blocks of an xz stream are independent. Each *part* (the
-sources and the environment, or a model) is a separate xz stream of tar members without the end of a tar. Joining copies
-the blocks of the parts, and appends a small block with the end of the tar, and an index. After a one-line change, only
+A `.bento` or `.bentomodel` file is an xz-compressed tar. The blocks of an xz stream are independent. Each *part*
+(metadata, sources, data, or a model) is a separate xz stream of tar members without the end-of-archive marker. Joining
+copies the blocks of the parts, and appends a small block with the marker, and the index. After a one-line change, only
 one small part is compressed again, never a model. The other formats that BentoML reads are built from the same parts.
 """
 
@@ -40,7 +40,7 @@ class PartInfo(NamedTuple):
 
 
 def write_part(out: Path, members: Iterable[tarstream.Member], *, threads: int | None = None) -> None:
-    """Write an archive part atomically, with less than 100 MB of memory. Its bytes don't depend on `threads`."""
+    """Write an archive part atomically, using less than 100 MB of memory. The output doesn't depend on `threads`."""
     with atomic_file(out) as file:
         file.writelines(xz.stream(tarstream.stream(members), threads))
 
@@ -60,7 +60,7 @@ def write_measured_part(out: Path, members: Iterable[tarstream.Member]) -> PartI
 
 
 def write_archive(out: Path, members: Iterable[tarstream.Member]) -> None:
-    """Write a complete archive atomically, with members in the given order."""
+    """Write a complete xz-compressed archive atomically, with the members in the given order."""
     with atomic_file(out) as file:
         write_tar(file, "xz", chain(tarstream.stream(members), [tarstream.END]))
 
@@ -77,7 +77,7 @@ def join(out: Path, parts: Sequence[Path]) -> None:
 
 
 def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
-    """Write parts as an archive of another format, atomically. For "folder", `out` must be missing or empty."""
+    """Write parts atomically as an archive in the format `form`. For "folder", `out` must be missing or empty."""
     if form == "folder":
         with atomic_dir(out) as directory:
             write_directory(directory, items(parts))
@@ -90,7 +90,7 @@ def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
 
 
 def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: Form | None = None) -> None:
-    """Write an archive (default: `.bento`) from parts, with pointers to the latest version of each model."""
+    """Write an archive (default: `.bento`) from parts, with a file `models/NAME/latest` for each model in `latest`."""
     pointers = out.with_name(out.name + ".latest")
     members = [tarstream.Member.inline(f"models/{name}/latest", version.encode()) for name, version in latest.items()]
     if members:
@@ -106,7 +106,7 @@ def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: 
 
 
 def items(parts: Sequence[Path]) -> Iterator[StreamedMember]:
-    """Yield the members of parts, the last of which can be an archive. Raises BentoError for a damaged part."""
+    """Yield the members of parts. The last part can be a complete archive. Raises BentoError for a damaged part."""
     from rules_bento.archives import tarread
 
     links: dict[str, str] = {}
@@ -123,7 +123,7 @@ def items(parts: Sequence[Path]) -> Iterator[StreamedMember]:
 
 
 def read_requirements(part: Path) -> tuple[str, str]:
-    """Return the requirements in a part, and their path. Returns "" and the part's path if it has no requirements."""
+    """Return a part's requirements and their path in the part, or "" and the path of the part if there are none."""
     texts = {
         item.path: b"".join(item.contents).decode()
         for item in items([part])
@@ -134,7 +134,7 @@ def read_requirements(part: Path) -> tuple[str, str]:
 
 @cache
 def _end_block() -> tuple[bytes, xz.Record]:
-    """Return the last block of each archive, and its record. Encoding takes a tenth of a small Bento's build time."""
+    """Return the last block of every archive, and its record. Cached, because encoding is slow for small Bentos."""
     return xz.block(tarstream.END)
 
 
@@ -175,7 +175,7 @@ TarForm = Literal["tar", "xz", "gz", "bz2", "zst"]  # the formats of a tar, plai
 
 
 class StreamedMember(NamedTuple):
-    """A member to write. Contents must be read before the next member is requested."""
+    """A file, symbolic link, or directory to write. Read `contents` before you request the next member."""
 
     path: str
     mode: int
@@ -185,7 +185,7 @@ class StreamedMember(NamedTuple):
 
 
 def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
-    """Write a tar in the format `form`. The last pieces of `tar` must contain the end of the archive."""
+    """Write a tar in the format `form`. The pieces in `tar` must include the end-of-archive marker."""
     if form == "tar":
         file.writelines(xz.split(tar))  # whole pages at a time
     elif form == "xz":
@@ -201,7 +201,7 @@ def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
 
 
 def write_zip(file: BinaryIO, items: Iterable[StreamedMember]) -> None:
-    """Write members to a zip. Raises BentoError for a symbolic link, because BentoML rejects zips with links."""
+    """Write members to a zip file. Raises BentoError for a symbolic link, because BentoML rejects links in zips."""
     import stat
     import zipfile
 
@@ -246,7 +246,7 @@ def write_directory(directory: Path, items: Iterable[StreamedMember]) -> None:
 
 
 def _gzip_member(block: bytes) -> bytes:
-    """Return `block` as a gzip member without a time or a name. Concatenated members form a gzip file."""
+    """Return `block` as a gzip member without a timestamp or a file name. Concatenated members form a gzip file."""
     import zlib
 
     compressor = zlib.compressobj(6 if xz.compressible(block) else 0, zlib.DEFLATED, 16 + zlib.MAX_WBITS)

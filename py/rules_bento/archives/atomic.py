@@ -1,6 +1,6 @@
-"""Writes files and directories atomically: their names appear only when they are complete.
+"""Writes files and directories atomically: each name appears only when the content is complete.
 
-On Linux, most file systems support temporary files without a name, so that no file remains if the process is killed.
+On Linux, most file systems support temporary files without a name, so no file remains if the process is killed.
 Otherwise, a temporary file has a random name that other processes can't predict.
 """
 
@@ -21,7 +21,7 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that becomes `path` if the `with` block succeeds, and is deleted otherwise. Raises OSError."""
+    """Yield a file that replaces `path` if the `with` block succeeds. Raises OSError if the file can't be written."""
     nameless = _open_unnamed(path.parent)
     name = _sibling(path)
     descriptor = os.open(name, _NEW, _MODE) if nameless is None else nameless
@@ -50,7 +50,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 @contextmanager
 def atomic_dir(path: Path) -> Iterator[Path]:
-    """Yield a directory that becomes `path` if the `with` block succeeds. `path` must be missing or empty."""
+    """Yield a directory that becomes `path` if the `with` block succeeds. `path` must not exist or must be empty."""
     name = _sibling(path)
     name.mkdir(parents=True)
     try:
@@ -64,7 +64,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 
 
 def is_unfinished(name: str, path: Path) -> bool:
-    """Return whether `name`, from an OSError, is a temporary file or directory for `path`, or is inside of one."""
+    """Return whether `name` (from an OSError) is a temporary file or directory for `path`, or is in this directory."""
     place = Path(name)
     return any(
         above.parent == path.parent and re.fullmatch(_UNFINISHED, above.name) for above in (place, *place.parents)
@@ -76,7 +76,7 @@ def _sibling(path: Path) -> Path:
 
 
 def _open_unnamed(directory: Path) -> int | None:
-    """Open a file without a name. Returns None if the system can't create such files or name them later."""
+    """Open a file without a name. Returns None if the system can't create such files, or can't name them later."""
     if not hasattr(os, "O_TMPFILE"):
         return None
     with suppress(OSError):

@@ -1,10 +1,10 @@
 """Reads and writes recipes: small files that describe how to assemble a blob from ranges of another file.
 
 A gzip layer of a wheel consists mostly of the wheel's own deflate streams. A recipe replaces such a layer in caches. It
-contains only the bytes that the wheel doesn't have. The format is `MAGIC`, then segments. A segment contains the number
+contains only the bytes that aren't in the wheel. The format is `MAGIC`, then segments. A segment contains the number
 of literal bytes, the offset and size of a range in the wheel, and the literal bytes. In the blob, the literal bytes
-precede the range. A recipe doesn't contain the digest of the blob. Readers verify the assembled blob with the layer's
-description.
+precede the range. A recipe doesn't contain the digest of the blob. The caller of `assemble` gets the digest from the
+layer description.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PIECE = 1 << 18
 
 
 class RecipeWriter:
-    """Writer of a recipe. It finds a member's data only in pieces that are added after `begin` for this member."""
+    """Writer of a recipe. Call `begin` for a member of the source before you add the pieces with the member's data."""
 
     def __init__(self, out: BinaryIO, source: BinaryIO) -> None:
         self._out = out
@@ -43,7 +43,7 @@ class RecipeWriter:
         out.write(MAGIC)
 
     def begin(self, member: ZipMember) -> None:
-        """Expect the data of `member` in the pieces that follow."""
+        """Search for the data of `member` in the pieces that follow."""
         header = os.pread(self._source, 30, member.offset)
         self._at = member.offset + 30 + sum(struct.unpack_from("<HH", header, 26))
         self._end = self._at + member.packed_size
@@ -80,7 +80,7 @@ class RecipeWriter:
 
 
 def _common(one: bytes, other: bytes) -> int:
-    """Return the size of the common prefix."""
+    """Return the length of the common prefix in bytes."""
     size = min(len(one), len(other))
     if one[:size] == other[:size]:
         return size
@@ -108,7 +108,7 @@ class Recipe:
         return self._starts[-1]
 
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes of the blob from `start` to `end`. Raises BentoError if a file is unreadable or too short."""
+        """Yield the blob's bytes in [`start`, `end`). Raises BentoError if a file is unreadable or too short."""
         end = self.size if end is None else end
         try:
             with self._path.open("rb", buffering=0) as recipe, self._source.open("rb", buffering=0) as source:
@@ -158,7 +158,7 @@ class Recipe:
 
 
 def assemble(path: Path, source: Path, digest: str, size: int) -> Iterator[bytes]:
-    """Yield the blob that a recipe describes. Raises BentoError at the end if its digest or size differs."""
+    """Yield the blob that a recipe describes, in pieces. Raises BentoError at the end for a wrong digest or size."""
     import hashlib
 
     recipe = Recipe(path, source)

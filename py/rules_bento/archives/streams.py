@@ -19,13 +19,13 @@ _ALIGNED = {"xz": 4, "gz": 1}  # the formats that support padding with zeros, an
 
 
 def pieces(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the bytes of a file in pieces."""
+    """Yield the rest of a file in pieces of at most 256 KiB."""
     while piece := file.read(_RAW):
         yield piece
 
 
 def coalesce(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the same bytes in larger pieces, because each piece has a fixed cost."""
+    """Join small pieces into pieces of at least 256 KiB (except the last), because each piece has a fixed cost."""
     waiting = []
     size = 0
     for piece in pieces:
@@ -39,21 +39,21 @@ def coalesce(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def gunzip(raw: Iterable[bytes]) -> Iterator[bytes]:
-    """Decode the gzip members of a file that this build wrote, with the fastest decoder."""
+    """Decode a gzip file that this build wrote, with the fastest decoder. Raises EOFError for a truncated file."""
     from rules_bento.archives.zipread import fast_zlib
 
     return _decode_streams(raw, lambda: _Gzip(fast_zlib()), 0)
 
 
 def detect_form(first: bytes) -> str:
-    """Return the format of data that begins with `first` (see `decode`), or `tar` for uncompressed data."""
+    """Return the format of data that begins with `first`: `xz`, `gz`, `bz2`, `zst`, `zip`, or `tar` for other data."""
     return _guess(first) or "tar"
 
 
 def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator[bytes]:
-    """Decode `raw`, whose format is `tar` (unchanged), `xz`, `gz`, `bz2`, or `zst`.
+    """Decode pieces of data in the format `form`: `xz`, `gz`, `bz2`, `zst`, or `tar` (yielded unchanged).
 
-    `memory` limits the memory of the decoder, in bytes. Raises BentoError, prefixed with `where`, for another format, a
+    `memory` limits the decoder's memory, in bytes. Raises a BentoError that begins with `where` for another format, a
     damaged or truncated stream, a wrong checksum, bytes after the end, and a stream that requires more memory.
     """
     import zlib
@@ -131,7 +131,7 @@ def _decoder_factory(form: str, memory: int) -> Callable[[], Any]:
 
 
 def _decode_streams(raw: Iterable[bytes], make: Callable[[], Any], alignment: int) -> Iterator[bytes]:
-    """Decode all streams. Skips multiples of `alignment` zeros after each. Raises EOFError and the decoder's errors."""
+    """Decode consecutive streams. Skips zero padding in multiples of `alignment`. Raises EOFError for missing data."""
     decoder: Any = None
     padding = 0
     for piece in raw:
@@ -194,8 +194,8 @@ class _Gzip:
 class _Zstd:
     """Decoder of one zstd frame.
 
-    The underlying decoder can't limit its output. This class passes its input in small pieces, so that the output of a
-    decompression bomb stays below 70 MB.
+    The underlying decoder can't limit its output. Therefore, this class passes small pieces of input to the decoder.
+    The output for a piece is less than 70 MB, even for a decompression bomb.
     """
 
     _FED = 2048  # a block has at least 4 bytes, and at most 128 KiB of output

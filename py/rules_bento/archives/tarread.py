@@ -1,10 +1,10 @@
 """Reads the members of a tar archive as a stream. Rejects archives that tar readers interpret differently.
 
-Accepts the formats in use (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the pre-POSIX format), and reads them as
+Accepts the common formats (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the pre-POSIX format), and reads them as
 `tarfile` does for `bentoml import`. Rejects a truncated archive, data after the end, a wrong checksum, an invalid
-number, and a directory or link with contents. Accepts the kinds in `SYSTEM`, which a Bento can't contain, only on
-request. The caller checks limits and names (see `rules_bento.archives.unpack`). `compressed_members` limits the
-decompressed size.
+number, and a directory or link with contents. A Bento can't contain members of the kinds in `SYSTEM`, such as devices,
+so they are accepted only on request. The caller checks limits and names (see `rules_bento.archives.unpack`).
+`compressed_members` limits the decompressed size.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _REFUSED = {
 
 
 class TarMember(NamedTuple):
-    """A member. `kind` is a value of `_KINDS` or an item of `SYSTEM`, and `link` is the target of a link."""
+    """A member of a tar. `kind` is a value in `_KINDS` or `SYSTEM`, and `link` is the target of a link."""
 
     name: str
     kind: str
@@ -57,7 +57,7 @@ class TarMember(NamedTuple):
 
 
 class PieceReader:
-    """File-like reader of a stream that arrives in pieces."""
+    """Reader of a stream that arrives in pieces. `position` is the number of bytes read so far."""
 
     def __init__(self, pieces: Iterable[bytes], where: str) -> None:
         self._pieces = iter(pieces)
@@ -121,7 +121,7 @@ class SeekableReader(PieceReader):
 
 
 def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
-    """Yield the members of a tar in any compression, including `SYSTEM` kinds. Rejects a decompression bomb."""
+    """Yield the members of a tar, including `SYSTEM` kinds. Raises BentoError for an invalid tar."""
     from rules_bento.archives import streams
 
     packed = 0
@@ -147,7 +147,7 @@ def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
 
 
 def members(stream: PieceReader, also: Collection[str] = ()) -> Members:
-    """Yield each member with its contents. Skips contents that the caller doesn't read.
+    """Yield each member with its contents. Skips unread contents. Raises BentoError for an invalid archive.
 
     `also` lists the kinds in `SYSTEM` to accept in addition to files, directories, and symbolic links.
     """
@@ -167,7 +167,7 @@ def members(stream: PieceReader, also: Collection[str] = ()) -> Members:
 
 
 class _GlobalAttributes:
-    """The attributes in global headers, which apply to all members that follow."""
+    """The attributes in global pax headers, which apply to all members that follow."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}

@@ -1,9 +1,9 @@
 """Writes tar archives as reproducible streams of bytes.
 
-Headers have the POSIX.1-2001 (pax interchange) format: a ustar header. An extended header precedes it if a name or link
+Headers have the POSIX.1-2001 (pax interchange) format: a ustar header, preceded by an extended header if a name or link
 is longer than 100 bytes or isn't ASCII, or if a file has 8 GiB or more. `tarfile` writes the same bytes with
-`PAX_FORMAT`, but is several times slower. The owner is ID 0 without a name, so the host's users have no effect. Names
-begin with `./`, as in BentoML's archives.
+`PAX_FORMAT`, but is several times slower. User and group IDs are 0, without names, so the output doesn't depend on the
+host's users. Names begin with `./`, as in BentoML's archives.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _NO_TIME = b"0" * 11
 
 @lru_cache(maxsize=64)
 def owner(mode: int, uid: int, gid: int) -> bytes:
-    """Return the mode and owner fields of a header. Each number has at most seven octal digits."""
+    """Return the mode, user, and group fields of a header. Each number can have at most seven octal digits."""
     return b"%07o\0%07o\0%07o\0" % (mode & 0o7777, uid, gid)
 
 
 def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefix: bytes = b"") -> bytes:
     """Return a tar header. `owned` is the result of `owner`.
 
-    `name` and `link` have at most `MAX_NAME` bytes, and `prefix` has at most 155 bytes.
+    `name` and `link` can have at most `MAX_NAME` bytes, and `prefix` can have at most 155 bytes.
     """
     before = b"%b%b%b%011o\0%b\0" % (name, _ZEROS[len(name) : MAX_NAME], owned, size, _NO_TIME)
     after = b"%b%b%b%b" % (kind, link, _ZEROS[len(link) : MAX_NAME], _MAGIC)
@@ -63,7 +63,7 @@ def padding(size: int) -> bytes:
 
 
 def is_utf8(text: str) -> bool:
-    """Return whether a string can be encoded as UTF-8, that is, contains no unpaired surrogate."""
+    """Return whether a string can be encoded as UTF-8, that is, whether it contains no unpaired surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -82,9 +82,9 @@ _NOT_RELATIVE = re.compile(r"\A\Z|\A/|\A[A-Za-z]:|[\\\0]")
 class Member(NamedTuple):
     """A file, symbolic link, or directory in a tar. Use the class methods to create members.
 
-    `path` is relative to the root of the archive, without `./`. A file has either `data`, or a `source` that must have
-    exactly `size` bytes when it is read. A symbolic link has a `link`. A directory has none of these. Only members of
-    layers have owners.
+    `path` is relative to the root of the archive, without `./`. A file has either `data`, or the path `source` of a
+    file that must have exactly `size` bytes when it is read. A symbolic link has the target `link`. A directory has
+    none of these fields. Only layers use `uid` and `gid`.
     """
 
     path: str
@@ -120,14 +120,14 @@ class Member(NamedTuple):
 
     @property
     def is_directory(self) -> bool:
-        """Return whether the member is a directory."""
+        """Whether the member is a directory."""
         return self.source is None and self.data is None and self.link is None
 
 
 def stream(members: Iterable[Member]) -> Iterator[bytes]:
-    """Yield a tar of the members in the given order, without the end of the archive.
+    """Yield a tar of the members in the given order, without the end-of-archive marker.
 
-    The length is a multiple of `RECORD`. Raises BentoError for members that `bentoml import` would reject or move: a
+    The length is a multiple of `RECORD`. Raises BentoError for members that `bentoml import` would reject or rename: a
     path or link outside of the archive (see `checked_members`), a duplicate path, or a path below a file or link. Also
     raises BentoError for a source that doesn't have the declared size.
     """
@@ -147,7 +147,7 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
 
 
 def contents(member: Member) -> Iterator[bytes]:
-    """Yield the contents of a file in pieces. If the size differs, raises BentoError or, for `data`, ValueError."""
+    """Yield the contents of a file in pieces. For a wrong size, raises BentoError or, for `data`, ValueError."""
     if member.data is not None:
         if len(member.data) != member.size:
             raise ValueError(f"{member.path}: expected {member.size} bytes, got {len(member.data)}")
@@ -168,7 +168,7 @@ def checked_members(members: Iterable[Member]) -> Iterator[Member]:
 
 
 def check(path: str, link: str | None = None) -> None:
-    """Raise BentoError for a path that isn't normalized or is too deep, or if its link leads outside of the archive."""
+    """Raise BentoError if a path isn't normalized or is too deep, or if its link target is outside of the archive."""
     if _NOT_RELATIVE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
         raise BentoError(
             f"{path!r}: the path must be relative, without empty, '.', or '..' parts (required by `bentoml import`). "
@@ -224,7 +224,7 @@ def _ascii(text: str) -> bytes:
 
 
 def read_source(source: str, size: int) -> Iterator[bytes]:
-    """Yield the contents of a file in pieces. Raises BentoError if the file doesn't have the declared size."""
+    """Yield the contents of a file in pieces. Raises BentoError if the file doesn't have `size` bytes."""
     remaining = size
     with Path(source).open("rb", buffering=0) as file:
         while piece := file.read(min(_READ, remaining + 1)):

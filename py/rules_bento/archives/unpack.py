@@ -1,9 +1,9 @@
 """Reads archives of Bentos and models, which can be untrusted.
 
-`read` yields the members of an archive in order, with constant memory for files of any size. All members are safe to
-write below a directory. Accepts the archives that `bentoml import` (1.4.40) accepts, except the archives that
-docs/cli.md lists. Rejects damaged, ambiguous, and hostile archives. `read` can raise BentoError at any member, even at
-the end. After an error, discard all earlier members.
+`read` yields the members of an archive, with constant memory for files of any size. All members are safe to write below
+a directory. Accepts all archives that `bentoml import` (1.4.40) accepts, except the archives that docs/cli.md lists.
+Rejects damaged, ambiguous, and hostile archives. `read` can raise BentoError at any member, even at the end. After an
+error, discard all earlier members.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _RATIO_THRESHOLD = 256 << 20  # bytes of output before the ratio applies
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits for the contents of an archive, as a protection against decompression bombs. Sizes are in bytes."""
+    """Limits for the contents of an archive, which protect against decompression bombs. Sizes are in bytes."""
 
     size: int = 256 << 30  # bytes of all files
     members: int = 200_000
@@ -50,9 +50,9 @@ class Limits:
 class SafeMember(NamedTuple):
     """A member that is safe to write. `path` is a relative, normalized, and unique POSIX path.
 
-    A `file` has `size` bytes and can be executable. A `link` has a target. A `folder` is a directory. Links are last,
-    so no file is written through a link. A `hard link`, if `Limits` accepts hard links, is a copy of the earlier file
-    at the path `link`.
+    A `file` has `size` bytes and can be executable. A `folder` is a directory. A `link` is a symbolic link with the
+    target `link`. Symbolic links are last, so no file is written through a link. A `hard link`, if `Limits` accepts
+    hard links, is a copy of the earlier file at the path `link`.
     """
 
     path: str
@@ -63,7 +63,7 @@ class SafeMember(NamedTuple):
 
 
 def form_from_name(path: str) -> Form:
-    """Return the archive format for a file name, as BentoML does: `xz` for `.bento` and for unknown extensions."""
+    """Return the format that BentoML infers from a file name. For `.bento` and unknown extensions, this is `xz`."""
     return _SUFFIXES.get(os.path.splitext(path)[1], "xz")  # noqa: PTH122 - the name can be from a URL
 
 
@@ -77,7 +77,7 @@ def read(
 
     - a source that can't be read, is truncated, has a format other than `form`, or exceeds `limits`
     - a path or link outside of the archive, a member below a file or link, and a hard link or device
-    - two members whose paths are equal on any operating system
+    - two members whose paths are equal or, unless `same_letters` is set, are equal on macOS or Windows
     """
     limits = limits or Limits()
     where = source_name(source)
@@ -224,7 +224,7 @@ class _Guard:
             yield piece
 
     def links(self) -> Iterator[SafeMember]:
-        """Yield all links after validating their targets. Raises BentoError if a link leads outside of the archive."""
+        """Validate all symbolic links, and yield them. Raises BentoError if a link leads outside of the archive."""
         check_links(self._links, self.where)
         for path, link in self._links.items():
             yield SafeMember(path, "link", link=link)
@@ -253,7 +253,7 @@ class _Guard:
         return normal
 
     def _take(self, path: str, kind: str) -> None:
-        """Record the kind of a path, and record its parents as directories. Raises BentoError for a conflict."""
+        """Record a path with its kind, and its parents as directories. Raises BentoError for a conflict."""
         known = self._kinds.get(path)
         if known and not known == kind == "folder":
             raise self._error(f"{path!r}: duplicate path. Remove one of the members.")

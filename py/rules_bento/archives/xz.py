@@ -51,14 +51,14 @@ HEAD = b"\xfd7zXZ\0" + _FLAGS + _crc32(_FLAGS)  # the header of every stream
 
 
 class Record(NamedTuple):
-    """An entry of the index: the size of a block without padding, and the size of its uncompressed data."""
+    """An entry of the index: the size in bytes of a block without padding, and of the block's uncompressed data."""
 
     unpadded_size: int
     size: int
 
 
 def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-    """Yield an xz stream in pieces. By default, encodes with one thread for each usable core, at most eight."""
+    """Encode `data` as an xz stream in pieces. By default, `threads` is the number of usable cores, at most eight."""
     records = []
     yield HEAD
     for encoded, record in ordered_map(block, split(data), threads):
@@ -68,7 +68,7 @@ def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]
 
 
 def block(data: bytes) -> tuple[bytes, Record]:
-    """Encode `data`, 1 to `BLOCK` bytes, as a block. Returns the block and its index record."""
+    """Encode 1 to `BLOCK` bytes as a block. Returns the block and its index record."""
     # The header has one byte for the size of the dictionary, which can express the powers of two from 4 KiB on.
     dictionary = max(12, (len(data) - 1).bit_length())
     chunks = _store(data)
@@ -94,7 +94,7 @@ def tail(records: Sequence[Record]) -> bytes:
 
 
 def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
-    """Return the total size and records of the blocks, and seek to the first. Raises ValueError for an invalid file."""
+    """Return the blocks' total size and records, and seek to the first block. Raises ValueError for an invalid file."""
     end = file.seek(0, os.SEEK_END) - _FOOTER
     if end < len(HEAD):
         raise ValueError("the file is too short for an xz stream")
@@ -156,7 +156,7 @@ def ordered_map(
 
 
 def compressible(block: bytes) -> bool:
-    """Return whether a block is worth compressing: whether a fast compressor saves a quarter of a sample.
+    """Return whether a block is worth compressing, that is, whether a fast compressor saves a quarter of a sample.
 
     Text, code, and most pickled trees are worth compressing. Compressed data and weights aren't: 32-bit floats shrink
     by only 7 percent and 16-bit floats by 8 to 25 percent, and storing floats is 100 times faster. If the first bytes

@@ -1,9 +1,9 @@
-"""Reads zips. Rejects a zip whose directory contradicts its local headers or its contents.
+"""Reads zip files, such as wheels. Rejects files whose central directory contradicts the local headers or the contents.
 
-Wheels and archives of the store have the format of PKWARE's APPNOTE 6.3. A zip describes each member twice, so readers
-can interpret a zip differently. This reader rejects contradictory descriptions, overlapping members, data before the
-first member or after the directory, links, encryption, and multi-part zips. The caller checks names and duplicates.
-`Bounds` limits the directory and the sizes.
+PKWARE's APPNOTE 6.3 defines the format. A zip file describes each member twice, so readers can interpret a file
+differently. This reader rejects contradictory descriptions, overlapping members, data before the first member or after
+the directory, links, encryption, and multi-part files. The caller checks names and duplicates. `Bounds` limits the
+directory and the sizes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 
 
 class Bounds(NamedTuple):
-    """Limits for a zip: the decompression ratio, number of members, and sizes in bytes."""
+    """Limits for a zip file: the decompression ratio, the number of members, and sizes in bytes."""
 
     ratio: int  # unpacked to packed size of the whole zip, by the declared sizes
     unpacked: int  # bytes of unpacked size below which the ratio doesn't apply
@@ -70,12 +70,12 @@ class ZipMember(NamedTuple):
 
     @property
     def is_directory(self) -> bool:
-        """Return whether the member is a directory."""
+        """Whether the member is a directory."""
         return self.path.endswith("/")
 
     @property
     def executable(self) -> bool:
-        """Return whether the file has an executable bit."""
+        """Whether the file has an executable bit."""
         return bool(self.mode & 0o111)
 
 
@@ -88,7 +88,7 @@ class Chunk(NamedTuple):
 
 
 class Zip:
-    """Reader of an open zip. Error messages begin with `where` and end with `remedy`."""
+    """Base class of readers for zip files. Error messages begin with `where` and end with `remedy`."""
 
     def __init__(self, where: str, remedy: str, bounds: Bounds, methods: Collection[int]) -> None:
         self.where = where
@@ -112,13 +112,13 @@ class Zip:
         return data
 
     def error(self, message: str, member: str = "", remedy: str = "") -> BentoError:
-        """Return a BentoError about the zip, or about one of its members."""
+        """Return a BentoError about the zip file or one of its members. An empty `remedy` means the default."""
         where = f"{self.where}: {member!r}" if member else self.where
         remedy = f"{remedy or self._remedy}."
         return BentoError(f"{where}: {message}. {remedy}")
 
     def members(self) -> list[ZipMember]:
-        """Return all members, sorted by position in the file. Raises BentoError for contradictory descriptions."""
+        """Return all members, sorted by position in the file. Raises BentoError for an invalid or unsupported file."""
         directory, start, count = self._directory()
         members: list[ZipMember] = []
         at = 0
@@ -149,7 +149,7 @@ class Zip:
         return self.unpacked(member, member.offset + begin)
 
     def unpacked(self, member: ZipMember, start: int) -> Iterator[Chunk]:
-        """Return the contents of a member as `unverified` does. The compressed data begins at position `start`."""
+        """Return the contents of a member, as `unverified` does. The data of the member begins at position `start`."""
         if member.method == DEFLATED:
             return self._inflated(member, self._pieces(member, start), fast_zlib().decompressobj(-15))
         if member.method == BZIP2:
@@ -157,7 +157,7 @@ class Zip:
         return (Chunk(piece, None) for piece in self._pieces(member, start))
 
     def contents_at(self, member: ZipMember, local: bytes) -> int:
-        """Return the contents' offset from the local header's start. Raises BentoError for an invalid local header."""
+        """Return the offset of a member's data from its header `local`. Raises BentoError for an invalid header."""
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
             raise self.error("the header is missing at the offset in the central directory", member.path)
         _, _, flags, method, _, _, crc, packed_size, size, name_length, extra_length = _LOCAL.unpack_from(local)
@@ -175,7 +175,7 @@ class Zip:
         return begin
 
     def inflate(self, member: ZipMember, inflate: Any, packed: bytes, most: int) -> bytes:
-        """Return at most `most` bytes of output from a `fast_zlib` decompressor. Raises BentoError for damaged data."""
+        """Return at most `most` bytes from a `fast_zlib` decompressor. Raises BentoError for damaged data."""
         try:
             data: bytes = inflate.decompress(packed, most)
         except fast_zlib().error as error:
@@ -294,7 +294,7 @@ class Zip:
             raise self.error(message, largest.path, self._bounds.remedy)
 
     def _with_room(self, members: list[ZipMember], end: int) -> list[ZipMember]:
-        """Sort members by position, and set their `room`. Raises BentoError for overlaps and data before the first."""
+        """Sort members by position, and set `room`. Raises BentoError for overlaps, or data before the first member."""
         kept = []
         for member in sorted(members, key=lambda member: member.offset, reverse=True):
             room = end - member.offset
@@ -340,7 +340,7 @@ class Zip:
 
 
 class FileZip(Zip):
-    """Reader of a zip in an open, seekable file."""
+    """Reader of a zip file that is open and seekable."""
 
     def __init__(self, file: BinaryIO, where: str, bounds: Bounds) -> None:
         super().__init__(where, "Download or create the archive again", bounds, (STORED, DEFLATED, BZIP2))
@@ -357,7 +357,7 @@ class FileZip(Zip):
 
 
 def fast_zlib() -> Any:
-    """Return ISA-L's zlib module if it is installed, otherwise Python's. ISA-L is twice as fast, with equal output."""
+    """Return ISA-L's zlib module if it is installed, otherwise Python's. ISA-L is twice as fast."""
     global _zlib_module
     if _zlib_module is None:
         try:
