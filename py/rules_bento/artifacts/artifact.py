@@ -1,4 +1,4 @@
-"""Converts Bentos and models to OCI artifacts, in the format that docs/oci.md defines.
+"""Builds and parses OCI artifacts of Bentos and models, in the format that docs/oci.md defines.
 
 The blobs of a Bento are the parts of its `.bento` archive, including the parts of its models. A push of a new version
 therefore sends only changed parts. The config contains bento.yaml.
@@ -47,7 +47,7 @@ class Part(NamedTuple):
 
 
 class ModelPart(NamedTuple):
-    """The description of a model, and its archive part (see `Part`)."""
+    """The description and the archive part of a model. `part` and `known` have the same meaning as in `Part`."""
 
     description: ModelDescription
     part: Path | BlobSource
@@ -56,7 +56,7 @@ class ModelPart(NamedTuple):
 
 @dataclass(frozen=True)
 class DescribedBento:
-    """A Bento as the config of its artifact describes it."""
+    """The description of a Bento in the config of its artifact."""
 
     bento: Mapping[str, Any]  # bento.yaml
     digest: str  # `blake3:<hex>` of the content; empty if unknown
@@ -78,7 +78,7 @@ def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], mod
 
 
 def pack_described(content: DescribedBento, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
-    """Return the artifact of a Bento. `parts` excludes models. Raises BentoError if a file can't be read."""
+    """Return the artifact of a Bento. `parts` excludes model parts. Raises BentoError if a file can't be read."""
     own = [Part(part) if isinstance(part, Path) else part for part in parts]
     layers = [
         _layer(part, BENTO_PART, f"{name}.tar.xz", known=known)
@@ -97,13 +97,13 @@ def pack_model(model: ModelPart) -> Pushable:
 
 
 def bento_config(content: DescribedBento) -> bytes:
-    """Return the config of a Bento's artifact, as JSON. It depends only on the Bento's content."""
+    """Return the config of a Bento's artifact as JSON. Equal content results in equal bytes."""
     models = [asdict(description) for description in content.models]
     return _json({"bento": content.bento, "digest": content.digest, "models": models})
 
 
 def model_config(description: ModelDescription) -> bytes:
-    """Return the config of a model's artifact, as JSON."""
+    """Return the config of a model's artifact as JSON."""
     return _json(asdict(description))
 
 
@@ -117,7 +117,7 @@ def attach(subject: Descriptor, artifact_type: str, file: Path) -> Pushable:
 
 
 def refer(subject: Descriptor, blob: Descriptor, content: bytes, annotations: Mapping[str, str]) -> Pushable:
-    """Return an artifact that refers to the manifest `subject` and contains one blob from memory.
+    """Return an artifact that refers to the manifest `subject` and contains only `blob`, whose bytes are `content`.
 
     The artifact type is the media type of the blob.
     """
@@ -173,7 +173,7 @@ def pack(
     annotations: Mapping[str, str],
     subject: Descriptor | None = None,
 ) -> Pushable:
-    """Return a manifest and its blobs. `subject` is the manifest to refer to. An image has an empty `artifact_type`."""
+    """Return a manifest that refers to `subject` (if set), and its blobs. For an image, `artifact_type` is empty."""
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": oci.MANIFEST,

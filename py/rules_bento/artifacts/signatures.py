@@ -3,8 +3,8 @@
 By default, each signature or attestation is a sigstore bundle that refers to its subject, as cosign 3 writes it. In the
 legacy form, the layers of the manifest `sha256-<hex>.sig` are signed documents, and the layers of the manifest
 `sha256-<hex>.att` are attestation envelopes. Layouts mark these manifests as `cosign save` does. Both forms are
-supported. All data is untrusted until its signature is verified. Unreadable data isn't a signature, and doesn't hide
-other signatures.
+supported. All data is untrusted until its signature is verified. Unreadable data is ignored, so it can't hide other
+signatures.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class InRegistry:
         self._repository = registries.repository(reference)
 
     def attached_manifests(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield one function, which reads the manifest of a digest's signatures or attestations (`kind`) by tag."""
+        """Yield one function, which reads the manifest with the tag for the signatures or attestations of `digest`."""
         yield partial(self._repository.get_manifest, tag_of(kind, digest))
 
     def referrers(self, digest: str, *kinds: str) -> Iterator[Callable[[], Manifest]]:
@@ -84,7 +84,7 @@ class InRegistry:
         return RemoteSource(self._repository, blob.digest)
 
     def put(self, package: Pushable, digest: str, kind: str = "") -> None:
-        """Push `package` as a referrer of `digest` or, for the kind `sig` or `att`, with the tag for this kind."""
+        """Push `package` as a referrer of `digest` or, if `kind` is `sig` or `att`, with the tag for this kind."""
         named = self._reference.with_digest(package.root.descriptor.digest)
         push(package, [named.with_tag(tag_of(kind, digest)) if kind else named], self._registries, self._counter)
 
@@ -96,7 +96,7 @@ class InLayout:
         self._layout = layout
 
     def attached_manifests(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Return functions that read the manifests of a digest's signatures or attestations (`kind`), tagged or not."""
+        """Return functions that read the manifests, tagged or not, of the signatures or attestations of `digest`."""
         return self._layout.attached_manifests(kind, tag_of(kind, digest))
 
     def referrers(self, digest: str, *_kinds: str) -> Iterator[Callable[[], Manifest]]:
@@ -113,7 +113,7 @@ class InLayout:
         return FileSource(self._layout.blob(blob.digest))
 
     def put(self, package: Pushable, digest: str, kind: str = "") -> None:
-        """Add `package` as a referrer of `digest` or, for the kind `sig` or `att`, as signatures or attestations."""
+        """Add `package` as a referrer of `digest` or, if `kind` is `sig` or `att`, as signatures or attestations."""
         for source in package.sources.values():
             if isinstance(source, BytesSource):
                 self._layout.add(source.content)
@@ -124,12 +124,12 @@ Place = InRegistry | InLayout
 
 
 def tag_of(kind: str, digest: str) -> str:
-    """Return the tag for the signatures or attestations (`kind`) of a digest."""
+    """Return the tag for the signatures (`kind` is `sig`) or attestations (`att`) of a digest."""
     return f"{digest.replace(':', '-', 1)}.{kind}"
 
 
 def _has(bundle: Descriptor, kinds: Iterable[str]) -> bool:
-    """Return whether a bundle might have a predicate type in `kinds`, according to an annotation that isn't signed."""
+    """Return whether a bundle's predicate type might be in `kinds`, according to an annotation, which isn't signed."""
     return bundle.annotations.get(_BUNDLED_PREDICATE, "") in ("", *kinds)
 
 
@@ -169,7 +169,7 @@ def attest(
     key: PrivateKey | IdentitySigner,
     form: str = BUNDLE,
 ) -> bool:
-    """Attest a predicate of type `kind`. Returns whether the attestation is new. Raises the same errors as `sign`."""
+    """Attest `predicate`, of type `kind`, for `subject`. Returns whether it is new. Raises the errors of `sign`."""
     statement = cosign.make_statement(name, subject.digest, kind, predicate)
     if form == BUNDLE:
         if _holds(place, _layers(place.referrers(subject.digest, kind), subject.digest, [kind]), key, statement):
@@ -191,7 +191,7 @@ def attest(
 
 
 def verify(place: Place, digest: str, key: PublicKey | Identity) -> str:
-    """Return the image name in a valid signature of `digest`. The name isn't verified.
+    """Return the image name in the first valid signature of `digest`, without verifying the name.
 
     Raises SignatureError if no signature is valid.
     """
@@ -201,7 +201,7 @@ def verify(place: Place, digest: str, key: PublicKey | Identity) -> str:
 def verify_attestation(
     place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey | Identity
 ) -> dict[str, Any]:
-    """Return the first predicate of a type in `kinds` that `key` signed. If there is none, raises SignatureError."""
+    """Return the first predicate of a type in `kinds` that `key` signed. Raises SignatureError if there is none."""
     return _find(place, digest, kinds, noun, key)[1]
 
 
@@ -247,7 +247,7 @@ def _holds(
 
 
 def carry(source: Place, target: Place, digest: str) -> None:
-    """Copy a digest's legacy signatures and attestations from `source` to `target`. Keeps `target`'s signatures."""
+    """Copy a digest's legacy signatures and attestations from `source` to `target`. Keeps existing signatures."""
     for kind in (SIGNATURES, ATTESTATIONS):
         before = _listed(target, kind, digest)
         missing = [layer for layer in _listed(source, kind, digest) if layer not in before]
@@ -256,7 +256,7 @@ def carry(source: Place, target: Place, digest: str) -> None:
 
 
 def carry_all(source: Reference, targets: Iterable[Reference], registries: Registries, counter: Counter) -> None:
-    """Copy the legacy signatures of an artifact, and of the images in an index, to `targets` in other repositories."""
+    """Copy legacy signatures and attestations of an artifact, and of an index's images, to the other repositories."""
     root = registries.repository(source).get_manifest(source.target)
     place = InRegistry(source, registries, counter)
     others = {target.name: target for target in targets if target.name != source.name}
@@ -278,7 +278,7 @@ def _listed(place: Place, kind: str, digest: str) -> list[Descriptor]:
 def _put(
     place: Place, kind: str, digest: str, before: Sequence[Descriptor], new: Sequence[tuple[Descriptor, BlobSource]]
 ) -> None:
-    """Write a manifest with the existing layers and new layers. Raises BentoError for too many layers."""
+    """Write a manifest with the layers `before` and `new`. Raises BentoError if the manifest has too many layers."""
     layers = [*((layer, place.source(layer)) for layer in before), *new]
     if len(layers) > _MOST_LAYERS:
         raise BentoError(
