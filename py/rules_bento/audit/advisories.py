@@ -1,6 +1,6 @@
 """Reads advisory databases in the OSV format (schema 1.x), and matches records with versions of packages.
 
-A database consists of files, directories, and zips, as published on osv.dev. The database is read one record at a
+A database consists of files, directories, and zip files, as published on osv.dev. The database is read one record at a
 time. Only records about the audited packages are kept: PyPI packages, and source packages of Debian releases. As in
 OSV's schema, a version is affected if the record lists the version, or if the version is in a range of events.
 Withdrawn records are ignored. If a record can't be evaluated, for example because it lists only commits, the record
@@ -64,7 +64,7 @@ def base_score(vector: str) -> float | None:
 
 
 def highest_rating(ratings: list[str]) -> str:
-    """Return the highest rating, or an empty string if `ratings` contains none."""
+    """Return the highest rating, or an empty string if `ratings` contains only empty strings."""
     return max(filter(None, ratings), key=RATINGS.index, default="")
 
 
@@ -99,7 +99,7 @@ _SHAPE = {
 
 
 class Match(NamedTuple):
-    """How an advisory matches a version: whether the match is certain, and the fixed version, if known."""
+    """The match of an advisory with a version that is affected or might be affected."""
 
     certain: bool  # false if the record can't be evaluated
     fixed: str  # the first fixed version; empty if unknown
@@ -115,7 +115,7 @@ class Affected(NamedTuple):
     rating: str  # empty for none
 
     def is_about(self, name: str, ecosystem: str) -> bool:
-        """Return whether this entry is about the package `name` in `ecosystem`."""
+        """Return whether the entry applies to the package `name` in `ecosystem`."""
         return self.name == name and self.ecosystem in (ecosystem, ecosystem.partition(":")[0])
 
 
@@ -130,14 +130,14 @@ class Advisory(NamedTuple):
     affected: tuple[Affected, ...]
 
     def rating_of(self, name: str, ecosystem: str = PYPI) -> str:
-        """Return the highest rating for a package, or an empty string. Debian's rating `none` takes precedence."""
+        """Return the highest rating for a package, or "" if unrated. Debian's rating `none` takes precedence."""
         own = [affected.rating for affected in self.affected if affected.is_about(name, ecosystem)]
         if ecosystem != PYPI and own and set(own) == {"none"}:
             return "none"  # the distribution's own rating
         return highest_rating([self.rating, *own])
 
     def match(self, name: str, version: Any, ecosystem: str = PYPI) -> Match | None:
-        """Return the match with a version of a package, or None if the version isn't affected. `name` is normalized."""
+        """Return the match with a parsed version of a package, or None if it isn't affected. `name` is normalized."""
         judged = [_match(affected, version) for affected in self.affected if affected.is_about(name, ecosystem)]
         matches = [match for match in judged if match]
         if not matches:
@@ -147,7 +147,7 @@ class Advisory(NamedTuple):
 
 
 def read_record(document: Any, origin: str) -> Advisory | None:
-    """Parse a record. Returns None if it is withdrawn. Raises BentoError, with `origin`, for an invalid record."""
+    """Parse a record. Returns None for a withdrawn record. Raises BentoError, with `origin`, for an invalid record."""
     document = schema.without_nulls(document)
     schema.validate(document, _SHAPE, origin, _REMEDY)
     if document.get("withdrawn"):
@@ -159,7 +159,7 @@ def read_record(document: Any, origin: str) -> Advisory | None:
 
 
 def _affected(entry: dict[str, Any]) -> Affected | None:
-    """Return the affected versions in an entry, or None if its package is from an unsupported ecosystem."""
+    """Parse an `affected` entry. Returns None if its package is from an unsupported ecosystem."""
     package = entry.get("package", {})
     ecosystem, _, release = package.get("ecosystem", "").partition(":")
     if ecosystem not in (PYPI, DEBIAN):
@@ -176,7 +176,7 @@ def _affected(entry: dict[str, Any]) -> Affected | None:
 
 
 def _rating(entry: dict[str, Any]) -> str:
-    """Return the highest rating in a record or `affected` entry: `none` for unimportant, or "" if unrated."""
+    """Return the highest rating in a record or `affected` entry, or "" if unrated. `unimportant` results in `none`."""
     if entry.get(_URGENCY[0], {}).get(_URGENCY[1]) == "unimportant":
         return "none"  # of Debian, for vulnerabilities that don't affect its binary packages
     ratings = [rating_from_vector(declared["score"]) for declared in entry.get("severity", ())]
@@ -206,7 +206,7 @@ def _match(affected: Affected, version: Any) -> Match | None:
 
 
 def _in_range(events: tuple[dict[str, str], ...], version: Any, ecosystem: str) -> tuple[bool, str]:
-    """Return whether a range includes a version, and the next fixed version. Raises ValueError for invalid versions."""
+    """Return whether a range includes `version`, and the fixed version or "". Raises ValueError for invalid events."""
     known = list(_events(events, ecosystem))
     limits = [event["limit"] for event in events if "limit" in event]
     if limits and not any(limit == "*" or version < parse(limit, ecosystem) for limit in limits):
@@ -223,7 +223,7 @@ def _in_range(events: tuple[dict[str, str], ...], version: Any, ecosystem: str) 
 
 
 def _events(events: tuple[dict[str, str], ...], ecosystem: str) -> Iterator[tuple[Any, int, str]]:
-    """Yield each event's version (None: before all), kind (0: introduced, 1: last affected, 2: fixed), and text."""
+    """Yield each event's version (None: lowest), kind (0: introduced, 1: last affected, 2: fixed), and raw version."""
     for event in events:
         for number, key in enumerate(("introduced", "last_affected", "fixed")):
             if key in event:
@@ -260,7 +260,7 @@ class Database(NamedTuple):
 
 
 def read_database(places: Sequence[tuple[Path, str]], names: Mapping[str, Collection[str]]) -> Database:
-    """Read the records at `places`, and keep records about `names`, which are package names by ecosystem.
+    """Read the records at `places`. Keeps only records about `names`, which maps ecosystems to package names.
 
     Each place is a path and its name in messages. Raises BentoError for an invalid record, and for a database without
     records about PyPI packages.

@@ -30,7 +30,7 @@ _SBOM_REMEDY = "Provide a CycloneDX or SPDX 2 SBOM in JSON."
 
 
 class Package(NamedTuple):
-    """A package with a specific version."""
+    """A package to audit: a PyPI package, or a source package of a Linux distribution."""
 
     name: str  # normalized
     version: str  # empty if unknown
@@ -44,7 +44,7 @@ class Package(NamedTuple):
         return f"{self.name} {self.version}" if self.version else self.name
 
     def note(self) -> str:
-        """Return a note for messages about why the package is installed, or an empty string."""
+        """Return a suffix for messages with the reason why the package is installed, or an empty string."""
         if self.binaries:
             return f" (installed: {', '.join(binary.partition(' ')[0] for binary in self.binaries)})"
         return f" (required by {', '.join(self.required_by)})" if self.required_by else ""
@@ -93,7 +93,7 @@ def from_pylock(data: bytes, origin: str) -> list[Package]:
 
 
 def from_sbom(data: bytes, origin: str) -> list[Package]:
-    """Return the PyPI packages in an SBOM. Raises BentoError for an invalid SBOM."""
+    """Return the PyPI packages in a CycloneDX or SPDX 2 SBOM. Raises BentoError for an invalid or unsupported SBOM."""
     document = read_object(data, origin)
     if document.get("bomFormat") == "CycloneDX":
         schema.validate(document, _CYCLONEDX, origin, _SBOM_REMEDY)
@@ -117,7 +117,7 @@ def from_sbom(data: bytes, origin: str) -> list[Package]:
 
 
 def from_system(distribution: str, installed: Iterable[tuple[str, str, str]]) -> list[Package]:
-    """Return the source packages of installed packages (name, version, and `Source` field). `distribution` is an ID."""
+    """Return the source packages of `installed` (name, version, dpkg's `Source`) in a distribution such as `debian`."""
     binaries = sorted(set(installed))
     release = next((_RELEASE.fullmatch(version) for name, version, _ in binaries if name == "base-files"), None)
     ecosystem = f"{DEBIAN}:{release[1]}" if distribution == DEBIAN.lower() and release else distribution
@@ -133,13 +133,13 @@ def from_system(distribution: str, installed: Iterable[tuple[str, str, str]]) ->
 
 
 def dumps(packages: Iterable[Package], *, system_known: bool = True) -> str:
-    """Return a JSON inventory: the sorted packages, and whether an image's system packages are known."""
+    """Return packages as JSON. `system_known` specifies whether the system packages of an image are known."""
     fields = {"packages": [package._asdict() for package in sorted(packages)], "system_known": system_known}
     return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 
 
 def loads(text: bytes | str) -> tuple[tuple[Package, ...], bool]:
-    """Parse JSON that `dumps` returned. Returns the packages, and whether an image's system packages are known."""
+    """Parse JSON that `dumps` returned. Returns the packages and `system_known`."""
     fields = read_json(text, "the packages")
     packages = []
     for entry in fields["packages"]:

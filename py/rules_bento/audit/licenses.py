@@ -135,7 +135,7 @@ def format_terms(terms: Terms | None) -> str:
 
 
 class LicensePolicy(NamedTuple):
-    """Policy for licenses. Entries can contain `*`, and also match licenses with an exception."""
+    """The allowed and denied licenses. Entries can contain `*`. An entry also matches its license with an exception."""
 
     allowed: tuple[str, ...]  # empty: all except denied ones
     denied: tuple[str, ...]
@@ -146,7 +146,7 @@ class LicensePolicy(NamedTuple):
         return bool(self.allowed or self.denied)
 
     def allows(self, terms: Terms | None) -> bool:
-        """Return whether the policy allows all operands of AND, or one of OR. Rejects None if `allowed` isn't empty."""
+        """Return whether the policy allows terms: all operands of AND, one of OR. Allows None if `allowed` is empty."""
         if terms is None:
             return not self.allowed
         if isinstance(terms, tuple):
@@ -196,7 +196,7 @@ def _from_classifier(text: str) -> Terms:
 
 
 def _is_covered(classifier: str, known: Iterable[str]) -> bool:
-    """Return whether a classifier can mean one of the known identifiers."""
+    """Return whether a classifier can refer to one of the `known` identifiers."""
     family = _FAMILIES.get(classifier.removeprefix(_OSI), ())
     return any(name in family or name == _from_classifier(classifier) for name in known)
 
@@ -245,5 +245,5 @@ def _is_listed(name: str, entries: Sequence[str]) -> bool:
 
 
 def _text_name(text: str) -> str:
-    """Return `text:` and the shortened name of a license that has no identifier."""
+    """Return the term for a license without an identifier: `text:` and the name, truncated to 100 characters."""
     return TEXT + " ".join(text.split())[:_MAX_TEXT]

@@ -25,7 +25,7 @@ REMEDY = (
 
 
 class Policy(NamedTuple):
-    """The rules for vulnerabilities, licenses, and hashes."""
+    """A policy for vulnerabilities, licenses, and hashes."""
 
     max_severity: str  # the highest allowed rating of `RATINGS`
     unknown_severity: str  # the rating of a vulnerability without one: one of `RATINGS`, or `ABOVE`
@@ -127,7 +127,8 @@ def evaluate(
 ) -> Report:
     """Evaluate packages against a policy. Raises BentoError for an invalid policy, or if there are no PyPI packages.
 
-    `system_known` is false for an image whose system packages are unknown. VEX also requires a date.
+    `system_known` is false for an image whose system packages are unknown. If the policy has VEX statements, the policy
+    or the database must have a date.
     """
     check(policy)
     known = sorted(set(packages))
@@ -230,7 +231,7 @@ def _vulnerabilities(package: Package, database: Database, policy: Policy) -> It
 
 
 def _acceptance(package: Package, group: Sequence[Advisory], policy: Policy, date: str) -> tuple[str, str]:
-    """Return why the policy allows a vulnerability, and why VEX statements don't. Both can be empty.
+    """Return the reason to allow a vulnerability, and the reason why a VEX statement doesn't. Both can be empty.
 
     An advisory about several vulnerabilities is allowed if all these vulnerabilities are allowed.
     """
@@ -255,7 +256,7 @@ def _acceptance_by_name(package: Package, names: set[str], policy: Policy, date:
 
 
 def _upstream(advisory: Advisory) -> list[set[str]]:
-    """Return the names of each vulnerability in an advisory, including Debian's names (`DEBIAN-CVE-...`)."""
+    """Return the names of each vulnerability that an advisory is about, including Debian's names (`DEBIAN-CVE-...`)."""
     stems = dict.fromkeys(name.removeprefix(_OWN) for name in advisory.upstream)
     return [{stem, _OWN + stem} for stem in stems]
 

@@ -15,7 +15,7 @@ _SCORES = {"none": "0.0", "low": "0.1", "medium": "4.0", "high": "7.0", "critica
 
 
 def dumps(report: Report, target: str, path: str) -> str:
-    """Return the findings about a target in SARIF. `path` is the BUILD file to which the findings refer."""
+    """Return a report as SARIF. `target` is the audited target, and `path` is the BUILD file that results refer to."""
     rules: dict[str, dict[str, Any]] = {}
     results: list[dict[str, Any]] = []
     location = {"physicalLocation": {"artifactLocation": {"uri": path}, "region": {"startLine": 1}}}

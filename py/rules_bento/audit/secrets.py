@@ -46,8 +46,8 @@ class SecretFinding(NamedTuple):
 class _Kind(NamedTuple):
     """A kind of secret, which contains one of the literals `words`. Group 1 of `pattern` is the secret.
 
-    The pattern is tried at `before` bytes before each literal. The pattern is compiled at the first match of a literal,
-    because most scans have no match, and compiling all patterns takes as long as the startup of an action.
+    `scan` tries the pattern `before` bytes before each literal. It compiles the pattern only if there is a literal,
+    because most files contain none, and compiling all patterns needs as much time as the startup of an action.
     """
 
     name: str
@@ -58,7 +58,7 @@ class _Kind(NamedTuple):
 
 
 def scan(path: str, content: bytes) -> list[SecretFinding]:
-    """Return the findings in a file by line. Ignores binary files. `PRAGMA` allows findings on its line or the next."""
+    """Return a file's findings by line. Ignores binary files. `PRAGMA` allows findings on its line and the next."""
     text = _text(content[:MAX_BYTES])
     starts = sorted({(start, kind.name) for kind in _KINDS for start in _starts(kind, text)}) if text else []
     findings: dict[SecretFinding, None] = {}
@@ -74,7 +74,7 @@ def scan(path: str, content: bytes) -> list[SecretFinding]:
 
 
 def scan_files(files: Iterable[tuple[str, bytes]]) -> Iterator[SecretFinding]:
-    """Yield the findings in files. Scans small files in batches, because few files contain findings."""
+    """Yield the findings in files (paths and contents). Batches small files, because few files contain findings."""
     small: list[tuple[str, bytes]] = []
     size = 0
     for path, content in files:
@@ -126,7 +126,7 @@ def check(findings: Iterable[SecretFinding], allowed: Iterable[str], known: Iter
 
 
 def _text(content: bytes) -> bytes:
-    """Return the content as UTF-8, or b"" for a binary file, which has an early NUL and isn't UTF-16."""
+    """Return text content, converted from UTF-16 to UTF-8, or b"" for a binary file (with a NUL near the start)."""
     encoding = _UTF_16.get(content[:2])
     if encoding:
         return content[2:].decode(encoding, "replace").encode()
@@ -155,7 +155,7 @@ def _has_pragma(text: bytes, line_start: int) -> bool:
 
 
 def _is_plausible(secret: bytes) -> bool:
-    """Return False for placeholders: `xxxx…`, consecutive characters such as `abcdef`, and known examples."""
+    """Return whether a secret isn't a placeholder such as `xxxx…`, `abcdef…`, or a known example."""
     lower = secret.lower()
     return len(set(lower)) >= _MIN_DISTINCT and not any(word in lower for word in (*_RUNS, *_EXAMPLES))
 
@@ -184,7 +184,7 @@ def _is_encoded_key(match: re.Match[bytes]) -> bool:
 
 
 def _is_long_lived_token(match: re.Match[bytes]) -> bool:
-    """Return whether a JSON Web Token is signed, and is valid for longer than a session or without limit."""
+    """Return whether a JSON Web Token is signed, and either doesn't expire or is valid for more than 30 days."""
     from rules_bento.formats import FormatError
     from rules_bento.formats.json import read_object
 
@@ -201,7 +201,7 @@ def _is_long_lived_token(match: re.Match[bytes]) -> bool:
 
 
 def _decode_base64(text: bytes) -> bytes:
-    """Decode base64 in either alphabet. Returns b"" if the input is malformed."""
+    """Decode base64 in the standard or URL-safe alphabet. Returns b"" if the input is malformed."""
     import base64
     import binascii
 
@@ -213,7 +213,7 @@ def _decode_base64(text: bytes) -> bytes:
 
 
 def _token(name: str, words: bytes, pattern: bytes, start: bytes = _START) -> _Kind:
-    """Return a kind of secret that only a pattern identifies. `words` contains its literals, separated by spaces."""
+    """Return a kind of secret without a custom check. `words` contains its literals, separated by spaces."""
     return _Kind(name, tuple(words.split()), start + pattern + _END)
 
 

@@ -15,9 +15,9 @@ _END = ((0,), 0)
 
 
 def parse(text: str, ecosystem: str) -> Any:
-    """Parse a version in an OSV ecosystem, such as `PyPI` or `Debian:13`. Omits the local part of a PyPI version.
+    """Return a sort key for a version in an OSV ecosystem, such as `PyPI` or `Debian:13`.
 
-    Raises ValueError for an invalid version.
+    The key excludes the local part of a PyPI version. Raises ValueError for an invalid version.
     """
     if ecosystem != PYPI:
         return parse_debian(text)
@@ -35,7 +35,7 @@ def parse_debian(text: str) -> tuple[object, ...]:
 
 
 def _debian_key(text: str) -> tuple[tuple[tuple[int, ...], int], ...]:
-    """Return a sort key: pairs of non-digits and a number. `~` sorts before the end, and letters before others."""
+    """Return a sort key: pairs of non-digits and a number. The order is `~`, the end, letters, other characters."""
     parts = (match for match in _PART.finditer(text or "0") if match[0])
     return (*(((*map(_order, part[1]), 0), int(part[2] or "0")) for part in parts), _END)
 

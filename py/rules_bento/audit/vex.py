@@ -1,4 +1,4 @@
-"""Reads OpenVEX documents (0.2.0). A statement accepts a vulnerability in packages, with a reason and an expiry date.
+"""Reads OpenVEX documents (0.2.0). Statements can accept a vulnerability in packages, with a reason and an expiry date.
 
 A statement accepts a vulnerability if the status is `not_affected` or `fixed`, and `status_notes` includes
 `expires: YYYY-MM-DD`. The last statement about a package and vulnerability applies. The products, or their
@@ -68,7 +68,7 @@ class Statement(NamedTuple):
         return bool(pairs) and all(named(name, version) for name, _, version in pairs)
 
     def problem(self, date: str) -> str:
-        """Return why the statement doesn't accept the vulnerability on a date, or an empty string if it does."""
+        """Return the reason why the statement doesn't accept the vulnerability on `date`, or "" if it does."""
         if self.status not in ("fixed", "not_affected"):
             return f"the status is {self.status}"
         if not self.expires:
@@ -77,7 +77,7 @@ class Statement(NamedTuple):
 
 
 def read_vex(data: bytes, origin: str) -> list[Statement]:
-    """Return the statements in a document. Raises a BentoError that begins with `origin` if it is invalid."""
+    """Return the statements in a document. Raises a BentoError that begins with `origin` for an invalid document."""
     document = schema.without_nulls(read_object(data, origin))
     schema.validate(document, _SHAPE, origin, _REMEDY)
     if not document["@context"].startswith(_CONTEXT):
