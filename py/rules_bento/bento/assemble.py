@@ -1,6 +1,6 @@
-"""Assembles a Bento from declared inputs: bento.yaml and all other files, except sources and models.
+"""Assembles a Bento: generates bento.yaml and all other files, except sources and models, from declared inputs.
 
-The format is the format of BentoML 1.4, determined by experiment (see docs/compatibility.md). Services come from the
+The files have the format of BentoML 1.4, determined by experiment (see docs/compatibility.md). Services come from the
 service metadata, and most other values from options. Labels, envs, the image, and the description can come from both.
 """
 
@@ -163,7 +163,7 @@ def _envs(info: ServiceInfo, options: BuildOptions) -> list[EnvVariable]:
 
 
 class _ModelEntries:
-    """The model entries of bento.yaml."""
+    """The entries of models in bento.yaml, for the Bento and for each service."""
 
     def __init__(self, info: ServiceInfo, settings: BentoSettings, models: Sequence[BundledModel]) -> None:
         options = settings.options
@@ -222,7 +222,7 @@ def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
 
 
 def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
-    """Return the README. Precedence: the options, the service, the project's README.md, and BentoML's default title."""
+    """Return the README from the options, the service, or the project's README.md, or else BentoML's default title."""
     for text, place in (
         (settings.options.description, settings.options.at("description")),
         (info.description, f"{info.path}: description"),
@@ -239,7 +239,7 @@ def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
 
 
 def _bentofile(info: ServiceInfo, settings: BentoSettings, environment: Environment, labels: dict[str, str]) -> bytes:
-    """Return a bentofile with all options, which BentoML adds to `src/` if the project has no bentofile."""
+    """Return a bentofile with all options. BentoML adds such a file to `src/` if the project has no bentofile."""
     options = replace(
         settings.options,
         service=info.service,

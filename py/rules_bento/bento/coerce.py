@@ -1,4 +1,4 @@
-"""Converts YAML values to the types of BentoML's descriptors.
+"""Converts YAML values to the types of BentoML's descriptors (bento.yaml and model.yaml).
 
 BentoML uses cattrs to convert descriptors to the types in its classes. A number becomes a string if a string is
 expected, unknown keys are dropped, and missing keys get a default. The conversions in this module do the same for
@@ -54,7 +54,7 @@ def strict_bool(value: Any, where: str) -> bool:
 
 
 def to_time(value: Any, where: str) -> str:
-    """Convert a string or a YAML timestamp to ISO 8601. As in BentoML, a date must be quoted.
+    """Convert a string or a YAML timestamp to ISO 8601. As in BentoML, a date without a time must be quoted.
 
     Raises a BentoError that begins with `where` for any other value.
     """
@@ -74,7 +74,7 @@ def optional(convert: Conversion) -> Conversion:
 
 
 def items(convert: Conversion) -> Conversion:
-    """Return a conversion for lists, which converts each item. The conversion raises BentoError for other types."""
+    """Return a conversion that applies `convert` to each item of a list. It raises BentoError for other types."""
 
     def converted(value: Any, where: str) -> list[Any]:
         if not isinstance(value, list):
@@ -85,7 +85,7 @@ def items(convert: Conversion) -> Conversion:
 
 
 def mapping(convert: Conversion = any_value) -> Conversion:
-    """Return a conversion for mappings, which converts each value. The conversion raises BentoError for other types."""
+    """Return a conversion that applies `convert` to each value of a mapping. It raises BentoError for other types."""
 
     def converted(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -103,7 +103,7 @@ def record(fields: Mapping[str, tuple[Conversion, Any]], *, closed: bool = False
         closed: reject unknown keys instead of dropping them.
 
     Returns:
-        A conversion, whose result has the keys in the order of `fields`.
+        A conversion whose result has the keys in the order of `fields`.
 
     """
 

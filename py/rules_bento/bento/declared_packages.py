@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeclaredPackages:
-    """Requirements and constraints (PEP 508) from `place`, the location at the beginning of messages."""
+    """Requirements and constraints (PEP 508) from one source. Messages begin with `place`, its location."""
 
     place: str
     requirements: list[str]
@@ -25,9 +25,10 @@ class DeclaredPackages:
     hashes: dict[str, list[str]] = field(default_factory=dict)  # SHA-256, by requirement
 
     def check_lock(self, locked_extras: Mapping[str, Collection[str]]) -> list[str]:
-        """Compare the requirements with the extras of locked packages. Returns notes about missing extras.
+        """Compare the requirements with a lock. Returns warnings about missing extras.
 
-        Raises BentoError for a missing package, unless its requirement has a marker.
+        `locked_extras` maps each locked package to its extras. Raises BentoError for a missing package, unless its
+        requirement has a marker.
         """
         missing, notes = [], []
         for text in self.requirements:
@@ -99,6 +100,6 @@ def declared_packages(options: BuildOptions, image: ImageDefinition, files: Proj
 
 
 def _requirements(text: str, origin: str) -> list[str]:
-    """Return the requirements except local files. Omits the URLs of direct references, which the lock contains."""
+    """Return the requirements, except local files. Omits URLs of direct references, because the lock contains them."""
     requirements, _ = parse(text, origin)
     return [item.name if item.is_direct else item.text for item in requirements if not item.text.startswith(".")]

@@ -1,4 +1,4 @@
-"""Parser for `bento.yaml` and `model.yaml`, with the same results as BentoML 1.4.40.
+"""Parses `bento.yaml` and `model.yaml`, with the same results as BentoML 1.4.40.
 
 `bentoml list` fails for the whole store if BentoML can't load one entry, so the store accepts only entries that BentoML
 can load. The tables in this module describe the fields that BentoML's classes require (determined by experiment, and
@@ -310,7 +310,7 @@ _MODEL = record(
 
 
 def _model(declared: dict[str, Any]) -> Any:
-    """Convert the values of a model.yaml. Raises BentoError for a value of a wrong type."""
+    """Convert the values of a model.yaml. Raises BentoError if a value has the wrong type."""
     context = declared.get("context")
     if isinstance(context, dict) and "pip_dependencies" in context:  # an older form
         declared = declared | {"context": context | {"framework_versions": {}}}

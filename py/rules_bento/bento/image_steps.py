@@ -36,7 +36,7 @@ _FIELDS = ("base_image", "distro", "python_version", *_BOOLEAN_FIELDS, "steps")
 
 @dataclass(frozen=True)
 class Step:
-    """A method call on an image, such as `python_packages`."""
+    """A step of an image build, such as a call of `Image.python_packages`."""
 
     kind: str  # one of STEPS
     values: tuple[str, ...] = ()
@@ -176,7 +176,7 @@ def _step(kind: str, values: Iterable[str], place: str) -> Step:
 
 
 def check(image: ImageDefinition) -> None:
-    """Raise BentoError for an image that can't be built: an invalid name, version, or step, or a wrong order."""
+    """Raise BentoError if an image has an invalid name, version, or step, or if the steps are in the wrong order."""
     if image.distro and image.distro not in distros.NAMES:
         near = did_you_mean(image.distro, distros.NAMES)
         raise BentoError(
@@ -241,9 +241,9 @@ def freeze(
     uv_lock: str | None = None,
     locked: bool = False,
 ) -> FrozenImage:
-    """Return the image with the contents of its files. Options override its fields, and follow its steps.
+    """Return the image with the contents of its files. Options override fields, and are applied after all steps.
 
-    `uv_lock` contains the requirements of the project's uv.lock. With `locked`, constraints are omitted. Raises
+    `uv_lock` contains the requirements of the project's uv.lock. If `locked` is set, omits constraints. Raises
     BentoError for invalid files.
     """
     docker, place = options.docker, image.place
@@ -311,7 +311,7 @@ class _ImageBuilder:
                 self._require(step_requirements(step, self._files, place, constraints=self._constraints))
 
     def add_options(self, options: BuildOptions) -> None:
-        """Add the build options in the same order as BentoML."""
+        """Add the packages, installer options, and setup script in `options`, in the same order as BentoML."""
         if options.docker.system_packages:
             self.commands.append(options.docker.system_packages)
         lines = python.option_lines(options.python, options.at("python.pip_args"))
@@ -327,7 +327,7 @@ class _ImageBuilder:
             self._run(self._script(options.docker.setup_script, options.at("docker.setup_script")))
 
     def commands_for(self, distro: distros.Distro | None) -> tuple[ImageCommand, ...]:
-        """Return the commands before Python packages: the distro's and the image's. None omits system packages."""
+        """Return the commands that precede the Python packages. Omits system packages if `distro` is None."""
         if distro is None:
             return tuple(command for command in self.commands if isinstance(command, ImageCommand))
         own = (

@@ -25,10 +25,7 @@ _ACCEPT_ANY = ("catboost", "lightgbm", "mlflow", "sklearn", "xgboost")
 
 
 def find_models(info: ServiceInfo, options: BuildOptions, store: Path) -> list[StoredModel]:
-    """Return the models in `store` that a service and its options refer to, without duplicates.
-
-    Raises BentoError for a missing model.
-    """
+    """Return the models in `store` that a service and its options refer to. Raises BentoError for a missing model."""
     from rules_bento.models import model_store
 
     named = [*info.models, *(reference for service in info.services for reference in service.models)]
@@ -98,12 +95,15 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
 
 
 def _find_by_alias(reference: Model, models: Sequence[BundledModel]) -> BundledModel | None:
-    """Return the model with the alias in a reference, or None if none matches. `BentoModel` doesn't support aliases."""
+    """Return the model whose alias is the tag of a reference, or None. `BentoModel` doesn't support aliases."""
     return next((model for model in models if reference.alias and model.alias == reference.tag), None)
 
 
 def legacy_models(info: ServiceInfo, models: Sequence[BundledModel]) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Return a legacy service's model entries, and complete tags by declared tag. Rejects missing models."""
+    """Return the bento.yaml entries for the models of a legacy service, and complete tags by declared tag.
+
+    Raises BentoError for a missing model.
+    """
     described = {model.tag: _legacy_model(model, models, info) for model in info.models}
     entries = {model.description.tag: model.entry() for model in described.values()}
     return list(entries.values()), {tag: model.description.tag for tag, model in described.items()}
@@ -149,7 +149,7 @@ def choose(
 
 
 def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) -> None:
-    """Raise BentoError if a call in `loads` (tag, framework, function, place) loads a model that declares no module."""
+    """Raise BentoError if a call in `loads` (tag, framework, function, place) loads a model without a module."""
     for tag, framework, function, place in loads:
         loaded = [model for model in models if model.alias == tag] or _versions_matching(tag, models)
         accepts_any = function == "get" and framework in _ACCEPT_ANY

@@ -1,4 +1,4 @@
-"""Defines what both formats of `env/` share: settings, environment variables, and the entry point."""
+"""Defines the settings, environment variables, and entry point that both formats of `env/` share."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def merge_envs(env: dict[str, str] | None, envs: Sequence[EnvVariable]) -> tuple
 
 
 def parse_dotenv(text: str, origin: str) -> dict[str, str]:
-    """Parse a dotenv file. `$NAME` refers to an earlier line, never to the environment of this machine.
+    """Parse a dotenv file. `$NAME` refers to a variable on an earlier line, never to the machine's environment.
 
     Raises BentoError, with the file and the line, for an invalid line or an undefined `$NAME`.
     """

@@ -138,7 +138,7 @@ def _variables(recipe: Recipe, names: ContainerLayout) -> list[str]:
 
 
 def quote_value(value: str) -> str:
-    """Return `value` in quotes if a Dockerfile requires quotes."""
+    """Return `value`, quoted if a Dockerfile requires quotes."""
     if re.fullmatch(r"[\w.,:/@%+=-]*", value, re.ASCII):
         return value
     return '"' + re.sub(r'([\\"$])', r"\\\1", value) + '"'
@@ -175,7 +175,7 @@ def _copy_instruction(path: str) -> str:
 
 
 class _Secrets:
-    """Secret mounts of the build-time variables for each command, so that no layer contains the values."""
+    """Secret mounts that pass build-time variables to commands, so that no layer contains the values."""
 
     def __init__(self, envs: Sequence[EnvVariable]) -> None:
         secret = [env for env in envs if env.stage == "build"]

@@ -97,7 +97,7 @@ def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
 
 
 def check_git(text: str, place: str, *, packed: bool) -> None:
-    """Raise BentoError for git requirements if `packed`, because BentoML would clone and pack the repositories."""
+    """Raise BentoError for git requirements if `packed` is set, because BentoML would clone and pack repositories."""
     if not packed:
         return
     for line in text.splitlines():
@@ -117,7 +117,7 @@ class LockedRequirements:
     pinned_with_hashes: str
 
     def dumps(self) -> str:
-        """Return the requirements as JSON for `loads`, without `pinned`, which `pinned_with_hashes` determines."""
+        """Return the requirements as JSON for `loads`, without `pinned`, which `loads` derives from other fields."""
         fields = {"roots": self.roots, "pinned_with_hashes": self.pinned_with_hashes}
         return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 
@@ -136,7 +136,7 @@ class LockedRequirements:
 
     @property
     def wheels(self) -> set[str]:
-        """The normalized names of the wheels in the Bento, such as acme for `./wheels/acme-1.0-py3-none-any.whl`."""
+        """The normalized names of the wheels in the Bento, such as `acme` for `./wheels/acme-1.0-py3-none-any.whl`."""
         return {
             normalize_name(name) for name in re.findall(r"^\./(?:\S*/)?([^/\s-]+)-\S*\.whl", self.pinned, re.MULTILINE)
         }

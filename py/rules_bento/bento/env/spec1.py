@@ -143,7 +143,7 @@ def _dockerfile(settings: BentoSettings, recipe: dockerfile.Recipe, docker: dict
 
 
 def _conda_environment(conda: Conda, files: ProjectFiles, place: str) -> str | None:
-    """Return the project's environment.yml or, without one, an equivalent of the options, or None without packages."""
+    """Return the project's environment.yml, or an equivalent of the conda dependencies, or None if neither is set."""
     if conda.environment_yml:
         return files.text(conda.environment_yml, place)
     dependencies: list[Any] = list(conda.dependencies or ())

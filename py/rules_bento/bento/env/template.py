@@ -1,8 +1,8 @@
 """Renders `docker.dockerfile_template`, a project's Jinja2 template that replaces blocks of the Dockerfile.
 
-The template is untrusted. Jinja2's sandbox protects Python's internals only if the template gets standard Python values
-and functions. An object of Jinja2, such as a compiled template, gives access to the environment and to arbitrary code.
-A sandbox can't limit time and memory, so the template is rendered in a subprocess with kernel limits.
+The template is untrusted. Jinja2's sandbox protects Python's internals only if all values that the template can use
+are standard Python objects. A Jinja2 object, such as a compiled template, gives access to the environment and to
+arbitrary code. A sandbox can't limit time and memory, so the template is rendered in a subprocess with kernel limits.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _render_template(text: str, recipe: dockerfile.Recipe, options: dict[str, An
 
 
 def _run_in_subprocess(render: Callable[[], str], origin: str) -> str:
-    """Return the result of `render`, called in a forked process with limited time and memory.
+    """Call `render` in a forked process with limited time and memory, and return the result.
 
     Raises the BentoError of `render`, or BentoError if a limit is exceeded.
     """
