@@ -1,4 +1,4 @@
-"""Parser for `bentofile.yaml`, and for `[tool.bentoml.build]` in `pyproject.toml`. Errors include line numbers."""
+"""Parses `bentofile.yaml`, and `[tool.bentoml.build]` in `pyproject.toml`. Errors include line numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TABLE = ("tool", "bentoml", "build")
 
 
 def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> BuildOptions:
-    """Read the options in a file, whose name in messages is `origin`.
+    """Read the options in a bentofile.yaml or pyproject.toml, whose name in messages is `origin`.
 
     `src_exists` specifies whether the directory of a pyproject.toml contains a directory `src` with the packages.
     Raises BentoError with the file and line of invalid options.
@@ -110,7 +110,7 @@ _ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
 
 
 def _toml_lines(text: str) -> dict[Path, int]:
-    """Return the line number of each table and key. Can mistake lines of multiline strings for keys."""
+    """Return the line number of each table and key. Might mistake lines of multiline strings for keys."""
     lines: dict[Path, int] = {}
     table: tuple[str, ...] = ()
     counts: dict[tuple[str, ...], int] = {}

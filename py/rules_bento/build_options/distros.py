@@ -1,4 +1,4 @@
-"""Linux distributions for which BentoML has images, and their package manager commands."""
+"""Defines the Linux distributions for which BentoML has images, and their package manager commands."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def dotted(path: Path) -> str:
 
 
 class Table:
-    """One mapping in a document. Methods that return values of one type raise BentoError for another type."""
+    """A mapping in a document. Methods that return values of a specific type raise BentoError for other types."""
 
     def __init__(
         self, document: Document, path: Path, keys: Collection[str], hints: Mapping[str, str] | None = None
@@ -110,7 +110,7 @@ class Table:
         return value
 
     def strings(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:
-        """Return the list `key` as strings, or None if it is missing. Converts numbers. `or_one` accepts one string."""
+        """Return the list at `key` as strings, or None if missing. Converts numbers. `or_one` also accepts a string."""
         if or_one and isinstance(self._data.get(key), str):
             return (self._data[key],)
         value = self.typed(key, list, "a list of strings")
@@ -126,7 +126,7 @@ class Table:
         return tuple(strings)
 
     def mapping(self, key: str) -> dict[str, str] | None:
-        """Return the mapping of strings `key`, or None if it is missing. Converts numbers and booleans."""
+        """Return the mapping of strings at `key`, or None if it is missing. Converts numbers and booleans."""
         value = self.typed(key, dict, "a mapping of strings")
         if value is None:
             return None
@@ -140,7 +140,7 @@ class Table:
         return strings
 
     def items(self, key: str) -> list[Any]:
-        """Return the list `key`, or an empty list if it is missing. Items can have any type."""
+        """Return the list at `key`, or an empty list if it is missing. Items can have any type."""
         return self.typed(key, list, "a list") or []
 
     def _unknown(self, key: str, keys: Collection[str], hints: Mapping[str, str]) -> str:

@@ -79,7 +79,7 @@ def parse_env(text: str, place: str) -> EnvVariable:
 
 
 def short_python_version(text: str, place: str) -> str:
-    """Return a Python version as `X.Y`, because images contain the latest patch. Raises BentoError for invalid text."""
+    """Return a Python version as `X.Y`, because images have the latest patch release. Raises BentoError if invalid."""
     match = re.fullmatch(r"(\d)\.(\d{1,2})(\.\w+)?", text)
     if not match:
         raise BentoError(f"{place}: invalid Python version {text!r}. Use a version such as '3.12'.")
@@ -87,7 +87,7 @@ def short_python_version(text: str, place: str) -> str:
 
 
 def is_system_package(package: str) -> bool:
-    """Return whether `package` can be the name of a system package: not an option, and without shell syntax."""
+    """Return whether `package` can be the name of a system package. Options and shell syntax aren't valid."""
     return re.fullmatch(r"[A-Za-z0-9][^\s;&|<>`$\\'\"]*", package) is not None
 
 
@@ -137,7 +137,7 @@ def _is_marker(text: str | None) -> bool:
 
 
 def check_editable(line: str, place: str) -> None:
-    """Raise BentoError for an editable requirement, because the image installs packages before the directory exists."""
+    """Raise BentoError for an editable requirement, because the image installs packages before copying the sources."""
     if _EDITABLE.match(line):
         raise BentoError(
             f"{place}: can't install {line!r}, because the image doesn't contain the project's sources when packages "

@@ -1,4 +1,4 @@
-"""Defines the options of a build, and merges attributes with a bentofile.
+"""Defines the options of a build, and merges the attributes of a target with a bentofile.
 
 An unset option is None. The code that uses an option applies BentoML's default. Combinations of options that can't be
 built, or that BentoML would partly ignore, are rejected.
@@ -74,7 +74,7 @@ class Conda:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether all conda options are unset."""
+        """Whether all conda options are unset."""
         return not (self.environment_yml or self.channels or self.dependencies or self.pip)
 
 
@@ -172,7 +172,7 @@ def spec1_reasons(options: BuildOptions) -> list[str]:
 
 
 def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
-    """Return `bentofile` overridden by `attributes` (labels, args, envs by name). Raises BentoError for conflicts."""
+    """Return `bentofile` overridden by `attributes`. Merges labels, args, and envs. Raises BentoError for conflicts."""
     services = [_module(options.service) for options in (attributes, bentofile) if options.service]
     if len(set(services)) > 1:
         raise BentoError(
@@ -252,7 +252,7 @@ def with_defaults(
 
 
 def channels(conda: Conda) -> list[str] | None:
-    """Return the conda channels, BentoML's default for packages without channels or a file, or None."""
+    """Return the conda channels, or None. BentoML's default for packages without an environment file is conda-forge."""
     if (conda.dependencies or conda.pip) and not conda.channels and not conda.environment_yml:
         return ["conda-forge"]
     return list(conda.channels) if conda.channels is not None else None

@@ -15,9 +15,10 @@ _MAX_REPORTED = 20  # unmatched patterns
 
 
 def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, src_exists: bool) -> BuildOptions:
-    """Merge `attributes`, in the format of a bentofile, with an optional bentofile (path, and name in messages).
+    """Return the options in `attributes`, which have the format of a bentofile, merged with an optional bentofile.
 
-    `src_exists` specifies whether the build context contains a directory `src`. Raises BentoError for invalid options.
+    `bentofiles` contains at most one path, with its name in messages. `src_exists` specifies whether the build context
+    contains a directory `src`. Raises BentoError for invalid options.
     """
     options = option_reader.parse(Document("", attributes))
     for path, name in bentofiles:
@@ -28,7 +29,7 @@ def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, s
 
 
 def find_service(options: BuildOptions, sources: Container[str]) -> str:
-    """Return the service in `options`, or BentoML's default `service`. Raises BentoError if neither exists."""
+    """Return the service in `options` or, if service.py exists, the default `service`. Raises BentoError otherwise."""
     if options.service is not None:
         return options.service
     if "service.py" not in sources:
