@@ -10,7 +10,7 @@ The mirror, proxies, credentials, and keys come from the host. The format of a l
                              "sha256": "<hex>", "size": 2847692, "dependencies": ["libgcc-s1"]}]}}
 
 `filename` is relative to a mirror of `archive`, which is `debian` or `debian-security`. `dependencies` names packages
-in the same list. If a package declares alternatives, `dependencies` contains the first alternative in the list.
+in the same list. If a package declares alternatives, `dependencies` contains the first one that the list contains.
 `exclude` lists packages that apt assumed to be installed.
 """
 
@@ -95,7 +95,7 @@ def find_problems(lock: Lock, request: Request) -> list[str]:
 
 
 def _find_inconsistencies(lock: Lock, architecture: str, roots: list[str]) -> list[str]:
-    """Return messages about duplicate, missing, and unneeded packages, for example after merging two locks."""
+    """Return messages about duplicate, missing, and unneeded packages, which can result from a merge of two locks."""
     packages = lock["packages"].get(architecture, [])
     by_name = {package["name"]: package for package in packages}
     problems = []

@@ -113,7 +113,7 @@ class Rootfs:
         }
 
     def install(self, deb: Deb, architecture: str = "") -> Iterator[bytes]:
-        """Yield the tar members of a package and of its dpkg files, or nothing if a layer below contains the package.
+        """Yield the tar members of a package and of its dpkg files, or nothing if the package is already installed.
 
         Raises BentoError if another version of the package is installed, if two packages have conflicting files, or if
         the package is for an architecture other than `architecture` (if set).
@@ -225,7 +225,7 @@ class Rootfs:
         yield whole
 
     def _directory(self, path: str, owner: Owner, package: str) -> Iterator[bytes]:
-        """Yield the missing tar headers of a directory and its parents. Existing directories keep their owners."""
+        """Yield the missing headers of a directory and its parents. Existing directories keep their owners."""
         if path in self.files:
             raise BentoError(self._conflict(path, package))
         if path in self._written:
@@ -241,7 +241,7 @@ class Rootfs:
             yield from self._directory(above, self._pending.get(above, (0o755, 0, 0)), package)
 
     def _claim(self, path: str, package: str) -> Iterator[bytes]:
-        """Record a path's package, and yield headers of new parents. Raises BentoError for conflicts and whiteouts."""
+        """Record a path's package, and yield its parents' headers. Raises BentoError for conflicts and whiteouts."""
         if path in self.files or path in self.directories:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):
@@ -260,7 +260,7 @@ class Rootfs:
     def _dpkg_files(
         self, stanza: Stanza, control: dict[str, bytes], own: dict[str, str], paths: list[str]
     ) -> Iterator[bytes]:
-        """Yield the tar members of dpkg's database for a package. File lists contain only `paths`."""
+        """Yield the tar members of a package's files in dpkg's database. The file list contains `paths`."""
         name = stanza["Package"]
         base = f"{_DPKG}info/{name}" + (f":{stanza['Architecture']}" if stanza.get("Multi-Arch") == "same" else "")
         yield from self.file(f"{base}.list", "".join(f"{path}\n" for path in paths).encode())

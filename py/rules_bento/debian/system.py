@@ -54,7 +54,7 @@ def directories(root: Rootfs) -> Iterator[bytes]:
 
 
 def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
-    """Yield the tar members for users: `/etc/passwd`, `/etc/group`, and homes. Raises BentoError for an invalid ID."""
+    """Yield the tar members of `/etc/passwd`, `/etc/group`, and home directories. Raises BentoError for invalid IDs."""
     taken = {*_GROUPS.values(), *(number for number, _, _ in _USERS.values())}
     passwd = ["root:x:0:0:root:/root:/bin/sh\n"]
     passwd += [f"{name}:x:{uid}:{gid}:{name}:{home}:{_NOLOGIN}\n" for name, (uid, gid, home) in _USERS.items()]
