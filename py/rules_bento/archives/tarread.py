@@ -121,7 +121,7 @@ class SeekableReader(PieceReader):
 
 
 def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
-    """Yield the members of a tar, including `SYSTEM` kinds. Raises BentoError for an invalid tar."""
+    """Yield a tar's members, including `SYSTEM` kinds. Raises BentoError for an invalid tar or decompression bomb."""
     from rules_bento.archives import streams
 
     packed = 0

@@ -72,11 +72,11 @@ def read(
 ) -> Iterator[tuple[SafeMember, Contents]]:
     """Yield the members of an archive with their contents. Skips contents that the caller doesn't read.
 
-    Reads an open file from its current position, and doesn't close the file. A zip must be seekable. Doesn't yield
+    Reads an open file from its current position, and doesn't close the file. A zip file must be seekable. Doesn't yield
     directories that exist only as parents in paths. Raises BentoError for:
 
     - a source that can't be read, is truncated, has a format other than `form`, or exceeds `limits`
-    - a path or link outside of the archive, a member below a file or link, and a hard link or device
+    - a path or link outside of the archive, a member below a file or link, a device, and, by default, a hard link
     - two members whose paths are equal or, unless `same_letters` is set, are equal on macOS or Windows
     """
     limits = limits or Limits()

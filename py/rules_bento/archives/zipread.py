@@ -190,7 +190,7 @@ class Zip:
             raise self.error("the CRC doesn't match the central directory", member.path)
 
     def _directory(self) -> tuple[bytes, int, int]:
-        """Return the central directory, its position, and the number of members. Raises BentoError if it is invalid."""
+        """Return the central directory, its position, and the member count. Raises BentoError for an invalid zip."""
         length = self.length()
         tail_at = max(0, length - _END.size - 0xFFFF)
         tail = self.read(tail_at, length - tail_at)
