@@ -256,7 +256,7 @@ def carry(source: Place, target: Place, digest: str) -> None:
 
 
 def carry_all(source: Reference, targets: Iterable[Reference], registries: Registries, counter: Counter) -> None:
-    """Copy legacy signatures and attestations of an artifact, and of an index's images, to the other repositories."""
+    """Copy the legacy signatures and attestations of an artifact, or of an index and its images, to `targets`."""
     root = registries.repository(source).get_manifest(source.target)
     place = InRegistry(source, registries, counter)
     others = {target.name: target for target in targets if target.name != source.name}
