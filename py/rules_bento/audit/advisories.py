@@ -176,7 +176,7 @@ def _affected(entry: dict[str, Any]) -> Affected | None:
 
 
 def _rating(entry: dict[str, Any]) -> str:
-    """Return the highest rating in a record or `affected` entry, or "" if unrated. `unimportant` results in `none`."""
+    """Return the highest rating in a record or `affected` entry, or "". Debian's urgency `unimportant` means `none`."""
     if entry.get(_URGENCY[0], {}).get(_URGENCY[1]) == "unimportant":
         return "none"  # of Debian, for vulnerabilities that don't affect its binary packages
     ratings = [rating_from_vector(declared["score"]) for declared in entry.get("severity", ())]

@@ -56,7 +56,7 @@ class Statement(NamedTuple):
     expires: str  # YYYY-MM-DD; empty for none
 
     def is_about(self, package: Package) -> bool:
-        """Return whether the statement lists a package, or all installed packages that a source package builds."""
+        """Return whether the statement lists a package or, for a source package, all its installed binary packages."""
         kind = "deb/debian" if package.binaries else "pypi"
 
         def named(name: str, version: str) -> bool:
