@@ -49,7 +49,7 @@ class ModelReference:
 
 @dataclass(frozen=True)
 class Description:
-    """The contents of a descriptor: a bento.yaml or model.yaml."""
+    """The contents of a descriptor (bento.yaml or model.yaml)."""
 
     tag: Tag
     creation_time: dt.datetime  # without a time zone if the descriptor has none

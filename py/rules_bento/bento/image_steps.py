@@ -396,7 +396,7 @@ def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str
 
 
 def check_script(path: str, content: bytes, place: str) -> None:
-    """Raise BentoError for a script that can't run. A script without a shebang must be a shell script."""
+    """Raise BentoError if a shebang ends with CR, or if a Python, Perl, Ruby, or JavaScript script has no shebang."""
     first = content.partition(b"\n")[0]
     if first.startswith(b"#!"):
         if first.endswith(b"\r"):

@@ -65,7 +65,7 @@ _VARIABLE = re.compile(r"(\\)?\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-
 
 @dataclass(frozen=True)
 class ApiDescription:
-    """The schema and OpenAPI document of a service. Creating them requires an import of the service."""
+    """The schema and OpenAPI document of a service. Creating them requires importing the service."""
 
     schema: dict[str, Any]  # of bento.yaml; empty for a legacy service
     openapi: str  # content of apis/openapi.yaml

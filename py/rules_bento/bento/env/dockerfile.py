@@ -73,7 +73,7 @@ def render(recipe: Recipe) -> str:
 
 
 def blocks(recipe: Recipe, names: ContainerLayout) -> dict[str, str]:
-    """Return the blocks of the Dockerfile by the names that Dockerfile templates use."""
+    """Return the blocks of the Dockerfile by name. Dockerfile templates use the same names."""
     parts = {
         "SETUP_BENTO_BASE_IMAGE": _base_image(recipe),
         "SETUP_BENTO_USER": [

@@ -192,7 +192,7 @@ def assemble_requirements(
 
 
 def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str, str]:
-    """Return requirements with bentoml, and its version. Raises BentoError if bentoml or an extra can't be added."""
+    """Return `text` with bentoml, and bentoml's version. Raises BentoError if bentoml or an extra can't be added."""
     pinned = re.search(r"^bentoml\s*(\[[^]]*])?\s*==\s*([\w.!+-]+)(?=[\s;\\,]|$)", text, re.MULTILINE | re.IGNORECASE)
     if pinned:
         requirement = f"{_bentoml_requirement(features, pinned[1])}=={pinned[2]}"
