@@ -1,4 +1,4 @@
-"""Validates individual values of options and images. Messages begin with `place`, a location."""
+"""Validates individual values of options and images. Error messages begin with the location `place`."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def parse_env(text: str, place: str) -> EnvVariable:
 
 
 def short_python_version(text: str, place: str) -> str:
-    """Return a Python version as `X.Y`, because images have the latest patch release. Raises BentoError if invalid."""
+    """Return a Python version as `X.Y`, without the patch release. Raises BentoError for an invalid version."""
     match = re.fullmatch(r"(\d)\.(\d{1,2})(\.\w+)?", text)
     if not match:
         raise BentoError(f"{place}: invalid Python version {text!r}. Use a version such as '3.12'.")

@@ -164,7 +164,7 @@ def _check_distro(options: BuildOptions) -> None:
 
 
 def spec1_reasons(options: BuildOptions) -> list[str]:
-    """Return the names of set options that only spec 1 of `bento.yaml` supports."""
+    """Return the names of options that are set and that only spec 1 of `bento.yaml` supports."""
     reasons = [f"docker.{key}" for key in ("cuda_version", "dockerfile_template") if getattr(options.docker, key)]
     if not options.conda.is_empty:
         reasons.append("conda")

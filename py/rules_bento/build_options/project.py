@@ -42,7 +42,7 @@ class ProjectFiles:
         return path
 
     def read(self, written: str, place: str) -> bytes:
-        """Return the content of a file that an option refers to. Raises BentoError if it isn't declared or readable."""
+        """Return the content of a file that an option names. Raises BentoError for an undeclared or unreadable file."""
         path = self.path(written, place)
         if path not in self._files:
             near = nearest(path, self._files, 0.7)
