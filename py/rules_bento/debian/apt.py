@@ -10,7 +10,7 @@ The mirror, proxies, credentials, and keys come from the host. The format of a l
                              "sha256": "<hex>", "size": 2847692, "dependencies": ["libgcc-s1"]}]}}
 
 `filename` is relative to a mirror of `archive`, which is `debian` or `debian-security`. `dependencies` names packages
-in the same list. If a package declares alternatives, `dependencies` contains the first one that the list contains.
+in the same list. If a package declares alternatives, `dependencies` contains the first alternative in this list.
 `exclude` lists packages that apt assumed to be installed.
 """
 

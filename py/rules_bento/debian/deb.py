@@ -39,7 +39,7 @@ class DebMember(NamedTuple):
 
 
 class Deb:
-    """A Debian package. Each method opens the file again. Messages of BentoError begin with the file name."""
+    """A Debian package. Each method opens the file again. BentoError messages begin with the file name."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
@@ -99,7 +99,7 @@ class _Window:
         file.seek(offset)
 
     def read(self, size: int) -> bytes:
-        """Return at most `size` of the next bytes in the section."""
+        """Return at most the next `size` bytes of the section."""
         data = self._file.read(min(size, self._remaining))
         self._remaining -= len(data)
         return data

@@ -78,7 +78,7 @@ def name_service(root: Rootfs) -> Iterator[bytes]:
 
 
 def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
-    """Yield the tar members of the certificate bundle from `ca-certificates` and `own`, in OpenSSL's locations.
+    """Yield the tar members of a bundle of the certificates from `ca-certificates` and `own`, and of links to it.
 
     Raises BentoError for an invalid certificate, or if `own` isn't empty and a layer below contains the bundle.
     """
