@@ -58,7 +58,7 @@ class Record(NamedTuple):
 
 
 def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-    """Encode `data` as an xz stream in pieces. By default, `threads` is the number of usable cores, at most eight."""
+    """Yield `data` as an xz stream in pieces. By default, `threads` is the number of usable cores, at most eight."""
     records = []
     yield HEAD
     for encoded, record in ordered_map(block, split(data), threads):
