@@ -169,7 +169,7 @@ def attest(
     key: PrivateKey | IdentitySigner,
     form: str = BUNDLE,
 ) -> bool:
-    """Attest `predicate`, of type `kind`, for `subject`. Returns whether it is new. Raises the errors of `sign`."""
+    """Attest `predicate`, of type `kind`. Returns whether the attestation is new. Raises the same errors as `sign`."""
     statement = cosign.make_statement(name, subject.digest, kind, predicate)
     if form == BUNDLE:
         if _holds(place, _layers(place.referrers(subject.digest, kind), subject.digest, [kind]), key, statement):
