@@ -231,7 +231,7 @@ def _vulnerabilities(package: Package, database: Database, policy: Policy) -> It
 
 
 def _acceptance(package: Package, group: Sequence[Advisory], policy: Policy, date: str) -> tuple[str, str]:
-    """Return the reason to allow a vulnerability, and the reason why a VEX statement doesn't. Both can be empty.
+    """Return the reason why a vulnerability is allowed, and why a VEX statement doesn't allow it. Both can be empty.
 
     An advisory about several vulnerabilities is allowed if all these vulnerabilities are allowed.
     """
