@@ -78,7 +78,7 @@ def name_service(root: Rootfs) -> Iterator[bytes]:
 
 
 def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
-    """Yield the tar members of a bundle of the certificates from `ca-certificates` and `own`, and of links to it.
+    """Yield the tar members for a bundle with the certificates from `ca-certificates` and `own`, and for its links.
 
     Raises BentoError for an invalid certificate, or if `own` isn't empty and a layer below contains the bundle.
     """
