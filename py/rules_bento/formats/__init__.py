@@ -25,7 +25,7 @@ class FormatError(BentoError):
 
 
 def decode_text(data: bytes | str, origin: str) -> str:
-    """Decode UTF-8 text, and remove a byte order mark. Raises FormatError for invalid or too large text."""
+    """Return `data` as text without a byte order mark. Raises FormatError if it isn't UTF-8 or exceeds MAX_BYTES."""
     if len(data) > MAX_BYTES:
         raise _too_large(origin)
     try:

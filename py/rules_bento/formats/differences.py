@@ -12,7 +12,7 @@ _MISSING = object()
 
 
 class FieldDifference(NamedTuple):
-    """A field that differs, such as `services.0.config.workers`. The values are shortened JSON, or `nothing`."""
+    """A field that differs, such as `services.0.config.workers`. Values are truncated JSON, or `nothing` if missing."""
 
     field: str
     first: str
@@ -20,7 +20,7 @@ class FieldDifference(NamedTuple):
 
 
 def differences(first: Any, second: Any, field: str = "") -> Iterator[FieldDifference]:
-    """Yield each field with different values, or only another order of keys. Compares lists of equal length by item."""
+    """Yield each field whose values or key orders differ. Compares lists of equal length item by item."""
     if isinstance(first, dict) and isinstance(second, dict):
         differs = False
         for key in dict.fromkeys([*first, *second]):

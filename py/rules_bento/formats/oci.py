@@ -1,4 +1,4 @@
-"""Media types and annotations of the OCI image specification 1.1, and canonical JSON."""
+"""Defines media types and annotations of the OCI image specification 1.1, computes digests, and serializes JSON."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def digest_of(content: bytes) -> str:
 
 
 def to_bytes(document: Mapping[str, Any]) -> bytes:
-    """Serialize `document` as JSON without spaces, with the given order of keys."""
+    """Serialize `document` as UTF-8 JSON without whitespace. Preserves the order of keys."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

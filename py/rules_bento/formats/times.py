@@ -12,7 +12,7 @@ def parse_time(text: str) -> dt.datetime:
 
 
 def to_local(time: dt.datetime) -> dt.datetime:
-    """Return `time` (local by default) in the local time zone. If the result is out of range, marks `time` as UTC."""
+    """Convert `time` to the local time zone. If the result is out of range, sets only the time zone, to UTC."""
     try:
         return time.astimezone()
     except (OverflowError, ValueError):  # out of range: the first and last days of the calendar

@@ -18,7 +18,7 @@ _LONG_NUMBER = re.compile(rf"(?<![\w.+-])[+-]?[0-9][\w.+-]{{{MAX_NUMBER}}}")
 def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
     """Parse a TOML document. Error messages begin with `origin`. `parse_float` converts floats.
 
-    Raises FormatError for invalid TOML, input that exceeds the limits of `rules_bento.formats`, or a missing tomli.
+    Raises FormatError if the TOML is invalid or exceeds the limits of `rules_bento.formats`, or if tomli is missing.
     """
     text = decode_text(data, origin)
     _check_keys_and_numbers(text, origin)
@@ -34,7 +34,7 @@ def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] 
 
 
 def read_project(tables: dict[str, Any], origin: str) -> dict[str, Any]:
-    """Return the `project` table of a pyproject.toml, or an empty dict. Raises BentoError for an invalid table."""
+    """Return the `project` table in `tables`, or an empty dict if missing. Raises BentoError for an invalid table."""
     project: dict[str, Any] = tables.get("project", {})
     schema.validate(project, {"name?": str, "requires-python?": str}, f"{origin}: project", "Correct the value.")
     return project

@@ -1,7 +1,7 @@
-"""Reads untrusted YAML with the core types. Returns the same values as PyYAML, which BentoML uses.
+"""Reads untrusted YAML. Returns the same values as PyYAML's `safe_load`, which BentoML uses.
 
-Values are built from the parser's events, so the limits on depth and size apply while a document is read. Scalars have
-the types of `yaml.safe_load` (null, booleans, numbers, times, strings), and `<<` merges mappings. Rejects error-prone
+The reader builds values from the parser's events, so the limits on depth and size apply while it reads a document.
+Scalars are null, booleans, numbers, times, or strings, and `<<` merges mappings. The reader rejects error-prone
 features that BentoML never writes: other tags, duplicate keys, base-60 numbers (`1:30`), and recursive values.
 """
 
@@ -24,8 +24,8 @@ _NOWHERE: _Lines = (1, {})
 def read_yaml(data: bytes | str, origin: str, *, binary: bool = False) -> Any:
     """Parse a YAML document. Returns None for an empty document. Error messages begin with `origin`.
 
-    `binary` also accepts `!!binary` and converts the scalar to bytes. Raises FormatError, with the line, for invalid
-    YAML, a rejected feature, or input that exceeds the limits of `rules_bento.formats`.
+    If `binary` is true, accepts `!!binary` scalars, and converts them to bytes. Raises FormatError, with the line, for
+    invalid YAML, a rejected feature, or input that exceeds the limits of `rules_bento.formats`.
     """
     return _YamlReader(data, origin, binary=binary).read().value
 
@@ -39,7 +39,7 @@ def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
 
 
 def read_with_lines(data: bytes | str, origin: str, parse_float: Callable[[str], Any]) -> tuple[Any, LineIndex]:
-    """Parse a document as `read_yaml` does. Returns the value, and the line numbers of the values in it.
+    """Parse a document as `read_yaml` does. Returns the value, and the line numbers of all contained values.
 
     Keys are strings as written, such as "1" for `1`. `parse_float` converts decimal fractions. Raises FormatError if
     `read_yaml` does, or if a key is null or a time.

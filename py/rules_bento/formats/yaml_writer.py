@@ -44,11 +44,11 @@ _ESCAPES = {"\t": "\\t", "\n": "\\n", '"': '\\"', "\\": "\\\\"}
 
 
 class _NotSimpleError(Exception):
-    """Raised for a document that isn't simple, so that PyYAML must write it."""
+    """Raised for a document that isn't simple. The caller then uses PyYAML."""
 
 
 def dump_yaml(document: dict[str, Any], *, sort_keys: bool = False, allow_unicode: bool = True) -> bytes:
-    """Return the UTF-8 bytes that `yaml.safe_dump` writes with the same arguments."""
+    """Return the output of `yaml.safe_dump` with the same arguments, encoded as UTF-8."""
     writer = _YamlWriter(sort_keys=sort_keys)
     try:
         writer.mapping(document, 0)
@@ -144,7 +144,7 @@ class _YamlWriter:
             raise _NotSimpleError
 
     def _folded(self, text: str, indent: int, column: int) -> None:
-        """Write a string, breaking lines at the line width."""
+        """Write the content of a plain or single-quoted string, breaking lines after the line width."""
         margin = "\n" + " " * (indent + 2)
         last = len(text)
         for run in _RUNS.finditer(text):
@@ -161,7 +161,7 @@ class _YamlWriter:
             self.pieces.append(words)
 
     def _escaped(self, text: str, indent: int, column: int) -> None:
-        """Write a double-quoted string with escapes, breaking lines after the line width."""
+        """Write the content of a double-quoted string with escapes, breaking lines after the line width."""
         margin = "\\\n" + " " * (indent + 2)
         last, after_escape = len(text) - 1, False
         for run in _ESCAPED_RUNS.finditer(text):
