@@ -1,7 +1,7 @@
 """Builds the manifests of a workload: a Deployment, a Service, and an optional autoscaler for each service.
 
 If the Bento has several services, each service starts with `start-http-server --service-name NAME --depends OTHER=URL`,
-as when BentoML starts services separately. The URL contains the name of the other Service in the cluster.
+as when BentoML starts services separately. `URL` contains the name of the Kubernetes Service for `OTHER`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class DeploymentOptions:
 def inference_service(
     tags: Sequence[str], scheme: str, model_format: str, options: DeploymentOptions
 ) -> dict[str, Any]:
-    """Return the KServe InferenceService for an image of the models `tags`. Raises BentoError for an invalid option."""
+    """Return a KServe InferenceService for an image with the models `tags`. Raises BentoError for an invalid option."""
     name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
     if not _NAME.fullmatch(name):
         raise BentoError(
@@ -111,7 +111,7 @@ def dump(objects: Iterable[dict[str, Any]]) -> str:
 
 
 class ManifestBuilder:
-    """Builder of the Kubernetes objects for one workload. Raises BentoError for an invalid option."""
+    """Builder of the Kubernetes objects for one workload. Its methods raise BentoError for invalid options."""
 
     def __init__(self, workload: Workload, options: DeploymentOptions) -> None:
         self._workload = workload
@@ -163,7 +163,7 @@ class ManifestBuilder:
                 )
 
     def _replicas(self, service: WorkloadService) -> tuple[int, int]:
-        """Return the minimum number of Pods, and the maximum (0 if fixed). Raises BentoError for an invalid value."""
+        """Return the minimum and maximum number of Pods (0: no autoscaler). Raises BentoError for an invalid value."""
         text = self._options.replicas.get(service.name, "1")
         match = _REPLICAS.fullmatch(text)
         low, high = (int(match[1]), int(match[2] or 0)) if match else (0, 0)
@@ -309,7 +309,7 @@ class ManifestBuilder:
         return {image: f"model-{at}" for at, image in enumerate(images)}
 
     def _model_mounts(self) -> list[dict[str, Any]]:
-        """Return mounts of the models, at the paths to which links in the Bento refer."""
+        """Return a volume mount for each model, at the path to which the link in the Bento refers."""
         volumes = self._model_volumes()
         return [
             {"name": volumes[image], "mountPath": f"{_MODELS}/{tag.partition(':')[0]}", "readOnly": True}

@@ -1,4 +1,4 @@
-"""Describes the workload that Kubernetes runs for a Bento: resources of services, and the startup of the image.
+"""Describes the workload that Kubernetes runs for a Bento: its services with their resources, and the image's startup.
 
 In the `resources` of a service, numbers are CPU cores and GiB of memory. Strings have Kubernetes units.
 """
@@ -20,7 +20,7 @@ _BINARY = {"Gi": 1 << 30, "Mi": 1 << 20}
 
 
 def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
-    """Return the quantities that a service requests, by the name of the Kubernetes resource.
+    """Convert the `resources` of a service to quantities by Kubernetes resource name, such as `nvidia.com/gpu`.
 
     Messages begin with `where`, which identifies the service. Raises BentoError for resources that Kubernetes cannot
     provide, such as fractions of a GPU or TPUs, and for invalid values.
@@ -153,7 +153,7 @@ class StartupConfig:
 
 @dataclass(frozen=True)
 class Workload:
-    """A Bento in an image: its tag, its services (the entry service first), and the required variables."""
+    """A Bento that Kubernetes runs from an image. The entry service is the first item of `services`."""
 
     name: str
     version: str
@@ -163,7 +163,7 @@ class Workload:
 
 
 def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 0) -> Workload:
-    """Return the workload for `bento.yaml` and an image config. If `port` isn't 0, all services listen on `port`.
+    """Return the workload for a parsed `bento.yaml` and image config. If `port` isn't 0, all services listen on `port`.
 
     Raises BentoError for invalid documents, and for services that Kubernetes cannot run without changes.
     """
@@ -185,7 +185,7 @@ def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 
 
 
 def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the entries of the entry service and of all services that it calls directly or indirectly.
+    """Return the `services` entries of the entry service and of all services that it calls directly or indirectly.
 
     Excludes dependencies with a URL or a deployment, because these services run elsewhere.
     """
