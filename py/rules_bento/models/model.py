@@ -16,7 +16,7 @@ MODEL_YAML = "model.yaml"
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """The model metadata that Bentos need. Actions exchange it as JSON."""
+    """The metadata of a model for use in Bentos. Actions exchange the metadata as JSON."""
 
     tag: str  # name:version
     module: str  # BentoML's framework module; empty for a generic model
@@ -58,7 +58,7 @@ class BundledModel:
 
     @property
     def tag(self) -> Tag:
-        """The tag, `NAME:VERSION`."""
+        """The tag of the model."""
         return Tag.parse(self.description.tag, "models")
 
     def entry(self, alias: str = "") -> dict[str, Any]:
@@ -69,7 +69,7 @@ class BundledModel:
 
 
 def latest_versions(models: Iterable[ModelDescription]) -> dict[str, str]:
-    """Return each model's `latest` version: the newest or, of equally new versions, the last in string order."""
+    """Return the newest version of each model, by name. If creation times are equal, the last in string order wins."""
     newest: dict[str, tuple[str, str]] = {}
     for model in models:
         tag = Tag.parse(model.tag, "models")
@@ -90,8 +90,7 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Tree
     """Return a model entry with the `model.yaml` that BentoML 1.4 writes (api_version v1).
 
     `fields` contains the module, labels, options, metadata, context, signatures, and api_version. The default version
-    is a digest of the name, files, and `fields`. Raises BentoError if there are no files, or if one of the files is a
-    `model.yaml`.
+    is a digest of the name, files, and `fields`. Raises BentoError if `files` is empty or contains `model.yaml`.
     """
     from rules_bento.formats.yaml_writer import dump_yaml
 
@@ -125,5 +124,5 @@ def content_identity(name: str, fields: dict[str, Any], files: TreeManifest) -> 
 
 
 def read_labels(fields: dict[str, Any]) -> dict[str, str]:
-    """Return the labels in the fields of a `model.yaml`."""
+    """Return the labels in the fields of a `model.yaml`, with keys and values as strings."""
     return {str(key): str(value) for key, value in (fields["labels"] or {}).items()}

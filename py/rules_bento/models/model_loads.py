@@ -56,7 +56,7 @@ def _imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def _dotted_name(node: ast.expr, names: Mapping[str, str]) -> str:
-    """Return the dotted name of an expression, with imports resolved, or "" if the expression isn't a name."""
+    """Return the dotted name of an expression, with imports resolved by `names`, or "" for other expressions."""
     import ast
 
     parts: list[str] = []

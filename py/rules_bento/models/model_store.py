@@ -62,7 +62,7 @@ class StoredModel:
 
 
 def find_newest(store: Path, tag: str) -> dict[str, Any] | None:
-    """Return the fields of the newest model that matches `tag`, or None. Raises BentoError for invalid files."""
+    """Return `model.yaml` of the newest model that matches `tag`, or None. The version in `tag` can be a prefix."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     tags = [model.description.tag for model in list_versions(store, name)]
     models = (_model_yaml(store / tag.replace(":", "/") / MODEL_YAML) for tag in tags)
@@ -83,7 +83,7 @@ def list_versions(store: Path, name: str) -> list[BundledModel]:
 
 
 def read(store: Path, tag: str) -> StoredModel:
-    """Read the model with the complete tag `tag`. Raises the same errors as `from_files`."""
+    """Read the model with the tag `name:version` from the store. Raises the same errors as `from_files`."""
     from rules_bento.sources import snapshot
 
     directory = store / tag.replace(":", "/")
@@ -91,7 +91,7 @@ def read(store: Path, tag: str) -> StoredModel:
 
 
 def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
-    """Return the model in `files`. The default `tag` is the tag in model.yaml. Raises BentoError for invalid files."""
+    """Return the model in `files`, by default with the tag in model.yaml. Raises BentoError for invalid files."""
     from rules_bento.sources import snapshot
 
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)
@@ -144,10 +144,10 @@ def _creation_time(fields: dict[str, Any]) -> str:
 
 
 def unpack_model(archive: Path, name: str, directory: Path) -> list[snapshot.DeclaredFile]:
-    """Unpack an archive, whose format `name` determines, into `directory`. Returns the files.
+    """Unpack an archive into `directory`, and return its files. The extension of `name` determines the format.
 
-    Removes a common prefix `models/NAME/VERSION`. Also accepts a `.part` file from a registry, which has no end marker.
-    Raises the same errors as `unpack.read`, or BentoError if the archive contains several models.
+    Removes the prefix `models/NAME/VERSION` from the returned paths. Also accepts a `.part` file from a registry, which
+    has no end marker. Raises the same errors as `unpack.read`, or BentoError if the archive contains several models.
     """
     from rules_bento.archives import unpack
     from rules_bento.archives.archive import join
