@@ -1,7 +1,7 @@
-r"""Parses response headers in linear time. Returns None for invalid values.
+r"""Parses HTTP response headers in linear time, without raising errors for invalid values.
 
-Accepts only ASCII digits, because `str.isdigit` and `\d` also match other digits. Limits the number of digits, because
-`int` rejects thousands of digits.
+Numbers must consist of ASCII digits, because `str.isdigit` and `\d` also match other digits, and of at most 18 digits,
+because `int` rejects numbers with thousands of digits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _VALUE = re.compile(r'\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
 
 class ContentRange(NamedTuple):
-    """The range of a partial response: the first byte, the last byte, and the total size if specified."""
+    """The byte range of a partial response. `last` is inclusive. `size` is the total size, or None if unknown."""
 
     first: int
     last: int
@@ -28,7 +28,7 @@ class ContentRange(NamedTuple):
 
 
 def parse_nonnegative_int(text: str | None) -> int | None:
-    """Parse a header's value as a number of at most 18 digits. Returns None for other values."""
+    """Parse the value of a header as a number of at most 18 digits. Returns None for other values."""
     value = (text or "").strip()
     return int(value) if _NUMBER.fullmatch(value) else None
 
@@ -57,7 +57,7 @@ def next_link(text: str | None) -> str | None:
 
 
 def challenges(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield each scheme in `WWW-Authenticate` with its parameters (RFC 9110, 11.6.1). Names are in lowercase."""
+    """Yield the schemes in `WWW-Authenticate` with their parameters (RFC 9110, section 11.6.1). Names are lowercase."""
     scheme, parameters, at = "", dict[str, str](), 0
     while word := _WORD.match(text, at):
         at = word.end()

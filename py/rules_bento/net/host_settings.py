@@ -30,7 +30,7 @@ _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.
 
 
 class Proxy(NamedTuple):
-    """The address of a proxy, and the value of its authorization header, which can be empty."""
+    """The address of a proxy, and the value of the `Proxy-Authorization` header, which can be empty."""
 
     host: str
     port: int
@@ -38,7 +38,7 @@ class Proxy(NamedTuple):
 
 
 def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
-    """Return the proxy for a server, or None without a proxy. Raises BentoError for an unsupported proxy."""
+    """Return the proxy for a server, or None for a direct connection. Raises BentoError for an unsupported proxy."""
     # A CGI client can set the uppercase HTTP_PROXY; most build machines use it, and this isn't a CGI program.
     name, url = next(((name, url) for name in (f"{scheme}_proxy", "all_proxy") if (url := _variable(name))), ("", ""))
     if not url or is_loopback(host) or _excluded(host, port):
@@ -75,7 +75,7 @@ def _variable(name: str) -> str:
 
 
 def _excluded(host: str, port: int) -> bool:
-    """Return whether NO_PROXY lists the host, as `*` or a domain, address, or network, with an optional port."""
+    """Return whether NO_PROXY excludes the host: by `*`, or by domain, address, or network, with an optional port."""
     address = _address(host)
     for entry in filter(None, (word.strip().lower() for word in _variable("no_proxy").split(","))):
         if entry == "*":
@@ -104,9 +104,9 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def tls_context(host: str) -> ssl.SSLContext:
     """Return the TLS settings for `host`, which is `HOST` or `HOST:PORT`.
 
-    Trusts the authorities in `SSL_CERT_FILE` and `SSL_CERT_DIR`, or, if both are unset, the system's authorities. Also
-    trusts `*.crt` files in `certs.d/<host>/`. In this directory, a `*.cert` file and a `*.key` file with the same name
-    are the client certificate. Raises BentoError for an invalid file in the directory.
+    Trusts the authorities in `SSL_CERT_FILE` and `SSL_CERT_DIR`, which default to the system's authorities, and the
+    `*.crt` files in `certs.d/<host>/`. In this directory, a `*.cert` file and a `*.key` file with the same name are the
+    client certificate and its key. Raises BentoError for an invalid file in the directory.
     """
     import ssl
 
@@ -132,7 +132,7 @@ def tls_context(host: str) -> ssl.SSLContext:
 
 
 def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
-    """Return the user and password for `host` (and `user`) in netrc, or None. Raises BentoError for an invalid file."""
+    """Return the netrc login for `host` and, if set, `user`, or None. Raises BentoError for an invalid file."""
     import netrc
 
     path = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())

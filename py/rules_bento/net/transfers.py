@@ -45,7 +45,7 @@ class Counter(Protocol):
 
 
 class Progress:
-    """Counter that shows the progress on one line during a `with` block, if `out` is a terminal. Thread-safe."""
+    """Thread-safe counter. If `out` is a terminal, shows the progress on one line during a `with` block."""
 
     def __init__(self, what: str, total: int = 0, out: TextIO | None = None) -> None:
         self._what = what
@@ -110,7 +110,7 @@ class StoppedError(BentoError):
 
 
 class Transfers:
-    """Counter for several transfers. When one fails, the others end at their next step."""
+    """Counter for a group of transfers, which `stop` ends together."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -129,7 +129,7 @@ class Transfers:
         self._counter.advance(size)
 
     def stop(self) -> None:
-        """Stop all transfers. Interrupts transfers in `waiting`; the others end at their next step."""
+        """Stop all transfers. Interrupts transfers in `waiting`. Others end when they next report progress or pause."""
         with self._lock:
             self._stopped.set()
             for abort in self._waiting:
@@ -162,14 +162,14 @@ _thread = threading.local()  # `transfers`, if set, is the group to which the th
 
 @contextmanager
 def interruptible(abort: Callable[[], None]) -> Iterator[None]:
-    """Call `abort` if another `parallel_map` transfer fails in the block. Raises StoppedError if one failed before."""
+    """Call `abort` if another `parallel_map` transfer fails in the block. Raises StoppedError if one failed earlier."""
     transfers: Transfers | None = getattr(_thread, "transfers", None)
     with transfers.waiting(abort) if transfers else nullcontext():
         yield
 
 
 def pause(seconds: float) -> None:
-    """Wait for `seconds`. Raises StoppedError if another transfer of `parallel_map` fails."""
+    """Wait for `seconds`. Raises StoppedError if another transfer of `parallel_map` fails in the meantime."""
     transfers: Transfers | None = getattr(_thread, "transfers", None)
     (transfers.pause if transfers else time.sleep)(seconds)
 
@@ -177,9 +177,9 @@ def pause(seconds: float) -> None:
 def parallel_map(
     function: Callable[[_Item, Counter], _Result], items: Iterable[_Item], counter: Counter, jobs: int = JOBS
 ) -> list[_Result]:
-    """Apply `function` to items in parallel, and return the results in the order of the items.
+    """Call `function` for each item in parallel, and return the results in the order of the items.
 
-    If a call fails, stops all transfers and raises the first error.
+    If a call fails, stops all transfers, and raises its error.
     """
     transfers = Transfers(counter)
 
@@ -204,7 +204,7 @@ def parallel_map(
 
 
 class Retry:
-    """Counter of failed attempts, which progress resets."""
+    """Retry policy with exponential backoff. Progress resets the number of failed attempts."""
 
     def __init__(self, sleep: Callable[[float], object] = pause) -> None:
         self._sleep = sleep
@@ -218,7 +218,7 @@ class Retry:
             self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
-        """Count a failure, and wait (longer each time, at least `asked` seconds). Returns False after too many."""
+        """Count a failure, and wait with backoff (`asked` or more seconds, at most 60). Returns False to give up."""
         self._failed += 1
         self._moved = 0
         if self._failed >= _ATTEMPTS:
@@ -247,7 +247,7 @@ _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def open_partial(path: Path) -> Iterator[BinaryIO | None]:
-    """Open `.NAME.part` exclusively, and rename it to `path` on success. Yields None if `path` exists."""
+    """Lock and open `.NAME.part` for appending, and rename it to `path` on success. Yields None if `path` exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     while not path.exists():

@@ -1,4 +1,4 @@
-"""HTTP/1.1 client with persistent connections. Repeats a request only if the server had closed an idle connection.
+"""Implements an HTTP/1.1 client with persistent connections. Repeats a request only if a reused connection fails.
 
 Uses the client of the standard library, so that the kernel can copy a body from a file to a socket. This client needs
 less than half of the CPU time of urllib3, and a quarter of the CPU time of httpx (docs/contributing/adr).
@@ -60,7 +60,7 @@ class Origin(NamedTuple):
 
 
 class Body(Protocol):
-    """The content of an upload. A retry writes the content again, from the beginning, to another connection."""
+    """Interface of request bodies. `Transport` repeats only requests that have a `BytesBody` or no body."""
 
     @property
     def size(self) -> int:
@@ -71,7 +71,7 @@ class Body(Protocol):
 
 
 class BytesBody(NamedTuple):
-    """A body in memory."""
+    """A request body in memory."""
 
     content: bytes
 
@@ -94,7 +94,7 @@ class SlowAnswerError(Exception):
 
 
 class _Wire(io.RawIOBase):
-    """Raw stream over a connection, which raises SlowAnswerError after the time `end`, if set."""
+    """Raw stream of a connection. Reads after the monotonic time `end`, if set, raise SlowAnswerError."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class _Wire(io.RawIOBase):
 
 
 class _HeadReader(io.BufferedReader):
-    """Reader of header lines, which limits their lengths and their total length, and keeps the last line."""
+    """Reader that limits the length of each header line and of all lines, and keeps the last line in `last`."""
 
     last = b"\n"
     _lines = 0
@@ -200,7 +200,7 @@ class Response:
             yield buffer[:count]
 
     def pieces_from(self, start: int) -> Iterator[memoryview]:
-        """Yield the pieces of a file from byte `start`. Raises ConnectionLostError if the response is truncated."""
+        """Yield a file's content from byte `start`, even of a 200 response. Raises ConnectionLostError if truncated."""
         skipped = 0 if self.status == 206 else start
         for piece in self.pieces():
             if len(piece) > skipped:
@@ -210,7 +210,7 @@ class Response:
             raise ConnectionLostError("the response was truncated")
 
     def _read_some(self, buffer: memoryview) -> int:
-        """Read available bytes into `buffer`. `readinto` would wait to fill it, and lose the bytes on an error."""
+        """Read into `buffer`, and return the number of bytes. Waits to fill `buffer` only if the length is unknown."""
         rest = self._response.length
         if rest is None:  # unknown until the end
             return self._response.readinto(buffer)
@@ -297,7 +297,7 @@ class Transport:
 
 
 def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Response:
-    """Send a GET request over an open, single-use connection. Raises the same errors as `Transport.exchange`."""
+    """Send one GET request over the open socket `channel`. Raises the same errors as `Transport.exchange`."""
     origin = Origin.from_url(url)
     connection = http.client.HTTPConnection(origin.host, origin.port, timeout=limits.PATIENCE)
     connection.response_class = BoundedResponse
