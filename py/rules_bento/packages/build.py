@@ -1,7 +1,7 @@
 """Builds wheels from source distributions with PEP 517 build backends, and packs installed packages into wheels.
 
 The build environment contains only the locked build requirements. Timestamps, hash seeds, the locale, and the path of
-the source are fixed. The built wheel is rewritten: the entries are sorted, uncompressed, and dated 1980.
+the source are fixed. The built wheel is then rewritten with sorted, uncompressed entries that are dated 1980.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ with open({result_file}, "w", encoding="utf-8") as file:
 
 
 def unpack(archive: Path, directory: Path) -> Path:
-    """Unpack a source archive, and return its single top-level directory. Raises BentoError for an invalid archive."""
+    """Unpack a source archive, and return its only top-level directory. Raises BentoError for an invalid archive."""
     from rules_bento.archives import streams
     from rules_bento.archives import unpack as unpacking
 
@@ -92,7 +92,7 @@ def _write(directory: Path, item: unpacking.SafeMember, contents: unpacking.Cont
 
 
 def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> Path:
-    """Build a wheel from an unpacked source with the packages in `roots`. Returns its path, or raises BentoError."""
+    """Build a wheel with the build requirements in `roots`. Returns its path. Raises BentoError if the build fails."""
     from rules_bento.formats import read_file, schema
     from rules_bento.formats.json import read_object
 
@@ -273,7 +273,7 @@ def _entry(name: str, mode: int) -> zipfile.ZipInfo:
 
 
 def _is_same_version(built: str, version: str) -> bool:
-    """Return whether two versions are equal after normalization, such as `1.0` and `1`. `built` is from a wheel."""
+    """Return whether two versions, such as `1.0` and `1`, are equal. `built` is from a wheel's file name."""
     from packaging.version import InvalidVersion, Version
 
     try:
@@ -283,7 +283,7 @@ def _is_same_version(built: str, version: str) -> bool:
 
 
 def _backend(source: Path) -> tuple[str, list[str], list[str]]:
-    """Return a source's build backend (module, attributes) and `backend-path`. Raises BentoError if one is invalid."""
+    """Return the module, attributes, and `backend-path` of a build backend. Raises BentoError for an invalid value."""
     from rules_bento.formats import read_file, schema
     from rules_bento.formats.toml import read_toml
 

@@ -53,7 +53,7 @@ class Choice:
         return items
 
     def has(self, item: Item) -> bool:
-        """Return whether an item of a selected package is selected."""
+        """Return whether an item is selected, provided that its package is selected."""
         names = {"extra": self.extras, "group": self.groups}.get(item[0])
         return names is None or item[2] in names
 
@@ -118,7 +118,7 @@ def resolve(document: Document, choice: Choice, origin: str) -> Document:
 
 
 def _marker_name(kind: str, package: str, name: str) -> str:
-    """Return the name by which markers refer to an item."""
+    """Return the name of an item in markers, such as `extra-4-proj-cpu`."""
     return f"{kind}-{len(package)}-{package}" + (f"-{name}" if name else "")
 
 
@@ -140,7 +140,7 @@ def _map_edges(package: Document, change: Any) -> Document:
 
 @dataclass
 class _Active:
-    """The condition under which each item is active."""
+    """The active items, each with the condition under which it is active."""
 
     items: dict[Item, Condition]
     origin: str
@@ -191,7 +191,7 @@ class _Active:
         return result
 
     def _edge_condition(self, package: Document, edge: Document, extras: Collection[Item] = ()) -> Condition:
-        """Return the condition of an edge: its marker, in which conditions replace the names of items."""
+        """Return an edge's marker with each item replaced by its condition. The items in `extras` are always active."""
         named = {_marker_name(*item): condition for item, condition in self.items.items()}
         named |= dict.fromkeys((_marker_name(*item) for item in extras), TRUE)
         result = FALSE
@@ -223,7 +223,7 @@ def _conflict_item(item: Document) -> Item:
 
 
 def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[Item]) -> set[str]:
-    """Return the members that selected items belong to or require, regardless of markers."""
+    """Return the members to which selected items belong, and the members that they require, regardless of markers."""
     queue, seen = list(chosen), set(chosen)
     while queue:
         kind, name, each = queue.pop()

@@ -1,6 +1,6 @@
-"""Settings of package indexes: addresses, `find-links` directories, and the packages of explicit indexes.
+"""Validates and converts settings of package indexes: URLs, `find-links` directories, and explicit indexes.
 
-Credentials are rejected. uv gets credentials from netrc, uv's credential store, environment variables such as
+Rejects URLs with credentials. uv gets credentials from netrc, uv's credential store, environment variables such as
 `UV_INDEX_<NAME>_USERNAME`, or the keyring.
 """
 

@@ -1,7 +1,7 @@
 """Reads, converts, and writes locks in the format of rules_bento: packages, edges with markers, and file hashes.
 
-Locks of all tools are converted to this format. A lock has no host names, so it can be committed and shared, and any
-index or cache can serve the files. The format is JSON because Starlark can decode JSON::
+Locks of all tools are converted to this format. A lock contains no URLs of indexes, so it can be committed and shared,
+and any index or cache can serve the files. The format is JSON because Starlark can decode JSON::
 
     {"lock": 1, "requires_python": ">=3.10",
      "inputs": {"requirements": ["bentoml"], "constraints": [...], "overrides": [...], "platforms": [...],
@@ -119,7 +119,7 @@ def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
 
 
 def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], origin: str) -> Lock:
-    """Keep only the files of packages in `names` whose hashes are in `hashes`. Other packages become `unlocked`.
+    """Keep the packages in `names` and their files whose hashes are in `hashes`. Other packages become `unlocked`.
 
     `rejected_files` lists a package's removed files. Raises BentoError if a package in `names` has no file left.
     """
@@ -194,7 +194,7 @@ def reachable(roots: list[dict[str, Any]], packages: list[dict[str, Any]]) -> li
 
 
 class _EdgeNames:
-    """Unique names for the packages in edges: with a version or index number if the name alone is ambiguous."""
+    """Converter of `uv.lock` edges, which adds a version and an index number if a package name is ambiguous."""
 
     def __init__(self, packages: list[dict[str, Any]], origin: str) -> None:
         self.origin = origin
@@ -209,7 +209,7 @@ class _EdgeNames:
         return {"index": str(sources.index(package["source"]) + 1)} if len(sources) > 1 else {}
 
     def edge(self, edge: dict[str, Any]) -> dict[str, Any]:
-        """Convert an edge of a `uv.lock` to an edge in the format of rules_bento."""
+        """Convert an edge of a `uv.lock` to the format of rules_bento. Raises BentoError if the edge is ambiguous."""
         result = {"name": edge["name"]}
         versions = self.sources.get(edge["name"], {})
         if sum(map(len, versions.values())) > 1:

@@ -206,7 +206,7 @@ def _types(shape: Any) -> Any:
 
 
 def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[str, str, str]]:
-    """Yield the place, kind, and value of each string in `value`, which has the types of `shape`."""
+    """Yield the place, kind, and value of each string in `value`, whose types already match `shape`."""
     if isinstance(shape, str):
         yield f"{origin}: {where}", shape, value
     elif isinstance(shape, list):

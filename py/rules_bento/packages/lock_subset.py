@@ -62,7 +62,7 @@ class Target:
 
 @dataclass(frozen=True)
 class LockSubset:
-    """Pinned requirements, sorted by name: without hashes, and with the hashes of their files."""
+    """The content of two requirements files with the same pins, sorted by name: without hashes, and with hashes."""
 
     requirements: str
     requirements_with_hashes: str
@@ -88,7 +88,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Resolver:
-    """The resolver: pip-tools if `pip_tools` contains its import directories, otherwise uv."""
+    """The tool that resolves a lock subset: pip-tools if `pip_tools` contains its import directories, otherwise uv."""
 
     python: str
     uv: Path
@@ -102,7 +102,7 @@ class Resolver:
 
 @dataclass(frozen=True)
 class Resolution:
-    """The solution for a single requirement: pins of its transitive dependencies, by name.
+    """The solution for a single requirement: pinned requirements by package name, including transitive dependencies.
 
     `pins` is empty if there is no solution. `packages` contains the lock entries of the dependencies, so that dependent
     actions read only one file.
@@ -128,7 +128,7 @@ def _load_resolution(text: str) -> Resolution:
 
 
 def resolve_one(requirement: str, entries: Sequence[dict[str, Any]], target: Target, resolver: Resolver) -> Resolution:
-    """Resolve a single requirement. Returns no pins if there is no solution, so that `resolve_subset` reports it."""
+    """Resolve a single requirement. Returns no pins if this fails, so that `resolve_subset` reports the error."""
     try:
         pins = _resolve(Query({requirement: "requirements"}), _index_by_name(entries), target, resolver)
     except BentoError:
@@ -159,13 +159,13 @@ def resolve_subset(
 
 
 def read(paths: Iterable[str], resolutions: Iterable[Resolution] = ()) -> list[dict[str, Any]]:
-    """Return the lock entries of `resolutions`, and of the files `paths`, which contain one entry each."""
+    """Return the lock entries in `resolutions`, followed by the entries in the files `paths`, one for each file."""
     entries = [entry for resolution in resolutions for entry in resolution.packages]
     return [*entries, *(json.loads(read_text(path)) for path in dict.fromkeys(paths))]
 
 
 def _index_by_name(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the entries by name. Raises BentoError if two entries with one name differ."""
+    """Return the entries by name. Raises BentoError if two entries with the same name differ."""
     locked: dict[str, dict[str, Any]] = {}
     for entry in entries:
         other = locked.setdefault(entry["name"], entry)
@@ -246,7 +246,7 @@ def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -
 
 
 def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> list[str]:
-    """Return the sorted names in pins (`name[==version]`). Raises BentoError if `entries` lack a package or version."""
+    """Return the sorted names in `pins` (`name[==version]`). Raises BentoError if a pin doesn't match `entries`."""
     versions = {entry["name"]: entry["version"] for entry in entries}
     names = []
     for pin in pins:
@@ -270,7 +270,7 @@ class _NoSolutionError(Exception):
 
 
 def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
-    """Run the resolver. Returns pinned requirements with their names. Raises _NoSolutionError without a solution."""
+    """Run the resolver. Returns the pinned requirements with their names. Raises _NoSolutionError if it fails."""
     import subprocess
 
     source = links.with_name("requirements.in")
@@ -297,7 +297,7 @@ def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> l
 
 
 def _commands(scratch: Path, target: Target, resolver: Resolver) -> list[list[str]]:
-    """Return the commands to try, in order."""
+    """Return the commands of the resolver to try, in order."""
     if resolver.pip_tools:
         return [_pip_tools_command(target, resolver)]
     # The fallback runs the real interpreter, in case uv rejects the fake one. It also gives better explanations of
@@ -381,7 +381,7 @@ def _requires_dist(edge: dict[str, Any], extra: str) -> str:
 
 
 def _with_source(line: str, package: dict[str, Any]) -> str:
-    """Return the requirement with the address of its source, or `line` if an index provides the package."""
+    """Return a requirement with the address of the package's source, or `line` if an index provides the package."""
     source = package.get("source")
     if not source:
         return line

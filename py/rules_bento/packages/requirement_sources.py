@@ -33,7 +33,7 @@ _REMEDY = "See the specification of pyproject.toml."
 
 
 class RequirementSource(NamedTuple):
-    """The path of a file, and its name in messages."""
+    """A file with requirements: its path, and its name in messages."""
 
     path: Path
     name: str
@@ -48,7 +48,7 @@ class RequirementSource(NamedTuple):
         return posixpath.normpath(self.name)
 
     def included_name(self, value: str) -> str:
-        """Return the normalized name of the file that this file includes as `value`."""
+        """Return the normalized name of an included file, whose path `value` is relative to this file."""
         return posixpath.normpath(posixpath.join(posixpath.dirname(self.name), value))
 
 
@@ -164,7 +164,7 @@ class _RequirementsFiles:
     def include(
         self, source: RequirementSource, value: str, place: str, kind: Kind = "requirements", chain: Chain = ()
     ) -> None:
-        """Read an included file. Raises a BentoError that begins with `place` if it can't be included."""
+        """Read an included file. Raises a BentoError that begins with `place` if the file can't be included."""
         if "://" in value:
             raise BentoError(f"{place}: the remote file {value!r} can't be included. Include a local copy.")
         name = source.included_name(value)

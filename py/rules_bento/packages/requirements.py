@@ -37,7 +37,7 @@ WHEELS = "wheels"  # the directory of `src/` for the wheels that a Bento include
 
 @dataclass(frozen=True)
 class Requirement:
-    """A requirement: its text without options, its hashes, and its line number (from 1)."""
+    """A requirement in a requirements file. `text` omits options such as `--hash`, and `line` counts from 1."""
 
     text: str
     hashes: tuple[str, ...]  # SHA-256, hexadecimal
@@ -65,13 +65,13 @@ class Requirement:
 
     @property
     def is_commit(self) -> bool:
-        """Whether the address is a git commit, which identifies the files as a hash does."""
+        """Whether the requirement's address is a git commit, which identifies the files as a hash does."""
         return self.is_direct and re.search(r"git\+[^;\s]*@[0-9a-f]{40}(#|\s|$)", self.text) is not None
 
 
 @dataclass(frozen=True)
 class Option:
-    """An option line, such as `--index-url URL`: its flag, value, and line number (from 1)."""
+    """An option, such as `--index-url URL`. `line` counts from 1 in requirements files, and is 0 for other files."""
 
     flag: str
     value: str
@@ -162,7 +162,7 @@ def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each logical line's first line number, and its text without comments, with continuation lines joined."""
+    """Yield the first line number and the text of each logical line. Joins continuation lines, and removes comments."""
     start, collected = 0, ""
     # Not str.splitlines, which splits at characters that uv doesn't treat as line ends.
     for number, raw in enumerate(re.split(r"\r\n|\r|\n", text), 1):

@@ -52,7 +52,7 @@ _BUILD_FAILURE = re.compile(r"Failed to (?:download and )?build `([^`]+)`")
 
 @dataclass(frozen=True)
 class Project:
-    """The input of `uv lock`."""
+    """The requirements and settings of a project that `uv lock` locks."""
 
     requirements: Sequence[str]
     requires_python: str
@@ -108,7 +108,7 @@ class Project:
 
 
 def lock_inputs(declared: DeclaredRequirements, indexes: Indexes, platforms: Sequence[str]) -> dict[str, Any]:
-    """Return the inputs that a lock records, without empty fields."""
+    """Return the `inputs` field of a lock, which records the inputs of a target. Omits empty values."""
     record: dict[str, Any] = {"requirements": sorted(declared.requirements)}
     further = {"constraints": declared.constraints, "overrides": declared.overrides, "platforms": platforms}
     record |= {name: sorted(values) for name, values in further.items() if values}
@@ -192,11 +192,11 @@ def _version(package: dict[str, Any]) -> Version:
 def normalize(
     path: Path, *, uv: Path, requires_python: str, choice: Choice | None = None, indexes: Indexes | None = None
 ) -> Lock:
-    """Read a lock of rules_bento, a `uv.lock`, a `pylock.toml`, or requirements with hashes.
+    """Read a lock of rules_bento, or convert a `uv.lock`, a `pylock.toml`, or requirements with hashes.
 
     A `pylock.toml` and requirements contain no edges. uv determines the edges of the pinned releases, over the network
-    if they aren't cached, and only files with a committed hash are accepted. Raises BentoError for an invalid lock or
-    if uv fails.
+    if they aren't cached. The result contains only files with a committed hash. Raises BentoError for an invalid lock,
+    or if uv fails.
     """
     if path.name.endswith(".json"):
         return locks.load(path)
@@ -268,7 +268,7 @@ def _check_strings(line: requirements.Requirement, place: str) -> None:
 
 
 def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
-    """Return the pins and hashes in a pylock.toml (PEP 751), and an empty list, because it has no options."""
+    """Return the pins and hashes in a pylock.toml (PEP 751), and an empty list of options."""
     document = read_toml(text, origin)
     lock_shapes.check(document, lock_shapes.PYLOCK, origin, _LOCK_AGAIN)
     pins: list[str] = []
