@@ -1,6 +1,6 @@
 """Authenticates to a registry: anonymously, with a username and password, or with a token for each scope.
 
-Implements basic authentication (RFC 7617) and tokens (distribution project, `docs/spec/auth/token.md`, `oauth.md`).
+Implements Basic authentication (RFC 7617) and tokens (distribution project, `docs/spec/auth/token.md`, `oauth.md`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Credentials:
 
 
 def find_credentials(reference: Reference) -> Credentials | None:
-    """Return a reference's credentials, or None. Searches docker's and podman's files before netrc."""
+    """Return the credentials for a reference, or None. Searches the files of docker and podman, and then netrc."""
     for file in _files():
         if file.is_file() and (credentials := _from_file(_read_config(file), file, reference)):
             return credentials
@@ -57,7 +57,7 @@ def find_credentials(reference: Reference) -> Credentials | None:
 
 
 def searched_files() -> str:
-    """Return a comma-separated list of the existing files that `find_credentials` searches, or `no file`."""
+    """Return the docker and podman files that `find_credentials` searches and that exist, for messages."""
     return ", ".join(str(file) for file in _files() if file.is_file()) or "no file"
 
 
@@ -103,7 +103,7 @@ def _from_file(document: dict[str, Any], file: Path, reference: Reference) -> Cr
 
 
 def _entry_names(reference: Reference) -> Iterator[str]:
-    """Yield the names that an entry can have, most specific first. Only podman's names include repositories."""
+    """Yield the possible names of a reference's entry, most specific first. Only podman's include repositories."""
     parts = reference.repository.split("/")
     for count in range(len(parts), 0, -1):
         yield "/".join([reference.registry, *parts[:count]])
@@ -133,7 +133,7 @@ def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | N
 
 
 def _run_helper(helper: str, key: str, file: Path) -> Credentials | None:
-    """Return the credentials that `docker-credential-<helper> get` prints, or None if the helper has none."""
+    """Return the credentials that `docker-credential-<helper> get` prints, or None if it finds no credentials."""
     import subprocess
 
     from rules_bento.programs import which
@@ -187,7 +187,7 @@ class Challenge(NamedTuple):
 
     @staticmethod
     def parse(headers: list[str]) -> Challenge | None:
-        """Return the first Bearer challenge or, without one, the first Basic challenge. Returns None for others."""
+        """Return the first Bearer challenge, otherwise the first Basic challenge, or None if neither exists."""
         by_scheme: dict[str, Challenge] = {}
         for header in headers:
             for scheme, values in challenges(header):
@@ -212,7 +212,7 @@ class Authorizer:
         self._extra_scopes: dict[frozenset[str], set[str]] = {}  # of challenges, by the requested scopes
 
     def header(self, scopes: frozenset[str]) -> str:
-        """Return the `Authorization` header for `scopes`, or "" before a challenge or without credentials for Basic."""
+        """Return the `Authorization` header for `scopes`, or "" before a challenge or if credentials are missing."""
         with self._lock:
             challenge = self._challenge
             if challenge is None:
@@ -295,7 +295,7 @@ class Authorizer:
             return {}
 
     def _realm(self, realm: str) -> str:
-        """Return the URL of the token server. Raises BentoError if it isn't safe to send credentials there."""
+        """Return the URL of the token server. Raises BentoError if sending credentials to the server isn't safe."""
         if not realm:
             raise BentoError(
                 f"{self._host}: the authentication challenge has no realm. Report the error to the registry operator."
@@ -334,7 +334,7 @@ def _is_private_host(host: str) -> bool:
 
 
 def _is_covered(scope: str, scopes: frozenset[str]) -> bool:
-    """Return whether a scope (`type:name:action,...`) in `scopes` has the resource and all actions of `scope`."""
+    """Return whether one of `scopes` covers the resource and all actions of `scope` (`type:name:action,...`)."""
     resource, _, actions = scope.rpartition(":")
     return any(
         resource == other.rpartition(":")[0] and set(actions.split(",")) <= set(other.rpartition(":")[2].split(","))

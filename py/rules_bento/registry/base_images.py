@@ -29,7 +29,7 @@ _MAX_MANIFESTS = 1000
 
 
 class BaseImage(NamedTuple):
-    """An image without the contents of its layers. `layers` pairs each descriptor with its diff id."""
+    """The metadata of a base image. `layers` pairs the descriptor of each layer with the layer's diff ID."""
 
     digest: str
     config: dict[str, Any]  # architecture, os, env, and optionally variant and history
@@ -46,7 +46,7 @@ class BaseImage(NamedTuple):
 
 
 def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseImage]:
-    """Return a layout's images by platform (`os/architecture`). Raises BentoError if none match or for duplicates."""
+    """Map `platforms` (`os/architecture`) to images. Raises BentoError if none has an image, or if one has several."""
     images: dict[str, BaseImage] = {}
     others: set[str] = set()
     for manifest in _manifests(layout):
@@ -72,7 +72,7 @@ def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseIma
 
 
 def check_layers(layout: Layout, images: Collection[BaseImage]) -> None:
-    """Verify the digest, size, and media type of each layer once. Raises BentoError for an invalid layer."""
+    """Verify the digest, size, and media type of each distinct layer. Raises BentoError for an invalid layer."""
     for layer in {layer.digest: layer for image in images for layer, _ in image.layers}.values():
         path = _complete_blob(layout, layer)
         FileSource(path).check(layer.digest, layer.size)
@@ -104,7 +104,7 @@ def _manifests(layout: Layout) -> Iterator[Manifest]:
 
 
 def _complete_blob(layout: Layout, entry: Descriptor) -> Path:
-    """Return the path of a blob. Raises BentoError if the blob is missing or has another size."""
+    """Return the path of a blob. Raises BentoError if the blob is missing or has the wrong size."""
     path = layout.blob(entry.digest)
     if not path.is_file():
         raise BentoError(f"{layout.directory}: missing blob {entry.digest}. {COPY_AGAIN}")

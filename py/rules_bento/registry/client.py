@@ -1,4 +1,4 @@
-"""Client for the API of registries (OCI distribution specification 1.1).
+"""Sends requests to the API of registries (OCI distribution specification 1.1).
 
 `Registries` caches `Registry` objects, `Registry` sends requests to one registry, and `Repository` has a method for
 each endpoint of a repository.
@@ -49,12 +49,12 @@ class Reply(NamedTuple):
 
     @classmethod
     def read(cls, response: Response, most: int = limits.REFUSAL) -> Reply:
-        """Read the complete body of a response. `Response.read` describes the limit `most`."""
+        """Read the complete body of a response. `most` and the errors are the same as for `Response.read`."""
         return cls(response.status, response.headers, response.read(most), response.url)
 
 
 class Registries:
-    """Cache of registries, connections, and tokens. Registries in `insecure` (`host:port`) can be unencrypted."""
+    """Cache of registries, connections, and tokens. Registries in `insecure` (`host:port`) can use unencrypted HTTP."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Registry:
         self._authorizer: Authorizer | None = None
 
     def retry(self) -> Retry:
-        """Return a new counter of attempts for an operation that consists of several requests."""
+        """Return a new retry policy for an operation that consists of several requests."""
         return Retry(self._sleep)
 
     def request(
@@ -116,7 +116,7 @@ class Registry:
         content: bytes | None = None,
         max_bytes: int = limits.REFUSAL,
     ) -> Reply:
-        """Send a small request with retries. Raises a BentoError with `what` for a status that isn't in `expect`."""
+        """Send a small request with retries. Raises a BentoError that begins with `what` for an unexpected status."""
         retry = self.retry()
         while True:
             try:
@@ -136,7 +136,7 @@ class Registry:
     def exchange(
         self, method: str, path: str, scopes: frozenset[str], *, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request to `path` (or a URL), and yield the response. Follows redirects and logs in. Doesn't retry."""
+        """Send a request to `path` or a URL, and yield the response. Logs in, and follows redirects. Doesn't retry."""
         origin, authorizer = self._connect()
         url = path if "://" in path else f"{origin}{path}"
         redirects = logins = 0
@@ -171,7 +171,7 @@ class Registry:
         return self._secure_url(resolve(response.url, location))
 
     def _secure_url(self, url: str) -> str:
-        """Change a URL to https if the registry uses https. Raises BentoError for http on another host."""
+        """Replace http with https in a URL of an https registry. Raises BentoError for an http URL on another host."""
         here, there = self._connect()[0], Origin.from_url(url)
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
@@ -286,7 +286,7 @@ class Repository:
         return Upload(url, offset, upload.smallest_chunk)
 
     def after_chunk(self, upload: Upload, reply: Reply) -> Upload:
-        """Return the upload after the registry accepted a chunk. Raises BentoError if the reply has no `Range`."""
+        """Return the updated upload after an accepted chunk. Raises BentoError if the reply has no valid `Range`."""
         last = _UPLOADED_RANGE.fullmatch(reply.headers.get("Range", ""))
         if last is None:
             raise BentoError(
@@ -297,7 +297,7 @@ class Repository:
         return Upload(url, int(last[1]) + 1, upload.smallest_chunk)
 
     def send_blob(self, upload: Upload, digest: str, body: Body) -> AbstractContextManager[Response]:
-        """Send the remaining bytes of a blob, end the upload, and yield the response. Raises ConnectionLostError."""
+        """Send the rest of a blob, complete the upload, and yield the response. Raises ConnectionLostError."""
         url = upload.url + ("&" if "?" in upload.url else "?") + urlencode({"digest": digest})
         headers = {"Content-Type": "application/octet-stream"}
         return self.registry.exchange("PUT", url, self.push_scope, headers=headers, body=body)
@@ -311,12 +311,12 @@ class Repository:
         return self.registry.exchange("PATCH", upload.url, self.push_scope, headers=headers, body=body)
 
     def open_blob(self, digest: str, offset: int = 0) -> AbstractContextManager[Response]:
-        """Yield a response with a blob, which begins at `offset` if the status is 206. Raises ConnectionLostError."""
+        """Request a blob, and yield the response. The body begins at `offset` for status 206, otherwise at 0."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         return self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull_scope, headers=headers)
 
     def read_blob(self, descriptor: Descriptor) -> bytes:
-        """Return the verified content of a small blob. Raises BentoError above `limits.DOCUMENT` bytes."""
+        """Return the verified content of a small blob. Raises BentoError if it exceeds `limits.DOCUMENT` bytes."""
         what = f"blob {descriptor.digest}"
         if descriptor.size > limits.DOCUMENT:
             raise BentoError(
@@ -330,7 +330,7 @@ class Repository:
     # Manifests
 
     def manifest_digest(self, target: str) -> str:
-        """Return the digest of the manifest for a tag or digest, or "" if none exists. Requests push access."""
+        """Return the digest of the manifest for a tag or digest, or "" if unknown. Requests push access."""
         headers, what = {"Accept": ", ".join(oci.MANIFESTS)}, f"manifest {target}"
         reply = self._request("HEAD", f"manifests/{target}", what, {200, 404}, self.push_scope, headers=headers)
         return reply.headers.get("Docker-Content-Digest", "") if reply.status == 200 else ""
@@ -345,7 +345,7 @@ class Repository:
         return Manifest.read(reply.body, reply.headers.get("Content-Type", "").partition(";")[0].strip(), origin)
 
     def put_manifest(self, manifest: Manifest, target: str) -> bool:
-        """Upload a manifest as `target`. Returns whether the registry processed the subject. Verifies the digest."""
+        """Upload a manifest as `target`, and verify its digest. Returns whether the registry processed the subject."""
         headers, what = {"Content-Type": manifest.descriptor.media_type}, f"manifest {target}"
         options: dict[str, Any] = {"headers": headers, "content": manifest.content}
         reply = self._request("PUT", f"manifests/{target}", what, {201}, self.push_scope, **options)
@@ -358,7 +358,7 @@ class Repository:
         return bool(reply.headers.get("OCI-Subject"))
 
     def tags(self) -> list[str]:
-        """Return all tags in the order of the registry. Raises BentoError if there are too many."""
+        """Return all tags in the order of the registry. Raises BentoError if there are more than `limits.NAMES`."""
         names: list[str] = []
         for reply in self._pages(f"tags/list?n={_PAGE_SIZE}", "tags", {200}):
             names += map(str, self._entries(reply, "tags", "tags", len(names)))
@@ -375,7 +375,7 @@ class Repository:
         return descriptors
 
     def referrers_tag(self, digest: str) -> list[Descriptor]:
-        """Return the referrers in the index that the tag `referrers_tag(digest)` names, or none if it doesn't exist."""
+        """Return the referrers in the index tagged `referrers_tag(digest)`, or an empty list if it doesn't exist."""
         target = referrers_tag(digest)
         reply = self._get_manifest(target, (oci.INDEX,), f"referrers of {digest}", {200, 404})
         if reply.status == 404:

@@ -1,4 +1,4 @@
-"""Descriptors, manifests, digests, and media types of the OCI image specification 1.1."""
+"""Parses and creates descriptors and manifests, and verifies digests (OCI image specification 1.1)."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A verified manifest of an image or artifact, or an index."""
+    """A validated image manifest, artifact manifest, or index."""
 
     content: bytes
     descriptor: Descriptor
@@ -118,7 +118,7 @@ class Manifest:
 
     @staticmethod
     def read(content: bytes, media_type: str, origin: str) -> Manifest:
-        """Parse a manifest. Raises BentoError if it is invalid or contradicts `media_type`."""
+        """Parse a manifest or index. Raises BentoError if it is invalid, or contradicts a non-empty `media_type`."""
         document = without_nulls(read_json(content, origin))
         if not isinstance(document, dict) or ("manifests" in document and "layers" in document):
             raise BentoError(f"{origin}: expected an image manifest or index. Check the image reference or path.")
@@ -183,7 +183,7 @@ def _check_names(fields: Iterable[str], origin: str) -> None:
 
 
 def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
-    """Return manifests of entries and nested indexes, each once, before its index. Raises BentoError for too many."""
+    """Return the manifests of entries and nested indexes, each once, children first. Raises BentoError for too many."""
     manifests: dict[str, Manifest] = {}
 
     def visit(entry: Descriptor, depth: int) -> None:

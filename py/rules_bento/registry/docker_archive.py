@@ -1,4 +1,4 @@
-"""Reads image archives, in docker's format (`docker save`) or OCI's, without unpacking them."""
+"""Reads image archives in the format of docker (`docker save`) or OCI, without unpacking them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_LINKS = 40
 
 
 def read(path: Path) -> Pushable:
-    """Return the only image or index in an archive, for `push`. Raises BentoError for several or invalid images."""
+    """Read the only image or index in an archive, for `push`. Raises BentoError for several or invalid images."""
     with path.open("rb") as file:
         archive = _Archive(path, file)
         return archive.oci() if "index.json" in archive.members else archive.docker()

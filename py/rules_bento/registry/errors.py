@@ -1,4 +1,4 @@
-"""Exceptions for the error responses of registries."""
+"""Converts error responses of registries to exceptions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def response_error(status: int, body: bytes, what: str, host: str) -> RegistryEr
 
 
 def _read(body: bytes) -> tuple[tuple[str, ...], str]:
-    """Return the codes and messages in an error response. Both are empty if the format is unknown."""
+    """Return the codes and the joined messages in an error response. Both are empty if the format is unknown."""
     try:
         errors = read_json(body, "the response")["errors"]
         codes = tuple(str(error.get("code", "")) for error in errors)

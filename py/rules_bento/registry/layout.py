@@ -36,14 +36,14 @@ _MAX_REFERRER = 1 << 20  # bytes of a referrer's manifest
 
 
 class Layout:
-    """A layout on disk. Blobs can be missing, but not incomplete."""
+    """An OCI image layout on disk. Blobs can be missing, but existing blobs are complete."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     @staticmethod
     def create(directory: Path) -> Layout:
-        """Return the layout in a directory, created if missing. Raises BentoError if it contains other files."""
+        """Open the layout in a directory, or create one. Raises BentoError if the directory contains other files."""
         if directory.is_dir() and not (directory / "oci-layout").exists() and any(directory.iterdir()):
             raise BentoError(
                 f"{directory}: the directory contains files, but isn't an OCI layout. Use another directory."
@@ -116,7 +116,7 @@ class Layout:
         return self._verified(blob.digest, "blob")
 
     def check(self, root: Manifest) -> int:
-        """Verify a manifest's children and blobs, or raise BentoError. Returns the number of manifests and blobs."""
+        """Verify and count the manifests and blobs of `root`. Raises BentoError if one is missing or invalid."""
         manifests = [root, *self._children(root)]
         blobs = {blob.digest: blob for manifest in manifests for blob in manifest.blobs()}
         for blob in blobs.values():
@@ -126,7 +126,7 @@ class Layout:
         return len(manifests) + len(blobs)
 
     def find(self, name: str = "") -> Manifest:
-        """Return the manifest with a name or digest (default: the only image). Raises BentoError unless one matches."""
+        """Return the manifest for a name or digest (default: the only image). Raises BentoError for none or several."""
         index = [entry for entry in self.index() if not self._is_attachment(entry)]
         entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name_of(entry))}
         if len(entries) != 1:
@@ -141,7 +141,7 @@ class Layout:
         return self.manifest(entry.digest, entry.media_type)
 
     def add_manifest(self, manifest: Manifest, name: str = "") -> None:
-        """Write a manifest, and add it to index.json. Replaces entries of the same name or, without one, digest."""
+        """Write a manifest, and add it to index.json. Replaces the entry with the same name or, if unnamed, digest."""
         self.add(manifest.content)
         others = [
             entry
@@ -154,7 +154,7 @@ class Layout:
         self._write_index([*others, entry])
 
     def _is_attachment(self, entry: Descriptor) -> bool:
-        """Return whether an entry lists signatures or attestations. Raises BentoError for a wrong annotation."""
+        """Return whether an entry is for signatures or attestations. Raises BentoError if its annotation is wrong."""
         if entry.annotations.get(_KIND) not in _COSIGN_KINDS.values():
             return False
         name, path = _name_of(entry), self.blob(entry.digest)
@@ -175,7 +175,7 @@ class Layout:
         return True
 
     def attached_manifests(self, kind: str, name: str) -> Iterator[Callable[[], Manifest]]:
-        """Return functions that read the signatures (`sig`) or attestations (`att`) with this name or no name."""
+        """Return functions that read manifests of signatures (`sig`) or attestations (`att`) with `name` or no name."""
         listed = {
             entry.digest: entry
             for entry in self.index()
@@ -186,7 +186,7 @@ class Layout:
     def attach(self, manifest: Manifest, subject: str, kind: str, name: str) -> None:
         """Add a manifest that refers to `subject`. `kind` is `sig` (signatures), `att` (attestations), or empty.
 
-        Signatures and attestations get an entry `name` in the index. The entry replaces an entry of the same kind.
+        Signatures and attestations get an index entry `name`. It replaces entries of this kind with `name` or no name.
         """
         self.add(manifest.content)
         entries = []
@@ -249,7 +249,7 @@ def _name_of(entry: Descriptor) -> str:
 
 
 def _read(path: Path) -> bytes:
-    """Return the content of a file in a layout. Raises OSError for other kinds, such as a pipe that would block."""
+    """Return the content of a regular file in a layout. Raises OSError for other files, such as a pipe."""
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, "file not found")
     return read_file(path)

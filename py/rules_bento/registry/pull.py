@@ -36,7 +36,7 @@ _Result = TypeVar("_Result")
 
 
 def find_manifest(references: Sequence[Reference], registries: Registries) -> tuple[Repository, Manifest]:
-    """Return the first manifest that `references` provide, and its repository. If all fail, raises the last error."""
+    """Return the repository and manifest of the first reference that is available, or raise the last error."""
 
     def find(reference: Reference) -> tuple[Repository, Manifest]:
         repository = registries.repository(reference)
@@ -105,7 +105,7 @@ def fetch_blobs(
 def select_platforms(
     root: Manifest, platforms: Collection[str], origin: str, *, lenient: bool = False
 ) -> list[Descriptor]:
-    """Return the entries for `platforms` (default: all). Raises BentoError if one is missing, or all if `lenient`."""
+    """Return the entries for `platforms` (default: all). Raises BentoError if any (with `lenient`: all) are missing."""
     entries = root.children()
     if not platforms or not root.is_index:
         return entries
@@ -120,7 +120,7 @@ def select_platforms(
 
 
 def from_repository(repository: Repository, root: Manifest) -> Pushable:
-    """Return a manifest and its children, for `push`, with blobs that are streamed from `repository`."""
+    """Return a manifest and its children, for `push`. The push streams their blobs from `repository`."""
     children = oci.collect_manifests(root.children(), lambda entry: repository.get_manifest(entry.digest))
     blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
     sources = {blob.digest: RemoteSource(repository, blob.digest) for blob in blobs}

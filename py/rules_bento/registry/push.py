@@ -127,7 +127,7 @@ class _BlobUpload:
             self._max_offset = upload.offset
 
     def _can_resume(self, reply: Reply) -> bool:
-        """Return True to resume an upload after an error, or False to restart it. Raises RegistryError otherwise."""
+        """Return True to resume an upload after an error, or False to restart it. Raises RegistryError to give up."""
         if reply.status == 413 and self._chunk_size > _MIN_CHUNK:
             self._chunk_size = _MAX_CHUNK if self._chunk_size > _MAX_CHUNK else max(_MIN_CHUNK, self._chunk_size // 2)
             return True
@@ -151,7 +151,7 @@ _MAX_MOUNTS = 3
 
 
 class PushResult(NamedTuple):
-    """The result of a push to one repository: the numbers of all, sent, and mounted blobs, and of bytes sent."""
+    """The result of a push to one repository: the numbers of all, sent, and mounted blobs, and of sent bytes."""
 
     reference: Reference  # with digest
     blobs: int
@@ -234,7 +234,7 @@ class _RepositoryPush:
     is_complete: bool = False
 
     def check(self, _: Counter) -> None:
-        """Set `is_complete` if the registry has all manifests and doesn't report missing blobs."""
+        """Set `is_complete` if all manifests exist, and uploading the manifests again reports no missing blobs."""
         manifests = self.package.manifests()
         if any(
             self.repository.manifest_digest(manifest.descriptor.digest) != manifest.descriptor.digest
@@ -281,7 +281,7 @@ class _RepositoryPush:
                 self.send_blob(blob, counter)
 
     def _put(self, manifest: Manifest, target: str) -> None:
-        """Upload a manifest as `target`, a tag or its digest, unless it exists there."""
+        """Upload a manifest as `target`, a tag or its digest, unless `target` already refers to the manifest."""
         # Some registries reject writing a tag again, even if it is unchanged.
         if self.repository.manifest_digest(target) == manifest.descriptor.digest:
             return

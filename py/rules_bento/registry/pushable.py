@@ -1,4 +1,4 @@
-"""The content of a push: manifests of an image, index, or artifact, and the sources of their blobs."""
+"""Describes the content of a push: manifests of an image, index, or artifact, and the sources of their blobs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Sendable(Protocol):
     """Interface of objects that send bytes to a connection."""
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end` to a connection, and count them in `tally`."""
+        """Write the bytes from `start` to `end` (exclusive) to a connection, and count them in `tally`."""
 
 
 class BlobSource(Sendable, Protocol):
@@ -52,7 +52,7 @@ def send_pieces(connection: socket.socket, pieces: Iterable[bytes | memoryview],
 
 @dataclass(frozen=True)
 class FileSource:
-    """A blob in a file. The blob begins at offset `start`, for example as a member of a tar."""
+    """A blob in a file, from byte `start` on. In an archive, `start` is the offset of a member's content."""
 
     path: Path
     start: int = 0
@@ -168,7 +168,7 @@ class BytesSource:
 
 @dataclass(frozen=True)
 class BodyPart:
-    """Request body: the bytes of a source from `start` to `end`. `tally` counts bytes from `counted_from` on."""
+    """Request body with the bytes of a source from `start` to `end`. `tally` counts bytes from `counted_from` on."""
 
     source: Sendable
     start: int
@@ -189,7 +189,7 @@ class BodyPart:
 
 @dataclass(frozen=True)
 class Pushable:
-    """A manifest, its children, the sources of their blobs, and repositories from which blobs can be mounted."""
+    """An image, index, or artifact to push, with a source for each blob, and repositories to mount blobs from."""
 
     root: Manifest
     children: Sequence[Manifest] = ()

@@ -24,7 +24,7 @@ _MAX_NAME = 255
 
 @dataclass(frozen=True)
 class Reference:
-    """A repository in a registry with an optional tag or digest. Use `parse` to create a reference."""
+    """A repository in a registry with an optional tag or digest. Use `parse` or `from_url` to create a reference."""
 
     registry: str  # host, or host:port
     repository: str
@@ -75,12 +75,12 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """The `registry/repository`."""
+        """The name of the repository, including the registry."""
         return f"{self.registry}/{self.repository}"
 
     @property
     def target(self) -> str:
-        """The first that is set: the digest, the tag, or `latest`."""
+        """The digest if set, otherwise the tag if set, otherwise `latest`."""
         return self.digest or self.tag or "latest"
 
     @property
@@ -105,7 +105,7 @@ class Reference:
 
 
 def has_registry(name: str) -> bool:
-    """Return whether a name begins with a registry: a component that can only be a host."""
+    """Return whether the first component of a name is unambiguously the host of a registry."""
     first, slash, _ = name.partition("/")
     return bool(slash) and (first == "localhost" or "." in first or ":" in first or first.lower() != first)
 
