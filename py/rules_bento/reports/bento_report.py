@@ -75,7 +75,7 @@ def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the differences between two reports: `kind`, `name`, `before`, `after`, and `change` in bytes.
 
     `before` and `after` are versions of models and packages, kinds of APIs, or the starts of file digests. `before` is
-    None for an added item, and `after` for a removed one. Sorts by kind, APIs first, then from the largest change.
+    None for an added item, and `after` for a removed item. Sorts by kind (APIs first), largest change first.
     """
     before, after = dict(_compared_items(old)), dict(_compared_items(new))
     rows = []
@@ -89,7 +89,7 @@ def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _compared_items(report: dict[str, Any]) -> Iterator[tuple[tuple[str, str], tuple[str, int]]]:
-    """Yield the items to compare: kind and name, description, and size in bytes."""
+    """Yield each item to compare: its kind and name as a key, and its description and size in bytes as the value."""
     for service in report["services"]:
         for api in service["apis"]:
             yield ("API", f"{service['name']} {api['route']}"), (api["what"] or "plain", 0)

@@ -1,4 +1,4 @@
-"""HTML pages for reports: single files without external resources, for all screen sizes and color schemes.
+"""Generates HTML pages for reports: single files without external resources, for all screen sizes and color schemes.
 
 All data is in tables. A script draws a map, in which areas represent sizes.
 """
