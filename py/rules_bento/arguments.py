@@ -1,4 +1,4 @@
-"""Parser for arguments that programs, not people, write. Flags can be in any order, but can't be abbreviated.
+"""Parses command-line arguments that programs generate. Flags can be in any order, but can't be abbreviated.
 
 In an arguments file, each line is one argument. Strings that can contain line breaks are JSON.
 """

@@ -1,4 +1,4 @@
-"""Finds the programs that rules_bento starts, but never in the current directory."""
+"""Finds programs on PATH, but never in the current directory."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def serve(run: Callable[[list[str]], int], words: list[str]) -> int:
     """Process work requests until the input ends, with `words` before the arguments of each request.
 
     The output of `run` is part of the response, so standard output contains only responses. Returns 1 for an invalid
-    line, because no request can be answered. Bazel then starts another worker.
+    line, to which no response is possible. Bazel then starts another worker.
     """
     responses = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)
@@ -152,7 +152,7 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def _run_requests(run: Callable[[list[str]], int], asked: int, output: int, answers: int) -> NoReturn:
-    """Run requests in the forked process until its state prevents further requests."""
+    """Run requests in the forked process until the process can't be reused, and then end the process."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd, place in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(fd, place)
@@ -180,7 +180,7 @@ def _run_requests(run: Callable[[list[str]], int], asked: int, output: int, answ
 
 
 def _is_reusable(words: list[str]) -> bool:
-    """Return whether all subcommands of a request are reusable. Each word THEN is a separator, even as a value."""
+    """Return whether all subcommands of a request are reusable. Treats even a value `--then` as a separator."""
     subcommands = [words[at] for at in range(len(words)) if not at or words[at - 1] == THEN]
     return bool(subcommands) and all(
         subcommand is not None and subcommand.reusable for subcommand in map(find, subcommands)

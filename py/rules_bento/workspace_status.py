@@ -1,4 +1,4 @@
-"""Reads Bazel's workspace status, and replaces `{KEY}` in strings by its values."""
+"""Reads Bazel's workspace status, and replaces `{KEY}` in strings with values of the status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def read_status(files: Iterable[Path]) -> dict[str, str]:
-    """Return the values in status files, which have lines of `KEY value`. Raises BentoError unless they are UTF-8."""
+    """Return the values in status files by key. Each line is `KEY value`. Raises BentoError for invalid UTF-8."""
     from rules_bento.formats import decode_text
 
     status = {}
@@ -27,7 +27,7 @@ def read_status(files: Iterable[Path]) -> dict[str, str]:
 
 
 def substitute(text: str, status: Mapping[str, str], attribute: str) -> str:
-    """Replace each `{KEY}` in `text` by its value. Raises a BentoError that names `attribute` for an unknown key."""
+    """Replace each `{KEY}` in `text` with its value. Raises a BentoError that begins with `attribute` if this fails."""
     for key in _KEY.findall(text):
         if not status:
             remedy = "Build with --stamp, or set stamp = 1."
@@ -39,5 +39,5 @@ def substitute(text: str, status: Mapping[str, str], attribute: str) -> str:
 
 
 def substitute_all(texts: Mapping[str, str], status: Mapping[str, str], attribute: str) -> dict[str, str]:
-    """Replace each `{KEY}` in the values of `texts`. Raises the same errors as `substitute`."""
+    """Replace each `{KEY}` in the values of `texts` with its value. Raises the same errors as `substitute`."""
     return {name: substitute(text, status, attribute) for name, text in texts.items()}
