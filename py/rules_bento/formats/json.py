@@ -1,6 +1,6 @@
 """Reads untrusted JSON (RFC 8259) in UTF-8, and rejects duplicate keys.
 
-Checks the size and nesting before the standard library parses the input. For small input, only counts brackets.
+Limits are checked before the standard library parses the input. For small input, the check only counts brackets.
 """
 
 from __future__ import annotations

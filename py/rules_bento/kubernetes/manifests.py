@@ -163,7 +163,7 @@ class ManifestBuilder:
                 )
 
     def _replicas(self, service: WorkloadService) -> tuple[int, int]:
-        """Return the minimum and maximum number of Pods (0: no autoscaler). Raises BentoError for an invalid value."""
+        """Return the minimum and maximum number of Pods (maximum 0: fixed). Raises BentoError for an invalid value."""
         text = self._options.replicas.get(service.name, "1")
         match = _REPLICAS.fullmatch(text)
         low, high = (int(match[1]), int(match[2] or 0)) if match else (0, 0)

@@ -271,7 +271,7 @@ def _image(config: dict[str, Any]) -> StartupConfig:
 
 
 def _check_startup(image: StartupConfig, services: tuple[WorkloadService, ...], port: int) -> None:
-    """Raise BentoError if the image's startup conflicts with the manifest, needs `port`, or can't run all services."""
+    """Raise BentoError if the image's startup conflicts with the manifest, lacks a port, or can't run all services."""
     for word in image.cmd if image.serves_bento else ():
         if word.partition("=")[0] in ("--port", "-p", "--host"):
             raise BentoError(f"cmd: the image sets {word}, which the manifest also sets. Remove the option from cmd.")

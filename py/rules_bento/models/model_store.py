@@ -37,7 +37,7 @@ class StoredModel:
     alias: str = ""  # in the Bento's options
 
     def bundled(self) -> BundledModel:
-        """Return the model's description and alias, as a part of a Bento."""
+        """Return the description and alias of the model, for a Bento that includes the model."""
         return BundledModel(self.entry.description, self.alias)
 
     def members(self) -> list[Member]:
@@ -62,7 +62,7 @@ class StoredModel:
 
 
 def find_newest(store: Path, tag: str) -> dict[str, Any] | None:
-    """Return `model.yaml` of the newest model that matches `tag`, or None. The version in `tag` can be a prefix."""
+    """Return the parsed `model.yaml` of the newest model that matches `tag` (or a prefix of its version), or None."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     tags = [model.description.tag for model in list_versions(store, name)]
     models = (_model_yaml(store / tag.replace(":", "/") / MODEL_YAML) for tag in tags)

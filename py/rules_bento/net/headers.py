@@ -34,7 +34,7 @@ def parse_nonnegative_int(text: str | None) -> int | None:
 
 
 def content_range(text: str | None) -> ContentRange | None:
-    """Parse a `Content-Range` of bytes (RFC 9110, section 14.4). Returns None for other values."""
+    """Parse a `Content-Range` header in bytes (RFC 9110, section 14.4). Returns None for other values."""
     match = _RANGE.fullmatch((text or "").strip())
     if not match:
         return None

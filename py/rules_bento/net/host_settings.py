@@ -132,7 +132,7 @@ def tls_context(host: str) -> ssl.SSLContext:
 
 
 def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
-    """Return the netrc login for `host` and, if set, `user`, or None. Raises BentoError for an invalid file."""
+    """Return the netrc user and password for `host` (and `user`, if set), or None. Raises BentoError if invalid."""
     import netrc
 
     path = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())

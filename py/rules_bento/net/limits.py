@@ -1,4 +1,4 @@
-"""Limits for data from the network, which all clients in this package share.
+"""Defines limits for data from the network, which all clients in this package share.
 
 docs/architecture.md lists the limits. `toolchains/private/locate.py`, which has no imports, repeats `PATIENCE` and
 `BODY`. Tests verify that all copies are equal.

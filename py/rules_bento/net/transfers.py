@@ -110,7 +110,7 @@ class StoppedError(BentoError):
 
 
 class Transfers:
-    """Counter for a group of transfers, which `stop` ends together."""
+    """Counter for a group of transfers. `stop` ends all of them."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -137,7 +137,7 @@ class Transfers:
 
     @contextmanager
     def waiting(self, abort: Callable[[], None]) -> Iterator[None]:
-        """Call `abort` from another thread if `stop` runs during the block. Raises StoppedError if it already ran."""
+        """Call `abort` from another thread if `stop` runs during the block. Raises StoppedError after `stop`."""
         with self._lock:
             self._check()
             self._waiting.add(abort)
@@ -162,7 +162,7 @@ _thread = threading.local()  # `transfers`, if set, is the group to which the th
 
 @contextmanager
 def interruptible(abort: Callable[[], None]) -> Iterator[None]:
-    """Call `abort` if another `parallel_map` transfer fails in the block. Raises StoppedError if one failed earlier."""
+    """Call `abort` if another `parallel_map` transfer fails during the block. Raises StoppedError if one did before."""
     transfers: Transfers | None = getattr(_thread, "transfers", None)
     with transfers.waiting(abort) if transfers else nullcontext():
         yield

@@ -200,7 +200,7 @@ class Response:
             yield buffer[:count]
 
     def pieces_from(self, start: int) -> Iterator[memoryview]:
-        """Yield a file's content from byte `start`, even of a 200 response. Raises ConnectionLostError if truncated."""
+        """Yield the file from byte `start`, even for status 200. Raises ConnectionLostError for a truncated body."""
         skipped = 0 if self.status == 206 else start
         for piece in self.pieces():
             if len(piece) > skipped:

@@ -185,7 +185,7 @@ def repack(wheel: Path, output: Path) -> None:
 
 
 class WheelFile(NamedTuple):
-    """A file to write to a wheel. `size` is in bytes."""
+    """A file to write to a wheel. `size` is in bytes, and `read` returns the content in chunks."""
 
     size: int
     is_executable: bool

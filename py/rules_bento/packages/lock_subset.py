@@ -339,7 +339,7 @@ def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], reso
 
 
 def _write_stub_wheels(links: Path, package: dict[str, Any]) -> None:
-    """Write a stub wheel for each wheel of a package, and a universal one if it has a source archive or no wheel.
+    """Write a stub for each wheel of a package, and a universal stub if the package has a source archive or no wheel.
 
     Stub wheels with equal content are hard links, because writing many archives takes longer than resolving.
     """

@@ -21,7 +21,7 @@ _COMPARES = frozenset({">=", "<=", ">", "<", "==", "!=", "~="})
 
 
 def satisfies(locked: Locked, requirement: str) -> bool:
-    """Return whether locked packages, given by name, are certain to satisfy a requirement (PEP 508)."""
+    """Return whether locked packages are certain to satisfy a requirement (PEP 508)."""
     try:
         requested = parse_requirement(requirement)
     except ValueError:

@@ -57,7 +57,7 @@ def find_credentials(reference: Reference) -> Credentials | None:
 
 
 def searched_files() -> str:
-    """Return the docker and podman files that `find_credentials` searches and that exist, for messages."""
+    """Return the existing docker and podman files with credentials, separated by commas, or `no file`."""
     return ", ".join(str(file) for file in _files() if file.is_file()) or "no file"
 
 
@@ -103,7 +103,7 @@ def _from_file(document: dict[str, Any], file: Path, reference: Reference) -> Cr
 
 
 def _entry_names(reference: Reference) -> Iterator[str]:
-    """Yield the possible names of a reference's entry, most specific first. Only podman's include repositories."""
+    """Yield the possible names of an entry, most specific first. Only names for podman include repositories."""
     parts = reference.repository.split("/")
     for count in range(len(parts), 0, -1):
         yield "/".join([reference.registry, *parts[:count]])
@@ -212,7 +212,7 @@ class Authorizer:
         self._extra_scopes: dict[frozenset[str], set[str]] = {}  # of challenges, by the requested scopes
 
     def header(self, scopes: frozenset[str]) -> str:
-        """Return the `Authorization` header for `scopes`, or "" before a challenge or if credentials are missing."""
+        """Return the `Authorization` header for `scopes`, or "" before the first challenge or without credentials."""
         with self._lock:
             challenge = self._challenge
             if challenge is None:

@@ -49,7 +49,7 @@ class Reply(NamedTuple):
 
     @classmethod
     def read(cls, response: Response, most: int = limits.REFUSAL) -> Reply:
-        """Read the complete body of a response. `most` and the errors are the same as for `Response.read`."""
+        """Read the complete body of a response, up to `most` bytes. Raises the same errors as `Response.read`."""
         return cls(response.status, response.headers, response.read(most), response.url)
 
 
@@ -311,7 +311,7 @@ class Repository:
         return self.registry.exchange("PATCH", upload.url, self.push_scope, headers=headers, body=body)
 
     def open_blob(self, digest: str, offset: int = 0) -> AbstractContextManager[Response]:
-        """Request a blob, and yield the response. The body begins at `offset` for status 206, otherwise at 0."""
+        """Request a blob, and yield the response, from `offset` if the status is 206. Raises ConnectionLostError."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         return self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull_scope, headers=headers)
 

@@ -141,7 +141,7 @@ class Layout:
         return self.manifest(entry.digest, entry.media_type)
 
     def add_manifest(self, manifest: Manifest, name: str = "") -> None:
-        """Write a manifest, and add it to index.json. Replaces the entry with the same name or, if unnamed, digest."""
+        """Write a manifest, and add it to index.json. Replaces entries with the same name (and digest if unnamed)."""
         self.add(manifest.content)
         others = [
             entry

@@ -1,4 +1,4 @@
-"""Pulls images and artifacts into a layout: manifests and configs first, layers on demand."""
+"""Pulls images and artifacts into a layout, optionally without layers, which can be fetched later."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _Result = TypeVar("_Result")
 
 
 def find_manifest(references: Sequence[Reference], registries: Registries) -> tuple[Repository, Manifest]:
-    """Return the repository and manifest of the first reference that is available, or raise the last error."""
+    """Return the repository and manifest of the first available reference. If all fail, raises the last error."""
 
     def find(reference: Reference) -> tuple[Repository, Manifest]:
         repository = registries.repository(reference)
