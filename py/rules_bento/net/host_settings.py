@@ -132,7 +132,7 @@ def tls_context(host: str) -> ssl.SSLContext:
 
 
 def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
-    """Return the netrc user and password for `host` (and `user`, if set), or None. Raises BentoError if invalid."""
+    """Return netrc's login for `host`, or for `user` if set, or None. Raises BentoError for an invalid file."""
     import netrc
 
     path = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())

@@ -18,7 +18,7 @@ _ERRORS = OSError, http.client.HTTPException  # errors from urllib, and errors f
 
 
 class ServerError(Exception):
-    """Raised for a missing response or a status other than 2xx. The message contains the status and the body."""
+    """Raised for a missing response or a status other than 2xx. The message describes the error or response."""
 
 
 def wait(url: str, seconds: float, has_ended: Callable[[], bool]) -> bool:

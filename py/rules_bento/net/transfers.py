@@ -218,7 +218,7 @@ class Retry:
             self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
-        """Count a failure, and wait with backoff (`asked` or more seconds, at most 60). Returns False to give up."""
+        """Count a failure, and wait with backoff, or `asked` seconds (at most 60). Returns False after too many."""
         self._failed += 1
         self._moved = 0
         if self._failed >= _ATTEMPTS:

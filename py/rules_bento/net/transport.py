@@ -200,7 +200,7 @@ class Response:
             yield buffer[:count]
 
     def pieces_from(self, start: int) -> Iterator[memoryview]:
-        """Yield the file from byte `start`, even for status 200. Raises ConnectionLostError for a truncated body."""
+        """Yield a file from byte `start`. Skips earlier bytes of a 200 response. Raises the same errors as `pieces`."""
         skipped = 0 if self.status == 206 else start
         for piece in self.pieces():
             if len(piece) > skipped:
@@ -222,7 +222,7 @@ class Response:
 
     @property
     def finished(self) -> bool:
-        """Whether the connection can be reused: the body is read, and the server keeps the connection open."""
+        """Whether the connection can be reused: the body was read, and the server keeps the connection open."""
         if self._response.length == 0:
             self._response.close()
         return self._response.isclosed() and not self._response.will_close

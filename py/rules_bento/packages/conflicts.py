@@ -191,7 +191,7 @@ class _Active:
         return result
 
     def _edge_condition(self, package: Document, edge: Document, extras: Collection[Item] = ()) -> Condition:
-        """Return an edge's marker as a condition, with each item replaced by its condition. `extras` are active."""
+        """Return an edge's marker as a condition, with items replaced by their conditions. `extras` count as active."""
         named = {_marker_name(*item): condition for item, condition in self.items.items()}
         named |= dict.fromkeys((_marker_name(*item) for item in extras), TRUE)
         result = FALSE

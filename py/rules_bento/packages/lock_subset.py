@@ -128,7 +128,7 @@ def _load_resolution(text: str) -> Resolution:
 
 
 def resolve_one(requirement: str, entries: Sequence[dict[str, Any]], target: Target, resolver: Resolver) -> Resolution:
-    """Resolve a single requirement. Returns no pins if this fails, so that `resolve_subset` reports the error."""
+    """Resolve a single requirement. Returns no pins after an error, so that `resolve_subset` reports it."""
     try:
         pins = _resolve(Query({requirement: "requirements"}), _index_by_name(entries), target, resolver)
     except BentoError:

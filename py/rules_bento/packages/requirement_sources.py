@@ -33,7 +33,7 @@ _REMEDY = "See the specification of pyproject.toml."
 
 
 class RequirementSource(NamedTuple):
-    """A file with requirements: its path, and its name in messages."""
+    """A file that contains requirements. `name` identifies the file in messages and includes."""
 
     path: Path
     name: str

@@ -48,7 +48,7 @@ class Credentials:
 
 
 def find_credentials(reference: Reference) -> Credentials | None:
-    """Return the credentials for a reference, or None. Searches the files of docker and podman, and then netrc."""
+    """Search the files of docker and podman, and then netrc, for credentials. Returns None if no entry matches."""
     for file in _files():
         if file.is_file() and (credentials := _from_file(_read_config(file), file, reference)):
             return credentials
@@ -180,7 +180,7 @@ _CLIENT_ID = "rules_bento"
 
 
 class Challenge(NamedTuple):
-    """A challenge in a `WWW-Authenticate` header (RFC 9110, section 11.6.1): the lowercase scheme and parameters."""
+    """A challenge in a `WWW-Authenticate` header (RFC 9110, section 11.6.1). The scheme is lowercase."""
 
     scheme: str
     parameters: Mapping[str, str]

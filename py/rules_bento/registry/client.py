@@ -236,7 +236,7 @@ class Registry:
 
 @dataclass(frozen=True)
 class Upload:
-    """An unfinished upload: its URL, and the number of bytes that the registry has received."""
+    """An unfinished upload of a blob. `offset` is the number of bytes that the registry has received."""
 
     url: str
     offset: int = 0
@@ -400,7 +400,7 @@ class Repository:
         return Upload(self.registry.location(reply), 0, smallest)
 
     def _entries(self, reply: Reply, key: str, what: str, before: int) -> list[Any]:
-        """Return the entries of a page. Raises BentoError for an invalid list, or too many entries on all pages."""
+        """Return the entries of a page. Raises BentoError for an invalid list, or too many entries in total."""
         listed = read_object(reply.body, f"{self}: {what}").get(key) or []
         if not isinstance(listed, list):
             raise BentoError(f"{self}: in the response, {key} isn't a list. Report the error to the registry operator.")

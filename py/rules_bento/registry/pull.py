@@ -69,7 +69,7 @@ def pull(
 
     Tries `references` in order: first mirrors, then the origin. `platforms` (`os/architecture[/variant]`; default: all)
     selects images in an index. If `lenient` is true, one existing platform is enough. `shallow` omits the layers (see
-    `fetch_blobs`). Raises BentoError, including RegistryError.
+    `fetch_blobs`). Raises BentoError, or its subclass RegistryError for an error response.
     """
     repository, root = find_manifest(references, registries)
     chosen = select_platforms(root, platforms, str(references[-1]), lenient=lenient)

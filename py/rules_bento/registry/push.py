@@ -127,7 +127,7 @@ class _BlobUpload:
             self._max_offset = upload.offset
 
     def _can_resume(self, reply: Reply) -> bool:
-        """Return True to resume an upload after an error, or False to restart it. Raises RegistryError to give up."""
+        """Return whether to resume or, if False, restart a failed upload. Raises RegistryError for permanent errors."""
         if reply.status == 413 and self._chunk_size > _MIN_CHUNK:
             self._chunk_size = _MAX_CHUNK if self._chunk_size > _MAX_CHUNK else max(_MIN_CHUNK, self._chunk_size // 2)
             return True
@@ -151,7 +151,7 @@ _MAX_MOUNTS = 3
 
 
 class PushResult(NamedTuple):
-    """The result of a push to one repository: the numbers of all, sent, and mounted blobs, and of sent bytes."""
+    """The result of a push to one repository. `blobs`, `sent`, and `mounted` count blobs; `size` counts sent bytes."""
 
     reference: Reference  # with digest
     blobs: int

@@ -134,7 +134,7 @@ class RecipeSource:
     _verified: Recipe | None = None
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end` to a connection. Raises BentoError for a wrong wheel or recipe."""
+        """Write the bytes from `start` to `end` to a connection. Raises BentoError if the layer has another digest."""
         from rules_bento.archives.recipe import Recipe
 
         if self._verified is None:
