@@ -6,7 +6,7 @@ and open files end with the request.
 
 A `reusable` subcommand leaves no state (a test verifies this), so its process also accepts the next request. Reuse
 avoids memory copies and repeated initialization: `snapshot` and `package` of a service need 12 ms instead of 29 ms.
-Such a process also ends after a request that failed, imported a module, or changed the state of the process (see
+Such a process still ends after a request that failed, imported a module, or changed the state of the process (see
 `_surroundings`).
 """
 

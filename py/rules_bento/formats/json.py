@@ -1,6 +1,6 @@
 """Reads untrusted JSON (RFC 8259) in UTF-8, and rejects duplicate keys.
 
-Limits are checked before the standard library parses the input. For small input, the check only counts brackets.
+Size and nesting are checked before the standard library parses the input. For small input, this only counts brackets.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def tls_context(host: str) -> ssl.SSLContext:
 
 
 def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
-    """Return netrc's login for `host`, or for `user` if set, or None. Raises BentoError for an invalid file."""
+    """Return netrc's user and password for `host`, or None if none match. Raises BentoError for an invalid file."""
     import netrc
 
     path = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())

@@ -220,7 +220,7 @@ class Layout:
                 yield manifest
 
     def pushable(self, name: str = "") -> Pushable:
-        """Return the manifest that `find` returns and its blobs, for `push`. Missing blobs have no source."""
+        """Return the image that `find` selects, for `push`. Blobs that are missing in the layout have no source."""
         root = self.find(name)
         children = self._children(root)
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs() if self.has(blob)]
