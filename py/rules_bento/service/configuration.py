@@ -1,7 +1,7 @@
 """Validates the configuration of services as BentoML does when it builds or serves a Bento.
 
-The types of values come from `bentoml._internal.configuration.v2`. Unknown keys are ignored, except in `resources`.
-True is a positive number but not an integer, and 1 isn't a float.
+The types of values come from `bentoml._internal.configuration.v2`. Unknown keys are ignored, except in `resources`. As
+in BentoML, True is valid as a positive number but not as an integer, and 1 isn't valid as a float.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ValueType(NamedTuple):
-    """A value type. `words` names it in messages, and `holds` returns whether a value has the type."""
+    """A type of configuration values. Messages contain `words`, and `holds` returns whether a value has the type."""
 
     words: str
     holds: Callable[[Any], bool]
@@ -129,7 +129,7 @@ _CLOSED = "resources"
 
 
 def check(info: ServiceInfo) -> None:
-    """Raise BentoError for the first value in a service's configuration that BentoML rejects."""
+    """Raise BentoError for the first value in the configurations of the services that BentoML rejects."""
     is_open = any(unknown.kind == "config" for unknown in info.unknowns)
     for service in info.services:
         for key, value, kind in _wrong(service.config, "", is_open=is_open):
@@ -139,7 +139,7 @@ def check(info: ServiceInfo) -> None:
 
 
 def _wrong(config: Mapping[str, Any], table: str, *, is_open: bool) -> Iterator[tuple[str, Any, str]]:
-    """Yield the key, value, and expected type of each wrong value. With `is_open`, dicts can be empty."""
+    """Yield the path, the value, and the expected type of each invalid value. With `is_open`, dicts can be empty."""
     for key, value in config.items():
         path = f"{table}.{key}" if table else key
         kind = KINDS.get(path)

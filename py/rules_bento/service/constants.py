@@ -1,6 +1,6 @@
 """Evaluates constant expressions: literals, names of constants, and a few operations on constants.
 
-A `NotConstantError` replaces each unknown item or value in a list or dict. The error for `**x` has the key `REST`.
+A `NotConstantError` replaces each unknown item or value in a list or dict. For an unknown `**x`, its key is `REST`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SERIALIZERS = words("property pydantic.computed_field pydantic.field_serializer
 
 
 class Constants:
-    """Evaluator of constant expressions in the modules of one service."""
+    """An evaluator of constant expressions in the modules of one service."""
 
     def __init__(self, names: Names, code: ImportCode, arguments: Mapping[str, object]) -> None:
         self.names = names
@@ -37,7 +37,7 @@ class Constants:
         self._evaluating: set[tuple[str, str]] = set()
 
     def _spend(self, nodes: int) -> None:
-        """Add `nodes` to the number of evaluated nodes. Raises BentoError if the number exceeds the limit."""
+        """Count `nodes` as evaluated. Raises BentoError if the total exceeds `MAX_NODES`."""
         self._left -= nodes
         if self._left < 0:
             raise BentoError(
@@ -155,7 +155,7 @@ class Constants:
         return value
 
     def _only_reads(self, module: Module, node: ast.expr, value: list[Any] | dict[str, Any]) -> bool:
-        """Return whether `node` unpacks a list or dict, or passes it to a service that doesn't modify it."""
+        """Return whether `node` only unpacks a list or dict, or passes it to a service, which doesn't modify it."""
         if self.keyword_of_service(module, node) not in ("", "traffic", "endpoints"):
             return True
         around, items = self.code.parent(node), value.values() if isinstance(value, dict) else value
@@ -220,7 +220,7 @@ class Constants:
         return not statement.name.startswith("__") and known <= _SERIALIZERS
 
     def _default(self, module: Module, name: str, field: ast.AnnAssign) -> Any:
-        """Return an argument, converted as pydantic does, or the field's default, or raise NotConstantError."""
+        """Return argument `name` as pydantic converts it, or else the field's default, or raise NotConstantError."""
         default = field.value
         if name in self.arguments:
             value, kind = self.arguments[name], getattr(field.annotation, "id", "")
@@ -242,7 +242,7 @@ class Constants:
                 raise NotConstantError(f"`{definition.name}` is used during the import", by.path, node)
 
     def receiver(self, module: Module, node: ast.expr) -> str:
-        """Return the dotted name of the library function that gets `node` as an argument, or an empty string."""
+        """Return the dotted name of the library function to which `node` is passed, or an empty string."""
         around = self.code.parent(node)
         around = self.code.parent(around) if isinstance(around, ast.keyword) else around
         return (isinstance(around, ast.Call) and self.names.outside(module, around.func)) or ""

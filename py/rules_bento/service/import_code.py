@@ -75,7 +75,7 @@ class ImportCode:
         return self._parents.get(node) if node else None
 
     def is_local(self, node: ast.AST) -> bool:
-        """Return whether an expression is in the body of a function, where a name can be an argument."""
+        """Return whether an expression is in the body of a function or lambda, where names can be local."""
         around = self.parent(node)
         if isinstance(around, ast.Lambda) or (isinstance(around, FUNCTIONS) and node in around.body):
             return True
@@ -88,7 +88,7 @@ class ImportCode:
                 yield by, node
 
     def require_uses(self, definition: Definition, is_plain: Callable[[Module, ast.expr], bool]) -> None:
-        """Raise NotConstantError if `is_plain` rejects a use of a definition, because it might modify the value."""
+        """Raise NotConstantError if `is_plain` is false for a use of a definition, which might modify the value."""
         for by, node in self.uses(definition):
             if not is_plain(by, node):
                 raise NotConstantError(f"`{definition.name}` might be modified on this line", by.path, node)
@@ -140,7 +140,7 @@ class ImportCode:
     # Functions
 
     def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.AST]:
-        """Return the child nodes of a function that the import runs: the body only if the function might be called."""
+        """Return a function's child nodes that the import runs. Includes the body only if a call is possible."""
         if node.name in _HOOKS:
             self._stop(f"`{node.name}` runs without a call", module, node)
         owner = self.parent(node)
@@ -158,7 +158,7 @@ class ImportCode:
         return [each for each in ast.iter_child_nodes(node) if not isinstance(each, ast.stmt)]
 
     def _call(self, name: str) -> None:
-        """Mark all functions named `name` as called."""
+        """Mark all functions named `name` as called, and schedule the analysis of their bodies."""
         if name not in self._called:
             self._called.add(name)
             for module, node in self._functions.pop(name, ()):
@@ -206,7 +206,7 @@ class ImportCode:
                     found.append((binding.module, binding.name))
 
     def _outside(self, module: Module, name: str, node: ast.expr) -> None:
-        """Reject an unsupported external name, and a library object that code modifies or passes on as a value."""
+        """Set `hazard` for an unsupported external name, or a library object that code modifies or uses as a value."""
         around: ast.AST | None = node
         while isinstance(around, (ast.Attribute, ast.Subscript, ast.Name)):
             if not isinstance(around.ctx, ast.Load) and _is_below(name, _PATCHED):
@@ -237,5 +237,5 @@ def callee(decorator: ast.AST) -> ast.AST:
 
 
 def _is_below(name: str, roots: Iterable[str]) -> bool:
-    """Return whether a dotted name equals one of `roots`, or begins with one of them and a dot."""
+    """Return whether a dotted name equals one of `roots`, or is below one of them, as `a.b` is below `a`."""
     return any(f"{name}.".startswith(f"{each}.") for each in roots)

@@ -1,4 +1,4 @@
-"""Collects the metadata of a service by importing it twice with BentoML, as if on two machines."""
+"""Collects the metadata of a service by two imports with BentoML, in processes that simulate different machines."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class ImportedMetadata:
-    """The metadata of a service, and the contents of its API descriptions."""
+    """The metadata of an imported service, and its API descriptions."""
 
     info: ServiceInfo
     schema: dict[str, Any]  # as bento.yaml has it
@@ -52,11 +52,11 @@ class ImportedMetadata:
 
 
 def import_service(subject: Subject, python: Path, readable: Sequence[Path], scratch: Path) -> ImportedMetadata:
-    """Import a service twice, and return its metadata.
+    """Import a service twice, and return the metadata that both imports determine.
 
     `python` is the interpreter of an environment with BentoML and the service's wheels. The service can read the files
-    in the directories `readable`. `scratch` is an empty directory. Raises BentoError if the import fails, doesn't end,
-    does something that a build doesn't allow, or depends on the machine or the day.
+    in the directories `readable`. `scratch` is an empty directory. Raises BentoError if an import fails, exceeds the
+    time limit, or does something that a build doesn't allow, or if the metadata depends on the machine or the date.
     """
     runs = [_Run(subject, python, readable, scratch / name) for name in (_HERE, _THERE)]
     try:
@@ -76,7 +76,7 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
 
 
 class _Run:
-    """One import, which runs in its own process and directory."""
+    """An import that runs in its own process and directory."""
 
     def __init__(self, subject: Subject, python: Path, readable: Sequence[Path], directory: Path) -> None:
         self._directory, self._seconds = directory.resolve(), subject.seconds
@@ -114,7 +114,7 @@ class _Run:
             )
 
     def answer(self) -> dict[str, Any]:
-        """Wait for the import, and return its answer. Raises BentoError if the import failed or didn't end."""
+        """Wait for the import, and return its answer. Raises BentoError if the import fails or doesn't end in time."""
         try:
             status = self._process.wait(self._seconds + _START_SECONDS)
         except subprocess.TimeoutExpired:  # not even the process itself could end it
@@ -137,7 +137,7 @@ class _Run:
         return self._process.wait()
 
     def _problem(self, status: int) -> str:
-        """Return the error message for a process that wrote no answer, with the stack of the service's code."""
+        """Return the error message for a process that wrote no answer, with the stack trace of the service's code."""
         path = self._directory / "trace"
         trace = path.read_text("utf-8", "replace") if path.exists() else ""
         lines = re.findall(f'  File "{re.escape(str(self._source))}/(.*)", line ([0-9]+) in (.*)', trace)
@@ -156,7 +156,7 @@ class _Run:
 
 
 def place_of(name: str, facts: dict[str, Any]) -> str:
-    """Return the `file:line` of the service in the field `name` (default: the first), or the file if there is none."""
+    """Return the `file:line` of the service that contains the field `name`, or of the first. Legacy: only the file."""
     index = re.match(r"services\.([0-9]+)", name)
     services = facts["services"][int(index[1]) if index else 0 :]
     return f"{services[0]['path']}:{services[0]['line']}" if services else str(facts["path"])

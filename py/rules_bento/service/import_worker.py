@@ -1,7 +1,7 @@
-"""Imports a service with BentoML, in an environment that contains its wheels, and describes it.
+"""Imports a service with BentoML, in an environment that contains its wheels, and collects its metadata.
 
-`main` gets the path of a JSON file that `import_runner` writes. The answer is also JSON: `facts` (see `metadata`),
-`schema`, and `openapi`; or `problem` and `remedy`.
+`main` reads a JSON file that `import_runner` writes, and writes its answer in JSON: `facts` (see `metadata`), `schema`,
+and `openapi`, or, after an error, `problem` and `remedy`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _HARMLESS = ("/dev/null", "/dev/random", "/dev/urandom", "/etc/apache/", "/etc/h
 
 
 def main(argv: list[str]) -> NoReturn:
-    """Import the service that the JSON file `argv[0]` describes, write the answer to a file, and end the process."""
+    """Import the service that the JSON file `argv[0]` specifies, write the answer to a file, and end the process."""
     order = json.loads(Path(argv[0]).read_text("utf-8"))
     packages, end = sys.path[:-1], os._exit  # without rules_bento, and before the service's code can replace it
     if order["elsewhere"]:
@@ -115,7 +115,7 @@ def _described(service: Any, recorder: Recorder) -> dict[str, Any]:
 
 
 def _fields(service: Any, schema: dict[str, Any], recorder: Recorder) -> dict[str, Any]:
-    """Return the metadata of a service with `@bentoml.service`."""
+    """Return the fields of `ServiceInfo` for a service with `@bentoml.service`."""
     for one in service.all_services().values():
         if one.config.get("workers") == _WORKERS:
             del one.config["workers"]
@@ -183,7 +183,7 @@ def _model(model: Any, attribute: str) -> metadata.Model:
 
 
 def _legacy_fields(service: Any) -> dict[str, Any]:
-    """Return the metadata of a `bentoml.legacy.Service`."""
+    """Return the fields of `ServiceInfo` for a `bentoml.legacy.Service`."""
     runners = []
     for each in service.runners:
         if each.resource_config is not None:
@@ -201,7 +201,7 @@ def _legacy_fields(service: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any, fact: str) -> Any:
-    """Convert the value of the field `fact` to JSON types. Rejects values that bento.yaml can't contain."""
+    """Convert the value of the field `fact` to JSON types. Raises RejectedError for a value of any other type."""
     if name := stand_ins.name_of(value):
         stand_ins.refuse(name)
     if value is None or type(value) in (bool, int, float, str):
@@ -222,7 +222,7 @@ def _reject(problem: str) -> NoReturn:
 
 
 def _explain(error: BaseException) -> dict[str, str]:
-    """Return the message of the error from the user's code, with the lines that raised it, and a remedy."""
+    """Return the answer for an error: the message, with the lines of the service that raised it, and a remedy."""
     reasons, remedies = [], []
     reason: BaseException | None = error
     while reason:
@@ -276,10 +276,10 @@ def _shift_environment() -> None:
 
 
 class Recorder:
-    """Recorder of the method calls on each `Image`. An image is described by its calls.
+    """A recorder of the method calls on each `Image`, which describe the image in the metadata.
 
     BentoML keeps only the results of calls (`system_packages` becomes a shell command). An image that differs from the
-    result of its recorded calls was changed in another way, and is rejected.
+    result of its recorded calls is rejected, because it was modified in another way.
     """
 
     def __init__(self, image_class: Any) -> None:
@@ -292,7 +292,7 @@ class Recorder:
                 setattr(image_class, name, self._recorded(name, method))
 
     def image(self, image: Any) -> metadata.Image:
-        """Return the description of an image. Rejects an image that differs from the result of its calls."""
+        """Return the metadata of an image. Raises RejectedError if it differs from the result of the recorded calls."""
         calls = self._calls.get(id(image), (image, []))[1]
         repeated = self._class()
         for name, args, kwargs in copy.deepcopy(calls):
@@ -321,10 +321,10 @@ class Recorder:
 
 
 def _install_guard(readable: Sequence[str]) -> None:
-    """Reject operations that make metadata depend on the machine. The service can read the paths in `readable`.
+    """Install an audit hook that rejects access to the network, processes, and files that aren't below `readable`.
 
-    Libraries can read other files while they are imported (many look for a shared library, which starts ldconfig). The
-    service's own modules can't, neither directly nor through a library, even if they catch the error.
+    While libraries are imported, they can read other files and start processes (many run ldconfig to find a shared
+    library). The service's own modules can't do so, directly or through a library, even if they catch the error.
     """
     prefixes = tuple({f"{form}/" for path in readable for form in (path, os.path.realpath(path))})
 

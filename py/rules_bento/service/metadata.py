@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceTree:
-    """The relative POSIX paths of the files in a Bento's src/, and a function that reads a file."""
+    """The files in a Bento's src/: their relative POSIX paths, and a function that reads the file at a path."""
 
     paths: Collection[str]
     read: Callable[[str], bytes]
@@ -26,11 +26,11 @@ class Unknown:
     """A value that isn't a constant in the source.
 
     Attributes:
-        what: the value and the reason, as a clause: "`workers` of service `Svc`: `os.environ` …".
+        what: the value, and the reason why it is unknown: "`workers` of service `Svc`: `os.environ` …".
         path: the file in src/.
         line: the line number in the file, from 1.
-        `fact`: the name of the value: `service` (the complete service, which requires an import), `models.x` (a tag),
-            `config.traffic.timeout`, `labels`, `labels.team`, `envs`, `envs.A`, `description`, `image`.
+        fact: the field: `service` (the complete service, which requires an import), `models.x` (a model's tag),
+            `config.traffic.timeout`, `labels`, `labels.team`, `envs`, `envs.A`, `description`, or `image`.
         service: the name of the service.
 
     """
@@ -60,11 +60,11 @@ class HuggingFace:
 
 @dataclass(frozen=True)
 class Model:
-    """A model to which a service refers.
+    """A model that a service requires.
 
     Attributes:
         attribute: the class attribute, or an empty string for a legacy service.
-        tag: `name`, `name:version`, or `name:latest`, in lowercase unless `alias`; empty if unknown or Hugging Face.
+        tag: `name`, `name:version`, or `name:latest`, in lowercase unless `alias`; empty if unknown or `huggingface`.
         alias: whether `tag` can be an alias, because `bentoml.models.get` first searches the aliases in the Bento.
         huggingface: the Hugging Face model, or None for the registry `bentoml`.
 
@@ -83,7 +83,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Dependency:
-    """A call of `bentoml.depends`. `service` is the name of the required service."""
+    """A dependency from `bentoml.depends` in a class attribute. `service` is the name of the required service."""
 
     attribute: str
     service: str | None = None
@@ -94,7 +94,7 @@ class Dependency:
 
 @dataclass(frozen=True)
 class Api:
-    """An endpoint. For a legacy service, `input_type` and `output_type` are the class names of descriptors."""
+    """An API endpoint. For a legacy service, `input_type` and `output_type` are the class names of IO descriptors."""
 
     name: str
     route: str
@@ -107,10 +107,10 @@ class Api:
 
 @dataclass(frozen=True)
 class Service:
-    """A service, as an entry of `services` in bento.yaml.
+    """A service, which is an item of `services` in bento.yaml.
 
-    `path` and `line` locate the class. `config` includes the values that BentoML adds. `mounts` contains the paths of
-    applications. Tuples have BentoML's order.
+    `path` and `line` locate the class. `config` includes the values that BentoML adds. `mounts` contains the URL paths
+    of mounted applications. Tuples are in BentoML's order.
     """
 
     name: str
@@ -136,7 +136,7 @@ class Env:
 
 @dataclass(frozen=True)
 class ImageCall:
-    """A call of a method on a `bentoml.images.Image`."""
+    """A method call on a `bentoml.images.Image`."""
 
     method: str
     args: tuple[str, ...] = ()
@@ -144,7 +144,7 @@ class ImageCall:
 
 @dataclass(frozen=True)
 class Image:
-    """A `bentoml.images.Image`: the arguments of its constructor by name, and the method calls in order."""
+    """A `bentoml.images.Image`, described by its constructor's arguments and by the method calls in order."""
 
     arguments: dict[str, Json] = field(default_factory=dict)
     calls: tuple[ImageCall, ...] = ()
@@ -172,7 +172,7 @@ class ServiceInfo:
         entry_service: the name of the entry service, or None if the whole service is unknown.
         services: the services in BentoML's order, entry service first; empty for a legacy service.
         labels: the known labels of the entry service, which also defines `envs`, `description`, and `image`.
-        models: the models of a legacy service and its runners. `runners` and `apis` are also for legacy services.
+        models: the models of a legacy service and its runners. `runners` and `apis` are also only for legacy services.
         unknowns: the values that aren't constants in the source, in the order of the services.
 
     """
@@ -208,7 +208,7 @@ _CLASSES: dict[str, Any] = {
 
 
 def to_json(info: ServiceInfo) -> dict[str, Any]:
-    """Return the metadata as a JSON object for `from_json`."""
+    """Return the metadata as a JSON object that `from_json` accepts."""
     return asdict(info)
 
 

@@ -29,7 +29,7 @@ _ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builti
 
 
 class NotConstantError(Exception):
-    """Raised for source code outside of the supported subset of Python."""
+    """Raised for a value that isn't a constant, or for code outside of the supported subset of Python."""
 
     def __init__(self, why: str, path: str, node: ast.AST | int) -> None:
         super().__init__(why)
@@ -39,7 +39,7 @@ class NotConstantError(Exception):
 
 
 class PythonFiles:
-    """The Python files in src/, with the rules by which Python finds modules in the first entry of `sys.path`."""
+    """The Python files in src/. Modules are found as Python finds them in the first entry of `sys.path`."""
 
     def __init__(self, files: Mapping[str, bytes] | SourceTree) -> None:
         tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)
@@ -82,7 +82,7 @@ class PythonFiles:
         return [name for word in sorted(self.words(path) & self._by_word.keys()) for name in self._by_word[word]]
 
     def first_mention(self, word: bytes) -> tuple[str, int] | None:
-        """Return the file and line at which a Python file first mentions `word`, or None. Comments also count."""
+        """Return the path and line of the first mention of `word` in a Python file, including comments, or None."""
         for path in sorted(path for path in self.paths if path.endswith(".py")):
             before, keyword, _ = self._read(path).partition(word)
             if keyword:
@@ -90,7 +90,7 @@ class PythonFiles:
         return None
 
     def parse(self, module: str, path: str) -> ast.Module:
-        """Parse a Python file. Raises BentoError if it is invalid or too large, or if a compiled module replaces it."""
+        """Parse a Python file. Raises BentoError if it is invalid or too large, or if a compiled module shadows it."""
         base = module.replace(".", "/")
         binary = self._binary.get(base) or self._binary.get(f"{base}/__init__")
         if binary:
@@ -124,7 +124,7 @@ def _parsed(path: str, data: bytes) -> ast.Module:
 
 
 class Binding(NamedTuple):
-    """A statement that binds a name, with the dotted name that it imports, if any."""
+    """A binding of a name: the statement or assigned expression and, for an import, the imported module and name."""
 
     node: ast.AST
     module: str = ""
@@ -132,7 +132,7 @@ class Binding(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The dotted name to which an import refers, or an empty string for other statements."""
+        """The dotted name of the imported object, or an empty string if the binding isn't an import."""
         return f"{self.module}.{self.name}" if self.name else self.module
 
     @property
@@ -155,7 +155,7 @@ class Definition(NamedTuple):
 
 
 class Module:
-    """The syntax tree of a module, and the bindings of its names."""
+    """A parsed module: its syntax tree, and the bindings of its names."""
 
     def __init__(self, name: str, path: str, tree: ast.Module, *, is_package: bool) -> None:
         self.name = name
@@ -215,7 +215,7 @@ class Module:
                     self._add(name, Binding(statement))
 
     def _bind_below(self, node: ast.AST) -> None:
-        """Add the bindings of nested `global` and `:=`, and record the modules that imports and strings name."""
+        """Add the bindings of a nested `global` or `:=`, and record the modules that an import or a string names."""
         if isinstance(node, (ast.Global, ast.NamedExpr)):
             for name in node.names if isinstance(node, ast.Global) else [node.target.id]:
                 self._add(name, Binding(node))
@@ -250,7 +250,7 @@ def _bound_names(statement: ast.AST) -> Iterator[str]:
 
 
 def is_guard(module: Module, node: ast.If) -> bool:
-    """Return whether an import skips the body: `if TYPE_CHECKING:` or `if __name__ == "__main__":`."""
+    """Return whether an `if` tests `TYPE_CHECKING` or `__name__ == "__main__"`, so that an import skips its body."""
     match node.test:
         case ast.Name() | ast.Attribute():
             return dotted(module, node.test) in ("typing.TYPE_CHECKING", "typing_extensions.TYPE_CHECKING")
@@ -272,7 +272,7 @@ def dotted(module: Module, node: ast.AST) -> str | None:
 
 
 class Names:
-    """Resolver of names in the modules of a Bento. It parses modules on demand."""
+    """A resolver of names in a Bento's modules, which parses modules on demand."""
 
     def __init__(self, files: PythonFiles) -> None:
         self.files = files
@@ -300,7 +300,7 @@ class Names:
         return self.lookup(module, node.id, module.path, node)
 
     def lookup(self, module: Module, name: str, path: str, node: ast.AST) -> Definition:
-        """Return the definition of `name` in `module`, or raise NotConstantError for `node` in the file `path`."""
+        """Return the definition of `name`, or raise NotConstantError for its use by `node` in the file `path`."""
         for _ in range(_MAX_HOPS):
             known = module.bindings.get(name, [])
             if len(known) != 1:
@@ -322,7 +322,7 @@ class Names:
 
 
 def unsupported(module: Module, node: ast.AST, why: str = "isn't a supported expression") -> NotConstantError:
-    """Return the error for an expression that isn't supported. `why` completes its message."""
+    """Return the error for an expression that isn't supported. `why` follows the expression in the message."""
     is_long = any(islice(ast.walk(node), 201, None))
     text = "" if is_long else " ".join(ast.unparse(node).split())
     return NotConstantError(f"`{text[:80]}{'…' if is_long or len(text) > 80 else ''}` {why}", module.path, node)

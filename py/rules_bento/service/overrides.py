@@ -69,8 +69,8 @@ class Declared:
 
     Attributes:
         bento_name: the name of the Bento.
-        service_models: tags by `Service.attribute`.
-        config: configurations by service name; each can contain only values that aren't constants.
+        service_models: model tags by `Service.attribute`.
+        config: configurations by service name; each can contain only values that aren't constants in the source.
         envs: names of environment variables, with values to compare with constants in the source, if any.
         labels: keys of labels, with values to compare with constants in the source, if any.
         in_full: the kinds of values that the target declares completely.
@@ -158,7 +158,7 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 def _merged(
     read: Mapping[str, Json], stated: Mapping[str, Json], fact: str, unknown: Collection[str], place: str
 ) -> dict[str, Json]:
-    """Return `read` with the values in `stated`. Raises BentoError if the source contradicts or lacks one of them."""
+    """Return `read` with the values in `stated`. Raises BentoError for a value that contradicts the source."""
     merged = dict(read)
     for key, value in stated.items():
         path, known = f"{fact}.{key}", merged.get(key)
@@ -203,7 +203,7 @@ def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 
 
 def listed(names: Iterable[str | None]) -> str:
-    """Format names as a comma-separated list in backticks, or `none`."""
+    """Format names in backticks, separated by commas. Without names, returns `none`."""
     return ", ".join(f"`{name}`" for name in names) or "none"
 
 

@@ -1,7 +1,7 @@
-"""Analyzes a service statically: finds its module, its attribute, and its definition.
+"""Analyzes a service statically, starting from its import string.
 
 docs/service-metadata.md describes the supported subset of Python. A value that unsupported code might affect is
-unknown: an attribute must declare the value, or an import must determine it. Errors contain the file and the line.
+unknown: a rule attribute or a flag must declare the value, or an import must determine it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
 
 
 class _Reading:
-    """Static analysis of one service, repeated until it covers all modules that define or might modify the values."""
+    """A static analysis of one service. It is repeated until it covers all modules that might affect the metadata."""
 
     def __init__(
         self, service: str, module: str, path: str, files: PythonFiles, arguments: Mapping[str, object]
@@ -49,7 +49,7 @@ class _Reading:
         self._module = self._names.parsed(module, path)
 
     def read(self, attribute: str) -> ServiceInfo:
-        """Return the metadata of a service (default: the only one). Raises BentoError if `attribute` doesn't exist."""
+        """Return the metadata of the service `attribute` (default: the module's only service), or raise BentoError."""
         needed = {self._module.name}
         while True:
             modules, others = self._reached(needed)
@@ -75,9 +75,9 @@ class _Reading:
     # Modules
 
     def _reached(self, users: set[str]) -> tuple[list[Module], frozenset[bytes]]:
-        """Return the parsed modules that the service might import, even by a string, and that might modify `users`.
+        """Return the relevant modules that an import of the service might load, and the words in all other modules.
 
-        These are in `users`, or contain a word in `WORDS` or a name in `users`. Also returns other modules' words.
+        A relevant module is in `users`, or contains a word in `WORDS` or the last component of a module in `users`.
         """
         words = WORDS | {name.rpartition(".")[2].encode() for name in users}
         found: list[Module] = []
@@ -156,7 +156,7 @@ class _Reading:
 
 
 def _parts(service: str) -> tuple[str, str]:
-    """Split an import string into a module's dotted name and an attribute (can be empty), or raise BentoError."""
+    """Split an import string into a dotted module name and an attribute, which can be empty, or raise BentoError."""
     target, colon, attribute = service.partition(":")
     if target.endswith(".py"):
         target = ".".join(part for part in target[:-3].split("/") if part != ".")

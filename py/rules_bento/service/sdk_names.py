@@ -1,10 +1,10 @@
-"""Converts BentoML's private names to public names, and positional arguments to named arguments."""
+"""Converts BentoML's private names to public names, and lists the arguments and methods of BentoML's API."""
 
 from __future__ import annotations
 
 
 def words(text: str) -> frozenset[str]:
-    """Return the words of a string as a set."""
+    """Return the set of words in a string."""
     return frozenset(text.split())
 
 
@@ -27,7 +27,7 @@ IMAGE_METHODS = words(
 
 
 def public_name(dotted: str) -> str:
-    """Return BentoML's public name for a private name (`_bentoml_sdk.models.BentoModel`) or alias, or else `dotted`."""
+    """Return the public name of an object that BentoML defines under a private name or alias, or else `dotted`."""
     last = dotted.rpartition(".")[2]
     if dotted.startswith(("_bentoml_sdk.", "_bentoml_impl.", "bentoml._internal.", "bentoml.service.")):
         return _PUBLIC.get(last, dotted)

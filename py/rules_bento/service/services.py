@@ -1,4 +1,4 @@
-"""Analyzes classes with `@bentoml.service`: their names, configuration, dependencies, models, and APIs."""
+"""Analyzes classes decorated with `@bentoml.service`: names, configuration, dependencies, models, and APIs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _OTHERS = HANDLERS | words("add_event_handler add_exception_handler add_middlewa
 
 @dataclass(frozen=True)
 class Declaration:
-    """A service definition: its class, the arguments of `bentoml.service`, its name, and its mounts."""
+    """A class decorated with `@bentoml.service`, with the decorator's arguments and the mounted applications."""
 
     module: Module
     node: ast.ClassDef
@@ -51,14 +51,14 @@ class Declaration:
     mounts: list[tuple[ast.expr, str]]  # application and path
 
     def error(self, value: Any, why: str) -> NotConstantError:
-        """Return the error for the first unknown part of a value or, if all parts are known, for the complete value."""
+        """Return the error for the first unknown part of a value or, without one, an error with the reason `why`."""
         return first_unknown(value) or NotConstantError(why, self.module.path, self.node)
 
 
 class ServiceReader:
-    """Reader of services that depend on each other. It records unknown values that a target can declare.
+    """A reader of services that depend on each other. It records unknown values that a target can declare.
 
-    Methods raise NotConstantError for other values that aren't constants, because such a service must be imported.
+    Methods raise NotConstantError for other values that aren't constants, which only an import can determine.
     """
 
     def __init__(self, constants: Constants) -> None:
@@ -102,7 +102,7 @@ class ServiceReader:
         return first
 
     def _arguments(self, module: Module, keywords: list[ast.keyword]) -> dict[str, Any]:
-        """Return the arguments of `bentoml.service` by name: values, NotConstantErrors, and the node of `image`."""
+        """Return the arguments of `bentoml.service` by name: a value or NotConstantError, or the node of `image`."""
         values: dict[str, Any] = {}
         for keyword in keywords:
             node = keyword.value
@@ -172,7 +172,7 @@ class ServiceReader:
     # Members
 
     def _members(self, declared: Declaration) -> dict[str, Any]:
-        """Return the attributes of a class by name: a `Model`, `Dependency`, or `Api`, or None for other objects."""
+        """Map each attribute of a service class to a `Model`, `Dependency`, or `Api`, or to None for other objects."""
         node = declared.node
         if node.bases or node.keywords:
             raise NotConstantError(f"class `{node.name}` has base classes or a metaclass", declared.module.path, node)
@@ -222,7 +222,7 @@ class ServiceReader:
         return None
 
     def _is_foreign(self, module: Module, node: ast.AST) -> bool:
-        """Return whether an expression doesn't use BentoML. Raises NotConstantError for a name of unknown value."""
+        """Return whether an expression doesn't use BentoML. Raises NotConstantError if a name has an unknown value."""
         for each in ast.walk(node):
             if isinstance(each, ast.Name):
                 outside = self.names.outside(module, each)
@@ -249,7 +249,7 @@ class ServiceReader:
     def _values(
         self, module: Module, call: ast.Call, given: dict[str, ast.expr], kinds: dict[str, ValueType]
     ) -> dict[str, Any]:
-        """Return the values of arguments. Raises NotConstantError if one is unknown or doesn't match `kinds`."""
+        """Return the arguments' values. Raises NotConstantError for unknown values and for values not in `kinds`."""
         values = {name: self.constants.whole(module, node) for name, node in given.items()}
         if not all(kinds[name].holds(value) for name, value in values.items()):
             raise unsupported(module, call)
@@ -276,7 +276,7 @@ class ServiceReader:
     # APIs
 
     def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> metadata.Api | None:
-        """Return a method's API, or None for other methods. Raises NotConstantError for an unsupported decorator."""
+        """Return the API that a method defines, if any. Raises NotConstantError for an unsupported decorator."""
         known = [self.names.outside(module, callee(each)) or "" for each in node.decorator_list]
         if known and known[0] in _ENDPOINTS and all(each in _KEEP_NAME for each in known[1:]):
             return self._endpoint(module, node, known[0])
@@ -341,7 +341,7 @@ class ServiceReader:
         return {key: str(value) for key, value in self._entries(declared, labels, "labels").items()}
 
     def _openai(self, declared: Declaration, service: metadata.Service) -> dict[str, str]:
-        """Return the label that BentoML adds for an OpenAI-compatible endpoint, or an empty dict."""
+        """Return the label that BentoML adds for an OpenAI-compatible endpoint, if any, or record an unknown label."""
         found = [api.route for api in service.apis if api.route.endswith(_CHAT)]
         try:
             for application, path in [] if found else declared.mounts:
@@ -352,7 +352,7 @@ class ServiceReader:
         return {"openai_endpoint": found[0].removesuffix(_CHAT)} if found else {}
 
     def _envs(self, declared: Declaration, *, is_entry: bool) -> tuple[metadata.Env, ...]:
-        """Return the environment variables of a service. Raises BentoError for variables that BentoML rejects."""
+        """Return a service's environment variables, and record unknown values. Raises BentoError for invalid items."""
         envs = declared.arguments.get("envs") or []
         result = list[metadata.Env]()
         for env in envs if isinstance(envs, list) else [declared.error(envs, "the value isn't a list")]:
@@ -406,9 +406,9 @@ class ServiceReader:
 def arguments_of(
     module: Module, call: ast.Call, names: list[str], *, positional: int | None = None, others: bool = False
 ) -> dict[str, ast.expr]:
-    """Return the arguments of a call by name. Raises NotConstantError for `*`, `**`, and unknown names.
+    """Return the expressions of a call's arguments by name. Raises NotConstantError for `*`, `**`, and unknown names.
 
-    The first `positional` names can be positional arguments. With `others`, keywords can have any name.
+    The first `positional` names (default: all) can be positional arguments. With `others`, keywords can have any name.
     """
     given = dict(zip(names[:positional], call.args, strict=False))
     given |= {each.arg: each.value for each in call.keywords if each.arg}

@@ -3,8 +3,8 @@
 A stand-in has every attribute, and can be called, subscripted, entered, subclassed, and used as a decorator or an
 annotation: the result is again a stand-in. Its value isn't known. If the project's code or BentoML uses the value, the
 import fails with a message that names the line and the package. Python has no hook for `x is None` and `type(x)`, so
-the project's modules are compiled with checks around these expressions. Some answers, such as the result of
-`isinstance`, can't be rejected. They differ between the two imports, so metadata that depends on them is rejected.
+the project's modules are compiled with checks around these expressions. Some operations, such as `isinstance`, can't be
+rejected. Their results differ between the two imports, so metadata that depends on the results is rejected.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ STATE = State()
 
 
 def _derive(value: StandIn, suffix: str, *arguments: Any) -> StandIn:
-    """Return the stand-in for an attribute or result of `value`. Rejects a use in code that handles errors."""
+    """Return a stand-in for an attribute or a result of `value`. Rejects the use in code that handles errors."""
     if _from_project() and _is_guarded():
         refuse(value._stand_in_name, "presence")
     _vary_all(value._stand_in_name, *arguments)
@@ -164,7 +164,7 @@ class Subclass(type):
     """The metaclass of project classes with a stand-in as a base. It replaces the whole class with a stand-in."""
 
     def __new__(cls, name: str, bases: tuple[Any, ...], *_args: Any, **_keywords: Any) -> Any:
-        """Return a stand-in for the class. Its name includes the name of the base."""
+        """Return a stand-in for the class. Its name consists of the names of the base and the class."""
         return StandIn(f"{next(vars(base)['_stand_in_name'] for base in bases if type(base) is Subclass)}:{name}")
 
 
@@ -192,7 +192,7 @@ def name_of(value: Any) -> str:
 
 
 def _frames() -> Iterator[FrameType]:
-    """Yield the frames of the stack that are outside this module, from the innermost."""
+    """Yield the stack frames outside of this module, innermost first."""
     frame: FrameType | None = sys._getframe()
     own = sys._getframe().f_code.co_filename  # differs from __file__ in the packed helper
     while frame := frame and frame.f_back:
@@ -205,7 +205,7 @@ def _from_project() -> bool:
 
 
 def _is_structural() -> bool:
-    """Return whether the caller is a library that ignores values (`_STRUCTURAL`), and doesn't act for the project."""
+    """Return whether the caller is a library that ignores values (`_STRUCTURAL`) and isn't called for the project."""
     frames = _frames()
     frame = next(frames)
     if _from_project() or not _STRUCTURAL.fullmatch(frame.f_globals.get("__name__") or ""):
@@ -228,7 +228,7 @@ def place(until: str = "") -> str:
 
 
 def project_lines(lines: Iterable[tuple[str, int]]) -> Iterator[str]:
-    """Yield the given lines that belong to files of the project, as `file:line: text`."""
+    """Yield `file:line: text` for each path and line number in `lines` that belongs to the project."""
     for path, number in lines:
         if file := relative(path):
             yield f"{file}:{number}: {linecache.getline(path, number).strip()}"
@@ -240,7 +240,7 @@ def relative(path: str) -> str:
 
 
 def refuse(name: str, what: str = "value") -> NoReturn:
-    """Reject a use of the stand-in `name` that requires its value, or the property `what`."""
+    """Reject a use of the stand-in `name` that requires its value, or the property that `what` describes."""
     problem = f"importing the service requires the {what} of {name}, but a stand-in replaces the package"
     reject(f"{problem}:\n  {place() or STATE.place}", _remedy(name))
 
@@ -269,7 +269,7 @@ def _varied(name: str, what: str = "isinstance of {}") -> bool:
 
 
 def _vary_all(name: str, *arguments: Any) -> None:
-    """In the second import, clear containers in `arguments`: the package might modify them. Rejects BentoML objects."""
+    """In the second import, clear argument containers, which the package might modify. Rejects BentoML objects."""
     for argument in arguments:
         module = str(type(argument).__module__)
         if module.partition(".")[0] in _BENTOML:
@@ -284,7 +284,7 @@ def _vary_all(name: str, *arguments: Any) -> None:
 
 
 def install(**settings: Any) -> None:
-    """Set attributes of `State`, and let the project import stand-ins for the packages in `settings`."""
+    """Set attributes of `STATE`, and install the hooks that replace the packages in `settings` with stand-ins."""
     vars(STATE).update(settings)
     if STATE.packages is not None and not STATE.packages:
         return
@@ -321,7 +321,7 @@ def _may_stand_in(top: str) -> bool:
 
 
 class _Finder:
-    """The last finder in `sys.meta_path`, which finds stand-ins for modules of packages that aren't installed."""
+    """A finder at the end of `sys.meta_path`, which provides stand-ins for modules that aren't installed."""
 
     def find_spec(self, name: str, path: Any = None, _target: Any = None) -> machinery.ModuleSpec | None:
         top = name.partition(".")[0]
@@ -341,7 +341,7 @@ def _check(*values: Any) -> tuple[Any, ...]:
 
 
 def _get_code(self: machinery.SourceFileLoader, fullname: str) -> CodeType | None:
-    """Compile a module. In the project's modules, adds checks around operations without a hook in Python."""
+    """Compile a module. In modules of the project, adds checks around operations that a stand-in can't intercept."""
     path = self.get_filename(fullname)
     if not path.startswith(STATE.prefix):
         return super(machinery.SourceFileLoader, self).get_code(fullname)
@@ -367,7 +367,7 @@ def _checked(value: ast.expr) -> ast.expr:
 
 
 def _accept_limits() -> None:
-    """Let pydantic accept stand-ins as limits of fields. Describing a field with such a limit is rejected."""
+    """Patch pydantic to accept stand-ins as limits of fields. Generating a schema for such a field is rejected."""
     from pydantic._internal import _known_annotated_metadata as known
 
     def apply_checked(annotation: Any, schema: Any, apply: Any = known.apply_known_metadata) -> Any:
