@@ -1,6 +1,6 @@
-"""Creates and verifies signatures and provenance in cosign's formats: keys, payloads, envelopes, bundles, and files.
+"""Creates and verifies signatures and attestations in the formats of cosign, and creates SLSA provenance.
 
-Only processes that push or sign have the key. Actions import only `provenance`, which requires no key.
+Only processes that push or sign receive a private key. Actions import only `provenance`, which requires no key.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ def read_named(name: str, directory: Path, most: int, remedy: str) -> bytes:
 
 
 def to_base64(content: bytes) -> str:
-    """Return base64 in the standard alphabet, with padding."""
+    """Encode bytes as base64, in the standard alphabet with padding."""
     import base64
 
     return base64.b64encode(content).decode("ascii")
 
 
 def from_base64(text: Any, what: str, remedy: str = "Sign the artifact again.") -> bytes:
-    """Decode base64. Raises a SignatureError that begins with `what` for invalid base64."""
+    """Decode a base64 string. Raises a SignatureError that begins with `what` for any other value."""
     import base64
 
     try:
@@ -63,7 +63,7 @@ def from_base64(text: Any, what: str, remedy: str = "Sign the artifact again.") 
 
 
 def to_json(document: Mapping[str, Any]) -> bytes:
-    """Return JSON without spaces and with sorted keys, so that equal documents have equal bytes."""
+    """Encode a document as compact JSON with sorted keys, so that equal documents have equal bytes."""
     import json
 
     return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()

@@ -1,8 +1,8 @@
 """Reads and writes cosign's formats: payloads, envelopes with in-toto statements (DSSE), bundles, and file signatures.
 
-cosign 3 stores signatures and attestations in sigstore bundles; with a key, the transparency log is optional. `keyless`
-handles bundles of identities. Older versions sign a payload, a small JSON document (simple signing) with the name and
-the digest of an image. The signature of a file is next to the file, in the format of `cosign sign-blob`.
+cosign 3 stores signatures and attestations in sigstore bundles. With a key, the transparency log is optional. `keyless`
+handles bundles of identities. Older versions sign a payload: a JSON document (simple signing) with the name and the
+digest of an image. The signature of a file is stored next to the file, in the format of `cosign sign-blob`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def make_payload(name: str, digest: str) -> bytes:
 
 
 def read_payload(content: bytes, digest: str) -> str:
-    """Return the image's name in a payload, or an empty string. Raises SignatureError for another type or digest."""
+    """Return the image name in a payload, or "" if it has none. Raises SignatureError if another digest is signed."""
     critical = read_object(content, "the signed document").get("critical")
     if not isinstance(critical, dict) or critical.get("type") != _IMAGE:
         raise SignatureError("the signed document doesn't describe an image")
@@ -79,7 +79,7 @@ def sbom_type(document: dict[str, Any], origin: str) -> str:
 
 
 def sign_statement(statement: bytes, key: PrivateKey) -> dict[str, Any]:
-    """Return an envelope with a statement and its signature."""
+    """Return a DSSE envelope, as a JSON object, with a statement and its signature."""
     signature = key.sign(sha256_digest(_authenticated(_PAYLOAD, statement)))
     signatures = [{"keyid": "", "sig": to_base64(signature)}]
     return {"payloadType": _PAYLOAD, "payload": to_base64(statement), "signatures": signatures}
@@ -94,7 +94,7 @@ def make_bundle(key: PrivateKey, digest: bytes, signature: str, **content: Any) 
 
 
 def bundle_statement(statement: bytes, key: PrivateKey | IdentitySigner) -> bytes:
-    """Return a bundle with a statement and its signature."""
+    """Return a bundle with a statement and its signature. Raises BentoError if a signing service fails."""
     if isinstance(key, IdentitySigner):
         return key.sign_statement(statement)
     envelope = sign_statement(statement, key)
@@ -103,7 +103,7 @@ def bundle_statement(statement: bytes, key: PrivateKey | IdentitySigner) -> byte
 
 
 def open_envelope(document: dict[str, Any], key: PublicKey | Identity, material: Any = None) -> bytes:
-    """Return the statement in an envelope. Raises SignatureError unless `key` signed the statement."""
+    """Return the statement in a DSSE envelope. Raises SignatureError unless `key` signed the statement."""
     signatures = document.get("signatures")
     if document.get("payloadType") != _PAYLOAD or not isinstance(signatures, list):
         raise SignatureError("the envelope isn't a signed in-toto statement")
@@ -119,7 +119,7 @@ def open_envelope(document: dict[str, Any], key: PublicKey | Identity, material:
 
 
 def read_statement(statement: bytes, digest: str) -> tuple[str, str, dict[str, Any]]:
-    """Return a statement's subject name, predicate type, and predicate. Raises SignatureError for another digest."""
+    """Return a statement's subject name, predicate type, and predicate. Raises SignatureError if no digest matches."""
     document = read_object(statement, "the signed statement")
     subjects, predicate = document.get("subject"), document.get("predicate")
     kind = document.get("predicateType")
@@ -152,7 +152,7 @@ def bundled_statement(content: bytes, key: PublicKey | Identity) -> bytes:
 
 
 def _bundle_part(document: dict[str, Any], name: str) -> tuple[dict[str, Any], Any]:
-    """Return the object `name` in a bundle, and the verification material. Raises SignatureError without the object."""
+    """Return the object `name` and the verification material in a bundle. Raises SignatureError for other documents."""
     part = document.get(name)
     if not str(document.get("mediaType")).startswith(BUNDLE_TYPE) or not isinstance(part, dict):
         raise SignatureError(f"the document isn't a sigstore bundle with a {name}")
@@ -160,18 +160,18 @@ def _bundle_part(document: dict[str, Any], name: str) -> tuple[dict[str, Any], A
 
 
 def signature_path(path: Path, is_bundle: bool) -> Path:
-    """Return the path at which the signature of a file is stored."""
+    """Return the path at which a file's signature is stored, as a bundle or in the legacy format."""
     return path.with_name(path.name + (".sigstore.json" if is_bundle else ".sig"))
 
 
 def existing_signature(path: Path) -> Path:
-    """Return the path of a file's legacy signature if only that exists, or otherwise the path of the bundle."""
+    """Return the path of a file's bundle, or of its legacy signature if only the legacy signature exists."""
     bundle, legacy = (signature_path(path, is_bundle) for is_bundle in (True, False))
     return legacy if legacy.exists() and not bundle.exists() else bundle
 
 
 def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> bytes:
-    """Return a bundle or, in the legacy form, a base64 signature for a file. Raises BentoError if it is unreadable."""
+    """Return a file's signature: a bundle, or base64 in the legacy format. Raises BentoError if it can't be signed."""
     digest = _digest(path)
     if isinstance(key, IdentitySigner):
         return key.sign_digest(digest) + b"\n"
@@ -183,7 +183,7 @@ def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> 
 
 
 def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
-    """Raise SignatureError unless the key or identity signed a file, and BentoError if the file is unreadable."""
+    """Raise SignatureError unless the file `signed` has a valid signature of `path`, or BentoError for I/O errors."""
     try:
         content = read_named(str(signed), Path(), MAX_FILE_BYTES, "Specify a signature file.")
     except BentoError as error:
@@ -200,7 +200,7 @@ def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
 
 
 def _signature(content: bytes, path: Path) -> tuple[bytes, Any]:
-    """Return the signature and verification material in base64 or a bundle. Raises SignatureError for other content."""
+    """Return the signature and any verification material in base64 or a bundle. Raises SignatureError otherwise."""
     text = content.decode("ascii", "replace").strip()
     try:
         if text.startswith("{"):

@@ -23,7 +23,7 @@ _MAX_REASON = 300  # characters of a reason, which can contain values of an untr
 
 @dataclass(frozen=True)
 class Identity:
-    """Verifier of signatures by an identity, such as an email address or a URI, from an OIDC issuer."""
+    """An identity (such as an email address or a URI) from an OIDC issuer. Verifies signatures by the identity."""
 
     name: str
     issuer: str
@@ -59,13 +59,13 @@ class Identity:
 
 
 class IdentitySigner:
-    """Signer with certificates for an OIDC token. The repr omits the token."""
+    """A signer that uses certificates for the identity in an OIDC token. The repr omits the token."""
 
     def __init__(self, token: str = "", trust_config: str = "", directory: str = "") -> None:
         """Read a token (a file, or `env://NAME`), and the client trust configuration of sigstore services (a file).
 
         Paths are relative to `directory`. By default, uses the token of the CI system and the public services. Raises
-        BentoError for an invalid file.
+        BentoError for a missing or invalid token, or an invalid file.
         """
         with _errors(token or "OIDC token", "Request a new token for the audience sigstore."):
             from sigstore import oidc, sign

@@ -1,8 +1,8 @@
 """Reads and uses keys in the formats of cosign.
 
-Private keys are PEM: cosign's own, encrypted with a password (scrypt, NaCl's secretbox), or unencrypted PKCS #8, SEC 1,
-or PKCS #1. A key signs a SHA-256 by ECDSA on P-256, or by RSA with PKCS #1 v1.5. Ed25519 and other curves are rejected,
-because `cosign verify` rejects their signatures.
+Private keys are in PEM format: cosign's format, encrypted with a password (scrypt, NaCl's secretbox), or unencrypted
+PKCS #8, SEC 1, or PKCS #1. Keys sign SHA-256 digests with ECDSA (P-256) or RSA (PKCS #1 v1.5). Ed25519 and other curves
+are rejected, because `cosign verify` rejects their signatures.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ORIGINAL = "Use the original key file."
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A public key, which verifies signatures by the private key."""
+    """A public key, which verifies signatures by the corresponding private key."""
 
     _key: Any = field(repr=False)
     origin: str
@@ -75,7 +75,7 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class PrivateKey:
-    """A private key, which signs digests. `log` is the log of signatures in bundles, if any. The repr omits the key."""
+    """A private key. `log` is the URL of the transparency log for bundles, or empty. The repr shows only `origin`."""
 
     _key: Any = field(repr=False)
     origin: str
@@ -95,7 +95,7 @@ class PrivateKey:
 def read_public(name: str, directory: Path, check_entry: Callable[..., None] | None = None) -> PublicKey:
     """Return the public key in a file below `directory`, or in the environment variable of `env://NAME`.
 
-    Signatures require log entries that pass `check_entry`, if set. Raises BentoError for an invalid key.
+    If set, `check_entry` must accept the log entry of each signature. Raises BentoError for an invalid key.
     """
     kind, content, origin = _read(name, directory)
     if kind in (*_PRIVATE, *_ENCRYPTED):
@@ -113,7 +113,8 @@ def read_public(name: str, directory: Path, check_entry: Callable[..., None] | N
 def read_private(name: str, directory: Path, password_file: str = "", trust_config: str = "") -> PrivateKey:
     """Return the private key in a file below `directory`, or in the environment variable of `env://NAME`.
 
-    The key uses the log in the client trust configuration `trust_config`, if set. Raises BentoError for an invalid key.
+    `trust_config` is a client trust configuration (a file) with the transparency log for the key's signatures, if any.
+    Raises BentoError for an invalid file or a wrong password.
     """
     kind, content, origin = _read(name, directory)
     if kind not in (*_PRIVATE, *_ENCRYPTED):
@@ -195,7 +196,7 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
 
 
 def _load(load: Callable[[Any], Any], origin: str) -> Any:
-    """Return the key that `load` parses with cryptography. Raises BentoError for an invalid or unsupported key."""
+    """Return the key that `load` parses. Raises BentoError for an invalid or unsupported key."""
     try:
         from cryptography.hazmat.primitives import serialization
     except ImportError:

@@ -1,4 +1,4 @@
-"""Records signatures in a transparency log through the API of Rekor 2. `keyless` verifies the entries."""
+"""Records signatures in a transparency log with the API of Rekor 2. The module `keyless` verifies log entries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
 def find_log(trust_config: str, directory: Path) -> str:
-    """Return the URL of the newest valid log in the file `trust_config`. Raises BentoError if there is none."""
+    """Return the URL of the newest valid Rekor 2 log in the file `trust_config`. Raises BentoError without one."""
     config = read_object(read_named(trust_config, directory, MAX_BYTES, _REMEDY), trust_config)
     validate(config, _SHAPE, trust_config, _REMEDY)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -35,7 +35,7 @@ def find_log(trust_config: str, directory: Path) -> str:
 
 
 def create_entry(url: str, verifier: dict[str, Any], digest: bytes, signature: str) -> dict[str, Any]:
-    """Record a base64 signature of a SHA-256 in a log, and return the entry. Raises BentoError if this fails."""
+    """Record a base64 signature of a SHA-256 in a log, and return the log entry. Raises BentoError on failure."""
     content = {"content": signature, "verifier": verifier}
     request = to_json({"hashedRekordRequestV002": {"digest": to_base64(digest), "signature": content}})
     transport = Transport()

@@ -28,7 +28,7 @@ _REMEDY = "See docs/distribution.md for the format."
 
 
 class SignatureRule(NamedTuple):
-    """A required signature, or an attestation with one of the predicate types `kinds`, by one of `signers`."""
+    """A required signature or, if `kinds` has predicate types, a required attestation, by one of `signers`."""
 
     kinds: tuple[str, ...]
     noun: str
@@ -36,13 +36,13 @@ class SignatureRule(NamedTuple):
 
 
 def default_rules(signer: PublicKey | Identity, has_provenance: bool, has_sbom: bool) -> list[SignatureRule]:
-    """Return the rules that options of `bento verify` specify: a signature, and attestations by the same signer."""
+    """Return the rules of `bento verify` without a policy: a signature and the selected attestations by `signer`."""
     types = {"signature": True, "provenance": has_provenance, "sbom": has_sbom}
     return [SignatureRule(*_TYPES[name], (signer,)) for name, is_required in types.items() if is_required]
 
 
 def read_policy(path: Path, trusted_root: Path | None) -> list[SignatureRule]:
-    """Return the rules in a policy, all of which are required. Paths of keys are relative to the policy.
+    """Return the rules in a policy file. Artifacts must satisfy all rules. Paths of keys are relative to the policy.
 
     Raises BentoError for an invalid policy, key, or trusted root.
     """

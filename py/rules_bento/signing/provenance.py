@@ -1,7 +1,7 @@
-"""Creates SLSA provenance (version 1), which describes the inputs and the builder of an object.
+"""Creates SLSA provenance (version 1), which describes the inputs and the builder of an artifact.
 
-The first half, `buildDefinition`, depends only on declared inputs, so it is the same on each machine. The second half,
-`runDetails`, comes from the flags of a push, and never from this machine or its clock.
+The first part, `buildDefinition`, depends only on declared inputs, so it is equal on all machines. The second part,
+`runDetails`, depends only on the flags of a push, and not on the machine or its clock.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)
 
 @dataclass(frozen=True)
 class Run:
-    """The run of a build, as flags of a push describe it. Times are in the format of RFC 3339."""
+    """A run of a build, as the flags of a push describe it. Times are in the format of RFC 3339."""
 
     builder_id: str
     invocation_id: str = ""
@@ -29,7 +29,7 @@ class Run:
     finished_on: str = ""
 
     def checked(self) -> Run:
-        """Return this object. Raises BentoError if SLSA doesn't allow one of its values."""
+        """Validate the values, and return this object. Raises BentoError for a value that SLSA doesn't allow."""
         if not _URI.fullmatch(self.builder_id):
             raise BentoError(
                 f"--builder-id: expected a URI such as https://ci.example.com/builders/1, got {self.builder_id!r}."
@@ -53,7 +53,7 @@ def definition(kind: str, parameters: dict[str, Any], dependencies: list[dict[st
 
 
 def dependency(uri: str, digest: str) -> dict[str, Any]:
-    """Return the resource descriptor of a dependency. `digest` is `<algorithm>:<hex>`."""
+    """Return SLSA's resource descriptor of a dependency. `digest` is `<algorithm>:<hex>`."""
     algorithm, _, value = digest.partition(":")
     return {"uri": uri, "digest": {algorithm: value}}
 
