@@ -1,8 +1,8 @@
 """Detects the machine type (processor architecture) of machine code from the first bytes of a file.
 
-The formats are ELF (System V ABI, chapter 4), and Mach-O (`mach-o/loader.h`, `mach-o/fat.h`). Machine types have Go's
-names, as in images. Files that a system neither starts nor loads have no machine type: object files, and code for GPUs
-and kernels.
+The formats are ELF (System V ABI, chapter 4), and Mach-O (`mach-o/loader.h`, `mach-o/fat.h`). The machine type of an
+ELF file is Go's name of the architecture, as in images. The machine type of a Mach-O file is `macOS`. Files that no
+operating system can start or load, such as object files and GPU code, have no machine type.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _MAX_SHOWN = 20
 
 
 def machine_of(head: bytes) -> str:
-    """Return the machine type of a file that begins with `head`, or "" if it has none or an unknown one."""
+    """Return the machine type of a file that begins with `head`, or "" if the file has none or it is unknown."""
     if len(head) < HEAD:
         return ""
     if head[:4] == b"\x7fELF":
@@ -90,9 +90,9 @@ def reject_wrong_architecture(files: Mapping[str, str], platform: str, unchecked
 
 
 def wrong_architecture(files: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
-    """Return the files whose machine type isn't in `own`. `files` maps paths to machine types.
+    """Return the entries of `files` whose machine type isn't in `own`. `files` maps paths to machine types.
 
-    Omits a file if a file for a machine in `own` has the same name except for the name of the machine.
+    Omits a file if the name of a file for a machine in `own` differs only in the name of the machine or system.
     """
     supported = frozenset(own)
     variants = {_unspecific(path) for path, machine in files.items() if machine in supported}

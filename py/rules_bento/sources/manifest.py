@@ -121,7 +121,7 @@ class TreeManifest:
 
 
 def content_version(digest: bytes) -> str:
-    """Return a version, as BentoML writes it: 160 bits of ``digest`` in lowercase base32 (RFC 4648)."""
+    """Return a version in BentoML's format: the first 160 bits of ``digest`` in lowercase base32 (RFC 4648)."""
     from base64 import b32encode
 
     return b32encode(digest[:20]).decode().lower()
@@ -156,8 +156,8 @@ def mode_of(beginning: bytes) -> int:
     """Return the permission bits of a file, which depend only on its content.
 
     The bits of the file system aren't reliable: Bazel sets 0555 for every output, remote execution can set 0555 for all
-    inputs, git stores only one bit, and a umask removes bits. Therefore, scripts with a shebang and ELF files are
-    executable. BentoML's import ignores the bits.
+    inputs, git stores only one bit, and a umask removes bits. Therefore, exactly the scripts with a shebang and the ELF
+    files are executable. BentoML's import ignores the bits.
     """
     return _EXECUTABLE if beginning.startswith((b"#!", b"\x7fELF")) else _REGULAR
 
@@ -180,7 +180,7 @@ def _of_open_file(path: str, file: int, origin: str) -> TreeEntry:
 
 
 def _machine(beginning: bytes) -> str:
-    """Return the machine type of a file, or "". Imports the detection only for files with machine code."""
+    """Return the machine type of a file, or "" if it has none. Imports `cpu_arch` only for files with machine code."""
     if not beginning.startswith(_MACHINE_CODE):
         return ""
     from rules_bento.sources.cpu_arch import HEAD, machine_of

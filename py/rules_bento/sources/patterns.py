@@ -2,8 +2,8 @@
 
 BentoML uses pathspec (1.1.1, "gitwildmatch"). pathspec compiles each line to a regular expression and tries all
 expressions on each path. The time grows with the number of lines, and an expression with several stars backtracks: four
-`a*` need 0.1 s for a path, and five need seconds. Therefore, pathspec only parses the lines. The expressions of all
-lists become one automaton, which reads a path once.
+`a*` need 0.1 s for a path, and five need seconds. Therefore, this module uses pathspec only to parse the lines, and
+combines the expressions of all lists in one automaton, which reads a path once.
 
 The pieces of the expressions (a character, a set, a star, or any number of directories) are numbered, and the position
 before each piece is a bit of an integer (`_Layout`). After a prefix of a path, a bit is set if and only if the pieces
@@ -110,8 +110,8 @@ class _State(dict[str, "_State"]):
 class Patterns:
     """A list of patterns. The last line that matches a path takes precedence.
 
-    ``lines`` can end with line breaks. ``unit`` and ``origin`` describe the place of a line in messages ("pattern 2 of
-    exclude"). ``rules`` excludes empty lines and comments. Raises BentoError for a line that pathspec can't parse.
+    Each of ``lines`` can end with a line break. ``unit`` and ``origin`` locate a line in messages ("pattern 2 of
+    exclude"). ``rules`` excludes empty lines and comments. Raises BentoError for an invalid line or too many patterns.
     """
 
     def __init__(self, lines: Iterable[str], origin: str, unit: str = "pattern") -> None:
@@ -148,7 +148,7 @@ class Patterns:
         return self.unreached(reached)
 
     def unreached(self, reached: int) -> list[Rule]:
-        """Return the lines that match no path, given the bits that are set at the end of any path."""
+        """Return the lines that match no path. ``reached`` is the union of the bits after each path."""
         # A string of bits, because shifting a long number once for each rule takes quadratic time.
         positions = f"{reached & self.layout.accepting:b}"[::-1]
         bounds = pairwise([*self.layout.starts, self.layout.size])
@@ -190,7 +190,7 @@ class _Automaton:
         return joined
 
     def start(self, *numbers: int) -> int:
-        """Return the bits before the first character of a path, for the lists with these numbers."""
+        """Return the bits of the initial state for the lists with these numbers."""
         lists = enumerate(self._lists)
         return self._join(patterns.layout.start() if number in numbers else 0 for number, patterns in lists)
 
@@ -239,7 +239,7 @@ _KEPT = frozenset([_INCLUDE])  # the lists that match the paths of a Bento
 
 
 class SourceFilter:
-    """Filter of paths by include, the built-in exclusions, exclude, and ``.bentoignore``.
+    """A filter of paths by include, the built-in exclusions, exclude, and ``.bentoignore``.
 
     ``ignored`` maps a directory ("", "pkg", "pkg/deep") to the lines of its ``.bentoignore``. Paths are relative and
     POSIX, without empty or dot components.
@@ -405,7 +405,7 @@ class _Layout:
         self.size += 1
 
     def start(self) -> int:
-        """Return the bits before the first character of a path."""
+        """Return the bits of the initial state, before the first character of a path."""
         firsts = self._bits(self.starts)
         return firsts | (firsts & self.gaps) << 1
 

@@ -46,7 +46,7 @@ class DeclaredFile:
 
 @dataclass(frozen=True)
 class Selection:
-    """The kept files and the dropped files, both sorted by path, and the unused include patterns."""
+    """The result of `select`: the kept and the dropped files, both sorted by path, and the unused include patterns."""
 
     kept: tuple[DeclaredFile, ...]
     dropped: tuple[DeclaredFile, ...]
@@ -69,7 +69,7 @@ class BentoPath:
 def place(
     short_path: str, *, build_ctx: str, import_roots: Iterable[str] = (), attribute: str, label: str
 ) -> BentoPath:
-    """Return where the Bento contains a file that the attribute ``attribute`` of the target ``label`` lists.
+    """Return the path in the Bento for a file that the attribute ``attribute`` of the target ``label`` lists.
 
     ``short_path`` and ``build_ctx`` are short paths of Bazel (``svc/a.py``, ``../repo+/a.py``). ``build_ctx`` is a
     directory ("" is the root of the main repository). ``import_roots`` are entries of ``PyInfo.imports``
@@ -210,7 +210,7 @@ def digest(kept: Iterable[DeclaredFile]) -> TreeManifest:
 
 
 def content(file: DeclaredFile) -> bytes:
-    """Return the content of a small file. Raises BentoError if it is too large, unreadable, or not regular."""
+    """Return the content of a file. Raises BentoError if it exceeds `MAX_BYTES`, is unreadable, or isn't regular."""
     try:
         with open_source(file.source) as source:
             data = source.read(MAX_BYTES + 1)
@@ -258,7 +258,7 @@ _by_path = attrgetter("path")
 
 
 def _split(short_path: str) -> tuple[str, str]:
-    """Split a short path of Bazel into the repository and the path in it."""
+    """Split a short path of Bazel into the repository name and the path in the repository."""
     if not short_path.startswith("../"):
         return MAIN_REPOSITORY, short_path
     repository, _, path = short_path.removeprefix("../").partition("/")
