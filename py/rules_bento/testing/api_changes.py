@@ -167,13 +167,13 @@ _FORM = frozenset(("is_stream", "root_input"))  # another way to send or to read
 
 
 def _schema(value: Any) -> Schema:
-    """Return a schema as a dict (empty for None and True), with an `enum` of one value added for `const`."""
+    """Convert a schema to a dict (empty for None and True), and add an `enum` with one value for `const`."""
     schema = {} if value is None or value is True else value
     return {**schema, "enum": [schema["const"]]} if "const" in schema else schema
 
 
 def _by_type(schema: Schema) -> dict[str, list[Schema]]:
-    """Return the alternatives in a schema, by their JSON types."""
+    """Return the alternatives in a schema (`anyOf`, `oneOf`, or a list of types) by JSON type."""
     by_type: dict[str, list[Schema]] = {}
     for form in map(_schema, schema.get("anyOf") or schema.get("oneOf") or [schema]):
         types = form.get("type", "any")

@@ -1,4 +1,4 @@
-"""Fixtures for tests of a Bento: `bento`, `serve`, `server`, `url`, and `client`."""
+"""Provides pytest fixtures for the tests of a Bento: `bento`, `serve`, `server`, `url`, and `client`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Servers:
     """A pytest plugin that starts servers for tests, and adds the servers' logs to reports of failed tests."""
 
     def __init__(self, setting: Setting) -> None:
-        """Store the settings. Doesn't start a server."""
+        """Store the settings. The fixtures start the servers."""
         self.setting = setting
         self.logs: list[Path] = []
         self._numbers = count()
@@ -88,13 +88,13 @@ def bento(request: pytest.FixtureRequest) -> Bento:
 
 @pytest.fixture(scope="session")
 def serve(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[Server]]:
-    """Return a function whose result runs a server in a `with` block. Its arguments are options of `bentoml serve`."""
+    """Return a function that runs a server in a `with` block. The arguments are options of `bentoml serve`."""
     return request.config.stash[_SERVERS].serve
 
 
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """Yield a server that all tests of the target, or of a shard, share."""
+    """Yield the server that all tests of a target (or of a shard of the target) share."""
     servers = request.config.stash[_SERVERS]
     with servers.serve(*servers.setting.options) as server:
         yield server

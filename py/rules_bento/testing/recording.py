@@ -29,10 +29,10 @@ disable_warnings = no-data-collected
 
 
 class Recording:
-    """The recorded coverage of one run of the tests."""
+    """A recording of the line coverage of one test run."""
 
     def __init__(self, directory: Path, files: Mapping[Path, str]) -> None:
-        """Create `directory` for the data. `files` maps each file to its path in the workspace."""
+        """Create `directory` for the data. `files` maps each recorded file to its path in the workspace."""
         directory.mkdir(parents=True)
         self._files = files
         self._settings = directory / "settings"
