@@ -1,4 +1,4 @@
-"""Subcommands that run under `bazel run` and `bazel test`, and can use a network or a store.
+"""Subcommands that run under `bazel run` and `bazel test`. They can use the network and the Bento store.
 
-In a module that defines only one subcommand, its name is `run`. `rules_bento.subcommands` lists all subcommands.
+If a module defines one subcommand, its function is named `run`. `rules_bento.subcommands` lists all subcommands.
 """

@@ -27,7 +27,7 @@ def user_cache_directory() -> Path | None:
 
 
 class BlobHistory:
-    """The blobs that the user pushed to each repository, as the history file records them."""
+    """A history file, which records the blobs that the user pushed to each repository."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -35,7 +35,7 @@ class BlobHistory:
 
     @staticmethod
     def from_user_cache() -> BlobHistory:
-        """Read the current user's file. If the home directory is unknown, the history is empty and isn't stored."""
+        """Read the current user's history. If the home directory is unknown, the history is empty and isn't stored."""
         directory = user_cache_directory()
         return BlobHistory(directory / "pushed.json" if directory else None)
 
@@ -48,7 +48,7 @@ class BlobHistory:
         return repositories_of
 
     def note(self, pushed: Iterable[str], digests: Iterable[str]) -> None:
-        """Record `digests` as the blobs of each repository in `pushed`, replacing its record. Ignores write errors."""
+        """Replace the blobs of each repository in `pushed` with `digests` in the file. Ignores write errors."""
         if self._path is None:
             return
         names, listed = list(pushed), sorted(set(digests))

@@ -153,7 +153,7 @@ def _start(libc: Any, container: Container, log: Path) -> int:
 
 
 def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
-    """Run the program in the image, and forward stop signals to it. Reports an error if the program can't start."""
+    """Run the program in the image, and forward stop signals to it. Writes an error to `send` if it can't start."""
     try:
         os.setsid()
         libc.prctl(_SIGNAL_OF_PARENTS_END, signal.SIGKILL)
@@ -180,7 +180,7 @@ def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
 
 
 def _move(libc: Any, root: Path) -> None:
-    """Make the image's directory this process's root, and mount /proc, /sys, /dev, and /tmp, or raise BentoError."""
+    """Change the root to the image's directory, and mount /proc, /sys, /dev, and /tmp. Raises BentoError on failure."""
     # Create all mount points before the first mount, so that they are in the image's directory.
     processes, devices, system, temporary = (
         rootfs.create_directory(root, name) for name in ("proc", "dev", "sys", "tmp")

@@ -91,7 +91,7 @@ def _platform(tool: str) -> str:
 
 
 def blobs_of(described: list[dict[str, Any]], directory: Path, scratch: Path) -> dict[str, Path]:
-    """Return the layer files by digest. Assembles or downloads missing layers to `scratch`."""
+    """Return the layer files by digest. Assembles or downloads missing layers into `scratch`."""
     blobs = {}
     elsewhere = []
     for blob in described:

@@ -1,4 +1,4 @@
-"""Subcommand that pulls an image from a registry into an OCI layout, for repository rules."""
+"""Pulls an image from a registry into an OCI layout, for repository rules."""
 
 from __future__ import annotations
 

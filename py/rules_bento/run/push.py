@@ -1,4 +1,4 @@
-"""Subcommand that pushes an image, an index, a Bento, or a model to registries.
+"""Pushes an image, an index, a Bento, or a model to registries.
 
 The user's arguments replace the target's repositories, or add tags. `push_cache` defines the arguments for layers that
 weren't downloaded, and `push_signing` defines the arguments for signatures.
@@ -93,7 +93,7 @@ class _Push(NamedTuple):
 
 @Subcommand(_FLAGS, usage=HELP)
 def run(arguments: Arguments) -> None:
-    """Push to each repository, and print a line `registry/name@digest` for each to standard output."""
+    """Sign the artifact if required, push it to each repository, and print each reference as `registry/name@digest`."""
     caller = arguments.parse_rest(_CALLERS)
     cache = push_cache.settings(caller)
     each = _pushes(arguments, caller)

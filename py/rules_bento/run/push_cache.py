@@ -5,7 +5,7 @@ protocols of Bazel's `--remote_cache` are supported:
 
 - `http://`, `https://`: GET `<path>/cas/<sha256>` (Bazel's HTTP caching protocol);
 - `grpc://`, `grpcs://`: `google.bytestream.ByteStream/Read` of `<instance>/blobs/<sha256>/<size>` (Remote Execution
-  API v2). Blobs are requested uncompressed: layers are compressed already.
+  API v2). Blobs are requested without compression, because layers are already compressed.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, str]]:
-    """Return headers from the last credential helper for `host`, if any. Raises BentoError if the helper fails."""
+    """Return the headers from the last credential helper for `host`, if any. Raises BentoError if the helper fails."""
     program = ""
     for text in helpers:
         domain, equals, named = text.partition("=")
@@ -132,7 +132,7 @@ def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, 
 
 
 def read_blob(where: Settings, digest: str, size: int, start: int) -> Iterator[bytes]:
-    """Yield a cached blob, from the byte `start` on. `digest` is its SHA-256 in hexadecimal digits.
+    """Yield the bytes of a cached blob from the offset `start`. `digest` is the SHA-256 in hexadecimal digits.
 
     Raises BentoError if the blob is missing or the request is rejected, and ConnectionLostError for a lost connection.
     """
@@ -167,7 +167,7 @@ class BuiltSource:
             raise SourceLostError(f"the remote cache {self.cache} sent only {end - missing} of {self.size} bytes")
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the blob doesn't match the digest. Ignores lost connections, and a missing cache."""
+        """Raise BentoError if the blob doesn't match `digest`. Ignores lost connections, and a missing cache."""
         if here := self._downloaded():
             here.check(digest, size)
         elif self.cache:
@@ -334,7 +334,7 @@ def _read_request(resource: str, start: int) -> bytes:
 def _contents(received: bytearray) -> Iterator[bytes]:
     """Remove complete messages from `received`, and yield the data (field 10) of each `ReadResponse`.
 
-    Raises BentoError for a compressed or too large message, or ConnectionLostError for an invalid message.
+    Raises BentoError for a compressed message or a message above the limit, or ConnectionLostError for an invalid one.
     """
     while len(received) >= 5:
         length = int.from_bytes(received[1:5], "big")

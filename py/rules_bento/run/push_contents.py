@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class PushContents(NamedTuple):
-    """The artifact to push, the artifacts that refer to it, and the definitions of its builds."""
+    """An artifact to push, the artifacts that refer to it, and the build definitions for provenance."""
 
     package: Pushable
     referrers: list[Pushable]  # artifacts that refer to an image

@@ -1,4 +1,4 @@
-"""Signs pushed images, and attests how they were built. No other process receives the user's key."""
+"""Signs the images of a push, and attests how they were built. No other process receives the user's key."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FLAGS = {
 
 
 class Signer(NamedTuple):
-    """Signer of images with a key or an identity. If `run` is set, it also attests how the images were built."""
+    """A signer of images, with a key or an identity. If `run` is set, it also attests how the images were built."""
 
     key: PrivateKey | IdentitySigner
     run: Run | None
@@ -73,7 +73,7 @@ class Signer(NamedTuple):
     def _provenance(
         self, target: str, manifest: Manifest, definitions: Mapping[str, Path]
     ) -> Iterator[tuple[Descriptor, str, dict[str, Any]]]:
-        """Yield a manifest's subject, predicate type, and provenance if `run` is set. Rejects unknown inputs."""
+        """Yield the subject, predicate type, and provenance of a manifest if `run` is set. Rejects unknown inputs."""
         from rules_bento.signing import provenance
 
         if self.run is None:
@@ -108,8 +108,8 @@ def _sboms(contents: PushContents) -> Iterator[tuple[Descriptor, str, dict[str, 
 def signers(caller: Arguments, are_keyless: set[bool]) -> tuple[Signer | None, Signer | None]:
     """Return the signer for the key in the user's flags and the signer for keyless targets. Each can be None.
 
-    `are_keyless` has the values of the targets' `keyless`. Raises BentoError for incomplete options, options that no
-    target supports, and an invalid key, token, or configuration of signing services.
+    `are_keyless` contains the targets' values of `keyless`. Raises BentoError for incomplete options, for options that
+    no target supports, and for an invalid key, token, or configuration of signing services.
     """
     from rules_bento.artifacts.signatures import BUNDLE, FORMS, LEGACY
     from rules_bento.signing.keyless import IdentitySigner

@@ -1,4 +1,4 @@
-"""Subcommand that tests the startup of an image: files read, CPU time, and imported modules."""
+"""Tests the startup of an image: the files that it reads, its CPU time, and the modules that it imports."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _imported(forbidden: list[str], imports: Iterable[tuple[str, int]]) -> list[
 
 
 def _by_package(imports: Iterable[tuple[str, int]]) -> list[tuple[str, float]]:
-    """Return the seconds that all processes spent importing each top-level package, largest first."""
+    """Return each imported top-level package and the seconds that all processes spent on its modules, slowest first."""
     seconds: dict[str, float] = {}
     for name, microseconds in imports:
         package = name.partition(".")[0]

@@ -1,6 +1,6 @@
-"""Subcommand that records the files that an image reads at startup, and writes the trace to the source tree.
+"""Records the files that an image reads at startup, and writes the trace to the source tree.
 
-The image is unpacked with all times set to 1970, and the container runs until it responds. In Linux, the access times
+The image is unpacked with all times set to 1970, and the container runs until it responds. On Linux, the access times
 then show which files were read, including files that the linker and C libraries read, without tracing system calls.
 """
 
@@ -61,9 +61,9 @@ def run(arguments: Arguments) -> None:
 
 
 def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType({})) -> Startup:
-    """Start a container with additional environment variables, send the requests, and stop the container.
+    """Start a container with additional environment variables, send the requests, and measure the startup.
 
-    Raises BentoError, with the end of the container's log, if the container doesn't respond.
+    Stops the container. Raises BentoError, with the end of the container's log, if the container doesn't respond.
     """
     if sys.platform != "linux":
         raise BentoError("starting an image requires Linux. Run the target on Linux.")

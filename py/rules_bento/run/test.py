@@ -1,4 +1,4 @@
-"""Subcommand that runs the tests of a Bento and its server, for `bento_test`."""
+"""Runs the tests of a Bento and its server, for `bento_test`."""
 
 from __future__ import annotations
 

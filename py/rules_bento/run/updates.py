@@ -1,4 +1,4 @@
-"""Subcommands that lock requirements or Debian packages over the network, in the source tree."""
+"""Locks requirements or Debian packages in the source tree, with the newest versions from the network."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Locks the requirements. Keeps a locked version if it still satisfies the require
     usage=_DEBS_HELP,
 )
 def update_debs(arguments: Arguments) -> None:
-    """Resolve Debian packages with apt, and replace the lock if this succeeds."""
+    """Resolve Debian packages with apt, and replace the lock if apt succeeds."""
     mirror = arguments.parse_rest({"--mirror": 1}).optional("--mirror")
     output = Path(arguments.source_tree(), arguments.required("--lock"))
     before = apt.loads(decode_text(output.read_bytes(), str(output)), str(output)) if output.exists() else None
@@ -53,7 +53,7 @@ def update_debs(arguments: Arguments) -> None:
     usage=_REQUIREMENTS_HELP,
 )
 def update_requirements(arguments: Arguments) -> None:
-    """Resolve requirements with uv, and replace the lock if this succeeds."""
+    """Resolve requirements with uv, and replace the lock if uv succeeds."""
     options = arguments.parse_rest({"--upgrade": 0, "--upgrade-package": 1, "--from-bentofile": 1})
     root = Path(arguments.source_tree())
     for bentofile in options.repeated("--from-bentofile"):

@@ -1,4 +1,4 @@
-"""Subcommand that creates or updates a virtual environment with a Bento's packages, for `bento_venv`.
+"""Creates or updates a virtual environment with a Bento's packages, for `bento_venv`.
 
 The environment is in the source tree. uv installs the wheels that Bazel fetched by hash. A stamp in the environment
 records the installed wheels, the interpreter, and the import roots, so that an update installs only the difference.
@@ -79,7 +79,7 @@ def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
 
 
 def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
-    """Return the path, size in bytes, and modification time of each wheel, to detect rebuilt wheels."""
+    """Return each wheel's path, size in bytes, and modification time (ns) by package, to detect rebuilt wheels."""
     by_name: dict[str, list[Any]] = {}
     for name, path in wheels.items():
         file = os.path.realpath(runfiles / path)
