@@ -7,7 +7,7 @@
         print(bento.tag, bento.size())
 
 The functions use the store in the default home, or in `home` if it is set. The API uses the same directories as BentoML
-(see `bento_cli.store.home`), and can run at the same time as BentoML. All errors are BentoError.
+(see `bento_cli.store.home`), and can run at the same time as BentoML. Functions report errors as BentoError.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 class EntryCollection:
-    """The Bentos or the models in a store. Methods raise NotFoundError if no entry matches a tag."""
+    """The Bentos or the models in a store. Methods raise NotFoundError if no entry matches (`list`: a name)."""
 
     def __init__(self, home: Home, kind: Kind) -> None:
         self.home = home
@@ -62,7 +62,7 @@ class EntryCollection:
         self.entry_store = EntryStore(home, kind)
 
     def list(self, tag: str = "") -> tuple[Entry, ...]:
-        """Return all entries, the versions of a name, or the entry with a tag, sorted by tag. Skips invalid entries."""
+        """Return all entries, or the entries with a name or tag (if any), sorted by tag. Skips invalid entries."""
         return self.entry_store.list(tag).entries
 
     def get(self, tag: str) -> Entry:
@@ -97,7 +97,7 @@ class EntryCollection:
 
         `progress` is called with the number of bytes read. A URL is downloaded first: `counter` counts the downloaded
         bytes, and `sha256`, if set, must match the download. Raises BentoError if the archive is invalid, the checksum
-        is wrong, or the entry exists.
+        is wrong, or the entry already exists.
         """
         from bento_cli.store.import_session import import_archive
         from bento_cli.transports.address import parse
@@ -160,11 +160,11 @@ class Store:
         self.models = EntryCollection(self.home, MODEL)
 
     def section(self, kind: Kind) -> EntryCollection:
-        """Return the collection of Bentos or of models."""
+        """Return the collection for a kind: `bentos` or `models`."""
         return self.bentos if kind is BENTO else self.models
 
     def verify(self, *entries: Entry, progress: Callable[[int], None] | None = None) -> Verified:
-        """Compare entries (default: all) with their contents at the import, and return the differences."""
+        """Compare entries (default: all) with the contents that were imported, and return the differences."""
         from bento_cli.store.verification import verify, verify_all
 
         return verify(self.home, [*entries], progress) if entries else verify_all(self.home, progress)
@@ -276,7 +276,7 @@ def export_bento(
     kind: Kind = BENTO,
     home: HomePath = None,
 ) -> Exported:
-    """Export a Bento, by default with its models, to a file or directory that `bentoml import` accepts."""
+    """Export a Bento, by default with its models, to a file, directory, or URL. BentoML can't import zst archives."""
     return Store(home).section(kind).export(tag, out, form, models=models)
 
 
@@ -336,7 +336,7 @@ def containerize(
     features: Sequence[str] = (),
     home: HomePath = None,
 ) -> Containerized:
-    """Build an image of a Bento with docker, podman, or another backend. `options` configures the backend."""
+    """Build an image of a Bento with a backend (default: the first available one). `options` are for the backend."""
     from bento_cli.sharing.backends import choose
     from bento_cli.sharing.containers import containerize
 
@@ -356,7 +356,7 @@ def serve(tag: str, *options: str, python: str = "", home: HomePath = None) -> s
 
 
 def verify(*entries: Entry, home: HomePath = None) -> Verified:
-    """Compare entries (default: all) with their contents at the import, and return the differences."""
+    """Compare entries (default: all) with the contents that were imported, and return the differences."""
     return Store(home).verify(*entries)
 
 

@@ -1,4 +1,4 @@
-"""The `bento` command line: parsing, commands, and output.
+"""Implements the `bento` command line: parsing, commands, and output.
 
 `table` lists the commands, and `status` defines the exit codes. For a fast startup, each command imports its modules
 only when the command runs.

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the connections and files that they select."""
+"""Defines options that several commands share, and opens the connections and files that the options select."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def add_insecure(parser: ArgumentParser) -> None:
 
 @contextmanager
 def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progress]]:
-    """Yield a client for registries, and a display of the progress of `what`."""
+    """Yield a registry client and a progress display with the title `what`."""
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
 
@@ -60,9 +60,9 @@ def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progr
 
 @contextmanager
 def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, Progress]]:
-    """Yield a client for BentoCloud or Yatai, and a display of the progress of `what`.
+    """Yield a client for BentoCloud or Yatai and a progress display whose title begins with `what`.
 
-    Uses the context in environment variables, or else the context in `--context`, or else the current context.
+    Uses the context in the environment variables, or else the context in `--context`, or else the current context.
     """
     from rules_bento.net.transfers import Progress
 
@@ -75,7 +75,7 @@ def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, 
 
 
 def add_signing(parser: ArgumentParser, prefix: str = "", *, required: bool = False) -> None:
-    """Add options for a key or identity, with names that begin with `prefix`, and for the format of signatures."""
+    """Add the options for signing. The names of the options that select a key or identity begin with `prefix`."""
     group = parser.add_mutually_exclusive_group(required=required)
     parser.set_defaults(keyless_flag=f"--{prefix}keyless")
     group.add_argument(
@@ -191,7 +191,7 @@ def add_no_sync(parser: ArgumentParser) -> None:
 
 
 def import_options(options: Namespace) -> Options:
-    """Return import options from the command-line options of `add_import_options`."""
+    """Convert the command-line options of `add_import_options` to import options."""
     from rules_bento.archives.unpack import Limits
 
     from bento_cli.store.import_session import Options

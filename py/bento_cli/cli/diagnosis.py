@@ -97,7 +97,7 @@ class HostEnvironment:
 
 
 def diagnose(host: HostEnvironment, *, online: bool = False) -> list[Finding]:
-    """Return the results of all checks. Raises BentoError for an invalid MODULE.bazel or lock, or as `index` does."""
+    """Return the findings of all checks. Raises BentoError for an invalid MODULE.bazel or lock, or if `index` fails."""
     findings = [bazel(host), builders(host), certificates(host), *proxies(host.variables, online=online)]
     if host.root is None:
         remedy = "To print a MODULE.bazel for a project, run `bento migrate`."
@@ -175,7 +175,7 @@ def python(host: HostEnvironment, interpreter: str) -> Finding:
 
 
 def builders(host: HostEnvironment) -> Finding:
-    """Check for programs that run images. Building and pushing images doesn't require these programs."""
+    """Check whether a container engine is on PATH. Building and pushing images doesn't require a container engine."""
     installed = [name for name in ("docker", "podman", "nerdctl") if host.which(name)]
     if installed:
         return Finding("containers", OK, ", ".join(installed))
@@ -304,7 +304,7 @@ def _connection_error(host: str, port: int) -> str:
 
 
 def _no_proxy(value: str) -> Iterator[Finding]:
-    """Yield a finding if NO_PROXY has entries that Bazel doesn't support or, otherwise, if it lacks this machine."""
+    """Yield a finding if NO_PROXY has entries that Bazel doesn't support, or else if it lacks the local host."""
     entries = [entry.strip() for entry in value.split(",") if entry.strip()]
     unknown = [entry for entry in entries if re.search(r"[*/]|[^:]:\d+$", entry)]  # not the `::1` of IPv6
     if unknown:
@@ -420,7 +420,7 @@ def _locks(root: Path, declared: Workspace) -> Iterator[Finding]:
 
 
 def _packages(root: Path, declared: Workspace, hub: str, lock: Path, update: str) -> Iterator[Finding]:
-    """Yield findings for labels of packages that a JSON lock lacks, or with an undeclared package hub."""
+    """Yield a finding for each label with a package that a JSON lock lacks, or with an undeclared package hub."""
     from rules_bento.packages import lock as locks
 
     if lock.suffix != ".json":
@@ -493,7 +493,7 @@ def _strings(value: ast.expr | None) -> list[str]:
 
 
 def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None, update: str) -> Finding:
-    """Return `fresh`, an error for an outdated JSON lock, or a finding that a lock with unknown sources exists."""
+    """Return `fresh`, or an error for an outdated lock. If the lock can't be checked, reports only that it exists."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.requirement_sources import RequirementSource, read
 
@@ -509,7 +509,7 @@ def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None,
 
 
 def index(host: HostEnvironment) -> Finding:
-    """Request a small release from the package index, with the program and settings of builds.
+    """Check whether the package index responds to a request by uv or, without uv, by pip.
 
     Raises BentoError if the program can't start or exceeds the time limit.
     """

@@ -27,7 +27,7 @@ _GLOBAL_OPTIONS = ("--home", "--color")  # with a value
 
 
 def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
-    """Return the command and its options. Raises SystemExit for an invalid command line, and after it prints help."""
+    """Return the command and its options. Raises SystemExit after printing help, or for an invalid command line."""
     before, rest = split(words)
     if rest[:1] == ["help"]:
         rest = [*rest[1:], "--help"]
@@ -54,7 +54,7 @@ def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Formatter for help that avoids argparse's import of `shutil` and all decompressors."""
+    """A formatter for help that avoids argparse's import of `shutil`, which imports all decompressors."""
 
     def __init__(self, prog: str) -> None:
         try:
@@ -71,7 +71,7 @@ class _Formatter(argparse.HelpFormatter):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Parser that reports errors on one line, without the usage."""
+    """A parser that reports errors on one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(
@@ -80,7 +80,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Renamed(argparse.Action):
-    """Action that rejects the old name of an option."""
+    """An action that rejects the old name of an option."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         parser.error(f"{self.option_strings[0]} was renamed. Use {self.const}")
@@ -110,7 +110,7 @@ def make_parser(command: Command) -> argparse.ArgumentParser:
 
 
 def _word(action: argparse.Action) -> str:
-    """Return a positional argument in the format of the usage line."""
+    """Format a positional argument for the usage line."""
     return {"?": "[{}]", "*": "[{}...]", "+": "{}..."}.get(str(action.nargs), "{}").format(action.metavar)
 
 

@@ -1,4 +1,4 @@
-"""Command output: tables and colors for users, JSON and YAML for programs."""
+"""Prints the output of commands: tables and colors for users, JSON and YAML for programs."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def next_steps(*commands: str) -> None:
 
 
 def paint(text: str, code: str, file: TextIO | None = None) -> str:
-    """Return text in the ANSI style `code`. `--color auto` requires a terminal, and no NO_COLOR or TERM=dumb."""
+    """Return text in the ANSI style `code` if colors are enabled for `file` (default: standard output)."""
     file = file or sys.stdout
     automatic = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and file.isatty()
     is_painted = automatic if _settings["color"] == "auto" else _settings["color"] == "always"
@@ -163,7 +163,7 @@ def _simple(value: Any) -> str:
 
 @contextmanager
 def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
-    """Yield a function that adds bytes to a displayed count, or None if standard error isn't a terminal."""
+    """Yield a function that adds bytes to a displayed count, or None with `--quiet` or without a terminal."""
     if not progress_output().isatty():
         yield None
         return

@@ -1,4 +1,4 @@
-"""Exit codes of the command."""
+"""Defines the exit codes of the `bento` command."""
 
 from __future__ import annotations
 

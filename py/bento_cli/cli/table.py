@@ -1,4 +1,4 @@
-"""Table of all commands.
+"""Defines the table of all commands.
 
 For the command `models list`, a module in `commands` defines two functions: `add_list_arguments(parser, kind)` adds the
 arguments and the epilog to the parser, and `run_list(options, store, kind)` runs the command and returns an exit code
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Command:
-    """A command: its name, module, and summary."""
+    """A command, such as `bento build`. The module `module` in `commands` implements the command."""
 
     name: str
     module: str
@@ -169,5 +169,5 @@ def find(words: list[str]) -> tuple[Command, int] | None:
 
 
 def is_group(word: str) -> bool:
-    """Return whether several commands, such as `models list`, begin with `word`."""
+    """Return whether `word` is the first word of a group of commands, as `models` is for `models list`."""
     return any(command.name.startswith(f"{word} ") for command in COMMANDS)

@@ -1,4 +1,4 @@
-"""Subcommand that runs the `bento` command for `bazel run`, in the directory where Bazel was started."""
+"""Runs the `bento` command for `bazel run`, in the directory where Bazel was started."""
 
 from __future__ import annotations
 

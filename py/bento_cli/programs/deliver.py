@@ -1,4 +1,4 @@
-"""Subcommand that runs a `bento` command on a Bento that a target builds, instead of a Bento in the store.
+"""Runs a `bento` command on a Bento that a target builds, instead of a Bento in the store.
 
 Imports the Bento into a temporary store or, for the command `import`, into the user's store.
 """
@@ -42,7 +42,7 @@ def run(arguments: Arguments) -> int:
 
 
 def deliver(archive: Path, subcommand: str, words: Sequence[str]) -> int:
-    """Run a `bento` command on an archive or a directory, and return the exit status.
+    """Run a `bento` command on a Bento in an archive or a directory, and return the exit status.
 
     The command runs in the directory where Bazel was started. Raises BentoError for a command that doesn't accept a
     Bento.

@@ -188,7 +188,7 @@ class _Parent:
         return bool(data)
 
     def _import(self) -> None:
-        """Import packages that the worker imported with equal variables. Restarts if they would change a new worker."""
+        """Import the worker's packages for later workers. Restarts without packages if they might affect a worker."""
         imported, self._imported = self._imported, []
         for name, variables in imported:
             package = name.rpartition(".")[0]
@@ -207,7 +207,7 @@ class _Parent:
 
 
 class _Recorder:
-    """Finder that reports imported modules to the parent process."""
+    """A finder that reports imported modules to the parent process."""
 
     def __init__(self, report: int) -> None:
         self._pipe = report

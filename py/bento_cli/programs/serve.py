@@ -1,7 +1,7 @@
-"""Subcommand that serves a Bento that Bazel built, in a temporary environment with its packages.
+"""Serves a Bento that Bazel built, in a temporary environment with its packages.
 
-With the argument `tree`, it prints the contents of the Bento instead. With `--reload`, the server reloads after edits
-in the workspace and, under ibazel, after builds. `reload_forkserver` restarts the workers quickly.
+With the argument `tree`, prints the contents of the Bento instead. With `--reload`, the server reloads after edits in
+the workspace and, under ibazel, after builds. `reload_forkserver` restarts the workers quickly.
 """
 
 from __future__ import annotations

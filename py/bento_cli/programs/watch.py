@@ -37,7 +37,7 @@ class Watcher:
 
 
 class SourceWatcher(Watcher):
-    """Watcher for source files in the workspace. Files in `src/` become links to these files."""
+    """A watcher of source files in the workspace. Links in the Bento's `src/` refer to these files."""
 
     def __init__(self, bento: Path, edits: Path, roots: Sequence[Path]) -> None:
         """Replace each file in `src/` with a link to an identical file below `roots`, if such a file exists."""
@@ -76,7 +76,7 @@ class SourceWatcher(Watcher):
 
 
 class BuildWatcher(Watcher):
-    """Watcher for new builds of a Bento, which ibazel reports on standard input."""
+    """A watcher of new builds of a Bento, which ibazel reports on standard input."""
 
     def __init__(self, bento: Path, edits: Path, unpack: Callable[[Path], None], notices: int = 0) -> None:
         """Watch builds that the file descriptor `notices` reports. `unpack` writes the Bento to a directory."""
@@ -88,7 +88,7 @@ class BuildWatcher(Watcher):
         self._is_open = True
 
     def poll(self) -> None:
-        """Apply a new build, if any. Raises BentoError if it requires a restart of the server."""
+        """Apply a new build, if any. Raises BentoError if the build requires a restart of the server."""
         if not self._is_open or not select.select([self._notices], [], [], 0)[0]:
             return
         read = os.read(self._notices, _READ)

@@ -168,7 +168,7 @@ def run_export(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _check_absent(options: Namespace, entry: Entry) -> None:
-    """Raise BentoError if the output of an export exists or is a URL, for `--no-clobber`."""
+    """Enforce `--no-clobber`: raise BentoError if the output of an export exists or is a URL."""
     from bento_cli.store.export import destination
     from bento_cli.transports.address import parse
 

@@ -272,7 +272,7 @@ def _creation_time(text: str | None) -> str:
 
 
 def _attributes(options: Namespace) -> dict[str, Any]:
-    """Return the options that `bentoml build` lacks: description, envs, models. Raises BentoError for duplicates."""
+    """Return the build options that `bentoml build` lacks, by name. Raises BentoError for duplicate variables."""
     from rules_bento.build_options.option_checks import parse_env
 
     envs: dict[tuple[str, str], dict[str, Any]] = {}
@@ -297,7 +297,7 @@ def _declared(options: Namespace) -> Declared:
 
 
 def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
-    """Return the configuration of each service in `--config` options of any order. Raises BentoError for conflicts."""
+    """Merge the values of `--config` into one configuration for each service. Raises BentoError for conflicts."""
     import json
 
     from rules_bento.formats.json import read_object
@@ -362,7 +362,7 @@ def _args(options: Namespace) -> dict[str, Any]:
 
 
 def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path, bool]:
-    """Add a Bento. Returns its path, and whether it existed. Raises BentoError if it existed and `version` is set."""
+    """Add a Bento, and return its path and whether it existed. Raises BentoError if it existed and `version` is set."""
     import tempfile
     from pathlib import Path
 

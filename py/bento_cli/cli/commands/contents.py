@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Node:
-    """A directory, file, or link. The size of a directory is the total size of its files in bytes."""
+    """A directory, file, or link in a tree. The size of a directory is the total size of its files in bytes."""
 
     size: int = 0
     note: str = ""
@@ -59,7 +59,7 @@ def run_tree(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def of_built(target: str, archive: Path, models: Sequence[ModelDescription], words: list[str]) -> int:
-    """Print the tree of a Bento that a target builds. `models` lists models that its archive doesn't contain.
+    """Print the tree of a Bento that a target builds, with `models` that its archive lacks. Returns the exit code.
 
     Raises BentoError if directories are nested too deeply.
     """

@@ -1,4 +1,4 @@
-"""Implements `bento containerize` and `bento serve`, which build images of Bentos and serve Bentos."""
+"""Implements `bento containerize`, which builds an image of a Bento, and `bento serve`, which serves a Bento."""
 
 from __future__ import annotations
 

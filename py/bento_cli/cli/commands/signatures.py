@@ -71,7 +71,7 @@ def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _sign(options: Namespace, target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, Any]]]) -> str:
-    """Sign an artifact, attest its SBOMs, and return the signature's location. Raises BentoError if not supported."""
+    """Sign `target`, attest its SBOMs, and return the signature's location. Raises BentoError if it isn't supported."""
     from rules_bento.archives.atomic import atomic_file
     from rules_bento.artifacts import signatures
     from rules_bento.registry.layout import Layout
