@@ -1,4 +1,4 @@
-"""Public Python API: the store as a class, and common commands as functions.
+"""Provides the public Python API: the store as a class, and common commands as functions.
 
     from bento_cli.library import Store, import_bento
 
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 class EntryCollection:
-    """The Bentos or the models in a store. Methods raise NotFoundError if no entry matches (`list`: a name)."""
+    """The Bentos or models in a store. Methods, except `list` with a tag, raise NotFoundError if no entry matches."""
 
     def __init__(self, home: Home, kind: Kind) -> None:
         self.home = home
@@ -336,7 +336,7 @@ def containerize(
     features: Sequence[str] = (),
     home: HomePath = None,
 ) -> Containerized:
-    """Build an image of a Bento with a backend (default: the first available one). `options` are for the backend."""
+    """Build an image of a Bento with `backend` (default: the first available one), which `options` configures."""
     from bento_cli.sharing.backends import choose
     from bento_cli.sharing.containers import containerize
 

@@ -102,7 +102,7 @@ def _watcher(arguments: Arguments, home: Path) -> Watcher:
 
 
 def from_caller(options: Sequence[str]) -> list[str]:
-    """Make paths in options absolute, because the server doesn't start in the directory where Bazel was started."""
+    """Return options with absolute paths, because the server doesn't run in the directory where Bazel was started."""
     directory = Path(os.environ.get("BUILD_WORKING_DIRECTORY", Path.cwd()))
     missing: list[str] = []
     for option in options:

@@ -62,7 +62,7 @@ class SourceWatcher(Watcher):
         return followed + (f"; not watched, as built: {', '.join(self._others)}" if self._others else "")
 
     def poll(self) -> None:
-        """Report changes, and request a reload after an interval without changes (editors write in steps)."""
+        """Report changes, and request a reload after an interval without changes, because editors write in steps."""
         now = self._states()
         if now == self._pending and now != self._seen:
             changed = [path for path in now if now[path] != self._seen[path]]

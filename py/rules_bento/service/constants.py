@@ -180,7 +180,7 @@ class Constants:
         return is_read and getattr(self.code.parent(around), "func", None) is not around
 
     def _argument(self, module: Module, node: ast.Attribute) -> Any:
-        """Return the value of `args.field` after `args = bentoml.use_arguments(…)`, or raise NotConstantError."""
+        """Return the value of `args.field` if `args = bentoml.use_arguments(…)`. Otherwise, raises NotConstantError."""
         owner = self.names.resolve(module, node.value)
         call, module = owner.node, owner.module
         if not isinstance(call, ast.Call) or self.names.outside(module, call.func) != "bentoml.use_arguments":
@@ -220,7 +220,7 @@ class Constants:
         return not statement.name.startswith("__") and known <= _SERIALIZERS
 
     def _default(self, module: Module, name: str, field: ast.AnnAssign) -> Any:
-        """Return argument `name` as pydantic converts it, or else the field's default, or raise NotConstantError."""
+        """Return argument `name`, converted for `field`, or else its default. Raises NotConstantError if unknown."""
         default = field.value
         if name in self.arguments:
             value, kind = self.arguments[name], getattr(field.annotation, "id", "")

@@ -64,7 +64,7 @@ class Model:
 
     Attributes:
         attribute: the class attribute, or an empty string for a legacy service.
-        tag: `name`, `name:version`, or `name:latest`, in lowercase unless `alias`; empty if unknown or `huggingface`.
+        tag: `name`, `name:version`, or `name:latest`, in lowercase unless `alias`; empty if unknown or on Hugging Face.
         alias: whether `tag` can be an alias, because `bentoml.models.get` first searches the aliases in the Bento.
         huggingface: the Hugging Face model, or None for the registry `bentoml`.
 

@@ -260,7 +260,7 @@ def is_guard(module: Module, node: ast.If) -> bool:
 
 
 def dotted(module: Module, node: ast.AST) -> str | None:
-    """Return the dotted name of an imported expression, such as `bentoml.service`, or None for other expressions."""
+    """Return the dotted name of the imported object to which a node refers, such as `bentoml.service`, or None."""
     attributes: list[str] = []
     while isinstance(node, ast.Attribute):
         attributes.append(node.attr)
@@ -287,7 +287,7 @@ class Names:
         return self._parsed[name]
 
     def outside(self, module: Module, node: ast.AST) -> str | None:
-        """Return the dotted name of an object outside of the sources, or None for other expressions."""
+        """Return the dotted name if a node refers to an imported object outside of the sources, or None."""
         name = dotted(module, node)
         return name if name and not self.files.owns(name) else None
 

@@ -49,7 +49,7 @@ class _Reading:
         self._module = self._names.parsed(module, path)
 
     def read(self, attribute: str) -> ServiceInfo:
-        """Return the metadata of the service `attribute` (default: the module's only service), or raise BentoError."""
+        """Return the metadata of the service `attribute` (default: the only one). Raises BentoError if it's missing."""
         needed = {self._module.name}
         while True:
             modules, others = self._reached(needed)
@@ -156,7 +156,7 @@ class _Reading:
 
 
 def _parts(service: str) -> tuple[str, str]:
-    """Split an import string into a dotted module name and an attribute, which can be empty, or raise BentoError."""
+    """Split an import string into a dotted module name and an attribute, or "". Raises BentoError if it is invalid."""
     target, colon, attribute = service.partition(":")
     if target.endswith(".py"):
         target = ".".join(part for part in target[:-3].split("/") if part != ".")

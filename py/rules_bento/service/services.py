@@ -182,7 +182,7 @@ class ServiceReader:
         return {name: found[name] for name in sorted(found)}  # as `dir()` lists them
 
     def _add_member(self, declared: Declaration, statement: ast.stmt, found: dict[str, Any]) -> None:
-        """Add to `found` the attribute that a class-body statement defines, or raise NotConstantError."""
+        """Add to `found` the attribute that a class-body statement defines. Raises NotConstantError if unsupported."""
         module, value, nodes = declared.module, None, list[ast.AST | None]([statement])
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):

@@ -136,7 +136,7 @@ def sha256_digest(message: bytes) -> bytes:
 
 
 def _read(name: str, directory: Path) -> tuple[str, bytes, str]:
-    """Return the type and content of the only PEM key in a file or variable, and `name`, or raise BentoError."""
+    """Return the type and the PEM block of a key, and `name`. Raises BentoError unless there is exactly one key."""
     content = read_named(name, directory, MAX_BYTES, _ONLY)
     # openssl writes the parameters of the curve before the key.
     blocks = [match for match in _BLOCK.finditer(content) if not match[1].endswith(b"PARAMETERS")]
