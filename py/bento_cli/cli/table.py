@@ -169,5 +169,5 @@ def find(words: list[str]) -> tuple[Command, int] | None:
 
 
 def is_group(word: str) -> bool:
-    """Return whether `word` is the first word of a group of commands, as `models` is for `models list`."""
+    """Return whether `word`, such as `models`, is the first word of a group of commands, such as `models list`."""
     return any(command.name.startswith(f"{word} ") for command in COMMANDS)

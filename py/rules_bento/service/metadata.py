@@ -172,7 +172,7 @@ class ServiceInfo:
         entry_service: the name of the entry service, or None if the whole service is unknown.
         services: the services in BentoML's order, entry service first; empty for a legacy service.
         labels: the known labels of the entry service, which also defines `envs`, `description`, and `image`.
-        models: the models of a legacy service and its runners. `runners` and `apis` are also only for legacy services.
+        models: the models of a legacy service and its runners. Other services have no `models`, `runners`, or `apis`.
         unknowns: the values that aren't constants in the source, in the order of the services.
 
     """

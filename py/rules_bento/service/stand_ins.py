@@ -205,7 +205,7 @@ def _from_project() -> bool:
 
 
 def _is_structural() -> bool:
-    """Return whether the caller is a library that ignores values (`_STRUCTURAL`) and isn't called for the project."""
+    """Return whether the caller is a library that ignores values (`_STRUCTURAL`), without acting for the project."""
     frames = _frames()
     frame = next(frames)
     if _from_project() or not _STRUCTURAL.fullmatch(frame.f_globals.get("__name__") or ""):

@@ -200,7 +200,7 @@ def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
 
 
 def _signature(content: bytes, path: Path) -> tuple[bytes, Any]:
-    """Return the signature and any verification material. Raises SignatureError unless it is base64 or a bundle."""
+    """Return the signature and the verification material, if any. Raises SignatureError for an invalid signature."""
     text = content.decode("ascii", "replace").strip()
     try:
         if text.startswith("{"):

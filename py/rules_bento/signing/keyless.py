@@ -23,7 +23,7 @@ _MAX_REASON = 300  # characters of a reason, which can contain values of an untr
 
 @dataclass(frozen=True)
 class Identity:
-    """An identity (such as an email address or a URI) from an OIDC issuer. Verifies signatures by the identity."""
+    """A verifier of signatures by one identity, such as an email address or a URI, from an OIDC issuer."""
 
     name: str
     issuer: str

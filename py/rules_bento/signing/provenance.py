@@ -1,6 +1,6 @@
 """Creates SLSA provenance (version 1), which describes the inputs and the builder of an artifact.
 
-The first part, `buildDefinition`, depends only on declared inputs, so it is equal on all machines. The second part,
+The first part, `buildDefinition`, depends only on declared inputs, so it is identical on all machines. The second part,
 `runDetails`, depends only on the flags of a push, and not on the machine or its clock.
 """
 
