@@ -48,7 +48,7 @@ class BlobHistory:
         return repositories_of
 
     def note(self, pushed: Iterable[str], digests: Iterable[str]) -> None:
-        """Replace the blobs of each repository in `pushed` with `digests` in the file. Ignores write errors."""
+        """Record `digests` as the current blobs of each repository in `pushed`. Ignores write errors."""
         if self._path is None:
             return
         names, listed = list(pushed), sorted(set(digests))

@@ -1,4 +1,4 @@
-"""Locks requirements or Debian packages in the source tree, with the newest versions from the network."""
+"""Locks requirements or Debian packages over the network, and writes the locks to the source tree."""
 
 from __future__ import annotations
 

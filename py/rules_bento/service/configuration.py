@@ -129,7 +129,7 @@ _CLOSED = "resources"
 
 
 def check(info: ServiceInfo) -> None:
-    """Raise BentoError for the first value in the configurations of the services that BentoML rejects."""
+    """Raise BentoError if BentoML rejects a value in the configuration of a service."""
     is_open = any(unknown.kind == "config" for unknown in info.unknowns)
     for service in info.services:
         for key, value, kind in _wrong(service.config, "", is_open=is_open):

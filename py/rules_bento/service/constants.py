@@ -220,7 +220,7 @@ class Constants:
         return not statement.name.startswith("__") and known <= _SERIALIZERS
 
     def _default(self, module: Module, name: str, field: ast.AnnAssign) -> Any:
-        """Return argument `name`, converted for `field`, or else its default. Raises NotConstantError if unknown."""
+        """Return argument `name`, converted for `field`, or the field's default. Raises NotConstantError if unknown."""
         default = field.value
         if name in self.arguments:
             value, kind = self.arguments[name], getattr(field.annotation, "id", "")

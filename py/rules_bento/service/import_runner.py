@@ -52,7 +52,7 @@ class ImportedMetadata:
 
 
 def import_service(subject: Subject, python: Path, readable: Sequence[Path], scratch: Path) -> ImportedMetadata:
-    """Import a service twice, and return the metadata that both imports determine.
+    """Import a service twice, and return its metadata.
 
     `python` is the interpreter of an environment with BentoML and the service's wheels. The service can read the files
     in the directories `readable`. `scratch` is an empty directory. Raises BentoError if an import fails, exceeds the
@@ -156,7 +156,7 @@ class _Run:
 
 
 def place_of(name: str, facts: dict[str, Any]) -> str:
-    """Return the `file:line` of the service that contains the field `name`, or of the first. Legacy: only the file."""
+    """Return the `file:line` of the service with the field `name`, or of the first, or the file of a legacy service."""
     index = re.match(r"services\.([0-9]+)", name)
     services = facts["services"][int(index[1]) if index else 0 :]
     return f"{services[0]['path']}:{services[0]['line']}" if services else str(facts["path"])

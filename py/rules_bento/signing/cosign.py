@@ -47,7 +47,7 @@ def make_payload(name: str, digest: str) -> bytes:
 
 
 def read_payload(content: bytes, digest: str) -> str:
-    """Return the image name in a payload, or "" if it has none. Raises SignatureError if another digest is signed."""
+    """Return the image name in a payload, or "" if it has none. Raises SignatureError for another type or digest."""
     critical = read_object(content, "the signed document").get("critical")
     if not isinstance(critical, dict) or critical.get("type") != _IMAGE:
         raise SignatureError("the signed document doesn't describe an image")
@@ -183,7 +183,7 @@ def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> 
 
 
 def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
-    """Raise SignatureError unless the file `signed` has a valid signature of `path`, or BentoError for I/O errors."""
+    """Raise SignatureError unless `signed` has a valid signature of `path`, or BentoError if `path` is unreadable."""
     try:
         content = read_named(str(signed), Path(), MAX_FILE_BYTES, "Specify a signature file.")
     except BentoError as error:

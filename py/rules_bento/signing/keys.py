@@ -114,7 +114,7 @@ def read_private(name: str, directory: Path, password_file: str = "", trust_conf
     """Return the private key in a file below `directory`, or in the environment variable of `env://NAME`.
 
     `trust_config` is a client trust configuration (a file) with the transparency log for the key's signatures, if any.
-    Raises BentoError for an invalid file or a wrong password.
+    Raises BentoError for an invalid key, an invalid configuration, or a wrong password.
     """
     kind, content, origin = _read(name, directory)
     if kind not in (*_PRIVATE, *_ENCRYPTED):

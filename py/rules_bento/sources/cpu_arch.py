@@ -48,7 +48,7 @@ _MAX_SHOWN = 20
 
 
 def machine_of(head: bytes) -> str:
-    """Return the machine type of a file that begins with `head`, or "" if the file has none or it is unknown."""
+    """Return the machine type of a file that begins with `head`, or "" if the file has no known machine type."""
     if len(head) < HEAD:
         return ""
     if head[:4] == b"\x7fELF":
