@@ -1,7 +1,7 @@
 """Builds Bentos from directories without Bazel, for scripts, notebooks, and the command line.
 
-Equal inputs result in the same tag and bytes as `bento_package`, because both use the same functions. Builds don't
-resolve or download packages, and import the service only if ExtraOptions.python is set.
+A build has the same tag and bytes as a `bento_package` target with the same inputs, because both use the same
+functions. It doesn't resolve or download packages, and imports the service only if `ExtraOptions.python` is set.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _README = "README.md"
 
 @dataclass(frozen=True)
 class BuildResult:
-    """A Bento that was built from a directory."""
+    """A Bento built from a directory, with its source files, its models, and warnings."""
 
     bento: AssembledBento
     sources: tuple[Member, ...]
@@ -65,11 +65,11 @@ class BuildResult:
 
     @property
     def digest(self) -> str:
-        """The digest of the content, as the output group `digest` of the rule contains it."""
+        """The digest of the Bento's content (`blake3:HEX`), as in the output group `digest` of `bento_package`."""
         return f"blake3:{self.bento.digest.hex()}"
 
     def archive(self, out: str | os.PathLike[str]) -> Path:
-        """Write a `.bento` archive that includes the models, for `bentoml import`. Returns its path."""
+        """Write the Bento and its models to a `.bento` archive for `bentoml import`. Returns the archive's path."""
         target = Path(out)
         with tempfile.TemporaryDirectory() as directory:
             parts = [Path(directory, "metadata"), Path(directory, "sources")]
@@ -85,7 +85,7 @@ class BuildResult:
 
 @dataclass(frozen=True)
 class ExtraOptions:
-    """Settings that BentoML doesn't have. The rule has an attribute for each setting."""
+    """Build options that `bentoml.build` doesn't support."""
 
     image: ImageDefinition | None = None  # replaces the image of the service
     overrides: services.Declared | None = None  # declarations of service metadata
@@ -122,8 +122,8 @@ def build(
 ) -> BuildResult:
     """Build a Bento from options and the directory `build_ctx`. Ignores the directory's bentofile.
 
-    The parameters are the same as in `bentoml.build`. By default, `service` is the only service in `service.py`, and
-    `version` is the digest of the content. Raises BentoError for invalid inputs.
+    Except for `extra`, the parameters have the same meaning as in `bentoml.build`. By default, `service` is the only
+    service in `service.py`, and `version` is the digest of the content. Raises BentoError for invalid inputs.
     """
     options = _options(
         service=service,
@@ -156,8 +156,9 @@ def build_bentofile(
 ) -> BuildResult:
     """Build a Bento from the directory `build_ctx` and a bentofile. Other parameters override the bentofile's options.
 
-    The parameters are the same as in `bentoml.bentos.build_bentofile`; `more` contains other parameters of `build`. By
-    default, `bentofile` is the directory's bentofile.yaml or pyproject.toml. Raises BentoError for invalid inputs.
+    The parameters have the same meaning as in `bentoml.bentos.build_bentofile`. `more` contains other options of
+    `build`. By default, `bentofile` is the directory's bentofile.yaml or pyproject.toml. Raises BentoError for invalid
+    inputs.
     """
     directory = Path(build_ctx)
     if not directory.is_dir():
@@ -217,7 +218,7 @@ def _build(options: BuildOptions, directory: Path, version: str, extra: ExtraOpt
 
 
 def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed: tuple[str, ...]) -> None:
-    """Raise BentoError if the Bento contains possible secrets that `allowed` doesn't list."""
+    """Raise BentoError if a file of the Bento might contain a secret, unless `allowed` lists the path of the file."""
     from rules_bento.audit import secrets
 
     findings = [*secrets.scan_files(sorted(bento.files.items()))]
@@ -227,7 +228,7 @@ def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed:
 
 
 def selected(declared: Sequence[DeclaredFile], options: BuildOptions) -> Selection:
-    """Return the selection of files that the build options specify. Raises the same errors as `snapshot.select`."""
+    """Select the files that the build options include in the Bento. Raises the same errors as `snapshot.select`."""
     return snapshot.select(
         declared,
         options.include if options.include is not None else ("*",),
@@ -272,7 +273,7 @@ def _service(
 def _imported(
     settings: BentoSettings, selection: Selection, python: Path, store: Path
 ) -> tuple[services.ServiceInfo, ApiDescription]:
-    """Import the service, and return its metadata and API. Stand-ins replace packages that `python` lacks."""
+    """Import the service, and return its metadata and API. Stand-ins replace packages that `python` can't import."""
     from rules_bento.service.import_runner import Subject, import_service
 
     options = settings.options

@@ -55,7 +55,7 @@ _MIN_DATA_BYTES = 10_000_000  # files of this size are packed separately from th
 
 @dataclass(frozen=True)
 class Migration:
-    """The result of a migration: the contents of files, and notes."""
+    """The result of a migration: the contents of the generated files, and notes for the user."""
 
     module: str  # lines of MODULE.bazel
     build: str  # BUILD.bazel of the project's directory
@@ -82,7 +82,7 @@ class Migration:
 
 @dataclass(frozen=True)
 class _Project:
-    """The inputs of a migration."""
+    """A project to migrate, with its build options and the results of its analysis."""
 
     directory: Path
     package: str  # package of the directory in the workspace
@@ -112,11 +112,11 @@ def migrate(
     hub: str | None = None,
     is_written: bool = False,
 ) -> Migration:
-    """Return the migration of the project in `directory`, whose Bazel package is `package`.
+    """Migrate the project in `directory`, which is the Bazel package `package`. Doesn't write files.
 
     `bentofile` is a path in the directory, by default bentofile.yaml or pyproject.toml. `store` is BentoML's model
-    store. `hub` is the name of an existing or new package hub; the default is an unused name. With `is_written`, notes
-    assume that `write` follows. Raises BentoError for an invalid project.
+    store. `hub` is the name of an existing or new package hub, by default the hub with the project's lock, or else an
+    unused name. With `is_written`, notes assume that `write` follows. Raises BentoError for an invalid project.
     """
     project = _read(Path(directory), package, bentofile, Path(store) if store else Home.find().entries_dir(MODEL))
     packages = migrate_packages.read(project.options, project.info, project.files)
@@ -143,10 +143,10 @@ def migrate(
 
 
 def write(migration: Migration, root: Path, directory: Path, *, force: bool = False) -> list[str]:
-    """Write a migration to the workspace at `root` and the project in `directory`. Returns one line for each file.
+    """Write a migration to the workspace at `root` and the project in `directory`. Returns a report, one line per file.
 
-    Keeps existing targets and files; with `force`, replaces targets and requirements. If a file is invalid, raises
-    BentoError and writes no files.
+    Keeps existing targets, requirements, and constraints, unless `force` is set. If the existing BUILD file is invalid,
+    raises BentoError and writes no files.
     """
     files: dict[Path, str] = {}
     report = []
@@ -219,7 +219,7 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
 
 @dataclass(frozen=True)
 class _PackageHub:
-    """The package hub for a project."""
+    """The package hub for a project, which the workspace might already declare."""
 
     name: str
     is_declared: bool  # whether the workspace declares it
@@ -227,7 +227,7 @@ class _PackageHub:
 
 
 def _hub(project: _Project, packages: Packages, workspace: Workspace, requested: str | None) -> _PackageHub:
-    """Return the requested package hub, the one with the project's lock, or a new one. Rejects a name in use."""
+    """Return the requested package hub, the hub with the project's lock, or a new hub. Rejects a name in use."""
     matching = [name for name, lock in workspace.hubs.items() if lock == project.label(packages.lock)]
     name = requested or (matching[0] if matching else workspace.free_name(project.package))
     if name in workspace.names and name not in workspace.hubs:
@@ -236,7 +236,7 @@ def _hub(project: _Project, packages: Packages, workspace: Workspace, requested:
 
 
 def _lock_notes(project: _Project, packages: Packages, hub: _PackageHub, is_written: bool) -> list[str]:
-    """Return notes on how to lock the packages."""
+    """Return notes on creating or checking the lock of the packages."""
     if hub.is_declared:
         return [f"Packages: make sure that the lock of @{hub.name} has {', '.join(packages.declared)}."]
     if packages.is_locked:
@@ -336,7 +336,7 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
 
 
 def _package_notes(project: _Project, is_written: bool) -> list[str]:
-    """Return notes on an existing BUILD file, and on Bazel packages in subdirectories, whose files globs exclude."""
+    """Return notes on an existing BUILD file, and on files in nested Bazel packages, which globs exclude."""
     notes = []
     for path in project.packages:
         directory = path.rpartition("/")[0]
@@ -394,7 +394,7 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
 
 
 def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt | None:
-    """Return the statement in a service's class that assigns `attribute`, or None if there is none."""
+    """Return the statement in a service's class that assigns `attribute`, or None if it isn't found."""
     if not project.files.has(service.path):  # the file is in `src/` or outside the project
         return None
     for node in ast.walk(ast.parse(project.files.read(service.path, "service"))):
@@ -407,7 +407,7 @@ def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt
 
 
 def _lock_files(packages: Packages) -> list[str]:
-    """Return the requirements file, the constraints file (if any), and the lock, which the Bento excludes."""
+    """Return the files that the Bento excludes: the requirements, the constraints (if any), and the lock."""
     return [packages.files[0], *packages.files[1 : 1 + bool(packages.constraints)], packages.lock]
 
 
@@ -453,7 +453,7 @@ def _sources(excluded: Sequence[str]) -> StarlarkCode:
 
 
 def _unknown_notes(project: _Project, packages: Packages) -> list[str]:
-    """Return notes on service metadata that static analysis can't determine. The build then imports the service."""
+    """Return notes on service metadata that static analysis can't determine, so that the build imports the service."""
     notes = []
     for unknown in project.info.unknowns:
         text = way(unknown, "attributes")
@@ -473,7 +473,7 @@ def _unknown_notes(project: _Project, packages: Packages) -> list[str]:
 
 
 def _option_notes(project: _Project) -> list[str]:
-    """Return notes on options that have another meaning in the rules."""
+    """Return notes on build options that the rules handle differently from BentoML."""
     options, python = project.options, project.options.python
     notes = []
     if python.lock_packages is not False:

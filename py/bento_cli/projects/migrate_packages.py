@@ -52,12 +52,12 @@ class Packages:
 
     @property
     def requires_python(self) -> str:
-        """The specifier of Python versions for a new lock."""
+        """The range of Python versions for a new lock, as a specifier such as `==3.11.*`."""
         return f"=={self.python_version}.*"
 
 
 def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packages:
-    """Read the requirements in the build options and the image. Raises BentoError for a missing file."""
+    """Return the packages that the build options and the image require. Raises BentoError if a file is missing."""
     image = _image(info, files)
     version = _python_version(options, image, files)
     lines: list[str] = []
@@ -116,7 +116,7 @@ def _requires_fs(line: str) -> bool:
 
 
 def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
-    """Return the service's image, if any. For an image that code determines, includes only constants in calls."""
+    """Return the service's image, if any. If code determines the image, includes only constant arguments of calls."""
     if info.image or not info.unknowns or not files.has(info.path):
         return info.image
     arguments: dict[str, Any] = {}
@@ -135,7 +135,7 @@ def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
 
 
 def _python_version(options: BuildOptions, image: Image | None, files: ProjectFiles) -> str:
-    """Return the Python version of the image, or the first in pyproject.toml's range, or the default."""
+    """Return the image's Python version, or else a version that pyproject.toml allows, or else the default."""
     declared = options.docker.python_version or (image.arguments.get("python_version") if image else None)
     if declared:
         return ".".join(str(declared).split(".")[:2])
@@ -158,7 +158,7 @@ def _python_version(options: BuildOptions, image: Image | None, files: ProjectFi
 def _texts(
     options: BuildOptions, path_of_service: str, image: Image | None, files: ProjectFiles
 ) -> Iterator[tuple[str, str, bool]]:
-    """Yield groups of requirements: their origin, their lines, and whether they are constraints."""
+    """Yield the origin and the lines of each group of requirements, and whether the group contains constraints."""
     python = options.python
     named = [(python.requirements_txt, options.at("python.requirements_txt"))] if python.requirements_txt else []
     if not named:
@@ -185,7 +185,7 @@ def _own_lock(options: BuildOptions, files: ProjectFiles) -> str | None:
 
 
 def _targets(declared: list[str], version: str, lock: str | None, files: ProjectFiles) -> tuple[list[str], list[str]]:
-    """Return the package hub's targets for the image's requirements, and notes about missing targets."""
+    """Return the package hub's targets for the declared requirements, and notes on missing targets."""
     environment = _LINUX | {"python_version": version, "python_full_version": f"{version}.0"}
     text = files.text(lock, "the lock") if lock else ""
     targets, notes = [], []

@@ -1,4 +1,4 @@
-"""Formats values and calls for BUILD and MODULE files, in the style of buildifier and buildozer."""
+"""Formats values and calls for BUILD and MODULE files in buildifier's style, and merges BUILD files."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ RULES = "@rules_bento//rules:defs.bzl"
 
 
 class StarlarkCode(str):
-    """Starlark code that `literal` writes unchanged."""
+    """Starlark code that `literal` returns unchanged, without quotes."""
 
     __slots__ = ()
 
 
 def call(rule: str, attributes: dict[str, Any]) -> str:
-    """Return a call of a rule or tag class. Omits attributes whose value is None or empty."""
+    """Return Starlark code that calls a rule or tag class. Omits attributes whose value is None or empty."""
     declared = {key: value for key, value in attributes.items() if value not in (None, [], {}, "")}
     return f"{rule}(\n" + "".join(f"    {key} = {literal(value, 1)},\n" for key, value in declared.items()) + ")"
 
 
 def load(rules: list[str], aliases: Sequence[str] = ()) -> str:
-    """Return a load statement for rules of rules_bento."""
+    """Return a load statement for rules of rules_bento. An alias has the format `NAME = "RULE"`."""
     return f"load({', '.join([literal(RULES), *map(literal, rules), *aliases])})\n"
 
 
@@ -65,7 +65,8 @@ class MergedBuildFile:
 def merge_build_files(existing: str, new: str, origin: str, *, force: bool = False) -> MergedBuildFile:
     """Add the loads and targets of a new BUILD file to an existing one.
 
-    Keeps existing targets unless `force` is set. Raises BentoError, with `origin` and the line, for an invalid file.
+    Keeps existing targets with the same names, unless `force` is set. Raises BentoError, prefixed with `origin` and the
+    line, if a file is invalid or if another symbol has the name of a rule.
     """
     calls = _calls(existing, origin)
     targets = {name: node for node in calls if (name := keyword_string(node, "name"))}
@@ -102,17 +103,17 @@ def _calls(text: str, origin: str) -> list[ast.Call]:
 
 
 def keyword_string(call: ast.Call, name: str) -> str:
-    """Return the value of a string keyword argument, or an empty string without such an argument."""
+    """Return the value of the keyword argument `name`, or an empty string if it is missing or not a string literal."""
     return next((string(keyword.value) for keyword in call.keywords if keyword.arg == name), "")
 
 
 def string(node: ast.expr) -> str:
-    """Return the value of a string literal, or an empty string for another expression."""
+    """Return the value of a string literal, or an empty string for any other expression."""
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin: str) -> list[tuple[int, int, str]]:
-    """Return at most one edit, which loads missing rules. Raises BentoError if another object has a rule's name."""
+    """Return the edits, at most one, that load missing rules. Raises BentoError if another symbol has a rule's name."""
     loads = [node for node in calls if ast.unparse(node.func) == "load" and node.args]
     missing, own = set(rules), None
     for node in loads:

@@ -25,7 +25,7 @@ _PYTHONS = "@rules_python//python/extensions:python.bzl"
 
 @dataclass(frozen=True)
 class DuplicateName:
-    """A name that is declared twice. Each location has the format `file:line`."""
+    """A name that is declared twice, with the location of each declaration (`FILE:LINE`)."""
 
     name: str
     first: str
@@ -36,7 +36,7 @@ class DuplicateName:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The declarations of a workspace, by default none."""
+    """The declarations in a workspace that affect a migration. By default, nothing is declared."""
 
     has_rules: bool = False  # whether MODULE.bazel depends on rules_bento
     extension: str = ""  # variable of the extension `bento`; empty if unused
@@ -49,7 +49,7 @@ class Workspace:
     duplicates: tuple[DuplicateName, ...] = ()  # names that are declared twice
 
     def free_name(self, package: str) -> str:
-        """Return an unused name for the package hub of a Bazel package: `pypi`, or `pypi_` followed by the package."""
+        """Return an unused name for the package hub of `package`: `pypi`, `pypi_PACKAGE`, or `pypi_PACKAGE_NUMBER`."""
         own = "pypi_" + re.sub(r"\W", "_", package.rpartition("/")[2] or "project", flags=re.ASCII)
         numbered = (f"{own}_{number}" for number in itertools.count(2))
         return next(name for name in itertools.chain(("pypi", own), numbered) if name not in self.names)
@@ -64,7 +64,7 @@ def find_root(directory: Path) -> Path | None:
 
 
 def read_root(root: Path) -> Workspace:
-    """Return the declarations in MODULE.bazel and the files that it includes. Raises the same errors as `read`."""
+    """Return the declarations in MODULE.bazel and in the files that it includes. Raises the same errors as `read`."""
     workspace = Workspace()
     pending, seen = ["MODULE.bazel"], set()
     while pending:
@@ -93,7 +93,7 @@ def read_root(root: Path) -> Workspace:
 
 
 def read(text: str, origin: str) -> Workspace:
-    """Parse the declarations in a MODULE.bazel. Raises BentoError, with `origin` and the line, for an invalid file."""
+    """Return the declarations in the text of a MODULE.bazel. Raises BentoError, prefixed with `origin`, if invalid."""
     try:
         return _read(text, origin)
     except (RecursionError, MemoryError):
