@@ -1,1 +1,1 @@
-"""Transfers entries to and from registries, BentoCloud, Yatai, bundles, and URLs, builds images, and serves Bentos."""
+"""Transfers entries through registries, BentoCloud, Yatai, bundles, and URLs. Also builds images and serves Bentos."""

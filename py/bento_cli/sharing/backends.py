@@ -34,7 +34,7 @@ class Backend:
     variables: Mapping[str, str] = field(default_factory=dict)  # default values of environment variables
 
     def problem(self) -> str:
-        """Return why this builder isn't available, or an empty string. BentoML applies the same checks."""
+        """Return the reason why this builder isn't available, or an empty string. BentoML applies the same checks."""
         if not which(self.program):
             return f"{self.program} isn't installed"
         if self.daemon and not os.environ.get("BUILDKIT_HOST") and not which("buildkitd"):
@@ -72,7 +72,7 @@ _ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")
 
 
 def choose(requested: str = "") -> Backend:
-    """Return the requested backend, or else the backend in BentoML's variable, or else the first available backend.
+    """Return the requested backend, or else the backend in BentoML's variable, or else the first available builder.
 
     If no builder is available, returns `NATIVE`. Raises BentoError for an unknown or unavailable backend.
     """

@@ -1,6 +1,6 @@
 """Reads and writes bundles: files that contain several Bentos and their models, for machines without a network.
 
-A bundle is an uncompressed tar (by convention `.bentobundle`), in this order:
+A bundle is an uncompressed tar archive, by convention with the suffix `.bentobundle`. It contains, in this order:
 
     models/NAME/VERSION.bentomodel      archives for `bentoml models import`
     bentos/NAME/VERSION.bento           archives for `bentoml import`, without their models
@@ -8,9 +8,9 @@ A bundle is an uncompressed tar (by convention `.bentobundle`), in this order:
                                         each entry has "tag", "file", "size" (bytes), and "blake3";
                                         Bentos also have "models"
 
-You can also unpack a bundle with `tar -x` and import the models, then the Bentos. bundle.json is the last member, so a
-truncated bundle doesn't contain it. Packing requires free space for the largest archive, in addition to the bundle;
-unpacking reads the bundle once.
+You can also unpack a bundle with `tar -x`, and then import the models before the Bentos. A truncated bundle doesn't
+contain bundle.json, which is the last member. Packing requires free disk space for the bundle and for another copy of
+its largest archive. Unpacking reads the bundle once.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class Unbundled:
 
 
 def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Write a bundle of Bentos and the models that they require. Returns the contents of the bundle.
+    """Write a bundle of Bentos and the models that they require. Returns the content of bundle.json.
 
-    Verifies all entries first. Raises NotFoundError for a missing Bento or model, and BentoError for a damaged one.
+    Verifies all entries first. Raises NotFoundError for a missing entry, and BentoError for a damaged entry.
     """
     bentos = list({entry.path: entry for entry in map(EntryStore(home, BENTO).get, tags)}.values())
     needed = {entry.path: export.models_of(home, entry) for entry in bentos}
@@ -80,7 +80,7 @@ def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None 
 
 
 def read(home: Home, path: Path, options: Options, progress: Progress | None = None) -> Unbundled:
-    """Import all entries of a bundle, after verifying all digests in the complete bundle.
+    """Verify a complete bundle, and then add its entries to the store.
 
     Skips entries that already exist. Raises BentoError if the bundle is invalid.
     """
@@ -102,7 +102,7 @@ def read(home: Home, path: Path, options: Options, progress: Progress | None = N
 
 
 def extract(path: Path, directory: Path, limits: Limits, progress: Progress | None = None) -> list[Path]:
-    """Write the archives in a bundle to a new directory. Returns their paths.
+    """Verify a bundle, and write its archives to a new directory. Returns the paths of the archives.
 
     Raises BentoError if the bundle is invalid or the directory exists.
     """
@@ -146,14 +146,14 @@ class _BundlePart:
         return bytes(piece)
 
     def facts(self) -> dict[str, object]:
-        """Read the archive to its end, and return its entry for bundle.json."""
+        """Read the rest of the archive, and return the object that describes it in bundle.json."""
         while self.read():
             pass
         return {"tag": str(self.tag), "file": self.file, "size": self.size, "blake3": self._hasher.hexdigest()}
 
 
 def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) -> dict[str, Any]:
-    """Append an entry as an archive, and return its row for bundle.json. Writes a temporary file to get the size."""
+    """Append the archive of an entry, using a temporary file. Returns the object that describes it in bundle.json."""
     from blake3 import blake3
 
     name = f"{entry.kind.directory}/{entry.tag.name}/{entry.tag.version}.{entry.kind.extension}"
@@ -202,7 +202,7 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
 
 
 def _named(path: Path, name: str) -> tuple[Kind, Tag]:
-    """Return the kind and the tag of an archive from its path in the bundle. Raises BentoError for another path."""
+    """Return the kind and the tag of an archive from its path in the bundle. Raises BentoError for any other path."""
     directory, _, rest = name.partition("/")
     for kind in (BENTO, MODEL):
         if directory == kind.directory and rest.endswith(f".{kind.extension}"):

@@ -35,9 +35,9 @@ _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Containerized:
-    """The built image: its names, and the program that can run it, or "" if there is none.
+    """The result of building an image. `runner` is the program that can run the image, or "" if there is none.
 
-    Only the native backend sets the digest, the base image with its digest, and the number of bytes sent.
+    Only the native backend sets `digest`, `base` (the base image with its digest), and `sent` (in bytes).
     """
 
     entry: Entry
@@ -61,10 +61,10 @@ def containerize(
     check: bool = True,
     signing: Signing | None = None,
 ) -> Containerized:
-    """Build an image of a Bento with `names`, by default its tag. The builder prints to standard error.
+    """Build an image of a Bento, and name it `names`, by default the Bento's tag. The builder prints to standard error.
 
-    Only the native backend supports `signing`. Raises BentoError if the build fails. Always removes the context and the
-    secrets.
+    Only the native backend uses `signing`. Always removes the build context and the files that contain secrets. Raises
+    BentoError if the build fails.
     """
     names = tuple(names) or (str(entry.tag),)
     settings = dict(options or {})
@@ -105,12 +105,12 @@ def containerize(
 
 @contextmanager
 def _secrets(entry: Entry, requested: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the options for secrets: requested ones, and the Bento's environment variables for the stage `build`.
+    """Yield the values of `--secret`: the requested secrets, and the Bento's variables for the stage `build`.
 
-    A Bento can come from another person and can name any variables, but the user decides which environment variables
-    its Dockerfile can read. Therefore, a value comes from the environment only with `--secret id=NAME`, and otherwise
-    from the Bento. Files with the values are readable only by the user, and exist only while the builder runs. Their
-    names are numbers, because the names of the variables come from the Bento.
+    An untrusted Bento can name any environment variable, but the user decides which variables its Dockerfile can read.
+    Therefore, a value comes from the environment only with `--secret id=NAME`, and otherwise from the Bento. The files
+    that contain the values are readable only by the user, and exist only while the builder runs. Their names are
+    numbers, because the Bento chooses the names of the variables.
 
     Raises BentoError if a variable has an invalid name or no value.
     """
@@ -154,7 +154,7 @@ def _run(command: list[str], variables: dict[str, str]) -> None:
 
 
 def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
-    """Run buildctl, and load the image with the first available engine. Returns its name, or raises BentoError."""
+    """Run buildctl, and load the image into a container engine. Returns the engine's name."""
     runner = find_loader()
     if not runner:
         raise BentoError(
@@ -179,7 +179,7 @@ def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
 def _started(
     command: list[str], variables: dict[str, str], stdout: int | None, stdin: IO[bytes] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a process, and stop it at the end of the `with` block, even if a signal stops the command."""
+    """Start a process, and stop it at the end of the `with` block, even if a signal interrupts this program."""
     to_people = _STANDARD_ERROR if stdout is None else stdout
     program = which(command[0])
     if not program:
@@ -227,7 +227,7 @@ _DIRECTORIES = ("models", "hf-models")  # directories that BentoML's own Dockerf
 
 @contextmanager
 def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bool = True) -> Iterator[Path]:
-    """Yield the build context, a directory that exists during the `with` block. `check` verifies all files.
+    """Yield the build context, a directory that exists during the `with` block. With `check`, first verifies all files.
 
     Raises BentoError if a model is missing or if the Bento has no Dockerfile.
     """
@@ -255,7 +255,7 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
 
 
 def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> None:
-    """Insert an installation of BentoML's extras before the Dockerfile switches to an unprivileged user."""
+    """Insert an instruction that installs BentoML's extras before the Dockerfile switches to an unprivileged user."""
     lines = dockerfile.read_text("utf-8").splitlines(keepends=True)
     last = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() in ("USER", "ENTRYPOINT")]
     stages = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() == "FROM"]
@@ -271,7 +271,7 @@ def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> No
 
 
 def _even_out(directory: Path) -> None:
-    """Set constant modification times, and modes of directories, so that equal contexts have equal digests."""
+    """Set constant modification times and directory modes, so that equal contexts have equal digests."""
     for name, directories, files in os.walk(directory, topdown=False):
         for entry in (*files, *directories):
             os.utime(Path(name, entry), (_TIME, _TIME), follow_symlinks=False)

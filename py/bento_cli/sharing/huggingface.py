@@ -55,7 +55,8 @@ def pin(
 ) -> Snapshot:
     """Resolve a revision to a commit, and return the files in the commit that match the patterns.
 
-    By default, `endpoint` is HF_ENDPOINT. Raises BentoError for an invalid argument or response, or if no file matches.
+    By default, `endpoint` is the value of HF_ENDPOINT. Raises BentoError for an invalid argument or response, or if no
+    file matches.
     """
     if not _MODEL.fullmatch(model_id) or ".." in model_id:
         raise BentoError(f"invalid model ID {model_id!r}. Use ORGANIZATION/NAME, with letters, digits, and '_.-'.")
@@ -87,7 +88,7 @@ def pin(
 
 
 def _passes(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    """Return whether a path matches the patterns. As in the Hub's client, `dir/` matches all files in a directory."""
+    """Return whether the patterns select a path. As in the Hub's client, `DIR/` matches all files in the directory."""
 
     def named(patterns: Sequence[str]) -> bool:
         return any(fnmatchcase(path, f"{pattern}*" if pattern.endswith("/") else pattern) for pattern in patterns)
@@ -96,7 +97,7 @@ def _passes(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
 
 
 class _Hub:
-    """Client for Hugging Face Hub with the user's token. `str()` returns its address without secrets."""
+    """Client for Hugging Face Hub that sends the user's token. `str()` returns the endpoint without secrets."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint.rstrip("/")
@@ -121,11 +122,11 @@ class _Hub:
         return value
 
     def sha256(self, path: str) -> str:
-        """Download a file to compute its SHA-256. Returns the hexadecimal digest."""
+        """Download a file, and return its hexadecimal SHA-256 digest."""
         return self._read(path, _hashed)
 
     def _read(self, path: str, take: Callable[[Iterable[Buffer]], _Taken]) -> _Taken:
-        """Return the result of `take` for the content of a response. Repeats the request after interruptions.
+        """Request `path`, and return the result of `take` for the content of the response. Retries after interruptions.
 
         Raises BentoError if all attempts fail, or if the token would be sent without encryption.
         """
@@ -167,7 +168,7 @@ def _hashed(pieces: Iterable[Buffer]) -> str:
 
 
 def _token() -> str:
-    """Return the user's token as the Hub's client does, or "". Raises BentoError for an unreadable file."""
+    """Return the token that the Hub's client would use, or "". Raises BentoError if the token file can't be read."""
     if os.environ.get("HF_TOKEN"):
         return os.environ["HF_TOKEN"].strip()
     home = os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface"

@@ -43,7 +43,7 @@ class BaseImageContents(NamedTuple):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The config, in the format of `BentoBaseInfo.config`."""
+        """The config of the image, in the format of `BentoBaseInfo.config`."""
         return {**self.image.config, "digest": self.image.digest, "origin": self.origin}
 
     @property
@@ -59,7 +59,7 @@ class BaseImageContents(NamedTuple):
 
 
 def read_base(text: str, platform: str, cache: Path, registries: Registries, counter: Counter) -> BaseImageContents:
-    """Return the base image `text`, the value of `--base`, for a platform (`os/architecture`).
+    """Read the base image for a platform (`OS/ARCHITECTURE`). `text` is the value of `--base`.
 
     Pulls an image from a registry to `cache`, if necessary. Raises BentoError for an image without Python.
     """
@@ -100,9 +100,9 @@ def _inspected(layout: Layout, image: BaseImage, cache: Path, name: str) -> tupl
 
 
 def _find_python(files: Collection[str], env: dict[str, str], name: str) -> tuple[str, str]:
-    """Return the path and version of the first `python3` in PATH. Raises BentoError if one of them is unknown.
+    """Return the path and version of the first `python3` in PATH. Raises BentoError if it or its version isn't found.
 
-    The version comes from the names of files next to the interpreter, or from the variable PYTHON_VERSION.
+    The version comes from the names of files in the interpreter's installation, or from the variable PYTHON_VERSION.
     """
     for directory in env.get("PATH", _PATH).split(":"):
         path = f"{directory.strip('/')}/python3"

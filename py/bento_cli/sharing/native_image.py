@@ -1,7 +1,7 @@
 """Builds images of Bentos without a builder. Runs the same actions as `bento_image`, so the digests are equal.
 
-The cache identifies layers of packages, models, and the environment by their inputs. After a one-line change of a
-source, only the layer of the Bento and two small documents are written.
+The cache identifies layers of packages, models, and the environment by their inputs. After a one-line change in a
+source file, only the layer of the Bento, the config, and the manifest are written again.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class NativeImage(NamedTuple):
 
 
 class Built(NamedTuple):
-    """A built image: its digest, its base, the program that can run it, and the number of bytes sent."""
+    """The result of building an image."""
 
     digest: str
     base: str  # with its digest
@@ -102,7 +102,7 @@ def containerize(
 ) -> Built:
     """Build the image of a Bento, and write, load, or push it. Raises BentoError if one of these steps fails.
 
-    If `signing` is set, signs the image before it gets its tags in registries.
+    If `signing` is set, signs the image before tagging it in registries.
     """
     settings = _read_settings(names, options)
     bento_models = models_of(home, entry)
@@ -139,7 +139,7 @@ class _Settings(NamedTuple):
 
 
 def _read_settings(names: Sequence[str], options: Options) -> _Settings:
-    """Return the settings that options specify. Raises BentoError for options that this backend doesn't support."""
+    """Parse the options. Raises BentoError for an option that is invalid or that this backend doesn't support."""
     for name in options:
         if name not in _OPTIONS:
             raise BentoError(f"--{name} isn't supported by the native backend. {BUILDER_REMEDY}")
@@ -166,7 +166,7 @@ def _read_settings(names: Sequence[str], options: Options) -> _Settings:
 
 
 def weights_groups(weights: Sequence[_T]) -> list[list[_T]]:
-    """Split weight files, sorted by path, into consecutive groups, one for each layer, as the model rules do."""
+    """Split weight files, sorted by path, into consecutive groups. As in the model rules, each group is one layer."""
     count = min(_MAX_WEIGHTS_LAYERS, len(weights))
     groups: list[list[_T]] = [[] for _ in range(count)]
     for number, file in enumerate(weights):
@@ -195,7 +195,7 @@ def _pairs(options: Options, name: str, separator: str) -> list[tuple[str, str]]
 
 
 def _document(entry: Entry) -> dict[str, Any]:
-    """Return the complete bento.yaml. In contrast, `entry.description` omits fields of other specs."""
+    """Return all fields of bento.yaml. In contrast, `entry.description` omits fields of other specs."""
     path = entry.path / BENTO.descriptor
     return read_mapping(read_file(path), str(path))
 
@@ -209,7 +209,7 @@ def _default_base(entry: Entry) -> str:
 
 
 def _check(entry: Entry, base: BaseImageContents) -> None:
-    """Raise BentoError if the base lacks the Python version or a system package, or if the Bento needs commands."""
+    """Raise BentoError if the base lacks the Python version or a system package, or if the build must run commands."""
     document = _document(entry)
     for step in image_requirements.unsupported_steps(document):
         raise BentoError(f"{entry.tag}: {step.description}, but the native backend runs no commands. {BUILDER_REMEDY}")
@@ -253,7 +253,7 @@ def _check_packages(entry: Entry, base: BaseImageContents, wheels: Sequence[Loca
 
 @cache
 def _code_digest() -> str:
-    """Return a digest of the code and of libzstd's version, so that other versions don't use cached layers."""
+    """Return a digest of the code and of libzstd's version, so that other versions don't reuse cached layers."""
     digest = hashlib.sha256(zstd.library_version().encode())
     for package in (actions, archives, images):
         for path in sorted(Path(package.__path__[0]).rglob("*.py")):
@@ -296,7 +296,7 @@ class _Builder:
         return directory
 
     def _layer(self, action: Subcommand, words: Sequence[str | Path], inputs: object) -> Path:
-        """Run an action unless its layer is cached, and return the layer's directory. `inputs` identifies the files."""
+        """Run an action unless its layer is cached. Returns the layer's directory. `inputs` identifies the inputs."""
 
         def write(directory: Path) -> None:
             _run(action, [*words, *self._outputs(directory)])
@@ -330,7 +330,7 @@ class _Builder:
         name = f"{len(group)} small packages" if len(group) > 1 else _wheel_name(group[0])
 
         def write(directory: Path) -> None:
-            """Write the parts of the wheels, and join them. The parts aren't needed if the layer is cached."""
+            """Write the parts of the wheels, and join them into one layer."""
             parts: list[str | Path] = []
             for wheel in group:
                 part, listing = (self._scratch / f"{wheel.distribution}.{suffix}" for suffix in ("part", "json"))
@@ -474,7 +474,7 @@ def _write_layout(directory: Path, built: NativeImage, names: Sequence[str]) -> 
 
 
 def _load(built: NativeImage, names: Sequence[str]) -> str:
-    """Load the image into a container engine under all names. Returns the engine's name, or raises BentoError."""
+    """Load the image with all names into a container engine. Returns the engine's name."""
     tool = find_loader()
     program = which(tool) or tool
     loading = subprocess.Popen([program, "load"], stdin=subprocess.PIPE, stdout=2)

@@ -1,4 +1,4 @@
-"""Selects and downloads the wheels of a Bento for the native backend, by the hashes in its requirements."""
+"""Selects a Bento's wheels by the hashes in its requirements, and downloads them, for the native backend."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Target(NamedTuple):
 
     @property
     def machine(self) -> str:
-        """The name of the architecture in wheel tags."""
+        """The name of the architecture in wheel tags, such as `x86_64`."""
         return _MACHINES.get(self.architecture, self.architecture)
 
 
@@ -76,9 +76,9 @@ class LocalWheel(NamedTuple):
 
 
 def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> list[LocalWheel]:
-    """Return the wheels that the Bento in a directory requires on `target`. Downloads wheels missing in `cache`.
+    """Return the wheels that the Bento in a directory requires on `target`. Downloads wheels that `cache` lacks.
 
-    Raises BentoError for packages without hashes or without wheels.
+    Raises BentoError for a package without hashes or without a compatible wheel.
     """
     path = next((name for name in _FILES if (bento / name).is_file()), "")
     if not path:
@@ -105,7 +105,7 @@ def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> l
 
 
 def _is_required(requirement: Requirement, target: Target, place: str) -> bool:
-    """Return whether `target` needs a requirement. Raises BentoError if the requirement isn't pinned with hashes."""
+    """Return whether a requirement applies to `target`. Raises BentoError if it is invalid or has no pin or hashes."""
     try:
         marker = parse_requirement(requirement.text).marker
     except ValueError:
@@ -155,7 +155,7 @@ def _option_line(option: Option, directory: Path) -> str:
 def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, str]:
     """Return the URLs or paths of all wheels in the pinned releases, by SHA-256. Raises BentoError if uv fails.
 
-    uv runs in the cache directory, because uv would read the configuration in the Bento's sources, which is untrusted.
+    uv runs in `directory`, so that it doesn't read the untrusted configuration in the Bento's sources.
     """
     uv = which("uv")
     if not uv:
@@ -182,7 +182,7 @@ def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, 
 
 
 def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, cache: Path) -> LocalWheel:
-    """Return the best wheel that a requirement's hashes allow, at its cache path. Raises BentoError if none exists."""
+    """Return the best wheel that a requirement's hashes allow, with its path in the cache, or raise BentoError."""
     names = {
         unquote(urlsplit(urls[sha256]).path.rpartition("/")[2]): sha256
         for sha256 in requirement.hashes
@@ -229,7 +229,7 @@ def _ranks(target: Target, glibc: tuple[int, int]) -> dict[Tag, int]:
 
 
 def _fetch(urls: Mapping[str, str], wheel: LocalWheel, counter: Counter) -> LocalWheel:
-    """Return a verified wheel: a local file from `--find-links`, or a file that is downloaded to the cache."""
+    """Verify a local wheel from `--find-links`, or download a wheel that the cache lacks. Returns the local wheel."""
     parts = urlsplit(urls[wheel.sha256])
     if parts.scheme in ("", "file"):
         path = Path(unquote(parts.path))

@@ -23,14 +23,14 @@ _SERVE = IMPORT_PATH + "import runpy; runpy.run_module('bentoml', run_name='__ma
 
 
 class ServerCommand(NamedTuple):
-    """The arguments and environment variables of a program."""
+    """The arguments and environment variables of a program that serves a Bento."""
 
     command: list[str]
     variables: dict[str, str]
 
 
 def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = "") -> ServerCommand:
-    """Return the command that serves an entry, with `options` for `bentoml serve`. `interpreter` resolves `python`.
+    """Return the command that serves a Bento with `interpreter(python)`. `options` are options of `bentoml serve`.
 
     The command specifies the Bento's directory instead of its tag, because BentoML would first search the current
     directory for a module with the name of the tag. Raises BentoError if a model or BentoML is missing.
@@ -79,8 +79,8 @@ def interpreter(requested: str = "") -> Path:
 def _has_bentoml(python: Path) -> bool:
     """Return whether an interpreter can import BentoML. Runs the interpreter, because its settings affect `sys.path`.
 
-    Ignores a directory named bentoml, such as the store in a home directory, which Python imports as a package without
-    an origin.
+    Ignores a directory named bentoml, such as the store in a home directory, which Python would import as a namespace
+    package.
     """
     import subprocess
 

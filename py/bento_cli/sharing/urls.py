@@ -66,7 +66,7 @@ def receive(
 
 
 def _refuse_known(home: Home, kind: Kind, address: Address, form: Form, head: bytes) -> None:
-    """Raise BentoError if an archive begins with a descriptor whose tag is already in the store."""
+    """Raise BentoError if the first bytes of an archive contain the descriptor of an entry that exists in the store."""
     description = None
     with suppress(BentoError):  # reading the complete archive reports a better error
         for item, contents in unpack.read(BytesIO(head), form):
@@ -92,7 +92,7 @@ def send(
     counter: Counter | None = None,
     progress: Progress | None = None,
 ) -> Exported:
-    """Write an entry to a URL atomically, in any archive format that `store.export.export` supports.
+    """Export an entry to a URL atomically, in any archive format that `store.export.export` supports.
 
     If the path is empty or ends with a slash, the file name is `NAME-VERSION` with a suffix. Raises BentoError for the
     format `folder`, for a damaged entry, and if the upload fails.

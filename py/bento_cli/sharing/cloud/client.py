@@ -68,7 +68,7 @@ class Cloud:
         return Retry(self._sleep)
 
     def ask(self, method: str, path: str, document: object = None, *, what: str) -> dict[str, Any]:
-        """Send a request with retries, and return the JSON object in the response. Messages begin with `what`."""
+        """Send a request with retries, and return the JSON object in the response. Error messages begin with `what`."""
         answer = self._ask(method, path, document, what)
         if answer is None:
             raise self.refusal(404, b"", what)
@@ -79,7 +79,7 @@ class Cloud:
         return self._ask("GET", path, None, what)
 
     def create(self, collection: str, path: str, document: object, *, what: str) -> dict[str, Any]:
-        """Create a document, or return the existing document if an earlier request has created it."""
+        """Create a document. Returns the response, or the existing document if an earlier request has created it."""
         try:
             return self.ask("POST", collection, document, what=what)
         except CloudError:
@@ -89,7 +89,7 @@ class Cloud:
             return existing
 
     def check_signed(self, address: str, what: str) -> str:
-        """Return `address`, a URL that the server signed. Raises BentoError for http if the server uses https."""
+        """Return `address`, a URL from the server. Raises BentoError if it uses http although the server uses https."""
         origin = Origin.from_url(address)
         if origin.scheme == "http" and Origin.from_url(self._context.endpoint).scheme == "https":
             raise BentoError(
@@ -102,7 +102,7 @@ class Cloud:
     def open(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, and yield the response. If `path` is a URL, omits the token. Raises ConnectionLostError."""
+        """Send a request, and yield the response. Sends the token only if `path` isn't a URL."""
         url, sent = path, {"User-Agent": _AGENT, **(headers or {})}
         if path.startswith("/"):
             url = f"{self._context.endpoint}{path}"
@@ -157,7 +157,7 @@ class Cloud:
         return parsed
 
     def _words(self, body: bytes) -> str:
-        """Return the message in an error response, with `***` instead of the token. Empty for an HTML response."""
+        """Return the message in an error response, with the token redacted, or an empty string for an HTML response."""
         text = body.decode("utf-8", "replace")
         try:
             answer = read_json(body, "the answer")

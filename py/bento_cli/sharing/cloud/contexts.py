@@ -1,4 +1,4 @@
-"""Reads and writes contexts for BentoCloud and Yatai, in BentoML's file and environment variables.
+"""Reads contexts for BentoCloud and Yatai from BentoML's file and environment variables, and writes the file.
 
 The file contains YAML:
 
@@ -41,7 +41,7 @@ class Context:
 
     @property
     def address(self) -> str:
-        """The endpoint for messages, without the user and password that BentoML accepts in an endpoint."""
+        """The endpoint for messages. Omits the user and password that a context from BentoML can contain."""
         return display_url(self.endpoint)
 
     @property
@@ -76,9 +76,9 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
 
 
 def of_environment() -> Context | None:
-    """Return the context in environment variables, which override the file as in BentoML, or None if they aren't set.
+    """Return the context from environment variables, or None if BENTO_CLOUD_API_KEY isn't set.
 
-    Raises BentoError for an invalid endpoint or token.
+    As in BentoML, the variables override the file. Raises BentoError for an invalid endpoint or token.
     """
     if _KEY not in os.environ:
         return None
@@ -86,7 +86,7 @@ def of_environment() -> Context | None:
 
 
 class Contexts:
-    """The contexts in BentoML's file. Writing preserves all other content of the file."""
+    """The contexts in BentoML's file. Writing the file preserves fields that this class doesn't use."""
 
     def __init__(self, home: Home) -> None:
         """Read the file, if it exists. Raises BentoError if it can't be read or is invalid."""
@@ -100,7 +100,7 @@ class Contexts:
         self.current_name = str(self._document.get("current_context_name") or DEFAULT_NAME)
 
     def get(self, name: str = "") -> Context:
-        """Return the context `name`, or the current one. Raises BentoError if it is missing or invalid."""
+        """Return the context `name`, by default the current context. Raises BentoError if it is missing or invalid."""
         name = name or self.current_name
         for context in self.contexts:
             if context.name == name:
@@ -128,7 +128,7 @@ class Contexts:
         return replaced
 
     def set_current(self, name: str) -> Context:
-        """Change the current context, and return it. Raises BentoError if it doesn't exist."""
+        """Make `name` the current context, and return it. Raises BentoError if it doesn't exist or can't be saved."""
         context = self.get(name)
         self.current_name = name
         self._write()

@@ -27,7 +27,7 @@ _MOST_README = 3 << 20  # bytes; BentoML sends no larger value
 
 
 def bento(entry: Entry, description: Description, models: Sequence[Entry], digest: str, *, new: bool) -> dict[str, Any]:
-    """Return the document for creating a Bento if `new`, or else for updating it. `description` is its `bento.yaml`."""
+    """Return the document that creates a Bento or, unless `new` is set, updates it. `description` is its bento.yaml."""
     descriptor = description.document
     document: dict[str, Any] = {"description": _readme(entry)}
     if new:
@@ -75,7 +75,7 @@ def model(entry: Entry, digest: str) -> dict[str, Any]:
 
 
 def huggingface(reference: ModelReference, entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the document for a model on Hugging Face Hub, with its location but without files."""
+    """Return the document that registers a model on Hugging Face Hub, with its location but without files."""
     metadata = {"registry": "huggingface", **(entry.get("metadata") or {})}
     framework = {"framework_name": "huggingface", "framework_versions": {}, "bentoml_version": "", "python_version": ""}
     return {
@@ -157,7 +157,7 @@ def _runner(runner: dict[str, Any]) -> dict[str, Any]:
 
 
 def _timed(value: Any) -> Any:
-    """Return a value with all times in it formatted for the protocol."""
+    """Format all times in a value for the protocol, recursively."""
     if isinstance(value, dict):
         return {key: _timed(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -64,7 +64,7 @@ def pull(
     *,
     force: bool = False,
 ) -> CloudPulled:
-    """Pull an entry into the store. `text` is `name:version`, or a name for the last pushed version.
+    """Pull an entry into the store. `text` is `NAME:VERSION`, or `NAME` for the most recently pushed version.
 
     Downloads the models of a Bento first, and adds all entries to the store together. For an existing entry, downloads
     only missing models; with `force`, replaces the entry after all downloads. Raises NotFoundError if the entry doesn't
@@ -119,7 +119,7 @@ def _found(cloud: Cloud, place: CloudPaths) -> dict[str, Any]:
 
 
 def _shaped(answer: dict[str, Any], shape: Any, cloud: Cloud, what: str) -> dict[str, Any]:
-    """Return a response without null values. Raises BentoError if it doesn't have the types in `shape`."""
+    """Return a response without null values. Raises BentoError if its types differ from `shape`."""
     plain: dict[str, Any] = _without_nulls(answer)
     schema.validate(
         plain, shape, f"{what}: the response of {cloud}", "Check the endpoint with `bento cloud current-context`."
@@ -134,7 +134,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str, Any]:
-    """Return the document `remote`. Raises BentoError if the upload of the entry is incomplete."""
+    """Return the entry's document `remote` if the upload of the entry is complete. Otherwise, raises BentoError."""
     status = remote.get("upload_status", "")
     if status not in _UPLOADED:
         raise BentoError(
@@ -144,7 +144,7 @@ def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str,
 
 
 def _name(place: CloudPaths) -> str:
-    """Return the prefix of an entry's download file. The rest of the file's name identifies the content."""
+    """Return the beginning of the name of an entry's download file. The rest of the name identifies the content."""
     return f"cloud-{_digest(place.version)}"
 
 
@@ -207,7 +207,7 @@ class _Named:
         self.name = name
 
     def read(self, size: int = -1) -> bytes:
-        """Read from the file."""
+        """Return up to `size` bytes from the file."""
         return self._file.read(size)
 
 

@@ -59,7 +59,7 @@ def push(
     check: bool = True,
     jobs: int = JOBS,
 ) -> Pushed:
-    """Push an entry after its models. Skips complete entries on the server, unless `force` is set.
+    """Push an entry after its models. Skips entries that are complete on the server, unless `force` is set.
 
     With `check`, raises BentoError if a file differs from the manifest. Raises CloudError for an error response.
     """
@@ -116,7 +116,7 @@ class _Pushing:
         return Sent(entry.tag, sent=True, size=tarball.size)
 
     def hub_model(self, reference: ModelReference, declared: dict[str, Any]) -> None:
-        """Register a model on Hugging Face Hub with the server, by its location."""
+        """Create a document on the server for a model on Hugging Face Hub. Doesn't upload the model's files."""
         place = CloudPaths(MODEL, Tag.parse(reference.tag, "models"))
         self._have_repository(place)
         if self._cloud.find(place.version, what=f"{place}") is None:
@@ -137,7 +137,7 @@ class _Pushing:
 
 
 def label_in(remote: dict[str, Any]) -> str:
-    """Return the digest that an earlier push stored with an entry, or an empty string."""
+    """Return the digest that an earlier push added to an entry's labels, or an empty string if there is none."""
     labels = remote.get("labels")
     for label in labels if isinstance(labels, list) else ():
         if isinstance(label, dict) and label.get("key") == documents.DIGEST_LABEL:

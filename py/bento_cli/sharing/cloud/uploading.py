@@ -1,8 +1,8 @@
-"""Uploads the files of a Bento or model as a tar, in one of three ways that the server selects.
+"""Uploads the files of a Bento or model as a tar archive. The server selects one of three strategies.
 
-- proxy: to the server;
-- one address: to an object store, at a URL that the server signed and that might expire during the upload;
-- parts: to an object store in parts of 100 MiB, several in parallel, with a signed URL for each part. A record of the
+- Proxy: a request to the server.
+- Presigned URL: a request to an object store. The URL might expire during the upload.
+- Multipart: parallel requests to an object store, with a presigned URL for each part of 100 MiB. A record of the
   uploaded parts stays in rules_bento's directory of the store, so that another run sends only the missing parts.
 """
 
@@ -54,7 +54,7 @@ def upload(
     counter: Counter,
     jobs: int,
 ) -> None:
-    """Upload a tarball as the document `remote` specifies. Raises BentoError if the upload fails."""
+    """Upload a tarball with the strategy in `remote`, the server's document. Raises BentoError if the upload fails."""
     strategy, address = remote.get("transmission_strategy"), ""
     if strategy is None:
         address = _presign(cloud, place, "upload", {})
@@ -84,7 +84,7 @@ def _finish(cloud: Cloud, place: CloudPaths, status: str, reason: str) -> None:
 
 
 def _reason(error: BentoError) -> str:
-    """Return why an upload failed, for the server. Omits paths and addresses of this machine."""
+    """Return the reason for a failed upload, for the server. Omits paths and addresses of this machine."""
     return (
         f"the object store responded with {error.status}"
         if isinstance(error, CloudError)
@@ -99,7 +99,7 @@ def _presign(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any
 
 
 def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any], first: str = "") -> Iterator[str]:
-    """Yield signed URLs for one upload: `first` if it is set, then new URLs. Raises BentoError without a URL."""
+    """Yield presigned URLs for one upload: `first` if it is set, then new URLs from the server."""
     if first:
         yield first
     while True:
@@ -110,7 +110,7 @@ def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, A
 
 
 def _send(cloud: Cloud, place: CloudPaths, body: BodyPart, tally: Tally, addresses: Iterator[str]) -> str:
-    """Send a range of a tarball, and return the response's ETag, or "". Retries as long as attempts make progress."""
+    """Send a range of a tarball, and return the response's ETag, or "". Retries transient errors and expired URLs."""
     retry = cloud.retry()
     where, attempts = next(addresses), 1
     what = f"{place}: the upload"
@@ -215,7 +215,7 @@ class _Parts:
 
 
 class Tarball:
-    """Tar archive of members, generated while it is sent. Raises BentoError for members that a tar can't contain."""
+    """Tar archive that is generated while it is sent. Raises BentoError for members that the format doesn't support."""
 
     def __init__(self, members: Iterable[Member]) -> None:
         self.size = 0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _StreamedLayer(StreamedPart):
-    """A layer whose bytes are generated for each request. After `measure`, `tar` contains the digest of the tar."""
+    """A gzip layer whose bytes are generated for each request. After `measure`, `tar` has the uncompressed digest."""
 
     tar = Sum()
 
@@ -36,7 +36,7 @@ class _StreamedLayer(StreamedPart):
 
 @contextmanager
 def packed(described: EntryArtifact) -> Iterator[Pushable]:
-    """Yield the image of a model, for `push`. Reads files once for the digests, and again for each missing layer.
+    """Yield the image of a model, for `push`. Reads each file once for the digests, and again if its layer is sent.
 
     Raises BentoError for symbolic links, because KServe mounts only the directory of the model.
     """

@@ -1,6 +1,6 @@
 """Packs store entries as artifacts. `bento_push` creates the same config and model blobs for the same Bento.
 
-The blobs of the Bento's other files can differ, because only `bento_push` can distinguish generated files.
+The blobs of the Bento's other files can differ, because only `bento_push` can identify generated files.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _MODELS = "models/"
 class EntryArtifact:
     """The artifact of an entry, including the models of a Bento.
 
-    Reads manifests on first use, and only once for all registries. Reads files only if the manifest has no digests.
-    Raises BentoError for an invalid descriptor or manifest.
+    Reads manifests on first use, and only once for all registries. Reads an entry's files only if the store has no
+    manifest of the entry. Raises BentoError for an invalid descriptor or manifest.
     """
 
     def __init__(self, home: Home, entry: Entry, models: Sequence[Entry]) -> None:
@@ -81,7 +81,7 @@ class EntryArtifact:
         return model_store.describe(model.description.declared, model.tag, self._files(model))
 
     def _files(self, entry: Entry) -> TreeManifest:
-        """Return the manifest of an entry's files from the store or, if the store has none, computed from the files."""
+        """Return the manifest of an entry from the store. If the store has no manifest, computes it from the files."""
         noted = self.noted.of(entry.kind, entry.tag, entry.path)
         if noted is not None:
             return noted
@@ -169,7 +169,7 @@ LARGE = 64 << 20
 
 
 def fits(members: Sequence[Member]) -> bool:
-    """Return whether a part should be streamed: it is large, and its largest file is incompressible."""
+    """Return whether to stream a part, because it is large and its largest file is incompressible."""
     files = [member for member in members if member.source is not None]
     if sum(member.size for member in files) < LARGE:
         return False
@@ -179,13 +179,13 @@ def fits(members: Sequence[Member]) -> bool:
 
 
 class StreamedPart:
-    """A part whose bytes are generated for each request, equal to the bytes that `write_part` would write."""
+    """A part whose bytes are generated for each request. `write_part` would write the same bytes to a file."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = members
 
     def measure(self) -> PartInfo:
-        """Return the digest and size of the part that `write_part` would write, without writing it."""
+        """Return the digest and size of the part. Generates all of its bytes, but doesn't store them."""
         digest = hashlib.sha256()
         size = 0
         for piece in self._pieces():
@@ -196,7 +196,7 @@ class StreamedPart:
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
         """Write the bytes from `start` to `end` to a connection, after generating and skipping earlier bytes.
 
-        Raises BentoError if a file became shorter.
+        Raises BentoError if a file was truncated in the meantime.
         """
         at = 0
         for piece in self._pieces():

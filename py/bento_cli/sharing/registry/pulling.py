@@ -1,6 +1,7 @@
 """Pulls Bentos and models from a registry into the store. Pulls are atomic, and skip existing content.
 
-Blobs stay in rules_bento's directory of the store until the entry exists, so that another run can resume a pull.
+Downloaded blobs stay in rules_bento's directory of the store until the entry is imported, so that another run can
+resume an interrupted pull.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def pull(
 ) -> Pulled:
     """Pull the entry at `reference` into the store, including the models of a Bento.
 
-    Keeps an existing entry or, with `force`, replaces it after all downloads. Raises RegistryError for errors of the
-    registry, and BentoError for content that doesn't match the artifact.
+    Keeps an existing entry or, with `force`, replaces it after all downloads. Raises RegistryError if the registry
+    returns an error, and BentoError if the content is invalid.
     """
     options = replace(options or Options(), replace=force)
     repository = registries.repository(reference)
@@ -83,7 +84,7 @@ def pull(
 def _read_config(
     repository: Repository, manifest: Manifest, kind: Kind, origin: str
 ) -> tuple[Tag, Sequence[ModelDescription]]:
-    """Return the tag of an artifact's entry, and descriptions of the models that a Bento contains."""
+    """Return the tag in an artifact's config, and descriptions of the models that a Bento requires."""
     if kind is BENTO:
         described = artifact.read_described(manifest, repository.read_blob(manifest.config), origin)
         return described.tag, described.models
@@ -92,7 +93,7 @@ def _read_config(
 
 
 def _missing(home: Home, models: Sequence[ModelDescription]) -> tuple[set[str], tuple[Tag, ...]]:
-    """Return the tags of models that aren't in the store, and the tags of models that are."""
+    """Return the tags of the models that the store lacks, and the tags of the models that it already contains."""
     entries = EntryStore(home, MODEL)
     tags = [Tag.parse(model.tag, "models") for model in models]
     known = tuple(tag for tag in tags if entries.has(tag))
@@ -145,7 +146,7 @@ def _import(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options
 
 
 class _Joined:
-    """File-like object that joins an archive's parts and the end of the tar. The result is a valid xz file."""
+    """File-like object that joins the parts of an archive and adds a tar end marker. Its content is a valid xz file."""
 
     def __init__(self, parts: Sequence[BinaryIO], name: str) -> None:
         self.name = name

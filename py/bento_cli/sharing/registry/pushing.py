@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Delivered:
-    """The result of a push to one repository, and the tags that it wrote."""
+    """The result of a push to one repository, with the tags that the push created or updated."""
 
     pushed: PushResult
     tags: tuple[str, ...]
@@ -49,9 +49,9 @@ def push(
 ) -> list[Delivered]:
     """Push an entry to each target, including the models of a Bento. The default tag is the entry's version.
 
-    If all targets already have this content, uploads nothing. Otherwise, with `check`, first compares all files with
-    the manifest. If `signing` (a key or identity, and a format) is set, signs the entry before tagging it.
-    With `for_kserve`, pushes an image. Raises the same errors as `registry.push`, and BentoError for a missing model.
+    If all targets already have this content, uploads nothing. Otherwise, with `check`, first verifies all files. If
+    `signing` is set, signs the entry before tagging it. With `for_kserve`, pushes an image for KServe instead of an
+    artifact. Raises the same errors as `registry.push`, and BentoError for a missing model.
     """
     if signing:
         from rules_bento.artifacts.signatures import sign_in_registries
@@ -87,7 +87,7 @@ def push(
 
 
 def _already_pushed(described: packing.EntryArtifact, repository: Repository, target: Reference) -> Manifest | None:
-    """Return the manifest at `target` if it has the config of the entry, otherwise None. Doesn't pack the entry."""
+    """Return the manifest at `target` if it has the entry's config, otherwise None. Doesn't pack the entry."""
     try:
         manifest = repository.get_manifest(target.tag)
     except RegistryError as error:
