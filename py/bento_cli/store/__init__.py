@@ -1,4 +1,5 @@
 """Reads and writes BentoML's store of Bentos and models, without BentoML.
 
-This package doesn't use networks, builders, or servers. `library` is the API for scripts; `home` defines the paths.
+This package doesn't use the network, image builders, or servers. `bento_cli.library` is the API for scripts. `home`
+defines the paths of the store.
 """

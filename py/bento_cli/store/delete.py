@@ -75,7 +75,7 @@ def users_of(home: Home, model: Tag) -> list[Tag]:
 
 
 def recorded(home: Home, kind: Kind, tag: Tag) -> tuple[File, ...]:
-    """Return the files in an entry's manifest, or no files if it is missing or damaged."""
+    """Return the files in an entry's manifest, or an empty tuple if the manifest is missing or damaged."""
     with suppress(BentoError):  # an entry with a damaged manifest can still be deleted
         record = import_manifests.read(home, kind, tag, EntryStore(home, kind).path(tag))
         return record.entries if record else ()
@@ -91,7 +91,7 @@ def _names(place: Path) -> int:
 
 @dataclass(frozen=True)
 class Collected:
-    """The number and size of the files, and the number of manifests, that were or (with `dry_run`) would be removed."""
+    """The numbers of files and manifests, and the size of the files, that `collect` removed or found in a dry run."""
 
     files: int
     size: int  # bytes
@@ -99,7 +99,7 @@ class Collected:
 
 
 def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | None = None) -> Collected:
-    """Remove data that no entry uses. Entries aren't changed.
+    """Remove data that no entry uses: files in the pool, manifests, and partial transfers. Doesn't change entries.
 
     A file in the pool is in use if an entry has a hard link to it, or if the manifest of an entry contains its digest.
     Calls `waiting` before it waits for other processes that add entries.
@@ -133,7 +133,7 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
 
 
 def _used(home: Home) -> tuple[set[Path], list[tuple[Kind, Tag]]]:
-    """Return the paths in the pool that manifests list, and the tags of manifests that have no entry."""
+    """Return the paths of pool files that manifests list, and the kind and tag of each manifest without an entry."""
     pool = Pool(home.pool, home.staging)
     used: set[Path] = set()
     orphans: list[tuple[Kind, Tag]] = []

@@ -95,7 +95,7 @@ def of_archive(source: Path | BinaryIO, form: Form) -> Side:
 
 
 def compare(one: Side, other: Side) -> Difference:
-    """Return how `other` differs from `one`."""
+    """Return the differences between `one` (before) and `other` (after)."""
     before, after = one.files, other.files
     both = sorted(before.keys() & after.keys())
     fields = _flat(one.description.document), _flat(other.description.document)

@@ -1,4 +1,4 @@
-"""Writes files atomically. If the home is durable, the files survive a power failure."""
+"""Writes files atomically and, if the home is durable, flushes them to disk, so that they survive a power failure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def flush_trees(home: Home, directory: Path, files: Sequence[Path]) -> None:
 
 
 def flush_directory(home: Home, path: Path) -> None:
-    """Flush a directory to disk, so that new and renamed files in it survive a power failure."""
+    """Flush a directory to disk if the home is durable, so that new and renamed files in it survive a power failure."""
     if home.durable:
         _flush(path)
 
@@ -54,7 +54,7 @@ def write(home: Home, path: Path, data: bytes) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange two paths atomically. Returns False, without a change, if unsupported. Raises OSError if it fails."""
+    """Exchange two paths atomically. Returns False if this isn't supported. Raises OSError for other failures."""
     import ctypes
 
     library = ctypes.CDLL(None, use_errno=True)

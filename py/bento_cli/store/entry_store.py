@@ -1,4 +1,4 @@
-"""Manages the entries of one kind: `NAME/VERSION` directories and `latest` pointers, as BentoML does.
+"""Manages the entries of one kind as BentoML does, with `NAME/VERSION` directories and `latest` pointers.
 
 BentoML's processes can change the store at any time, and don't use locks. Therefore, a single rename adds or removes an
 entry, and the pointer is written before the entry is added. All readers, including BentoML, repair a pointer to a
@@ -34,12 +34,12 @@ LATEST = "latest"
 
 
 class NotFoundError(BentoError):
-    """Raised if the store has no entry with the given tag."""
+    """Raised if no entry has the requested name or tag."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A Bento or model in the store. Its files exist until the entry is deleted."""
+    """A Bento or model in the store. `path` exists until the entry is deleted."""
 
     kind: Kind
     path: Path
@@ -72,7 +72,7 @@ class Entry:
         return self.summary.models
 
     def size(self) -> int:
-        """Return the size in bytes as BentoML does, including the targets of links to files."""
+        """Return the size in bytes as BentoML computes it, including the targets of links to files."""
         return tree_size(self.path)
 
 
@@ -138,7 +138,7 @@ class EntryStore:
         return Entry(self.kind, path, Summary.of(description), description)
 
     def commit(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry:
-        """Move a directory into the store as the entry with this description. Raises BentoError if it exists."""
+        """Move the directory `tree` into the store as a new entry. Raises BentoError if the entry exists."""
         tag = description.tag
         target = self.path(tag)
         if self.has(tag):
@@ -162,7 +162,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def replace(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry | None:
-        """Replace an entry with a directory atomically. Returns None, without a change, if this isn't supported."""
+        """Exchange an entry and the directory `tree` atomically. Returns None if the system doesn't support this."""
         tag = description.tag
         target = self.path(tag)
         if not durable.exchange(tree, target):
@@ -192,7 +192,7 @@ class EntryStore:
         durable.flush_directory(self.home, self.directory)
 
     def _query(self, text: str) -> tuple[str, str]:
-        """Split a tag into name and version (can be empty), both in lowercase. Raises BentoError for an invalid tag."""
+        """Split a tag into a name and a version (might be empty) in lowercase. Raises BentoError for an invalid tag."""
         name, colon, version = text.lower().partition(":")
         check_word(name, f"{text!r}: the name")
         if colon and not version:
@@ -230,7 +230,7 @@ class EntryStore:
         return newest.version
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
-        """Return the tag of the newest version, or None if none exists. If times are equal, `last` selects the last."""
+        """Return the tag of the newest version, or None. If several have the same time, `last` selects the last one."""
         entries = list(self._list([(name, version) for version in _directories(self.directory / name)]).entries)
         if last:
             entries.reverse()

@@ -1,8 +1,8 @@
 """Writes an entry of the store as an archive that BentoML can import.
 
 Members are sorted by path and have no times or owners; files have mode 0644 or 0755. Therefore, equal entries result in
-equal bytes for every user. BentoML's export temporarily adds `models/` to the entry; this export doesn't change the
-store. It creates the file or directory atomically.
+equal bytes for every user. In contrast to BentoML's export, which temporarily adds `models/` to the entry, this export
+doesn't change the store. The file or directory is created atomically.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def exported(entry: Entry, path: Path | Address, models: list[Entry]) -> Exporte
 
 
 def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path, Form]:
-    """Return the path and the format to which `bentoml export TAG OUT` writes an entry.
+    """Return the path and the format of the archive that `bentoml export TAG OUT` writes.
 
     An empty `out` means the current directory. If `out` is a directory or ends with a slash, the file name is
     `NAME-VERSION` with a suffix. If the suffix of `out` is unknown, appends the default suffix.

@@ -1,4 +1,4 @@
-"""Defines the directories of a store: BentoML's directories, and one that only rules_bento uses.
+"""Defines the locks and directories of a store: BentoML's directories, and one that only rules_bento uses.
 
 BENTOML_HOME/bentos/NAME/VERSION/...     BENTOML_HOME/models/NAME/VERSION/...     as in BentoML
 BENTOML_HOME/{bentos,models}/NAME/latest                     a pointer: a file that contains a version
@@ -127,7 +127,7 @@ def _flock(file: int, *, exclusive: bool, wait: bool = True) -> bool:
 
 
 def forget_downloads(home: Home, names: Iterable[str]) -> None:
-    """Remove complete downloads and unlocked partial ones (`.NAME`) whose names begin with one of `names`."""
+    """Remove downloads whose names begin with one of `names`, except partial downloads that another process uses."""
     beginnings = tuple(names)
     for path in list(home.downloads.iterdir()) if home.downloads.is_dir() else ():
         if not path.name.removeprefix(".").startswith(beginnings):

@@ -79,9 +79,10 @@ def import_archive(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """Import an archive. Skips models in the store, but, without `replace`, raises BentoError for a known main entry.
+    """Import an archive. Skips models that the store already contains.
 
-    Raises the same errors as `unpack.read`, and BentoError for an entry that BentoML can't load.
+    Raises the same errors as `unpack.read`, and BentoError if BentoML can't load an entry, or if the main entry exists
+    and `options.replace` isn't set.
     """
     with import_session(home, options or Options()) as session:
         staged = session.stage(kind, source, form, progress)
@@ -90,7 +91,7 @@ def import_archive(
 
 @dataclass(frozen=True)
 class _Part:
-    """One staged entry."""
+    """A Bento or model in the staging directory."""
 
     kind: Kind
     tree: Tree
@@ -99,7 +100,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class StagedImport:
-    """The staged entries of a complete archive."""
+    """The staged entries of a complete archive, and the tags of its models that the store already contains."""
 
     main: _Part
     models: tuple[_Part, ...]
@@ -132,7 +133,7 @@ class ImportSession:
     def commit(self, imports: list[StagedImport]) -> list[Imported]:
         """Add staged imports to the store in the given order, each with its models before its main entry.
 
-        Raises BentoError if an entry exists, or if a model was deleted during the import.
+        Raises BentoError if a main entry exists and isn't replaced, or if a skipped model was deleted in the meantime.
         """
         trees = [part.tree for staged in imports for part in (staged.main, *staged.models)]
         durable.flush_trees(self._home, self._directory, [path for tree in trees for path in tree.written])
@@ -248,7 +249,7 @@ class _Reader:
         return f"{text} Use an archive from `bentoml export` or `bento export`."
 
     def _take_of_model(self, item: SafeMember, contents: Contents, where: str) -> None:
-        """Add a member in `models/NAME/VERSION/`. Ignores `latest` pointers, and raises BentoError for other files."""
+        """Add a member of `models/NAME/VERSION/`. Ignores `latest` pointers. Raises BentoError for other files."""
         _, name, version, path = (*item.path.split("/", 3), "", "", "")[:4]
         if not self._options.models:
             return
@@ -274,7 +275,7 @@ class _Reader:
             self._known[tag][path] = digest(contents)
 
     def _tree_of(self, tag: Tag, where: str) -> Tree | None:
-        """Return the tree for a model, or None if the store contains it. Raises BentoError for an invalid tag."""
+        """Return the tree for a model, or None if the model is in the store. Raises BentoError for an invalid tag."""
         if tag in self._known:
             return None
         if tag not in self._models:
@@ -323,7 +324,7 @@ class Tree:
         self._directories = {""}
 
     def add(self, item: SafeMember, contents: Contents, *, private: bool = False) -> None:
-        """Write a member. `private` excludes it from the pool. Raises BentoError if the file can't be written."""
+        """Write a member. A `private` file isn't shared through the pool. Raises BentoError if it can't be written."""
         target = self.directory / item.path
         try:
             self._make_directory(item.path if item.kind == "folder" else item.path.rpartition("/")[0])
@@ -363,7 +364,7 @@ class Tree:
 
 
 def digest(contents: Iterable[bytes | memoryview]) -> str:
-    """Return the hexadecimal BLAKE3 digest of contents, without writing them."""
+    """Return the hexadecimal BLAKE3 digest of a file's contents, without storing the contents."""
     from blake3 import blake3
 
     hasher = blake3()

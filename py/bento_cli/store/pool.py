@@ -41,7 +41,7 @@ class Pool:
     """Pool of file contents in a directory. `scratch` is a directory in the same file system."""
 
     def __init__(self, directory: Path, scratch: Path, way: SharingMethod | None = None) -> None:
-        """Use `directory` as the pool. `way` is the method of sharing files. The default is detected."""
+        """Use `directory` as the pool. `way` is the method of sharing files, by default the best supported method."""
         self.directory = directory
         self._scratch = scratch
         self._given = way
@@ -58,7 +58,7 @@ class Pool:
         return Path(f"{self.directory}/{digest[:2]}/{digest[2:]}{'-x' if executable else ''}")
 
     def put(self, data: bytes, target: Path, *, executable: bool) -> tuple[str, bool]:
-        """Write `data` to a new file. Returns its digest, and whether the pool lacked the content."""
+        """Create the file `target` from `data`. Returns its digest, and whether the pool lacked the content."""
         from blake3 import blake3
 
         if not data:
@@ -71,7 +71,7 @@ class Pool:
         return digest, True
 
     def add(self, contents: Contents, size: int, target: Path, *, executable: bool) -> tuple[str, bool]:
-        """Write content that might not fit in memory to a new file. Returns the same values as `put`."""
+        """Create the file `target` with content that might not fit in memory. Returns the same values as `put`."""
         digest = write(target, contents, executable=executable, linked=self.way == "link")
         shared = unique(self._scratch)
         if self._share(digest, size, shared, executable=executable):
@@ -81,7 +81,7 @@ class Pool:
         return digest, True
 
     def _share(self, digest: str, size: int, target: Path, *, executable: bool) -> bool:
-        """Create `target` from the file in the pool. Returns False if the pool lacks it, or it has too many links."""
+        """Create `target` from the file in the pool. Returns False if the file is missing or has too many links."""
         place = self.place(digest, executable=executable)
         if not self._intact(place, digest, size):
             return False
@@ -150,7 +150,7 @@ class Pool:
 
 
 def write(target: Path, contents: Contents, *, executable: bool = False, linked: bool = False) -> str:
-    """Write a new file of an entry, read-only with `linked`. Returns the digest of its content."""
+    """Write a new file, and return its digest, which determines its modification time. `linked` files are read-only."""
     from blake3 import blake3
 
     hasher = blake3()

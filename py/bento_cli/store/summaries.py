@@ -45,7 +45,7 @@ class Summary:
 
 
 class Summaries:
-    """The summaries of entries of one kind. Descriptors are parsed only if they are new or changed."""
+    """Cache of the summaries of all entries of one kind. Parses only descriptors that are new or changed."""
 
     def __init__(self, home: Home, kind: Kind) -> None:
         self._home, self._kind = home, kind
@@ -76,7 +76,7 @@ class Summaries:
         return summary
 
     def save(self) -> None:
-        """Write the summaries of existing entries to the cache, if any is new and the store is writable."""
+        """Write the cache if a summary is new or changed. Removes deleted entries, and ignores write errors."""
         if self._changed:
             root = self._home.entries_dir(self._kind)
             kept = {key: value for key, value in self._cached.items() if (root / key).exists()}
