@@ -62,7 +62,7 @@ def downloaded(
 
 
 def _head(remote: Remote) -> bytes:
-    """Return the first bytes of a large archive, or no bytes for a small archive or after a lost connection."""
+    """Return the first bytes of a large archive. Returns no bytes if the archive is small or the request fails."""
     try:
         stat = remote.stat()
         if not stat.ranges or (stat.size or 0) < PIECE:
@@ -236,7 +236,7 @@ class _Part:
             at += count
 
     def note(self, start: int, end: int, last: int) -> None:
-        """Record the pieces that are complete between two offsets. `last` is the end of the downloaded range."""
+        """Record the pieces that the bytes from `start` to `end` complete. `last` is the end of the requested range."""
         pieces = range(start // PIECE, end // PIECE)
         numbers = [*pieces, end // PIECE] if end == last and end % PIECE else [*pieces]
         if numbers:
@@ -259,7 +259,7 @@ class _Part:
 
 
 def _difference(part: _Part, digests: dict[str, str]) -> str:
-    """Describe the first digest that doesn't match the downloaded data, or return an empty string."""
+    """Return a description of the first digest that doesn't match the downloaded data, or an empty string."""
     if not digests:
         return ""
     running = {name: new_hash(name) for name in digests}
@@ -293,7 +293,7 @@ def clear(directory: Path, *, dry_run: bool = False) -> tuple[int, int]:
 
 
 def upload(address: Address, file: BinaryIO, counter: Counter) -> Source:
-    """Upload an open file to an address atomically, and return its source. Raises BentoError if the upload fails."""
+    """Upload an open file atomically, and return it as a Source. Raises BentoError if the upload fails."""
     source = Source(file)
     counter.expect(source.size)
     with opened(address) as remote:

@@ -37,7 +37,7 @@ _REMEDY = "Set DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN and DROPBOX_APP_KE
 
 
 class Dropbox(Remote):
-    """A file in Dropbox."""
+    """Client for a file in Dropbox."""
 
     parallel = 4
 
@@ -98,7 +98,7 @@ class Dropbox(Remote):
         self._transport.close()
 
     def _append(self, session: str, chunk: bytes, at: int) -> int:
-        """Upload a chunk. Returns the number of bytes that the server has received."""
+        """Upload a chunk at offset `at`. Returns the number of bytes that the server has received in total."""
         about = {"cursor": {"session_id": session, "offset": at}, "content_hash": hash_of(DROPBOX, chunk)}
         with self._ask("files/upload_session/append_v2", about, body=chunk) as response:
             if response.status != 409:
@@ -125,7 +125,7 @@ class Dropbox(Remote):
             return json_of(response)
 
     def _call(self, verb: str, about: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a request whose argument is in the body, and return the JSON object in the response."""
+        """Send a request with its arguments in the body, and return the JSON object in the response."""
         headers = {"Content-Type": "application/json", **self._authorization()}
         body = BytesBody(json.dumps(about).encode())
         with self._transport.exchange("POST", f"{self._api}/2/{verb}", headers, body) as response:
@@ -136,7 +136,7 @@ class Dropbox(Remote):
     def _ask(
         self, verb: str, about: Mapping[str, Any], headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Iterator[Response]:
-        """Send a request whose argument is in a header, and yield the response."""
+        """Send a request with its arguments in a header, and yield the response."""
         everything = {
             "Dropbox-API-Arg": json.dumps(about).replace("\x7f", "\\u007f"),
             **({} if body is None else {"Content-Type": "application/octet-stream"}),

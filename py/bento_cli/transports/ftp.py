@@ -25,7 +25,7 @@ _UNKNOWN = ("500", "501", "502", "504")  # the server doesn't support the comman
 
 
 class Ftp(RenameUpload):
-    """A file on an FTP server. The connection stays open, so that consecutive reads use one transfer."""
+    """Client for a file on an FTP server. Consecutive reads use one transfer, whose data connection stays open."""
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
@@ -152,7 +152,7 @@ class Ftp(RenameUpload):
             self._ftp.voidresp()
 
     def _hang_up_data(self) -> None:
-        """Close the connection if a transfer is incomplete, which is simpler than aborting the transfer."""
+        """Close both connections if a transfer is incomplete, which is simpler than aborting the transfer."""
         if self._data:
             self._hang_up()
 

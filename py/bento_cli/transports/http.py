@@ -1,6 +1,7 @@
 """Client for HTTP and HTTPS downloads, in ranges (RFC 9110) if the server supports them.
 
-Credentials come from the URL, or else from netrc. Only the server in the URL gets them, not the target of a redirect.
+Credentials come from the URL, or else from netrc. They are sent only to the server in the URL, not to other servers
+after a redirect.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _REMEDIES = {
 
 
 class Http(Remote):
-    """A file at a URL."""
+    """Client for a file at an HTTP or HTTPS URL. Doesn't support uploads."""
 
     parallel = 4
 
@@ -133,7 +134,7 @@ def _version(headers: Message) -> str:
 
 
 def _digests(headers: Message) -> dict[str, str]:
-    """Return the digests of the complete file that headers of RFC 9530, object stores, and proxies contain.
+    """Return the digests of the complete file from `Repr-Digest` (RFC 9530) and headers of object stores and proxies.
 
     Ignores invalid headers, as RFC 9530 requires.
     """

@@ -9,7 +9,7 @@ the metadata service of the machine.
 
 Azure uses the variables of adlfs, as BentoML does: AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME with
 AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN. Without a key or token, azure-identity finds the credentials if it
-is installed; otherwise, obstore uses fewer sources. `abfs` and `abfss` are aliases of `az`, and
+is installed. Otherwise, obstore supports fewer sources of credentials. `abfs` and `abfss` are aliases of `az`, and
 `az://CONTAINER@ACCOUNT.…/BLOB` specifies the account.
 """
 
@@ -66,7 +66,7 @@ def open(address: Address) -> Remote:  # noqa: A001 - the name is the same in al
 
 
 class ObjectStore(Remote):
-    """An object in a bucket or container.
+    """Client for an object in a bucket or container.
 
     `make` creates an obstore store from a retry configuration.
     """
@@ -170,7 +170,7 @@ def _final(reason: str) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of an error, because other lines contain internal details and signed URLs."""
+    """Return the first line of an error and its code, without internal details and the queries of signed URLs."""
     line = str(error).partition("\n")[0]
     line = re.sub(r"<\?xml.*", "", line)
     line = re.sub(r" in [0-9.]+\w+, after .*?retry_timeout: \w+ +", " ", line)
@@ -207,9 +207,9 @@ def _s3_options() -> dict[str, Any]:
 
 
 def azure_options(address: Address, host: str = "") -> dict[str, Any]:
-    """Return options for Azure from the environment: the account, the key or signature, and the endpoint.
+    """Return obstore's options for Azure from the environment: the account, the credentials, and the endpoint.
 
-    `host`, the host of the URL, can specify the account. Raises BentoError if the account is unknown.
+    `host` is the host in the URL. If it is set, it specifies the account. Raises BentoError without an account.
     """
     text = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
     fields = dict(field.split("=", 1) for field in text.split(";") if "=" in field)

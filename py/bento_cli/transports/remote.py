@@ -1,4 +1,4 @@
-"""Defines the interface that transfer protocols implement, and selects the module of a protocol."""
+"""Defines the interface that transfer protocols implement, and creates the client for an address."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _Result = TypeVar("_Result")
 
 
 class MissingError(BentoError):
-    """Raised if an address doesn't exist."""
+    """Raised if the file at an address doesn't exist."""
 
 
 class ChangedError(Exception):
@@ -60,7 +60,7 @@ class Stat:
 
 
 class Remote(ABC):
-    """Base class of protocols, with the operations on the file at one address.
+    """Base class of clients. Each client accesses the file at one address with one protocol.
 
     Temporary failures raise ConnectionLostError, and the caller retries the operation.
     """
@@ -119,7 +119,7 @@ class Remote(ABC):
 
 @contextmanager
 def opened(address: Address) -> Iterator[Remote]:
-    """Yield a client for an address, and close it at the end. Raises BentoError if a required package is missing."""
+    """Yield a client for an address, and close it after the `with` block. Raises BentoError for a missing package."""
     module, _, name = _CLIENTS[address.scheme].partition(".")
     remote: Remote = getattr(import_module(f"bento_cli.transports.{module}"), name)(address)
     try:
@@ -161,7 +161,7 @@ _TRIES = 2  # complete uploads, if the content on the server is wrong
 
 
 class RenameUpload(Remote):
-    """Base class of protocols that can't replace files atomically, and upload to a temporary file instead.
+    """Base class of clients that upload to a temporary file, and then rename the file to the final name.
 
     The temporary name depends on the content, so that another run can resume the upload.
     """
@@ -191,7 +191,7 @@ class RenameUpload(Remote):
         )
 
     def _send(self, path: str, source: Source, counter: Counter) -> bool:
-        """Send the missing bytes. Returns whether the upload resumed an earlier upload."""
+        """Send the bytes that the file at `path` lacks. Returns whether this resumed an earlier upload."""
         retry = Retry()
         left = None
         at = furthest = 0

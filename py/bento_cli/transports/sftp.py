@@ -1,4 +1,4 @@
-"""Client for SFTP (version 3) that uses this machine's `ssh`, with many parallel requests.
+"""Client for SFTP (version 3) that runs this machine's `ssh`, and sends many requests in parallel.
 
 OpenSSH handles known hosts, `~/.ssh/config`, keys, the agent, and jump hosts. OpenSSH also encrypts the data, in its
 own process, so that a transfer is as fast as with OpenSSH's `sftp`.
@@ -71,7 +71,7 @@ class _Answer(NamedTuple):
 
 
 class OpenSsh(RenameUpload):
-    """A file on an SFTP server. `program` is the path of `ssh`."""
+    """Client for a file on an SFTP server. `program` is the path of `ssh`."""
 
     window = MAX_PENDING
 
@@ -223,7 +223,7 @@ class _Session:
             theirs.close()
 
     def begin(self) -> None:
-        """Negotiate the SFTP version, and request the server's size limits. Raises OSError for other versions."""
+        """Start the protocol, and request the server's limits. Raises OSError if the server doesn't support SFTP."""
         self._send(struct.pack(">BI", _INIT, 3))
         body = self._receive()
         if body[0] != _VERSION:
@@ -270,7 +270,7 @@ class _Session:
             yield data
 
     def write(self, handle: bytes, source: Source, at: int) -> Iterator[int]:
-        """Write the source from offset `at` on. Yields the number of bytes in each confirmed request."""
+        """Write the source, from offset `at` on, to a file. Yields the number of bytes in each confirmed request."""
         sent: deque[tuple[int, int]] = deque()
         most = max(2, MAX_PENDING // self._piece)
         for data in source.pieces(at, self._piece):
@@ -361,9 +361,9 @@ class _Session:
 
 
 def _askpass(directory: Path, password: str) -> dict[str, str]:
-    """Write a program that prints the password, and return the environment variables that make ssh run it.
+    """Write a program that prints the password, and return the environment variables that make ssh run the program.
 
-    Arguments and variables don't contain the password.
+    The password is in a file that only the user can read, not in arguments or environment variables.
     """
     secret = directory / "password"
     secret.touch(0o600)

@@ -1,4 +1,4 @@
-"""Reads the file to upload, and computes the digests that servers require, including Dropbox's content hash."""
+"""Reads the file to upload, and computes the digests that servers verify, including Dropbox's content hash."""
 
 from __future__ import annotations
 
