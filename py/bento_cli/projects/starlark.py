@@ -24,7 +24,7 @@ def call(rule: str, attributes: dict[str, Any]) -> str:
 
 
 def load(rules: list[str], aliases: Sequence[str] = ()) -> str:
-    """Return a load statement for rules of rules_bento. An alias has the format `NAME = "RULE"`."""
+    """Return a load statement for rules of rules_bento. `aliases` are arguments such as `alias = "rule"`."""
     return f"load({', '.join([literal(RULES), *map(literal, rules), *aliases])})\n"
 
 

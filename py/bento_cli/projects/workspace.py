@@ -93,7 +93,7 @@ def read_root(root: Path) -> Workspace:
 
 
 def read(text: str, origin: str) -> Workspace:
-    """Return the declarations in the text of a MODULE.bazel. Raises BentoError, prefixed with `origin`, if invalid."""
+    """Parse the declarations in a MODULE.bazel file. Raises BentoError, prefixed with `origin`, for an invalid file."""
     try:
         return _read(text, origin)
     except (RecursionError, MemoryError):
