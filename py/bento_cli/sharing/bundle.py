@@ -1,4 +1,4 @@
-"""Reads and writes bundles: files that contain several Bentos and their models, for machines without a network.
+"""Reads and writes bundles: files with several Bentos and their models, for machines without network access.
 
 A bundle is an uncompressed tar archive, by convention with the suffix `.bentobundle`. It contains, in this order:
 

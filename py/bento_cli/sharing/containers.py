@@ -61,7 +61,7 @@ def containerize(
     check: bool = True,
     signing: Signing | None = None,
 ) -> Containerized:
-    """Build an image of a Bento, and name it `names`, by default the Bento's tag. The builder prints to standard error.
+    """Build an image of a Bento with the tags `names` (default: the Bento's tag). The builder prints to standard error.
 
     Only the native backend uses `signing`. Always removes the build context and the files that contain secrets. Raises
     BentoError if the build fails.

@@ -1,4 +1,4 @@
-"""Builds images of Bentos without a builder. Runs the same actions as `bento_image`, so the digests are equal.
+"""Builds images of Bentos without an image builder. Runs the actions of `bento_image`, so the digests are equal.
 
 The cache identifies layers of packages, models, and the environment by their inputs. After a one-line change in a
 source file, only the layer of the Bento, the config, and the manifest are written again.
@@ -195,7 +195,7 @@ def _pairs(options: Options, name: str, separator: str) -> list[tuple[str, str]]
 
 
 def _document(entry: Entry) -> dict[str, Any]:
-    """Return all fields of bento.yaml. In contrast, `entry.description` omits fields of other specs."""
+    """Return the parsed bento.yaml with all fields. `entry.description.document` omits fields of other specs."""
     path = entry.path / BENTO.descriptor
     return read_mapping(read_file(path), str(path))
 
@@ -296,7 +296,7 @@ class _Builder:
         return directory
 
     def _layer(self, action: Subcommand, words: Sequence[str | Path], inputs: object) -> Path:
-        """Run an action unless its layer is cached. Returns the layer's directory. `inputs` identifies the inputs."""
+        """Run an action unless its layer is cached. Returns the layer's directory. The cache key includes `inputs`."""
 
         def write(directory: Path) -> None:
             _run(action, [*words, *self._outputs(directory)])
@@ -313,7 +313,7 @@ class _Builder:
         return self._layer(layers.environment_layer, [*words, "--home", _HOME, "--user", USER], [])
 
     def _wheel_layers(self, wheels: Sequence[LocalWheel], python_version: str) -> Iterator[Path]:
-        """Yield the layers of large wheels, followed by layers of grouped small wheels, as in `bento_image`."""
+        """Yield the directories of the layers, first of each large wheel, then of each group of small wheels."""
         by_name = {wheel.distribution: wheel for wheel in wheels}
         sizes = {name: wheel.path.stat().st_size for name, wheel in by_name.items()}
         groups = group_wheels(sizes)

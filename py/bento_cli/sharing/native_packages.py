@@ -1,4 +1,4 @@
-"""Selects a Bento's wheels by the hashes in its requirements, and downloads them, for the native backend."""
+"""Selects a Bento's wheels by the hashes in its requirements and downloads the wheels for the native backend."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Target(NamedTuple):
 
 
 class LocalWheel(NamedTuple):
-    """A wheel file on this machine."""
+    """A wheel with its path on this machine."""
 
     distribution: str  # normalized
     version: str
@@ -76,7 +76,7 @@ class LocalWheel(NamedTuple):
 
 
 def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> list[LocalWheel]:
-    """Return the wheels that the Bento in a directory requires on `target`. Downloads wheels that `cache` lacks.
+    """Return the wheels that the Bento in a directory requires on `target`. Downloads missing wheels to `cache`.
 
     Raises BentoError for a package without hashes or without a compatible wheel.
     """
@@ -128,7 +128,7 @@ def _is_required(requirement: Requirement, target: Target, place: str) -> bool:
 
 
 def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWheel:
-    """Return a wheel that the sources of the Bento contain. Raises BentoError if the file isn't a valid wheel."""
+    """Return a wheel in the Bento's sources. Raises BentoError if the file isn't a wheel or isn't in the sources."""
     path = directory / requirement.text
     try:
         name, version, _, _ = parse_wheel_filename(path.name)
@@ -182,7 +182,7 @@ def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, 
 
 
 def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, cache: Path) -> LocalWheel:
-    """Return the best wheel that a requirement's hashes allow, with its path in the cache, or raise BentoError."""
+    """Return the best wheel that a requirement's hashes allow. Raises BentoError if no wheel is compatible."""
     names = {
         unquote(urlsplit(urls[sha256]).path.rpartition("/")[2]): sha256
         for sha256 in requirement.hashes
@@ -229,7 +229,7 @@ def _ranks(target: Target, glibc: tuple[int, int]) -> dict[Tag, int]:
 
 
 def _fetch(urls: Mapping[str, str], wheel: LocalWheel, counter: Counter) -> LocalWheel:
-    """Verify a local wheel from `--find-links`, or download a wheel that the cache lacks. Returns the local wheel."""
+    """Verify a local wheel from `--find-links`, or download a wheel that the cache lacks. Returns the wheel."""
     parts = urlsplit(urls[wheel.sha256])
     if parts.scheme in ("", "file"):
         path = Path(unquote(parts.path))

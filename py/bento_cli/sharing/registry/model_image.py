@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _StreamedLayer(StreamedPart):
-    """A gzip layer whose bytes are generated for each request. After `measure`, `tar` has the uncompressed digest."""
+    """A gzip layer, generated for each request. After `measure`, `tar` contains the digest of the uncompressed tar."""
 
     tar = Sum()
 

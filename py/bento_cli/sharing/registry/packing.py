@@ -169,7 +169,7 @@ LARGE = 64 << 20
 
 
 def fits(members: Sequence[Member]) -> bool:
-    """Return whether to stream a part, because it is large and its largest file is incompressible."""
+    """Return whether to stream a part. Only large parts whose largest file is incompressible are streamed."""
     files = [member for member in members if member.source is not None]
     if sum(member.size for member in files) < LARGE:
         return False
