@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
-    """Delete an entry. Raises NotFoundError if it is missing, and BentoError if a Bento uses it (unless `force`)."""
+    """Delete an entry. Raises NotFoundError if it is missing and, without `force`, BentoError if a Bento uses it."""
     # The lock prevents other processes from removing the trash while this process needs it.
     with staging_lock(home):
         with commit_lock(home):

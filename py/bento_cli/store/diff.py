@@ -1,4 +1,4 @@
-"""Lists the contents of entries and archives, and compares two of them."""
+"""Compares the files, descriptors, and models of two entries or archives."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class EntryStore:
         return Tag(name, versions[0])
 
     def get(self, text: str) -> Entry:
-        """Return the entry whose tag `find` returns. Raises BentoError if its descriptor is invalid."""
+        """Return the entry that `find` selects. Raises the same errors, and BentoError for an invalid descriptor."""
         path = self.path(self.find(text))
         description = descriptors.of_directory(self.kind, path)
         return Entry(self.kind, path, Summary.of(description), description)

@@ -76,7 +76,7 @@ class Summaries:
         return summary
 
     def save(self) -> None:
-        """Write the cache if a summary is new or changed. Removes deleted entries, and ignores write errors."""
+        """Write the cache, without deleted entries, if a summary is new or changed. Ignores write errors."""
         if self._changed:
             root = self._home.entries_dir(self._kind)
             kept = {key: value for key, value in self._cached.items() if (root / key).exists()}

@@ -85,7 +85,7 @@ def verify(
 
 
 def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Verified:
-    """Verify all entries in the store and all files in the pool. Reports invalid directories as damage."""
+    """Verify all entries in the store and all files in the pool. Reports invalid entries as damage."""
     listings = [EntryStore(home, kind).list() for kind in (BENTO, MODEL)]
     verified = verify(home, [entry for listing in listings for entry in listing.entries], progress)
     damages = list(verified.damages)
