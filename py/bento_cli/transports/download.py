@@ -43,7 +43,7 @@ def downloaded(
 ) -> Iterator[BinaryIO]:
     """Yield a downloaded archive as an open file, which is removed when the `with` block ends.
 
-    The name of the file is the address. Verifies the digests that the server reports, and `sha256` (hexadecimal) if
+    The file's `name` is the address. Verifies the digests that the server reports, and `sha256` (hexadecimal) if it is
     set. `look` receives the first bytes of a large archive before the download, and can raise an error to cancel the
     download. Raises BentoError if the download fails.
     """
@@ -184,7 +184,7 @@ class _Count:
 
 
 class _Part:
-    """The downloaded pieces of one version of an archive. Other processes wait until the file is closed."""
+    """The downloaded pieces of one version of an archive. A lock on `file` keeps other processes waiting."""
 
     def __init__(self, directory: Path, address: Address, stat: Stat) -> None:
         text = f"{address} {address.query} {stat.size} {stat.version}"
@@ -276,7 +276,7 @@ def _difference(part: _Part, digests: dict[str, str]) -> str:
 
 
 def clear(directory: Path, *, dry_run: bool = False) -> tuple[int, int]:
-    """Remove interrupted downloads, or only count them with `dry_run`. Returns the numbers of files and bytes."""
+    """Remove interrupted downloads or, with `dry_run`, only count them. Returns the numbers of files and bytes."""
     files = size = 0
     for path in sorted(directory.glob("*.part")) if directory.is_dir() else ():
         with path.open("rb") as file:
@@ -293,7 +293,7 @@ def clear(directory: Path, *, dry_run: bool = False) -> tuple[int, int]:
 
 
 def upload(address: Address, file: BinaryIO, counter: Counter) -> Source:
-    """Upload an open file atomically, and return it as a Source. Raises BentoError if the upload fails."""
+    """Upload an open file atomically. Returns its Source, which computes digests. Raises BentoError if this fails."""
     source = Source(file)
     counter.expect(source.size)
     with opened(address) as remote:

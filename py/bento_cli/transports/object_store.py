@@ -164,13 +164,13 @@ def _retries(count: int) -> dict[str, Any]:
 
 
 def _final(reason: str) -> bool:
-    """Return whether an error is permanent: invalid credentials, or a permanent HTTP error status."""
+    """Return whether an error message reports a permanent error: invalid credentials, or a permanent HTTP status."""
     match = re.search(r"status code: (\d{3})", reason)
     return bool(match and match[1][0] in "34" and match[1] not in ("408", "429")) or "credential" in reason.lower()
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of an error and its code, without internal details and the queries of signed URLs."""
+    """Return the first line of an error and its code, without internal details such as the queries of signed URLs."""
     line = str(error).partition("\n")[0]
     line = re.sub(r"<\?xml.*", "", line)
     line = re.sub(r" in [0-9.]+\w+, after .*?retry_timeout: \w+ +", " ", line)

@@ -50,7 +50,7 @@ class Stat:
     """The properties of the file at an address.
 
     `size` is in bytes, or None if the server doesn't report the size. `version` changes with the content, and is empty
-    if the server doesn't report versions. `digests` maps names in `hashlib` to hexadecimal digests.
+    if the server doesn't report versions. `digests` maps algorithms of `source.new_hash` to hexadecimal digests.
     """
 
     size: int | None
@@ -60,7 +60,7 @@ class Stat:
 
 
 class Remote(ABC):
-    """Base class of clients. Each client accesses the file at one address with one protocol.
+    """Base class of protocol clients. Each client accesses the file at one address.
 
     Temporary failures raise ConnectionLostError, and the caller retries the operation.
     """
@@ -93,7 +93,7 @@ class Remote(ABC):
         """Close the connections."""
 
     def attempt(self, step: Callable[[], _Result], retry: Retry | None = None) -> _Result:
-        """Call `step`, and repeat it after interruptions. Raises BentoError after too many failures."""
+        """Call `step`, and return its result. Retries after interruptions. Raises BentoError if all attempts fail."""
         retry = retry or Retry()
         while True:
             try:
@@ -108,7 +108,7 @@ class Remote(ABC):
         return BentoError(f"{self.address}: the transfer failed repeatedly: {reason}. Try again later.")
 
     def missing(self) -> MissingError:
-        """Return the error for an address that doesn't exist."""
+        """Return the error for a file that doesn't exist."""
         return MissingError(f"{self.address}: not found. Check the URL and your permissions.")
 
     def refused(self, reason: object, remedy: str) -> BentoError:
