@@ -227,7 +227,7 @@ class _PackageHub:
 
 
 def _hub(project: _Project, packages: Packages, workspace: Workspace, requested: str | None) -> _PackageHub:
-    """Return the requested hub, the hub with the project's lock, or a new hub. Raises BentoError for a name in use."""
+    """Select the package hub for a project. Raises BentoError if another repository has the requested name."""
     matching = [name for name, lock in workspace.hubs.items() if lock == project.label(packages.lock)]
     name = requested or (matching[0] if matching else workspace.free_name(project.package))
     if name in workspace.names and name not in workspace.hubs:

@@ -116,7 +116,7 @@ def _requires_fs(line: str) -> bool:
 
 
 def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
-    """Return the service's image, if any. If it is determined at run time, includes only constant arguments."""
+    """Return the service's image, if any. If code determines the image, includes only constants in the code."""
     if info.image or not info.unknowns or not files.has(info.path):
         return info.image
     arguments: dict[str, Any] = {}

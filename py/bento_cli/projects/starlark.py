@@ -63,7 +63,7 @@ class MergedBuildFile:
 
 
 def merge_build_files(existing: str, new: str, origin: str, *, force: bool = False) -> MergedBuildFile:
-    """Add the loads and targets of a new BUILD file to an existing one.
+    """Add the loads and targets of a new BUILD file to an existing BUILD file.
 
     Keeps existing targets with the same names, unless `force` is set. Raises BentoError, prefixed with `origin` and the
     line, if a file is invalid or if another symbol has the name of a rule.
