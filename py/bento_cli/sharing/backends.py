@@ -173,6 +173,6 @@ def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
 
 
 def _loadable(names: Sequence[str]) -> str:
-    """Return buildctl's option for writing an archive that `docker load` accepts, with all names of the image."""
+    """Return the value of buildctl's `--output` for an archive that `docker load` accepts, with all image names."""
     listed = ",".join(name if has_registry(name) else f"{DEFAULT_REGISTRY}/{name}" for name in names)
     return f'type=docker,"name={listed}"' if len(names) > 1 else f"type=docker,name={listed}"

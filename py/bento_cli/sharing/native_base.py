@@ -100,7 +100,7 @@ def _inspected(layout: Layout, image: BaseImage, cache: Path, name: str) -> tupl
 
 
 def _find_python(files: Collection[str], env: dict[str, str], name: str) -> tuple[str, str]:
-    """Return the path and version of the first `python3` in PATH. Raises BentoError if it or its version isn't found.
+    """Return the path and version of the first `python3` in PATH. Raises BentoError if either isn't found.
 
     The version comes from the names of files in the interpreter's installation, or from the variable PYTHON_VERSION.
     """

@@ -46,8 +46,8 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
 def interpreter(requested: str = "") -> Path:
     """Return the absolute path of an interpreter with BentoML. `requested` is an interpreter or an environment.
 
-    By default, tries VIRTUAL_ENV, then the `bentoml` on PATH, then the running interpreter. Raises BentoError if
-    BentoML isn't installed.
+    By default, tries the environment in VIRTUAL_ENV, then the environment of `bentoml` on PATH, then the running
+    interpreter. Raises BentoError if BentoML isn't installed.
     """
     if requested:
         path = Path(requested).absolute()  # not resolved: a link is the interpreter of its own environment

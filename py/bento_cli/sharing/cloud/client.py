@@ -79,7 +79,7 @@ class Cloud:
         return self._ask("GET", path, None, what)
 
     def create(self, collection: str, path: str, document: object, *, what: str) -> dict[str, Any]:
-        """Create a document. Returns the response, or the existing document if an earlier request has created it."""
+        """Create a document, and return it. If an earlier request has created it, returns the existing document."""
         try:
             return self.ask("POST", collection, document, what=what)
         except CloudError:
@@ -89,7 +89,7 @@ class Cloud:
             return existing
 
     def check_signed(self, address: str, what: str) -> str:
-        """Return `address`, a URL from the server. Raises BentoError if it uses http although the server uses https."""
+        """Return the presigned URL `address`. Raises BentoError for an http URL if the server uses https."""
         origin = Origin.from_url(address)
         if origin.scheme == "http" and Origin.from_url(self._context.endpoint).scheme == "https":
             raise BentoError(
@@ -102,7 +102,7 @@ class Cloud:
     def open(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, and yield the response. Sends the token only if `path` isn't a URL."""
+        """Yield the response to a request. Omits the token if `path` is a URL. Raises ConnectionLostError if it fails."""
         url, sent = path, {"User-Agent": _AGENT, **(headers or {})}
         if path.startswith("/"):
             url = f"{self._context.endpoint}{path}"

@@ -32,7 +32,7 @@ _OF_ENVIRONMENT = "__env__"
 
 @dataclass(frozen=True)
 class Context:
-    """A named server: its endpoint, and a user's token for it."""
+    """A named connection to a server: the endpoint, and the token of a user."""
 
     name: str
     endpoint: str
@@ -100,7 +100,7 @@ class Contexts:
         self.current_name = str(self._document.get("current_context_name") or DEFAULT_NAME)
 
     def get(self, name: str = "") -> Context:
-        """Return the context `name`, by default the current context. Raises BentoError if it is missing or invalid."""
+        """Return the context `name`, by default the current context. Raises BentoError if it is unknown or invalid."""
         name = name or self.current_name
         for context in self.contexts:
             if context.name == name:

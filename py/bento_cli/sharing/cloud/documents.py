@@ -27,7 +27,7 @@ _MOST_README = 3 << 20  # bytes; BentoML sends no larger value
 
 
 def bento(entry: Entry, description: Description, models: Sequence[Entry], digest: str, *, new: bool) -> dict[str, Any]:
-    """Return the document that creates a Bento or, unless `new` is set, updates it. `description` is its bento.yaml."""
+    """Return the document for creating (`new`) or updating a Bento. `description` is the parsed bento.yaml."""
     descriptor = description.document
     document: dict[str, Any] = {"description": _readme(entry)}
     if new:

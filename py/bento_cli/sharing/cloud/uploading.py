@@ -54,7 +54,7 @@ def upload(
     counter: Counter,
     jobs: int,
 ) -> None:
-    """Upload a tarball with the strategy in `remote`, the server's document. Raises BentoError if the upload fails."""
+    """Upload a tarball as specified by the server's document `remote`. Raises BentoError if the upload fails."""
     strategy, address = remote.get("transmission_strategy"), ""
     if strategy is None:
         address = _presign(cloud, place, "upload", {})
@@ -233,7 +233,7 @@ class Tarball:
         self._add(BytesSource(pending), len(pending))
 
     def part(self, start: int, end: int, tally: Tally) -> BodyPart:
-        """Return a request body with the bytes from `start` to `end`. `tally` counts from `start`."""
+        """Return a request body with the bytes from `start` to `end`. `tally` counts the bytes from `start` on."""
         return BodyPart(self, start, end, tally, counted_from=start)
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:

@@ -54,7 +54,7 @@ class EntryArtifact:
 
     @cached_property
     def bento(self) -> DescribedBento:
-        """The description of the Bento, for its config."""
+        """The description of the Bento, for the artifact's config."""
         from rules_bento.bento.identity import content_identity
 
         document = self.entry.description.declared
@@ -66,7 +66,7 @@ class EntryArtifact:
 
     @cached_property
     def model(self) -> ModelDescription:
-        """The description of the model, for its config."""
+        """The description of the model, for the artifact's config."""
         return self._describe(self.entry)
 
     def config(self) -> bytes:
