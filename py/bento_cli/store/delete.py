@@ -56,7 +56,7 @@ def move_to_trash(home: Home, kind: Kind, tag: Tag) -> Removed:
 
 
 def discard(home: Home, removed: Removed) -> None:
-    """Delete the files of a removed entry, including files in the pool that no other entry uses."""
+    """Delete the files of a removed entry, and the files in the pool that were linked only to this entry."""
     trash, entries = removed
     pool = Pool(home.pool, home.trash)
     places = [pool.place(file.blake3, executable=file.mode & 0o100 != 0) for file in entries if file.blake3 is not None]

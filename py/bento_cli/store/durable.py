@@ -38,7 +38,7 @@ def flush_directory(home: Home, path: Path) -> None:
 
 
 def write(home: Home, path: Path, data: bytes) -> None:
-    """Write a small file atomically, replacing an existing file."""
+    """Write a small file atomically. Replaces an existing file."""
     home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = unique(home.staging)
     try:

@@ -192,7 +192,7 @@ class EntryStore:
         durable.flush_directory(self.home, self.directory)
 
     def _query(self, text: str) -> tuple[str, str]:
-        """Split a tag into a name and a version (might be empty) in lowercase. Raises BentoError for an invalid tag."""
+        """Return the name and the version (or "") in a tag, both in lowercase. Raises BentoError for an invalid tag."""
         name, colon, version = text.lower().partition(":")
         check_word(name, f"{text!r}: the name")
         if colon and not version:
@@ -230,7 +230,7 @@ class EntryStore:
         return newest.version
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
-        """Return the tag of the newest version, or None. If several have the same time, `last` selects the last one."""
+        """Return the tag of the newest version, or None. `last` selects the last of several equally new versions."""
         entries = list(self._list([(name, version) for version in _directories(self.directory / name)]).entries)
         if last:
             entries.reverse()

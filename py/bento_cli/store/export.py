@@ -198,7 +198,7 @@ def _models(models: list[Entry]) -> Iterator[Member]:
 
 
 def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:
-    """Yield files, directories, and links in a tree, except the top-level `skip`. Raises BentoError for other types."""
+    """Yield files, directories, and links in a tree, except the top-level `skip`. Raises BentoError for other files."""
     pending = _entries(directory, prefix)
     while pending:
         path, entry = pending.pop()
@@ -217,7 +217,7 @@ def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:
 
 
 def _entries(directory: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
-    """Return the entries of a directory, with paths that begin with `prefix`, in reverse order for `pop`."""
+    """Return the paths (with `prefix`) and entries in a directory, in reverse order, because `walk` calls `pop`."""
     with os.scandir(directory) as scan:
         return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda pair: pair[0], reverse=True)
 

@@ -1,4 +1,4 @@
-"""Defines the locks and directories of a store: BentoML's directories, and one that only rules_bento uses.
+"""Defines the directory layout and the locks of a store.
 
 BENTOML_HOME/bentos/NAME/VERSION/...     BENTOML_HOME/models/NAME/VERSION/...     as in BentoML
 BENTOML_HOME/{bentos,models}/NAME/latest                     a pointer: a file that contains a version
@@ -67,7 +67,7 @@ class Home:
 
 @contextmanager
 def commit_lock(home: Home) -> Iterator[None]:
-    """Hold the lock for changes to the set of entries. Keep the `with` block short."""
+    """Hold the lock that protects the set of entries. Keep the `with` block short."""
     with _open(home, "commit.lock") as file:
         _flock(file, exclusive=True)
         yield
@@ -75,7 +75,7 @@ def commit_lock(home: Home) -> Iterator[None]:
 
 @contextmanager
 def staging_lock(home: Home) -> Iterator[None]:
-    """Hold the shared lock for adding or removing entries, so that no other process removes staged data."""
+    """Hold the shared lock that protects staged data. The first holder removes files that killed processes left."""
     with _open(home, "lock") as file:
         # If no other process has the lock, the existing files were left by processes that died.
         if _flock(file, exclusive=True, wait=False):
@@ -86,7 +86,7 @@ def staging_lock(home: Home) -> Iterator[None]:
 
 @contextmanager
 def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock of the store exclusively. Calls `waiting` before it waits for another process."""
+    """Hold the lock of the store exclusively, and remove files of killed processes. Calls `waiting` before it waits."""
     with _open(home, "lock") as file:
         if not _flock(file, exclusive=True, wait=False):
             if waiting:

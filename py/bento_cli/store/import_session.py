@@ -324,7 +324,7 @@ class Tree:
         self._directories = {""}
 
     def add(self, item: SafeMember, contents: Contents, *, private: bool = False) -> None:
-        """Write a member. A `private` file isn't shared through the pool. Raises BentoError if it can't be written."""
+        """Write a member. A `private` file isn't shared through the pool. Raises BentoError if writing fails."""
         target = self.directory / item.path
         try:
             self._make_directory(item.path if item.kind == "folder" else item.path.rpartition("/")[0])

@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verified:
-    """The numbers of verified entries and files, and the differences from their manifests.
+    """The result of a verification: the numbers of entries and files, and the differences from the manifests.
 
     Entries that BentoML built have no manifest, so their files can't be verified.
     """
@@ -61,7 +61,7 @@ def verify(
     progress: Callable[[int], None] | None = None,
     noted: import_manifests.ManifestCache | None = None,
 ) -> Verified:
-    """Compare files with the manifests of their entries. Reads shared files once. `noted` is a cache of manifests."""
+    """Compare entries with their manifests. Reads hard links to the same file only once. `noted` caches manifests."""
     noted = noted or import_manifests.ManifestCache(home)
     digests = _Digests(progress)
     files = 0
@@ -96,7 +96,7 @@ def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Ver
 
 
 def require_intact(home: Home, entries: list[Entry], noted: import_manifests.ManifestCache | None = None) -> None:
-    """Raise a BentoError that lists the damaged files, if any. `noted` is a cache of manifests."""
+    """Raise a BentoError that lists the damaged files, if any. `noted` caches manifests."""
     damages = verify(home, entries, noted=noted).damages
     if damages:
         raise BentoError("\n".join(["The store is damaged. Import the following entries again:", *map(str, damages)]))
