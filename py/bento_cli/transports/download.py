@@ -236,7 +236,7 @@ class _Part:
             at += count
 
     def note(self, start: int, end: int, last: int) -> None:
-        """Record the pieces that the bytes from `start` to `end` complete. `last` is the end of the requested range."""
+        """Record the pieces that writing the bytes from `start` to `end` completed. `last` is the end of the range."""
         pieces = range(start // PIECE, end // PIECE)
         numbers = [*pieces, end // PIECE] if end == last and end % PIECE else [*pieces]
         if numbers:

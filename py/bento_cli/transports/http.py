@@ -94,7 +94,7 @@ class Http(Remote):
 
     @contextmanager
     def _get(self, headers: dict[str, str]) -> Iterator[Response]:
-        """Send a GET request, follow redirects, and yield the response. Raises BentoError for other responses."""
+        """Send a GET request, follow redirects, and yield a successful response. Raises BentoError for an error."""
         url = self.address.url
         first = Origin.from_url(url)
         for _ in range(limits.REDIRECTS):

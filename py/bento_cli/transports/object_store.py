@@ -209,7 +209,7 @@ def _s3_options() -> dict[str, Any]:
 def azure_options(address: Address, host: str = "") -> dict[str, Any]:
     """Return obstore's options for Azure from the environment: the account, the credentials, and the endpoint.
 
-    `host` is the host in the URL. If it is set, it specifies the account. Raises BentoError without an account.
+    The account in `host`, the host of the URL, takes precedence. Raises BentoError if the account is unknown.
     """
     text = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
     fields = dict(field.split("=", 1) for field in text.split(";") if "=" in field)

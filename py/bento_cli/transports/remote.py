@@ -138,7 +138,7 @@ def understood() -> Iterator[None]:
 
 
 def needs(package: str, extra: str) -> BentoError:
-    """Return the error for a missing package that a protocol requires. `extra` is the extra that installs it."""
+    """Return the error for a missing package that a protocol requires. `extra` is the extra that includes it."""
     return BentoError(
         f"{extra} URLs require the package {package}, which isn't installed. Run `pip install "
         f"'rules-bento-cli[{extra}]'`. With Bazel, run `bazel run @rules_bento//tools:bento_with_transports`."
