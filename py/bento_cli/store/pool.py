@@ -150,7 +150,7 @@ class Pool:
 
 
 def write(target: Path, contents: Contents, *, executable: bool = False, linked: bool = False) -> str:
-    """Write a new file with the modification time `digest_time`, and return its digest. Read-only with `linked`."""
+    """Write a new file with the modification time `digest_time`. Returns its digest. `linked` files are read-only."""
     from blake3 import blake3
 
     hasher = blake3()
