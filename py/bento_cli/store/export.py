@@ -217,7 +217,7 @@ def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:
 
 
 def _entries(directory: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
-    """Return the paths (with `prefix`) and entries in a directory, in reverse order, because `walk` calls `pop`."""
+    """Return the entries of a directory with their paths, which begin with `prefix`, in descending order."""
     with os.scandir(directory) as scan:
         return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda pair: pair[0], reverse=True)
 

@@ -102,7 +102,7 @@ class Cloud:
     def open(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
-        """Yield the response to a request. Omits the token for a URL. Raises ConnectionLostError if the request fails."""
+        """Yield the response to a request. Omits the token for a URL. Raises ConnectionLostError if it fails."""
         url, sent = path, {"User-Agent": _AGENT, **(headers or {})}
         if path.startswith("/"):
             url = f"{self._context.endpoint}{path}"
