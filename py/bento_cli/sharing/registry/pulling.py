@@ -84,7 +84,7 @@ def pull(
 def _read_config(
     repository: Repository, manifest: Manifest, kind: Kind, origin: str
 ) -> tuple[Tag, Sequence[ModelDescription]]:
-    """Return the tag in an artifact's config, and descriptions of the models that a Bento requires."""
+    """Return the tag in an artifact's config, and descriptions of the models in the artifact of a Bento."""
     if kind is BENTO:
         described = artifact.read_described(manifest, repository.read_blob(manifest.config), origin)
         return described.tag, described.models
