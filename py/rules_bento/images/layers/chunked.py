@@ -1,12 +1,15 @@
 """Writes zstd:chunked layers, from which a machine fetches only files that its other layers don't contain.
 
-The format comes from podman and related tools (containers/storage, pkg/chunked). A layer is an ordinary zstd file whose
-frames are the members of `toc_layer`. Frames that decoders skip (RFC 8878, 3.1.2) follow: the table of contents; the
-tar-split, which contains the data to rebuild the tar from the files; and the offsets of the table and the tar-split.
-The manifest also contains the offsets, and the digest of the table. The table contains the digest of the tar-split.
+The format comes from podman and related tools (containers/storage, pkg/chunked). A layer is an ordinary zstd file. Its
+frames contain the members that `toc_layer` defines, followed by three frames that decoders skip (RFC 8878, 3.1.2):
 
-podman rebuilds the tar from local and fetched files, and compares the digest of the tar with the diff id. Therefore,
-the tar-split contains each header, and a CRC-64 of each file.
+- the table of contents, which includes the digest of the tar-split
+- the tar-split, which contains the data to rebuild the tar from the files
+- the offsets of the table of contents and the tar-split
+
+The manifest contains the digest of the table, and repeats the offsets. podman rebuilds the tar from local and fetched
+files, and compares the digest of the tar with the diff id. Therefore, the tar-split contains the header and a CRC-64 of
+each file.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ class ChunkedBlob(toc_layer.TocBlob):
     """Writer for the blob of a zstd:chunked layer, or for a part to join into such a blob."""
 
     def __init__(self, count: Count, *, storing: bool = False) -> None:
-        """Begin a blob. `TocBlob` describes `count`. If `storing` is true, stores incompressible data uncompressed."""
+        """Begin a blob. `count` receives the bytes of the tar. With `storing`, incompressible data isn't compressed."""
         from fastcrc import crc64
 
         super().__init__(count)
@@ -53,20 +56,20 @@ class ChunkedBlob(toc_layer.TocBlob):
         self._annotations: tuple[tuple[str, str], ...] = ()
 
     def compress(self, member: TocMember) -> bytes:
-        """Return the frame for a member, or several frames if many headers follow its contents."""
+        """Compress a member as one frame, or as several frames if the member exceeds `_FRAME` bytes."""
         tar = b"".join([member.data, *member.records])
         return self._frame(tar) if len(tar) <= _FRAME else b"".join(map(self._frame, xz.split([tar], _FRAME)))
 
     def add_header(self, entry: TocEntry, header: bytes) -> None:
-        """Store the header of a member in its entry."""
+        """Store the header of a member in the member's entry."""
         entry[_HEADER] = _base64(header)
 
     def add_contents(self, entry: TocEntry, data: bytes) -> None:
-        """Add the next piece of a file to the CRC-64 (ISO 3309, as in Go) in the file's entry."""
+        """Update the CRC-64 (ISO 3309, as in Go) in a file's entry with the next piece of the file."""
         entry[_CRC] = self._crc64(data, entry.get(_CRC, 0))
 
     def end(self) -> Iterator[bytes]:
-        """Yield the end of the tar, the table of contents, the tar-split, and their offsets."""
+        """Yield the end of the tar, the table of contents, the tar-split, and the offsets of the last two."""
         split = _take_tar_split(self.entries)
         packed_split = zstd.table(split)
         fields = {
@@ -114,7 +117,7 @@ def _formatted(entries: list[TocEntry], end: int) -> list[TocEntry]:
 
 
 def _take_tar_split(entries: list[TocEntry]) -> bytes:
-    """Return the tar-split. Moves the headers and CRC-64s from the entries to the tar-split."""
+    """Remove the headers and the CRC-64s from the entries, and return them as a tar-split."""
     lines: list[str] = []
     padding = b""
 

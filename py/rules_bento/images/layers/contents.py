@@ -19,7 +19,7 @@ _MAX_KEPT = 1 << 28
 
 
 def members(blob: Path, media_type: str) -> tarread.Members:
-    """Yield the members of a layer's tar. Raises BentoError for an unreadable layer or a decompression bomb."""
+    """Yield a layer's members with contents. Raises BentoError for an unreadable layer or a decompression bomb."""
     form = next((form for ending, form in (("+zstd", "zst"), ("+gzip", "gz")) if media_type.endswith(ending)), "tar")
     where = f"{blob.name}: the layer cannot be read"
     with blob.open("rb") as file:
@@ -37,7 +37,10 @@ def read_files(
     found: Callable[[str, bytes], bool],
     kept: Callable[[str], bool] = lambda _path: False,
 ) -> dict[str, bytes]:
-    """Return an image's files by path: complete if `kept` selects them, or the first `HEAD` bytes if `found` does."""
+    """Return the contents of an image's files by path.
+
+    Files that `kept` selects are complete. Other files that `found` selects are cut after `HEAD` bytes.
+    """
     files: dict[str, bytes] = {}
     for blob, media_type in layers:
         here: dict[str, bytes] = {}
@@ -77,7 +80,7 @@ def _is_hidden(path: str, hidden: set[str]) -> bool:
 
 
 def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
-    """Yield each path with the file's contents (only the head unless `kept` selects it), or with None for a link."""
+    """Yield each path with the file's contents, or with None for a link. Truncates files that `kept` doesn't select."""
     for member, contents in members(blob, media_type):
         if member.kind == "folder":
             continue

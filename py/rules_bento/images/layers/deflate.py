@@ -1,18 +1,18 @@
 """Encodes tar headers and RECORD as deflate streams, and converts streams so that they can be joined.
 
-Libraries compress the same bytes differently, depending on the version, the fork, and the processor. Except for the
-reused streams of wheels, a gzip layer of wheels contains only tar headers, padding, and lists with one line per file.
-This data is short and repetitive, so fixed codes and a few kinds of matches compress the data as well as zlib does. The
-matches are runs of zeros, and bytes that are equal in the previous header or the previous line. Therefore, the bytes
-are the same on every machine, and encoding a header is as fast as initializing zlib.
+Libraries compress the same bytes differently, depending on the version, the fork, and the processor. The encoder in
+this module writes the same bytes on every machine. In layers of wheels, the encoder compresses the data without a
+deflate stream to reuse: tar headers, padding, and lists with one line per file. Because this data is short and
+repetitive, fixed codes and a few kinds of matches compress the data as well as zlib does. Encoding a header is as fast
+as initializing zlib. A match is a run of zeros, or bytes that are equal in the previous header or line.
 
-The format is RFC 1951: blocks with fixed codes (3.2.6) or dynamic codes (3.2.7, for RECORD), and stored blocks (3.2.4).
-In this module, a stream of complete blocks ends at a byte boundary, so that another stream can follow. Empty blocks,
-such as the stored block that zlib writes for a flush, fill the last byte.
+The format is RFC 1951, with fixed codes (3.2.6), dynamic codes for RECORD (3.2.7), and stored blocks (3.2.4). Empty
+blocks, such as the stored block that zlib writes for a flush, fill the last byte of a stream. Therefore, another stream
+can follow.
 
-Invariant: each stream begins and ends at a byte boundary, and no block is marked as the last block. A stream refers
-only to its contents, or to at most 32 KiB before it in the joined stream (the record that `records` receives).
-Therefore, concatenated streams with a final `END` inflate to the concatenated contents.
+Invariant: each stream begins and ends at a byte boundary, and no block is marked as the last block. A match refers only
+to the same stream, or to the record that `records` receives as `before`. Therefore, concatenated streams with a final
+`END` inflate to the concatenated contents.
 """
 
 from __future__ import annotations
@@ -54,9 +54,10 @@ class HuffmanCodes:
 
     @classmethod
     def dynamic(cls, symbols: Runs, distances: Runs) -> HuffmanCodes:
-        """Return dynamic Huffman codes (RFC 1951, 3.2.7) for runs of equal code widths.
+        """Return dynamic Huffman codes (RFC 1951, 3.2.7) with the given code widths.
 
-        `symbols` contains the widths for bytes, the end of a block, and lengths. `distances` contains the other widths.
+        `symbols` contains the widths of the codes for bytes, the end of a block, and lengths. `distances` contains the
+        widths of the codes for distances.
         """
         widths = [[width for count, width in runs for _ in range(count)] for runs in (symbols, distances)]
         counts = ((len(widths[0]) - _END - 1, 5), (len(widths[1]) - 1, 5), (len(_IN_HEADER) - 4, 4))
@@ -77,7 +78,7 @@ class HuffmanCodes:
 
 
 def bits(text: str) -> Bits:
-    """Convert a string of bits, in stream order, to a number and the count of bits."""
+    """Convert a string of bits in stream order. Returns the bits as a number, and the number of bits."""
     return int(text[::-1] or "0", 2), len(text)
 
 
@@ -88,7 +89,7 @@ def packed(text: str) -> bytes:
 
 
 def _number(value: int, width: int) -> str:
-    """Return the bits of a number, lowest bit first. Huffman codes, in contrast, begin with the highest bit."""
+    """Return the lowest `width` bits of a number, lowest bit first."""
     return f"{value:0{width}b}"[::-1] if width else ""
 
 
@@ -119,7 +120,7 @@ def _encode_runs(runs: Runs) -> str:
 
 
 def _lengths(symbols: Sequence[str]) -> list[str]:
-    """Return the bits of each match length: the code of a range of lengths, and the position in this range."""
+    """Return the bits for each match length: the code for a range of lengths, then the position in the range."""
     codes = [""] * MIN_MATCH
     for number, symbol in enumerate(symbols[: _LENGTHS - 1]):
         extra = max(0, (number - 4) // 4)
@@ -171,11 +172,11 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
 
 
 def joinable(stream: bytes) -> Iterator[bytes]:
-    """Yield variants of a deflate stream, one of which can be followed by another stream.
+    """Yield two variants of a deflate stream. Another stream can follow one of the variants.
 
-    Yields nothing for a stream with several blocks. Otherwise, clears the bit that marks the block as the last one, and
-    appends an empty stored block. The header of this block occupies the unused bits of the last byte or, if fewer than
-    3 bits are unused, also another byte. The caller must inflate the variants to find the correct one.
+    Yields nothing for a stream with several blocks. Otherwise, clears the bit that marks the last block, and appends an
+    empty stored block. Depending on the unused bits in the last byte, the header of the empty block might need another
+    byte. The caller must inflate the variants to find the correct variant.
     """
     if stream and stream[0] & 1:
         first, rest = bytes((stream[0] ^ 1,)), stream[1:]
@@ -248,7 +249,7 @@ def _padding(size: int) -> Bits:
 
 
 def _record(record: bytes, before: bytes, distance: int) -> Bits:
-    """Encode a record as matches with the previous record or with runs of zeros, and literals between matches."""
+    """Encode a tar record as literals and matches. Matches repeat the previous record, or are runs of zeros."""
     if before and distance <= WINDOW:
         runs, first = _SAME.finditer(_different(record, before)), 0
     else:
@@ -279,7 +280,7 @@ def _different(one: bytes, other: bytes) -> bytes:
 
 
 def _literals(data: bytes, codes: bytes) -> Bits:
-    """Encode bytes as literals. `codes` contains their codes if all have eight bits, and is empty otherwise."""
+    """Encode `data` as literals. `codes` contains the codes if all codes have eight bits, and is empty otherwise."""
     if codes:
         return int.from_bytes(codes, "little"), 8 * len(codes)
     return bits("".join(map(_CODE.bytes.__getitem__, data)))
@@ -287,7 +288,7 @@ def _literals(data: bytes, codes: bytes) -> Bits:
 
 @lru_cache(maxsize=1 << 12)
 def _matches(length: int, distance: int) -> Bits:
-    """Encode a repetition of at least three bytes, `distance` bytes earlier, as one or more matches."""
+    """Encode a repetition of `length` bytes that begin `distance` bytes earlier as one or more matches."""
     text = ""
     while length:
         # The rest after a match must not be shorter than the shortest match.

@@ -1,16 +1,16 @@
 """Inflates deflate streams, and splits them between blocks, so that each piece can be inflated separately.
 
 A block (RFC 1951, 3.2.3) can begin at any bit. Its position is known only after the previous block is inflated. `_Walk`
-sets the bit that marks a last block, so that inflating stops in the last byte of the block. It then tries the bits of
-this byte. If the beginning of a block can't be determined, the contents are returned without a stream. Callers verify
-the contents, which are wrong if a beginning is wrong.
+marks each block as the last block, so that inflating stops in the last byte of the block. `_Walk` then tests at which
+bits of this byte the next block can begin. If the beginning can't be determined, the remaining chunks have no stream.
+Callers verify the contents, because a wrong beginning produces wrong contents.
 
-A block refers to at most 32 KiB before the block. In a piece that begins within a stream, the first blocks are
-compressed again until they contain 32 KiB. The other blocks are copied. Empty blocks before the copied blocks keep each
-copied block at the original bit of a byte, so that no bits must be shifted.
+A block can refer to the 32 KiB of contents before the block. If a piece begins within a stream, the blocks with the
+first 32 KiB of the piece are compressed again, and the other blocks are copied. Empty blocks precede the copied blocks,
+so that each copied block begins at its original bit of a byte.
 
-Invariant: each piece begins and ends at a byte boundary and is independent of previous pieces, and the concatenated
-pieces inflate to the contents.
+Invariant: each piece begins and ends at a byte boundary and is independent of previous pieces. The concatenated pieces
+inflate to the contents.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def cut(
 ) -> Iterator[Chunk]:
     """Inflate a deflate stream, and split it into chunks of at most `size` bytes.
 
-    If the beginning of a block can't be found, passes the rest of the stream and a decompressor to `inflated`.
+    If the beginning of a block can't be determined, calls `inflated` with the rest of the stream and a decompressor.
+    The remaining chunks then have no stream.
     """
     walk = _Walk(pieces, size)
     try:
@@ -57,11 +58,11 @@ def cut(
 
 
 class _UnknownError(Exception):
-    """Raised if the beginning of a block can't be determined, or if blocks are too large or too small."""
+    """Raised for a stream that can't be split: a block has an unclear beginning, or an unsuitable size."""
 
 
 class _Walk:
-    """Splitter that inflates a deflate stream block by block. Its buffers begin at the next piece."""
+    """Splitter that inflates a deflate stream block by block. Its buffers begin with the next piece."""
 
     def __init__(self, pieces: Iterator[bytes], size: int) -> None:
         self.is_over = False
@@ -72,7 +73,7 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return the next piece. Copies blocks from `copied` (bit, offset) or, if it is None, after 32 KiB."""
+        """Return the next piece. Copies the blocks after the first 32 KiB, or from `copied` (bit, offset) on."""
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
@@ -103,7 +104,7 @@ class _Walk:
         return blocks
 
     def rest(self) -> tuple[Iterator[bytes], Any]:
-        """Return the rest of the stream, from the next piece on, and a decompressor for it."""
+        """Return the rest of the stream, beginning with the next piece, and a decompressor for the rest."""
         begin = moved(self._at, self._stream[0]) if self._stream else b""
         return chain((begin + self._stream[1:],), self._pieces), _inflater(self._before)
 
@@ -138,7 +139,7 @@ class _Walk:
         return bool(self._stream[at >> 3] >> (at & 7) & 1)
 
     def _inflated(self, at: int, held: int) -> tuple[int, int]:
-        """Inflate the block at bit `at`. Returns the length of its contents, and the bit at which it ends."""
+        """Inflate the block at bit `at`. Returns the length of the contents, and the bit at which the block ends."""
         byte, bit = at >> 3, at & 7
         inflater = _inflater(self._window(held))
         end = min(byte + _READ, len(self._stream))
@@ -162,7 +163,7 @@ class _Walk:
         return length, end * 8 if is_whole else self._begin(end, held + length)
 
     def _begin(self, end: int, held: int) -> int:
-        """Return the bit at which a block begins, given that the previous block ends in the byte before `end`."""
+        """Return the bit at which the next block begins. The previous block ends in the byte before `end`."""
         self._fill(end + _BEGIN)
         value = int.from_bytes(self._stream[end - 1 : end + _BEGIN], "little")
         fixed = [bit for bit in range(1, 9) if value >> bit >> 1 & 3 == _FIXED]
@@ -173,7 +174,7 @@ class _Walk:
         raise _UnknownError
 
     def _likely(self, value: int, byte: int) -> list[int]:
-        """Return the bits at which a block might begin, but only the last of several bits for the same stored block."""
+        """Return the bits at which a block might begin. For several bits of the same stored block, returns the last."""
         bits: dict[int, int] = {}
         for bit in range(1, 9):
             header = value >> bit
@@ -191,7 +192,7 @@ class _Walk:
         return list(bits.values())
 
     def _opens(self, byte: int, bit: int, held: int, sample: int) -> bool:
-        """Return whether the first bytes of a block that begins at this bit can be inflated."""
+        """Return whether the first `sample` bytes of a block that would begin at this bit can be inflated."""
         byte, bit = byte + bit // 8, bit % 8
         self._fill(byte + sample)
         packed = moved(bit, self._stream[byte]) + self._stream[byte + 1 : byte + sample]
@@ -214,7 +215,7 @@ class _Walk:
 
 
 def may_begin(value: int, padding: int) -> bool:
-    """Return whether the bits `value` can begin a stored or dynamic block. `padding` bits follow a stored header."""
+    """Return whether a stored or dynamic block can begin with `value`. Skips `padding` bits after a stored header."""
     kind = value >> 1 & 3
     if kind == _STORED:
         length = value >> 3 + padding
@@ -226,7 +227,7 @@ def may_begin(value: int, padding: int) -> bool:
 
 
 def moved(bit: int, byte: int) -> bytes:
-    """Return empty blocks that end before bit `bit` of a byte, followed by the bits of `byte` from this bit on."""
+    """Return empty blocks whose last byte also contains the bits of `byte` from `bit` on."""
     value, width = _EMPTY_DYNAMIC if bit & 1 else (0, 0)
     while width % 8 != bit:
         value |= _EMPTY_FIXED[0] << width

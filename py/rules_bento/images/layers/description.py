@@ -62,9 +62,10 @@ def describe(
     prefetched: int = 0,
     is_recipe: bool = False,
 ) -> None:
-    """Write the description of a layer. `prefetched` counts the files that are fetched before a container starts.
+    """Write the description of a layer. `prefetched` is the number of files to fetch before a container starts.
 
-    Stores the digest in an extended attribute of the layer, if possible, unless the output is a recipe (`is_recipe`).
+    Also stores the digest in an extended attribute of the layer, if the file system supports such attributes. A recipe
+    (`is_recipe`) doesn't get this attribute.
     """
     from rules_bento.images.layers import layer
 
@@ -89,7 +90,7 @@ def describe(
 
 
 def environment(arguments: Arguments) -> InstallLayout:
-    """Return the layout of the virtual environment: the directories for wheels, and the owner of their files."""
+    """Return the layout of the virtual environment that the flags specify."""
     from rules_bento.images.wheels.install import InstallLayout
 
     minor = int(arguments.required("--python-version").split(".")[1])
@@ -98,20 +99,20 @@ def environment(arguments: Arguments) -> InstallLayout:
 
 
 def owner(user: str) -> dict[str, int]:
-    """Return the numeric owner in `user`, which is `uid` or `uid:gid`. The default gid is equal to the uid."""
+    """Parse a user, `uid` or `uid:gid`, as a dict with both IDs. The default gid is equal to the uid."""
     uid, _, gid = user.partition(":")
     return {"uid": int(uid), "gid": int(gid or uid)}
 
 
 def home_directory(bento: str, whose: dict[str, int]) -> Member:
-    """Return the tar member for the home directory, which contains the directory `bento`. `whose` is the owner."""
+    """Return the tar member for the home directory, the parent of `bento`. `whose` contains the owner's IDs."""
     from rules_bento.archives.tarstream import Member
 
     return Member.directory(bento.rpartition("/")[0] or bento, **whose)
 
 
 def place(directory: str, file: TreeEntry) -> str:
-    """Return the image path of a weights file, which depends only on the contents and the name of the file."""
+    """Return the path of a weights file in the image. The path depends only on the file's contents and name."""
     return f"{directory.strip('/')}/{file.blake3}/{file.path.rpartition('/')[2]}"
 
 

@@ -2,7 +2,7 @@
 
 The format comes from containerd's stargz-snapshotter (docs/estargz.md). A layer is an ordinary gzip file with the
 members that `toc_layer` defines. The table of contents is the last file in the tar. An empty gzip member at the end
-contains the offset of the table. Streams of wheels are reused, as in the module `gzip`.
+contains the offset of the table. The module `gzip` reuses the deflate streams of wheels.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class EstargzBlob(toc_layer.TocBlob):
         self._reserved = _RESERVED
 
     def compress(self, member: TocMember) -> bytes:
-        """Return the gzip member for `member`, or two gzip members if the deflate stream isn't joinable."""
+        """Return `member` as one gzip member, or as two gzip members if the deflate stream isn't joinable."""
         kind, data, packed, _, following, _ = member
         records = b"".join(following)
         if data and kind == gzip.RAW:
@@ -59,14 +59,14 @@ class EstargzBlob(toc_layer.TocBlob):
             raise BentoError(f"{entry['name']}: eStargz reserves this name. Rename the file.")
 
     def mark(self, name: str = _PREFETCH) -> Iterator[bytes]:
-        """Yield the landmark `name`. The default marks the end of the files to fetch before a container starts."""
+        """Yield a landmark file. The default `name` marks the end of the files to fetch before a container starts."""
         self._reserved, self._is_marked = frozenset(), True
         header = headers.header(name, headers.REGULAR, 0o644, 0, 0, len(_LANDMARK_CONTENTS))
         yield from self.members([header, _LANDMARK_CONTENTS, headers.padding(len(_LANDMARK_CONTENTS))], 1)
         self._reserved = _RESERVED
 
     def end(self) -> Iterator[bytes]:
-        """Yield the table of contents and its offset, preceded by the no-prefetch landmark if no file is prefetched."""
+        """Yield the table of contents and its offset. If no file is prefetched, yields a landmark before the table."""
         if not self._is_marked:
             yield from self.mark(_NO_PREFETCH)
         fields = {"version": 1, "entries": self.entries}
@@ -84,7 +84,7 @@ class EstargzBlob(toc_layer.TocBlob):
 
 
 def table_offset(footer: bytes) -> int:
-    """Return the offset of the table of contents from a footer. Raises ValueError for an invalid footer."""
+    """Parse a layer's footer. Returns the offset of the table of contents. Raises ValueError for an invalid footer."""
     offset = int(footer[16:32], 16)
     if footer != _footer(offset):
         raise ValueError

@@ -13,7 +13,7 @@ from rules_bento.typing_lite import Sequence
 
 
 class Writer:
-    """Builder of a buffer, which adds objects from last to first. Positions are counted in bytes from the end."""
+    """Builder of a FlatBuffer. Objects are added from last to first, and positions count bytes from the end."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -43,7 +43,7 @@ class Writer:
         return self.add(struct.pack(f"<{len(positions) + 1}I", len(positions), *distances))
 
     def table(self, forms: str, *values: int | str) -> int:
-        """Add a table. Returns its position. `forms` has a code for each value: `I`, `q`, or `r` for a reference."""
+        """Add a table. Returns its position. `forms` has a `struct` code, or `r` for a reference, for each value."""
         numbers = [self.string(value) if isinstance(value, str) else value for value in values]
         offsets, size, vtable = _layout(forms)
         table, place = bytearray(size), self._share(vtable)
@@ -62,7 +62,7 @@ class Writer:
 
 @lru_cache(maxsize=8)
 def _layout(forms: str) -> tuple[list[int], int, bytes]:
-    """Return the field offsets, the size, and the vtable of a table. `Writer.table` describes `forms`."""
+    """Return the field offsets, the size, and the vtable of a table whose fields have the types in `forms`."""
     offsets, end = [], 4
     for form in forms:
         size = 8 if form == "q" else 4

@@ -1,8 +1,8 @@
 """Compresses layers with gzip, and reuses existing deflate streams if possible.
 
-RFC 1952: a file consists of members; each member is a deflate stream with the CRC and the size of the contents. The
-streams of a wheel are reused. Joinable streams (`deflate.joinable`) share one member, with the tar headers in new
-blocks between the streams. A stream that isn't joinable ends the member.
+A gzip file (RFC 1952) consists of members. Each member contains a deflate stream, the CRC-32, and the size of the
+contents. Joinable streams of a wheel (`deflate.joinable`) share one member, with the tar headers in new blocks between
+the streams. After any other stream of a wheel, the member ends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BLOCK = 0xFFFF  # maximum bytes of a stored block
 
 
 def compress(data: bytes) -> bytes:
-    """Return `data` as a gzip member, compressed with zlib or, if it is incompressible, stored."""
+    """Return `data` as a gzip member. Stores incompressible data, and compresses other data with zlib."""
     trailer = struct.pack("<2L", fast_zlib().crc32(data), len(data))
     if not xz.compressible(data):
         return b"".join((_HEAD, *_stored(data), trailer))
@@ -46,7 +46,7 @@ def _stored(data: bytes) -> Iterator[bytes | memoryview]:
 
 
 def reuse(pieces: Iterable[Piece]) -> Iterator[bytes]:
-    """Yield gzip members for the tar of wheels. Reuses deflate streams. Only the contents of `RAW` pieces need zlib."""
+    """Yield gzip members for the pieces of a wheel's tar. Compresses only the contents of `RAW` pieces with zlib."""
     member = _GzipMember()
     is_ending = False
     for records, kind, data, packed in pieces:
@@ -75,14 +75,14 @@ class _GzipMember:
         self._before_at = 0
 
     def add(self, data: bytes, packed: bytes) -> bytes:
-        """Add `data`, and return its blocks `packed`, preceded by the member's header if these blocks are the first."""
+        """Add `data`, and return `packed`, its deflate blocks. For the first data, prepends the member's header."""
         head = b"" if self._size else _HEAD
         self._crc = self._crc32(data, self._crc)
         self._size += len(data)
         return head + packed if head else packed
 
     def records(self, data: bytes) -> bytes:
-        """Add the padding of the previous file and complete records. Returns their deflate blocks."""
+        """Add the padding of the previous file, and complete tar records. Returns their deflate blocks."""
         padding = len(data) % deflate.RECORD
         packed = deflate.records(padding, data[padding:], self._before, self._size - self._before_at)
         packed = self.add(data, packed)
@@ -95,7 +95,7 @@ class _GzipMember:
         return deflate.END + self.close() if self._size else b""
 
     def close(self) -> bytes:
-        """Return the trailer of the member, whose deflate stream has ended, and begin a new member."""
+        """Return the trailer of the member, and begin a new member. The deflate stream must be complete."""
         trailer = struct.pack("<2L", self._crc, self._size & 0xFFFFFFFF)
         self._crc = self._size = self._before_at = 0
         self._before = b""

@@ -1,9 +1,9 @@
-"""Writes the tar headers in image layers, which contain owners, unlike the headers in a `.bento` (`tarstream`).
+"""Writes the tar headers in image layers. Unlike headers in a `.bento` (`tarstream`), these headers contain owners.
 
-The format is the POSIX.1-2001 "pax interchange format": a ustar header, whose prefix field contains the directories of
-a long name. An extended header precedes the ustar header only for values that ustar cannot represent. As in other image
-builders, names don't begin with `./`, and names of directories end with a slash. Owners are numeric IDs; the image
-defines the corresponding user and group names.
+The format is the "pax interchange format" of POSIX.1-2001. The prefix field of a ustar header contains the directories
+of a long name. Values that don't fit into the ustar header are in an extended header before the ustar header. As in
+other image builders, names don't begin with `./`, and names of directories end with a slash. Owners are numeric IDs;
+the image defines the corresponding user and group names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MOST_NUMBER = 8**7 - 1
 
 
 def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0, link: str = "") -> bytes:
-    """Return the header of a member: one record, or three or more if it needs an extended header."""
+    """Return the tar header of a member: one record, or at least three records with an extended header."""
     extended: dict[str, str] = {}
     name = path if kind != DIRECTORY else f"{path}/"
     prefix, last = _split(name)
@@ -41,7 +41,7 @@ def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0,
 
 
 def _split(name: str) -> tuple[bytes, bytes]:
-    """Split a path into the header fields `prefix` and `name`. Both are empty if it is too long or isn't ASCII."""
+    """Split a path into the header fields `prefix` and `name`. Both are empty for a long or non-ASCII path."""
     if not name.isascii():
         return b"", b""
     encoded = name.encode()

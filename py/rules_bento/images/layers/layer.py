@@ -85,7 +85,7 @@ def write_wheel_layer(
     threads: int | None = None,
     watch: Watch | None = None,
 ) -> LayerInfo:
-    """Write a layer with an installed wheel atomically, using less than 200 MB of memory."""
+    """Atomically write a layer that contains an installed wheel. Uses less than 200 MB of memory."""
     tar = Sum()
     return write_blob(
         out, tar, *_wheel_blob(WheelPlan.of(wheel, layout), set(), layout, compression, tar, threads, watch)
@@ -93,7 +93,7 @@ def write_wheel_layer(
 
 
 def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch: Watch | None = None) -> LayerInfo:
-    """Write a recipe for the gzip layer that `write_wheel_layer` writes. Returns the LayerInfo of the layer."""
+    """Write a recipe that rebuilds a wheel's gzip layer. Returns the digests and sizes of the layer."""
     tar, blob = Sum(), Sum()
     with wheel.file.open("rb") as source, open_output(out) as file:
         recipe = RecipeWriter(file, source)
@@ -112,12 +112,12 @@ def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch:
 def write_files_layer(
     out: Path, entries: Iterable[Member], compression: Compression, *, threads: int | None = None, parents: bool = True
 ) -> LayerInfo:
-    """Write a layer of members, sorted by path, atomically. Adds missing parent directories.
+    """Atomically write a layer with members, sorted by path.
 
-    Uses all cores unless `threads` limits them. Added directories have the owner of their parent. Without `parents`,
-    adds no directories: unpacking creates missing directories, and keeps the directories of lower layers. Raises
-    BentoError for an invalid path (not normalized, not relative, repeated, or below a file or a link), or if a source
-    doesn't have its declared size.
+    Adds missing parent directories, with the owner of their parent. Without `parents`, adds no directories: unpacking
+    then keeps the directories of lower layers. Uses all cores unless `threads` limits them. Raises BentoError if a
+    source doesn't have its declared size, or for an invalid path: not normalized, absolute, repeated, or below a file
+    or link.
     """
     entries = list(entries)
     given = {entry.path for entry in entries}
@@ -127,7 +127,7 @@ def write_files_layer(
 
 
 def stream_files_layer(entries: Iterable[Member], compression: Literal["gzip", "zstd"], tar: Sum) -> Iterator[bytes]:
-    """Yield the blob that `write_files_layer` writes, and add its tar to `tar`. Raises the same errors."""
+    """Yield the bytes that `write_files_layer` writes. Adds the bytes of the tar to `tar`. Raises the same errors."""
     return _tar_blob(_files_tar(_with_directories(entries)), compression, tar, None, storing=True)[0]
 
 
@@ -166,7 +166,7 @@ class Sum:
 
 
 def open_toc_blob(compression: Compression, count: toc_layer.Count, *, storing: bool = False) -> toc_layer.TocBlob:
-    """Return a new blob for a compression in `LAZY`. `TocBlob` describes `count`, and `encoder` describes `storing`."""
+    """Return a blob writer for a compression in `LAZY`. `count` receives the bytes of the tar."""
     if compression == "estargz":
         from rules_bento.images.layers import estargz
 
@@ -183,7 +183,7 @@ def write_layer(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInf
 
 
 def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob | None) -> LayerInfo:
-    """Write a blob, and its table of contents if any, atomically. Reading `pieces` must add the tar to `tar`."""
+    """Atomically write `pieces` and the table of contents, if any. Iterating over `pieces` must update `tar`."""
     blob = Sum()
     with open_output(out) as file:
         file.writelines(blob.hashing(coalesce(chain(pieces, toc_blob.end() if toc_blob else ()))))
@@ -192,14 +192,14 @@ def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer
 
 
 def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> list[toc_layer.TocEntry]:
-    """Write a layer part (see `parts`) atomically. Returns its entries for a table of contents, if any."""
+    """Atomically write a layer part (see `parts`). Returns the part's entries for a table of contents, if any."""
     return _write_part(out, *_tar_blob(pieces, compression, None, 1))
 
 
 def write_wheel_part(
     out: Path, plan: WheelPlan, layout: InstallLayout, known: set[str], compression: Compression, watch: Watch | None
 ) -> list[toc_layer.TocEntry]:
-    """Write the part for a wheel, as `write_part` does. Omits the directories in `known`."""
+    """Atomically write the part for a wheel without the directories in `known`. Returns the part's entries."""
     return _write_part(out, *_wheel_blob(plan, known, layout, compression, None, 1, watch))
 
 
@@ -212,7 +212,7 @@ def _write_part(out: Path, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob 
 def _tar_blob(
     pieces: Iterable[Piece], compression: Compression, tar: Sum | None, threads: int | None, *, storing: bool = False
 ) -> Blob:
-    """Return a tar's blob, and its table of contents or None. If `tar` is None, the blob is a part (see `parts`)."""
+    """Return the blob for the pieces of a tar, and its table of contents or None. Without `tar`, returns a part."""
     if compression in LAZY:
         toc_blob = open_toc_blob(compression, tar.add if tar else _ignore, storing=storing)
         return toc_blob.members(_tar(pieces), threads), toc_blob
@@ -229,7 +229,7 @@ def _wheel_blob(
     threads: int | None,
     watch: Watch | None,
 ) -> Blob:
-    """Return a wheel's blob, as `_tar_blob` does. Reuses the wheel's deflate streams if `compression` allows it."""
+    """Return a wheel's blob, and its table of contents or None. Reuses deflate streams if `compression` allows it."""
     carry = reuses_deflate(compression)
     if compression in LAZY:
         from rules_bento.images.layers import toc_layer
@@ -313,7 +313,7 @@ class WheelPlan(NamedTuple):
 
 
 class WheelMember(NamedTuple):
-    """A file of a wheel, preceded by new directories. If `file` is None, contains only directories."""
+    """A file of a wheel, or None, and the directories to write before the file."""
 
     directories: list[str]
     file: Installed | None
@@ -323,7 +323,10 @@ class WheelMember(NamedTuple):
 def wheel_members(
     plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None, cut: int = 0
 ) -> Iterator[WheelMember]:
-    """Yield a wheel's files, and the directories that `known` lacks. `watch` must yield a file's chunks unchanged."""
+    """Yield a wheel's files, and the directories that aren't in `known`.
+
+    `watch`, if any, receives each file's chunks, and must yield the same chunks.
+    """
     wheel, directories, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry, cut=cut)
     for directory in directories:

@@ -1,10 +1,12 @@
 """Builds layers with several wheels by joining parts. All images that contain a wheel share its part.
 
-A part contains the files of one wheel as separately compressed tar members: gzip members and zstd frames can be
-concatenated (RFC 1952, RFC 8878). Because wheels share directories, a part doesn't contain directories. Its listing
-names them instead. Joining writes each directory once, at the beginning. Joining copies the parts, and decompresses
-parts only to compute the layer's diff id. If two wheels have a file at the same path, the layer contains the later
-wheel's file, as with an installer. In this case, the part of the earlier wheel is compressed again without the file.
+A part contains the files of one wheel as separate gzip members or zstd frames, which can be concatenated (RFC 1952, RFC
+8878). A part contains no directories, because wheels share directories. Instead, the listing of a part names the
+directories, and joining writes each directory once, at the beginning of the layer. Joining copies the parts, and
+decompresses the parts only to compute the layer's diff id.
+
+If two wheels have a file at the same path, the layer contains the file of the later wheel, as with an installer. In
+this case, the part of the earlier wheel is compressed again without the file.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class PartListing(NamedTuple):
-    """The listing of a part: the directories that it requires, and the digests of its files by path."""
+    """The listing of a part: the directories that the part requires, and the digest of each file."""
 
     wheel: str  # file name
     directories: tuple[str, ...]  # parent directories of the files, topmost first; not in the part
@@ -57,7 +59,7 @@ class WheelPart(NamedTuple):
 def write_part(
     out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, *, watch: Watch | None = None
 ) -> PartListing:
-    """Write the part for a wheel atomically, and return its listing. `layer.wheel_members` describes `watch`."""
+    """Atomically write the part for a wheel, and return its listing. `watch` must yield a file's chunks unchanged."""
     plan = layer.WheelPlan.of(wheel, layout)
     directories = plan.all_directories()
     entries = layer.write_wheel_part(out, plan, layout, set(directories), compression, watch)
@@ -66,7 +68,7 @@ def write_part(
 
 
 def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, compression: Compression) -> LayerInfo:
-    """Join parts into a layer atomically. Raises BentoError if a file of one wheel is a directory of another."""
+    """Atomically join parts into a layer. Raises BentoError if a path is both a file and a directory."""
     excluded = _replaced_files([part.listing for part in parts])
     tar = layer.Sum()
     toc_blob = layer.open_toc_blob(compression, tar.add) if compression in layer.LAZY else None

@@ -1,12 +1,12 @@
-"""Writes eStargz layers that begin with the files that a program reads at startup, so that one request fetches them.
+"""Writes eStargz layers that begin with the files read at startup, so that one request fetches all of these files.
 
-Such a layer is derived from the ordinary layer, which is built once for all images. The gzip members are copied. The
-gzip member of a file also contains the tar headers that follow the file. If other headers follow in the new layer, the
-gzip member (for a large file, only the last chunk) is compressed again.
+Such a layer is created from the ordinary layer, which is built once for all images. The gzip members of the ordinary
+layer are copied. The last gzip member of a file also contains the tar headers that follow the file. If other headers
+follow the file in the new layer, this gzip member is compressed again.
 
-Prioritized files keep their order, and the other files also keep their order. Directories precede their contents. A
-file with several chunks isn't moved, because startup reads only some pages of a large library, and chunks are fetched
-when they are read.
+Both the prioritized files and the other files keep their order. Directories precede their contents. A file with several
+chunks isn't moved, because startup reads only some pages of a large library. The machine fetches such chunks when a
+program reads them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ _MAX_TABLE = 1 << 28
 def write_prioritized(
     out: Path, blob: Path, toc_digest: str, names: Collection[str]
 ) -> tuple[layer.LayerInfo, int] | None:
-    """Write a layer that begins with files in `names`. Returns its info and the file count, or None if none match."""
+    """Write a layer that begins with the files in `names`.
+
+    Returns a LayerInfo, and the number of prioritized files. If no file can be prioritized, returns None.
+    """
     with blob.open("rb") as file:
         source = _EstargzReader(file, blob.name)
         table = source.table(toc_digest)
@@ -59,7 +62,7 @@ def write_prioritized(
 
 
 def _prioritized_files(table: Iterable[TocEntry], names: Collection[str]) -> set[str]:
-    """Return the single-chunk files that are in `names`, or are the target of a hard link in `names`."""
+    """Return the files with one chunk that are in `names`, or have a hard link in `names`."""
     entries = list(table)
     linked = {entry["linkName"] for entry in entries if entry["name"] in names and entry["type"] == "hardlink"}
     is_small = {
@@ -89,7 +92,7 @@ class _EstargzReader:
         self._end = 0
 
     def table(self, digest: str) -> list[TocEntry]:
-        """Return the entries of the table of contents. Raises BentoError if its digest isn't `digest`."""
+        """Return the entries of the table of contents. Raises BentoError if the table's digest isn't `digest`."""
         size = self._file.seek(0, os.SEEK_END)
         try:
             self._end = estargz.table_offset(self._read(max(size - estargz.FOOTER_SIZE, 0), size))
@@ -103,7 +106,7 @@ class _EstargzReader:
         return entries
 
     def members(self, table: list[TocEntry]) -> list[_StoredMember]:
-        """Return the members of the tar in order, without landmarks. Supports only layers that rules_bento wrote."""
+        """Return the tar's members in order, without landmarks. Raises BentoError for layers that other tools wrote."""
         offsets = [entry["offset"] for entry in table if "offset" in entry]
         if offsets != sorted(set(offsets)):  # several files in a member, as other builders write them
             raise self._error()
@@ -125,12 +128,12 @@ class _EstargzReader:
         return [member for member in listed if member.name not in estargz.LANDMARKS]
 
     def chunk(self, place: _Range) -> tuple[bytes, bytes]:
-        """Return the compressed bytes and the contents of a chunk that no records follow."""
+        """Return the compressed bytes, and the contents, of a chunk that isn't the last chunk of a file."""
         packed = self._read(place.begin, place.end)
         return packed, b"".join(data for data, _ in self._pieces(packed))
 
     def last_chunk(self, place: _Range, records: bytes) -> tuple[bytes, bytes]:
-        """Return the compressed bytes of a file's last chunk and of `records`, and the contents of the chunk."""
+        """Return the compressed bytes of a file's last chunk and `records`, and the chunk's contents."""
         packed = self._read(place.begin, place.end)
         pieces = list(self._pieces(packed))
         whole = b"".join(data for data, _ in pieces)
@@ -169,7 +172,7 @@ class _EstargzReader:
 
 
 def _headers(records: bytes) -> Iterator[bytes]:
-    """Split records into the headers of members without contents, each including its extended headers."""
+    """Split records into tar headers. Each header includes the extended headers before it."""
     begin = at = 0
     while at < len(records):
         is_extension = records[at + 156] in _EXTENSIONS

@@ -45,7 +45,7 @@ class TarFile(NamedTuple):
 
 
 class TocMember(NamedTuple):
-    """A gzip member or zstd frame: the contents or a chunk of a file, and the records that follow."""
+    """The data for a gzip member or zstd frame: a file or a chunk of a file, and the tar records after it."""
 
     kind: int
     data: bytes
@@ -66,17 +66,17 @@ class TocBlob:
         self.size = 0
 
     def compress(self, member: TocMember) -> bytes:
-        """Return `member` compressed. Several threads call this method in parallel."""
+        """Compress a member. Implementations must be thread-safe."""
         raise NotImplementedError
 
     def add_header(self, entry: TocEntry, header: bytes) -> None:
-        """Update a member's entry with the data that the format requires from the header of the member."""
+        """Add format-specific data from a member's header to the member's entry."""
 
     def add_contents(self, entry: TocEntry, data: bytes) -> None:
-        """Update a member's entry with the data that the format requires from the next piece of the contents."""
+        """Add format-specific data from the next piece of a member's contents to the member's entry."""
 
     def end(self) -> Iterator[bytes]:
-        """Yield the data after the members: the table of contents, its offset, and other data of the format."""
+        """Yield the data after the members: the table of contents, its offset, and other format-specific data."""
         raise NotImplementedError
 
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
@@ -84,11 +84,11 @@ class TocBlob:
         raise NotImplementedError
 
     def members(self, tar: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-        """Yield the blob for `tar`, which lacks the end-of-archive records. Compresses members in `threads` threads."""
+        """Yield the compressed members of `tar`, which must lack end-of-archive records. Uses `threads` threads."""
         return self.files(_RecordingTarReader(tar).files(), threads)
 
     def files(self, files: Iterable[TarFile], threads: int | None = None) -> Iterator[bytes]:
-        """Yield the blob for a tar that consists of `files`. Compresses members in `threads` threads."""
+        """Yield the compressed members of a tar that consists of `files`. Uses `threads` threads."""
 
         def made(batch: list[TocMember]) -> list[tuple[TocEntry, bytes, str]]:
             return [(member.entry, self.compress(member), member.digest or digest_of(member.data)) for member in batch]
@@ -104,7 +104,7 @@ class TocBlob:
                 yield blob
 
     def copy_members(self, blob: Iterable[bytes], entries: Iterable[TocEntry]) -> Iterator[bytes]:
-        """Yield members that were written for another blob, and add their entries with adjusted offsets."""
+        """Yield `blob`, which contains members from another blob. Adds the members' entries with adjusted offsets."""
         for entry in entries:
             copy = entry.copy()
             if "offset" in copy:
@@ -147,7 +147,7 @@ class TocBlob:
         return (TocMember(kind, data, packed, file.entry, [], file.digest),)
 
     def _chunks(self, file: TarFile) -> Iterator[TocMember]:
-        """Yield the chunks of a file, and store the digest of its contents in its entry."""
+        """Yield the chunks of a file. Stores the digest of the complete file in the file's entry."""
         import hashlib
 
         entry, size, digest = file.entry, file.size, file.digest
@@ -167,7 +167,7 @@ class TocBlob:
         entry["digest"] = digest or f"sha256:{whole.hexdigest()}"
 
     def _cuts(self, contents: Iterable[Chunk]) -> Iterator[Chunk]:
-        """Split a file's contents into chunks, unless `Wheel.chunks` already split them with their deflate stream."""
+        """Split a file's contents into chunks. If `Wheel.chunks` already split the deflate stream, keeps its chunks."""
         chunks = iter(contents)
         first = next(chunks)
         whole = chain([first], chunks)
@@ -189,7 +189,7 @@ class _RecordingTarReader(tarread.PieceReader):
         return piece
 
     def files(self) -> Iterator[TarFile]:
-        """Yield each member, then the records after the last. Read a member's contents before requesting the next."""
+        """Yield each member, then the remaining records. Read a member's contents before requesting the next member."""
         padding = 0
         for member, contents in tarread.members(self, ("hard link",)):
             records = self._take_records()

@@ -31,7 +31,7 @@ _BLOCK = 128 << 10
 
 
 def stored(data: bytes) -> bytes:
-    """Return `data` as a frame of raw blocks. The maximum size is 8 MiB, the window that every decoder supports."""
+    """Return `data`, at most 8 MiB, as a frame of raw blocks. Every decoder supports a window of 8 MiB."""
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [struct.pack("<LBL", _MAGIC, _SINGLE_SEGMENT_OF_4_BYTES, len(data))]
     for start in range(0, len(data), _BLOCK) or (0,):
@@ -42,7 +42,10 @@ def stored(data: bytes) -> bytes:
 
 
 def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
-    """Return a function that creates frames. `alone` is for frames with one file. `storing` allows `stored` frames."""
+    """Return a function that compresses data as a frame.
+
+    `alone` selects parameters for frames with one file. With `storing`, incompressible data becomes a `stored` frame.
+    """
     import zstandard
 
     def made(parameters: Mapping[str, int]) -> zstandard.ZstdCompressor:
@@ -71,7 +74,7 @@ def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
 
 
 def table(data: bytes) -> bytes:
-    """Return a table of contents or a tar-split compressed as a frame."""
+    """Compress a table of contents or a tar-split as one frame."""
     import zstandard
 
     return zstandard.ZstdCompressor(level=_LEVEL_TABLE, write_checksum=False).compress(data)

@@ -76,14 +76,14 @@ class _UnsupportedError(Exception):
 
 
 class Ztoc(NamedTuple):
-    """A zTOC, and the numbers of the first and the last span of each file that isn't larger than a span."""
+    """A zTOC, and the first and last span of each file. Omits files that are larger than a span."""
 
     content: bytes = b""
     files: dict[str, tuple[int, int]] = {}  # noqa: RUF012 - never changed
 
 
 def make(read: Callable[[int, int], Iterable[bytes]], size: int, where: str) -> Ztoc:
-    """Return the zTOC of a gzip layer of `size` bytes. `read` returns the bytes of the layer between two offsets.
+    """Return the zTOC of a gzip layer with `size` bytes. `read` returns the bytes between two offsets.
 
     Returns an empty Ztoc for a layer with extended attributes, devices, pipes, sparse files, or optional fields in gzip
     headers. The snapshotter fetches such a layer completely. Raises BentoError for a damaged layer.
@@ -160,7 +160,7 @@ class _Scan:
         self._search_from = checkpoint.tar + SPAN
 
     def _inflated(self, member: Any, data: bytes) -> Generator[bytes, None, int]:
-        """Yield the output for `data`. Returns the number of bytes in `data` that belong to the gzip member."""
+        """Inflate `data`, and yield the output. Returns the number of bytes that belong to the gzip member."""
         at, is_full = 0, False
         while not member.eof and (at < len(data) or is_full):
             most = min(self._search_from - self.size, _MAX_OUTPUT)
@@ -187,7 +187,7 @@ class _Scan:
         self._tail = output[-_WINDOW:] if len(output) >= _WINDOW else (self._tail + output)[-_WINDOW:]
 
     def _search(self, member: Any, data: bytes, at: int) -> tuple[int, bytes]:
-        """Inflate until a block might begin, and add a checkpoint if one begins. Returns the new offset and output."""
+        """Inflate until a block might begin, and add a checkpoint if a block begins. Returns the offset and output."""
         outputs = []
         first, last = at, min(at + _SEARCHED, len(data) - 2 * _SAMPLE)
         while at < last and not member.eof:
@@ -211,7 +211,7 @@ class _Scan:
 
 
 def _block_begin(data: bytes, places: Iterable[int], window: bytes, known: bytes) -> int:
-    """Return the bit in `data` at which a block with the contents `known` begins, or 0 if none begins."""
+    """Return the bit in `data` at which a block with the contents `known` begins, or 0 if no such block begins."""
     for at in places:
         value = int.from_bytes(data[at : at + _BEGIN], "little")
         for bit in range(8):
@@ -246,7 +246,7 @@ def _time(seconds: str) -> str:
 
 
 def _dump(entries: list[ZtocEntry], points: list[Checkpoint], digests: list[str], size: int, tar_size: int) -> bytes:
-    """Return the FlatBuffer. The fields of each table have the order of ztoc.fbs."""
+    """Return the zTOC as a FlatBuffer. The fields of each table have the same order as in ztoc.fbs."""
     writer = flatbuffer.Writer()
     blob = (
         struct.pack("<IIq", 12 + len(points) * (_CHECKPOINT.size + _WINDOW), len(points), SPAN),
