@@ -1,8 +1,8 @@
 """Compiles the modules of a wheel to bytecode, which is stored in a separate layer part.
 
 The result is the same as with `uv pip install --compile-bytecode`, except that the bytecode contains hashes of the
-sources (PEP 552), not times. The bytecode is in `__pycache__` next to each module. RECORD doesn't list the bytecode.
-Sources that can't be compiled have no bytecode.
+sources (PEP 552) instead of times. The bytecode of a module is in the directory `__pycache__` next to the module.
+RECORD doesn't list bytecode. Sources that can't be compiled have no bytecode.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _VARIABLES = {"PYTHONHASHSEED": "0"}
 
 
 class Compiler:
-    """A running Python interpreter that compiles modules for its version. `py/bytecode.py` defines the protocol."""
+    """A running Python interpreter that compiles modules for its own version. `py/bytecode.py` defines the protocol."""
 
     def __init__(self, interpreter: str, program: str, mode: str) -> None:
         """Start the interpreter. `mode` is `checked-hash` or `unchecked-hash`. Raises BentoError if `program` fails."""
@@ -59,7 +59,7 @@ class Compiler:
         self._process.wait()
 
     def compile(self, path: str, source: bytes) -> bytes:
-        """Return the bytecode of the module at `path` in the image, or b"" if the source can't be compiled."""
+        """Return a module's bytecode, or b"" if the source can't be compiled. `path` is the path in the image."""
         name = path.encode()
         requests = _open(self._process.stdin)
         try:
@@ -86,7 +86,10 @@ class Compiler:
 def write_bytecode_part(
     out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, compiler: Compiler
 ) -> PartListing:
-    """Write a wheel's bytecode as a part. Returns its listing. Raises BentoError if the Python versions differ."""
+    """Write a wheel's bytecode as a layer part, and return the part's listing.
+
+    Raises BentoError if the compiler's Python version isn't the version in the image.
+    """
     if compiler.cache_tag != f"cpython-3{layout.python_minor}":
         raise BentoError(
             f"bytecode: the image uses CPython 3.{layout.python_minor}, but the compiler is {compiler.cache_tag}. Set "
@@ -106,7 +109,7 @@ def write_bytecode_part(
 def _tar(
     wheel: Wheel, modules: list[Installed], layout: InstallLayout, compiler: Compiler, files: dict[str, str]
 ) -> Iterator[Piece]:
-    """Yield tar members of the bytecode, without directories. Adds the digest of each file to `files`."""
+    """Yield the tar members for the bytecode, without directories. Adds the digest of each file to `files`."""
     import hashlib
 
     sources = wheel.chunks(module.member for module in modules if module.member)

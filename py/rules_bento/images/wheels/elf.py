@@ -51,7 +51,10 @@ class Elf(NamedTuple):
 
 
 def read_elf(data: bytes | mmap.mmap, fetch: Fetch | None = None) -> Elf | None:
-    """Return a file's linking information, or None if it isn't dynamic 64-bit ELF. Calls `fetch` before each read."""
+    """Return a file's linking information, or None if the file isn't a dynamically linked 64-bit ELF file.
+
+    Calls `fetch` with each range of bytes before it reads the range.
+    """
     fetch = fetch or (lambda _begin, _end: None)
     fetch(0, _HEADER.size)
     if data[:4] != MAGIC or data[4:6] != _CLASS_64_LITTLE or len(data) < _HEADER.size:
@@ -135,7 +138,7 @@ def _versions(data: bytes | mmap.mmap, fetch: Fetch, at: int, count: int) -> lis
 
 
 def _modules(data: bytes | mmap.mmap, start: int, end: int) -> set[str]:
-    """Return the modules whose init functions are in the string table. Releases the searched pages from memory."""
+    """Return the modules whose init functions are in the string table. Discards the mapped pages after the search."""
     modules: set[str] = set()
     end = min(end, len(data))
     while start < end:
@@ -161,10 +164,10 @@ _TURNS = 4  # after this number of reads, more than a linker makes, the rest of 
 
 
 class SparseFile:
-    """Context manager for the memory map of a sparse file that contains only the fetched ranges of another file."""
+    """Context manager with the memory map of a sparse file, which stores only the fetched ranges of another file."""
 
     def __init__(self, file: BinaryIO, size: int, read: Callable[[], Iterator[Chunk]]) -> None:
-        """Resize the empty file `file` to `size` bytes. Each call of `read` reads the contents from the beginning."""
+        """Resize `file`, an empty file, to `size` bytes. Each call of `read` must yield the complete contents."""
         self._size = size
         self._read = read
         self._chunks: Iterator[Chunk] | None = None
@@ -182,7 +185,7 @@ class SparseFile:
         self.data.close()
 
     def fetch(self, start: int, end: int) -> None:
-        """Make the bytes from `start` to `end`, or to the end of a shorter file, available in `data`."""
+        """Store the bytes from `start` to `end`, so that `data` contains them. The file can end before `end`."""
         end = min(end, self._size)
         if self._has(start, end):
             return
@@ -198,7 +201,7 @@ class SparseFile:
             self._at = following
 
     def tee(self, chunks: Iterable[Chunk], probe: Callable[[mmap.mmap, Fetch], object]) -> Iterator[Chunk]:
-        """Yield the chunks unchanged, and store the ranges that `probe` reads. Call this method before `fetch`."""
+        """Yield the chunks unchanged, and store the ranges that `probe` reads. Call `tee` before `fetch`."""
         at = 0
         wanted: tuple[int, int] | None = (0, 1)
         for chunk in chunks:
@@ -211,7 +214,7 @@ class SparseFile:
             yield chunk
 
     def _missing(self, probe: Callable[[mmap.mmap, Fetch], object], at: int) -> tuple[int, int] | None:
-        """Return the next range that `probe` needs, or None if there is none or if its part before `at` wasn't kept."""
+        """Return the next range that `probe` needs. Returns None if `probe` needs no range, or if the range is lost."""
 
         def ask(start: int, end: int) -> None:
             end = min(end, self._size)
@@ -229,7 +232,7 @@ class SparseFile:
         return start >= end or any(first <= start and end <= last for first, last in self._kept)
 
     def _keep(self, data: bytes, start: int) -> None:
-        """Store `data` at offset `start`, and merge its range with adjacent ranges."""
+        """Store `data` at offset `start`, and merge the stored range with adjacent ranges."""
         data = data[: self._size - start]
         os.pwrite(self._file, data, start)
         end = start + len(data)

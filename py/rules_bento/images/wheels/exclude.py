@@ -1,8 +1,8 @@
 """Excludes files of a wheel from images, as `exclude` and `exclude_presets` of `bento.pypi` specify.
 
 RECORD, bytecode, and library checks use only the remaining files. Patterns have the syntax of `exclude` in a bentofile.
-A pattern matches the path of a file in site-packages. For scripts, headers, and data, a pattern matches the file's name
-in the wheel (`acme-1.0.data/scripts/run`).
+A pattern matches the path of a file in site-packages. For scripts, headers, and data, the pattern matches the file's
+name in the wheel, such as `acme-1.0.data/scripts/run`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ class Exclude(NamedTuple):
 
 
 def without(wheel: Wheel, exclude: Exclude) -> Wheel:
-    """Return `wheel` without excluded files. Raises BentoError if one is required or an `own` pattern is unmatched."""
+    """Return `wheel` without the excluded files.
+
+    Raises BentoError if a pattern excludes a required file, or if a pattern in `own` matches no file.
+    """
     paths = {member.path: _imported_path(wheel, member.path) for member in wheel.members}
     own = _own(wheel, exclude, paths.values())
     preset = Patterns(exclude.preset, "a preset of bento.pypi")
@@ -60,7 +63,7 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
 
 
 def _imported_path(wheel: Wheel, name: str) -> str:
-    """Return a file's path in site-packages or, if it is installed elsewhere, its name in the wheel."""
+    """Return a file's path in site-packages. For a file that is installed elsewhere, returns its name in the wheel."""
     for scheme in ("purelib/", "platlib/"):
         name = name.removeprefix(wheel.data_directory + scheme)
     return name

@@ -54,7 +54,7 @@ class InstallLayout(NamedTuple):
 
     @classmethod
     def venv(cls, prefix: str, python_minor: int, *, uid: int = 0, gid: int = 0) -> InstallLayout:
-        """Return the layout of a virtual environment at `prefix`, whose interpreter is `bin/python`."""
+        """Return the layout of a virtual environment at `prefix` with the interpreter `bin/python`."""
         version = f"python3.{python_minor}"
         site, headers = f"{prefix}/lib/{version}/site-packages", f"{prefix}/include/site/{version}"
         return cls(prefix, site, f"{prefix}/bin", headers, f"{prefix}/bin/python", python_minor, uid, gid)
@@ -75,7 +75,7 @@ class Installed(NamedTuple):
 
     @property
     def digest(self) -> tuple[str, bytes]:
-        """The algorithm and the digest of the contents."""
+        """The hash algorithm of the contents, and the digest."""
         import hashlib
 
         if self.member:
@@ -84,7 +84,7 @@ class Installed(NamedTuple):
 
 
 def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
-    """Return the installed files and RECORD, sorted by path. Raises BentoError if the wheel can't be installed."""
+    """Return the files to install, including RECORD, sorted by path. Raises BentoError for an unsuitable wheel."""
     files: dict[str, Installed] = {}
     launchers = {point.name: point for point in _with_pip(wheel.entry_points, layout.python_minor)}
     for file in (*_spread(wheel, layout, launchers.keys()), *_made(wheel, layout, launchers.values())):
@@ -105,7 +105,7 @@ def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
 
 
 def installed_directories(wheel: Wheel, layout: InstallLayout) -> list[str]:
-    """Return the image paths of the directories that the wheel's zip lists, including empty directories."""
+    """Return the paths in the image of the directories that the wheel's zip lists, including empty directories."""
     data_directory = wheel.data_directory
     schemes = _schemes(wheel, layout)
     root = _inside(layout.site_packages)
@@ -127,7 +127,7 @@ def _inside(path: str) -> str:
 
 
 def _with_pip(points: Iterable[EntryPoint], python_minor: int) -> Iterator[EntryPoint]:
-    """Yield `points`. In pip's `pip3.X`, replaces the Python version that built the wheel with `python_minor`."""
+    """Yield the entry points, with pip's `pip3.X` renamed for the minor Python version `python_minor`."""
     for point in points:
         if not (point.name.startswith("pip3.") and point.name[5:].isdecimal()):
             yield point
@@ -173,7 +173,7 @@ def _schemes(wheel: Wheel, layout: InstallLayout) -> dict[str, str]:
 
 
 def _command(name: str) -> str:
-    """Return the name of the command in a script: its file name without suffixes that build tools add."""
+    """Return the name of a script's command: the file name without suffixes that build tools add."""
     for suffix in (".exe", "-script.py", ".pya"):
         if name.endswith(suffix):
             return name.removesuffix(suffix)
@@ -207,7 +207,7 @@ def _made(wheel: Wheel, layout: InstallLayout, launchers: Iterable[EntryPoint]) 
 
 
 def _first_line(interpreter: str) -> str:
-    """Return the first line of a script, or lines that use the shell if the kernel can't start the interpreter."""
+    """Return the first line of a script. If the kernel can't use the interpreter's path, returns lines for a shell."""
     if len(interpreter) <= _LONGEST_INTERPRETER and " " not in interpreter:
         return f"#!{interpreter}"
     quoted = interpreter.replace("'", "'\"'\"'")
@@ -215,7 +215,7 @@ def _first_line(interpreter: str) -> str:
 
 
 def _record(files: Iterable[tuple[str, Installed]], root: str, record: str) -> bytes:
-    """Return the content of RECORD, sorted by path relative to `root`. RECORD's own line has no digest."""
+    """Return RECORD, sorted by path relative to `root`. The line for RECORD itself has no digest."""
     lines = [(_relative(path, root), f"{_digest(file)},{file.size}") for path, file in files]
     lines.append((_relative(record, root), ","))
     return "".join([f"{_quoted(path)},{rest}\n" for path, rest in sorted(lines)]).encode()
@@ -245,7 +245,7 @@ def _quoted(path: str) -> str:
 
 
 def imported_files(wheel: Wheel) -> dict[str, ZipMember]:
-    """Return the files for site-packages by path. Raises BentoError for two files with the same path."""
+    """Return the files that are installed in site-packages, by path. Raises BentoError for duplicate paths."""
     files: dict[str, ZipMember] = {}
     for member in wheel.members:
         path = member.path

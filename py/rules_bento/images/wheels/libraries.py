@@ -32,7 +32,7 @@ class Linked(NamedTuple):
 
 
 class Libraries(NamedTuple):
-    """The properties of a wheel that image checks require."""
+    """The properties of a wheel that image checks use."""
 
     wheel: str  # the file name
     distribution: str
@@ -43,7 +43,7 @@ class Libraries(NamedTuple):
 
     @staticmethod
     def read(wheel: Wheel, watched: Watched | None = None) -> Libraries:
-        """Return the libraries of a wheel. Reads files that `watched` lacks, and searches sources for library names."""
+        """Analyze the libraries and Python sources of a wheel. Doesn't read files that `watched` already analyzed."""
         seen = watched.files if watched else {}
         candidates = [member for member in wheel.members if _is_candidate(member)]
         others = [member for member in candidates if member.path not in seen]
@@ -87,7 +87,7 @@ class Libraries(NamedTuple):
         return {path.rpartition("/")[2] for path, _ in self.linked} | {elf.soname for _, elf in self.linked} - {""}
 
     def without(self, sources: Callable[[], Iterable[bytes]]) -> frozenset[str]:
-        """Return the paths of optional files that need other packages' libraries. `sources()` yields Python sources."""
+        """Return the paths of optional files that need other packages' libraries. `sources` yields Python sources."""
         own = self.names()
         asking = [
             linked
@@ -108,14 +108,14 @@ class Libraries(NamedTuple):
 
 
 class Watched:
-    """Scanner of a wheel's linked files, which works while another function copies the wheel's contents."""
+    """Scanner that analyzes a wheel's linked files while another function copies the wheel's contents."""
 
     def __init__(self, wheel: Wheel) -> None:
         self._wheel = wheel
         self.files: dict[str, tuple[str, Elf | None]] = {}
 
     def libraries(self) -> Libraries:
-        """Return the libraries, as `Libraries.read` does. Call this method after all contents are copied."""
+        """Return the libraries of the wheel. Call this method after all contents are copied."""
         return Libraries.read(self._wheel, self)
 
     def watch(self, member: ZipMember, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -151,7 +151,7 @@ def _text(chunks: Iterator[Chunk]) -> bytes:
 
 
 def words(source: bytes) -> Iterator[bytes]:
-    """Yield words that begin with `lib` or precede `.so`. Two patterns are faster than one combined pattern."""
+    """Yield the words in `source` that begin with `lib` or precede `.so`."""
     for match in _BEGINNING.finditer(source):
         start = match.start()
         if not start or source[start - 1] not in _LETTERS:
@@ -165,7 +165,7 @@ def words(source: bytes) -> Iterator[bytes]:
 
 
 def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | None]:
-    """Return a file's machine type, and its linking information or None. Each `read()` must start at offset 0."""
+    """Return a file's machine type, and its linking information or None. Each `read()` must begin at offset 0."""
     import tempfile
 
     from rules_bento.images.wheels.elf import SparseFile

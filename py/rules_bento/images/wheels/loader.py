@@ -44,7 +44,7 @@ class File(NamedTuple):
 
 
 def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File]:
-    """Return the files that Python and programs load. If `python_version` is empty, modules for any version count."""
+    """Return the files that Python and programs load. An empty `python_version` includes modules for all versions."""
     files = [File(package, *linked) for package in packages for linked in package.linked]
     by_place = {_installed(file.path): file for file in files}
     by_name: dict[str, list[File]] = defaultdict(list)

@@ -111,7 +111,7 @@ def _is_version(declared: str, in_file_name: str) -> bool:
 
 
 def _fields(text: str) -> dict[str, list[str]]:
-    """Return the values of headers by lowercase key, with continuation lines joined. Stops at an empty line."""
+    """Return the values of each header by lowercase name. Joins continuation lines, and stops at an empty line."""
     fields: dict[str, list[list[str]]] = {}  # pieces are joined once: repeated concatenation takes quadratic time
     last: list[str] = []
     for line in text.replace("\r\n", "\n").partition("\n\n")[0].split("\n"):

@@ -1,7 +1,7 @@
 """Finds the libraries that aren't needed to import a package, by analyzing the package's Python sources.
 
 The analysis is conservative. An extension module is optional if each import is in a `try` statement that handles the
-failure. A library is optional if its name is only in functions that aren't called while modules are imported. All other
+failure. A library is optional if its name occurs only in functions that importing the package doesn't call. All other
 libraries count as loaded.
 """
 
@@ -37,7 +37,10 @@ class _UnclearError(Exception):
 def optional_libraries(
     modules: Collection[str], libraries: Collection[str], read: Callable[[], Iterable[bytes]]
 ) -> frozenset[str]:
-    """Return the stems of optional modules and libraries (none if unclear). Each `read()` must yield all sources."""
+    """Return the stems of optional modules and libraries, or an empty set if the sources can't be analyzed.
+
+    Each call of `read` must yield all sources.
+    """
     try:
         places = _places({*modules, *libraries}, read)
         excused = {name for name in modules if _is_tried(places[name])}
@@ -51,7 +54,7 @@ def optional_libraries(
 
 
 def _is_tried(places: Iterable[_NameUse]) -> bool:
-    """Return whether a module is imported, and only by code that handles the failure of the import."""
+    """Return whether a module is imported only by code that handles a failed import."""
     loading = [place for place in places if place.kind in ("import", "path")]
     return bool(loading) and all(place.kind == "import" and place.is_guarded for place in loading)
 
@@ -100,7 +103,7 @@ def _parse(source: bytes) -> ast.Module:
 
 
 def _uses(tree: ast.Module, aliases: dict[str, set[str]]) -> Iterator[tuple[str, _NameUse]]:
-    """Yield each name in a source with its use. Adds to `aliases` the names that imports rename."""
+    """Yield each name in a source with its use. Adds the alias of each renamed import to `aliases`."""
     stack: list[tuple[ast.AST, str, bool]] = [(tree, "", False)]
     while stack:
         node, function, is_guarded = stack.pop()

@@ -46,14 +46,14 @@ class RecordError(BentoError):
 
 
 class Locked(NamedTuple):
-    """The locked digest of a wheel, and whether its RECORD can be wrong."""
+    """The locked digest of a wheel, and whether the wheel can have a wrong RECORD."""
 
     sha256: str = ""  # of the file, from the lock; empty without a lock
     allow_record_mismatch: bool = False  # bento.pypi accepts a wrong RECORD
 
 
 class EntryPoint(NamedTuple):
-    """A command that an installer creates: `name` calls `function` (a dotted name) in `module`."""
+    """A command that an installer creates. The command `name` calls `function`, a dotted name, in `module`."""
 
     name: str
     module: str
@@ -61,7 +61,7 @@ class EntryPoint(NamedTuple):
 
 
 class Wheel(NamedTuple):
-    """A validated wheel, whose members are sorted by path."""
+    """A validated wheel. Its members are sorted by path."""
 
     file: Path
     members: tuple[ZipMember, ...]
@@ -81,7 +81,7 @@ class Wheel(NamedTuple):
     def read(cls, file: Path, locked: Locked = Locked()) -> Wheel:  # noqa: B008 - it cannot be changed
         """Read the zip directory and the metadata of a wheel. Raises BentoError for an invalid wheel.
 
-        If `locked` allows a wrong RECORD, computes all digests, and rejects a correct RECORD.
+        If `locked` allows a wrong RECORD, computes all digests, and raises BentoError for a correct RECORD.
         """
         with _Zip(file, locked) as zip_file:
             return _read(cls, zip_file)
@@ -92,7 +92,7 @@ class Wheel(NamedTuple):
         return self.dist_info.removesuffix(".dist-info") + ".data/"
 
     def entry_modules(self) -> frozenset[str]:
-        """Return the modules to which entry points refer, including the entry points of plugins."""
+        """Return the modules that entry points use, including the entry points of plugins."""
         member = next((member for member in self.members if member.path == f"{self.dist_info}/{_ENTRY_POINTS}"), None)
         if member is None:
             return frozenset()
@@ -106,23 +106,23 @@ class Wheel(NamedTuple):
         return next(member for member in self.members if member.path == path)
 
     def chunks(self, members: Iterable[ZipMember], *, join: bool = False, cut: int = 0) -> Iterator[Iterator[Chunk]]:
-        """Yield the verified chunks of each member. With `join`, deflate streams are joinable if possible.
+        """For each member, yield an iterator over its chunks. With `join`, makes deflate streams joinable if possible.
 
-        If `cut` isn't 0, `deflate_blocks` splits the streams of members larger than `cut` into chunks that can be
-        inflated separately. Reading raises BentoError for wrong contents.
+        If `cut` isn't 0, splits larger deflate streams into chunks of at most `cut` bytes that can be inflated
+        separately. Reading verifies the contents, and raises BentoError for wrong contents.
         """
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield zip_file.chunks(member, join=join, cut=cut)
 
     def unverified(self, members: Iterable[ZipMember]) -> Generator[Callable[[], Iterator[Chunk]]]:
-        """For each member, yield a function that reads unverified chunks. Call each before requesting the next."""
+        """For each member, yield a function that reads unverified chunks. Call each one before requesting the next."""
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield partial(zip_file.unverified, member)
 
     def contents(self, member: ZipMember) -> bytes:
-        """Return a member's verified contents. Raises BentoError for a large member, and the errors of `chunks`."""
+        """Return a member's verified contents. Raises BentoError for a large member or wrong contents."""
         with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
@@ -134,7 +134,7 @@ class Wheel(NamedTuple):
 
 
 class _Zip(Zip):
-    """Reader of a wheel's zip with `pread`, without mapping or caching the file."""
+    """Reader of a wheel's zip that uses `pread`. Doesn't map the file or cache its contents."""
 
     def __init__(self, file: Path, locked: Locked) -> None:
         super().__init__(file.name, _REMEDY, BOUNDS, (STORED, DEFLATED))
@@ -162,13 +162,13 @@ class _Zip(Zip):
         return os.pread(self._open, size, offset)
 
     def whole(self, member: ZipMember) -> bytes:
-        """Return the contents of a small member. Raises the same errors as `Wheel.contents`."""
+        """Return the contents of a member. Raises BentoError for a large member or wrong contents."""
         if member.size > _MOST_METADATA:
             raise self.error(f"the member has {member.size} bytes, which exceeds the limit for this file", member.path)
         return b"".join([chunk.data for chunk in self.chunks(member)])
 
     def chunks(self, member: ZipMember, *, join: bool = False, cut: int = 0) -> Iterator[Chunk]:
-        """Return the contents of a member in chunks. `Wheel.chunks` describes `join` and `cut`."""
+        """Return an iterator over the chunks of a member. See `Wheel.chunks` for the parameters."""
         local = self.read(member.offset, min(member.room, PIECE))
         begin = self.contents_at(member, local)
         end = begin + member.packed_size
@@ -234,7 +234,7 @@ class _Zip(Zip):
             raise self.record_error(f"the {member.algorithm} doesn't match RECORD", member.path)
 
     def record_error(self, message: str, member: str) -> RecordError:
-        """Return the error for a wrong RECORD. If the wheel is locked, includes the setting that accepts the wheel."""
+        """Return the error for a wrong RECORD. For a locked wheel, the message explains how to accept the wheel."""
         remedy = _REMEDY
         if self.locked.sha256:
             name = normalized(self.where.partition("-")[0])
@@ -277,7 +277,7 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
 
 
 def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
-    """Return the members with digests from `text`, the RECORD at `path`. Raises RecordError if RECORD is wrong."""
+    """Add digests to the members from `text`, the RECORD at `path`. Raises RecordError if RECORD is wrong."""
     rows = _rows(zip_file, text)
     exempt = _exempt(path)
     recorded = tuple(
@@ -290,7 +290,7 @@ def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text:
 
 
 def _measured_all(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
-    """Return the members with computed digests, because RECORD is wrong. Raises BentoError if RECORD is correct."""
+    """Return the members with computed digests. Raises BentoError if RECORD is correct."""
     try:
         for member in _with_digests(zip_file, members, path, text):
             for _ in zip_file.chunks(member):
@@ -444,7 +444,7 @@ def _entry_point(zip_file: _Zip, name: str, value: str | None) -> EntryPoint:
 
 
 def declared_by(path: str | Path) -> tuple[str, DeclaredLicense]:
-    """Return a wheel's normalized package name and declared license. Raises the same errors as `Wheel.read`."""
+    """Return a wheel's normalized package name, and the declared license. Raises BentoError for an invalid wheel."""
     from rules_bento.audit.licenses import DeclaredLicense
 
     wheel = Wheel.read(Path(path))
