@@ -14,9 +14,9 @@ _SECONDS = 30  # seconds within which a daemon must answer
 
 
 def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
-    """Return an explanation if the program `name` can't be used, or an empty string if it can.
+    """Return the reason why the program `name` can't be used, or an empty string if it can.
 
-    `probes` contains lists of arguments. The program must succeed with each list.
+    Runs the program with each list of arguments in `probes`. Each run must exit with status 0.
     """
     program = which(name)
     if not program:

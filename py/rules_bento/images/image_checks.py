@@ -59,7 +59,10 @@ def check(
     unchecked: Collection[str],
     machines: Mapping[str, str] | None = None,
 ) -> CheckResult:
-    """Check wheels, and other files with machine code (`machines`), against a base. Ignores names in `unchecked`."""
+    """Check whether wheels and other files with machine code can run on a base image.
+
+    `machines` maps the paths of the other files to their machine types. `unchecked` contains file names to ignore.
+    """
     problems = list(_wrong_machine_files(base, machines or {}, unchecked))
     notes: list[str] = []
     newest = base.glibc or base.allowed
@@ -85,7 +88,7 @@ def check(
 
 
 def too_large(layers: Iterable[Layer], limit: int) -> Iterator[str]:
-    """Yield an error message if the total size of the layers, as stored in a registry, exceeds `limit` bytes."""
+    """Yield an error message if the blobs of the layers exceed `limit` bytes in total."""
     sizes = sorted(((layer.size, layer.name) for layer in layers), reverse=True)
     total = sum(size for size, _ in sizes)
     if total > limit:
@@ -105,7 +108,7 @@ def _wrong_tag(wheel: str, base: Base, glibc: tuple[int, int]) -> Iterator[str]:
 
 
 def _glibc_of(base: Base, glibc: tuple[int, int], remedy: str) -> str:
-    """Return the end of a message about a wheel that requires a newer glibc than `glibc`."""
+    """Return the ending of the message for a wheel that requires a newer glibc than `glibc`."""
     if base.glibc:
         return f"but {base.name} has {_dotted(glibc)}. {remedy}"
     return (
@@ -166,7 +169,7 @@ def _old_glibc(package: Libraries, base: Base, glibc: tuple[int, int]) -> Iterat
 
 
 def _without_glibc(libraries: Iterable[Libraries], base: Base, present: Collection[str]) -> str:
-    """Return a message if wheels require glibc and the base doesn't contain it; otherwise, an empty string."""
+    """Return an error message if a wheel requires glibc but the base lacks glibc, or an empty string."""
     wheels = sorted(package.wheel for package in libraries if any(_LIBC in elf.needed for _, elf in package.linked))
     if _LIBC in present or not wheels:
         return ""
@@ -177,7 +180,7 @@ def _without_glibc(libraries: Iterable[Libraries], base: Base, present: Collecti
 
 
 def _missing(files: Iterable[File], base: Base, present: Collection[str]) -> Iterator[_Problem]:
-    """Yield a problem for each missing library that loaded files require, once for each package."""
+    """Yield a problem for each missing library that a package's loaded files require."""
     wanting: dict[tuple[str, str], str] = {}
     for file in files:
         for name in _absent(file.elf.needed, present):
@@ -188,7 +191,7 @@ def _missing(files: Iterable[File], base: Base, present: Collection[str]) -> Ite
 
 
 def _missing_optional(files: Iterable[File], libraries: Iterable[Libraries], present: Collection[str]) -> Iterator[str]:
-    """Yield a note for each file that needs missing libraries but isn't among `files`, the loaded files."""
+    """Yield a note for each optional file that requires missing libraries. `files` contains the loaded files."""
     are_loaded = {(file.package.wheel, file.path) for file in files}
     for package in libraries:
         for path, elf in package.linked:

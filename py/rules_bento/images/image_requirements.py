@@ -158,7 +158,10 @@ def gpu_note(requirements: ImageRequirements, wheels: Iterable[tuple[str, int]],
 def problems(
     requirements: ImageRequirements, system: ImageSystem, hint: DebLayerHint, provided: Collection[str]
 ) -> Iterator[str]:
-    """Yield a message for each unmet requirement that isn't in `provided`, and for each needless name in `provided`."""
+    """Yield an error message for each unmet requirement that isn't in `provided`.
+
+    Also yields an error message for each name in `provided` that the Bento doesn't require.
+    """
     yield from _unrequested(requirements, provided)
     if DISTRO not in provided:
         yield from _distro(requirements, system)
@@ -177,7 +180,7 @@ def _unrequested(requirements: ImageRequirements, provided: Iterable[str]) -> It
 
 
 def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[str]:
-    """Yield a message if the base has the wrong distribution. Ignores the default if the Bento requests no packages."""
+    """Yield an error message if the base doesn't have the distribution that the Bento requires."""
     if not system.ids or not (requirements.packages or requirements.distro not in ("", distros.DEFAULT)):
         return
     if requirements.distro and not _IDS[requirements.distro].intersection(system.ids):
@@ -189,7 +192,7 @@ def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[st
 
 
 def _cuda(requested: str, system: ImageSystem) -> Iterator[str]:
-    """Yield a message if no CUDA version in the image has the requested major and minor version."""
+    """Yield an error message if the image lacks the requested major and minor version of CUDA."""
     if not any(version.split(".")[:2] == requested.split(".")[:2] for version in system.cuda):
         has = f"contain {_listed(system.cuda)}" if system.cuda else "contain no known CUDA version"
         yield (

@@ -1,7 +1,7 @@
 """Reports the packages in an image's layers, their sizes and largest files, and the changes from another image.
 
-The contents of a layer determine the owner of each file: the RECORD of an installed wheel, dpkg's lists, or the
-directory of a Bento or a model.
+The owner of a file is determined from the RECORD of an installed wheel, from dpkg's file lists, or from the directory
+of a Bento or model.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def describe_layer(
 ) -> dict[str, Any]:
     """Return a layer's entry in the report. If `blob` is None, the entry lists no packages.
 
-    `bento` is the Bento's directory. `owners` maps paths to owners. Adds the files in the layer's package lists.
+    `bento` is the Bento's directory in the image. `owners` maps paths to owners. The function adds the paths in the
+    layer's package lists to `owners`.
     """
     packages = read_packages(blob, layer.media_type, bento, owners) if blob else []
     listed = [package.to_json() for package in packages]
@@ -73,7 +74,7 @@ def describe_layer(
 
 
 def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Owner] | None = None) -> list[OwnedFiles]:
-    """Group the files of a layer by owner, largest group first. `describe_layer` describes the parameters."""
+    """Group the files of a layer by owner, largest group first. See `describe_layer` for the parameters."""
     files: dict[str, int] = {}
     owners = {} if owners is None else owners
     for member, contents in members(blob, media_type):
@@ -160,7 +161,7 @@ _KINDS = {
 
 
 def page(report: dict[str, Any], date: str | None = None) -> str:
-    """Return a report about layers as an HTML page. `pages.document` describes `date`."""
+    """Return a report about layers as an HTML page. `date` is the creation time of the build's outputs."""
     layers = report["layers"]
     stored = sum(layer["size"] for layer in layers)
     unpacked = sum(package["size"] for layer in layers for package in layer["packages"])

@@ -75,7 +75,7 @@ class OciImage(NamedTuple):
 
 
 def standard_annotations(created: str, tags: Sequence[Tag]) -> dict[str, str]:
-    """Return standard OCI annotations for an image or artifact that contains the models `tags`."""
+    """Return standard OCI annotations for an image or artifact that contains models with the tags `tags`."""
     annotations = {f"{ANNOTATION}created": created, f"{ANNOTATION}title": ", ".join(tag.name for tag in tags)}
     return annotations | ({f"{ANNOTATION}version": tags[0].version} if len(tags) == 1 else {})
 
@@ -134,7 +134,7 @@ def make_index(
 ) -> bytes:
     """Return an OCI index of manifests, each with its platform (`os`, `architecture`, and optionally `variant`).
 
-    `others` are descriptors that follow the images.
+    `others` contains additional descriptors.
     """
     manifests = [descriptor(MANIFEST, manifest) | {"platform": platform} for manifest, platform in images]
     manifests += others

@@ -27,9 +27,10 @@ def write_layout(
     index: bytes = b"",
     contents: Sequence[bytes] = (),
 ) -> None:
-    """Write an OCI layout whose index lists one image as `reference`. `blobs` maps digests to layer files.
+    """Write an OCI layout that lists one image with the name `reference`. `blobs` maps digests to layer files.
 
-    If `index` isn't empty, the layout lists this OCI index, which contains the image. `contents` are additional blobs.
+    If `index` isn't empty, the layout lists this OCI index instead of the image. The index must refer to the image.
+    `contents` contains additional blobs.
     """
     sha256 = directory / "blobs" / "sha256"
     sha256.mkdir(parents=True)

@@ -1,7 +1,7 @@
 """Unpacks the file system of an image into a directory, so that programs can run in it.
 
-Writes and removals never follow links out of the directory. Because any member can replace a directory with a link,
-each path is resolved again, name by name. Owners, devices, and pipes are ignored.
+Files outside of the directory are never written or removed. Because any member can replace a directory with a link,
+links in each path are resolved again, name by name. Owners, devices, and pipes are ignored.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def create_directory(root: Path, name: str) -> Path:
-    """Return the resolved path of a directory in the image. Creates missing directories, and replaces files."""
+    """Create a directory and its parents in the image, and return the resolved path. Replaces files in the path."""
     return _resolve(root, name)[0]
 
 
 def _resolve(root: Path, name: str) -> tuple[Path, int]:
-    """Resolve a path as `create_directory` does. Returns the directory and the number of resolved names."""
+    """Create a directory and its parents in the image. Returns the resolved path, and the number of resolved names."""
     at, waiting, links, names = root, name.split("/")[::-1], 0, 0
     while waiting:
         part = waiting.pop()
@@ -110,7 +110,7 @@ class _RootfsWriter:
         self._emptied: set[Path] = set()
 
     def begin_layer(self) -> None:
-        """Start a new layer, so that all existing files belong to lower layers."""
+        """Begin a new layer. All existing files then belong to lower layers."""
         self._new = {self._root}  # paths of this layer, and the directories above them
         self._emptied = set()  # directories without files of the layers below
 
@@ -132,7 +132,7 @@ class _RootfsWriter:
                 place = place.parent
 
     def _place(self, path: str) -> Path:
-        """Return the location of a path in the image, with all parts except the last resolved through links."""
+        """Return the location of a path in the image. Resolves links in all parts of the path except the last part."""
         above, _, name = path.rpartition("/")
         place, names = _resolve(self._root, above)
         self._names_left -= names
@@ -159,7 +159,7 @@ class _RootfsWriter:
 
 
 def _write_member(place: Path, target: Path | None, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
-    """Write a member. Replaces `place` unless both are directories. `target` is a hard link's target, or None."""
+    """Write a member to `place`. Replaces an existing file. `target` is the target of a hard link, or None."""
     if member.kind == "folder":
         if place.is_symlink() or not place.is_dir():
             remove(place)

@@ -73,7 +73,7 @@ def model(description: ModelDescription) -> Component:
 
 
 def sources(subject: ImageSubject, digest: str, kind: str = "bento") -> Component:
-    """Return a component for the files of the subject, a Bento or a program (`kind`). `digest` is `blake3:<hex>`."""
+    """Return a component for the sources of a Bento or a program (`kind`). `digest` is `blake3:<hex>`."""
     return Component("application", f"{kind}:{subject.name}:{subject.version}", subject.name, subject.version, digest)
 
 

@@ -31,13 +31,13 @@ _FILES = "files"  # a key that only descriptions of zTOCs have
 
 
 def describe(layer: Layer, made: ztoc.Ztoc) -> dict[str, Any]:
-    """Return the descriptor of a layer's zTOC, and the spans of its files. The size is 0 for a layer without a zTOC."""
+    """Return the descriptor of a layer's zTOC, with the spans of the layer's files. The size of an empty zTOC is 0."""
     annotations = {_LAYER_DIGEST: layer.digest, _LAYER_TYPE: layer.media_type, _SPAN_SIZE: str(ztoc.SPAN)}
     return descriptor(_ZTOC, made.content) | {"annotations": annotations, _FILES: made.files}
 
 
 def index_entry(manifest: bytes, image: bytes, platform: dict[str, str]) -> dict[str, Any]:
-    """Return the entry of the SOCI index `manifest` in an OCI index. `image` is the manifest of the image."""
+    """Return an OCI index entry for the SOCI index `manifest`. `image` is the manifest of the image."""
     entry = descriptor(MANIFEST, manifest) | {"artifactType": ARTIFACT_TYPE}
     return entry | {"annotations": {IMAGE_DIGEST: digest_of(image)}, "platform": platform}
 
@@ -82,7 +82,7 @@ def make_index(ztocs: Sequence[dict[str, Any]], files: Collection[str]) -> list[
 def _wanted_spans(files: dict[str, tuple[int, int]], wanted: set[str]) -> list[tuple[int, int]]:
     """Return disjoint ranges of spans that contain the files in `wanted`. Removes the found files from `wanted`.
 
-    `files` lacks files that are larger than a span, because startup reads only some pages of a large library.
+    `files` contains no files that are larger than a span, because startup reads only some pages of a large library.
     """
     found = wanted & files.keys()
     wanted -= found

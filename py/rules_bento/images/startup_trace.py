@@ -10,13 +10,13 @@ from rules_bento.typing_lite import Iterable
 
 
 def dumps(files: Iterable[str]) -> str:
-    """Return a startup trace as JSON. `files` are paths in the image without a leading slash."""
+    """Return a startup trace as JSON. `files` contains paths in the image without a leading slash."""
     fields = {"files": [f"/{file}" for file in sorted(files)]}
     return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 
 
 def loads(data: bytes, where: str) -> frozenset[str]:
-    """Return a trace's paths without leading slashes. Raises a BentoError that names `where` for an invalid trace."""
+    """Parse a startup trace. Returns paths without a leading slash. Raises BentoError for an invalid trace."""
     document = read_object(data, where)
     files = document.get("files")
     if document.keys() != {"files"} or not isinstance(files, list):

@@ -48,7 +48,7 @@ class PackageRequest(NamedTuple):
         return PackageRequest(match[1], match[2] or "", match[3] or "")
 
     def is_satisfied(self, packages: Iterable[InstalledPackage]) -> bool:
-        """Return whether one of `packages` is, or provides, the requested package."""
+        """Return whether `packages` contains or provides the requested package."""
         return any(
             name == self.name and (not self.version or fnmatch.fnmatchcase(version, self.version))
             for package in packages
@@ -58,7 +58,7 @@ class PackageRequest(NamedTuple):
 
 
 class SystemFiles(NamedTuple):
-    """The distribution and the installed packages of a system, as recorded in its files."""
+    """The distribution and the installed packages of an image, as recorded in the image's system files."""
 
     ids: tuple[str, ...]  # ID and ID_LIKE of os-release; empty if there is none
     packages: tuple[InstalledPackage, ...] | None  # installed packages; None if neither dpkg nor apk has a database
