@@ -50,7 +50,7 @@ def add_insecure(parser: ArgumentParser) -> None:
 
 @contextmanager
 def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progress]]:
-    """Yield a registry client and a progress display with the title `what`."""
+    """Yield a registry client, and a progress display with the title `what`."""
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
 
@@ -60,7 +60,7 @@ def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progr
 
 @contextmanager
 def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, Progress]]:
-    """Yield a client for BentoCloud or Yatai and a progress display whose title begins with `what`.
+    """Yield a client for BentoCloud or Yatai, and a progress display whose title begins with `what`.
 
     Uses the context in the environment variables, or else the context in `--context`, or else the current context.
     """
@@ -106,13 +106,13 @@ def add_signing(parser: ArgumentParser, prefix: str = "", *, required: bool = Fa
 
 
 def input_path(text: str) -> str:
-    """Return the path of an input file, with `-` replaced by the path of standard input."""
+    """Return the path of an input file. For `-`, returns the path of standard input."""
     return "/dev/stdin" if text == "-" else text
 
 
 @contextmanager
 def output_path(text: str, options: Namespace) -> Iterator[Path]:
-    """Yield a path for an archive. If `text` is `-`, copies the file at this path to standard output afterward.
+    """Yield the path to which the caller writes an archive. For `-`, copies the archive to standard output afterward.
 
     Raises BentoError for `-` if standard output is a terminal, or if `--output` selects a format other than text.
     """
@@ -134,7 +134,7 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
 
 
 def signing(options: Namespace) -> Signing | None:
-    """Return the signer and format in the options, or None without a signer. Raises BentoError for invalid options."""
+    """Return the signer and the signature format, or None without a signer. Raises BentoError for invalid options."""
     flag = options.keyless_flag
     if options.identity_token and not options.keyless:
         raise BentoError(f"--identity-token requires {flag}. Use {flag} without a key, or remove --identity-token.")

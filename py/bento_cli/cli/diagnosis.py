@@ -67,11 +67,11 @@ class HostEnvironment:
     distributed: str = "/usr/share/ca-certificates"  # authorities of the Linux distribution
 
     def which(self, program: str) -> str | None:
-        """Return the path of a program on PATH, or None if it isn't found."""
+        """Return the path of a program on PATH, or None if the program isn't on PATH."""
         return which(program, self.variables.get("PATH", ""))
 
     def is_outside(self, program: str) -> bool:
-        """Return whether a program is outside of the workspace. `bento doctor` starts only such programs."""
+        """Return whether a program is outside of the workspace. `bento doctor` starts no programs in the workspace."""
         root = self.root.resolve() if self.root else None
         path = Path(program)
         return not root or not any(root in parents.parents for parents in (path.absolute(), path.resolve()))
@@ -88,7 +88,7 @@ class HostEnvironment:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     def bazelrc(self) -> str:
-        """Return the lines, except for comments, of the workspace's .bazelrc and user.bazelrc, and of ~/.bazelrc."""
+        """Return the lines of .bazelrc and user.bazelrc in the workspace, and of ~/.bazelrc. Omits comments."""
         home = self.variables.get("HOME")
         files = [self.root / name for name in (".bazelrc", "user.bazelrc")] if self.root else []
         files += [Path(home, ".bazelrc")] if home else []
@@ -97,7 +97,10 @@ class HostEnvironment:
 
 
 def diagnose(host: HostEnvironment, *, online: bool = False) -> list[Finding]:
-    """Return the findings of all checks. Raises BentoError for an invalid MODULE.bazel or lock, or if `index` fails."""
+    """Run all checks, and return the findings.
+
+    Raises BentoError if MODULE.bazel or a lock is invalid, or if the check of the package index can't run.
+    """
     findings = [bazel(host), builders(host), certificates(host), *proxies(host.variables, online=online)]
     if host.root is None:
         remedy = "To print a MODULE.bazel for a project, run `bento migrate`."
@@ -112,7 +115,7 @@ def _text(path: Path) -> str:
 
 
 def bazel(host: HostEnvironment) -> Finding:
-    """Check the version of Bazel that USE_BAZEL_VERSION, .bazelversion, or the program on PATH determines."""
+    """Check the version of Bazel, which comes from USE_BAZEL_VERSION, .bazelversion, or the program on PATH."""
     oldest = ".".join(map(str, OLDEST_BAZEL))
     if "BUILD_WORKSPACE_DIRECTORY" in host.variables:
         return Finding("bazel", OK, "runs this command")
@@ -144,7 +147,7 @@ def bazel(host: HostEnvironment) -> Finding:
 
 
 def _is_bazelisk(program: str) -> bool:
-    """Return whether a program is bazelisk, which would contact a server to report the version of Bazel."""
+    """Return whether a program is bazelisk. To report the version of Bazel, bazelisk would contact a server."""
     path = Path(program).resolve()
     if path.stem.startswith("bazelisk"):
         return True
@@ -221,7 +224,7 @@ def _additional(count: int) -> str:
 
 
 def _unregistered(host: HostEnvironment) -> int:
-    """Return the number of authorities in Debian's bundle that the next run of update-ca-certificates removes."""
+    """Count the authorities in Debian's bundle that the next run of update-ca-certificates would remove."""
     bundle, distributed = Path(host.bundle), Path(host.distributed)
     if not bundle.is_file() or not distributed.is_dir():
         return 0
@@ -243,10 +246,7 @@ def cache(host: HostEnvironment) -> Finding:
 
 
 def proxies(variables: Mapping[str, str], *, online: bool) -> list[Finding]:
-    """Check the environment variables for proxies, which programs interpret in different ways.
-
-    If `online` is set, also connects to the proxies.
-    """
+    """Check the environment variables for proxies. If `online` is set, also connects to the proxies."""
     findings = list(_proxy_findings(variables, online=online))
     if findings:
         return findings
@@ -276,7 +276,7 @@ def _proxy_findings(variables: Mapping[str, str], *, online: bool) -> Iterator[F
 
 
 def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
-    """Yield a finding if a proxy has an invalid or https address or, with `online`, isn't reachable."""
+    """Yield a finding if a proxy's address is invalid or uses https. With `online`, also connects to the proxy."""
     remedy = f"Run: export {name}=http://HOST:PORT"
     match = _PROXY_ADDRESS.fullmatch(value)
     if not match or int(match[3] or 1) not in range(1, 1 << 16):
@@ -295,7 +295,7 @@ def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
 
 
 def _connection_error(host: str, port: int) -> str:
-    """Return why a connection to a host and port fails, or an empty string."""
+    """Return the reason why a connection to a host and port fails, or an empty string if it succeeds."""
     try:
         socket.create_connection((host, port), timeout=_PROXY_TIMEOUT).close()
     except OSError as error:
@@ -304,7 +304,7 @@ def _connection_error(host: str, port: int) -> str:
 
 
 def _no_proxy(value: str) -> Iterator[Finding]:
-    """Yield a finding if NO_PROXY has entries that Bazel doesn't support, or else if it lacks the local host."""
+    """Yield a finding if NO_PROXY has entries that Bazel doesn't support, or if it lacks the local host."""
     entries = [entry.strip() for entry in value.split(",") if entry.strip()]
     unknown = [entry for entry in entries if re.search(r"[*/]|[^:]:\d+$", entry)]  # not the `::1` of IPv6
     if unknown:
@@ -369,7 +369,7 @@ def _duplicates(declared: Workspace) -> Iterator[Finding]:
 
 
 def _toolchain(declared: Workspace) -> Finding | None:
-    """Return a warning if MODULE.bazel has no toolchain for its Python version. Another module might have one."""
+    """Return a warning if MODULE.bazel declares no toolchain for its Python version, or None."""
     version = declared.version
     if not version or version in declared.toolchains or version == _DEFAULT_PYTHON:
         return None
@@ -387,7 +387,7 @@ def _rules_python_dep() -> str:
 
 
 def _rules_python(root: Path, declared: Workspace) -> Iterator[Finding]:
-    """Yield a finding for the first use of rules_python if MODULE.bazel doesn't declare this dependency."""
+    """Yield a finding if the workspace uses rules_python, but MODULE.bazel doesn't declare the dependency."""
     if "rules_python" in declared.names:
         return
     is_used = re.search(r"^[^#\n]*\"@rules_python//", _text(root / "MODULE.bazel"), re.MULTILINE)
@@ -420,7 +420,7 @@ def _locks(root: Path, declared: Workspace) -> Iterator[Finding]:
 
 
 def _packages(root: Path, declared: Workspace, hub: str, lock: Path, update: str) -> Iterator[Finding]:
-    """Yield a finding for each label with a package that a JSON lock lacks, or with an undeclared package hub."""
+    """Yield a finding for each label that refers to an unlocked package or to an undeclared package hub."""
     from rules_bento.packages import lock as locks
 
     if lock.suffix != ".json":
@@ -440,7 +440,7 @@ def _packages(root: Path, declared: Workspace, hub: str, lock: Path, update: str
 
 
 def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield `file:line`, the repository, and the package for each label in a workspace's BUILD files."""
+    """Yield the position (`file:line`), repository, and package of each label in a workspace's BUILD files."""
     import os
 
     for name, subdirectories, files in os.walk(root):
@@ -459,7 +459,7 @@ def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _target(lock: Path) -> tuple[str, list[str]] | None:
-    """Return the name and sources of a lock's bento_requirements target, or None if no target has literal values."""
+    """Return the name, and the sources, of a lock's bento_requirements target. Returns None without such a target."""
     for name in ("BUILD.bazel", "BUILD"):
         for call in _lock_calls(lock.with_name(name)):
             keywords = {each.arg: each.value for each in call.keywords}
@@ -472,7 +472,7 @@ def _target(lock: Path) -> tuple[str, list[str]] | None:
 
 
 def _lock_calls(build: Path) -> list[ast.Call]:
-    """Return the calls of bento_requirements in a BUILD file, or an empty list if it is missing or invalid."""
+    """Return the calls of bento_requirements in a BUILD file, or an empty list for a missing or invalid file."""
     import ast
 
     try:
@@ -493,7 +493,7 @@ def _strings(value: ast.expr | None) -> list[str]:
 
 
 def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None, update: str) -> Finding:
-    """Return `fresh`, or an error for an outdated lock. If the lock can't be checked, reports only that it exists."""
+    """Return an error for an outdated lock, or else `fresh`. If the lock can't be checked, returns an OK finding."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.requirement_sources import RequirementSource, read
 
@@ -509,7 +509,7 @@ def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None,
 
 
 def index(host: HostEnvironment) -> Finding:
-    """Check whether the package index responds to a request by uv or, without uv, by pip.
+    """Check whether the package index responds to uv or, if uv isn't installed, to pip.
 
     Raises BentoError if the program can't start or exceeds the time limit.
     """

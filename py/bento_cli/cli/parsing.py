@@ -54,7 +54,7 @@ def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
 
 
 class _Formatter(argparse.HelpFormatter):
-    """A formatter for help that avoids argparse's import of `shutil`, which imports all decompressors."""
+    """A help formatter that doesn't import `shutil`, because `shutil` imports all decompressors."""
 
     def __init__(self, prog: str) -> None:
         try:

@@ -85,12 +85,12 @@ faint = partial(paint, code=_DIM)
 
 
 def plain(text: str) -> str:
-    """Escape control characters, except line breaks, in `text`, which might come from an untrusted archive."""
+    """Escape control characters, except for line breaks, in text that might come from an untrusted archive."""
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
 def size(count: float) -> str:
-    """Format a number of bytes as BentoML does, such as `17.00 KiB`."""
+    """Format a number of bytes, such as `17.00 KiB`, as BentoML does."""
     unit = "B"
     for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
         if count < 1024 or unit == "PiB":
@@ -163,7 +163,7 @@ def _simple(value: Any) -> str:
 
 @contextmanager
 def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
-    """Yield a function that adds bytes to a displayed count, or None with `--quiet` or without a terminal."""
+    """Yield a function that advances a progress display. Yields None with `--quiet` or without a terminal."""
     if not progress_output().isatty():
         yield None
         return

@@ -1,9 +1,10 @@
 """Defines the table of all commands.
 
-For the command `models list`, a module in `commands` defines two functions: `add_list_arguments(parser, kind)` adds the
-arguments and the epilog to the parser, and `run_list(options, store, kind)` runs the command and returns an exit code
-from `status`. `kind` specifies whether the command is for Bentos or models. For arguments with the metavar TAG, the
-shell completes tags of this kind; for arguments with the metavar PATH, it completes file names.
+A module in `commands` implements each command with two functions. For the command `models list`, the function
+`add_list_arguments(parser, kind)` adds the arguments and the epilog to the parser. The function `run_list(options,
+store, kind)` runs the command, and returns an exit code from `status`. `kind` specifies whether the command is for
+Bentos or models. The shell completes arguments with the metavar TAG to tags of this kind, and arguments with the
+metavar PATH to file names.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Command:
         self._function("add_{}_arguments")(parser, self.kind)
 
     def split(self, words: list[str]) -> tuple[list[str], list[str]]:
-        """Split arguments into arguments for the command and arguments for another program."""
+        """Split arguments into arguments for the command, and arguments for another program."""
         own, forwarded = self._function("split_{}")(words)
         return own, forwarded
 
@@ -159,7 +160,7 @@ EXAMPLES = {
 
 
 def find(words: list[str]) -> tuple[Command, int] | None:
-    """Return the command at the beginning of `words`, and the number of words in its name, or None if there is none."""
+    """Return the command with which `words` begins, and the number of words in its name, or None if unknown."""
     for count in (2, 1):
         name = " ".join(words[:count])
         for command in COMMANDS:
@@ -169,5 +170,5 @@ def find(words: list[str]) -> tuple[Command, int] | None:
 
 
 def is_group(word: str) -> bool:
-    """Return whether `word`, such as `models`, is the first word of a group of commands, such as `models list`."""
+    """Return whether `word` is a group of commands, such as `models` in `models list`."""
     return any(command.name.startswith(f"{word} ") for command in COMMANDS)

@@ -104,7 +104,7 @@ def run_audit(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _packages(text: str, store: Store, kind: Kind) -> list[Package]:
-    """Return the packages in a Bento, a lock, or an SBOM. Raises BentoError if they can't be determined."""
+    """Return the packages in a Bento, a lock, or an SBOM. Raises BentoError if the packages can't be determined."""
     from rules_bento.audit import inventory
     from rules_bento.formats import read_file
     from rules_bento.packages import lock, requirements

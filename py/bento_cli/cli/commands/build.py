@@ -108,7 +108,7 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def _add_metadata_options(parser: ArgumentParser) -> None:
-    """Add options that declare service metadata that the source determines at run time."""
+    """Add options to declare service metadata that isn't known before run time."""
     group = parser.add_argument_group("Service metadata that the source determines at run time")
     arguments.add_repeatable(
         group,
@@ -160,7 +160,7 @@ def run_build(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _archive_path(text: str, kind: Kind) -> str:
-    """Return the path for `--archive`, by default with `.bento`. Raises BentoError for a directory or other suffix."""
+    """Return the path for `--archive`. Adds a missing suffix. Raises BentoError for a directory or a wrong suffix."""
     from pathlib import Path
 
     from rules_bento.tag import Tag
@@ -232,7 +232,7 @@ def _python(options: Namespace) -> Path | None:
 
 
 def _check_service(text: str) -> None:
-    """Raise BentoError if `text` contains no colon and isn't the name of an existing module."""
+    """Raise BentoError if `text` has no colon and doesn't name an existing module or file."""
     from pathlib import Path
 
     module = text.replace(".", "/")
@@ -242,7 +242,7 @@ def _check_service(text: str) -> None:
 
 
 def _creation_time(text: str | None) -> str:
-    """Return the creation time: `text`, or else SOURCE_DATE_EPOCH, or else now. Raises BentoError if it is invalid."""
+    """Return the time in `text` or SOURCE_DATE_EPOCH, or the current time. Raises BentoError for an invalid time."""
     import datetime as dt
     import os
 
@@ -272,7 +272,7 @@ def _creation_time(text: str | None) -> str:
 
 
 def _attributes(options: Namespace) -> dict[str, Any]:
-    """Return the build options that `bentoml build` lacks, by name. Raises BentoError for duplicate variables."""
+    """Return the build options that `bentoml build` lacks, by name. Raises BentoError for a duplicate `--env`."""
     from rules_bento.build_options.option_checks import parse_env
 
     envs: dict[tuple[str, str], dict[str, Any]] = {}
@@ -297,7 +297,7 @@ def _declared(options: Namespace) -> Declared:
 
 
 def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
-    """Merge the values of `--config` into one configuration for each service. Raises BentoError for conflicts."""
+    """Merge the values of `--config` into one configuration per service. Raises BentoError for conflicting values."""
     import json
 
     from rules_bento.formats.json import read_object
@@ -319,7 +319,7 @@ def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def _service_and_keys(path: str, text: str) -> tuple[str, list[str]]:
-    """Split a dotted `--config` path into the name of a service and keys. The name can contain dots.
+    """Split a dotted `--config` path into the name of a service and a list of keys. The name can contain dots.
 
     For `llama3.1-8b.traffic.timeout`, the name is `llama3.1-8b`.
     """
@@ -362,7 +362,10 @@ def _args(options: Namespace) -> dict[str, Any]:
 
 
 def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path, bool]:
-    """Add a Bento, and return its path and whether it existed. Raises BentoError if it existed and `version` is set."""
+    """Add a Bento to the store. Returns the path of the Bento, and whether the Bento already existed.
+
+    Raises BentoError if the Bento existed and `version` is set.
+    """
     import tempfile
     from pathlib import Path
 

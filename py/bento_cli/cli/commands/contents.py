@@ -59,7 +59,7 @@ def run_tree(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def of_built(target: str, archive: Path, models: Sequence[ModelDescription], words: list[str]) -> int:
-    """Print the tree of a Bento that a target builds, with `models` that its archive lacks. Returns the exit code.
+    """Print the tree of a built Bento. Includes `models`, which aren't in the archive. Returns the exit code.
 
     Raises BentoError if directories are nested too deeply.
     """
@@ -113,7 +113,7 @@ def _of_archive(source: Path | BinaryIO, form: Form) -> _Node:
 
 
 def _add_models(root: _Node, entry: Entry, store: Store) -> None:
-    """Add to a Bento's tree the models that it requires, at their paths in an exported archive."""
+    """Add the models that a Bento requires to the Bento's tree, at their paths in an exported archive."""
     from bento_cli.store.entry_store import NotFoundError
 
     for tag in entry.models:

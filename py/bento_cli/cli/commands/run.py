@@ -193,7 +193,7 @@ def add_serve_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def split_serve(words: list[str]) -> tuple[list[str], list[str]]:
-    """Split the arguments of `bento serve` into its own arguments, such as the tag, and arguments for BentoML."""
+    """Split the arguments of `bento serve` into arguments for `bento`, such as the tag, and arguments for BentoML."""
     own: list[str] = []
     forwarded: list[str] = []
     tag = ""

@@ -58,7 +58,7 @@ def run_sign(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
-    """Read an SBOM. Returns its predicate type and content. Raises BentoError if it can't be read or isn't an SBOM."""
+    """Read an SBOM. Returns the predicate type, and the document. Raises BentoError for an invalid SBOM."""
     from rules_bento.formats import read_file
     from rules_bento.formats.json import read_object
     from rules_bento.signing.cosign import sbom_type
@@ -71,7 +71,7 @@ def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _sign(options: Namespace, target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, Any]]]) -> str:
-    """Sign `target`, attest its SBOMs, and return the signature's location. Raises BentoError if it isn't supported."""
+    """Sign `target` and attest `sboms`. Returns the signature's location. Raises BentoError for unsupported targets."""
     from rules_bento.archives.atomic import atomic_file
     from rules_bento.artifacts import signatures
     from rules_bento.registry.layout import Layout
@@ -111,7 +111,7 @@ def _sign(options: Namespace, target: str, signing: Signing, sboms: Sequence[tup
 
 
 def _is_reference(target: str) -> bool:
-    """Return whether `target` is a registry reference. An existing path, or a leading dot, requires `oci://`."""
+    """Return whether `target` is a registry reference. Without `oci://`, an existing path isn't a reference."""
     from rules_bento.registry.reference import SCHEME, has_registry
 
     is_path = target.startswith(".") or Path(target).exists()
@@ -229,7 +229,7 @@ def _finding(finding: Finding) -> dict[str, str]:
 
 
 def _signature_rules(options: Namespace) -> list[SignatureRule]:
-    """Return the rules of the policy, key, or identity in the options, if any. Raises BentoError for conflicts."""
+    """Return the signature rules that the options specify, if any. Raises BentoError for conflicting options."""
     is_identity = bool(options.certificate_identity)
     if is_identity != bool(options.certificate_oidc_issuer):
         raise BentoError(
@@ -276,7 +276,7 @@ def _verify_signatures(options: Namespace, rules: list[SignatureRule]) -> int:
 
 
 def _signature(options: Namespace, target: str, rules: list[SignatureRule]) -> dict[str, Any]:
-    """Verify the signatures of a target, and return their details. Raises SignatureError if a rule isn't satisfied."""
+    """Verify the signatures of a target. Returns details for the output. Raises SignatureError for an unmet rule."""
     from rules_bento.artifacts.signatures import InLayout, InRegistry
     from rules_bento.registry.layout import Layout
     from rules_bento.registry.reference import Reference
