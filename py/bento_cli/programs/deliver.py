@@ -44,8 +44,7 @@ def run(arguments: Arguments) -> int:
 def deliver(archive: Path, subcommand: str, words: Sequence[str]) -> int:
     """Run a `bento` command on a Bento in an archive or a directory, and return the exit status.
 
-    The command runs in the directory where Bazel was started. Raises BentoError for a command that doesn't accept a
-    Bento.
+    The command runs in the directory where Bazel was started. Raises BentoError if the command isn't in `SUBCOMMANDS`.
     """
     from bento_cli.cli import main
     from bento_cli.library import Store

@@ -5,8 +5,9 @@ BentoML's supervisor starts a worker as usual. The interpreter of the worker imp
 imports. After an edit, the parent stops the worker and forks again. Therefore, an edit reloads only the service's
 modules.
 
-A worker has the same environment variables, file descriptors, and working directory as a new process. If preloaded
-packages might change its behavior (`_difference`), the parent reports the reason, and restarts without packages.
+A worker has the same environment variables, file descriptors, and working directory as a new process. If the preloaded
+packages might change the behavior of a worker (`_difference`), the parent reports the reason, and restarts without
+preloaded packages.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def install(python: Path, edits: Path) -> dict[str, str]:
 
 
 def maybe_fork() -> None:
-    """Fork a worker, and become its parent. Returns only in the worker, and in processes that aren't workers."""
+    """If this process was started as a worker, fork the worker and become its parent. Returns in other processes."""
     edits = os.environ.get(_EDITS)
     words = sys.orig_argv[1:3]
     if edits and words[:1] == ["-m"] and words[1].startswith(_MODULES):
@@ -71,7 +72,7 @@ def maybe_fork() -> None:
 
 
 class _Parent:
-    """The parent process of a worker. It replaces the worker when sources change."""
+    """The parent process of a worker. Replaces the worker after each edit."""
 
     def __init__(self, edits: Path) -> None:
         self._variables = dict(os.environ)
@@ -90,7 +91,7 @@ class _Parent:
         self._before = {*sys.modules, sys.orig_argv[2]}
 
     def attend(self) -> None:
-        """Run workers until a stop signal, with a new worker after each edit. Returns only in a worker."""
+        """Run a worker, and replace the worker after each edit until a stop signal. Returns only in a worker."""
         for number in _HANDLERS:
             signal.signal(number, self._stop)
         if not self._worker and self._forks():
@@ -144,7 +145,7 @@ class _Parent:
         return True
 
     def _wait(self) -> int | None:
-        """Wait briefly for reports from the worker. Returns its exit status, or None if no worker has ended."""
+        """Wait briefly for reports from the worker. Returns the exit status of an ended worker, or None."""
         reports = [self._reports] if self._reports >= 0 else []
         if select.select(reports, [], [], _TICK)[0]:
             self._quiet_since = time.monotonic()
@@ -174,7 +175,7 @@ class _Parent:
             time.sleep(_TICK / 5)
 
     def _read(self) -> bool:
-        """Read the names of modules that the worker imported. Returns whether the worker can send more."""
+        """Read the names of modules that the worker imported. Returns whether the worker can send more names."""
         data = os.read(self._reports, _READ)
         while data and not data.endswith(b"\n"):
             more = os.read(self._reports, _READ)
@@ -188,7 +189,7 @@ class _Parent:
         return bool(data)
 
     def _import(self) -> None:
-        """Import the worker's packages for later workers. Restarts without packages if they might affect a worker."""
+        """Import the worker's packages for later workers. Restarts without packages if imports might affect workers."""
         imported, self._imported = self._imported, []
         for name, variables in imported:
             package = name.rpartition(".")[0]
@@ -215,7 +216,7 @@ class _Recorder:
         self._standard = tuple(path + os.sep for path in sys.path if path and Path(path).name != "site-packages")
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Return the spec that another finder returns, or None, and report the module to the parent process."""
+        """Return a module's spec from another finder, or None. Reports a found module to the parent process."""
         for finder in sys.meta_path:
             if finder is not self and (spec := finder.find_spec(name, path, target)):
                 self._report_module(name, spec.origin)
@@ -234,10 +235,7 @@ class _Recorder:
 
 
 def _difference(own: set[str]) -> str:
-    """Return why a worker that this process forks would differ from a new process.
-
-    If no difference is known, returns an empty string.
-    """
+    """Return why a forked worker would differ from a worker in a new process, or an empty string."""
     if shadowed := sorted(own & sys.modules.keys()):
         return f"imports {shadowed[0]}, which is also a module of the service"
     threading = sys.modules.get("threading")

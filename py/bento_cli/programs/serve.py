@@ -1,7 +1,7 @@
-"""Serves a Bento that Bazel built, in a temporary environment with its packages.
+"""Serves a Bento that Bazel built, in a temporary environment with the Bento's packages.
 
 With the argument `tree`, prints the contents of the Bento instead. With `--reload`, the server reloads after edits in
-the workspace and, under ibazel, after builds. `reload_forkserver` restarts the workers quickly.
+the workspace. Under ibazel, the server reloads after builds. `reload_forkserver` restarts the workers quickly.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
 )
 def run(arguments: Arguments) -> int:
-    """Unpack the Bento, install its packages, and serve it until interrupted. Returns the server's exit status.
+    """Unpack the Bento, install its packages, and run the server. Returns the server's exit status.
 
     The arguments after `--` are a command (default: `serve`) and options for BentoML. The command can also be `tree` or
     one of `deliver.SUBCOMMANDS`.
@@ -92,7 +92,7 @@ def _is_notified() -> bool:
 
 
 def _watcher(arguments: Arguments, home: Path) -> Watcher:
-    """Return a watcher for sources in the workspace or, under ibazel, for builds."""
+    """Return a watcher for builds under ibazel, or else for sources in the workspace."""
     if _is_notified():
         return BuildWatcher(home / "bento", home / "edits", partial(_unpack, arguments))
     roots = [Path(os.environ["BUILD_WORKSPACE_DIRECTORY"], root) for root in arguments.repeated("--source-root")]
@@ -102,7 +102,7 @@ def _watcher(arguments: Arguments, home: Path) -> Watcher:
 
 
 def from_caller(options: Sequence[str]) -> list[str]:
-    """Return options with absolute paths, because the server doesn't run in the directory where Bazel was started."""
+    """Make paths in options absolute. Relative paths refer to the directory where Bazel was started."""
     directory = Path(os.environ.get("BUILD_WORKING_DIRECTORY", Path.cwd()))
     missing: list[str] = []
     for option in options:
@@ -152,7 +152,7 @@ def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
 
 
 def _run_until_signal(command: list[str], variables: dict[str, str], home: str, watcher: Watcher | None) -> int:
-    """Run BentoML in a new session, so that signals reach it only once, and return the exit status."""
+    """Run BentoML, and return the exit status. Forwards signals to BentoML, and polls the watcher."""
     stdin = subprocess.DEVNULL if _is_notified() else None
     server = subprocess.Popen(command, env=variables, cwd=home, start_new_session=True, stdin=stdin)
     try:

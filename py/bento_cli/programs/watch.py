@@ -20,7 +20,7 @@ _NEW_EACH_TIME = ("creation_time:", "version:")  # lines of bento.yaml
 
 
 class Watcher:
-    """Base class of watchers, which restart the workers of a server by writing to the file `edits`."""
+    """Base class of watchers. A watcher restarts a server's workers by writing to the file `edits`."""
 
     def __init__(self, edits: Path) -> None:
         self.edits = edits
@@ -40,7 +40,7 @@ class SourceWatcher(Watcher):
     """A watcher of source files in the workspace. Links in the Bento's `src/` refer to these files."""
 
     def __init__(self, bento: Path, edits: Path, roots: Sequence[Path]) -> None:
-        """Replace each file in `src/` with a link to an identical file below `roots`, if such a file exists."""
+        """Replace files in `src/` with links to identical files below `roots`."""
         super().__init__(edits)
         source = bento / "src"
         self._files: list[Path] = []
@@ -56,13 +56,13 @@ class SourceWatcher(Watcher):
         self._seen = self._pending = self._states()
 
     def summary(self) -> str:
-        """Return a message about the watched files, and about files in the Bento that aren't watched."""
+        """Return a message that counts the watched files, and lists the Bento's other files."""
         count = len(self._files)
         followed = f"{count} file{'' if count == 1 else 's'} of the workspace"
         return followed + (f"; not watched, as built: {', '.join(self._others)}" if self._others else "")
 
     def poll(self) -> None:
-        """Report changes, and request a reload after an interval without changes, because editors write in steps."""
+        """Report changes and request a reload, but only after an interval without further changes."""
         now = self._states()
         if now == self._pending and now != self._seen:
             changed = [path for path in now if now[path] != self._seen[path]]
