@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 class EntryCollection:
-    """The Bentos or models in a store. Methods, except `list` with a tag, raise NotFoundError if no entry matches."""
+    """The Bentos or models in a store. Methods raise NotFoundError if no entry matches, except `list` with a tag."""
 
     def __init__(self, home: Home, kind: Kind) -> None:
         self.home = home
@@ -62,17 +62,17 @@ class EntryCollection:
         self.entry_store = EntryStore(home, kind)
 
     def list(self, tag: str = "") -> tuple[Entry, ...]:
-        """Return all entries, or the entries with a name or tag (if any), sorted by tag. Skips invalid entries."""
+        """Return entries sorted by tag: all entries, or the entries with a name or tag. Skips invalid entries."""
         return self.entry_store.list(tag).entries
 
     def get(self, tag: str) -> Entry:
-        """Return the entry with a tag or a unique prefix of a tag, or the latest version of a name."""
+        """Return the entry with a tag or a unique prefix of a tag. For a name, returns the latest version."""
         return self.entry_store.get(tag)
 
     def delete(self, tag: str, *, force: bool = False) -> tuple[Entry, ...]:
         """Delete the entry with a tag, or all versions of a name. Returns the deleted entries.
 
-        As in `get`, a tag can be a unique prefix. A model that a Bento requires can be deleted only with `force`.
+        `tag` can also be a unique prefix of a tag. A model that a Bento requires can be deleted only with `force`.
         """
         from rules_bento.tag import Tag
 
@@ -95,9 +95,9 @@ class EntryCollection:
     ) -> Imported:
         """Import an archive or a directory. Detects the format unless `form` is set.
 
-        `progress` is called with the number of bytes read. A URL is downloaded first: `counter` counts the downloaded
-        bytes, and `sha256`, if set, must match the download. Raises BentoError if the archive is invalid, the checksum
-        is wrong, or the entry already exists.
+        Calls `progress` with the number of bytes read. For a URL, downloads the archive first: `counter` counts the
+        downloaded bytes, and `sha256`, if set, must match the download. Raises BentoError if the archive is invalid,
+        the digest is wrong, or the entry already exists.
         """
         from bento_cli.store.import_session import import_archive
         from bento_cli.transports.address import parse
@@ -128,11 +128,11 @@ class EntryCollection:
         progress: Progress | None = None,
         counter: Counter | None = None,
     ) -> Exported:
-        """Export an entry to a file, directory, or URL. `store.export.destination` describes the path of the output.
+        """Export an entry to a file, directory, or URL. See `store.export.destination` for the path of the output.
 
-        `models=False` excludes a Bento's models, and `check=True` verifies all files first. `progress` is called with
-        the number of bytes packed, and `counter` counts bytes sent to a URL. Raises BentoError if the entry is damaged,
-        or if the destination can't be written.
+        Without `models`, excludes a Bento's models. With `check`, verifies all files first. Calls `progress` with the
+        number of bytes packed. `counter` counts the bytes sent to a URL. Raises BentoError if the entry is damaged, or
+        if the destination can't be written.
         """
         from bento_cli.store.export import export
         from bento_cli.transports.address import parse
@@ -151,9 +151,9 @@ class Store:
     """The store in a BentoML home, with the collections `bentos` and `models`."""
 
     def __init__(self, home: str | Path | None = None, *, durable: bool = True) -> None:
-        """Use `home`, or else BENTOML_HOME, or else `~/bentoml`. The directory doesn't need to exist.
+        """Open the store in `home` (default: BENTOML_HOME, or else `~/bentoml`). The directory doesn't need to exist.
 
-        If `durable` is set, flushes changes to disk, so that they survive a power failure.
+        If `durable` is set, flushes changes to disk, so that the changes survive a power failure.
         """
         self.home = Home.find(home, durable=durable)
         self.bentos = EntryCollection(self.home, BENTO)
@@ -164,15 +164,15 @@ class Store:
         return self.bentos if kind is BENTO else self.models
 
     def verify(self, *entries: Entry, progress: Callable[[int], None] | None = None) -> Verified:
-        """Compare entries (default: all) with the contents that were imported, and return the differences."""
+        """Compare entries (default: all) with their contents at the time of the import, and return the differences."""
         from bento_cli.store.verification import verify, verify_all
 
         return verify(self.home, [*entries], progress) if entries else verify_all(self.home, progress)
 
     def gc(self, *, dry_run: bool = False, waiting: Callable[[], None] | None = None) -> Collected:
-        """Remove data that no entry uses. Entries aren't changed.
+        """Remove data that no entry uses. With `dry_run`, only determines this data.
 
-        Calls `waiting` before it waits for another process that adds entries.
+        Calls `waiting` before waiting for another process that adds entries.
         """
         from bento_cli.store.delete import collect
 
@@ -190,7 +190,7 @@ class Store:
 
 
 def is_archive(text: str) -> Path | None:
-    """Return the path if `text` contains a slash, has an archive suffix, or names a file. Otherwise, returns None."""
+    """Return `text` as a path if it contains a slash, has an archive suffix, or names a file; otherwise, None."""
     path = Path(text)
     return path if "/" in text or path.suffix in (".bento", ".bentomodel") or path.is_file() else None
 
@@ -206,15 +206,15 @@ def local(text: str) -> Path:
 
 
 def archive_of(text: str) -> tuple[Path | BinaryIO, Form] | None:
-    """Return the archive at `text` (`-`: standard input) and its format, or None if `text` is a tag."""
+    """Return an archive and its format, or None if `text` is a tag. For `-`, the archive is standard input."""
     source = sys.stdin.buffer if text == "-" else is_archive(text)
     return (source, form_of(source)) if source else None
 
 
 def form_of(source: Path | BinaryIO, form: Form | None = None) -> Form:
-    """Return `form` if it is set, or else the format that the file type, the file name, or the first bytes indicate.
+    """Return the format of an archive: `form`, or else the format that its file type, name, or first bytes indicate.
 
-    Raises BentoError for a zip archive in a pipe, because the index of a zip archive is at its end.
+    Raises BentoError for a zip archive in a pipe, because the index of a zip archive is at the end.
     """
     if isinstance(source, Path):
         return form or ("folder" if source.is_dir() else form_from_name(source.name))
@@ -226,7 +226,7 @@ def form_of(source: Path | BinaryIO, form: Form | None = None) -> Form:
 
 
 def __getattr__(name: str) -> object:
-    """Return `Options`, which is imported on first use because few commands need it."""
+    """Import `Options` on first use, because few commands need the class."""
     if name != "Options":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from bento_cli.store.import_session import Options
@@ -235,12 +235,12 @@ def __getattr__(name: str) -> object:
 
 
 def list(tag: str = "", *, kind: Kind = BENTO, home: HomePath = None) -> tuple[Entry, ...]:  # noqa: A001 - as in BentoML
-    """Return all Bentos, the versions of a name, or the Bento with a tag, sorted by tag."""
+    """Return Bentos sorted by tag: all Bentos, the versions of a name, or the Bento with a tag."""
     return Store(home).section(kind).list(tag)
 
 
 def get(tag: str, *, kind: Kind = BENTO, home: HomePath = None) -> Entry:
-    """Return the Bento with a tag or a unique prefix of a tag, or the latest version of a name.
+    """Return the Bento with a tag or a unique prefix of a tag. For a name, returns the latest version.
 
     Raises NotFoundError if no Bento matches.
     """
@@ -250,7 +250,7 @@ def get(tag: str, *, kind: Kind = BENTO, home: HomePath = None) -> Entry:
 def delete(tag: str, *, kind: Kind = BENTO, force: bool = False, home: HomePath = None) -> tuple[Entry, ...]:
     """Delete a Bento, or all versions of a name. Returns the deleted entries.
 
-    Raises BentoError for a model (`kind`) that a Bento requires, unless `force` is set.
+    Raises BentoError if `kind` is MODEL and a Bento requires the model, unless `force` is set.
     """
     return Store(home).section(kind).delete(tag, force=force)
 
@@ -276,14 +276,17 @@ def export_bento(
     kind: Kind = BENTO,
     home: HomePath = None,
 ) -> Exported:
-    """Export a Bento, by default with its models, to a file, directory, or URL. BentoML can't import zst archives."""
+    """Export a Bento to a file, directory, or URL. Includes the Bento's models unless `models` is false.
+
+    BentoML can't import archives in the format `zst`.
+    """
     return Store(home).section(kind).export(tag, out, form, models=models)
 
 
 def push(
     tag: str, *targets: str, insecure: Collection[str] = (), kind: Kind = BENTO, home: HomePath = None
 ) -> Sequence[Delivered]:
-    """Push a Bento and its models to registries (`oci://registry/repository[:tag]`)."""
+    """Push a Bento and its models to `targets`, registry references such as `oci://registry/repository:tag`."""
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
     from rules_bento.registry.reference import Reference
@@ -305,7 +308,7 @@ def pull(
     kind: Kind = BENTO,
     home: HomePath = None,
 ) -> Pulled:
-    """Pull a Bento and its missing models from a registry into the store."""
+    """Pull a Bento from a registry into the store, with the models that the store lacks."""
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
     from rules_bento.registry.reference import Reference
@@ -336,7 +339,7 @@ def containerize(
     features: Sequence[str] = (),
     home: HomePath = None,
 ) -> Containerized:
-    """Build an image of a Bento with `backend` (default: the first available one), which `options` configures."""
+    """Build an image of a Bento with the container builder `backend` (default: the first available builder)."""
     from bento_cli.sharing.backends import choose
     from bento_cli.sharing.containers import containerize
 
@@ -345,7 +348,7 @@ def containerize(
 
 
 def serve(tag: str, *options: str, python: str = "", home: HomePath = None) -> subprocess.Popen[bytes]:
-    """Start BentoML's server for a Bento, with `options` for `bentoml serve`. The caller must stop the process."""
+    """Start BentoML's server for a Bento. Passes `options` to `bentoml serve`. The caller must stop the process."""
     import subprocess
 
     from bento_cli.sharing.serving import server
@@ -356,7 +359,7 @@ def serve(tag: str, *options: str, python: str = "", home: HomePath = None) -> s
 
 
 def verify(*entries: Entry, home: HomePath = None) -> Verified:
-    """Compare entries (default: all) with the contents that were imported, and return the differences."""
+    """Compare entries (default: all) with their contents at the time of the import, and return the differences."""
     return Store(home).verify(*entries)
 
 
