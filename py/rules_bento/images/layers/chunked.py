@@ -44,7 +44,7 @@ _HEADER, _CRC = "header", "crc64"
 
 
 class ChunkedBlob(toc_layer.TocBlob):
-    """Writer for the blob of a zstd:chunked layer, or for a part to join into such a blob."""
+    """Writer for the blob of a zstd:chunked layer, or for a layer part."""
 
     def __init__(self, count: Count, *, storing: bool = False) -> None:
         """Begin a blob. `count` receives the bytes of the tar. With `storing`, incompressible data isn't compressed."""

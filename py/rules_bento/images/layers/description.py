@@ -46,7 +46,7 @@ def output(arguments: Arguments) -> tuple[Path, layer.Compression]:
 
 
 def write_files(arguments: Arguments, members: Iterable[Member], name: str, *, parents: bool = True) -> None:
-    """Write a layer with `members`, and its description. Raises the same errors as `layer.write_files_layer`."""
+    """Write a layer with `members`, and its description. Raises BentoError for an invalid path in the layer."""
     from rules_bento.images.layers.layer import write_files_layer
 
     out, compression = output(arguments)
@@ -131,7 +131,7 @@ def read_wheel(arguments: Arguments) -> Wheel:
 
 
 def read_unfiltered(arguments: Arguments) -> Wheel:
-    """Return the complete wheel that the flags specify. Raises the same errors as `Wheel.read`."""
+    """Return the complete wheel that the flags specify. Raises BentoError for an invalid wheel."""
     from rules_bento.images.wheels.wheel import Locked, Wheel
 
     locked = Locked(arguments.optional("--locked"), allow_record_mismatch=arguments.has("--allow-record-mismatch"))
@@ -139,7 +139,7 @@ def read_unfiltered(arguments: Arguments) -> Wheel:
 
 
 def without_excluded(arguments: Arguments, wheel: Wheel) -> Wheel:
-    """Return `wheel` without the files that the flags exclude. Raises the same errors as `exclude.without`."""
+    """Return `wheel` without the files that the flags exclude. Raises BentoError for an unsuitable pattern."""
     own, preset = arguments.json_strings("--exclude"), arguments.json_strings("--exclude-preset")
     if not own and not preset:
         return wheel

@@ -127,7 +127,7 @@ def write_files_layer(
 
 
 def stream_files_layer(entries: Iterable[Member], compression: Literal["gzip", "zstd"], tar: Sum) -> Iterator[bytes]:
-    """Yield the bytes that `write_files_layer` writes. Adds the bytes of the tar to `tar`. Raises the same errors."""
+    """Yield the blob of a layer with members and their missing parent directories. Adds the tar's bytes to `tar`."""
     return _tar_blob(_files_tar(_with_directories(entries)), compression, tar, None, storing=True)[0]
 
 

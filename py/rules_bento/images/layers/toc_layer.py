@@ -3,8 +3,8 @@
 The contents of each file begin a new gzip member or zstd frame. A large file has a member or a frame for each `CHUNK`
 bytes. The table of contents lists the offsets and digests, and the manifest contains the digest of the table.
 
-The table is built in the same pass that writes the blob. If members of other blobs are copied, their entries get new
-offsets.
+The table is built in the same pass that writes the blob. If members of another blob are copied, the entries of these
+members get new offsets.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class TocMember(NamedTuple):
 
 
 class TocBlob:
-    """Writer for the blob of a layer with a table of contents, or for a part to join into such a blob."""
+    """Writer for the blob of a layer with a table of contents, or for a layer part."""
 
     def __init__(self, count: Count) -> None:
         """Begin a blob. `count` receives the bytes of the tar in order, except for copied members."""
@@ -167,7 +167,7 @@ class TocBlob:
         entry["digest"] = digest or f"sha256:{whole.hexdigest()}"
 
     def _cuts(self, contents: Iterable[Chunk]) -> Iterator[Chunk]:
-        """Split a file's contents into chunks. If `Wheel.chunks` already split the deflate stream, keeps its chunks."""
+        """Split a file's contents into chunks of `CHUNK` bytes, or keep existing chunks that have a deflate stream."""
         chunks = iter(contents)
         first = next(chunks)
         whole = chain([first], chunks)

@@ -214,7 +214,7 @@ class SparseFile:
             yield chunk
 
     def _missing(self, probe: Callable[[mmap.mmap, Fetch], object], at: int) -> tuple[int, int] | None:
-        """Return the next range that `probe` needs. Returns None if `probe` needs no range, or if the range is lost."""
+        """Return the next range that `probe` needs. Returns None without such a range, or if `tee` has passed it."""
 
         def ask(start: int, end: int) -> None:
             end = min(end, self._size)
@@ -243,4 +243,4 @@ class SparseFile:
 
 
 class _MissingError(Exception):
-    """Raised with a range of bytes that isn't stored yet."""
+    """Raised if a range of bytes isn't stored yet. The arguments are the start and the end of the range."""
