@@ -170,7 +170,7 @@ class Store:
         return verify(self.home, [*entries], progress) if entries else verify_all(self.home, progress)
 
     def gc(self, *, dry_run: bool = False, waiting: Callable[[], None] | None = None) -> Collected:
-        """Remove data that no entry uses. With `dry_run`, only determines this data.
+        """Remove data that no entry uses. With `dry_run`, only counts the data.
 
         Calls `waiting` before waiting for another process that adds entries.
         """
@@ -369,5 +369,5 @@ def diff(one: str, other: str, *, home: HomePath = None) -> Difference:
 
 
 def gc(*, dry_run: bool = False, home: HomePath = None) -> Collected:
-    """Remove data that no entry uses."""
+    """Remove data that no entry uses. With `dry_run`, only counts the data."""
     return Store(home).gc(dry_run=dry_run)
