@@ -1,9 +1,9 @@
 """Writes `.bento` archives by joining parts that are compressed only once.
 
 A `.bento` or `.bentomodel` file is an xz-compressed tar. The blocks of an xz stream are independent. Each *part*
-(metadata, sources, data, or a model) is a separate xz stream of tar members without the end-of-archive marker. Joining
-copies the blocks of the parts, and appends a small block with the marker, and the index. After a one-line change, only
-one small part is compressed again, never a model. The other formats that BentoML reads are built from the same parts.
+(metadata, sources, data, or a model) is a separate xz stream of tar members without the end-of-archive marker. `join`
+copies the blocks of the parts, and then writes a small block with the marker, and the xz index. After a one-line
+change, only one small part is compressed again. The other formats that BentoML reads are built from the same parts.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def write_part(out: Path, members: Iterable[tarstream.Member], *, threads: int |
 
 
 def write_measured_part(out: Path, members: Iterable[tarstream.Member]) -> PartInfo:
-    """Write a part as `write_part` does, and return its digest and size."""
+    """Write an archive part atomically. Returns the digest and size of the part."""
     import hashlib
 
     digest = hashlib.sha256()
@@ -77,7 +77,7 @@ def join(out: Path, parts: Sequence[Path]) -> None:
 
 
 def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
-    """Write parts atomically as an archive in the format `form`. For "folder", `out` must be missing or empty."""
+    """Convert parts to an archive in the format `form`, atomically. For "folder", `out` must be missing or empty."""
     if form == "folder":
         with atomic_dir(out) as directory:
             write_directory(directory, items(parts))
@@ -90,7 +90,10 @@ def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
 
 
 def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: Form | None = None) -> None:
-    """Write an archive (default: `.bento`) from parts, with a file `models/NAME/latest` for each model in `latest`."""
+    """Write an archive from parts. The default format is `.bento`.
+
+    `latest` maps model names to versions. Writes each version to a file `models/NAME/latest` in the archive.
+    """
     pointers = out.with_name(out.name + ".latest")
     members = [tarstream.Member.inline(f"models/{name}/latest", version.encode()) for name, version in latest.items()]
     if members:
@@ -123,7 +126,7 @@ def items(parts: Sequence[Path]) -> Iterator[StreamedMember]:
 
 
 def read_requirements(part: Path) -> tuple[str, str]:
-    """Return a part's requirements and their path in the part, or "" and the path of the part if there are none."""
+    """Return a part's requirements, and their path in the part. If there are none, returns "", and the part's path."""
     texts = {
         item.path: b"".join(item.contents).decode()
         for item in items([part])
@@ -134,7 +137,7 @@ def read_requirements(part: Path) -> tuple[str, str]:
 
 @cache
 def _end_block() -> tuple[bytes, xz.Record]:
-    """Return the last block of every archive, and its record. Cached, to save a tenth of a small Bento's build time."""
+    """Return the last block of every archive, and the index record of the block."""
     return xz.block(tarstream.END)
 
 
@@ -185,7 +188,7 @@ class StreamedMember(NamedTuple):
 
 
 def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
-    """Write a tar in the format `form`. The pieces in `tar` must include the end-of-archive marker."""
+    """Write a tar to a file in the format `form`. `tar` must include the end-of-archive marker."""
     if form == "tar":
         file.writelines(xz.split(tar))  # whole pages at a time
     elif form == "xz":

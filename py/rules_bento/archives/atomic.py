@@ -38,7 +38,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Replace a user's file atomically. Raises BentoError if `path` is a symbolic link, or if writing fails."""
+    """Write `data` to a file atomically. Raises BentoError if `path` is a symbolic link, or if writing fails."""
     if path.is_symlink():
         raise BentoError(f"{path}: a symbolic link can't be overwritten. Replace the link with a file.")
     try:
@@ -64,7 +64,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 
 
 def is_unfinished(name: str, path: Path) -> bool:
-    """Return whether `name` (from an OSError) is a temporary file or directory for `path`, or is in this directory."""
+    """Return whether the path `name` is, or is inside, a temporary file or directory next to `path`."""
     place = Path(name)
     return any(
         above.parent == path.parent and re.fullmatch(_UNFINISHED, above.name) for above in (place, *place.parents)

@@ -43,7 +43,7 @@ class RecipeWriter:
         out.write(MAGIC)
 
     def begin(self, member: ZipMember) -> None:
-        """Search for the data of `member` in the pieces that follow."""
+        """Search the next pieces for the data of `member`."""
         header = os.pread(self._source, 30, member.offset)
         self._at = member.offset + 30 + sum(struct.unpack_from("<HH", header, 26))
         self._end = self._at + member.packed_size

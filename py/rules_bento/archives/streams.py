@@ -25,7 +25,7 @@ def pieces(file: BinaryIO) -> Iterator[bytes]:
 
 
 def coalesce(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Join small pieces into pieces of at least 256 KiB (except the last), because each piece has a fixed cost."""
+    """Join small pieces into pieces of at least 256 KiB. The last piece can be smaller."""
     waiting = []
     size = 0
     for piece in pieces:
@@ -39,7 +39,7 @@ def coalesce(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def gunzip(raw: Iterable[bytes]) -> Iterator[bytes]:
-    """Decode a gzip file that this build wrote, with the fastest decoder. Raises EOFError for a truncated file."""
+    """Decode a trusted gzip file with the fastest available decoder. Raises EOFError if the file is truncated."""
     from rules_bento.archives.zipread import fast_zlib
 
     return _decode_streams(raw, lambda: _Gzip(fast_zlib()), 0)
@@ -53,8 +53,8 @@ def detect_form(first: bytes) -> str:
 def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator[bytes]:
     """Decode pieces of data in the format `form`: `xz`, `gz`, `bz2`, `zst`, or `tar` (yielded unchanged).
 
-    `memory` limits the decoder's memory, in bytes. Raises a BentoError that begins with `where` for another format, a
-    damaged or truncated stream, a wrong checksum, bytes after the end, and a stream that requires more memory.
+    `memory` limits the decoder's memory, in bytes. Raises a BentoError that begins with `where` for data in another
+    format, a damaged or truncated stream, a wrong checksum, bytes after the end, or a stream that requires more memory.
     """
     import zlib
     from itertools import chain
@@ -131,7 +131,7 @@ def _decoder_factory(form: str, memory: int) -> Callable[[], Any]:
 
 
 def _decode_streams(raw: Iterable[bytes], make: Callable[[], Any], alignment: int) -> Iterator[bytes]:
-    """Decode consecutive streams. Skips zero padding in multiples of `alignment`. Raises EOFError for missing data."""
+    """Decode consecutive streams. Zero padding must be a multiple of `alignment` bytes; 0 allows no padding."""
     decoder: Any = None
     padding = 0
     for piece in raw:

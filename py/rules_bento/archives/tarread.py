@@ -1,9 +1,9 @@
 """Reads the members of a tar archive as a stream. Rejects archives that tar readers interpret differently.
 
-Accepts the common formats (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the pre-POSIX format), and reads them as
+Accepts the common formats (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the pre-POSIX format). Interprets members as
 `tarfile` does for `bentoml import`. Rejects a truncated archive, data after the end, a wrong checksum, an invalid
-number, and a directory or link with contents. A Bento can't contain members of the kinds in `SYSTEM`, such as devices,
-so they are accepted only on request. The caller checks limits and names (see `rules_bento.archives.unpack`).
+number, and a directory or link with contents. Accepts devices and other kinds in `SYSTEM` only on request, because a
+Bento can't contain such members. The caller checks limits and names (see `rules_bento.archives.unpack`).
 `compressed_members` limits the decompressed size.
 """
 
@@ -121,7 +121,7 @@ class SeekableReader(PieceReader):
 
 
 def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
-    """Yield a tar's members, including `SYSTEM` kinds. Raises BentoError for an invalid tar or decompression bomb."""
+    """Yield a tar's members, including `SYSTEM` kinds. Raises BentoError for invalid tars and decompression bombs."""
     from rules_bento.archives import streams
 
     packed = 0

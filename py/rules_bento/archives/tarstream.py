@@ -1,9 +1,9 @@
 """Writes tar archives as reproducible streams of bytes.
 
-Headers have the POSIX.1-2001 (pax interchange) format: a ustar header, preceded by an extended header if a name or link
-is longer than 100 bytes or isn't ASCII, or if a file has 8 GiB or more. `tarfile` writes the same bytes with
-`PAX_FORMAT`, but is several times slower. User and group IDs are 0, without names, so the output doesn't depend on the
-host's users. Names begin with `./`, as in BentoML's archives.
+Headers have the POSIX.1-2001 (pax interchange) format. Each member has a ustar header. An extended header precedes the
+ustar header if a name or link is longer than 100 bytes or isn't ASCII, or if a file has 8 GiB or more. `tarfile` writes
+the same bytes with `PAX_FORMAT`, but is several times slower. User and group IDs are 0, without names, so the output
+doesn't depend on the host's users. Names begin with `./`, as in BentoML's archives.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def owner(mode: int, uid: int, gid: int) -> bytes:
 
 
 def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefix: bytes = b"") -> bytes:
-    """Return a tar header. `owned` is the result of `owner`.
+    """Return a tar header. `owned` contains the fields that `owner` returns.
 
     `name` and `link` can have at most `MAX_NAME` bytes, and `prefix` can have at most 155 bytes.
     """
@@ -63,7 +63,7 @@ def padding(size: int) -> bytes:
 
 
 def is_utf8(text: str) -> bool:
-    """Return whether a string can be encoded as UTF-8, that is, whether it contains no unpaired surrogate."""
+    """Return whether a string can be encoded as UTF-8. A string with an unpaired surrogate can't be encoded."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -83,8 +83,8 @@ class Member(NamedTuple):
     """A file, symbolic link, or directory in a tar. Use the class methods to create members.
 
     `path` is relative to the root of the archive, without `./`. A file has either `data`, or the path `source` of a
-    file that must have exactly `size` bytes when it is read. A symbolic link has the target `link`. A directory has
-    none of these fields. Only layers use `uid` and `gid`.
+    file with exactly `size` bytes. The source is read when the tar is written. A symbolic link has the target `link`. A
+    directory has none of these fields. Only layers use `uid` and `gid`.
     """
 
     path: str
@@ -110,7 +110,7 @@ class Member(NamedTuple):
 
     @classmethod
     def symlink(cls, path: str, link: str, *, uid: int = 0, gid: int = 0) -> Member:
-        """Return a symbolic link to `link`, which is relative to the directory of `path` or, in a layer, absolute."""
+        """Return a symbolic link. `link` is relative to the parent of `path`. In a layer, `link` can be absolute."""
         return cls(path, 0o777, link=link, uid=uid, gid=gid)
 
     @classmethod
@@ -147,7 +147,7 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
 
 
 def contents(member: Member) -> Iterator[bytes]:
-    """Yield the contents of a file in pieces. For a wrong size, raises BentoError or, for `data`, ValueError."""
+    """Yield the contents of a file in pieces. Raises BentoError (ValueError for `data`) if the size is wrong."""
     if member.data is not None:
         if len(member.data) != member.size:
             raise ValueError(f"{member.path}: expected {member.size} bytes, got {len(member.data)}")
@@ -168,7 +168,7 @@ def checked_members(members: Iterable[Member]) -> Iterator[Member]:
 
 
 def check(path: str, link: str | None = None) -> None:
-    """Raise BentoError if a path isn't normalized or is too deep, or if its link target is outside of the archive."""
+    """Raise BentoError if a path isn't normalized or is too deep, or if a link target is outside of the archive."""
     if _NOT_RELATIVE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
         raise BentoError(
             f"{path!r}: the path must be relative, without empty, '.', or '..' parts (required by `bentoml import`). "

@@ -37,7 +37,7 @@ _RATIO_THRESHOLD = 256 << 20  # bytes of output before the ratio applies
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits for the contents of an archive, which protect against decompression bombs. Sizes are in bytes."""
+    """Limits that protect against decompression bombs in archives. Sizes are in bytes."""
 
     size: int = 256 << 30  # bytes of all files
     members: int = 200_000
@@ -51,8 +51,8 @@ class SafeMember(NamedTuple):
     """A member that is safe to write. `path` is a relative, normalized, and unique POSIX path.
 
     A `file` has `size` bytes and can be executable. A `folder` is a directory. A `link` is a symbolic link with the
-    target `link`. Symbolic links are last, so no file is written through a link. A `hard link`, if `Limits` accepts
-    hard links, is a copy of the earlier file at the path `link`.
+    target `link`. Symbolic links are last, so no file is written through a link. A `hard link` is a copy of the earlier
+    file at the path `link`. `Limits.hard_links` allows hard links.
     """
 
     path: str
@@ -63,7 +63,7 @@ class SafeMember(NamedTuple):
 
 
 def form_from_name(path: str) -> Form:
-    """Return the format that BentoML infers from a file name. For `.bento` and unknown extensions, this is `xz`."""
+    """Return the format that BentoML infers from a file name: `xz` for `.bento` and unknown extensions."""
     return _SUFFIXES.get(os.path.splitext(path)[1], "xz")  # noqa: PTH122 - the name can be from a URL
 
 
@@ -72,12 +72,12 @@ def read(
 ) -> Iterator[tuple[SafeMember, Contents]]:
     """Yield the members of an archive with their contents. Skips contents that the caller doesn't read.
 
-    Reads an open file from its current position, and doesn't close the file. A zip file must be seekable. Doesn't yield
-    directories that exist only as parents in paths. Raises BentoError for:
+    Reads an open file from its current position, and doesn't close the file. A zip file must be seekable. Yields a
+    directory only if the archive contains a member for the directory. Raises BentoError for:
 
     - a source that can't be read, is truncated, has a format other than `form`, or exceeds `limits`
-    - a path or link outside of the archive, a member below a file or link, a device, and, by default, a hard link
-    - two members whose paths are equal or, unless `same_letters` is set, are equal on macOS or Windows
+    - a path or link outside of the archive, a member below a file or link, a device, or (by default) a hard link
+    - duplicate paths, including paths that only macOS and Windows treat as equal (unless `same_letters` is set)
     """
     limits = limits or Limits()
     where = source_name(source)
@@ -253,7 +253,7 @@ class _Guard:
         return normal
 
     def _take(self, path: str, kind: str) -> None:
-        """Record a path with its kind, and its parents as directories. Raises BentoError for a conflict."""
+        """Record the kind of a path, and record all parents as directories. Raises BentoError for a conflict."""
         known = self._kinds.get(path)
         if known and not known == kind == "folder":
             raise self._error(f"{path!r}: duplicate path. Remove one of the members.")

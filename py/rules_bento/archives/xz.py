@@ -1,16 +1,18 @@
 """Writes xz streams whose blocks are either stored or compressed, depending on their content.
 
-liblzma needs minutes to encode a model, because it tries to compress incompressible weights. This module splits the
-input into blocks of `BLOCK` bytes. It writes each block either as LZMA2 *uncompressed* chunks, at memory speed, or with
-liblzma's raw LZMA2 encoder, whichever is smaller. A sample determines whether to try the encoder. The blocks are
-independent, so threads can encode blocks in parallel. The bytes of a block depend neither on the number of threads nor
-on the block's position. Therefore, streams can be joined by copying blocks (`read_index`, `tail`). The result is one
-stream, because some readers, such as Python's `tarfile.open(mode="r|xz")`, ignore all streams after the first.
+liblzma needs minutes to encode a model, because liblzma tries to compress incompressible weights. This module splits
+the input into blocks of `BLOCK` bytes. The module stores a block as LZMA2 *uncompressed* chunks, at memory speed, or
+compresses the block with liblzma's raw LZMA2 encoder, whichever is smaller. A sample determines whether to try the
+encoder. The blocks are independent, so threads can encode blocks in parallel. The bytes of a block depend neither on
+the number of threads nor on the block's position. Therefore, a program can join streams by copying blocks (see
+`read_index` and `tail`). A joined file has one stream, because some readers, such as Python's
+`tarfile.open(mode="r|xz")`, ignore all streams after the first.
 
 The format is "The .xz File Format", version 1.2.0. liblzma's `lzma2_decoder.c` describes the chunks of LZMA2. Every
-block header contains both sizes of the block, so a multithreaded `xz` decodes on all cores. The check is CRC32. A
-compressed block depends on the version of liblzma and, near the threshold, on the version of zlib. The same interpreter
-writes the same bytes. A Bento's identity is the digest of its content, which doesn't depend on these versions.
+block header contains both sizes of the block, so a multithreaded `xz` decodes on all cores. The check is CRC32. The
+bytes of a compressed block depend on the version of liblzma. The choice between storing and compressing can depend on
+the version of zlib. The same interpreter writes the same bytes. A Bento's identity is the digest of its content, which
+doesn't depend on these versions.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ HEAD = b"\xfd7zXZ\0" + _FLAGS + _crc32(_FLAGS)  # the header of every stream
 
 
 class Record(NamedTuple):
-    """An entry of the index: the size in bytes of a block without padding, and of the block's uncompressed data."""
+    """The sizes of a block in the index: encoded bytes without padding, and uncompressed bytes."""
 
     unpadded_size: int
     size: int
@@ -94,7 +96,7 @@ def tail(records: Sequence[Record]) -> bytes:
 
 
 def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
-    """Return the blocks' total size and records, and seek to the first block. Raises ValueError for an invalid file."""
+    """Return the blocks' total size, and the records. Seeks to the first block. Raises ValueError for invalid files."""
     end = file.seek(0, os.SEEK_END) - _FOOTER
     if end < len(HEAD):
         raise ValueError("the file is too short for an xz stream")
@@ -156,11 +158,11 @@ def ordered_map(
 
 
 def compressible(block: bytes) -> bool:
-    """Return whether a block is worth compressing, that is, whether a fast compressor saves a quarter of a sample.
+    """Return whether a block is worth compressing: whether a fast compressor shrinks a sample by a quarter.
 
     Text, code, and most pickled trees are worth compressing. Compressed data and weights aren't: 32-bit floats shrink
-    by only 7 percent and 16-bit floats by 8 to 25 percent, and storing floats is 100 times faster. If the first bytes
-    of the sample's pieces hardly shrink, the rest of the sample is skipped.
+    by only 7 percent and 16-bit floats by 8 to 25 percent, and storing floats is 100 times faster. Skips most of the
+    sample if the first bytes hardly shrink. Small blocks are always worth compressing.
     """
     if len(block) <= _SAMPLES * _SAMPLE:
         return True
@@ -183,7 +185,7 @@ def _records(index: bytes) -> list[Record]:
 
 
 def _block_header(size: int, uncompressed_size: int, dictionary: int) -> bytes:
-    """Return the header of a block whose only filter is LZMA2, with a dictionary of 2**dictionary bytes."""
+    """Return the header of an LZMA2 block. The dictionary has `2**dictionary` bytes."""
     fields = bytes((_BOTH_SIZES,)) + _integer(size) + _integer(uncompressed_size)
     fields += bytes((_LZMA2, 1, 2 * (dictionary - 12)))
     length = len(fields) + 1 + 4
@@ -203,7 +205,7 @@ def _compress(block: bytes, dictionary: int) -> bytes:
 def _store(block: bytes) -> list[bytes | memoryview]:
     """Return `block` as uncompressed LZMA2 chunks and an end marker.
 
-    A chunk is a control byte (1 resets the dictionary, otherwise 2), the size minus 1, and the bytes.
+    Each chunk contains a control byte (1 for the first chunk, otherwise 2), the size minus 1, and the bytes.
     """
     view = memoryview(block)
     chunks: list[bytes | memoryview] = []

@@ -52,7 +52,7 @@ class Bounds(NamedTuple):
 
 
 class ZipMember(NamedTuple):
-    """A member as the central directory describes it. `Zip.contents` verifies the description.
+    """Metadata of a member from the central directory. `Zip.contents` verifies the size and the CRC.
 
     The path of a directory ends with a slash.
     """
@@ -112,7 +112,7 @@ class Zip:
         return data
 
     def error(self, message: str, member: str = "", remedy: str = "") -> BentoError:
-        """Return a BentoError about the zip file or one of its members. An empty `remedy` means the default."""
+        """Return a BentoError about the zip file or a member. By default, the message ends with the reader's remedy."""
         where = f"{self.where}: {member!r}" if member else self.where
         remedy = f"{remedy or self._remedy}."
         return BentoError(f"{where}: {message}. {remedy}")
@@ -149,7 +149,7 @@ class Zip:
         return self.unpacked(member, member.offset + begin)
 
     def unpacked(self, member: ZipMember, start: int) -> Iterator[Chunk]:
-        """Return the contents of a member, as `unverified` does. The data of the member begins at position `start`."""
+        """Return the unverified contents of a member in pieces. The member's data begins at position `start`."""
         if member.method == DEFLATED:
             return self._inflated(member, self._pieces(member, start), fast_zlib().decompressobj(-15))
         if member.method == BZIP2:
@@ -157,7 +157,7 @@ class Zip:
         return (Chunk(piece, None) for piece in self._pieces(member, start))
 
     def contents_at(self, member: ZipMember, local: bytes) -> int:
-        """Return the offset of a member's data from its header `local`. Raises BentoError for an invalid header."""
+        """Return a member's data offset relative to the local header. Raises BentoError for an invalid header."""
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
             raise self.error("the header is missing at the offset in the central directory", member.path)
         _, _, flags, method, _, _, crc, packed_size, size, name_length, extra_length = _LOCAL.unpack_from(local)
@@ -175,7 +175,7 @@ class Zip:
         return begin
 
     def inflate(self, member: ZipMember, inflate: Any, packed: bytes, most: int) -> bytes:
-        """Return at most `most` bytes from a `fast_zlib` decompressor. Raises BentoError for damaged data."""
+        """Decompress up to `most` bytes with the decompressor `inflate`. Raises BentoError for damaged data."""
         try:
             data: bytes = inflate.decompress(packed, most)
         except fast_zlib().error as error:
@@ -253,9 +253,9 @@ class Zip:
             raise self.error("the name isn't UTF-8, or isn't marked as UTF-8", raw.decode("latin-1")) from None
 
     def _zip64(self, name: str, extra: bytes, size: int, packed_size: int, offset: int) -> tuple[int, int, int]:
-        """Return the sizes and the offset, with values from the zip64 extra field if they don't fit in 32 bits.
+        """Return the sizes and the offset. Values that don't fit in 32 bits are from the zip64 extra field.
 
-        The extra field contains only values that don't fit, in the order of the parameters.
+        The extra field contains only these values, in the order of the parameters.
         """
         at = 0
         while at + 4 <= len(extra):
@@ -294,7 +294,7 @@ class Zip:
             raise self.error(message, largest.path, self._bounds.remedy)
 
     def _with_room(self, members: list[ZipMember], end: int) -> list[ZipMember]:
-        """Sort members by position, and set `room`. Raises BentoError for overlaps, or data before the first member."""
+        """Return the members sorted by position, with `room` set. Raises BentoError for invalid positions."""
         kept = []
         for member in sorted(members, key=lambda member: member.offset, reverse=True):
             room = end - member.offset
@@ -357,7 +357,7 @@ class FileZip(Zip):
 
 
 def fast_zlib() -> Any:
-    """Return ISA-L's zlib module if it is installed, otherwise Python's. ISA-L is twice as fast."""
+    """Return ISA-L's zlib module, which is twice as fast, or Python's zlib if ISA-L isn't installed."""
     global _zlib_module
     if _zlib_module is None:
         try:
