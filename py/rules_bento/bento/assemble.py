@@ -1,7 +1,7 @@
-"""Assembles a Bento: generates bento.yaml and all other files, except sources and models, from declared inputs.
+"""Assembles a Bento: generates bento.yaml and all other files except sources and models.
 
-The files have the format of BentoML 1.4, determined by experiment (see docs/compatibility.md). Services come from the
-service metadata, and most other values from options. Labels, envs, the image, and the description can come from both.
+The files have the format of BentoML 1.4, determined by experiment (see docs/compatibility.md). The service metadata
+defines the services. The options define most other values. Labels, envs, the image, and the description can be in both.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def members(bento: AssembledBento) -> list[Member]:
 def _environment(
     info: ServiceInfo, settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool, wheels: bool
 ) -> Environment:
-    """Return the environment in spec 2 or, if settings require it, spec 1. Raises BentoError for conflicts."""
+    """Return the environment in spec 2, or in spec 1 if a setting requires spec 1. Raises BentoError for conflicts."""
     reasons = spec1_reasons(settings.options) + (["a legacy service"] if info.kind == "legacy" else [])
     image = settings.image
     if image is None and info.image is not None:
@@ -142,7 +142,7 @@ def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> Non
 
 
 def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> None:
-    """Raise BentoError for packages of a rules_python hub if no Python version, base image, or template is set."""
+    """Raise BentoError if `pins` contains versions, but no Python version, base image, or template is set."""
     locked = [pin for pin in settings.pins if "==" in pin]
     docker = settings.options.docker
     if (
@@ -157,13 +157,13 @@ def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> No
 
 
 def _envs(info: ServiceInfo, options: BuildOptions) -> list[EnvVariable]:
-    """Return the environment variables of the options, followed by the service's variables, as BentoML does."""
+    """Return the options' environment variables, followed by the service's environment variables."""
     own = (EnvVariable(env.name, "" if env.value is None else str(env.value), env.stage) for env in info.envs)
     return [*options.envs, *own]
 
 
 class _ModelEntries:
-    """The entries of models in bento.yaml, for the Bento and for each service."""
+    """Model entries for bento.yaml: `own` for the Bento, and `by_service` for each service."""
 
     def __init__(self, info: ServiceInfo, settings: BentoSettings, models: Sequence[BundledModel]) -> None:
         options = settings.options
@@ -222,7 +222,7 @@ def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
 
 
 def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
-    """Return the README from the options, the service, or the project's README.md, or else BentoML's default title."""
+    """Return the README from the options, the service, or README.md. The default is BentoML's title."""
     for text, place in (
         (settings.options.description, settings.options.at("description")),
         (info.description, f"{info.path}: description"),

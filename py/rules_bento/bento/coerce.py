@@ -1,9 +1,8 @@
 """Converts YAML values to the types of BentoML's descriptors (bento.yaml and model.yaml).
 
 BentoML uses cattrs to convert descriptors to the types in its classes. A number becomes a string if a string is
-expected, unknown keys are dropped, and missing keys get a default. The conversions in this module do the same for
-individual values. Their errors specify the location in the document. (`formats.schema` checks documents that must match
-a schema without conversion.)
+expected, unknown keys are dropped, and missing keys get a default. This module converts individual values with the same
+results. Errors specify the location in the document. (`formats.schema` checks documents without conversion.)
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def strict_str(value: Any, where: str) -> str:
 
 
 def to_bool(value: Any, where: str) -> bool:
-    """Return the truth value of `value`, as Python defines it."""
+    """Convert any value to a boolean, as Python's `bool` does."""
     return bool(value)
 
 
@@ -74,7 +73,7 @@ def optional(convert: Conversion) -> Conversion:
 
 
 def items(convert: Conversion) -> Conversion:
-    """Return a conversion that applies `convert` to each item of a list. It raises BentoError for other types."""
+    """Return a conversion that applies `convert` to each item of a list, and raises BentoError for other types."""
 
     def converted(value: Any, where: str) -> list[Any]:
         if not isinstance(value, list):
@@ -85,7 +84,7 @@ def items(convert: Conversion) -> Conversion:
 
 
 def mapping(convert: Conversion = any_value) -> Conversion:
-    """Return a conversion that applies `convert` to each value of a mapping. It raises BentoError for other types."""
+    """Return a conversion that applies `convert` to each value of a mapping, and raises BentoError for other types."""
 
     def converted(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -99,7 +98,7 @@ def record(fields: Mapping[str, tuple[Conversion, Any]], *, closed: bool = False
     """Return a conversion for a mapping with known keys.
 
     Args:
-        fields: conversion and default of each key. A default is a value, a function without parameters, or REQUIRED.
+        fields: conversion and default of each key. A default is a value, a function that returns it, or REQUIRED.
         closed: reject unknown keys instead of dropping them.
 
     Returns:

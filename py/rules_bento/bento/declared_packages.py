@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeclaredPackages:
-    """Requirements and constraints (PEP 508) from one source. Messages begin with `place`, its location."""
+    """Requirements and constraints (PEP 508) from one location. Messages begin with the location `place`."""
 
     place: str
     requirements: list[str]
@@ -27,7 +27,7 @@ class DeclaredPackages:
     def check_lock(self, locked_extras: Mapping[str, Collection[str]]) -> list[str]:
         """Compare the requirements with a lock. Returns warnings about missing extras.
 
-        `locked_extras` maps each locked package to its extras. Raises BentoError for a missing package, unless its
+        `locked_extras` maps each locked package to its extras. Raises BentoError for a missing package, unless the
         requirement has a marker.
         """
         missing, notes = [], []
@@ -50,7 +50,7 @@ class DeclaredPackages:
         return notes
 
     def check_hashes(self, locked: Mapping[str, Mapping[str, str]]) -> None:
-        """Raise BentoError if the hash of a locked file isn't among the hashes of its requirement.
+        """Raise BentoError if a requirement specifies hashes that don't include the hash of a locked file.
 
         `locked` maps each package to its files, and each file name to the SHA-256 of the file.
         """
@@ -100,6 +100,6 @@ def declared_packages(options: BuildOptions, image: ImageDefinition, files: Proj
 
 
 def _requirements(text: str, origin: str) -> list[str]:
-    """Return the requirements, except local files. Omits URLs of direct references, because the lock contains them."""
+    """Return the requirements in `text`, without local files and without the URLs of direct references."""
     requirements, _ = parse(text, origin)
     return [item.name if item.is_direct else item.text for item in requirements if not item.text.startswith(".")]

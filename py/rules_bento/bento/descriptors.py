@@ -1,9 +1,8 @@
 """Parses `bento.yaml` and `model.yaml`, with the same results as BentoML 1.4.40.
 
 `bentoml list` fails for the whole store if BentoML can't load one entry, so the store accepts only entries that BentoML
-can load. The tables in this module describe the fields that BentoML's classes require (determined by experiment, and
-compared with BentoML by tests). They also describe the output of `bentoml get`: every key, with defaults, in the order
-of the classes.
+can load. The tables in this module describe the fields that BentoML's classes require. Tests compare the tables with
+BentoML. The tables also define the output of `bentoml get`, which contains every key in the order of the classes.
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ def read(kind: Kind, place: Path) -> bytes:
 
 
 def of_directory(kind: Kind, directory: Path) -> Description:
-    """Parse the descriptor of the entry in `directory`. Raises the same errors as `read` and `parse`."""
+    """Parse the descriptor of the entry in `directory`. Raises BentoError if BentoML can't load the descriptor."""
     place = directory / kind.descriptor
     return parse(kind, read(kind, place), str(place))
 

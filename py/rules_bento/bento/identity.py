@@ -1,4 +1,4 @@
-"""Computes the identity of a Bento: the digest of its content, without its version and times."""
+"""Computes the identity of a Bento: a digest of the content, without the name, version, and creation times."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 def content_identity(
     document: dict[str, Any], entries: Iterable[TreeEntry], models: Iterable[ModelDescription]
 ) -> bytes:
-    """Return the BLAKE3 digest of a Bento, which covers all files, the identities of models, and bento.yaml.
+    """Return the BLAKE3 digest of a Bento's files, models, and bento.yaml.
 
-    Excludes the name, version, and creation times in `document`, the parsed bento.yaml. `entries` lists all other
-    files, except the files of models.
+    `document` is the parsed bento.yaml. The digest excludes the Bento's name, version, and creation times. `entries`
+    lists all other files except the files of models.
     """
     timeless = {key: value for key, value in document.items() if key not in ("name", "version", "creation_time")}
     timeless["models"] = [_without_time(entry) for entry in document.get("models", ())]

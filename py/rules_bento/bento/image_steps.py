@@ -1,6 +1,6 @@
 """Defines the image of a Bento as ordered steps, from a `bentoml.images.Image` or from a target.
 
-`freeze` reads the files that an ImageDefinition refers to, and returns the values for bento.yaml and the Dockerfile.
+`freeze` reads the files to which an ImageDefinition refers, and returns the values for bento.yaml and the Dockerfile.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ class ImageDefinition:
     place: str = field(default="image", compare=False)  # prefix of messages
 
     def extend(self, other: ImageDefinition) -> ImageDefinition:
-        """Return this image with the fields of `other` that are set, and with the steps of `other` appended."""
+        """Return a copy with the fields that `other` sets, and with the steps of both images."""
         changes = {name: getattr(other, name) for name in _FIELDS[:-1] if getattr(other, name) is not None}
         return replace(self, **changes, steps=self.steps + other.steps, place=other.place)
 
     def to_json(self) -> str:
-        """Return the image as JSON for `from_json`."""
+        """Return the image as JSON that `from_json` accepts."""
         steps = [[step.kind, *step.values] for step in self.steps]
         values = {name: getattr(self, name) for name in _FIELDS[:-1] if getattr(self, name) is not None}
         return json.dumps({**values, "steps": steps}, ensure_ascii=False, indent=1) + "\n"
@@ -77,7 +77,7 @@ class ImageCommand:
 
 @dataclass(frozen=True)
 class FrozenImage:
-    """An image, with the contents of all files that it refers to."""
+    """An image with the contents of all referenced files."""
 
     base_image: str
     python_version: str
@@ -241,9 +241,10 @@ def freeze(
     uv_lock: str | None = None,
     locked: bool = False,
 ) -> FrozenImage:
-    """Return the image with the contents of its files. Options override fields, and are applied after all steps.
+    """Apply options to an image, and read all referenced files.
 
-    `uv_lock` contains the requirements of the project's uv.lock. If `locked` is set, omits constraints. Raises
+    Option values replace the values of the image. Packages and scripts in options follow the steps of the image.
+    `uv_lock` contains the requirements of the project's uv.lock. If `locked` is true, constraints are omitted. Raises
     BentoError for invalid files.
     """
     docker, place = options.docker, image.place
@@ -365,9 +366,9 @@ class _ImageBuilder:
 
 
 def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraints: bool | None = None) -> str:
-    """Return the requirement lines that a step adds. For `constraints`, see `inline_requirements`.
+    """Return the requirement lines that a step adds.
 
-    Raises BentoError for an undeclared file.
+    `constraints` selects lines as in `inline_requirements`. Raises BentoError for an undeclared or invalid file.
     """
     at = f"{place}: {step.kind}"
     packages: tuple[str, ...] | list[str] = ()

@@ -95,12 +95,12 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
 
 
 def _find_by_alias(reference: Model, models: Sequence[BundledModel]) -> BundledModel | None:
-    """Return the model whose alias is the tag of a reference, or None. `BentoModel` doesn't support aliases."""
+    """Return the model whose alias equals the tag of `reference`, or None."""
     return next((model for model in models if reference.alias and model.alias == reference.tag), None)
 
 
 def legacy_models(info: ServiceInfo, models: Sequence[BundledModel]) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Return the bento.yaml entries for the models of a legacy service, and complete tags by declared tag.
+    """Return the bento.yaml entries for a legacy service's models, and a mapping of declared tags to complete tags.
 
     Raises BentoError for a missing model.
     """
@@ -116,7 +116,7 @@ def _legacy_model(reference: Model, models: Sequence[BundledModel], info: Servic
 def choose(
     choices: Sequence[ModelChoice], models: Sequence[BundledModel], place: str
 ) -> tuple[list[str], list[BundledModel]]:
-    """Return the tags of the models that `choices` select, in order, and all models with their aliases.
+    """Return the tags of the models that `choices` select, and all models with the aliases from `choices`.
 
     Raises BentoError for a model that isn't bundled, and for an alias that BentoML would drop or overwrite.
     """
@@ -149,7 +149,10 @@ def choose(
 
 
 def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) -> None:
-    """Raise BentoError if a call in `loads` (tag, framework, function, place) loads a model without a module."""
+    """Raise BentoError if a framework function loads a model that has no module.
+
+    Each item of `loads` contains a tag, a framework, a function, and a location for messages.
+    """
     for tag, framework, function, place in loads:
         loaded = [model for model in models if model.alias == tag] or _versions_matching(tag, models)
         accepts_any = function == "get" and framework in _ACCEPT_ANY
@@ -162,7 +165,7 @@ def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) 
 
 
 def _versions_matching(tag: str, models: Sequence[BundledModel]) -> list[BundledModel]:
-    """Return the models that match `tag`, whose version can be missing, `latest`, or a prefix."""
+    """Return the models that match `tag`. The version in the tag can be missing, `latest`, or a prefix."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     return [model for model in models if model.tag.name == name and model.tag.version.startswith(version)]
 
@@ -178,7 +181,7 @@ def _matches_filter(model: BundledModel, conditions: str | None) -> bool:
 
 
 def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, wanted: str = "") -> BundledModel:
-    """Return the newest model that matches `tag`. Raises BentoError if none matches, or for an ambiguous prefix."""
+    """Return the newest model that matches `tag`. Raises BentoError if no model matches or the prefix is ambiguous."""
     version = tag.lower().removesuffix(":latest").partition(":")[2]
     matching = _versions_matching(tag, models)
     if not matching:

@@ -24,9 +24,10 @@ _UV_EXPORT_FLAGS = (
 
 
 def named_files(info: ServiceInfo, options: BuildOptions, files: ProjectFiles) -> dict[str, bytes]:
-    """Return the contents of declared files that options or the image refer to, by path in the build context.
+    """Return the files that options or the image name, as a mapping of paths in the build context to contents.
 
-    Later actions get only these files. Omits unreadable files, because the action that uses a file reports the error.
+    Later actions can read only these files. Omits unreadable files, because the action that uses a file reports the
+    error.
     """
     for written in _requirements(info, options):
         try:
@@ -70,12 +71,12 @@ def _files(info: ServiceInfo, options: BuildOptions) -> Iterator[str]:
 def inline_requirements(
     path: str, files: ProjectFiles, place: str, *, constraints: bool | None = None, check: bool = True
 ) -> str:
-    """Return the lines of a requirements file, with references to other files replaced by the lines of these files.
+    """Return the lines of a requirements file, with the lines of included files inserted.
 
-    Constraints become requirements, as in BentoML's Bentos of spec 1, because bento.yaml can't refer to files. If
-    `constraints` is True, returns only constraints. If it is False, omits constraints, because a lock already limits
-    versions. Raises BentoError for an undeclared file or a cycle. If `check` is True, also raises BentoError for lines
-    that installers reject.
+    Constraints become requirements, because bento.yaml can't refer to files. BentoML does the same in spec 1. If
+    `constraints` is True, returns only constraints. If `constraints` is False, omits constraints. Raises BentoError for
+    an undeclared file or a circular include. If `check` is true, also raises BentoError for lines that installers
+    reject.
     """
     lines = _nested_lines(files.path(path, place), files, place, within=(), limits=False, check=check)
     return "".join(f"{line}\n" for line, limits in lines if constraints in (None, limits))
@@ -84,7 +85,7 @@ def inline_requirements(
 def _nested_lines(
     path: str, files: ProjectFiles, place: str, *, within: tuple[str, ...], limits: bool, check: bool
 ) -> Iterator[tuple[str, bool]]:
-    """Yield each line of a requirements file and its includes, and whether the line is a constraint."""
+    """Yield each line of a requirements file and its includes, with a flag that marks constraints."""
     if path in within:
         raise BentoError(f"{place}: {path} includes itself through {', '.join(within)}. Remove the circular include.")
     text = files.text(path, place)
@@ -104,16 +105,16 @@ def _nested_lines(
 
 
 def check_lines(text: str, path: str) -> None:
-    """Raise BentoError, with the file and line, for a line that pip or uv rejects in a requirements file."""
+    """Raise BentoError with the file and line if pip or uv rejects a line of a requirements file."""
     for number, line in logical_lines(text):
         fitting = check_editable if line.startswith("-") else check_requirement
         fitting(line, f"{path}:{number}")
 
 
 def export_uv_lock(files: ProjectFiles, uv: str, python: str | None = None) -> str:
-    """Return requirements exported from the project's uv.lock and pyproject.toml, for `Image.uv_lock()`.
+    """Return the requirements that `uv` exports from the project's uv.lock and pyproject.toml.
 
-    `python` is the interpreter that `uv` uses; by default, uv finds one. Raises BentoError if uv fails.
+    `python` is the interpreter for uv. By default, uv finds an interpreter. Raises BentoError if uv fails.
     """
     import subprocess
     import tempfile

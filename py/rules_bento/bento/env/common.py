@@ -65,7 +65,7 @@ _VARIABLE = re.compile(r"(\\)?\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-
 
 @dataclass(frozen=True)
 class ApiDescription:
-    """The schema and OpenAPI document of a service. Creating them requires importing the service."""
+    """The API schema and the OpenAPI document of an imported service."""
 
     schema: dict[str, Any]  # of bento.yaml; empty for a legacy service
     openapi: str  # content of apis/openapi.yaml
@@ -106,7 +106,7 @@ class Environment:
 
 
 def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | None:
-    """Return the variables of the dotenv file and `docker.env`, which takes precedence, or None if neither is set."""
+    """Return the variables of the dotenv file, overridden by `docker.env`, or None if neither is set."""
     docker = options.docker
     if docker.env_file is None:
         return docker.env
@@ -126,7 +126,7 @@ def merge_envs(env: dict[str, str] | None, envs: Sequence[EnvVariable]) -> tuple
 def parse_dotenv(text: str, origin: str) -> dict[str, str]:
     """Parse a dotenv file. `$NAME` refers to a variable on an earlier line, never to the machine's environment.
 
-    Raises BentoError, with the file and the line, for an invalid line or an undefined `$NAME`.
+    Raises BentoError with the file and line for an invalid line or an undefined `$NAME`.
     """
     values: dict[str, str] = {}
     for number, raw in enumerate(text.splitlines(), 1):

@@ -51,7 +51,7 @@ class ContainerLayout:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The steps of an image build, which `spec1` and `spec2` create from their options."""
+    """The settings of an image build, from which `render` creates a Dockerfile."""
 
     base_image: str
     install: str  # the command that installs env/python

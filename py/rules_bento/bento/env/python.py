@@ -30,9 +30,9 @@ _FILE_OPTIONS = {
 
 
 def option_lines(python: Python, place: str) -> list[str]:
-    """Return the options for indexes and installers as lines of a requirements file (spec 2).
+    """Return the index and installer options as lines of a requirements file (spec 2).
 
-    Raises BentoError if requirements files don't support one of the `pip_args`. The message begins with `place`.
+    Raises a BentoError that begins with `place` if requirements files don't support an option in `pip_args`.
     """
     lines = [f"--index-url {python.index_url}"] if python.index_url else []
     lines += ["--no-index"] if python.no_index else []
@@ -63,8 +63,8 @@ def _argument_lines(pip_args: str, place: str) -> list[str]:
 def _add_pins(text: str, pins: Sequence[str]) -> str:
     """Add the pins from libraries to requirements. A pin is `name==version`, or `name` for any version.
 
-    Requirements with hashes must already contain these packages. Raises BentoError for a missing package or a different
-    version.
+    Requirements with hashes must already contain the pinned packages. Raises BentoError for a missing package or a
+    different version.
     """
     if not pins:
         return text
@@ -97,7 +97,7 @@ def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
 
 
 def check_git(text: str, place: str, *, packed: bool) -> None:
-    """Raise BentoError for git requirements if `packed` is set, because BentoML would clone and pack repositories."""
+    """Raise BentoError for git requirements if `packed` is true, because an image build can't clone repositories."""
     if not packed:
         return
     for line in text.splitlines():
@@ -110,14 +110,14 @@ def check_git(text: str, place: str, *, packed: bool) -> None:
 
 @dataclass(frozen=True)
 class LockedRequirements:
-    """The requirements in env/python that come from a lock subset: roots, and pins without and with hashes."""
+    """Requirements in env/python from a lock subset: roots, pins without hashes, and pins with hashes."""
 
     roots: str
     pinned: str
     pinned_with_hashes: str
 
     def dumps(self) -> str:
-        """Return the requirements as JSON for `loads`, without `pinned`, which `loads` derives from other fields."""
+        """Return the requirements as JSON that `loads` accepts."""
         fields = {"roots": self.roots, "pinned_with_hashes": self.pinned_with_hashes}
         return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 
@@ -160,9 +160,10 @@ def assemble_requirements(
     features: Sequence[str],
     place: str,
 ) -> Requirements:
-    """Return the requirements with bentoml, the extras `features`, and the lock's pins or, without a lock, `pins`.
+    """Return the requirements, including bentoml with the extras `features`.
 
-    Raises BentoError if the lock lacks bentoml, an extra, or a package in `text` (from `place`). Without a lock, raises
+    `text` contains the requirements that are declared at `place`. The pins are from `lock` or, without a lock, from
+    `pins`. Raises BentoError if the lock lacks bentoml, an extra, or a package in `text`. Without a lock, raises
     BentoError if `pins` contradict `text`, or if requirements with hashes lack a package.
     """
     if lock is None:
@@ -192,7 +193,7 @@ def assemble_requirements(
 
 
 def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str, str]:
-    """Return `text` with bentoml, and bentoml's version. Raises BentoError if bentoml or an extra can't be added."""
+    """Add bentoml with the extras `features` to `text`. Returns the requirements, and bentoml's version."""
     pinned = re.search(r"^bentoml\s*(\[[^]]*])?\s*==\s*([\w.!+-]+)(?=[\s;\\,]|$)", text, re.MULTILINE | re.IGNORECASE)
     if pinned:
         requirement = f"{_bentoml_requirement(features, pinned[1])}=={pinned[2]}"

@@ -49,7 +49,7 @@ def make(settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool) 
 
 
 def _check(options: BuildOptions, envs: Sequence[EnvVariable]) -> None:
-    """Raise BentoError for options that spec 1 ignores, and for build-time variables, which its images would expose."""
+    """Raise BentoError for options that spec 1 ignores, and for environment variables with the stage `build`."""
     docker = options.docker
     if docker.distro == "amazonlinux" and not docker.base_image:
         raise BentoError(
@@ -88,7 +88,7 @@ def _requirements(settings: BentoSettings) -> python.Requirements:
 
 
 def _named_files(settings: BentoSettings) -> dict[str, bytes]:
-    """Return the contents of the setup script, template, and wheels by their paths in the Bento."""
+    """Return the setup script, template, and wheels as a mapping of paths in the Bento to contents."""
     options, files = settings.options, settings.files
     named_files = {}
     if options.docker.setup_script:
@@ -143,7 +143,7 @@ def _dockerfile(settings: BentoSettings, recipe: dockerfile.Recipe, docker: dict
 
 
 def _conda_environment(conda: Conda, files: ProjectFiles, place: str) -> str | None:
-    """Return the project's environment.yml, or an equivalent of the conda dependencies, or None if neither is set."""
+    """Return the content of environment.yml, from a file or the conda dependencies. Returns None if neither is set."""
     if conda.environment_yml:
         return files.text(conda.environment_yml, place)
     dependencies: list[Any] = list(conda.dependencies or ())

@@ -95,7 +95,7 @@ def _recipe(
 
 
 def _install(requirements: python.Requirements, options: BuildOptions, from_sources: bool) -> str:
-    """Return the command that installs requirements. With `from_sources`, the file's paths are relative to src/."""
+    """Return the command that installs requirements. If `from_sources` is true, the command runs in src/."""
     name, flags = "requirements.txt", [f"--allow-insecure-host {host}" for host in options.python.trusted_host or ()]
     if requirements.hashed is not None:
         name, flags = "requirements.lock.txt", [*flags, "--require-hashes"]

@@ -36,10 +36,10 @@ _PLACEHOLDERS = dockerfile.ContainerLayout(
 
 
 def render(text: str, recipe: dockerfile.Recipe, options: dict[str, Any], origin: str) -> str:
-    """Return the Dockerfile that results from applying a template to the default Dockerfile.
+    """Render a template that extends the default Dockerfile, and return the resulting Dockerfile.
 
-    The template can refer to the `docker` options as `__options__<key>`. Raises BentoError for an invalid template,
-    with `origin` and, if known, the line.
+    The template can refer to the `docker` options as `__options__<key>`. Raises BentoError for an invalid template. The
+    message begins with `origin` and, if known, the line.
     """
     dockerfile_text = _run_in_subprocess(lambda: _render_template(text, recipe, options, origin), origin)
     if not re.search(r"^FROM\s", dockerfile_text, re.MULTILINE | re.IGNORECASE):
@@ -86,7 +86,7 @@ def _render_template(text: str, recipe: dockerfile.Recipe, options: dict[str, An
 def _run_in_subprocess(render: Callable[[], str], origin: str) -> str:
     """Call `render` in a forked process with limited time and memory, and return the result.
 
-    Raises the BentoError of `render`, or BentoError if a limit is exceeded.
+    Raises BentoError if `render` fails or exceeds a limit.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -114,7 +114,7 @@ _RENDERED, _FAILED = b"+", b"-"
 
 
 def _render_and_exit(render: Callable[[], str], descriptor: int) -> NoReturn:
-    """Send the result of `render` to the parent within the limits, and exit without the parent's cleanup code."""
+    """Call `render` with limited resources, send the result to the parent, and exit without cleanup handlers."""
     status = 1
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
