@@ -22,10 +22,10 @@ _TABLE = ("tool", "bentoml", "build")
 
 
 def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> BuildOptions:
-    """Read the options in a bentofile.yaml or pyproject.toml, whose name in messages is `origin`.
+    """Read the options in a bentofile.yaml or pyproject.toml. Error messages begin with `origin`.
 
-    `src_exists` specifies whether the directory of a pyproject.toml contains a directory `src` with the packages.
-    Raises BentoError with the file and line of invalid options.
+    `src_exists` is the default of `is_src_layout` for a pyproject.toml. Raises BentoError with the line of an invalid
+    option.
     """
     text = _read_text(path, origin)
     if FilePath(path).suffix == ".toml":
@@ -34,7 +34,7 @@ def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> Buil
 
 
 def read_arguments(path: str | FilePath, origin: str) -> dict[str, Any]:
-    """Read a Bento's arguments from a YAML mapping. Raises BentoError, with `origin` and the line, for invalid YAML."""
+    """Read a Bento's arguments from a YAML mapping. Raises BentoError with the file and line for invalid YAML."""
     values = plain(yaml_document(_read_text(path, origin), origin).data)
     return {str(key): value for key, value in values.items()}
 
@@ -73,7 +73,7 @@ def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> Build
 
 
 def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: str) -> BuildOptions:
-    """Return `options` with the project's dependencies. As in BentoML, a requirements file takes precedence."""
+    """Return `options` with the project's dependencies, unless the options name a requirements file."""
     dependencies = project.get("dependencies", [])
     place = f"{place}: project.dependencies"
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
@@ -93,7 +93,7 @@ def _with_lowercase_name(options: BuildOptions) -> BuildOptions:
 
 
 def yaml_document(text: str, origin: str) -> Document:
-    """Parse YAML, and record the line of each value. Raises BentoError unless the YAML is empty or a valid mapping."""
+    """Parse a YAML mapping with line numbers. Accepts an empty document. Raises BentoError for other documents."""
     from rules_bento.formats.yaml import read_with_lines
 
     data, lines = read_with_lines(text, origin, LiteralFloat)

@@ -57,15 +57,15 @@ def dotted(path: Path) -> str:
 
 
 class Table:
-    """A mapping in a document. Methods that return values of a specific type raise BentoError for other types."""
+    """A mapping in a document. Methods for a specific type raise BentoError if a value has another type."""
 
     def __init__(
         self, document: Document, path: Path, keys: Collection[str], hints: Mapping[str, str] | None = None
     ) -> None:
         """Read the mapping at `path`. A missing mapping is empty.
 
-        `hints` maps some unknown keys to remedies. Raises BentoError if the value isn't a mapping, or for an unknown
-        key.
+        `hints` maps some unknown keys to remedies. Raises BentoError if the value isn't a mapping, or if a key isn't in
+        `keys`.
         """
         data: Any = document.data
         for part in path:
@@ -82,7 +82,7 @@ class Table:
                 raise BentoError(self._unknown(str(key), keys, hints or {}))
 
     def at(self, key: str, *more: int) -> str:
-        """Return the location of the value of `key`, or of an item in it, for the beginning of a message."""
+        """Return the location of a key's value, or of an item in a list, for the beginning of a message."""
         return self._document.at((*self._path, key, *more))
 
     def has(self, key: str) -> bool:
@@ -94,7 +94,7 @@ class Table:
         return self._data.get(key)
 
     def string(self, key: str) -> str | None:
-        """Return the value of `key` as a string, or None if it is missing. Converts numbers and booleans."""
+        """Return the value of `key` as a string, or None if the key is missing. Converts numbers and booleans."""
         value = self._data.get(key)
         return scalar_string(value) or self.typed(key, str, "a string")
 
@@ -103,14 +103,14 @@ class Table:
         return self.typed(key, bool, "true or false")
 
     def typed(self, key: str, kind: type[_T], expected: str) -> _T | None:
-        """Return the value of `key`, or None if it is missing. Raises BentoError if the value isn't of type `kind`."""
+        """Return the value of `key`, or None if the key is missing. Raises BentoError if the type isn't `kind`."""
         value = self._data.get(key)
         if value is not None and not isinstance(value, kind):
             raise BentoError(f"{self.at(key)}: expected {expected}, got {describe_value(value)}.")
         return value
 
     def strings(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:
-        """Return the list at `key` as strings, or None if missing. Converts numbers. `or_one` also accepts a string."""
+        """Return the list of strings at `key`, or None if the key is missing. `or_one` also allows a single string."""
         if or_one and isinstance(self._data.get(key), str):
             return (self._data[key],)
         value = self.typed(key, list, "a list of strings")
@@ -126,7 +126,7 @@ class Table:
         return tuple(strings)
 
     def mapping(self, key: str) -> dict[str, str] | None:
-        """Return the mapping of strings at `key`, or None if it is missing. Converts numbers and booleans."""
+        """Return the mapping of strings at `key`, or None if the key is missing. Converts numbers and booleans."""
         value = self.typed(key, dict, "a mapping of strings")
         if value is None:
             return None
@@ -140,7 +140,7 @@ class Table:
         return strings
 
     def items(self, key: str) -> list[Any]:
-        """Return the list at `key`, or an empty list if it is missing. Items can have any type."""
+        """Return the list at `key`, or an empty list if the key is missing. Items can have any type."""
         return self.typed(key, list, "a list") or []
 
     def _unknown(self, key: str, keys: Collection[str], hints: Mapping[str, str]) -> str:

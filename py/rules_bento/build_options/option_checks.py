@@ -115,7 +115,7 @@ def check_package(package: str, place: str) -> None:
 
 
 def check_requirement(text: str, place: str) -> None:
-    """Raise BentoError if pip and uv reject `text` in a requirements file."""
+    """Raise BentoError unless pip and uv accept `text` in a requirements file."""
     # Remove comments and hashes.
     text = re.sub(r"\s+(#.*|--hash[= ]\S+)", "", text).strip()
     if _SINGLE_EQUALS.match(text):

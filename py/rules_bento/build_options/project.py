@@ -1,4 +1,4 @@
-"""Reads files in the build context that options refer to, such as scripts, requirements, and templates."""
+"""Reads files in the build context that options name, such as scripts, requirements, and templates."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ class ProjectFiles:
         return content
 
     def exact_text(self, written: str, place: str) -> str:
-        """Return the text of a file without changes. Raises the errors of `read`, and BentoError for invalid UTF-8."""
+        """Return the text of a file without changes. Raises BentoError for an unreadable file or invalid UTF-8."""
         try:
             return self.read(written, place).decode()
         except UnicodeDecodeError:
             raise BentoError(f"{place}: {written!r} isn't valid UTF-8. Save the file as UTF-8.") from None
 
     def text(self, written: str, place: str) -> str:
-        """Return the text of a file with LF line endings and no byte order mark. Raises the errors of `exact_text`."""
+        """Return the text of a file with LF line endings and no byte order mark. Raises BentoError if reading fails."""
         return self.exact_text(written, place).removeprefix("\N{BYTE ORDER MARK}").replace("\r\n", "\n")

@@ -1,4 +1,4 @@
-"""Reads the options of a target: its attributes, merged with its bentofile."""
+"""Reads the options of a target from attributes and an optional bentofile."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _MAX_REPORTED = 20  # unmatched patterns
 
 
 def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, src_exists: bool) -> BuildOptions:
-    """Return the options in `attributes`, which have the format of a bentofile, merged with an optional bentofile.
+    """Return the options of a target, merged with an optional bentofile.
 
-    `bentofiles` contains at most one path, with its name in messages. `src_exists` specifies whether the build context
-    contains a directory `src`. Raises BentoError for invalid options.
+    `attributes` has the format of a bentofile. `bentofiles` is empty, or contains one pair: the path of a bentofile,
+    and the name in messages. `src_exists` specifies whether the build context contains a directory `src`. Raises
+    BentoError for invalid options.
     """
     options = option_reader.parse(Document("", attributes))
     for path, name in bentofiles:
@@ -29,7 +30,7 @@ def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, s
 
 
 def find_service(options: BuildOptions, sources: Container[str]) -> str:
-    """Return the service in `options` or, if service.py exists, the default `service`. Raises BentoError otherwise."""
+    """Return the configured service, or the default `service` if service.py exists. Otherwise, raises BentoError."""
     if options.service is not None:
         return options.service
     if "service.py" not in sources:
@@ -41,7 +42,7 @@ def find_service(options: BuildOptions, sources: Container[str]) -> str:
 
 
 def unmatched_patterns(selection: Selection, options: BuildOptions, among: str) -> list[str]:
-    """Return warnings about `include` patterns that match no file. `among` names the searched attributes."""
+    """Return warnings about `include` patterns that match no file. `among` describes the searched files in messages."""
     notes = []
     for rule in selection.idle[:_MAX_REPORTED]:
         place = options.at(f"include[{rule.number - 1}]")
