@@ -1,4 +1,4 @@
-"""Locks Debian packages, which apt resolves for suites and architectures. A lock contains no mirror host names.
+"""Locks Debian packages for suites and architectures with apt. A lock contains no mirror host names.
 
 apt runs with separate directories and sources, so the result is independent of the host's packages and architecture.
 The mirror, proxies, credentials, and keys come from the host. The format of a lock::
@@ -127,14 +127,14 @@ def host_mirrors() -> dict[str, str]:
 
 
 def expand_mirror(mirror: str) -> dict[str, str]:
-    """Return the mirror URL of each archive, or only of the main archive if `mirror` doesn't contain `{archive}`."""
+    """Return the mirror URL of each archive. Without `{archive}` in `mirror`, returns only the main archive's URL."""
     if "{archive}" in mirror:
         return {archive: mirror.replace("{archive}", archive).rstrip("/") for archive in (MAIN, SECURITY)}
     return {MAIN: mirror.rstrip("/")}
 
 
 def resolve(request: Request, mirrors: Mapping[str, str], directory: Path) -> Lock:
-    """Resolve a request with apt over the network, with apt's state in `directory`. Raises BentoError if apt fails."""
+    """Resolve a request with apt over the network. apt stores files in `directory`. Raises BentoError if apt fails."""
     for name in [*request.packages, *request.exclude]:
         if not _NAME.fullmatch(name):
             place = "packages" if name in request.packages else "excludes"
@@ -196,13 +196,13 @@ def _package(stanza: Stanza, providers: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _alternatives(relations: str) -> list[list[str]]:
-    """Return the names in a relationship field, as a list of alternatives for each relation (Debian Policy 7.1)."""
+    """Return a list of alternative package names for each relation in a field (Debian Policy 7.1)."""
     groups = [group.split("|") for group in relations.replace("\n", " ").split(",") if group.strip()]
     return [[re.split(r"[\s(:\[<]", name.strip(), maxsplit=1)[0] for name in group] for group in groups]
 
 
 def _configure(directory: Path, request: Request, architecture: str, mirrors: Mapping[str, str]) -> Any:
-    """Write apt's configuration. Returns a function that returns the command for one of apt's programs."""
+    """Write apt's configuration. Returns a function that creates the command for an apt program."""
     for name in ("cache/archives/partial", "lists/partial", "sources"):
         (directory / name).mkdir(parents=True)
     (directory / "sources/debian.sources").write_text(_sources(request.suites, architecture, mirrors))

@@ -65,7 +65,7 @@ class Deb:
             yield part, map(bytes, contents)
 
     def _tar(self, kind: str, max_bytes: int, what: str) -> tarread.Members:
-        """Yield the members of the tar `kind` with contents. Raises BentoError if the contents exceed `max_bytes`."""
+        """Yield the members of a tar in the package. Raises BentoError if the contents exceed `max_bytes`."""
         with self._errors():
             name = next((name for name in self._members if name.startswith(kind)), "")
             if not name:
@@ -106,7 +106,7 @@ class _Window:
 
 
 def _read_ar(file: IO[bytes], total: int) -> dict[str, tuple[int, int]]:
-    """Return the offset and size of each member of an ar archive by name. Raises ValueError for an invalid archive."""
+    """Return a mapping of ar member names to offsets and sizes. Raises ValueError for an invalid archive."""
     if file.read(len(_MAGIC)) != _MAGIC:
         raise ValueError("the file isn't an ar archive")
     places: dict[str, tuple[int, int]] = {}

@@ -57,7 +57,7 @@ class PathFilter(NamedTuple):
         return PathFilter(_match_any(exclude), _match_any(include), _match_directories(parents))
 
     def excludes(self, path: str, *, is_link: bool) -> bool:
-        """Return whether the filter excludes a relative path. Keeps links to directories with included files."""
+        """Return whether the filter excludes a relative path. Keeps links that are parents of included files."""
         text = f"/{path}"
         if not self.exclude.match(text) or self.include.match(text):
             return False
@@ -75,7 +75,7 @@ def _match_directories(patterns: Iterable[str]) -> re.Pattern[str]:
 
 
 class Rootfs:
-    """A root file system. Methods add files, and yield the corresponding parts of the top layer's tar."""
+    """A root file system in layers. Methods that add files yield the tar data for the top layer."""
 
     def __init__(
         self,
@@ -84,9 +84,10 @@ class Rootfs:
         is_captured: Callable[[str], bool],
         on_demand: Collection[str] = (),
     ) -> None:
-        """Initialize the file system from the index of the layers below, which is None for the lowest layer.
+        """Initialize the file system. `lower` is the index of the layers below, or None for the lowest layer.
 
-        `is_captured` selects files whose content is stored in `captured`. Empty directories in `on_demand` are omitted.
+        Stores the content of the files that `is_captured` selects in `captured`. Omits empty directories in
+        `on_demand`.
         """
         below = lower or {}
         self.packages: dict[str, str] = dict(below.get("packages", {}))
@@ -225,7 +226,7 @@ class Rootfs:
         yield whole
 
     def _directory(self, path: str, owner: Owner, package: str) -> Iterator[bytes]:
-        """Yield the missing headers of a directory and its parents. Existing directories keep their owners."""
+        """Yield the headers of a directory and its parents, unless this layer already contains the headers."""
         if path in self.files:
             raise BentoError(self._conflict(path, package))
         if path in self._written:
@@ -241,7 +242,7 @@ class Rootfs:
             yield from self._directory(above, self._pending.get(above, (0o755, 0, 0)), package)
 
     def _claim(self, path: str, package: str) -> Iterator[bytes]:
-        """Record a path's package, and yield its parents' headers. Raises BentoError for conflicts and whiteouts."""
+        """Assign a path to a package, and yield parent headers. Raises BentoError for conflicts and whiteouts."""
         if path in self.files or path in self.directories:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):
@@ -299,5 +300,5 @@ def _stanza(deb: str, data: bytes) -> Stanza:
 
 
 def _is_merged_link(member: DebMember) -> bool:
-    """Return whether a member is a link such as /bin, which a merged /usr requires."""
+    """Return whether a member is a top-level link of the merged /usr layout, such as /bin."""
     return member.kind == "link" and _MERGED_USR.fullmatch(member.path) is not None

@@ -71,14 +71,14 @@ def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
 
 
 def name_service(root: Rootfs) -> Iterator[bytes]:
-    """Yield the tar member of `/etc/nsswitch.conf` if a package contains its template and the file doesn't exist."""
+    """Yield the tar member of `/etc/nsswitch.conf`, unless the file exists or no package contains a template."""
     files = [root.captured[path] for path in _NSSWITCH if path in root.captured]
     if files and not root.has("etc/nsswitch.conf"):
         yield from root.file("etc/nsswitch.conf", files[0])
 
 
 def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
-    """Yield the tar members for a bundle with the certificates from `ca-certificates` and `own`, and for its links.
+    """Yield the tar members for a bundle of captured package certificates and `own` certificates.
 
     Raises BentoError for an invalid certificate, or if `own` isn't empty and a layer below contains the bundle.
     """
