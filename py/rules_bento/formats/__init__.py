@@ -25,7 +25,7 @@ class FormatError(BentoError):
 
 
 def decode_text(data: bytes | str, origin: str) -> str:
-    """Return `data` as text without a byte order mark. Raises FormatError if it isn't UTF-8 or exceeds MAX_BYTES."""
+    """Return `data` as text without a byte order mark. Raises FormatError for invalid UTF-8 or oversized data."""
     if len(data) > MAX_BYTES:
         raise _too_large(origin)
     try:
@@ -44,7 +44,7 @@ def decode_text(data: bytes | str, origin: str) -> str:
 
 
 def read_file(path: str | PathLike[str], origin: str = "") -> bytes:
-    """Return the content of a file. Raises OSError, or FormatError (with `origin` or the path) if it is too large."""
+    """Return the content of a file. Raises OSError if reading fails, or FormatError if the file is too large."""
     with open(path, "rb") as file:  # noqa: PTH123 - starts of actions do without pathlib
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:

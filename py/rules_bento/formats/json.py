@@ -1,6 +1,6 @@
 """Reads untrusted JSON (RFC 8259) in UTF-8, and rejects duplicate keys.
 
-Size and nesting are checked before the standard library parses the input. For small input, this only counts brackets.
+Checks size and nesting before the standard library parses the input. For small input, the check only counts brackets.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from rules_bento.typing_lite import Any, NoReturn
 def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any:
     """Parse a JSON document. Error messages begin with `origin`.
 
-    `constants` allows NaN and Infinity, which Python writes. Raises FormatError for invalid JSON, a duplicate key, an
-    unpaired surrogate, or input that exceeds the limits of `rules_bento.formats`.
+    `constants` allows NaN and Infinity. Raises FormatError for invalid JSON, a duplicate key, an unpaired surrogate, or
+    input that exceeds the limits of `rules_bento.formats`.
     """
     text = decode_text(data, origin)
     _check_size(text, origin)
@@ -44,7 +44,7 @@ def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any
 
 
 def read_object(data: bytes | str, origin: str) -> dict[str, Any]:
-    """Parse a JSON object. Raises FormatError if `read_json` does, or if the value isn't an object."""
+    """Parse a JSON object. Raises FormatError for any other value, or if the JSON is invalid or exceeds the limits."""
     value = read_json(data, origin)
     if not isinstance(value, dict):
         raise FormatError(f"{origin}: expected a JSON object.")
@@ -76,7 +76,7 @@ _TO_SQUARE = str.maketrans("{}", "[]")
 
 
 def _skeleton(text: str) -> str:
-    """Return only the brackets (all as square brackets), commas, and colons that are outside of strings."""
+    """Return only the brackets, commas, and colons outside of strings. Converts braces to square brackets."""
     import re
 
     # Without escaped quotes, each string ends at the next quote.

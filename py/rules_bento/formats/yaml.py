@@ -1,8 +1,8 @@
 """Reads untrusted YAML. Returns the same values as PyYAML's `safe_load`, which BentoML uses.
 
-The reader builds values from the parser's events, so the limits on depth and size apply while it reads a document.
-Scalars are null, booleans, numbers, times, or strings, and `<<` merges mappings. The reader rejects error-prone
-features that BentoML never writes: other tags, duplicate keys, base-60 numbers (`1:30`), and recursive values.
+The reader builds values from the parser's events, so the limits on depth and size apply during parsing. Scalars are
+null, booleans, numbers, times, or strings, and `<<` merges mappings. The reader rejects error-prone features that
+BentoML never writes: other tags, duplicate keys, base-60 numbers (`1:30`), and recursive values.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _NOWHERE: _Lines = (1, {})
 def read_yaml(data: bytes | str, origin: str, *, binary: bool = False) -> Any:
     """Parse a YAML document. Returns None for an empty document. Error messages begin with `origin`.
 
-    If `binary` is true, accepts `!!binary` scalars, and converts them to bytes. Raises FormatError, with the line, for
-    invalid YAML, a rejected feature, or input that exceeds the limits of `rules_bento.formats`.
+    If `binary` is true, converts `!!binary` scalars to bytes. Raises FormatError for invalid YAML, a rejected feature,
+    or input that exceeds the limits of `rules_bento.formats`.
     """
     return _YamlReader(data, origin, binary=binary).read().value
 
 
 def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
-    """Parse a YAML mapping. Raises FormatError if `read_yaml` does, or if the value isn't a mapping."""
+    """Parse a YAML mapping. Raises FormatError for any other value, or if the YAML is invalid or exceeds the limits."""
     value = read_yaml(data, origin)
     if not isinstance(value, dict):
         raise FormatError(f"{origin}: expected a mapping. Write `key: value` lines.")
@@ -39,10 +39,10 @@ def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
 
 
 def read_with_lines(data: bytes | str, origin: str, parse_float: Callable[[str], Any]) -> tuple[Any, LineIndex]:
-    """Parse a document as `read_yaml` does. Returns the value, and the line numbers of all contained values.
+    """Parse a YAML document. Returns the value, and the line numbers of all contained values.
 
-    Keys are strings as written, such as "1" for `1`. `parse_float` converts decimal fractions. Raises FormatError if
-    `read_yaml` does, or if a key is null or a time.
+    Keys are strings as written, such as "1" for `1`. `parse_float` converts decimal fractions. Raises FormatError for
+    the same input as `read_yaml`, and for a key that is null or a time.
     """
     root = _YamlReader(data, origin, parse_float=parse_float).read()
     return root.value, LineIndex((root.line, root.inner))
@@ -79,7 +79,7 @@ class _YamlNode:
 
 
 class _YamlReader:
-    """Builder of YAML values from parser events. With `parse_float`, it keeps keys as strings, and records lines."""
+    """Builder of YAML values from parser events. With `parse_float`, keeps keys as strings, and records lines."""
 
     def __init__(
         self, data: bytes | str, origin: str, *, binary: bool = False, parse_float: Callable[[str], Any] | None = None
