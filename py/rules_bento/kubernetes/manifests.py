@@ -1,7 +1,7 @@
 """Builds the manifests of a workload: a Deployment, a Service, and an optional autoscaler for each service.
 
-If the Bento has several services, each service starts with `start-http-server --service-name NAME --depends OTHER=URL`,
-as when BentoML starts services separately. `URL` contains the name of the Kubernetes Service for `OTHER`.
+If the Bento has several services, each service starts with `start-http-server --service-name NAME --depends OTHER=URL`.
+`URL` contains the name of the Kubernetes Service for `OTHER`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PROBE_SECONDS = 10  # between two probes; BentoML waits 5 s for dependencies be
 
 @dataclass(frozen=True)
 class DeploymentOptions:
-    """The attributes of a target that configure its Kubernetes objects."""
+    """The attributes of a target that configure the Kubernetes objects."""
 
     image: str  # repository@digest
     name: str = ""
@@ -51,7 +51,7 @@ class DeploymentOptions:
 def inference_service(
     tags: Sequence[str], scheme: str, model_format: str, options: DeploymentOptions
 ) -> dict[str, Any]:
-    """Return a KServe InferenceService for an image with the models `tags`. Raises BentoError for an invalid option."""
+    """Return a KServe InferenceService for the models `tags`. Raises BentoError for an invalid option."""
     name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
     if not _NAME.fullmatch(name):
         raise BentoError(
@@ -163,7 +163,7 @@ class ManifestBuilder:
                 )
 
     def _replicas(self, service: WorkloadService) -> tuple[int, int]:
-        """Return the minimum and maximum number of Pods (maximum 0: fixed). Raises BentoError for an invalid value."""
+        """Return the minimum and maximum number of Pods. A maximum of 0 means a fixed number."""
         text = self._options.replicas.get(service.name, "1")
         match = _REPLICAS.fullmatch(text)
         low, high = (int(match[1]), int(match[2] or 0)) if match else (0, 0)
@@ -309,7 +309,7 @@ class ManifestBuilder:
         return {image: f"model-{at}" for at, image in enumerate(images)}
 
     def _model_mounts(self) -> list[dict[str, Any]]:
-        """Return a volume mount for each model, at the path to which the link in the Bento refers."""
+        """Return a volume mount for each model, at the target of the model's link in the Bento."""
         volumes = self._model_volumes()
         return [
             {"name": volumes[image], "mountPath": f"{_MODELS}/{tag.partition(':')[0]}", "readOnly": True}

@@ -1,4 +1,4 @@
-"""Describes the workload that Kubernetes runs for a Bento: its services with their resources, and the image's startup.
+"""Describes the workload that Kubernetes runs for a Bento: services, resources, and startup settings of the image.
 
 In the `resources` of a service, numbers are CPU cores and GiB of memory. Strings have Kubernetes units.
 """
