@@ -16,7 +16,7 @@ MODEL_YAML = "model.yaml"
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """The metadata of a model for use in Bentos. Actions exchange the metadata as JSON."""
+    """The metadata of a model. Actions exchange the metadata as JSON."""
 
     tag: str  # name:version
     module: str  # BentoML's framework module; empty for a generic model
@@ -26,7 +26,7 @@ class ModelDescription:
     labels: dict[str, str] = field(default_factory=dict)
 
     def dumps(self) -> str:
-        """Return the description as JSON for `loads`."""
+        """Return the description as JSON that `loads` accepts."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n"
 
     @staticmethod
@@ -69,7 +69,7 @@ class BundledModel:
 
 
 def latest_versions(models: Iterable[ModelDescription]) -> dict[str, str]:
-    """Return the newest version of each model, by name. If creation times are equal, the last in string order wins."""
+    """Return a mapping of model names to newest versions, by creation time and then by version string."""
     newest: dict[str, tuple[str, str]] = {}
     for model in models:
         tag = Tag.parse(model.tag, "models")
@@ -116,7 +116,7 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Tree
 
 
 def content_identity(name: str, fields: dict[str, Any], files: TreeManifest) -> bytes:
-    """Return the digest of a model's content, without version and creation time. `make_entry` describes `fields`."""
+    """Return the digest of a model's name, files, and `fields` (see `make_entry`)."""
     from rules_bento.formats.yaml_writer import dump_yaml
 
     descriptor = TreeEntry.of_bytes(MODEL_YAML, dump_yaml({"name": name, **fields}))

@@ -13,7 +13,7 @@ _LOADER = re.compile(r"bentoml\.(?!models\.)(\w+)\.(load_model|get)")
 
 
 def find_model_loads(sources: Mapping[str, bytes]) -> list[list[str]]:
-    """Return the tag, framework, function, and `path:line` of each call with a constant tag, ordered by path."""
+    """Return the tag, framework, function, and `path:line` of each framework call with a constant tag."""
     loads: list[list[str]] = []
     for path, content in sorted(sources.items()):
         if b"bentoml" in content and (b"load_model" in content or b"get" in content):
@@ -44,7 +44,7 @@ def _calls(content: bytes) -> Iterator[tuple[str, str, str, int]]:
 
 
 def _imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """Yield each imported name with the dotted name that it refers to."""
+    """Yield pairs of an imported name and its full dotted name."""
     import ast
 
     if isinstance(node, ast.Import):
@@ -56,7 +56,7 @@ def _imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def _dotted_name(node: ast.expr, names: Mapping[str, str]) -> str:
-    """Return the dotted name of an expression, with imports resolved by `names`, or "" for other expressions."""
+    """Return the dotted name of an expression. `names` resolves imports. Returns "" for other expressions."""
     import ast
 
     parts: list[str] = []

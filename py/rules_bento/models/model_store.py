@@ -37,7 +37,7 @@ class StoredModel:
     alias: str = ""  # in the Bento's options
 
     def bundled(self) -> BundledModel:
-        """Return the description and alias of the model, for a Bento that includes the model."""
+        """Return the model for inclusion in a Bento."""
         return BundledModel(self.entry.description, self.alias)
 
     def members(self) -> list[Member]:
@@ -83,7 +83,7 @@ def list_versions(store: Path, name: str) -> list[BundledModel]:
 
 
 def read(store: Path, tag: str) -> StoredModel:
-    """Read the model with the tag `name:version` from the store. Raises the same errors as `from_files`."""
+    """Read the model with the tag `name:version` from the store. Raises BentoError for invalid files."""
     from rules_bento.sources import snapshot
 
     directory = store / tag.replace(":", "/")
@@ -91,7 +91,7 @@ def read(store: Path, tag: str) -> StoredModel:
 
 
 def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
-    """Return the model in `files`, by default with the tag in model.yaml. Raises BentoError for invalid files."""
+    """Return the model in `files`. `tag` replaces the tag in model.yaml. Raises BentoError for invalid files."""
     from rules_bento.sources import snapshot
 
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)
@@ -144,10 +144,10 @@ def _creation_time(fields: dict[str, Any]) -> str:
 
 
 def unpack_model(archive: Path, name: str, directory: Path) -> list[snapshot.DeclaredFile]:
-    """Unpack an archive into `directory`, and return its files. The extension of `name` determines the format.
+    """Unpack an archive into `directory`, and return the files. The extension of `name` determines the format.
 
     Removes the prefix `models/NAME/VERSION` from the returned paths. Also accepts a `.part` file from a registry, which
-    has no end marker. Raises the same errors as `unpack.read`, or BentoError if the archive contains several models.
+    has no end marker. Raises BentoError for an invalid archive or an archive with several models.
     """
     from rules_bento.archives import unpack
     from rules_bento.archives.archive import join
