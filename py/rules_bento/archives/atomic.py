@@ -76,7 +76,7 @@ def _sibling(path: Path) -> Path:
 
 
 def _open_unnamed(directory: Path) -> int | None:
-    """Open a file without a name. Returns None if the system can't create such files, or can't name them later."""
+    """Open a file without a name. Returns None if the system can't create such a file, or can't name the file later."""
     if not hasattr(os, "O_TMPFILE"):
         return None
     with suppress(OSError):

@@ -1,10 +1,10 @@
 """Reads and writes recipes: small files that describe how to assemble a blob from ranges of another file.
 
-A gzip layer of a wheel consists mostly of the wheel's own deflate streams. A recipe replaces such a layer in caches. It
-contains only bytes that aren't in the wheel. The format is `MAGIC` followed by segments. A segment contains the number
-of literal bytes, the offset and size of a range in the wheel, and the literal bytes. In the blob, the literal bytes
-precede the range. A recipe doesn't contain the digest of the blob. The caller of `assemble` gets the digest from the
-layer description.
+A gzip layer of a wheel consists mostly of the wheel's own deflate streams. A recipe replaces such a layer in caches.
+The recipe contains only bytes that aren't in the wheel. The format is `MAGIC` followed by segments. A segment contains
+the number of literal bytes, the offset and size of a range in the wheel, and the literal bytes. In the blob, the
+literal bytes precede the range. A recipe doesn't contain the digest of the blob. The caller of `assemble` gets the
+digest from the layer description.
 """
 
 from __future__ import annotations

@@ -167,7 +167,7 @@ def members(stream: PieceReader, also: Collection[str] = ()) -> Members:
 
 
 class _GlobalAttributes:
-    """The attributes in global pax headers, which apply to all members that follow."""
+    """Attributes from global pax headers, for all later members."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}

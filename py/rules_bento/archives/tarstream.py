@@ -1,7 +1,7 @@
 """Writes tar archives as reproducible streams of bytes.
 
 Headers have the POSIX.1-2001 (pax interchange) format. Each member has a ustar header. An extended header precedes the
-ustar header if a name or link is longer than 100 bytes or isn't ASCII, or if a file has 8 GiB or more. `tarfile` writes
+ustar header for names and links that aren't ASCII or exceed 100 bytes, and for files of 8 GiB or more. `tarfile` writes
 the same bytes with `PAX_FORMAT`, but is several times slower. User and group IDs are 0, without names, so the output
 doesn't depend on the host's users. Names begin with `./`, as in BentoML's archives.
 """

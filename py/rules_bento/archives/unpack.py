@@ -1,4 +1,4 @@
-"""Reads archives of Bentos and models, which can be untrusted.
+"""Reads untrusted archives of Bentos and models.
 
 `read` yields the members of an archive, with constant memory for files of any size. All members are safe to write below
 a directory. Accepts all archives that `bentoml import` (1.4.40) accepts, except the archives that docs/cli.md lists.

@@ -1,18 +1,18 @@
-"""Writes xz streams whose blocks are either stored or compressed, depending on their content.
+"""Writes xz streams whose blocks are either stored or compressed, depending on the content.
 
 liblzma needs minutes to encode a model, because liblzma tries to compress incompressible weights. This module splits
-the input into blocks of `BLOCK` bytes. The module stores a block as LZMA2 *uncompressed* chunks, at memory speed, or
-compresses the block with liblzma's raw LZMA2 encoder, whichever is smaller. A sample determines whether to try the
-encoder. The blocks are independent, so threads can encode blocks in parallel. The bytes of a block depend neither on
-the number of threads nor on the block's position. Therefore, a program can join streams by copying blocks (see
+the input into blocks of `BLOCK` bytes. A block is either stored as LZMA2 *uncompressed* chunks, at memory speed, or
+compressed with liblzma's raw LZMA2 encoder. The module writes the smaller result. A sample determines whether to try
+the encoder. The blocks are independent, so threads can encode blocks in parallel. The bytes of a block depend neither
+on the number of threads nor on the block's position. Therefore, a program can join streams by copying blocks (see
 `read_index` and `tail`). A joined file has one stream, because some readers, such as Python's
 `tarfile.open(mode="r|xz")`, ignore all streams after the first.
 
 The format is "The .xz File Format", version 1.2.0. liblzma's `lzma2_decoder.c` describes the chunks of LZMA2. Every
 block header contains both sizes of the block, so a multithreaded `xz` decodes on all cores. The check is CRC32. The
 bytes of a compressed block depend on the version of liblzma. The choice between storing and compressing can depend on
-the version of zlib. The same interpreter writes the same bytes. A Bento's identity is the digest of its content, which
-doesn't depend on these versions.
+the version of zlib. The same interpreter writes the same bytes. A Bento's identity doesn't depend on these versions,
+because the identity is a digest of uncompressed content.
 """
 
 from __future__ import annotations
