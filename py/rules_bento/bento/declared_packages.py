@@ -1,4 +1,4 @@
-"""Collects the Python packages that options and images declare, and compares them with a lock."""
+"""Collects the Python packages that options and images declare, and compares the packages with a lock."""
 
 from __future__ import annotations
 

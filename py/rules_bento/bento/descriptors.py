@@ -2,7 +2,7 @@
 
 `bentoml list` fails for the whole store if BentoML can't load one entry, so the store accepts only entries that BentoML
 can load. The tables in this module describe the fields that BentoML's classes require. Tests compare the tables with
-BentoML. The tables also define the output of `bentoml get`, which contains every key in the order of the classes.
+BentoML. The tables also define the keys in the output of `bentoml get`, and their order.
 """
 
 from __future__ import annotations

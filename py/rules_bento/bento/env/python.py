@@ -1,4 +1,4 @@
-"""Renders `env/python`: requirements for pip and uv and, with spec 1, the script that installs them."""
+"""Renders `env/python`: the requirements and, with spec 1, an installation script."""
 
 from __future__ import annotations
 
