@@ -1,1 +1,1 @@
-"""Locks and reads Debian packages, and builds root file systems from them."""
+"""Locks and reads Debian packages, and builds root file systems from packages."""

@@ -95,7 +95,7 @@ def find_problems(lock: Lock, request: Request) -> list[str]:
 
 
 def _find_inconsistencies(lock: Lock, architecture: str, roots: list[str]) -> list[str]:
-    """Return messages about duplicate, missing, and unneeded packages, which can result from a merge of two locks."""
+    """Return messages about duplicate, missing, and unneeded packages in a lock."""
     packages = lock["packages"].get(architecture, [])
     by_name = {package["name"]: package for package in packages}
     problems = []

@@ -133,7 +133,7 @@ def _member(member: tarread.TarMember) -> DebMember:
 
 
 def _check_name(name: str) -> str:
-    """Return `name`. Raises ValueError for control characters and invalid UTF-8, which dpkg's lists can't contain."""
+    """Return `name` if valid in dpkg's lists. Raises ValueError for control characters and invalid UTF-8."""
     if any(character < " " or "\ud800" <= character <= "\udfff" for character in name):
         raise ValueError(f"{name!r} contains a control character or isn't UTF-8")
     return name

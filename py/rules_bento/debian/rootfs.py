@@ -116,8 +116,8 @@ class Rootfs:
     def install(self, deb: Deb, architecture: str = "") -> Iterator[bytes]:
         """Yield the tar members of a package and of its dpkg files, or nothing if the package is already installed.
 
-        Raises BentoError if another version of the package is installed, if two packages have conflicting files, or if
-        the package is for an architecture other than `architecture` (if set).
+        Raises BentoError if another version of the package is installed, or if two packages have conflicting files.
+        Also raises BentoError if `architecture` is set and the package is for another architecture.
         """
         control = deb.control()
         stanza = _stanza(deb.name, control["control"])
@@ -172,7 +172,7 @@ class Rootfs:
         return path in self.files or path in self.directories
 
     def database(self) -> Iterator[bytes]:
-        """Yield the tar members of dpkg's database, which covers all packages. Call this method last."""
+        """Yield the tar members of dpkg's database for all packages. Call this method last."""
         stanzas = sorted(self._status.split("\n\n"))
         self._status = "\n\n".join(stanza for stanza in stanzas if stanza)
         if not self.has(f"{_DPKG}info/format"):
