@@ -109,7 +109,7 @@ class _YamlWriter:
         self._seen.add(id(values))
 
     def _flat(self, value: Any, indent: int, before: int) -> None:
-        """Write a scalar or an empty collection, which begins `before` characters after the indentation."""
+        """Write a scalar or an empty collection at the column `indent + before`."""
         kind = type(value)
         if kind is str:
             self._text(value, indent, indent + before)
