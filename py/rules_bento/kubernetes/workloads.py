@@ -22,8 +22,8 @@ _BINARY = {"Gi": 1 << 30, "Mi": 1 << 20}
 def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
     """Convert the `resources` of a service to quantities by Kubernetes resource name, such as `nvidia.com/gpu`.
 
-    Messages begin with `where`, which identifies the service. Raises BentoError for resources that Kubernetes cannot
-    provide, such as fractions of a GPU or TPUs, and for invalid values.
+    Error messages begin with `where`. Raises BentoError for resources that Kubernetes cannot provide, such as fractions
+    of a GPU or TPUs, and for invalid values.
     """
     if unknown := sorted(set(resources) - _KNOWN):
         raise BentoError(
