@@ -146,8 +146,8 @@ def _creation_time(fields: dict[str, Any]) -> str:
 def unpack_model(archive: Path, name: str, directory: Path) -> list[snapshot.DeclaredFile]:
     """Unpack an archive into `directory`, and return the files. The extension of `name` determines the format.
 
-    Removes the prefix `models/NAME/VERSION` from the returned paths. Also accepts a `.part` file from a registry, which
-    has no end marker. Raises BentoError for an invalid archive or an archive with several models.
+    Removes the prefix `models/NAME/VERSION` from the returned paths. Also accepts `.part` files from a registry, which
+    have no end marker. Raises BentoError for an invalid archive or an archive with several models.
     """
     from rules_bento.archives import unpack
     from rules_bento.archives.archive import join
