@@ -1,7 +1,7 @@
-r"""Parses HTTP response headers in linear time, without raising errors for invalid values.
+r"""Parses HTTP response headers in linear time. Invalid values don't raise errors.
 
-Numbers must consist of ASCII digits, because `str.isdigit` and `\d` also match other digits, and of at most 18 digits,
-because `int` rejects numbers with thousands of digits.
+A number is 1 to 18 ASCII digits. `str.isdigit` and `\d` would also match other digits, and `int` would raise an error
+for thousands of digits.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class ContentRange(NamedTuple):
 
 
 def parse_nonnegative_int(text: str | None) -> int | None:
-    """Parse the value of a header as a number of at most 18 digits. Returns None for other values."""
+    """Return the integer in a header value, or None if the value isn't a number of at most 18 digits."""
     value = (text or "").strip()
     return int(value) if _NUMBER.fullmatch(value) else None
 
 
 def content_range(text: str | None) -> ContentRange | None:
-    """Parse a `Content-Range` header in bytes (RFC 9110, section 14.4). Returns None for other values."""
+    """Parse a `Content-Range` header with the unit `bytes` (RFC 9110, section 14.4). Returns None for other values."""
     match = _RANGE.fullmatch((text or "").strip())
     if not match:
         return None
@@ -44,7 +44,7 @@ def content_range(text: str | None) -> ContentRange | None:
 
 
 def next_link(text: str | None) -> str | None:
-    """Return the target of the first link with the relation `next` in a `Link` header (RFC 8288), or None."""
+    """Return the target of the first `rel=next` link in a `Link` header (RFC 8288), or None without such a link."""
     at, value = 0, text or ""
     while target := _TARGET.match(value, at):
         at = target.end()
@@ -57,7 +57,7 @@ def next_link(text: str | None) -> str | None:
 
 
 def challenges(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the schemes in `WWW-Authenticate` with their parameters (RFC 9110, section 11.6.1). Names are lowercase."""
+    """Yield the scheme and the parameters of each challenge in `WWW-Authenticate` (RFC 9110). Names are lowercase."""
     scheme, parameters, at = "", dict[str, str](), 0
     while word := _WORD.match(text, at):
         at = word.end()

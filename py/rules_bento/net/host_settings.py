@@ -1,7 +1,7 @@
-"""Determines the connection settings for a host: the proxy, trusted certificates, and the login in netrc.
+"""Determines the connection settings for a host: the proxy, the trusted certificates, and the netrc login.
 
-Proxies come from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, and `NO_PROXY`, as in curl and Go. Certificates come from
-the system and, for registries, from `certs.d` of docker and podman.
+The proxy settings come from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, and `NO_PROXY`, as in curl and Go. The
+certificates come from the system, and from the `certs.d` directories of docker and podman.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.
 
 
 class Proxy(NamedTuple):
-    """The address of a proxy, and the value of the `Proxy-Authorization` header, which can be empty."""
+    """The address of a proxy, and the value of the `Proxy-Authorization` header, or "" without credentials."""
 
     host: str
     port: int
@@ -57,7 +57,7 @@ def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
 
 
 def basic_authorization(parts: SplitResult) -> str:
-    """Return the value of a Basic authorization header for the user in a URL, or an empty string without a user."""
+    """Return the `Authorization` header for the user and password in a URL, or "" if the URL contains no user."""
     if parts.username is None:
         return ""
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -75,7 +75,7 @@ def _variable(name: str) -> str:
 
 
 def _excluded(host: str, port: int) -> bool:
-    """Return whether NO_PROXY excludes the host: by `*`, or by domain, address, or network, with an optional port."""
+    """Return whether an entry in NO_PROXY (`*`, a domain, an address, or a network) matches the host and port."""
     address = _address(host)
     for entry in filter(None, (word.strip().lower() for word in _variable("no_proxy").split(","))):
         if entry == "*":
@@ -102,11 +102,11 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def tls_context(host: str) -> ssl.SSLContext:
-    """Return the TLS settings for `host`, which is `HOST` or `HOST:PORT`.
+    """Return the TLS settings for `host` (`HOST` or `HOST:PORT`).
 
-    Trusts the authorities in `SSL_CERT_FILE` and `SSL_CERT_DIR`, which default to the system's authorities, and the
-    `*.crt` files in `certs.d/<host>/`. In this directory, a `*.cert` file and a `*.key` file with the same name are the
-    client certificate and its key. Raises BentoError for an invalid file in the directory.
+    Trusts the authorities in `SSL_CERT_FILE` and `SSL_CERT_DIR` (default: the system's authorities), and in the `*.crt`
+    files in `certs.d/<host>/`. A `*.cert` file and a `*.key` file with the same name contain a client certificate and
+    its key. Raises BentoError for an invalid file in `certs.d/<host>/`.
     """
     import ssl
 
@@ -132,7 +132,7 @@ def tls_context(host: str) -> ssl.SSLContext:
 
 
 def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
-    """Return netrc's user and password for `host`, or None if none match. Raises BentoError for an invalid file."""
+    """Find the login for `host` in netrc. Returns user and password, or None. Raises BentoError for an invalid file."""
     import netrc
 
     path = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())

@@ -18,11 +18,11 @@ _ERRORS = OSError, http.client.HTTPException  # errors from urllib, and errors f
 
 
 class ServerError(Exception):
-    """Raised for a missing response or a status other than 2xx. The message describes the error or response."""
+    """Raised if the server doesn't respond, or if its status isn't 2xx. The message contains the reason."""
 
 
 def wait(url: str, seconds: float, has_ended: Callable[[], bool]) -> bool:
-    """Wait until a request for `url` succeeds. Returns False after `seconds`, or if `has_ended` returns True."""
+    """Wait until a request for `url` succeeds. Returns False after `seconds`, or after `has_ended` returns True."""
     deadline = time.monotonic() + seconds
     while not has_ended() and (left := deadline - time.monotonic()) > 0:
         try:

@@ -86,7 +86,7 @@ class Progress:
 
 
 class Tally:
-    """Counter for one transfer, which can restart at an earlier position."""
+    """Counter for a single transfer. The transfer can restart at an earlier position."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -129,7 +129,7 @@ class Transfers:
         self._counter.advance(size)
 
     def stop(self) -> None:
-        """Stop all transfers. Interrupts transfers in `waiting`. Others end when they next report progress or pause."""
+        """Stop all transfers. Calls `abort` of each `waiting` block. Other transfers stop when they use the counter."""
         with self._lock:
             self._stopped.set()
             for abort in self._waiting:
@@ -137,7 +137,7 @@ class Transfers:
 
     @contextmanager
     def waiting(self, abort: Callable[[], None]) -> Iterator[None]:
-        """Call `abort` from another thread if `stop` runs during the block. Raises StoppedError after `stop`."""
+        """Call `abort` if another thread calls `stop` during the block. Raises StoppedError after an earlier `stop`."""
         with self._lock:
             self._check()
             self._waiting.add(abort)
@@ -162,14 +162,14 @@ _thread = threading.local()  # `transfers`, if set, is the group to which the th
 
 @contextmanager
 def interruptible(abort: Callable[[], None]) -> Iterator[None]:
-    """Call `abort` if another `parallel_map` transfer fails during the block. Raises StoppedError if one did before."""
+    """Call `abort` if another `parallel_map` transfer fails during the block. Raises StoppedError after a failure."""
     transfers: Transfers | None = getattr(_thread, "transfers", None)
     with transfers.waiting(abort) if transfers else nullcontext():
         yield
 
 
 def pause(seconds: float) -> None:
-    """Wait for `seconds`. Raises StoppedError if another transfer of `parallel_map` fails in the meantime."""
+    """Wait for `seconds`. Raises StoppedError if another transfer of `parallel_map` fails."""
     transfers: Transfers | None = getattr(_thread, "transfers", None)
     (transfers.pause if transfers else time.sleep)(seconds)
 
@@ -177,9 +177,9 @@ def pause(seconds: float) -> None:
 def parallel_map(
     function: Callable[[_Item, Counter], _Result], items: Iterable[_Item], counter: Counter, jobs: int = JOBS
 ) -> list[_Result]:
-    """Call `function` for each item in parallel, and return the results in the order of the items.
+    """Call `function` for each item in up to `jobs` threads. Returns the results in the order of the items.
 
-    If a call fails, stops all transfers, and raises its error.
+    If a call fails, stops all transfers, and raises the error of the failed call.
     """
     transfers = Transfers(counter)
 
@@ -212,13 +212,13 @@ class Retry:
         self._moved = 0
 
     def progressed(self, size: int) -> None:
-        """Count `size` transferred bytes. After enough bytes, resets the number of failures."""
+        """Count `size` transferred bytes. Resets the number of failures after `MIN_PROGRESS` bytes."""
         self._moved += size
         if self._moved >= MIN_PROGRESS:
             self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
-        """Count a failure, and wait with backoff, or `asked` seconds (at most 60). Returns False after too many."""
+        """Count a failure, and wait at least `asked` seconds (maximum: 60). Returns False after too many failures."""
         self._failed += 1
         self._moved = 0
         if self._failed >= _ATTEMPTS:
@@ -229,7 +229,7 @@ class Retry:
 
 
 def retry_after(headers: Message) -> float | None:
-    """Return the seconds to wait from `Retry-After` (RFC 9110, section 10.2.3), or None if it is missing or invalid."""
+    """Return the delay in `Retry-After` (RFC 9110) in seconds, or None if the header is missing or invalid."""
     value = headers.get("Retry-After", "")
     seconds = parse_nonnegative_int(value)
     if seconds is not None:
@@ -247,7 +247,7 @@ _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def open_partial(path: Path) -> Iterator[BinaryIO | None]:
-    """Lock and open `.NAME.part` for appending, and rename it to `path` on success. Yields None if `path` exists."""
+    """Lock and open `.NAME.part` for appending. On success, renames the file. Yields None if `path` exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     while not path.exists():

@@ -1,7 +1,7 @@
 """Implements an HTTP/1.1 client with persistent connections. Repeats a request only if a reused connection fails.
 
-Uses the client of the standard library, so that the kernel can copy a body from a file to a socket. This client needs
-less than half of the CPU time of urllib3, and a quarter of the CPU time of httpx (docs/contributing/adr).
+Uses `http.client`, so that the kernel can copy a file to a socket. `http.client` needs less than half of the CPU time
+of urllib3, and a quarter of the CPU time of httpx (see docs/contributing/adr).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Origin(NamedTuple):
 
 
 class Body(Protocol):
-    """Interface of request bodies. `Transport` repeats only requests that have a `BytesBody` or no body."""
+    """Interface of request bodies. `Transport` repeats a request only if the body is a `BytesBody` or None."""
 
     @property
     def size(self) -> int:
@@ -86,15 +86,15 @@ class BytesBody(NamedTuple):
 
 
 class LongHeadError(Exception):
-    """Raised for a response whose headers exceed the limits. Users never see this error."""
+    """Raised for a response whose headers exceed the limits. `translate_errors` converts this error to BentoError."""
 
 
 class SlowAnswerError(Exception):
-    """Raised for a response that arrives too slowly. Users never see this error."""
+    """Raised for a response that arrives too slowly. `translate_errors` converts this error to BentoError."""
 
 
 class _Wire(io.RawIOBase):
-    """Raw stream of a connection. Reads after the monotonic time `end`, if set, raise SlowAnswerError."""
+    """Raw stream of a connection. A read after the monotonic time `end` (None: no limit) raises SlowAnswerError."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class _Wire(io.RawIOBase):
 
 
 class _HeadReader(io.BufferedReader):
-    """Reader that limits the length of each header line and of all lines, and keeps the last line in `last`."""
+    """Reader that limits the size of each header line and of all lines together. `last` is the latest line."""
 
     last = b"\n"
     _lines = 0
@@ -133,10 +133,10 @@ class _HeadReader(io.BufferedReader):
 
 
 class BoundedResponse(http.client.HTTPResponse):
-    """HTTP response with limited headers. Unlike the base class, it detects truncated headers."""
+    """HTTP response with a limited size of headers. Unlike the base class, rejects truncated headers."""
 
     def begin(self) -> None:
-        """Read the headers. Raises ConnectionLostError, LongHeadError, or SlowAnswerError for a bad response."""
+        """Read the headers. Raises ConnectionLostError, LongHeadError, or SlowAnswerError on failure."""
         wire = _Wire(self.fp.detach())
         self.fp = reader = _HeadReader(wire)
         wire.end = time.monotonic() + limits.ANSWER
@@ -157,13 +157,13 @@ class Response:
 
     @property
     def length(self) -> int | None:
-        """The number in `Content-Length`, or None if it is absent or invalid."""
+        """The value of the `Content-Length` header, or None if the header is missing or invalid."""
         return parse_nonnegative_int(self.headers.get("Content-Length"))
 
     def read(self, most: int) -> bytes:
         """Return the body. Raises BentoError if the body exceeds `most` bytes.
 
-        Truncates an error response to `limits.REFUSAL`. Raises ConnectionLostError for an incomplete body.
+        Truncates the body of an error response to `limits.REFUSAL`. Raises ConnectionLostError for an incomplete body.
         """
         is_refusal = not 200 <= self.status < 300
         wanted = limits.REFUSAL if is_refusal else most + 1
@@ -190,7 +190,7 @@ class Response:
         return bytes(content)
 
     def pieces(self) -> Iterator[memoryview]:
-        """Yield pieces of the body, each valid until the next one. Raises ConnectionLostError for a lost connection."""
+        """Yield pieces of the body in a reused buffer. Raises ConnectionLostError if the connection is lost."""
         buffer = memoryview(bytearray(limits.PIECE))
         while True:
             with translate_errors():
@@ -200,7 +200,7 @@ class Response:
             yield buffer[:count]
 
     def pieces_from(self, start: int) -> Iterator[memoryview]:
-        """Yield a file from byte `start`. Skips earlier bytes of a 200 response. Raises the same errors as `pieces`."""
+        """Yield pieces from byte `start`. Skips earlier bytes of a 200 response. Raises ConnectionLostError."""
         skipped = 0 if self.status == 206 else start
         for piece in self.pieces():
             if len(piece) > skipped:
@@ -210,7 +210,7 @@ class Response:
             raise ConnectionLostError("the response was truncated")
 
     def _read_some(self, buffer: memoryview) -> int:
-        """Read into `buffer`, and return the number of bytes. Waits to fill `buffer` only if the length is unknown."""
+        """Read a piece of the body into `buffer`. Returns the number of bytes, or 0 at the end of the body."""
         rest = self._response.length
         if rest is None:  # unknown until the end
             return self._response.readinto(buffer)
@@ -222,7 +222,7 @@ class Response:
 
     @property
     def finished(self) -> bool:
-        """Whether the connection can be reused: the body was read, and the server keeps the connection open."""
+        """Whether the body was read, and the server keeps the connection open for another request."""
         if self._response.length == 0:
             self._response.close()
         return self._response.isclosed() and not self._response.will_close
@@ -249,7 +249,7 @@ class Transport:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, and yield the response. Raises ConnectionLostError, or BentoError for permanent errors."""
+        """Send a request, and yield the response. Raises ConnectionLostError if a retry might help, or BentoError."""
         origin = Origin.from_url(url)
         connection = self._take(origin)
         reusable = False
@@ -297,7 +297,7 @@ class Transport:
 
 
 def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Response:
-    """Send one GET request over the open socket `channel`. Raises the same errors as `Transport.exchange`."""
+    """Send a GET request over a connected socket. Raises the same errors as `Transport.exchange`."""
     origin = Origin.from_url(url)
     connection = http.client.HTTPConnection(origin.host, origin.port, timeout=limits.PATIENCE)
     connection.response_class = BoundedResponse
@@ -307,7 +307,7 @@ def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Re
 
 
 def _target(origin: Origin, url: str) -> tuple[str, str, str]:
-    """Return the request target, the `Host` header, and the proxy's authorization header (or an empty string)."""
+    """Return the request target, the `Host` header, and the `Proxy-Authorization` header, which can be empty."""
     parts = urlsplit(url)
     path = percent_encode((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
     through = host_settings.proxy_for(origin.scheme, origin.host, origin.port) if origin.scheme == "http" else None
@@ -359,7 +359,7 @@ def _shut(connection: http.client.HTTPConnection) -> None:
 
 
 def _put_header(connection: http.client.HTTPConnection, name: str, value: str) -> None:
-    """Add a header. Raises BentoError for an invalid value, which a server can cause with a token or an ETag."""
+    """Add a header to a request. Raises BentoError for an invalid value."""
     try:
         connection.putheader(name, value)
     except ValueError:  # a line break; includes UnicodeError
@@ -370,7 +370,7 @@ def _put_header(connection: http.client.HTTPConnection, name: str, value: str) -
 
 @contextmanager
 def translate_errors(host: str = "") -> Iterator[None]:
-    """Convert connection errors to ConnectionLostError, or to BentoError if retries can't succeed."""
+    """Convert connection errors to ConnectionLostError, or to BentoError if a retry can't help."""
     try:
         yield
     except LongHeadError:
@@ -392,7 +392,7 @@ def translate_errors(host: str = "") -> Iterator[None]:
 
 
 def resolve(base: str, reference: str) -> str:
-    """Return the absolute URL of `reference`, from a header such as `Location`. Raises BentoError if it is invalid."""
+    """Resolve a URL from a header such as `Location` relative to `base`. Raises BentoError for an invalid URL."""
     try:
         url = urljoin(base, percent_encode(reference.strip(), "latin-1"))
     except ValueError:
@@ -402,12 +402,12 @@ def resolve(base: str, reference: str) -> str:
 
 
 def percent_encode(text: str, encoding: str = "utf-8") -> str:
-    """Replace spaces and non-ASCII characters with `%XX`. Use `latin-1` for headers, as the standard library does."""
+    """Replace spaces and non-ASCII characters in a URL with `%XX`. Use `latin-1` for URLs from response headers."""
     return _UNSENDABLE.sub(lambda match: quote(match[0].encode(encoding, "surrogateescape")), text)
 
 
 def display_url(url: str) -> str:
-    """Return a URL for messages, without credentials and the query, which might contain secrets."""
+    """Return a URL for messages. Omits the credentials and the query, because they might be secret."""
     text = re.sub(r"^([^/]{0,20}//|)[^/]*@", r"\1", url.partition("?")[0])
     return "".join(character if character.isprintable() else "?" for character in text[:200])
 
