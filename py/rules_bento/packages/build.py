@@ -1,7 +1,7 @@
 """Builds wheels from source distributions with PEP 517 build backends, and packs installed packages into wheels.
 
-The build environment contains only the locked build requirements. Timestamps, hash seeds, the locale, and the path of
-the source are fixed. The built wheel is then rewritten with sorted, uncompressed entries that are dated 1980.
+The build environment contains only the locked build requirements. Timestamps, the hash seed, the locale, and the source
+path are fixed. `repack` then rewrites the built wheel with sorted, uncompressed entries that are dated 1980.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _write(directory: Path, item: unpacking.SafeMember, contents: unpacking.Cont
 
 
 def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> Path:
-    """Build a wheel with the build requirements in `roots`. Returns its path. Raises BentoError if the build fails."""
+    """Build a wheel with the build requirements in `roots`. Returns the wheel's path. Raises BentoError on failure."""
     from rules_bento.formats import read_file, schema
     from rules_bento.formats.json import read_object
 
@@ -147,7 +147,7 @@ def check(wheel: Path, distribution: str, version: str, python_version: str, pla
 
 
 def _supports_python(python: str, abi: str, version: str) -> bool:
-    """Return whether CPython `version` supports the tags `python` and `abi`, including older stable ABIs."""
+    """Return whether CPython `version` can install a wheel with the tags `python` and `abi`."""
     from packaging.tags import compatible_tags, cpython_tags, parse_tag
 
     major, minor = (int(part) for part in version.split("."))
@@ -158,7 +158,7 @@ def _supports_python(python: str, abi: str, version: str) -> bool:
 
 
 def _supports_platform(tag: str, platform: str) -> bool:
-    """Return whether `platform` (`<os>_<machine>`) supports a wheel's platform tag."""
+    """Return whether `platform` (`<os>_<machine>`) can install a wheel with the platform tag `tag`."""
     system, _, machine = platform.partition("_")
     if system == "macos":
         return tag.startswith("macosx_") and tag.endswith((f"_{machine}", "_universal2"))
@@ -166,7 +166,7 @@ def _supports_platform(tag: str, platform: str) -> bool:
 
 
 def repack(wheel: Path, output: Path) -> None:
-    """Write a wheel to `output` with sorted, uncompressed entries, fixed times and modes, and a new RECORD."""
+    """Copy a wheel to `output` with sorted, uncompressed entries, fixed times and modes, and a new RECORD."""
     from rules_bento.archives import zipread
 
     bounds = zipread.Bounds(_MAX_RATIO, _MIN_RATIO_BYTES)
@@ -185,7 +185,7 @@ def repack(wheel: Path, output: Path) -> None:
 
 
 class WheelFile(NamedTuple):
-    """A file to write to a wheel. `size` is in bytes, and `read` returns the content in chunks."""
+    """A file to add to a wheel. `size` is in bytes. `read` returns the content in chunks."""
 
     size: int
     is_executable: bool
@@ -221,9 +221,10 @@ _SCHEMES = {"bin": "scripts", "data": "data", "include": "headers"}  # directori
 
 
 def pack_installed(files: Mapping[str, Path], output: Path, python_version: str) -> None:
-    """Create a wheel from a package that rules_python installed. `files` has keys such as `site-packages/acme/a.py`.
+    """Create a wheel from a package that rules_python installed.
 
-    Raises BentoError if the package doesn't support the Python version.
+    `files` maps installed paths, such as `site-packages/acme/a.py`, to files. Raises BentoError if the package doesn't
+    support the Python version.
     """
     [dist_info] = [
         path.split("/")[1] for path in files if re.fullmatch(r"site-packages/[^/]+\.dist-info/METADATA", path)
@@ -273,7 +274,7 @@ def _entry(name: str, mode: int) -> zipfile.ZipInfo:
 
 
 def _is_same_version(built: str, version: str) -> bool:
-    """Return whether two versions, such as `1.0` and `1`, are equal. `built` is from a wheel's file name."""
+    """Return whether two versions are equal (PEP 440), as `1.0` and `1` are. `built` is from a wheel's file name."""
     from packaging.version import InvalidVersion, Version
 
     try:
@@ -283,7 +284,7 @@ def _is_same_version(built: str, version: str) -> bool:
 
 
 def _backend(source: Path) -> tuple[str, list[str], list[str]]:
-    """Return the module, attributes, and `backend-path` of a build backend. Raises BentoError for an invalid value."""
+    """Return a build backend's module, attribute names, and import paths. Raises BentoError for invalid settings."""
     from rules_bento.formats import read_file, schema
     from rules_bento.formats.toml import read_toml
 

@@ -1,9 +1,12 @@
 """Resolves the conflict markers of a `uv.lock` (`tool.uv.conflicts`) for selected members, extras, and groups.
 
-uv locks conflicting items in one file. The edges of these items have markers, such as `extra == 'extra-4-proj-cpu'`,
-`extra != 'group-4-proj-dev'`, or `extra == 'project-4-proj'`. This module replaces each such marker with the condition
-that activates the item: true for selected items, a marker for extras that packages require only on some platforms, and
-false for other items.
+uv locks conflicting members, extras, and groups (items) in one file. Dependencies (edges) of these items have markers
+such as `extra == 'extra-4-proj-cpu'`, `extra != 'group-4-proj-dev'`, or `extra == 'project-4-proj'`. This module
+replaces each such marker with the condition under which the item is active:
+
+- true for selected items;
+- a marker for extras that packages require only on some platforms;
+- false for other items.
 """
 
 from __future__ import annotations
@@ -34,14 +37,14 @@ _TABLES = {"extra": "optional-dependencies", "group": "dev-dependencies"}
 
 @dataclass(frozen=True)
 class Choice:
-    """The selected members of a workspace, and their selected extras and groups. None selects all."""
+    """The selected workspace members, extras, and groups. If a field is None, all of its names are selected."""
 
     members: Collection[str] | None = None
     extras: Collection[str] | None = None
     groups: Collection[str] | None = None
 
     def items(self, document: Document) -> list[Item]:
-        """Return the selected items of the lock `document`."""
+        """Return the selected members, extras, and groups in the lock `document`."""
         items: list[Item] = []
         for package in filter(is_member, document["package"]):
             name = package["name"]
@@ -53,7 +56,7 @@ class Choice:
         return items
 
     def has(self, item: Item) -> bool:
-        """Return whether an item is selected, provided that its package is selected."""
+        """Return whether the selection includes an item of a selected package."""
         names = {"extra": self.extras, "group": self.groups}.get(item[0])
         return names is None or item[2] in names
 
@@ -84,7 +87,7 @@ def is_member(package: Document) -> bool:
 
 
 def is_target(edge: Document, package: Document) -> bool:
-    """Return whether an edge leads to a package. Compares their names and, if specified, versions and sources."""
+    """Return whether an edge refers to a package. Compares the name and, if the edge has them, version and source."""
     return all(edge.get(key, package.get(key)) == package.get(key) for key in ("name", "version", "source"))
 
 
@@ -96,7 +99,7 @@ def dependencies(package: Document, kind: str, name: str) -> list[Document]:
 
 
 def resolve(document: Document, choice: Choice, origin: str) -> Document:
-    """Return the lock with only active edges. Raises BentoError for unknown items and, as in uv, conflicting items."""
+    """Return the lock with only active edges. Raises BentoError if `choice` has unknown or conflicting items."""
     choice.check(document, origin)
     if not document.get("conflicts"):
         return document
@@ -118,7 +121,7 @@ def resolve(document: Document, choice: Choice, origin: str) -> Document:
 
 
 def _marker_name(kind: str, package: str, name: str) -> str:
-    """Return the name of an item in markers, such as `extra-4-proj-cpu`."""
+    """Return the name that markers use for an item, such as `extra-4-proj-cpu`."""
     return f"{kind}-{len(package)}-{package}" + (f"-{name}" if name else "")
 
 
@@ -146,7 +149,7 @@ class _Active:
     origin: str
 
     def active_conflict(self, together: list[Item]) -> list[Item]:
-        """Return two extras in a conflict set that are active at the same time, or an empty list."""
+        """Return two extras of a conflict set that can be active at the same time, or an empty list."""
         found = [item for item in together if item[0] == "extra" and item in self.items]
         pairs = ([one, other] for at, other in enumerate(found) for one in found[:at])
         return next((pair for pair in pairs if _and(self.items[pair[0]], self.items[pair[1]])), [])
@@ -180,7 +183,7 @@ class _Active:
                             queue += [(target, one, condition) for one in (("project", target["name"], ""), *extras)]
 
     def resolve_edges(self, package: Document, edges: list[Document]) -> list[Document]:
-        """Return the active edges of a package, with their conditions as markers."""
+        """Return the active edges in `edges`, with their conditions as markers."""
         result = []
         for edge in edges:
             if "extra" not in edge.get("marker", ""):
@@ -191,7 +194,7 @@ class _Active:
         return result
 
     def _edge_condition(self, package: Document, edge: Document, extras: Collection[Item] = ()) -> Condition:
-        """Return an edge's marker as a condition, with items replaced by their conditions. `extras` count as active."""
+        """Return the condition under which an edge is active. Treats the items in `extras` as active."""
         named = {_marker_name(*item): condition for item, condition in self.items.items()}
         named |= dict.fromkeys((_marker_name(*item) for item in extras), TRUE)
         result = FALSE
@@ -223,7 +226,7 @@ def _conflict_item(item: Document) -> Item:
 
 
 def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[Item]) -> set[str]:
-    """Return the members to which selected items belong, and the members that they require, regardless of markers."""
+    """Return the members of the selected items, and the members that these items require. Ignores markers."""
     queue, seen = list(chosen), set(chosen)
     while queue:
         kind, name, each = queue.pop()
@@ -237,7 +240,7 @@ def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[It
 
 
 def _reject_conflict(items: list[Item], sets: Iterable[Iterable[Item]], chosen: Iterable[Item], origin: str) -> None:
-    """Raise BentoError if `items`, the active items of one conflict set, contain more than one item."""
+    """Raise BentoError if `items`, the active items of a conflict set, contains several items."""
     if len(items) > 1:
         raise BentoError(
             f"{origin}: {_describe_item(items[0])} and {_describe_item(items[1])} conflict (tool.uv.conflicts), but "
@@ -251,7 +254,7 @@ def _describe_item(item: Item) -> str:
 
 
 def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
-    """Return a remedy: attributes that select only the first item of each conflict set."""
+    """Return a remedy: attribute values that select only one item of each conflict set."""
     kept = dict.fromkeys(chosen)
     dropped = set()
     for together in sets:

@@ -27,8 +27,8 @@ EXPLICIT_GROUP = "rules-bento-explicit"
 class Indexes:
     """The index settings of a `bento.pypi` tag or a `bento_requirements` target.
 
-    `extra` contains `NAME=URL` or `URL`; these indexes have priority over `default`. `explicit` maps packages to names
-    of indexes; these indexes serve only the packages in `explicit`. If all settings are empty, uv's configuration
+    `extra` lists indexes as `NAME=URL` or `URL`, with priority over `default`. `explicit` maps package names to index
+    names. An index in `explicit` serves only the packages that map to it. If all settings are empty, uv's configuration
     applies.
     """
 
@@ -49,7 +49,7 @@ class Indexes:
         return cls(**values)._validate(origin)
 
     def with_options(self, options: Iterable[Option], origin: str) -> Indexes:
-        """Return these settings with the options of requirements files added. Raises the same errors as `from_json`."""
+        """Return a copy with the index options of requirements files. Raises the same errors as `from_json`."""
         values: dict[str, list[str]] = {}
         for option in options:
             values.setdefault(_LONG_FLAGS.get(option.flag, option.flag), []).append(option.value)
@@ -64,7 +64,7 @@ class Indexes:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the settings in hexadecimal, or an empty string for default settings."""
+        """The hexadecimal SHA-256 of the settings, or an empty string for default settings."""
         if self == Indexes():
             return ""
         parts: list[Any] = [self.default, self.extra, dict(sorted(self.explicit.items())), self.find_links]
@@ -72,7 +72,7 @@ class Indexes:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def project_tables(self) -> list[str]:
-        """Return the settings as lines of a pyproject.toml. The first lines continue the table `[tool.uv]`."""
+        """Return the settings as lines of a pyproject.toml. The lines must follow the table `[tool.uv]`."""
         lines = []
         if self.find_links:
             lines.append(f"find-links = {json.dumps([_absolute(link) for link in self.find_links])}")
@@ -128,7 +128,7 @@ def reject_credentials(text: str, origin: str) -> None:
 
 
 def without_credentials(text: str) -> str:
-    """Remove the user, password, and query of each URL in `text`, because they might be secret."""
+    """Remove the user, the password, and the query from each URL in `text`."""
     return _QUERY.sub(r"\1", _CREDENTIALS.sub(lambda match: match[1] or f"{match[2].rpartition('//')[0]}//", text))
 
 

@@ -1,4 +1,4 @@
-"""Reads, converts, and writes locks in the format of rules_bento: packages, edges with markers, and file hashes.
+"""Reads, converts, and writes rules_bento locks, which contain packages, dependencies with markers, and file hashes.
 
 Locks of all tools are converted to this format. A lock contains no URLs of indexes, so it can be committed and shared,
 and any index or cache can serve the files. The format is JSON because Starlark can decode JSON::
@@ -20,8 +20,8 @@ Empty optional fields are omitted. A dependency has a `version` only if the lock
 and an `index` (a number) only if several indexes provide the version. `rejected_files` lists the files of the release
 that have no hash in the original lock. `source` is the git commit or the URL (`{"url": ...}`) of a package that isn't
 in an index. `unlocked` packages aren't in a single-platform lock, but other platforms need them. An `unlocked` package
-has no files and no edges, and requiring the package is an error. `inputs` records the inputs of a `bento_requirements`
-target, so that a test can detect a stale lock.
+has no files and no dependencies, and requiring the package is an error. `inputs` records the inputs of a
+`bento_requirements` target, so that a test can detect a stale lock.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def dumps(lock: Lock) -> str:
 
 
 def load(path: Path) -> Lock:
-    """Read a lock of rules_bento. Raises BentoError for an invalid file."""
+    """Read a lock in the format of rules_bento. Raises BentoError for an invalid file."""
     try:
         lock: Lock = read_json(read_file(path), str(path))
     except FormatError as error:
@@ -119,9 +119,10 @@ def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
 
 
 def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], origin: str) -> Lock:
-    """Keep the packages in `names` and their files whose hashes are in `hashes`. Other packages become `unlocked`.
+    """Return a lock in which only the packages in `names`, and files with a hash in `hashes`, are locked.
 
-    `rejected_files` lists a package's removed files. Raises BentoError if a package in `names` has no file left.
+    Other packages become `unlocked`. `rejected_files` lists the removed files of a package. Raises BentoError if a
+    package in `names` has no file left.
     """
     kept = []
     for package in lock["packages"]:
@@ -144,7 +145,7 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
 
 
 def _root_edges(document: dict[str, Any], choice: Choice) -> list[dict[str, Any]]:
-    """Return the edges of the selected items, and of the members and extras that these items require."""
+    """Return the external dependencies of the selected items, and of the workspace members that they require."""
     members = {package["name"]: package for package in document["package"] if conflicts.is_member(package)}
     chosen = [item for item in choice.items(document) if item[2] != EXPLICIT_GROUP]
     queue: list[tuple[conflicts.Item, tuple[str, ...]]] = [(item, ()) for item in chosen]
@@ -166,7 +167,7 @@ def _root_edges(document: dict[str, Any], choice: Choice) -> list[dict[str, Any]
 
 
 def reachable(roots: list[dict[str, Any]], packages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the packages and extras that are reachable from `roots`, regardless of markers."""
+    """Return the packages that are reachable from `roots`, with their reachable extras. Ignores markers."""
     by_name: dict[str, list[dict[str, Any]]] = {}
     for package in packages:
         by_name.setdefault(package["name"], []).append(package)
@@ -194,7 +195,7 @@ def reachable(roots: list[dict[str, Any]], packages: list[dict[str, Any]]) -> li
 
 
 class _EdgeNames:
-    """Converter of `uv.lock` edges, which adds a version and an index number if a package name is ambiguous."""
+    """Converter for `uv.lock` edges. Adds a version and an index number to edges with an ambiguous name."""
 
     def __init__(self, packages: list[dict[str, Any]], origin: str) -> None:
         self.origin = origin
@@ -204,7 +205,7 @@ class _EdgeNames:
             versions.setdefault(package.get("version"), []).append(package["source"])
 
     def index(self, package: dict[str, Any]) -> dict[str, str]:
-        """Return the `index` field of a package or edge, or an empty dict if only one index provides its version."""
+        """Return the `index` field of a package or edge, or an empty dict if only one index has the version."""
         sources = self.sources[package["name"]].get(package.get("version"), [])
         return {"index": str(sources.index(package["source"]) + 1)} if len(sources) > 1 else {}
 
@@ -243,7 +244,7 @@ def _package(package: dict[str, Any], names: _EdgeNames, origin: str) -> dict[st
 
 
 def _source(package: dict[str, Any], origin: str) -> dict[str, str]:
-    """Return the git commit or URL of a package, or an empty dict if an index provides it. Rejects local paths."""
+    """Return a package's git commit or URL, or an empty dict for a package in an index. Rejects local paths."""
     source = package["source"]
     place = f"{origin}: {package['name']}"
     if "git" in source:

@@ -155,7 +155,7 @@ _GRAMMAR = {
 
 
 def check(lock: Any, shape: Any, origin: str, remedy: str) -> None:
-    """Raise BentoError for the first value that doesn't match `shape`. The message names its package and field."""
+    """Raise BentoError for the first value that doesn't match `shape`. The message names the package and the field."""
     schema.validate(lock, _types(shape), origin, remedy)
     for place, kind, value in _strings(lock, shape, "", origin):
         require(kind, value, place, remedy)
@@ -169,7 +169,7 @@ def require(kind: str, value: str, place: str, remedy: str) -> None:
 
 
 def matches(kind: str, value: str) -> bool:
-    """Return whether `value` has the syntax of `kind`."""
+    """Return whether a string has the syntax of `kind`, such as `version`."""
     if kind == "marker":
         return _is_marker(value)
     limit, pattern, _ = _KINDS[kind]
@@ -195,7 +195,7 @@ def _is_marker(text: str) -> bool:
 
 
 def _types(shape: Any) -> Any:
-    """Replace the kinds of strings in a shape with `str`, for `formats.schema`."""
+    """Return a shape for `formats.schema`, in which `str` replaces the kinds of strings."""
     if isinstance(shape, list):
         return [_types(shape[0])]
     if isinstance(shape, dict):
@@ -206,7 +206,7 @@ def _types(shape: Any) -> Any:
 
 
 def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[str, str, str]]:
-    """Yield the place, kind, and value of each string in `value`, whose types already match `shape`."""
+    """Yield the place, the kind, and the value of each string in `value`. The types must match `shape`."""
     if isinstance(shape, str):
         yield f"{origin}: {where}", shape, value
     elif isinstance(shape, list):
@@ -235,7 +235,7 @@ _SOURCES = ({"url"}, {"git", "commit"}, {"git", "commit", "subdirectory"})
 
 
 def _redacted(text: str) -> str:
-    """Return a short form of `text` for a message, without the credentials and the query of a URL."""
+    """Return `text` for a message: shortened, and without the credentials and the query of a URL."""
     shown = without_credentials(text)
     shown = shown.partition("?")[0] if "://" in shown else shown
     return ascii(shown if len(shown) <= 100 else f"{shown[:100]}...")

@@ -1,7 +1,7 @@
 """Resolves the subset of a lock that a service needs, with uv or pip-tools and without network access.
 
-Each locked file is replaced by a stub wheel that contains only metadata (METADATA, WHEEL, RECORD). METADATA lists the
-lock's edges as requirements. Therefore, the resolver works as it does over the network, and explains conflicts.
+A stub wheel with only metadata (METADATA, WHEEL, RECORD) replaces each locked file. METADATA lists the lock's edges as
+requirements. Therefore, the resolver works as it does with a package index, and explains conflicts.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Target:
 
 @dataclass(frozen=True)
 class LockSubset:
-    """The content of two requirements files with the same pins, sorted by name: without hashes, and with hashes."""
+    """A lock subset as two requirements files, without and with hashes. Both files are sorted by package name."""
 
     requirements: str
     requirements_with_hashes: str
@@ -70,13 +70,13 @@ class LockSubset:
 
 @dataclass(frozen=True)
 class Query:
-    """The requirements and constraints (PEP 508) of a service, each with the place of its declaration."""
+    """The requirements and constraints (PEP 508) of a service. The values name the places of the declarations."""
 
     requirements: Mapping[str, str]
     constraints: Mapping[str, str] = field(default_factory=dict)
 
     def mismatches(self, locked: Locked) -> Iterator[str]:
-        """Yield a line for each unmet requirement and violated constraint. Raises BentoError if one is invalid."""
+        """Yield a message for each violated requirement or constraint. Raises BentoError for an invalid requirement."""
         for text, place in (*self.requirements.items(), *self.constraints.items()):
             wanted = requirements.check(text, place)
             package = locked.get(requirements.normalize_name(wanted.name))
@@ -88,7 +88,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Resolver:
-    """The tool that resolves a lock subset: pip-tools if `pip_tools` contains its import directories, otherwise uv."""
+    """The tool that resolves a lock subset: pip-tools if `pip_tools`, its import path, is set, otherwise uv."""
 
     python: str
     uv: Path
@@ -102,10 +102,10 @@ class Resolver:
 
 @dataclass(frozen=True)
 class Resolution:
-    """The solution for a single requirement: pinned requirements by package name, including transitive dependencies.
+    """The solution for a single requirement, including transitive dependencies.
 
-    `pins` is empty if there is no solution. `packages` contains the lock entries of the dependencies, so that dependent
-    actions read only one file.
+    `pins` maps package names to pinned requirements, and is empty if there is no solution. `packages` contains the lock
+    entries of the dependencies, so that dependent actions read only one file.
     """
 
     requirement: str
@@ -118,7 +118,7 @@ class Resolution:
 
     @classmethod
     def loads(cls, text: str) -> Resolution:
-        """Parse JSON that `dumps` returned. Don't modify the result, because equal strings return the same object."""
+        """Parse JSON from `dumps`. Don't modify the result, because equal strings share one object."""
         return _load_resolution(text)
 
 
@@ -128,7 +128,7 @@ def _load_resolution(text: str) -> Resolution:
 
 
 def resolve_one(requirement: str, entries: Sequence[dict[str, Any]], target: Target, resolver: Resolver) -> Resolution:
-    """Resolve a single requirement. Returns no pins after an error, so that `resolve_subset` reports it."""
+    """Resolve a single requirement. After an error, returns no pins, and `resolve_subset` reports the error."""
     try:
         pins = _resolve(Query({requirement: "requirements"}), _index_by_name(entries), target, resolver)
     except BentoError:
@@ -145,11 +145,10 @@ def resolve_subset(
     all_files: bool,
     resolutions: Sequence[Resolution] = (),
 ) -> LockSubset:
-    """Resolve the requirements of `query`. `entries` are the lock entries of all transitive dependencies.
+    """Resolve the requirements in `query`. `entries` contains the lock entries of all transitive dependencies.
 
-    With `all_files`, the hashes include the files of other platforms. The resolver runs only if `resolutions` don't
-    cover the query. Raises BentoError, with the resolver's explanation, if there is no solution or if the solution
-    differs from `entries`.
+    If `all_files` is true, the hashes include files of other platforms. The resolver runs only if `resolutions` doesn't
+    cover the query. Raises BentoError if there is no solution, or if the solution differs from `entries`.
     """
     locked = _index_by_name(entries)
     pins = _combine(query, locked, resolutions) or _resolve(query, locked, target, resolver)
@@ -159,7 +158,7 @@ def resolve_subset(
 
 
 def read(paths: Iterable[str], resolutions: Iterable[Resolution] = ()) -> list[dict[str, Any]]:
-    """Return the lock entries in `resolutions`, followed by the entries in the files `paths`, one for each file."""
+    """Return the lock entries in `resolutions` and in the files `paths`. Each file contains one entry."""
     entries = [entry for resolution in resolutions for entry in resolution.packages]
     return [*entries, *(json.loads(read_text(path)) for path in dict.fromkeys(paths))]
 
@@ -199,7 +198,7 @@ def _origin(entry: dict[str, Any]) -> str:
 
 
 def _combine(query: Query, locked: Locked, resolutions: Sequence[Resolution]) -> list[tuple[str, str]]:
-    """Combine the resolutions of single requirements. Returns an empty list if they don't cover the query.
+    """Return the combined pins of `resolutions`, or an empty list if `resolutions` doesn't cover the query.
 
     A lock has one version of a package for a target, so separate solutions can't conflict.
     """
@@ -220,7 +219,7 @@ def _combine(query: Query, locked: Locked, resolutions: Sequence[Resolution]) ->
 
 
 def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
-    """Return the pinned requirements, each with its name. Raises the same errors as `resolve_subset`."""
+    """Run the resolver. Returns each pinned requirement and its name. Raises the same errors as `resolve_subset`."""
     import tempfile
 
     unlocked = sorted(package["name"] for package in locked.values() if "unlocked" in package)
@@ -270,7 +269,7 @@ class _NoSolutionError(Exception):
 
 
 def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
-    """Run the resolver. Returns the pinned requirements with their names. Raises _NoSolutionError if it fails."""
+    """Run the resolver. Returns each pinned requirement and its name. Raises _NoSolutionError if the resolver fails."""
     import subprocess
 
     source = links.with_name("requirements.in")
@@ -297,7 +296,7 @@ def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> l
 
 
 def _commands(scratch: Path, target: Target, resolver: Resolver) -> list[list[str]]:
-    """Return the commands of the resolver to try, in order."""
+    """Return the commands to try, in order."""
     if resolver.pip_tools:
         return [_pip_tools_command(target, resolver)]
     # The fallback runs the real interpreter, in case uv rejects the fake one. It also gives better explanations of
@@ -339,7 +338,7 @@ def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], reso
 
 
 def _write_stub_wheels(links: Path, package: dict[str, Any]) -> None:
-    """Write a stub for each wheel of a package, and a universal stub if the package has a source archive or no wheel.
+    """Write a stub for each wheel of a package. A source archive, or a package without files, gets a universal stub.
 
     Stub wheels with equal content are hard links, because writing many archives takes longer than resolving.
     """
@@ -381,7 +380,7 @@ def _requires_dist(edge: dict[str, Any], extra: str) -> str:
 
 
 def _with_source(line: str, package: dict[str, Any]) -> str:
-    """Return a requirement with the address of the package's source, or `line` if an index provides the package."""
+    """Return a requirement for the source of a package, or `line` if an index provides the package."""
     source = package.get("source")
     if not source:
         return line
@@ -393,7 +392,7 @@ def _with_source(line: str, package: dict[str, Any]) -> str:
 
 @lru_cache(maxsize=16)  # many services have the same lock subset
 def _with_hashes(pins: tuple[tuple[str, tuple[tuple[str, str], ...]], ...], platform: str, all_files: bool) -> str:
-    """Return requirement lines with the SHA-256 hashes of the files for `platform`, or of all files."""
+    """Return requirement lines with SHA-256 hashes. `all_files` includes hashes of files for other platforms."""
     lines = []
     for line, files in pins:
         hashes = sorted(sha256 for file, sha256 in files if all_files or _is_installable(file, platform))

@@ -33,7 +33,7 @@ _REMEDY = "See the specification of pyproject.toml."
 
 
 class RequirementSource(NamedTuple):
-    """A file that contains requirements. `name` identifies the file in messages and includes."""
+    """A file that contains requirements. Messages and include options refer to the file by `name`."""
 
     path: Path
     name: str
@@ -48,13 +48,13 @@ class RequirementSource(NamedTuple):
         return posixpath.normpath(self.name)
 
     def included_name(self, value: str) -> str:
-        """Return the normalized name of an included file, whose path `value` is relative to this file."""
+        """Return the normalized name of an included file. `value` is its path relative to this file."""
         return posixpath.normpath(posixpath.join(posixpath.dirname(self.name), value))
 
 
 @dataclass
 class DeclaredRequirements:
-    """Unique requirements, constraints, and overrides (PEP 508) in order of declaration, and option lines."""
+    """Unique requirements, constraints, and overrides (PEP 508), and options, in order of declaration."""
 
     requirements: dict[str, str] = field(default_factory=dict)  # requirement to its place, such as `file:line`
     constraints: dict[str, str] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class DeclaredRequirements:
     options: list[Option] = field(default_factory=list)
 
     def add(self, text: str, origin: str, kind: Kind = "requirements") -> None:
-        """Add a requirement unless it exists. Raises a BentoError that begins with `origin` if it is invalid."""
+        """Add a requirement, unless it exists. Raises a BentoError that begins with `origin` for invalid text."""
         reject_credentials(text, origin)
         text = re.sub(r"\s+", " ", text.strip())
         requirements.check(text, origin)
@@ -77,11 +77,12 @@ def read(
     constraints: Sequence[RequirementSource] = (),
     overrides: Sequence[RequirementSource] = (),
 ) -> DeclaredRequirements:
-    """Read requirements from files. `extras` and `groups` select tables of pyproject.toml files; `*` selects all.
+    """Read requirements from files.
 
-    A requirements file in `sources` isn't read a second time if another file includes it with `-r` or `-c`.
-    `constraints` and `overrides` are also requirements files: constraints limit versions, and overrides replace the
-    requirements of other packages. Raises BentoError, with file and line, for an invalid file.
+    `extras` and `groups` select tables in pyproject.toml files. `*` selects all tables. `constraints` and `overrides`
+    are requirements files: constraints limit versions, and overrides replace the requirements of other packages. A file
+    in `sources` is read only once, even if another file includes it. Raises BentoError, with file and line, for an
+    invalid file.
     """
     declared = DeclaredRequirements()
     reader = _RequirementsFiles(declared, {one.normalized_name: one for one in (*overrides, *constraints, *sources)})
@@ -134,14 +135,14 @@ def _read_bentofile(source: RequirementSource, files: _RequirementsFiles) -> Non
 
 @dataclass
 class _RequirementsFiles:
-    """Reader of requirements files and the files that they include."""
+    """Reader for requirements files and the files that they include."""
 
     declared: DeclaredRequirements
     sources: dict[str, RequirementSource] | None  # by normalized path; None: any file that exists
     read_names: set[str] = field(default_factory=set)  # normalized paths
 
     def read(self, source: RequirementSource, kind: Kind = "requirements", chain: Chain = ()) -> None:
-        """Add the requirements and options of a file and of its includes. Raises BentoError for an invalid file."""
+        """Add the requirements and options in a file and in its included files. Raises BentoError if one is invalid."""
         self.read_names.add(source.normalized_name)
         requirements_of_file, options = requirements.parse(source.read_text(), source.name)
         for requirement in requirements_of_file:
@@ -223,7 +224,7 @@ def _read_pyproject(source: RequirementSource, extras: Names, groups: Names, dec
 
 @dataclass
 class _PyprojectReader:
-    """Reader of the requirements in a pyproject.toml: extras, dependency groups, and `tool.uv.sources`."""
+    """Reader for the requirements, extras, and groups in a pyproject.toml. Applies `tool.uv.sources`."""
 
     origin: str
     name: str
@@ -233,7 +234,7 @@ class _PyprojectReader:
     added: set[tuple[str, str]] = field(default_factory=set)  # extras and groups, which can refer to one another
 
     def add(self, text: str, table: str, declared: DeclaredRequirements) -> None:
-        """Add a requirement or, if the project requires itself (`project[a,b]`), the requirements of its extras."""
+        """Add a requirement. For the project itself (`project[a,b]`), adds the requirements of the extras."""
         requirement = requirements.check(text, f"{self.origin}: {table}")
         name = requirements.normalize_name(requirement.name)
         if name == requirements.normalize_name(self.name):
@@ -252,7 +253,7 @@ class _PyprojectReader:
                 self.add(text, f"project.optional-dependencies.{name}", declared)
 
     def add_group(self, name: str, declared: DeclaredRequirements) -> None:
-        """Add the requirements of a dependency group and the groups that it includes, unless they were added before."""
+        """Add the requirements of a dependency group and its included groups, unless they were added before."""
         for entry in self.groups[name] if self._mark_added("group", name) else ():
             if isinstance(entry, str):
                 self.add(entry, f"dependency-groups.{name}", declared)
@@ -280,7 +281,7 @@ def _select(requested: Sequence[str], available: dict[str, Any], origin: str) ->
 
 
 def _with_source(text: str, source: Any, origin: str) -> str:
-    """Return `text` with the git address in `source`, if any. Raises BentoError for unsupported sources."""
+    """Add the git address in `source`, if any, to the requirement `text`. Raises BentoError for other sources."""
     if source is None or (isinstance(source, dict) and "index" in source):
         return text  # the target specifies the indexes
     if not isinstance(source, dict) or not isinstance(source.get("git"), str):

@@ -37,7 +37,7 @@ WHEELS = "wheels"  # the directory of `src/` for the wheels that a Bento include
 
 @dataclass(frozen=True)
 class Requirement:
-    """A requirement in a requirements file. `text` omits options such as `--hash`, and `line` counts from 1."""
+    """A requirement in a requirements file. `text` omits options such as `--hash`. `line` is the line number."""
 
     text: str
     hashes: tuple[str, ...]  # SHA-256, hexadecimal
@@ -45,12 +45,12 @@ class Requirement:
 
     @property
     def name(self) -> str:
-        """The normalized name (PEP 503)."""
+        """The normalized name of the package (PEP 503)."""
         return requirement_name(self.text)
 
     @property
     def pin(self) -> tuple[str, str] | None:
-        """The normalized name and the version, or None if the requirement is invalid or allows several versions."""
+        """The normalized name and the exact version, or None if the requirement is invalid or isn't exact."""
         try:
             requirement = parse_requirement(self.text)
         except ValueError:
@@ -60,18 +60,18 @@ class Requirement:
 
     @property
     def is_direct(self) -> bool:
-        """Whether the requirement contains an address, as in PEP 508's `name @ address`."""
+        """Whether the requirement specifies an address, as in `name @ address` (PEP 508)."""
         return re.match(r"[-._A-Za-z0-9]+\s*(\[[^]]*])?\s*@", self.text) is not None
 
     @property
     def is_commit(self) -> bool:
-        """Whether the requirement's address is a git commit, which identifies the files as a hash does."""
+        """Whether the requirement specifies a git commit. Like a hash, a commit identifies the files."""
         return self.is_direct and re.search(r"git\+[^;\s]*@[0-9a-f]{40}(#|\s|$)", self.text) is not None
 
 
 @dataclass(frozen=True)
 class Option:
-    """An option, such as `--index-url URL`. `line` counts from 1 in requirements files, and is 0 for other files."""
+    """An option, such as `--index-url URL`. `line` is the line number in a requirements file, otherwise 0."""
 
     flag: str
     value: str
@@ -84,12 +84,12 @@ def normalize_name(name: str) -> str:
 
 
 def requirement_name(requirement: str) -> str:
-    """Return the normalized name of a requirement (PEP 508)."""
+    """Return the normalized package name in a requirement (PEP 508)."""
     return normalize_name(re.split(r"[^-._A-Za-z0-9]", requirement, maxsplit=1)[0])
 
 
 def parse_requirement(text: str) -> pep508.Requirement:
-    """Parse a requirement (PEP 508). Raises ValueError if it is invalid or too deeply nested."""
+    """Parse a requirement (PEP 508). Raises ValueError for an invalid or too deeply nested requirement."""
     from packaging.requirements import Requirement as Pep508
 
     try:
@@ -99,7 +99,7 @@ def parse_requirement(text: str) -> pep508.Requirement:
 
 
 def check(text: str, place: str) -> pep508.Requirement:
-    """Parse a requirement. Raises a BentoError that begins with `place` if it is invalid or a local path."""
+    """Parse a requirement. Raises a BentoError that begins with `place` for an invalid requirement or local path."""
     requirement, reason = None, ""
     try:
         requirement = parse_requirement(text)
@@ -130,7 +130,7 @@ def reject_option(option: Option, origin: str) -> None:
 
 
 def decode(content: bytes, origin: str) -> str:
-    """Decode bytes as uv does: as UTF-8, or as UTF-16 with a byte order mark. Raises BentoError for invalid bytes."""
+    """Decode UTF-8, or UTF-16 with a byte order mark, as uv does. Raises BentoError for invalid bytes."""
     mark, encoding = next((entry for entry in _BYTE_ORDER_MARKS if content.startswith(entry[0])), (b"", "UTF-8"))
     body = content[len(mark) :]
     try:
@@ -141,7 +141,7 @@ def decode(content: bytes, origin: str) -> str:
 
 
 def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
-    """Parse a requirements file. Raises BentoError, with `origin` and the line, for an invalid line."""
+    """Parse a requirements file. For an invalid line, raises a BentoError that begins with `origin` and the line."""
     requirements, options = [], []
     control, sha256 = re.compile(_CONTROL), re.compile(_HASH)
     for number, line in logical_lines(text):
@@ -162,7 +162,7 @@ def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the first line number and the text of each logical line. Joins continuation lines, and removes comments."""
+    """Yield the number and the text of each logical line. Joins continuation lines, and removes comments."""
     start, collected = 0, ""
     # Not str.splitlines, which splits at characters that uv doesn't treat as line ends.
     for number, raw in enumerate(re.split(r"\r\n|\r|\n", text), 1):

@@ -1,4 +1,4 @@
-"""Runs uv with network access, to create locks and to determine edges that some lock formats lack."""
+"""Runs uv with network access to create locks, and to add dependencies that some lock formats omit."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _BUILD_FAILURE = re.compile(r"Failed to (?:download and )?build `([^`]+)`")
 
 @dataclass(frozen=True)
 class Project:
-    """The requirements and settings of a project that `uv lock` locks."""
+    """The requirements and settings of a project to lock with `uv lock`."""
 
     requirements: Sequence[str]
     requires_python: str
@@ -79,7 +79,7 @@ class Project:
         return "\n".join([*lines, ""])
 
     def _supports_this_python(self) -> bool:
-        """Return whether `requires_python` includes this interpreter's version. uv requires this."""
+        """Return whether `requires_python` includes the version of the running interpreter."""
         return self._range().contains(".".join(map(str, sys.version_info[:3])))
 
     def _range(self) -> SpecifierSet:
@@ -108,7 +108,7 @@ class Project:
 
 
 def lock_inputs(declared: DeclaredRequirements, indexes: Indexes, platforms: Sequence[str]) -> dict[str, Any]:
-    """Return the `inputs` field of a lock, which records the inputs of a target. Omits empty values."""
+    """Return the inputs of a target as the `inputs` field of a lock. Omits empty values."""
     record: dict[str, Any] = {"requirements": sorted(declared.requirements)}
     further = {"constraints": declared.constraints, "overrides": declared.overrides, "platforms": platforms}
     record |= {name: sorted(values) for name, values in further.items() if values}
@@ -116,10 +116,10 @@ def lock_inputs(declared: DeclaredRequirements, indexes: Indexes, platforms: Seq
 
 
 def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, upgrade: Collection[str] = ()) -> Lock:
-    """Lock a project over the network. uv prints its progress to standard error.
+    """Lock a project over the network. Prints uv's progress to standard error.
 
-    Prefers the versions in `previous`, except for packages in `upgrade`. `*` upgrades all packages. Raises BentoError
-    if there is no solution.
+    Prefers the versions in `previous`, except for the packages in `upgrade`. In `upgrade`, `*` selects all packages.
+    Raises BentoError if there is no solution.
     """
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as name:
         directory = Path(name)
@@ -139,7 +139,7 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
 
 
 def _run_uv(command: list[str]) -> str | None:
-    """Run uv, and retry with the system's certificates if necessary. Returns the error output, or None on success."""
+    """Run uv, and return the error output, or None on success. Retries with the system's certificates if necessary."""
     output = ""
     for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
         errors, rest = b"", b""
@@ -165,7 +165,7 @@ def _print(text: bytes) -> None:
 
 
 def _preferences(lock: Lock) -> str:
-    """Return a minimal `uv.lock` with the locked versions, which uv then prefers."""
+    """Return a minimal `uv.lock`, so that uv prefers the locked versions."""
     lines = ["version = 1", f"requires-python = {json.dumps(lock['requires_python'])}"]
     lines += ["[[package]]", f'name = "{_PROJECT}"', 'version = "0"', 'source = { virtual = "." }']
     # The newest version first: uv skips versions that don't support a Python version.
@@ -192,11 +192,11 @@ def _version(package: dict[str, Any]) -> Version:
 def normalize(
     path: Path, *, uv: Path, requires_python: str, choice: Choice | None = None, indexes: Indexes | None = None
 ) -> Lock:
-    """Read a lock of rules_bento, or convert a `uv.lock`, a `pylock.toml`, or requirements with hashes.
+    """Read a lock of rules_bento, or convert a `uv.lock`, a `pylock.toml`, or a requirements file with hashes.
 
-    A `pylock.toml` and requirements contain no edges. uv determines the edges of the pinned releases, over the network
-    if they aren't cached. The result contains only files with a committed hash. Raises BentoError for an invalid lock,
-    or if uv fails.
+    For a `pylock.toml` or a requirements file, uv determines the dependencies of each package. uv uses the network only
+    if the packages aren't cached. The result contains only files whose hashes are in the original file. Raises
+    BentoError for an invalid lock, or if uv fails.
     """
     if path.name.endswith(".json"):
         return locks.load(path)
@@ -221,7 +221,7 @@ def normalize(
 
 
 def _only_wheels(package: dict[str, Any], only_binary: set[str], origin: str) -> dict[str, Any]:
-    """Remove source archives from a package if `only_binary` requires it. Raises BentoError if no file remains."""
+    """Remove a package's source archives if `only_binary` includes it. Raises BentoError if no file remains."""
     if "unlocked" in package or not only_binary & {":all:", package["name"]}:
         return package
     files = {name: sha256 for name, sha256 in package["files"].items() if name.endswith(".whl")}
@@ -268,7 +268,7 @@ def _check_strings(line: requirements.Requirement, place: str) -> None:
 
 
 def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
-    """Return the pins and hashes in a pylock.toml (PEP 751), and an empty list of options."""
+    """Return the pins, and the hashes, in a pylock.toml (PEP 751). The third result, the options, is empty."""
     document = read_toml(text, origin)
     lock_shapes.check(document, lock_shapes.PYLOCK, origin, _LOCK_AGAIN)
     pins: list[str] = []
@@ -295,9 +295,9 @@ def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
 
 
 def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
-    """Lock a project, and return the `uv.lock`. Uses the network only if locking offline fails.
+    """Lock a project, and return the content of the `uv.lock`. Uses the network only if locking offline fails.
 
-    uv gets a fake interpreter, so it can't build or run packages. Raises BentoError if uv finds no solution.
+    A fake interpreter prevents uv from building packages. Raises BentoError if uv finds no solution.
     """
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as directory:
         Path(directory, "pyproject.toml").write_text(project.pyproject(), "utf-8")

@@ -1,8 +1,8 @@
 """Determines, without a resolver, whether locked packages satisfy a requirement.
 
-A solution satisfies a requirement if the solution contains the package in an allowed version, and satisfies all
-requested extras. This module decides only cases that `packaging` and uv interpret in the same way: numeric versions,
-common operators, no marker, and no URL. In all other cases, `satisfies` returns False, and the resolver must run.
+The packages must include an allowed version of the required package, and the dependencies of all requested extras.
+This module decides only cases that `packaging` and uv interpret in the same way: numeric versions, common operators,
+no marker, and no URL. In all other cases, `satisfies` returns False, and the resolver must run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _COMPARES = frozenset({">=", "<=", ">", "<", "==", "!=", "~="})
 
 
 def satisfies(locked: Locked, requirement: str) -> bool:
-    """Return whether locked packages are certain to satisfy a requirement (PEP 508)."""
+    """Return whether locked packages certainly satisfy a requirement (PEP 508)."""
     try:
         requested = parse_requirement(requirement)
     except ValueError:
@@ -69,7 +69,7 @@ def _leads_to_locked(locked: Locked, edge: dict[str, Any], seen: set[tuple[str, 
 
 
 def _allows(specifier: SpecifierSet, version: str) -> bool:
-    """Return whether a version is certain to match a specifier. Any version matches an empty specifier."""
+    """Return whether a version certainly matches a specifier. Any version matches an empty specifier."""
     if not _RELEASE.fullmatch(version):
         return not specifier
     return all(_is_plain(clause.operator, clause.version) for clause in specifier) and specifier.contains(version)

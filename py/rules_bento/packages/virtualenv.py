@@ -1,8 +1,8 @@
 """Creates virtual environments that refer to unpacked wheels, without copying or installing files.
 
 An environment (PEP 405) has `pyvenv.cfg`, `bin/python`, a `.pth` file with the directories of the wheels, and a script
-for each console entry point. Creating an environment takes milliseconds, regardless of the size of the wheels. An
-environment doesn't include packages of the host or the user.
+for each console entry point. Creating an environment needs only milliseconds, regardless of the size of the wheels.
+An environment doesn't include packages of the host or the user.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def make_environment(directory: Path, roots: Sequence[Path]) -> Path:
 
 
 def check_platform(platforms: Iterable[str], remedy: str) -> None:
-    """Raise a BentoError that ends with `remedy` if this machine can't run wheels for a platform (`<os>_<machine>`)."""
+    """Raise a BentoError that ends with `remedy` if a platform (`<os>_<machine>`) differs from this machine's."""
     this_platform = f"{'macos' if sys.platform == 'darwin' else sys.platform}_{os.uname().machine}"
     for platform in platforms:
         if platform != this_platform:
@@ -67,7 +67,7 @@ def is_interpreter(name: str) -> bool:
 
 
 def _write_script(script: Path, text: str) -> None:
-    """Write a new script. Raises BentoError if its path exists, for example with a different case on macOS."""
+    """Write a new script. Raises BentoError if the path exists or isn't writable."""
     try:
         with os.fdopen(os.open(script, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777), "w", encoding="utf-8") as file:
             file.write(text)
@@ -80,7 +80,7 @@ def _version(parts: int) -> str:
 
 
 def _console_scripts(roots: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
-    """Yield the name, module, and attribute of each console script in `roots`. Raises BentoError if one is invalid."""
+    """Yield the name, module, and attribute of each console script in `roots`. Raises BentoError for invalid ones."""
     for root in roots:
         for file in root.glob("*.dist-info/entry_points.txt"):
             for name, target in _entry_points(file):
