@@ -1,6 +1,7 @@
-"""Authenticates to a registry: anonymously, with a username and password, or with a token for each scope.
+"""Authenticates to a registry anonymously, with a username and password, or with a token for each scope.
 
-Implements Basic authentication (RFC 7617) and tokens (distribution project, `docs/spec/auth/token.md`, `oauth.md`).
+Implements Basic authentication (RFC 7617), and token authentication as in the distribution project (`token.md` and
+`oauth.md` in `docs/spec/auth`).
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Credentials:
 
 
 def find_credentials(reference: Reference) -> Credentials | None:
-    """Search the files of docker and podman, and then netrc, for credentials. Returns None if no entry matches."""
+    """Search the files of docker and podman, and then netrc, for credentials. Returns None without a match."""
     for file in _files():
         if file.is_file() and (credentials := _from_file(_read_config(file), file, reference)):
             return credentials
@@ -57,7 +58,7 @@ def find_credentials(reference: Reference) -> Credentials | None:
 
 
 def searched_files() -> str:
-    """Return the existing docker and podman files with credentials, separated by commas, or `no file`."""
+    """Return the paths of the docker and podman files that exist, separated by commas, or `no file`."""
     return ", ".join(str(file) for file in _files() if file.is_file()) or "no file"
 
 
@@ -103,7 +104,7 @@ def _from_file(document: dict[str, Any], file: Path, reference: Reference) -> Cr
 
 
 def _entry_names(reference: Reference) -> Iterator[str]:
-    """Yield the possible names of an entry, most specific first. Only names for podman include repositories."""
+    """Yield the entry names that match a reference, most specific first. Only podman uses names with repositories."""
     parts = reference.repository.split("/")
     for count in range(len(parts), 0, -1):
         yield "/".join([reference.registry, *parts[:count]])
@@ -112,7 +113,7 @@ def _entry_names(reference: Reference) -> Iterator[str]:
 
 
 def _normalize(name: str) -> str:
-    """Return the name of an entry without the scheme and the path `/v1/` or `/v2/`, which `docker login` adds."""
+    """Remove the scheme and the path `/v1/` or `/v2/`, which `docker login` adds, from the name of an entry."""
     name = name.partition("://")[2] or name
     host, _, path = name.rstrip("/").partition("/")
     return f"{host}/{path}" if path and path not in ("v1", "v2") else host
@@ -133,7 +134,7 @@ def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | N
 
 
 def _run_helper(helper: str, key: str, file: Path) -> Credentials | None:
-    """Return the credentials that `docker-credential-<helper> get` prints, or None if it finds no credentials."""
+    """Return the credentials from `docker-credential-<helper> get`, or None if the helper finds none."""
     import subprocess
 
     from rules_bento.programs import which
@@ -187,7 +188,7 @@ class Challenge(NamedTuple):
 
     @staticmethod
     def parse(headers: list[str]) -> Challenge | None:
-        """Return the first Bearer challenge, otherwise the first Basic challenge, or None if neither exists."""
+        """Return the first Bearer challenge, or otherwise the first Basic challenge. Returns None if neither exists."""
         by_scheme: dict[str, Challenge] = {}
         for header in headers:
             for scheme, values in challenges(header):
@@ -212,7 +213,7 @@ class Authorizer:
         self._extra_scopes: dict[frozenset[str], set[str]] = {}  # of challenges, by the requested scopes
 
     def header(self, scopes: frozenset[str]) -> str:
-        """Return the `Authorization` header for `scopes`, or "" before the first challenge or without credentials."""
+        """Return the `Authorization` header for `scopes`, or "" without credentials or before the first challenge."""
         with self._lock:
             challenge = self._challenge
             if challenge is None:
@@ -228,7 +229,7 @@ class Authorizer:
         return f"Bearer {token}" if token else ""
 
     def accept_challenge(self, challenges: list[str], scopes: frozenset[str], sent: str) -> bool:
-        """Record the challenges of a 401 response. Returns whether to retry a request that had the header `sent`."""
+        """Process the challenges of a 401 response. Returns whether a retry would send a header other than `sent`."""
         challenge = Challenge.parse(challenges)
         if challenge is None:
             return False
@@ -295,7 +296,7 @@ class Authorizer:
             return {}
 
     def _realm(self, realm: str) -> str:
-        """Return the URL of the token server. Raises BentoError if sending credentials to the server isn't safe."""
+        """Return the URL of the token server. Raises BentoError if the URL is missing or unsafe."""
         if not realm:
             raise BentoError(
                 f"{self._host}: the authentication challenge has no realm. Report the error to the registry operator."
@@ -321,7 +322,7 @@ class Authorizer:
 
 
 def _is_private_host(host: str) -> bool:
-    """Return whether a host is this machine or an IP address, in any notation, that isn't globally routable."""
+    """Return whether a host is this machine or a private IP address. Supports all notations of IPv4 addresses."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -334,7 +335,7 @@ def _is_private_host(host: str) -> bool:
 
 
 def _is_covered(scope: str, scopes: frozenset[str]) -> bool:
-    """Return whether one of `scopes` covers the resource and all actions of `scope` (`type:name:action,...`)."""
+    """Return whether a scope in `scopes` includes all actions of `scope`. Scopes have the form `type:name:actions`."""
     resource, _, actions = scope.rpartition(":")
     return any(
         resource == other.rpartition(":")[0] and set(actions.split(",")) <= set(other.rpartition(":")[2].split(","))

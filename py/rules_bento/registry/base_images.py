@@ -29,7 +29,7 @@ _MAX_MANIFESTS = 1000
 
 
 class BaseImage(NamedTuple):
-    """The metadata of a base image. `layers` pairs the descriptor of each layer with the layer's diff ID."""
+    """The metadata of a base image. `layers` contains the descriptor and the diff ID of each layer."""
 
     digest: str
     config: dict[str, Any]  # architecture, os, env, and optionally variant and history
@@ -46,7 +46,10 @@ class BaseImage(NamedTuple):
 
 
 def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseImage]:
-    """Map `platforms` (`os/architecture`) to images. Raises BentoError if none has an image, or if one has several."""
+    """Return the images for `platforms` (`os/architecture`), by platform. Omits missing platforms.
+
+    Raises BentoError if all platforms are missing, or if a platform has several images.
+    """
     images: dict[str, BaseImage] = {}
     others: set[str] = set()
     for manifest in _manifests(layout):

@@ -49,12 +49,12 @@ class Reply(NamedTuple):
 
     @classmethod
     def read(cls, response: Response, most: int = limits.REFUSAL) -> Reply:
-        """Read the complete body of a response, up to `most` bytes. Raises the same errors as `Response.read`."""
+        """Read a response with a body of at most `most` bytes. Raises the same errors as `Response.read`."""
         return cls(response.status, response.headers, response.read(most), response.url)
 
 
 class Registries:
-    """Cache of registries, connections, and tokens. Registries in `insecure` (`host:port`) can use unencrypted HTTP."""
+    """Cache of registries, connections, and tokens. Registries in `insecure` (`host:port`) can use plain HTTP."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Registries:
         self._transport.close()
 
     def repository(self, reference: Reference) -> Repository:
-        """Return the repository to which a reference refers."""
+        """Return a client for the repository in a reference."""
         with self._lock:
             registry = self._known.get(reference.registry)
             if registry is None:
@@ -86,7 +86,7 @@ class Registries:
 
 
 class Registry:
-    """Client for one registry, which sends authorized requests with retries."""
+    """Client that sends authorized requests to one registry."""
 
     def __init__(
         self, reference: Reference, transport: Transport, *, insecure: bool, sleep: Callable[[float], object]
@@ -116,7 +116,7 @@ class Registry:
         content: bytes | None = None,
         max_bytes: int = limits.REFUSAL,
     ) -> Reply:
-        """Send a small request with retries. Raises a BentoError that begins with `what` for an unexpected status."""
+        """Send a request with retries. Raises a BentoError that begins with `what` for a status outside `expect`."""
         retry = self.retry()
         while True:
             try:
@@ -136,7 +136,7 @@ class Registry:
     def exchange(
         self, method: str, path: str, scopes: frozenset[str], *, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request to `path` or a URL, and yield the response. Logs in, and follows redirects. Doesn't retry."""
+        """Send a request to a path or URL, and yield the response. Logs in and follows redirects, but doesn't retry."""
         origin, authorizer = self._connect()
         url = path if "://" in path else f"{origin}{path}"
         redirects = logins = 0
@@ -161,7 +161,7 @@ class Registry:
                     return
 
     def location(self, response: Response | Reply) -> str:
-        """Return the absolute URL in a `Location` header. Raises BentoError if it is missing or unsafe."""
+        """Return the absolute URL in a `Location` header. Raises BentoError for a missing header or an unsafe URL."""
         location = response.headers.get("Location")
         if not location:
             raise BentoError(
@@ -171,7 +171,7 @@ class Registry:
         return self._secure_url(resolve(response.url, location))
 
     def _secure_url(self, url: str) -> str:
-        """Replace http with https in a URL of an https registry. Raises BentoError for an http URL on another host."""
+        """For an https registry, replace http with https in `url`. Raises BentoError if the host differs."""
         here, there = self._connect()[0], Origin.from_url(url)
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
@@ -184,7 +184,7 @@ class Registry:
         return url
 
     def next_page(self, reply: Reply, link: str) -> str:
-        """Return the absolute URL of the next page of a list. Raises BentoError if it is on another server."""
+        """Return the absolute URL of the next page of a list. Raises BentoError if the page is on another server."""
         url = self._secure_url(resolve(reply.url, link))
         if Origin.from_url(url) != self._connect()[0]:
             raise BentoError(
@@ -207,7 +207,7 @@ class Registry:
         )
 
     def _connect(self) -> tuple[Origin, Authorizer]:
-        """Return the API's origin and authorizer, which the first call determines."""
+        """Return the origin of the API, and its authorizer. The first call determines both."""
         with self._lock:
             if self._origin is None or self._authorizer is None:
                 self._origin = self._find_origin()
@@ -244,7 +244,10 @@ class Upload:
 
 
 class Repository:
-    """Client for one repository. Unless documented otherwise, methods raise the errors of `Registry.request`."""
+    """Client for one repository.
+
+    Methods that yield a response raise ConnectionLostError. Other methods raise the errors of `Registry.request`.
+    """
 
     def __init__(self, registry: Registry, name: str) -> None:
         self.registry = registry
@@ -263,7 +266,7 @@ class Repository:
         return reply.status == 200 and parse_nonnegative_int(reply.headers.get("Content-Length")) in (None, size)
 
     def mount_blob(self, digest: str, source: str) -> Upload | None:
-        """Mount a blob from the repository `source`. Returns an upload if the blob can't be mounted, otherwise None."""
+        """Mount a blob from the repository `source`. Returns None on success, otherwise a new upload of the blob."""
         query = urlencode({"mount": digest, "from": source})
         scopes = self.push_scope | {f"repository:{source}:pull"}
         reply = self._request("POST", f"blobs/uploads/?{query}", f"mount of {digest}", {201, 202}, scopes)
@@ -274,7 +277,7 @@ class Repository:
         return self._upload(self._request("POST", "blobs/uploads/", "upload", {202}, self.push_scope))
 
     def upload_status(self, upload: Upload) -> Upload | None:
-        """Return the upload with the number of bytes received so far, or None if it no longer exists."""
+        """Return the upload with its current offset, or None if the upload no longer exists."""
         # A server can return 404 or 400 for an upload that has ended, completed or failed.
         reply = self._request("GET", upload.url, "upload", {204, 200, 202, 404, 400, 410, 405}, self.push_scope)
         if reply.status >= 400:
@@ -297,13 +300,13 @@ class Repository:
         return Upload(url, int(last[1]) + 1, upload.smallest_chunk)
 
     def send_blob(self, upload: Upload, digest: str, body: Body) -> AbstractContextManager[Response]:
-        """Send the rest of a blob, complete the upload, and yield the response. Raises ConnectionLostError."""
+        """Send the rest of a blob, complete the upload, and yield the response."""
         url = upload.url + ("&" if "?" in upload.url else "?") + urlencode({"digest": digest})
         headers = {"Content-Type": "application/octet-stream"}
         return self.registry.exchange("PUT", url, self.push_scope, headers=headers, body=body)
 
     def send_chunk(self, upload: Upload, body: Body) -> AbstractContextManager[Response]:
-        """Send the next chunk of a blob, and yield the response with any status. Raises ConnectionLostError."""
+        """Send the next chunk of a blob, and yield the response."""
         headers = {
             "Content-Type": "application/octet-stream",
             "Content-Range": f"{upload.offset}-{upload.offset + body.size - 1}",
@@ -311,12 +314,12 @@ class Repository:
         return self.registry.exchange("PATCH", upload.url, self.push_scope, headers=headers, body=body)
 
     def open_blob(self, digest: str, offset: int = 0) -> AbstractContextManager[Response]:
-        """Request a blob, and yield the response, from `offset` if the status is 206. Raises ConnectionLostError."""
+        """Request a blob from byte `offset`, and yield the response. A 200 response contains the complete blob."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         return self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull_scope, headers=headers)
 
     def read_blob(self, descriptor: Descriptor) -> bytes:
-        """Return the verified content of a small blob. Raises BentoError if it exceeds `limits.DOCUMENT` bytes."""
+        """Return the verified content of a small blob. Raises BentoError above `limits.DOCUMENT` bytes."""
         what = f"blob {descriptor.digest}"
         if descriptor.size > limits.DOCUMENT:
             raise BentoError(
@@ -330,13 +333,13 @@ class Repository:
     # Manifests
 
     def manifest_digest(self, target: str) -> str:
-        """Return the digest of the manifest for a tag or digest, or "" if unknown. Requests push access."""
+        """Return the digest of the manifest for a tag or digest, or "" if none exists. Requests push access."""
         headers, what = {"Accept": ", ".join(oci.MANIFESTS)}, f"manifest {target}"
         reply = self._request("HEAD", f"manifests/{target}", what, {200, 404}, self.push_scope, headers=headers)
         return reply.headers.get("Docker-Content-Digest", "") if reply.status == 200 else ""
 
     def get_manifest(self, target: str) -> Manifest:
-        """Return the manifest for a tag or digest. Raises BentoError if its content doesn't match the digest."""
+        """Return the manifest for a tag or digest. Raises BentoError if the content doesn't match the digest."""
         reply = self._get_manifest(target, oci.MANIFESTS, f"manifest {target}", {200})
         origin = f"{self}: manifest {target}"
         declared = target if oci.is_digest(target) else reply.headers.get("Docker-Content-Digest", "")
@@ -345,7 +348,7 @@ class Repository:
         return Manifest.read(reply.body, reply.headers.get("Content-Type", "").partition(";")[0].strip(), origin)
 
     def put_manifest(self, manifest: Manifest, target: str) -> bool:
-        """Upload a manifest as `target`, and verify its digest. Returns whether the registry processed the subject."""
+        """Upload a manifest as `target` (tag or digest). Returns whether the registry recorded it as a referrer."""
         headers, what = {"Content-Type": manifest.descriptor.media_type}, f"manifest {target}"
         options: dict[str, Any] = {"headers": headers, "content": manifest.content}
         reply = self._request("PUT", f"manifests/{target}", what, {201}, self.push_scope, **options)
@@ -358,7 +361,7 @@ class Repository:
         return bool(reply.headers.get("OCI-Subject"))
 
     def tags(self) -> list[str]:
-        """Return all tags in the order of the registry. Raises BentoError if there are more than `limits.NAMES`."""
+        """Return all tags in the registry's order. Raises BentoError for more than `limits.NAMES` tags."""
         names: list[str] = []
         for reply in self._pages(f"tags/list?n={_PAGE_SIZE}", "tags", {200}):
             names += map(str, self._entries(reply, "tags", "tags", len(names)))
@@ -375,7 +378,7 @@ class Repository:
         return descriptors
 
     def referrers_tag(self, digest: str) -> list[Descriptor]:
-        """Return the referrers in the index tagged `referrers_tag(digest)`, or an empty list if it doesn't exist."""
+        """Return the referrers in the index with the referrers tag of `digest`, or an empty list without an index."""
         target = referrers_tag(digest)
         reply = self._get_manifest(target, (oci.INDEX,), f"referrers of {digest}", {200, 404})
         if reply.status == 404:
@@ -400,7 +403,7 @@ class Repository:
         return Upload(self.registry.location(reply), 0, smallest)
 
     def _entries(self, reply: Reply, key: str, what: str, before: int) -> list[Any]:
-        """Return the entries of a page. Raises BentoError for an invalid list, or too many entries in total."""
+        """Return the entries on a page of a list. Raises BentoError for an invalid page or too many entries."""
         listed = read_object(reply.body, f"{self}: {what}").get(key) or []
         if not isinstance(listed, list):
             raise BentoError(f"{self}: in the response, {key} isn't a list. Report the error to the registry operator.")
@@ -409,7 +412,7 @@ class Repository:
         return listed
 
     def _pages(self, path: str, what: str, expect: Collection[int]) -> Iterator[Reply]:
-        """Yield a list's pages (RFC 8288). Raises BentoError for links to other servers, cycles, or too many pages."""
+        """Yield the pages of a list. Raises BentoError for a link to another server, a cycle, or too many pages."""
         seen: set[str] = set()
         size = 0
         following: str | None = path

@@ -58,7 +58,7 @@ def new_hash(digest: str) -> Any:
 
 
 def verify(content: bytes, digest: str, origin: str) -> bytes:
-    """Return `content`. Raises a BentoError that begins with `origin` if it doesn't match `digest`."""
+    """Return `content` if it matches `digest`. Otherwise, raises a BentoError that begins with `origin`."""
     digester = new_hash(digest)
     digester.update(content)
     if digester.hexdigest() != digest.partition(":")[2]:
@@ -118,7 +118,7 @@ class Manifest:
 
     @staticmethod
     def read(content: bytes, media_type: str, origin: str) -> Manifest:
-        """Parse a manifest or index. Raises BentoError if it is invalid, or contradicts a non-empty `media_type`."""
+        """Parse a manifest or index. Raises BentoError for invalid content or a media type other than `media_type`."""
         document = without_nulls(read_json(content, origin))
         if not isinstance(document, dict) or ("manifests" in document and "layers" in document):
             raise BentoError(f"{origin}: expected an image manifest or index. Check the image reference or path.")
@@ -160,7 +160,7 @@ class Manifest:
         return self._descriptors("layers")
 
     def blobs(self) -> Iterator[Descriptor]:
-        """Yield the descriptors of the config and of the layers that a registry must store, or none for an index."""
+        """Yield the descriptors of the config and the layers. Skips foreign layers. Yields nothing for an index."""
         if not self.is_index:
             yield self.config
             yield from (layer for layer in self.layers() if not _FOREIGN.match(layer.media_type))
@@ -183,7 +183,7 @@ def _check_names(fields: Iterable[str], origin: str) -> None:
 
 
 def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
-    """Return the manifests of entries and nested indexes, each once, children first. Raises BentoError for too many."""
+    """Read the manifests of `entries` and nested indexes. Children precede parents. Raises BentoError for too many."""
     manifests: dict[str, Manifest] = {}
 
     def visit(entry: Descriptor, depth: int) -> None:

@@ -1,4 +1,4 @@
-"""Reads image archives in the format of docker (`docker save`) or OCI, without unpacking them."""
+"""Reads image archives in the docker format (`docker save`) or the OCI format, without unpacking the archives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_LINKS = 40
 
 
 def read(path: Path) -> Pushable:
-    """Read the only image or index in an archive, for `push`. Raises BentoError for several or invalid images."""
+    """Return the only image or index in an archive. Raises BentoError for several images or an invalid image."""
     with path.open("rb") as file:
         archive = _Archive(path, file)
         return archive.oci() if "index.json" in archive.members else archive.docker()
@@ -51,7 +51,7 @@ class _Archive:
             self.members[posixpath.normpath(member.name)] = _ArchiveMember(member, stream.position)
 
     def oci(self) -> Pushable:
-        """Return the image in an OCI archive, which is a tar of an OCI layout."""
+        """Return the image in an OCI archive (a tar file of an OCI layout)."""
         root_index = Manifest.read(self._content("index.json"), oci.INDEX, f"{self._path}: index.json")
         entries = {entry.digest: entry for entry in root_index.children()}
         if len(entries) != 1:
@@ -63,7 +63,7 @@ class _Archive:
         return Pushable(root, children, {digest: self._source(name) for digest, name in present.items()})
 
     def docker(self) -> Pushable:
-        """Return the image in an archive of docker's format. Creates a manifest, which the format lacks."""
+        """Return the image in a docker archive. Creates a manifest, because the format has none."""
         origin = f"{self._path}: manifest.json"
         listed = read_json(self._content("manifest.json"), origin)
         if not isinstance(listed, list) or len(listed) != 1:

@@ -1,4 +1,4 @@
-"""Reads and writes OCI image layouts: directories with blobs and an index (`image-layout.md` of the OCI image spec)."""
+"""Reads and writes OCI image layouts (`image-layout.md` of the OCI image specification)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Layout:
 
     @staticmethod
     def create(directory: Path) -> Layout:
-        """Open the layout in a directory, or create one. Raises BentoError if the directory contains other files."""
+        """Open or create the layout in a directory. Raises BentoError if the directory has files but no layout."""
         if directory.is_dir() and not (directory / "oci-layout").exists() and any(directory.iterdir()):
             raise BentoError(
                 f"{directory}: the directory contains files, but isn't an OCI layout. Use another directory."
@@ -82,11 +82,11 @@ class Layout:
         return stat.S_ISREG(there.st_mode) and there.st_size == blob.size
 
     def add(self, content: bytes) -> None:
-        """Write a small blob to the layout, under its digest."""
+        """Write a small blob to the layout."""
         _write(self.blob(oci.digest_of(content)), content)
 
     def manifest(self, digest: str, media_type: str = "") -> Manifest:
-        """Return a manifest after verifying its digest. Raises BentoError if it is missing or invalid."""
+        """Return a manifest, and verify its digest. Raises BentoError for a missing or invalid manifest."""
         content = self._verified(digest, "manifest")
         return Manifest.read(content, media_type, str(self.blob(digest)))
 
@@ -107,7 +107,7 @@ class Layout:
             raise BentoError(f"{path}: cannot read the file: {error.strerror}. {COPY_AGAIN}") from None
 
     def read(self, blob: Descriptor) -> bytes:
-        """Return the verified content of a small blob. Raises BentoError if it is missing, invalid, or too large."""
+        """Return the verified content of a small blob. Raises BentoError for a missing, invalid, or large blob."""
         if blob.size > limits.DOCUMENT:
             raise BentoError(
                 f"{self.blob(blob.digest)}: the blob has {blob.size} bytes, but the limit is {limits.DOCUMENT}. Report "
@@ -116,7 +116,7 @@ class Layout:
         return self._verified(blob.digest, "blob")
 
     def check(self, root: Manifest) -> int:
-        """Verify and count the manifests and blobs of `root`. Raises BentoError if one is missing or invalid."""
+        """Verify the manifests and blobs of `root`. Returns their number. Raises BentoError if one is invalid."""
         manifests = [root, *self._children(root)]
         blobs = {blob.digest: blob for manifest in manifests for blob in manifest.blobs()}
         for blob in blobs.values():
@@ -126,7 +126,7 @@ class Layout:
         return len(manifests) + len(blobs)
 
     def find(self, name: str = "") -> Manifest:
-        """Return the manifest for a name or digest (default: the only image). Raises BentoError for none or several."""
+        """Return the manifest for a name or digest (default: the only image). Raises BentoError unless one matches."""
         index = [entry for entry in self.index() if not self._is_attachment(entry)]
         entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name_of(entry))}
         if len(entries) != 1:
@@ -141,7 +141,7 @@ class Layout:
         return self.manifest(entry.digest, entry.media_type)
 
     def add_manifest(self, manifest: Manifest, name: str = "") -> None:
-        """Write a manifest, and add it to index.json. Replaces entries with the same name (and digest if unnamed)."""
+        """Write a manifest, and add it to index.json. Replaces the entry with this name, or this digest if unnamed."""
         self.add(manifest.content)
         others = [
             entry
@@ -154,7 +154,7 @@ class Layout:
         self._write_index([*others, entry])
 
     def _is_attachment(self, entry: Descriptor) -> bool:
-        """Return whether an entry is for signatures or attestations. Raises BentoError if its annotation is wrong."""
+        """Return whether an entry is for signatures or attestations. Raises BentoError for a wrong annotation."""
         if entry.annotations.get(_KIND) not in _COSIGN_KINDS.values():
             return False
         name, path = _name_of(entry), self.blob(entry.digest)
@@ -175,7 +175,7 @@ class Layout:
         return True
 
     def attached_manifests(self, kind: str, name: str) -> Iterator[Callable[[], Manifest]]:
-        """Return functions that read manifests of signatures (`sig`) or attestations (`att`) with `name` or no name."""
+        """For entries of `kind` (`sig` or `att`) with `name` or no name, yield functions that read the manifests."""
         listed = {
             entry.digest: entry
             for entry in self.index()
@@ -186,7 +186,8 @@ class Layout:
     def attach(self, manifest: Manifest, subject: str, kind: str, name: str) -> None:
         """Add a manifest that refers to `subject`. `kind` is `sig` (signatures), `att` (attestations), or empty.
 
-        Signatures and attestations get an index entry `name`. It replaces entries of this kind with `name` or no name.
+        Unless `kind` is empty, adds an index entry with `name`. The new entry replaces entries of this kind that have
+        `name` or no name.
         """
         self.add(manifest.content)
         entries = []
@@ -220,7 +221,7 @@ class Layout:
                 yield manifest
 
     def pushable(self, name: str = "") -> Pushable:
-        """Return the image that `find` selects, for `push`. Blobs that are missing in the layout have no source."""
+        """Return the image that `find` selects, with a source for each blob that the layout contains."""
         root = self.find(name)
         children = self._children(root)
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs() if self.has(blob)]

@@ -1,4 +1,4 @@
-"""Pulls images and artifacts into a layout, optionally without layers, which can be fetched later."""
+"""Pulls images and artifacts into a layout. Shallow pulls omit the layers, which `fetch_blobs` can fetch later."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _Result = TypeVar("_Result")
 
 
 def find_manifest(references: Sequence[Reference], registries: Registries) -> tuple[Repository, Manifest]:
-    """Return the repository and manifest of the first available reference. If all fail, raises the last error."""
+    """Return the repository, and the manifest, of the first available reference. If all fail, raises the last error."""
 
     def find(reference: Reference) -> tuple[Repository, Manifest]:
         repository = registries.repository(reference)
@@ -68,8 +68,8 @@ def pull(
     """Pull an image or index into a layout as `name`. Returns the manifest.
 
     Tries `references` in order: first mirrors, then the origin. `platforms` (`os/architecture[/variant]`; default: all)
-    selects images in an index. If `lenient` is true, one existing platform is enough. `shallow` omits the layers (see
-    `fetch_blobs`). Raises BentoError, or its subclass RegistryError for an error response.
+    selects images in an index. If `lenient` is true, one existing platform is enough. If `shallow` is true, omits the
+    layers. Raises BentoError, or RegistryError (a subclass) for an error response.
     """
     repository, root = find_manifest(references, registries)
     chosen = select_platforms(root, platforms, str(references[-1]), lenient=lenient)
@@ -105,7 +105,10 @@ def fetch_blobs(
 def select_platforms(
     root: Manifest, platforms: Collection[str], origin: str, *, lenient: bool = False
 ) -> list[Descriptor]:
-    """Return the entries for `platforms` (default: all). Raises BentoError if any (with `lenient`: all) are missing."""
+    """Return the index entries for `platforms` (default: all).
+
+    Raises BentoError for a missing platform. If `lenient` is true, raises it only if all platforms are missing.
+    """
     entries = root.children()
     if not platforms or not root.is_index:
         return entries
@@ -120,7 +123,7 @@ def select_platforms(
 
 
 def from_repository(repository: Repository, root: Manifest) -> Pushable:
-    """Return a manifest and its children, for `push`. The push streams their blobs from `repository`."""
+    """Return a manifest and its children to push. The push streams the blobs from `repository`."""
     children = oci.collect_manifests(root.children(), lambda entry: repository.get_manifest(entry.digest))
     blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
     sources = {blob.digest: RemoteSource(repository, blob.digest) for blob in blobs}
@@ -156,7 +159,7 @@ class _BlobDownload:
         self._offset = self._max_offset = 0
 
     def run(self) -> None:
-        """Download the blob until the file is complete. Resumes after lost connections."""
+        """Download the missing part of the blob. Resumes after lost connections."""
         self._resume_partial()
         while not self._complete():
             try:

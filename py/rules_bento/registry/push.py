@@ -1,4 +1,4 @@
-"""Pushes images, indexes, and artifacts to repositories: only missing blobs, in parallel, and manifests last."""
+"""Pushes images, indexes, and artifacts to repositories. Sends only missing blobs, in parallel, before manifests."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def upload(
     *,
     mount_from: Sequence[str] = (),
 ) -> BlobOutcome:
-    """Upload a blob unless it exists, or can be mounted from a repository in `mount_from`. Returns the outcome."""
+    """Upload a blob, unless it exists or can be mounted from a repository in `mount_from`. Returns the outcome."""
     if repository.has_blob(digest, size):
         return "exists"
     started = None
@@ -70,7 +70,7 @@ class _BlobUpload:
         self._digest_errors = 0
 
     def run(self, current: Upload | None) -> None:
-        """Upload the blob, continuing the upload `current` if it isn't None. Resumes after lost connections."""
+        """Upload the blob, or the rest of the blob to the upload `current`. Resumes after lost connections."""
         while True:
             current = current or self._repository.start_upload()
             self._tally.move_to(current.offset)
@@ -127,7 +127,7 @@ class _BlobUpload:
             self._max_offset = upload.offset
 
     def _can_resume(self, reply: Reply) -> bool:
-        """Return whether to resume or, if False, restart a failed upload. Raises RegistryError for permanent errors."""
+        """Return True to resume a failed upload, or False to restart it. Raises RegistryError for permanent errors."""
         if reply.status == 413 and self._chunk_size > _MIN_CHUNK:
             self._chunk_size = _MAX_CHUNK if self._chunk_size > _MAX_CHUNK else max(_MIN_CHUNK, self._chunk_size // 2)
             return True
@@ -151,7 +151,7 @@ _MAX_MOUNTS = 3
 
 
 class PushResult(NamedTuple):
-    """The result of a push to one repository. `blobs`, `sent`, and `mounted` count blobs; `size` counts sent bytes."""
+    """The result of a push to one repository. `blobs`, `sent`, and `mounted` count blobs. `size` is in sent bytes."""
 
     reference: Reference  # with digest
     blobs: int
@@ -182,10 +182,10 @@ def push_all(
     jobs: int = transfers.JOBS,
     check_blobs: bool = False,
 ) -> list[list[PushResult]]:
-    """Push several packages, as `push` does. Returns one list of results for each package.
+    """Push several packages, each to its targets. Returns one list of results for each package.
 
-    A blob is sent to one repository of each registry, and mounted in the other repositories. Manifests are written
-    after all blobs of all packages. `check_blobs` checks blobs even if the registry has the manifests.
+    Sends each blob to one repository of each registry, and mounts the blob in the other repositories. Uploads manifests
+    after all blobs of all packages. If `check_blobs` is true, checks blobs even if the registry has the manifests.
     """
     all_pushes = [_repository_pushes(package, targets, registries) for package, targets in pushes]
     every = [push for of_package in all_pushes for push in of_package]
@@ -234,7 +234,7 @@ class _RepositoryPush:
     is_complete: bool = False
 
     def check(self, _: Counter) -> None:
-        """Set `is_complete` if all manifests exist, and uploading the manifests again reports no missing blobs."""
+        """Set `is_complete` if all manifests exist, and uploading them again reports no missing blobs."""
         manifests = self.package.manifests()
         if any(
             self.repository.manifest_digest(manifest.descriptor.digest) != manifest.descriptor.digest
@@ -262,7 +262,7 @@ class _RepositoryPush:
             self.outcomes[blob.digest] = outcome
 
     def write_manifests(self, counter: Counter) -> None:
-        """Upload missing manifests, followed by tags. If the registry lacks a blob, sends all blobs and retries."""
+        """Upload missing manifests, and then tags. If the registry lacks a blob, sends all blobs and retries."""
         retry = self.repository.registry.retry()
         # Without tags, the root has only its digest.
         untagged = [] if self.is_complete else self.package.children if self.tags else self.package.manifests()
@@ -281,7 +281,7 @@ class _RepositoryPush:
                 self.send_blob(blob, counter)
 
     def _put(self, manifest: Manifest, target: str) -> None:
-        """Upload a manifest as `target`, a tag or its digest, unless `target` already refers to the manifest."""
+        """Upload a manifest as `target` (a tag or the digest), unless `target` already refers to the manifest."""
         # Some registries reject writing a tag again, even if it is unchanged.
         if self.repository.manifest_digest(target) == manifest.descriptor.digest:
             return
@@ -293,7 +293,7 @@ class _RepositoryPush:
             _add_to_referrers_tag(self.repository, manifest.subject.digest, manifest)
 
     def result(self) -> PushResult:
-        """Return the result of this push, with the numbers of sent and mounted blobs."""
+        """Return the result of this push."""
         outcomes = list(self.outcomes.values())
         sent = [blob.size for blob in self.blobs if self.outcomes.get(blob.digest) == "sent"]
         return PushResult(self.reference, len(self.blobs), len(sent), outcomes.count("mounted"), sum(sent))
@@ -319,7 +319,7 @@ def copy(
     *,
     with_referrers: bool = True,
 ) -> list[PushResult]:
-    """Copy an image, index, or artifact, by default with its referrers. Returns the results, as `push` does."""
+    """Copy an image, index, or artifact, and optionally its referrers. Returns one result for each repository."""
     from rules_bento.registry.pull import from_repository
 
     repository = registries.repository(source)
@@ -341,7 +341,7 @@ def copy(
 
 
 def _walk_referrers(repository: Repository, root: Manifest) -> Iterator[Manifest]:
-    """Yield the direct and indirect referrers of a manifest and its children, each after its subject."""
+    """Yield the direct and indirect referrers of a manifest and its children. Subjects precede their referrers."""
     pending, count = [root.descriptor.digest, *(entry.digest for entry in root.children())], 0
     while pending:
         subject = pending.pop()

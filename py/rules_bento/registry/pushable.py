@@ -1,4 +1,4 @@
-"""Describes the content of a push: manifests of an image, index, or artifact, and the sources of their blobs."""
+"""Describes the content of a push: the manifests of an image, index, or artifact, and a source for each blob."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class BlobSource(Sendable, Protocol):
 
 
 def send_pieces(connection: socket.socket, pieces: Iterable[bytes | memoryview], size: int, tally: Tally) -> int:
-    """Write up to `size` bytes of the pieces to a connection. Returns the number of missing bytes."""
+    """Write `pieces` to a connection, up to `size` bytes. Returns the number of missing bytes."""
     for piece in pieces:
         wanted = piece[:size]
         connection.sendall(wanted)
@@ -52,7 +52,7 @@ def send_pieces(connection: socket.socket, pieces: Iterable[bytes | memoryview],
 
 @dataclass(frozen=True)
 class FileSource:
-    """A blob in a file, from byte `start` on. In an archive, `start` is the offset of a member's content."""
+    """A blob that begins at byte `start` of a file. In an archive, `start` is the offset of a member's content."""
 
     path: Path
     start: int = 0
@@ -125,7 +125,7 @@ class RemoteSource:
 
 @dataclass
 class RecipeSource:
-    """A layer that is assembled from a recipe and a wheel on demand, and verified before its first byte is sent."""
+    """A layer that is assembled from a recipe and a wheel on demand. `send` verifies the layer before sending bytes."""
 
     recipe: Path
     wheel: Path
@@ -134,7 +134,7 @@ class RecipeSource:
     _verified: Recipe | None = None
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end` to a connection. Raises BentoError if the layer has another digest."""
+        """Write the bytes from `start` to `end` to a connection. Raises BentoError if the digest doesn't match."""
         from rules_bento.archives.recipe import Recipe
 
         if self._verified is None:
@@ -168,7 +168,7 @@ class BytesSource:
 
 @dataclass(frozen=True)
 class BodyPart:
-    """Request body with the bytes of a source from `start` to `end`. `tally` counts bytes from `counted_from` on."""
+    """Request body with the bytes of a source from `start` to `end`. `tally` counts from byte `counted_from`."""
 
     source: Sendable
     start: int
@@ -189,7 +189,7 @@ class BodyPart:
 
 @dataclass(frozen=True)
 class Pushable:
-    """An image, index, or artifact to push, with a source for each blob, and repositories to mount blobs from."""
+    """An image, index, or artifact to push. Includes a source for each blob, and repositories for mounts."""
 
     root: Manifest
     children: Sequence[Manifest] = ()
@@ -202,7 +202,7 @@ class Pushable:
         return [*self.children, self.root]
 
     def blobs(self) -> list[Descriptor]:
-        """Return each blob of the manifests once, largest first. Raises BentoError for a missing source or child."""
+        """Return the distinct blobs of all manifests, largest first. Raises BentoError for a missing blob or child."""
         blobs = {blob.digest: blob for manifest in self.manifests() for blob in manifest.blobs()}
         known = {manifest.descriptor.digest for manifest in self.manifests()}
         listed = {child.digest for manifest in self.manifests() for child in manifest.children()}

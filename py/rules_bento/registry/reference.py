@@ -1,4 +1,4 @@
-"""Parses image references, `[registry/]repository[:tag][@digest]`, as docker and podman do."""
+"""Parses image references (`[registry/]repository[:tag][@digest]`) as docker and podman do."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Reference:
 
     @staticmethod
     def parse(text: str, shown: str = "") -> Reference:
-        """Parse a reference. Raises BentoError for an invalid reference. Messages show `shown` (default: `text`)."""
+        """Parse a reference. Raises BentoError for an invalid reference. The message shows `shown`, or else `text`."""
         shown = shown or text
         rest, at, digest = text.partition("@")
         if at and not is_digest(digest):
@@ -85,7 +85,7 @@ class Reference:
 
     @property
     def api_host(self) -> str:
-        """The host, or host:port, of the registry's API."""
+        """The `host` or `host:port` of the registry's API."""
         return _DEFAULT_API if self.registry == DEFAULT_REGISTRY else self.registry
 
     @property
@@ -105,7 +105,7 @@ class Reference:
 
 
 def has_registry(name: str) -> bool:
-    """Return whether the first component of a name is unambiguously the host of a registry."""
+    """Return whether a name unambiguously begins with the host of a registry."""
     first, slash, _ = name.partition("/")
     return bool(slash) and (first == "localhost" or "." in first or ":" in first or first.lower() != first)
 
