@@ -19,7 +19,7 @@ _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(.*)")
 
 
 def packages(requirements: str) -> list[dict[str, str]]:
-    """Return the name and the version, or version specifier, of each package in a requirements file."""
+    """Return the name, and the version or version specifier, of each package in a requirements file."""
     rows = []
     for line in requirements.splitlines():
         text = line.partition(" #")[0].partition(";")[0].rstrip("\\ ")
@@ -30,7 +30,7 @@ def packages(requirements: str) -> list[dict[str, str]]:
 
 
 def services(facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the services that the metadata `facts` describes, with their APIs and mounted applications."""
+    """Return the report entries for services, including APIs and mounted applications. `facts` is the metadata."""
     if facts["kind"] == "legacy":
         apis = [_api(api) for api in facts["apis"]]
         return [{"name": facts["bento_name"] or facts["service"], "doc": None, "apis": apis, "mounts": []}]
@@ -72,10 +72,11 @@ def files(manifest: TreeManifest) -> list[dict[str, Any]]:
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the differences between two reports: `kind`, `name`, `before`, `after`, and `change` in bytes.
+    """Return the differences between two reports. Each has a `kind`, `name`, `before`, `after`, and `change` in bytes.
 
-    `before` and `after` are versions of models and packages, kinds of APIs, or the starts of file digests. `before` is
-    None for an added item, and `after` for a removed item. Sorts by kind (APIs first), largest change first.
+    `before` and `after` are versions of models and packages, types of APIs, or the starts of file digests. `before` is
+    None for an added item. `after` is None for a removed item. The order is by kind (APIs first), then by size of the
+    change.
     """
     before, after = dict(_compared_items(old)), dict(_compared_items(new))
     rows = []
@@ -89,7 +90,7 @@ def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _compared_items(report: dict[str, Any]) -> Iterator[tuple[tuple[str, str], tuple[str, int]]]:
-    """Yield each item to compare: its kind and name as a key, and its description and size in bytes as the value."""
+    """Yield a key (kind, name) and a value (description, size in bytes) for each item to compare."""
     for service in report["services"]:
         for api in service["apis"]:
             yield ("API", f"{service['name']} {api['route']}"), (api["what"] or "plain", 0)
@@ -142,7 +143,7 @@ def _tree(report: dict[str, Any]) -> MapNode:
 
 
 def _directory_node(label: str, kind: str, files: Sequence[tuple[str, int]]) -> MapNode:
-    """Return the map node for a directory that contains `files`, pairs of path and size."""
+    """Return the map node for a directory. `files` contains pairs of a path and a size in bytes."""
     inside: dict[str, list[tuple[str, int]]] = {}
     for path, size in files:
         name, _, rest = path.partition("/")
@@ -197,7 +198,7 @@ def _changes(report: dict[str, Any]) -> str:
 
 
 def _change_of(change: dict[str, Any]) -> str:
-    """Return the description of a change, without the digests of files."""
+    """Return the description of a change. Omits the digests of files."""
     if change["kind"] == "file":
         return "new" if change["before"] is None else "gone" if change["after"] is None else "changed"
     return versions(change["before"], change["after"])

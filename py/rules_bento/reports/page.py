@@ -1,6 +1,6 @@
-"""Generates HTML pages for reports: single files without external resources, for all screen sizes and color schemes.
+"""Generates HTML pages for reports. A page is a single file, and supports all screen sizes and color schemes.
 
-All data is in tables. A script draws a map, in which areas represent sizes.
+Tables contain all data. A script draws a map in which areas represent sizes.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ draw();
 
 @dataclass(frozen=True)
 class MapNode:
-    """A rectangle in the map. `kind` is its CSS class. `size`, in bytes, includes the children."""
+    """A rectangle in the map. `kind` is a CSS class. `size` is in bytes, and includes the children."""
 
     label: str
     kind: str
@@ -149,7 +149,7 @@ class MapNode:
     children: Sequence[MapNode] = field(default=())
 
     def data(self) -> dict[str, Any]:
-        """Return the rectangle and its children as data for the script on the page."""
+        """Return the rectangle and its children as JSON data for the script."""
         children = [child.data() for child in self.children]
         return {"label": self.label, "kind": self.kind, "size": self.size, "children": children}
 
@@ -235,7 +235,7 @@ def difference(count: int) -> str:
 
 
 def versions(before: str | None, after: str | None) -> str:
-    """Return a description of a version change, with long versions shortened. None means a missing version."""
+    """Return a description of a version change. Shortens long versions. None represents a missing version."""
     if before is None:
         return f"new {_short(after or '')}".strip()
     if after is None:

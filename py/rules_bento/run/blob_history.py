@@ -1,7 +1,7 @@
 """Records the blobs that this user pushed to each repository, so that later pushes can mount them.
 
-The file in the user's cache is a JSON object that maps `registry/repository` to digests of blobs. The repository of the
-last push is the last key. The file is only a hint: a push sends each blob that can't be mounted.
+The history is a JSON file in the user's cache. It maps `registry/repository` to digests of blobs, in the order of the
+pushes. The history is only a hint: a push sends each blob that can't be mounted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def user_cache_directory() -> Path | None:
 
 
 class BlobHistory:
-    """A history file, which records the blobs that the user pushed to each repository."""
+    """The history of the blobs that the user pushed to each repository, stored in a file."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -40,7 +40,7 @@ class BlobHistory:
         return BlobHistory(directory / "pushed.json" if directory else None)
 
     def repositories(self) -> Mapping[str, list[str]]:
-        """Return the repositories (`registry/name`) that contain each blob, by digest, most recent first."""
+        """Return the repositories (`registry/name`) that contain each blob, by digest. The latest push is first."""
         repositories_of: dict[str, list[str]] = {}
         for name, digests in reversed(self._digests.items()):
             for digest in digests:

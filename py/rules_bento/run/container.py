@@ -53,9 +53,9 @@ class Container(NamedTuple):
 def run(container: Container, log: Path, use: Use) -> None:
     """Start a container, call `use` in its network, and stop the container.
 
-    The container writes its output to `log`. `use` runs in a separate process. Its argument is a function that returns
-    whether the container has ended. Raises BentoError if `use` or the startup fails, or if the system doesn't allow
-    user namespaces.
+    The container writes its output to `log`. `use` runs in a separate process. The argument of `use` is a function that
+    returns whether the container has ended. Raises BentoError if `use` or the startup fails, or if the system doesn't
+    allow user namespaces.
     """
     receive, send = os.pipe()
     parent = os.getpid()
@@ -84,7 +84,7 @@ def _ignore_signals() -> None:
 
 
 def _child(container: Container, log: Path, use: Use, send: int, parent: int) -> NoReturn:
-    """Run the container, report an error to the parent process, and exit without the parent's cleanup code."""
+    """Run the container in the child process, and exit. Reports errors to the parent process."""
     status = 1
     for number in _STOPPING:
         signal.signal(number, lambda *_: sys.exit(1))
@@ -111,7 +111,7 @@ def _tell(pipe: int, error: Exception) -> None:
 
 
 def _enter(libc: Any, container: Container) -> None:
-    """Enter the container's user, network, and (for children) PID namespaces. Raises BentoError if not permitted."""
+    """Enter new user, network, and PID namespaces. Raises BentoError if the system doesn't permit namespaces."""
     import fcntl
     import socket
     import struct
@@ -153,7 +153,7 @@ def _start(libc: Any, container: Container, log: Path) -> int:
 
 
 def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
-    """Run the program in the image, and forward stop signals to it. Writes an error to `send` if it can't start."""
+    """Run the program in the image, and forward stop signals to the program. Writes startup errors to `send`."""
     try:
         os.setsid()
         libc.prctl(_SIGNAL_OF_PARENTS_END, signal.SIGKILL)
@@ -228,7 +228,7 @@ def _has_ended(process: int) -> bool:
 
 
 def _stop(first: int) -> None:
-    """Terminate the program, and kill all processes of the container if it doesn't end in time."""
+    """Terminate the program, and wait. If the program doesn't end in time, kills all processes of the container."""
     _ignore_signals()
     os.kill(first, signal.SIGTERM)
     deadline = time.monotonic() + _STOPPING_SECONDS

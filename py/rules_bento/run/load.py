@@ -1,7 +1,7 @@
 """Loads images into the first of docker, podman, and nerdctl that responds.
 
-For an index, loads the image for the engine's platform, or for the platform that the user selects. Writes layers to
-disk only if they are fetched from the registry of a base image, or assembled from recipes.
+For an index, loads the image for the engine's platform, or for the platform that the user selects. Writes a layer to
+disk only to download the layer from the base image's registry, or to assemble the layer from a recipe.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: st
 
 
 def _platform(tool: str) -> str:
-    """Return the platform of an engine as `os/architecture`, with Go's names, or "" if it is unknown."""
+    """Return an engine's platform as `os/architecture`, as in Go, or "" if the platform is unknown."""
     form = "{{.Host.OS}}/{{.Host.Arch}}" if Path(tool).name == "podman" else "{{.OSType}}/{{.Architecture}}"
     done = subprocess.run([tool, "info", "--format", form], check=False, capture_output=True, text=True)
     system, _, machine = done.stdout.strip().partition("/")

@@ -132,7 +132,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _pushes(arguments: Arguments, caller: Arguments) -> list[Arguments]:
-    """Return the arguments of each push, from `--pushes` if set. Raises BentoError if `--repository` is also set."""
+    """Return the arguments of each push. Raises BentoError for both `--pushes` and `--repository`."""
     file = arguments.optional("--pushes")
     if not file:
         return [arguments]

@@ -76,7 +76,7 @@ class Settings:
 
 
 def settings(caller: Arguments) -> Settings | None:
-    """Return the cache settings in the user's flags, or None if `--remote_cache` isn't set.
+    """Return the cache settings from the user's flags, or None if `--remote_cache` isn't set.
 
     Raises BentoError for an invalid address or header, or if a credential helper fails.
     """
@@ -107,7 +107,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, str]]:
-    """Return the headers from the last credential helper for `host`, if any. Raises BentoError if the helper fails."""
+    """Return the headers from the last credential helper that matches `host`. Raises BentoError if it fails."""
     program = ""
     for text in helpers:
         domain, equals, named = text.partition("=")
@@ -141,7 +141,7 @@ def read_blob(where: Settings, digest: str, size: int, start: int) -> Iterator[b
 
 @dataclass(frozen=True)
 class BuiltSource:
-    """A blob that an action wrote, in Bazel's output directory or, if Bazel didn't download it, in the cache."""
+    """A blob that an action wrote. The blob is in Bazel's output directory, or only in the remote cache."""
 
     file: Path
     digest: str
@@ -167,7 +167,7 @@ class BuiltSource:
             raise SourceLostError(f"the remote cache {self.cache} sent only {end - missing} of {self.size} bytes")
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the blob doesn't match `digest`. Ignores lost connections, and a missing cache."""
+        """Raise BentoError if the blob doesn't match `digest`. Skips the check without a cache or connection."""
         if here := self._downloaded():
             here.check(digest, size)
         elif self.cache:
@@ -313,7 +313,7 @@ def _connect(where: Settings, protocols: list[str] | None = None) -> socket.sock
 
 @contextmanager
 def _retried_errors(where: Settings) -> Iterator[None]:
-    """Convert connection errors to ConnectionLostError, which a push retries, and certificate errors to BentoError."""
+    """Convert certificate errors to BentoError, and other connection errors to ConnectionLostError."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
@@ -325,7 +325,7 @@ def _retried_errors(where: Settings) -> Iterator[None]:
 
 
 def _read_request(resource: str, start: int) -> bytes:
-    """Encode a gRPC message: `google.bytestream.ReadRequest` with resource_name (field 1) and read_offset (field 2)."""
+    """Encode a `google.bytestream.ReadRequest` (resource_name: field 1, read_offset: field 2) as a gRPC message."""
     name = resource.encode()
     message = b"\x0a" + _varint(len(name)) + name + (b"\x10" + _varint(start) if start else b"")
     return b"\0" + len(message).to_bytes(4, "big") + message  # the frame: uncompressed, and the size
@@ -334,7 +334,7 @@ def _read_request(resource: str, start: int) -> bytes:
 def _contents(received: bytearray) -> Iterator[bytes]:
     """Remove complete messages from `received`, and yield the data (field 10) of each `ReadResponse`.
 
-    Raises BentoError for a compressed message or a message above the limit, or ConnectionLostError for an invalid one.
+    Raises BentoError for a compressed or too large message, and ConnectionLostError for an invalid message.
     """
     while len(received) >= 5:
         length = int.from_bytes(received[1:5], "big")
@@ -369,7 +369,7 @@ def _varint(value: int) -> bytes:
 
 
 def _number(message: bytes, at: int) -> tuple[int, int]:
-    """Return the varint at `at`, and the position after it. Raises ConnectionLostError for an invalid varint."""
+    """Return the varint at `at`, and the next position. Raises ConnectionLostError for an invalid varint."""
     value = shift = 0
     for end in range(at, min(at + 10, len(message))):  # of 64 bits
         value |= (message[end] & 0x7F) << shift

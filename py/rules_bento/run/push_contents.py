@@ -48,9 +48,9 @@ class PushContents(NamedTuple):
 
 
 def read(path: Path, directory: Path, registries: Registries, cache: push_cache.Settings | None = None) -> PushContents:
-    """Read a push description. `cache` provides blobs that actions wrote and Bazel didn't download.
+    """Read a push description. `cache` provides the blobs that Bazel didn't download.
 
-    Raises BentoError if the description, or a file that it lists, can't be read.
+    Raises BentoError if the description or a listed file can't be read.
     """
     try:
         document = json.loads(path.read_bytes())

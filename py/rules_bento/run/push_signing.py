@@ -37,7 +37,7 @@ FLAGS = {
 
 
 class Signer(NamedTuple):
-    """A signer of images, with a key or an identity. If `run` is set, it also attests how the images were built."""
+    """Signer of images, with a key or an identity. If `run` is set, also attests how the images were built."""
 
     key: PrivateKey | IdentitySigner
     run: Run | None
@@ -54,7 +54,7 @@ class Signer(NamedTuple):
         """Sign the images of a target in each repository, and attest their build inputs and SBOMs.
 
         For an index, signs the index and each image. Raises BentoError if the build inputs are unknown or an SBOM is
-        invalid, and the errors of `signatures.sign`.
+        invalid. Also raises the errors of `signatures.sign`.
         """
         from rules_bento.artifacts import signatures
 
@@ -73,7 +73,7 @@ class Signer(NamedTuple):
     def _provenance(
         self, target: str, manifest: Manifest, definitions: Mapping[str, Path]
     ) -> Iterator[tuple[Descriptor, str, dict[str, Any]]]:
-        """Yield the subject, predicate type, and provenance of a manifest if `run` is set. Rejects unknown inputs."""
+        """If `run` is set, yield a manifest's subject, predicate type, and provenance. Rejects unknown inputs."""
         from rules_bento.signing import provenance
 
         if self.run is None:
@@ -106,10 +106,10 @@ def _sboms(contents: PushContents) -> Iterator[tuple[Descriptor, str, dict[str, 
 
 
 def signers(caller: Arguments, are_keyless: set[bool]) -> tuple[Signer | None, Signer | None]:
-    """Return the signer for the key in the user's flags and the signer for keyless targets. Each can be None.
+    """Return the signer with the user's key, and the signer for keyless targets. Each can be None.
 
-    `are_keyless` contains the targets' values of `keyless`. Raises BentoError for incomplete options, for options that
-    no target supports, and for an invalid key, token, or configuration of signing services.
+    `are_keyless` contains the values of the targets' `keyless` attributes. Raises BentoError for incomplete options,
+    for options that no target supports, and for an invalid key, token, or configuration of signing services.
     """
     from rules_bento.artifacts.signatures import BUNDLE, FORMS, LEGACY
     from rules_bento.signing.keyless import IdentitySigner

@@ -63,7 +63,7 @@ def _imported(forbidden: list[str], imports: Iterable[tuple[str, int]]) -> list[
 
 
 def _by_package(imports: Iterable[tuple[str, int]]) -> list[tuple[str, float]]:
-    """Return each imported top-level package and the seconds that all processes spent on its modules, slowest first."""
+    """Return the import time in seconds of each top-level package, slowest first. Adds the times of all processes."""
     seconds: dict[str, float] = {}
     for name, microseconds in imports:
         package = name.partition(".")[0]

@@ -1,7 +1,7 @@
 """Records the files that an image reads at startup, and writes the trace to the source tree.
 
-The image is unpacked with all times set to 1970, and the container runs until it responds. On Linux, the access times
-then show which files were read, including files that the linker and C libraries read, without tracing system calls.
+The files of the unpacked image are dated 1970. When the container responds, the access times show which files the
+container read, including files that the linker and C libraries read. This method doesn't trace system calls.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LATER = 1 << 30  # seconds since 1970: later than the times of unpacked files, 
 
 
 class Startup(NamedTuple):
-    """The measurements of a startup, which ends when the container has responded to all requests."""
+    """The measurements of a startup. A startup ends when the container has responded to all requests."""
 
     files: dict[str, int]  # sizes of the files that were read, by path in the image
     cpu_seconds: float  # user and system time of all processes
@@ -51,7 +51,7 @@ class Startup(NamedTuple):
 
 @Subcommand(STARTUP_FLAGS | {"--trace": 1})  # path from the root of the workspace
 def run(arguments: Arguments) -> None:
-    """Start a container from an image and, if it starts successfully, write the trace."""
+    """Start a container from an image. Writes the trace if the container starts successfully."""
     output = Path(arguments.source_tree(), arguments.required("--trace"))
     read = start(arguments).files
     with atomic_file(output) as file:
@@ -61,9 +61,10 @@ def run(arguments: Arguments) -> None:
 
 
 def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType({})) -> Startup:
-    """Start a container with additional environment variables, send the requests, and measure the startup.
+    """Start a container, send the requests, measure the startup, and stop the container.
 
-    Stops the container. Raises BentoError, with the end of the container's log, if the container doesn't respond.
+    `variables` are additional environment variables. Raises BentoError if the container doesn't respond. The message
+    contains the end of the log.
     """
     if sys.platform != "linux":
         raise BentoError("starting an image requires Linux. Run the target on Linux.")
@@ -105,7 +106,7 @@ def _check_times(directory: Path) -> None:
 
 
 def _unpack(arguments: Arguments, root: Path, scratch: Path) -> dict[str, Any]:
-    """Unpack the image to `root`, and return the container settings in its config, with defaults."""
+    """Unpack the image to `root`. Returns the container settings from the image's config, with defaults."""
     directory = Path(arguments.required("--directory"))
     image = json.loads((directory / arguments.required("--contents")).read_text("utf-8"))["image"]
     layers = [oci_image.Layer.loads((directory / blob["description"]).read_text("utf-8")) for blob in image["blobs"]]
@@ -148,7 +149,7 @@ def _use(arguments: Arguments, url: str, cpu: Path, has_ended: Callable[[], bool
 
 
 def _cpu_seconds() -> float:
-    """Return the user and system time of all descendants of this process, in seconds."""
+    """Return the CPU time (user and system) of all descendants of this process in seconds."""
     # By process: its parent, and the ticks of the process and its ended children.
     times: dict[int, tuple[int, int]] = {}
     for file in Path("/proc").glob("[0-9]*/stat"):

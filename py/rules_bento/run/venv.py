@@ -79,7 +79,7 @@ def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
 
 
 def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
-    """Return each wheel's path, size in bytes, and modification time (ns) by package, to detect rebuilt wheels."""
+    """Return the path, size in bytes, and modification time in ns of each wheel, by package name."""
     by_name: dict[str, list[Any]] = {}
     for name, path in wheels.items():
         file = os.path.realpath(runfiles / path)
@@ -123,7 +123,7 @@ class _Environment:
         return True
 
     def _read_stamp(self) -> dict[str, Any]:
-        """Return the stamp of the environment, or an empty dict if its directory is empty or missing.
+        """Return the stamp of the environment, or an empty dict if the directory is empty or missing.
 
         Raises BentoError if another program created the directory.
         """
