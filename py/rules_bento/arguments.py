@@ -119,7 +119,7 @@ class Subcommand:
         self.reusable = reusable
 
     def __call__(self, run: Callable[[Arguments], int | None]) -> Subcommand:
-        """Set `run`, the function that implements the subcommand, and return the subcommand."""
+        """Set the function that implements the subcommand, and return the subcommand."""
         self.run = run
         return self
 

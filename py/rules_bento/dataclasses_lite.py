@@ -1,9 +1,9 @@
 """Implements `dataclass` and `NamedTuple` with less startup time than the standard library.
 
 The standard library imports `inspect` (40 million instructions), and compiles generated methods for each class (2 to 5
-million per class). This module shares methods between classes, and compiles `__init__` when the first instance is
-created. `typing` compiles each annotation of a `NamedTuple`, which rules_bento doesn't need. Type checkers use the
-definitions in the standard library. This module omits features that rules_bento doesn't use, such as slots.
+million instructions per class). This module shares methods between classes, and compiles `__init__` when the first
+instance is created. Unlike `typing`, this module doesn't compile the annotations of a `NamedTuple`. Type checkers use
+the definitions in the standard library. This module omits features that rules_bento doesn't use, such as slots.
 """
 
 from __future__ import annotations

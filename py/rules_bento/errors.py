@@ -18,7 +18,7 @@ class BentoError(Exception):
 
 
 def nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return the name most similar to `word`. Returns an empty string if none is similar or `word` is too long."""
+    """Return the name most similar to `word`, or an empty string if no name is similar or `word` is too long."""
     import difflib
     from itertools import islice
 

@@ -1,4 +1,4 @@
-"""Handles unexpected errors, signals, and closed standard streams, without tracebacks."""
+"""Handles unexpected errors, interrupts, and closed standard streams."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def open_streams() -> None:
     """Open each closed standard stream on the null device.
 
-    Otherwise, the stream is None, and the next opened file gets the stream's file descriptor.
+    A closed stream is None, and the next opened file would get the stream's file descriptor.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:

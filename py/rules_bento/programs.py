@@ -9,9 +9,9 @@ IMPORT_PATH = "import sys; sys.path[:] = [path for path in sys.path if path]; "
 
 
 def which(name: str, path: str | None = None) -> str | None:
-    """Return the path of a program in an absolute directory of PATH, or None if it isn't found.
+    """Return the path of a program in an absolute directory of PATH, or None if the program isn't found.
 
-    Ignores empty and relative entries of PATH, such as `.`, because they could run a program of the current project.
+    Ignores empty and relative entries of PATH, such as `.`, because they could select a program in the current project.
     """
     import shutil
 

@@ -41,7 +41,7 @@ MODULES = {name: module for module, names in _SUBCOMMANDS.items() for name in na
 def run(argv: list[str]) -> int:
     """Run the subcommand at the beginning of `argv`, and return its exit status. Doesn't catch SystemExit.
 
-    `--then` separates several subcommands, which run in one process until one of them fails.
+    `--then` separates several subcommands. They run in order, in one process, until one fails.
     """
     if None in (sys.stdin, sys.stdout, sys.stderr):
         from rules_bento.exit_handling import open_streams
@@ -99,7 +99,7 @@ def _message(error: Exception) -> str:
 
 
 def find(subcommand: str) -> Subcommand | None:
-    """Import the module of a subcommand, and return the subcommand, or None if it doesn't exist."""
+    """Import and return a subcommand. Returns None if the subcommand doesn't exist."""
     if subcommand in MODULES:
         module, name = f"rules_bento.{MODULES[subcommand]}", subcommand
     elif subcommand in _PROGRAMS.split() or subcommand.startswith("bento_cli.programs."):

@@ -22,7 +22,7 @@ class Tag(NamedTuple):
 
     @staticmethod
     def parse(text: str, attribute: str) -> Tag:
-        """Parse `name` or `name:version`. Raises a BentoError that begins with `attribute` if it is invalid."""
+        """Parse `name` or `name:version`. Raises a BentoError that begins with `attribute` for an invalid tag."""
         name, colon, version = text.partition(":")
         check_word(name, f"{attribute}: the name in {text!r}")
         if colon:
@@ -31,7 +31,7 @@ class Tag(NamedTuple):
 
 
 def check_word(word: str, what: str) -> str:
-    """Return `word` if BentoML accepts it as a name or version. Raises a BentoError that begins with `what` if not."""
+    """Return a valid BentoML name or version unchanged. Raises a BentoError that begins with `what` for other words."""
     if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
         raise BentoError(
             f"{what} is {f'invalid: {word!r}' if word else 'empty'}. Use up to {_MAX_LENGTH} lowercase letters, "

@@ -31,10 +31,10 @@ _CHUNK = 1 << 16
 
 
 def serve(run: Callable[[list[str]], int], words: list[str]) -> int:
-    """Process work requests until the input ends, with `words` before the arguments of each request.
+    """Process work requests until the input ends. Inserts `words` before the arguments of each request.
 
-    The output of `run` is part of the response, so standard output contains only responses. Returns 1 for an invalid
-    line, to which no response is possible. Bazel then starts another worker.
+    The output of `run` is part of the response, so standard output contains only responses. Returns 1 after an invalid
+    request, because no response is possible. Bazel then starts another worker.
     """
     responses = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)
@@ -123,7 +123,7 @@ class _Fork:
         return bool(ended)
 
     def _end(self) -> int:
-        """Wait until the process ends, and return its exit code in the format of `subprocess`."""
+        """Wait until the process ends. Returns the exit code, which is negative after a signal."""
         _, status = os.waitpid(self._process, 0)
         self._close()
         return os.waitstatus_to_exitcode(status)
@@ -180,7 +180,7 @@ def _run_requests(run: Callable[[list[str]], int], asked: int, output: int, answ
 
 
 def _is_reusable(words: list[str]) -> bool:
-    """Return whether all subcommands of a request are reusable. Treats even a value `--then` as a separator."""
+    """Return whether all subcommands of a request are reusable. Treats each argument `--then` as a separator."""
     subcommands = [words[at] for at in range(len(words)) if not at or words[at - 1] == THEN]
     return bool(subcommands) and all(
         subcommand is not None and subcommand.reusable for subcommand in map(find, subcommands)
@@ -214,8 +214,8 @@ def _surroundings() -> list[Any]:
 def _die_with(parent: int, lifeline: int) -> None:
     """End this process when its parent ends, so that a canceled request writes nothing.
 
-    Only the parent has the other end of the pipe. When the parent ends, the pipe closes. The kernel then sends SIGIO,
-    which ends this process because it has no handler.
+    Only the parent has the other end of the pipe `lifeline`, so the pipe closes when the parent ends. The kernel then
+    sends SIGIO. This process has no handler for SIGIO, so the signal ends this process.
     """
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)

@@ -1,4 +1,4 @@
-"""Reads Bazel's workspace status, and replaces `{KEY}` in strings with values of the status."""
+"""Reads Bazel's workspace status, and replaces `{KEY}` in strings with status values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def read_status(files: Iterable[Path]) -> dict[str, str]:
-    """Return the values in status files by key. Each line is `KEY value`. Raises BentoError for invalid UTF-8."""
+    """Return the values in status files, by key. Each line is `KEY value`. Raises BentoError for invalid UTF-8."""
     from rules_bento.formats import decode_text
 
     status = {}
@@ -27,7 +27,7 @@ def read_status(files: Iterable[Path]) -> dict[str, str]:
 
 
 def substitute(text: str, status: Mapping[str, str], attribute: str) -> str:
-    """Replace each `{KEY}` in `text` with its value. Raises BentoError, with `attribute`, for a missing key."""
+    """Replace each `{KEY}` in `text` with its value. For a missing key, raises BentoError with `attribute` first."""
     for key in _KEY.findall(text):
         if not status:
             remedy = "Build with --stamp, or set stamp = 1."
