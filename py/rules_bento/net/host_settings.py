@@ -30,7 +30,7 @@ _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.
 
 
 class Proxy(NamedTuple):
-    """The address of a proxy, and the value of the `Proxy-Authorization` header, or "" without credentials."""
+    """The address of a proxy, and the value of the `Proxy-Authorization` header ("" without credentials)."""
 
     host: str
     port: int

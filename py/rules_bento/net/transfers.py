@@ -162,7 +162,7 @@ _thread = threading.local()  # `transfers`, if set, is the group to which the th
 
 @contextmanager
 def interruptible(abort: Callable[[], None]) -> Iterator[None]:
-    """Call `abort` if another `parallel_map` transfer fails during the block. Raises StoppedError after a failure."""
+    """Call `abort` if another `parallel_map` transfer fails during the block. Raises StoppedError if one failed."""
     transfers: Transfers | None = getattr(_thread, "transfers", None)
     with transfers.waiting(abort) if transfers else nullcontext():
         yield

@@ -200,7 +200,7 @@ class Response:
             yield buffer[:count]
 
     def pieces_from(self, start: int) -> Iterator[memoryview]:
-        """Yield pieces from byte `start`. Skips earlier bytes of a 200 response. Raises ConnectionLostError."""
+        """Yield pieces from byte `start`. Skips earlier bytes of a 200 response. Raises the same errors as `pieces`."""
         skipped = 0 if self.status == 206 else start
         for piece in self.pieces():
             if len(piece) > skipped:
@@ -249,7 +249,7 @@ class Transport:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, and yield the response. Raises ConnectionLostError if a retry might help, or BentoError."""
+        """Send a request, and yield the response. Raises ConnectionLostError if a retry can help, else BentoError."""
         origin = Origin.from_url(url)
         connection = self._take(origin)
         reusable = False
@@ -307,7 +307,7 @@ def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Re
 
 
 def _target(origin: Origin, url: str) -> tuple[str, str, str]:
-    """Return the request target, the `Host` header, and the `Proxy-Authorization` header, which can be empty."""
+    """Return the request target, the `Host` header, and the `Proxy-Authorization` header (can be empty)."""
     parts = urlsplit(url)
     path = percent_encode((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
     through = host_settings.proxy_for(origin.scheme, origin.host, origin.port) if origin.scheme == "http" else None
@@ -392,7 +392,7 @@ def translate_errors(host: str = "") -> Iterator[None]:
 
 
 def resolve(base: str, reference: str) -> str:
-    """Resolve a URL from a header such as `Location` relative to `base`. Raises BentoError for an invalid URL."""
+    """Resolve the URL reference in a header such as `Location` against `base`. Raises BentoError for an invalid URL."""
     try:
         url = urljoin(base, percent_encode(reference.strip(), "latin-1"))
     except ValueError:
