@@ -147,7 +147,7 @@ def check(wheel: Path, distribution: str, version: str, python_version: str, pla
 
 
 def _supports_python(python: str, abi: str, version: str) -> bool:
-    """Return whether CPython `version` can install a wheel with the tags `python` and `abi`."""
+    """Return whether CPython `version` supports wheels with the tags `python` and `abi`."""
     from packaging.tags import compatible_tags, cpython_tags, parse_tag
 
     major, minor = (int(part) for part in version.split("."))
@@ -158,7 +158,7 @@ def _supports_python(python: str, abi: str, version: str) -> bool:
 
 
 def _supports_platform(tag: str, platform: str) -> bool:
-    """Return whether `platform` (`<os>_<machine>`) can install a wheel with the platform tag `tag`."""
+    """Return whether `platform` (`<os>_<machine>`) supports wheels with the platform tag `tag`."""
     system, _, machine = platform.partition("_")
     if system == "macos":
         return tag.startswith("macosx_") and tag.endswith((f"_{machine}", "_universal2"))

@@ -37,7 +37,7 @@ _TABLES = {"extra": "optional-dependencies", "group": "dev-dependencies"}
 
 @dataclass(frozen=True)
 class Choice:
-    """The selected workspace members, extras, and groups. If a field is None, all of its names are selected."""
+    """The selected workspace members, extras, and groups. A field that is None selects all names."""
 
     members: Collection[str] | None = None
     extras: Collection[str] | None = None
@@ -240,7 +240,7 @@ def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[It
 
 
 def _reject_conflict(items: list[Item], sets: Iterable[Iterable[Item]], chosen: Iterable[Item], origin: str) -> None:
-    """Raise BentoError if `items`, the active items of a conflict set, contains several items."""
+    """Raise BentoError if a conflict set has several active items. `items` contains the active items."""
     if len(items) > 1:
         raise BentoError(
             f"{origin}: {_describe_item(items[0])} and {_describe_item(items[1])} conflict (tool.uv.conflicts), but "

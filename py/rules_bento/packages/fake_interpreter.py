@@ -14,7 +14,7 @@ from rules_bento.typing_lite import Any
 
 
 def write_fake_interpreter(path: Path, python: str, version: str) -> None:
-    """Write a program that answers uv's query as Python `version` (`X.Y[.Z]`). The interpreter `python` runs it."""
+    """Write a program that answers uv's query as Python `version` (`X.Y[.Z]`). `python` runs the program."""
     # Linux passes only one argument of a shebang, and cuts the line at 256 bytes: paths of a sandbox can be longer.
     link = path.with_name(f"{path.name}.link")
     link.unlink(missing_ok=True)

@@ -145,7 +145,7 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
 
 
 def _root_edges(document: dict[str, Any], choice: Choice) -> list[dict[str, Any]]:
-    """Return the external dependencies of the selected items, and of the workspace members that they require."""
+    """Return the external dependencies of the selected items, and of workspace members that these items require."""
     members = {package["name"]: package for package in document["package"] if conflicts.is_member(package)}
     chosen = [item for item in choice.items(document) if item[2] != EXPLICIT_GROUP]
     queue: list[tuple[conflicts.Item, tuple[str, ...]]] = [(item, ()) for item in chosen]

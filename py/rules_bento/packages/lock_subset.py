@@ -70,7 +70,7 @@ class LockSubset:
 
 @dataclass(frozen=True)
 class Query:
-    """The requirements and constraints (PEP 508) of a service. The values name the places of the declarations."""
+    """The requirements and constraints (PEP 508) of a service. The values are the places of their declarations."""
 
     requirements: Mapping[str, str]
     constraints: Mapping[str, str] = field(default_factory=dict)

@@ -62,7 +62,7 @@ class DeclaredRequirements:
     options: list[Option] = field(default_factory=list)
 
     def add(self, text: str, origin: str, kind: Kind = "requirements") -> None:
-        """Add a requirement, unless it exists. Raises a BentoError that begins with `origin` for invalid text."""
+        """Add a requirement. Ignores duplicates. Raises a BentoError that begins with `origin` if it is invalid."""
         reject_credentials(text, origin)
         text = re.sub(r"\s+", " ", text.strip())
         requirements.check(text, origin)
@@ -81,8 +81,8 @@ def read(
 
     `extras` and `groups` select tables in pyproject.toml files. `*` selects all tables. `constraints` and `overrides`
     are requirements files: constraints limit versions, and overrides replace the requirements of other packages. A file
-    in `sources` is read only once, even if another file includes it. Raises BentoError, with file and line, for an
-    invalid file.
+    in `sources` is read only once, even if another file includes it. Raises BentoError for an invalid file. The message
+    includes the file and line.
     """
     declared = DeclaredRequirements()
     reader = _RequirementsFiles(declared, {one.normalized_name: one for one in (*overrides, *constraints, *sources)})
@@ -142,7 +142,7 @@ class _RequirementsFiles:
     read_names: set[str] = field(default_factory=set)  # normalized paths
 
     def read(self, source: RequirementSource, kind: Kind = "requirements", chain: Chain = ()) -> None:
-        """Add the requirements and options in a file and in its included files. Raises BentoError if one is invalid."""
+        """Add the requirements and options of a file and its included files. Raises BentoError for an invalid file."""
         self.read_names.add(source.normalized_name)
         requirements_of_file, options = requirements.parse(source.read_text(), source.name)
         for requirement in requirements_of_file:
@@ -281,7 +281,7 @@ def _select(requested: Sequence[str], available: dict[str, Any], origin: str) ->
 
 
 def _with_source(text: str, source: Any, origin: str) -> str:
-    """Add the git address in `source`, if any, to the requirement `text`. Raises BentoError for other sources."""
+    """Add the git address in `source`, if any, to the requirement `text`. Raises BentoError if it isn't supported."""
     if source is None or (isinstance(source, dict) and "index" in source):
         return text  # the target specifies the indexes
     if not isinstance(source, dict) or not isinstance(source.get("git"), str):

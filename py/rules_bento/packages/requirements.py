@@ -99,7 +99,7 @@ def parse_requirement(text: str) -> pep508.Requirement:
 
 
 def check(text: str, place: str) -> pep508.Requirement:
-    """Parse a requirement. Raises a BentoError that begins with `place` for an invalid requirement or local path."""
+    """Parse a requirement. Raises a BentoError that begins with `place` if it is invalid or contains a local path."""
     requirement, reason = None, ""
     try:
         requirement = parse_requirement(text)

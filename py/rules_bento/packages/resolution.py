@@ -221,7 +221,7 @@ def normalize(
 
 
 def _only_wheels(package: dict[str, Any], only_binary: set[str], origin: str) -> dict[str, Any]:
-    """Remove a package's source archives if `only_binary` includes it. Raises BentoError if no file remains."""
+    """Remove source archives if `only_binary` includes the package. Raises BentoError if no file remains."""
     if "unlocked" in package or not only_binary & {":all:", package["name"]}:
         return package
     files = {name: sha256 for name, sha256 in package["files"].items() if name.endswith(".whl")}

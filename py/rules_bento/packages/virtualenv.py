@@ -80,7 +80,7 @@ def _version(parts: int) -> str:
 
 
 def _console_scripts(roots: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
-    """Yield the name, module, and attribute of each console script in `roots`. Raises BentoError for invalid ones."""
+    """Yield the name, module, and attribute of each console script. Raises BentoError for an invalid script."""
     for root in roots:
         for file in root.glob("*.dist-info/entry_points.txt"):
             for name, target in _entry_points(file):
