@@ -49,7 +49,7 @@ class Credentials:
 
 
 def find_credentials(reference: Reference) -> Credentials | None:
-    """Search the files of docker and podman, and then netrc, for credentials. Returns None without a match."""
+    """Find credentials in the files of docker and podman, and then in netrc. Returns None if no entry matches."""
     for file in _files():
         if file.is_file() and (credentials := _from_file(_read_config(file), file, reference)):
             return credentials
@@ -113,7 +113,7 @@ def _entry_names(reference: Reference) -> Iterator[str]:
 
 
 def _normalize(name: str) -> str:
-    """Remove the scheme and the path `/v1/` or `/v2/`, which `docker login` adds, from the name of an entry."""
+    """Remove the scheme and the path that `docker login` adds (`/v1/` or `/v2/`) from an entry's name."""
     name = name.partition("://")[2] or name
     host, _, path = name.rstrip("/").partition("/")
     return f"{host}/{path}" if path and path not in ("v1", "v2") else host

@@ -116,7 +116,7 @@ class Registry:
         content: bytes | None = None,
         max_bytes: int = limits.REFUSAL,
     ) -> Reply:
-        """Send a request with retries. Raises a BentoError that begins with `what` for a status outside `expect`."""
+        """Send a request with retries. Raises a BentoError that begins with `what` if the status isn't in `expect`."""
         retry = self.retry()
         while True:
             try:
@@ -171,7 +171,7 @@ class Registry:
         return self._secure_url(resolve(response.url, location))
 
     def _secure_url(self, url: str) -> str:
-        """For an https registry, replace http with https in `url`. Raises BentoError if the host differs."""
+        """For an https registry, replace http with https in `url`. Raises BentoError for http on another host."""
         here, there = self._connect()[0], Origin.from_url(url)
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
@@ -319,7 +319,7 @@ class Repository:
         return self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull_scope, headers=headers)
 
     def read_blob(self, descriptor: Descriptor) -> bytes:
-        """Return the verified content of a small blob. Raises BentoError above `limits.DOCUMENT` bytes."""
+        """Return the verified content of a small blob. Raises BentoError for more than `limits.DOCUMENT` bytes."""
         what = f"blob {descriptor.digest}"
         if descriptor.size > limits.DOCUMENT:
             raise BentoError(
@@ -348,7 +348,7 @@ class Repository:
         return Manifest.read(reply.body, reply.headers.get("Content-Type", "").partition(";")[0].strip(), origin)
 
     def put_manifest(self, manifest: Manifest, target: str) -> bool:
-        """Upload a manifest as `target` (tag or digest). Returns whether the registry recorded it as a referrer."""
+        """Upload a manifest to a tag or digest. Returns whether the registry recorded the manifest as a referrer."""
         headers, what = {"Content-Type": manifest.descriptor.media_type}, f"manifest {target}"
         options: dict[str, Any] = {"headers": headers, "content": manifest.content}
         reply = self._request("PUT", f"manifests/{target}", what, {201}, self.push_scope, **options)

@@ -183,7 +183,7 @@ def _check_names(fields: Iterable[str], origin: str) -> None:
 
 
 def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
-    """Read the manifests of `entries` and nested indexes. Children precede parents. Raises BentoError for too many."""
+    """Read the manifests of `entries` and nested indexes, children first. Raises BentoError if there are too many."""
     manifests: dict[str, Manifest] = {}
 
     def visit(entry: Descriptor, depth: int) -> None:

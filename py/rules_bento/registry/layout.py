@@ -107,7 +107,7 @@ class Layout:
             raise BentoError(f"{path}: cannot read the file: {error.strerror}. {COPY_AGAIN}") from None
 
     def read(self, blob: Descriptor) -> bytes:
-        """Return the verified content of a small blob. Raises BentoError for a missing, invalid, or large blob."""
+        """Return the verified content of a small blob. Raises BentoError if it is missing, invalid, or too large."""
         if blob.size > limits.DOCUMENT:
             raise BentoError(
                 f"{self.blob(blob.digest)}: the blob has {blob.size} bytes, but the limit is {limits.DOCUMENT}. Report "
@@ -126,7 +126,7 @@ class Layout:
         return len(manifests) + len(blobs)
 
     def find(self, name: str = "") -> Manifest:
-        """Return the manifest for a name or digest (default: the only image). Raises BentoError unless one matches."""
+        """Return the manifest for a name or digest (default: the only image). Raises BentoError unless it is unique."""
         index = [entry for entry in self.index() if not self._is_attachment(entry)]
         entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name_of(entry))}
         if len(entries) != 1:
@@ -141,7 +141,7 @@ class Layout:
         return self.manifest(entry.digest, entry.media_type)
 
     def add_manifest(self, manifest: Manifest, name: str = "") -> None:
-        """Write a manifest, and add it to index.json. Replaces the entry with this name, or this digest if unnamed."""
+        """Write a manifest, and add an entry to index.json. Replaces an existing entry for the same name or digest."""
         self.add(manifest.content)
         others = [
             entry

@@ -107,7 +107,7 @@ def select_platforms(
 ) -> list[Descriptor]:
     """Return the index entries for `platforms` (default: all).
 
-    Raises BentoError for a missing platform. If `lenient` is true, raises it only if all platforms are missing.
+    Raises BentoError for a missing platform. If `lenient` is true, raises BentoError only if all platforms are missing.
     """
     entries = root.children()
     if not platforms or not root.is_index:

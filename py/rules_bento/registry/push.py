@@ -151,7 +151,7 @@ _MAX_MOUNTS = 3
 
 
 class PushResult(NamedTuple):
-    """The result of a push to one repository. `blobs`, `sent`, and `mounted` count blobs. `size` is in sent bytes."""
+    """The result of a push to one repository. `blobs`, `sent`, and `mounted` count blobs. `size` counts sent bytes."""
 
     reference: Reference  # with digest
     blobs: int
