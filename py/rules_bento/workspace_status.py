@@ -27,7 +27,7 @@ def read_status(files: Iterable[Path]) -> dict[str, str]:
 
 
 def substitute(text: str, status: Mapping[str, str], attribute: str) -> str:
-    """Replace each `{KEY}` in `text` with its value. For a missing key, raises BentoError with `attribute` first."""
+    """Replace each `{KEY}` in `text`. Raises a BentoError that begins with `attribute` for a missing key."""
     for key in _KEY.findall(text):
         if not status:
             remedy = "Build with --stamp, or set stamp = 1."

@@ -30,7 +30,7 @@ def packages(requirements: str) -> list[dict[str, str]]:
 
 
 def services(facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the report entries for services, including APIs and mounted applications. `facts` is the metadata."""
+    """Return the report entries for services, including APIs and mounts. `facts` is the service metadata."""
     if facts["kind"] == "legacy":
         apis = [_api(api) for api in facts["apis"]]
         return [{"name": facts["bento_name"] or facts["service"], "doc": None, "apis": apis, "mounts": []}]
@@ -72,11 +72,11 @@ def files(manifest: TreeManifest) -> list[dict[str, Any]]:
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the differences between two reports. Each has a `kind`, `name`, `before`, `after`, and `change` in bytes.
+    """Return the differences between two reports: `kind`, `name`, `before`, `after`, and `change` (bytes) of each.
 
     `before` and `after` are versions of models and packages, types of APIs, or the starts of file digests. `before` is
-    None for an added item. `after` is None for a removed item. The order is by kind (APIs first), then by size of the
-    change.
+    None for an added item. `after` is None for a removed item. The result is sorted by kind (APIs first), largest
+    change first.
     """
     before, after = dict(_compared_items(old)), dict(_compared_items(new))
     rows = []

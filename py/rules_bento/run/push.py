@@ -132,7 +132,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _pushes(arguments: Arguments, caller: Arguments) -> list[Arguments]:
-    """Return the arguments of each push. Raises BentoError for both `--pushes` and `--repository`."""
+    """Return the arguments of each push. Raises BentoError if both `--pushes` and `--repository` are set."""
     file = arguments.optional("--pushes")
     if not file:
         return [arguments]

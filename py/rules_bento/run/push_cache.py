@@ -107,7 +107,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, str]]:
-    """Return the headers from the last credential helper that matches `host`. Raises BentoError if it fails."""
+    """Return the headers from the last credential helper for `host`. Raises BentoError if the helper fails."""
     program = ""
     for text in helpers:
         domain, equals, named = text.partition("=")
