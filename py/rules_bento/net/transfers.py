@@ -218,7 +218,7 @@ class Retry:
             self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
-        """Count a failure, and wait at least `asked` seconds (maximum: 60). Returns False after too many failures."""
+        """Count a failure, and wait at least `asked` seconds (limit: 60). Returns False after too many failures."""
         self._failed += 1
         self._moved = 0
         if self._failed >= _ATTEMPTS:

@@ -65,7 +65,7 @@ class Requirement:
 
     @property
     def is_commit(self) -> bool:
-        """Whether the requirement specifies a git commit. Like a hash, a commit identifies the files."""
+        """Whether the requirement specifies a git commit. A commit identifies the files, as a hash does."""
         return self.is_direct and re.search(r"git\+[^;\s]*@[0-9a-f]{40}(#|\s|$)", self.text) is not None
 
 

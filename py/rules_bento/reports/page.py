@@ -1,4 +1,4 @@
-"""Generates HTML pages for reports. A page is a single file, and supports all screen sizes and color schemes.
+"""Generates HTML pages for reports. Each page is a single file for all screen sizes and color schemes.
 
 Tables contain all data. A script draws a map in which areas represent sizes.
 """

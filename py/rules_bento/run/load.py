@@ -83,7 +83,7 @@ def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: st
 
 
 def _platform(tool: str) -> str:
-    """Return an engine's platform as `os/architecture`, as in Go, or "" if the platform is unknown."""
+    """Return an engine's platform in Go's notation (`os/architecture`), or "" if the platform is unknown."""
     form = "{{.Host.OS}}/{{.Host.Arch}}" if Path(tool).name == "podman" else "{{.OSType}}/{{.Architecture}}"
     done = subprocess.run([tool, "info", "--format", form], check=False, capture_output=True, text=True)
     system, _, machine = done.stdout.strip().partition("/")
