@@ -246,7 +246,7 @@ class Upload:
 class Repository:
     """Client for one repository.
 
-    Methods that yield a response raise ConnectionLostError. Other methods raise the errors of `Registry.request`.
+    Methods raise the errors of `Registry.request`. Methods that yield a response can also raise ConnectionLostError.
     """
 
     def __init__(self, registry: Registry, name: str) -> None:

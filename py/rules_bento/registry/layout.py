@@ -141,7 +141,7 @@ class Layout:
         return self.manifest(entry.digest, entry.media_type)
 
     def add_manifest(self, manifest: Manifest, name: str = "") -> None:
-        """Write a manifest, and add an entry to index.json. Replaces an existing entry for the same name or digest."""
+        """Write a manifest, and add it to index.json. Replaces entries with `name`, or unnamed ones with the digest."""
         self.add(manifest.content)
         others = [
             entry
