@@ -1,7 +1,7 @@
 """Determines the metadata of a BentoML service, by static analysis of its source or by an import with BentoML.
 
-Static analysis executes no code of the service. A value that isn't a constant in the source becomes an `Unknown`, which
-a rule attribute or a flag can declare. Known values must equal the result of an import with BentoML 1.4.
+Static analysis doesn't run the service's code. An `Unknown` represents each value that isn't a constant in the source.
+Rule attributes or flags can declare such values. All other values equal the result of an import with BentoML 1.4.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ __all__ += ["from_json", "override", "read_service", "require_known", "snake_cas
 def read_service(
     service: str, sources: Mapping[str, bytes] | SourceTree, arguments: Mapping[str, object] | None = None
 ) -> ServiceInfo:
-    """Return the metadata of a service, from a static analysis of the files in a Bento's src/.
+    """Determine the metadata of a service by static analysis of the files in a Bento's src/.
 
     Args:
-        service: BentoML's import string: `pkg.mod:attr`, `file.py:attr`, or a module or file that defines one service.
+        service: BentoML's import string: `pkg.mod:attr`, `file.py:attr`, or only a module or file that has one service.
         sources: the contents of the files by POSIX path in src/, or a `SourceTree`.
         arguments: the values that `bentoml.use_arguments()` returns in the service.
 
     Raises:
-        BentoError: the string is malformed, or names a missing module or attribute; the service is ambiguous; a
-            required file isn't valid Python; or BentoML rejects the service. The message contains a remedy.
+        BentoError: the import string is invalid or ambiguous, a module or an attribute is missing, a required file
+            isn't valid Python, or BentoML rejects the service.
 
     """
     from rules_bento.service.reader import read  # most of this package: users of metadata don't load it

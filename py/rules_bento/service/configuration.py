@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ValueType(NamedTuple):
-    """A type of configuration values. Messages contain `words`, and `holds` returns whether a value has the type."""
+    """A type of configuration values. `words` describes the type in messages. `holds` checks the type of a value."""
 
     words: str
     holds: Callable[[Any], bool]
@@ -139,7 +139,7 @@ def check(info: ServiceInfo) -> None:
 
 
 def _wrong(config: Mapping[str, Any], table: str, *, is_open: bool) -> Iterator[tuple[str, Any, str]]:
-    """Yield the path, the value, and the expected type of each invalid value. With `is_open`, dicts can be empty."""
+    """Yield the path, the value, and the expected type of each invalid value. Allows empty dicts if `is_open`."""
     for key, value in config.items():
         path = f"{table}.{key}" if table else key
         kind = KINDS.get(path)

@@ -1,6 +1,6 @@
 """Evaluates constant expressions: literals, names of constants, and a few operations on constants.
 
-A `NotConstantError` replaces each unknown item or value in a list or dict. For an unknown `**x`, its key is `REST`.
+In lists and dicts, a `NotConstantError` represents each unknown value. An unknown `**x` in a dict has the key `REST`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Constants:
         self._evaluating: set[tuple[str, str]] = set()
 
     def _spend(self, nodes: int) -> None:
-        """Count `nodes` as evaluated. Raises BentoError if the total exceeds `MAX_NODES`."""
+        """Add `nodes` to the number of evaluated nodes. Raises BentoError if the number exceeds `MAX_NODES`."""
         self._left -= nodes
         if self._left < 0:
             raise BentoError(
@@ -87,7 +87,7 @@ class Constants:
         return value
 
     def text(self, module: Module, node: ast.expr) -> str:
-        """Return the value of an expression. Raises NotConstantError if it isn't a known string."""
+        """Return the string value of an expression. Raises NotConstantError if the value isn't a known string."""
         value = self.whole(module, node)
         if not isinstance(value, str):
             raise unsupported(module, node, "isn't a string")
@@ -155,7 +155,7 @@ class Constants:
         return value
 
     def _only_reads(self, module: Module, node: ast.expr, value: list[Any] | dict[str, Any]) -> bool:
-        """Return whether `node` only unpacks a list or dict, or passes it to a service, which doesn't modify it."""
+        """Return whether the expression `node` uses the list or dict `value` without modifying it."""
         if self.keyword_of_service(module, node) not in ("", "traffic", "endpoints"):
             return True
         around, items = self.code.parent(node), value.values() if isinstance(value, dict) else value
@@ -180,7 +180,7 @@ class Constants:
         return is_read and getattr(self.code.parent(around), "func", None) is not around
 
     def _argument(self, module: Module, node: ast.Attribute) -> Any:
-        """Return the value of `args.field` if `args = bentoml.use_arguments(…)`. Otherwise, raises NotConstantError."""
+        """Return the value of a Bento argument such as `args.field`. Raises NotConstantError for an unknown value."""
         owner = self.names.resolve(module, node.value)
         call, module = owner.node, owner.module
         if not isinstance(call, ast.Call) or self.names.outside(module, call.func) != "bentoml.use_arguments":
@@ -220,7 +220,7 @@ class Constants:
         return not statement.name.startswith("__") and known <= _SERIALIZERS
 
     def _default(self, module: Module, name: str, field: ast.AnnAssign) -> Any:
-        """Return argument `name`, converted for `field`, or the field's default. Raises NotConstantError if unknown."""
+        """Return argument `name`, or the default of `field`. Raises NotConstantError if the value is unknown."""
         default = field.value
         if name in self.arguments:
             value, kind = self.arguments[name], getattr(field.annotation, "id", "")
@@ -236,13 +236,13 @@ class Constants:
     # Services
 
     def require_service(self, definition: Definition) -> None:
-        """Raise NotConstantError if the import uses a service, except as a dependency or in an annotation."""
+        """Raise NotConstantError unless the import uses a service only as a dependency or in annotations."""
         for by, node in self.code.mentions.get(definition.key, ()):
             if self.receiver(by, node) not in DEPENDS and not self.code.in_annotation(node):
                 raise NotConstantError(f"`{definition.name}` is used during the import", by.path, node)
 
     def receiver(self, module: Module, node: ast.expr) -> str:
-        """Return the dotted name of the library function to which `node` is passed, or an empty string."""
+        """Return the dotted name of the library function that receives `node` as an argument, or an empty string."""
         around = self.code.parent(node)
         around = self.code.parent(around) if isinstance(around, ast.keyword) else around
         return (isinstance(around, ast.Call) and self.names.outside(module, around.func)) or ""

@@ -1,7 +1,7 @@
-"""Analyzes the code that an import of the service might run: uses of names, and unsupported operations.
+"""Finds uses of names and unsupported operations in the code that an import of the service might run.
 
-The analysis is conservative: it assumes that an import runs modules, classes, lambdas, functions whose name such code
-mentions, methods of classes that aren't services, and functions with a decorator that might call them.
+The analysis assumes that an import runs modules, classes, lambdas, and methods of classes that aren't services. It also
+includes a function if the analyzed code mentions the function's name, or if a decorator might call the function.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ WORDS = frozenset(word.encode() for word in [*_ATTRIBUTES, *_BUILTINS, *_LIBRARI
 
 
 class ImportCode:
-    """The uses of definitions in code that runs during the import, and the first unsupported operation.
+    """An analysis of the code that an import might run. `hazard` is the first unsupported operation, or None.
 
-    Use of a module as a value (`values.LABELS`) isn't supported, because a module gives access to all its names.
+    Using a module as a value, as in `values.LABELS`, isn't supported.
     """
 
     def __init__(self, names: Names, modules: list[Module], others: frozenset[bytes]) -> None:
-        """Analyze `modules`. Functions that are named in `others`, the words in all other modules, might be called."""
+        """Analyze `modules`. Functions with names in `others`, the words in other modules, might be called."""
         self.names = names
         self._modules = {module.name: module for module in modules}
         self._others = others
@@ -71,7 +71,7 @@ class ImportCode:
                 self._run(*self._todo.pop())
 
     def parent(self, node: ast.AST | None) -> ast.AST | None:
-        """Return the parent of a node that the import runs, or None for top-level statements and other nodes."""
+        """Return the parent of an analyzed node, or None if the node is a top-level statement or wasn't analyzed."""
         return self._parents.get(node) if node else None
 
     def is_local(self, node: ast.AST) -> bool:
@@ -82,19 +82,19 @@ class ImportCode:
         return around is not None and self.is_local(around)
 
     def uses(self, definition: Definition) -> Iterator[tuple[Module, ast.expr]]:
-        """Yield the uses of a definition, except for its own binding and annotations."""
+        """Yield the uses of a definition, except for assignments to its name and uses in annotations."""
         for by, node in self.mentions.get(definition.key, ()):
             if not self._is_binding(node) and not self.in_annotation(node):
                 yield by, node
 
     def require_uses(self, definition: Definition, is_plain: Callable[[Module, ast.expr], bool]) -> None:
-        """Raise NotConstantError if `is_plain` is false for a use of a definition, which might modify the value."""
+        """Raise NotConstantError unless `is_plain` returns true for every use of a definition."""
         for by, node in self.uses(definition):
             if not is_plain(by, node):
                 raise NotConstantError(f"`{definition.name}` might be modified on this line", by.path, node)
 
     def in_annotation(self, node: ast.AST) -> bool:
-        """Return whether a name is part of an annotation, but not of a call in it."""
+        """Return whether a name is part of an annotation, but not part of a call in the annotation."""
         around = self.parent(node)
         while isinstance(around, (ast.Subscript, ast.Tuple, ast.List, ast.BinOp, ast.Attribute)):
             node, around = around, self.parent(around)
@@ -103,7 +103,7 @@ class ImportCode:
         return isinstance(around, FUNCTIONS) and around.returns is node
 
     def is_route(self, module: Module, decorator: ast.AST) -> bool:
-        """Return whether a decorator registers a route or handler without calling the function, as `@app.get` does."""
+        """Return whether a decorator, such as `@app.get`, only registers a function as a route or handler."""
         match decorator:
             case ast.Attribute(value=ast.Name(id=name), attr=attribute) if attribute in ROUTES | HANDLERS:
                 made = [each.node for each in module.bindings.get(name, ())]
@@ -140,7 +140,7 @@ class ImportCode:
     # Functions
 
     def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.AST]:
-        """Return a function's child nodes that the import runs. Includes the body only if a call is possible."""
+        """Return the nodes of a function to analyze. Includes the body only if the import might call the function."""
         if node.name in _HOOKS:
             self._stop(f"`{node.name}` runs without a call", module, node)
         owner = self.parent(node)
@@ -191,7 +191,7 @@ class ImportCode:
             self._mention(module, root, node, attributes)
 
     def _mention(self, module: Module, root: ast.Name, node: ast.expr, attributes: list[str]) -> None:
-        """Record an expression as a use of the definitions or external names to which it refers."""
+        """Record a use of each definition to which a name refers, and check uses of external names."""
         found = [(module.name, root.id)]
         for owner, name in found:
             self.mentions.setdefault((owner, name), []).append((module, root))
@@ -206,7 +206,7 @@ class ImportCode:
                     found.append((binding.module, binding.name))
 
     def _outside(self, module: Module, name: str, node: ast.expr) -> None:
-        """Set `hazard` for an unsupported external name, or a library object that code modifies or uses as a value."""
+        """Set `hazard` if code uses an external name in an unsupported way."""
         around: ast.AST | None = node
         while isinstance(around, (ast.Attribute, ast.Subscript, ast.Name)):
             if not isinstance(around.ctx, ast.Load) and _is_below(name, _PATCHED):
@@ -232,7 +232,7 @@ class ImportCode:
 
 
 def callee(decorator: ast.AST) -> ast.AST:
-    """Return the function that a decorator names: `f` for both `@f` and `@f(x)`."""
+    """Return the function expression of a decorator: `f` for both `@f` and `@f(x)`."""
     return decorator.func if isinstance(decorator, ast.Call) else decorator
 
 

@@ -1,4 +1,4 @@
-"""Collects the metadata of a service by two imports with BentoML, in processes that simulate different machines."""
+"""Collects the metadata of a service by two imports with BentoML. The imports simulate different machines."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
     """Import a service twice, and return its metadata.
 
     `python` is the interpreter of an environment with BentoML and the service's wheels. The service can read the files
-    in the directories `readable`. `scratch` is an empty directory. Raises BentoError if an import fails, exceeds the
-    time limit, or does something that a build doesn't allow, or if the metadata depends on the machine or the date.
+    in the directories `readable`. `scratch` is an empty directory for temporary files. Raises BentoError if an import
+    fails or exceeds the time limit, or if the metadata depends on the machine or the date.
     """
     runs = [_Run(subject, python, readable, scratch / name) for name in (_HERE, _THERE)]
     try:
@@ -114,7 +114,7 @@ class _Run:
             )
 
     def answer(self) -> dict[str, Any]:
-        """Wait for the import, and return its answer. Raises BentoError if the import fails or doesn't end in time."""
+        """Wait for the import, and return its result as JSON. Raises BentoError if the import fails or times out."""
         try:
             status = self._process.wait(self._seconds + _START_SECONDS)
         except subprocess.TimeoutExpired:  # not even the process itself could end it
@@ -137,7 +137,7 @@ class _Run:
         return self._process.wait()
 
     def _problem(self, status: int) -> str:
-        """Return the error message for a process that wrote no answer, with the stack trace of the service's code."""
+        """Return the error message for a process without a result. Includes the stack trace of the service's code."""
         path = self._directory / "trace"
         trace = path.read_text("utf-8", "replace") if path.exists() else ""
         lines = re.findall(f'  File "{re.escape(str(self._source))}/(.*)", line ([0-9]+) in (.*)', trace)
@@ -156,7 +156,7 @@ class _Run:
 
 
 def place_of(name: str, facts: dict[str, Any]) -> str:
-    """Return the `file:line` of the service with the field `name`, or of the first, or the file of a legacy service."""
+    """Return the location of the service with the field `name`: `file:line`, or only the file of a legacy service."""
     index = re.match(r"services\.([0-9]+)", name)
     services = facts["services"][int(index[1]) if index else 0 :]
     return f"{services[0]['path']}:{services[0]['line']}" if services else str(facts["path"])

@@ -1,7 +1,7 @@
 """Imports a service with BentoML, in an environment that contains its wheels, and collects its metadata.
 
-`main` reads a JSON file that `import_runner` writes, and writes its answer in JSON: `facts` (see `metadata`), `schema`,
-and `openapi`, or, after an error, `problem` and `remedy`.
+`main` reads a JSON file from `import_runner`, and writes the result as JSON. The result contains `facts` (see
+`metadata`), `schema`, and `openapi`. After an error, the result contains `problem` and `remedy`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _HARMLESS = ("/dev/null", "/dev/random", "/dev/urandom", "/etc/apache/", "/etc/h
 
 
 def main(argv: list[str]) -> NoReturn:
-    """Import the service that the JSON file `argv[0]` specifies, write the answer to a file, and end the process."""
+    """Import the service that the JSON file `argv[0]` specifies, write the result to a file, and end the process."""
     order = json.loads(Path(argv[0]).read_text("utf-8"))
     packages, end = sys.path[:-1], os._exit  # without rules_bento, and before the service's code can replace it
     if order["elsewhere"]:
@@ -161,7 +161,7 @@ def _service(service: Any) -> metadata.Service:
 
 
 def _place(service: Any) -> tuple[str, int]:
-    """Return the file and line of a service's class, or its module's file and line 1 if Python can't find the class."""
+    """Return the file and line of a service's class. If the line is unknown, returns line 1 of the module's file."""
     inner = getattr(service, "inner", type(service))
     try:
         path, line = inspect.getsourcefile(inner) or "", inspect.getsourcelines(inner)[1]
@@ -201,7 +201,7 @@ def _legacy_fields(service: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any, fact: str) -> Any:
-    """Convert the value of the field `fact` to JSON types. Raises RejectedError for a value of any other type."""
+    """Convert the value of the field `fact` to JSON types. Raises RejectedError for an unsupported type."""
     if name := stand_ins.name_of(value):
         stand_ins.refuse(name)
     if value is None or type(value) in (bool, int, float, str):
@@ -222,7 +222,7 @@ def _reject(problem: str) -> NoReturn:
 
 
 def _explain(error: BaseException) -> dict[str, str]:
-    """Return the answer for an error: the message, with the lines of the service that raised it, and a remedy."""
+    """Return the problem and the remedy for an error. The problem includes the lines that raised the error."""
     reasons, remedies = [], []
     reason: BaseException | None = error
     while reason:
@@ -250,7 +250,7 @@ def _explain(error: BaseException) -> dict[str, str]:
 
 
 def _shift_environment() -> None:
-    """Change the host name, the number of processors, and the time that this process sees."""
+    """Patch Python functions to return another host name, number of processors, and time in this process."""
     processors = (os.cpu_count() or 1) * 2 + 1
     uname = os.uname()
     os.cpu_count = lambda: processors
@@ -276,10 +276,10 @@ def _shift_environment() -> None:
 
 
 class Recorder:
-    """A recorder of the method calls on each `Image`, which describe the image in the metadata.
+    """A recorder of the method calls on `Image` objects. The calls describe an image in the metadata.
 
-    BentoML keeps only the results of calls (`system_packages` becomes a shell command). An image that differs from the
-    result of its recorded calls is rejected, because it was modified in another way.
+    BentoML stores only the results of calls. For example, `system_packages` adds a shell command. The recorder rejects
+    an image that was modified without these methods.
     """
 
     def __init__(self, image_class: Any) -> None:
@@ -292,7 +292,7 @@ class Recorder:
                 setattr(image_class, name, self._recorded(name, method))
 
     def image(self, image: Any) -> metadata.Image:
-        """Return the metadata of an image. Raises RejectedError if it differs from the result of the recorded calls."""
+        """Return the metadata of an image. Raises RejectedError if the recorded calls don't reproduce the image."""
         calls = self._calls.get(id(image), (image, []))[1]
         repeated = self._class()
         for name, args, kwargs in copy.deepcopy(calls):
@@ -309,7 +309,7 @@ class Recorder:
         return metadata.Image(arguments, tuple(metadata.ImageCall(*row) for row in rows))
 
     def _recorded(self, name: str, method: Any) -> Any:
-        """Wrap a method to record its calls, except for calls by other recorded methods, such as `pyproject_toml`."""
+        """Wrap a method to record its calls. Ignores calls by other recorded methods, such as `pyproject_toml`."""
 
         @functools.wraps(method)
         def recorded(image: Any, *args: Any, **kwargs: Any) -> Any:
@@ -321,10 +321,10 @@ class Recorder:
 
 
 def _install_guard(readable: Sequence[str]) -> None:
-    """Install an audit hook that rejects access to the network, processes, and files that aren't below `readable`.
+    """Install an audit hook that rejects network access, new processes, and access to files outside of `readable`.
 
-    While libraries are imported, they can read other files and start processes (many run ldconfig to find a shared
-    library). The service's own modules can't do so, directly or through a library, even if they catch the error.
+    Exception: while a library is imported, the library can read other files and start processes, such as ldconfig. The
+    import fails after a rejected operation, even if the service catches the error.
     """
     prefixes = tuple({f"{form}/" for path in readable for form in (path, os.path.realpath(path))})
 

@@ -26,11 +26,11 @@ class Unknown:
     """A value that isn't a constant in the source.
 
     Attributes:
-        what: the value, and the reason why it is unknown: "`workers` of service `Svc`: `os.environ` …".
+        what: the name of the value, and why it is unknown, such as "`workers` of service `Svc`: `os.environ` …".
         path: the file in src/.
         line: the line number in the file, from 1.
-        fact: the field: `service` (the complete service, which requires an import), `models.x` (a model's tag),
-            `config.traffic.timeout`, `labels`, `labels.team`, `envs`, `envs.A`, `description`, or `image`.
+        fact: the field, such as `config.traffic.timeout`, `models.x` (a model's tag), `labels`, `labels.team`, `envs`,
+            `envs.A`, `description`, or `image`. The field `service` represents the complete service.
         service: the name of the service.
 
     """
@@ -64,9 +64,9 @@ class Model:
 
     Attributes:
         attribute: the class attribute, or an empty string for a legacy service.
-        tag: `name`, `name:version`, or `name:latest`, in lowercase unless `alias`; empty if unknown or on Hugging Face.
-        alias: whether `tag` can be an alias, because `bentoml.models.get` first searches the aliases in the Bento.
-        huggingface: the Hugging Face model, or None for the registry `bentoml`.
+        tag: `name`, `name:version`, or `name:latest`; empty if the tag is unknown or the model is on Hugging Face.
+        alias: whether `tag` can be an alias in the Bento instead of a tag, as in `bentoml.models.get`.
+        huggingface: the Hugging Face model, or None if the registry is `bentoml`.
 
     """
 
@@ -83,7 +83,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Dependency:
-    """A dependency from `bentoml.depends` in a class attribute. `service` is the name of the required service."""
+    """A class attribute with the value `bentoml.depends(...)`. `service` is the name of the required service."""
 
     attribute: str
     service: str | None = None
@@ -144,7 +144,7 @@ class ImageCall:
 
 @dataclass(frozen=True)
 class Image:
-    """A `bentoml.images.Image`, described by its constructor's arguments and by the method calls in order."""
+    """A `bentoml.images.Image`: the arguments of the constructor, and the method calls in order."""
 
     arguments: dict[str, Json] = field(default_factory=dict)
     calls: tuple[ImageCall, ...] = ()
@@ -152,7 +152,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Runner:
-    """A runner of a legacy service. `runnable_type` is the name of its class."""
+    """A runner of a legacy service. `runnable_type` is the name of the `Runnable` class."""
 
     name: str
     runnable_type: str
@@ -171,8 +171,8 @@ class ServiceInfo:
         bento_name: the default name of the Bento, or None if the whole service is unknown.
         entry_service: the name of the entry service, or None if the whole service is unknown.
         services: the services in BentoML's order, entry service first; empty for a legacy service.
-        labels: the known labels of the entry service, which also defines `envs`, `description`, and `image`.
-        models: the models of a legacy service and its runners. Other services have no `models`, `runners`, or `apis`.
+        labels: the known labels of the entry service. `envs`, `description`, and `image` are also from this service.
+        models: the models of a legacy service and its runners. `models`, `runners`, and `apis` are empty otherwise.
         unknowns: the values that aren't constants in the source, in the order of the services.
 
     """

@@ -39,7 +39,7 @@ class NotConstantError(Exception):
 
 
 class PythonFiles:
-    """The Python files in src/. Modules are found as Python finds them in the first entry of `sys.path`."""
+    """The Python files in src/. Finds modules as Python does if src/ is the first entry of `sys.path`."""
 
     def __init__(self, files: Mapping[str, bytes] | SourceTree) -> None:
         tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)
@@ -53,7 +53,7 @@ class PythonFiles:
         self._binary = {re.sub(r"\.[^/]*$", "", path): path for path in self.paths if path.endswith((".so", ".pyd"))}
 
     def find(self, module: str) -> str | None:
-        """Return the file of a module (dotted name), `DIRECTORY/` for a package without `__init__.py`, or None."""
+        """Return a module's path, `DIRECTORY/` for a package without `__init__.py`, or None for a missing module."""
         top, base = module.partition(".")[0], module.replace(".", "/")
         if top in _ALWAYS_OUTSIDE:
             return None
@@ -73,7 +73,7 @@ class PythonFiles:
         return self._words[path]
 
     def modules_named_in(self, path: str) -> list[str]:
-        """Return the modules that a file might import, because their last component is a word in the file."""
+        """Return the modules that a file might import. The file contains the last component of their names."""
         if self._by_word is None:
             self._by_word = {}
             files = [path[:-3].removesuffix("/__init__") for path in self.paths if path.endswith(".py")]
@@ -82,7 +82,7 @@ class PythonFiles:
         return [name for word in sorted(self.words(path) & self._by_word.keys()) for name in self._by_word[word]]
 
     def first_mention(self, word: bytes) -> tuple[str, int] | None:
-        """Return the path and line of the first mention of `word` in a Python file, including comments, or None."""
+        """Return the path and line of the first occurrence of `word` in the Python files, or None."""
         for path in sorted(path for path in self.paths if path.endswith(".py")):
             before, keyword, _ = self._read(path).partition(word)
             if keyword:
@@ -90,7 +90,7 @@ class PythonFiles:
         return None
 
     def parse(self, module: str, path: str) -> ast.Module:
-        """Parse a Python file. Raises BentoError if it is invalid or too large, or if a compiled module shadows it."""
+        """Parse a Python file. Raises BentoError if the file is invalid or exceeds a limit, or if machine code shadows it."""
         base = module.replace(".", "/")
         binary = self._binary.get(base) or self._binary.get(f"{base}/__init__")
         if binary:
@@ -124,7 +124,7 @@ def _parsed(path: str, data: bytes) -> ast.Module:
 
 
 class Binding(NamedTuple):
-    """A binding of a name: the statement or assigned expression and, for an import, the imported module and name."""
+    """A binding of a name. `node` is the statement or the assigned value. Only imports have `module` and `name`."""
 
     node: ast.AST
     module: str = ""
@@ -150,7 +150,7 @@ class Definition(NamedTuple):
 
     @property
     def key(self) -> tuple[str, str]:
-        """The names of the module and the definition, which identify it."""
+        """A unique key: the names of the module and the definition."""
         return (self.module.name, self.name)
 
 
@@ -215,7 +215,7 @@ class Module:
                     self._add(name, Binding(statement))
 
     def _bind_below(self, node: ast.AST) -> None:
-        """Add the bindings of a nested `global` or `:=`, and record the modules that an import or a string names."""
+        """Add the bindings of nested `global` and `:=`, and record the modules that imports or strings mention."""
         if isinstance(node, (ast.Global, ast.NamedExpr)):
             for name in node.names if isinstance(node, ast.Global) else [node.target.id]:
                 self._add(name, Binding(node))
@@ -260,7 +260,7 @@ def is_guard(module: Module, node: ast.If) -> bool:
 
 
 def dotted(module: Module, node: ast.AST) -> str | None:
-    """Return the dotted name of the imported object to which a node refers, such as `bentoml.service`, or None."""
+    """Return the dotted name of an imported object, such as `bentoml.service`, or None for other nodes."""
     attributes: list[str] = []
     while isinstance(node, ast.Attribute):
         attributes.append(node.attr)
@@ -280,19 +280,19 @@ class Names:
         self._parsed: dict[str, Module] = {}
 
     def parsed(self, name: str, path: str) -> Module:
-        """Return the module `name`, parsed once from the file `path`. Raises BentoError for an invalid file."""
+        """Return the module `name`. Parses the file `path` on the first call. Raises BentoError for an invalid file."""
         if name not in self._parsed:
             tree = self.files.parse(name, path)
             self._parsed[name] = Module(name, path, tree, is_package=path.endswith(("/", "/__init__.py")))
         return self._parsed[name]
 
     def outside(self, module: Module, node: ast.AST) -> str | None:
-        """Return the dotted name if a node refers to an imported object outside of the sources, or None."""
+        """Return the dotted name of an imported object from outside of the sources, or None for other nodes."""
         name = dotted(module, node)
         return name if name and not self.files.owns(name) else None
 
     def resolve(self, module: Module, node: ast.expr) -> Definition:
-        """Return the definition of a name. Raises NotConstantError if it is outside of the sources or ambiguous."""
+        """Return the definition of a name. Raises NotConstantError if the sources contain no definition or several."""
         if outside := self.outside(module, node):
             raise NotConstantError(f"`{outside}` is defined outside the sources", module.path, node)
         if not isinstance(node, ast.Name):
@@ -300,7 +300,7 @@ class Names:
         return self.lookup(module, node.id, module.path, node)
 
     def lookup(self, module: Module, name: str, path: str, node: ast.AST) -> Definition:
-        """Return the definition of `name`, or raise NotConstantError for its use by `node` in the file `path`."""
+        """Return the definition of `name`. Raises NotConstantError with the location of `node` in the file `path`."""
         for _ in range(_MAX_HOPS):
             known = module.bindings.get(name, [])
             if len(known) != 1:
@@ -322,7 +322,7 @@ class Names:
 
 
 def unsupported(module: Module, node: ast.AST, why: str = "isn't a supported expression") -> NotConstantError:
-    """Return the error for an expression that isn't supported. `why` follows the expression in the message."""
+    """Return the error for an unsupported expression. `why` follows the expression in the message."""
     is_long = any(islice(ast.walk(node), 201, None))
     text = "" if is_long else " ".join(ast.unparse(node).split())
     return NotConstantError(f"`{text[:80]}{'…' if is_long or len(text) > 80 else ''}` {why}", module.path, node)

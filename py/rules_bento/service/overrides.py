@@ -1,7 +1,6 @@
 """Replaces values that aren't constants in the source with values from a target or a command.
 
-Constants in the source can't be replaced. A declaration affects only the values that it names. `require_known` rejects
-the values that remain unknown.
+Declarations can't replace constants in the source. `require_known` rejects values that remain unknown.
 """
 
 from __future__ import annotations
@@ -70,9 +69,9 @@ class Declared:
     Attributes:
         bento_name: the name of the Bento.
         service_models: model tags by `Service.attribute`.
-        config: configurations by service name; each can contain only values that aren't constants in the source.
-        envs: names of environment variables, with values to compare with constants in the source, if any.
-        labels: keys of labels, with values to compare with constants in the source, if any.
+        config: configurations by service name, with only values that aren't constants in the source.
+        envs: names of environment variables, or a dict with values to compare with constants in the source.
+        labels: keys of labels, or a dict with values to compare with constants in the source.
         in_full: the kinds of values that the target declares completely.
         image: not None if the target declares the image.
         description: not None if the target declares the description.
@@ -92,11 +91,11 @@ class Declared:
 
 
 def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
-    """Replace the unknown values in `info` with declared values. Returns `info` if the complete service is unknown.
+    """Replace the unknown values in `info` with declared values. Returns `info` unchanged if the service is unknown.
 
     Raises:
-        BentoError: a declared value contradicts a constant in the source, or names a missing service or model;
-            `in_full` has an invalid kind; or BentoML rejects the configuration.
+        BentoError: a declaration contradicts the source or refers to a missing service or model, `in_full` contains an
+            invalid kind, or BentoML rejects the configuration.
 
     """
     check_in_full(declared.in_full, declared.words)
@@ -158,7 +157,7 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 def _merged(
     read: Mapping[str, Json], stated: Mapping[str, Json], fact: str, unknown: Collection[str], place: str
 ) -> dict[str, Json]:
-    """Return `read` with the values in `stated`. Raises BentoError for a value that contradicts the source."""
+    """Add the declared values `stated` to the configuration `read`. Raises BentoError for an invalid declaration."""
     merged = dict(read)
     for key, value in stated.items():
         path, known = f"{fact}.{key}", merged.get(key)
@@ -187,7 +186,7 @@ def _has(stated: Mapping[str, Json], path: str) -> bool:
 
 
 def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
-    """Set the declared tags on models whose tags are unknown in the source. Raises BentoError for other models."""
+    """Set the declared tags on models whose tags are unknown. Raises BentoError for a tag of another model."""
     unknown = [f"{one.service}.{one.fact.partition('.')[2]}" for one in info.unknowns if one.kind == "models"]
     foreign = [name for name in declared.service_models if name not in unknown]
     if foreign:
@@ -219,7 +218,7 @@ def way(unknown: Unknown, words: Words) -> str:
 
 
 def statement(attribute: str, words: Words) -> str:
-    """Return `attribute` or, if `words` is `flags`, the corresponding flag, in backticks."""
+    """Return the name of an attribute in backticks. If `words` is `flags`, returns the corresponding flag."""
     return f"`{attribute if words == 'attributes' else _FLAGS[attribute]}`"
 
 

@@ -1,7 +1,7 @@
 """Analyzes a service statically, starting from its import string.
 
 docs/service-metadata.md describes the supported subset of Python. A value that unsupported code might affect is
-unknown: a rule attribute or a flag must declare the value, or an import must determine it.
+unknown. Such values require a rule attribute, a flag, or an import of the service.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MAKERS = ("bentoml.service", "bentoml.Service", "bentoml.legacy.Service", "bent
 
 
 def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mapping[str, object]) -> ServiceInfo:
-    """Analyze a service statically, as `rules_bento.service.read_service` describes."""
+    """Determine the metadata of a service. See `rules_bento.service.read_service` for the arguments and errors."""
     sources = PythonFiles(files)
     module, attribute = _parts(service)
     path = sources.find(module)
@@ -37,7 +37,7 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
 
 
 class _Reading:
-    """A static analysis of one service. It is repeated until it covers all modules that might affect the metadata."""
+    """A static analysis of one service. Repeats until the analysis covers all modules that affect the metadata."""
 
     def __init__(
         self, service: str, module: str, path: str, files: PythonFiles, arguments: Mapping[str, object]
@@ -49,7 +49,7 @@ class _Reading:
         self._module = self._names.parsed(module, path)
 
     def read(self, attribute: str) -> ServiceInfo:
-        """Return the metadata of the service `attribute` (default: the only one). Raises BentoError if it's missing."""
+        """Return the metadata of the service `attribute`, or of the module's only service if `attribute` is empty."""
         needed = {self._module.name}
         while True:
             modules, others = self._reached(needed)
@@ -75,7 +75,7 @@ class _Reading:
     # Modules
 
     def _reached(self, users: set[str]) -> tuple[list[Module], frozenset[bytes]]:
-        """Return the relevant modules that an import of the service might load, and the words in all other modules.
+        """Return the relevant modules that an import of the service might load, and the words in the other modules.
 
         A relevant module is in `users`, or contains a word in `WORDS` or the last component of a module in `users`.
         """
@@ -140,7 +140,7 @@ class _Reading:
         )
 
     def _only_service(self) -> str:
-        """Return the only name in the module that might be a service. Raises BentoError unless there is exactly one."""
+        """Return the only name in the module that might be a service. Raises BentoError for none or several."""
         names = [name for name in self._module.bindings if self._might_be_service(name)]
         if len(names) == 1:
             return names[0]
@@ -156,7 +156,7 @@ class _Reading:
 
 
 def _parts(service: str) -> tuple[str, str]:
-    """Split an import string into a dotted module name and an attribute, or "". Raises BentoError if it is invalid."""
+    """Split an import string into a module name, and an attribute or "". Raises BentoError for an invalid string."""
     target, colon, attribute = service.partition(":")
     if target.endswith(".py"):
         target = ".".join(part for part in target[:-3].split("/") if part != ".")

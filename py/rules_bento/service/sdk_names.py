@@ -27,7 +27,7 @@ IMAGE_METHODS = words(
 
 
 def public_name(dotted: str) -> str:
-    """Return the public name of an object that BentoML defines under a private name or alias, or else `dotted`."""
+    """Convert a private name or alias of a BentoML object to the public name. Returns other names unchanged."""
     last = dotted.rpartition(".")[2]
     if dotted.startswith(("_bentoml_sdk.", "_bentoml_impl.", "bentoml._internal.", "bentoml.service.")):
         return _PUBLIC.get(last, dotted)

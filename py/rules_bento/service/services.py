@@ -51,14 +51,14 @@ class Declaration:
     mounts: list[tuple[ast.expr, str]]  # application and path
 
     def error(self, value: Any, why: str) -> NotConstantError:
-        """Return the error for the first unknown part of a value or, without one, an error with the reason `why`."""
+        """Return the error for the first unknown part of a value. Otherwise, returns an error with the reason `why`."""
         return first_unknown(value) or NotConstantError(why, self.module.path, self.node)
 
 
 class ServiceReader:
-    """A reader of services that depend on each other. It records unknown values that a target can declare.
+    """A reader of a service and its dependencies. Records the unknown values that a target can declare.
 
-    Methods raise NotConstantError for other values that aren't constants, which only an import can determine.
+    Methods raise NotConstantError for unknown values that only an import can determine.
     """
 
     def __init__(self, constants: Constants) -> None:
@@ -102,7 +102,7 @@ class ServiceReader:
         return first
 
     def _arguments(self, module: Module, keywords: list[ast.keyword]) -> dict[str, Any]:
-        """Return the arguments of `bentoml.service` by name: a value or NotConstantError, or the node of `image`."""
+        """Return the arguments of `bentoml.service` by name: values, errors, and the syntax node of `image`."""
         values: dict[str, Any] = {}
         for keyword in keywords:
             node = keyword.value
@@ -117,7 +117,7 @@ class ServiceReader:
     # The graph
 
     def info(self, entry: Declaration, service: str, path: str) -> metadata.ServiceInfo:
-        """Return the metadata of an entry service and its dependencies. Raises BentoError if BentoML rejects them."""
+        """Return the metadata of an entry service and its dependencies. Raises BentoError for an invalid service."""
         services: dict[str, metadata.Service] = {}
         stack = [entry.name]
         while stack:  # in the order of BentoML's `all_services`: a service itself, then each dependency's
@@ -182,7 +182,7 @@ class ServiceReader:
         return {name: found[name] for name in sorted(found)}  # as `dir()` lists them
 
     def _add_member(self, declared: Declaration, statement: ast.stmt, found: dict[str, Any]) -> None:
-        """Add to `found` the attribute that a class-body statement defines. Raises NotConstantError if unsupported."""
+        """Add the attribute that a statement defines to `found`. Raises NotConstantError for unsupported code."""
         module, value, nodes = declared.module, None, list[ast.AST | None]([statement])
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
@@ -249,7 +249,7 @@ class ServiceReader:
     def _values(
         self, module: Module, call: ast.Call, given: dict[str, ast.expr], kinds: dict[str, ValueType]
     ) -> dict[str, Any]:
-        """Return the arguments' values. Raises NotConstantError for unknown values and for values not in `kinds`."""
+        """Return the values of arguments by name. Raises NotConstantError for an unknown value or a wrong type."""
         values = {name: self.constants.whole(module, node) for name, node in given.items()}
         if not all(kinds[name].holds(value) for name, value in values.items()):
             raise unsupported(module, call)
@@ -276,7 +276,7 @@ class ServiceReader:
     # APIs
 
     def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> metadata.Api | None:
-        """Return the API that a method defines, if any. Raises NotConstantError for an unsupported decorator."""
+        """Return the API that a method defines, or None. Raises NotConstantError for an unsupported decorator."""
         known = [self.names.outside(module, callee(each)) or "" for each in node.decorator_list]
         if known and known[0] in _ENDPOINTS and all(each in _KEEP_NAME for each in known[1:]):
             return self._endpoint(module, node, known[0])
@@ -341,7 +341,7 @@ class ServiceReader:
         return {key: str(value) for key, value in self._entries(declared, labels, "labels").items()}
 
     def _openai(self, declared: Declaration, service: metadata.Service) -> dict[str, str]:
-        """Return the label that BentoML adds for an OpenAI-compatible endpoint, if any, or record an unknown label."""
+        """Return the label for an OpenAI-compatible endpoint, or an empty dict. Records the label if it is unknown."""
         found = [api.route for api in service.apis if api.route.endswith(_CHAT)]
         try:
             for application, path in [] if found else declared.mounts:

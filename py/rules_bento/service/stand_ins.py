@@ -1,10 +1,10 @@
 """Replaces third-party modules that aren't installed with stand-ins while a service is imported.
 
-A stand-in has every attribute, and can be called, subscripted, entered, subclassed, and used as a decorator or an
-annotation: the result is again a stand-in. Its value isn't known. If the project's code or BentoML uses the value, the
-import fails with a message that names the line and the package. Python has no hook for `x is None` and `type(x)`, so
-the project's modules are compiled with checks around these expressions. Some operations, such as `isinstance`, can't be
-rejected. Their results differ between the two imports, so metadata that depends on the results is rejected.
+A stand-in has every attribute. Code can call, subscript, enter, or subclass a stand-in, and use a stand-in as a
+decorator or an annotation. The result is another stand-in. A stand-in has no value. If the project's code or BentoML
+requires the value, the import fails with a message that contains the line and the package. Python has no hook for
+`x is None` and `type(x)`, so the project's modules are compiled with checks around these expressions. Operations such
+as `isinstance` can't be rejected. Instead, the two imports use different results, and differing metadata is rejected.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class RejectedError(BaseException):
 
 @dataclass()
 class State:
-    """The settings of the import in this process, and the problems that it has found."""
+    """The settings of the import in this process, and the detected problems."""
 
     prefix: str = "\0"  # of the project's files
     packages: Sequence[str] | None = ()  # that can have stand-ins; None: all that the project lacks
@@ -97,7 +97,7 @@ STATE = State()
 
 
 def _derive(value: StandIn, suffix: str, *arguments: Any) -> StandIn:
-    """Return a stand-in for an attribute or a result of `value`. Rejects the use in code that handles errors."""
+    """Return a stand-in for an attribute or a result of `value`. Rejects uses in `try` and `suppress` blocks."""
     if _from_project() and _is_guarded():
         refuse(value._stand_in_name, "presence")
     _vary_all(value._stand_in_name, *arguments)
@@ -155,16 +155,16 @@ class StandIn:
     __copy__ = __deepcopy__
 
     def __get_pydantic_core_schema__(self, *_args: Any) -> Any:
-        """Return a pydantic schema that accepts any value. Generating JSON Schema from it is rejected."""
+        """Return a pydantic schema that accepts any value, but rejects the generation of a JSON Schema."""
         functions = [lambda *_args: refuse(self._stand_in_name, "schema")]
         return {"type": "any", "metadata": {"pydantic_js_functions": functions}}
 
 
 class Subclass(type):
-    """The metaclass of project classes with a stand-in as a base. It replaces the whole class with a stand-in."""
+    """The metaclass of project classes that extend a stand-in. Replaces the class with a stand-in."""
 
     def __new__(cls, name: str, bases: tuple[Any, ...], *_args: Any, **_keywords: Any) -> Any:
-        """Return a stand-in for the class. Its name consists of the names of the base and the class."""
+        """Return a stand-in for the class, with the name `BASE:CLASS`."""
         return StandIn(f"{next(vars(base)['_stand_in_name'] for base in bases if type(base) is Subclass)}:{name}")
 
 
@@ -205,7 +205,7 @@ def _from_project() -> bool:
 
 
 def _is_structural() -> bool:
-    """Return whether the caller is a library that ignores values (`_STRUCTURAL`), without acting for the project."""
+    """Return whether the caller is a library that matches `_STRUCTURAL` and doesn't act for the project."""
     frames = _frames()
     frame = next(frames)
     if _from_project() or not _STRUCTURAL.fullmatch(frame.f_globals.get("__name__") or ""):
@@ -216,19 +216,19 @@ def _is_structural() -> bool:
 
 
 def _builds_type() -> bool:
-    """Return whether the caller evaluates `X[...]` or `X | ...`, which compare types in C in Python 3.14."""
+    """Return whether the caller evaluates `X[...]` or `X | ...`. Python 3.14 compares types in these expressions."""
     frame = next(_frames())
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("BINARY_OP", "BINARY_SUBSCR")
 
 
 def place(until: str = "") -> str:
-    """Return the innermost running line of the project, as `file:line: text`, or "". Stops at the file `until`."""
+    """Return the project's innermost running line as `file:line: text`, or "". Ignores callers of the file `until`."""
     frames = itertools.takewhile(lambda frame: frame.f_code.co_filename != until, _frames())
     return next(project_lines((frame.f_code.co_filename, frame.f_lineno) for frame in frames), "")
 
 
 def project_lines(lines: Iterable[tuple[str, int]]) -> Iterator[str]:
-    """Yield `file:line: text` for each path and line number in `lines` that belongs to the project."""
+    """Yield `file:line: text` for each of `lines` (path and number) in the project's files."""
     for path, number in lines:
         if file := relative(path):
             yield f"{file}:{number}: {linecache.getline(path, number).strip()}"
@@ -240,13 +240,13 @@ def relative(path: str) -> str:
 
 
 def refuse(name: str, what: str = "value") -> NoReturn:
-    """Reject a use of the stand-in `name` that requires its value, or the property that `what` describes."""
+    """Reject a use of the stand-in `name` that requires `what`, such as the value or the type."""
     problem = f"importing the service requires the {what} of {name}, but a stand-in replaces the package"
     reject(f"{problem}:\n  {place() or STATE.place}", _remedy(name))
 
 
 def reject(problem: str, remedy: str) -> NoReturn:
-    """Record a problem, so that the import fails even if the service catches the error, and raise RejectedError."""
+    """Record a problem, and raise RejectedError. The import fails even if the service catches the error."""
     STATE.refusals.append({"problem": problem, "remedy": remedy})
     raise RejectedError(problem)
 
@@ -269,7 +269,7 @@ def _varied(name: str, what: str = "isinstance of {}") -> bool:
 
 
 def _vary_all(name: str, *arguments: Any) -> None:
-    """In the second import, clear argument containers, which the package might modify. Rejects BentoML objects."""
+    """Clear argument containers in the second import, because a package might modify them. Rejects BentoML objects."""
     for argument in arguments:
         module = str(type(argument).__module__)
         if module.partition(".")[0] in _BENTOML:
@@ -284,7 +284,7 @@ def _vary_all(name: str, *arguments: Any) -> None:
 
 
 def install(**settings: Any) -> None:
-    """Set attributes of `STATE`, and install the hooks that replace the packages in `settings` with stand-ins."""
+    """Store `settings` in `STATE`, and install the hooks that replace packages with stand-ins."""
     vars(STATE).update(settings)
     if STATE.packages is not None and not STATE.packages:
         return
@@ -336,7 +336,7 @@ class _Finder:
 
 
 def _check(*values: Any) -> tuple[Any, ...]:
-    """Return the values. Rejects the import if one of them is a stand-in."""
+    """Return `values`. Rejects the import if a value is a stand-in."""
     return next((refuse(name, "identity or attributes") for name in map(name_of, values) if name), values)
 
 
