@@ -22,9 +22,9 @@ class SignatureError(BentoError):
 
 
 def read_named(name: str, directory: Path, most: int, remedy: str) -> bytes:
-    """Return the content of a file below `directory`, or of the environment variable in `env://NAME`.
+    """Read a file or an environment variable. `name` is a path relative to `directory`, or `env://VARIABLE`.
 
-    Raises a BentoError that begins with `name` if the content is missing or exceeds `most` bytes.
+    Raises BentoError with a message that begins with `name` if the content is missing or exceeds `most` bytes.
     """
     try:
         if name.startswith(_VARIABLE):
@@ -51,7 +51,7 @@ def to_base64(content: bytes) -> str:
 
 
 def from_base64(text: Any, what: str, remedy: str = "Sign the artifact again.") -> bytes:
-    """Decode a base64 string. Raises a SignatureError that begins with `what` for any other value."""
+    """Decode a base64 string. Raises SignatureError for any other value. `what` describes the value."""
     import base64
 
     try:

@@ -1,8 +1,8 @@
 """Reads and writes cosign's formats: payloads, envelopes with in-toto statements (DSSE), bundles, and file signatures.
 
-cosign 3 stores signatures and attestations in sigstore bundles. With a key, the transparency log is optional. `keyless`
-handles bundles of identities. Older versions sign a payload: a JSON document (simple signing) with the name and the
-digest of an image. The signature of a file is stored next to the file, in the format of `cosign sign-blob`.
+cosign 3 stores signatures and attestations in sigstore bundles. For signatures with a key, the transparency log is
+optional. The module `keyless` handles signatures by identities. Older cosign versions sign a payload: a JSON document
+(simple signing) with the name and the digest of an image. File signatures have the format of `cosign sign-blob`.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ MAX_FILE_BYTES = 1 << 20  # the maximum size of a signature file
 
 
 def make_payload(name: str, digest: str) -> bytes:
-    """Return the payload for an image: a JSON document with its name (`registry/repository`) and digest."""
+    """Return the payload for an image: a JSON document with the image's name (`registry/repository`) and digest."""
     critical = {"identity": {"docker-reference": name}, "image": {"docker-manifest-digest": digest}, "type": _IMAGE}
     return to_json({"critical": critical, "optional": None})
 
 
 def read_payload(content: bytes, digest: str) -> str:
-    """Return the image name in a payload, or "" if it has none. Raises SignatureError for another type or digest."""
+    """Return the image name in a payload, or "". Raises SignatureError for another document type or image digest."""
     critical = read_object(content, "the signed document").get("critical")
     if not isinstance(critical, dict) or critical.get("type") != _IMAGE:
         raise SignatureError("the signed document doesn't describe an image")
@@ -70,7 +70,7 @@ def make_statement(name: str, digest: str, predicate_type: str, predicate: dict[
 
 
 def sbom_type(document: dict[str, Any], origin: str) -> str:
-    """Return the predicate type of an SBOM. Raises a BentoError that begins with `origin` for other documents."""
+    """Return the predicate type of an SBOM. Raises BentoError if the format isn't CycloneDX or SPDX 2."""
     if document.get("bomFormat") == "CycloneDX":
         return CYCLONEDX
     if str(document.get("spdxVersion")).startswith("SPDX-2."):
@@ -79,14 +79,14 @@ def sbom_type(document: dict[str, Any], origin: str) -> str:
 
 
 def sign_statement(statement: bytes, key: PrivateKey) -> dict[str, Any]:
-    """Return a DSSE envelope, as a JSON object, with a statement and its signature."""
+    """Sign a statement, and return the DSSE envelope as a JSON object."""
     signature = key.sign(sha256_digest(_authenticated(_PAYLOAD, statement)))
     signatures = [{"keyid": "", "sig": to_base64(signature)}]
     return {"payloadType": _PAYLOAD, "payload": to_base64(statement), "signatures": signatures}
 
 
 def make_bundle(key: PrivateKey, digest: bytes, signature: str, **content: Any) -> bytes:
-    """Return a bundle with a signed `dsseEnvelope` or `messageSignature`, and a log entry if the key uses a log."""
+    """Return a bundle with the signed `content`. If the key has a transparency log, creates an entry in the log."""
     material: dict[str, Any] = {"publicKey": {"hint": to_base64(sha256_digest(key.public.to_der()))}}
     if key.log:
         material["tlogEntries"] = [create_entry(key.log, key.public.verifier(), digest, signature)]
@@ -94,7 +94,7 @@ def make_bundle(key: PrivateKey, digest: bytes, signature: str, **content: Any) 
 
 
 def bundle_statement(statement: bytes, key: PrivateKey | IdentitySigner) -> bytes:
-    """Return a bundle with a statement and its signature. Raises BentoError if a signing service fails."""
+    """Sign a statement, and return the bundle. Raises BentoError if a signing service fails."""
     if isinstance(key, IdentitySigner):
         return key.sign_statement(statement)
     envelope = sign_statement(statement, key)
@@ -119,7 +119,7 @@ def open_envelope(document: dict[str, Any], key: PublicKey | Identity, material:
 
 
 def read_statement(statement: bytes, digest: str) -> tuple[str, str, dict[str, Any]]:
-    """Return a statement's subject name, predicate type, and predicate. Raises SignatureError if no digest matches."""
+    """Return a statement's subject name, predicate type, and predicate. Raises SignatureError for another digest."""
     document = read_object(statement, "the signed statement")
     subjects, predicate = document.get("subject"), document.get("predicate")
     kind = document.get("predicateType")
@@ -152,7 +152,7 @@ def bundled_statement(content: bytes, key: PublicKey | Identity) -> bytes:
 
 
 def _bundle_part(document: dict[str, Any], name: str) -> tuple[dict[str, Any], Any]:
-    """Return the object `name` and the verification material in a bundle. Raises SignatureError for other documents."""
+    """Return a bundle's object `name`, and its verification material. Raises SignatureError for other documents."""
     part = document.get(name)
     if not str(document.get("mediaType")).startswith(BUNDLE_TYPE) or not isinstance(part, dict):
         raise SignatureError(f"the document isn't a sigstore bundle with a {name}")
@@ -160,18 +160,18 @@ def _bundle_part(document: dict[str, Any], name: str) -> tuple[dict[str, Any], A
 
 
 def signature_path(path: Path, is_bundle: bool) -> Path:
-    """Return the path at which a file's signature is stored, as a bundle or in the legacy format."""
+    """Return the path for a file's bundle or, if `is_bundle` is false, for its legacy signature."""
     return path.with_name(path.name + (".sigstore.json" if is_bundle else ".sig"))
 
 
 def existing_signature(path: Path) -> Path:
-    """Return the path of a file's bundle, or of its legacy signature if only the legacy signature exists."""
+    """Return the path of a file's bundle. If only a legacy signature exists, returns its path."""
     bundle, legacy = (signature_path(path, is_bundle) for is_bundle in (True, False))
     return legacy if legacy.exists() and not bundle.exists() else bundle
 
 
 def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> bytes:
-    """Return a file's signature: a bundle, or base64 in the legacy format. Raises BentoError if it can't be signed."""
+    """Sign a file, and return a bundle or, in the legacy format, base64. Raises BentoError if signing fails."""
     digest = _digest(path)
     if isinstance(key, IdentitySigner):
         return key.sign_digest(digest) + b"\n"
@@ -183,7 +183,7 @@ def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> 
 
 
 def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
-    """Raise SignatureError unless `signed` has a valid signature of `path`, or BentoError if `path` is unreadable."""
+    """Verify the signature of a file. Raises SignatureError, or BentoError if the file `path` can't be read."""
     try:
         content = read_named(str(signed), Path(), MAX_FILE_BYTES, "Specify a signature file.")
     except BentoError as error:
@@ -200,7 +200,7 @@ def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
 
 
 def _signature(content: bytes, path: Path) -> tuple[bytes, Any]:
-    """Return the signature and the verification material, if any. Raises SignatureError for an invalid signature."""
+    """Return the signature, and the verification material or None. Raises SignatureError for an invalid file."""
     text = content.decode("ascii", "replace").strip()
     try:
         if text.startswith("{"):

@@ -1,7 +1,7 @@
 """Signs and verifies data with certificates of OpenID Connect (OIDC) identities, as cosign does without a key.
 
-Uses the optional package sigstore. To sign, sigstore requests a certificate from Fulcio, timestamps, and an entry in
-the transparency log Rekor. To verify, it uses the bundle and the trusted root, and makes no network request.
+To sign, the optional package sigstore requests a certificate from Fulcio, timestamps, and an entry in the transparency
+log Rekor. To verify, sigstore uses the bundle and the trusted root, and makes no network request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_REASON = 300  # characters of a reason, which can contain values of an untr
 
 @dataclass(frozen=True)
 class Identity:
-    """A verifier of signatures by one identity, such as an email address or a URI, from an OIDC issuer."""
+    """A verifier of signatures by one identity: an email address or a URI, confirmed by an OIDC issuer."""
 
     name: str
     issuer: str
@@ -44,7 +44,7 @@ class Identity:
         return bytes(statement)
 
     def check_digest(self, content: bytes, digest: bytes) -> None:
-        """Raise SignatureError unless a bundle contains the identity's signature of a file's SHA-256."""
+        """Raise SignatureError unless a bundle contains the identity's signature of `digest`, the SHA-256 of a file."""
         self._verify(content, lambda verifier, *rest: verifier.verify_artifact(_hashed(digest), *rest))
 
     def _verify(self, content: bytes, verify: Callable[..., Any]) -> Any:
@@ -59,13 +59,13 @@ class Identity:
 
 
 class IdentitySigner:
-    """A signer that uses certificates for the identity in an OIDC token. The repr omits the token."""
+    """A signer that uses certificates for the identity in an OIDC token."""
 
     def __init__(self, token: str = "", trust_config: str = "", directory: str = "") -> None:
-        """Read a token (a file, or `env://NAME`), and the client trust configuration of sigstore services (a file).
+        """Read an OIDC token, and the client trust configuration of sigstore services.
 
-        Paths are relative to `directory`. By default, uses the token of the CI system and the public services. Raises
-        BentoError for a missing or invalid token, or an invalid file.
+        Both are paths relative to `directory`, or `env://NAME`. By default, uses the CI system's token, and sigstore's
+        public services. Raises BentoError for a missing or invalid token, or an invalid configuration.
         """
         with _errors(token or "OIDC token", "Request a new token for the audience sigstore."):
             from sigstore import oidc, sign
@@ -83,13 +83,13 @@ class IdentitySigner:
         self.public = Identity(self._token.identity, self._token.federated_issuer, config.trusted_root)
 
     def sign_statement(self, statement: bytes) -> bytes:
-        """Return a bundle with an in-toto statement and its signature. Raises BentoError if a service fails."""
+        """Sign an in-toto statement, and return the bundle. Raises BentoError if a service fails."""
         from sigstore.dsse import Statement
 
         return self._sign(lambda signer: signer.sign_dsse(Statement(statement)))
 
     def sign_digest(self, digest: bytes) -> bytes:
-        """Return a bundle with a signature of a file's SHA-256. Raises BentoError if a service fails."""
+        """Sign the SHA-256 of a file, and return the bundle. Raises BentoError if a service fails."""
         return self._sign(lambda signer: signer.sign_artifact(_hashed(digest)))
 
     def _sign(self, sign: Callable[[Any], Any]) -> bytes:
@@ -102,7 +102,7 @@ class IdentitySigner:
 
 
 def read_trusted_root(file: Path | None) -> Any:
-    """Return the trusted root in a file. By default, downloads the root of sigstore's public services with TUF.
+    """Read a trusted root. If `file` is None, downloads the trusted root of sigstore's public services with TUF.
 
     Raises BentoError for an invalid file, or if the download fails.
     """
@@ -113,7 +113,7 @@ def read_trusted_root(file: Path | None) -> Any:
 
 
 def entry_check(trusted_root: Path | None) -> Callable[..., None]:
-    """Return a function for `read_public` that verifies log entries. Raises the same errors as `read_trusted_root`."""
+    """Return the function `check_entry` for `read_public`. Raises BentoError if the trusted root can't be read."""
     root = read_trusted_root(trusted_root)
 
     def check(material: Any, verifier: dict[str, Any], digest: bytes, signature: bytes) -> None:
@@ -155,7 +155,7 @@ def _hashed(digest: bytes) -> Any:
 
 @contextmanager
 def _errors(where: str, remedy: str) -> Iterator[None]:
-    """Convert errors of sigstore and its dependencies, which have no common base class, to BentoError."""
+    """Convert errors of sigstore and its dependencies to BentoError."""
     try:
         yield
     except BentoError:
@@ -170,7 +170,7 @@ def _errors(where: str, remedy: str) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first line of an error's message or, if the message is empty, of its cause's message."""
+    """Return the first line of an error's message. For an empty message, uses the message of the error's cause."""
     while not str(error) and error.__cause__:
         error = error.__cause__
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__

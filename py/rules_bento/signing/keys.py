@@ -1,7 +1,7 @@
 """Reads and uses keys in the formats of cosign.
 
-Private keys are in PEM format: cosign's format, encrypted with a password (scrypt, NaCl's secretbox), or unencrypted
-PKCS #8, SEC 1, or PKCS #1. Keys sign SHA-256 digests with ECDSA (P-256) or RSA (PKCS #1 v1.5). Ed25519 and other curves
+Private keys are PEM files: encrypted in cosign's format (scrypt and NaCl's secretbox), or unencrypted in PKCS #8,
+SEC 1, or PKCS #1. Keys sign SHA-256 digests with ECDSA (P-256) or RSA (PKCS #1 v1.5). Ed25519 and other curves
 are rejected, because `cosign verify` rejects their signatures.
 """
 
@@ -47,7 +47,7 @@ class PublicKey:
     def verifies(self, signature: bytes, digest: bytes, material: Any = None) -> bool:
         """Return whether `signature` is valid for `digest`, the SHA-256 of a message.
 
-        If log entries are required, raises SignatureError unless `material`, from a bundle, contains a valid entry.
+        If the key requires log entries, raises SignatureError unless `material` (of a bundle) contains a valid entry.
         """
         from cryptography.exceptions import InvalidSignature
 
@@ -60,14 +60,14 @@ class PublicKey:
         return True
 
     def to_der(self) -> bytes:
-        """Return the key in DER. Its SHA-256 identifies the key in bundles."""
+        """Return the key in DER. Bundles identify a key by the SHA-256 of the DER."""
         from cryptography.hazmat.primitives import serialization
 
         form = serialization.PublicFormat.SubjectPublicKeyInfo
         return bytes(self._key.public_bytes(serialization.Encoding.DER, form))
 
     def verifier(self) -> dict[str, Any]:
-        """Return the key and its algorithm in the format of log entries."""
+        """Return the key and its algorithm as a JSON object in the format of log entries."""
         size = self._key.key_size
         details = {256: "ECDSA_P256_SHA_256"}.get(size, f"RSA_PKCS1V15_{size}_SHA256")
         return {"publicKey": {"rawBytes": to_base64(self.to_der())}, "keyDetails": f"PKIX_{details}"}
@@ -93,9 +93,9 @@ class PrivateKey:
 
 
 def read_public(name: str, directory: Path, check_entry: Callable[..., None] | None = None) -> PublicKey:
-    """Return the public key in a file below `directory`, or in the environment variable of `env://NAME`.
+    """Read a public key. `name` is a path relative to `directory`, or `env://VARIABLE`.
 
-    If set, `check_entry` must accept the log entry of each signature. Raises BentoError for an invalid key.
+    If set, `check_entry` verifies the log entry of each signature. Raises BentoError for an invalid key.
     """
     kind, content, origin = _read(name, directory)
     if kind in (*_PRIVATE, *_ENCRYPTED):
@@ -111,9 +111,9 @@ def read_public(name: str, directory: Path, check_entry: Callable[..., None] | N
 
 
 def read_private(name: str, directory: Path, password_file: str = "", trust_config: str = "") -> PrivateKey:
-    """Return the private key in a file below `directory`, or in the environment variable of `env://NAME`.
+    """Read a private key. `name` is a path relative to `directory`, or `env://VARIABLE`.
 
-    `trust_config` is a client trust configuration (a file) with the transparency log for the key's signatures, if any.
+    `trust_config` is the path of a client trust configuration. If set, bundles contain a log entry.
     Raises BentoError for an invalid key, an invalid configuration, or a wrong password.
     """
     kind, content, origin = _read(name, directory)
@@ -136,7 +136,7 @@ def sha256_digest(message: bytes) -> bytes:
 
 
 def _read(name: str, directory: Path) -> tuple[str, bytes, str]:
-    """Return the type and the PEM block of a key, and `name`. Raises BentoError unless there is exactly one key."""
+    """Return the type of a key, its PEM block, and `name`. Raises BentoError unless the file contains one key."""
     content = read_named(name, directory, MAX_BYTES, _ONLY)
     # openssl writes the parameters of the curve before the key.
     blocks = [match for match in _BLOCK.finditer(content) if not match[1].endswith(b"PARAMETERS")]
@@ -196,7 +196,7 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
 
 
 def _load(load: Callable[[Any], Any], origin: str) -> Any:
-    """Return the key that `load` parses. Raises BentoError for an invalid or unsupported key."""
+    """Parse a key with the function `load`. Raises BentoError for an invalid or unsupported key."""
     try:
         from cryptography.hazmat.primitives import serialization
     except ImportError:
@@ -235,7 +235,7 @@ def _check_algorithm(key: Any, origin: str) -> Any:
 
 
 def _algorithm(key: Any) -> tuple[Any, ...]:
-    """Return the arguments that follow the digest in calls of a key's `sign` and `verify`."""
+    """Return the algorithm arguments for the `sign` and `verify` methods of a key."""
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 

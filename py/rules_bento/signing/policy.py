@@ -28,7 +28,7 @@ _REMEDY = "See docs/distribution.md for the format."
 
 
 class SignatureRule(NamedTuple):
-    """A required signature or, if `kinds` has predicate types, a required attestation, by one of `signers`."""
+    """A required signature or attestation by one of `signers`. `kinds` lists the predicate types of an attestation."""
 
     kinds: tuple[str, ...]
     noun: str
@@ -36,13 +36,13 @@ class SignatureRule(NamedTuple):
 
 
 def default_rules(signer: PublicKey | Identity, has_provenance: bool, has_sbom: bool) -> list[SignatureRule]:
-    """Return the rules of `bento verify` without a policy: a signature and the selected attestations by `signer`."""
+    """Return the default rules of `bento verify`: a signature and the selected attestations, all by `signer`."""
     types = {"signature": True, "provenance": has_provenance, "sbom": has_sbom}
     return [SignatureRule(*_TYPES[name], (signer,)) for name, is_required in types.items() if is_required]
 
 
 def read_policy(path: Path, trusted_root: Path | None) -> list[SignatureRule]:
-    """Return the rules in a policy file. Artifacts must satisfy all rules. Paths of keys are relative to the policy.
+    """Return the rules in a policy file. Artifacts must satisfy all rules. Key paths are relative to the policy file.
 
     Raises BentoError for an invalid policy, key, or trusted root.
     """

@@ -21,7 +21,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a build, as the flags of a push describe it. Times are in the format of RFC 3339."""
+    """The details of a build run, from the flags of a push. Times are in RFC 3339 format."""
 
     builder_id: str
     invocation_id: str = ""
