@@ -62,9 +62,9 @@ def machine_of(head: bytes) -> str:
 
 
 def reject_wrong_architecture(files: Mapping[str, str], platform: str, unchecked: Sequence[str]) -> None:
-    """Raise BentoError if a Bento contains files that `platform` can neither start nor load.
+    """Raise BentoError if a Bento contains machine code that `platform` can't run.
 
-    `files` maps paths to machine types. `unchecked` lists names of files to ignore, each of which must exist.
+    `files` maps paths to machine types. `unchecked` lists names of files to ignore. Each name must match a file.
     """
     own = _SYSTEMS.get(platform, "")
     wrong = wrong_architecture(files, (own, *COMPATIBLE.get(own, ()))) if own else {}
@@ -90,9 +90,9 @@ def reject_wrong_architecture(files: Mapping[str, str], platform: str, unchecked
 
 
 def wrong_architecture(files: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
-    """Return the entries of `files` whose machine type isn't in `own`. `files` maps paths to machine types.
+    """Return the files with a machine type that isn't in `own`. `files` maps paths to machine types.
 
-    Omits a file if the name of a file for a machine in `own` differs only in the name of the machine or system.
+    Omits a file if `files` contains the same file for a machine in `own`, such as `a-amd64.so` for `a-arm64.so`.
     """
     supported = frozenset(own)
     variants = {_unspecific(path) for path, machine in files.items() if machine in supported}
@@ -104,5 +104,5 @@ def wrong_architecture(files: Mapping[str, str], own: Iterable[str]) -> dict[str
 
 
 def _unspecific(path: str) -> str:
-    """Return the file name in `path` without words for machines and systems."""
+    """Return the file name in `path` without the names of machines and systems."""
     return re.sub(_BETWEEN, ".", re.sub(_WORDS, "", path.rpartition("/")[2]))

@@ -85,7 +85,7 @@ class TreeManifest:
 
     @staticmethod
     def from_json(text: str, origin: str) -> TreeManifest:
-        """Parse JSON that `to_json` returned. Raises a BentoError that begins with ``origin`` for invalid JSON."""
+        """Parse JSON that `to_json` returned. Raises BentoError for invalid JSON. Messages begin with ``origin``."""
         try:
             return TreeManifest.of(_from_object(item) for item in json.loads(text))
         except (ValueError, TypeError, KeyError) as error:
@@ -153,11 +153,11 @@ def _from_object(item: dict[str, Any]) -> TreeEntry:
 
 
 def mode_of(beginning: bytes) -> int:
-    """Return the permission bits of a file, which depend only on its content.
+    """Return the permission bits for a file that starts with ``beginning``.
 
     The bits of the file system aren't reliable: Bazel sets 0555 for every output, remote execution can set 0555 for all
-    inputs, git stores only one bit, and a umask removes bits. Therefore, exactly the scripts with a shebang and the ELF
-    files are executable. BentoML's import ignores the bits.
+    inputs, git stores only one bit, and a umask removes bits. Therefore, only scripts with a shebang and ELF files
+    are executable. BentoML's import ignores the bits.
     """
     return _EXECUTABLE if beginning.startswith((b"#!", b"\x7fELF")) else _REGULAR
 
@@ -189,7 +189,7 @@ def _machine(beginning: bytes) -> str:
 
 
 def _of_pieces(file: int) -> tuple[int, bytes, str]:
-    """Return the size, first bytes, and digest of a large open file. Reads pieces, because mmap isn't faster."""
+    """Return the size, the first bytes, and the digest of a large open file."""
     from blake3 import blake3
 
     hasher = blake3(max_threads=blake3.AUTO)  # the digest does not depend on the number of threads

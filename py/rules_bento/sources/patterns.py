@@ -1,17 +1,16 @@
 """Matches paths with BentoML's patterns in include, exclude, and ``.bentoignore``, in linear time.
 
 BentoML uses pathspec (1.1.1, "gitwildmatch"). pathspec compiles each line to a regular expression and tries all
-expressions on each path. The time grows with the number of lines, and an expression with several stars backtracks: four
-`a*` need 0.1 s for a path, and five need seconds. Therefore, this module uses pathspec only to parse the lines, and
+expressions on each path. The time grows with the number of lines, and an expression with several stars backtracks.
+Five `a*` in a pattern need seconds for a path. Therefore, this module uses pathspec only to parse the lines, and
 combines the expressions of all lists in one automaton, which reads a path once.
 
-The pieces of the expressions (a character, a set, a star, or any number of directories) are numbered, and the position
-before each piece is a bit of an integer (`_Layout`). After a prefix of a path, a bit is set if and only if the pieces
-of the same line before this position match the prefix. This is a nondeterministic automaton without a stack (K.
-Thompson, CACM 11:6, 1968) in bits (R. Baeza-Yates and G. Gonnet, CACM 35:10, 1992). A character shifts the bits whose
-piece accepts the character, and keeps the bits of loops. Lines are in order, so the highest accepting bit of a list
-belongs to the last matching line. `_State` caches the steps, up to a limit, as a deterministic automaton that is built
-on demand.
+An expression consists of pieces: a character, a set, a star, or any number of directories. In `_Layout`, each position
+before a piece is one bit of an integer. After the automaton has read the start of a path, a bit is set if the pieces
+before the position match the start. This is a bit-parallel nondeterministic automaton (K. Thompson, CACM 11:6, 1968; R.
+Baeza-Yates and G. Gonnet, CACM 35:10, 1992). For each character, the automaton shifts the bits of pieces that accept
+the character. Bits before stars also stay. The highest accepting bit of a list belongs to the last matching line,
+because lines are in order. `_State` caches steps, up to a limit, as a deterministic automaton that is built on demand.
 
 The pattern language is the same as in pathspec, including its peculiarities (tests compare both for generated lines and
 paths): `[!a]` matches a slash, `./x` matches nothing, and a later `!line` applies even inside of an excluded directory.
@@ -137,7 +136,7 @@ class Patterns:
         return automaton.state(automaton.start(0))
 
     def rule(self, path: str) -> Rule | None:
-        """Return the last line that matches ``path`` (relative, POSIX, no empty or dot parts), or None for no match."""
+        """Return the last line that matches ``path``, or None. ``path`` is relative, without empty or dot parts."""
         return self._start.after(path).rules.get(0)
 
     def unmatched(self, paths: Iterable[str]) -> list[Rule]:
@@ -148,7 +147,7 @@ class Patterns:
         return self.unreached(reached)
 
     def unreached(self, reached: int) -> list[Rule]:
-        """Return the lines that match no path. ``reached`` is the union of the bits after each path."""
+        """Return the lines that match no path. ``reached`` is the union of the state bits after each path."""
         # A string of bits, because shifting a long number once for each rule takes quadratic time.
         positions = f"{reached & self.layout.accepting:b}"[::-1]
         bounds = pairwise([*self.layout.starts, self.layout.size])
@@ -195,7 +194,7 @@ class _Automaton:
         return self._join(patterns.layout.start() if number in numbers else 0 for number, patterns in lists)
 
     def rules_at(self, bits: int) -> dict[int, Rule]:
-        """Return the last matching rule of each list by list number, except for lists without a match."""
+        """Return the last matching rule of each list, by list number. Omits lists without a match."""
         accepted = bits & self._accepting
         rules = {}
         while accepted:
@@ -208,7 +207,7 @@ class _Automaton:
         return rules
 
     def step(self, bits: int, character: str) -> _State:
-        """Return the state that follows the state with ``bits`` after ``character``."""
+        """Return the state to which the state with ``bits`` changes after ``character``."""
         self._steps += 1
         if self._steps > _MAX_STEPS or len(self._states) > self._max_states:
             for state in self._states.values():
@@ -239,7 +238,7 @@ _KEPT = frozenset([_INCLUDE])  # the lists that match the paths of a Bento
 
 
 class SourceFilter:
-    """A filter of paths by include, the built-in exclusions, exclude, and ``.bentoignore``.
+    """A filter that applies include, the built-in exclusions, exclude, and ``.bentoignore`` files to paths.
 
     ``ignored`` maps a directory ("", "pkg", "pkg/deep") to the lines of its ``.bentoignore``. Paths are relative and
     POSIX, without empty or dot components.
@@ -264,7 +263,7 @@ class SourceFilter:
         return state.matched == _KEPT
 
     def idle(self) -> list[Rule]:
-        """Return the rules of ``include`` that no call of `keeps` has matched, except for negated rules."""
+        """Return the include rules that matched no path in calls of `keeps`. Omits negated rules."""
         return [rule for rule in self._include.unreached(self._reached) if not rule.negated]
 
     def reason(self, path: str, *, filtered: bool) -> str | None:
@@ -306,8 +305,8 @@ class SourceFilter:
 def _expression(text: str) -> tuple[str | None, bool | None]:
     """Return pathspec's regular expression for a line, and whether the line includes paths (no leading "!").
 
-    Both are None for a line without a pattern. Plain names are expanded without pathspec (a test compares the results),
-    because importing pathspec needs a tenth of an action's time. Raises ValueError for an invalid pattern.
+    Both are None for a line without a pattern. Raises ValueError for an invalid pattern. Converts plain names without
+    pathspec, because importing pathspec is slow.
     """
     plain = _PLAIN.fullmatch(text)
     if plain:
@@ -323,7 +322,7 @@ def _expression(text: str) -> tuple[str | None, bool | None]:
 
 @lru_cache(_CACHED)
 def _tokens(expression: str) -> list[str]:
-    """Split an expression of pathspec into tokens. Raises ValueError for a part that pathspec doesn't generate."""
+    """Split a regular expression of pathspec into tokens. Raises ValueError for an unsupported expression."""
     if expression in _SHORT:
         return ["**", "[^/]", "*", _SHORT[expression]]
     tokens: list[str] = []
@@ -353,8 +352,8 @@ def _compiled(bracket: str) -> re.Pattern[str]:
 class _Layout:
     """The positions between the pieces of a list's patterns, each represented by one bit.
 
-    A character moves a bit to the next position if the piece accepts the character. The bit stays if the position is a
-    loop: "*", "**", and the end of a pattern that has matched a directory.
+    A character moves a bit to the next position if the next piece accepts the character. The bit also stays before a
+    "*" or "**", and at the end of a pattern that has matched a directory.
     """
 
     def __init__(self) -> None:
@@ -368,7 +367,7 @@ class _Layout:
         self._loops = array("L")  # loops for all characters
 
     def finish(self) -> None:
-        """Convert all positions to bits at once, because adding a single bit copies the whole number."""
+        """Convert the positions to integers, after all patterns are added."""
         self.accepting, self.gaps = self._bits(self._accepting), self._bits(self._gaps)
         self._looping = self._bits(self._loops)
         self._staying = self._looping | self._bits(self._stars)
@@ -382,7 +381,7 @@ class _Layout:
     def add(self, tokens: list[str]) -> None:
         """Add a pattern that consists of ``tokens``.
 
-        Raises ValueError for a set of characters that ``re`` rejects, or for too many sets.
+        Raises ValueError for an invalid set of characters, or for too many sets.
         """
         self.starts.append(self.size)
         for token in tokens:
@@ -410,7 +409,7 @@ class _Layout:
         return firsts | (firsts & self.gaps) << 1
 
     def masks(self, character: str) -> tuple[int, int]:
-        """Return the bits that ``character`` moves to the next position, and the bits that it keeps."""
+        """Return the mask of bits that ``character`` moves to the next position, and the mask of bits that stay."""
         leaving = [positions for pattern, positions in self._sets.values() if pattern.match(character)]
         if character in self._literals:
             leaving.append(self._literals[character])

@@ -1,8 +1,8 @@
 """Selects files for a Bento's ``src/``, and determines their paths in it.
 
 BentoML walks a directory. In rules_bento, a Bazel target declares each file, or `walk` declares the files of a
-directory. Files are selected as in BentoML: ``include`` must match the path of a file, and no other list must match the
-path. The other lists are ``exclude``, the built-in exclusions, and each ``.bentoignore`` in a directory above the file.
+directory. As in BentoML, a file is selected if ``include`` matches the file's path, and no other list matches the path.
+The other lists are ``exclude``, the built-in exclusions, and each ``.bentoignore`` in a directory above the file.
 """
 
 from __future__ import annotations
@@ -69,16 +69,16 @@ class BentoPath:
 def place(
     short_path: str, *, build_ctx: str, import_roots: Iterable[str] = (), attribute: str, label: str
 ) -> BentoPath:
-    """Return the path in the Bento for a file that the attribute ``attribute`` of the target ``label`` lists.
+    """Return the path in the Bento for a file in the attribute ``attribute`` of the target ``label``.
 
-    ``short_path`` and ``build_ctx`` are short paths of Bazel (``svc/a.py``, ``../repo+/a.py``). ``build_ctx`` is a
+    ``short_path`` and ``build_ctx`` are Bazel short paths (``svc/a.py``, ``../repo+/a.py``). ``build_ctx`` is a
     directory ("" is the root of the main repository). ``import_roots`` are entries of ``PyInfo.imports``
     (``_main/lib/src``, ``repo+``); the root of each repository is always an import root.
 
-    Files in the build context keep their path relative to the build context. Files of ``deps`` that are outside of the
-    build context, or in a deeper import root, get their path relative to the longest import root, where Python finds
-    them. Raises BentoError for a file of another attribute outside of the build context, and for a path or a context
-    that is absolute or leaves its repository.
+    The path of a file in the build context is relative to the build context. The path of a file in ``deps`` is relative
+    to the longest import root if the build context doesn't contain the file or the import root is deeper. Raises
+    BentoError if another attribute contains a file outside of the build context, or if a path or the build context is
+    absolute or leaves its repository.
     """
     home, context = _context(build_ctx)
     repository, path = _split(short_path)
@@ -100,15 +100,15 @@ def place(
 
 
 def runfiles_path(short_path: str) -> str:
-    """Return a file's path in Bazel's runfiles, `<repository>/<path>`, given its short path."""
+    """Convert a file's short path to the path in Bazel's runfiles, `<repository>/<path>`."""
     return "/".join(_split(short_path))
 
 
 def walk(directory: str) -> Iterator[DeclaredFile]:
     """Yield the files below a directory that BentoML would consider for a Bento.
 
-    Symbolic links to files stay links; links to directories, and empty directories, are omitted. Directories that the
-    built-in exclusions always drop aren't entered. Raises BentoError for a directory that can't be read.
+    Yields symbolic links to files as links. Omits empty directories, links to directories, and directories that the
+    built-in exclusions always drop. Raises BentoError for a directory that can't be read.
     """
     root = os.path.realpath(directory)
     pending = [""]
@@ -146,12 +146,12 @@ def select(
 ) -> Selection:
     """Select files with BentoML's include, exclude, and ``.bentoignore`` rules.
 
-    A ``.bentoignore`` applies if it is declared (with ``filtered``), even if it isn't kept. ``src_layout`` removes a
-    leading ``src/`` from the paths of kept files, after patterns are matched.
+    A declared ``.bentoignore`` with ``filtered`` applies even if it isn't kept. ``src_layout`` removes a leading
+    ``src/`` from the paths of kept files, after patterns are matched.
 
-    Raises BentoError for a path that is absolute, leaves the Bento, isn't UTF-8, or has a line break; for an invalid
-    pattern or an unreadable ignore file; for two files with the same path, or a file with the path of a directory; and
-    for a link that is absolute, leaves the Bento, or has a target that isn't declared.
+    Raises BentoError for an invalid path, pattern, or link, an unreadable ignore file, or files with conflicting paths.
+    A valid path is UTF-8 without line breaks. Paths and links must be relative and inside of the Bento, and the
+    target of a link must be declared.
     """
     for file in files:
         _check_path(file)
@@ -178,10 +178,10 @@ def select(
 
 
 def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> DeclaredFile:
-    """Return the first of ``paths`` that the selection keeps, as a declared file.
+    """Return the kept file with the first kept path in ``paths``. Raises BentoError if the selection keeps none.
 
-    ``what`` describes the user of the file in messages ("service 'service:Iris'"). If none is kept, raises BentoError
-    with the pattern that dropped a file, if any.
+    In messages, ``what`` describes the user of the file, such as "service 'service:Iris'". The error also contains the
+    pattern that dropped a file, if any.
     """
     for path in paths:
         for file in selection.kept:
@@ -210,7 +210,7 @@ def digest(kept: Iterable[DeclaredFile]) -> TreeManifest:
 
 
 def content(file: DeclaredFile) -> bytes:
-    """Return the content of a file. Raises BentoError if it exceeds `MAX_BYTES`, is unreadable, or isn't regular."""
+    """Return the content of a file. Raises BentoError if the file isn't regular, is unreadable, or is too large."""
     try:
         with open_source(file.source) as source:
             data = source.read(MAX_BYTES + 1)
@@ -222,7 +222,7 @@ def content(file: DeclaredFile) -> bytes:
 
 
 def read_prefixes(kept: Iterable[DeclaredFile], most: int) -> Iterator[tuple[str, bytes]]:
-    """Yield the path in the Bento and the first `most` bytes of each kept file that isn't a link."""
+    """Yield the path in the Bento, and the first `most` bytes, of each kept file. Skips links."""
     for file in kept:
         if file.link is None:
             with open(file.source, "rb", buffering=0) as source:  # noqa: PTH123 - see walk
@@ -232,7 +232,7 @@ def read_prefixes(kept: Iterable[DeclaredFile], most: int) -> Iterator[tuple[str
 def check_followed(kept: Iterable[DeclaredFile]) -> None:
     """Raise BentoError if a kept file is a link to a target outside of Bazel's execution root.
 
-    Links inside of the root are followed, because sandboxes consist of links whose targets are declared to Bazel.
+    Links to targets in the execution root are allowed, because Bazel's sandboxes consist of links.
     """
     for file in kept:
         text = None if file.link is not None or file.source.startswith(_EXTERNAL) else _escaping_target(file.source)
@@ -241,9 +241,9 @@ def check_followed(kept: Iterable[DeclaredFile]) -> None:
 
 
 def check_inside(file: DeclaredFile, directory: str) -> None:
-    """Raise BentoError if a file exists and isn't regular, or is a link to a target outside of ``directory``.
+    """Raise BentoError if a file is a special file, or is a link to a target outside of ``directory``.
 
-    Options can refer to files that `walk` yields but that no pattern selects. No other check covers these files.
+    Use this check for files to which options refer. `select` checks only selected files.
     """
     root, real = os.path.realpath(directory), os.path.realpath(file.source)
     if not real.startswith(f"{root.rstrip('/')}/"):
@@ -258,7 +258,7 @@ _by_path = attrgetter("path")
 
 
 def _split(short_path: str) -> tuple[str, str]:
-    """Split a short path of Bazel into the repository name and the path in the repository."""
+    """Split a Bazel short path into the repository name, and the path in the repository."""
     if not short_path.startswith("../"):
         return MAIN_REPOSITORY, short_path
     repository, _, path = short_path.removeprefix("../").partition("/")
@@ -266,7 +266,7 @@ def _split(short_path: str) -> tuple[str, str]:
 
 
 def _context(build_ctx: str) -> tuple[str, str]:
-    """Split ``build_ctx`` into repository and directory. Raises BentoError if it leaves the repository."""
+    """Split ``build_ctx`` into repository and directory. Raises BentoError for a directory outside the repository."""
     repository, context = _split(build_ctx.rstrip("/"))
     if context in ("", "."):
         return repository, ""
@@ -306,7 +306,7 @@ def _relative(path: str, directory: str) -> str:
 
 
 def _escaping_target(source: str) -> str | None:
-    """Return the target of a link that leads outside of the execution root, or None if ``source`` stays inside."""
+    """Return the target of the link that leads from ``source`` out of the execution root, or None for no such link."""
     root, path, in_workspace = "", source, False
     for _ in range(_MAX_LINKS):
         try:
