@@ -1,8 +1,8 @@
 """Classifies the changes to a service's API by their effect on callers.
 
-The API is BentoML's `schema.json`: routes with the JSON schemas of input and output. A change is *breaking* if a caller
-that complies with the old schema can fail with the new schema, because the service rejects a sent value, or a returned
-value is missing or has another type. All other changes are compatible. Titles, descriptions, and examples are ignored.
+The API is BentoML's `schema.json`: routes with the JSON schemas of input and output. A change is *breaking* if it
+can affect a caller that complies with the old schema: the service rejects a sent value, or a returned value is missing
+or has another type. All other changes are compatible. Titles, descriptions, and examples are ignored.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _route_changes(route: str, old: Schema, new: Schema) -> Iterator[Change]:
 
 
 def _compare(where: str, old: Any, new: Any, *, sent: bool) -> Iterator[Change]:
-    """Yield the differences between two JSON schemas for values that callers send (`sent`) or receive."""
+    """Yield the differences between two JSON schemas. Callers send the values if `sent`, or else receive them."""
     old, new = _schema(old), _schema(new)
     if old == new:
         return
@@ -82,7 +82,7 @@ def _compare(where: str, old: Any, new: Any, *, sent: bool) -> Iterator[Change]:
 
 
 def _alternatives(where: str, old: list[Schema], new: list[Schema], *, sent: bool) -> Iterator[Change]:
-    """Yield the alternatives for one JSON type, such as `object`, that only one of two schemas contains."""
+    """Yield a change for each added or removed alternative of one JSON type, such as `object`."""
     for form in old:
         if form not in new:
             yield Change(sent, where, f"the form {_title(form)} was removed")
@@ -131,7 +131,7 @@ def _required(place: str, *, now: bool, sent: bool) -> Change:
 
 
 def _additional(where: str, old: Schema, new: Schema, *, sent: bool) -> Iterator[Change]:
-    """Yield the differences between schemas for properties that aren't named (`additionalProperties`)."""
+    """Yield the differences in `additionalProperties` between two schemas."""
     before, after = (schema.get("additionalProperties", True) for schema in (old, new))
     if isinstance(before, dict) and isinstance(after, dict):
         yield from _compare(f"{where}.*", before, after, sent=sent)
@@ -167,13 +167,13 @@ _FORM = frozenset(("is_stream", "root_input"))  # another way to send or to read
 
 
 def _schema(value: Any) -> Schema:
-    """Convert a schema to a dict (empty for None and True), and add an `enum` with one value for `const`."""
+    """Normalize a schema: convert None and True to an empty dict, and add an `enum` with one value for `const`."""
     schema = {} if value is None or value is True else value
     return {**schema, "enum": [schema["const"]]} if "const" in schema else schema
 
 
 def _by_type(schema: Schema) -> dict[str, list[Schema]]:
-    """Return the alternatives in a schema (`anyOf`, `oneOf`, or a list of types) by JSON type."""
+    """Return the alternatives in a schema by JSON type, from `anyOf`, `oneOf`, or a list of types."""
     by_type: dict[str, list[Schema]] = {}
     for form in map(_schema, schema.get("anyOf") or schema.get("oneOf") or [schema]):
         types = form.get("type", "any")
@@ -201,7 +201,7 @@ def _title(schema: Schema) -> str:
 
 
 def _way(rule: str, old: Schema, new: Schema) -> _Way:
-    """Return `wider` or `narrower` if a changed rule accepts more or fewer values, or `other` if that is unclear."""
+    """Return `wider` if a changed rule accepts more values, `narrower` if it accepts fewer values, or else `other`."""
     before, after = old.get(rule), new.get(rule)
     if rule in _FORM:
         return "other"

@@ -50,7 +50,7 @@ class Servers:
 
     @contextmanager
     def serve(self, *options: str, variables: Mapping[str, str] | None = None) -> Iterator[Server]:
-        """Run a server with `options` for `bentoml serve` in the `with` block. Fails the test if it doesn't start."""
+        """Run `bentoml serve` with `options` in the `with` block. Fails the test if the server doesn't start."""
         setting = self.setting
         directory = setting.directory / f"server{next(self._numbers)}"
         try:
@@ -94,7 +94,7 @@ def serve(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManage
 
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """Yield the server that all tests of a target (or of a shard of the target) share."""
+    """Yield the server that all tests of a target share. With sharding, each shard has its own server."""
     servers = request.config.stash[_SERVERS]
     with servers.serve(*servers.setting.options) as server:
         yield server

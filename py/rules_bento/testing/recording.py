@@ -41,7 +41,7 @@ class Recording:
         self._coverage: Any = None
 
     def start(self, python: Path) -> None:
-        """Start recording in this process, and in later child processes with the environment of `python`."""
+        """Start recording in this process, and in later child processes in the virtual environment of `python`."""
         import coverage
 
         [packages] = python.parent.parent.glob("lib/python*/site-packages")
@@ -91,7 +91,7 @@ def recording(settings: Mapping[str, Any], bento: Path, directory: Path) -> Reco
 
 
 def _recorded_files(named: Iterable[str], settings: Mapping[str, Any], bento: Path) -> dict[Path, str]:
-    """Return the workspace path of each file to record: files in the Bento, and files that tests import."""
+    """Map each file to record to its path in the workspace. Includes files in the Bento and files that tests import."""
     files = {}
     for name in named:
         short_path = _short_path(name)
@@ -108,7 +108,7 @@ def _recorded_files(named: Iterable[str], settings: Mapping[str, Any], bento: Pa
 
 
 def _short_path(path: str) -> str:
-    """Convert a path from Bazel's execution root to its short path."""
+    """Convert a path in Bazel's execution root to a short path."""
     parts = path.split("/")
     if parts[0] == "bazel-out":
         parts = parts[3:]
@@ -118,5 +118,5 @@ def _short_path(path: str) -> str:
 
 
 def _pattern(path: Path) -> str:
-    """Return a coverage.py pattern for `path`, with `?` for special characters, which can't be escaped."""
+    """Return a coverage.py pattern for `path`. Replaces special characters with `?`, because they can't be escaped."""
     return "".join("?" if letter in "*?[]" else letter for letter in str(path))
