@@ -28,7 +28,7 @@ def archive(arguments: Arguments) -> None:
 
 
 def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]], form: Form | None = None) -> None:
-    """Write a Bento from archive parts. `models` contains pairs of paths: the description and the part of a model.
+    """Write a Bento from archive parts. `models` contains the paths of each model's description and part.
 
     If `form` is None, writes a `.bento` file. Raises BentoError for an invalid part, and OSError if writing fails.
     """
@@ -39,7 +39,7 @@ def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]]
 
 
 def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str, str]]:
-    """Return the models' archive parts, sorted by tag, and the latest version of each model by name."""
+    """Return the archive parts of models, sorted by tag, and the latest version of each model, by name."""
     from rules_bento.models.model import ModelDescription, latest_versions
 
     by_tag = {
@@ -60,7 +60,7 @@ def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str
     }
 )
 def stamp(arguments: Arguments) -> None:
-    """Copy an archive part, and add labels with workspace status values to the bento.yaml of the copy.
+    """Copy an archive part, and add labels with workspace status values to bento.yaml in the copy.
 
     These labels don't affect the version, the digest, or the images of the Bento.
     """

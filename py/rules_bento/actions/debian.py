@@ -27,7 +27,7 @@ REQUEST_FLAGS = {"--architecture": 1, "--exclude": 1, "--package": 1, "--suite":
     }
 )
 def check_debs(arguments: Arguments) -> None:
-    """Raise BentoError if a lock doesn't match the packages that a target requests, or is inconsistent."""
+    """Raise BentoError if a lock is inconsistent, or doesn't match the packages that a target requests."""
     [(path, name)] = arguments.tuples("--lock")
     lock = apt.loads(decode_text(Path(path).read_bytes(), name), name)
     problems = apt.find_problems(lock, read_request(arguments))
@@ -66,7 +66,7 @@ _FIRST_PACKAGE = "base-files_"
     }
 )
 def deb_layer(arguments: Arguments) -> None:
-    """Write a layer with installed Debian packages, its description, and its index. Runs no maintainer scripts."""
+    """Write a layer with installed Debian packages, and its description and index. Runs no maintainer scripts."""
     from rules_bento.debian import system
     from rules_bento.debian.rootfs import PathFilter, Rootfs
     from rules_bento.images.layers.layer import write_tar_layer

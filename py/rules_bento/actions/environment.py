@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     }
 )
 def environment(arguments: Arguments) -> None:
-    """Write the image definition of a target, which adds fields and steps to the definition that it extends, if any."""
+    """Write the image definition of a target. With `--extends`, extends another image definition."""
     place = arguments.required("--target")
     files = ProjectFiles(dict(arguments.tuples("--source")))  # type: ignore[arg-type]
     own = images.from_json(arguments.required("--image"), place)
@@ -40,7 +40,7 @@ def environment(arguments: Arguments) -> None:
 
 
 def _resolve_step(step: Step, package: str, files: ProjectFiles, place: str) -> Step:
-    """Resolve the paths in a step, and inline requirements files. Raises BentoError for a missing or invalid file."""
+    """Resolve paths, and replace requirements files by their contents. Raises BentoError for an invalid file."""
     at = f"{place}: {step.kind}"
 
     def path(written: str) -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     }
 )
 def check_image(arguments: Arguments) -> None:
-    """Raise BentoError if wheels can't run on a base. Otherwise, writes notes about missing optional libraries."""
+    """Raise BentoError if wheels can't run on a base image. Otherwise, writes notes on missing optional libraries."""
     from rules_bento.formats.json import read_object
     from rules_bento.images import image_checks
     from rules_bento.images.wheels.libraries import Libraries

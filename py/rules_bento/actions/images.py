@@ -126,7 +126,7 @@ def _require_estargz(layers: list[oci_image.Layer]) -> None:
 
 
 def _require_prefetched(layers: list[oci_image.Layer], soci_contents: list[bytes], trace: str) -> None:
-    """Raise BentoError if no layer contains a file of the startup trace, which means that another image was traced."""
+    """Raise BentoError if the image contains none of the files in the startup trace."""
     # A SOCI index without prefetched spans has only a manifest and a config.
     if not (len(soci_contents) > 2 or any(layer.prefetched for layer in layers)):
         raise BentoError(
@@ -185,15 +185,15 @@ def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, A
 
 
 def _oci_annotations(texts: dict[str, str]) -> dict[str, str]:
-    """Return the entries with standard OCI keys, which an image contains both as labels and as annotations."""
+    """Return the entries with standard OCI keys. Images contain these entries as labels and as annotations."""
     return {key: value for key, value in texts.items() if key.startswith(ANNOTATION)}
 
 
 def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
     """Return the environment variables of an image. In ascending precedence: base, defaults, Bento, and target.
 
-    Excludes the Bento's variables without a value, which users set when they start a container, and variables with the
-    stage `build`, which are build secrets.
+    Excludes the Bento's variables without a value, because users set these variables when they start a container. Also
+    excludes variables with the stage `build`, because they are build secrets.
     """
     environment = arguments.required("--environment")
     inherited = dict(base.get("env", {}))
@@ -358,7 +358,7 @@ def deployment(arguments: Arguments) -> None:
 
 
 def _reference(attribute: str, name: str, digest: str) -> str:
-    """Append the digest in a file to the repository `name`. Raises BentoError if `name` has a tag or a digest."""
+    """Add the digest in a file to the repository `name`. Raises BentoError if `name` already has a tag or a digest."""
     from rules_bento.registry.reference import Reference
 
     repository = Reference.parse(name)
@@ -370,7 +370,7 @@ def _reference(attribute: str, name: str, digest: str) -> str:
 
 
 def _model_images(arguments: Arguments) -> dict[str, str]:
-    """Return the references of the model images by model tag. Raises BentoError for missing or unneeded images."""
+    """Return the references of model images by model tag. Raises BentoError for a missing or unneeded image."""
     required = _model_tags(arguments)
     images = {
         ModelDescription.loads(read_file(path).decode()).tag: _reference("models", repository, digest)

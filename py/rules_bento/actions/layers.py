@@ -46,19 +46,19 @@ def bento_layer(arguments: Arguments) -> None:
 
 
 def bento_order(member: StreamedMember) -> tuple[bool, str]:
-    """Return the key that sorts bento.yaml before all other members, and the other members by path."""
+    """Return a sort key for archive members: bento.yaml first, then the other members by path."""
     return member.path != "bento.yaml", member.path
 
 
 def write_bento_layer(arguments: Arguments, members: Iterable[StreamedMember]) -> None:
-    """Write the layer of a Bento, and its description, from `members`, sorted by `bento_order`. Ignores `--part`."""
+    """Write the layer of a Bento, and its description. `members` are sorted by `bento_order`. Ignores `--part`."""
     out, compression = description.output(arguments)
     info = write_tar_layer(out, _bento_tar(arguments, members), compression)
     description.describe(arguments, info, "Bento")
 
 
 def _bento_tar(arguments: Arguments, members: Iterable[StreamedMember]) -> Iterator[bytes]:
-    """Yield the tar of a Bento's layer in pieces, because a file can be larger than memory."""
+    """Yield the tar file of a Bento's layer in pieces."""
     from rules_bento.models.model import ModelDescription, latest_versions
 
     directory = arguments.required("--directory").strip("/")
@@ -79,10 +79,10 @@ def _bento_tar(arguments: Arguments, members: Iterable[StreamedMember]) -> Itera
 
 
 def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDescription]) -> Iterator[bytes]:
-    """Yield tar members: links to the mount points of model images, and a placeholder model.yaml for each model.
+    """Yield tar members for each model: a link to the mount point of the model image, and a placeholder model.yaml.
 
-    Until an image is mounted, BentoML's error quotes the placeholder. With a dangling link, BentoML would search
-    BentoCloud instead. Raises BentoError for two versions of a model.
+    If an image isn't mounted, BentoML reports an error that contains the placeholder. Without the placeholder, BentoML
+    searches BentoCloud. Raises BentoError for two versions of a model.
     """
     from urllib.parse import quote
 
@@ -104,7 +104,7 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
 
 
 class _Headers:
-    """Builder of the tar headers in a Bento's layer. Root owns the directories outside of the home directory."""
+    """A builder of the tar headers in a Bento's layer. Root owns the directories outside of the home directory."""
 
     def __init__(self, directory: str, uid: int, gid: int) -> None:
         self._home = directory.rpartition("/")[0]
@@ -112,7 +112,7 @@ class _Headers:
         self._known: set[str] = set()
 
     def directory(self, path: str) -> bytes:
-        """Return the headers of a directory and its missing parents, or b"" if the layer contains the directory."""
+        """Return the headers of a directory and its missing parents, or b"" for an existing directory."""
         if not path or path in self._known:
             return b""
         self._known.add(path)
@@ -191,7 +191,7 @@ def files_layer(arguments: Arguments) -> None:
 
 
 def _placed_files(source: str, place: str) -> Iterator[tuple[str, str]]:
-    """Yield the source path and the image path of `source` or, if it is a directory, of each file below it.
+    """Yield the source path and the image path of each file in `source`, which is a file or a directory.
 
     Raises BentoError if `source` is a directory, but `place` doesn't end with a slash.
     """
@@ -247,7 +247,7 @@ def tar_layer(arguments: Arguments) -> None:
 
 
 def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
-    """Copy a compressed tar that `tar_layer` has checked. Returns the digests and sizes of the tar and the file."""
+    """Copy a compressed tar. Returns the digests and sizes of the tar and of the compressed file."""
     from rules_bento.archives import streams, tarread
 
     blob, tar = layer.Sum(), layer.Sum()
@@ -303,7 +303,7 @@ def _file_range(path: Path, start: int, end: int) -> Iterator[bytes]:
 def prefetch_layer(arguments: Arguments) -> None:
     """Rewrite a layer so that the files of a startup trace come first.
 
-    Copies a layer that isn't eStargz, or that contains none of these files, without changes.
+    Copies the layer without changes if it isn't eStargz, or contains none of these files.
     """
     import shutil
 

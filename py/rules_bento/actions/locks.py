@@ -70,7 +70,7 @@ def lock(arguments: Arguments) -> None:
 
 
 def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_subset.Query:
-    """Return all requirements and constraints with their origins. Raises BentoError if they contradict the lock."""
+    """Return all requirements and constraints with their origins. Raises BentoError for a conflict with the lock."""
     from rules_bento.bento.declared_packages import DeclaredPackages
     from rules_bento.packages import lock_subset
 
@@ -109,7 +109,7 @@ def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_sub
     }
 )
 def resolve(arguments: Arguments) -> None:
-    """Resolve one requirement against a lock with uv. Writes the resolution, without pins if there is no solution."""
+    """Resolve one requirement against a lock with uv, and write the resolution. Without a solution, writes no pins."""
     from rules_bento.packages import lock_subset
 
     target = lock_subset.Target(
@@ -200,7 +200,7 @@ def check_requirements(arguments: Arguments) -> None:
 
 
 def read_sources(arguments: Arguments) -> tuple[requirement_sources.DeclaredRequirements, Indexes]:
-    """Return the requirements in a target's sources, and its package indexes with the sources' index options."""
+    """Return the requirements in a target's sources, and the package indexes of the target and the sources."""
     from rules_bento.packages import requirement_sources
     from rules_bento.packages.indexes import Indexes
 

@@ -122,7 +122,7 @@ def _new_model(arguments: Arguments) -> StoredModel:
 
 
 def model_files(arguments: Arguments, flag: str = "--source") -> list[snapshot.DeclaredFile]:
-    """Return the files that `flag` declares, with their paths in the model."""
+    """Return the files in the flag `flag`, with their paths in the model."""
     from rules_bento.sources import snapshot
 
     directory = "/".join(
@@ -228,9 +228,9 @@ class _PlacedModel(NamedTuple):
     }
 )
 def model_layer(arguments: Arguments) -> None:
-    """Write the layer of a model: its files, and links to weights in other layers.
+    """Write a layer with the files of a model, and links to weights in other layers.
 
-    The path of a weights file depends only on its digest and name, so that all versions of a model can share the layer.
+    The path of a weights file depends only on the file's digest and name, so versions of a model can share the layer.
     With `--root`, the files are below this directory, and the layer contains no links to weights.
     """
     if arguments.has("--written-manifest"):
@@ -279,7 +279,7 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
 
 
 def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Member]:
-    """Return `--root` (or ""), and the topmost directory, from which added directories inherit their owner."""
+    """Return `--root` or "", and the topmost directory. Added directories inherit the topmost directory's owner."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
 

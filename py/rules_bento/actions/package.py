@@ -91,7 +91,7 @@ def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.Assemble
 
 
 def _check_architectures(arguments: Arguments, sources: TreeManifest) -> None:
-    """Raise BentoError for machine code for other platforms, except in files that `--ignore-library` names."""
+    """Raise BentoError for machine code for another platform. Ignores the files in `--ignore-library`."""
     files = {f"src/{entry.path}": entry.machine for entry in sources.entries if entry.machine}
     unchecked = arguments.repeated("--ignore-library")
     if files or unchecked:
@@ -213,7 +213,7 @@ def _read_json(path: str) -> dict[str, Any]:
 
 
 def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[FieldDifference]:
-    """Yield differences in kinds, APIs, and docstrings, which bento.yaml omits. Skips values unknown in `read`."""
+    """Yield differences in fields that bento.yaml omits: kinds, APIs, and docstrings. Skips unknown values."""
     from rules_bento.formats.differences import differences
 
     unknown = {fact.partition(".")[0] for fact in (unknown["fact"] for unknown in read["unknowns"])}

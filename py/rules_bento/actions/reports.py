@@ -279,7 +279,7 @@ def _dependencies(arguments: Arguments) -> Iterator[dict[str, Any]]:
 
 
 def _locked_files(text: str) -> Iterator[dict[str, Any]]:
-    """Yield a dependency entry for each hash in a requirements file, in which hashes follow `name==version`."""
+    """Yield a dependency entry for each hash in a requirements file."""
     from rules_bento.signing.provenance import dependency
 
     package = ""
@@ -302,7 +302,7 @@ def _base_image(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _debian_packages(versions: dict[str, str], architecture: str) -> Iterator[dict[str, Any]]:
-    """Yield a dependency entry for each Debian package, without a digest, because layer digests cover the packages."""
+    """Yield a dependency entry for each Debian package. Omits digests, because layer digests cover the packages."""
     for name, version in versions.items():
         yield {"uri": f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}"}
 

@@ -28,9 +28,9 @@ def check_contents(
 ) -> None:
     """Raise a BentoError that lists all possible secrets in files, if `--scan-secrets` is set.
 
-    `files` are pairs of a path in the Bento and the first bytes of the file. One action of each target passes
-    `elsewhere`, the paths that the target's other actions search. For this action, an allowed path that is in neither
-    `elsewhere` nor `files` is also an error.
+    `files` contains the path in the Bento, and the first bytes, of each file. One action of each target sets
+    `elsewhere` to the paths that the target's other actions search. This action also rejects allowed paths of missing
+    files.
     """
     if not arguments.has("--scan-secrets"):
         return

@@ -140,7 +140,7 @@ def _missing_packages(locked: Sequence[str], installed: Mapping[str, str]) -> li
 
 
 def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
-    """Raise BentoError if the imported services or dependencies differ from analyzed ones, unless any are unknown."""
+    """Raise BentoError if imported services or dependencies differ from analyzed ones. Allows unknown metadata."""
     from rules_bento.service.metadata import to_json
 
     if any(unknown["fact"].partition(".")[0] in _MEMBERS for unknown in analyzed["unknowns"]):
@@ -167,7 +167,7 @@ def _read_options(arguments: Arguments, facts: dict[str, Any]) -> BuildOptions:
 
 
 def _project_files(source: Path, facts: dict[str, Any]) -> ProjectFiles:
-    """Return the files that an image can refer to: files in `source`, and the files in the service metadata."""
+    """Return the files to which an image can refer: files in `source`, and the files in the service metadata."""
     from base64 import b64decode
 
     from rules_bento.build_options.project import ProjectFiles
@@ -197,7 +197,7 @@ def check_service_metadata(arguments: Arguments) -> int:
     }
 )
 def check_api(arguments: Arguments) -> int:
-    """Print API changes, and return 1 if there are any, otherwise 0. With `--update`, updates the committed schema."""
+    """Print API changes. Returns 1 for changes, otherwise 0. With `--update`, updates the committed schema instead."""
     from rules_bento.archives.atomic import replace_file
     from rules_bento.formats import FormatError, read_file
     from rules_bento.formats.json import read_json

@@ -45,9 +45,9 @@ _INSTALLED = "/site-packages/"
 
 @dataclass(frozen=True)
 class Plan:
-    """The service, patterns, and options of a Bento, which select its sources from the declared files.
+    """The service, the options, and the patterns that select a Bento's sources from the declared files.
 
-    `options` is None if the target has neither options nor a bentofile, to avoid the import of the options' modules.
+    `options` is None if the target has no options and no bentofile.
     """
 
     service: str | None
@@ -87,7 +87,7 @@ def kept_data(arguments: Arguments) -> list[DeclaredFile]:
 
 
 def declared_files(arguments: Arguments) -> list[DeclaredFile]:
-    """Return the files that a target declares, except files in site-packages, with their paths in the Bento."""
+    """Return the declared files of a target, with their paths in the Bento. Omits files in site-packages."""
     build_ctx = arguments.required("--build-ctx")
     roots = arguments.repeated("--import-root")
     declared = []
@@ -126,7 +126,7 @@ def read_plan(arguments: Arguments, declared: Sequence[DeclaredFile]) -> Plan:
 
 
 def select(declared: Sequence[DeclaredFile], plan: Plan) -> Selection:
-    """Select files with the patterns in `plan`. Raises the same errors as `selections.select`."""
+    """Select files with the patterns in `plan`. Raises BentoError for an invalid path, pattern, or link."""
     return selections.select(declared, plan.include, plan.exclude, src_layout=plan.src_layout)
 
 
@@ -222,7 +222,7 @@ def snapshot(arguments: Arguments) -> None:
 
 
 def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) -> None:
-    """Warn about patterns that match no declared file, because BentoML doesn't report such patterns."""
+    """Warn about include patterns that match no declared file."""
     if selection.idle:
         from rules_bento.build_options.target_options import unmatched_patterns
 
@@ -241,7 +241,7 @@ def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
 
 
 def _service_name(plan: Plan, sources: dict[str, DeclaredFile]) -> str:
-    """Return the service of the target or its bentofile, as `module:Service`, or BentoML's default `service`."""
+    """Return the import string in the target or the bentofile, such as `module:Service`. Defaults to `service`."""
     if plan.service is not None:
         return plan.service
     from rules_bento.build_options.target_options import find_service
@@ -256,7 +256,7 @@ def _project_files(declared: Sequence[DeclaredFile]) -> ProjectFiles:
 
 
 def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]) -> dict[str, bytes]:
-    """Return the contents of files to which the options and the image refer. Later actions don't read the sources."""
+    """Return the contents, by path, of the files to which the options and the image refer."""
     if plan.options is None and info.image is None and not (info.description or "").startswith("file:"):
         return {}
     from rules_bento.bento.named_files import named_files
@@ -267,7 +267,7 @@ def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]
 def requested_packages(
     arguments: Arguments, info: ServiceInfo, options: BuildOptions, project: ProjectFiles
 ) -> list[dict[str, Any]]:
-    """Return the requirements of the options and the image as JSON objects. `--image` replaces the service's image."""
+    """Return the packages that options and image require, as JSON objects. `--image` replaces the service's image."""
     from rules_bento.bento import image_steps as images
     from rules_bento.bento.declared_packages import declared_packages
     from rules_bento.dataclasses_lite import asdict
@@ -303,8 +303,8 @@ def _require_module(service: str, selection: Selection) -> None:
 def _unused_inputs(selection: Selection, also: Sequence[str]) -> str:
     """Return the paths of unused inputs, one per line. Bazel doesn't rerun the action if only these inputs change.
 
-    `also` lists inputs that the action used in addition to selected files. Omits `.bentoignore` files, which are used,
-    and generated files, because path mapping can change their names.
+    `also` lists other inputs that the action used. Omits `.bentoignore` files, because the action reads them. Omits
+    generated files, because path mapping can change their names.
     """
     used = {file.source for file in selection.kept} | set(also)
     unused = {

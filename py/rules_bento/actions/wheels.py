@@ -150,7 +150,7 @@ _load(ModuleSpec(__name__, ExtensionFileLoader(__name__, _path), origin=_path))
     }
 )
 def pack_packages(arguments: Arguments) -> None:
-    """Pack each wheel that the helper imports into a zip file of bytecode and a directory of machine code.
+    """Pack the helper's wheels: bytecode into zip files, and machine code into directories.
 
     All files of the imported packages are inputs of the actions. Packing reduces the inputs for the packages
     `packaging`, `pathspec`, PyYAML, and `blake3` from 178 files to 6. Raises BentoError for a wheel without modules,
@@ -168,7 +168,7 @@ def pack_packages(arguments: Arguments) -> None:
 
 
 def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
-    """Write the machine code of a wheel, and return zip members: bytecode, and a stub for each extension module."""
+    """Write the machine code of a wheel. Returns the zip members: bytecode, and a stub for each extension module."""
     from rules_bento.archives.zipread import Bounds, FileZip
 
     modules: dict[str, bytes] = {}
