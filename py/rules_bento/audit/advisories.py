@@ -1,10 +1,10 @@
 """Reads advisory databases in the OSV format (schema 1.x), and matches records with versions of packages.
 
-A database consists of files, directories, and zip files, as published on osv.dev. The database is read one record at a
-time. Only records about the audited packages are kept: PyPI packages, and source packages of Debian releases. As in
-OSV's schema, a version is affected if the record lists the version, or if the version is in a range of events.
-Withdrawn records are ignored. If a record can't be evaluated, for example because it lists only commits, the record
-counts as a match, and `Match.certain` is false. Ratings come from CVSS 3 base scores.
+A database consists of files, directories, and zip files, as published on osv.dev. This module reads one record at a
+time, and keeps only records about audited packages: PyPI packages, and source packages of Debian releases. As in OSV's
+schema, a version is affected if the record lists the version, or if the version is in a range of events. Withdrawn
+records are ignored. If a record can't be evaluated, for example because it lists only commits, the record counts as a
+match, and `Match.certain` is false. Ratings come from CVSS 3 base scores and from severity names.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _CHANGED_SCOPE_PRIVILEGES = {"N": 0.85, "L": 0.68, "H": 0.5}
 
 
 def rating_from_vector(vector: str) -> str:
-    """Return the rating of a CVSS 3.0 or 3.1 vector's base metrics, or an empty string for an invalid vector."""
+    """Return the rating for the base score of a CVSS 3.0 or 3.1 vector, or an empty string for an invalid vector."""
     score = base_score(vector)
     return "" if score is None else RATINGS[sum(score >= least for least in (0.1, 4.0, 7.0, 9.0))]
 
@@ -99,7 +99,7 @@ _SHAPE = {
 
 
 class Match(NamedTuple):
-    """The match of an advisory with a version that is affected or might be affected."""
+    """A match between an advisory and a version that is affected or might be affected."""
 
     certain: bool  # false if the record can't be evaluated
     fixed: str  # the first fixed version; empty if unknown
@@ -137,7 +137,7 @@ class Advisory(NamedTuple):
         return highest_rating([self.rating, *own])
 
     def match(self, name: str, version: Any, ecosystem: str = PYPI) -> Match | None:
-        """Return the match with a parsed version of a package, or None if it isn't affected. `name` is normalized."""
+        """Match a parsed version of the package with the normalized `name`. Returns None for an unaffected version."""
         judged = [_match(affected, version) for affected in self.affected if affected.is_about(name, ecosystem)]
         matches = [match for match in judged if match]
         if not matches:
@@ -147,7 +147,7 @@ class Advisory(NamedTuple):
 
 
 def read_record(document: Any, origin: str) -> Advisory | None:
-    """Parse a record. Returns None for a withdrawn record. Raises BentoError, with `origin`, for an invalid record."""
+    """Parse a record. Returns None for a withdrawn record. Raises BentoError for an invalid record."""
     document = schema.without_nulls(document)
     schema.validate(document, _SHAPE, origin, _REMEDY)
     if document.get("withdrawn"):
@@ -223,7 +223,10 @@ def _in_range(events: tuple[dict[str, str], ...], version: Any, ecosystem: str) 
 
 
 def _events(events: tuple[dict[str, str], ...], ecosystem: str) -> Iterator[tuple[Any, int, str]]:
-    """Yield each event's version (None: lowest), kind (0: introduced, 1: last affected, 2: fixed), and raw version."""
+    """Yield the parsed version, the kind, and the version string of each event.
+
+    The parsed version is None for the lowest version. Kinds are 0 (introduced), 1 (last affected), and 2 (fixed).
+    """
     for event in events:
         for number, key in enumerate(("introduced", "last_affected", "fixed")):
             if key in event:
@@ -260,10 +263,10 @@ class Database(NamedTuple):
 
 
 def read_database(places: Sequence[tuple[Path, str]], names: Mapping[str, Collection[str]]) -> Database:
-    """Read the records at `places`. Keeps only records about `names`, which maps ecosystems to package names.
+    """Read a database. Keeps only the records about the packages in `names`, which maps ecosystems to package names.
 
-    Each place is a path and its name in messages. Raises BentoError for an invalid record, and for a database without
-    records about PyPI packages.
+    Each of `places` is a path, and its name in messages. Raises BentoError for an invalid record, and for a database
+    without records about PyPI packages.
     """
     kept: list[Advisory] = []
     ecosystems: set[str] = set()

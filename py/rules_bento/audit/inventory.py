@@ -44,7 +44,7 @@ class Package(NamedTuple):
         return f"{self.name} {self.version}" if self.version else self.name
 
     def note(self) -> str:
-        """Return a suffix for messages with the reason why the package is installed, or an empty string."""
+        """Return a suffix for messages that explains why the package is installed, or an empty string."""
         if self.binaries:
             return f" (installed: {', '.join(binary.partition(' ')[0] for binary in self.binaries)})"
         return f" (required by {', '.join(self.required_by)})" if self.required_by else ""
@@ -72,7 +72,7 @@ def from_lock(packages: Iterable[Mapping[str, Any]]) -> list[Package]:
 
 
 def from_requirements(text: str, origin: str) -> list[Package]:
-    """Return the packages in a requirements file. Raises the same errors as `requirements.parse`."""
+    """Return the packages in a requirements file. Raises BentoError for an invalid file."""
     parsed, _ = requirements.parse(text, origin)
     return [Package(one.name, (one.pin or ("", ""))[1], bool(one.hashes) or one.is_commit) for one in parsed]
 
@@ -117,7 +117,10 @@ def from_sbom(data: bytes, origin: str) -> list[Package]:
 
 
 def from_system(distribution: str, installed: Iterable[tuple[str, str, str]]) -> list[Package]:
-    """Return the source packages of `installed` (name, version, dpkg's `Source`) in a distribution such as `debian`."""
+    """Return the source packages of installed binary packages in a distribution such as `debian`.
+
+    Each item of `installed` consists of a name, a version, and dpkg's field `Source`.
+    """
     binaries = sorted(set(installed))
     release = next((_RELEASE.fullmatch(version) for name, version, _ in binaries if name == "base-files"), None)
     ecosystem = f"{DEBIAN}:{release[1]}" if distribution == DEBIAN.lower() and release else distribution
@@ -139,7 +142,7 @@ def dumps(packages: Iterable[Package], *, system_known: bool = True) -> str:
 
 
 def loads(text: bytes | str) -> tuple[tuple[Package, ...], bool]:
-    """Parse JSON that `dumps` returned. Returns the packages and `system_known`."""
+    """Parse JSON that `dumps` returned. Returns the packages, and `system_known`."""
     fields = read_json(text, "the packages")
     packages = []
     for entry in fields["packages"]:

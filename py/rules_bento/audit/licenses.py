@@ -125,7 +125,7 @@ def parse_expression(expression: str) -> Terms | None:
 
 
 def format_terms(terms: Terms | None) -> str:
-    """Format terms as an SPDX expression, or None as `unknown`."""
+    """Return terms as an SPDX expression, or `unknown` if `terms` is None."""
     if terms is None:
         return "unknown"
     if isinstance(terms, str):
@@ -146,7 +146,7 @@ class LicensePolicy(NamedTuple):
         return bool(self.allowed or self.denied)
 
     def allows(self, terms: Terms | None) -> bool:
-        """Return whether the policy allows terms: all operands of AND, one of OR. Allows None if `allowed` is empty."""
+        """Return whether the policy allows all operands of AND, or one of OR. Allows None if `allowed` is empty."""
         if terms is None:
             return not self.allowed
         if isinstance(terms, tuple):

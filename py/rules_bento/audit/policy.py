@@ -38,7 +38,7 @@ class Policy(NamedTuple):
 
 
 class Vulnerability(NamedTuple):
-    """A known vulnerability of a package, which several records can describe under aliases."""
+    """A known vulnerability of a package. Several records can describe the same vulnerability under aliases."""
 
     package: Package
     ids: tuple[str, ...]  # of the matching records, then of their aliases
@@ -169,7 +169,7 @@ def evaluate(
 
 
 def summary_lines(report: Report) -> Iterator[str]:
-    """Yield the summary lines of a report: numbers, allowed vulnerabilities, and notes, but no violations."""
+    """Yield the summary lines of a report: totals, allowed vulnerabilities, and notes."""
     yield f"{report.packages:,} packages were checked against {report.records:,} advisories."
     for vulnerability in report.vulnerabilities:
         if not vulnerability.rejected:
@@ -190,7 +190,7 @@ def _unchecked_systems(packages: Sequence[Package], database: Database, *, syste
 
 
 def _vulnerabilities(package: Package, database: Database, policy: Policy) -> Iterator[Vulnerability]:
-    """Yield a package's vulnerabilities, one for each group of aliases. Raises BentoError for an invalid version."""
+    """Yield the vulnerabilities of a package. Merges aliases. Raises BentoError for an invalid package version."""
     name, ecosystem = package.name, package.ecosystem
     if not package.version or not (ecosystem == PYPI or ecosystem.startswith(DEBIAN)):
         return
@@ -231,7 +231,7 @@ def _vulnerabilities(package: Package, database: Database, policy: Policy) -> It
 
 
 def _acceptance(package: Package, group: Sequence[Advisory], policy: Policy, date: str) -> tuple[str, str]:
-    """Return the reason why a vulnerability is allowed, and why a VEX statement doesn't allow it. Both can be empty.
+    """Return why a vulnerability is allowed, and why a VEX statement doesn't allow it. Both can be empty.
 
     An advisory about several vulnerabilities is allowed if all these vulnerabilities are allowed.
     """
@@ -256,13 +256,13 @@ def _acceptance_by_name(package: Package, names: set[str], policy: Policy, date:
 
 
 def _upstream(advisory: Advisory) -> list[set[str]]:
-    """Return the names of each vulnerability that an advisory is about, including Debian's names (`DEBIAN-CVE-...`)."""
+    """Return a set of names for each vulnerability in an advisory, including Debian's names (`DEBIAN-CVE-...`)."""
     stems = dict.fromkeys(name.removeprefix(_OWN) for name in advisory.upstream)
     return [{stem, _OWN + stem} for stem in stems]
 
 
 def _names(advisory: Advisory) -> set[str]:
-    """Return the names of an advisory and, if it is about only one vulnerability, the names of this vulnerability."""
+    """Return the names of an advisory. If it is about one vulnerability, includes the names of the vulnerability."""
     upstream = _upstream(advisory)
     return {advisory.id, *advisory.aliases, *(upstream[0] if len(upstream) == 1 else ())}
 

@@ -15,7 +15,7 @@ _SCORES = {"none": "0.0", "low": "0.1", "medium": "4.0", "high": "7.0", "critica
 
 
 def dumps(report: Report, target: str, path: str) -> str:
-    """Return a report as SARIF. `target` is the audited target, and `path` is the BUILD file that results refer to."""
+    """Return a report about `target` as SARIF. The results refer to the BUILD file `path`."""
     rules: dict[str, dict[str, Any]] = {}
     results: list[dict[str, Any]] = []
     location = {"physicalLocation": {"artifactLocation": {"uri": path}, "region": {"startLine": 1}}}

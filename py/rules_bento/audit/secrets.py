@@ -1,7 +1,7 @@
 """Finds secrets in the files of a Bento: private keys, and tokens with a known format.
 
-The search uses formats, not names or entropy. It first searches for the literals of each kind, which is fast, and then
-tries a pattern of limited length at each match. The time is therefore linear in the number of bytes.
+For each kind of secret, the search finds literals, and then tries a pattern at each literal. The length of a pattern is
+limited, so the time is linear in the number of bytes. The search doesn't use entropy.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class SecretFinding(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """A kind of secret, which contains one of the literals `words`. Group 1 of `pattern` is the secret.
+    """A kind of secret. Each secret contains one of the literals `words`. Group 1 of `pattern` is the secret.
 
-    `scan` tries the pattern `before` bytes before each literal. It compiles the pattern only if there is a literal,
-    because most files contain none, and compiling all patterns needs as much time as the startup of an action.
+    `scan` tries the pattern `before` bytes before each literal. The pattern is compiled only after a literal is found,
+    because compiling all patterns is slow.
     """
 
     name: str
@@ -58,7 +58,7 @@ class _Kind(NamedTuple):
 
 
 def scan(path: str, content: bytes) -> list[SecretFinding]:
-    """Return a file's findings by line. Ignores binary files. `PRAGMA` allows findings on its line and the next."""
+    """Return the findings in a file. Ignores binary files. `PRAGMA` allows findings on the same and the next line."""
     text = _text(content[:MAX_BYTES])
     starts = sorted({(start, kind.name) for kind in _KINDS for start in _starts(kind, text)}) if text else []
     findings: dict[SecretFinding, None] = {}
@@ -74,7 +74,7 @@ def scan(path: str, content: bytes) -> list[SecretFinding]:
 
 
 def scan_files(files: Iterable[tuple[str, bytes]]) -> Iterator[SecretFinding]:
-    """Yield the findings in files (paths and contents). Batches small files, because few files contain findings."""
+    """Yield the findings in files. Each file is a path and the content. Scans small files in batches."""
     small: list[tuple[str, bytes]] = []
     size = 0
     for path, content in files:
@@ -126,7 +126,7 @@ def check(findings: Iterable[SecretFinding], allowed: Iterable[str], known: Iter
 
 
 def _text(content: bytes) -> bytes:
-    """Return text content, converted from UTF-16 to UTF-8, or b"" for a binary file (with a NUL near the start)."""
+    """Return the content of text files, or b"" for binary files. Converts UTF-16 to UTF-8."""
     encoding = _UTF_16.get(content[:2])
     if encoding:
         return content[2:].decode(encoding, "replace").encode()
@@ -167,7 +167,7 @@ def _has_letters_and_digits(match: re.Match[bytes]) -> bool:
 
 
 def _is_private_key(match: re.Match[bytes]) -> bool:
-    """Return whether a key follows the header, possibly with indentation, quotes, or escapes between its lines."""
+    """Return whether a key follows the header. The lines of the key can have indentation, quotes, or escapes."""
     import re
 
     body = match.string[match.end() : match.end() + _MAX_KEY].partition(b"----")[0]
@@ -213,7 +213,7 @@ def _decode_base64(text: bytes) -> bytes:
 
 
 def _token(name: str, words: bytes, pattern: bytes, start: bytes = _START) -> _Kind:
-    """Return a kind of secret without a custom check. `words` contains its literals, separated by spaces."""
+    """Return a kind of secret without a custom check. `words` contains the literals, separated by spaces."""
     return _Kind(name, tuple(words.split()), start + pattern + _END)
 
 

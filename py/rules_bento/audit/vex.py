@@ -68,7 +68,7 @@ class Statement(NamedTuple):
         return bool(pairs) and all(named(name, version) for name, _, version in pairs)
 
     def problem(self, date: str) -> str:
-        """Return the reason why the statement doesn't accept the vulnerability on `date`, or "" if it does."""
+        """Return why the statement doesn't accept the vulnerability on `date`, or "" if the statement accepts it."""
         if self.status not in ("fixed", "not_affected"):
             return f"the status is {self.status}"
         if not self.expires:
@@ -77,7 +77,7 @@ class Statement(NamedTuple):
 
 
 def read_vex(data: bytes, origin: str) -> list[Statement]:
-    """Return the statements in a document. Raises a BentoError that begins with `origin` for an invalid document."""
+    """Return the statements in a document. Raises BentoError for an invalid document."""
     document = schema.without_nulls(read_object(data, origin))
     schema.validate(document, _SHAPE, origin, _REMEDY)
     if not document["@context"].startswith(_CONTEXT):
@@ -86,7 +86,7 @@ def read_vex(data: bytes, origin: str) -> list[Statement]:
 
 
 def last_statement(statements: Sequence[Statement], package: Package, names: Collection[str]) -> Statement | None:
-    """Return the last statement about a package and a vulnerability with one of `names`, or None if there is none."""
+    """Return the last statement about a package and a vulnerability, or None. `names` are the vulnerability's names."""
     about = [each for each in statements if not set(each.vulnerabilities).isdisjoint(names) and each.is_about(package)]
     return max(about, key=lambda statement: (statement.timestamp, bool(statement.problem(""))), default=None)
 
