@@ -64,12 +64,12 @@ class DescribedBento:
 
     @property
     def tag(self) -> Tag:
-        """The tag, `name:version`."""
+        """The tag of the Bento, `name:version`."""
         return Tag(str(self.bento["name"]), str(self.bento["version"]))
 
 
 def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
-    """Return the artifact of a Bento, built from its parts. Raises BentoError for an invalid bento.yaml."""
+    """Build the artifact of a Bento from archive parts. Raises BentoError for an invalid bento.yaml."""
     from rules_bento.formats.yaml import read_mapping
 
     document = read_mapping(bento_yaml, "bento.yaml")
@@ -78,7 +78,7 @@ def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], mod
 
 
 def pack_described(content: DescribedBento, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
-    """Return the artifact of a Bento. `parts` excludes model parts. Raises BentoError if a file can't be read."""
+    """Build the artifact of a Bento. `parts` contains no model parts. Raises BentoError if a file can't be read."""
     own = [Part(part) if isinstance(part, Path) else part for part in parts]
     layers = [
         _layer(part, BENTO_PART, f"{name}.tar.xz", known=known)
@@ -90,7 +90,7 @@ def pack_described(content: DescribedBento, parts: Sequence[Path | Part], models
 
 
 def pack_model(model: ModelPart) -> Pushable:
-    """Return the artifact of a model. The artifacts of Bentos that contain the model share its blob."""
+    """Build the artifact of a model. In a registry, artifacts of Bentos with this model use the same blob."""
     tag = Tag.parse(model.description.tag, "model")
     annotations = _annotations(tag, model.description.creation_time)
     return pack(MODEL, MODEL_CONFIG, model_config(model.description), [_model_layer(model)], annotations)
@@ -117,7 +117,7 @@ def attach(subject: Descriptor, artifact_type: str, file: Path) -> Pushable:
 
 
 def refer(subject: Descriptor, blob: Descriptor, content: bytes, annotations: Mapping[str, str]) -> Pushable:
-    """Return an artifact that refers to the manifest `subject` and contains only `blob`, whose bytes are `content`.
+    """Return an artifact that refers to the manifest `subject`. The only blob is `blob`, with the bytes `content`.
 
     The artifact type is the media type of the blob.
     """
@@ -125,7 +125,7 @@ def refer(subject: Descriptor, blob: Descriptor, content: bytes, annotations: Ma
 
 
 def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedBento:
-    """Parse the description of a Bento from its artifact. Raises BentoError for other artifacts and invalid configs."""
+    """Return the description in a Bento's artifact. Raises BentoError for other artifacts and invalid configs."""
     if manifest.is_index or manifest.config.media_type != BENTO_CONFIG:
         kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
         raise BentoError(f"{origin}: expected a Bento, got {kind}. To pull an image, use a container engine.")
@@ -143,7 +143,7 @@ def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedB
 
 
 def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescription:
-    """Parse the description of a model from its artifact. Raises BentoError for other artifacts and invalid configs."""
+    """Return the description in a model's artifact. Raises BentoError for other artifacts and invalid configs."""
     if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
         raise BentoError(f"{origin}: the artifact isn't a model. Specify a reference to a model.")
     try:
@@ -173,7 +173,7 @@ def pack(
     annotations: Mapping[str, str],
     subject: Descriptor | None = None,
 ) -> Pushable:
-    """Return a manifest that refers to `subject` (if set), and its blobs. For an image, `artifact_type` is empty."""
+    """Return an artifact with the given config and layers. For an image, `artifact_type` is empty."""
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": oci.MANIFEST,

@@ -1,10 +1,9 @@
 """Reads and writes signatures and attestations in cosign's formats, in registries and OCI layouts.
 
-By default, each signature or attestation is a sigstore bundle that refers to its subject, as cosign 3 writes it. In the
-legacy form, the layers of the manifest `sha256-<hex>.sig` are signed documents, and the layers of the manifest
-`sha256-<hex>.att` are attestation envelopes. Layouts mark these manifests as `cosign save` does. Both forms are
-supported. All data is untrusted until its signature is verified. Unreadable data is ignored, so it can't hide other
-signatures.
+By default, each signature or attestation is a sigstore bundle that refers to its subject, as in cosign 3. In the legacy
+form, the layers of the manifest `sha256-<hex>.sig` are signed documents, and the layers of the manifest
+`sha256-<hex>.att` are attestation envelopes. OCI layouts mark these manifests in the same way as `cosign save`. All
+data is untrusted until the signature is verified. Unreadable data is ignored, so that it can't hide other signatures.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ _MOST_REASONS = 3  # reasons in a message
 
 
 class InRegistry:
-    """The signatures and attestations in a repository, next to the signed artifact."""
+    """The signatures and attestations in the repository of the signed artifact."""
 
     def __init__(self, reference: Reference, registries: Registries, counter: Counter) -> None:
         self._reference = reference
@@ -60,11 +59,11 @@ class InRegistry:
         self._repository = registries.repository(reference)
 
     def attached_manifests(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield one function, which reads the manifest with the tag for the signatures or attestations of `digest`."""
+        """Yield a function that reads the manifest with the legacy signatures or attestations of `digest`."""
         yield partial(self._repository.get_manifest, tag_of(kind, digest))
 
     def referrers(self, digest: str, *kinds: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield functions that read the bundles of `digest` whose predicate type is unknown or in `kinds`.
+        """Yield functions that read the bundles for `digest`. Skips bundles with a predicate type not in `kinds`.
 
         Requests the list of referrers only when the first bundle is needed.
         """
@@ -84,7 +83,7 @@ class InRegistry:
         return RemoteSource(self._repository, blob.digest)
 
     def put(self, package: Pushable, digest: str, kind: str = "") -> None:
-        """Push `package` as a referrer of `digest` or, if `kind` is `sig` or `att`, with the tag for this kind."""
+        """Push `package` as a referrer of `digest`. If `kind` is `sig` or `att`, uses the legacy form instead."""
         named = self._reference.with_digest(package.root.descriptor.digest)
         push(package, [named.with_tag(tag_of(kind, digest)) if kind else named], self._registries, self._counter)
 
@@ -96,11 +95,11 @@ class InLayout:
         self._layout = layout
 
     def attached_manifests(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Return functions that read the manifests, tagged or not, of the signatures or attestations of `digest`."""
+        """Return functions that read the manifests with the legacy signatures or attestations of `digest`."""
         return self._layout.attached_manifests(kind, tag_of(kind, digest))
 
     def referrers(self, digest: str, *_kinds: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield functions that return the bundles of `digest`. Searches all blobs, because no index lists bundles."""
+        """Yield functions that return the bundles for `digest`. Searches all blobs, because no index lists bundles."""
         for manifest in self._layout.referrers(digest, cosign.BUNDLE_TYPE):
             yield lambda manifest=manifest: manifest  # type: ignore[misc]
 
@@ -113,7 +112,7 @@ class InLayout:
         return FileSource(self._layout.blob(blob.digest))
 
     def put(self, package: Pushable, digest: str, kind: str = "") -> None:
-        """Add `package` as a referrer of `digest` or, if `kind` is `sig` or `att`, as signatures or attestations."""
+        """Add `package` as a referrer of `digest`. If `kind` is `sig` or `att`, uses the legacy form instead."""
         for source in package.sources.values():
             if isinstance(source, BytesSource):
                 self._layout.add(source.content)
@@ -124,12 +123,12 @@ Place = InRegistry | InLayout
 
 
 def tag_of(kind: str, digest: str) -> str:
-    """Return the tag for the signatures (`kind` is `sig`) or attestations (`att`) of a digest."""
+    """Return the legacy tag for the signatures (`kind` is `sig`) or attestations (`att`) of a digest."""
     return f"{digest.replace(':', '-', 1)}.{kind}"
 
 
 def _has(bundle: Descriptor, kinds: Iterable[str]) -> bool:
-    """Return whether a bundle's predicate type might be in `kinds`, according to an annotation, which isn't signed."""
+    """Return whether a bundle's annotation contains a predicate type in `kinds`, or no predicate type."""
     return bundle.annotations.get(_BUNDLED_PREDICATE, "") in ("", *kinds)
 
 
@@ -154,7 +153,7 @@ def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey | Identit
 def sign_in_registries(
     subject: Descriptor, targets: Iterable[Reference], signing: Signing | None, registries: Registries, counter: Counter
 ) -> None:
-    """Sign a manifest in each target's repository, unless `signing` is None. Raises the same errors as `sign`."""
+    """Sign a manifest in each target's repository, unless `signing` is None. Raises BentoError for a failed request."""
     for reference in sorted({target.with_digest(subject.digest) for target in targets} if signing else (), key=str):
         assert signing
         sign(InRegistry(reference, registries, counter), reference.name, subject, *signing)
@@ -169,7 +168,7 @@ def attest(
     key: PrivateKey | IdentitySigner,
     form: str = BUNDLE,
 ) -> bool:
-    """Attest `predicate`, of type `kind`. Returns whether the attestation is new. Raises the same errors as `sign`."""
+    """Sign an attestation of type `kind`. Returns whether the attestation is new. Raises BentoError on failure."""
     statement = cosign.make_statement(name, subject.digest, kind, predicate)
     if form == BUNDLE:
         if _holds(place, _layers(place.referrers(subject.digest, kind), subject.digest, [kind]), key, statement):
@@ -191,9 +190,9 @@ def attest(
 
 
 def verify(place: Place, digest: str, key: PublicKey | Identity) -> str:
-    """Return the image name in the first valid signature of `digest`, without verifying the name.
+    """Verify that a signature of `digest` is valid, and return the image name in the signature.
 
-    Raises SignatureError if no signature is valid.
+    Doesn't verify the name. Raises SignatureError if no signature is valid.
     """
     return _find(place, digest, [cosign.SIGNED], "signature", key)[0]
 
@@ -201,14 +200,14 @@ def verify(place: Place, digest: str, key: PublicKey | Identity) -> str:
 def verify_attestation(
     place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey | Identity
 ) -> dict[str, Any]:
-    """Return the first predicate of a type in `kinds` that `key` signed. Raises SignatureError if there is none."""
+    """Return the predicate of a valid attestation with a type in `kinds`. Raises SignatureError if none is valid."""
     return _find(place, digest, kinds, noun, key)[1]
 
 
 def _find(
     place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey | Identity
 ) -> tuple[str, dict[str, Any]]:
-    """Return the image name and predicate of the first valid signature or attestation, or raise SignatureError."""
+    """Find the first valid signature or attestation, and return its image name and predicate."""
     is_signature = cosign.SIGNED in kinds
     attached = place.attached_manifests(SIGNATURES if is_signature else ATTESTATIONS, digest)
     legacy = cosign.PAYLOAD_TYPE if is_signature else cosign.ENVELOPE_TYPE
@@ -247,7 +246,7 @@ def _holds(
 
 
 def carry(source: Place, target: Place, digest: str) -> None:
-    """Copy a digest's legacy signatures and attestations from `source` to `target`. Keeps existing signatures."""
+    """Copy the legacy signatures and attestations of a digest from `source` to `target`. Keeps existing signatures."""
     for kind in (SIGNATURES, ATTESTATIONS):
         before = _listed(target, kind, digest)
         missing = [layer for layer in _listed(source, kind, digest) if layer not in before]
@@ -256,7 +255,7 @@ def carry(source: Place, target: Place, digest: str) -> None:
 
 
 def carry_all(source: Reference, targets: Iterable[Reference], registries: Registries, counter: Counter) -> None:
-    """Copy the legacy signatures and attestations of an artifact, or of an index and its images, to `targets`."""
+    """Copy the legacy signatures and attestations of an artifact to `targets`. For an index, includes its images."""
     root = registries.repository(source).get_manifest(source.target)
     place = InRegistry(source, registries, counter)
     others = {target.name: target for target in targets if target.name != source.name}
@@ -323,7 +322,7 @@ def _layers(
 
 
 def _signed(place: Place, layer: Descriptor, key: PublicKey | Identity) -> bytes:
-    """Return the statement or payload in a layer. Raises SignatureError unless the key or identity signed it."""
+    """Return the signed content of a layer. Raises SignatureError unless the key or identity signed the content."""
     content = place.read(layer)
     if layer.media_type.startswith(cosign.BUNDLE_TYPE):
         return cosign.bundled_statement(content, key)
