@@ -55,7 +55,7 @@ class ImportCode:
     """
 
     def __init__(self, names: Names, modules: list[Module], others: frozenset[bytes]) -> None:
-        """Analyze `modules`. Functions with names in `others`, the words in other modules, might be called."""
+        """Analyze `modules`. The words in other modules, `others`, might be names of called functions."""
         self.names = names
         self._modules = {module.name: module for module in modules}
         self._others = others
@@ -140,7 +140,7 @@ class ImportCode:
     # Functions
 
     def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.AST]:
-        """Return the nodes of a function to analyze. Includes the body only if the import might call the function."""
+        """Return the nodes to analyze in a function. Includes the body only if the import might call the function."""
         if node.name in _HOOKS:
             self._stop(f"`{node.name}` runs without a call", module, node)
         owner = self.parent(node)

@@ -90,7 +90,7 @@ class PythonFiles:
         return None
 
     def parse(self, module: str, path: str) -> ast.Module:
-        """Parse a Python file. Raises BentoError if the file is invalid or exceeds a limit, or if machine code shadows it."""
+        """Parse a Python file. Raises BentoError for an invalid, oversized, or shadowed file."""
         base = module.replace(".", "/")
         binary = self._binary.get(base) or self._binary.get(f"{base}/__init__")
         if binary:

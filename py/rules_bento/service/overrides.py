@@ -71,7 +71,7 @@ class Declared:
         service_models: model tags by `Service.attribute`.
         config: configurations by service name, with only values that aren't constants in the source.
         envs: names of environment variables, or a dict with values to compare with constants in the source.
-        labels: keys of labels, or a dict with values to compare with constants in the source.
+        labels: label keys, or a dict with values to compare with constants in the source.
         in_full: the kinds of values that the target declares completely.
         image: not None if the target declares the image.
         description: not None if the target declares the description.

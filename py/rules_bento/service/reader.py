@@ -77,7 +77,7 @@ class _Reading:
     def _reached(self, users: set[str]) -> tuple[list[Module], frozenset[bytes]]:
         """Return the relevant modules that an import of the service might load, and the words in the other modules.
 
-        A relevant module is in `users`, or contains a word in `WORDS` or the last component of a module in `users`.
+        Relevant modules are in `users`, or contain a word in `WORDS` or the last component of a name in `users`.
         """
         words = WORDS | {name.rpartition(".")[2].encode() for name in users}
         found: list[Module] = []

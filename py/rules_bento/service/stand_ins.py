@@ -321,7 +321,7 @@ def _may_stand_in(top: str) -> bool:
 
 
 class _Finder:
-    """A finder at the end of `sys.meta_path`, which provides stand-ins for modules that aren't installed."""
+    """A finder that provides stand-ins for modules that aren't installed. `sys.meta_path` must list it last."""
 
     def find_spec(self, name: str, path: Any = None, _target: Any = None) -> machinery.ModuleSpec | None:
         top = name.partition(".")[0]
