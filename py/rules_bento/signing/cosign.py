@@ -119,7 +119,7 @@ def open_envelope(document: dict[str, Any], key: PublicKey | Identity, material:
 
 
 def read_statement(statement: bytes, digest: str) -> tuple[str, str, dict[str, Any]]:
-    """Return a statement's subject name, predicate type, and predicate. Raises SignatureError for another digest."""
+    """Return a statement's subject name, predicate type, and predicate. Raises SignatureError if no subject matches."""
     document = read_object(statement, "the signed statement")
     subjects, predicate = document.get("subject"), document.get("predicate")
     kind = document.get("predicateType")
@@ -183,7 +183,7 @@ def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> 
 
 
 def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
-    """Verify the signature of a file. Raises SignatureError, or BentoError if the file `path` can't be read."""
+    """Verify a file's signature. Raises SignatureError for a wrong signature, or BentoError for an unreadable file."""
     try:
         content = read_named(str(signed), Path(), MAX_FILE_BYTES, "Specify a signature file.")
     except BentoError as error:
