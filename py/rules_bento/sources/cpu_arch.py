@@ -1,7 +1,7 @@
 """Detects the machine type (processor architecture) of machine code from the first bytes of a file.
 
 The formats are ELF (System V ABI, chapter 4), and Mach-O (`mach-o/loader.h`, `mach-o/fat.h`). The machine type of an
-ELF file is Go's name of the architecture, as in images. The machine type of a Mach-O file is `macOS`. Files that no
+ELF file is Go's name for the architecture, as in images. The machine type of a Mach-O file is `macOS`. Files that no
 operating system can start or load, such as object files and GPU code, have no machine type.
 """
 

@@ -2,19 +2,19 @@
 
 BentoML uses pathspec (1.1.1, "gitwildmatch"). pathspec compiles each line to a regular expression and tries all
 expressions on each path. The time grows with the number of lines, and an expression with several stars backtracks.
-Five `a*` in a pattern need seconds for a path. Therefore, this module uses pathspec only to parse the lines, and
+A pattern with five `a*` needs seconds for a path. Therefore, this module uses pathspec only to parse the lines, and
 combines the expressions of all lists in one automaton, which reads a path once.
 
 An expression consists of pieces: a character, a set, a star, or any number of directories. In `_Layout`, each position
-before a piece is one bit of an integer. After the automaton has read the start of a path, a bit is set if the pieces
-before the position match the start. This is a bit-parallel nondeterministic automaton (K. Thompson, CACM 11:6, 1968; R.
-Baeza-Yates and G. Gonnet, CACM 35:10, 1992). For each character, the automaton shifts the bits of pieces that accept
-the character. Bits before stars also stay. The highest accepting bit of a list belongs to the last matching line,
-because lines are in order. `_State` caches steps, up to a limit, as a deterministic automaton that is built on demand.
+before a piece is one bit of an integer. After the automaton has read the start of a path, a bit is set if the line's
+pieces before the position match the start. This is a bit-parallel nondeterministic automaton (K. Thompson, CACM 11:6,
+1968; R. Baeza-Yates and G. Gonnet, CACM 35:10, 1992). For each character, the automaton shifts the bits of pieces that
+accept the character. Bits before stars also stay. The highest accepting bit of a list belongs to the last matching
+line, because lines are in order. `_State` caches steps, up to a limit, as a deterministic automaton.
 
-The pattern language is the same as in pathspec, including its peculiarities (tests compare both for generated lines and
-paths): `[!a]` matches a slash, `./x` matches nothing, and a later `!line` applies even inside of an excluded directory.
-Only names with a line break might match differently, and a Bento contains no such names.
+The pattern language is the same as in pathspec, including its peculiarities: `[!a]` matches a slash, `./x` matches
+nothing, and a later `!line` applies even inside of an excluded directory. Only names with a line break might match
+differently, and a Bento contains no such names.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ class _Automaton:
         return rules
 
     def step(self, bits: int, character: str) -> _State:
-        """Return the state to which the state with ``bits`` changes after ``character``."""
+        """Return the next state after ``character``. ``bits`` represents the current state."""
         self._steps += 1
         if self._steps > _MAX_STEPS or len(self._states) > self._max_states:
             for state in self._states.values():
@@ -367,7 +367,7 @@ class _Layout:
         self._loops = array("L")  # loops for all characters
 
     def finish(self) -> None:
-        """Convert the positions to integers, after all patterns are added."""
+        """Convert the positions to integers. Call this method after the last call of `add`."""
         self.accepting, self.gaps = self._bits(self._accepting), self._bits(self._gaps)
         self._looping = self._bits(self._loops)
         self._staying = self._looping | self._bits(self._stars)

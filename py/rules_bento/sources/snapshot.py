@@ -76,7 +76,7 @@ def place(
     (``_main/lib/src``, ``repo+``); the root of each repository is always an import root.
 
     The path of a file in the build context is relative to the build context. The path of a file in ``deps`` is relative
-    to the longest import root if the build context doesn't contain the file or the import root is deeper. Raises
+    to the longest import root if this root is deeper, or if the build context doesn't contain the file. Raises
     BentoError if another attribute contains a file outside of the build context, or if a path or the build context is
     absolute or leaves its repository.
     """
@@ -178,7 +178,7 @@ def select(
 
 
 def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> DeclaredFile:
-    """Return the kept file with the first kept path in ``paths``. Raises BentoError if the selection keeps none.
+    """Return the first file in ``paths`` that the selection keeps. Raises BentoError if the selection keeps none.
 
     In messages, ``what`` describes the user of the file, such as "service 'service:Iris'". The error also contains the
     pattern that dropped a file, if any.
