@@ -1,1 +1,1 @@
-"""Runs the tests of `bento_test` in pytest, starts BentoML servers for them, and compares APIs."""
+"""Runs the tests of `bento_test` in pytest, starts BentoML servers for the tests, and compares APIs."""

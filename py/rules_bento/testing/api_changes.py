@@ -62,7 +62,7 @@ def _route_changes(route: str, old: Schema, new: Schema) -> Iterator[Change]:
 
 
 def _compare(where: str, old: Any, new: Any, *, sent: bool) -> Iterator[Change]:
-    """Yield the differences between two JSON schemas. Callers send the values if `sent`, or else receive them."""
+    """Yield the differences between two JSON schemas of values that callers send or, if `sent` is false, receive."""
     old, new = _schema(old), _schema(new)
     if old == new:
         return

@@ -1,7 +1,7 @@
 """Records the lines of the user's sources that tests and servers run, as LCOV for `bazel coverage`.
 
-The test must depend on coverage.py. Bazel identifies sources by their path in the workspace. In the Bento, the sources
-are in `src/`.
+The test must depend on coverage.py. The report contains paths in the workspace instead of paths in the
+Bento's `src/`.
 """
 
 from __future__ import annotations
