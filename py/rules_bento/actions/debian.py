@@ -66,7 +66,7 @@ _FIRST_PACKAGE = "base-files_"
     }
 )
 def deb_layer(arguments: Arguments) -> None:
-    """Write a layer with installed Debian packages, and its description and index. Runs no maintainer scripts."""
+    """Install Debian packages into a layer, and write the layer's description and index. Runs no maintainer scripts."""
     from rules_bento.debian import system
     from rules_bento.debian.rootfs import PathFilter, Rootfs
     from rules_bento.images.layers.layer import write_tar_layer

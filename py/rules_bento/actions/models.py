@@ -122,7 +122,7 @@ def _new_model(arguments: Arguments) -> StoredModel:
 
 
 def model_files(arguments: Arguments, flag: str = "--source") -> list[snapshot.DeclaredFile]:
-    """Return the files in the flag `flag`, with their paths in the model."""
+    """Return the files that the flag `flag` lists, with their paths in the model."""
     from rules_bento.sources import snapshot
 
     directory = "/".join(

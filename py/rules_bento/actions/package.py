@@ -91,7 +91,7 @@ def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.Assemble
 
 
 def _check_architectures(arguments: Arguments, sources: TreeManifest) -> None:
-    """Raise BentoError for machine code for another platform. Ignores the files in `--ignore-library`."""
+    """Raise BentoError if sources contain machine code for another platform. Ignores files in `--ignore-library`."""
     files = {f"src/{entry.path}": entry.machine for entry in sources.entries if entry.machine}
     unchecked = arguments.repeated("--ignore-library")
     if files or unchecked:

@@ -267,7 +267,7 @@ def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]
 def requested_packages(
     arguments: Arguments, info: ServiceInfo, options: BuildOptions, project: ProjectFiles
 ) -> list[dict[str, Any]]:
-    """Return the packages that options and image require, as JSON objects. `--image` replaces the service's image."""
+    """Return the packages that the options or the image require, as JSON. `--image` replaces the service's image."""
     from rules_bento.bento import image_steps as images
     from rules_bento.bento.declared_packages import declared_packages
     from rules_bento.dataclasses_lite import asdict
