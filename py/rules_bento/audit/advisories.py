@@ -137,7 +137,7 @@ class Advisory(NamedTuple):
         return highest_rating([self.rating, *own])
 
     def match(self, name: str, version: Any, ecosystem: str = PYPI) -> Match | None:
-        """Match a parsed version of the package with the normalized `name`. Returns None for an unaffected version."""
+        """Return the match for a parsed version of the package `name`, or None if the version isn't affected."""
         judged = [_match(affected, version) for affected in self.affected if affected.is_about(name, ecosystem)]
         matches = [match for match in judged if match]
         if not matches:

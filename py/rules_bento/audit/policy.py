@@ -262,7 +262,7 @@ def _upstream(advisory: Advisory) -> list[set[str]]:
 
 
 def _names(advisory: Advisory) -> set[str]:
-    """Return the names of an advisory. If it is about one vulnerability, includes the names of the vulnerability."""
+    """Return the names of an advisory. If only one vulnerability is upstream, includes the vulnerability's names."""
     upstream = _upstream(advisory)
     return {advisory.id, *advisory.aliases, *(upstream[0] if len(upstream) == 1 else ())}
 
