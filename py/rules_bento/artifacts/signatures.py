@@ -168,7 +168,7 @@ def attest(
     key: PrivateKey | IdentitySigner,
     form: str = BUNDLE,
 ) -> bool:
-    """Sign an attestation of type `kind`. Returns False if the attestation exists. Raises BentoError if signing fails."""
+    """Create an attestation of type `kind`. Returns whether it is new. Raises BentoError if signing fails."""
     statement = cosign.make_statement(name, subject.digest, kind, predicate)
     if form == BUNDLE:
         if _holds(place, _layers(place.referrers(subject.digest, kind), subject.digest, [kind]), key, statement):
