@@ -51,7 +51,7 @@ _README = "README.md"
 
 @dataclass(frozen=True)
 class BuildResult:
-    """A Bento built from a directory, with its source files, its models, and warnings."""
+    """A Bento that was built from a directory, and the warnings of the build."""
 
     bento: AssembledBento
     sources: tuple[Member, ...]
@@ -123,7 +123,7 @@ def build(
     """Build a Bento from options and the directory `build_ctx`. Ignores the directory's bentofile.
 
     Except for `extra`, the parameters have the same meaning as in `bentoml.build`. By default, `service` is the only
-    service in `service.py`, and `version` is the digest of the content. Raises BentoError for invalid inputs.
+    service in `service.py`, and `version` is derived from the content. Raises BentoError for invalid inputs.
     """
     options = _options(
         service=service,
@@ -156,9 +156,9 @@ def build_bentofile(
 ) -> BuildResult:
     """Build a Bento from the directory `build_ctx` and a bentofile. Other parameters override the bentofile's options.
 
-    The parameters have the same meaning as in `bentoml.bentos.build_bentofile`. `more` contains other options of
-    `build`. By default, `bentofile` is the directory's bentofile.yaml or pyproject.toml. Raises BentoError for invalid
-    inputs.
+    The parameters have the same meaning as in `bentoml.bentos.build_bentofile`. `more` contains keyword
+    arguments of `build`. By default, `bentofile` is the directory's bentofile.yaml or pyproject.toml. Raises BentoError
+    for invalid inputs.
     """
     directory = Path(build_ctx)
     if not directory.is_dir():
@@ -228,7 +228,7 @@ def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed:
 
 
 def selected(declared: Sequence[DeclaredFile], options: BuildOptions) -> Selection:
-    """Select the files that the build options include in the Bento. Raises the same errors as `snapshot.select`."""
+    """Select the files that the build options include in the Bento. Raises BentoError for invalid paths or patterns."""
     return snapshot.select(
         declared,
         options.include if options.include is not None else ("*",),
@@ -238,7 +238,7 @@ def selected(declared: Sequence[DeclaredFile], options: BuildOptions) -> Selecti
 
 
 def project_files(declared: Sequence[DeclaredFile], directory: Path) -> ProjectFiles:
-    """Return the declared files in a directory, for build options that refer to files.
+    """Return a reader for the declared files in `directory`.
 
     Reading a symbolic link to a file outside of the directory raises BentoError.
     """
@@ -273,7 +273,7 @@ def _service(
 def _imported(
     settings: BentoSettings, selection: Selection, python: Path, store: Path
 ) -> tuple[services.ServiceInfo, ApiDescription]:
-    """Import the service, and return its metadata and API. Stand-ins replace packages that `python` can't import."""
+    """Import the service with the interpreter `python`. Returns the service metadata, and a description of the API."""
     from rules_bento.service.import_runner import Subject, import_service
 
     options = settings.options

@@ -112,11 +112,12 @@ def migrate(
     hub: str | None = None,
     is_written: bool = False,
 ) -> Migration:
-    """Migrate the project in `directory`, which is the Bazel package `package`. Doesn't write files.
+    """Analyze the project in `directory`, and return the files and notes of a migration. Doesn't write files.
 
-    `bentofile` is a path in the directory, by default bentofile.yaml or pyproject.toml. `store` is BentoML's model
-    store. `hub` is the name of an existing or new package hub, by default the hub with the project's lock, or else an
-    unused name. With `is_written`, notes assume that `write` follows. Raises BentoError for an invalid project.
+    `package` is the project's Bazel package. `bentofile` is a path in the directory, by default bentofile.yaml or
+    pyproject.toml. `store` is the directory of BentoML's model store. `hub` is the name of a package hub, by default
+    the hub that uses the project's lock, or else an unused name. If `is_written` is set, the notes don't ask the user
+    to copy generated lines. Raises BentoError for an invalid project.
     """
     project = _read(Path(directory), package, bentofile, Path(store) if store else Home.find().entries_dir(MODEL))
     packages = migrate_packages.read(project.options, project.info, project.files)
@@ -236,7 +237,7 @@ def _hub(project: _Project, packages: Packages, workspace: Workspace, requested:
 
 
 def _lock_notes(project: _Project, packages: Packages, hub: _PackageHub, is_written: bool) -> list[str]:
-    """Return notes on creating or checking the lock of the packages."""
+    """Return notes that explain how to create or check the lock of the packages."""
     if hub.is_declared:
         return [f"Packages: make sure that the lock of @{hub.name} has {', '.join(packages.declared)}."]
     if packages.is_locked:
@@ -278,7 +279,7 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
 
 
 def _model_target(tag: str, alias: str | None, module: str | None, *, is_entry: bool) -> str:
-    """Return a bento_model_import target if the files are a store entry, otherwise a bento_model target."""
+    """Return a bento_model_import target for a model from a store, or a bento_model target for other files."""
     name = tag.partition(":")[0]
     files = f'"models/{name}/**"'
     if is_entry:
@@ -319,7 +320,7 @@ def _model_notes(tag: str, stored: dict[str, Any] | None, module: str | None, *,
 
 
 def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
-    """Return a note if the revision of a model from Hugging Face Hub isn't a commit, or an empty string."""
+    """Return a note if the revision of a Hugging Face model isn't a commit, otherwise an empty string."""
     source = model.huggingface
     if source is None or re.fullmatch("[0-9a-f]{40}", source.revision):
         return ""
@@ -336,7 +337,7 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
 
 
 def _package_notes(project: _Project, is_written: bool) -> list[str]:
-    """Return notes on an existing BUILD file, and on files in nested Bazel packages, which globs exclude."""
+    """Return notes on an existing BUILD file, and on nested Bazel packages, whose files the generated globs exclude."""
     notes = []
     for path in project.packages:
         directory = path.rpartition("/")[0]
@@ -394,7 +395,7 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
 
 
 def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt | None:
-    """Return the statement in a service's class that assigns `attribute`, or None if it isn't found."""
+    """Return the statement in the service's class that assigns `attribute`, or None if no statement is found."""
     if not project.files.has(service.path):  # the file is in `src/` or outside the project
         return None
     for node in ast.walk(ast.parse(project.files.read(service.path, "service"))):
@@ -407,7 +408,7 @@ def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt
 
 
 def _lock_files(packages: Packages) -> list[str]:
-    """Return the files that the Bento excludes: the requirements, the constraints (if any), and the lock."""
+    """Return the names of the files with the requirements, the constraints (if any), and the lock."""
     return [packages.files[0], *packages.files[1 : 1 + bool(packages.constraints)], packages.lock]
 
 
@@ -453,7 +454,7 @@ def _sources(excluded: Sequence[str]) -> StarlarkCode:
 
 
 def _unknown_notes(project: _Project, packages: Packages) -> list[str]:
-    """Return notes on service metadata that static analysis can't determine, so that the build imports the service."""
+    """Return notes on service metadata for which builds must import the service."""
     notes = []
     for unknown in project.info.unknowns:
         text = way(unknown, "attributes")
@@ -496,9 +497,9 @@ def _option_notes(project: _Project) -> list[str]:
 
 
 def _trial_build_notes(project: _Project) -> list[str]:
-    """Build the unchanged project, and return a note if the build fails with an error that no other note covers.
+    """Build the unchanged project. If the build fails, return a note on the error.
 
-    BentoML also fails in this case, or ignores the rejected options.
+    Omits errors that other notes report. BentoML either also rejects the project, or ignores the invalid options.
     """
     path = project.directory / project.bentofile if project.bentofile else None
     try:

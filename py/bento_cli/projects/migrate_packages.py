@@ -116,7 +116,7 @@ def _requires_fs(line: str) -> bool:
 
 
 def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
-    """Return the service's image, if any. If code determines the image, includes only constants in the code."""
+    """Return the service's image, or None. If the image is determined at run time, includes only constant arguments."""
     if info.image or not info.unknowns or not files.has(info.path):
         return info.image
     arguments: dict[str, Any] = {}
@@ -158,7 +158,7 @@ def _python_version(options: BuildOptions, image: Image | None, files: ProjectFi
 def _texts(
     options: BuildOptions, path_of_service: str, image: Image | None, files: ProjectFiles
 ) -> Iterator[tuple[str, str, bool]]:
-    """Yield the origin and the lines of each group of requirements, and whether the group contains constraints."""
+    """Yield the origin and the lines of each requirements list, and whether the lines are constraints."""
     python = options.python
     named = [(python.requirements_txt, options.at("python.requirements_txt"))] if python.requirements_txt else []
     if not named:
@@ -220,7 +220,7 @@ def _indexes(options: BuildOptions) -> dict[str, Any]:
 
 
 def _uv_indexes(files: ProjectFiles) -> dict[str, Any]:
-    """Return uv's index settings in pyproject.toml as attributes of bento.pypi, for a lock that uv created."""
+    """Convert uv's index settings in pyproject.toml to attributes of bento.pypi."""
     if not files.has("pyproject.toml"):
         return {}
     uv = read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml").get("tool", {}).get("uv", {})

@@ -65,8 +65,8 @@ class MergedBuildFile:
 def merge_build_files(existing: str, new: str, origin: str, *, force: bool = False) -> MergedBuildFile:
     """Add the loads and targets of a new BUILD file to an existing BUILD file.
 
-    Keeps existing targets with the same names, unless `force` is set. Raises BentoError, prefixed with `origin` and the
-    line, if a file is invalid or if another symbol has the name of a rule.
+    Keeps existing targets with the same names, unless `force` is set. Raises BentoError if a file is invalid, or if an
+    existing file uses the name of a rule for another symbol. The error message begins with `origin` and the line.
     """
     calls = _calls(existing, origin)
     targets = {name: node for node in calls if (name := keyword_string(node, "name"))}
@@ -103,7 +103,7 @@ def _calls(text: str, origin: str) -> list[ast.Call]:
 
 
 def keyword_string(call: ast.Call, name: str) -> str:
-    """Return the value of the keyword argument `name`, or an empty string if it is missing or not a string literal."""
+    """Return the keyword argument `name` if it is a string literal, otherwise an empty string."""
     return next((string(keyword.value) for keyword in call.keywords if keyword.arg == name), "")
 
 
@@ -113,7 +113,7 @@ def string(node: ast.expr) -> str:
 
 
 def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin: str) -> list[tuple[int, int, str]]:
-    """Return the edits, at most one, that load missing rules. Raises BentoError if another symbol has a rule's name."""
+    """Return a list with the edit that loads missing rules, if any. Raises BentoError for a conflicting symbol."""
     loads = [node for node in calls if ast.unparse(node.func) == "load" and node.args]
     missing, own = set(rules), None
     for node in loads:

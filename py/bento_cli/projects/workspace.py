@@ -36,7 +36,7 @@ class DuplicateName:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The declarations in a workspace that affect a migration. By default, nothing is declared."""
+    """The declarations in a workspace that affect a migration."""
 
     has_rules: bool = False  # whether MODULE.bazel depends on rules_bento
     extension: str = ""  # variable of the extension `bento`; empty if unused
@@ -64,7 +64,7 @@ def find_root(directory: Path) -> Path | None:
 
 
 def read_root(root: Path) -> Workspace:
-    """Return the declarations in MODULE.bazel and in the files that it includes. Raises the same errors as `read`."""
+    """Return the declarations in MODULE.bazel and in included files. Raises BentoError for an invalid file."""
     workspace = Workspace()
     pending, seen = ["MODULE.bazel"], set()
     while pending:
@@ -93,7 +93,7 @@ def read_root(root: Path) -> Workspace:
 
 
 def read(text: str, origin: str) -> Workspace:
-    """Parse the declarations in a MODULE.bazel file. Raises BentoError, prefixed with `origin`, for an invalid file."""
+    """Parse a MODULE.bazel file. `origin` is the file name in messages. Raises BentoError for an invalid file."""
     try:
         return _read(text, origin)
     except (RecursionError, MemoryError):
@@ -157,7 +157,7 @@ def _read(text: str, origin: str) -> Workspace:
 
 
 def _find_duplicates(statements: list[ast.stmt], origin: str, extension: str) -> Iterator[DuplicateName]:
-    """Yield each repository that is declared more than once, and each package hub with differing declarations."""
+    """Yield each repository name that is declared twice, and each package hub whose declarations differ."""
     lines: dict[str, int] = {}
     tags: dict[str, ast.Call] = {}
     for function, call, _ in _calls(statements):
