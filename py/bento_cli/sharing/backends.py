@@ -72,9 +72,10 @@ _ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")
 
 
 def choose(requested: str = "") -> Backend:
-    """Return the requested backend, or else the backend in BentoML's variable, or else the first available builder.
+    """Return the requested backend.
 
-    If no builder is available, returns `NATIVE`. Raises BentoError for an unknown or unavailable backend.
+    By default, uses the value of BENTOML_CONTAINERIZE_BACKEND, or else the first available builder, or else `NATIVE`.
+    Raises BentoError for an unknown or unavailable backend.
     """
     source = "--backend" if requested else VARIABLE
     requested = requested or os.environ.get(VARIABLE, "")
@@ -132,7 +133,7 @@ class Job(NamedTuple):
 
 
 def words(backend: Backend, job: Job) -> list[str]:
-    """Return the arguments of the backend's program, beginning with the subcommand.
+    """Return the arguments for the backend's program, beginning with the subcommand.
 
     Raises BentoError for conflicting or unsupported options.
     """
@@ -173,6 +174,6 @@ def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
 
 
 def _loadable(names: Sequence[str]) -> str:
-    """Return the value of buildctl's `--output` for an archive that `docker load` accepts, with all image names."""
+    """Return an `--output` value for buildctl that writes an archive for `docker load` with the given image names."""
     listed = ",".join(name if has_registry(name) else f"{DEFAULT_REGISTRY}/{name}" for name in names)
     return f'type=docker,"name={listed}"' if len(names) > 1 else f"type=docker,name={listed}"

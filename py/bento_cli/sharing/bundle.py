@@ -146,14 +146,14 @@ class _BundlePart:
         return bytes(piece)
 
     def facts(self) -> dict[str, object]:
-        """Read the rest of the archive, and return the object that describes it in bundle.json."""
+        """Read the rest of the archive, and return the description of the archive for bundle.json."""
         while self.read():
             pass
         return {"tag": str(self.tag), "file": self.file, "size": self.size, "blake3": self._hasher.hexdigest()}
 
 
 def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) -> dict[str, Any]:
-    """Append the archive of an entry, using a temporary file. Returns the object that describes it in bundle.json."""
+    """Append the archive of an entry to a bundle. Returns the description of the archive for bundle.json."""
     from blake3 import blake3
 
     name = f"{entry.kind.directory}/{entry.tag.name}/{entry.tag.version}.{entry.kind.extension}"
@@ -173,7 +173,7 @@ def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) 
 
 
 def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_BundlePart]:
-    """Yield the archives in a bundle, then compare them with bundle.json. Raises BentoError for an invalid bundle."""
+    """Yield the archives in a bundle. Raises BentoError if the bundle is invalid or differs from bundle.json."""
     rows: list[dict[str, object]] = []
     index: dict[str, Any] | None = None
     for item, contents in unpack.read(path, "tar", limits, progress):
@@ -202,7 +202,7 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
 
 
 def _named(path: Path, name: str) -> tuple[Kind, Tag]:
-    """Return the kind and the tag of an archive from its path in the bundle. Raises BentoError for any other path."""
+    """Parse the path of an archive in a bundle. Returns the kind and the tag. Raises BentoError for an invalid path."""
     directory, _, rest = name.partition("/")
     for kind in (BENTO, MODEL):
         if directory == kind.directory and rest.endswith(f".{kind.extension}"):

@@ -35,7 +35,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Containerized:
-    """The result of building an image. `runner` is the program that can run the image, or "" if there is none.
+    """The result of building an image. `runner` is the program that can run the image, or an empty string.
 
     Only the native backend sets `digest`, `base` (the base image with its digest), and `sent` (in bytes).
     """
@@ -255,7 +255,7 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
 
 
 def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> None:
-    """Insert an instruction that installs BentoML's extras before the Dockerfile switches to an unprivileged user."""
+    """Insert an instruction that installs BentoML's extras as root. `version` is BentoML's version, if any."""
     lines = dockerfile.read_text("utf-8").splitlines(keepends=True)
     last = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() in ("USER", "ENTRYPOINT")]
     stages = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() == "FROM"]

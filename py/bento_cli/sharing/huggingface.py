@@ -126,7 +126,7 @@ class _Hub:
         return self._read(path, _hashed)
 
     def _read(self, path: str, take: Callable[[Iterable[Buffer]], _Taken]) -> _Taken:
-        """Request `path`, and return the result of `take` for the content of the response. Retries after interruptions.
+        """Request `path`, and return the result of calling `take` with the content. Retries after interruptions.
 
         Raises BentoError if all attempts fail, or if the token would be sent without encryption.
         """

@@ -31,7 +31,7 @@ _COMPLETE = "complete"  # file in a pulled layout
 
 
 class BaseImageContents(NamedTuple):
-    """A base image, with the properties on which an image of a Bento depends."""
+    """A base image, with the interpreter and the system packages that it contains."""
 
     name: str  # the reference with its digest, or the layout
     origin: str  # registry/repository; empty for a layout
@@ -83,7 +83,7 @@ def read_base(text: str, platform: str, cache: Path, registries: Registries, cou
 
 
 def _inspected(layout: Layout, image: BaseImage, cache: Path, name: str) -> tuple[str, str, SystemFiles]:
-    """Return the interpreter's path, the Python version, and the system packages. Caches these results."""
+    """Inspect a base image. Returns the interpreter's path, the Python version, and the system packages."""
     record = cache / "bases" / f"{image.digest.partition(':')[2]}.json"
     if record.exists():
         known = read_object(record.read_bytes(), str(record))
@@ -100,7 +100,7 @@ def _inspected(layout: Layout, image: BaseImage, cache: Path, name: str) -> tupl
 
 
 def _find_python(files: Collection[str], env: dict[str, str], name: str) -> tuple[str, str]:
-    """Return the path and version of the first `python3` in PATH. Raises BentoError if either isn't found.
+    """Return the path and version of the first `python3` on the image's PATH.
 
     The version comes from the names of files in the interpreter's installation, or from the variable PYTHON_VERSION.
     """

@@ -1,7 +1,7 @@
-"""Builds images of Bentos without an image builder. Runs the actions of `bento_image`, so the digests are equal.
+"""Builds images of Bentos without an image builder, with the same digests as the rule `bento_image`.
 
-The cache identifies layers of packages, models, and the environment by their inputs. After a one-line change in a
-source file, only the layer of the Bento, the config, and the manifest are written again.
+Layers of packages, models, and the environment are cached by their inputs. Therefore, a change in a source file
+requires only a new layer of the Bento, a new config, and a new manifest.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ _OPTIONS = NATIVE_OPTIONS | {"compression", "label", "load", "output", "platform
 
 
 class NativeImage(NamedTuple):
-    """A built image: its config and manifest, its base, and the files of its layers by digest."""
+    """A built image, with its base image. `blobs` maps the digest of each layer to a file."""
 
     image: oci_image.OciImage
     blobs: dict[str, Path]
@@ -195,7 +195,7 @@ def _pairs(options: Options, name: str, separator: str) -> list[tuple[str, str]]
 
 
 def _document(entry: Entry) -> dict[str, Any]:
-    """Return the parsed bento.yaml with all fields. `entry.description.document` omits fields of other specs."""
+    """Return the parsed bento.yaml with all fields, unlike `entry.description.document`."""
     path = entry.path / BENTO.descriptor
     return read_mapping(read_file(path), str(path))
 
@@ -253,7 +253,7 @@ def _check_packages(entry: Entry, base: BaseImageContents, wheels: Sequence[Loca
 
 @cache
 def _code_digest() -> str:
-    """Return a digest of the code and of libzstd's version, so that other versions don't reuse cached layers."""
+    """Return a digest for cache keys. The digest changes if the code or the version of libzstd changes."""
     digest = hashlib.sha256(zstd.library_version().encode())
     for package in (actions, archives, images):
         for path in sorted(Path(package.__path__[0]).rglob("*.py")):
@@ -283,7 +283,7 @@ class _Builder:
         return NativeImage(self._image(entry, base, own), blobs, base)
 
     def _cached(self, name: str, inputs: object, write: Callable[[Path], None]) -> Path:
-        """Return a cached directory with the files that `write` creates from `inputs`. Calls `write` if necessary."""
+        """Return the cached directory for `inputs`. If no directory exists, calls `write` to create the files."""
         key = json.dumps([_code_digest(), self._settings.compression, name, inputs])
         directory = self._cache / hashlib.sha256(key.encode()).hexdigest()
         if not directory.exists():
@@ -313,7 +313,7 @@ class _Builder:
         return self._layer(layers.environment_layer, [*words, "--home", _HOME, "--user", USER], [])
 
     def _wheel_layers(self, wheels: Sequence[LocalWheel], python_version: str) -> Iterator[Path]:
-        """Yield the directories of the layers, first of each large wheel, then of each group of small wheels."""
+        """Yield the directory of each layer: first one layer per large wheel, then layers of several small wheels."""
         by_name = {wheel.distribution: wheel for wheel in wheels}
         sizes = {name: wheel.path.stat().st_size for name, wheel in by_name.items()}
         groups = group_wheels(sizes)
@@ -343,7 +343,7 @@ class _Builder:
         return self._cached("join_layers", [*settings, name, _identity(group, self._settings)], write)
 
     def _model_layers(self, model: Entry) -> tuple[Path, list[Path]]:
-        """Return the directories of a model's description and layers, weights first. Raises BentoError for links."""
+        """Return the directory of a model's description, and the directories of the model's layers, weights first."""
         place = ["--package", "", "--strip-prefix", ""]
         sources: dict[str, list[str | Path]] = {}
         for member in walk(model.path, ""):
@@ -389,7 +389,7 @@ class _Builder:
         return self._scratch
 
     def _image(self, entry: Entry, base: BaseImageContents, own: Sequence[Path]) -> oci_image.OciImage:
-        """Write the config and manifest of the image with the default settings of `bento_image`, and return both."""
+        """Return the config and manifest of the image, with the default settings of `bento_image`."""
         described = []
         for number, layer in enumerate(base.image.to_json()["layers"]):
             described.append(self._scratch / f"base.{number}.json")
@@ -442,7 +442,7 @@ def _identity(wheels: Sequence[LocalWheel], settings: _Settings) -> list[list[st
 def _push(
     built: NativeImage, names: Sequence[str], registries: Registries, progress: Progress, signing: Signing | None
 ) -> int:
-    """Sign the image if `signing` is set, and push the blobs that registries lack. Returns the number of bytes sent."""
+    """Push the image. If `signing` is set, signs the image first. Returns the number of bytes sent."""
     manifest, history = _manifest(built), BlobHistory.from_user_cache()
     sources: dict[str, BlobSource] = {digest: FileSource(path) for digest, path in built.blobs.items()}
     sources[manifest.config.digest] = BytesSource(built.image.config)
@@ -474,7 +474,7 @@ def _write_layout(directory: Path, built: NativeImage, names: Sequence[str]) -> 
 
 
 def _load(built: NativeImage, names: Sequence[str]) -> str:
-    """Load the image with all names into a container engine. Returns the engine's name."""
+    """Load the image into a container engine, and tag the image with all names. Returns the engine's name."""
     tool = find_loader()
     program = which(tool) or tool
     loading = subprocess.Popen([program, "load"], stdin=subprocess.PIPE, stdout=2)

@@ -1,4 +1,4 @@
-"""Selects a Bento's wheels by the hashes in its requirements and downloads the wheels for the native backend."""
+"""Selects and downloads the wheels of a Bento for the native backend, based on the hashes in its requirements."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> l
 
 
 def _is_required(requirement: Requirement, target: Target, place: str) -> bool:
-    """Return whether a requirement applies to `target`. Raises BentoError if it is invalid or has no pin or hashes."""
+    """Return whether a requirement applies to `target`. Raises BentoError if the version or hashes are missing."""
     try:
         marker = parse_requirement(requirement.text).marker
     except ValueError:
@@ -145,7 +145,7 @@ def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWh
 
 
 def _option_line(option: Option, directory: Path) -> str:
-    """Return an option as a line of a requirements file. Relative paths are resolved against `directory`."""
+    """Return an option as a line of a requirements file. Resolves relative paths against `directory`."""
     value = option.value
     if option.flag in ("-f", "--find-links") and "://" not in value:
         value = str(directory / value)
@@ -153,7 +153,7 @@ def _option_line(option: Option, directory: Path) -> str:
 
 
 def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, str]:
-    """Return the URLs or paths of all wheels in the pinned releases, by SHA-256. Raises BentoError if uv fails.
+    """Return the URL or path of each wheel in the pinned releases, by SHA-256 digest. Raises BentoError if uv fails.
 
     uv runs in `directory`, so that it doesn't read the untrusted configuration in the Bento's sources.
     """
@@ -200,7 +200,7 @@ def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, c
 
 
 def best_wheel(names: Iterable[str], target: Target, glibc: tuple[int, int]) -> str | None:
-    """Return the name of the wheel that an installer would select, or None if none is compatible."""
+    """Return the name of the wheel that an installer would select, or None if no wheel is compatible."""
     ranks = _ranks(target, glibc)
     best: tuple[int, tuple[()] | tuple[int, str], str] | None = None
     for name in sorted(names, reverse=True):
@@ -229,7 +229,7 @@ def _ranks(target: Target, glibc: tuple[int, int]) -> dict[Tag, int]:
 
 
 def _fetch(urls: Mapping[str, str], wheel: LocalWheel, counter: Counter) -> LocalWheel:
-    """Verify a local wheel from `--find-links`, or download a wheel that the cache lacks. Returns the wheel."""
+    """Return a wheel with its local path. Downloads the wheel if necessary. Verifies a local `--find-links` wheel."""
     parts = urlsplit(urls[wheel.sha256])
     if parts.scheme in ("", "file"):
         path = Path(unquote(parts.path))

@@ -30,7 +30,7 @@ class ServerCommand(NamedTuple):
 
 
 def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = "") -> ServerCommand:
-    """Return the command that serves a Bento with `interpreter(python)`. `options` are options of `bentoml serve`.
+    """Return a command that serves a Bento. `options` are for `bentoml serve`, and `python` selects the interpreter.
 
     The command specifies the Bento's directory instead of its tag, because BentoML would first search the current
     directory for a module with the name of the tag. Raises BentoError if a model or BentoML is missing.
@@ -44,10 +44,11 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
 
 
 def interpreter(requested: str = "") -> Path:
-    """Return the absolute path of an interpreter with BentoML. `requested` is an interpreter or an environment.
+    """Return the absolute path of an interpreter with BentoML.
 
-    By default, tries the environment in VIRTUAL_ENV, then the environment of `bentoml` on PATH, then the running
-    interpreter. Raises BentoError if BentoML isn't installed.
+    `requested` is the path or name of an interpreter, or the directory of a virtual environment. By default, tries the
+    environment in VIRTUAL_ENV, then the environment of `bentoml` on PATH, then the running interpreter. Raises
+    BentoError if BentoML isn't installed.
     """
     if requested:
         path = Path(requested).absolute()  # not resolved: a link is the interpreter of its own environment
@@ -79,8 +80,7 @@ def interpreter(requested: str = "") -> Path:
 def _has_bentoml(python: Path) -> bool:
     """Return whether an interpreter can import BentoML. Runs the interpreter, because its settings affect `sys.path`.
 
-    Ignores a directory named bentoml, such as the store in a home directory, which Python would import as a namespace
-    package.
+    Ignores other directories named bentoml, such as a store, although Python can import them as namespace packages.
     """
     import subprocess
 

@@ -54,7 +54,7 @@ def receive(
 ) -> Imported:
     """Import an archive from a URL. If `sha256` is set, verifies the archive's digest.
 
-    Raises the same errors as `import_archive`, and BentoError if the transfer fails.
+    Raises BentoError if the transfer fails, the archive is invalid, or the entry exists and isn't replaced.
     """
     form = form or form_from_name(address.name)
     if form == "folder":
@@ -66,7 +66,7 @@ def receive(
 
 
 def _refuse_known(home: Home, kind: Kind, address: Address, form: Form, head: bytes) -> None:
-    """Raise BentoError if the first bytes of an archive contain the descriptor of an entry that exists in the store."""
+    """Raise BentoError if the store already contains an archive's entry. `head` is the beginning of the archive."""
     description = None
     with suppress(BentoError):  # reading the complete archive reports a better error
         for item, contents in unpack.read(BytesIO(head), form):

@@ -79,7 +79,7 @@ class Cloud:
         return self._ask("GET", path, None, what)
 
     def create(self, collection: str, path: str, document: object, *, what: str) -> dict[str, Any]:
-        """Create a document, and return it. If an earlier request has created it, returns the existing document."""
+        """Create a document in a collection. Returns the new document, or the existing document at `path`."""
         try:
             return self.ask("POST", collection, document, what=what)
         except CloudError:
@@ -102,7 +102,10 @@ class Cloud:
     def open(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
-        """Yield the response to a request. Omits the token for a URL. Raises ConnectionLostError if it fails."""
+        """Yield the response to a request. Raises ConnectionLostError if the connection fails.
+
+        Sends the token only if `path` is a path on the server, not a URL.
+        """
         url, sent = path, {"User-Agent": _AGENT, **(headers or {})}
         if path.startswith("/"):
             url = f"{self._context.endpoint}{path}"
@@ -111,14 +114,14 @@ class Cloud:
             yield response
 
     def refusal(self, status: int, body: bytes, what: str) -> CloudError:
-        """Return the exception for an error response to a request for `what`."""
+        """Return the exception for an error response. The message begins with `what`."""
         words = self._words(body)
         remedy = "Several attempts failed. Try again later." if status >= 500 else _REMEDIES.get(status, "")
         reason = f" ({words})" if words else ""
         return CloudError(f"{what}: {self} responded with {status}{reason}. {remedy}".rstrip(), status)
 
     def unreachable(self, what: str, cut: ConnectionLostError) -> BentoError:
-        """Return the exception for a server that didn't respond to a request for `what`."""
+        """Return the exception for a server that doesn't respond. The message begins with `what`."""
         return BentoError(
             f"{what}: requests to {self} failed repeatedly: {cut}. Check the endpoint. If this machine requires a "
             "proxy, set HTTPS_PROXY."

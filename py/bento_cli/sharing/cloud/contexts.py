@@ -41,7 +41,7 @@ class Context:
 
     @property
     def address(self) -> str:
-        """The endpoint for messages. Omits the user and password that a context from BentoML can contain."""
+        """The endpoint for messages, without a user and password."""
         return display_url(self.endpoint)
 
     @property
@@ -89,7 +89,7 @@ class Contexts:
     """The contexts in BentoML's file. Writing the file preserves fields that this class doesn't use."""
 
     def __init__(self, home: Home) -> None:
-        """Read the file, if it exists. Raises BentoError if it can't be read or is invalid."""
+        """Read BentoML's file, if it exists. Raises BentoError for an unreadable or invalid file."""
         self._home = home
         self._path = home.root / FILE
         self._document = _read(self._path)
@@ -100,7 +100,7 @@ class Contexts:
         self.current_name = str(self._document.get("current_context_name") or DEFAULT_NAME)
 
     def get(self, name: str = "") -> Context:
-        """Return the context `name`, by default the current context. Raises BentoError if it is unknown or invalid."""
+        """Return a context, by default the current context. Raises BentoError for an unknown or invalid context."""
         name = name or self.current_name
         for context in self.contexts:
             if context.name == name:
@@ -114,7 +114,7 @@ class Contexts:
         raise BentoError(f"unknown context {name!r}. Valid contexts: {known}. To add one, run `bento cloud login`.")
 
     def save(self, context: Context) -> bool:
-        """Save a context under its name. Returns whether it replaced an existing context.
+        """Save a context under its name. Returns whether an existing context was replaced.
 
         Raises BentoError if the file can't be written.
         """
@@ -128,7 +128,10 @@ class Contexts:
         return replaced
 
     def set_current(self, name: str) -> Context:
-        """Make `name` the current context, and return it. Raises BentoError if it doesn't exist or can't be saved."""
+        """Make `name` the current context. Returns the context.
+
+        Raises BentoError for an unknown or invalid context, or if the file can't be written.
+        """
         context = self.get(name)
         self.current_name = name
         self._write()

@@ -27,7 +27,7 @@ _MOST_README = 3 << 20  # bytes; BentoML sends no larger value
 
 
 def bento(entry: Entry, description: Description, models: Sequence[Entry], digest: str, *, new: bool) -> dict[str, Any]:
-    """Return the document for creating (`new`) or updating a Bento. `description` is the parsed bento.yaml."""
+    """Return the document that creates a Bento or, without `new`, updates an existing Bento."""
     descriptor = description.document
     document: dict[str, Any] = {"description": _readme(entry)}
     if new:
@@ -75,7 +75,7 @@ def model(entry: Entry, digest: str) -> dict[str, Any]:
 
 
 def huggingface(reference: ModelReference, entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the document that registers a model on Hugging Face Hub, with its location but without files."""
+    """Return the document that registers a model on Hugging Face Hub."""
     metadata = {"registry": "huggingface", **(entry.get("metadata") or {})}
     framework = {"framework_name": "huggingface", "framework_versions": {}, "bentoml_version": "", "python_version": ""}
     return {
@@ -122,7 +122,7 @@ def time(moment: dt.datetime) -> str:
 
 
 def _text(value: Any) -> str:
-    """Format a descriptor's time (a string or a datetime) for the protocol."""
+    """Format a descriptor's time for the protocol. The time is a string or a datetime."""
     return time(value if isinstance(value, dt.datetime) else parse_time(str(value)))
 
 

@@ -119,7 +119,7 @@ def _found(cloud: Cloud, place: CloudPaths) -> dict[str, Any]:
 
 
 def _shaped(answer: dict[str, Any], shape: Any, cloud: Cloud, what: str) -> dict[str, Any]:
-    """Return a response without null values. Raises BentoError if its types differ from `shape`."""
+    """Remove null values from a response. Raises BentoError if the response doesn't match `shape`."""
     plain: dict[str, Any] = _without_nulls(answer)
     schema.validate(
         plain, shape, f"{what}: the response of {cloud}", "Check the endpoint with `bento cloud current-context`."
@@ -134,7 +134,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str, Any]:
-    """Return the entry's document `remote` if the upload of the entry is complete. Otherwise, raises BentoError."""
+    """Return `remote`, the document of an entry. Raises BentoError if the upload of the entry is incomplete."""
     status = remote.get("upload_status", "")
     if status not in _UPLOADED:
         raise BentoError(
@@ -144,7 +144,7 @@ def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str,
 
 
 def _name(place: CloudPaths) -> str:
-    """Return the beginning of the name of an entry's download file. The rest of the name identifies the content."""
+    """Return the common prefix of the names of an entry's download files."""
     return f"cloud-{_digest(place.version)}"
 
 
@@ -170,7 +170,7 @@ class _Fetching:
         return self.entry(place, _whole(self._cloud, place, remote), counter)
 
     def entry(self, place: CloudPaths, remote: dict[str, Any], counter: Counter) -> StagedImport:
-        """Download and stage an entry. Verifies the digest of its files if the push stored a digest."""
+        """Download and stage an entry. Verifies the files if the entry's labels contain a digest."""
         expected = label_in(remote)
         # If an entry is pushed again, the path changes.
         state = _digest(remote.get("uid"), remote.get("updated_at"), expected)
@@ -212,7 +212,7 @@ class _Named:
 
 
 class _Receiving:
-    """Download of one file, which resumes after interruptions as long as attempts make progress."""
+    """Download of one file. Interrupted downloads resume as long as attempts make progress."""
 
     def __init__(self, cloud: Cloud, place: CloudPaths, remote: dict[str, Any], path: Path, counter: Counter) -> None:
         self._cloud = cloud
@@ -251,7 +251,7 @@ class _Receiving:
                     raise self._cloud.unreachable(f"{self._place}", cut) from None
 
     def _address(self) -> str:
-        """Return the address of the download: a path on the server, or a URL that the server signed."""
+        """Return the address of the download: a path on the server, or a presigned URL."""
         self._given += 1
         proxied = f"{self._place.version}/download"
         if self._strategy == "proxy":

@@ -33,7 +33,7 @@ _DONE = "success"
 
 @dataclass(frozen=True)
 class Sent:
-    """The result for one entry: whether it was sent or already existed, and notes for the user."""
+    """The result of pushing one entry, with notes for the user."""
 
     tag: Tag
     sent: bool
@@ -43,7 +43,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class Pushed:
-    """The results for a Bento and its models."""
+    """The results of pushing an entry and its models."""
 
     main: Sent
     models: tuple[Sent, ...]
@@ -75,7 +75,7 @@ def push(
 
 
 def _of_hubs(description: Description) -> list[tuple[ModelReference, dict[str, Any]]]:
-    """Return the models on Hugging Face Hub that a Bento requires, each with its entry in bento.yaml."""
+    """Return each Hugging Face model that a Bento requires, together with the model's entry in bento.yaml."""
     entries = [*description.document["models"]]
     entries += [model for service in description.document["services"] for model in service["models"]]
     by_tag = {model["tag"]: model for model in entries}
@@ -96,7 +96,7 @@ class _Pushing:
         self._lock = threading.Lock()  # two versions of one model would create its repository twice
 
     def entry(self, entry: Entry, counter: Counter, models: Sequence[Entry] = ()) -> Sent:
-        """Push an entry. `models` are the models of a Bento, which the server already has."""
+        """Push an entry. `models` are the models of a Bento, which must already be on the server."""
         place = CloudPaths(entry.kind, entry.tag)
         digest = documents.digest_of(self.noted, entry)
         self._have_repository(place)
@@ -137,7 +137,7 @@ class _Pushing:
 
 
 def label_in(remote: dict[str, Any]) -> str:
-    """Return the digest that an earlier push added to an entry's labels, or an empty string if there is none."""
+    """Return the digest in an entry's labels, or an empty string if the labels contain no digest."""
     labels = remote.get("labels")
     for label in labels if isinstance(labels, list) else ():
         if isinstance(label, dict) and label.get("key") == documents.DIGEST_LABEL:

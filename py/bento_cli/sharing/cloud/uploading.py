@@ -54,7 +54,7 @@ def upload(
     counter: Counter,
     jobs: int,
 ) -> None:
-    """Upload a tarball as specified by the server's document `remote`. Raises BentoError if the upload fails."""
+    """Upload a tarball with the strategy in `remote`, the server's document. Raises BentoError if the upload fails."""
     strategy, address = remote.get("transmission_strategy"), ""
     if strategy is None:
         address = _presign(cloud, place, "upload", {})
@@ -84,7 +84,7 @@ def _finish(cloud: Cloud, place: CloudPaths, status: str, reason: str) -> None:
 
 
 def _reason(error: BentoError) -> str:
-    """Return the reason for a failed upload, for the server. Omits paths and addresses of this machine."""
+    """Describe a failed upload for the server. The description contains no paths or addresses of this machine."""
     return (
         f"the object store responded with {error.status}"
         if isinstance(error, CloudError)
@@ -99,7 +99,7 @@ def _presign(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any
 
 
 def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any], first: str = "") -> Iterator[str]:
-    """Yield presigned URLs for one upload: `first` if it is set, then new URLs from the server."""
+    """Yield presigned URLs for one upload: first the URL `first`, if any, and then new URLs from the server."""
     if first:
         yield first
     while True:
@@ -233,7 +233,7 @@ class Tarball:
         self._add(BytesSource(pending), len(pending))
 
     def part(self, start: int, end: int, tally: Tally) -> BodyPart:
-        """Return a request body with the bytes from `start` to `end`. `tally` counts the bytes from `start` on."""
+        """Return a request body with the bytes from `start` to `end`. `tally` counts the sent bytes."""
         return BodyPart(self, start, end, tally, counted_from=start)
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:

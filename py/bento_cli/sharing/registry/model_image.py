@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _StreamedLayer(StreamedPart):
-    """A gzip layer, generated for each request. After `measure`, `tar` contains the digest of the uncompressed tar."""
+    """A gzip layer that is generated for each request. `measure` sets `tar`, the digest of the uncompressed tar."""
 
     tar = Sum()
 
@@ -36,7 +36,7 @@ class _StreamedLayer(StreamedPart):
 
 @contextmanager
 def packed(described: EntryArtifact) -> Iterator[Pushable]:
-    """Yield the image of a model, for `push`. Reads each file once for the digests, and again if its layer is sent.
+    """Yield the image of a model, for `push`. Reads the files to compute digests, and again to send layers.
 
     Raises BentoError for symbolic links, because KServe mounts only the directory of the model.
     """

@@ -91,7 +91,7 @@ class EntryArtifact:
 
 
 def _refuse_bytes(value: object, where: str) -> None:
-    """Raise a BentoError that begins with `where` if a document contains bytes, which JSON doesn't support."""
+    """Raise BentoError if a document contains bytes, which JSON doesn't support. The message begins with `where`."""
     if isinstance(value, bytes):
         raise BentoError(f"{where}: `!!binary` values can't be stored in a registry. Replace the value with a string.")
     if isinstance(value, dict):
@@ -141,7 +141,7 @@ def _model_part(model: Entry, description: ModelDescription, directory: Path) ->
 
 
 def _part(members: Sequence[Member], path: Path) -> Part:
-    """Return a part that contains the members: a file at `path`, or a source that generates its bytes on demand."""
+    """Return a part with the members: a file at `path` or, if `fits` returns True, a streamed part."""
     if fits(members):
         source = StreamedPart(members)
         return Part(source, source.measure())
@@ -169,7 +169,7 @@ LARGE = 64 << 20
 
 
 def fits(members: Sequence[Member]) -> bool:
-    """Return whether to stream a part. Only large parts whose largest file is incompressible are streamed."""
+    """Return whether to stream a part: True for a large part whose largest file is incompressible."""
     files = [member for member in members if member.source is not None]
     if sum(member.size for member in files) < LARGE:
         return False
@@ -179,7 +179,7 @@ def fits(members: Sequence[Member]) -> bool:
 
 
 class StreamedPart:
-    """A part whose bytes are generated for each request. `write_part` would write the same bytes to a file."""
+    """A part that is generated for each request. The bytes are equal to the output of `write_part`."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = members
@@ -194,7 +194,7 @@ class StreamedPart:
         return PartInfo(digest.hexdigest(), size)
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end` to a connection, after generating and skipping earlier bytes.
+        """Write the bytes from `start` to `end` to a connection. Also generates earlier bytes, but doesn't send them.
 
         Raises BentoError if a file was truncated in the meantime.
         """

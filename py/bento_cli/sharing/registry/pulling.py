@@ -84,7 +84,7 @@ def pull(
 def _read_config(
     repository: Repository, manifest: Manifest, kind: Kind, origin: str
 ) -> tuple[Tag, Sequence[ModelDescription]]:
-    """Return the tag in an artifact's config, and descriptions of the models in the artifact of a Bento."""
+    """Read an artifact's config. Returns the tag of the entry, and descriptions of the models in the artifact."""
     if kind is BENTO:
         described = artifact.read_described(manifest, repository.read_blob(manifest.config), origin)
         return described.tag, described.models
@@ -93,7 +93,7 @@ def _read_config(
 
 
 def _missing(home: Home, models: Sequence[ModelDescription]) -> tuple[set[str], tuple[Tag, ...]]:
-    """Return the tags of the models that the store lacks, and the tags of the models that it already contains."""
+    """Return the tags of the models that the store lacks, and the tags of the models that the store contains."""
     entries = EntryStore(home, MODEL)
     tags = [Tag.parse(model.tag, "models") for model in models]
     known = tuple(tag for tag in tags if entries.has(tag))
@@ -106,14 +106,14 @@ def _wanted(layer: Descriptor, kind: Kind, missing: set[str]) -> bool:
 
 
 def _name(layer: Descriptor) -> str:
-    """Return the name of a layer's file in the directory of downloads."""
+    """Return the file name of a downloaded layer."""
     return layer.digest.replace(":", "-")
 
 
 def _fetch(
     repository: Repository, layers: Sequence[Descriptor], directory: Path, counter: Counter, stack: ExitStack
 ) -> list[BinaryIO]:
-    """Download layers to `directory`, and return them in the same order, as open files that `stack` closes."""
+    """Download layers to `directory`. Returns an open file for each layer, in the given order. `stack` closes them."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def one(layer: Descriptor, counter: Counter) -> BinaryIO:

@@ -51,7 +51,7 @@ def push(
 
     If all targets already have this content, uploads nothing. Otherwise, with `check`, first verifies all files. If
     `signing` is set, signs the entry before tagging it. With `for_kserve`, pushes an image for KServe instead of an
-    artifact. Raises the same errors as `registry.push`, and BentoError for a missing model.
+    artifact. Raises BentoError if a model is missing or the push fails.
     """
     if signing:
         from rules_bento.artifacts.signatures import sign_in_registries
