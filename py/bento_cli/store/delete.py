@@ -1,4 +1,4 @@
-"""Deletes entries from the store, and files from the pool that no entry uses."""
+"""Deletes entries from the store, and unused files from the pool."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
-    """Delete an entry. Raises NotFoundError if it is missing and, without `force`, BentoError if a Bento uses it."""
+    """Delete an entry. Raises NotFoundError for a missing entry and, without `force`, BentoError for a used model."""
     # The lock prevents other processes from removing the trash while this process needs it.
     with staging_lock(home):
         with commit_lock(home):
@@ -40,7 +40,7 @@ def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
 
 
 class Removed(NamedTuple):
-    """A removed entry: the directory with its files, and the files in its manifest."""
+    """An entry that was moved to the directory `trash`. `entries` are the files in the entry's manifest."""
 
     trash: Path
     entries: tuple[File, ...]
@@ -56,7 +56,7 @@ def move_to_trash(home: Home, kind: Kind, tag: Tag) -> Removed:
 
 
 def discard(home: Home, removed: Removed) -> None:
-    """Delete the files of a removed entry, and the files in the pool that were linked only to this entry."""
+    """Delete the files of a removed entry. Also deletes pool files to which only this entry had a hard link."""
     trash, entries = removed
     pool = Pool(home.pool, home.trash)
     places = [pool.place(file.blake3, executable=file.mode & 0o100 != 0) for file in entries if file.blake3 is not None]
@@ -91,7 +91,7 @@ def _names(place: Path) -> int:
 
 @dataclass(frozen=True)
 class Collected:
-    """The numbers of files and manifests, and the size of the files, that `collect` removed or found in a dry run."""
+    """The result of `collect`: the numbers of files and manifests, and the total size of the files."""
 
     files: int
     size: int  # bytes

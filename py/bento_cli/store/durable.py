@@ -1,4 +1,4 @@
-"""Writes files atomically and, if the home is durable, flushes them to disk, so that they survive a power failure."""
+"""Writes files atomically. If the home is durable, files are flushed to disk, so that they survive a power failure."""
 
 from __future__ import annotations
 

@@ -85,10 +85,10 @@ class Listing:
 
 
 class EntryStore:
-    """The entries of one kind in a store. For methods that write, the caller must hold `commit_lock`."""
+    """The entries of one kind in a store. Callers of methods that write must hold `commit_lock`."""
 
     def __init__(self, home: Home, kind: Kind, directory: Path | None = None) -> None:
-        """Use `directory`, with a subdirectory for each name. The default is the directory of `kind` in the home."""
+        """Manage the entries in `directory`, by default the home's directory for `kind`."""
         self.home = home
         self.kind = kind
         self.directory = directory or home.entries_dir(kind)
@@ -102,7 +102,7 @@ class EntryStore:
         return self.path(tag).exists()
 
     def list(self, text: str = "") -> Listing:
-        """Return all entries, or the entries with a name or a tag. Raises NotFoundError for an unknown name."""
+        """Return the entries with the name or tag `text`, by default all. Raises NotFoundError for an unknown name."""
         if not text:
             names = _directories(self.directory)
             return self._list([(name, version) for name in names for version in _directories(self.directory / name)])
@@ -132,7 +132,7 @@ class EntryStore:
         return Tag(name, versions[0])
 
     def get(self, text: str) -> Entry:
-        """Return the entry that `find` selects. Raises the same errors, and BentoError for an invalid descriptor."""
+        """Load the entry that `find` selects. Raises BentoError if `find` fails or the descriptor is invalid."""
         path = self.path(self.find(text))
         description = descriptors.of_directory(self.kind, path)
         return Entry(self.kind, path, Summary.of(description), description)
@@ -230,7 +230,7 @@ class EntryStore:
         return newest.version
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
-        """Return the tag of the newest version, or None. `last` selects the last of several equally new versions."""
+        """Return the tag of the newest version, or None. `last` resolves ties in favor of the last version."""
         entries = list(self._list([(name, version) for version in _directories(self.directory / name)]).entries)
         if last:
             entries.reverse()

@@ -76,7 +76,7 @@ def export(
 def checked_members(
     home: Home, entry: Entry, models: list[Entry], progress: Progress | None, *, check: bool
 ) -> Iterator[Member]:
-    """Return the members of an entry and its models, after verifying all files if `check` is set.
+    """Return the members of an entry and its models. If `check` is set, first verifies all files.
 
     Raises BentoError if a file is damaged.
     """
@@ -136,7 +136,7 @@ def models_of(home: Home, entry: Entry) -> list[Entry]:
 
 
 def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
-    """Yield the members of an entry and of its models (in `models/`), sorted by path. Raises the errors of `walk`."""
+    """Yield the members of an entry and its models, sorted by path. Raises BentoError for an unsupported file."""
     models = sorted(models, key=lambda model: model.tag)
     bundled = False
     for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
@@ -198,7 +198,7 @@ def _models(models: list[Entry]) -> Iterator[Member]:
 
 
 def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:
-    """Yield files, directories, and links in a tree, except the top-level `skip`. Raises BentoError for other files."""
+    """Yield files, directories, and links in a tree, except the path `skip`. Raises BentoError for special files."""
     pending = _entries(directory, prefix)
     while pending:
         path, entry = pending.pop()
@@ -217,7 +217,7 @@ def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:
 
 
 def _entries(directory: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
-    """Return the entries of a directory with their paths, which begin with `prefix`, in descending order."""
+    """Scan a directory. Returns pairs of path and `DirEntry`, in descending order. Paths begin with `prefix`."""
     with os.scandir(directory) as scan:
         return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda pair: pair[0], reverse=True)
 

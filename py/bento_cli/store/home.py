@@ -48,7 +48,7 @@ class Home:
 
     @staticmethod
     def find(root: str | Path | None = None, *, durable: bool = True) -> Home:
-        """Return the home: `root`, or else BENTOML_HOME, or else `~/bentoml`, with `~` and variables expanded."""
+        """Return the home at `root`, by default BENTOML_HOME or `~/bentoml`. Expands `~` and environment variables."""
         chosen = str(root or os.environ.get("BENTOML_HOME") or Path("~") / "bentoml")
         return Home(Path(os.path.expandvars(chosen)).expanduser().absolute(), durable=durable)
 
@@ -75,7 +75,7 @@ def commit_lock(home: Home) -> Iterator[None]:
 
 @contextmanager
 def staging_lock(home: Home) -> Iterator[None]:
-    """Hold the shared lock that protects staged data. The first holder removes files that killed processes left."""
+    """Hold the shared lock that protects staged data. The first holder removes leftover files of killed processes."""
     with _open(home, "lock") as file:
         # If no other process has the lock, the existing files were left by processes that died.
         if _flock(file, exclusive=True, wait=False):
@@ -86,7 +86,7 @@ def staging_lock(home: Home) -> Iterator[None]:
 
 @contextmanager
 def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock of the store exclusively, and remove files of killed processes. Calls `waiting` before it waits."""
+    """Hold the store's exclusive lock, and remove leftover files. Calls `waiting` if the lock isn't available."""
     with _open(home, "lock") as file:
         if not _flock(file, exclusive=True, wait=False):
             if waiting:
@@ -97,7 +97,7 @@ def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Ite
 
 
 def _clear(home: Home) -> None:
-    """Remove files that killed processes left in the staging and trash directories."""
+    """Remove leftover files of killed processes from the staging and trash directories."""
     import shutil
 
     for directory in (home.staging, home.trash):

@@ -56,7 +56,7 @@ class ManifestCache:
         self._known: dict[Path, TreeManifest | None] = {}
 
     def of(self, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | None:
-        """Return the manifest that matches the entry in `directory`, or None. Raises the same errors as `read`."""
+        """Return the manifest of the entry in `directory`, or None. Raises BentoError for an invalid manifest."""
         if directory not in self._known:
             self._known[directory] = read(self._home, kind, tag, directory)
         return self._known[directory]

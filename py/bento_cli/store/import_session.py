@@ -81,8 +81,8 @@ def import_archive(
 ) -> Imported:
     """Import an archive. Skips models that the store already contains.
 
-    Raises the same errors as `unpack.read`, and BentoError if BentoML can't load an entry, or if the main entry exists
-    and `options.replace` isn't set.
+    Raises BentoError if the archive is invalid, if BentoML can't load an entry, or if the main entry exists and
+    `options.replace` isn't set.
     """
     with import_session(home, options or Options()) as session:
         staged = session.stage(kind, source, form, progress)
@@ -100,7 +100,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class StagedImport:
-    """The staged entries of a complete archive, and the tags of its models that the store already contains."""
+    """The staged entries of a complete archive. `known` contains the tags of models that the store already contains."""
 
     main: _Part
     models: tuple[_Part, ...]
@@ -131,7 +131,7 @@ class ImportSession:
         return _Reader(self._home, kind, self._tree, self._options).read(source, form, progress, below)
 
     def commit(self, imports: list[StagedImport]) -> list[Imported]:
-        """Add staged imports to the store in the given order, each with its models before its main entry.
+        """Add staged imports to the store in the given order. Adds the models of an import before the main entry.
 
         Raises BentoError if a main entry exists and isn't replaced, or if a skipped model was deleted in the meantime.
         """
@@ -249,7 +249,7 @@ class _Reader:
         return f"{text} Use an archive from `bentoml export` or `bento export`."
 
     def _take_of_model(self, item: SafeMember, contents: Contents, where: str) -> None:
-        """Add a member of `models/NAME/VERSION/`. Ignores `latest` pointers. Raises BentoError for other files."""
+        """Add a member of `models/NAME/VERSION/`. Ignores `latest` pointers. Raises BentoError for any other path."""
         _, name, version, path = (*item.path.split("/", 3), "", "", "")[:4]
         if not self._options.models:
             return
@@ -275,7 +275,7 @@ class _Reader:
             self._known[tag][path] = digest(contents)
 
     def _tree_of(self, tag: Tag, where: str) -> Tree | None:
-        """Return the tree for a model, or None if the model is in the store. Raises BentoError for an invalid tag."""
+        """Return the tree for a model, or None if the store contains the model. Raises BentoError for invalid tags."""
         if tag in self._known:
             return None
         if tag not in self._models:

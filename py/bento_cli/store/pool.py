@@ -41,7 +41,7 @@ class Pool:
     """Pool of file contents in a directory. `scratch` is a directory in the same file system."""
 
     def __init__(self, directory: Path, scratch: Path, way: SharingMethod | None = None) -> None:
-        """Use `directory` as the pool. `way` is the method of sharing files, by default the best supported method."""
+        """Use `directory` as the pool. `way` is the sharing method, by default the best supported method."""
         self.directory = directory
         self._scratch = scratch
         self._given = way
@@ -58,7 +58,7 @@ class Pool:
         return Path(f"{self.directory}/{digest[:2]}/{digest[2:]}{'-x' if executable else ''}")
 
     def put(self, data: bytes, target: Path, *, executable: bool) -> tuple[str, bool]:
-        """Create the file `target` from `data`. Returns its digest, and whether the pool lacked the content."""
+        """Create the file `target` from `data`. Returns the digest, and whether the content is new in the pool."""
         from blake3 import blake3
 
         if not data:
@@ -71,7 +71,7 @@ class Pool:
         return digest, True
 
     def add(self, contents: Contents, size: int, target: Path, *, executable: bool) -> tuple[str, bool]:
-        """Create the file `target` with content that might not fit in memory. Returns the same values as `put`."""
+        """Create the file `target` from `contents`. Returns the digest, and whether the content is new in the pool."""
         digest = write(target, contents, executable=executable, linked=self.way == "link")
         shared = unique(self._scratch)
         if self._share(digest, size, shared, executable=executable):
@@ -114,7 +114,7 @@ class Pool:
         return False
 
     def _keep(self, target: Path, digest: str, *, executable: bool) -> None:
-        """Add the new file `target` to the pool, unless the store copies files."""
+        """Add the new file `target` to the pool. Does nothing if entries don't share files."""
         if self.way == "copy":
             return
         place = self.place(digest, executable=executable)
@@ -169,7 +169,7 @@ def write(target: Path, contents: Contents, *, executable: bool = False, linked:
 
 
 def _clone(source: Path, target: Path, digest: str, *, executable: bool) -> None:
-    """Create a copy that shares blocks with `source`. Raises OSError, and creates no file, if this isn't supported."""
+    """Create a copy that shares blocks with `source`. Raises OSError if the file system doesn't support reflinks."""
     import fcntl
 
     out = os.open(target, _NEW, 0o755 if executable else 0o644)

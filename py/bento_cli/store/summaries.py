@@ -39,7 +39,7 @@ class Summary:
 
     @classmethod
     def of(cls, description: descriptors.Description) -> Summary:
-        """Return the summary of an entry with this descriptor."""
+        """Create the summary of an entry from its descriptor."""
         models = tuple(model.tag for model in description.models if model.registry != "huggingface")
         return cls(description.tag, description.creation_time, description.module, models)
 
@@ -76,7 +76,7 @@ class Summaries:
         return summary
 
     def save(self) -> None:
-        """Write the cache, without deleted entries, if a summary is new or changed. Ignores write errors."""
+        """Write the cache if a summary is new or changed. Omits deleted entries, and ignores write errors."""
         if self._changed:
             root = self._home.entries_dir(self._kind)
             kept = {key: value for key, value in self._cached.items() if (root / key).exists()}

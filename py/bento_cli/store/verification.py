@@ -61,7 +61,7 @@ def verify(
     progress: Callable[[int], None] | None = None,
     noted: import_manifests.ManifestCache | None = None,
 ) -> Verified:
-    """Compare entries with their manifests. Reads hard links to the same file only once. `noted` caches manifests."""
+    """Compare entries with their manifests. Reads each hard-linked file only once. `noted` caches manifests."""
     noted = noted or import_manifests.ManifestCache(home)
     digests = _Digests(progress)
     files = 0
@@ -103,7 +103,7 @@ def require_intact(home: Home, entries: list[Entry], noted: import_manifests.Man
 
 
 class _Digests:
-    """Cache of file digests. It reads hard links to the same file only once."""
+    """Cache of file digests that reads each hard-linked file only once."""
 
     def __init__(self, progress: Callable[[int], None] | None) -> None:
         self._known: dict[tuple[int, int], str] = {}
@@ -145,7 +145,7 @@ def walk(directory: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _compare(directory: Path, record: TreeManifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
-    """Yield each difference from the manifest: whether it is damage, its path, and the problem."""
+    """Yield each difference from the manifest: whether the difference is damage, the path, and a description."""
     expected = {file.path: file for file in record.entries}
     for file in record.entries:
         problem = _damage(directory / file.path, file, digests)
@@ -180,7 +180,7 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
 
 
 def _verify_pool(home: Home, progress: Callable[[int], None] | None) -> Iterator[Finding]:
-    """Yield the damaged pool files that no entry links to. `verify` checks files that entries link to."""
+    """Yield a finding for each damaged pool file without a hard link to an entry. `verify` checks linked files."""
     if not home.pool.is_dir():
         return
     for entry in walk(home.pool):
