@@ -1,5 +1,4 @@
 """Downloads archives in ranges from other machines, and uploads archives atomically.
 
-`address.py` parses URLs, `remote.py` defines the interface that the modules of protocols implement, and `download.py`
-transfers archives.
+`address.py` parses URLs, `remote.py` defines the interface for protocol clients, and `download.py` transfers archives.
 """

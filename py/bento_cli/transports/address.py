@@ -52,7 +52,7 @@ class Address:
         return replace(self, path=path if path.startswith("/") else f"/{path}")
 
     def login(self) -> tuple[str, str]:
-        """Return the user and password in the address, or else in netrc. Unknown values are empty.
+        """Return the user and the password from the address, or else from netrc. A missing value is an empty string.
 
         Raises BentoError if netrc can't be read.
         """

@@ -43,9 +43,9 @@ def downloaded(
 ) -> Iterator[BinaryIO]:
     """Yield a downloaded archive as an open file, which is removed when the `with` block ends.
 
-    The file's `name` is the address. Verifies the digests that the server reports, and `sha256` (hexadecimal) if it is
-    set. `look` receives the first bytes of a large archive before the download, and can raise an error to cancel the
-    download. Raises BentoError if the download fails.
+    The file's `name` is the address. Verifies the server's digests, and `sha256` if set. Before downloading a large
+    archive, calls `look` with the first bytes. `look` can raise an error to cancel the download. Raises BentoError if
+    the download fails.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with opened(address) as remote:
@@ -207,9 +207,9 @@ class _Part:
             file.close()  # another process has removed the file
 
     def missing(self, size: int, most: int) -> tuple[list[tuple[int, int]], int]:
-        """Return the missing ranges, each at most about 1/`most` of the archive, and the number of downloaded bytes.
+        """Return the missing ranges, split for `most` parallel requests, and the number of downloaded bytes.
 
-        Long ranges reduce the number of requests. An interruption loses at most one piece of each range.
+        An interruption loses at most one piece of each range.
         """
         done = set(self._done.read_bytes().split(b"\n")[:-1]) if self._done.exists() else set()
         os.ftruncate(self.file.fileno(), size)
@@ -236,7 +236,7 @@ class _Part:
             at += count
 
     def note(self, start: int, end: int, last: int) -> None:
-        """Record the pieces that writing the bytes from `start` to `end` completed. `last` is the end of the range."""
+        """Record the pieces that are complete after a write from `start` to `end`. `last` is the end of the range."""
         pieces = range(start // PIECE, end // PIECE)
         numbers = [*pieces, end // PIECE] if end == last and end % PIECE else [*pieces]
         if numbers:
@@ -259,7 +259,7 @@ class _Part:
 
 
 def _difference(part: _Part, digests: dict[str, str]) -> str:
-    """Return a description of the first digest that doesn't match the downloaded data, or an empty string."""
+    """Return a description of the first digest that doesn't match, or an empty string if all digests match."""
     if not digests:
         return ""
     running = {name: new_hash(name) for name in digests}
@@ -276,7 +276,7 @@ def _difference(part: _Part, digests: dict[str, str]) -> str:
 
 
 def clear(directory: Path, *, dry_run: bool = False) -> tuple[int, int]:
-    """Remove interrupted downloads or, with `dry_run`, only count them. Returns the numbers of files and bytes."""
+    """Remove interrupted downloads or, with `dry_run`, only count them. Returns the number and total size in bytes."""
     files = size = 0
     for path in sorted(directory.glob("*.part")) if directory.is_dir() else ():
         with path.open("rb") as file:
@@ -293,7 +293,7 @@ def clear(directory: Path, *, dry_run: bool = False) -> tuple[int, int]:
 
 
 def upload(address: Address, file: BinaryIO, counter: Counter) -> Source:
-    """Upload an open file atomically. Returns its Source, which computes digests. Raises BentoError if this fails."""
+    """Upload an open file atomically. Returns the file as a `Source`. Raises BentoError if the upload fails."""
     source = Source(file)
     counter.expect(source.size)
     with opened(address) as remote:

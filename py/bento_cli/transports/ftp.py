@@ -144,7 +144,7 @@ class Ftp(RenameUpload):
         return self._ftp
 
     def _end(self) -> None:
-        """End a complete transfer, and check the status in the reply of the server."""
+        """End a complete transfer, and check the status in the server's reply."""
         if self._data:
             self._data.close()
             self._data = None
@@ -152,7 +152,7 @@ class Ftp(RenameUpload):
             self._ftp.voidresp()
 
     def _hang_up_data(self) -> None:
-        """Close both connections if a transfer is incomplete, which is simpler than aborting the transfer."""
+        """If a transfer is incomplete, close the control connection and the data connection."""
         if self._data:
             self._hang_up()
 

@@ -94,7 +94,7 @@ class Http(Remote):
 
     @contextmanager
     def _get(self, headers: dict[str, str]) -> Iterator[Response]:
-        """Send a GET request, follow redirects, and yield a successful response. Raises BentoError for an error."""
+        """Send a GET request, follow redirects, and yield the response. Raises BentoError for an error response."""
         url = self.address.url
         first = Origin.from_url(url)
         for _ in range(limits.REDIRECTS):
@@ -128,13 +128,13 @@ class Http(Remote):
 
 
 def _version(headers: Message) -> str:
-    """Return a validator for `If-Range`: a strong entity tag, or else the modification time, or else ""."""
+    """Return a validator for `If-Range`: a strong ETag, or else the `Last-Modified` date, or else an empty string."""
     tag: str = headers.get("ETag", "").strip()
     return tag if tag.startswith('"') else headers.get("Last-Modified", "").strip()
 
 
 def _digests(headers: Message) -> dict[str, str]:
-    """Return the digests of the complete file from `Repr-Digest` (RFC 9530) and headers of object stores and proxies.
+    """Return the digests of the complete file, by algorithm, from `Repr-Digest` (RFC 9530) and similar headers.
 
     Ignores invalid headers, as RFC 9530 requires.
     """
@@ -150,7 +150,7 @@ def _digests(headers: Message) -> dict[str, str]:
 
 
 def _decoded(name: str, value: str) -> dict[str, str]:
-    """Return the name and hexadecimal value of a base64 digest, or an empty dict if it is invalid."""
+    """Decode a base64 digest. Returns `{name: hexadecimal digest}`, or an empty dict for an invalid digest."""
     try:
         digest = b64decode(value, validate=True)
     except ValueError:

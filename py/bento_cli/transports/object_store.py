@@ -47,7 +47,7 @@ _AZURE_REMEDY = "Check the credentials (`az login`, AZURE_STORAGE_CONNECTION_STR
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - the name is the same in all transports
-    """Return a client for an address. Raises BentoError if obstore or the Azure account is missing."""
+    """Return a client for an address. Raises BentoError if obstore isn't installed or the Azure account is unknown."""
     try:
         from obstore import store as stores
     except ImportError:
@@ -66,10 +66,7 @@ def open(address: Address) -> Remote:  # noqa: A001 - the name is the same in al
 
 
 class ObjectStore(Remote):
-    """Client for an object in a bucket or container.
-
-    `make` creates an obstore store from a retry configuration.
-    """
+    """Client for an object in a bucket or container. `make` creates obstore's client from a retry configuration."""
 
     parallel = 4
 
@@ -170,7 +167,7 @@ def _final(reason: str) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of an error and its code, without internal details such as the queries of signed URLs."""
+    """Return the first line of an error with the error code. Removes details such as the queries of signed URLs."""
     line = str(error).partition("\n")[0]
     line = re.sub(r"<\?xml.*", "", line)
     line = re.sub(r" in [0-9.]+\w+, after .*?retry_timeout: \w+ +", " ", line)
@@ -209,7 +206,7 @@ def _s3_options() -> dict[str, Any]:
 def azure_options(address: Address, host: str = "") -> dict[str, Any]:
     """Return obstore's options for Azure from the environment: the account, the credentials, and the endpoint.
 
-    The account in `host`, the host of the URL, takes precedence. Raises BentoError if the account is unknown.
+    If the URL contains a host, `host` determines the account. Raises BentoError if the account is unknown.
     """
     text = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
     fields = dict(field.split("=", 1) for field in text.split(";") if "=" in field)

@@ -77,7 +77,7 @@ class Remote(ABC):
 
     @abstractmethod
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[Buffer]:
-        """Yield the bytes from `start` to `end` (None: to the end) of the file that `stat` describes.
+        """Yield the bytes from `start` to `end`, by default to the end of the file. `stat` is the result of `stat()`.
 
         A piece is valid only until the next piece is read. Raises ChangedError if the version of the file changed.
         """
@@ -119,7 +119,7 @@ class Remote(ABC):
 
 @contextmanager
 def opened(address: Address) -> Iterator[Remote]:
-    """Yield a client for an address, and close it after the `with` block. Raises BentoError for a missing package."""
+    """Yield a client for an address. Closes the client after the `with` block."""
     module, _, name = _CLIENTS[address.scheme].partition(".")
     remote: Remote = getattr(import_module(f"bento_cli.transports.{module}"), name)(address)
     try:
@@ -130,7 +130,7 @@ def opened(address: Address) -> Iterator[Remote]:
 
 @contextmanager
 def understood() -> Iterator[None]:
-    """Convert errors from responses with missing fields or wrong types to ConnectionLostError."""
+    """Raise ConnectionLostError if the `with` block fails because a response has missing fields or wrong types."""
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -138,7 +138,7 @@ def understood() -> Iterator[None]:
 
 
 def needs(package: str, extra: str) -> BentoError:
-    """Return the error for a missing package that a protocol requires. `extra` is the extra that includes it."""
+    """Return the error for a package that isn't installed. `extra` is the extra that includes the package."""
     return BentoError(
         f"{extra} URLs require the package {package}, which isn't installed. Run `pip install "
         f"'rules-bento-cli[{extra}]'`. With Bazel, run `bazel run @rules_bento//tools:bento_with_transports`."
@@ -191,7 +191,7 @@ class RenameUpload(Remote):
         )
 
     def _send(self, path: str, source: Source, counter: Counter) -> bool:
-        """Send the bytes that the file at `path` lacks. Returns whether this resumed an earlier upload."""
+        """Upload the source to `path`, or resume an earlier upload. Returns whether an earlier upload was resumed."""
         retry = Retry()
         left = None
         at = furthest = 0
@@ -219,7 +219,7 @@ class RenameUpload(Remote):
                     raise self.unreachable(cut) from None
 
     def _is(self, path: str, source: Source) -> bool:
-        """Return whether the file on the server equals the source. Downloads the file to compare it."""
+        """Download the file at `path`, and return whether the content equals the source."""
         from blake3 import blake3
 
         def once() -> str:
@@ -236,7 +236,7 @@ class RenameUpload(Remote):
 
     @abstractmethod
     def append(self, path: str, source: Source, at: int) -> Iterator[int]:
-        """Append the source, from offset `at` on, to a file with `at` bytes. Yields the size of each sent piece."""
+        """Write the source to a file, starting at offset `at`. Yields the number of bytes in each sent piece."""
 
     @abstractmethod
     def stream(self, path: str, start: int, end: int) -> Iterator[Buffer]:
@@ -244,7 +244,7 @@ class RenameUpload(Remote):
 
     @abstractmethod
     def make_directory(self, path: str) -> None:
-        """Create a directory if it doesn't exist. Ignores errors, which later operations report."""
+        """Create a directory if it doesn't exist. Ignores errors, because later operations fail in this case."""
 
     @abstractmethod
     def rename(self, path: str, target: str) -> None:

@@ -64,7 +64,7 @@ class _StatusError(Exception):
 
 
 class _Answer(NamedTuple):
-    """A packet from the server: its type, and its content after the request number."""
+    """A packet from the server: the type, and the content after the request number."""
 
     kind: int
     body: memoryview
@@ -143,7 +143,7 @@ class OpenSsh(RenameUpload):
             self._session = None
 
     def _stat(self, path: str) -> tuple[int, int] | None:
-        """Return the size of a file in bytes and its modification time in seconds, or None if it doesn't exist."""
+        """Return a file's size in bytes and modification time in seconds, or None if the file doesn't exist."""
         try:
             return _attributes(self._open().ask(_STAT, _path(path), _ATTRIBUTES))
         except _StatusError as error:
@@ -223,7 +223,7 @@ class _Session:
             theirs.close()
 
     def begin(self) -> None:
-        """Start the protocol, and request the server's limits. Raises OSError if the server doesn't support SFTP."""
+        """Begin the session, and request the server's limits. Raises OSError if the server doesn't support SFTP."""
         self._send(struct.pack(">BI", _INIT, 3))
         body = self._receive()
         if body[0] != _VERSION:
@@ -270,7 +270,7 @@ class _Session:
             yield data
 
     def write(self, handle: bytes, source: Source, at: int) -> Iterator[int]:
-        """Write the source, from offset `at` on, to a file. Yields the number of bytes in each confirmed request."""
+        """Write the source to a file, starting at offset `at`. Yields the number of bytes in each confirmed request."""
         sent: deque[tuple[int, int]] = deque()
         most = max(2, MAX_PENDING // self._piece)
         for data in source.pieces(at, self._piece):
@@ -283,7 +283,7 @@ class _Session:
             yield self._confirmed(*sent.popleft())
 
     def ask(self, kind: int, body: bytes, wanted: int = _STATUS) -> memoryview:
-        """Send one request, and return the body of its response. Raises _StatusError for an error status."""
+        """Send one request, and return the body of the response. Raises _StatusError for an error status."""
         return self._answer(self._request(kind, body), wanted)
 
     def end(self) -> str:
@@ -391,7 +391,7 @@ def _cut(body: memoryview) -> tuple[memoryview, memoryview]:
 
 
 def _attributes(body: memoryview) -> tuple[int, int]:
-    """Return the size in bytes and the modification time in seconds from attributes. Missing values are 0."""
+    """Parse file attributes. Returns the size in bytes and the modification time in seconds. Missing values are 0."""
     (flags,) = struct.unpack_from(">I", body)
     at, size, changed = 4, 0, 0
     if flags & _SIZE:

@@ -16,7 +16,7 @@ _BLOCK = 1 << 20
 
 
 class Source:
-    """The file to upload. Several threads can read it in parallel, at any offset."""
+    """The file to upload. Several threads can read the file in parallel, at any offset."""
 
     def __init__(self, file: BinaryIO) -> None:
         file.flush()
@@ -60,7 +60,7 @@ class Source:
         return digester.hexdigest()
 
     def digests(self, *names: str) -> dict[str, str]:
-        """Return several hexadecimal digests of the file by algorithm, computed in parallel."""
+        """Return the hexadecimal digest of the file for each algorithm. Computes the digests in parallel."""
         with ThreadPoolExecutor(len(names)) as threads:
             return dict(zip(names, threads.map(self.digest, names), strict=True))
 
