@@ -116,7 +116,7 @@ def migrate(
 
     `package` is the project's Bazel package. `bentofile` is a path in the directory, by default bentofile.yaml or
     pyproject.toml. `store` is the directory of BentoML's model store. `hub` is the name of a package hub, by default
-    the hub that uses the project's lock, or else an unused name. If `is_written` is set, the notes don't ask the user
+    the hub that uses the project's lock, or else an unused name. If `is_written` is set, the notes omit instructions
     to copy generated lines. Raises BentoError for an invalid project.
     """
     project = _read(Path(directory), package, bentofile, Path(store) if store else Home.find().entries_dir(MODEL))

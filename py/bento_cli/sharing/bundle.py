@@ -52,7 +52,7 @@ _READ = 1 << 20
 
 @dataclass(frozen=True)
 class Unbundled:
-    """The entries imported from a bundle, models first, and the tags of entries that were skipped."""
+    """The entries imported from a bundle, models first, and the tags of skipped entries."""
 
     imported: tuple[Imported, ...]
     known: tuple[str, ...]

@@ -53,7 +53,7 @@ def pin(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
 ) -> Snapshot:
-    """Resolve a revision to a commit, and return the files in the commit that match the patterns.
+    """Resolve a revision to a commit, and return the commit's files that match the patterns.
 
     By default, `endpoint` is the value of HF_ENDPOINT. Raises BentoError for an invalid argument or response, or if no
     file matches.
