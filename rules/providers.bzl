@@ -92,7 +92,7 @@ def _options_init(*, group, options):
     return {"group": group, "options": options}
 
 BentoOptionsInfo, _new_options_info = provider(
-    doc = "Options for `bento_package` from one group of a bentofile.",
+    doc = "Build options for `bento_package` that belong to the same group of a bentofile.",
     fields = {"group": "str - name of the group: `conda`, `docker`, or `python`.", "options": "dict - options that are set: BentoML's name of the option to its value."},
     init = _options_init,
 )

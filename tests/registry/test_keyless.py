@@ -157,7 +157,7 @@ def test_an_image_has_signatures_and_attestations_of_an_identity(layout, capsys)
     assert main(["verify", "--certificate-identity", "x", *WHO[2:], *ROOT, "layout"]) == status.FOUND
     assert "no signature of sha256:" in (said := capsys.readouterr().out)
     assert f"matches the identity x of {RECORDED['issuer']}" in said
-    with pytest.raises(SignatureError, match="the signature is for another digest"):
+    with pytest.raises(SignatureError, match="the signature is for a different digest"):
         signer = Identity(RECORDED["identity"], RECORDED["issuer"], read_trusted_root(Path("root.json")))
         item = RECORDED["cosign"][0]["bundle"].encode()
         cosign.read_statement(cosign.bundled_statement(item, signer), "sha256:" + "0" * 64)

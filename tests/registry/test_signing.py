@@ -421,7 +421,7 @@ def test_hostile_signatures_are_none_and_hide_no_other(layout, key):
     another = cosign.make_payload("n", "sha256:" + "0" * 64)
     critical = json.loads(good)["critical"]
     hostile = {
-        "the signature is for another digest": signed(another, key),
+        "the signature is for a different digest": signed(another, key),
         "invalid base64": layer(good, "%%%"),
         "the signature was created with another key": layer(good, b64encode(bytes(64)).decode()),
         "invalid JSON": signed(b"{", key),
@@ -610,7 +610,7 @@ def test_hostile_envelopes_are_no_provenance(layout, key, other):
     elsewhere = cosign.make_statement("n", "sha256:" + "0" * 64, "https://slsa.dev/provenance/v1", {})
     for message, document in {
         "the signature was created with another key": cosign.sign_statement(statement, other),
-        "the signature is for another digest": cosign.sign_statement(elsewhere, key),
+        "the signature is for a different digest": cosign.sign_statement(elsewhere, key),
         "isn't a signed in-toto statement": {**sound, "payloadType": "text/plain"},
         "another key": {**sound, "signatures": []},
         "more than 100 signatures": {**sound, "signatures": sound["signatures"] * 101},
@@ -869,7 +869,7 @@ def test_a_signature_under_the_tag_of_another_image_does_not_hold(reference, reg
     another = "sha256:" + "1" * 64
     repository = registries.repository(reference)
     repository.put_manifest(read(), signatures.tag_of(signatures.SIGNATURES, another))
-    with pytest.raises(SignatureError, match="the signature is for another digest"):
+    with pytest.raises(SignatureError, match="the signature is for a different digest"):
         signatures.verify(place, another, key.public)
 
 

@@ -97,7 +97,7 @@ def read(text: str, origin: str) -> Workspace:
     try:
         return _read(text, origin)
     except (RecursionError, MemoryError):
-        raise BentoError(f"{origin}: an expression is nested too deeply.") from None
+        raise BentoError(f"{origin}: an expression is nested too deeply. Simplify the expression.") from None
 
 
 def _read(text: str, origin: str) -> Workspace:

@@ -235,7 +235,7 @@ def _member(block: bytes, extended: dict[str, str], also: Collection[str], where
         name = extended.get("GNU.sparse.name", name)
     if kind is None or (kind in SYSTEM and kind not in also):
         what = _REFUSED.get(flag, f"a member of unknown type {flag!r}")
-        raise BentoError(f"{where}: {name!r} is {what}. Archive only files, directories, and symbolic links.")
+        raise BentoError(f"{where}: {name!r} is {what}. Use only files, directories, and symbolic links.")
     if flag == b"\0" and name.endswith("/"):
         kind = "folder"  # as in archives from before types existed
     size = _number(block[124:136], f"the size of {name!r}", where)

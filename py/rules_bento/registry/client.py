@@ -408,7 +408,7 @@ class Repository:
         if not isinstance(listed, list):
             raise BentoError(f"{self}: in the response, {key} isn't a list. Report the error to the registry operator.")
         if before + len(listed) > limits.NAMES:
-            raise BentoError(f"{self}: the registry returned more than {limits.NAMES} {what}, which is the limit.")
+            raise BentoError(f"{self}: more than {limits.NAMES} {what}. Report the error to the registry operator.")
         return listed
 
     def _pages(self, path: str, what: str, expect: Collection[int]) -> Iterator[Reply]:

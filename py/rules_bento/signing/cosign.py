@@ -52,7 +52,7 @@ def read_payload(content: bytes, digest: str) -> str:
     if not isinstance(critical, dict) or critical.get("type") != _IMAGE:
         raise SignatureError("the signed document doesn't describe an image")
     if _within(critical, "image", "docker-manifest-digest") != digest:
-        raise SignatureError("the signature is for another digest")
+        raise SignatureError("the signature is for a different digest")
     name = _within(critical, "identity", "docker-reference")
     return name if isinstance(name, str) else ""
 
@@ -135,7 +135,7 @@ def read_statement(statement: bytes, digest: str) -> tuple[str, str, dict[str, A
         if isinstance(subject, dict) and _within(subject, "digest", algorithm) == value:
             name = subject.get("name")
             return name if isinstance(name, str) else "", kind, predicate or {}
-    raise SignatureError("the signature is for another digest")
+    raise SignatureError("the signature is for a different digest")
 
 
 def _authenticated(kind: str, payload: bytes) -> bytes:

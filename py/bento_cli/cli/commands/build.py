@@ -83,7 +83,7 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
         parser,
         "--import",
         dest="imported",
-        help="Import the service with BentoML instead of analyzing its source; stand-ins replace missing packages",
+        help="Import the service with BentoML instead of analyzing its source; replace missing packages with stand-ins",
     )
     parser.add_argument(
         "--python", metavar="PATH", help="Import with this Python environment or interpreter; requires --import"

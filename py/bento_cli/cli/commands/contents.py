@@ -126,7 +126,7 @@ def _add_models(root: _Node, entry: Entry, store: Store) -> None:
 
 def _add(root: _Node, path: str, size: int, note: str) -> None:
     if path.count("/") > MAX_DEPTH:
-        raise BentoError(f"{path[:60]}...: the path has more than {MAX_DEPTH} nested directories.")
+        raise BentoError(f"{path[:60]}...: the path has more than {MAX_DEPTH} nested directories. Reduce the nesting.")
     node = root
     node.size += size
     for part in path.split("/"):

@@ -121,7 +121,7 @@ def add_pin_arguments(parser: ArgumentParser, kind: Kind) -> None:
         metavar="ORGANIZATION/NAME[@REVISION]",
         help="Pin this Hugging Face model at a branch, tag, or commit (default: main)",
     )
-    parser.add_argument("--endpoint", metavar="URL", help="Use this Hub URL (default: the HF_ENDPOINT variable)")
+    parser.add_argument("--endpoint", metavar="URL", help="Use the Hugging Face Hub at this URL (default: HF_ENDPOINT)")
     arguments.add_repeatable(
         parser, "--include", metavar="PATTERN", help="Include only files that match this pattern, such as *.json"
     )
