@@ -114,8 +114,13 @@ def test_a_mount_asks_for_both_repositories(with_tokens, home, registries, progr
     assert ["repository:team/app:pull", "repository:team/other:pull,push"] in scopes
 
 
-def test_a_token_that_has_ended_is_fetched_again(with_tokens, home, registries, progress, tmp_path):
+@pytest.mark.parametrize("challenges", [100, 1])
+def test_a_token_that_has_ended_is_fetched_again(
+    with_tokens, home, registries, progress, tmp_path, monkeypatch, challenges
+):
     server, tokens = with_tokens
+    given = [Challenge.parse] * challenges  # zot sends no challenge with the rejection of a token
+    monkeypatch.setattr(Challenge, "parse", lambda headers: given.pop()(headers) if given else None)
     tokens.lifetime = -3600  # docker-registry lets a minute pass
     log_in(home, server.host)
     reference = Reference.parse(f"{server.host}/team/app:v1")

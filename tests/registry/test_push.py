@@ -78,6 +78,27 @@ def test_a_lost_blob_is_sent_again(registry_binary, name, registries, progress, 
         assert (status, "sha256:" + hashlib.sha256(content).hexdigest()) == (200, lost.digest)
 
 
+def test_a_lost_blob_is_sent_again_if_the_manifest_counts_as_invalid(
+    registry_binary, name, registries, progress, tmp_path, monkeypatch
+):
+    image = make_image(tmp_path / "image")
+    put = Repository.put_manifest
+
+    def put_as_zot(self, manifest, target):
+        try:
+            return put(self, manifest, target)
+        except RegistryError as error:
+            raise RegistryError(str(error), 400, ("MANIFEST_INVALID",)) from error
+
+    with servers.serve(registry_binary, tmp_path / "registry") as server:
+        reference = Reference.parse(f"{server.host}/t/{name}:v1")
+        push(image, [reference], registries, progress)
+        server.blobs()[image.root.layers()[1].digest].unlink()
+        monkeypatch.setattr(Repository, "put_manifest", put_as_zot)
+        [pushed] = push(image, [reference], registries, progress)
+    assert pushed.sent == 1
+
+
 def test_a_registry_can_reject_an_existing_manifest(server, reference, registries, progress, tmp_path, monkeypatch):
     image = make_image(tmp_path)
     push(image, [reference.with_tag("v1")], registries, progress)

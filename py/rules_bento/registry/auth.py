@@ -230,7 +230,8 @@ class Authorizer:
 
     def accept_challenge(self, challenges: list[str], scopes: frozenset[str], sent: str) -> bool:
         """Process the challenges of a 401 response. Returns whether a retry would send a header other than `sent`."""
-        challenge = Challenge.parse(challenges)
+        # zot rejects an expired token without a challenge, so the previous challenge applies.
+        challenge = Challenge.parse(challenges) or self._challenge
         if challenge is None:
             return False
         with self._lock:

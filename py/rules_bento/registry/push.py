@@ -145,6 +145,8 @@ class _BlobUpload:
 
 # Error codes for missing blobs of a manifest (distribution specification, `Error Codes`).
 _UNKNOWN_BLOBS = frozenset({"BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN"})
+# Error codes for an existing manifest whose blobs are lost. zot reports such a manifest as invalid.
+_LOST_BLOBS = _UNKNOWN_BLOBS | {"MANIFEST_INVALID"}
 
 # Repositories from which a mount of a blob of earlier pushes is tried.
 _MAX_MOUNTS = 3
@@ -246,7 +248,7 @@ class _RepositoryPush:
             for manifest in manifests:
                 self._write(manifest, manifest.descriptor.digest)
         except RegistryError as error:  # some registries never accept a manifest again
-            self.is_complete = _UNKNOWN_BLOBS.isdisjoint(error.codes)
+            self.is_complete = _LOST_BLOBS.isdisjoint(error.codes)
         else:
             self.is_complete = True
 
