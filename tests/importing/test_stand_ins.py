@@ -108,6 +108,7 @@ class Svc:
 # What modules do with packages, and whether the import can do it without them.
 USES = {
     "import pandas\nX = 1": True,
+    "X = len([bentoml.sklearn.load_model])": True,  # BentoML imports scikit-learn
     "import pandas as pd\nFRAME = pd.DataFrame({'a': [1]})\nX = 1": True,
     "import pandas as pd\nX = 1\ndef load(path: str) -> pd.DataFrame: ...": True,
     "import pandas as pd\nFRAME = pd.DataFrame({'a': [1]})\nX = len(FRAME)": False,

@@ -58,6 +58,8 @@ _TOLERATED: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("str", "repr", "format"), lambda self, *_spec: self._stand_in_name),
 }
 _BENTOML = ("bentoml", "_bentoml_sdk", "_bentoml_impl")
+# BentoML's modules for frameworks, such as `bentoml.sklearn`, which import the framework.
+_FRAMEWORKS = ("_bentoml_impl.frameworks.", "bentoml._internal.frameworks.")
 # Attributes that depend on the value: libraries get them for values that they use, and `import *` gets `__all__`.
 _REFUSED = ("__all__", "__pydantic_serializer__", "__signature__", "__wrapped__")
 # Attributes that libraries look for in modules and types.
@@ -326,7 +328,8 @@ class _Finder:
     def find_spec(self, name: str, path: Any = None, _target: Any = None) -> machinery.ModuleSpec | None:
         top = name.partition(".")[0]
         user = next(frame for frame in _frames() if "importlib" not in frame.f_code.co_filename)
-        is_new = path is None and relative(user.f_code.co_filename) and _may_stand_in(top)
+        is_user = relative(user.f_code.co_filename) or user.f_globals.get("__name__", "").startswith(_FRAMEWORKS)
+        is_new = path is None and is_user and _may_stand_in(top)
         return machinery.ModuleSpec(name, self) if is_new or name_of(sys.modules.get(top)) else None  # type: ignore[arg-type]
 
     def create_module(self, spec: machinery.ModuleSpec) -> StandIn:
