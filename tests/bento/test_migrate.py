@@ -383,6 +383,31 @@ def test_a_model_that_is_in_the_project_as_an_entry_is_imported(tmp_path):
     assert not any("m:v1" in note and "store" in note for note in made.notes)
 
 
+@pytest.mark.parametrize(
+    "service",
+    [
+        "model = bentoml.sklearn.get('Clf:latest')\n@bentoml.service\nclass Svc:\n    of = model\n",
+        "svc = bentoml.legacy.Service('s', runners=[bentoml.onnx.get('Clf:latest').to_runner()])\n",
+        "class Base:\n    of = bentoml.models.BentoModel('Clf')\n@bentoml.service\nclass Svc(Base):\n    pass\n",
+    ],
+)
+def test_models_that_the_import_requires_become_targets(tmp_path, service):
+    rest = "def load():\n    return bentoml.models.get('other')\n"
+    name = re.search(r"(\w*[sS]vc)\b", service)[1]
+    made = migrate(project(tmp_path, f"service: service:{name}", f"import bentoml\n{service}{rest}"), store=tmp_path)
+    assert 'models = [":clf"]' in made.build
+    assert 'service_metadata = "import"' in made.build
+    assert any("clf" in note and "isn't in the store" in note for note in made.notes)
+    assert "other" not in made.text()
+
+
+def test_the_command_that_copies_a_model_works_from_the_root(tmp_path):
+    options = BENTO_PROJECTS["iris_svc"]
+    made = migrate(write_project(tmp_path / "iris", options, ""), "svc/iris", store=store_of(tmp_path / "models"))
+    [note] = [note for note in made.notes if "Copy the entry" in note]
+    assert re.search(r'mkdir -p svc/iris/models && cp -r "\$\(.*\)" svc/iris/models/iris_clf$', note)
+
+
 def test_a_revision_that_moves_is_one_thing_to_do(tmp_path):
     body = (
         "class Svc:\n    tiny = bentoml.models.HuggingFaceModel('Acme/Tiny')\n    at = bentoml.models.HuggingFaceModel("
@@ -528,3 +553,20 @@ def test_packages_that_change_the_environment_are_imported(tmp_path):
     assert 'import_packages = ["@pypi//python_dotenv"],' in migrate(project(tmp_path, bentofile, dynamic)).build
     static = "from dotenv import load_dotenv\n" + SERVICE
     assert "import_packages" not in migrate(project(tmp_path / "static", bentofile, static)).build
+
+
+@pytest.mark.parametrize(
+    ("imported", "call", "found"),
+    [
+        ("from asgi_proxy import asgi_proxy", "asgi_proxy('http://127.0.0.1:1')", ["asgi_proxy_lib"]),
+        ("import idna.apps as apps", "apps.make()", ["idna"]),
+        ("import fastapi, idna", "fastapi.FastAPI(routes=idna.x)", []),
+        ("import idna", "make(idna)", []),
+    ],
+)
+def test_packages_that_make_a_mounted_application_are_imported(tmp_path, imported, call, found):
+    bentofile = "service: service:Svc\npython:\n  packages: [asgi-proxy-lib, bentoml, fastapi, idna]\n"
+    mounted = SERVICE.replace("@bentoml.service", f"app = {call}\n\n\n@bentoml.service\n@bentoml.asgi_app(app)")
+    build = migrate(project(tmp_path, bentofile, f"{imported}\n{mounted}")).build
+    assert re.findall(r"import_packages = \[\"@pypi//(\w+)\"\]", build) == found
+    assert 'service_metadata = "import"' in build

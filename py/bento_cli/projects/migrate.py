@@ -18,10 +18,13 @@ from rules_bento.build_options.options import BuildOptions
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.models import model_store
-from rules_bento.models.model_loads import find_model_loads
+from rules_bento.models.model_loads import find_calls, find_model_loads
+from rules_bento.service.import_code import callee
+from rules_bento.service.modules import Module, dotted, own_nodes
 from rules_bento.service.overrides import way
+from rules_bento.service.services import MOUNTS
 from rules_bento.sources import snapshot
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 
 from bento_cli.projects import migrate_packages
 from bento_cli.projects.from_directory import (
@@ -50,6 +53,7 @@ _IGNORED_DIRECTORIES = (".git", ".venv", "node_modules", "venv")
 _ALREADY_REPORTED = ("requires the model", "uv_lock()", "all service metadata as constants", "isn't a commit")
 # Targets of packages that change the environment, which the import requires, by module.
 _ENVIRONMENT_PACKAGES = {"dotenv": "python_dotenv", "environs": "environs", "truststore": "truststore"}
+_MODEL_REFERENCE = re.compile(r"bentoml\.(\w+)\.(load_model|get|BentoModel)")
 _MIN_DATA_BYTES = 10_000_000  # files of this size are packed separately from the sources
 
 
@@ -95,7 +99,7 @@ class _Project:
     packages: tuple[str, ...]  # paths of BUILD files
     store: Path
     model_loads: list[list[str]]  # calls of framework functions that load models, from `model_loads`
-    import_packages: frozenset[str]  # targets of packages that importing the service requires
+    import_packages: set[str]  # targets of packages that importing the service requires, or prefixes of their names
 
     def label(self, file: str) -> str:
         """Return the label of a file in the project's directory."""
@@ -212,10 +216,20 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
     imports = {
         found.decode() for text in seen.values() for found in re.findall(rb"(?m)^\s*(?:from|import) (\w+)", text)
     }
-    effects = frozenset(target for module, target in _ENVIRONMENT_PACKAGES.items() if module in imports)
+    required = {target for module, target in _ENVIRONMENT_PACKAGES.items() if module in imports}
+    required |= {*_mounted_modules(info.path, seen.get(info.path, b""))} - {"fastapi", "starlette"}
     return _Project(
-        directory, package.strip("/"), name, options, info, files, paths, data, packages, store, loads, effects
+        directory, package.strip("/"), name, options, info, files, paths, data, packages, store, loads, required
     )
+
+
+def _mounted_modules(path: str, text: bytes) -> Iterator[str]:
+    """Yield the top-level modules whose functions return the ASGI applications that the services in a file mount."""
+    module = Module("", path, ast.parse(text), is_package=False)
+    for each in (each for node in ast.walk(module.tree) for each in getattr(node, "decorator_list", ())):
+        if isinstance(each, ast.Call) and dotted(module, each.func) in MOUNTS and each.args:
+            for binding in module.bindings.get(getattr(each.args[0], "id", ""), ()):
+                yield (dotted(module, callee(binding.node)) or "-").partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -255,6 +269,9 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
     references = [*project.info.models, *(model for service in project.info.services for model in service.models)]
     named = [model for model in references if model.tag and not (model.alias and model.tag in aliases.values())]
     tags += [model.tag.lower() for model in named]
+    if project.info.unknowns and not project.info.services and project.files.has(project.info.path):
+        found = _import_tags(project.files.read(project.info.path, "service"))
+        tags += [tag for tag in found if tag not in aliases.values()]
     targets: dict[str, str] = {}
     notes = []
     for tag in (tag.lower() for tag in tags):
@@ -267,7 +284,7 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
             modules = {f"bentoml.{framework}" for _, framework, *_ in matching_loads}
             module = min(modules) if len(modules) == 1 else None
             targets[name] = _model_target(tag, aliases.get(tag), module, is_entry=is_entry)
-            notes += _model_notes(tag, stored, module, is_entry=is_entry)
+            notes += _model_notes(project, tag, stored, module, is_entry=is_entry)
     notes += [
         _huggingface_note(project, service, model) for service in project.info.services for model in service.models
     ]
@@ -276,6 +293,15 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
         f"Models: the filter {choice.filter!r} applies to the labels of bento_model targets." for choice in filters
     ]
     return list(targets.values()), [note for note in notes if note]
+
+
+def _import_tags(text: bytes) -> list[str]:
+    """Return the constant tags of models that a module gets or loads during its import, ordered by line."""
+    body = ast.parse(text).body
+    members = [each for node in body if isinstance(node, ast.ClassDef) for each in node.body]
+    lines = {node.lineno for node in own_nodes(*body, *members) if isinstance(node, ast.Call)}
+    calls = sorted(find_calls(text, _MODEL_REFERENCE), key=lambda call: call[3])
+    return [tag for tag, _, _, line in calls if line in lines]
 
 
 def _model_target(tag: str, alias: str | None, module: str | None, *, is_entry: bool) -> str:
@@ -302,13 +328,16 @@ def _model_target(tag: str, alias: str | None, module: str | None, *, is_entry: 
     return call("bento_model", attributes)
 
 
-def _model_notes(tag: str, stored: dict[str, Any] | None, module: str | None, *, is_entry: bool) -> list[str]:
+def _model_notes(
+    project: _Project, tag: str, stored: dict[str, Any] | None, module: str | None, *, is_entry: bool
+) -> list[str]:
     name = tag.partition(":")[0]
     if stored:
         tagged = f"{stored['name']}:{stored['version']}"
+        models = f"{project.package}/models".lstrip("/")
         return [
-            f'Models: {tag} is {tagged} in the store. Copy the entry: cp -r "$(bentoml models get {tagged} -o path)" '
-            f"models/{name}"
+            f"Models: {tag} is {tagged} in the store. Copy the entry: mkdir -p {models} && "
+            f'cp -r "$(bentoml models get {tagged} -o path)" {models}/{name}'
         ]
     if is_entry:
         return []
@@ -378,7 +407,8 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
     data = sorted(path for path in project.data if not path.startswith(tuple(f"models/{name}/" for name in names)))
     python = project.options.docker.python_version
     bento = project.options.name or project.info.bento_name or "bento"
-    imported = [each for each in packages.targets if project.info.unknowns and each in project.import_packages]
+    required = tuple(f"{each}_" for each in project.import_packages if project.info.unknowns)
+    imported = [each for each in packages.targets if f"{each}_".startswith(required)]
     attributes: dict[str, Any] = {
         "name": re.sub(r"\W", "_", bento) + "_bento",
         "srcs": _sources(sorted([*excluded, *data, *(f"models/{name}/**" for name in names)])),

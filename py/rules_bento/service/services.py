@@ -31,7 +31,7 @@ _KEEP_NAME = ("torch.inference_mode", "torch.no_grad")
 _DISPLAYS = (ast.Constant, ast.Dict, ast.JoinedStr, ast.Lambda, ast.List, ast.Set, ast.Tuple)
 
 _CHAT = "/chat/completions"
-_MOUNTS = ("bentoml.asgi_app", "bentoml.mount_asgi_app")
+MOUNTS = ("bentoml.asgi_app", "bentoml.mount_asgi_app")
 _FASTAPI = ("fastapi.FastAPI", "fastapi.applications.FastAPI")
 _ROUTERS = ("fastapi.APIRouter", "fastapi.routing.APIRouter")
 _STATIC = ("starlette.staticfiles.StaticFiles", "fastapi.staticfiles.StaticFiles")
@@ -80,7 +80,7 @@ class ServiceReader:
             maker = self.names.outside(module, callee(each))
             if maker == "bentoml.service" and arguments is None and not getattr(each, "args", ()):
                 arguments = self._arguments(module, getattr(each, "keywords", []))
-            elif maker in _MOUNTS and isinstance(each, ast.Call):
+            elif maker in MOUNTS and isinstance(each, ast.Call):
                 given = arguments_of(module, each, ["app", "path", "name"])
                 path = self.constants.text(module, given["path"]) if "path" in given else ""
                 mounts.insert(0, (given.get("app", each), path))
@@ -443,7 +443,7 @@ def _check_paths(constants: Constants, module: Module, node: ast.expr, makers: t
         method, call = code.parent(node), code.parent(code.parent(node))
         if not isinstance(method, ast.Attribute):  # an argument
             is_router = getattr(getattr(method, "func", None), "attr", "") == "include_router"
-            return is_router or constants.receiver(by, node) in _MOUNTS
+            return is_router or constants.receiver(by, node) in MOUNTS
         if method.attr not in _ROUTES or not isinstance(call, ast.Call) or call.func is not method:
             return method.attr in _OTHERS
         given = arguments_of(by, call, ["router" if method.attr == "include_router" else "path", "app"], others=True)
