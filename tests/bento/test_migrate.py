@@ -496,6 +496,11 @@ default = true
     assert 'explicit = {"torch": "cuda"}' in made.module
     assert 'python_version = "3.12"' in made.module
     assert any("uv.lock has conflicts (tool.uv.conflicts). Select extras" in note for note in made.notes)
+    unrecorded = "the Bento doesn't record the indexes of pyproject.toml"
+    assert any(unrecorded in note for note in made.notes)
+    options = "python: {packages: [torch], extra_index_url: ['https://cuda.example/simple']}"
+    (directory / "bentofile.yaml").write_text(options, "utf-8")
+    assert not any(unrecorded in note for note in migrate(directory, store=tmp_path).notes)
 
 
 BUILT_IMAGE = """\

@@ -85,6 +85,12 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packa
     targets, more = _targets([line for line in lines if not line.startswith("-")], version, lock, files)
     if lock == "uv.lock" and "\nconflicts = " in files.text(lock, "the lock"):
         more.append("uv.lock has conflicts (tool.uv.conflicts). Select extras, groups, and members in bento.pypi.")
+    uv_indexes = _uv_indexes(files) if lock == "uv.lock" else {}
+    if uv_indexes and not (options.python.index_url or options.python.extra_index_url):
+        more.append(
+            "the Bento doesn't record the indexes of pyproject.toml, so containers that BentoML builds might lack "
+            "packages. Build images with bento_image, or set python.extra_index_url."
+        )
     return Packages(
         version,
         lock or _OUR_LOCK,
@@ -92,7 +98,7 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packa
         lines,
         limits,
         targets,
-        _indexes(options) | (_uv_indexes(files) if lock == "uv.lock" else {}),
+        _indexes(options) | uv_indexes,
         _NAMES[files.has(_NAMES[0][0])],
         [f"Packages: {note}" for note in dict.fromkeys([*notes, *more])],
     )
