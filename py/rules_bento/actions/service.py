@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _MEMBERS = ("service", "name", "members", "dependencies")
-_FIRST_BENTOML = "1.4.8"
+_FIRST_BENTOML, _FIRST_WITH_ARGUMENTS = "1.3.10", "1.4.8"
 _NO_PKG_RESOURCES = 82  # the first version of setuptools without it, which the package fs needs
 
 
@@ -68,9 +68,11 @@ def import_service(arguments: Arguments) -> None:
     if not any((root / "bentoml").is_dir() for root in roots):
         raise BentoError("requirements: importing the service requires bentoml. Add bentoml from the package hub.")
     installed = _installed_versions(roots)
-    _check_versions(installed)
+    _check_versions(installed, _FIRST_BENTOML)
     facts = json.loads(Path(arguments.required("--service-info")).read_text("utf-8"))
     options = _read_options(arguments, facts)
+    if options.args:
+        _check_versions(installed, _FIRST_WITH_ARGUMENTS)
     with tempfile.TemporaryDirectory(prefix="rules_bento-facts-") as scratch:
         directory = Path(scratch, "bento")
         models = [(description, part) for description, part, _ in arguments.tuples("--model")]
@@ -114,12 +116,12 @@ def _installed_versions(roots: Sequence[Path]) -> dict[str, str]:
     return {re.sub("[_.]", "-", name).lower(): version for name, _, version in names}
 
 
-def _check_versions(installed: Mapping[str, str]) -> None:
+def _check_versions(installed: Mapping[str, str], first: str) -> None:
     """Raise BentoError if BentoML is too old, or is incompatible with the installed version of setuptools."""
-    version, setuptools = installed.get("bentoml", _FIRST_BENTOML), installed.get("setuptools", "0")
-    if _numbers(version) < _numbers(_FIRST_BENTOML):
+    version, setuptools = installed.get("bentoml", first), installed.get("setuptools", "0")
+    if _numbers(version) < _numbers(first):
         raise BentoError(
-            f"requirements: importing the service requires BentoML {_FIRST_BENTOML} or later, but the lock has "
+            f"requirements: importing the service requires BentoML {first} or later, but the lock has "
             f"BentoML {version}. Change the requirement, and lock again."
         )
     if "fs" in installed and _numbers(setuptools) >= [_NO_PKG_RESOURCES]:

@@ -81,7 +81,8 @@ def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
 
     state, recorder = stand_ins.STATE, Recorder(bentoml_images.Image)
     resource.system_resources = lambda: {"cpu": 2 * _WORKERS}
-    BentoMLContainer.bento_arguments.set(order["arguments"])
+    if order["arguments"]:  # since 1.4.8
+        BentoMLContainer.bento_arguments.set(order["arguments"])
     BentoMLContainer.model_aliases.set(order["aliases"])
     faulthandler.dump_traceback_later(order["seconds"], exit=True, file=trace)
     try:
@@ -120,13 +121,14 @@ def _fields(service: Any, schema: dict[str, Any], recorder: Recorder) -> dict[st
         if one.config.get("workers") == _WORKERS:
             del one.config["workers"]
     service.inject_config()  # which checks it
-    labels = {str(key): str(value) for key, value in service.labels.items()}
+    envs, labels = getattr(service, "envs", ()), getattr(service, "labels", {})  # BentoML 1.3 has neither
+    labels = {str(key): str(value) for key, value in labels.items()}
     chats = [path.removesuffix(_CHAT) for path in schema.get("paths", {}) if path.endswith(_CHAT)]
     return {
         "kind": "new",
         "services": tuple(_service(one) for one in service.all_services().values()),
         "labels": labels | ({"openai_endpoint": chats[0]} if chats else {}),
-        "envs": tuple(metadata.Env(env.name, env.value, getattr(env, "stage", "all")) for env in service.envs),
+        "envs": tuple(metadata.Env(env.name, env.value, getattr(env, "stage", "all")) for env in envs),
         "description": getattr(service, "description", None),
         "image": service.image and recorder.image(service.image),
     }
