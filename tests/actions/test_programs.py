@@ -126,9 +126,10 @@ def test_documents_name_the_kind_of_the_image(tmp_path, flags, subject):
     shared = ["--tag", str(tmp_path / "tag"), "--bento-digest", str(tmp_path / "content"), *flags]
     shared += ["--base-config", str(tmp_path / "base.json"), "--target", "//svc:i", "--output", str(tmp_path / "out")]
     own = ["--format", "cyclonedx", "--created", "1980-01-01T00:00:00Z", "--digest", str(tmp_path / "digest")]
-    assert not run(["sbom", *shared, *own])
-    [component] = json.loads((tmp_path / "out").read_text())["components"]
-    assert component["bom-ref"] == f"{subject}:server:v1"
+    assert not run(["sbom", *shared, *own, "--wheel", "acme", "1", "a" * 64])
+    components = json.loads((tmp_path / "out").read_text())["components"]
+    urls = {component["bom-ref"]: component.get("purl") for component in components}
+    assert urls == {f"{subject}:server:v1": None, "pkg:pypi/acme@1": "pkg:pypi/acme@1"}
     assert not run(["build_definition", *shared, "--kind", "image"])
     document = json.loads((tmp_path / "out").read_text())
     assert document["externalParameters"][subject] == "server:v1"

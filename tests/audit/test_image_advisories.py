@@ -313,6 +313,9 @@ def test_the_report_for_code_hosts():
         ("DSA-2", "error", False),
         ("allow", "error", False),
     ]
+    # The first ID: a later alias doesn't change the identity of a finding.
+    fingerprints = [result["partialFingerprints"]["package/v1"].split()[-1] for result in run["results"][:2]]
+    assert (fingerprints, len(report.vulnerabilities[0].ids)) == (["DEBIAN-CVE-1", "DSA-2"], 2)
     assert run["results"][0]["suppressions"][0]["justification"] == ACCEPTED
     assert run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "a/BUILD.bazel"
     assert sarif.dumps(report, "//:policy", "a/BUILD.bazel") == json.dumps(written, indent=1) + "\n"

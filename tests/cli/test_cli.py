@@ -111,6 +111,11 @@ def test_options_of_all_commands(bento):
     )
 
 
+def test_exit_codes_are_those_of_the_documentation():
+    codes = (status.OK, status.ERROR, status.USAGE, status.FOUND, status.NOT_FOUND, status.INTERRUPTED, status.PIPE)
+    assert codes == (0, 1, 2, 3, 4, 130, 141)
+
+
 def test_a_home_that_is_not_there_is_empty(bento, tmp_path):
     assert bento("--home", tmp_path / "nothing", "list", "-o", "json") == "[]\n"
     assert bento("list", "--home", tmp_path / "nothing", "-o", "path") == ""

@@ -250,6 +250,10 @@ def test_a_wrong_login_is_not_kept(one_cloud, bento, ours, monkeypatch):
     assert "Log in again" in bento(*words, "--api-token", "wrong", home=ours, code=status.ERROR)
     assert not (ours.home.root / ".yatai.yaml").exists()
     assert "the API token is missing" in bento(*words, home=ours, code=status.ERROR)
+    monkeypatch.setenv("BENTO_CLOUD_API_ENDPOINT", one_cloud.address)
+    assert f"{one_cloud.address} responded" in bento(
+        "cloud", "login", "--api-token", "wrong", home=ours, code=status.ERROR
+    )
     assert "You aren't logged in to BentoCloud or Yatai" in bento("pull", "hi:v1", home=ours, code=status.ERROR)
 
 
