@@ -4,6 +4,7 @@ import json
 import tarfile
 
 import pytest
+from rules_bento.models.model import ModelDescription
 from rules_bento.subcommands import run
 
 SERVER, LIBRARY = b"import lib\n", b"X = 1\n"
@@ -130,7 +131,10 @@ def test_documents_name_the_kind_of_the_image(tmp_path, flags, subject):
     components = json.loads((tmp_path / "out").read_text())["components"]
     urls = {component["bom-ref"]: component.get("purl") for component in components}
     assert urls == {f"{subject}:server:v1": None, "pkg:pypi/acme@1": "pkg:pypi/acme@1"}
-    assert not run(["build_definition", *shared, "--kind", "image"])
+    model = ModelDescription("clf:v1", "", "1980-01-01T00:00:00+00:00", "2" * 64, 1)
+    (tmp_path / "model").write_text(model.dumps())
+    assert not run(["build_definition", *shared, "--kind", "image", "--model", str(tmp_path / "model")])
     document = json.loads((tmp_path / "out").read_text())
     assert document["externalParameters"][subject] == "server:v1"
-    assert document["resolvedDependencies"][0]["uri"] == f"{subject}:server:v1"
+    digests = {item["uri"]: item["digest"]["blake3"] for item in document["resolvedDependencies"]}
+    assert digests == {f"{subject}:server:v1": "1" * 64, "model:clf:v1": "2" * 64}

@@ -297,6 +297,14 @@ def test_a_marker_that_is_none_is_rejected(marker):
         lock.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
 
 
+def test_a_marker_with_too_many_combinations_is_rejected():
+    one, other = (" or ".join(f"sys_platform == '{name}{number}'" for number in range(260)) for name in "ab")
+    marker = f"({one}) and ({other}) and extra == 'extra-1-p-cpu'"
+    text = CONFLICTING.replace("extra == 'extra-1-p-cpu' or extra != 'extra-1-p-gpu'", marker)
+    with pytest.raises(BentoError, match=r"the lock's markers are too complex\. Simplify"):
+        lock.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
+
+
 def test_an_extra_on_one_platform_is_active_there():
     """A package of the workspace, or any other, whose extras conflict, is required with one on Linux only."""
     marker = "extra == 'extra-1-p-cpu' or extra != 'extra-1-p-gpu'"
