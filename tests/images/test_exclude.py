@@ -174,13 +174,16 @@ def test_a_wheel_of_which_no_module_is_left_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["cyclonedx", "spdx"])
-def test_bill_and_report_say_how_much_is_left_out(wheel, tmp_path, form):
+def test_bill_and_report_say_how_much_is_left_out(wheel, tmp_path, form, capsys):
     excluded = tmp_path / "excluded"
     run(["wheel_excluded", "--wheel", str(wheel.file), "--exclude", '"*.a"', "--output", str(excluded)])
     told = {"name": "acme-tools", "version": "2.1", "files": 2, "size": 808}
     assert json.loads(excluded.read_text()) == told
     nothing = tmp_path / "nothing"
-    run(["wheel_excluded", "--wheel", str(wheel.file), "--exclude-preset", '"*.o"', "--output", str(nothing)])
+    flags = ["--wheel", str(wheel.file), "--exclude-preset", '"*.o"', "--output", str(nothing)]
+    run(["wheel_excluded", *flags])
+    assert run(["wheel_excluded", "--allow-record-mismatch", *flags]) == 1
+    assert "the RECORD is correct" in capsys.readouterr().err
     for name, text in {"config": '{"architecture": "amd64"}', "digest": f"sha256:{'0' * 64}", "tag": "svc:1"}.items():
         (tmp_path / name).write_text(text)
     words = ["--base-config", "config", "--bento-digest", "digest", "--digest", "digest", "--tag", "tag"]

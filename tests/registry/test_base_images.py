@@ -9,6 +9,7 @@ from rules_bento.errors import BentoError
 from rules_bento.images.oci_image import Layer
 from rules_bento.registry import base_images
 from rules_bento.registry.layout import Layout
+from rules_bento.subcommands import run
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
 OCI = "application/vnd.oci.image"
@@ -72,6 +73,11 @@ def refused(made):
 def test_what_is_taken(made):
     made.config |= {"variant": "v2", "history": [{"created_by": "x"}], "created": "now"}
     image = made.add().read()["linux/amd64"]
+    out = made.directory / "out.json"
+    assert not run(
+        ["base_images", "--layers", "--layout", str(made.directory), "--platform", "linux/amd64", "--output", str(out)]
+    )
+    assert json.loads(out.read_text()) == {"linux/amd64": json.loads(json.dumps(image.to_json()))}
     assert image.digest == made.index["manifests"][0]["digest"]
     history = [{"created_by": "x"}]
     facts = {"architecture": "amd64", "os": "linux", "variant": "v2", "history": history, "env": {"A": "b=c"}}
