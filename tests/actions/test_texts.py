@@ -28,6 +28,7 @@ def test_fields_of_a_model(tmp_path):
     outcome = actions.model(
         *("--metadata", '"of"', json.dumps(TEXTS[0])),
         *("--option", '"task"', '"ranking"'),
+        *("--framework-version", '"sklearn"', '"1.9"'),
         *("--signature", '"predict"', json.dumps(json.dumps(["batchable", "batch_dim=1"]))),
         *("--signature", '"fit"', '"[]"'),
         *("--fields", actions.write("svc/fields.json", json.dumps(fields)), "svc/fields.json"),
@@ -38,6 +39,7 @@ def test_fields_of_a_model(tmp_path):
         document = yaml.safe_load(archive.extractfile(name))
     assert document["metadata"] == {"of": TEXTS[0], "accuracy": 0.97}
     assert document["options"] == {"task": "ranking"}
+    assert document["context"]["framework_versions"] == {"sklearn": "1.9"}
     assert document["signatures"] == {
         "predict": {"batchable": True, "batch_dim": [1, 1]},
         "fit": {"batchable": False},
