@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import textwrap
 
 from rules_bento.errors import nearest
 from rules_bento.typing_lite import TYPE_CHECKING, Any, NoReturn
@@ -64,6 +63,8 @@ class _Formatter(argparse.HelpFormatter):
         super().__init__(prog, width=min(columns, 120) - 2)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
+        import textwrap
+
         return "\n".join(textwrap.fill(line, width, break_on_hyphens=False) for line in text.splitlines())
 
     def add_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None = "Usage: ") -> None:

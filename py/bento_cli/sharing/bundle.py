@@ -31,7 +31,7 @@ from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Iterator, Sequence, cast
 
 from bento_cli.store import export
-from bento_cli.store.entry_store import EntryStore
+from bento_cli.store.entry_store import EntryStore, models_of
 from bento_cli.store.home import unique
 from bento_cli.store.import_session import import_session
 from bento_cli.store.verification import require_intact
@@ -64,7 +64,7 @@ def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None 
     Verifies all entries first. Raises NotFoundError for a missing entry, and BentoError for a damaged entry.
     """
     bentos = list({entry.path: entry for entry in map(EntryStore(home, BENTO).get, tags)}.values())
-    needed = {entry.path: export.models_of(home, entry) for entry in bentos}
+    needed = {entry.path: models_of(home, entry) for entry in bentos}
     models = list({model.tag: model for models_of_one in needed.values() for model in models_of_one}.values())
     require_intact(home, [*bentos, *models])
     index: dict[str, Any] = {"format": FORMAT, "models": [], "bentos": []}

@@ -19,7 +19,8 @@ from rules_bento.typing_lite import IO, TYPE_CHECKING, Iterator, Sequence
 
 from bento_cli.sharing.backends import BUILDER_REMEDY, NATIVE, NATIVE_OPTIONS, Job, words
 from bento_cli.store import verification
-from bento_cli.store.export import contents, models_of, write_directory
+from bento_cli.store.entry_store import models_of
+from bento_cli.store.export import contents, write_directory
 
 if TYPE_CHECKING:
     from rules_bento.artifacts.signatures import Signing

@@ -50,7 +50,8 @@ from bento_cli.sharing.backends import BUILDER_REMEDY, NATIVE_OPTIONS
 from bento_cli.sharing.native_base import LAYOUT, BaseImageContents, read_base
 from bento_cli.sharing.native_packages import LocalWheel, Target, find_wheels
 from bento_cli.store import verification
-from bento_cli.store.export import models_of, streamed_members, walk
+from bento_cli.store.entry_store import models_of
+from bento_cli.store.export import streamed_members, walk
 
 if TYPE_CHECKING:
     from rules_bento.artifacts.signatures import Signing

@@ -11,7 +11,7 @@ from rules_bento.errors import BentoError
 from rules_bento.programs import IMPORT_PATH, which
 from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
-from bento_cli.store.export import models_of
+from bento_cli.store.entry_store import models_of
 
 if TYPE_CHECKING:
     from bento_cli.store.entry_store import Entry

@@ -15,7 +15,7 @@ from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING
 
 from bento_cli.store import export
-from bento_cli.store.entry_store import EntryStore
+from bento_cli.store.entry_store import EntryStore, models_of
 from bento_cli.store.import_session import Options, import_archive
 from bento_cli.transports.download import downloaded, upload
 
@@ -101,7 +101,7 @@ def send(
         raise BentoError(f"{address}: directories can't be exported to a URL. Use an archive format, such as xz.")
     name, form = export.file_name(kind, entry.tag, address.name, form)
     address = address.with_path(address.path[: len(address.path) - len(address.name)] + name)
-    taken = export.models_of(home, entry) if models and kind is BENTO else []
+    taken = models_of(home, entry) if models and kind is BENTO else []
     members = export.checked_members(home, entry, taken, progress, check=check)
     home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
     with TemporaryFile(dir=home.staging) as file:  # the file has no name, so the system removes it when it is closed

@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 
 from rules_bento.bento import descriptors
-from rules_bento.bento.kinds import BENTO
+from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats.times import to_local
@@ -244,6 +244,28 @@ class EntryStore:
             if to_local(description.creation_time) < self.get(name).moment:
                 return
         durable.write(self.home, self.directory / name / LATEST, description.tag.version.encode())
+
+
+def models_of(home: Home, entry: Entry) -> list[Entry]:
+    """Return the models that a Bento requires, from the Bento or the store. Raises NotFoundError for missing models."""
+    models = []
+    own = EntryStore(home, MODEL, entry.path / "models")
+    for tag in entry.models:
+        try:
+            entries = own if own.directory.is_dir() and _has(own, tag) else EntryStore(home, MODEL)
+            models.append(entries.get(tag))
+        except NotFoundError:
+            raise NotFoundError(
+                f"{entry.tag}: the required model {tag} isn't in the store. Import or pull the model first."
+            ) from None
+    return models
+
+
+def _has(entries: EntryStore, text: str) -> bool:
+    try:
+        return entries.has(entries.find(text))
+    except BentoError:
+        return False
 
 
 def _directories(directory: Path) -> list[str]:

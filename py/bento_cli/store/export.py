@@ -15,13 +15,13 @@ from pathlib import Path
 from rules_bento.archives import archive, tarstream
 from rules_bento.archives.atomic import atomic_dir, atomic_file, is_unfinished
 from rules_bento.archives.tarstream import Member
-from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.bento.kinds import BENTO
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, cast
 
 from bento_cli.store import verification
-from bento_cli.store.entry_store import LATEST, EntryStore, NotFoundError
+from bento_cli.store.entry_store import LATEST, models_of
 
 if TYPE_CHECKING:
     from rules_bento.archives.unpack import Form, Progress
@@ -120,21 +120,6 @@ def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, 
     return name, form
 
 
-def models_of(home: Home, entry: Entry) -> list[Entry]:
-    """Return the models that a Bento requires, from the Bento or the store. Raises NotFoundError for missing models."""
-    models = []
-    own = EntryStore(home, MODEL, entry.path / "models")
-    for tag in entry.models:
-        try:
-            entries = own if own.directory.is_dir() and _has(own, tag) else EntryStore(home, MODEL)
-            models.append(entries.get(tag))
-        except NotFoundError:
-            raise NotFoundError(
-                f"{entry.tag}: the required model {tag} isn't in the store. Import or pull the model first."
-            ) from None
-    return models
-
-
 def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
     """Yield the members of an entry and its models, sorted by path. Raises BentoError for an unsupported file."""
     models = sorted(models, key=lambda model: model.tag)
@@ -171,13 +156,6 @@ def _failure(path: Path, error: OSError) -> BentoError:
     if error.filename is None or is_unfinished(os.fsdecode(error.filename), path):
         return BentoError(f"{path}: cannot write the file: {reason}. Check the permissions and the free disk space.")
     return BentoError(f"{error.filename}: cannot read the file: {reason}. Check the file's permissions.")
-
-
-def _has(entries: EntryStore, text: str) -> bool:
-    try:
-        return entries.has(entries.find(text))
-    except BentoError:
-        return False
 
 
 def _models(models: list[Entry]) -> Iterator[Member]:

@@ -177,7 +177,7 @@ def run_verify(options: Namespace, store: Store, kind: Kind) -> int:
     with show.progress("Verifying") as progress:
         entries = [entry for tag in tags for entry in _with_models(tag, store, kind)]
         verified = store.verify(*entries, progress=progress) if entries or not archives else Verified(0, 0, (), (), ())
-        verified = _with_archives(verified, archives)
+        verified = _with_archives(verified, archives) if archives else verified
     facts = {
         "entries": verified.entries,
         "files": verified.files,
@@ -191,7 +191,7 @@ def run_verify(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _with_models(tag: str, store: Store, kind: Kind) -> list[Entry]:
-    from bento_cli.store.export import models_of
+    from bento_cli.store.entry_store import models_of
 
     entry = store.section(kind).get(tag)
     return [entry, *models_of(store.home, entry)]

@@ -14,7 +14,8 @@ from bento_cli.sharing.cloud import documents
 from bento_cli.sharing.cloud.client import CloudPaths
 from bento_cli.sharing.cloud.uploading import Tarball, upload
 from bento_cli.store import import_manifests, verification
-from bento_cli.store.export import models_of, walk
+from bento_cli.store.entry_store import models_of
+from bento_cli.store.export import walk
 from bento_cli.store.home import staging_lock
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.sharing.registry import packing
 from bento_cli.store import verification
-from bento_cli.store.export import models_of
+from bento_cli.store.entry_store import models_of
 
 if TYPE_CHECKING:
     from rules_bento.artifacts.signatures import Signing
