@@ -273,7 +273,7 @@ def _service(
 def _imported(
     settings: BentoSettings, selection: Selection, python: Path, store: Path
 ) -> tuple[services.ServiceInfo, ApiDescription]:
-    """Import the service with the interpreter `python`. Returns the service metadata, and a description of the API."""
+    """Import the service with the interpreter `python`. Returns the service metadata and the description of the API."""
     from rules_bento.service.import_runner import Subject, import_service
 
     options = settings.options

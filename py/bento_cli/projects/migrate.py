@@ -119,9 +119,9 @@ def migrate(
     """Analyze the project in `directory`, and return the files and notes of a migration. Doesn't write files.
 
     `package` is the project's Bazel package. `bentofile` is a path in the directory, by default bentofile.yaml or
-    pyproject.toml. `store` is the directory of BentoML's model store. `hub` is the name of a package hub, by default
-    the hub that uses the project's lock, or else an unused name. If `is_written` is set, the notes omit instructions
-    to copy generated lines. Raises BentoError for an invalid project.
+    pyproject.toml. `store` is the directory of BentoML's model store. `hub` is the name of a package hub. By default,
+    the hub is the existing hub that uses the project's lock. If no such hub exists, the hub gets an unused name. If
+    `is_written` is set, the notes omit instructions to copy generated lines. Raises BentoError for an invalid project.
     """
     project = _read(Path(directory), package, bentofile, Path(store) if store else Home.find().entries_dir(MODEL))
     packages = migrate_packages.read(project.options, project.info, project.files)
@@ -148,7 +148,7 @@ def migrate(
 
 
 def write(migration: Migration, root: Path, directory: Path, *, force: bool = False) -> list[str]:
-    """Write a migration to the workspace at `root` and the project in `directory`. Returns a report, one line per file.
+    """Write a migration to the workspace at `root` and the project in `directory`. Returns one report line per file.
 
     Keeps existing targets, requirements, and constraints, unless `force` is set. If the existing BUILD file is invalid,
     raises BentoError and writes no files.
@@ -224,7 +224,7 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
 
 
 def _mounted_modules(path: str, text: bytes) -> Iterator[str]:
-    """Yield the top-level modules whose functions return the ASGI applications that the services in a file mount."""
+    """Yield the top-level module of each function that creates an ASGI application for the services in a file."""
     module = Module("", path, ast.parse(text), is_package=False)
     for each in (each for node in ast.walk(module.tree) for each in getattr(node, "decorator_list", ())):
         if isinstance(each, ast.Call) and dotted(module, each.func) in MOUNTS and each.args:
@@ -263,7 +263,7 @@ def _lock_notes(project: _Project, packages: Packages, hub: _PackageHub, is_writ
 
 
 def _models(project: _Project) -> tuple[list[str], list[str]]:
-    """Return a target for each model that the project uses, and notes on models to add, pin, or filter."""
+    """Return two lists: the targets of the models that the project uses, and notes on these models for the user."""
     tags = [choice.tag for choice in project.options.models or ()]
     aliases = {choice.tag: choice.alias for choice in project.options.models or () if choice.alias}
     references = [*project.info.models, *(model for service in project.info.services for model in service.models)]
@@ -296,7 +296,7 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
 
 
 def _import_tags(text: bytes) -> list[str]:
-    """Return the constant tags of models that a module gets or loads during its import, ordered by line."""
+    """Return the constant tags of models that a module uses at import time, ordered by line."""
     body = ast.parse(text).body
     members = [each for node in body if isinstance(node, ast.ClassDef) for each in node.body]
     lines = {node.lineno for node in own_nodes(*body, *members) if isinstance(node, ast.Call)}
@@ -366,7 +366,7 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
 
 
 def _package_notes(project: _Project, is_written: bool) -> list[str]:
-    """Return notes on an existing BUILD file, and on nested Bazel packages, whose files the generated globs exclude."""
+    """Return notes on an existing BUILD file, and on nested Bazel packages that the generated globs exclude."""
     notes = []
     for path in project.packages:
         directory = path.rpartition("/")[0]
@@ -484,7 +484,7 @@ def _sources(excluded: Sequence[str]) -> StarlarkCode:
 
 
 def _unknown_notes(project: _Project, packages: Packages) -> list[str]:
-    """Return notes on service metadata for which builds must import the service."""
+    """Return notes on service metadata that static analysis can't determine. Builds must import such services."""
     notes = []
     for unknown in project.info.unknowns:
         text = way(unknown, "attributes")
@@ -529,7 +529,7 @@ def _option_notes(project: _Project) -> list[str]:
 def _trial_build_notes(project: _Project) -> list[str]:
     """Build the unchanged project. If the build fails, return a note on the error.
 
-    Omits errors that other notes report. BentoML either also rejects the project, or ignores the invalid options.
+    Omits errors that other notes report. BentoML might build the same project, because it ignores some invalid options.
     """
     path = project.directory / project.bentofile if project.bentofile else None
     try:

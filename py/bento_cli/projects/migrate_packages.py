@@ -122,7 +122,7 @@ def _requires_fs(line: str) -> bool:
 
 
 def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
-    """Return the service's image, or None. If the image is determined at run time, includes only constant arguments."""
+    """Return the service's image, or None. If static analysis fails, the image includes only constant arguments."""
     if info.image or not info.unknowns or not files.has(info.path):
         return info.image
     arguments: dict[str, Any] = {}
@@ -141,7 +141,7 @@ def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
 
 
 def _python_version(options: BuildOptions, image: Image | None, files: ProjectFiles) -> str:
-    """Return the image's Python version, or else a version that pyproject.toml allows, or else the default."""
+    """Return the image's Python version. If unset, returns a version that pyproject.toml allows, or the default."""
     declared = options.docker.python_version or (image.arguments.get("python_version") if image else None)
     if declared:
         return ".".join(str(declared).split(".")[:2])
@@ -164,7 +164,7 @@ def _python_version(options: BuildOptions, image: Image | None, files: ProjectFi
 def _texts(
     options: BuildOptions, path_of_service: str, image: Image | None, files: ProjectFiles
 ) -> Iterator[tuple[str, str, bool]]:
-    """Yield the origin and the lines of each requirements list, and whether the lines are constraints."""
+    """Yield three values for each list of requirements: its origin, its text, and whether it contains constraints."""
     python = options.python
     named = [(python.requirements_txt, options.at("python.requirements_txt"))] if python.requirements_txt else []
     if not named:
@@ -191,7 +191,7 @@ def _own_lock(options: BuildOptions, files: ProjectFiles) -> str | None:
 
 
 def _targets(declared: list[str], version: str, lock: str | None, files: ProjectFiles) -> tuple[list[str], list[str]]:
-    """Return the package hub's targets for the declared requirements, and notes on missing targets."""
+    """Return two lists: the package hub's targets for the declared requirements, and notes on missing targets."""
     environment = _LINUX | {"python_version": version, "python_full_version": f"{version}.0"}
     text = files.text(lock, "the lock") if lock else ""
     targets, notes = [], []

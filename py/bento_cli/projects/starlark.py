@@ -24,7 +24,7 @@ def call(rule: str, attributes: dict[str, Any]) -> str:
 
 
 def load(rules: list[str], aliases: Sequence[str] = ()) -> str:
-    """Return a load statement for rules of rules_bento. `aliases` are arguments such as `alias = "rule"`."""
+    """Return a load statement for rules of rules_bento. Each alias is an argument such as `alias = "rule"`."""
     return f"load({', '.join([literal(RULES), *map(literal, rules), *aliases])})\n"
 
 
@@ -113,7 +113,7 @@ def string(node: ast.expr) -> str:
 
 
 def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin: str) -> list[tuple[int, int, str]]:
-    """Return a list with the edit that loads missing rules, if any. Raises BentoError for a conflicting symbol."""
+    """Return a list of at most one edit, which loads missing rules. Raises BentoError for a conflicting symbol."""
     loads = [node for node in calls if ast.unparse(node.func) == "load" and node.args]
     missing, own = set(rules), None
     for node in loads:

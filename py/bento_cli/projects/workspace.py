@@ -157,7 +157,7 @@ def _read(text: str, origin: str) -> Workspace:
 
 
 def _find_duplicates(statements: list[ast.stmt], origin: str, extension: str) -> Iterator[DuplicateName]:
-    """Yield each repository name that is declared twice, and each package hub whose declarations differ."""
+    """Yield each repository name that is declared twice, and each package hub that has two different declarations."""
     lines: dict[str, int] = {}
     tags: dict[str, ast.Call] = {}
     for function, call, _ in _calls(statements):
