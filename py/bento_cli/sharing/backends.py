@@ -74,7 +74,8 @@ _ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")
 def choose(requested: str = "") -> Backend:
     """Return the requested backend.
 
-    By default, uses the value of BENTOML_CONTAINERIZE_BACKEND, or else the first available builder, or else `NATIVE`.
+    By default, returns the backend in BENTOML_CONTAINERIZE_BACKEND. If the variable isn't set, returns the first
+    available builder, or `NATIVE` if no builder is available.
     Raises BentoError for an unknown or unavailable backend.
     """
     source = "--backend" if requested else VARIABLE
@@ -124,7 +125,7 @@ _KEYED = ("build-arg", "label", "build-context")
 
 
 class Job(NamedTuple):
-    """An image build: the context directory, the Dockerfile, the names of the image, and the builder's options."""
+    """The inputs of an image build: the context directory, the Dockerfile, the image names, and the options."""
 
     context: Path
     dockerfile: Path

@@ -108,10 +108,10 @@ def containerize(
 def _secrets(entry: Entry, requested: Sequence[str]) -> Iterator[list[str]]:
     """Yield the values of `--secret`: the requested secrets, and the Bento's variables for the stage `build`.
 
-    An untrusted Bento can name any environment variable, but the user decides which variables its Dockerfile can read.
-    Therefore, a value comes from the environment only with `--secret id=NAME`, and otherwise from the Bento. The files
-    that contain the values are readable only by the user, and exist only while the builder runs. Their names are
-    numbers, because the Bento chooses the names of the variables.
+    By default, the value of a variable comes from the Bento. With `--secret id=NAME`, the value comes from the user's
+    environment. An untrusted Bento can't read other environment variables, even if it declares their names. Each value
+    is in a file that only the user can read, and that exists only while the builder runs. The names of the files are
+    numbers, because the Bento controls the names of the variables.
 
     Raises BentoError if a variable has an invalid name or no value.
     """
@@ -256,7 +256,7 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
 
 
 def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> None:
-    """Insert an instruction that installs BentoML's extras as root. `version` is BentoML's version, if any."""
+    """Insert an instruction that installs BentoML's extras as root. If `version` is set, pins BentoML to it."""
     lines = dockerfile.read_text("utf-8").splitlines(keepends=True)
     last = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() in ("USER", "ENTRYPOINT")]
     stages = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() == "FROM"]

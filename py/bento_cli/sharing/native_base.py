@@ -48,7 +48,7 @@ class BaseImageContents(NamedTuple):
 
     @property
     def glibc(self) -> tuple[int, int] | None:
-        """The version of the GNU C library, (0, 0) for musl, or None if the packages include neither."""
+        """The version of the GNU C library: (0, 0) for musl, or None if the packages include neither C library."""
         for package in self.system.packages or ():
             match = re.match(r"(\d+)\.(\d+)", package.version)
             if package.name == "musl":
@@ -102,7 +102,7 @@ def _inspected(layout: Layout, image: BaseImage, cache: Path, name: str) -> tupl
 def _find_python(files: Collection[str], env: dict[str, str], name: str) -> tuple[str, str]:
     """Return the path and version of the first `python3` on the image's PATH.
 
-    The version comes from the names of files in the interpreter's installation, or from the variable PYTHON_VERSION.
+    Determines the version from the files of the interpreter and the image's variable PYTHON_VERSION.
     """
     for directory in env.get("PATH", _PATH).split(":"):
         path = f"{directory.strip('/')}/python3"

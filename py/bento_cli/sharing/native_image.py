@@ -76,7 +76,7 @@ _OPTIONS = NATIVE_OPTIONS | {"compression", "label", "load", "output", "platform
 
 
 class NativeImage(NamedTuple):
-    """A built image, with its base image. `blobs` maps the digest of each layer to a file."""
+    """A built image and its base image. `blobs` maps the digest of each layer to the path of the layer's file."""
 
     image: oci_image.OciImage
     blobs: dict[str, Path]
@@ -196,7 +196,7 @@ def _pairs(options: Options, name: str, separator: str) -> list[tuple[str, str]]
 
 
 def _document(entry: Entry) -> dict[str, Any]:
-    """Return the parsed bento.yaml with all fields, unlike `entry.description.document`."""
+    """Return the parsed bento.yaml, including fields that `entry.description.document` omits."""
     path = entry.path / BENTO.descriptor
     return read_mapping(read_file(path), str(path))
 
@@ -210,7 +210,7 @@ def _default_base(entry: Entry) -> str:
 
 
 def _check(entry: Entry, base: BaseImageContents) -> None:
-    """Raise BentoError if the base lacks the Python version or a system package, or if the build must run commands."""
+    """Raise BentoError if the base image doesn't meet the Bento's requirements, or if the build must run commands."""
     document = _document(entry)
     for step in image_requirements.unsupported_steps(document):
         raise BentoError(f"{entry.tag}: {step.description}, but the native backend runs no commands. {BUILDER_REMEDY}")
@@ -254,7 +254,7 @@ def _check_packages(entry: Entry, base: BaseImageContents, wheels: Sequence[Loca
 
 @cache
 def _code_digest() -> str:
-    """Return a digest for cache keys. The digest changes if the code or the version of libzstd changes."""
+    """Return a digest for cache keys. It changes if the code that builds images or the version of libzstd changes."""
     digest = hashlib.sha256(zstd.library_version().encode())
     for package in (actions, archives, images):
         for path in sorted(Path(package.__path__[0]).rglob("*.py")):
@@ -263,7 +263,7 @@ def _code_digest() -> str:
 
 
 class _Builder:
-    """Builder that runs the rules' actions for an image, and caches the layers."""
+    """Builds an image by running the actions of the Bazel rules, and caches the layers."""
 
     def __init__(self, scratch: Path, cache_directory: Path, settings: _Settings) -> None:
         self._scratch = scratch

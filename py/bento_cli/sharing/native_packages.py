@@ -153,7 +153,7 @@ def _option_line(option: Option, directory: Path) -> str:
 
 
 def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, str]:
-    """Return the URL or path of each wheel in the pinned releases, by SHA-256 digest. Raises BentoError if uv fails.
+    """Return the URLs or paths of the pinned releases' wheels, by SHA-256 digest. Raises BentoError if uv fails.
 
     uv runs in `directory`, so that it doesn't read the untrusted configuration in the Bento's sources.
     """
@@ -229,7 +229,7 @@ def _ranks(target: Target, glibc: tuple[int, int]) -> dict[Tag, int]:
 
 
 def _fetch(urls: Mapping[str, str], wheel: LocalWheel, counter: Counter) -> LocalWheel:
-    """Return a wheel with its local path. Downloads the wheel if necessary. Verifies a local `--find-links` wheel."""
+    """Return a wheel with its local path. Downloads a remote wheel unless it is cached. Verifies local wheels."""
     parts = urlsplit(urls[wheel.sha256])
     if parts.scheme in ("", "file"):
         path = Path(unquote(parts.path))

@@ -54,7 +54,8 @@ def receive(
 ) -> Imported:
     """Import an archive from a URL. If `sha256` is set, verifies the archive's digest.
 
-    Raises BentoError if the transfer fails, the archive is invalid, or the entry exists and isn't replaced.
+    Raises BentoError if the transfer fails, or if the archive is invalid. Also raises BentoError if the entry exists,
+    unless `options.replace` is set.
     """
     form = form or form_from_name(address.name)
     if form == "folder":

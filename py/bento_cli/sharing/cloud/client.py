@@ -64,7 +64,7 @@ class Cloud:
         return self._context.address
 
     def retry(self) -> Retry:
-        """Return a new counter of attempts for an operation that consists of several requests."""
+        """Return a new retry policy for an operation that consists of several requests."""
         return Retry(self._sleep)
 
     def ask(self, method: str, path: str, document: object = None, *, what: str) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Cloud:
         return self._ask("GET", path, None, what)
 
     def create(self, collection: str, path: str, document: object, *, what: str) -> dict[str, Any]:
-        """Create a document in a collection. Returns the new document, or the existing document at `path`."""
+        """Create a document in a collection, and return it. If `path` exists already, returns the existing document."""
         try:
             return self.ask("POST", collection, document, what=what)
         except CloudError:
@@ -89,7 +89,7 @@ class Cloud:
             return existing
 
     def check_signed(self, address: str, what: str) -> str:
-        """Return the presigned URL `address`. Raises BentoError for an http URL if the server uses https."""
+        """Return the presigned URL `address` unchanged. Raises BentoError for an http URL if the server uses https."""
         origin = Origin.from_url(address)
         if origin.scheme == "http" and Origin.from_url(self._context.endpoint).scheme == "https":
             raise BentoError(
@@ -190,7 +190,7 @@ class CloudPaths(NamedTuple):
 
     @property
     def repository(self) -> str:
-        """The path of the repository that has the entry's name."""
+        """The path of the entry's repository."""
         return f"{self.repositories}/{quoted(self.tag.name)}"
 
     @property

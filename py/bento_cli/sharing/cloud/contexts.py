@@ -46,7 +46,7 @@ class Context:
 
     @property
     def is_open(self) -> bool:
-        """Whether requests leave this machine unencrypted."""
+        """Whether requests are sent unencrypted to another machine."""
         parts = _parts(self.endpoint)
         return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
@@ -86,7 +86,7 @@ def of_environment() -> Context | None:
 
 
 class Contexts:
-    """The contexts in BentoML's file. Writing the file preserves fields that this class doesn't use."""
+    """Reads and writes the contexts in BentoML's file. Preserves fields that this class doesn't use."""
 
     def __init__(self, home: Home) -> None:
         """Read BentoML's file, if it exists. Raises BentoError for an unreadable or invalid file."""

@@ -66,9 +66,9 @@ def pull(
 ) -> CloudPulled:
     """Pull an entry into the store. `text` is `NAME:VERSION`, or `NAME` for the most recently pushed version.
 
-    Downloads the models of a Bento first, and adds all entries to the store together. For an existing entry, downloads
-    only missing models; with `force`, replaces the entry after all downloads. Raises NotFoundError if the entry doesn't
-    exist, and CloudError or BentoError for other problems.
+    Downloads the models of a Bento first, and adds all entries to the store together. If the entry exists, downloads
+    only missing models. With `force`, replaces the entry after all downloads. Raises NotFoundError if the entry isn't
+    on the server, and CloudError or BentoError for other problems.
     """
     options = replace(options or Options(), replace=force)
     tag = _tag(kind, text, cloud)
@@ -134,7 +134,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str, Any]:
-    """Return `remote`, the document of an entry. Raises BentoError if the upload of the entry is incomplete."""
+    """Return `remote` unchanged. Raises BentoError if this document describes an entry whose upload is incomplete."""
     status = remote.get("upload_status", "")
     if status not in _UPLOADED:
         raise BentoError(
@@ -144,7 +144,7 @@ def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str,
 
 
 def _name(place: CloudPaths) -> str:
-    """Return the common prefix of the names of an entry's download files."""
+    """Return the prefix with which the names of an entry's downloaded files begin."""
     return f"cloud-{_digest(place.version)}"
 
 
@@ -212,7 +212,7 @@ class _Named:
 
 
 class _Receiving:
-    """Download of one file. Interrupted downloads resume as long as attempts make progress."""
+    """Downloads one file. After an interruption, resumes the download, unless several attempts make no progress."""
 
     def __init__(self, cloud: Cloud, place: CloudPaths, remote: dict[str, Any], path: Path, counter: Counter) -> None:
         self._cloud = cloud
@@ -226,7 +226,7 @@ class _Receiving:
         self._total: int | None = None
 
     def run(self) -> None:
-        """Download the file, unless it is complete. Raises BentoError after attempts without progress."""
+        """Download the file, unless it is complete. Raises BentoError if several attempts make no progress."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open_partial(self._path) as file:
             if file:

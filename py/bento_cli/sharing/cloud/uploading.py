@@ -110,7 +110,7 @@ def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, A
 
 
 def _send(cloud: Cloud, place: CloudPaths, body: BodyPart, tally: Tally, addresses: Iterator[str]) -> str:
-    """Send a range of a tarball, and return the response's ETag, or "". Retries transient errors and expired URLs."""
+    """Send a range of a tarball with retries. Returns the ETag of the response, or "" if the response has no ETag."""
     retry = cloud.retry()
     where, attempts = next(addresses), 1
     what = f"{place}: the upload"
@@ -133,7 +133,7 @@ def _send(cloud: Cloud, place: CloudPaths, body: BodyPart, tally: Tally, address
 
 
 class _Parts:
-    """Upload of a tarball in parts, which another run can resume."""
+    """Uploads a tarball in parts. Another run can resume the upload."""
 
     def __init__(self, cloud: Cloud, home: Home, place: CloudPaths, tarball: Tarball, digest: str) -> None:
         self._cloud = cloud
@@ -146,7 +146,7 @@ class _Parts:
         self._etags: dict[int, str] = {}
 
     def run(self, counter: Counter, jobs: int) -> None:
-        """Upload the missing parts, and complete the upload."""
+        """Upload the missing parts, and then complete the multipart upload."""
         is_resumed = self._resume()
         try:
             self._run(counter, jobs)
@@ -198,7 +198,7 @@ class _Parts:
         self._write()
 
     def _resume(self) -> bool:
-        """Resume the upload of an earlier run, or begin a new one. Returns whether an upload was resumed."""
+        """Resume the upload of an earlier run, or begin a new upload. Returns whether an upload was resumed."""
         with suppress(OSError, FormatError, ValueError, KeyError, TypeError, AttributeError):
             note = read_json(read_file(self._note), str(self._note))
             if (note["digest"], note["size"], note["part"]) == (self._digest, self._tarball.size, PART):
@@ -215,7 +215,7 @@ class _Parts:
 
 
 class Tarball:
-    """Tar archive that is generated while it is sent. Raises BentoError for members that the format doesn't support."""
+    """Generates a tar archive while sending it. Raises BentoError for a member that the tar format doesn't support."""
 
     def __init__(self, members: Iterable[Member]) -> None:
         self.size = 0

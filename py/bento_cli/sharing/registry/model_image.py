@@ -36,7 +36,7 @@ class _StreamedLayer(StreamedPart):
 
 @contextmanager
 def packed(described: EntryArtifact) -> Iterator[Pushable]:
-    """Yield the image of a model, for `push`. Reads the files to compute digests, and again to send layers.
+    """Yield the image of a model, for `push`. Reads the files twice: to compute the digests, and to send the layers.
 
     Raises BentoError for symbolic links, because KServe mounts only the directory of the model.
     """

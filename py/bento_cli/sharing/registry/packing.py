@@ -42,8 +42,8 @@ _MODELS = "models/"
 class EntryArtifact:
     """The artifact of an entry, including the models of a Bento.
 
-    Reads manifests on first use, and only once for all registries. Reads an entry's files only if the store has no
-    manifest of the entry. Raises BentoError for an invalid descriptor or manifest.
+    Caches manifests, so that a push to several registries reads each manifest only once. Reads an entry's files only if
+    the store has no manifest of the entry. Raises BentoError for an invalid descriptor or manifest.
     """
 
     def __init__(self, home: Home, entry: Entry, models: Sequence[Entry]) -> None:
@@ -81,7 +81,7 @@ class EntryArtifact:
         return model_store.describe(model.description.declared, model.tag, self._files(model))
 
     def _files(self, entry: Entry) -> TreeManifest:
-        """Return the manifest of an entry from the store. If the store has no manifest, computes it from the files."""
+        """Return the manifest of an entry from the store. Without a manifest, creates a manifest from the files."""
         noted = self.noted.of(entry.kind, entry.tag, entry.path)
         if noted is not None:
             return noted
@@ -141,7 +141,7 @@ def _model_part(model: Entry, description: ModelDescription, directory: Path) ->
 
 
 def _part(members: Sequence[Member], path: Path) -> Part:
-    """Return a part with the members: a file at `path` or, if `fits` returns True, a streamed part."""
+    """Return a part that contains the members. If `fits` returns False, writes the part to the file `path`."""
     if fits(members):
         source = StreamedPart(members)
         return Part(source, source.measure())
@@ -169,7 +169,7 @@ LARGE = 64 << 20
 
 
 def fits(members: Sequence[Member]) -> bool:
-    """Return whether to stream a part: True for a large part whose largest file is incompressible."""
+    """Return True for a large part whose largest file is incompressible. Such parts are streamed instead of stored."""
     files = [member for member in members if member.source is not None]
     if sum(member.size for member in files) < LARGE:
         return False

@@ -58,8 +58,8 @@ def pull(
 ) -> Pulled:
     """Pull the entry at `reference` into the store, including the models of a Bento.
 
-    Keeps an existing entry or, with `force`, replaces it after all downloads. Raises RegistryError if the registry
-    returns an error, and BentoError if the content is invalid.
+    Keeps an existing entry. With `force`, replaces the existing entry after all downloads. Raises RegistryError if the
+    registry returns an error, and BentoError if the content is invalid.
     """
     options = replace(options or Options(), replace=force)
     repository = registries.repository(reference)
@@ -93,7 +93,7 @@ def _read_config(
 
 
 def _missing(home: Home, models: Sequence[ModelDescription]) -> tuple[set[str], tuple[Tag, ...]]:
-    """Return the tags of the models that the store lacks, and the tags of the models that the store contains."""
+    """Return two results: the tags of the models that aren't in the store, and the tags of the models in the store."""
     entries = EntryStore(home, MODEL)
     tags = [Tag.parse(model.tag, "models") for model in models]
     known = tuple(tag for tag in tags if entries.has(tag))
@@ -113,7 +113,7 @@ def _name(layer: Descriptor) -> str:
 def _fetch(
     repository: Repository, layers: Sequence[Descriptor], directory: Path, counter: Counter, stack: ExitStack
 ) -> list[BinaryIO]:
-    """Download layers to `directory`. Returns an open file for each layer, in the given order. `stack` closes them."""
+    """Download layers to `directory`. Returns an open file for each layer, in order. `stack` closes the files."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def one(layer: Descriptor, counter: Counter) -> BinaryIO:
@@ -146,7 +146,7 @@ def _import(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options
 
 
 class _Joined:
-    """File-like object that joins the parts of an archive and adds a tar end marker. Its content is a valid xz file."""
+    """File-like object with the content of a complete xz archive: the parts of the archive, and a tar end marker."""
 
     def __init__(self, parts: Sequence[BinaryIO], name: str) -> None:
         self.name = name

@@ -87,7 +87,7 @@ def push(
 
 
 def _already_pushed(described: packing.EntryArtifact, repository: Repository, target: Reference) -> Manifest | None:
-    """Return the manifest at `target` if it has the entry's config, otherwise None. Doesn't pack the entry."""
+    """Return the manifest at `target`, or None if `target` doesn't contain the same entry. Doesn't pack the entry."""
     try:
         manifest = repository.get_manifest(target.tag)
     except RegistryError as error:
