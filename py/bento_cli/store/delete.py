@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
-    """Delete an entry. Raises NotFoundError for a missing entry and, without `force`, BentoError for a used model."""
+    """Delete an entry. Raises NotFoundError for a missing entry.
+
+    Raises BentoError if a Bento uses the model, unless `force` is set.
+    """
     # The lock prevents other processes from removing the trash while this process needs it.
     with staging_lock(home):
         with commit_lock(home):
@@ -40,7 +43,7 @@ def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
 
 
 class Removed(NamedTuple):
-    """An entry that was moved to the directory `trash`. `entries` are the files in the entry's manifest."""
+    """An entry that was moved to the directory `trash`. `entries` contains the files in the entry's manifest."""
 
     trash: Path
     entries: tuple[File, ...]
@@ -133,7 +136,7 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
 
 
 def _used(home: Home) -> tuple[set[Path], list[tuple[Kind, Tag]]]:
-    """Return the paths of pool files that manifests list, and the kind and tag of each manifest without an entry."""
+    """Return the pool files that manifests list, and the kind and tag of each manifest that has no entry."""
     pool = Pool(home.pool, home.staging)
     used: set[Path] = set()
     orphans: list[tuple[Kind, Tag]] = []

@@ -28,7 +28,7 @@ _MODELS = "models/"
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a comparison: its files by path (without a Bento's models), and its descriptor."""
+    """One side of a comparison: the files by path, and the descriptor. The files don't include a Bento's models."""
 
     name: str
     kind: Kind

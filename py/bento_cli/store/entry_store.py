@@ -102,7 +102,7 @@ class EntryStore:
         return self.path(tag).exists()
 
     def list(self, text: str = "") -> Listing:
-        """Return the entries with the name or tag `text`, by default all. Raises NotFoundError for an unknown name."""
+        """Return all entries, or the entries with the name or tag `text`. Raises NotFoundError for an unknown name."""
         if not text:
             names = _directories(self.directory)
             return self._list([(name, version) for name in names for version in _directories(self.directory / name)])
@@ -114,7 +114,7 @@ class EntryStore:
         return self._list([(name, version) for version in _directories(self.directory / name)])
 
     def find(self, text: str) -> Tag:
-        """Return the tag for a name (latest version), a tag, or a unique prefix of a tag.
+        """Return the tag that `text` identifies. `text` is a name (latest version), a tag, or a unique prefix of a tag.
 
         Raises NotFoundError if no entry matches, and BentoError if several entries match.
         """
@@ -162,7 +162,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def replace(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry | None:
-        """Exchange an entry and the directory `tree` atomically. Returns None if the system doesn't support this."""
+        """Exchange an entry and the directory `tree` atomically. Returns None if the system can't do this."""
         tag = description.tag
         target = self.path(tag)
         if not durable.exchange(tree, target):
@@ -230,7 +230,7 @@ class EntryStore:
         return newest.version
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
-        """Return the tag of the newest version, or None. `last` resolves ties in favor of the last version."""
+        """Return the tag of the newest version, or None. If several versions are newest, `last` selects the last."""
         entries = list(self._list([(name, version) for version in _directories(self.directory / name)]).entries)
         if last:
             entries.reverse()
@@ -247,7 +247,7 @@ class EntryStore:
 
 
 def models_of(home: Home, entry: Entry) -> list[Entry]:
-    """Return the models that a Bento requires, from the Bento or the store. Raises NotFoundError for missing models."""
+    """Return the models of a Bento, from the Bento or from the store. Raises NotFoundError if a model is missing."""
     models = []
     own = EntryStore(home, MODEL, entry.path / "models")
     for tag in entry.models:

@@ -195,7 +195,7 @@ def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:
 
 
 def _entries(directory: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
-    """Scan a directory. Returns pairs of path and `DirEntry`, in descending order. Paths begin with `prefix`."""
+    """Return the paths in a directory, each with its `DirEntry`, in descending order. Paths begin with `prefix`."""
     with os.scandir(directory) as scan:
         return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda pair: pair[0], reverse=True)
 

@@ -67,7 +67,7 @@ class Home:
 
 @contextmanager
 def commit_lock(home: Home) -> Iterator[None]:
-    """Hold the lock that protects the set of entries. Keep the `with` block short."""
+    """Hold the lock that is required to add or remove entries. Keep the `with` block short."""
     with _open(home, "commit.lock") as file:
         _flock(file, exclusive=True)
         yield
@@ -86,7 +86,7 @@ def staging_lock(home: Home) -> Iterator[None]:
 
 @contextmanager
 def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the store's exclusive lock, and remove leftover files. Calls `waiting` if the lock isn't available."""
+    """Hold the store's exclusive lock, and remove leftover files. Calls `waiting` if another process holds the lock."""
     with _open(home, "lock") as file:
         if not _flock(file, exclusive=True, wait=False):
             if waiting:

@@ -127,13 +127,14 @@ class ImportSession:
     def stage(
         self, kind: Kind, source: Path | BinaryIO, form: Form, progress: Progress | None = None, below: str = ""
     ) -> StagedImport:
-        """Read an archive into the staging directory. `below` is the entry's path in the archive, such as `a/b/`."""
+        """Extract an archive to the staging directory. `below` is the entry's path in the archive, such as `a/b/`."""
         return _Reader(self._home, kind, self._tree, self._options).read(source, form, progress, below)
 
     def commit(self, imports: list[StagedImport]) -> list[Imported]:
         """Add staged imports to the store in the given order. Adds the models of an import before the main entry.
 
-        Raises BentoError if a main entry exists and isn't replaced, or if a skipped model was deleted in the meantime.
+        Raises BentoError if a main entry exists, unless `replace` is set in the options. Also raises BentoError if a
+        model that the import skipped was deleted in the meantime.
         """
         trees = [part.tree for staged in imports for part in (staged.main, *staged.models)]
         durable.flush_trees(self._home, self._directory, [path for tree in trees for path in tree.written])
@@ -181,7 +182,7 @@ class ImportSession:
 
 
 class _Reader:
-    """Reader of one archive. It writes the main entry and each model to a separate tree."""
+    """Reads one archive, and writes the main entry and each model to a separate tree."""
 
     def __init__(self, home: Home, kind: Kind, make_tree: Callable[[], Tree], options: Options) -> None:
         self._home = home
@@ -231,7 +232,7 @@ class _Reader:
             self._description = self._describe(where)
 
     def _describe(self, where: str) -> descriptors.Description:
-        """Parse the descriptor of the main entry as soon as it is written, so that large archives fail early."""
+        """Parse the main entry's descriptor once it is written. Raises BentoError if the entry can't be imported."""
         data = descriptors.read(self._kind, self._main.directory / self._kind.descriptor)
         description = descriptors.parse(self._kind, data, f"{where}: {self._kind.descriptor}")
         if EntryStore(self._home, self._kind).has(description.tag) and not self._options.replace:
@@ -312,7 +313,7 @@ _SMALL = 1 << 20  # bytes; smaller files are hashed before they are written, bec
 
 
 class Tree:
-    """Writer of a directory tree. The caller ensures that paths are unique and inside of the tree."""
+    """Writes a directory tree. The caller must ensure that paths are unique and inside of the tree."""
 
     def __init__(self, directory: Path, shared: pool.Pool) -> None:
         """Create `directory`, which must not exist, and its parents."""

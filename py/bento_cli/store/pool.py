@@ -81,7 +81,7 @@ class Pool:
         return digest, True
 
     def _share(self, digest: str, size: int, target: Path, *, executable: bool) -> bool:
-        """Create `target` from the file in the pool. Returns False if the file is missing or has too many links."""
+        """Share the pool file as `target`. Returns False if the file is missing or modified, or has too many links."""
         place = self.place(digest, executable=executable)
         if not self._intact(place, digest, size):
             return False

@@ -30,7 +30,7 @@ _MADE_BY_PYTHON = "__pycache__"
 
 @dataclass(frozen=True)
 class Finding:
-    """A difference from a manifest. `path` is relative to the entry, or empty for the entry itself."""
+    """A difference from a manifest. `path` is relative to the entry. An empty path refers to the entire entry."""
 
     noun: str  # `Bento`, `model`, or `pool`
     tag: str
@@ -61,7 +61,7 @@ def verify(
     progress: Callable[[int], None] | None = None,
     noted: import_manifests.ManifestCache | None = None,
 ) -> Verified:
-    """Compare entries with their manifests. Reads each hard-linked file only once. `noted` caches manifests."""
+    """Compare entries with their manifests. Reads each hard-linked file only once. `noted` is a cache of manifests."""
     noted = noted or import_manifests.ManifestCache(home)
     digests = _Digests(progress)
     files = 0
@@ -85,7 +85,7 @@ def verify(
 
 
 def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Verified:
-    """Verify all entries in the store and all files in the pool. Reports invalid entries as damage."""
+    """Verify all entries in the store and all files in the pool. The damages in the result include invalid entries."""
     listings = [EntryStore(home, kind).list() for kind in (BENTO, MODEL)]
     verified = verify(home, [entry for listing in listings for entry in listing.entries], progress)
     damages = list(verified.damages)
@@ -96,7 +96,7 @@ def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Ver
 
 
 def require_intact(home: Home, entries: list[Entry], noted: import_manifests.ManifestCache | None = None) -> None:
-    """Raise a BentoError that lists the damaged files, if any. `noted` caches manifests."""
+    """Raise a BentoError that lists the damaged files, if any. `noted` is a cache of manifests."""
     damages = verify(home, entries, noted=noted).damages
     if damages:
         raise BentoError("\n".join(["The store is damaged. Import the following entries again:", *map(str, damages)]))
@@ -145,7 +145,7 @@ def walk(directory: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _compare(directory: Path, record: TreeManifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
-    """Yield each difference from the manifest: whether the difference is damage, the path, and a description."""
+    """Yield three values for each difference from the manifest: whether it is damage, the path, and a description."""
     expected = {file.path: file for file in record.entries}
     for file in record.entries:
         problem = _damage(directory / file.path, file, digests)
