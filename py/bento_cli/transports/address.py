@@ -23,7 +23,7 @@ SCHEMES = ("s3", "gs", "az", "ftp", "ftps", "sftp", "http", "https", "dropbox")
 
 @dataclass(frozen=True)
 class Address:
-    """The address of an archive. `str()` omits the password, the query, and the HTTP user or token."""
+    """The address of an archive. `str()` omits the password and the query. For HTTP, `str()` also omits the user."""
 
     scheme: str
     host: str  # a server, a bucket, or a container; for Azure also `container@account`
@@ -52,7 +52,7 @@ class Address:
         return replace(self, path=path if path.startswith("/") else f"/{path}")
 
     def login(self) -> tuple[str, str]:
-        """Return the user and the password from the address, or else from netrc. A missing value is an empty string.
+        """Return the user and the password. If the address has no password, reads netrc. Missing values are "".
 
         Raises BentoError if netrc can't be read.
         """

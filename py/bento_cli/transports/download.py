@@ -133,7 +133,7 @@ def _fetch_span(remote: Remote, stat: Stat, part: _Part, span: tuple[int, int], 
 
 
 def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
-    """Download the complete archive in one request, and start again after an interruption."""
+    """Download the complete archive in one request. After an interruption, starts again from the beginning."""
 
     def once() -> None:
         part.clear()
@@ -184,7 +184,7 @@ class _Count:
 
 
 class _Part:
-    """The downloaded pieces of one version of an archive. A lock on `file` keeps other processes waiting."""
+    """The downloaded pieces of one version of an archive. Locks `file`, so that other processes wait."""
 
     def __init__(self, directory: Path, address: Address, stat: Stat) -> None:
         text = f"{address} {address.query} {stat.size} {stat.version}"
@@ -207,9 +207,9 @@ class _Part:
             file.close()  # another process has removed the file
 
     def missing(self, size: int, most: int) -> tuple[list[tuple[int, int]], int]:
-        """Return the missing ranges, split for `most` parallel requests, and the number of downloaded bytes.
+        """Return two results: the missing ranges, and the number of downloaded bytes.
 
-        An interruption loses at most one piece of each range.
+        Splits large ranges, so that `most` requests can run in parallel.
         """
         done = set(self._done.read_bytes().split(b"\n")[:-1]) if self._done.exists() else set()
         os.ftruncate(self.file.fileno(), size)
@@ -236,7 +236,7 @@ class _Part:
             at += count
 
     def note(self, start: int, end: int, last: int) -> None:
-        """Record the pieces that are complete after a write from `start` to `end`. `last` is the end of the range."""
+        """Record the pieces that a write from `start` to `end` completed. `last` is the end of the requested range."""
         pieces = range(start // PIECE, end // PIECE)
         numbers = [*pieces, end // PIECE] if end == last and end % PIECE else [*pieces]
         if numbers:
@@ -276,7 +276,7 @@ def _difference(part: _Part, digests: dict[str, str]) -> str:
 
 
 def clear(directory: Path, *, dry_run: bool = False) -> tuple[int, int]:
-    """Remove interrupted downloads or, with `dry_run`, only count them. Returns the number and total size in bytes."""
+    """Remove interrupted downloads, unless `dry_run` is set. Returns their number and their total size in bytes."""
     files = size = 0
     for path in sorted(directory.glob("*.part")) if directory.is_dir() else ():
         with path.open("rb") as file:
@@ -293,7 +293,7 @@ def clear(directory: Path, *, dry_run: bool = False) -> tuple[int, int]:
 
 
 def upload(address: Address, file: BinaryIO, counter: Counter) -> Source:
-    """Upload an open file atomically. Returns the file as a `Source`. Raises BentoError if the upload fails."""
+    """Upload an open file atomically. Returns a `Source` that reads the file. Raises BentoError if the upload fails."""
     source = Source(file)
     counter.expect(source.size)
     with opened(address) as remote:

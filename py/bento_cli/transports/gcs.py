@@ -125,7 +125,7 @@ class Gcs(Remote):
             return resolve(response.url, location)
 
     def _send(self, session: str, chunk: Slice | None, size: int) -> tuple[int, dict[str, Any] | None]:
-        """Send a chunk, or request the status. Returns the number of received bytes, and the created object or None."""
+        """Send a chunk, or request the status. Returns the number of received bytes, and the new object or None."""
         content_range = f"bytes {chunk.start}-{chunk.end - 1}/{size}" if chunk and chunk.size else f"bytes */{size}"
         with self._ask("PUT", session, {"Content-Range": content_range}, chunk or BytesBody(b"")) as response:
             if response.status == 308:
@@ -178,7 +178,7 @@ def _login(transport: Transport) -> Callable[[], dict[str, str]]:
         return dict
 
     def request(url: str, method: str = "GET", body: Any = None, headers: Any = None, **_: Any) -> Any:
-        """Send google-auth's request with this package's HTTP client."""
+        """Send a request for google-auth with this package's HTTP client."""
         data = None if body is None else BytesBody(body.encode() if isinstance(body, str) else body)
         try:
             with transport.exchange(method, url, dict(headers or {}), data) as response:

@@ -94,7 +94,10 @@ class Http(Remote):
 
     @contextmanager
     def _get(self, headers: dict[str, str]) -> Iterator[Response]:
-        """Send a GET request, follow redirects, and yield the response. Raises BentoError for an error response."""
+        """Send a GET request, follow redirects, and yield the response.
+
+        Raises ConnectionLostError for a temporary error, and BentoError for a permanent error.
+        """
         url = self.address.url
         first = Origin.from_url(url)
         for _ in range(limits.REDIRECTS):
@@ -128,7 +131,7 @@ class Http(Remote):
 
 
 def _version(headers: Message) -> str:
-    """Return a validator for `If-Range`: a strong ETag, or else the `Last-Modified` date, or else an empty string."""
+    """Return the value of `If-Range`: a strong ETag, otherwise the `Last-Modified` date or an empty string."""
     tag: str = headers.get("ETag", "").strip()
     return tag if tag.startswith('"') else headers.get("Last-Modified", "").strip()
 

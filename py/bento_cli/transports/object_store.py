@@ -167,7 +167,7 @@ def _final(reason: str) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of an error with the error code. Removes details such as the queries of signed URLs."""
+    """Return the first line of an error, without the queries of signed URLs. Appends the error code, if any."""
     line = str(error).partition("\n")[0]
     line = re.sub(r"<\?xml.*", "", line)
     line = re.sub(r" in [0-9.]+\w+, after .*?retry_timeout: \w+ +", " ", line)
@@ -206,7 +206,7 @@ def _s3_options() -> dict[str, Any]:
 def azure_options(address: Address, host: str = "") -> dict[str, Any]:
     """Return obstore's options for Azure from the environment: the account, the credentials, and the endpoint.
 
-    If the URL contains a host, `host` determines the account. Raises BentoError if the account is unknown.
+    If `host` is set, its first component is the account. Raises BentoError if the account is unknown.
     """
     text = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
     fields = dict(field.split("=", 1) for field in text.split(";") if "=" in field)

@@ -84,7 +84,7 @@ class Remote(ABC):
 
     @abstractmethod
     def write(self, source: Source, counter: Counter) -> None:
-        """Write the source to the address atomically, replacing an existing file.
+        """Upload the source to the address atomically, replacing an existing file.
 
         Resumes the upload after an interruption. Raises BentoError if several attempts fail.
         """
@@ -219,7 +219,7 @@ class RenameUpload(Remote):
                     raise self.unreachable(cut) from None
 
     def _is(self, path: str, source: Source) -> bool:
-        """Download the file at `path`, and return whether the content equals the source."""
+        """Download the file at `path`, and return whether the file has the same content as the source."""
         from blake3 import blake3
 
         def once() -> str:
@@ -244,7 +244,7 @@ class RenameUpload(Remote):
 
     @abstractmethod
     def make_directory(self, path: str) -> None:
-        """Create a directory if it doesn't exist. Ignores errors, because later operations fail in this case."""
+        """Create a directory if it doesn't exist. Ignores errors, because the upload then fails in a later step."""
 
     @abstractmethod
     def rename(self, path: str, target: str) -> None:
