@@ -126,7 +126,10 @@ def items(parts: Sequence[Path]) -> Iterator[StreamedMember]:
 
 
 def read_requirements(part: Path) -> tuple[str, str]:
-    """Return a part's requirements, and their path in the part. If there are none, returns "", and the part's path."""
+    """Return the contents and the path of the requirements file in a part.
+
+    If the part contains no requirements file, returns an empty string and the path of the part.
+    """
     texts = {
         item.path: b"".join(item.contents).decode()
         for item in items([part])

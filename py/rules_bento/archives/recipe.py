@@ -33,7 +33,7 @@ _PIECE = 1 << 18
 
 
 class RecipeWriter:
-    """Writer of a recipe. Call `begin` for a member of the source before you add the pieces with the member's data."""
+    """Writes a recipe. Call `begin` for a member of the source before you add the pieces with the member's data."""
 
     def __init__(self, out: BinaryIO, source: BinaryIO) -> None:
         self._out = out
@@ -49,7 +49,7 @@ class RecipeWriter:
         self._end = self._at + member.packed_size
 
     def add(self, piece: bytes) -> None:
-        """Add a piece of the blob, as ranges of the current member if possible, otherwise as literal bytes."""
+        """Add a piece of the blob. Uses ranges of the current member if possible, and literal bytes otherwise."""
         at = 0
         while min(self._end - self._at, len(piece) - at) >= _MIN_RANGE:
             source = os.pread(self._source, min(self._end - self._at, len(piece) - at + 1), self._at)
@@ -89,7 +89,7 @@ def _common(one: bytes, other: bytes) -> int:
 
 
 class Recipe:
-    """Reader that assembles a blob from a recipe and a source file. Reads literal bytes only when needed."""
+    """Assembles a blob from a recipe and a source file. Reads literal bytes only when needed."""
 
     def __init__(self, path: Path, source: Path) -> None:
         self._path = path
@@ -158,7 +158,7 @@ class Recipe:
 
 
 def assemble(path: Path, source: Path, digest: str, size: int) -> Iterator[bytes]:
-    """Yield the blob that a recipe describes, in pieces. Raises BentoError at the end for a wrong digest or size."""
+    """Yield the blob in pieces. After the last piece, raises BentoError if the digest or size doesn't match."""
     import hashlib
 
     recipe = Recipe(path, source)

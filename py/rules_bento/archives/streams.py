@@ -53,8 +53,8 @@ def detect_form(first: bytes) -> str:
 def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator[bytes]:
     """Decode pieces of data in the format `form`: `xz`, `gz`, `bz2`, `zst`, or `tar` (yielded unchanged).
 
-    `memory` limits the decoder's memory, in bytes. Raises a BentoError that begins with `where` for data in another
-    format, damaged or truncated data, bytes after the end, or a stream that requires more memory.
+    `memory` limits the decoder's memory, in bytes. Raises BentoError for data in another format, damaged or truncated
+    data, bytes after the end, or a stream that requires more memory. The message begins with `where`.
     """
     import zlib
     from itertools import chain
@@ -170,7 +170,7 @@ def _decoded(decoder: Any, data: bytes) -> Iterator[bytes]:
 
 
 class _Gzip:
-    """Decoder of one gzip member. zlib verifies the CRC and the length."""
+    """Decodes one gzip member. zlib verifies the CRC and the length."""
 
     def __init__(self, module: Any) -> None:
         self._inflate = module.decompressobj(31)  # zlib's number for gzip's header and checksum
@@ -192,7 +192,7 @@ class _Gzip:
 
 
 class _Zstd:
-    """Decoder of one zstd frame.
+    """Decodes one zstd frame.
 
     The underlying decoder can't limit its output. Therefore, this class passes small pieces of input to the decoder.
     The output for a piece is less than 70 MB, even for a decompression bomb.

@@ -57,7 +57,7 @@ class TarMember(NamedTuple):
 
 
 class PieceReader:
-    """Reader of a stream that arrives in pieces. `position` is the number of bytes read so far."""
+    """Reads a stream that arrives in pieces. `position` is the number of bytes read so far."""
 
     def __init__(self, pieces: Iterable[bytes], where: str) -> None:
         self._pieces = iter(pieces)
@@ -96,7 +96,7 @@ class PieceReader:
 
 
 class SeekableReader(PieceReader):
-    """Reader of an open, seekable file. Skips bytes by seeking."""
+    """Reads an open, seekable file. Skips bytes by seeking."""
 
     def __init__(self, file: BinaryIO, where: str) -> None:
         super().__init__((), where)
@@ -199,7 +199,10 @@ def _check_end(stream: PieceReader) -> None:
 
 
 def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttributes, extended: dict[str, str]) -> bytes:
-    """Read the extended headers before a member into `common` and `extended`. Returns the member's own header."""
+    """Read the extended headers before a member, and return the member's own header.
+
+    Adds global attributes to `common`, and the member's attributes to `extended`.
+    """
     while (kind := block[156:157]) in (b"L", b"K", b"x", b"X", b"g"):
         _check_sum(block, stream.where)
         size = _number(block[124:136], "a size", stream.where)

@@ -147,7 +147,7 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
 
 
 def contents(member: Member) -> Iterator[bytes]:
-    """Yield the contents of a file in pieces. Raises BentoError (ValueError for `data`) if the size is wrong."""
+    """Yield a file's contents in pieces. For a wrong size, raises BentoError for `source`, or ValueError for `data`."""
     if member.data is not None:
         if len(member.data) != member.size:
             raise ValueError(f"{member.path}: expected {member.size} bytes, got {len(member.data)}")
@@ -157,7 +157,7 @@ def contents(member: Member) -> Iterator[bytes]:
 
 
 def checked_members(members: Iterable[Member]) -> Iterator[Member]:
-    """Yield each member after validating it with `check`. Validates all links with `check_links` at the end."""
+    """Yield each member after validating it with `check`. After the last member, validates links with `check_links`."""
     links: dict[str, str] = {}
     for member in members:
         check(member.path, member.link)

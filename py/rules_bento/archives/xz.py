@@ -96,7 +96,7 @@ def tail(records: Sequence[Record]) -> bytes:
 
 
 def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
-    """Return the blocks' total size, and the records. Seeks to the first block. Raises ValueError for invalid files."""
+    """Return the blocks' total size and records. Seeks to the first block. Raises ValueError for an invalid file."""
     end = file.seek(0, os.SEEK_END) - _FOOTER
     if end < len(HEAD):
         raise ValueError("the file is too short for an xz stream")
@@ -158,7 +158,7 @@ def ordered_map(
 
 
 def compressible(block: bytes) -> bool:
-    """Return whether a block is worth compressing: whether a fast compressor shrinks a sample by a quarter.
+    """Return whether a block is worth compressing. A fast compressor must shrink a sample by at least a quarter.
 
     Text, code, and most pickled trees are worth compressing. Compressed data and weights aren't: 32-bit floats shrink
     by only 7 percent and 16-bit floats by 8 to 25 percent, and storing floats is 100 times faster. Skips most of the

@@ -132,7 +132,7 @@ class Zip:
         return members
 
     def contents(self, member: ZipMember) -> Iterator[bytes]:
-        """Yield the contents of a member in pieces. Raises BentoError at the end for a wrong size or CRC."""
+        """Yield a member's contents in pieces. After the last piece, raises BentoError if the size or CRC is wrong."""
         crc32 = fast_zlib().crc32
         size = crc = 0
         for chunk in self.unverified(member):
@@ -157,7 +157,7 @@ class Zip:
         return (Chunk(piece, None) for piece in self._pieces(member, start))
 
     def contents_at(self, member: ZipMember, local: bytes) -> int:
-        """Return a member's data offset relative to the local header. Raises BentoError for an invalid header."""
+        """Return the distance from a member's local header to its data. Raises BentoError for an invalid header."""
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
             raise self.error("the header is missing at the offset in the central directory", member.path)
         _, _, flags, method, _, _, crc, packed_size, size, name_length, extra_length = _LOCAL.unpack_from(local)
@@ -253,7 +253,7 @@ class Zip:
             raise self.error("the name isn't UTF-8, or isn't marked as UTF-8", raw.decode("latin-1")) from None
 
     def _zip64(self, name: str, extra: bytes, size: int, packed_size: int, offset: int) -> tuple[int, int, int]:
-        """Return the sizes and the offset. Values that don't fit in 32 bits are from the zip64 extra field.
+        """Return the sizes and the offset. Reads values that don't fit in 32 bits from the zip64 extra field.
 
         The extra field contains only these values, in the order of the parameters.
         """
@@ -294,7 +294,10 @@ class Zip:
             raise self.error(message, largest.path, self._bounds.remedy)
 
     def _with_room(self, members: list[ZipMember], end: int) -> list[ZipMember]:
-        """Return the members sorted by position, with `room` set. Raises BentoError for invalid positions."""
+        """Return the members sorted by position. Raises BentoError for invalid positions.
+
+        Sets `room` to the distance from a member to the next member or the central directory.
+        """
         kept = []
         for member in sorted(members, key=lambda member: member.offset, reverse=True):
             room = end - member.offset
@@ -340,7 +343,7 @@ class Zip:
 
 
 class FileZip(Zip):
-    """Reader of a zip file that is open and seekable."""
+    """Reads an open, seekable zip file."""
 
     def __init__(self, file: BinaryIO, where: str, bounds: Bounds) -> None:
         super().__init__(where, "Download or create the archive again", bounds, (STORED, DEFLATED, BZIP2))

@@ -108,7 +108,7 @@ def _wrong_tag(wheel: str, base: Base, glibc: tuple[int, int]) -> Iterator[str]:
 
 
 def _glibc_of(base: Base, glibc: tuple[int, int], remedy: str) -> str:
-    """Return the ending of the message for a wheel that requires a newer glibc than `glibc`."""
+    """Return the end of the error message for a wheel that requires a newer glibc than `glibc`."""
     if base.glibc:
         return f"but {base.name} has {_dotted(glibc)}. {remedy}"
     return (

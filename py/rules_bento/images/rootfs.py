@@ -1,7 +1,7 @@
 """Unpacks the file system of an image into a directory, so that programs can run in it.
 
-Files outside of the directory are never written or removed. Because any member can replace a directory with a link,
-links in each path are resolved again, name by name. Owners, devices, and pipes are ignored.
+Files outside of the directory are never written or removed. Any member can replace a directory with a link. Therefore,
+the links in each path are resolved again, name by name. Owners, devices, and pipes are ignored.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def remove(path: Path) -> None:
 
 
 class _RootfsWriter:
-    """Writer that unpacks layers. A whiteout hides files of lower layers, but not files of its own layer."""
+    """Unpacks layers into a directory. A whiteout hides files of lower layers, but not files of its own layer."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

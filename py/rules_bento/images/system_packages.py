@@ -94,7 +94,7 @@ class SystemFiles(NamedTuple):
         return SystemFiles(tuple(fields["ids"]), tuple(packages))
 
     def dumps(self) -> str:
-        """Return the system as a JSON object for `loads`."""
+        """Return the distribution and the packages as a JSON object for `loads`."""
         return json.dumps(self._asdict(), indent=0) + "\n"
 
 

@@ -62,14 +62,14 @@ class BundledModel:
         return Tag.parse(self.description.tag, "models")
 
     def entry(self, alias: str = "") -> dict[str, Any]:
-        """Return the entry for the model in bento.yaml, with `alias` unless it is empty."""
+        """Return the model's entry in bento.yaml. If `alias` isn't empty, the entry includes `alias`."""
         description = self.description
         entry = {"tag": description.tag, "module": description.module, "creation_time": description.creation_time}
         return entry | ({"alias": alias} if alias else {})
 
 
 def latest_versions(models: Iterable[ModelDescription]) -> dict[str, str]:
-    """Return a mapping of model names to newest versions, by creation time and then by version string."""
+    """Return a dict that maps each model name to its newest version, by creation time and then by version string."""
     newest: dict[str, tuple[str, str]] = {}
     for model in models:
         tag = Tag.parse(model.tag, "models")

@@ -22,7 +22,10 @@ def find_model_loads(sources: Mapping[str, bytes]) -> list[list[str]]:
 
 
 def find_calls(content: bytes, function: re.Pattern[str] = _LOADER) -> Iterator[tuple[str, str, str, int]]:
-    """Yield the constant tag, module, name, and line of each call of a function of BentoML that matches `function`."""
+    """Yield the tag, module, function name, and line of each call with a constant tag.
+
+    Finds calls of functions whose full dotted name matches `function`.
+    """
     import ast
 
     try:

@@ -37,7 +37,7 @@ class StoredModel:
     alias: str = ""  # in the Bento's options
 
     def bundled(self) -> BundledModel:
-        """Return the model for inclusion in a Bento."""
+        """Return the model as a BundledModel, for inclusion in a Bento."""
         return BundledModel(self.entry.description, self.alias)
 
     def members(self) -> list[Member]:
@@ -62,7 +62,7 @@ class StoredModel:
 
 
 def find_newest(store: Path, tag: str) -> dict[str, Any] | None:
-    """Return the parsed `model.yaml` of the newest model that matches `tag`, or None. Versions match by prefix."""
+    """Return the parsed `model.yaml` of the newest model that matches `tag`, or None. A version can be a prefix."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     tags = [model.description.tag for model in list_versions(store, name)]
     models = (_model_yaml(store / tag.replace(":", "/") / MODEL_YAML) for tag in tags)
@@ -91,7 +91,7 @@ def read(store: Path, tag: str) -> StoredModel:
 
 
 def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
-    """Return the model in `files`. `tag` replaces the tag in model.yaml. Raises BentoError for invalid files."""
+    """Read a model from `files`. `tag` replaces the tag in model.yaml. Raises BentoError for invalid files."""
     from rules_bento.sources import snapshot
 
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)

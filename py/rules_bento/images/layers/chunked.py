@@ -1,4 +1,4 @@
-"""Writes zstd:chunked layers, from which a machine fetches only files that its other layers don't contain.
+"""Writes zstd:chunked layers, so that a machine fetches only the files that it doesn't have from other layers.
 
 The format comes from podman and related tools (containers/storage, pkg/chunked). A layer is an ordinary zstd file. Its
 frames contain the members that `toc_layer` defines, followed by three frames that decoders skip (RFC 8878, 3.1.2):
@@ -44,10 +44,10 @@ _HEADER, _CRC = "header", "crc64"
 
 
 class ChunkedBlob(toc_layer.TocBlob):
-    """Writer for the blob of a zstd:chunked layer, or for a layer part."""
+    """Writes the blob of a zstd:chunked layer, or a layer part."""
 
     def __init__(self, count: Count, *, storing: bool = False) -> None:
-        """Begin a blob. `count` receives the bytes of the tar. With `storing`, incompressible data isn't compressed."""
+        """Begin a blob. Passes each piece of the tar to `count`. If `storing`, stores incompressible data."""
         from fastcrc import crc64
 
         super().__init__(count)
@@ -69,7 +69,7 @@ class ChunkedBlob(toc_layer.TocBlob):
         entry[_CRC] = self._crc64(data, entry.get(_CRC, 0))
 
     def end(self) -> Iterator[bytes]:
-        """Yield the end of the tar, the table of contents, the tar-split, and the offsets of the last two."""
+        """Yield the end of the tar, the table of contents, the tar-split, and the footer with their offsets."""
         split = _take_tar_split(self.entries)
         packed_split = zstd.table(split)
         fields = {

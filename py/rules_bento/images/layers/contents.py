@@ -19,7 +19,7 @@ _MAX_KEPT = 1 << 28
 
 
 def members(blob: Path, media_type: str) -> tarread.Members:
-    """Yield a layer's members with contents. Raises BentoError for an unreadable layer or a decompression bomb."""
+    """Yield each member with its contents. Raises BentoError for an unreadable layer or a decompression bomb."""
     form = next((form for ending, form in (("+zstd", "zst"), ("+gzip", "gz")) if media_type.endswith(ending)), "tar")
     where = f"{blob.name}: the layer cannot be read"
     with blob.open("rb") as file:
@@ -37,9 +37,9 @@ def read_files(
     found: Callable[[str, bytes], bool],
     kept: Callable[[str], bool] = lambda _path: False,
 ) -> dict[str, bytes]:
-    """Return the contents of an image's files by path.
+    """Return a dict that maps the paths of the selected files in an image to their contents.
 
-    Files that `kept` selects are complete. Other files that `found` selects are cut after `HEAD` bytes.
+    Files that `kept` selects are complete. Other files that `found` selects are truncated to `HEAD` bytes.
     """
     files: dict[str, bytes] = {}
     for blob, media_type in layers:

@@ -1,8 +1,8 @@
 """Encodes tar headers and RECORD as deflate streams, and converts streams so that they can be joined.
 
 Libraries compress the same bytes differently, depending on the version, the fork, and the processor. The encoder in
-this module writes the same bytes on every machine. In layers of wheels, the encoder compresses the data without a
-deflate stream to reuse: tar headers, padding, and lists with one line per file. Because this data is short and
+this module writes the same bytes on every machine. In layers of wheels, the encoder compresses the data for which no
+deflate stream exists: tar headers, padding, and lists with one line per file. Because this data is short and
 repetitive, fixed codes and a few kinds of matches compress the data as well as zlib does. Encoding a header is as fast
 as initializing zlib. A match is a run of zeros, or bytes that are equal in the previous header or line.
 
@@ -78,7 +78,7 @@ class HuffmanCodes:
 
 
 def bits(text: str) -> Bits:
-    """Convert a string of bits in stream order. Returns the bits as a number, and the number of bits."""
+    """Convert a string of bits, lowest bit first, to a number. Returns the number and its width in bits."""
     return int(text[::-1] or "0", 2), len(text)
 
 
@@ -89,7 +89,7 @@ def packed(text: str) -> bytes:
 
 
 def _number(value: int, width: int) -> str:
-    """Return the lowest `width` bits of a number, lowest bit first."""
+    """Return a number as a string of `width` bits, lowest bit first. The number must fit in `width` bits."""
     return f"{value:0{width}b}"[::-1] if width else ""
 
 
@@ -172,11 +172,11 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
 
 
 def joinable(stream: bytes) -> Iterator[bytes]:
-    """Yield two variants of a deflate stream. Another stream can follow one of the variants.
+    """Change a deflate stream so that another stream can follow it. Yields two candidates, of which one is correct.
 
     Yields nothing for a stream with several blocks. Otherwise, clears the bit that marks the last block, and appends an
-    empty stored block. Depending on the unused bits in the last byte, the header of the empty block might need another
-    byte. The caller must inflate the variants to find the correct variant.
+    empty stored block. The header of the empty block needs another byte if the last byte has too few unused bits. The
+    caller must inflate the candidates to find the correct candidate.
     """
     if stream and stream[0] & 1:
         first, rest = bytes((stream[0] ^ 1,)), stream[1:]
@@ -275,12 +275,12 @@ def _record(record: bytes, before: bytes, distance: int) -> Bits:
 
 
 def _different(one: bytes, other: bytes) -> bytes:
-    """Return the XOR of two records, in which zeros indicate equal bytes."""
+    """Return the XOR of two records. A zero in the result indicates equal bytes."""
     return (int.from_bytes(one, "little") ^ int.from_bytes(other, "little")).to_bytes(len(one), "little")
 
 
 def _literals(data: bytes, codes: bytes) -> Bits:
-    """Encode `data` as literals. `codes` contains the codes if all codes have eight bits, and is empty otherwise."""
+    """Encode `data` as literals. `codes` is the encoded data if each code has eight bits, and is empty otherwise."""
     if codes:
         return int.from_bytes(codes, "little"), 8 * len(codes)
     return bits("".join(map(_CODE.bytes.__getitem__, data)))

@@ -7,7 +7,7 @@ Callers verify the contents, because a wrong beginning produces wrong contents.
 
 A block can refer to the 32 KiB of contents before the block. If a piece begins within a stream, the blocks with the
 first 32 KiB of the piece are compressed again, and the other blocks are copied. Empty blocks precede the copied blocks,
-so that each copied block begins at its original bit of a byte.
+so that each copied block begins at the same bit of a byte as in the original stream.
 
 Invariant: each piece begins and ends at a byte boundary and is independent of previous pieces. The concatenated pieces
 inflate to the contents.
@@ -62,7 +62,7 @@ class _UnknownError(Exception):
 
 
 class _Walk:
-    """Splitter that inflates a deflate stream block by block. Its buffers begin with the next piece."""
+    """Inflates a deflate stream block by block, and splits the stream. The buffers begin with the next piece."""
 
     def __init__(self, pieces: Iterator[bytes], size: int) -> None:
         self.is_over = False
@@ -73,7 +73,10 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return the next piece. Copies the blocks after the first 32 KiB, or from `copied` (bit, offset) on."""
+        """Return the next piece. Copies the blocks after the first 32 KiB, and compresses the first 32 KiB again.
+
+        If `copied` is set, copies all blocks from `copied` on: a bit in the stream, and an offset in the contents.
+        """
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
@@ -174,7 +177,7 @@ class _Walk:
         raise _UnknownError
 
     def _likely(self, value: int, byte: int) -> list[int]:
-        """Return the bits at which a block might begin. For several bits of the same stored block, returns the last."""
+        """Return the bits at which a block might begin. For a stored block, returns only its last possible bit."""
         bits: dict[int, int] = {}
         for bit in range(1, 9):
             header = value >> bit
@@ -215,7 +218,7 @@ class _Walk:
 
 
 def may_begin(value: int, padding: int) -> bool:
-    """Return whether a stored or dynamic block can begin with `value`. Skips `padding` bits after a stored header."""
+    """Return whether a stored or dynamic block can begin with `value`. `padding` bits follow a stored header."""
     kind = value >> 1 & 3
     if kind == _STORED:
         length = value >> 3 + padding
@@ -227,7 +230,7 @@ def may_begin(value: int, padding: int) -> bool:
 
 
 def moved(bit: int, byte: int) -> bytes:
-    """Return empty blocks whose last byte also contains the bits of `byte` from `bit` on."""
+    """Return empty blocks that end before bit `bit` of a byte. The other bits of this byte come from `byte`."""
     value, width = _EMPTY_DYNAMIC if bit & 1 else (0, 0)
     while width % 8 != bit:
         value |= _EMPTY_FIXED[0] << width

@@ -33,7 +33,7 @@ _RESERVED = LANDMARKS | {_TABLE}
 
 
 class EstargzBlob(toc_layer.TocBlob):
-    """Writer for the blob of an eStargz layer, or for a layer part."""
+    """Writes the blob of an eStargz layer, or a layer part."""
 
     def __init__(self, count: Count) -> None:
         super().__init__(count)

@@ -13,7 +13,7 @@ from rules_bento.typing_lite import Sequence
 
 
 class Writer:
-    """Builder of a FlatBuffer. Objects are added from last to first, and positions count bytes from the end."""
+    """Builds a FlatBuffer. Objects are added from last to first, and positions count bytes from the end."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -43,7 +43,7 @@ class Writer:
         return self.add(struct.pack(f"<{len(positions) + 1}I", len(positions), *distances))
 
     def table(self, forms: str, *values: int | str) -> int:
-        """Add a table. Returns its position. `forms` has a `struct` code, or `r` for a reference, for each value."""
+        """Add a table. Returns its position. For each value, `forms` has a `struct` code, or `r` for a reference."""
         numbers = [self.string(value) if isinstance(value, str) else value for value in values]
         offsets, size, vtable = _layout(forms)
         table, place = bytearray(size), self._share(vtable)

@@ -75,14 +75,17 @@ class _GzipMember:
         self._before_at = 0
 
     def add(self, data: bytes, packed: bytes) -> bytes:
-        """Add `data`, and return `packed`, its deflate blocks. For the first data, prepends the member's header."""
+        """Add `data` to the CRC and the size. Returns `packed`, the deflate blocks of `data`.
+
+        For the first data of a member, the result begins with the member's header.
+        """
         head = b"" if self._size else _HEAD
         self._crc = self._crc32(data, self._crc)
         self._size += len(data)
         return head + packed if head else packed
 
     def records(self, data: bytes) -> bytes:
-        """Add the padding of the previous file, and complete tar records. Returns their deflate blocks."""
+        """Add `data`: the previous file's padding, followed by tar records. Returns the deflate blocks."""
         padding = len(data) % deflate.RECORD
         packed = deflate.records(padding, data[padding:], self._before, self._size - self._before_at)
         packed = self.add(data, packed)

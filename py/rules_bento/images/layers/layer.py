@@ -114,10 +114,10 @@ def write_files_layer(
 ) -> LayerInfo:
     """Atomically write a layer with members, sorted by path.
 
-    Adds missing parent directories, with the owner of their parent. Without `parents`, adds no directories: unpacking
-    then keeps the directories of lower layers. Uses all cores unless `threads` limits them. Raises BentoError if a
-    source doesn't have its declared size, or for an invalid path: not normalized, absolute, repeated, or below a file
-    or link.
+    Adds missing parent directories, with the owner of their parent. Without `parents`, adds no directories, so that
+    unpacking keeps the directories of lower layers. Uses all cores unless `threads` limits them. Raises BentoError if a
+    source doesn't have its declared size. Also raises BentoError if a path is absolute, not normalized, repeated, or
+    below a file or link.
     """
     entries = list(entries)
     given = {entry.path for entry in entries}
@@ -140,7 +140,7 @@ def write_tar_layer(
 
 
 class Sum:
-    """Accumulator of the SHA-256 digest and the size of a stream of bytes."""
+    """Computes the SHA-256 digest and the size of a stream of bytes."""
 
     def __init__(self) -> None:
         import hashlib
@@ -166,7 +166,7 @@ class Sum:
 
 
 def open_toc_blob(compression: Compression, count: toc_layer.Count, *, storing: bool = False) -> toc_layer.TocBlob:
-    """Return a blob writer for a compression in `LAZY`. `count` receives the bytes of the tar."""
+    """Return a blob writer for one of the compressions in `LAZY`. Passes each piece of the tar to `count`."""
     if compression == "estargz":
         from rules_bento.images.layers import estargz
 
@@ -183,7 +183,7 @@ def write_layer(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInf
 
 
 def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob | None) -> LayerInfo:
-    """Atomically write `pieces` and the table of contents, if any. Iterating over `pieces` must update `tar`."""
+    """Atomically write `pieces`, and a table of contents if `toc_blob` is set. Reading `pieces` must update `tar`."""
     blob = Sum()
     with open_output(out) as file:
         file.writelines(blob.hashing(coalesce(chain(pieces, toc_blob.end() if toc_blob else ()))))
@@ -212,7 +212,7 @@ def _write_part(out: Path, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob 
 def _tar_blob(
     pieces: Iterable[Piece], compression: Compression, tar: Sum | None, threads: int | None, *, storing: bool = False
 ) -> Blob:
-    """Return the blob for the pieces of a tar, and its table of contents or None. Without `tar`, returns a part."""
+    """Return the blob for the pieces of a tar, and its TocBlob or None. Without `tar`, the blob is a layer part."""
     if compression in LAZY:
         toc_blob = open_toc_blob(compression, tar.add if tar else _ignore, storing=storing)
         return toc_blob.members(_tar(pieces), threads), toc_blob
@@ -229,7 +229,7 @@ def _wheel_blob(
     threads: int | None,
     watch: Watch | None,
 ) -> Blob:
-    """Return a wheel's blob, and its table of contents or None. Reuses deflate streams if `compression` allows it."""
+    """Return a wheel's blob, and its TocBlob or None. Reuses deflate streams if `compression` allows it."""
     carry = reuses_deflate(compression)
     if compression in LAZY:
         from rules_bento.images.layers import toc_layer
@@ -313,7 +313,7 @@ class WheelPlan(NamedTuple):
 
 
 class WheelMember(NamedTuple):
-    """A file of a wheel, or None, and the directories to write before the file."""
+    """The directories to write next, and a file of a wheel to write after them. `file` is None if no file follows."""
 
     directories: list[str]
     file: Installed | None
@@ -325,7 +325,7 @@ def wheel_members(
 ) -> Iterator[WheelMember]:
     """Yield a wheel's files, and the directories that aren't in `known`.
 
-    `watch`, if any, receives each file's chunks, and must yield the same chunks.
+    If `watch` is set, passes each file's chunks to `watch`, which must yield the chunks unchanged.
     """
     wheel, directories, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry, cut=cut)

@@ -41,7 +41,8 @@ def write_prioritized(
 ) -> tuple[layer.LayerInfo, int] | None:
     """Write a layer that begins with the files in `names`.
 
-    Returns a LayerInfo, and the number of prioritized files. If no file can be prioritized, returns None.
+    Returns the LayerInfo and the number of prioritized files. If no file can be prioritized, writes no layer, and
+    returns None.
     """
     with blob.open("rb") as file:
         source = _EstargzReader(file, blob.name)
@@ -62,7 +63,7 @@ def write_prioritized(
 
 
 def _prioritized_files(table: Iterable[TocEntry], names: Collection[str]) -> set[str]:
-    """Return the files with one chunk that are in `names`, or have a hard link in `names`."""
+    """Return the names of one-chunk files that are in `names`, or that a hard link in `names` refers to."""
     entries = list(table)
     linked = {entry["linkName"] for entry in entries if entry["name"] in names and entry["type"] == "hardlink"}
     is_small = {
@@ -128,12 +129,12 @@ class _EstargzReader:
         return [member for member in listed if member.name not in estargz.LANDMARKS]
 
     def chunk(self, place: _Range) -> tuple[bytes, bytes]:
-        """Return the compressed bytes, and the contents, of a chunk that isn't the last chunk of a file."""
+        """Return a chunk's compressed bytes and its contents. Use `last_chunk` for the last chunk of a file."""
         packed = self._read(place.begin, place.end)
         return packed, b"".join(data for data, _ in self._pieces(packed))
 
     def last_chunk(self, place: _Range, records: bytes) -> tuple[bytes, bytes]:
-        """Return the compressed bytes of a file's last chunk and `records`, and the chunk's contents."""
+        """Return two values for a file's last chunk: the chunk and `records`, compressed, and the chunk's contents."""
         packed = self._read(place.begin, place.end)
         pieces = list(self._pieces(packed))
         whole = b"".join(data for data, _ in pieces)

@@ -56,10 +56,10 @@ class TocMember(NamedTuple):
 
 
 class TocBlob:
-    """Writer for the blob of a layer with a table of contents, or for a layer part."""
+    """Writes the blob of a layer with a table of contents, or a layer part."""
 
     def __init__(self, count: Count) -> None:
-        """Begin a blob. `count` receives the bytes of the tar in order, except for copied members."""
+        """Begin a blob. Passes each piece of the tar to `count` in order, except for copied members."""
         self.entries: list[TocEntry] = []
         self.count = count
         self.carries = False
@@ -189,7 +189,7 @@ class _RecordingTarReader(tarread.PieceReader):
         return piece
 
     def files(self) -> Iterator[TarFile]:
-        """Yield each member, then the remaining records. Read a member's contents before requesting the next member."""
+        """Yield the members, then the remaining records. Read a member's contents before requesting the next member."""
         padding = 0
         for member, contents in tarread.members(self, ("hard link",)):
             records = self._take_records()
@@ -226,7 +226,7 @@ def _entry(member: TarMember, header: bytes) -> TocEntry:
 
 
 def make_entry(name: str, kind: str, mode: int, uid: int, gid: int, size: int = 0) -> TocEntry:
-    """Return an entry without chunks, a time, or a link. The name of a directory must end with a slash."""
+    """Return an entry that has no chunks, time, or link. The name of a directory must end with a slash."""
     entry: TocEntry = {"name": name, "type": kind, "mode": mode}
     if size:
         entry["size"] = size

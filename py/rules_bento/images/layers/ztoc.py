@@ -1,9 +1,9 @@
 """Writes zTOCs, which let soci-snapshotter read single files of a gzip layer that isn't fetched completely.
 
-A zTOC lists the files of a layer, and checkpoints: positions of the gzip stream at which inflating can begin. The bytes
-between two checkpoints are a span, the smallest part that the snapshotter fetches. Checkpoints are at the beginnings of
-gzip members and, in large members, of deflate blocks. A checkpoint at a block includes the 32 KiB of contents that the
-block can refer to. The format is soci-snapshotter's ztoc.fbs (FlatBuffers) and gzip_zinfo.h.
+A zTOC lists the files and the checkpoints of a layer. A checkpoint is a position in the gzip stream at which inflating
+can begin. The bytes between two checkpoints are a span, the smallest part that the snapshotter fetches. Checkpoints are
+at the beginnings of gzip members and, in large members, of deflate blocks. A checkpoint at a block includes the 32 KiB
+of contents that the block can refer to. The format is soci-snapshotter's ztoc.fbs (FlatBuffers) and gzip_zinfo.h.
 
 A block can begin at any bit, which zlib's interface doesn't report. Inflating produces no output while it reads the
 Huffman codes of a block. Any other 16 bytes of a stream produce output. Therefore, at the end of a span, the stream is
@@ -114,7 +114,7 @@ def _digest(pieces: Iterable[bytes]) -> str:
 
 
 class _Scan:
-    """Scanner that inflates a layer, and finds its checkpoints and entries."""
+    """Inflates a layer, and finds the layer's checkpoints and entries."""
 
     def __init__(self, pieces: Iterable[bytes], where: str) -> None:
         self.checkpoints: list[Checkpoint] = []
@@ -187,7 +187,10 @@ class _Scan:
         self._tail = output[-_WINDOW:] if len(output) >= _WINDOW else (self._tail + output)[-_WINDOW:]
 
     def _search(self, member: Any, data: bytes, at: int) -> tuple[int, bytes]:
-        """Inflate until a block might begin, and add a checkpoint if a block begins. Returns the offset and output."""
+        """Inflate `data` from `at` on to find the beginning of a block. Adds a checkpoint if a block is found.
+
+        Returns the offset in `data` at which inflating continues, and the output.
+        """
         outputs = []
         first, last = at, min(at + _SEARCHED, len(data) - 2 * _SAMPLE)
         while at < last and not member.eof:

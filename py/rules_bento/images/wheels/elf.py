@@ -164,7 +164,7 @@ _TURNS = 4  # after this number of reads, more than a linker makes, the rest of 
 
 
 class SparseFile:
-    """Context manager with the memory map of a sparse file, which stores only the fetched ranges of another file."""
+    """Maps a sparse copy of a file into memory in a `with` block. The copy contains only the needed ranges."""
 
     def __init__(self, file: BinaryIO, size: int, read: Callable[[], Iterator[Chunk]]) -> None:
         """Resize `file`, an empty file, to `size` bytes. Each call of `read` must yield the complete contents."""
@@ -214,7 +214,10 @@ class SparseFile:
             yield chunk
 
     def _missing(self, probe: Callable[[mmap.mmap, Fetch], object], at: int) -> tuple[int, int] | None:
-        """Return the next range that `probe` needs. Returns None without such a range, or if `tee` has passed it."""
+        """Return the next range that `probe` needs, or None if `probe` needs no other range.
+
+        Also returns None if `tee` has passed the range without storing it. `at` is the offset that `tee` has reached.
+        """
 
         def ask(start: int, end: int) -> None:
             end = min(end, self._size)

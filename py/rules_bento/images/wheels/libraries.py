@@ -108,7 +108,7 @@ class Libraries(NamedTuple):
 
 
 class Watched:
-    """Scanner that analyzes a wheel's linked files while another function copies the wheel's contents."""
+    """Analyzes a wheel's linked files while another function copies the wheel's contents."""
 
     def __init__(self, wheel: Wheel) -> None:
         self._wheel = wheel
@@ -165,7 +165,7 @@ def words(source: bytes) -> Iterator[bytes]:
 
 
 def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | None]:
-    """Return a file's machine type, and its linking information or None. Each `read()` must begin at offset 0."""
+    """Return a file's machine type, and the result of `read_elf`. Each call of `read` must yield the complete file."""
     import tempfile
 
     from rules_bento.images.wheels.elf import SparseFile

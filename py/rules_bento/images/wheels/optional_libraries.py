@@ -75,7 +75,7 @@ def _runs(functions: set[str], read: Callable[[], Iterable[bytes]]) -> bool:
 
 
 def _places(names: Collection[str], read: Callable[[], Iterable[bytes]]) -> dict[str, set[_NameUse]]:
-    """Return the uses of each name in imports, in strings other than docstrings, and in code."""
+    """Return a dict that maps each name to its uses in imports, in strings except docstrings, and in code."""
     places: dict[str, set[_NameUse]] = {name: set() for name in names}
     encoded = [name.encode() for name in names]
     parsed = 0

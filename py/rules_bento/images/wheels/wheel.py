@@ -81,7 +81,7 @@ class Wheel(NamedTuple):
     def read(cls, file: Path, locked: Locked = Locked()) -> Wheel:  # noqa: B008 - it cannot be changed
         """Read the zip directory and the metadata of a wheel. Raises BentoError for an invalid wheel.
 
-        If `locked` allows a wrong RECORD, computes all digests, and raises BentoError for a correct RECORD.
+        If `locked` allows a wrong RECORD, computes all digests. If RECORD is correct nevertheless, raises BentoError.
         """
         with _Zip(file, locked) as zip_file:
             return _read(cls, zip_file)
@@ -116,7 +116,7 @@ class Wheel(NamedTuple):
                 yield zip_file.chunks(member, join=join, cut=cut)
 
     def unverified(self, members: Iterable[ZipMember]) -> Generator[Callable[[], Iterator[Chunk]]]:
-        """For each member, yield a function that reads unverified chunks. Call each one before requesting the next."""
+        """For each member, yield a function that reads unverified chunks. Call it before requesting the next member."""
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield partial(zip_file.unverified, member)
@@ -134,7 +134,7 @@ class Wheel(NamedTuple):
 
 
 class _Zip(Zip):
-    """Reader of a wheel's zip that uses `pread`. Doesn't map the file or cache its contents."""
+    """Reads a wheel's zip with `pread`. Doesn't map the file or cache its contents."""
 
     def __init__(self, file: Path, locked: Locked) -> None:
         super().__init__(file.name, _REMEDY, BOUNDS, (STORED, DEFLATED))
