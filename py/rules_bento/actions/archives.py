@@ -28,7 +28,7 @@ def archive(arguments: Arguments) -> None:
 
 
 def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]], form: Form | None = None) -> None:
-    """Write a Bento from archive parts. `models` contains the paths of each model's description and part.
+    """Write a Bento from archive parts. Each item of `models` contains the paths of a description and a part.
 
     If `form` is None, writes a `.bento` file. Raises BentoError for an invalid part, and OSError if writing fails.
     """
@@ -39,7 +39,7 @@ def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]]
 
 
 def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str, str]]:
-    """Return the archive parts of models, sorted by tag, and the latest version of each model, by name."""
+    """Return the archive parts of models, sorted by tag, and a dict that maps each model name to the latest version."""
     from rules_bento.models.model import ModelDescription, latest_versions
 
     by_tag = {

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     }
 )
 def base_contents(arguments: Arguments) -> None:
-    """Write the shared libraries and system packages in layers. With `--machines`, also writes machine types."""
+    """Write lists of shared libraries and system packages in layers. With `--machines`, also lists machine types."""
     from rules_bento.images.layers.contents import read_files
     from rules_bento.images.system_packages import SystemFiles
     from rules_bento.sources.cpu_arch import machine_of

@@ -136,7 +136,7 @@ def _require_prefetched(layers: list[oci_image.Layer], soci_contents: list[bytes
 
 
 def _read_bento_yaml(arguments: Arguments) -> dict[str, Any]:
-    """Return the parsed bento.yaml or, for a program, equivalent fields. Raises BentoError for unsupported commands."""
+    """Return the parsed bento.yaml, or equivalent fields for a program. Raises BentoError for unsupported commands."""
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.images.image_requirements import reject_commands
 

@@ -51,7 +51,7 @@ def bento_order(member: StreamedMember) -> tuple[bool, str]:
 
 
 def write_bento_layer(arguments: Arguments, members: Iterable[StreamedMember]) -> None:
-    """Write the layer of a Bento, and its description. `members` are sorted by `bento_order`. Ignores `--part`."""
+    """Write the layer of a Bento with `members`, sorted by `bento_order`, and write the description of the layer."""
     out, compression = description.output(arguments)
     info = write_tar_layer(out, _bento_tar(arguments, members), compression)
     description.describe(arguments, info, "Bento")
@@ -104,7 +104,7 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
 
 
 class _Headers:
-    """A builder of the tar headers in a Bento's layer. Root owns the directories outside of the home directory."""
+    """Builds the tar headers in a Bento's layer. Root owns the directories outside of the home directory."""
 
     def __init__(self, directory: str, uid: int, gid: int) -> None:
         self._home = directory.rpartition("/")[0]

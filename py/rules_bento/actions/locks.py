@@ -70,7 +70,7 @@ def lock(arguments: Arguments) -> None:
 
 
 def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_subset.Query:
-    """Return all requirements and constraints with their origins. Raises BentoError for a conflict with the lock."""
+    """Return all requirements and constraints, and their origins. Raises BentoError for a conflict with the lock."""
     from rules_bento.bento.declared_packages import DeclaredPackages
     from rules_bento.packages import lock_subset
 

@@ -279,7 +279,7 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
 
 
 def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Member]:
-    """Return `--root` or "", and the topmost directory. Added directories inherit the topmost directory's owner."""
+    """Return the value of `--root` or "", and the topmost directory, whose owner all added directories inherit."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
 

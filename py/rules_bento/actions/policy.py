@@ -65,7 +65,7 @@ def _system_packages(arguments: Arguments) -> list[inventories.Package]:
     }
 )
 def check_policy(arguments: Arguments) -> None:
-    """Check an inventory against a policy. Raises BentoError for violations or, with `--sarif`, writes a SARIF file."""
+    """Check an inventory against a policy. Raises BentoError for violations. With `--sarif`, writes SARIF instead."""
     from rules_bento.audit import advisories, policy
     from rules_bento.audit.vex import read_vex
 

@@ -1,4 +1,4 @@
-"""Subcommand that writes layers of Python programs that aren't Bentos."""
+"""Subcommand that writes layers for Python programs."""
 
 from __future__ import annotations
 

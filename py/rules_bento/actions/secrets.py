@@ -28,9 +28,9 @@ def check_contents(
 ) -> None:
     """Raise a BentoError that lists all possible secrets in files, if `--scan-secrets` is set.
 
-    `files` contains the path in the Bento, and the first bytes, of each file. One action of each target sets
-    `elsewhere` to the paths that the target's other actions search. This action also rejects allowed paths of missing
-    files.
+    Each item of `files` contains the path of a file in the Bento, and the first bytes. One action of each target sets
+    `elsewhere`, the paths that other actions search. This action also raises BentoError for an allowed path that is
+    neither in `files` nor in `elsewhere`.
     """
     if not arguments.has("--scan-secrets"):
         return

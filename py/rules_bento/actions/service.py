@@ -142,7 +142,7 @@ def _missing_packages(locked: Sequence[str], installed: Mapping[str, str]) -> li
 
 
 def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
-    """Raise BentoError if the imported services or dependencies differ from known results of static analysis."""
+    """Raise BentoError if static analysis determined services or dependencies that differ from the imported service."""
     from rules_bento.service.metadata import to_json
 
     if any(unknown["fact"].partition(".")[0] in _MEMBERS for unknown in analyzed["unknowns"]):

@@ -47,7 +47,7 @@ class Part(NamedTuple):
 
 
 class ModelPart(NamedTuple):
-    """The description and the archive part of a model. `part` and `known` have the same meaning as in `Part`."""
+    """The description and the archive part of a model, with the digest and size of the part if known."""
 
     description: ModelDescription
     part: Path | BlobSource
@@ -78,7 +78,7 @@ def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], mod
 
 
 def pack_described(content: DescribedBento, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
-    """Build the artifact of a Bento. `parts` contains no model parts. Raises BentoError if a file can't be read."""
+    """Build the artifact of a Bento from its own parts and its models. Raises BentoError if a file can't be read."""
     own = [Part(part) if isinstance(part, Path) else part for part in parts]
     layers = [
         _layer(part, BENTO_PART, f"{name}.tar.xz", known=known)
@@ -90,7 +90,7 @@ def pack_described(content: DescribedBento, parts: Sequence[Path | Part], models
 
 
 def pack_model(model: ModelPart) -> Pushable:
-    """Build the artifact of a model. In a registry, artifacts of Bentos with this model use the same blob."""
+    """Build the artifact of a model. The artifact of each Bento with this model contains the same blob."""
     tag = Tag.parse(model.description.tag, "model")
     annotations = _annotations(tag, model.description.creation_time)
     return pack(MODEL, MODEL_CONFIG, model_config(model.description), [_model_layer(model)], annotations)

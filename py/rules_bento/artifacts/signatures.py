@@ -50,7 +50,7 @@ _MOST_REASONS = 3  # reasons in a message
 
 
 class InRegistry:
-    """The signatures and attestations in the repository of the signed artifact."""
+    """Reads and writes the signatures and attestations in the repository of the signed artifact."""
 
     def __init__(self, reference: Reference, registries: Registries, counter: Counter) -> None:
         self._reference = reference
@@ -63,9 +63,10 @@ class InRegistry:
         yield partial(self._repository.get_manifest, tag_of(kind, digest))
 
     def referrers(self, digest: str, *kinds: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield functions that read the bundles for `digest`. Skips bundles with a predicate type not in `kinds`.
+        """Yield a function for each bundle for `digest`. Each function reads the manifest of its bundle.
 
-        Requests the list of referrers only when the first bundle is needed.
+        Skips bundles with a known predicate type that isn't in `kinds`. Requests the list of referrers only
+        when the caller needs the first function.
         """
         # In a referrers tag, cosign lists the type of the config, and no annotations.
         types = (cosign.BUNDLE_TYPE, oci.EMPTY)
@@ -89,7 +90,7 @@ class InRegistry:
 
 
 class InLayout:
-    """The signatures and attestations in an OCI layout, as `cosign save` stores them."""
+    """Reads and writes the signatures and attestations in an OCI layout, in the format of `cosign save`."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -99,7 +100,7 @@ class InLayout:
         return self._layout.attached_manifests(kind, tag_of(kind, digest))
 
     def referrers(self, digest: str, *_kinds: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield functions that return the bundles for `digest`. Searches all blobs, because no index lists bundles."""
+        """Yield a function for each bundle for `digest`, which returns the bundle's manifest. Searches all blobs."""
         for manifest in self._layout.referrers(digest, cosign.BUNDLE_TYPE):
             yield lambda manifest=manifest: manifest  # type: ignore[misc]
 
@@ -128,7 +129,7 @@ def tag_of(kind: str, digest: str) -> str:
 
 
 def _has(bundle: Descriptor, kinds: Iterable[str]) -> bool:
-    """Return whether a bundle's annotation contains a predicate type in `kinds`, or no predicate type."""
+    """Return whether the predicate type in a bundle's annotation is missing or is in `kinds`."""
     return bundle.annotations.get(_BUNDLED_PREDICATE, "") in ("", *kinds)
 
 
@@ -168,7 +169,7 @@ def attest(
     key: PrivateKey | IdentitySigner,
     form: str = BUNDLE,
 ) -> bool:
-    """Create an attestation of type `kind`. Returns whether it is new. Raises BentoError if signing fails."""
+    """Add an attestation of type `kind`. Returns False if it already exists. Raises BentoError if signing fails."""
     statement = cosign.make_statement(name, subject.digest, kind, predicate)
     if form == BUNDLE:
         if _holds(place, _layers(place.referrers(subject.digest, kind), subject.digest, [kind]), key, statement):
@@ -207,7 +208,7 @@ def verify_attestation(
 def _find(
     place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey | Identity
 ) -> tuple[str, dict[str, Any]]:
-    """Find the first valid signature or attestation, and return its image name and predicate."""
+    """Return the image name and predicate of the first valid signature or attestation. Signatures have no predicate."""
     is_signature = cosign.SIGNED in kinds
     attached = place.attached_manifests(SIGNATURES if is_signature else ATTESTATIONS, digest)
     legacy = cosign.PAYLOAD_TYPE if is_signature else cosign.ENVELOPE_TYPE
@@ -277,7 +278,7 @@ def _listed(place: Place, kind: str, digest: str) -> list[Descriptor]:
 def _put(
     place: Place, kind: str, digest: str, before: Sequence[Descriptor], new: Sequence[tuple[Descriptor, BlobSource]]
 ) -> None:
-    """Write a manifest with the layers `before` and `new`. Raises BentoError if the manifest has too many layers."""
+    """Write a manifest with the layers `before` and the layers `new`. Raises BentoError for too many layers."""
     layers = [*((layer, place.source(layer)) for layer in before), *new]
     if len(layers) > _MOST_LAYERS:
         raise BentoError(

@@ -206,7 +206,7 @@ def _match(affected: Affected, version: Any) -> Match | None:
 
 
 def _in_range(events: tuple[dict[str, str], ...], version: Any, ecosystem: str) -> tuple[bool, str]:
-    """Return whether a range includes `version`, and the fixed version or "". Raises ValueError for invalid events."""
+    """Return whether `version` is in a range, and the next fixed one or "". Raises ValueError for invalid events."""
     known = list(_events(events, ecosystem))
     limits = [event["limit"] for event in events if "limit" in event]
     if limits and not any(limit == "*" or version < parse(limit, ecosystem) for limit in limits):
@@ -265,8 +265,8 @@ class Database(NamedTuple):
 def read_database(places: Sequence[tuple[Path, str]], names: Mapping[str, Collection[str]]) -> Database:
     """Read a database. Keeps only the records about the packages in `names`, which maps ecosystems to package names.
 
-    Each of `places` is a path, and its name in messages. Raises BentoError for an invalid record, and for a database
-    without records about PyPI packages.
+    Each item of `places` contains a path and its name in messages. Raises BentoError for an invalid record, and for
+    a database without records about PyPI packages.
     """
     kept: list[Advisory] = []
     ecosystems: set[str] = set()

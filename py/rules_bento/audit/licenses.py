@@ -135,7 +135,7 @@ def format_terms(terms: Terms | None) -> str:
 
 
 class LicensePolicy(NamedTuple):
-    """The allowed and denied licenses. Entries can contain `*`. An entry also matches its license with an exception."""
+    """The allowed and denied licenses. Entries can contain `*`. An entry also covers the license with any exception."""
 
     allowed: tuple[str, ...]  # empty: all except denied ones
     denied: tuple[str, ...]
@@ -146,7 +146,7 @@ class LicensePolicy(NamedTuple):
         return bool(self.allowed or self.denied)
 
     def allows(self, terms: Terms | None) -> bool:
-        """Return whether the policy allows all operands of AND, or one of OR. Allows None if `allowed` is empty."""
+        """Return whether the policy allows a license. If `terms` is None, returns whether `allowed` is empty."""
         if terms is None:
             return not self.allowed
         if isinstance(terms, tuple):
@@ -235,7 +235,7 @@ def _leaves(terms: Terms) -> list[str]:
 
 
 def _policy_names(term: str) -> list[str]:
-    """Return the names by which a policy can list a term: with and without its exception or `+`."""
+    """Return the names by which a policy can list a term: the term, and shorter names without its exception or `+`."""
     without = term.partition(" WITH ")[0]
     return [term, *dict.fromkeys(name for name in (without, without.removesuffix("+")) if name != term)]
 

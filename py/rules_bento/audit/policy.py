@@ -178,7 +178,7 @@ def summary_lines(report: Report) -> Iterator[str]:
 
 
 def _unchecked_systems(packages: Sequence[Package], database: Database, *, system_known: bool) -> Iterator[str]:
-    """Yield a message for unknown system packages, and for each distribution without records in the database."""
+    """Yield a message if system packages are unknown, and a message for each distribution without advisories."""
     if not system_known:
         yield "the system packages of the image are unknown. Use a base with fetched layers."
     others = [package.ecosystem for package in packages if package.ecosystem != PYPI]
@@ -231,7 +231,7 @@ def _vulnerabilities(package: Package, database: Database, policy: Policy) -> It
 
 
 def _acceptance(package: Package, group: Sequence[Advisory], policy: Policy, date: str) -> tuple[str, str]:
-    """Return why a vulnerability is allowed, and why a VEX statement doesn't allow it. Both can be empty.
+    """Return the reason to allow a vulnerability, and the reason why a VEX statement doesn't allow it. Both can be "".
 
     An advisory about several vulnerabilities is allowed if all these vulnerabilities are allowed.
     """
@@ -256,13 +256,13 @@ def _acceptance_by_name(package: Package, names: set[str], policy: Policy, date:
 
 
 def _upstream(advisory: Advisory) -> list[set[str]]:
-    """Return a set of names for each vulnerability in an advisory, including Debian's names (`DEBIAN-CVE-...`)."""
+    """Return one set for each upstream vulnerability of an advisory: its name with and without the prefix `DEBIAN-`."""
     stems = dict.fromkeys(name.removeprefix(_OWN) for name in advisory.upstream)
     return [{stem, _OWN + stem} for stem in stems]
 
 
 def _names(advisory: Advisory) -> set[str]:
-    """Return the names of an advisory. If only one vulnerability is upstream, includes the vulnerability's names."""
+    """Return the names of an advisory. If it has only one upstream vulnerability, adds the vulnerability's names."""
     upstream = _upstream(advisory)
     return {advisory.id, *advisory.aliases, *(upstream[0] if len(upstream) == 1 else ())}
 

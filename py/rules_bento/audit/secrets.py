@@ -58,7 +58,7 @@ class _Kind(NamedTuple):
 
 
 def scan(path: str, content: bytes) -> list[SecretFinding]:
-    """Return the findings in a file. Ignores binary files. `PRAGMA` allows findings on the same and the next line."""
+    """Return the findings in a file. Ignores binary files, each line with `PRAGMA`, and the line after it."""
     text = _text(content[:MAX_BYTES])
     starts = sorted({(start, kind.name) for kind in _KINDS for start in _starts(kind, text)}) if text else []
     findings: dict[SecretFinding, None] = {}
@@ -74,7 +74,7 @@ def scan(path: str, content: bytes) -> list[SecretFinding]:
 
 
 def scan_files(files: Iterable[tuple[str, bytes]]) -> Iterator[SecretFinding]:
-    """Yield the findings in files. Each file is a path and the content. Scans small files in batches."""
+    """Yield the findings in files. Each item of `files` is a path and its content. Scans small files in batches."""
     small: list[tuple[str, bytes]] = []
     size = 0
     for path, content in files:
@@ -213,7 +213,7 @@ def _decode_base64(text: bytes) -> bytes:
 
 
 def _token(name: str, words: bytes, pattern: bytes, start: bytes = _START) -> _Kind:
-    """Return a kind of secret without a custom check. `words` contains the literals, separated by spaces."""
+    """Return a kind of secret that has no custom check. `words` contains the literals, separated by spaces."""
     return _Kind(name, tuple(words.split()), start + pattern + _END)
 
 

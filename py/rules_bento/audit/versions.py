@@ -35,7 +35,7 @@ def parse_debian(text: str) -> tuple[object, ...]:
 
 
 def _debian_key(text: str) -> tuple[tuple[tuple[int, ...], int], ...]:
-    """Return a sort key for a part of a Debian version. The order is `~`, the end, letters, other characters."""
+    """Return a sort key for a part of a Debian version. The order is `~`, end of part, letters, other characters."""
     parts = (match for match in _PART.finditer(text or "0") if match[0])
     return (*(((*map(_order, part[1]), 0), int(part[2] or "0")) for part in parts), _END)
 

@@ -142,7 +142,7 @@ def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> Non
 
 
 def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> None:
-    """Raise BentoError if `pins` contains versions, but no Python version, base image, or template is set."""
+    """Raise BentoError for a pin with a version if no Python version, base image, or template is set."""
     locked = [pin for pin in settings.pins if "==" in pin]
     docker = settings.options.docker
     if (
@@ -163,7 +163,7 @@ def _envs(info: ServiceInfo, options: BuildOptions) -> list[EnvVariable]:
 
 
 class _ModelEntries:
-    """Model entries for bento.yaml: `own` for the Bento, and `by_service` for each service."""
+    """Model entries for bento.yaml. `own` contains the Bento's entries. `by_service` maps services to entries."""
 
     def __init__(self, info: ServiceInfo, settings: BentoSettings, models: Sequence[BundledModel]) -> None:
         options = settings.options
@@ -222,7 +222,7 @@ def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
 
 
 def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
-    """Return the README from the options, the service, or README.md. The default is BentoML's title."""
+    """Return the README from the options, the service, or README.md. By default, returns BentoML's default title."""
     for text, place in (
         (settings.options.description, settings.options.at("description")),
         (info.description, f"{info.path}: description"),

@@ -55,7 +55,7 @@ def strict_bool(value: Any, where: str) -> bool:
 def to_time(value: Any, where: str) -> str:
     """Convert a string or a YAML timestamp to ISO 8601. As in BentoML, a date without a time must be quoted.
 
-    Raises a BentoError that begins with `where` for any other value.
+    Raises BentoError for any other value. The message begins with `where`.
     """
     if isinstance(value, dt.datetime):
         return value.isoformat()
@@ -73,7 +73,7 @@ def optional(convert: Conversion) -> Conversion:
 
 
 def items(convert: Conversion) -> Conversion:
-    """Return a conversion that applies `convert` to each item of a list, and raises BentoError for other types."""
+    """Return a conversion that applies `convert` to each item of a list. The conversion rejects other types."""
 
     def converted(value: Any, where: str) -> list[Any]:
         if not isinstance(value, list):
@@ -84,7 +84,7 @@ def items(convert: Conversion) -> Conversion:
 
 
 def mapping(convert: Conversion = any_value) -> Conversion:
-    """Return a conversion that applies `convert` to each value of a mapping, and raises BentoError for other types."""
+    """Return a conversion that applies `convert` to each value of a mapping. The conversion rejects other types."""
 
     def converted(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):

@@ -75,7 +75,7 @@ class Description:
 
 
 def parse(kind: Kind, data: bytes, where: str) -> Description:
-    """Parse a descriptor. Raises a BentoError that begins with `where` if BentoML can't load the descriptor."""
+    """Parse a descriptor. Raises BentoError if BentoML can't load the descriptor. The message begins with `where`."""
     declared = _load(data, where)
     notes: list[str] = []
     name = _word(declared, "name", check_word, where, notes)
@@ -117,7 +117,7 @@ def of_directory(kind: Kind, directory: Path) -> Description:
 
 
 def check_size(size: int, where: str) -> None:
-    """Raise a BentoError that begins with `where` if `size`, in bytes, is too large for a descriptor."""
+    """Raise BentoError if `size` (in bytes) is too large for a descriptor. The message begins with `where`."""
     if size > MAX_BYTES:
         raise BentoError(
             f"{where}: the file has {size} bytes, but the limit is {MAX_BYTES}. Restore the file that BentoML wrote."

@@ -55,7 +55,7 @@ class ImageDefinition:
     place: str = field(default="image", compare=False)  # prefix of messages
 
     def extend(self, other: ImageDefinition) -> ImageDefinition:
-        """Return a copy with the fields that `other` sets, and with the steps of both images."""
+        """Return a copy with the steps of both images. Fields that `other` sets take precedence."""
         changes = {name: getattr(other, name) for name in _FIELDS[:-1] if getattr(other, name) is not None}
         return replace(self, **changes, steps=self.steps + other.steps, place=other.place)
 
@@ -68,7 +68,7 @@ class ImageDefinition:
 
 @dataclass(frozen=True)
 class ImageCommand:
-    """A command of an image build. bento.yaml contains `text`; a Dockerfile can use the other fields."""
+    """A command of an image build. bento.yaml contains `text`. A Dockerfile uses `packages` or `script` if set."""
 
     text: str
     packages: tuple[str, ...] = ()  # system packages, if the command only installs these
@@ -90,12 +90,12 @@ class FrozenImage:
 
 
 def from_json(text: str, origin: str) -> ImageDefinition:
-    """Parse JSON from `to_json` or a rule. Raises a BentoError that begins with `origin` for an invalid image."""
+    """Parse JSON from `to_json` or a rule. Raises BentoError for an invalid image. Messages begin with `origin`."""
     return _from_fields(json.loads(text), origin)
 
 
 def read(text: bytes, origin: str) -> ImageDefinition:
-    """Parse untrusted JSON. Raises a BentoError that begins with `origin` for invalid JSON or an invalid image."""
+    """Parse untrusted JSON. Raises BentoError for invalid JSON or an invalid image. Messages begin with `origin`."""
     from rules_bento.formats.json import read_object
 
     data = read_object(text, origin)
@@ -272,7 +272,7 @@ def freeze(
 
 
 class _ImageBuilder:
-    """Collector of the commands, requirements, and files that an image's steps produce."""
+    """Collects the commands, requirements, and files that the steps of an image add."""
 
     def __init__(self, files: ProjectFiles, *, constraints: bool | None) -> None:
         self.commands: list[ImageCommand | tuple[str, ...]] = []  # a tuple has system packages
@@ -368,7 +368,8 @@ class _ImageBuilder:
 def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraints: bool | None = None) -> str:
     """Return the requirement lines that a step adds.
 
-    `constraints` selects lines as in `inline_requirements`. Raises BentoError for an undeclared or invalid file.
+    If `constraints` is True, a requirements file adds only constraints. If `constraints` is False, the file adds no
+    constraints. Raises BentoError for an undeclared or invalid file.
     """
     at = f"{place}: {step.kind}"
     packages: tuple[str, ...] | list[str] = ()

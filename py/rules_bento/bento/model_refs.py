@@ -116,7 +116,7 @@ def _legacy_model(reference: Model, models: Sequence[BundledModel], info: Servic
 def choose(
     choices: Sequence[ModelChoice], models: Sequence[BundledModel], place: str
 ) -> tuple[list[str], list[BundledModel]]:
-    """Return the tags of the models that `choices` select, and all models with the aliases from `choices`.
+    """Return the tags of the models that `choices` select, and a copy of `models` with the aliases in `choices`.
 
     Raises BentoError for a model that isn't bundled, and for an alias that BentoML would drop or overwrite.
     """

@@ -24,7 +24,7 @@ _UV_EXPORT_FLAGS = (
 
 
 def named_files(info: ServiceInfo, options: BuildOptions, files: ProjectFiles) -> dict[str, bytes]:
-    """Return the files that options or the image name, as a mapping of paths in the build context to contents.
+    """Return the contents of the files to which options or the image refer, by path in the build context.
 
     Later actions can read only these files. Omits unreadable files, because the action that uses a file reports the
     error.
@@ -85,7 +85,7 @@ def inline_requirements(
 def _nested_lines(
     path: str, files: ProjectFiles, place: str, *, within: tuple[str, ...], limits: bool, check: bool
 ) -> Iterator[tuple[str, bool]]:
-    """Yield each line of a requirements file and its includes, with a flag that marks constraints."""
+    """Yield each line of a requirements file and of its includes, and whether the line is a constraint."""
     if path in within:
         raise BentoError(f"{place}: {path} includes itself through {', '.join(within)}. Remove the circular include.")
     text = files.text(path, place)

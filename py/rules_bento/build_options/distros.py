@@ -48,7 +48,7 @@ class Distro:
         return image.format(version=version)
 
     def command(self, packages: Sequence[str]) -> str:
-        """Return the command that installs `packages`. In bento.yaml, the command follows `first_command`."""
+        """Return the bento.yaml command that installs `packages`. This command runs after `first_command`."""
         return self.further_command.format(packages=" ".join(shlex.quote(package) for package in packages))
 
 

@@ -14,7 +14,7 @@ Path = tuple[str | int, ...]  # the keys and indices from the root to a value
 
 
 class LiteralFloat(float):
-    """A float that keeps its source text, because the Python version `3.10` isn't `3.1`."""
+    """A float with its source text, because `3.10` and `3.1` are different Python versions, but equal floats."""
 
     string: str
 
@@ -110,7 +110,7 @@ class Table:
         return value
 
     def strings(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:
-        """Return the list of strings at `key`, or None if the key is missing. `or_one` also allows a single string."""
+        """Return the list of strings at `key`, or None if missing. If `or_one` is true, accepts a single string."""
         if or_one and isinstance(self._data.get(key), str):
             return (self._data[key],)
         value = self.typed(key, list, "a list of strings")

@@ -66,7 +66,7 @@ def check_env(env: EnvVariable, place: str) -> None:
 
 
 def parse_env(text: str, place: str) -> EnvVariable:
-    """Parse `NAME[=value][;stage=...]`. Raises a BentoError that begins with `place` if `text` is invalid."""
+    """Parse `NAME[=value][;stage=...]`. Raises BentoError if `text` is invalid. The message begins with `place`."""
     setting, _, stage = text.partition(";stage=")
     name, _, value = setting.partition("=")
     if not _NAME.fullmatch(name) or (stage or "all") not in STAGES:

@@ -172,7 +172,7 @@ def spec1_reasons(options: BuildOptions) -> list[str]:
 
 
 def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
-    """Return `bentofile` overridden by `attributes`. Merges labels, args, and envs. Raises BentoError for conflicts."""
+    """Merge options, labels, args, and envs. `attributes` takes precedence. Raises BentoError for conflicts."""
     services = [_module(options.service) for options in (attributes, bentofile) if options.service]
     if len(set(services)) > 1:
         raise BentoError(
@@ -210,7 +210,10 @@ def _fill_unset(one: _Options, other: _Options) -> _Options:
 
 
 def _fill_unset_python(one: Python, other: Python) -> Python:
-    """Merge Python options. If `one` sets `packages` or `requirements_txt`, both options of `other` are ignored."""
+    """Return `one` with its unset fields copied from `other`.
+
+    If `one` sets `packages` or `requirements_txt`, neither field is copied.
+    """
     if one.packages is not None or one.requirements_txt is not None:
         other = replace(other, packages=None, requirements_txt=None)
     return _fill_unset(one, other)
@@ -252,7 +255,7 @@ def with_defaults(
 
 
 def channels(conda: Conda) -> list[str] | None:
-    """Return the conda channels, or None. The default for packages without an environment.yml is conda-forge."""
+    """Return the conda channels, or None. Defaults to conda-forge if packages are set without environment_yml."""
     if (conda.dependencies or conda.pip) and not conda.channels and not conda.environment_yml:
         return ["conda-forge"]
     return list(conda.channels) if conda.channels is not None else None

@@ -18,7 +18,7 @@ def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, s
     """Return the options of a target, merged with an optional bentofile.
 
     `attributes` has the format of a bentofile. `bentofiles` is empty, or contains one pair: the path of a bentofile,
-    and the name in messages. `src_exists` specifies whether the build context contains a directory `src`. Raises
+    and its name in messages. `src_exists` specifies whether the build context contains a directory `src`. Raises
     BentoError for invalid options.
     """
     options = option_reader.parse(Document("", attributes))

@@ -127,7 +127,7 @@ def host_mirrors() -> dict[str, str]:
 
 
 def expand_mirror(mirror: str) -> dict[str, str]:
-    """Return the mirror URL of each archive. Without `{archive}` in `mirror`, returns only the main archive's URL."""
+    """Return the mirror URL of each archive. If `mirror` lacks `{archive}`, returns only the main archive's URL."""
     if "{archive}" in mirror:
         return {archive: mirror.replace("{archive}", archive).rstrip("/") for archive in (MAIN, SECURITY)}
     return {MAIN: mirror.rstrip("/")}

@@ -133,7 +133,7 @@ def _member(member: tarread.TarMember) -> DebMember:
 
 
 def _check_name(name: str) -> str:
-    """Return `name` if valid in dpkg's lists. Raises ValueError for control characters and invalid UTF-8."""
+    """Return `name` if dpkg's lists can contain it. Raises ValueError for control characters and invalid UTF-8."""
     if any(character < " " or "\ud800" <= character <= "\udfff" for character in name):
         raise ValueError(f"{name!r} contains a control character or isn't UTF-8")
     return name

@@ -57,7 +57,7 @@ class PathFilter(NamedTuple):
         return PathFilter(_match_any(exclude), _match_any(include), _match_directories(parents))
 
     def excludes(self, path: str, *, is_link: bool) -> bool:
-        """Return whether the filter excludes a relative path. Keeps links that are parents of included files."""
+        """Return whether the filter excludes a relative path. Parent links of included paths aren't excluded."""
         text = f"/{path}"
         if not self.exclude.match(text) or self.include.match(text):
             return False
@@ -86,8 +86,8 @@ class Rootfs:
     ) -> None:
         """Initialize the file system. `lower` is the index of the layers below, or None for the lowest layer.
 
-        Stores the content of the files that `is_captured` selects in `captured`. Omits empty directories in
-        `on_demand`.
+        The attribute `captured` collects the contents of the files for whose paths `is_captured` returns true. Omits
+        the directories in `on_demand` if they are empty.
         """
         below = lower or {}
         self.packages: dict[str, str] = dict(below.get("packages", {}))
@@ -242,7 +242,7 @@ class Rootfs:
             yield from self._directory(above, self._pending.get(above, (0o755, 0, 0)), package)
 
     def _claim(self, path: str, package: str) -> Iterator[bytes]:
-        """Assign a path to a package, and yield parent headers. Raises BentoError for conflicts and whiteouts."""
+        """Assign a path to a package, and yield headers of parents. Raises BentoError for conflicts or whiteouts."""
         if path in self.files or path in self.directories:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):

@@ -78,7 +78,7 @@ def name_service(root: Rootfs) -> Iterator[bytes]:
 
 
 def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
-    """Yield the tar members for a bundle of captured package certificates and `own` certificates.
+    """Yield the tar members for a bundle of the certificates that packages contain and the certificates in `own`.
 
     Raises BentoError for an invalid certificate, or if `own` isn't empty and a layer below contains the bundle.
     """

@@ -53,7 +53,7 @@ def _toml_module(origin: str) -> Any:
 
 
 def _check_keys_and_numbers(text: str, origin: str) -> None:
-    """Raise FormatError for keys with many parts and for long numbers, because parsing needs quadratic time."""
+    """Raise FormatError for keys with many parts and for long numbers, because parsing them takes quadratic time."""
     if text.count(".") < MAX_PARTS and len(text) < MAX_NUMBER:
         return
     bare = _QUOTED.sub("", text.replace("\\\\", "").replace('\\"', ""))

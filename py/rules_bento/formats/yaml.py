@@ -42,7 +42,7 @@ def read_with_lines(data: bytes | str, origin: str, parse_float: Callable[[str],
     """Parse a YAML document. Returns the value, and the line numbers of all contained values.
 
     Keys are strings as written, such as "1" for `1`. `parse_float` converts decimal fractions. Raises FormatError for
-    the same input as `read_yaml`, and for a key that is null or a time.
+    invalid YAML, a rejected feature, input that exceeds the limits, or a key that is null or a time.
     """
     root = _YamlReader(data, origin, parse_float=parse_float).read()
     return root.value, LineIndex((root.line, root.inner))
@@ -66,7 +66,7 @@ class LineIndex:
 
 
 class _YamlNode:
-    """A value with its line, the text of a scalar, and the lines of contained values."""
+    """A value and its line. `text` is the source text of a scalar. `inner` contains the lines of contained values."""
 
     __slots__ = ("inner", "line", "size", "text", "value")
 
@@ -79,7 +79,7 @@ class _YamlNode:
 
 
 class _YamlReader:
-    """Builder of YAML values from parser events. With `parse_float`, keeps keys as strings, and records lines."""
+    """Builds YAML values from parser events. If `parse_float` is set, keeps keys as strings, and records lines."""
 
     def __init__(
         self, data: bytes | str, origin: str, *, binary: bool = False, parse_float: Callable[[str], Any] | None = None

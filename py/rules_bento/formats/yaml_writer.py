@@ -61,7 +61,7 @@ def dump_yaml(document: dict[str, Any], *, sort_keys: bool = False, allow_unicod
 
 
 class _YamlWriter:
-    """Writer of a simple document. Its methods raise _NotSimpleError if PyYAML must write the document."""
+    """Writes a simple document. The methods raise _NotSimpleError if the document isn't simple."""
 
     def __init__(self, *, sort_keys: bool) -> None:
         self.pieces: list[str] = []

@@ -111,7 +111,7 @@ def dump(objects: Iterable[dict[str, Any]]) -> str:
 
 
 class ManifestBuilder:
-    """Builder of the Kubernetes objects for one workload. Its methods raise BentoError for invalid options."""
+    """Builds the Kubernetes objects for one workload. The methods raise BentoError for invalid options."""
 
     def __init__(self, workload: Workload, options: DeploymentOptions) -> None:
         self._workload = workload
@@ -163,7 +163,7 @@ class ManifestBuilder:
                 )
 
     def _replicas(self, service: WorkloadService) -> tuple[int, int]:
-        """Return the minimum and maximum number of Pods. A maximum of 0 means a fixed number."""
+        """Return the minimum and maximum number of Pods of a service. If the number is fixed, the maximum is 0."""
         text = self._options.replicas.get(service.name, "1")
         match = _REPLICAS.fullmatch(text)
         low, high = (int(match[1]), int(match[2] or 0)) if match else (0, 0)

@@ -32,7 +32,7 @@ _FILE_OPTIONS = {
 def option_lines(python: Python, place: str) -> list[str]:
     """Return the index and installer options as lines of a requirements file (spec 2).
 
-    Raises a BentoError that begins with `place` if requirements files don't support an option in `pip_args`.
+    Raises BentoError if requirements files don't support an option in `pip_args`. The message begins with `place`.
     """
     lines = [f"--index-url {python.index_url}"] if python.index_url else []
     lines += ["--no-index"] if python.no_index else []
@@ -110,7 +110,7 @@ def check_git(text: str, place: str, *, packed: bool) -> None:
 
 @dataclass(frozen=True)
 class LockedRequirements:
-    """Requirements in env/python from a lock subset: roots, pins without hashes, and pins with hashes."""
+    """The requirements of a lock subset: direct requirements (`roots`), and pinned packages without and with hashes."""
 
     roots: str
     pinned: str
@@ -162,9 +162,9 @@ def assemble_requirements(
 ) -> Requirements:
     """Return the requirements, including bentoml with the extras `features`.
 
-    `text` contains the requirements that are declared at `place`. The pins are from `lock` or, without a lock, from
-    `pins`. Raises BentoError if the lock lacks bentoml, an extra, or a package in `text`. Without a lock, raises
-    BentoError if `pins` contradict `text`, or if requirements with hashes lack a package.
+    `text` contains the requirements that are declared at `place`. If `lock` is set, ignores `pins`, and
+    raises BentoError if the lock lacks bentoml, an extra, or a package in `text`. Without a lock, raises BentoError if
+    `pins` contradict `text`, or if requirements with hashes lack a package.
     """
     if lock is None:
         text, version = _with_bentoml(_add_pins(text, pins), bentoml_version, features)
