@@ -406,6 +406,14 @@ def test_the_command_that_copies_a_model_works_from_the_root(tmp_path):
     made = migrate(write_project(tmp_path / "iris", options, ""), "svc/iris", store=store_of(tmp_path / "models"))
     [note] = [note for note in made.notes if "Copy the entry" in note]
     assert re.search(r'mkdir -p svc/iris/models && cp -r "\$\(.*\)" svc/iris/models/iris_clf$', note)
+    entry = tmp_path / "entry"
+    entry.mkdir()
+    (entry / "model.yaml").touch()
+    wrapped = f"{entry}"[:-3] + "\\n" + f"{entry}"[-3:] + "\\n"
+    shim = f"bentoml() {{ printf '{wrapped}'; }}; "
+    command = shim + note[note.index("mkdir") :]
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    assert (tmp_path / "svc/iris/models/iris_clf/model.yaml").exists()
 
 
 def test_a_revision_that_moves_is_one_thing_to_do(tmp_path):

@@ -337,7 +337,8 @@ def _model_notes(
         models = f"{project.package}/models".lstrip("/")
         return [
             f"Models: {tag} is {tagged} in the store. Copy the entry: mkdir -p {models} && "
-            f'cp -r "$(bentoml models get {tagged} -o path)" {models}/{name}'
+            # BentoML wraps the path at 80 columns if its output isn't a terminal.
+            f'cp -r "$(bentoml models get {tagged} -o path | tr -d "\\n")" {models}/{name}'
         ]
     if is_entry:
         return []
