@@ -287,6 +287,12 @@ def test_the_line_and_the_package_of_a_value_that_is_needed(stand_ins, lines, pr
     assert found["remedy"] == REMEDY.replace("{}", "python_dotenv" if "dotenv" in lines else "torch")
 
 
+def test_a_function_in_c_rejects_a_stand_in(stand_ins):
+    found, _ = stand_ins({"service.py": f"import bentoml\nimport torch\nX = str.lower(torch.NAME)\n{SERVICE}"})
+    assert "TypeError: descriptor 'lower' for 'str' objects" in found["problem"]
+    assert "Add the package to import_packages" in found["remedy"]
+
+
 def test_a_module_that_no_package_has_is_missing(stand_ins):
     found, _ = stand_ins({"service.py": f"import bentoml\nfrom services import X\n{SERVICE}"})
     assert "service.py:2: from services import X\n  ModuleNotFoundError: No module named 'services'" in found["problem"]
