@@ -242,6 +242,13 @@ def test_what_a_library_does_for_the_service(imported):
     assert message.startswith("importing the service starts a process:\n  service.py:2: HEAD = library.head()\n")
 
 
+def test_buckets_that_end_with_infinity(imported):
+    config = "metrics={'duration': {'buckets': [0.5, float('inf')]}}"
+    service = f"import bentoml\n\n@bentoml.service({config})\nclass Svc: ...\n"
+    [found] = imported(service).info.services
+    assert found.config["metrics"]["duration"]["buckets"] == [0.5, float("inf")]
+
+
 def labelled(value: str) -> str:
     return f"import bentoml\n\n@bentoml.service(labels={{'a': {value}}})\nclass Svc: ...\n"
 

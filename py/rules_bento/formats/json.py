@@ -43,9 +43,9 @@ def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any
     return value
 
 
-def read_object(data: bytes | str, origin: str) -> dict[str, Any]:
+def read_object(data: bytes | str, origin: str, *, constants: bool = False) -> dict[str, Any]:
     """Parse a JSON object. Raises FormatError for any other value, or if the JSON is invalid or exceeds the limits."""
-    value = read_json(data, origin)
+    value = read_json(data, origin, constants=constants)
     if not isinstance(value, dict):
         raise FormatError(f"{origin}: expected a JSON object.")
     return value

@@ -122,7 +122,8 @@ class _Run:
         if not (self._directory / "answer").exists():
             raise BentoError(self._problem(status))
         # Code of the service has run in that process, and may have written anything.
-        answer = read_object(read_file(self._directory / "answer"), "the answer of the import")
+        # Buckets of metrics often end with infinity.
+        answer = read_object(read_file(self._directory / "answer"), "the answer of the import", constants=True)
         if "problem" in answer:
             problem = str(answer["problem"]).replace(f"{self._directory}/", "")
             if self._directory.name == _THERE and answer.get("varied"):  # the other import has succeeded
