@@ -405,7 +405,8 @@ def test_the_command_that_copies_a_model_works_from_the_root(tmp_path):
     options = BENTO_PROJECTS["iris_svc"]
     made = migrate(write_project(tmp_path / "iris", options, ""), "svc/iris", store=store_of(tmp_path / "models"))
     [note] = [note for note in made.notes if "Copy the entry" in note]
-    assert re.search(r'mkdir -p svc/iris/models && cp -r "\$\(.*\)" svc/iris/models/iris_clf$', note)
+    made_directories = "mkdir -p svc/iris/models && mkdir svc/iris/models/iris_clf"
+    assert re.search(made_directories + r' && cp -r "\$\(.*\)/." svc/iris/models/iris_clf$', note)
     entry = tmp_path / "entry"
     entry.mkdir()
     (entry / "model.yaml").touch()
@@ -414,6 +415,8 @@ def test_the_command_that_copies_a_model_works_from_the_root(tmp_path):
     command = shim + note[note.index("mkdir") :]
     subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
     assert (tmp_path / "svc/iris/models/iris_clf/model.yaml").exists()
+    again = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True)
+    assert b"File exists" in again.stderr
 
 
 def test_a_revision_that_moves_is_one_thing_to_do(tmp_path):
