@@ -336,7 +336,7 @@ def _model_notes(
         tagged = f"{stored['name']}:{stored['version']}"
         models = f"{project.package}/models".lstrip("/")
         return [
-            # The second mkdir fails if an entry exists: `cp` would merge two versions. BentoML wraps the path at 80 columns.
+            # mkdir fails if an entry exists, so that versions do not mix. BentoML wraps the path at 80 columns.
             f"Models: {tag} is {tagged} in the store. Copy the entry: mkdir -p {models} && mkdir {models}/{name} && "
             f'cp -r "$(bentoml models get {tagged} -o path | tr -d "\\n")/." {models}/{name}'
         ]
