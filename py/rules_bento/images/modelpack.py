@@ -1,4 +1,4 @@
-"""Builds CNCF ModelPack artifacts of models, which share their layers with images."""
+"""Builds CNCF ModelPack artifacts of models. The artifacts share their layers with images."""
 
 from __future__ import annotations
 

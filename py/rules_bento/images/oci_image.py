@@ -1,6 +1,6 @@
 """Assembles OCI images (image specification 1.1): a config, and a manifest with the descriptors of the layers.
 
-Assembly doesn't read the layers, so its time is independent of their size.
+Assembly doesn't read the layers, so the time for assembly doesn't depend on their size.
 """
 
 from __future__ import annotations

@@ -58,12 +58,12 @@ def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def create_directory(root: Path, name: str) -> Path:
-    """Create a directory and its parents in the image, and return the resolved path. Replaces files in the path."""
+    """Create a directory and its parents in the image. Replaces files at these paths. Returns the resolved path."""
     return _resolve(root, name)[0]
 
 
 def _resolve(root: Path, name: str) -> tuple[Path, int]:
-    """Create a directory and its parents in the image. Returns the resolved path, and the number of resolved names."""
+    """Create a directory as in `create_directory`. Also returns the number of resolved path components."""
     at, waiting, links, names = root, name.split("/")[::-1], 0, 0
     while waiting:
         part = waiting.pop()

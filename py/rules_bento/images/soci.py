@@ -2,7 +2,8 @@
 
 A SOCI index (version 2) is a manifest whose layers are the zTOCs of an image's layers (`layers.ztoc`). An annotation of
 the image's manifest contains the digest of the SOCI index, and an OCI index lists both manifests, so that copies of the
-image include the SOCI index. The snapshotter fetches layers without a zTOC completely.
+image include the SOCI index. If a layer has no zTOC, the snapshotter fetches the complete layer before it starts a
+container.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def index_entry(manifest: bytes, image: bytes, platform: dict[str, str]) -> dict
 
 
 def dumps(contents: Sequence[bytes]) -> str:
-    """Return the result of `make_index` as a JSON list. The zTOCs are separate files."""
+    """Format `contents`, the result of `make_index`, as a JSON list. The list doesn't include the zTOCs."""
     return json.dumps([content.decode() for content in contents]) + "\n"
 
 

@@ -24,7 +24,7 @@ def group_wheels(sizes: Mapping[str, int], budget: int = MAX_GROUPS) -> list[lis
 
 
 def _split(names: Sequence[str], sizes: Mapping[str, int], together: int, bit: int) -> list[list[str]]:
-    """Split `names` into groups of at most `together` bytes, by each name's hash, beginning with bit `bit`."""
+    """Split `names` by the bits of their hashes, starting at `bit`. Each group has at most `together` bytes."""
     if not names:
         return []
     if bit == _BITS or sum(sizes[name] for name in names) <= together:

@@ -44,10 +44,10 @@ _HEADER, _CRC = "header", "crc64"
 
 
 class ChunkedBlob(toc_layer.TocBlob):
-    """Writes the blob of a zstd:chunked layer, or a layer part."""
+    """Writes the blob of a zstd:chunked layer or of a layer part."""
 
     def __init__(self, count: Count, *, storing: bool = False) -> None:
-        """Begin a blob. Passes each piece of the tar to `count`. If `storing`, stores incompressible data."""
+        """Begin a blob. Passes each piece of the tar to `count`. `storing` keeps incompressible data uncompressed."""
         from fastcrc import crc64
 
         super().__init__(count)

@@ -172,7 +172,7 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
 
 
 def joinable(stream: bytes) -> Iterator[bytes]:
-    """Change a deflate stream so that another stream can follow it. Yields two candidates, of which one is correct.
+    """Change a deflate stream so that another stream can follow. Yields two candidates; only one of them is correct.
 
     Yields nothing for a stream with several blocks. Otherwise, clears the bit that marks the last block, and appends an
     empty stored block. The header of the empty block needs another byte if the last byte has too few unused bits. The
@@ -185,7 +185,7 @@ def joinable(stream: bytes) -> Iterator[bytes]:
 
 
 def lines(data: bytes) -> bytes:
-    """Encode sorted lines as a block, in which each line can repeat parts of the previous line."""
+    """Encode sorted lines as a deflate block. Matches refer only to the previous line."""
     code = _record_code() if len(data) > _MIN_DYNAMIC else _CODE
     pieces = []
     text = [code.header]
@@ -288,7 +288,7 @@ def _literals(data: bytes, codes: bytes) -> Bits:
 
 @lru_cache(maxsize=1 << 12)
 def _matches(length: int, distance: int) -> Bits:
-    """Encode a repetition of `length` bytes that begin `distance` bytes earlier as one or more matches."""
+    """Encode a repetition as one or more matches: `length` bytes that begin `distance` bytes earlier."""
     text = ""
     while length:
         # The rest after a match must not be shorter than the shortest match.

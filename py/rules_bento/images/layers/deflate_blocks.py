@@ -2,8 +2,8 @@
 
 A block (RFC 1951, 3.2.3) can begin at any bit. Its position is known only after the previous block is inflated. `_Walk`
 marks each block as the last block, so that inflating stops in the last byte of the block. `_Walk` then tests at which
-bits of this byte the next block can begin. If the beginning can't be determined, the remaining chunks have no stream.
-Callers verify the contents, because a wrong beginning produces wrong contents.
+bits of this byte the next block can begin. If the beginning can't be determined, no stream exists for the remaining
+chunks. Callers verify the contents, because a wrong beginning produces wrong contents.
 
 A block can refer to the 32 KiB of contents before the block. If a piece begins within a stream, the blocks with the
 first 32 KiB of the piece are compressed again, and the other blocks are copied. Empty blocks precede the copied blocks,
@@ -45,7 +45,7 @@ def cut(
     """Inflate a deflate stream, and split it into chunks of at most `size` bytes.
 
     If the beginning of a block can't be determined, calls `inflated` with the rest of the stream and a decompressor.
-    The remaining chunks then have no stream.
+    The field `packed` of the remaining chunks is then empty.
     """
     walk = _Walk(pieces, size)
     try:
@@ -58,11 +58,11 @@ def cut(
 
 
 class _UnknownError(Exception):
-    """Raised for a stream that can't be split: a block has an unclear beginning, or an unsuitable size."""
+    """Raised if a stream can't be split: the beginning of a block is unclear, or blocks are too large or too small."""
 
 
 class _Walk:
-    """Inflates a deflate stream block by block, and splits the stream. The buffers begin with the next piece."""
+    """Inflates and splits a deflate stream, block by block. `_stream` and `_data` begin at the next piece."""
 
     def __init__(self, pieces: Iterator[bytes], size: int) -> None:
         self.is_over = False
@@ -73,9 +73,10 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return the next piece. Copies the blocks after the first 32 KiB, and compresses the first 32 KiB again.
+        """Return the next piece. Copies the blocks that begin at or after `copied`, and compresses all others again.
 
-        If `copied` is set, copies all blocks from `copied` on: a bit in the stream, and an offset in the contents.
+        `copied` is a bit position in `_stream` and the corresponding offset in `_data`. If `copied` is None, copies
+        the blocks that begin after the first 32 KiB of the piece.
         """
         at, held, count = self._at, 0, 0
         while True:
@@ -230,7 +231,7 @@ def may_begin(value: int, padding: int) -> bool:
 
 
 def moved(bit: int, byte: int) -> bytes:
-    """Return empty blocks that end before bit `bit` of a byte. The other bits of this byte come from `byte`."""
+    """Return empty blocks that end before bit `bit` of the last byte. From this bit on, the last byte equals `byte`."""
     value, width = _EMPTY_DYNAMIC if bit & 1 else (0, 0)
     while width % 8 != bit:
         value |= _EMPTY_FIXED[0] << width

@@ -1,4 +1,4 @@
-"""Writes layer descriptions: small JSON files with which an image is assembled without reading its layers."""
+"""Writes layer descriptions: small JSON files that are read instead of the layers when an image is assembled."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def environment(arguments: Arguments) -> InstallLayout:
 
 
 def owner(user: str) -> dict[str, int]:
-    """Parse a user, `uid` or `uid:gid`, as a dict with both IDs. The default gid is equal to the uid."""
+    """Parse `uid` or `uid:gid` into a dict with both IDs. The default gid is the uid."""
     uid, _, gid = user.partition(":")
     return {"uid": int(uid), "gid": int(gid or uid)}
 
@@ -139,7 +139,7 @@ def read_unfiltered(arguments: Arguments) -> Wheel:
 
 
 def without_excluded(arguments: Arguments, wheel: Wheel) -> Wheel:
-    """Return `wheel` without the files that the flags exclude. Raises BentoError for an unsuitable pattern."""
+    """Return `wheel` without the files that the flags exclude. Raises the same errors as `exclude.without`."""
     own, preset = arguments.json_strings("--exclude"), arguments.json_strings("--exclude-preset")
     if not own and not preset:
         return wheel
@@ -149,7 +149,7 @@ def without_excluded(arguments: Arguments, wheel: Wheel) -> Wheel:
 
 
 def library_scanner(arguments: Arguments, wheel: Wheel) -> Watched | None:
-    """Return a scanner that finds libraries during the installation of a wheel, or None without `--libraries`."""
+    """Return a scanner that finds libraries while a wheel is installed, or None if `--libraries` isn't set."""
     if not arguments.optional("--libraries"):
         return None
     from rules_bento.images.wheels.libraries import Watched

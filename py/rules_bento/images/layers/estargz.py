@@ -33,7 +33,7 @@ _RESERVED = LANDMARKS | {_TABLE}
 
 
 class EstargzBlob(toc_layer.TocBlob):
-    """Writes the blob of an eStargz layer, or a layer part."""
+    """Writes the blob of an eStargz layer or of a layer part."""
 
     def __init__(self, count: Count) -> None:
         super().__init__(count)

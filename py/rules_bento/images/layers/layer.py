@@ -114,10 +114,10 @@ def write_files_layer(
 ) -> LayerInfo:
     """Atomically write a layer with members, sorted by path.
 
-    Adds missing parent directories, with the owner of their parent. Without `parents`, adds no directories, so that
-    unpacking keeps the directories of lower layers. Uses all cores unless `threads` limits them. Raises BentoError if a
-    source doesn't have its declared size. Also raises BentoError if a path is absolute, not normalized, repeated, or
-    below a file or link.
+    Adds missing parent directories, with the owner of their parent. If `parents` is false, adds no directories, so
+    that unpacking keeps the directories of lower layers. Uses all cores unless `threads` limits them. Raises BentoError
+    if a source doesn't have its declared size. Also raises BentoError if a path is absolute, not normalized, repeated,
+    or below a file or link.
     """
     entries = list(entries)
     given = {entry.path for entry in entries}
@@ -127,7 +127,7 @@ def write_files_layer(
 
 
 def stream_files_layer(entries: Iterable[Member], compression: Literal["gzip", "zstd"], tar: Sum) -> Iterator[bytes]:
-    """Yield the blob of a layer with members and their missing parent directories. Adds the tar's bytes to `tar`."""
+    """Yield a layer's blob with members and missing parent directories. Computes the digest of the tar in `tar`."""
     return _tar_blob(_files_tar(_with_directories(entries)), compression, tar, None, storing=True)[0]
 
 
@@ -199,7 +199,7 @@ def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> 
 def write_wheel_part(
     out: Path, plan: WheelPlan, layout: InstallLayout, known: set[str], compression: Compression, watch: Watch | None
 ) -> list[toc_layer.TocEntry]:
-    """Atomically write the part for a wheel without the directories in `known`. Returns the part's entries."""
+    """Atomically write a wheel's layer part, except directories in `known`. Returns the part's entries, if any."""
     return _write_part(out, *_wheel_blob(plan, known, layout, compression, None, 1, watch))
 
 
@@ -212,7 +212,7 @@ def _write_part(out: Path, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob 
 def _tar_blob(
     pieces: Iterable[Piece], compression: Compression, tar: Sum | None, threads: int | None, *, storing: bool = False
 ) -> Blob:
-    """Return the blob for the pieces of a tar, and its TocBlob or None. Without `tar`, the blob is a layer part."""
+    """Return the pieces of a tar's blob, and its TocBlob, if any. If `tar` is None, the blob is a layer part."""
     if compression in LAZY:
         toc_blob = open_toc_blob(compression, tar.add if tar else _ignore, storing=storing)
         return toc_blob.members(_tar(pieces), threads), toc_blob
@@ -229,7 +229,7 @@ def _wheel_blob(
     threads: int | None,
     watch: Watch | None,
 ) -> Blob:
-    """Return a wheel's blob, and its TocBlob or None. Reuses deflate streams if `compression` allows it."""
+    """Return the pieces of a wheel's blob, and its TocBlob, if any. If `tar` is None, the blob is a layer part."""
     carry = reuses_deflate(compression)
     if compression in LAZY:
         from rules_bento.images.layers import toc_layer
@@ -275,7 +275,7 @@ def raw_piece(data: bytes) -> Piece:
 
 
 def encoder(compression: Compression, threads: int | None, *, storing: bool = False) -> Encoder:
-    """Return a function that encodes pieces of a tar. With `storing`, zstd stores incompressible data uncompressed."""
+    """Return a function that encodes tar pieces. If `storing` is set, zstd doesn't compress incompressible data."""
     if compression == "none":
         return _tar
     if compression == "gzip":
@@ -326,6 +326,7 @@ def wheel_members(
     """Yield a wheel's files, and the directories that aren't in `known`.
 
     If `watch` is set, passes each file's chunks to `watch`, which must yield the chunks unchanged.
+    `carry` and `cut` are the parameters `join` and `cut` of `Wheel.chunks`.
     """
     wheel, directories, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry, cut=cut)

@@ -134,7 +134,7 @@ class _EstargzReader:
         return packed, b"".join(data for data, _ in self._pieces(packed))
 
     def last_chunk(self, place: _Range, records: bytes) -> tuple[bytes, bytes]:
-        """Return two values for a file's last chunk: the chunk and `records`, compressed, and the chunk's contents."""
+        """Return gzip members with a file's last chunk and `records` after it. Also returns the uncompressed chunk."""
         packed = self._read(place.begin, place.end)
         pieces = list(self._pieces(packed))
         whole = b"".join(data for data, _ in pieces)

@@ -3,8 +3,7 @@
 The contents of each file begin a new gzip member or zstd frame. A large file has a member or a frame for each `CHUNK`
 bytes. The table of contents lists the offsets and digests, and the manifest contains the digest of the table.
 
-The table is built in the same pass that writes the blob. If members of another blob are copied, the entries of these
-members get new offsets.
+The table is built in the same pass that writes the blob. Entries of members copied from another blob get new offsets.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class TocMember(NamedTuple):
 
 
 class TocBlob:
-    """Writes the blob of a layer with a table of contents, or a layer part."""
+    """Writes the blob of a layer with a table of contents, or the blob of a layer part without a table."""
 
     def __init__(self, count: Count) -> None:
         """Begin a blob. Passes each piece of the tar to `count` in order, except for copied members."""
@@ -104,7 +103,10 @@ class TocBlob:
                 yield blob
 
     def copy_members(self, blob: Iterable[bytes], entries: Iterable[TocEntry]) -> Iterator[bytes]:
-        """Yield `blob`, which contains members from another blob. Adds the members' entries with adjusted offsets."""
+        """Yield the pieces of `blob`, which are members of another blob. Adds `entries` to the table of contents.
+
+        The offsets in `entries` are relative to the beginning of `blob`.
+        """
         for entry in entries:
             copy = entry.copy()
             if "offset" in copy:
@@ -167,7 +169,7 @@ class TocBlob:
         entry["digest"] = digest or f"sha256:{whole.hexdigest()}"
 
     def _cuts(self, contents: Iterable[Chunk]) -> Iterator[Chunk]:
-        """Split a file's contents into chunks of `CHUNK` bytes, or keep existing chunks that have a deflate stream."""
+        """Split a file's contents into chunks of `CHUNK` bytes. Keeps existing chunks with reusable deflate streams."""
         chunks = iter(contents)
         first = next(chunks)
         whole = chain([first], chunks)

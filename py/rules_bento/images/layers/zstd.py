@@ -1,7 +1,8 @@
 """Compresses layers with libzstd. Writes incompressible data as frames of raw blocks, without libzstd.
 
-RFC 8878: a frame has a header and blocks of at most 128 KiB. A raw block has a header of three bytes, and the contents.
-A frame of raw blocks adds 24 bytes per MiB. Writing or unpacking such a frame is as fast as copying the contents.
+In RFC 8878, a frame consists of a header and blocks of at most 128 KiB. A raw block consists of a 3-byte header and the
+uncompressed data. Therefore, a frame of raw blocks adds 24 bytes per MiB. Writing or unpacking such a frame is as fast
+as copying the data.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _BLOCK = 128 << 10
 
 
 def stored(data: bytes) -> bytes:
-    """Return `data`, at most 8 MiB, as a frame of raw blocks. Every decoder supports a window of 8 MiB."""
+    """Return `data` as a frame of raw blocks. `data` can have at most 8 MiB, the window that all decoders support."""
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [struct.pack("<LBL", _MAGIC, _SINGLE_SEGMENT_OF_4_BYTES, len(data))]
     for start in range(0, len(data), _BLOCK) or (0,):
@@ -44,7 +45,8 @@ def stored(data: bytes) -> bytes:
 def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
     """Return a function that compresses data as a frame.
 
-    `alone` selects parameters for frames with one file. With `storing`, incompressible data becomes a `stored` frame.
+    `alone` selects parameters for frames with one file. If `storing` is set, uses `stored` for incompressible
+    data.
     """
     import zstandard
 

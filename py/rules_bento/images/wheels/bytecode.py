@@ -1,8 +1,8 @@
 """Compiles the modules of a wheel to bytecode, which is stored in a separate layer part.
 
 The result is the same as with `uv pip install --compile-bytecode`, except that the bytecode contains hashes of the
-sources (PEP 552) instead of times. The bytecode of a module is in the directory `__pycache__` next to the module.
-RECORD doesn't list bytecode. Sources that can't be compiled have no bytecode.
+sources (PEP 552) instead of timestamps. The bytecode of a module is in the directory `__pycache__` next to the module.
+RECORD doesn't list the bytecode. Sources that can't be compiled are skipped.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Compiler:
     """A running Python interpreter that compiles modules for its own version. `py/bytecode.py` defines the protocol."""
 
     def __init__(self, interpreter: str, program: str, mode: str) -> None:
-        """Start the interpreter. `mode` is `checked-hash` or `unchecked-hash`. Raises BentoError if `program` fails."""
+        """Run the script `program` in mode `checked-hash` or `unchecked-hash`. Raises BentoError if startup fails."""
         self._process = subprocess.Popen(
             [interpreter, *_FLAGS, program, mode],
             stdin=subprocess.PIPE,

@@ -164,7 +164,7 @@ _TURNS = 4  # after this number of reads, more than a linker makes, the rest of 
 
 
 class SparseFile:
-    """Maps a sparse copy of a file into memory in a `with` block. The copy contains only the needed ranges."""
+    """Context manager that maps a sparse copy of a file into memory. The copy contains all requested ranges."""
 
     def __init__(self, file: BinaryIO, size: int, read: Callable[[], Iterator[Chunk]]) -> None:
         """Resize `file`, an empty file, to `size` bytes. Each call of `read` must yield the complete contents."""

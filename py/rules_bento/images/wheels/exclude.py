@@ -30,7 +30,8 @@ class Exclude(NamedTuple):
 def without(wheel: Wheel, exclude: Exclude) -> Wheel:
     """Return `wheel` without the excluded files.
 
-    Raises BentoError if a pattern excludes a required file, or if a pattern in `own` matches no file.
+    Raises BentoError if a pattern is invalid or excludes a required file, or if a pattern in `exclude.own` matches no
+    file.
     """
     paths = {member.path: _imported_path(wheel, member.path) for member in wheel.members}
     own = _own(wheel, exclude, paths.values())

@@ -84,7 +84,7 @@ class Installed(NamedTuple):
 
 
 def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
-    """Return the files to install, including RECORD, sorted by path. Raises BentoError for an unsuitable wheel."""
+    """Return the files to install, with RECORD, sorted by path. Raises BentoError if the wheel can't be installed."""
     files: dict[str, Installed] = {}
     launchers = {point.name: point for point in _with_pip(wheel.entry_points, layout.python_minor)}
     for file in (*_spread(wheel, layout, launchers.keys()), *_made(wheel, layout, launchers.values())):
@@ -207,7 +207,7 @@ def _made(wheel: Wheel, layout: InstallLayout, launchers: Iterable[EntryPoint]) 
 
 
 def _first_line(interpreter: str) -> str:
-    """Return the first line of a script. If the kernel can't use the interpreter's path, returns lines for a shell."""
+    """Return a script's shebang line. If the kernel can't use the path, returns shell code that runs `interpreter`."""
     if len(interpreter) <= _LONGEST_INTERPRETER and " " not in interpreter:
         return f"#!{interpreter}"
     quoted = interpreter.replace("'", "'\"'\"'")

@@ -1,8 +1,8 @@
 """Finds the files of packages that Python and the dynamic linker load.
 
 Python loads extension modules that can be imported, and libraries that Python sources name (ctypes, cffi). The linker
-loads the libraries that these files require, transitively. Programs are in `bin` of the environment. The remaining
-libraries are optional parts that other libraries load by name, such as an NCCL transport for an absent network.
+loads the libraries that these files and the programs in `bin` of the environment require, transitively. All other
+libraries are treated as optional. For example, NCCL loads libraries by name for networks that might not be present.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Finds the libraries that aren't needed to import a package, by analyzing the package's Python sources.
 
 The analysis is conservative. An extension module is optional if each import is in a `try` statement that handles the
-failure. A library is optional if its name occurs only in functions that importing the package doesn't call. All other
-libraries count as loaded.
+failure. A library is optional if its name occurs only in functions that aren't called when the package is imported. All
+other libraries are treated as required.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from rules_bento.typing_lite import Callable, Collection, Iterable, Iterator
 _WORD = re.compile(r"[A-Za-z0-9_+-]+")
 _PATH = re.compile(r"[\w.]*\.[\w.]+")
 _CAUGHT = {"BaseException", "Exception", "ImportError", "ModuleNotFoundError", "OSError"}
-# Limits for the analysis; beyond them, libraries count as loaded: depth of calls, bytes of one file, and bytes
-# of all parsed files.
+# Limits for the analysis; beyond them, libraries are treated as required: depth of calls, bytes of one file,
+# and bytes of all parsed files.
 _ROUNDS = 8
 _LARGEST = 1 << 21
 _MOST = 1 << 23
@@ -60,7 +60,7 @@ def _is_tried(places: Iterable[_NameUse]) -> bool:
 
 
 def _runs(functions: set[str], read: Callable[[], Iterable[bytes]]) -> bool:
-    """Return whether importing the package might call a function with one of these names."""
+    """Return whether importing the package might call one of the functions named in `functions`."""
     seen: set[str] = set()
     for _ in range(_ROUNDS):
         if "" in functions:
@@ -103,7 +103,7 @@ def _parse(source: bytes) -> ast.Module:
 
 
 def _uses(tree: ast.Module, aliases: dict[str, set[str]]) -> Iterator[tuple[str, _NameUse]]:
-    """Yield each name in a source with its use. Adds the alias of each renamed import to `aliases`."""
+    """Yield each name in a module, and how the name is used. Adds the alias of each renamed import to `aliases`."""
     stack: list[tuple[ast.AST, str, bool]] = [(tree, "", False)]
     while stack:
         node, function, is_guarded = stack.pop()

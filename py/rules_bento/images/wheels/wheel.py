@@ -81,7 +81,8 @@ class Wheel(NamedTuple):
     def read(cls, file: Path, locked: Locked = Locked()) -> Wheel:  # noqa: B008 - it cannot be changed
         """Read the zip directory and the metadata of a wheel. Raises BentoError for an invalid wheel.
 
-        If `locked` allows a wrong RECORD, computes all digests. If RECORD is correct nevertheless, raises BentoError.
+        If `locked` allows a wrong RECORD, computes all digests. In this case, raises BentoError if RECORD is correct,
+        because `allow_record_mismatch` is then unnecessary.
         """
         with _Zip(file, locked) as zip_file:
             return _read(cls, zip_file)
@@ -106,7 +107,7 @@ class Wheel(NamedTuple):
         return next(member for member in self.members if member.path == path)
 
     def chunks(self, members: Iterable[ZipMember], *, join: bool = False, cut: int = 0) -> Iterator[Iterator[Chunk]]:
-        """For each member, yield an iterator over its chunks. With `join`, makes deflate streams joinable if possible.
+        """For each member, yield an iterator over its chunks. `join` makes deflate streams joinable if possible.
 
         If `cut` isn't 0, splits larger deflate streams into chunks of at most `cut` bytes that can be inflated
         separately. Reading verifies the contents, and raises BentoError for wrong contents.
@@ -116,13 +117,13 @@ class Wheel(NamedTuple):
                 yield zip_file.chunks(member, join=join, cut=cut)
 
     def unverified(self, members: Iterable[ZipMember]) -> Generator[Callable[[], Iterator[Chunk]]]:
-        """For each member, yield a function that reads unverified chunks. Call it before requesting the next member."""
+        """For each member, yield a function to read unverified chunks. Call the function before the next iteration."""
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield partial(zip_file.unverified, member)
 
     def contents(self, member: ZipMember) -> bytes:
-        """Return a member's verified contents. Raises BentoError for a large member or wrong contents."""
+        """Return a member's verified contents. Raises BentoError if the member is too large or has wrong contents."""
         with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
@@ -162,7 +163,7 @@ class _Zip(Zip):
         return os.pread(self._open, size, offset)
 
     def whole(self, member: ZipMember) -> bytes:
-        """Return the contents of a member. Raises BentoError for a large member or wrong contents."""
+        """Return a member's contents, up to `_MOST_METADATA` bytes. Raises BentoError for larger or wrong contents."""
         if member.size > _MOST_METADATA:
             raise self.error(f"the member has {member.size} bytes, which exceeds the limit for this file", member.path)
         return b"".join([chunk.data for chunk in self.chunks(member)])
@@ -290,7 +291,7 @@ def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text:
 
 
 def _measured_all(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
-    """Return the members with computed digests. Raises BentoError if RECORD is correct."""
+    """Return the members with computed digests. Raises BentoError if RECORD is correct (see `Wheel.read`)."""
     try:
         for member in _with_digests(zip_file, members, path, text):
             for _ in zip_file.chunks(member):
