@@ -3,8 +3,7 @@
 A gzip layer of a wheel consists mostly of the wheel's own deflate streams. A recipe replaces such a layer in caches.
 The recipe contains only bytes that aren't in the wheel. The format is `MAGIC` followed by segments. A segment contains
 the number of literal bytes, the offset and size of a range in the wheel, and the literal bytes. In the blob, the
-literal bytes precede the range. A recipe doesn't contain the digest of the blob. The caller of `assemble` gets the
-digest from the layer description.
+literal bytes precede the range. The layer description, not the recipe, contains the digest of the blob.
 """
 
 from __future__ import annotations
@@ -158,7 +157,10 @@ class Recipe:
 
 
 def assemble(path: Path, source: Path, digest: str, size: int) -> Iterator[bytes]:
-    """Yield the blob in pieces. After the last piece, raises BentoError if the digest or size doesn't match."""
+    """Yield the pieces of the blob that the recipe at `path` assembles from `source`.
+
+    Raises BentoError before the first piece if the size is wrong, and after the last piece if the digest is wrong.
+    """
     import hashlib
 
     recipe = Recipe(path, source)

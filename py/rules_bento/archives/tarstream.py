@@ -128,8 +128,8 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
     """Yield a tar of the members in the given order, without the end-of-archive marker.
 
     The length is a multiple of `RECORD`. Raises BentoError for members that `bentoml import` would reject or rename: a
-    path or link outside of the archive (see `checked_members`), a duplicate path, or a path below a file or link. Also
-    raises BentoError for a source that doesn't have the declared size.
+    path or link target outside of the archive (see `checked_members`), a duplicate path, or a path below a file or
+    link. Also raises BentoError for a source that doesn't have the declared size.
     """
     seen: dict[str, bool] = {}
     for member in checked_members(members):
@@ -147,7 +147,7 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
 
 
 def contents(member: Member) -> Iterator[bytes]:
-    """Yield a file's contents in pieces. For a wrong size, raises BentoError for `source`, or ValueError for `data`."""
+    """Yield a file's contents in pieces. Raises BentoError if the file at `source` doesn't have the declared size."""
     if member.data is not None:
         if len(member.data) != member.size:
             raise ValueError(f"{member.path}: expected {member.size} bytes, got {len(member.data)}")

@@ -37,7 +37,7 @@ _RATIO_THRESHOLD = 256 << 20  # bytes of output before the ratio applies
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits that protect against decompression bombs in archives. Sizes are in bytes."""
+    """Limits against decompression bombs in archives. Sizes are in bytes. The boolean fields relax checks of `read`."""
 
     size: int = 256 << 30  # bytes of all files
     members: int = 200_000
@@ -76,7 +76,7 @@ def read(
     directory only if the archive contains a member for the directory. Raises BentoError for:
 
     - a source that can't be read, is truncated, has a format other than `form`, or exceeds `limits`
-    - a path or link outside of the archive, a member below a file or link, a device, or (by default) a hard link
+    - a path or link target outside of the archive, a member below a file or link, a device, or (by default) a hard link
     - duplicate paths, including paths that only macOS and Windows treat as equal (unless `same_letters` is set)
     """
     limits = limits or Limits()

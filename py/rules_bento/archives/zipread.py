@@ -80,7 +80,7 @@ class ZipMember(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Up to `PIECE` bytes of a member's contents, and the corresponding compressed bytes."""
+    """A piece of a member's contents, and the corresponding compressed bytes."""
 
     data: bytes
     packed: bytes | None  # bytes of the deflate stream, can be empty; None if the member isn't deflated
