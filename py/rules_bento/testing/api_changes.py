@@ -62,7 +62,7 @@ def _route_changes(route: str, old: Schema, new: Schema) -> Iterator[Change]:
 
 
 def _compare(where: str, old: Any, new: Any, *, sent: bool) -> Iterator[Change]:
-    """Yield the differences between two JSON schemas of values that callers send or, if `sent` is false, receive."""
+    """Yield the differences between the JSON schemas of values that callers send (if `sent` is true) or receive."""
     old, new = _schema(old), _schema(new)
     if old == new:
         return
@@ -201,7 +201,7 @@ def _title(schema: Schema) -> str:
 
 
 def _way(rule: str, old: Schema, new: Schema) -> _Way:
-    """Return `wider` if a changed rule accepts more values, `narrower` if it accepts fewer values, or else `other`."""
+    """Return `wider` if a changed rule accepts more values, `narrower` if it accepts fewer, and `other` otherwise."""
     before, after = old.get(rule), new.get(rule)
     if rule in _FORM:
         return "other"

@@ -29,7 +29,7 @@ disable_warnings = no-data-collected
 
 
 class Recording:
-    """A recording of the line coverage of one test run."""
+    """Records the line coverage of one test run."""
 
     def __init__(self, directory: Path, files: Mapping[Path, str]) -> None:
         """Create `directory` for the data. `files` maps each recorded file to its path in the workspace."""

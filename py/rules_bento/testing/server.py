@@ -30,7 +30,7 @@ class Server(NamedTuple):
 
 
 class NotReadyError(Exception):
-    """Raised if a server ended, or didn't respond in time. The message contains the server's log."""
+    """Raised if a server exits before it is ready, or isn't ready in time. The message contains the server's log."""
 
 
 @contextmanager
