@@ -90,7 +90,7 @@ def pack_described(content: DescribedBento, parts: Sequence[Path | Part], models
 
 
 def pack_model(model: ModelPart) -> Pushable:
-    """Build the artifact of a model. The artifact of each Bento with this model contains the same blob."""
+    """Build the artifact of a model. Its blob is identical to the model's blob in the artifacts of Bentos."""
     tag = Tag.parse(model.description.tag, "model")
     annotations = _annotations(tag, model.description.creation_time)
     return pack(MODEL, MODEL_CONFIG, model_config(model.description), [_model_layer(model)], annotations)
@@ -117,9 +117,9 @@ def attach(subject: Descriptor, artifact_type: str, file: Path) -> Pushable:
 
 
 def refer(subject: Descriptor, blob: Descriptor, content: bytes, annotations: Mapping[str, str]) -> Pushable:
-    """Return an artifact that refers to the manifest `subject`. The only blob is `blob`, with the bytes `content`.
+    """Return an artifact that refers to the manifest `subject` and contains one blob.
 
-    The artifact type is the media type of the blob.
+    `blob` is the descriptor of the blob, and `content` is its content. The artifact type is the blob's media type.
     """
     return pack(blob.media_type, oci.EMPTY, b"{}", [(blob, BytesSource(content))], annotations, subject)
 

@@ -63,7 +63,7 @@ class InRegistry:
         yield partial(self._repository.get_manifest, tag_of(kind, digest))
 
     def referrers(self, digest: str, *kinds: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield a function for each bundle for `digest`. Each function reads the manifest of its bundle.
+        """For each bundle that refers to `digest`, yield a function that reads the bundle's manifest.
 
         Skips bundles with a known predicate type that isn't in `kinds`. Requests the list of referrers only
         when the caller needs the first function.
@@ -100,7 +100,7 @@ class InLayout:
         return self._layout.attached_manifests(kind, tag_of(kind, digest))
 
     def referrers(self, digest: str, *_kinds: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield a function for each bundle for `digest`, which returns the bundle's manifest. Searches all blobs."""
+        """For each bundle that refers to `digest`, yield a function that returns the bundle's manifest."""
         for manifest in self._layout.referrers(digest, cosign.BUNDLE_TYPE):
             yield lambda manifest=manifest: manifest  # type: ignore[misc]
 
