@@ -22,7 +22,7 @@ class Tag(NamedTuple):
 
     @staticmethod
     def parse(text: str, attribute: str) -> Tag:
-        """Parse `name` or `name:version`. Raises a BentoError that begins with `attribute` for an invalid tag."""
+        """Parse `name` or `name:version`. Raises BentoError for an invalid tag. The message begins with `attribute`."""
         name, colon, version = text.partition(":")
         check_word(name, f"{attribute}: the name in {text!r}")
         if colon:
@@ -31,7 +31,7 @@ class Tag(NamedTuple):
 
 
 def check_word(word: str, what: str) -> str:
-    """Return a valid BentoML name or version unchanged. Raises a BentoError that begins with `what` for other words."""
+    """Return a BentoML name or version if it is valid. Otherwise, raises BentoError. The message begins with `what`."""
     if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
         raise BentoError(
             f"{what} is {f'invalid: {word!r}' if word else 'empty'}. Use up to {_MAX_LENGTH} lowercase letters, "
@@ -49,7 +49,7 @@ def similar_word(text: str) -> str:
 def check_version(version: str, what: str) -> str:
     """Return `version` if BentoML accepts it. Rejects `latest`, which BentoML reserves for the newest version.
 
-    Raises a BentoError that begins with `what` if the version is invalid.
+    Raises BentoError if the version is invalid. The message begins with `what`.
     """
     if version == "latest":
         raise BentoError(
