@@ -56,7 +56,7 @@ class Choice:
         return items
 
     def has(self, item: Item) -> bool:
-        """Return whether the selection includes an item of a selected package."""
+        """Return whether `item` is selected. Assumes that the item's package is selected."""
         names = {"extra": self.extras, "group": self.groups}.get(item[0])
         return names is None or item[2] in names
 
@@ -226,7 +226,7 @@ def _conflict_item(item: Document) -> Item:
 
 
 def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[Item]) -> set[str]:
-    """Return the members of the selected items, and the members that these items require. Ignores markers."""
+    """Return the members that the selected items belong to, or require directly or indirectly. Ignores markers."""
     queue, seen = list(chosen), set(chosen)
     while queue:
         kind, name, each = queue.pop()

@@ -1,6 +1,6 @@
 """Writes a program that answers uv's interpreter query with constant values.
 
-uv starts an interpreter to query its version, platform, and paths. The query needs five times as long as resolving a
+uv starts an interpreter to query its version, platform, and paths. The query takes five times as long as resolving a
 lock subset, and uv overrides most of the result with the requested version and platform. The output of the program
 has the format of the locked uv version. Other versions might reject the output.
 """

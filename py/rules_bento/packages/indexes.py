@@ -41,7 +41,7 @@ class Indexes:
 
     @classmethod
     def from_json(cls, text: str, origin: str) -> Indexes:
-        """Parse the JSON that a rule writes. Raises a BentoError that begins with `origin` for invalid settings."""
+        """Parse JSON from a rule. Raises BentoError for invalid settings. The message begins with `origin`."""
         values: dict[str, Any] = json.loads(text or "{}")
         schema.validate(values, _SHAPE, f"{origin}: indexes", "Correct the attributes.")
         for key in ("extra", "find_links", "trusted_hosts"):
@@ -72,7 +72,7 @@ class Indexes:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def project_tables(self) -> list[str]:
-        """Return the settings as lines of a pyproject.toml. The lines must follow the table `[tool.uv]`."""
+        """Return the settings as lines to append to a pyproject.toml. The last table must be `[tool.uv]`."""
         lines = []
         if self.find_links:
             lines.append(f"find-links = {json.dumps([_absolute(link) for link in self.find_links])}")

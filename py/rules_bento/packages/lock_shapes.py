@@ -162,7 +162,7 @@ def check(lock: Any, shape: Any, origin: str, remedy: str) -> None:
 
 
 def require(kind: str, value: str, place: str, remedy: str) -> None:
-    """Raise a BentoError that begins with `place` if `value` doesn't have the syntax of `kind`."""
+    """Raise BentoError if `value` doesn't have the syntax of `kind`. The message begins with `place`."""
     if not matches(kind, value):
         description = _MARKER if kind == "marker" else _KINDS[kind][2]
         raise BentoError(f"{place}: {_redacted(value)} isn't {description}. {remedy}")
@@ -195,7 +195,7 @@ def _is_marker(text: str) -> bool:
 
 
 def _types(shape: Any) -> Any:
-    """Return a shape for `formats.schema`, in which `str` replaces the kinds of strings."""
+    """Convert a shape for `formats.schema`. Replaces each kind of string, such as `version`, with the type `str`."""
     if isinstance(shape, list):
         return [_types(shape[0])]
     if isinstance(shape, dict):

@@ -70,7 +70,7 @@ class LockSubset:
 
 @dataclass(frozen=True)
 class Query:
-    """The requirements and constraints (PEP 508) of a service. The values are the places of their declarations."""
+    """The requirements and constraints (PEP 508) of a service, each with the place of its declaration."""
 
     requirements: Mapping[str, str]
     constraints: Mapping[str, str] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Resolver:
-    """The tool that resolves a lock subset: pip-tools if `pip_tools`, its import path, is set, otherwise uv."""
+    """The tool that resolves a lock subset: pip-tools if the import path `pip_tools` isn't empty, otherwise uv."""
 
     python: str
     uv: Path

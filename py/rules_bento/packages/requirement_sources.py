@@ -62,7 +62,7 @@ class DeclaredRequirements:
     options: list[Option] = field(default_factory=list)
 
     def add(self, text: str, origin: str, kind: Kind = "requirements") -> None:
-        """Add a requirement. Ignores duplicates. Raises a BentoError that begins with `origin` if it is invalid."""
+        """Add a requirement. Ignores duplicates. Raises BentoError if `text` is invalid. Messages begin with `origin`."""
         reject_credentials(text, origin)
         text = re.sub(r"\s+", " ", text.strip())
         requirements.check(text, origin)
@@ -165,7 +165,7 @@ class _RequirementsFiles:
     def include(
         self, source: RequirementSource, value: str, place: str, kind: Kind = "requirements", chain: Chain = ()
     ) -> None:
-        """Read an included file. Raises a BentoError that begins with `place` if the file can't be included."""
+        """Read an included file. Raises BentoError if the file can't be included. The message begins with `place`."""
         if "://" in value:
             raise BentoError(f"{place}: the remote file {value!r} can't be included. Include a local copy.")
         name = source.included_name(value)
@@ -281,7 +281,7 @@ def _select(requested: Sequence[str], available: dict[str, Any], origin: str) ->
 
 
 def _with_source(text: str, source: Any, origin: str) -> str:
-    """Add the git address in `source`, if any, to the requirement `text`. Raises BentoError if it isn't supported."""
+    """Return `text` with the git URL in `source`, if any. Raises BentoError for an unsupported source."""
     if source is None or (isinstance(source, dict) and "index" in source):
         return text  # the target specifies the indexes
     if not isinstance(source, dict) or not isinstance(source.get("git"), str):

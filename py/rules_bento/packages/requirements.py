@@ -60,7 +60,7 @@ class Requirement:
 
     @property
     def is_direct(self) -> bool:
-        """Whether the requirement specifies an address, as in `name @ address` (PEP 508)."""
+        """Whether the requirement specifies a URL, as in `name @ URL` (PEP 508)."""
         return re.match(r"[-._A-Za-z0-9]+\s*(\[[^]]*])?\s*@", self.text) is not None
 
     @property
@@ -99,7 +99,7 @@ def parse_requirement(text: str) -> pep508.Requirement:
 
 
 def check(text: str, place: str) -> pep508.Requirement:
-    """Parse a requirement. Raises a BentoError that begins with `place` if it is invalid or contains a local path."""
+    """Parse a requirement. Raises BentoError for an invalid `text` or a local path. The message begins with `place`."""
     requirement, reason = None, ""
     try:
         requirement = parse_requirement(text)
@@ -141,7 +141,7 @@ def decode(content: bytes, origin: str) -> str:
 
 
 def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
-    """Parse a requirements file. For an invalid line, raises a BentoError that begins with `origin` and the line."""
+    """Parse a requirements file. Raises BentoError for an invalid line, with `origin` and the line number."""
     requirements, options = [], []
     control, sha256 = re.compile(_CONTROL), re.compile(_HASH)
     for number, line in logical_lines(text):

@@ -116,7 +116,7 @@ def lock_inputs(declared: DeclaredRequirements, indexes: Indexes, platforms: Seq
 
 
 def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, upgrade: Collection[str] = ()) -> Lock:
-    """Lock a project over the network. Prints uv's progress to standard error.
+    """Lock a project with uv, which can use the network. Prints uv's progress to standard error.
 
     Prefers the versions in `previous`, except for the packages in `upgrade`. In `upgrade`, `*` selects all packages.
     Raises BentoError if there is no solution.
@@ -268,7 +268,7 @@ def _check_strings(line: requirements.Requirement, place: str) -> None:
 
 
 def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
-    """Return the pins, and the hashes, in a pylock.toml (PEP 751). The third result, the options, is empty."""
+    """Return the pins and the hashes in a pylock.toml (PEP 751), and an empty list of options."""
     document = read_toml(text, origin)
     lock_shapes.check(document, lock_shapes.PYLOCK, origin, _LOCK_AGAIN)
     pins: list[str] = []
