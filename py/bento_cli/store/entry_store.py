@@ -63,7 +63,7 @@ class Entry:
 
     @property
     def moment(self) -> dt.datetime:
-        """The creation time with a time zone, for comparisons. The default is the time zone of this machine."""
+        """The creation time with a time zone, for comparisons. If the time zone is missing, local time is assumed."""
         return to_local(self.creation_time)
 
     @property
@@ -162,7 +162,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def replace(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry | None:
-        """Exchange an entry and the directory `tree` atomically. Returns None if the system can't do this."""
+        """Exchange an entry with the directory `tree`. Returns None if the system doesn't support atomic exchanges."""
         tag = description.tag
         target = self.path(tag)
         if not durable.exchange(tree, target):
@@ -230,7 +230,7 @@ class EntryStore:
         return newest.version
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
-        """Return the tag of the newest version, or None. If several versions are newest, `last` selects the last."""
+        """Return the newest version's tag, if any. Breaks ties by name: the first, or the last if `last` is set."""
         entries = list(self._list([(name, version) for version in _directories(self.directory / name)]).entries)
         if last:
             entries.reverse()

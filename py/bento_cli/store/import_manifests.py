@@ -33,7 +33,7 @@ def write(home: Home, kind: Kind, tag: Tag, manifest: TreeManifest) -> None:
 
 
 def read(home: Home, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | None:
-    """Return the manifest that matches the entry in `directory`, or None. Raises BentoError for an invalid manifest."""
+    """Return the manifest that matches the entry in `directory`, if any. Raises BentoError for an invalid manifest."""
     place = _place(home, kind, tag)
     try:
         manifest = TreeManifest.from_json(place.read_text("utf-8"), str(place))
@@ -56,7 +56,7 @@ class ManifestCache:
         self._known: dict[Path, TreeManifest | None] = {}
 
     def of(self, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | None:
-        """Return the manifest of the entry in `directory`, or None. Raises BentoError for an invalid manifest."""
+        """Return the manifest of an entry, or None if there is none. Raises BentoError for an invalid manifest."""
         if directory not in self._known:
             self._known[directory] = read(self._home, kind, tag, directory)
         return self._known[directory]

@@ -38,7 +38,7 @@ def digest_time(digest: str) -> int:
 
 
 class Pool:
-    """Pool of file contents in a directory. `scratch` is a directory in the same file system."""
+    """A directory of file contents that entries share. `scratch` is a directory on the same file system."""
 
     def __init__(self, directory: Path, scratch: Path, way: SharingMethod | None = None) -> None:
         """Use `directory` as the pool. `way` is the sharing method, by default the best supported method."""
@@ -150,7 +150,7 @@ class Pool:
 
 
 def write(target: Path, contents: Contents, *, executable: bool = False, linked: bool = False) -> str:
-    """Write a new file with the modification time `digest_time`. Returns its digest. `linked` files are read-only."""
+    """Write a new file with the modification time `digest_time`. Returns the digest. A `linked` file is read-only."""
     from blake3 import blake3
 
     hasher = blake3()

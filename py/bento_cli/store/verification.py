@@ -85,7 +85,7 @@ def verify(
 
 
 def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Verified:
-    """Verify all entries in the store and all files in the pool. The damages in the result include invalid entries."""
+    """Verify all entries in the store and all files in the pool. The result lists invalid entries as damaged."""
     listings = [EntryStore(home, kind).list() for kind in (BENTO, MODEL)]
     verified = verify(home, [entry for listing in listings for entry in listing.entries], progress)
     damages = list(verified.damages)
@@ -145,7 +145,7 @@ def walk(directory: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _compare(directory: Path, record: TreeManifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
-    """Yield three values for each difference from the manifest: whether it is damage, the path, and a description."""
+    """For each difference from the manifest, yield whether the entry is damaged, the path, and a description."""
     expected = {file.path: file for file in record.entries}
     for file in record.entries:
         problem = _damage(directory / file.path, file, digests)
