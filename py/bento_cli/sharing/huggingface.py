@@ -88,7 +88,7 @@ def pin(
 
 
 def _passes(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    """Return whether the patterns select a path. As in the Hub's client, `DIR/` matches all files in the directory."""
+    """Return whether the patterns select a path. As in `huggingface_hub`, `DIR/` matches all files in the directory."""
 
     def named(patterns: Sequence[str]) -> bool:
         return any(fnmatchcase(path, f"{pattern}*" if pattern.endswith("/") else pattern) for pattern in patterns)
@@ -168,7 +168,7 @@ def _hashed(pieces: Iterable[Buffer]) -> str:
 
 
 def _token() -> str:
-    """Return the token that the Hub's client would use, or "". Raises BentoError if the token file can't be read."""
+    """Return the token in HF_TOKEN or in the token file, or "". Raises BentoError if the token file can't be read."""
     if os.environ.get("HF_TOKEN"):
         return os.environ["HF_TOKEN"].strip()
     home = os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface"

@@ -331,7 +331,7 @@ class _Builder:
         name = f"{len(group)} small packages" if len(group) > 1 else _wheel_name(group[0])
 
         def write(directory: Path) -> None:
-            """Write the parts of the wheels, and join them into one layer."""
+            """Write a partial layer for each wheel, and join the partial layers into one layer."""
             parts: list[str | Path] = []
             for wheel in group:
                 part, listing = (self._scratch / f"{wheel.distribution}.{suffix}" for suffix in ("part", "json"))

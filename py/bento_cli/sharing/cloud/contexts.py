@@ -41,7 +41,7 @@ class Context:
 
     @property
     def address(self) -> str:
-        """The endpoint for messages, without a user and password."""
+        """The endpoint without a user and password, for display in messages."""
         return display_url(self.endpoint)
 
     @property
@@ -86,10 +86,10 @@ def of_environment() -> Context | None:
 
 
 class Contexts:
-    """Reads and writes the contexts in BentoML's file. Preserves fields that this class doesn't use."""
+    """Reads and writes the contexts in BentoML's context file. Preserves fields that this class doesn't use."""
 
     def __init__(self, home: Home) -> None:
-        """Read BentoML's file, if it exists. Raises BentoError for an unreadable or invalid file."""
+        """Read BentoML's context file, if the file exists. Raises BentoError for an unreadable or invalid file."""
         self._home = home
         self._path = home.root / FILE
         self._document = _read(self._path)

@@ -27,7 +27,7 @@ _MOST_README = 3 << 20  # bytes; BentoML sends no larger value
 
 
 def bento(entry: Entry, description: Description, models: Sequence[Entry], digest: str, *, new: bool) -> dict[str, Any]:
-    """Return the document that creates a Bento if `new` is set. Otherwise, the document updates the Bento."""
+    """Return the document that creates a Bento (if `new` is set) or updates an existing Bento."""
     descriptor = description.document
     document: dict[str, Any] = {"description": _readme(entry)}
     if new:

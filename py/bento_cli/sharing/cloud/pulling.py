@@ -144,7 +144,7 @@ def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str,
 
 
 def _name(place: CloudPaths) -> str:
-    """Return the prefix with which the names of an entry's downloaded files begin."""
+    """Return the prefix of the names of an entry's downloaded files."""
     return f"cloud-{_digest(place.version)}"
 
 

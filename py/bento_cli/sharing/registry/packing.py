@@ -81,7 +81,7 @@ class EntryArtifact:
         return model_store.describe(model.description.declared, model.tag, self._files(model))
 
     def _files(self, entry: Entry) -> TreeManifest:
-        """Return the manifest of an entry from the store. Without a manifest, creates a manifest from the files."""
+        """Return an entry's manifest from the store. If the store has none, creates a manifest from the files."""
         noted = self.noted.of(entry.kind, entry.tag, entry.path)
         if noted is not None:
             return noted
