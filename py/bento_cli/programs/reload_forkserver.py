@@ -145,7 +145,7 @@ class _Parent:
         return True
 
     def _wait(self) -> int | None:
-        """Wait briefly for reports from the worker. Returns the exit status of an ended worker, or None."""
+        """Wait briefly for reports. Returns the exit status if the worker has just exited, otherwise None."""
         reports = [self._reports] if self._reports >= 0 else []
         if select.select(reports, [], [], _TICK)[0]:
             self._quiet_since = time.monotonic()
@@ -164,7 +164,7 @@ class _Parent:
         return os.waitstatus_to_exitcode(status)
 
     def _end_worker(self) -> None:
-        """Stop the worker, and kill it if it doesn't end in time."""
+        """Stop the worker. Kills the worker if it doesn't exit in time."""
         if not self._worker:
             return
         os.kill(self._worker, signal.SIGTERM)
@@ -189,7 +189,7 @@ class _Parent:
         return bool(data)
 
     def _import(self) -> None:
-        """Import the worker's packages for later workers. Restarts without packages if imports might affect workers."""
+        """Preload the worker's packages. Restarts this process without preloading if a package might affect workers."""
         imported, self._imported = self._imported, []
         for name, variables in imported:
             package = name.rpartition(".")[0]

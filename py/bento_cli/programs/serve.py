@@ -1,7 +1,7 @@
 """Serves a Bento that Bazel built, in a temporary environment with the Bento's packages.
 
 With the argument `tree`, prints the contents of the Bento instead. With `--reload`, the server reloads after edits in
-the workspace. Under ibazel, the server reloads after builds. `reload_forkserver` restarts the workers quickly.
+the workspace. Under ibazel, the server reloads after builds. A reload restarts only the workers (`reload_forkserver`).
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _is_notified() -> bool:
 
 
 def _watcher(arguments: Arguments, home: Path) -> Watcher:
-    """Return a watcher for builds under ibazel, or else for sources in the workspace."""
+    """Return a watcher for builds if ibazel runs this program, otherwise a watcher for sources in the workspace."""
     if _is_notified():
         return BuildWatcher(home / "bento", home / "edits", partial(_unpack, arguments))
     roots = [Path(os.environ["BUILD_WORKSPACE_DIRECTORY"], root) for root in arguments.repeated("--source-root")]

@@ -37,7 +37,7 @@ class Watcher:
 
 
 class SourceWatcher(Watcher):
-    """A watcher of source files in the workspace. Links in the Bento's `src/` refer to these files."""
+    """Watches source files in the workspace. Links in the Bento's `src/` refer to these files."""
 
     def __init__(self, bento: Path, edits: Path, roots: Sequence[Path]) -> None:
         """Replace files in `src/` with links to identical files below `roots`."""
@@ -56,7 +56,7 @@ class SourceWatcher(Watcher):
         self._seen = self._pending = self._states()
 
     def summary(self) -> str:
-        """Return a message that counts the watched files, and lists the Bento's other files."""
+        """Return a message with the number of watched files, and the list of the Bento's other files."""
         count = len(self._files)
         followed = f"{count} file{'' if count == 1 else 's'} of the workspace"
         return followed + (f"; not watched, as built: {', '.join(self._others)}" if self._others else "")
@@ -76,10 +76,10 @@ class SourceWatcher(Watcher):
 
 
 class BuildWatcher(Watcher):
-    """A watcher of new builds of a Bento, which ibazel reports on standard input."""
+    """Watches for new builds of a Bento. ibazel reports the builds on standard input."""
 
     def __init__(self, bento: Path, edits: Path, unpack: Callable[[Path], None], notices: int = 0) -> None:
-        """Watch builds that the file descriptor `notices` reports. `unpack` writes the Bento to a directory."""
+        """Read ibazel's reports from the file descriptor `notices`. `unpack` writes the new Bento to a directory."""
         super().__init__(edits)
         self._bento = bento
         self._unpack = unpack
