@@ -119,9 +119,10 @@ def migrate(
     """Analyze the project in `directory`, and return the files and notes of a migration. Doesn't write files.
 
     `package` is the project's Bazel package. `bentofile` is a path in the directory, by default bentofile.yaml or
-    pyproject.toml. `store` is the directory of BentoML's model store. `hub` is the name of a package hub. By default,
-    the hub is the existing hub that uses the project's lock. If no such hub exists, the hub gets an unused name. If
-    `is_written` is set, the notes omit instructions to copy generated lines. Raises BentoError for an invalid project.
+    pyproject.toml. `store` is the directory of BentoML's model store. `workspace` contains the existing declarations.
+    `hub` is the name of the package hub to use. By default, uses the hub that the workspace declares for the project's
+    lock, or a new hub with an unused name. If `is_written` is set, the notes omit instructions to copy generated lines.
+    Raises BentoError for an invalid project.
     """
     project = _read(Path(directory), package, bentofile, Path(store) if store else Home.find().entries_dir(MODEL))
     packages = migrate_packages.read(project.options, project.info, project.files)

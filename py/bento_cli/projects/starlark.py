@@ -113,7 +113,7 @@ def string(node: ast.expr) -> str:
 
 
 def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin: str) -> list[tuple[int, int, str]]:
-    """Return a list of at most one edit, which loads missing rules. Raises BentoError for a conflicting symbol."""
+    """Return a list with the edit that adds missing loads, if any. Raises BentoError for a conflicting symbol."""
     loads = [node for node in calls if ast.unparse(node.func) == "load" and node.args]
     missing, own = set(rules), None
     for node in loads:
