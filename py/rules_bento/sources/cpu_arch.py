@@ -92,7 +92,7 @@ def reject_wrong_architecture(files: Mapping[str, str], platform: str, unchecked
 def wrong_architecture(files: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
     """Return the files with a machine type that isn't in `own`. `files` maps paths to machine types.
 
-    Omits a file if `files` contains the same file for a machine in `own`, such as `a-amd64.so` for `a-arm64.so`.
+    Omits a file that has a variant for a machine in `own`. For example, `a-amd64.so` is a variant of `a-arm64.so`.
     """
     supported = frozenset(own)
     variants = {_unspecific(path) for path, machine in files.items() if machine in supported}

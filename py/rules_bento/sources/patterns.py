@@ -1,4 +1,4 @@
-"""Matches paths with BentoML's patterns in include, exclude, and ``.bentoignore``, in linear time.
+"""Matches paths with BentoML's patterns in ``include``, ``exclude``, and ``.bentoignore``, in linear time.
 
 BentoML uses pathspec (1.1.1, "gitwildmatch"). pathspec compiles each line to a regular expression and tries all
 expressions on each path. The time grows with the number of lines, and an expression with several stars backtracks.
@@ -136,7 +136,7 @@ class Patterns:
         return automaton.state(automaton.start(0))
 
     def rule(self, path: str) -> Rule | None:
-        """Return the last line that matches ``path``, or None. ``path`` is relative, without empty or dot parts."""
+        """Return the last line that matches ``path``, if any. ``path`` is relative, without empty or dot components."""
         return self._start.after(path).rules.get(0)
 
     def unmatched(self, paths: Iterable[str]) -> list[Rule]:
@@ -189,7 +189,7 @@ class _Automaton:
         return joined
 
     def start(self, *numbers: int) -> int:
-        """Return the bits of the initial state for the lists with these numbers."""
+        """Return the bits of the initial state for the lists at the indexes ``numbers``."""
         lists = enumerate(self._lists)
         return self._join(patterns.layout.start() if number in numbers else 0 for number, patterns in lists)
 
@@ -238,7 +238,7 @@ _KEPT = frozenset([_INCLUDE])  # the lists that match the paths of a Bento
 
 
 class SourceFilter:
-    """A filter that applies include, the built-in exclusions, exclude, and ``.bentoignore`` files to paths.
+    """A filter that applies ``include``, the built-in exclusions, ``exclude``, and ``.bentoignore`` files to paths.
 
     ``ignored`` maps a directory ("", "pkg", "pkg/deep") to the lines of its ``.bentoignore``. Paths are relative and
     POSIX, without empty or dot components.
@@ -263,7 +263,7 @@ class SourceFilter:
         return state.matched == _KEPT
 
     def idle(self) -> list[Rule]:
-        """Return the include rules that matched no path in calls of `keeps`. Omits negated rules."""
+        """Return the ``include`` rules that matched no path in calls of `keeps`. Omits negated rules."""
         return [rule for rule in self._include.unreached(self._reached) if not rule.negated]
 
     def reason(self, path: str, *, filtered: bool) -> str | None:

@@ -75,10 +75,10 @@ def place(
     directory ("" is the root of the main repository). ``import_roots`` are entries of ``PyInfo.imports``
     (``_main/lib/src``, ``repo+``); the root of each repository is always an import root.
 
-    The path of a file in the build context is relative to the build context. The path of a file in ``deps`` is relative
-    to the longest import root if this root is deeper, or if the build context doesn't contain the file. Raises
-    BentoError if another attribute contains a file outside of the build context, or if a path or the build context is
-    absolute or leaves its repository.
+    The path is relative to the build context. Exception: the path of a file in ``deps`` is relative to the longest
+    import root that contains the file, if this root is below the build context, or if the build context doesn't contain
+    the file. Raises BentoError if another attribute contains a file outside of the build context, or if a path or the
+    build context is absolute or leaves its repository.
     """
     home, context = _context(build_ctx)
     repository, path = _split(short_path)
@@ -144,7 +144,7 @@ def select(
     *,
     src_layout: bool = False,
 ) -> Selection:
-    """Select files with BentoML's include, exclude, and ``.bentoignore`` rules.
+    """Select files with BentoML's ``include``, ``exclude``, and ``.bentoignore`` rules.
 
     A declared ``.bentoignore`` with ``filtered`` applies even if it isn't kept. ``src_layout`` removes a leading
     ``src/`` from the paths of kept files, after patterns are matched.
@@ -306,7 +306,7 @@ def _relative(path: str, directory: str) -> str:
 
 
 def _escaping_target(source: str) -> str | None:
-    """Return the target of the link that leads from ``source`` out of the execution root, or None for no such link."""
+    """Return the target of the link that leads from ``source`` out of the execution root, or None if no link does."""
     root, path, in_workspace = "", source, False
     for _ in range(_MAX_LINKS):
         try:
