@@ -206,7 +206,7 @@ def _match(affected: Affected, version: Any) -> Match | None:
 
 
 def _in_range(events: tuple[dict[str, str], ...], version: Any, ecosystem: str) -> tuple[bool, str]:
-    """Return whether `version` is in a range, and the next fixed one or "". Raises ValueError for invalid events."""
+    """Return whether `version` is in range, and the next fixed version or "". Raises ValueError for invalid events."""
     known = list(_events(events, ecosystem))
     limits = [event["limit"] for event in events if "limit" in event]
     if limits and not any(limit == "*" or version < parse(limit, ecosystem) for limit in limits):

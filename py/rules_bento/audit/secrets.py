@@ -1,7 +1,8 @@
 """Finds secrets in the files of a Bento: private keys, and tokens with a known format.
 
-For each kind of secret, the search finds literals, and then tries a pattern at each literal. The length of a pattern is
-limited, so the time is linear in the number of bytes. The search doesn't use entropy.
+For each kind of secret, the search finds literals (fixed strings, such as prefixes), and then tries a pattern around
+each literal. The length of a match is limited, so the time is linear in the number of bytes. The search doesn't use
+entropy.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def check(findings: Iterable[SecretFinding], allowed: Iterable[str], known: Iter
 
 
 def _text(content: bytes) -> bytes:
-    """Return the content of text files, or b"" for binary files. Converts UTF-16 to UTF-8."""
+    """Return `content`, or b"" if `content` is binary. Converts UTF-16 to UTF-8."""
     encoding = _UTF_16.get(content[:2])
     if encoding:
         return content[2:].decode(encoding, "replace").encode()
