@@ -2,12 +2,13 @@
 
 Reads requests from standard input until the input ends. A request consists of the lengths of a path and a source (two
 big-endian 32-bit numbers), the module's path in the image, and the source. Each response is a length and the contents
-of the file in `__pycache__` (PEP 552). Length 0 means that the source cannot be compiled, such as a template or code
-for Python 2. The first response is the cache tag. INVALIDATION_MODE is `checked-hash` or `unchecked-hash`.
+of the file in `__pycache__` (PEP 552). Length 0 means that the source cannot be compiled: for example, the source is
+a template or code for Python 2. The first response is the cache tag. INVALIDATION_MODE is `checked-hash` or
+`unchecked-hash`.
 
-Bytecode depends only on the requests and the interpreter. marshal marks objects that have several references, including
-references of the compiler, so the code is read back before it is written. Interned strings of earlier modules count as
-references, so a process compiles the modules of one wheel, in a fixed order.
+The output is reproducible: the same requests and interpreter produce the same bytecode. marshal marks objects that have
+several references, and also counts references of the compiler. Therefore, the code is read back before it is written.
+Interned strings of earlier modules also count. Therefore, a process compiles only one wheel, in a fixed order.
 """
 
 import importlib.util

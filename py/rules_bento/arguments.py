@@ -83,7 +83,7 @@ class Arguments:
         return value[-1][0] if value else default
 
     def repeated(self, flag: str) -> list[str]:
-        """Return the values of a repeatable flag with one value each, in order."""
+        """Return the values of a repeatable flag, in order. Each use of the flag has one value."""
         return [values[0] for values in self._values[flag]]
 
     def json_strings(self, flag: str) -> list[str]:
@@ -99,7 +99,7 @@ class Arguments:
         return {json.loads(key): json.loads(value) for key, value in self._values[flag]}
 
     def tuples(self, flag: str) -> list[tuple[str, ...]]:
-        """Return the values of a repeatable flag with several values, one tuple for each use of the flag."""
+        """Return the values of a repeatable flag as tuples, in order. Each use of the flag has several values."""
         return self._values[flag]
 
 
