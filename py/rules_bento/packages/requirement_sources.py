@@ -62,7 +62,7 @@ class DeclaredRequirements:
     options: list[Option] = field(default_factory=list)
 
     def add(self, text: str, origin: str, kind: Kind = "requirements") -> None:
-        """Add a requirement. Ignores duplicates. Raises BentoError if `text` is invalid. Messages begin with `origin`."""
+        """Add a requirement. Ignores duplicates. Raises BentoError for invalid text. Messages begin with `origin`."""
         reject_credentials(text, origin)
         text = re.sub(r"\s+", " ", text.strip())
         requirements.check(text, origin)
