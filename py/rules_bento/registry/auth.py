@@ -49,7 +49,7 @@ class Credentials:
 
 
 def find_credentials(reference: Reference) -> Credentials | None:
-    """Find credentials in the files of docker and podman, and then in netrc. Returns None if no entry matches."""
+    """Find credentials in Docker and Podman credential files, then in netrc. Returns None if no entry matches."""
     for file in _files():
         if file.is_file() and (credentials := _from_file(_read_config(file), file, reference)):
             return credentials
@@ -58,7 +58,7 @@ def find_credentials(reference: Reference) -> Credentials | None:
 
 
 def searched_files() -> str:
-    """Return the paths of the docker and podman files that exist, separated by commas, or `no file`."""
+    """Return the paths of the existing Docker and Podman credential files, separated by commas, or `no file`."""
     return ", ".join(str(file) for file in _files() if file.is_file()) or "no file"
 
 
@@ -213,7 +213,7 @@ class Authorizer:
         self._extra_scopes: dict[frozenset[str], set[str]] = {}  # of challenges, by the requested scopes
 
     def header(self, scopes: frozenset[str]) -> str:
-        """Return the `Authorization` header for `scopes`, or "" without credentials or before the first challenge."""
+        """Return the header for `scopes`, or "" if no challenge was received or Basic credentials are missing."""
         with self._lock:
             challenge = self._challenge
             if challenge is None:

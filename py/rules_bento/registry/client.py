@@ -116,7 +116,7 @@ class Registry:
         content: bytes | None = None,
         max_bytes: int = limits.REFUSAL,
     ) -> Reply:
-        """Send a request with retries. Raises a BentoError that begins with `what` if the status isn't in `expect`."""
+        """Send a request with retries. For a status not in `expect`, raises BentoError with `what` in the message."""
         retry = self.retry()
         while True:
             try:
@@ -333,7 +333,7 @@ class Repository:
     # Manifests
 
     def manifest_digest(self, target: str) -> str:
-        """Return the digest of the manifest for a tag or digest, or "" if none exists. Requests push access."""
+        """Return the manifest digest for a tag or digest, or "" if the manifest doesn't exist. Requests push access."""
         headers, what = {"Accept": ", ".join(oci.MANIFESTS)}, f"manifest {target}"
         reply = self._request("HEAD", f"manifests/{target}", what, {200, 404}, self.push_scope, headers=headers)
         return reply.headers.get("Docker-Content-Digest", "") if reply.status == 200 else ""
@@ -378,7 +378,7 @@ class Repository:
         return descriptors
 
     def referrers_tag(self, digest: str) -> list[Descriptor]:
-        """Return the referrers in the index with the referrers tag of `digest`, or an empty list without an index."""
+        """Return the entries of the index that has the referrers tag of `digest`, or [] if the index doesn't exist."""
         target = referrers_tag(digest)
         reply = self._get_manifest(target, (oci.INDEX,), f"referrers of {digest}", {200, 404})
         if reply.status == 404:

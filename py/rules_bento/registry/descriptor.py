@@ -58,7 +58,7 @@ def new_hash(digest: str) -> Any:
 
 
 def verify(content: bytes, digest: str, origin: str) -> bytes:
-    """Return `content` if it matches `digest`. Otherwise, raises a BentoError that begins with `origin`."""
+    """Return `content` if it matches `digest`. Otherwise, raises BentoError. The message begins with `origin`."""
     digester = new_hash(digest)
     digester.update(content)
     if digester.hexdigest() != digest.partition(":")[2]:
@@ -84,7 +84,7 @@ class Descriptor:
 
     @staticmethod
     def from_json(item: Any, origin: str) -> Descriptor:
-        """Parse a descriptor from JSON. Raises a BentoError that begins with `origin` if it is invalid."""
+        """Parse a descriptor. Raises BentoError for an invalid descriptor. The message begins with `origin`."""
         item = without_nulls(item)
         refused = f"{origin}: {json.dumps(item)[:200]} isn't a valid descriptor"
         validate(item, _DESCRIPTOR_SHAPE, refused, _REPORT)
@@ -183,7 +183,7 @@ def _check_names(fields: Iterable[str], origin: str) -> None:
 
 
 def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
-    """Read the manifests of `entries` and nested indexes, children first. Raises BentoError if there are too many."""
+    """Read the manifests of `entries` and nested indexes, children first. Raises BentoError for too many manifests."""
     manifests: dict[str, Manifest] = {}
 
     def visit(entry: Descriptor, depth: int) -> None:

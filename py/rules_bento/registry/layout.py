@@ -107,7 +107,7 @@ class Layout:
             raise BentoError(f"{path}: cannot read the file: {error.strerror}. {COPY_AGAIN}") from None
 
     def read(self, blob: Descriptor) -> bytes:
-        """Return the verified content of a small blob. Raises BentoError if it is missing, invalid, or too large."""
+        """Return the verified content of a small blob. Raises BentoError for a missing, invalid, or too large blob."""
         if blob.size > limits.DOCUMENT:
             raise BentoError(
                 f"{self.blob(blob.digest)}: the blob has {blob.size} bytes, but the limit is {limits.DOCUMENT}. Report "
@@ -116,7 +116,7 @@ class Layout:
         return self._verified(blob.digest, "blob")
 
     def check(self, root: Manifest) -> int:
-        """Verify the manifests and blobs of `root`. Returns their number. Raises BentoError if one is invalid."""
+        """Verify and count the manifests and blobs of `root`. Raises BentoError for an invalid manifest or blob."""
         manifests = [root, *self._children(root)]
         blobs = {blob.digest: blob for manifest in manifests for blob in manifest.blobs()}
         for blob in blobs.values():
@@ -126,7 +126,7 @@ class Layout:
         return len(manifests) + len(blobs)
 
     def find(self, name: str = "") -> Manifest:
-        """Return the manifest for a name or digest (default: the only image). Raises BentoError unless it is unique."""
+        """Return the only image, or the image for a name or digest. Raises BentoError if no or several images match."""
         index = [entry for entry in self.index() if not self._is_attachment(entry)]
         entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name_of(entry))}
         if len(entries) != 1:
@@ -141,7 +141,7 @@ class Layout:
         return self.manifest(entry.digest, entry.media_type)
 
     def add_manifest(self, manifest: Manifest, name: str = "") -> None:
-        """Write a manifest, and add it to index.json. Replaces entries with `name`, or unnamed ones with the digest."""
+        """Write a manifest and an index entry. Replaces entries named `name`, or unnamed entries with the digest."""
         self.add(manifest.content)
         others = [
             entry
@@ -154,7 +154,7 @@ class Layout:
         self._write_index([*others, entry])
 
     def _is_attachment(self, entry: Descriptor) -> bool:
-        """Return whether an entry is for signatures or attestations. Raises BentoError for a wrong annotation."""
+        """Return whether an entry refers to signatures or attestations. Raises BentoError for an invalid annotation."""
         if entry.annotations.get(_KIND) not in _COSIGN_KINDS.values():
             return False
         name, path = _name_of(entry), self.blob(entry.digest)
@@ -175,7 +175,7 @@ class Layout:
         return True
 
     def attached_manifests(self, kind: str, name: str) -> Iterator[Callable[[], Manifest]]:
-        """For entries of `kind` (`sig` or `att`) with `name` or no name, yield functions that read the manifests."""
+        """Yield functions that read the manifests of `kind` (`sig` or `att`) whose entry is named `name` or unnamed."""
         listed = {
             entry.digest: entry
             for entry in self.index()

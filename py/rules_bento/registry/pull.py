@@ -36,7 +36,7 @@ _Result = TypeVar("_Result")
 
 
 def find_manifest(references: Sequence[Reference], registries: Registries) -> tuple[Repository, Manifest]:
-    """Return the repository, and the manifest, of the first available reference. If all fail, raises the last error."""
+    """Return the repository and manifest of the first available reference. If all fail, raises the last error."""
 
     def find(reference: Reference) -> tuple[Repository, Manifest]:
         repository = registries.repository(reference)
@@ -123,7 +123,7 @@ def select_platforms(
 
 
 def from_repository(repository: Repository, root: Manifest) -> Pushable:
-    """Return a manifest and its children to push. The push streams the blobs from `repository`."""
+    """Return a Pushable for a manifest and its children. A push streams the blobs from `repository`."""
     children = oci.collect_manifests(root.children(), lambda entry: repository.get_manifest(entry.digest))
     blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
     sources = {blob.digest: RemoteSource(repository, blob.digest) for blob in blobs}

@@ -70,7 +70,7 @@ class _BlobUpload:
         self._digest_errors = 0
 
     def run(self, current: Upload | None) -> None:
-        """Upload the blob, or the rest of the blob to the upload `current`. Resumes after lost connections."""
+        """Upload the blob. If `current` is set, continues the upload `current`. Resumes after lost connections."""
         while True:
             current = current or self._repository.start_upload()
             self._tally.move_to(current.offset)
@@ -236,7 +236,7 @@ class _RepositoryPush:
     is_complete: bool = False
 
     def check(self, _: Counter) -> None:
-        """Set `is_complete` if all manifests exist, and uploading them again reports no missing blobs."""
+        """If all manifests exist, upload them again. Sets `is_complete` if the registry reports no missing blobs."""
         manifests = self.package.manifests()
         if any(
             self.repository.manifest_digest(manifest.descriptor.digest) != manifest.descriptor.digest
@@ -302,7 +302,7 @@ class _RepositoryPush:
 
 
 def _add_to_referrers_tag(repository: Repository, subject: str, manifest: Manifest) -> None:
-    """Add a manifest to the index with the referrers tag of `subject`. Concurrent calls can lose an entry."""
+    """Add a manifest to the index that has the referrers tag of `subject`. Concurrent calls can lose an entry."""
     listed = repository.referrers_tag(subject)
     if any(item.digest == manifest.descriptor.digest for item in listed):
         return

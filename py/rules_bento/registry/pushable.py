@@ -39,7 +39,7 @@ class BlobSource(Sendable, Protocol):
 
 
 def send_pieces(connection: socket.socket, pieces: Iterable[bytes | memoryview], size: int, tally: Tally) -> int:
-    """Write `pieces` to a connection, up to `size` bytes. Returns the number of missing bytes."""
+    """Write at most `size` bytes of `pieces` to a connection. Returns `size` minus the number of written bytes."""
     for piece in pieces:
         wanted = piece[:size]
         connection.sendall(wanted)
@@ -189,7 +189,7 @@ class BodyPart:
 
 @dataclass(frozen=True)
 class Pushable:
-    """An image, index, or artifact to push. Includes a source for each blob, and repositories for mounts."""
+    """An image, index, or artifact to push. Includes sources of blobs, and repositories to mount blobs from."""
 
     root: Manifest
     children: Sequence[Manifest] = ()

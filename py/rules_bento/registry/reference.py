@@ -33,7 +33,7 @@ class Reference:
 
     @staticmethod
     def parse(text: str, shown: str = "") -> Reference:
-        """Parse a reference. Raises BentoError for an invalid reference. The message shows `shown`, or else `text`."""
+        """Parse a reference. Raises BentoError for an invalid reference. `shown` replaces `text` in the message."""
         shown = shown or text
         rest, at, digest = text.partition("@")
         if at and not is_digest(digest):
