@@ -44,7 +44,7 @@ def content_range(text: str | None) -> ContentRange | None:
 
 
 def next_link(text: str | None) -> str | None:
-    """Return the target of the first `rel=next` link in a `Link` header (RFC 8288), or None if there is none."""
+    """Return the target of the first `rel=next` link in a `Link` header (RFC 8288), or None if no such link exists."""
     at, value = 0, text or ""
     while target := _TARGET.match(value, at):
         at = target.end()

@@ -132,7 +132,7 @@ def tls_context(host: str) -> ssl.SSLContext:
 
 
 def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
-    """Find the login for `host` in netrc. Returns user and password, or None. Raises BentoError for an invalid file."""
+    """Find the login for `host` in netrc. Returns None if no entry matches. Raises BentoError for an invalid file."""
     import netrc
 
     path = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())

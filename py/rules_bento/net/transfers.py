@@ -41,7 +41,7 @@ class Counter(Protocol):
         """Add `size` bytes to the total."""
 
     def advance(self, size: int) -> None:
-        """Count `size` transferred bytes. If bytes are transferred again, `size` is negative."""
+        """Add `size` to the number of transferred bytes. A negative `size` subtracts bytes to transfer again."""
 
 
 class Progress:
@@ -70,7 +70,7 @@ class Progress:
             self._total += size
 
     def advance(self, size: int) -> None:
-        """Count `size` transferred bytes. If bytes are transferred again, `size` is negative."""
+        """Add `size` to the number of transferred bytes. A negative `size` subtracts bytes to transfer again."""
         with self._lock:
             self._done += size
             now = time.monotonic()
@@ -119,17 +119,17 @@ class Transfers:
         self._waiting: set[Callable[[], None]] = set()
 
     def expect(self, size: int) -> None:
-        """Add `size` bytes to the total. Raises StoppedError after `stop`."""
+        """Add `size` bytes to the total. Raises StoppedError if `stop` was called."""
         self._check()
         self._counter.expect(size)
 
     def advance(self, size: int) -> None:
-        """Count `size` transferred bytes. Raises StoppedError after `stop`."""
+        """Count `size` transferred bytes. Raises StoppedError if `stop` was called."""
         self._check()
         self._counter.advance(size)
 
     def stop(self) -> None:
-        """Stop all transfers. Calls `abort` of each `waiting` block. Other transfers stop when they use the counter."""
+        """Stop all transfers. Calls `abort` of each `waiting` block. Afterward, other methods raise StoppedError."""
         with self._lock:
             self._stopped.set()
             for abort in self._waiting:
@@ -137,7 +137,7 @@ class Transfers:
 
     @contextmanager
     def waiting(self, abort: Callable[[], None]) -> Iterator[None]:
-        """Call `abort` if another thread calls `stop` during the block. Raises StoppedError after an earlier `stop`."""
+        """Call `abort` if `stop` is called during the block. Raises StoppedError if `stop` was called earlier."""
         with self._lock:
             self._check()
             self._waiting.add(abort)
@@ -148,7 +148,7 @@ class Transfers:
                 self._waiting.discard(abort)
 
     def pause(self, seconds: float) -> None:
-        """Wait for `seconds`. Raises StoppedError after `stop`."""
+        """Wait for `seconds`. Raises StoppedError when `stop` is called."""
         self._stopped.wait(seconds)
         self._check()
 
@@ -162,14 +162,14 @@ _thread = threading.local()  # `transfers`, if set, is the group to which the th
 
 @contextmanager
 def interruptible(abort: Callable[[], None]) -> Iterator[None]:
-    """Call `abort` if another `parallel_map` transfer fails during the block. Raises StoppedError if one failed."""
+    """Call `abort` if another `parallel_map` item fails during the block. Raises StoppedError if one failed earlier."""
     transfers: Transfers | None = getattr(_thread, "transfers", None)
     with transfers.waiting(abort) if transfers else nullcontext():
         yield
 
 
 def pause(seconds: float) -> None:
-    """Wait for `seconds`. Raises StoppedError if another transfer of `parallel_map` fails."""
+    """Wait for `seconds`. Raises StoppedError when another `parallel_map` item fails."""
     transfers: Transfers | None = getattr(_thread, "transfers", None)
     (transfers.pause if transfers else time.sleep)(seconds)
 
@@ -218,7 +218,7 @@ class Retry:
             self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
-        """Count a failure, and wait at least `asked` seconds (limit: 60). Returns False after too many failures."""
+        """Count a failure and wait, at least `asked` seconds but at most 60. Returns False after too many failures."""
         self._failed += 1
         self._moved = 0
         if self._failed >= _ATTEMPTS:

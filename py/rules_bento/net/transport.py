@@ -133,7 +133,7 @@ class _HeadReader(io.BufferedReader):
 
 
 class BoundedResponse(http.client.HTTPResponse):
-    """HTTP response with a limited size of headers. Unlike the base class, rejects truncated headers."""
+    """HTTP response with a size limit for the headers. Unlike the base class, rejects truncated headers."""
 
     def begin(self) -> None:
         """Read the headers. Raises ConnectionLostError, LongHeadError, or SlowAnswerError on failure."""
@@ -249,7 +249,7 @@ class Transport:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, and yield the response. Raises ConnectionLostError if a retry can help, else BentoError."""
+        """Send a request, and yield the response. Raises BentoError, or ConnectionLostError if a retry can help."""
         origin = Origin.from_url(url)
         connection = self._take(origin)
         reusable = False
