@@ -40,7 +40,7 @@ def environment(arguments: Arguments) -> None:
 
 
 def _resolve_step(step: Step, package: str, files: ProjectFiles, place: str) -> Step:
-    """Resolve paths, and replace requirements files by their contents. Raises BentoError for an invalid file."""
+    """Resolve paths, and replace requirements files with their contents. Raises BentoError for an invalid file."""
     at = f"{place}: {step.kind}"
 
     def path(written: str) -> str:

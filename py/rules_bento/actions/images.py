@@ -330,7 +330,7 @@ def image_index(arguments: Arguments) -> None:
     }
 )
 def deployment(arguments: Arguments) -> None:
-    """Write the Kubernetes manifest of an image or, with `--kserve`, of a KServe InferenceService."""
+    """Write a Kubernetes manifest that runs an image. With `--kserve`, the manifest defines an InferenceService."""
     from rules_bento.kubernetes.manifests import DeploymentOptions, ManifestBuilder, dump, inference_service
 
     kserve = arguments.tuples("--kserve")
@@ -358,7 +358,7 @@ def deployment(arguments: Arguments) -> None:
 
 
 def _reference(attribute: str, name: str, digest: str) -> str:
-    """Add the digest in a file to the repository `name`. Raises BentoError if `name` already has a tag or a digest."""
+    """Return `name` with the digest in the file `digest`. Raises BentoError if `name` already has a tag or a digest."""
     from rules_bento.registry.reference import Reference
 
     repository = Reference.parse(name)

@@ -37,7 +37,7 @@ _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
     }
 )
 def bento_layer(arguments: Arguments) -> None:
-    """Write the layer of a Bento from archive parts. Other layers or images contain the `data` files and the models."""
+    """Write the layer of a Bento from archive parts. The `data` files and models have their own layers or images."""
     from rules_bento.archives.archive import items
 
     # Merged by path, so that the layer doesn't depend on how the Bento is split into parts. The parts are sorted.
@@ -81,8 +81,8 @@ def _bento_tar(arguments: Arguments, members: Iterable[StreamedMember]) -> Itera
 def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDescription]) -> Iterator[bytes]:
     """Yield tar members for each model: a link to the mount point of the model image, and a placeholder model.yaml.
 
-    If an image isn't mounted, BentoML reports an error that contains the placeholder. Without the placeholder, BentoML
-    searches BentoCloud. Raises BentoError for two versions of a model.
+    If an image isn't mounted, BentoML reports an error that contains the placeholder. If the placeholder didn't exist,
+    BentoML would search BentoCloud. Raises BentoError for two versions of a model.
     """
     from urllib.parse import quote
 
@@ -120,15 +120,15 @@ class _Headers:
         return self._above(path) + headers.header(path, headers.DIRECTORY, _DIRECTORY_MODE, *owner)
 
     def file(self, path: str, mode: int, size: int) -> bytes:
-        """Return the header of a file, preceded by headers of its missing parent directories."""
+        """Return the header of a file, preceded by the headers of its missing parent directories."""
         return self._above(path) + headers.header(path, headers.REGULAR, mode, *self._owner, size)
 
     def small_file(self, path: str, data: bytes) -> bytes:
-        """Return the header and contents of a file, preceded by headers of its missing parent directories."""
+        """Return the header and contents of a file, preceded by the headers of its missing parent directories."""
         return self.file(path, _FILE_MODE, len(data)) + data + headers.padding(len(data))
 
     def link(self, path: str, target: str) -> bytes:
-        """Return the header of a symbolic link, preceded by headers of its missing parent directories."""
+        """Return the header of a symbolic link, preceded by the headers of its missing parent directories."""
         return self._above(path) + headers.header(path, headers.LINK, _LINK_MODE, *self._owner, 0, target)
 
     def _above(self, path: str) -> bytes:

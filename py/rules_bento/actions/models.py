@@ -298,7 +298,7 @@ def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Me
     }
 )
 def weights_layer(arguments: Arguments) -> None:
-    """Write a layer of model weights. Without `--root`, the path of a file depends only on its digest and name."""
+    """Write a layer of model weights. If `--root` isn't set, the path of a file depends only on its digest and name."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
     from rules_bento.sources import snapshot

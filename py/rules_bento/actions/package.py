@@ -75,7 +75,7 @@ def package(arguments: Arguments) -> None:
 
 
 def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.AssembledBento:
-    """Assemble a Bento from attributes and the service metadata `facts`. Raises BentoError if metadata is unknown."""
+    """Assemble a Bento from attributes and service metadata (`facts`). Raises BentoError for undetermined metadata."""
     attributes: dict[str, Any] = json.loads(arguments.optional("--attributes", "{}"))
     settings = _bento_settings(arguments, attributes, facts)
     models = [

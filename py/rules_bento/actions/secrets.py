@@ -28,9 +28,9 @@ def check_contents(
 ) -> None:
     """Raise a BentoError that lists all possible secrets in files, if `--scan-secrets` is set.
 
-    Each item of `files` contains the path of a file in the Bento, and the first bytes. One action of each target sets
-    `elsewhere`, the paths that other actions search. This action also raises BentoError for an allowed path that is
-    neither in `files` nor in `elsewhere`.
+    Each item of `files` contains the path and the first bytes of a file in the Bento. Only one action of each target
+    sets `elsewhere`, which lists the paths that the target's other actions search. If `elsewhere` is set, also raises
+    BentoError for an allowed path that is neither in `files` nor in `elsewhere`.
     """
     if not arguments.has("--scan-secrets"):
         return

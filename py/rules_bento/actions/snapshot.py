@@ -58,7 +58,7 @@ class Plan:
 
     @property
     def effective_options(self) -> BuildOptions:
-        """The options of the target or, if it has none, the default options."""
+        """The options of the target, or the default options if the target sets no options."""
         from rules_bento.build_options.options import BuildOptions
 
         return self.options or BuildOptions()

@@ -113,7 +113,7 @@ def _parse_requirement(text: str, name: str) -> dict[str, Any]:
 
 @Subcommand({"--output": 1, "--wheel": 1})
 def unpack_wheel(arguments: Arguments) -> None:
-    """Unpack the importable files and the metadata of a wheel, without scripts, headers, and data."""
+    """Unpack the importable files and the metadata of a wheel, but not its scripts, headers, or data."""
     from rules_bento.archives.atomic import atomic_dir
     from rules_bento.images.wheels.install import imported_files
     from rules_bento.images.wheels.wheel import Wheel
@@ -152,9 +152,8 @@ _load(ModuleSpec(__name__, ExtensionFileLoader(__name__, _path), origin=_path))
 def pack_packages(arguments: Arguments) -> None:
     """Pack the helper's wheels: bytecode into zip files, and machine code into directories.
 
-    All files of the imported packages are inputs of the actions. Packing reduces the inputs for the packages
-    `packaging`, `pathspec`, PyYAML, and `blake3` from 178 files to 6. Raises BentoError for a wheel without modules,
-    and for a wheel with machine code if no directory is specified.
+    Every file of an imported package is an input of each action, so packing reduces the number of inputs. Raises
+    BentoError for a wheel without modules, and for a wheel with machine code if no directory is specified.
     """
     import zipfile
 
