@@ -57,7 +57,7 @@ class PathFilter(NamedTuple):
         return PathFilter(_match_any(exclude), _match_any(include), _match_directories(parents))
 
     def excludes(self, path: str, *, is_link: bool) -> bool:
-        """Return whether the filter excludes a relative path. Parent links of included paths aren't excluded."""
+        """Return whether the filter excludes a relative path. Keeps links that are parents of included paths."""
         text = f"/{path}"
         if not self.exclude.match(text) or self.include.match(text):
             return False
@@ -84,10 +84,10 @@ class Rootfs:
         is_captured: Callable[[str], bool],
         on_demand: Collection[str] = (),
     ) -> None:
-        """Initialize the file system. `lower` is the index of the layers below, or None for the lowest layer.
+        """Initialize the file system. `lower` is the index of the lower layers, or None for the lowest layer.
 
-        The attribute `captured` collects the contents of the files for whose paths `is_captured` returns true. Omits
-        the directories in `on_demand` if they are empty.
+        The attribute `captured` collects the contents of each package file whose path `is_captured` accepts. Omits the
+        directories in `on_demand` if they are empty.
         """
         below = lower or {}
         self.packages: dict[str, str] = dict(below.get("packages", {}))
@@ -104,7 +104,7 @@ class Rootfs:
         self._pending: dict[str, Owner] = {}  # directories without content so far
 
     def index(self) -> Index:
-        """Return the index for the layers above."""
+        """Return the index of this layer and all lower layers. An upper layer uses this index as `lower`."""
         return {
             "packages": dict(sorted(self.packages.items())),
             "status": self._status,
@@ -242,7 +242,7 @@ class Rootfs:
             yield from self._directory(above, self._pending.get(above, (0o755, 0, 0)), package)
 
     def _claim(self, path: str, package: str) -> Iterator[bytes]:
-        """Assign a path to a package, and yield headers of parents. Raises BentoError for conflicts or whiteouts."""
+        """Assign a path to a package. Yields missing parents' headers. Raises BentoError for conflicts or whiteouts."""
         if path in self.files or path in self.directories:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):

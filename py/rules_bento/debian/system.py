@@ -78,9 +78,9 @@ def name_service(root: Rootfs) -> Iterator[bytes]:
 
 
 def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
-    """Yield the tar members for a bundle of the certificates that packages contain and the certificates in `own`.
+    """Yield the tar members for a bundle of the packages' certificates and the certificates in `own`.
 
-    Raises BentoError for an invalid certificate, or if `own` isn't empty and a layer below contains the bundle.
+    Raises BentoError for an invalid certificate, or if `own` isn't empty and a lower layer already contains the bundle.
     """
     if own and root.has(_BUNDLE):
         raise BentoError(
