@@ -222,7 +222,7 @@ def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
 
 
 def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
-    """Return the README from the options, the service, or README.md. By default, returns BentoML's default title."""
+    """Return the README from the options, the service, or README.md, or otherwise the title that BentoML generates."""
     for text, place in (
         (settings.options.description, settings.options.at("description")),
         (info.description, f"{info.path}: description"),

@@ -100,6 +100,6 @@ def declared_packages(options: BuildOptions, image: ImageDefinition, files: Proj
 
 
 def _requirements(text: str, origin: str) -> list[str]:
-    """Return the requirements in `text`, without local files and without the URLs of direct references."""
+    """Return the requirements in `text`. Omits local files, and replaces direct references with package names."""
     requirements, _ = parse(text, origin)
     return [item.name if item.is_direct else item.text for item in requirements if not item.text.startswith(".")]

@@ -95,7 +95,7 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
 
 
 def _find_by_alias(reference: Model, models: Sequence[BundledModel]) -> BundledModel | None:
-    """Return the model whose alias equals the tag of `reference`, or None."""
+    """Return the model whose alias equals the tag of `reference`, or None if no alias matches."""
     return next((model for model in models if reference.alias and model.alias == reference.tag), None)
 
 

@@ -83,9 +83,9 @@ def _add_pins(text: str, pins: Sequence[str]) -> str:
 
 
 def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
-    """Return whether one of a package's requirements satisfies `pin`.
+    """Return whether `declared`, the requirements of one package, already include `pin` or have hashes.
 
-    Raises BentoError if all requirements contradict the pin.
+    Any requirement includes a pin without a version. Raises BentoError if all requirements fix other versions.
     """
     name, _, version = pin.partition("==")
     if declared and version and all(requirement.pin and requirement.pin != (name, version) for requirement in declared):
@@ -163,7 +163,7 @@ def assemble_requirements(
     """Return the requirements, including bentoml with the extras `features`.
 
     `text` contains the requirements that are declared at `place`. If `lock` is set, ignores `pins`, and
-    raises BentoError if the lock lacks bentoml, an extra, or a package in `text`. Without a lock, raises BentoError if
+    raises BentoError if the lock lacks bentoml, an extra, or a package in `text`. Otherwise, raises BentoError if
     `pins` contradict `text`, or if requirements with hashes lack a package.
     """
     if lock is None:
