@@ -138,5 +138,5 @@ def _keys(dotted: str) -> tuple[str, ...]:
 
 
 def find(directory: FilePath, names: Sequence[str] = NAMES) -> FilePath | None:
-    """Return the first file in `names` that exists in `directory`, or None if none exists."""
+    """Return the first file in `names` that exists in `directory`, or None if no file exists."""
     return next((directory / name for name in names if (directory / name).is_file()), None)

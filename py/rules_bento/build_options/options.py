@@ -1,7 +1,7 @@
 """Defines the options of a build, and merges the attributes of a target with a bentofile.
 
-An unset option is None. The code that uses an option applies BentoML's default. `check` rejects combinations of options
-that can't be built, or that BentoML would partly ignore.
+An unset option is None. The code that uses an option applies BentoML's default. `check` rejects options that can't be
+combined, or that BentoML would partly ignore.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _check_distro(options: BuildOptions) -> None:
 
 
 def spec1_reasons(options: BuildOptions) -> list[str]:
-    """Return the names of the set options that only spec 1 of `bento.yaml` supports."""
+    """Return the names of options that are set, but that only spec 1 of `bento.yaml` supports."""
     reasons = [f"docker.{key}" for key in ("cuda_version", "dockerfile_template") if getattr(options.docker, key)]
     if not options.conda.is_empty:
         reasons.append("conda")
@@ -255,7 +255,7 @@ def with_defaults(
 
 
 def channels(conda: Conda) -> list[str] | None:
-    """Return the conda channels, or None. Defaults to conda-forge if packages are set without environment_yml."""
+    """Return the conda channels, or None if unset. Defaults to conda-forge for packages without environment_yml."""
     if (conda.dependencies or conda.pip) and not conda.channels and not conda.environment_yml:
         return ["conda-forge"]
     return list(conda.channels) if conda.channels is not None else None
