@@ -72,11 +72,11 @@ def files(manifest: TreeManifest) -> list[dict[str, Any]]:
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the differences between two reports: `kind`, `name`, `before`, `after`, and `change` (bytes) of each.
+    """Return the differences between two reports, as dicts of `kind`, `name`, `before`, `after`, and `change` (bytes).
 
-    `before` and `after` are versions of models and packages, types of APIs, or the starts of file digests. `before` is
-    None for an added item. `after` is None for a removed item. The result is sorted by kind (APIs first), largest
-    change first.
+    `before` and `after` are versions of models and packages, types of APIs, or prefixes of file digests. `before` is
+    None for an added item. `after` is None for a removed item. The result is sorted by kind (APIs first), and then by
+    the size of the change (largest first).
     """
     before, after = dict(_compared_items(old)), dict(_compared_items(new))
     rows = []

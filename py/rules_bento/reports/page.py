@@ -200,7 +200,7 @@ def heading(title: str, body: str) -> str:
 
 
 def paragraph(text: str) -> str:
-    """Return a paragraph as HTML. `text` is escaped."""
+    """Escape `text`, and return it as an HTML paragraph."""
     return f"<p>{escape(text)}</p>\n"
 
 
