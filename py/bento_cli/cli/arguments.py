@@ -62,7 +62,8 @@ def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progr
 def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, Progress]]:
     """Yield a client for BentoCloud or Yatai, and a progress display whose title begins with `what`.
 
-    Uses the context in the environment variables, or else the context in `--context`, or else the current context.
+    Uses the context that the environment variables define, otherwise the context that `--context` selects, otherwise
+    the current context.
     """
     from rules_bento.net.transfers import Progress
 
@@ -134,7 +135,7 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
 
 
 def signing(options: Namespace) -> Signing | None:
-    """Return the signer and the signature format, or None without a signer. Raises BentoError for invalid options."""
+    """Return the signer and signature format, or None if no signer is set. Raises BentoError for invalid options."""
     flag = options.keyless_flag
     if options.identity_token and not options.keyless:
         raise BentoError(f"--identity-token requires {flag}. Use {flag} without a key, or remove --identity-token.")
@@ -191,7 +192,7 @@ def add_no_sync(parser: ArgumentParser) -> None:
 
 
 def import_options(options: Namespace) -> Options:
-    """Convert the command-line options of `add_import_options` to import options."""
+    """Return the options of an import from parsed command-line arguments."""
     from rules_bento.archives.unpack import Limits
 
     from bento_cli.store.import_session import Options

@@ -147,7 +147,7 @@ def bazel(host: HostEnvironment) -> Finding:
 
 
 def _is_bazelisk(program: str) -> bool:
-    """Return whether a program is bazelisk. To report the version of Bazel, bazelisk would contact a server."""
+    """Return whether `program` is bazelisk. The caller doesn't run bazelisk, because this would contact a server."""
     path = Path(program).resolve()
     if path.stem.startswith("bazelisk"):
         return True
@@ -246,7 +246,7 @@ def cache(host: HostEnvironment) -> Finding:
 
 
 def proxies(variables: Mapping[str, str], *, online: bool) -> list[Finding]:
-    """Check the environment variables for proxies. If `online` is set, also connects to the proxies."""
+    """Check the proxy settings in the environment variables. If `online` is set, also connects to the proxies."""
     findings = list(_proxy_findings(variables, online=online))
     if findings:
         return findings
@@ -276,7 +276,7 @@ def _proxy_findings(variables: Mapping[str, str], *, online: bool) -> Iterator[F
 
 
 def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
-    """Yield a finding if a proxy's address is invalid or uses https. With `online`, also connects to the proxy."""
+    """Yield a finding if a proxy's address is invalid or uses https. If `online` is set, also connects to the proxy."""
     remedy = f"Run: export {name}=http://HOST:PORT"
     match = _PROXY_ADDRESS.fullmatch(value)
     if not match or int(match[3] or 1) not in range(1, 1 << 16):
@@ -304,7 +304,7 @@ def _connection_error(host: str, port: int) -> str:
 
 
 def _no_proxy(value: str) -> Iterator[Finding]:
-    """Yield a finding if NO_PROXY has entries that Bazel doesn't support, or if it lacks the local host."""
+    """Yield a finding if NO_PROXY has entries that Bazel doesn't support, or if localhost or 127.0.0.1 is missing."""
     entries = [entry.strip() for entry in value.split(",") if entry.strip()]
     unknown = [entry for entry in entries if re.search(r"[*/]|[^:]:\d+$", entry)]  # not the `::1` of IPv6
     if unknown:
@@ -369,7 +369,7 @@ def _duplicates(declared: Workspace) -> Iterator[Finding]:
 
 
 def _toolchain(declared: Workspace) -> Finding | None:
-    """Return a warning if MODULE.bazel declares no toolchain for its Python version, or None."""
+    """Return a warning if the Python version in MODULE.bazel requires an undeclared toolchain, otherwise None."""
     version = declared.version
     if not version or version in declared.toolchains or version == _DEFAULT_PYTHON:
         return None
@@ -459,7 +459,7 @@ def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _target(lock: Path) -> tuple[str, list[str]] | None:
-    """Return the name, and the sources, of a lock's bento_requirements target. Returns None without such a target."""
+    """Return the name and the sources of a lock's bento_requirements target, or None if the target doesn't exist."""
     for name in ("BUILD.bazel", "BUILD"):
         for call in _lock_calls(lock.with_name(name)):
             keywords = {each.arg: each.value for each in call.keywords}
@@ -493,7 +493,7 @@ def _strings(value: ast.expr | None) -> list[str]:
 
 
 def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None, update: str) -> Finding:
-    """Return an error for an outdated lock, or else `fresh`. If the lock can't be checked, returns an OK finding."""
+    """Return an error if the lock is outdated, or an OK finding if it can't be checked. Otherwise, returns `fresh`."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.requirement_sources import RequirementSource, read
 

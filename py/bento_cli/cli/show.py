@@ -163,7 +163,7 @@ def _simple(value: Any) -> str:
 
 @contextmanager
 def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
-    """Yield a function that advances a progress display. Yields None with `--quiet` or without a terminal."""
+    """Yield a function that advances a progress display, or None if `--quiet` is set or the output isn't a terminal."""
     if not progress_output().isatty():
         yield None
         return

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Command:
-    """A command, such as `bento build`. The module `module` in `commands` implements the command."""
+    """A command, such as `bento build`. `module` is the name of the module in `commands` that implements it."""
 
     name: str
     module: str
@@ -160,7 +160,7 @@ EXAMPLES = {
 
 
 def find(words: list[str]) -> tuple[Command, int] | None:
-    """Return the command with which `words` begins, and the number of words in its name, or None if unknown."""
+    """Return the command that the first words name, and the number of these words, or None for an unknown command."""
     for count in (2, 1):
         name = " ".join(words[:count])
         for command in COMMANDS:
