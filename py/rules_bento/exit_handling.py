@@ -30,7 +30,7 @@ def open_streams() -> None:
 
 
 def drop_output() -> None:
-    """Flush standard output. Discards output that can't be written, because Python would fail again at exit."""
+    """Flush standard output. If this fails, discards the output, so that Python doesn't fail again at exit."""
     try:
         sys.stdout.flush()
     except OSError:
