@@ -242,7 +242,7 @@ class Rootfs:
             yield from self._directory(above, self._pending.get(above, (0o755, 0, 0)), package)
 
     def _claim(self, path: str, package: str) -> Iterator[bytes]:
-        """Assign a path to a package. Yields missing parents' headers. Raises BentoError for conflicts or whiteouts."""
+        """Add a path of a package. Yields headers of missing parents. Raises BentoError for conflicts or whiteouts."""
         if path in self.files or path in self.directories:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):

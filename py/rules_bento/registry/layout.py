@@ -175,7 +175,7 @@ class Layout:
         return True
 
     def attached_manifests(self, kind: str, name: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield functions that read the manifests of `kind` (`sig` or `att`) whose entry is named `name` or unnamed."""
+        """Yield functions that read the manifests of `kind` (`sig` or `att`) with entries named `name` or unnamed."""
         listed = {
             entry.digest: entry
             for entry in self.index()
