@@ -1,7 +1,7 @@
-"""Determines the metadata of a BentoML service, by static analysis of its source or by an import with BentoML.
+"""Determines the metadata of a BentoML service, by analyzing its source statically or by importing it with BentoML.
 
 Static analysis doesn't run the service's code. An `Unknown` represents each value that isn't a constant in the source.
-Rule attributes or flags can declare such values. All other values equal the result of an import with BentoML 1.4.
+Rule attributes or flags can declare such values. All other values are the same as in an import with BentoML 1.4.
 """
 
 from __future__ import annotations

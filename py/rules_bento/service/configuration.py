@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ValueType(NamedTuple):
-    """A type of configuration values. `words` describes the type in messages. `holds` checks the type of a value."""
+    """A type of configuration value. `words` describes it in messages. `holds` returns whether a value has the type."""
 
     words: str
     holds: Callable[[Any], bool]
@@ -129,7 +129,7 @@ _CLOSED = "resources"
 
 
 def check(info: ServiceInfo) -> None:
-    """Raise BentoError if BentoML rejects a value in the configuration of a service."""
+    """Raise BentoError if BentoML would reject a value in the configuration of a service."""
     is_open = any(unknown.kind == "config" for unknown in info.unknowns)
     for service in info.services:
         for key, value, kind in _wrong(service.config, "", is_open=is_open):

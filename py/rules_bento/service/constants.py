@@ -27,7 +27,7 @@ _SERIALIZERS = words("property pydantic.computed_field pydantic.field_serializer
 
 
 class Constants:
-    """An evaluator of constant expressions in the modules of one service."""
+    """Evaluates constant expressions in the modules of one service."""
 
     def __init__(self, names: Names, code: ImportCode, arguments: Mapping[str, object]) -> None:
         self.names = names
@@ -220,7 +220,7 @@ class Constants:
         return not statement.name.startswith("__") and known <= _SERIALIZERS
 
     def _default(self, module: Module, name: str, field: ast.AnnAssign) -> Any:
-        """Return argument `name`, or the default of `field`. Raises NotConstantError if the value is unknown."""
+        """Return the Bento argument `name` if set, otherwise `field`'s default. Raises NotConstantError if unknown."""
         default = field.value
         if name in self.arguments:
             value, kind = self.arguments[name], getattr(field.annotation, "id", "")
@@ -236,7 +236,7 @@ class Constants:
     # Services
 
     def require_service(self, definition: Definition) -> None:
-        """Raise NotConstantError unless the import uses a service only as a dependency or in annotations."""
+        """Raise NotConstantError if the import uses a service for anything other than a dependency or an annotation."""
         for by, node in self.code.mentions.get(definition.key, ()):
             if self.receiver(by, node) not in DEPENDS and not self.code.in_annotation(node):
                 raise NotConstantError(f"`{definition.name}` is used during the import", by.path, node)

@@ -49,13 +49,13 @@ WORDS = frozenset(word.encode() for word in [*_ATTRIBUTES, *_BUILTINS, *_LIBRARI
 
 
 class ImportCode:
-    """An analysis of the code that an import might run. `hazard` is the first unsupported operation, or None.
+    """Analyzes the code that an import might run. `hazard` is the first unsupported operation, or None.
 
     Using a module as a value, as in `values.LABELS`, isn't supported.
     """
 
     def __init__(self, names: Names, modules: list[Module], others: frozenset[bytes]) -> None:
-        """Analyze `modules`. The words in other modules, `others`, might be names of called functions."""
+        """Analyze `modules`. A function counts as called if its name is in `others`, the words in all other modules."""
         self.names = names
         self._modules = {module.name: module for module in modules}
         self._others = others
@@ -218,7 +218,7 @@ class ImportCode:
             self._stop(f"`{name}` is passed on as a value", module, node)
 
     def _is_plain_use(self, name: str, node: ast.expr) -> bool:
-        """Return whether code only calls, subclasses, or catches a BentoML object, or names it in an annotation."""
+        """Return whether a use of a BentoML object is a call, decorator, base class, annotation, or exception."""
         if name in ("bentoml", "bentoml.models", "bentoml.images"):
             return False
         match self._parents.get(node):

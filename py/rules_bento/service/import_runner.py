@@ -1,4 +1,4 @@
-"""Collects the metadata of a service by two imports with BentoML. The imports simulate different machines."""
+"""Collects the metadata of a service by importing it with BentoML twice. The imports simulate different machines."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class _Run:
 
 
 def place_of(name: str, facts: dict[str, Any]) -> str:
-    """Return the location of the service with the field `name`: `file:line`, or only the file of a legacy service."""
+    """Return `file:line` of the service to which the field `name` belongs, or only the file of a legacy service."""
     index = re.match(r"services\.([0-9]+)", name)
     services = facts["services"][int(index[1]) if index else 0 :]
     return f"{services[0]['path']}:{services[0]['line']}" if services else str(facts["path"])

@@ -116,7 +116,7 @@ def _described(service: Any, recorder: Recorder) -> dict[str, Any]:
 
 
 def _fields(service: Any, schema: dict[str, Any], recorder: Recorder) -> dict[str, Any]:
-    """Return the fields of `ServiceInfo` for a service with `@bentoml.service`."""
+    """Return the fields of `ServiceInfo` for a service that is decorated with `@bentoml.service`."""
     for one in service.all_services().values():
         if one.config.get("workers") == _WORKERS:
             del one.config["workers"]
@@ -280,10 +280,9 @@ def _shift_environment() -> None:
 
 
 class Recorder:
-    """A recorder of the method calls on `Image` objects. The calls describe an image in the metadata.
+    """Records the method calls on `Image` objects for the metadata. BentoML stores only the results of calls.
 
-    BentoML stores only the results of calls. For example, `system_packages` adds a shell command. The recorder rejects
-    an image that was modified without these methods.
+    For example, `system_packages` adds a shell command. Rejects images that were modified without `Image` methods.
     """
 
     def __init__(self, image_class: Any) -> None:

@@ -28,7 +28,7 @@ class Unknown:
     Attributes:
         what: the name of the value, and why it is unknown, such as "`workers` of service `Svc`: `os.environ` …".
         path: the file in src/.
-        line: the line number in the file, from 1.
+        line: the 1-based line number in the file.
         fact: the field, such as `config.traffic.timeout`, `models.x` (a model's tag), `labels`, `labels.team`, `envs`,
             `envs.A`, `description`, or `image`. The field `service` represents the complete service.
         service: the name of the service.

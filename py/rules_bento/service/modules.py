@@ -29,7 +29,7 @@ _ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builti
 
 
 class NotConstantError(Exception):
-    """Raised for a value that isn't a constant, or for code outside of the supported subset of Python."""
+    """Raised for a value that isn't a constant, or for code outside the supported subset of Python."""
 
     def __init__(self, why: str, path: str, node: ast.AST | int) -> None:
         super().__init__(why)
@@ -39,7 +39,7 @@ class NotConstantError(Exception):
 
 
 class PythonFiles:
-    """The Python files in src/. Finds modules as Python does if src/ is the first entry of `sys.path`."""
+    """The Python files in src/. Finds modules as Python would with src/ as the first entry of `sys.path`."""
 
     def __init__(self, files: Mapping[str, bytes] | SourceTree) -> None:
         tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)
@@ -73,7 +73,7 @@ class PythonFiles:
         return self._words[path]
 
     def modules_named_in(self, path: str) -> list[str]:
-        """Return the modules that a file might import. The file contains the last component of their names."""
+        """Return the modules that a file might import, because it contains the last component of their names."""
         if self._by_word is None:
             self._by_word = {}
             files = [path[:-3].removesuffix("/__init__") for path in self.paths if path.endswith(".py")]
@@ -137,7 +137,7 @@ class Binding(NamedTuple):
 
     @property
     def line(self) -> int:
-        """The line of the statement, from 1."""
+        """The 1-based line number of `node`."""
         return getattr(self.node, "lineno", 1)
 
 
@@ -239,7 +239,7 @@ def own_nodes(*nodes: ast.AST) -> Iterator[ast.AST]:
 
 
 def _bound_names(statement: ast.AST) -> Iterator[str]:
-    """Yield the names that a statement binds at any depth, outside of functions and classes."""
+    """Yield the names that a statement binds at any depth, outside functions and classes."""
     for node in own_nodes(statement):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             yield node.id
@@ -272,7 +272,7 @@ def dotted(module: Module, node: ast.AST) -> str | None:
 
 
 class Names:
-    """A resolver of names in a Bento's modules, which parses modules on demand."""
+    """Resolves names in a Bento's modules. Parses modules on demand."""
 
     def __init__(self, files: PythonFiles) -> None:
         self.files = files
@@ -287,7 +287,7 @@ class Names:
         return self._parsed[name]
 
     def outside(self, module: Module, node: ast.AST) -> str | None:
-        """Return the dotted name of an imported object from outside of the sources, or None for other nodes."""
+        """Return the dotted name of an object that is imported from outside the sources, or None for other nodes."""
         name = dotted(module, node)
         return name if name and not self.files.owns(name) else None
 
@@ -300,7 +300,7 @@ class Names:
         return self.lookup(module, node.id, module.path, node)
 
     def lookup(self, module: Module, name: str, path: str, node: ast.AST) -> Definition:
-        """Return the definition of `name`. Raises NotConstantError with the location of `node` in the file `path`."""
+        """Return the definition of `name`. If it's unknown, raises NotConstantError for `node` in the file `path`."""
         for _ in range(_MAX_HOPS):
             known = module.bindings.get(name, [])
             if len(known) != 1:

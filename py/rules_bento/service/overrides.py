@@ -95,7 +95,7 @@ def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 
     Raises:
         BentoError: a declaration contradicts the source or refers to a missing service or model, `in_full` contains an
-            invalid kind, or BentoML rejects the configuration.
+            invalid kind, or BentoML would reject the configuration.
 
     """
     check_in_full(declared.in_full, declared.words)

@@ -37,7 +37,7 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
 
 
 class _Reading:
-    """A static analysis of one service. Repeats until the analysis covers all modules that affect the metadata."""
+    """Statically analyzes one service, in as many passes as needed to cover all modules that affect the metadata."""
 
     def __init__(
         self, service: str, module: str, path: str, files: PythonFiles, arguments: Mapping[str, object]
@@ -75,9 +75,10 @@ class _Reading:
     # Modules
 
     def _reached(self, users: set[str]) -> tuple[list[Module], frozenset[bytes]]:
-        """Return the relevant modules that an import of the service might load, and the words in the other modules.
+        """Return the relevant modules that importing the service might load, and the words in the irrelevant modules.
 
-        Relevant modules are in `users`, or contain a word in `WORDS` or the last component of a name in `users`.
+        `users` contains modules that might affect the metadata. A module is relevant if it is in `users`, or contains a
+        word in `WORDS` or the last component of a name in `users`.
         """
         words = WORDS | {name.rpartition(".")[2].encode() for name in users}
         found: list[Module] = []
@@ -156,7 +157,7 @@ class _Reading:
 
 
 def _parts(service: str) -> tuple[str, str]:
-    """Split an import string into a module name, and an attribute or "". Raises BentoError for an invalid string."""
+    """Split an import string into a module name and an attribute, which can be "". Raises BentoError if invalid."""
     target, colon, attribute = service.partition(":")
     if target.endswith(".py"):
         target = ".".join(part for part in target[:-3].split("/") if part != ".")

@@ -51,12 +51,12 @@ class Declaration:
     mounts: list[tuple[ast.expr, str]]  # application and path
 
     def error(self, value: Any, why: str) -> NotConstantError:
-        """Return the error for the first unknown part of a value. Otherwise, returns an error with the reason `why`."""
+        """Return the error for the first unknown part of a value. If all are known, returns an error with `why`."""
         return first_unknown(value) or NotConstantError(why, self.module.path, self.node)
 
 
 class ServiceReader:
-    """A reader of a service and its dependencies. Records the unknown values that a target can declare.
+    """Analyzes a service and its dependencies. Records the unknown values that a target can declare.
 
     Methods raise NotConstantError for unknown values that only an import can determine.
     """
@@ -102,7 +102,7 @@ class ServiceReader:
         return first
 
     def _arguments(self, module: Module, keywords: list[ast.keyword]) -> dict[str, Any]:
-        """Return the arguments of `bentoml.service` by name: values, errors, and the syntax node of `image`."""
+        """Return the arguments of `bentoml.service` by name. An unknown value is an error. `image` is a syntax node."""
         values: dict[str, Any] = {}
         for keyword in keywords:
             node = keyword.value
@@ -249,7 +249,7 @@ class ServiceReader:
     def _values(
         self, module: Module, call: ast.Call, given: dict[str, ast.expr], kinds: dict[str, ValueType]
     ) -> dict[str, Any]:
-        """Return the values of arguments by name. Raises NotConstantError for an unknown value or a wrong type."""
+        """Return the values of arguments by name. Raises NotConstantError for an unknown or invalid value."""
         values = {name: self.constants.whole(module, node) for name, node in given.items()}
         if not all(kinds[name].holds(value) for name, value in values.items()):
             raise unsupported(module, call)
@@ -341,7 +341,7 @@ class ServiceReader:
         return {key: str(value) for key, value in self._entries(declared, labels, "labels").items()}
 
     def _openai(self, declared: Declaration, service: metadata.Service) -> dict[str, str]:
-        """Return the label for an OpenAI-compatible endpoint, or an empty dict. Records the label if it is unknown."""
+        """Return the label of an OpenAI-compatible endpoint, or {}. Records an unknown label if mounts might set it."""
         found = [api.route for api in service.apis if api.route.endswith(_CHAT)]
         try:
             for application, path in [] if found else declared.mounts:
@@ -352,7 +352,7 @@ class ServiceReader:
         return {"openai_endpoint": found[0].removesuffix(_CHAT)} if found else {}
 
     def _envs(self, declared: Declaration, *, is_entry: bool) -> tuple[metadata.Env, ...]:
-        """Return a service's environment variables, and record unknown values. Raises BentoError for invalid items."""
+        """Return a service's envs. With `is_entry`, records unknown values. Raises BentoError for invalid items."""
         envs = declared.arguments.get("envs") or []
         result = list[metadata.Env]()
         for env in envs if isinstance(envs, list) else [declared.error(envs, "the value isn't a list")]:

@@ -3,8 +3,8 @@
 A stand-in has every attribute. Code can call, subscript, enter, or subclass a stand-in, and use a stand-in as a
 decorator or an annotation. The result is another stand-in. A stand-in has no value. If the project's code or BentoML
 requires the value, the import fails with a message that contains the line and the package. Python has no hook for
-`x is None` and `type(x)`, so the project's modules are compiled with checks around these expressions. Operations such
-as `isinstance` can't be rejected. Instead, the two imports use different results, and differing metadata is rejected.
+`x is None` and `type(x)`, so the project's modules are compiled with checks around these expressions. `isinstance` and
+similar operations return different results in the two imports (see `import_runner`), which must yield equal metadata.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class StandIn:
     __copy__ = __deepcopy__
 
     def __get_pydantic_core_schema__(self, *_args: Any) -> Any:
-        """Return a pydantic schema that accepts any value, but rejects the generation of a JSON Schema."""
+        """Return a pydantic schema that accepts any value. Generating a JSON Schema from it fails."""
         functions = [lambda *_args: refuse(self._stand_in_name, "schema")]
         return {"type": "any", "metadata": {"pydantic_js_functions": functions}}
 
@@ -207,7 +207,7 @@ def _from_project() -> bool:
 
 
 def _is_structural() -> bool:
-    """Return whether the caller is a library that matches `_STRUCTURAL` and doesn't act for the project."""
+    """Return whether `_STRUCTURAL` matches the caller. Excludes project calls of `inspect`, `__eq__`, or `__hash__`."""
     frames = _frames()
     frame = next(frames)
     if _from_project() or not _STRUCTURAL.fullmatch(frame.f_globals.get("__name__") or ""):
@@ -271,7 +271,7 @@ def _varied(name: str, what: str = "isinstance of {}") -> bool:
 
 
 def _vary_all(name: str, *arguments: Any) -> None:
-    """Clear argument containers in the second import, because a package might modify them. Rejects BentoML objects."""
+    """In the second import, clear mutable arguments, because a package might modify them. Rejects BentoML objects."""
     for argument in arguments:
         module = str(type(argument).__module__)
         if module.partition(".")[0] in _BENTOML:
@@ -323,7 +323,7 @@ def _may_stand_in(top: str) -> bool:
 
 
 class _Finder:
-    """A finder that provides stand-ins for modules that aren't installed. `sys.meta_path` must list it last."""
+    """Provides stand-ins for modules that aren't installed. Must be the last finder in `sys.meta_path`."""
 
     def find_spec(self, name: str, path: Any = None, _target: Any = None) -> machinery.ModuleSpec | None:
         top = name.partition(".")[0]
@@ -370,7 +370,7 @@ def _checked(value: ast.expr) -> ast.expr:
 
 
 def _accept_limits() -> None:
-    """Patch pydantic to accept stand-ins as limits of fields. Generating a schema for such a field is rejected."""
+    """Patch pydantic to accept stand-ins as field constraints. Generating a JSON Schema for such a field fails."""
     from pydantic._internal import _known_annotated_metadata as known
 
     def apply_checked(annotation: Any, schema: Any, apply: Any = known.apply_known_metadata) -> Any:
