@@ -26,7 +26,7 @@ def without_nulls(value: Any) -> Any:
 
 
 def _problems(value: Any, shape: Any, where: str) -> Iterator[str]:
-    """Yield a sentence for each value of a wrong type and for each missing key."""
+    """Yield a message for each value with the wrong type and for each missing key."""
     kind: Any = type(shape) if isinstance(shape, (dict, list)) else shape
     dot = f"{where}." if where else ""
     # In Python, a bool is an int.

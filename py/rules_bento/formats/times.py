@@ -1,4 +1,4 @@
-"""Parses and converts times in ISO 8601."""
+"""Parses and converts ISO 8601 timestamps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime as dt
 
 
 def parse_time(text: str) -> dt.datetime:
-    """Parse a time in ISO 8601. The UTC offset can be `Z`. Raises ValueError for an invalid time."""
+    """Parse an ISO 8601 timestamp. The UTC offset can be `Z`. Raises ValueError for an invalid timestamp."""
     # Python 3.10 doesn't support Z.
     return dt.datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
 

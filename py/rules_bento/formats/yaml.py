@@ -124,7 +124,7 @@ class _YamlReader:
         return FormatError(f"{self._origin}:{line}: {problem}")
 
     def _item(self, event: Any) -> _YamlNode:
-        """Return the node of a value that isn't a key. Raises FormatError for `<<`."""
+        """Return the node for the root, a list item, or a mapping value. Raises FormatError for the merge key `<<`."""
         node = self._node(event)
         if node.value is _MERGE:
             raise self._error(node.line, "'<<' isn't a value. Quote the value.")

@@ -44,7 +44,7 @@ _ESCAPES = {"\t": "\\t", "\n": "\\n", '"': '\\"', "\\": "\\\\"}
 
 
 class _NotSimpleError(Exception):
-    """Raised for a document that isn't simple. The caller then uses PyYAML."""
+    """Raised for a document that `_YamlWriter` doesn't support. The caller then uses PyYAML."""
 
 
 def dump_yaml(document: dict[str, Any], *, sort_keys: bool = False, allow_unicode: bool = True) -> bytes:
@@ -61,7 +61,7 @@ def dump_yaml(document: dict[str, Any], *, sort_keys: bool = False, allow_unicod
 
 
 class _YamlWriter:
-    """Writes a simple document. The methods raise _NotSimpleError if the document isn't simple."""
+    """Writes documents in a subset of YAML. The methods raise _NotSimpleError for documents outside the subset."""
 
     def __init__(self, *, sort_keys: bool) -> None:
         self.pieces: list[str] = []
@@ -144,7 +144,7 @@ class _YamlWriter:
             raise _NotSimpleError
 
     def _folded(self, text: str, indent: int, column: int) -> None:
-        """Write the content of a plain or single-quoted string, breaking lines after the line width."""
+        """Write the content of a plain or single-quoted string, folded at the line width."""
         margin = "\n" + " " * (indent + 2)
         last = len(text)
         for run in _RUNS.finditer(text):
@@ -161,7 +161,7 @@ class _YamlWriter:
             self.pieces.append(words)
 
     def _escaped(self, text: str, indent: int, column: int) -> None:
-        """Write the content of a double-quoted string with escapes, breaking lines after the line width."""
+        """Write the content of a double-quoted string with escapes, folded at the line width."""
         margin = "\\\n" + " " * (indent + 2)
         last, after_escape = len(text) - 1, False
         for run in _ESCAPED_RUNS.finditer(text):
