@@ -144,7 +144,7 @@ class Ftp(RenameUpload):
         return self._ftp
 
     def _end(self) -> None:
-        """End a complete transfer, and check the status in the server's reply."""
+        """Finish a transfer, and check the status in the server's final reply."""
         if self._data:
             self._data.close()
             self._data = None

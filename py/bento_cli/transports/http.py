@@ -1,6 +1,6 @@
 """Client for HTTP and HTTPS downloads, in ranges (RFC 9110) if the server supports them.
 
-Credentials come from the URL, or else from netrc. They are sent only to the server in the URL, not to other servers
+Credentials come from the URL, otherwise from netrc. They are sent only to the server in the URL, not to other servers
 after a redirect.
 """
 

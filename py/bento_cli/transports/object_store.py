@@ -4,13 +4,13 @@ obstore signs requests, sends parts in parallel, retries each part, and aborts f
 interrupted reads.
 
 For S3, botocore finds the credentials, region, and endpoint as the AWS CLI does: in the environment, in profiles, from
-single sign-on, and from the roles of containers and machines. Without botocore, obstore reads only the environment and
-the metadata service of the machine.
+single sign-on, and from the roles of containers and machines. If botocore isn't installed, obstore reads only the
+environment and the metadata service of the machine.
 
 Azure uses the variables of adlfs, as BentoML does: AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME with
-AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN. Without a key or token, azure-identity finds the credentials if it
-is installed. Otherwise, obstore supports fewer sources of credentials. `abfs` and `abfss` are aliases of `az`, and
-`az://CONTAINER@ACCOUNT.…/BLOB` specifies the account.
+AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN. If neither a key nor a token is set, azure-identity finds the
+credentials. If azure-identity isn't installed, obstore finds the credentials, but supports fewer sources. `abfs` and
+`abfss` are aliases of `az`, and `az://CONTAINER@ACCOUNT.…/BLOB` specifies the account.
 """
 
 from __future__ import annotations

@@ -50,7 +50,8 @@ class Stat:
     """The properties of the file at an address.
 
     `size` is in bytes, or None if the server doesn't report the size. `version` changes with the content, and is empty
-    if the server doesn't report versions. `digests` maps algorithms of `source.new_hash` to hexadecimal digests.
+    if the server doesn't report versions. `digests` maps algorithm names that `source.new_hash` supports to hexadecimal
+    digests. `ranges` specifies whether the server supports range requests.
     """
 
     size: int | None
@@ -244,7 +245,7 @@ class RenameUpload(Remote):
 
     @abstractmethod
     def make_directory(self, path: str) -> None:
-        """Create a directory if it doesn't exist. Ignores errors, because the upload then fails in a later step."""
+        """Create a missing directory. Ignores a rejected request, because a later step reports the failure."""
 
     @abstractmethod
     def rename(self, path: str, target: str) -> None:

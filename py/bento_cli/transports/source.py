@@ -53,14 +53,14 @@ class Source:
         return digester.hexdigest()
 
     def digest(self, name: str) -> str:
-        """Return the hexadecimal digest of the file for an algorithm that `new_hash` supports."""
+        """Return the hexadecimal digest of the file. `name` is an algorithm that `new_hash` supports."""
         digester = new_hash(name)
         for piece in self.pieces():
             digester.update(piece)
         return digester.hexdigest()
 
     def digests(self, *names: str) -> dict[str, str]:
-        """Return the hexadecimal digest of the file for each algorithm. Computes the digests in parallel."""
+        """Return the hexadecimal digests of the file by algorithm name. Computes the digests in parallel."""
         with ThreadPoolExecutor(len(names)) as threads:
             return dict(zip(names, threads.map(self.digest, names), strict=True))
 
