@@ -1,7 +1,7 @@
 """Reads and writes cosign's formats: payloads, envelopes with in-toto statements (DSSE), bundles, and file signatures.
 
 cosign 3 stores signatures and attestations in sigstore bundles. For signatures with a key, the transparency log is
-optional. The module `keyless` handles signatures by identities. Older cosign versions sign a payload: a JSON document
+optional. The module `keyless` handles keyless signatures. Older cosign versions sign a payload: a JSON document
 (simple signing) with the name and the digest of an image. File signatures have the format of `cosign sign-blob`.
 """
 
@@ -183,7 +183,7 @@ def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> 
 
 
 def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
-    """Verify a file's signature. Raises SignatureError for a wrong signature, or BentoError for an unreadable file."""
+    """Verify a file's signature. Raises SignatureError if it's invalid, or BentoError if the file can't be read."""
     try:
         content = read_named(str(signed), Path(), MAX_FILE_BYTES, "Specify a signature file.")
     except BentoError as error:

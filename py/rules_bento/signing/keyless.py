@@ -1,7 +1,8 @@
-"""Signs and verifies data with certificates of OpenID Connect (OIDC) identities, as cosign does without a key.
+"""Signs and verifies data with certificates for OpenID Connect (OIDC) identities, like keyless signing in cosign.
 
-To sign, the optional package sigstore requests a certificate from Fulcio, timestamps, and an entry in the transparency
-log Rekor. To verify, sigstore uses the bundle and the trusted root, and makes no network request.
+To sign, the optional package sigstore requests a certificate from Fulcio, timestamps from timestamp authorities, and an
+entry in the Rekor transparency log. To verify, sigstore uses the bundle and the trusted root, and makes no network
+request.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _MAX_REASON = 300  # characters of a reason, which can contain values of an untr
 
 @dataclass(frozen=True)
 class Identity:
-    """A verifier of signatures by one identity: an email address or a URI, confirmed by an OIDC issuer."""
+    """Verifies signatures made by one identity: an email address or a URI that an OIDC issuer confirms."""
 
     name: str
     issuer: str
@@ -59,7 +60,7 @@ class Identity:
 
 
 class IdentitySigner:
-    """A signer that uses certificates for the identity in an OIDC token."""
+    """Signs with certificates for the identity in an OIDC token."""
 
     def __init__(self, token: str = "", trust_config: str = "", directory: str = "") -> None:
         """Read an OIDC token, and the client trust configuration of sigstore services.

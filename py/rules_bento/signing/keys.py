@@ -35,7 +35,7 @@ _ORIGINAL = "Use the original key file."
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A public key, which verifies signatures by the corresponding private key."""
+    """A public key that verifies signatures made with the corresponding private key."""
 
     _key: Any = field(repr=False)
     origin: str
@@ -88,14 +88,14 @@ class PrivateKey:
 
     @property
     def public(self) -> PublicKey:
-        """The public key that verifies signatures by this key."""
+        """The public key that verifies signatures made with this key."""
         return PublicKey(self._key.public_key(), self.origin, log.require_entry if self.log else None)
 
 
 def read_public(name: str, directory: Path, check_entry: Callable[..., None] | None = None) -> PublicKey:
     """Read a public key. `name` is a path relative to `directory`, or `env://VARIABLE`.
 
-    If set, `check_entry` verifies the log entry of each signature. Raises BentoError for an invalid key.
+    If `check_entry` is set, it verifies the log entry of each signature. Raises BentoError for an invalid key.
     """
     kind, content, origin = _read(name, directory)
     if kind in (*_PRIVATE, *_ENCRYPTED):
@@ -113,8 +113,8 @@ def read_public(name: str, directory: Path, check_entry: Callable[..., None] | N
 def read_private(name: str, directory: Path, password_file: str = "", trust_config: str = "") -> PrivateKey:
     """Read a private key. `name` is a path relative to `directory`, or `env://VARIABLE`.
 
-    `trust_config` is the path of a client trust configuration. If set, bundles contain a log entry.
-    Raises BentoError for an invalid key, an invalid configuration, or a wrong password.
+    `trust_config` is the path of a client trust configuration. If it's set, signature bundles made with the key contain
+    an entry of a transparency log. Raises BentoError for an invalid key, an invalid configuration, or a wrong password.
     """
     kind, content, origin = _read(name, directory)
     if kind not in (*_PRIVATE, *_ENCRYPTED):

@@ -1,4 +1,4 @@
-"""Records signatures in a transparency log with the API of Rekor 2. The module `keyless` verifies log entries."""
+"""Records signatures in a transparency log through the Rekor v2 API. The module `keyless` verifies log entries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
 def find_log(trust_config: str, directory: Path) -> str:
-    """Return the URL of the newest valid Rekor 2 log in the file `trust_config`. Raises BentoError if none is valid."""
+    """Return the URL of the newest valid Rekor v2 log in the file `trust_config`. Raises BentoError if none exists."""
     config = read_object(read_named(trust_config, directory, MAX_BYTES, _REMEDY), trust_config)
     validate(config, _SHAPE, trust_config, _REMEDY)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
