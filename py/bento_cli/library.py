@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 class EntryCollection:
-    """The Bentos or models in a store. Methods raise NotFoundError if no entry matches, except `list` with a tag."""
+    """The Bentos or models in a store. Methods other than `list` raise NotFoundError if no entry matches."""
 
     def __init__(self, home: Home, kind: Kind) -> None:
         self.home = home
@@ -62,7 +62,10 @@ class EntryCollection:
         self.entry_store = EntryStore(home, kind)
 
     def list(self, tag: str = "") -> tuple[Entry, ...]:
-        """Return entries sorted by tag: all entries, or the entries with a name or tag. Skips invalid entries."""
+        """Return the entries sorted by tag. If `tag` is set, returns only the entries with this name or tag.
+
+        Skips invalid entries. For an unknown name, raises NotFoundError. For an unknown tag, returns an empty tuple.
+        """
         return self.entry_store.list(tag).entries
 
     def get(self, tag: str) -> Entry:
@@ -151,7 +154,7 @@ class Store:
     """The store in a BentoML home, with the collections `bentos` and `models`."""
 
     def __init__(self, home: str | Path | None = None, *, durable: bool = True) -> None:
-        """Open the store in `home` (default: BENTOML_HOME, or else `~/bentoml`). The directory doesn't need to exist.
+        """Open the store in `home` (default: BENTOML_HOME, otherwise `~/bentoml`). The directory doesn't need to exist.
 
         If `durable` is set, flushes changes to disk, so that the changes survive a power failure.
         """
@@ -212,7 +215,7 @@ def archive_of(text: str) -> tuple[Path | BinaryIO, Form] | None:
 
 
 def form_of(source: Path | BinaryIO, form: Form | None = None) -> Form:
-    """Return the format of an archive: `form`, or else the format that its file type, name, or first bytes indicate.
+    """Return the format of an archive: `form` if set, otherwise the format that its type, name, or content indicates.
 
     Raises BentoError for a zip archive in a pipe, because the index of a zip archive is at the end.
     """
@@ -235,20 +238,17 @@ def __getattr__(name: str) -> object:
 
 
 def list(tag: str = "", *, kind: Kind = BENTO, home: HomePath = None) -> tuple[Entry, ...]:  # noqa: A001 - as in BentoML
-    """Return Bentos sorted by tag: all Bentos, the versions of a name, or the Bento with a tag."""
+    """Return the entries of a kind, sorted by tag. If `tag` is set, returns only the entries with this name or tag."""
     return Store(home).section(kind).list(tag)
 
 
 def get(tag: str, *, kind: Kind = BENTO, home: HomePath = None) -> Entry:
-    """Return the Bento with a tag or a unique prefix of a tag. For a name, returns the latest version.
-
-    Raises NotFoundError if no Bento matches.
-    """
+    """Return the entry for a name (latest version), tag, or unique prefix. Raises NotFoundError if no entry matches."""
     return Store(home).section(kind).get(tag)
 
 
 def delete(tag: str, *, kind: Kind = BENTO, force: bool = False, home: HomePath = None) -> tuple[Entry, ...]:
-    """Delete a Bento, or all versions of a name. Returns the deleted entries.
+    """Delete the entry with a tag, or all versions of a name. Returns the deleted entries.
 
     Raises BentoError if `kind` is MODEL and a Bento requires the model, unless `force` is set.
     """
