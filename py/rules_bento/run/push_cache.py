@@ -167,7 +167,7 @@ class BuiltSource:
             raise SourceLostError(f"the remote cache {self.cache} sent only {end - missing} of {self.size} bytes")
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the blob doesn't match `digest`. Skips the check without a cache or connection."""
+        """Raise BentoError if the blob doesn't match `digest`. Skips a remote blob if no cache can be reached."""
         if here := self._downloaded():
             here.check(digest, size)
         elif self.cache:
@@ -334,7 +334,7 @@ def _read_request(resource: str, start: int) -> bytes:
 def _contents(received: bytearray) -> Iterator[bytes]:
     """Remove complete messages from `received`, and yield the data (field 10) of each `ReadResponse`.
 
-    Raises BentoError for a compressed or too large message, and ConnectionLostError for an invalid message.
+    Raises BentoError for a compressed or oversized message, and ConnectionLostError for an invalid message.
     """
     while len(received) >= 5:
         length = int.from_bytes(received[1:5], "big")
