@@ -22,8 +22,8 @@ _BINARY = {"Gi": 1 << 30, "Mi": 1 << 20}
 def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
     """Convert the `resources` of a service to quantities by Kubernetes resource name, such as `nvidia.com/gpu`.
 
-    Error messages begin with `where`. Raises BentoError for resources that Kubernetes cannot provide, such as fractions
-    of a GPU or TPUs, and for invalid values.
+    Error messages begin with `where`. Raises BentoError for invalid values, and for resources that Kubernetes can't
+    provide, such as TPUs or fractions of a GPU.
     """
     if unknown := sorted(set(resources) - _KNOWN):
         raise BentoError(
@@ -165,7 +165,7 @@ class Workload:
 def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 0) -> Workload:
     """Return the workload for a parsed `bento.yaml` and image config. If `port` isn't 0, all services listen on `port`.
 
-    Raises BentoError for invalid documents, and for services that Kubernetes cannot run without changes.
+    Raises BentoError for invalid documents, and for services that Kubernetes can't run without changes.
     """
     # Both documents can be from an imported Bento, so they are untrusted.
     document, config = schema.without_nulls(document), schema.without_nulls(config)
