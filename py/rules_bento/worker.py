@@ -116,7 +116,7 @@ class _Fork:
         return result["status"], text, result["imported"]
 
     def is_gone(self) -> bool:
-        """Return whether the process has ended since its last answer, for example because it was killed."""
+        """Return whether the process has ended since its last response, for example because it was killed."""
         ended, _ = os.waitpid(self._process, os.WNOHANG)
         if ended:
             self._close()
@@ -145,7 +145,7 @@ def _read_available(fd: int, into: bytearray) -> bool:
 
 
 def _write(fd: int, data: bytes) -> None:
-    """Write all data to `fd`. Ignores a reader that has ended, because the caller detects the missing answer."""
+    """Write all data to `fd`. Ignores a closed pipe, because the caller detects the missing response."""
     with contextlib.suppress(BrokenPipeError):
         while data:
             data = data[os.write(fd, data) :]
