@@ -1,8 +1,8 @@
 """Packs the helper into one program: `compile.py OUTPUT MAIN MODULE...` writes a zip of bytecode that Python runs.
 
-Actions start the helper thousands of times. Compilation of the sources at each startup would take most of the time, and
-each action would have a hundred more inputs. The zip is uncompressed and sorted, and contains no times. The bytecode is
-unchecked (PEP 552), because its sources aren't in the zip.
+Actions start the helper thousands of times. Compiling the sources at each startup would take most of the run time, and
+each source would be an input of each action. The zip is uncompressed and sorted, and its timestamps are constant. The
+bytecode is unchecked (PEP 552), because its sources aren't in the zip.
 """
 
 import marshal
