@@ -536,7 +536,7 @@ def test_what_a_log_refuses_is_told_of(services, capsys):
     for file, message in (
         ("absent", "absent: cannot read the file: No such file"),
         ("k.pub", "k.pub:1: invalid JSON"),
-        ("root.json", "root.json: signingConfig is missing. Specify a client trust configuration with a Rekor 2"),
+        ("root.json", "root.json: signingConfig is missing. Specify a client trust configuration with a Rekor v2"),
         (lambda: config(majorApiVersion=1), "config.json: no valid transparency log has majorApiVersion 2"),
         (lambda: config(validFor=past), "config.json: no valid transparency log has majorApiVersion 2"),
         (lambda: config(validFor={"start": "9999-01-01T00:00:00Z"}), "no valid transparency log"),

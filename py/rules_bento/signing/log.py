@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SERVICE = {"url": str, "majorApiVersion": int, "validFor": {"start": str, "end?": str}}
 _SHAPE = {"signingConfig": {"rekorTlogUrls": [_SERVICE]}}
-_REMEDY = "Specify a client trust configuration with a Rekor 2 service."
+_REMEDY = "Specify a client trust configuration with a Rekor v2 service."
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 
 

@@ -42,7 +42,7 @@ def add_sign_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "Signatures have cosign's formats: a file next to an archive (.sigstore.json, or legacy .sig), or a manifest "
         "in a layout or registry. Create keys with `cosign generate-key-pair`, or use unencrypted PKCS #8 keys. A "
         "keyless signature is public: sigstore's transparency log contains the identity. With a key, --trust-config "
-        "adds an entry of its Rekor 2 log, which `cosign verify` requires."
+        "adds an entry of its Rekor v2 log, which `cosign verify` requires."
     )
 
 
