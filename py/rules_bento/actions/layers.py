@@ -177,7 +177,7 @@ def environment_layer(arguments: Arguments) -> None:
     }
 )
 def files_layer(arguments: Arguments) -> None:
-    """Write a layer of files, the contents of directories, and symbolic links."""
+    """Write a layer that contains files and symbolic links. For a directory, adds all files in the directory tree."""
     if not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", whose := arguments.required("--owner")):
         raise BentoError(f"owner: expected a numeric UID or UID:GID, got {whose!r}.")
     owner = description.owner(whose)
