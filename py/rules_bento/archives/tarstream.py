@@ -47,7 +47,7 @@ def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefi
 
 
 def extended_header(values: Mapping[str, str], mode: int) -> bytes:
-    """Return an extended header with lines of `LENGTH KEYWORD=VALUE`. Marks values that aren't UTF-8 as binary."""
+    """Return an extended header with `LENGTH KEYWORD=VALUE` for each value. If one isn't UTF-8, marks all as binary."""
     data = b"" if all(map(is_utf8, values.values())) else b"21 hdrcharset=BINARY\n"
     for keyword, value in values.items():
         line = f" {keyword}={value}\n".encode("utf-8", "surrogateescape")

@@ -294,9 +294,9 @@ class Zip:
             raise self.error(message, largest.path, self._bounds.remedy)
 
     def _with_room(self, members: list[ZipMember], end: int) -> list[ZipMember]:
-        """Return the members sorted by position. Raises BentoError for invalid positions.
+        """Return the members sorted by position, with `room`: the distance to the next member or the central directory.
 
-        Sets `room` to the distance from a member to the next member or the central directory.
+        Raises BentoError if members overlap each other or the central directory, or if data precedes the first member.
         """
         kept = []
         for member in sorted(members, key=lambda member: member.offset, reverse=True):
