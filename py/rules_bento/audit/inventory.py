@@ -142,7 +142,7 @@ def dumps(packages: Iterable[Package], *, system_known: bool = True) -> str:
 
 
 def loads(text: bytes | str) -> tuple[tuple[Package, ...], bool]:
-    """Parse JSON that `dumps` returned. Returns the packages, and `system_known`."""
+    """Parse JSON that `dumps` returned. Returns the packages, and whether the system packages are known."""
     fields = read_json(text, "the packages")
     packages = []
     for entry in fields["packages"]:

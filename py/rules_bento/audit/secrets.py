@@ -105,7 +105,10 @@ class OptionNames(NamedTuple):
 
 
 def check(findings: Iterable[SecretFinding], allowed: Iterable[str], known: Iterable[str], words: OptionNames) -> None:
-    """Raise BentoError for findings in files that aren't `allowed`, and for `allowed` files without findings."""
+    """Raise BentoError for findings in files that aren't `allowed`, and for `allowed` files without findings.
+
+    `known` contains the paths of all files. `words` contains the names of the options that messages mention.
+    """
     all_findings, names, existing = list(findings), set(allowed), set(known)
     shown = [finding for finding in all_findings if finding.path not in names]
     lines = []
@@ -214,7 +217,6 @@ def _decode_base64(text: bytes) -> bytes:
 
 
 def _token(name: str, words: bytes, pattern: bytes, start: bytes = _START) -> _Kind:
-    """Return a kind of secret that has no custom check. `words` contains the literals, separated by spaces."""
     return _Kind(name, tuple(words.split()), start + pattern + _END)
 
 

@@ -1,4 +1,4 @@
-"""Parses versions of packages into keys that sort in the order of the package's ecosystem."""
+"""Parses package versions into sort keys that follow the version order of each ecosystem."""
 
 from __future__ import annotations
 
