@@ -95,7 +95,7 @@ def from_json(text: str, origin: str) -> ImageDefinition:
 
 
 def read(text: bytes, origin: str) -> ImageDefinition:
-    """Parse untrusted JSON. Raises BentoError for invalid JSON or an invalid image. Messages begin with `origin`."""
+    """Parse an untrusted image definition in JSON. Raises BentoError if it's invalid. Messages begin with `origin`."""
     from rules_bento.formats.json import read_object
 
     data = read_object(text, origin)

@@ -24,7 +24,7 @@ _UV_EXPORT_FLAGS = (
 
 
 def named_files(info: ServiceInfo, options: BuildOptions, files: ProjectFiles) -> dict[str, bytes]:
-    """Return the contents of the files to which options or the image refer, by path in the build context.
+    """Return the contents of the files that the options or the image refer to, by path in the build context.
 
     Later actions can read only these files. Omits unreadable files, because the action that uses a file reports the
     error.
