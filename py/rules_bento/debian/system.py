@@ -71,7 +71,7 @@ def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
 
 
 def name_service(root: Rootfs) -> Iterator[bytes]:
-    """Yield the tar member of `/etc/nsswitch.conf`, unless the file exists or no package contains a template."""
+    """Yield the tar member of `/etc/nsswitch.conf`, unless the file exists or no package contains its template."""
     files = [root.captured[path] for path in _NSSWITCH if path in root.captured]
     if files and not root.has("etc/nsswitch.conf"):
         yield from root.file("etc/nsswitch.conf", files[0])
