@@ -1,4 +1,4 @@
-"""Reads installed packages from the databases of dpkg and apk, and parses requests for packages."""
+"""Reads installed packages from the databases of dpkg and apk, and parses package requests such as `name=version`."""
 
 from __future__ import annotations
 

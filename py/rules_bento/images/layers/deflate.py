@@ -89,7 +89,7 @@ def packed(text: str) -> bytes:
 
 
 def _number(value: int, width: int) -> str:
-    """Return a number as a string of `width` bits, lowest bit first. The number must fit in `width` bits."""
+    """Return a number as a string of `width` bits, least significant bit first. The number must fit in `width` bits."""
     return f"{value:0{width}b}"[::-1] if width else ""
 
 
@@ -172,11 +172,11 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
 
 
 def joinable(stream: bytes) -> Iterator[bytes]:
-    """Change a deflate stream so that another stream can follow. Yields two candidates; only one of them is correct.
+    """Change a deflate stream so that another stream can follow it. Yields two candidates.
 
-    Yields nothing for a stream with several blocks. Otherwise, clears the bit that marks the last block, and appends an
-    empty stored block. The header of the empty block needs another byte if the last byte has too few unused bits. The
-    caller must inflate the candidates to find the correct candidate.
+    Only one candidate is correct: the caller must inflate both to find out which. Yields nothing for a stream with
+    several blocks. Otherwise, clears the bit that marks the last block, and appends an empty stored block. The header
+    of the empty block needs another byte if the last byte has too few unused bits.
     """
     if stream and stream[0] & 1:
         first, rest = bytes((stream[0] ^ 1,)), stream[1:]

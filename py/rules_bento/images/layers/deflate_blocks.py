@@ -1,9 +1,9 @@
-"""Inflates deflate streams, and splits them between blocks, so that each piece can be inflated separately.
+"""Inflates deflate streams, and splits them at block boundaries, so that each piece can be inflated separately.
 
 A block (RFC 1951, 3.2.3) can begin at any bit. Its position is known only after the previous block is inflated. `_Walk`
 marks each block as the last block, so that inflating stops in the last byte of the block. `_Walk` then tests at which
-bits of this byte the next block can begin. If the beginning can't be determined, no stream exists for the remaining
-chunks. Callers verify the contents, because a wrong beginning produces wrong contents.
+bits of this byte the next block can begin. If the start of the next block can't be determined, the remaining chunks
+have no compressed stream. Callers verify the contents, because an incorrect start produces incorrect contents.
 
 A block can refer to the 32 KiB of contents before the block. If a piece begins within a stream, the blocks with the
 first 32 KiB of the piece are compressed again, and the other blocks are copied. Empty blocks precede the copied blocks,
@@ -58,7 +58,7 @@ def cut(
 
 
 class _UnknownError(Exception):
-    """Raised if a stream can't be split: the beginning of a block is unclear, or blocks are too large or too small."""
+    """Raised if a stream can't be split: the start of a block is uncertain, or the size of a block is unsupported."""
 
 
 class _Walk:
@@ -178,7 +178,7 @@ class _Walk:
         raise _UnknownError
 
     def _likely(self, value: int, byte: int) -> list[int]:
-        """Return the bits at which a block might begin. For a stored block, returns only its last possible bit."""
+        """Return the bits at which a block might begin. If several bits fit one stored block, returns only the last."""
         bits: dict[int, int] = {}
         for bit in range(1, 9):
             header = value >> bit
@@ -219,7 +219,7 @@ class _Walk:
 
 
 def may_begin(value: int, padding: int) -> bool:
-    """Return whether a stored or dynamic block can begin with `value`. `padding` bits follow a stored header."""
+    """Return whether a stored or dynamic block can begin with `value`. `padding` bits precede the stored length."""
     kind = value >> 1 & 3
     if kind == _STORED:
         length = value >> 3 + padding

@@ -199,7 +199,7 @@ def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> 
 def write_wheel_part(
     out: Path, plan: WheelPlan, layout: InstallLayout, known: set[str], compression: Compression, watch: Watch | None
 ) -> list[toc_layer.TocEntry]:
-    """Atomically write a wheel's layer part, except directories in `known`. Returns the part's entries, if any."""
+    """Atomically write the layer part for a wheel, and return the part's entries. Omits the directories in `known`."""
     return _write_part(out, *_wheel_blob(plan, known, layout, compression, None, 1, watch))
 
 

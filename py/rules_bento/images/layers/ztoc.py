@@ -56,7 +56,7 @@ class Checkpoint(NamedTuple):
 
 
 class ZtocEntry(NamedTuple):
-    """The entry of a zTOC for a member of the tar."""
+    """A zTOC entry, which describes one member of the tar archive."""
 
     name: str
     kind: str

@@ -84,7 +84,7 @@ class Installed(NamedTuple):
 
 
 def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
-    """Return the files to install, with RECORD, sorted by path. Raises BentoError if the wheel can't be installed."""
+    """Return files to install, including RECORD, sorted by path. Raises BentoError if the wheel can't be installed."""
     files: dict[str, Installed] = {}
     launchers = {point.name: point for point in _with_pip(wheel.entry_points, layout.python_minor)}
     for file in (*_spread(wheel, layout, launchers.keys()), *_made(wheel, layout, launchers.values())):
@@ -105,7 +105,7 @@ def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
 
 
 def installed_directories(wheel: Wheel, layout: InstallLayout) -> list[str]:
-    """Return the paths in the image of the directories that the wheel's zip lists, including empty directories."""
+    """Return the image paths of the directories that have an entry in the wheel's zip, such as empty directories."""
     data_directory = wheel.data_directory
     schemes = _schemes(wheel, layout)
     root = _inside(layout.site_packages)

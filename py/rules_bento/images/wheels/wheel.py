@@ -46,7 +46,7 @@ class RecordError(BentoError):
 
 
 class Locked(NamedTuple):
-    """The locked digest of a wheel, and whether the wheel can have a wrong RECORD."""
+    """The locked digest of a wheel, and whether a RECORD that doesn't match the wheel is allowed."""
 
     sha256: str = ""  # of the file, from the lock; empty without a lock
     allow_record_mismatch: bool = False  # bento.pypi accepts a wrong RECORD
@@ -235,7 +235,7 @@ class _Zip(Zip):
             raise self.record_error(f"the {member.algorithm} doesn't match RECORD", member.path)
 
     def record_error(self, message: str, member: str) -> RecordError:
-        """Return the error for a wrong RECORD. For a locked wheel, the message explains how to accept the wheel."""
+        """Return the error for an invalid RECORD. For a locked wheel, the message explains how to accept the wheel."""
         remedy = _REMEDY
         if self.locked.sha256:
             name = normalized(self.where.partition("-")[0])
