@@ -143,7 +143,7 @@ def _map_edges(package: Document, change: Any) -> Document:
 
 @dataclass
 class _Active:
-    """The active items, each with the condition under which it is active."""
+    """The selected items and the extras that they require, each with the condition that activates it."""
 
     items: dict[Item, Condition]
     origin: str

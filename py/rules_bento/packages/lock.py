@@ -1,6 +1,6 @@
 """Reads, converts, and writes rules_bento locks, which contain packages, dependencies with markers, and file hashes.
 
-Locks of all tools are converted to this format. A lock contains no URLs of indexes, so it can be committed and shared,
+Locks from other tools are converted to this format. A lock contains no index URLs, so it can be committed and shared,
 and any index or cache can serve the files. The format is JSON because Starlark can decode JSON::
 
     {"lock": 1, "requires_python": ">=3.10",
@@ -19,9 +19,9 @@ and any index or cache can serve the files. The format is JSON because Starlark 
 Empty optional fields are omitted. A dependency has a `version` only if the lock has several versions of the package,
 and an `index` (a number) only if several indexes provide the version. `rejected_files` lists the files of the release
 that have no hash in the original lock. `source` is the git commit or the URL (`{"url": ...}`) of a package that isn't
-in an index. `unlocked` packages aren't in a single-platform lock, but other platforms need them. An `unlocked` package
-has no files and no dependencies, and requiring the package is an error. `inputs` records the inputs of a
-`bento_requirements` target, so that a test can detect a stale lock.
+in an index. `unlocked` packages are missing from the original lock, which is for a single platform, but other platforms
+require them. An `unlocked` package has no files and no dependencies, and requiring the package is an error. `inputs`
+records the inputs of a `bento_requirements` target, so that a test can detect a stale lock.
 """
 
 from __future__ import annotations

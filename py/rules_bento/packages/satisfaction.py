@@ -21,7 +21,7 @@ _COMPARES = frozenset({">=", "<=", ">", "<", "==", "!=", "~="})
 
 
 def satisfies(locked: Locked, requirement: str) -> bool:
-    """Return whether locked packages satisfy a requirement (PEP 508), or False if unsure."""
+    """Return whether locked packages satisfy a requirement (PEP 508). Returns False if this can't be determined."""
     try:
         requested = parse_requirement(requirement)
     except ValueError:
