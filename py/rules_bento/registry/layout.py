@@ -141,7 +141,7 @@ class Layout:
         return self.manifest(entry.digest, entry.media_type)
 
     def add_manifest(self, manifest: Manifest, name: str = "") -> None:
-        """Write a manifest and an index entry. Replaces entries named `name`, or unnamed entries with the digest."""
+        """Write and index a manifest. Replaces entries with `name` (if empty: unnamed entries with the same digest)."""
         self.add(manifest.content)
         others = [
             entry

@@ -36,7 +36,7 @@ _Result = TypeVar("_Result")
 
 
 def find_manifest(references: Sequence[Reference], registries: Registries) -> tuple[Repository, Manifest]:
-    """Return the repository and manifest of the first available reference. If all fail, raises the last error."""
+    """Return the first available reference's repository and manifest. If none is available, raises the last error."""
 
     def find(reference: Reference) -> tuple[Repository, Manifest]:
         repository = registries.repository(reference)
@@ -68,8 +68,8 @@ def pull(
     """Pull an image or index into a layout as `name`. Returns the manifest.
 
     Tries `references` in order: first mirrors, then the origin. `platforms` (`os/architecture[/variant]`; default: all)
-    selects images in an index. If `lenient` is true, one existing platform is enough. If `shallow` is true, omits the
-    layers. Raises BentoError, or RegistryError (a subclass) for an error response.
+    selects images in an index. If `lenient` is true, skips missing platforms unless all are missing. If `shallow` is
+    true, omits the layers. Raises BentoError, or RegistryError (a subclass) for an error response.
     """
     repository, root = find_manifest(references, registries)
     chosen = select_platforms(root, platforms, str(references[-1]), lenient=lenient)

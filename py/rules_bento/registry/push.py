@@ -70,7 +70,7 @@ class _BlobUpload:
         self._digest_errors = 0
 
     def run(self, current: Upload | None) -> None:
-        """Upload the blob. If `current` is set, continues the upload `current`. Resumes after lost connections."""
+        """Upload the blob. If `current` is set, continues this unfinished upload. Resumes after lost connections."""
         while True:
             current = current or self._repository.start_upload()
             self._tally.move_to(current.offset)
