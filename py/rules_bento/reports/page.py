@@ -1,6 +1,6 @@
 """Generates HTML pages for reports. Each page is a single file for all screen sizes and color schemes.
 
-Tables contain all data. A script draws a map in which areas represent sizes.
+Tables contain all data. A script draws a treemap of the sizes.
 """
 
 from __future__ import annotations
