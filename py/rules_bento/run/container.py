@@ -1,4 +1,4 @@
-"""Runs a program in the file system of an image, in separate namespaces, without a container engine or root.
+"""Runs a program in an image's file system and in separate namespaces, without a container engine or root privileges.
 
 The program sees only the image's files, its own processes, a loopback interface, read-only /proc and /sys, /tmp, and
 pseudo-devices such as /dev/null. When the program ends, all processes that it started also end.

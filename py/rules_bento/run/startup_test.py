@@ -63,7 +63,7 @@ def _imported(forbidden: list[str], imports: Iterable[tuple[str, int]]) -> list[
 
 
 def _by_package(imports: Iterable[tuple[str, int]]) -> list[tuple[str, float]]:
-    """Return the import time in seconds of each top-level package, slowest first. Adds the times of all processes."""
+    """Return the import time in seconds of each top-level package, summed over all processes, slowest first."""
     seconds: dict[str, float] = {}
     for name, microseconds in imports:
         package = name.partition(".")[0]

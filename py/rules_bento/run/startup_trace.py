@@ -1,7 +1,8 @@
 """Records the files that an image reads at startup, and writes the trace to the source tree.
 
-The files of the unpacked image are dated 1970. When the container responds, the access times show which files the
-container read, including files that the linker and C libraries read. This method doesn't trace system calls.
+Unpacking the image sets the access times of all files to 1970. When the container responds, newer access times show
+which files the container read, including files that the linker and C libraries read. This method doesn't trace system
+calls.
 """
 
 from __future__ import annotations
