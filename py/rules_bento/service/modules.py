@@ -73,7 +73,7 @@ class PythonFiles:
         return self._words[path]
 
     def modules_named_in(self, path: str) -> list[str]:
-        """Return the modules that a file might import, because it contains the last component of their names."""
+        """Return the modules that a file might import: all modules whose last name component is a word in the file."""
         if self._by_word is None:
             self._by_word = {}
             files = [path[:-3].removesuffix("/__init__") for path in self.paths if path.endswith(".py")]

@@ -1,6 +1,6 @@
-"""Replaces values that aren't constants in the source with values from a target or a command.
+"""Adds declared values to service metadata, for values that aren't constants in the source.
 
-Declarations can't replace constants in the source. `require_known` rejects values that remain unknown.
+A target or a command declares the values, and can't replace constants. `require_known` rejects unknown values.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ class _Reading:
         )
 
     def _only_service(self) -> str:
-        """Return the only name in the module that might be a service. Raises BentoError for none or several."""
+        """Return the name that might be a service. Raises BentoError unless the module has exactly one such name."""
         names = [name for name in self._module.bindings if self._might_be_service(name)]
         if len(names) == 1:
             return names[0]

@@ -157,7 +157,7 @@ class StandIn:
     __copy__ = __deepcopy__
 
     def __get_pydantic_core_schema__(self, *_args: Any) -> Any:
-        """Return a pydantic schema that accepts any value. Generating a JSON Schema from it fails."""
+        """Return a pydantic schema that accepts any value. Generating a JSON Schema from it raises RejectedError."""
         functions = [lambda *_args: refuse(self._stand_in_name, "schema")]
         return {"type": "any", "metadata": {"pydantic_js_functions": functions}}
 
@@ -224,7 +224,7 @@ def _builds_type() -> bool:
 
 
 def place(until: str = "") -> str:
-    """Return the project's innermost running line as `file:line: text`, or "". Ignores callers of the file `until`."""
+    """Return the innermost stack frame in project code as `file:line: text`, or "". Stops at the file `until`."""
     frames = itertools.takewhile(lambda frame: frame.f_code.co_filename != until, _frames())
     return next(project_lines((frame.f_code.co_filename, frame.f_lineno) for frame in frames), "")
 
@@ -260,7 +260,7 @@ def _remedy(name: str) -> str:
 
 
 def _is_guarded() -> bool:
-    """Return whether a `try` with handlers or a `with suppress(...)` of the project encloses the running code."""
+    """Return whether the running code is inside a `try` with handlers or a `with suppress(...)` in project code."""
     return any((frame.f_code.co_filename, frame.f_lineno) in STATE.guarded for frame in _frames())
 
 
