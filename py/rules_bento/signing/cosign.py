@@ -47,7 +47,7 @@ def make_payload(name: str, digest: str) -> bytes:
 
 
 def read_payload(content: bytes, digest: str) -> str:
-    """Return the image name in a payload, or "". Raises SignatureError for another document type or image digest."""
+    """Return the image name in a payload, or "". Raises SignatureError if the payload isn't for the image `digest`."""
     critical = read_object(content, "the signed document").get("critical")
     if not isinstance(critical, dict) or critical.get("type") != _IMAGE:
         raise SignatureError("the signed document doesn't describe an image")

@@ -114,7 +114,7 @@ def read_trusted_root(file: Path | None) -> Any:
 
 
 def entry_check(trusted_root: Path | None) -> Callable[..., None]:
-    """Return the function `check_entry` for `read_public`. Raises BentoError if the trusted root can't be read."""
+    """Return a function to check log entries for `read_public`. Raises BentoError if `trusted_root` is unreadable."""
     root = read_trusted_root(trusted_root)
 
     def check(material: Any, verifier: dict[str, Any], digest: bytes, signature: bytes) -> None:
