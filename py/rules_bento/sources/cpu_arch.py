@@ -104,5 +104,5 @@ def wrong_architecture(files: Mapping[str, str], own: Iterable[str]) -> dict[str
 
 
 def _unspecific(path: str) -> str:
-    """Return the file name in `path` without the names of machines and systems."""
+    """Return the file name in `path` without the names of CPU architectures, operating systems, and C libraries."""
     return re.sub(_BETWEEN, ".", re.sub(_WORDS, "", path.rpartition("/")[2]))

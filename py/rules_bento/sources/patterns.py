@@ -169,7 +169,7 @@ class Patterns:
 
 
 class _Automaton:
-    """An automaton that matches several lists in one pass over a path. Later lists have higher bits."""
+    """An automaton that matches several pattern lists in one pass. In its states, later lists have higher bits."""
 
     def __init__(self, lists: Sequence[Patterns]) -> None:
         self._lists = lists
@@ -182,7 +182,7 @@ class _Automaton:
         self._max_states = min(_MAX_STATES, _MAX_BITS // (self._offsets[-1] + 1))
 
     def _join(self, bits: Iterable[int]) -> int:
-        """Combine the bits of each list into one number."""
+        """Combine `bits`, a bit mask for each list, into one integer."""
         joined = 0
         for offset, own in zip(self._offsets, bits, strict=False):
             joined |= own << offset

@@ -32,7 +32,7 @@ _MAX_LINKS = 40  # the limit of Linux
 
 @dataclass(frozen=True)
 class DeclaredFile:
-    """A file that a target or a directory declares."""
+    """A file or link that a target declares or a directory contains."""
 
     path: str  # path in the Bento's src/: POSIX, relative
     source: str  # path to read it from
@@ -146,12 +146,12 @@ def select(
 ) -> Selection:
     """Select files with BentoML's ``include``, ``exclude``, and ``.bentoignore`` rules.
 
-    A declared ``.bentoignore`` with ``filtered`` applies even if it isn't kept. ``src_layout`` removes a leading
-    ``src/`` from the paths of kept files, after patterns are matched.
+    A declared ``.bentoignore`` whose ``filtered`` is true applies even if the file itself isn't kept. ``src_layout``
+    removes a leading ``src/`` from the paths of files whose ``filtered`` is true, after the patterns are applied.
 
     Raises BentoError for an invalid path, pattern, or link, an unreadable ignore file, or files with conflicting paths.
-    A valid path is UTF-8 without line breaks. Paths and links must be relative and inside of the Bento, and the
-    target of a link must be declared.
+    A valid path is UTF-8 without line breaks. Paths and links must be relative and inside the Bento. The target of a
+    link must be declared, or match a built-in exclusion.
     """
     for file in files:
         _check_path(file)
