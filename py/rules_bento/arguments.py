@@ -17,7 +17,7 @@ class Arguments:
     """Parsed flags, each with a fixed number of values. A value can look like a flag."""
 
     def __init__(self, argv: list[str], flags: Mapping[str, int]) -> None:
-        """Parse `argv`. Replaces each `@FILE` at the position of a flag with the lines of the file.
+        """Parse `argv`. If `@FILE` is in the position of a flag, replaces `@FILE` with the lines of the file.
 
         `flags` maps each flag to its number of values. `rest` contains all arguments after `--`. `next_subcommand`
         contains all arguments after `--then`: another subcommand with its arguments. Raises BentoError for an unknown

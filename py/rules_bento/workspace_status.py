@@ -27,7 +27,7 @@ def read_status(files: Iterable[Path]) -> dict[str, str]:
 
 
 def substitute(text: str, status: Mapping[str, str], attribute: str) -> str:
-    """Replace each `{KEY}` in `text`. Raises a BentoError that begins with `attribute` for a missing key."""
+    """Replace each `{KEY}` in `text`. Raises BentoError for a missing key. The message begins with `attribute`."""
     for key in _KEY.findall(text):
         if not status:
             remedy = "Build with --stamp, or set stamp = 1."
