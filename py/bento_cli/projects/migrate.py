@@ -225,7 +225,7 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
 
 
 def _mounted_modules(path: str, text: bytes) -> Iterator[str]:
-    """Yield the top-level module of each function that creates an ASGI application for the services in a file."""
+    """For each mounted ASGI application in a file, yield the top-level module of its factory, such as `fastapi`."""
     module = Module("", path, ast.parse(text), is_package=False)
     for each in (each for node in ast.walk(module.tree) for each in getattr(node, "decorator_list", ())):
         if isinstance(each, ast.Call) and dotted(module, each.func) in MOUNTS and each.args:
@@ -529,9 +529,9 @@ def _option_notes(project: _Project) -> list[str]:
 
 
 def _trial_build_notes(project: _Project) -> list[str]:
-    """Build the unchanged project. If the build fails, return a note on the error.
+    """Build the unchanged project. If the build fails, return a note about the error.
 
-    Omits errors that other notes report. BentoML might build the same project, because it ignores some invalid options.
+    Omits errors that other notes report. BentoML might still build the project: it ignores some invalid options.
     """
     path = project.directory / project.bentofile if project.bentofile else None
     try:
