@@ -64,7 +64,7 @@ def install(python: Path, edits: Path) -> dict[str, str]:
 
 
 def maybe_fork() -> None:
-    """If this process was started as a worker, fork the worker and become its parent. Returns in other processes."""
+    """Fork this process if it was started as a worker. Returns only in the child, or if this process isn't a worker."""
     edits = os.environ.get(_EDITS)
     words = sys.orig_argv[1:3]
     if edits and words[:1] == ["-m"] and words[1].startswith(_MODULES):
