@@ -54,7 +54,7 @@ def bento(entry: Entry, description: Description, models: Sequence[Entry], diges
 
 
 def model(entry: Entry, digest: str) -> dict[str, Any]:
-    """Return the document that creates a model."""
+    """Return the request body for creating a model."""
     document = entry.description.document
     context = document["context"]
     return {

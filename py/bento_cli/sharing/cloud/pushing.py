@@ -117,7 +117,7 @@ class _Pushing:
         return Sent(entry.tag, sent=True, size=tarball.size)
 
     def hub_model(self, reference: ModelReference, declared: dict[str, Any]) -> None:
-        """Create a document on the server for a model on Hugging Face Hub. Doesn't upload the model's files."""
+        """Register a model of Hugging Face Hub on the server if necessary. Doesn't upload the model's files."""
         place = CloudPaths(MODEL, Tag.parse(reference.tag, "models"))
         self._have_repository(place)
         if self._cloud.find(place.version, what=f"{place}") is None:

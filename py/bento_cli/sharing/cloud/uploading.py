@@ -54,7 +54,7 @@ def upload(
     counter: Counter,
     jobs: int,
 ) -> None:
-    """Upload a tarball with the strategy in `remote`, the server's document. Raises BentoError if the upload fails."""
+    """Upload a tarball. `remote`, the server's record, can name a strategy. Raises BentoError if the upload fails."""
     strategy, address = remote.get("transmission_strategy"), ""
     if strategy is None:
         address = _presign(cloud, place, "upload", {})
