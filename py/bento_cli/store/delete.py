@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
     """Delete an entry. Raises NotFoundError for a missing entry.
 
-    Raises BentoError if a Bento uses the model, unless `force` is set.
+    Unless `force` is true, raises BentoError for a model that a Bento uses.
     """
     # The lock prevents other processes from removing the trash while this process needs it.
     with staging_lock(home):
@@ -136,7 +136,7 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
 
 
 def _used(home: Home) -> tuple[set[Path], list[tuple[Kind, Tag]]]:
-    """Return the pool files that manifests list, and the kind and tag of each manifest that has no entry."""
+    """Return the pool files that manifests list, and the kind and tag of each manifest without a matching entry."""
     pool = Pool(home.pool, home.staging)
     used: set[Path] = set()
     orphans: list[tuple[Kind, Tag]] = []

@@ -38,7 +38,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Difference:
-    """The differences between two sides: files, descriptor fields (by dotted name), and models (by tag)."""
+    """The differences between two entries: files, descriptor fields (by dotted name), and models (by tag)."""
 
     added: tuple[File, ...] = ()
     removed: tuple[File, ...] = ()

@@ -35,7 +35,7 @@ class Home:
     """A BentoML home and the paths in it. The paths might not exist."""
 
     def __init__(self, root: Path, *, durable: bool = True) -> None:
-        """Use the home at `root`. If `durable` is set, flushes changes to the disk, to survive a power failure."""
+        """Open the home at `root`. If `durable` is true, changes are flushed to disk, and survive a power failure."""
         self.root = root
         self.durable = durable
         self.own = root / ".rules_bento"

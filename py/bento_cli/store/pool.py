@@ -33,7 +33,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 def digest_time(digest: str) -> int:
-    """Return the modification time for a file's digest, in nanoseconds: a whole second between 1980 and 1988."""
+    """Return the modification time of a pool file by digest, in nanoseconds: a whole second between 1980 and 1988."""
     return (_EPOCH + int(digest[:7], 16)) * 10**9
 
 
