@@ -125,7 +125,7 @@ class Gcs(Remote):
             return resolve(response.url, location)
 
     def _send(self, session: str, chunk: Slice | None, size: int) -> tuple[int, dict[str, Any] | None]:
-        """Send a chunk, or request the status. Returns the number of received bytes, and the new object or None."""
+        """Send a chunk, or get the upload status. Returns the number of uploaded bytes, and the new object or None."""
         content_range = f"bytes {chunk.start}-{chunk.end - 1}/{size}" if chunk and chunk.size else f"bytes */{size}"
         with self._ask("PUT", session, {"Content-Range": content_range}, chunk or BytesBody(b"")) as response:
             if response.status == 308:

@@ -1,7 +1,7 @@
-"""Client for HTTP and HTTPS downloads, in ranges (RFC 9110) if the server supports them.
+"""Client for HTTP and HTTPS downloads. Uses range requests (RFC 9110) if the server supports them.
 
-Credentials come from the URL, otherwise from netrc. They are sent only to the server in the URL, not to other servers
-after a redirect.
+Credentials come from the URL or, if the URL contains none, from netrc. The client sends credentials only to the server
+in the URL, not to other servers after a redirect.
 """
 
 from __future__ import annotations

@@ -237,7 +237,7 @@ class RenameUpload(Remote):
 
     @abstractmethod
     def append(self, path: str, source: Source, at: int) -> Iterator[int]:
-        """Write the source to a file, starting at offset `at`. Yields the number of bytes in each sent piece."""
+        """Write the source from offset `at` into a file, at the same offset. Yields the size of each sent piece."""
 
     @abstractmethod
     def stream(self, path: str, start: int, end: int) -> Iterator[Buffer]:
