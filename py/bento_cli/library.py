@@ -182,7 +182,7 @@ class Store:
         return collect(self.home, dry_run=dry_run, waiting=waiting)
 
     def diff(self, one: str, other: str, kind: Kind = BENTO) -> Difference:
-        """Return the differences between two entries of one kind. Each argument is a tag or the path of an archive."""
+        """Return the differences between `one` and `other`: tags of entries of `kind`, or paths of archives."""
         from bento_cli.store.diff import Side, compare, of_archive, of_entry
 
         def side(text: str) -> Side:
@@ -243,14 +243,17 @@ def list(tag: str = "", *, kind: Kind = BENTO, home: HomePath = None) -> tuple[E
 
 
 def get(tag: str, *, kind: Kind = BENTO, home: HomePath = None) -> Entry:
-    """Return the entry for a name (latest version), tag, or unique prefix. Raises NotFoundError if no entry matches."""
+    """Return the Bento or model with a tag or a unique prefix of a tag. If `tag` is a name, returns the latest version.
+
+    Raises NotFoundError if no entry matches.
+    """
     return Store(home).section(kind).get(tag)
 
 
 def delete(tag: str, *, kind: Kind = BENTO, force: bool = False, home: HomePath = None) -> tuple[Entry, ...]:
-    """Delete the entry with a tag, or all versions of a name. Returns the deleted entries.
+    """Delete one version of a Bento or model, or all versions if `tag` is a name. Returns the deleted entries.
 
-    Raises BentoError if `kind` is MODEL and a Bento requires the model, unless `force` is set.
+    Unless `force` is true, raises BentoError for a model that a Bento requires.
     """
     return Store(home).section(kind).delete(tag, force=force)
 
