@@ -269,7 +269,7 @@ def test_packages_of_another_platform(tmp_path):
 @pytest.mark.parametrize(
     ("versions", "problem"),
     [
-        ({"bentoml": "1.3.5"}, "requires BentoML 1.3.10 or later, but the lock has BentoML 1.3.5"),
+        ({"bentoml": "1.3.5"}, "requires BentoML 1.3.6 or later, but the lock has BentoML 1.3.5"),
         (
             {"bentoml": "1.4.8", "fs": "2.4.16", "setuptools": "84.2.1"},
             "BentoML 1.4.8 can't be imported with setuptools 84.2.1, .* Add `setuptools<82`",

@@ -13,6 +13,7 @@ from conftest import locked_wheels
 from forked import fork_imports
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
+from rules_bento.service import import_worker
 from rules_bento.service.import_runner import ImportedMetadata, Subject, import_service
 from rules_bento.service.import_worker import Recorder
 
@@ -159,6 +160,13 @@ def test_a_service_that_computes_its_decorator(imported_anew):
     assert not info.unknowns
     assert [route["name"] for route in found.schema["routes"]] == ["generate"]
     assert "/generate:" in found.openapi
+
+
+def test_a_bentoml_without_images(imported, monkeypatch):
+    """BentoML before 1.3.10 has no `_bentoml_sdk.images`."""
+    monkeypatch.setattr(import_worker, "find_spec", lambda _name: None)
+    info = imported(SERVICE).info
+    assert (info.entry_service, info.image) == ("Svc", None)
 
 
 def test_what_it_prints_is_no_fact(imported_anew):

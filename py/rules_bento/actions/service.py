@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _MEMBERS = ("service", "name", "members", "dependencies")
-_FIRST_BENTOML, _FIRST_WITH_ARGUMENTS = "1.3.10", "1.4.8"
+_FIRST_BENTOML, _FIRST_WITH_ARGUMENTS = "1.3.6", "1.4.8"
 _NO_PKG_RESOURCES = 82  # the first version of setuptools without it, which the package fs needs
 
 

@@ -19,6 +19,8 @@ import socket
 import sys
 import time
 import traceback
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from rules_bento.service import metadata, stand_ins
@@ -74,12 +76,13 @@ def main(argv: list[str]) -> NoReturn:
 
 
 def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
-    import _bentoml_sdk.images as bentoml_images
     from bentoml._internal import resource
     from bentoml._internal.configuration.containers import BentoMLContainer
     from bentoml._internal.service.loader import import_service
 
-    state, recorder = stand_ins.STATE, Recorder(bentoml_images.Image)
+    state, recorder = stand_ins.STATE, None
+    if find_spec("_bentoml_sdk.images"):  # since 1.3.10
+        recorder = Recorder(import_module("_bentoml_sdk.images").Image)
     resource.system_resources = lambda: {"cpu": 2 * _WORKERS}
     if order["arguments"]:  # since 1.4.8
         BentoMLContainer.bento_arguments.set(order["arguments"])
@@ -95,7 +98,7 @@ def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
     return (state.refusals or [answer])[0] | {"varied": list(dict.fromkeys(state.varied))}
 
 
-def _described(service: Any, recorder: Recorder) -> dict[str, Any]:
+def _described(service: Any, recorder: Recorder | None) -> dict[str, Any]:
     import yaml
     from bentoml._internal.tag import Tag, to_snake_case
 
@@ -115,7 +118,7 @@ def _described(service: Any, recorder: Recorder) -> dict[str, Any]:
     return {"facts": facts, "schema": _plain(schema, "schema"), "openapi": yaml.dump(service.openapi_spec)}
 
 
-def _fields(service: Any, schema: dict[str, Any], recorder: Recorder) -> dict[str, Any]:
+def _fields(service: Any, schema: dict[str, Any], recorder: Recorder | None) -> dict[str, Any]:
     """Return the fields of `ServiceInfo` for a service that is decorated with `@bentoml.service`."""
     for one in service.all_services().values():
         if one.config.get("workers") == _WORKERS:
@@ -130,7 +133,7 @@ def _fields(service: Any, schema: dict[str, Any], recorder: Recorder) -> dict[st
         "labels": labels | ({"openai_endpoint": chats[0]} if chats else {}),
         "envs": tuple(metadata.Env(env.name, env.value, getattr(env, "stage", "all")) for env in envs),
         "description": getattr(service, "description", None),
-        "image": service.image and recorder.image(service.image),
+        "image": recorder and service.image and recorder.image(service.image),
     }
 
 
