@@ -4,9 +4,11 @@ import hashlib
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from bento_cli.projects import migrate_packages
 from bento_cli.projects import workspace as workspaces
 from bento_cli.projects.migrate import migrate
 from golden_bentos import BENTO_PROJECTS, store_of
@@ -553,6 +555,15 @@ def test_a_bentoml_that_a_new_setuptools_breaks(tmp_path, bentoml, limits):
     assert any("can't start with a newer setuptools" in note for note in made.notes) is bool(limits)
 
 
+@pytest.mark.parametrize(("bentoml", "is_noted"), [("==1.3.5", True), ("==1.3.6", False), ("", False)])
+def test_a_bentoml_that_cannot_be_imported(tmp_path, bentoml, is_noted):
+    bentofile = f"service: service:Svc\npython:\n  packages: ['bentoml{bentoml}']\n"
+    note = "Packages: importing the service requires BentoML 1.3.6 or later. Change the requirement."
+    made = migrate(project(tmp_path, bentofile, f"{SERVICE}\n\nsetattr(Svc, 'x', 1)\n"))
+    assert (note in made.notes) is is_noted
+    assert note not in migrate(project(tmp_path / "static", bentofile)).notes
+
+
 def test_a_bentofile_below_the_directory(tmp_path):
     directory = tmp_path / "project"
     (directory / "serving").mkdir(parents=True)
@@ -586,3 +597,65 @@ def test_packages_that_make_a_mounted_application_are_imported(tmp_path, importe
     build = migrate(project(tmp_path, bentofile, f"{imported}\n{mounted}")).build
     assert re.findall(r"import_packages = \[\"@pypi//(\w+)\"\]", build) == found
     assert 'service_metadata = "import"' in build
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("import torch\nDEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'", ["torch"]),
+        ("from torch import cuda\nhas = cuda.is_available()\nif has:\n    pass", ["torch"]),
+        ("import torch\ndef device():\n    return 'gpu' if torch.x else ''\nDEVICE = device()", ["torch"]),
+        ("import torch\ndef device():\n    return 'gpu' if torch.x else ''", []),
+        ("import torch\nclass Config:\n    name = f'{torch.x}'", ["torch"]),
+        ("import torch\nif __name__ == '__main__':\n    assert torch.x", []),
+        ("import torch\nDEVICE = torch.device('cpu')", []),
+        ("try:\n    from sklearn import svm\nexcept ImportError:\n    svm = None", ["scikit_learn"]),
+        ("try:\n    from lib.net import Net\nexcept ImportError:\n    from net import Net", ["torch"]),
+        ("from lib.net import Net", []),
+        ("from lib.gpu import GPU", ["torch"]),
+        ("import numpy\nassert numpy.x and bentoml", []),
+    ],
+)
+def test_packages_whose_values_the_import_requires(tmp_path, code, found):
+    bentofile = "service: service:Svc\npython:\n  packages: [bentoml, numpy, scikit-learn, torch]\n"
+    files = {
+        "lib/net.py": "import torch.nn as nn\nclass Net(nn.Module): ...\n",
+        "lib/gpu.py": "import torch\nGPU = not torch.x\n",
+    }
+    service = f"{code}\n{SERVICE}\n\nsetattr(Svc, 'x', 1)\n"
+    build = migrate(project(tmp_path, bentofile, service, **files)).build
+    assert re.findall(r"import_packages = \[\"@pypi//(\w+)\"\]", build) == found
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="requires a parser for the syntax")
+@pytest.mark.parametrize(
+    ("code", "version"),
+    [
+        ("type Name = str", "3.12"),
+        ("class Name[T]: ...", "3.12"),
+        ("""f'{x['a']}'""", "3.12"),
+        ("""f'{"\\n".join(x)}'""", "3.12"),
+        ("""f'{x["a"]} \\n' '"' f"{x['a']:>{y}}" + f\'\'\'{"'"}\'\'\'""", "3.11"),
+    ],
+)
+def test_python_version_of_the_syntax(tmp_path, code, version):
+    service = f"def later():\n    {code}\n\n\n{SERVICE}"
+    made = migrate(project(tmp_path, "service: service:Svc\n", service))
+    assert f'python_version = "{version}"' in made.module
+    needs = [note for note in made.notes if f"the analysis requires actions with Python {version}" in note]
+    assert bool(needs) is (version != "3.11")
+    older = project(tmp_path / "older", "service: service:Svc\ndocker: {python_version: '3.11'}\n", service)
+    conflict = "Packages: the service has syntax of Python 3.12, but the project specifies Python 3.11."
+    assert (conflict in migrate(older).notes) is (version != "3.11")
+
+
+def test_python_version_of_several_files():
+    assert migrate_packages.min_python([]) == 11
+    assert migrate_packages.min_python([b"", b"x = f'{1}'"]) == 11
+    assert not migrate_packages.is_python(b"print 1")
+
+
+def test_syntax_that_requires_a_newer_python(tmp_path):
+    match = r'In Bazel, set bento_tools.python\(version = "3\.\d+"\) in MODULE\.bazel, or another interpreter'
+    with pytest.raises(BentoError, match=match):
+        migrate(project(tmp_path, "service: service:Svc\n", f"{SERVICE}\nprint 1\n"))

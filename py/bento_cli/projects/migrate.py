@@ -20,9 +20,10 @@ from rules_bento.errors import BentoError
 from rules_bento.models import model_store
 from rules_bento.models.model_loads import find_calls, find_model_loads
 from rules_bento.service.import_code import callee
-from rules_bento.service.modules import Module, dotted, own_nodes
+from rules_bento.service.modules import FUNCTIONS, Module, dotted, is_guard, own_nodes
 from rules_bento.service.overrides import way
 from rules_bento.service.services import MOUNTS
+from rules_bento.service.stand_ins import DISTRIBUTIONS
 from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 
@@ -53,6 +54,8 @@ _IGNORED_DIRECTORIES = (".git", ".venv", "node_modules", "venv")
 _ALREADY_REPORTED = ("requires the model", "uv_lock()", "all service metadata as constants", "isn't a commit")
 # Targets of packages that change the environment, which the import requires, by module.
 _ENVIRONMENT_PACKAGES = {"dotenv": "python_dotenv", "environs": "environs", "truststore": "truststore"}
+_ALWAYS_IMPORTED = ("bentoml", "fastapi", "numpy", "pydantic", "starlette", "yaml")  # the modules that BentoML needs
+_EVALUATED = (ast.BoolOp, ast.Compare, ast.FormattedValue, ast.UnaryOp)
 _MODEL_REFERENCE = re.compile(r"bentoml\.(\w+)\.(load_model|get|BentoModel)")
 _MIN_DATA_BYTES = 10_000_000  # files of this size are packed separately from the sources
 
@@ -99,6 +102,7 @@ class _Project:
     packages: tuple[str, ...]  # paths of BUILD files
     store: Path
     model_loads: list[list[str]]  # calls of framework functions that load models, from `model_loads`
+    min_python: int  # the first minor version of Python that supports the syntax of the service
     import_packages: set[str]  # targets of packages that importing the service requires, or prefixes of their names
 
     def label(self, file: str) -> str:
@@ -125,7 +129,7 @@ def migrate(
     Raises BentoError for an invalid project.
     """
     project = _read(Path(directory), package, bentofile, Path(store) if store else Home.find().entries_dir(MODEL))
-    packages = migrate_packages.read(project.options, project.info, project.files)
+    packages = migrate_packages.read(project.options, project.info, project.files, project.min_python)
     package_hub = _hub(project, packages, workspace or Workspace(), hub)
     models, model_notes = _models(project)
     notes = [
@@ -214,13 +218,17 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
     paths = tuple(file.path for file in kept_files)
     packages = tuple(sorted(file.path for file in declared if PurePosixPath(file.path).name in _PACKAGE_FILES))
     loads = find_model_loads(seen)
+    python = {path: text for path, text in seen.items() if path.endswith(".py") and migrate_packages.is_python(text)}
     imports = {
         found.decode() for text in seen.values() for found in re.findall(rb"(?m)^\s*(?:from|import) (\w+)", text)
     }
     required = {target for module, target in _ENVIRONMENT_PACKAGES.items() if module in imports}
-    required |= {*_mounted_modules(info.path, seen.get(info.path, b""))} - {"fastapi", "starlette"}
+    evaluated = {*_mounted_modules(info.path, seen.get(info.path, b"")), *_evaluated_modules(info.path, python)}
+    names = (DISTRIBUTIONS.get(module, module) for module in evaluated if module not in _ALWAYS_IMPORTED)
+    required |= {re.sub(r"[-_.]+", "_", name).lower().strip("_") for name in names}
+    first = migrate_packages.min_python(python.values())
     return _Project(
-        directory, package.strip("/"), name, options, info, files, paths, data, packages, store, loads, required
+        directory, package.strip("/"), name, options, info, files, paths, data, packages, store, loads, first, required
     )
 
 
@@ -231,6 +239,31 @@ def _mounted_modules(path: str, text: bytes) -> Iterator[str]:
         if isinstance(each, ast.Call) and dotted(module, each.func) in MOUNTS and each.args:
             for binding in module.bindings.get(getattr(each.args[0], "id", ""), ()):
                 yield (dotted(module, callee(binding.node)) or "-").partition(".")[0]
+
+
+def _evaluated_modules(start: str, texts: dict[str, bytes]) -> Iterator[str]:
+    """Yield modules whose values decide a condition during the import of `start`, and modules that it uses in `try`."""
+    files = {f".{path[:-3].removesuffix('/__init__').replace('/', '.')}": path for path in texts}
+    todo, called = [(start, False)], set()
+    for path, is_tried in todo:
+        module = Module("", path, ast.parse(texts.get(path, b"")), is_package=False)
+        body = [each for each in module.tree.body if not (isinstance(each, ast.If) and is_guard(module, each))]
+        body += [each for node in body if isinstance(node, ast.ClassDef) for each in node.body]
+        called |= {getattr(each.func, "id", "") for each in own_nodes(*body) if isinstance(each, ast.Call)}
+        body += [each for node in body if isinstance(node, FUNCTIONS) and node.name in called for each in node.body]
+        nodes = [*own_nodes(*body)]
+        blocks = [body] if is_tried else [node.body for node in nodes if isinstance(node, ast.Try) and node.handlers]
+        tried = {each for block in blocks for each in own_nodes(*block)}
+        tests = (getattr(node, "test", node) for node in nodes if hasattr(node, "test") or isinstance(node, _EVALUATED))
+        found = [*tried, *own_nodes(*tests)]
+        values = [each.node for node in found for each in module.bindings.get(getattr(node, "id", ""), ())]
+        found += own_nodes(*(value for value in values if isinstance(value, ast.expr)))
+        yield from ((dotted(module, node) or "-").partition(".")[0] for node in found)
+        for node in (each for each in nodes if isinstance(each, (ast.Import, ast.ImportFrom))):
+            paths = [each.strip(".") for _, binding in module.imported(node) for each in (binding.module, binding.path)]
+            own = [file for name, file in files.items() if name.endswith(tuple(f".{each}" for each in paths))]
+            todo += [new for file in own if (new := (file, node in tried)) not in todo]
+            yield from (each.partition(".")[0] for each in paths if node in tried and not own)
 
 
 @dataclass(frozen=True)
@@ -410,7 +443,7 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
     python = project.options.docker.python_version
     bento = project.options.name or project.info.bento_name or "bento"
     required = tuple(f"{each}_" for each in project.import_packages if project.info.unknowns)
-    imported = [each for each in packages.targets if f"{each}_".startswith(required)]
+    imported = [each for each in packages.targets if f"{each}_".replace(":", "_").startswith(required)]
     attributes: dict[str, Any] = {
         "name": re.sub(r"\W", "_", bento) + "_bento",
         "srcs": _sources(sorted([*excluded, *data, *(f"models/{name}/**" for name in names)])),
@@ -496,13 +529,13 @@ def _unknown_notes(project: _Project, packages: Packages) -> list[str]:
         "Service: static analysis doesn't support all of the service (see below), so the build imports it with BentoML "
         '(service_metadata = "import").'
     )
-    if notes and packages.python_version != PYTHON_VERSION:
-        version = packages.python_version
+    is_newer = notes or project.min_python > int(PYTHON_VERSION[2:])
+    if is_newer and (version := packages.python_version) != PYTHON_VERSION:
         notes.append(
-            f"Service: the import requires actions with Python {version}. Make sure that MODULE.bazel sets "
-            f'bento_tools.python(version = "{version}"), or another interpreter of this version.'
+            f"Service: the {'import' if notes else 'analysis'} requires actions with Python {version}. Make sure that "
+            f'MODULE.bazel sets bento_tools.python(version = "{version}"), or another interpreter of this version.'
         )
-    return [imported, *notes] if notes else []
+    return [imported, *notes] if project.info.unknowns else notes
 
 
 def _option_notes(project: _Project) -> list[str]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
+import sys
+import tokenize
 
+from rules_bento.actions.service import FIRST_BENTOML
 from rules_bento.bento.image_steps import project_dependencies
 from rules_bento.bento.named_files import inline_requirements
 from rules_bento.dataclasses_lite import dataclass, field
@@ -13,7 +17,7 @@ from rules_bento.formats import schema
 from rules_bento.formats.toml import read_project, read_toml
 from rules_bento.packages import requirements
 from rules_bento.service.metadata import Image, ImageCall
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator
 
 from bento_cli.projects.from_directory import BENTOML_VERSION, PYTHON_VERSION
 
@@ -32,7 +36,7 @@ _UV = {"index?": [{"name?": str, "url": str, "default?": bool}], "sources?": dic
 _PACKAGE_METHODS = ("python_packages", "pyproject_toml", "requirements_file")
 _IMAGES = ("Image", "PythonImage")
 # BentoML before the first version requires the package fs, and this requires pkg_resources, which setuptools 82 lacks.
-_FIRST_WITHOUT_FS, _SETUPTOOLS = (1, 4, 20), "setuptools<82"
+_FIRST_WITHOUT_FS, _SETUPTOOLS = "1.4.20", "setuptools<82"
 _LINUX = {"os_name": "posix", "platform_machine": "x86_64", "platform_system": "Linux", "sys_platform": "linux"}
 
 
@@ -56,10 +60,10 @@ class Packages:
         return f"=={self.python_version}.*"
 
 
-def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packages:
+def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles, min_python: int) -> Packages:
     """Return the packages that the build options and the image require. Raises BentoError if a file is missing."""
     image = _image(info, files)
-    version = _python_version(options, image, files)
+    version = _python_version(options, image, files, min_python)
     lines: list[str] = []
     limits: list[str] = []
     notes: list[str] = []
@@ -73,9 +77,14 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packa
         for item in declared:
             problem = _problem(requirements.check, item.text, place)
             (notes if problem else limits if is_limit else lines).append(problem or item.text)
+    if version in [f"3.{minor}" for minor in range(min_python)]:
+        notes.append(f"the service has syntax of Python 3.{min_python}, but the project specifies Python {version}.")
     if not any(requirements.requirement_name(line) == "bentoml" for line in lines if not line.startswith("-")):
         lines.append(f"bentoml=={BENTOML_VERSION}")
-    if any(_requires_fs(line) for line in lines if not line.startswith("-")):
+    named = [line for line in lines if not line.startswith("-")]
+    if info.unknowns and any(_is_older(line, FIRST_BENTOML) for line in named):
+        notes.append(f"importing the service requires BentoML {FIRST_BENTOML} or later. Change the requirement.")
+    if any(_is_older(line, _FIRST_WITHOUT_FS) for line in named):
         limits.append(_SETUPTOOLS)
         notes.append(f"BentoML before 1.4.20 can't start with a newer setuptools, so the lock has `{_SETUPTOOLS}`.")
     if image and image is not info.image and image.calls:
@@ -113,12 +122,13 @@ def _problem(check: Any, *arguments: Any) -> str:
     return ""
 
 
-def _requires_fs(line: str) -> bool:
-    """Return whether a requirement limits BentoML to versions that require the package fs."""
+def _is_older(line: str, first: str) -> bool:
+    """Return whether a requirement limits BentoML to versions before `first`."""
     found = requirements.parse_requirement(line)
-    later = [(*_FIRST_WITHOUT_FS[:2], patch) for patch in range(_FIRST_WITHOUT_FS[2], 100)] + [(1, 99, 0), (99, 0, 0)]
+    later = [f"1.{minor}.{patch}" for minor in range(3, 10) for patch in range(100)]
+    later = [*later[later.index(first) :], "1.99.0", "99.0.0"]
     is_bentoml = requirements.normalize_name(found.name) == "bentoml" and not found.url
-    return is_bentoml and not any(found.specifier.contains(".".join(map(str, version))) for version in later)
+    return is_bentoml and not any(map(found.specifier.contains, later))
 
 
 def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
@@ -140,25 +150,50 @@ def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
     return Image(arguments, tuple(calls))
 
 
-def _python_version(options: BuildOptions, image: Image | None, files: ProjectFiles) -> str:
-    """Return the image's Python version. If unset, returns a version that pyproject.toml allows, or the default."""
+def is_python(text: bytes, minor: int = sys.version_info.minor) -> bool:
+    """Return whether Python 3.`minor` parses a text, as far as this Python can decide."""
+    quotes: list[str] = []
+    try:
+        ast.parse(text, feature_version=(3, minor))
+    except (SyntaxError, ValueError):
+        return False
+    for token in tokenize.tokenize(io.BytesIO(text).readline) if minor < 12 <= sys.version_info.minor else ():
+        kind = tokenize.tok_name[token.type]
+        if kind == "FSTRING_END":
+            quotes.pop()
+        elif kind != "FSTRING_MIDDLE" and quotes and re.search("|".join([r"\\", *quotes]), token.string):
+            return False
+        if kind == "FSTRING_START":
+            quotes.append(token.string.lstrip("bBfFrRuU"))
+    return True
+
+
+def min_python(texts: Iterable[bytes]) -> int:
+    """Return the minor version of the first Python, from the default, that parses texts, which this Python parses."""
+    minors = [*range(int(PYTHON_VERSION[2:]), sys.version_info.minor), sys.version_info.minor]
+    first: list[int] = [next(each for each in minors if is_python(text, each)) for text in texts]
+    return max([int(PYTHON_VERSION[2:]), *first])
+
+
+def _python_version(options: BuildOptions, image: Image | None, files: ProjectFiles, first: int) -> str:
+    """Return the image's Python version. If unset, returns a version that pyproject.toml allows, or `first`."""
     declared = options.docker.python_version or (image.arguments.get("python_version") if image else None)
     if declared:
         return ".".join(str(declared).split(".")[:2])
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     if not files.has("pyproject.toml"):
-        return PYTHON_VERSION
+        return f"3.{first}"
     project = read_project(
         read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml"), "pyproject.toml"
     )
     try:
         allowed = SpecifierSet(project.get("requires-python", ""))
     except (AttributeError, InvalidSpecifier):
-        return PYTHON_VERSION
+        return f"3.{first}"
     # `==3.12.7` allows only one of these patch versions.
-    fits = (version for version in _VERSIONS if any(allowed.contains(f"{version}.{patch}") for patch in range(100)))
-    return next(fits, PYTHON_VERSION)
+    fits = [version for version in _VERSIONS if any(allowed.contains(f"{version}.{patch}") for patch in range(100))]
+    return next((version for version in fits if int(version[2:]) >= first), [*fits, f"3.{first}"][0])
 
 
 def _texts(

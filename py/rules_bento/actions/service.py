@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _MEMBERS = ("service", "name", "members", "dependencies")
-_FIRST_BENTOML, _FIRST_WITH_ARGUMENTS = "1.3.6", "1.4.8"
+FIRST_BENTOML, _FIRST_WITH_ARGUMENTS = "1.3.6", "1.4.8"
 _NO_PKG_RESOURCES = 82  # the first version of setuptools without it, which the package fs needs
 
 
@@ -68,7 +68,7 @@ def import_service(arguments: Arguments) -> None:
     if not any((root / "bentoml").is_dir() for root in roots):
         raise BentoError("requirements: importing the service requires bentoml. Add bentoml from the package hub.")
     installed = _installed_versions(roots)
-    _check_versions(installed, _FIRST_BENTOML)
+    _check_versions(installed, FIRST_BENTOML)
     facts = json.loads(Path(arguments.required("--service-info")).read_text("utf-8"))
     options = _read_options(arguments, facts)
     if options.args:

@@ -34,7 +34,7 @@ _RENAMED = (
     "faiss=faiss- fitz=pymupdf jwt=pyjwt OpenSSL=pyopenssl PIL=pillow pkg_resources=setuptools serial=pyserial "
     "dotenv=python-dotenv skimage=scikit-image sklearn=scikit-learn whisper=openai-whisper yaml=pyyaml zmq=pyzmq"
 )
-_DISTRIBUTIONS = dict(pair.split("=") for pair in _RENAMED.split())
+DISTRIBUTIONS = dict(pair.split("=") for pair in _RENAMED.split())
 # They change the environment of the process, which the code after them might read.
 _WITH_EFFECTS = ("dotenv", "environs", "truststore")
 # Code of libraries that handles values without regard to what they are.
@@ -300,7 +300,7 @@ def install(**settings: Any) -> None:
 
 def _package(module: str) -> str:
     """Return the package that provides a top-level module, or an empty string if none is known."""
-    name = re.sub(r"[-_.]+", "-", _DISTRIBUTIONS.get(module, module)).lower()
+    name = re.sub(r"[-_.]+", "-", DISTRIBUTIONS.get(module, module)).lower()
     if STATE.packages is None:
         return name.rstrip("-")
     names = (name, f"python-{name}", f"{name}-python", f"py{name}")
