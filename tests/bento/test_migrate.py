@@ -614,6 +614,8 @@ def test_packages_that_make_a_mounted_application_are_imported(tmp_path, importe
         ("from lib.net import Net", []),
         ("from lib.gpu import GPU", ["torch"]),
         ("import numpy\nassert numpy.x and bentoml", []),
+        ("import pickle\nwith open('a') as file:\n    model = pickle.load(file)", ["scikit_learn"]),
+        ("import pickle\ndef load(file):\n    return pickle.load(file)", []),
     ],
 )
 def test_packages_whose_values_the_import_requires(tmp_path, code, found):

@@ -56,6 +56,7 @@ _ALREADY_REPORTED = ("requires the model", "uv_lock()", "all service metadata as
 _ENVIRONMENT_PACKAGES = {"dotenv": "python_dotenv", "environs": "environs", "truststore": "truststore"}
 _ALWAYS_IMPORTED = ("bentoml", "fastapi", "numpy", "pydantic", "starlette", "yaml")  # the modules that BentoML needs
 _EVALUATED = (ast.BoolOp, ast.Compare, ast.FormattedValue, ast.UnaryOp)
+_PICKLED = ("catboost", "lightgbm", "pandas", "sklearn", "xgboost")  # modules whose objects are often in pickle files
 _MODEL_REFERENCE = re.compile(r"bentoml\.(\w+)\.(load_model|get|BentoModel)")
 _MIN_DATA_BYTES = 10_000_000  # files of this size are packed separately from the sources
 
@@ -259,6 +260,7 @@ def _evaluated_modules(start: str, texts: dict[str, bytes]) -> Iterator[str]:
         values = [each.node for node in found for each in module.bindings.get(getattr(node, "id", ""), ())]
         found += own_nodes(*(value for value in values if isinstance(value, ast.expr)))
         yield from ((dotted(module, node) or "-").partition(".")[0] for node in found)
+        yield from _PICKLED if any(dotted(module, node) in ("pickle.load", "pickle.loads") for node in nodes) else ()
         for node in (each for each in nodes if isinstance(each, (ast.Import, ast.ImportFrom))):
             paths = [each.strip(".") for _, binding in module.imported(node) for each in (binding.module, binding.path)]
             own = [file for name, file in files.items() if name.endswith(tuple(f".{each}" for each in paths))]

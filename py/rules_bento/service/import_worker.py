@@ -240,7 +240,7 @@ def _explain(error: BaseException) -> dict[str, str]:
             remedies.append(_MISSING_MODULE)
         elif isinstance(reason, FileNotFoundError) and lines:
             remedies.append(_MISSING_FILE)
-        elif isinstance(reason, TypeError) and "'StandIn' object" in str(reason):  # of a function in C
+        elif "StandIn" in str(reason):  # of a function in C
             remedies.append("A stand-in replaces the package of this value. Add the package to import_packages")
         elif isinstance(reason, KeyError) and "os.environ" in "".join(lines):
             remedies.append("Set the variable in import_env")
