@@ -19,7 +19,6 @@ import socket
 import sys
 import time
 import traceback
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -82,7 +81,9 @@ def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
 
     state, recorder = stand_ins.STATE, None
     if find_spec("_bentoml_sdk.images"):  # since 1.3.10
-        recorder = Recorder(import_module("_bentoml_sdk.images").Image)
+        from _bentoml_sdk.images import Image
+
+        recorder = Recorder(Image)
     resource.system_resources = lambda: {"cpu": 2 * _WORKERS}
     if order["arguments"]:  # since 1.4.8
         BentoMLContainer.bento_arguments.set(order["arguments"])
