@@ -151,7 +151,7 @@ def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
 
 
 def is_python(text: bytes, minor: int = sys.version_info.minor) -> bool:
-    """Return whether Python 3.`minor` parses a text, as far as this Python can decide."""
+    """Return whether Python 3.`minor` parses a file, as far as this Python can decide."""
     quotes: list[str] = []
     try:
         ast.parse(text, feature_version=(3, minor))
@@ -169,7 +169,7 @@ def is_python(text: bytes, minor: int = sys.version_info.minor) -> bool:
 
 
 def min_python(texts: Iterable[bytes]) -> int:
-    """Return the minor version of the first Python, from the default, that parses texts, which this Python parses."""
+    """Return the minor version of the first Python, from the default, that parses all files."""
     minors = [*range(int(PYTHON_VERSION[2:]), sys.version_info.minor), sys.version_info.minor]
     first: list[int] = [next(each for each in minors if is_python(text, each)) for text in texts]
     return max([int(PYTHON_VERSION[2:]), *first])
