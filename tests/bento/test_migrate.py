@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bento_cli.projects import migrate_packages
+from bento_cli.projects import python_syntax
 from bento_cli.projects import workspace as workspaces
 from bento_cli.projects.migrate import migrate
 from golden_bentos import BENTO_PROJECTS, store_of
@@ -652,9 +652,9 @@ def test_python_version_of_the_syntax(tmp_path, code, version):
 
 
 def test_python_version_of_several_files():
-    assert migrate_packages.min_python([]) == 11
-    assert migrate_packages.min_python([b"", b"x = f'{1}'"]) == 11
-    assert not migrate_packages.is_python(b"print 1")
+    assert python_syntax.min_minor([], 11) == 11
+    assert python_syntax.min_minor([b"", b"x = f'{1}'"], 11) == 11
+    assert not python_syntax.is_valid(b"print 1")
 
 
 def test_syntax_that_requires_a_newer_python(tmp_path):

@@ -19,15 +19,12 @@ from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.models import model_store
 from rules_bento.models.model_loads import find_calls, find_model_loads
-from rules_bento.service.import_code import callee
-from rules_bento.service.modules import FUNCTIONS, Module, dotted, is_guard, own_nodes
+from rules_bento.service.modules import own_nodes
 from rules_bento.service.overrides import way
-from rules_bento.service.services import MOUNTS
-from rules_bento.service.stand_ins import DISTRIBUTIONS
 from rules_bento.sources import snapshot
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
-from bento_cli.projects import migrate_packages
+from bento_cli.projects import import_packages, migrate_packages, python_syntax
 from bento_cli.projects.from_directory import (
     PYTHON_VERSION,
     build_bentofile,
@@ -52,11 +49,6 @@ _BAZEL_LINKS = ("bazel-bin", "bazel-out", "bazel-testlogs")
 _IGNORED_DIRECTORIES = (".git", ".venv", "node_modules", "venv")
 # Parts of errors of the trial build that other notes already cover.
 _ALREADY_REPORTED = ("requires the model", "uv_lock()", "all service metadata as constants", "isn't a commit")
-# Targets of packages that change the environment, which the import requires, by module.
-_ENVIRONMENT_PACKAGES = {"dotenv": "python_dotenv", "environs": "environs", "truststore": "truststore"}
-_ALWAYS_IMPORTED = ("bentoml", "fastapi", "numpy", "pydantic", "starlette", "yaml")  # the modules that BentoML needs
-_EVALUATED = (ast.BoolOp, ast.Compare, ast.FormattedValue, ast.UnaryOp)
-_PICKLED = ("catboost", "lightgbm", "pandas", "sklearn", "xgboost")  # modules whose objects are often in pickle files
 _MODEL_REFERENCE = re.compile(r"bentoml\.(\w+)\.(load_model|get|BentoModel)")
 _MIN_DATA_BYTES = 10_000_000  # files of this size are packed separately from the sources
 
@@ -219,53 +211,12 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
     paths = tuple(file.path for file in kept_files)
     packages = tuple(sorted(file.path for file in declared if PurePosixPath(file.path).name in _PACKAGE_FILES))
     loads = find_model_loads(seen)
-    python = {path: text for path, text in seen.items() if path.endswith(".py") and migrate_packages.is_python(text)}
-    imports = {
-        found.decode() for text in seen.values() for found in re.findall(rb"(?m)^\s*(?:from|import) (\w+)", text)
-    }
-    required = {target for module, target in _ENVIRONMENT_PACKAGES.items() if module in imports}
-    evaluated = {*_mounted_modules(info.path, seen.get(info.path, b"")), *_evaluated_modules(info.path, python)}
-    names = (DISTRIBUTIONS.get(module, module) for module in evaluated if module not in _ALWAYS_IMPORTED)
-    required |= {re.sub(r"[-_.]+", "_", name).lower().strip("_") for name in names}
-    first = migrate_packages.min_python(python.values())
+    python = {path: text for path, text in seen.items() if path.endswith(".py") and python_syntax.is_valid(text)}
+    required = import_packages.find(info.path, python)
+    first = python_syntax.min_minor(python.values(), int(PYTHON_VERSION[2:]))
     return _Project(
         directory, package.strip("/"), name, options, info, files, paths, data, packages, store, loads, first, required
     )
-
-
-def _mounted_modules(path: str, text: bytes) -> Iterator[str]:
-    """For each mounted ASGI application in a file, yield the top-level module of its factory, such as `fastapi`."""
-    module = Module("", path, ast.parse(text), is_package=False)
-    for each in (each for node in ast.walk(module.tree) for each in getattr(node, "decorator_list", ())):
-        if isinstance(each, ast.Call) and dotted(module, each.func) in MOUNTS and each.args:
-            for binding in module.bindings.get(getattr(each.args[0], "id", ""), ()):
-                yield (dotted(module, callee(binding.node)) or "-").partition(".")[0]
-
-
-def _evaluated_modules(start: str, texts: dict[str, bytes]) -> Iterator[str]:
-    """Yield modules whose values decide a condition during the import of `start`, and modules that it uses in `try`."""
-    files = {f".{path[:-3].removesuffix('/__init__').replace('/', '.')}": path for path in texts}
-    todo, called = [(start, False)], set()
-    for path, is_tried in todo:
-        module = Module("", path, ast.parse(texts.get(path, b"")), is_package=False)
-        body = [each for each in module.tree.body if not (isinstance(each, ast.If) and is_guard(module, each))]
-        body += [each for node in body if isinstance(node, ast.ClassDef) for each in node.body]
-        called |= {getattr(each.func, "id", "") for each in own_nodes(*body) if isinstance(each, ast.Call)}
-        body += [each for node in body if isinstance(node, FUNCTIONS) and node.name in called for each in node.body]
-        nodes = [*own_nodes(*body)]
-        blocks = [body] if is_tried else [node.body for node in nodes if isinstance(node, ast.Try) and node.handlers]
-        tried = {each for block in blocks for each in own_nodes(*block)}
-        tests = (getattr(node, "test", node) for node in nodes if hasattr(node, "test") or isinstance(node, _EVALUATED))
-        found = [*tried, *own_nodes(*tests)]
-        values = [each.node for node in found for each in module.bindings.get(getattr(node, "id", ""), ())]
-        found += own_nodes(*(value for value in values if isinstance(value, ast.expr)))
-        yield from ((dotted(module, node) or "-").partition(".")[0] for node in found)
-        yield from _PICKLED if any(dotted(module, node) in ("pickle.load", "pickle.loads") for node in nodes) else ()
-        for node in (each for each in nodes if isinstance(each, (ast.Import, ast.ImportFrom))):
-            paths = [each.strip(".") for _, binding in module.imported(node) for each in (binding.module, binding.path)]
-            own = [file for name, file in files.items() if name.endswith(tuple(f".{each}" for each in paths))]
-            todo += [new for file in own if (new := (file, node in tried)) not in todo]
-            yield from (each.partition(".")[0] for each in paths if node in tried and not own)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ast
-import io
 import re
-import sys
-import tokenize
 
 from rules_bento.actions.service import FIRST_BENTOML
 from rules_bento.bento.image_steps import project_dependencies
@@ -17,7 +14,7 @@ from rules_bento.formats import schema
 from rules_bento.formats.toml import read_project, read_toml
 from rules_bento.packages import requirements
 from rules_bento.service.metadata import Image, ImageCall
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
 from bento_cli.projects.from_directory import BENTOML_VERSION, PYTHON_VERSION
 
@@ -148,31 +145,6 @@ def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
                 pairs = ((each.arg, each.value) for each in node.keywords)
                 arguments |= {key: value.value for key, value in pairs if key and isinstance(value, ast.Constant)}
     return Image(arguments, tuple(calls))
-
-
-def is_python(text: bytes, minor: int = sys.version_info.minor) -> bool:
-    """Return whether Python 3.`minor` parses a file, as far as this Python can decide."""
-    quotes: list[str] = []
-    try:
-        ast.parse(text, feature_version=(3, minor))
-    except (SyntaxError, ValueError):
-        return False
-    for token in tokenize.tokenize(io.BytesIO(text).readline) if minor < 12 <= sys.version_info.minor else ():
-        kind = tokenize.tok_name[token.type]
-        if kind == "FSTRING_END":
-            quotes.pop()
-        elif kind != "FSTRING_MIDDLE" and quotes and re.search("|".join([r"\\", *quotes]), token.string):
-            return False
-        if kind == "FSTRING_START":
-            quotes.append(token.string.lstrip("bBfFrRuU"))
-    return True
-
-
-def min_python(texts: Iterable[bytes]) -> int:
-    """Return the minor version of the first Python, from the default, that parses all files."""
-    minors = [*range(int(PYTHON_VERSION[2:]), sys.version_info.minor), sys.version_info.minor]
-    first: list[int] = [next(each for each in minors if is_python(text, each)) for text in texts]
-    return max([int(PYTHON_VERSION[2:]), *first])
 
 
 def _python_version(options: BuildOptions, image: Image | None, files: ProjectFiles, first: int) -> str:
