@@ -1,4 +1,4 @@
-"""Checks images for problems that make them fail at run time, such as missing libraries, and for excessive size."""
+"""Checks images for excessive size, and for problems that cause failures at run time, such as missing libraries."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def _old_glibc(package: Libraries, base: Base, glibc: tuple[int, int]) -> Iterat
 
 
 def _without_glibc(libraries: Iterable[Libraries], base: Base, present: Collection[str]) -> str:
-    """Return an error message if a wheel requires glibc but the base lacks glibc, or an empty string."""
+    """Return an error message if a wheel requires glibc and the base lacks glibc. Otherwise, return an empty string."""
     wheels = sorted(package.wheel for package in libraries if any(_LIBC in elf.needed for _, elf in package.linked))
     if _LIBC in present or not wheels:
         return ""

@@ -105,7 +105,7 @@ class ImageSystem(NamedTuple):
 
 
 class DebLayerHint(NamedTuple):
-    """The names in a message that explains how to add Debian packages to an image."""
+    """The names to insert into the hint about adding Debian packages to an image."""
 
     image: str  # name of the bento_image
     hub: str  # of Debian packages; empty for a base that isn't built from them

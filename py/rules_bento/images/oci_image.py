@@ -39,7 +39,7 @@ class Layer(NamedTuple):
 
     @property
     def descriptor(self) -> dict[str, Any]:
-        """The descriptor of the layer in a manifest."""
+        """The layer's descriptor for the image manifest."""
         document = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
         return document | {"annotations": self.annotations} if self.annotations else document
 

@@ -63,7 +63,7 @@ def create_directory(root: Path, name: str) -> Path:
 
 
 def _resolve(root: Path, name: str) -> tuple[Path, int]:
-    """Create a directory as in `create_directory`. Also returns the number of resolved path components."""
+    """Create a directory as in `create_directory`. Returns the resolved path, and the number of resolved components."""
     at, waiting, links, names = root, name.split("/")[::-1], 0, 0
     while waiting:
         part = waiting.pop()

@@ -47,7 +47,7 @@ class Component(NamedTuple):
 
     @property
     def purl(self) -> str:
-        """The package URL, or an empty string."""
+        """The package URL, or an empty string if the component isn't a package."""
         return self.reference if self.reference.startswith("pkg:") else ""
 
 

@@ -47,7 +47,7 @@ class ChunkedBlob(toc_layer.TocBlob):
     """Writes the blob of a zstd:chunked layer or of a layer part."""
 
     def __init__(self, count: Count, *, storing: bool = False) -> None:
-        """Begin a blob. Passes each piece of the tar to `count`. `storing` keeps incompressible data uncompressed."""
+        """Begin a blob, as in `TocBlob`. If `storing` is true, stores incompressible data without compression."""
         from fastcrc import crc64
 
         super().__init__(count)
@@ -56,7 +56,7 @@ class ChunkedBlob(toc_layer.TocBlob):
         self._annotations: tuple[tuple[str, str], ...] = ()
 
     def compress(self, member: TocMember) -> bytes:
-        """Compress a member as one frame, or as several frames if the member exceeds `_FRAME` bytes."""
+        """Compress `member` to one frame, or to several frames if `member` exceeds `_FRAME` bytes."""
         tar = b"".join([member.data, *member.records])
         return self._frame(tar) if len(tar) <= _FRAME else b"".join(map(self._frame, xz.split([tar], _FRAME)))
 
@@ -65,11 +65,11 @@ class ChunkedBlob(toc_layer.TocBlob):
         entry[_HEADER] = _base64(header)
 
     def add_contents(self, entry: TocEntry, data: bytes) -> None:
-        """Update the CRC-64 (ISO 3309, as in Go) in a file's entry with the next piece of the file."""
+        """Update the CRC-64 (ISO 3309, as in Go) in a file's entry. `data` is the next piece of the file."""
         entry[_CRC] = self._crc64(data, entry.get(_CRC, 0))
 
     def end(self) -> Iterator[bytes]:
-        """Yield the end of the tar, the table of contents, the tar-split, and the footer with their offsets."""
+        """Yield the end of the tar, the table of contents, the tar-split, and the offsets of table and tar-split."""
         split = _take_tar_split(self.entries)
         packed_split = zstd.table(split)
         fields = {
@@ -117,7 +117,7 @@ def _formatted(entries: list[TocEntry], end: int) -> list[TocEntry]:
 
 
 def _take_tar_split(entries: list[TocEntry]) -> bytes:
-    """Remove the headers and the CRC-64s from the entries, and return them as a tar-split."""
+    """Move the headers and the CRC-64s from the entries to a tar-split. Returns the tar-split."""
     lines: list[str] = []
     padding = b""
 

@@ -39,7 +39,8 @@ def read_files(
 ) -> dict[str, bytes]:
     """Return a dict that maps the paths of the selected files in an image to their contents.
 
-    Files that `kept` selects are complete. For other files that `found` selects, contains only the first `HEAD` bytes.
+    For files that `kept` selects, returns the complete contents. For other files that `found` selects, returns only the
+    first `HEAD` bytes.
     """
     files: dict[str, bytes] = {}
     for blob, media_type in layers:
@@ -80,7 +81,7 @@ def _is_hidden(path: str, hidden: set[str]) -> bool:
 
 
 def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
-    """Yield paths and file contents (None for other kinds). If `kept` is false for a file, yields only `HEAD` bytes."""
+    """Yield paths and contents (None for links and devices). If `kept(path)` is false, yields at most `HEAD` bytes."""
     for member, contents in members(blob, media_type):
         if member.kind == "folder":
             continue

@@ -172,11 +172,11 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
 
 
 def joinable(stream: bytes) -> Iterator[bytes]:
-    """Change a deflate stream so that another stream can follow it. Yields two candidates.
+    """Yield two versions of a deflate stream with one block, to which another stream can be appended.
 
-    Only one candidate is correct: the caller must inflate both to find out which. Yields nothing for a stream with
-    several blocks. Otherwise, clears the bit that marks the last block, and appends an empty stored block. The header
-    of the empty block needs another byte if the last byte has too few unused bits.
+    Only one version is correct: the caller must inflate the versions to determine the correct version. In both
+    versions, the block isn't marked as the last block, and an empty stored block follows. One version has another byte
+    for the header of the empty block. If `stream` has several blocks, yields nothing.
     """
     if stream and stream[0] & 1:
         first, rest = bytes((stream[0] ^ 1,)), stream[1:]
@@ -280,7 +280,7 @@ def _different(one: bytes, other: bytes) -> bytes:
 
 
 def _literals(data: bytes, codes: bytes) -> Bits:
-    """Encode `data` as literals. `codes` is the encoded data if each code has eight bits, and is empty otherwise."""
+    """Encode `data` as literals. If `codes` isn't empty, `codes` contains the eight-bit code of each byte in `data`."""
     if codes:
         return int.from_bytes(codes, "little"), 8 * len(codes)
     return bits("".join(map(_CODE.bytes.__getitem__, data)))

@@ -1,16 +1,15 @@
-"""Inflates deflate streams, and splits them at block boundaries, so that each piece can be inflated separately.
+"""Splits deflate streams at block boundaries into chunks, each with a stream that can be inflated separately.
 
 A block (RFC 1951, 3.2.3) can begin at any bit. Its position is known only after the previous block is inflated. `_Walk`
 marks each block as the last block, so that inflating stops in the last byte of the block. `_Walk` then tests at which
-bits of this byte the next block can begin. If the start of the next block can't be determined, the remaining chunks
-have no compressed stream. Callers verify the contents, because an incorrect start produces incorrect contents.
+bits of this byte the next block can begin. If the test has no clear result, the remaining contents are split without
+streams. Callers verify the contents, because an incorrect start produces incorrect contents.
 
-A block can refer to the 32 KiB of contents before the block. If a piece begins within a stream, the blocks with the
-first 32 KiB of the piece are compressed again, and the other blocks are copied. Empty blocks precede the copied blocks,
+A block can refer to the 32 KiB of contents before the block. If a chunk begins within a stream, the blocks with the
+first 32 KiB of the chunk are compressed again, and the other blocks are copied. Empty blocks precede the copied blocks,
 so that each copied block begins at the same bit of a byte as in the original stream.
 
-Invariant: each piece begins and ends at a byte boundary and is independent of previous pieces. The concatenated pieces
-inflate to the contents.
+Invariant: the stream of a chunk begins and ends at a byte boundary. The concatenated streams inflate to the contents.
 """
 
 from __future__ import annotations
@@ -42,10 +41,10 @@ _EMPTY_DYNAMIC = 0x46AFF810000000000081E104, 95
 def cut(
     pieces: Iterator[bytes], size: int, inflated: Callable[[Iterator[bytes], Any], Iterator[Chunk]]
 ) -> Iterator[Chunk]:
-    """Inflate a deflate stream, and split it into chunks of at most `size` bytes.
+    """Inflate a deflate stream, and split its contents into chunks of at most `size` bytes.
 
-    If the beginning of a block can't be determined, calls `inflated` with the rest of the stream and a decompressor.
-    The field `packed` of the remaining chunks is then empty.
+    If the rest of the stream can't be split at blocks, calls `inflated` with the rest and a decompressor. In this case,
+    the field `packed` of the remaining chunks is empty.
     """
     walk = _Walk(pieces, size)
     try:
@@ -62,21 +61,20 @@ class _UnknownError(Exception):
 
 
 class _Walk:
-    """Inflates and splits a deflate stream, block by block. `_stream` and `_data` begin at the next piece."""
+    """Splits a deflate stream. A block begins at bit `at` of `_stream`, and its contents at byte `held` of `_data`."""
 
     def __init__(self, pieces: Iterator[bytes], size: int) -> None:
         self.is_over = False
         self._pieces = pieces
         self._max_size = size
-        self._stream, self._data = bytearray(), bytearray()
+        self._stream, self._data = bytearray(), bytearray()  # both begin at the next chunk
         self._before = b""  # the previous contents, as far as blocks refer to them
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return the next piece. Copies the blocks that begin at or after `copied`, and compresses all others again.
+        """Return the next chunk. Copies the blocks from `copied` on, and compresses the blocks before `copied` again.
 
-        `copied` is a bit position in `_stream` and the corresponding offset in `_data`. If `copied` is None, copies
-        the blocks that begin after the first 32 KiB of the piece.
+        `copied` is an offset, as `at` and `held`. If `copied` is None, copies the blocks after the first 32 KiB.
         """
         at, held, count = self._at, 0, 0
         while True:
@@ -108,7 +106,7 @@ class _Walk:
         return blocks
 
     def rest(self) -> tuple[Iterator[bytes], Any]:
-        """Return the rest of the stream, beginning with the next piece, and a decompressor for the rest."""
+        """Return the rest of the stream, from the next chunk on, and a decompressor for the rest."""
         begin = moved(self._at, self._stream[0]) if self._stream else b""
         return chain((begin + self._stream[1:],), self._pieces), _inflater(self._before)
 
@@ -143,7 +141,7 @@ class _Walk:
         return bool(self._stream[at >> 3] >> (at & 7) & 1)
 
     def _inflated(self, at: int, held: int) -> tuple[int, int]:
-        """Inflate the block at bit `at`. Returns the length of the contents, and the bit at which the block ends."""
+        """Inflate the block at `at`. Returns the length of its contents, and the bit offset at which the block ends."""
         byte, bit = at >> 3, at & 7
         inflater = _inflater(self._window(held))
         end = min(byte + _READ, len(self._stream))
@@ -167,7 +165,7 @@ class _Walk:
         return length, end * 8 if is_whole else self._begin(end, held + length)
 
     def _begin(self, end: int, held: int) -> int:
-        """Return the bit at which the next block begins. The previous block ends in the byte before `end`."""
+        """Return the bit offset of the next block. The previous block ends in the byte before the byte offset `end`."""
         self._fill(end + _BEGIN)
         value = int.from_bytes(self._stream[end - 1 : end + _BEGIN], "little")
         fixed = [bit for bit in range(1, 9) if value >> bit >> 1 & 3 == _FIXED]
@@ -178,7 +176,11 @@ class _Walk:
         raise _UnknownError
 
     def _likely(self, value: int, byte: int) -> list[int]:
-        """Return the bits at which a block might begin. If several bits fit one stored block, returns only the last."""
+        """Return the bits of `value` at which a stored or dynamic block might begin.
+
+        `value` contains the bytes of the stream from `byte` on. If a stored block has the same contents for several
+        bits, returns only the last of these bits.
+        """
         bits: dict[int, int] = {}
         for bit in range(1, 9):
             header = value >> bit
@@ -196,7 +198,7 @@ class _Walk:
         return list(bits.values())
 
     def _opens(self, byte: int, bit: int, held: int, sample: int) -> bool:
-        """Return whether the first `sample` bytes of a block that would begin at this bit can be inflated."""
+        """Return whether `sample` bytes of the stream, from bit `bit` of byte `byte` on, can be inflated as a block."""
         byte, bit = byte + bit // 8, bit % 8
         self._fill(byte + sample)
         packed = moved(bit, self._stream[byte]) + self._stream[byte + 1 : byte + sample]
@@ -219,7 +221,7 @@ class _Walk:
 
 
 def may_begin(value: int, padding: int) -> bool:
-    """Return whether a stored or dynamic block can begin with `value`. `padding` bits precede the stored length."""
+    """Return whether a stored or dynamic block can begin with `value`. A stored block has `padding` unused bits."""
     kind = value >> 1 & 3
     if kind == _STORED:
         length = value >> 3 + padding
@@ -231,7 +233,7 @@ def may_begin(value: int, padding: int) -> bool:
 
 
 def moved(bit: int, byte: int) -> bytes:
-    """Return empty blocks that end before bit `bit` of the last byte. From this bit on, the last byte equals `byte`."""
+    """Return a replacement for `byte` if a stream begins at its bit `bit`: empty blocks, then the rest of `byte`."""
     value, width = _EMPTY_DYNAMIC if bit & 1 else (0, 0)
     while width % 8 != bit:
         value |= _EMPTY_FIXED[0] << width

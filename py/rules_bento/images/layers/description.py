@@ -112,7 +112,7 @@ def home_directory(bento: str, whose: dict[str, int]) -> Member:
 
 
 def place(directory: str, file: TreeEntry) -> str:
-    """Return the path of a weights file in the image. The path depends only on the file's contents and name."""
+    """Return the path of a weights file in the image: `directory`, the digest of the file, and the file name."""
     return f"{directory.strip('/')}/{file.blake3}/{file.path.rpartition('/')[2]}"
 
 

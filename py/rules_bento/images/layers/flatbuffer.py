@@ -32,18 +32,18 @@ class Writer:
         return self._known[data]
 
     def string(self, text: str) -> int:
-        """Add a string unless the buffer already contains it. Returns its position."""
+        """Add a string unless the buffer already contains the string. Returns the position of the string."""
         encoded = text.encode("utf-8", "surrogateescape")
         return self._share(struct.pack("<I", len(encoded)) + encoded + b"\0")
 
     def references(self, positions: Sequence[int]) -> int:
-        """Add a vector of references to the objects at `positions`. Returns its position."""
+        """Add a vector of references to the objects at `positions`. Returns the position of the vector."""
         first = self._size + (4 * len(positions) + 11 & -8) - 4
         distances = (first - 4 * number - position for number, position in enumerate(positions))
         return self.add(struct.pack(f"<{len(positions) + 1}I", len(positions), *distances))
 
     def table(self, forms: str, *values: int | str) -> int:
-        """Add a table. Returns its position. For each value, `forms` has a `struct` code, or `r` for a reference."""
+        """Add a table, and return its position. For each value, `forms` has a `struct` code, or `r` for a reference."""
         numbers = [self.string(value) if isinstance(value, str) else value for value in values]
         offsets, size, vtable = _layout(forms)
         table, place = bytearray(size), self._share(vtable)
@@ -55,7 +55,7 @@ class Writer:
         return self.add(bytes(table))
 
     def close(self, root: int) -> bytes:
-        """Complete and return the buffer, whose root is the table at position `root`."""
+        """Finish the buffer, with the table at position `root` as the root table. Returns the buffer."""
         self.add(struct.pack("<I", self._size + 8 - root))
         return b"".join(reversed(self._parts))
 

@@ -112,12 +112,11 @@ def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch:
 def write_files_layer(
     out: Path, entries: Iterable[Member], compression: Compression, *, threads: int | None = None, parents: bool = True
 ) -> LayerInfo:
-    """Atomically write a layer with members, sorted by path.
+    """Sort `entries` by path, and write them atomically as a layer. Uses all cores unless `threads` is set.
 
-    Adds missing parent directories, with the owner of their parent. If `parents` is false, adds no directories, so
-    that unpacking keeps the directories of lower layers. Uses all cores unless `threads` limits them. Raises BentoError
-    if a source doesn't have its declared size. Also raises BentoError if a path is absolute, not normalized, repeated,
-    or below a file or link.
+    Adds missing directories, each with the owner of the directory above it. If `parents` is false, adds no directories,
+    so that unpacking keeps the directories of lower layers. Raises BentoError if a source doesn't have its declared
+    size. Also raises BentoError if a path is absolute, not normalized, repeated, or below a file or link.
     """
     entries = list(entries)
     given = {entry.path for entry in entries}
@@ -127,14 +126,14 @@ def write_files_layer(
 
 
 def stream_files_layer(entries: Iterable[Member], compression: Literal["gzip", "zstd"], tar: Sum) -> Iterator[bytes]:
-    """Yield a layer's blob with members and missing parent directories. Computes the digest of the tar in `tar`."""
+    """Yield a compressed layer with `entries` and missing parent directories. Adds the uncompressed data to `tar`."""
     return _tar_blob(_files_tar(_with_directories(entries)), compression, tar, None, storing=True)[0]
 
 
 def write_tar_layer(
     out: Path, tar: Iterable[bytes], compression: Compression, *, threads: int | None = None
 ) -> LayerInfo:
-    """Write a layer atomically. `tar` yields the pieces of a tar without its end-of-archive records."""
+    """Write a layer atomically. `tar` yields the pieces of a tar without end-of-archive records."""
     total = Sum()
     return write_blob(out, total, *_tar_blob(map(raw_piece, tar), compression, total, threads))
 
@@ -166,7 +165,7 @@ class Sum:
 
 
 def open_toc_blob(compression: Compression, count: toc_layer.Count, *, storing: bool = False) -> toc_layer.TocBlob:
-    """Return a blob writer for one of the compressions in `LAZY`. Passes each piece of the tar to `count`."""
+    """Return a writer for `compression`, one of `LAZY`. See `TocBlob` for `count`, and `ChunkedBlob` for `storing`."""
     if compression == "estargz":
         from rules_bento.images.layers import estargz
 
@@ -183,7 +182,10 @@ def write_layer(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInf
 
 
 def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob | None) -> LayerInfo:
-    """Atomically write `pieces`, and a table of contents if `toc_blob` is set. Reading `pieces` must update `tar`."""
+    """Atomically write `pieces`, and a table of contents if `toc_blob` is set.
+
+    `pieces` yields the compressed layer, and must add the uncompressed tar to `tar` during the iteration.
+    """
     blob = Sum()
     with open_output(out) as file:
         file.writelines(blob.hashing(coalesce(chain(pieces, toc_blob.end() if toc_blob else ()))))
@@ -192,14 +194,14 @@ def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer
 
 
 def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> list[toc_layer.TocEntry]:
-    """Atomically write a layer part (see `parts`). Returns the part's entries for a table of contents, if any."""
+    """Atomically write a layer part (see `parts`). Returns the part's entries, or [] if `compression` isn't in `LAZY`."""
     return _write_part(out, *_tar_blob(pieces, compression, None, 1))
 
 
 def write_wheel_part(
     out: Path, plan: WheelPlan, layout: InstallLayout, known: set[str], compression: Compression, watch: Watch | None
 ) -> list[toc_layer.TocEntry]:
-    """Atomically write the layer part for a wheel, and return the part's entries. Omits the directories in `known`."""
+    """Write the layer part for a wheel, as `write_part` does. Omits the directories in `known`."""
     return _write_part(out, *_wheel_blob(plan, known, layout, compression, None, 1, watch))
 
 
@@ -212,7 +214,7 @@ def _write_part(out: Path, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob 
 def _tar_blob(
     pieces: Iterable[Piece], compression: Compression, tar: Sum | None, threads: int | None, *, storing: bool = False
 ) -> Blob:
-    """Return the pieces of a tar's blob, and its TocBlob, if any. If `tar` is None, the blob is a layer part."""
+    """Return a compressed tar, and a TocBlob if `compression` is in `LAZY`. If `tar` is None, returns a layer part."""
     if compression in LAZY:
         toc_blob = open_toc_blob(compression, tar.add if tar else _ignore, storing=storing)
         return toc_blob.members(_tar(pieces), threads), toc_blob
@@ -229,7 +231,7 @@ def _wheel_blob(
     threads: int | None,
     watch: Watch | None,
 ) -> Blob:
-    """Return the pieces of a wheel's blob, and its TocBlob, if any. If `tar` is None, the blob is a layer part."""
+    """Return a wheel's compressed tar, and a TocBlob for a compression in `LAZY`. If `tar` is None, returns a part."""
     carry = reuses_deflate(compression)
     if compression in LAZY:
         from rules_bento.images.layers import toc_layer
@@ -270,12 +272,12 @@ def open_output(out: Path) -> AbstractContextManager[BinaryIO]:
 
 
 def raw_piece(data: bytes) -> Piece:
-    """Return a piece of a tar that has no deflate stream to reuse."""
+    """Return a tar piece for `data`, without a deflate stream to reuse."""
     return b"", RAW, data, b""
 
 
 def encoder(compression: Compression, threads: int | None, *, storing: bool = False) -> Encoder:
-    """Return a function that encodes tar pieces. If `storing` is set, zstd doesn't compress incompressible data."""
+    """Return a function that compresses tar pieces. If `storing` is true, zstd doesn't compress incompressible data."""
     if compression == "none":
         return _tar
     if compression == "gzip":

@@ -59,7 +59,7 @@ class WheelPart(NamedTuple):
 def write_part(
     out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, *, watch: Watch | None = None
 ) -> PartListing:
-    """Atomically write the part for a wheel, and return its listing. `watch` must yield a file's chunks unchanged."""
+    """Write a wheel's part atomically, and return the listing. `watch` inspects chunks, and yields them unchanged."""
     plan = layer.WheelPlan.of(wheel, layout)
     directories = plan.all_directories()
     entries = layer.write_wheel_part(out, plan, layout, set(directories), compression, watch)
@@ -74,7 +74,7 @@ def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, com
     toc_blob = layer.open_toc_blob(compression, tar.add) if compression in layer.LAZY else None
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Compress the members that aren't copied from a part."""
+        """Compress the pieces of a tar that aren't copied from a part."""
         if toc_blob:
             return toc_blob.members(pieces, 1)
         encode = layer.encoder(compression, 1)

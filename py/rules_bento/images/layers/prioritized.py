@@ -39,7 +39,7 @@ _MAX_TABLE = 1 << 28
 def write_prioritized(
     out: Path, blob: Path, toc_digest: str, names: Collection[str]
 ) -> tuple[layer.LayerInfo, int] | None:
-    """Write a layer that begins with the files in `names`.
+    """Write a copy of the layer `blob` that begins with the files in `names`.
 
     Returns the LayerInfo and the number of prioritized files. If no file can be prioritized, writes no layer, and
     returns None.
@@ -63,7 +63,7 @@ def write_prioritized(
 
 
 def _prioritized_files(table: Iterable[TocEntry], names: Collection[str]) -> set[str]:
-    """Return the names of one-chunk files that are in `names`, or that a hard link in `names` refers to."""
+    """Return each file that consists of one chunk, if `names` contains the file or a hard link to the file."""
     entries = list(table)
     linked = {entry["linkName"] for entry in entries if entry["name"] in names and entry["type"] == "hardlink"}
     is_small = {
@@ -134,7 +134,7 @@ class _EstargzReader:
         return packed, b"".join(data for data, _ in self._pieces(packed))
 
     def last_chunk(self, place: _Range, records: bytes) -> tuple[bytes, bytes]:
-        """Return gzip members with a file's last chunk and `records` after it. Also returns the uncompressed chunk."""
+        """Return the gzip members for a file's last chunk followed by `records`, and return the uncompressed chunk."""
         packed = self._read(place.begin, place.end)
         pieces = list(self._pieces(packed))
         whole = b"".join(data for data, _ in pieces)

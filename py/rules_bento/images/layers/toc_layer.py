@@ -55,39 +55,39 @@ class TocMember(NamedTuple):
 
 
 class TocBlob:
-    """Writes the blob of a layer with a table of contents, or the blob of a layer part without a table."""
+    """Writes the blob of a layer or a layer part. Only a layer ends with a table of contents."""
 
     def __init__(self, count: Count) -> None:
-        """Begin a blob. Passes each piece of the tar to `count` in order, except for copied members."""
+        """Begin a blob. Calls `count` with each piece of the tar, in order. `copy_members` doesn't call `count`."""
         self.entries: list[TocEntry] = []
         self.count = count
         self.carries = False
         self.size = 0
 
     def compress(self, member: TocMember) -> bytes:
-        """Compress a member. Implementations must be thread-safe."""
+        """Compress `member`, including the tar records after its contents. Implementations must be thread-safe."""
         raise NotImplementedError
 
     def add_header(self, entry: TocEntry, header: bytes) -> None:
-        """Add format-specific data from a member's header to the member's entry."""
+        """Add format-specific data to a member's entry. `header` is the member's tar header."""
 
     def add_contents(self, entry: TocEntry, data: bytes) -> None:
-        """Add format-specific data from the next piece of a member's contents to the member's entry."""
+        """Add format-specific data to a member's entry. `data` is the next piece of the member's contents."""
 
     def end(self) -> Iterator[bytes]:
         """Yield the data after the members: the table of contents, its offset, and other format-specific data."""
         raise NotImplementedError
 
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
-        """Return the annotations of the layer in a manifest. Call `end` first."""
+        """Return the annotations for the layer's descriptor in an image manifest. Call `end` first."""
         raise NotImplementedError
 
     def members(self, tar: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-        """Yield the compressed members of `tar`, which must lack end-of-archive records. Uses `threads` threads."""
+        """Yield the compressed members of `tar`, a tar without end-of-archive records. See `files` for `threads`."""
         return self.files(_RecordingTarReader(tar).files(), threads)
 
     def files(self, files: Iterable[TarFile], threads: int | None = None) -> Iterator[bytes]:
-        """Yield the compressed members of a tar that consists of `files`. Uses `threads` threads."""
+        """Compress `files`, all members of a tar. `threads` is the number of threads (default: one for each CPU)."""
 
         def made(batch: list[TocMember]) -> list[tuple[TocEntry, bytes, str]]:
             return [(member.entry, self.compress(member), member.digest or digest_of(member.data)) for member in batch]
@@ -103,9 +103,9 @@ class TocBlob:
                 yield blob
 
     def copy_members(self, blob: Iterable[bytes], entries: Iterable[TocEntry]) -> Iterator[bytes]:
-        """Yield the pieces of `blob`, which are members of another blob. Adds `entries` to the table of contents.
+        """Yield the pieces of `blob`, which consists of compressed members. Adds `entries` to the table of contents.
 
-        The offsets in `entries` are relative to the beginning of `blob`.
+        `entries` describes the members in `blob`. The offsets are relative to the beginning of `blob`.
         """
         for entry in entries:
             copy = entry.copy()

@@ -43,10 +43,10 @@ def stored(data: bytes) -> bytes:
 
 
 def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
-    """Return a function that compresses data as a frame.
+    """Return a function that compresses data to one frame.
 
-    `alone` selects parameters for frames with one file. If `storing` is set, uses `stored` for incompressible
-    data.
+    If `storing` is true, the function returns `stored(data)` for incompressible data. If `alone` is true, the function
+    uses parameters for data that consists of a single file.
     """
     import zstandard
 

@@ -1,14 +1,14 @@
-"""Writes zTOCs, which let soci-snapshotter read single files of a gzip layer that isn't fetched completely.
+"""Writes zTOCs, which let soci-snapshotter read individual files of a gzip layer that isn't fetched completely.
 
 A zTOC lists the files and the checkpoints of a layer. A checkpoint is a position in the gzip stream at which inflating
 can begin. The bytes between two checkpoints are a span, the smallest part that the snapshotter fetches. Checkpoints are
 at the beginnings of gzip members and, in large members, of deflate blocks. A checkpoint at a block includes the 32 KiB
 of contents that the block can refer to. The format is soci-snapshotter's ztoc.fbs (FlatBuffers) and gzip_zinfo.h.
 
-A block can begin at any bit, which zlib's interface doesn't report. Inflating produces no output while it reads the
-Huffman codes of a block. Any other 16 bytes of a stream produce output. Therefore, at the end of a span, the stream is
-inflated in steps of 16 bytes until a step produces no output. A position near this step is accepted only if inflating
-from the position returns the known contents. Otherwise, the span continues.
+zlib doesn't report at which bit a block begins. Therefore, at the end of a span, this module searches for a block. The
+module inflates the stream in steps of 16 bytes until a step produces no output. Such a step is in the Huffman codes at
+the beginning of a block. The module then tests the positions near the step. A position is accepted if inflating from
+the position returns the known contents. Otherwise, the span continues.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class _UnsupportedError(Exception):
 
 
 class Ztoc(NamedTuple):
-    """A zTOC, and the first and last span of each file. Omits files that are larger than a span."""
+    """A zTOC, and the first and last span of each file. `files` omits empty files and files larger than `SPAN`."""
 
     content: bytes = b""
     files: dict[str, tuple[int, int]] = {}  # noqa: RUF012 - never changed
@@ -160,7 +160,7 @@ class _Scan:
         self._search_from = checkpoint.tar + SPAN
 
     def _inflated(self, member: Any, data: bytes) -> Generator[bytes, None, int]:
-        """Inflate `data`, and yield the output. Returns the number of bytes that belong to the gzip member."""
+        """Inflate `data`, and yield the output. Returns how many bytes of `data` belong to the gzip member."""
         at, is_full = 0, False
         while not member.eof and (at < len(data) or is_full):
             most = min(self._search_from - self.size, _MAX_OUTPUT)
@@ -187,9 +187,9 @@ class _Scan:
         self._tail = output[-_WINDOW:] if len(output) >= _WINDOW else (self._tail + output)[-_WINDOW:]
 
     def _search(self, member: Any, data: bytes, at: int) -> tuple[int, bytes]:
-        """Inflate `data` from `at` on to find the beginning of a block. Adds a checkpoint if a block is found.
+        """Inflate `data`, starting at offset `at`, and search for a block. If a block is found, adds a checkpoint.
 
-        Returns the offset in `data` at which inflating continues, and the output.
+        Returns the offset in `data` at which the caller must resume inflating, and the output up to this offset.
         """
         outputs = []
         first, last = at, min(at + _SEARCHED, len(data) - 2 * _SAMPLE)
@@ -214,7 +214,7 @@ class _Scan:
 
 
 def _block_begin(data: bytes, places: Iterable[int], window: bytes, known: bytes) -> int:
-    """Return the bit in `data` at which a block with the contents `known` begins, or 0 if no such block begins."""
+    """Return the bit offset in `data` of a block that inflates to `known`, or 0. Searches only the bytes `places`."""
     for at in places:
         value = int.from_bytes(data[at : at + _BEGIN], "little")
         for bit in range(8):

@@ -1,4 +1,4 @@
-"""Reads the fields that the dynamic linker uses from 64-bit little-endian ELF libraries and programs.
+"""Reads the dynamic linking information of 64-bit little-endian ELF libraries and programs.
 
 Sources: System V ABI, chapters 4 and 5, and Linux Standard Base for symbol versions.
 """
@@ -164,7 +164,7 @@ _TURNS = 4  # after this number of reads, more than a linker makes, the rest of 
 
 
 class SparseFile:
-    """Context manager that maps a sparse copy of a file into memory. The copy contains all requested ranges."""
+    """Context manager that maps a sparse copy of a file into memory. `fetch` and `tee` add ranges to the copy."""
 
     def __init__(self, file: BinaryIO, size: int, read: Callable[[], Iterator[Chunk]]) -> None:
         """Resize `file`, an empty file, to `size` bytes. Each call of `read` must yield the complete contents."""
@@ -201,7 +201,7 @@ class SparseFile:
             self._at = following
 
     def tee(self, chunks: Iterable[Chunk], probe: Callable[[mmap.mmap, Fetch], object]) -> Iterator[Chunk]:
-        """Yield the chunks unchanged, and store the ranges that `probe` reads. Call `tee` before `fetch`."""
+        """Yield the chunks unchanged, and store the ranges that `probe` requests. Call `tee` before `fetch`."""
         at = 0
         wanted: tuple[int, int] | None = (0, 1)
         for chunk in chunks:

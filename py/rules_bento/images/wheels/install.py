@@ -39,7 +39,7 @@ if __name__ == "__main__":
 
 
 class InstallLayout(NamedTuple):
-    """The absolute paths of a virtual environment in the image, and the owner of its files."""
+    """How to install wheels: the paths in the image, the owner of the files, and values for INSTALLER and REQUESTED."""
 
     prefix: str  # the directory for the data scheme; the owner owns it and everything in it
     site_packages: str

@@ -32,7 +32,7 @@ class Linked(NamedTuple):
 
 
 class Libraries(NamedTuple):
-    """The properties of a wheel that image checks use."""
+    """The wheel properties that image checks use."""
 
     wheel: str  # the file name
     distribution: str
@@ -87,7 +87,7 @@ class Libraries(NamedTuple):
         return {path.rpartition("/")[2] for path, _ in self.linked} | {elf.soname for _, elf in self.linked} - {""}
 
     def without(self, sources: Callable[[], Iterable[bytes]]) -> frozenset[str]:
-        """Return the paths of optional files that need other packages' libraries. `sources` yields Python sources."""
+        """Return paths of files that need libraries of other packages, but that importing `sources` doesn't require."""
         own = self.names()
         asking = [
             linked
@@ -108,7 +108,7 @@ class Libraries(NamedTuple):
 
 
 class Watched:
-    """Analyzes a wheel's linked files while another function copies the wheel's contents."""
+    """Analyzes a wheel's libraries and executables while another function copies the wheel's contents."""
 
     def __init__(self, wheel: Wheel) -> None:
         self._wheel = wheel
@@ -151,7 +151,7 @@ def _text(chunks: Iterator[Chunk]) -> bytes:
 
 
 def words(source: bytes) -> Iterator[bytes]:
-    """Yield the words in `source` that begin with `lib` or precede `.so`."""
+    """Yield the possible library names in `source`: words that begin with `lib`, and the word before each `.so`."""
     for match in _BEGINNING.finditer(source):
         start = match.start()
         if not start or source[start - 1] not in _LETTERS:

@@ -81,7 +81,7 @@ class Wheel(NamedTuple):
     def read(cls, file: Path, locked: Locked = Locked()) -> Wheel:  # noqa: B008 - it cannot be changed
         """Read the zip directory and the metadata of a wheel. Raises BentoError for an invalid wheel.
 
-        If `locked` allows a wrong RECORD, computes all digests. In this case, raises BentoError if RECORD is correct,
+        If `locked` allows a RECORD mismatch, computes all digests. In this case, raises BentoError if RECORD matches,
         because `allow_record_mismatch` is then unnecessary.
         """
         with _Zip(file, locked) as zip_file:
@@ -93,7 +93,7 @@ class Wheel(NamedTuple):
         return self.dist_info.removesuffix(".dist-info") + ".data/"
 
     def entry_modules(self) -> frozenset[str]:
-        """Return the modules that entry points use, including the entry points of plugins."""
+        """Return the modules to which the wheel's entry points for commands and plugins refer."""
         member = next((member for member in self.members if member.path == f"{self.dist_info}/{_ENTRY_POINTS}"), None)
         if member is None:
             return frozenset()
@@ -109,8 +109,9 @@ class Wheel(NamedTuple):
     def chunks(self, members: Iterable[ZipMember], *, join: bool = False, cut: int = 0) -> Iterator[Iterator[Chunk]]:
         """For each member, yield an iterator over its chunks. `join` makes deflate streams joinable if possible.
 
-        If `cut` isn't 0, splits larger deflate streams into chunks of at most `cut` bytes that can be inflated
-        separately. Reading verifies the contents, and raises BentoError for wrong contents.
+        If `cut` isn't 0, splits deflated contents of more than `cut` bytes into chunks of at most `cut` bytes. If
+        possible, each of these chunks has a stream that can be inflated separately. Iterating over the chunks verifies
+        the size and the checksums, and raises BentoError for a mismatch.
         """
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
@@ -123,7 +124,7 @@ class Wheel(NamedTuple):
                 yield partial(zip_file.unverified, member)
 
     def contents(self, member: ZipMember) -> bytes:
-        """Return a member's verified contents. Raises BentoError if the member is too large or has wrong contents."""
+        """Return a member's verified contents. Raises BentoError if the contents are too large or fail verification."""
         with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
@@ -163,7 +164,7 @@ class _Zip(Zip):
         return os.pread(self._open, size, offset)
 
     def whole(self, member: ZipMember) -> bytes:
-        """Return a member's contents, up to `_MOST_METADATA` bytes. Raises BentoError for larger or wrong contents."""
+        """Return a member's verified contents. Raises BentoError above `_MOST_METADATA` bytes or for a mismatch."""
         if member.size > _MOST_METADATA:
             raise self.error(f"the member has {member.size} bytes, which exceeds the limit for this file", member.path)
         return b"".join([chunk.data for chunk in self.chunks(member)])
@@ -278,7 +279,7 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
 
 
 def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
-    """Add digests to the members from `text`, the RECORD at `path`. Raises RecordError if RECORD is wrong."""
+    """Return the members with digests from RECORD (`text`, at `path`). Raises RecordError if RECORD doesn't match."""
     rows = _rows(zip_file, text)
     exempt = _exempt(path)
     recorded = tuple(
