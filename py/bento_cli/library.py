@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 class EntryCollection:
-    """The Bentos or models in a store. Methods other than `list` raise NotFoundError if no entry matches."""
+    """The Bentos or models in a store. `get`, `delete`, and `export` raise NotFoundError if no entry matches."""
 
     def __init__(self, home: Home, kind: Kind) -> None:
         self.home = home
@@ -69,13 +69,14 @@ class EntryCollection:
         return self.entry_store.list(tag).entries
 
     def get(self, tag: str) -> Entry:
-        """Return the entry with a tag or a unique prefix of a tag. For a name, returns the latest version."""
+        """Return the entry that `tag` identifies: a name (latest version), a tag, or a unique prefix of a tag."""
         return self.entry_store.get(tag)
 
     def delete(self, tag: str, *, force: bool = False) -> tuple[Entry, ...]:
-        """Delete the entry with a tag, or all versions of a name. Returns the deleted entries.
+        """Delete the entry that `tag` identifies, or all versions if `tag` is a name. Returns the deleted entries.
 
-        `tag` can also be a unique prefix of a tag. A model that a Bento requires can be deleted only with `force`.
+        `tag` can also be a unique prefix of a tag. Unless `force` is true, raises BentoError for a model that a Bento
+        requires.
         """
         from rules_bento.tag import Tag
 
@@ -133,9 +134,9 @@ class EntryCollection:
     ) -> Exported:
         """Export an entry to a file, directory, or URL. See `store.export.destination` for the path of the output.
 
-        Without `models`, excludes a Bento's models. With `check`, verifies all files first. Calls `progress` with the
-        number of bytes packed. `counter` counts the bytes sent to a URL. Raises BentoError if the entry is damaged, or
-        if the destination can't be written.
+        If `models` is false, excludes a Bento's models. If `check` is true, verifies all files first. Calls `progress`
+        with the number of bytes packed. `counter` counts the bytes sent to a URL. Raises BentoError if the entry is
+        damaged, or if the destination can't be written.
         """
         from bento_cli.store.export import export
         from bento_cli.transports.address import parse
@@ -167,13 +168,13 @@ class Store:
         return self.bentos if kind is BENTO else self.models
 
     def verify(self, *entries: Entry, progress: Callable[[int], None] | None = None) -> Verified:
-        """Compare entries (default: all) with their contents at the time of the import, and return the differences."""
+        """Compare the contents of entries (default: all) with the contents at import, and return the differences."""
         from bento_cli.store.verification import verify, verify_all
 
         return verify(self.home, [*entries], progress) if entries else verify_all(self.home, progress)
 
     def gc(self, *, dry_run: bool = False, waiting: Callable[[], None] | None = None) -> Collected:
-        """Remove data that no entry uses. With `dry_run`, only counts the data.
+        """Remove data that no entry uses. If `dry_run` is true, only counts the data.
 
         Calls `waiting` before waiting for another process that adds entries.
         """
@@ -182,7 +183,7 @@ class Store:
         return collect(self.home, dry_run=dry_run, waiting=waiting)
 
     def diff(self, one: str, other: str, kind: Kind = BENTO) -> Difference:
-        """Return the differences between `one` and `other`: tags of entries of `kind`, or paths of archives."""
+        """Compare two entries or archives. `one` and `other` are tags of entries of `kind`, or paths of archives."""
         from bento_cli.store.diff import Side, compare, of_archive, of_entry
 
         def side(text: str) -> Side:
@@ -243,7 +244,7 @@ def list(tag: str = "", *, kind: Kind = BENTO, home: HomePath = None) -> tuple[E
 
 
 def get(tag: str, *, kind: Kind = BENTO, home: HomePath = None) -> Entry:
-    """Return the Bento or model with a tag or a unique prefix of a tag. If `tag` is a name, returns the latest version.
+    """Return the Bento or model that `tag` identifies: a name (latest version), a tag, or a unique prefix of a tag.
 
     Raises NotFoundError if no entry matches.
     """
@@ -266,7 +267,7 @@ def import_bento(
     kind: Kind = BENTO,
     home: HomePath = None,
 ) -> Imported:
-    """Import a Bento and its models from an archive. Raises BentoError for a damaged, unsafe, or invalid archive."""
+    """Import a Bento and its models, or a model. Raises BentoError for an invalid archive or an existing entry."""
     return Store(home).section(kind).import_archive(source, form, options)
 
 
@@ -279,7 +280,7 @@ def export_bento(
     kind: Kind = BENTO,
     home: HomePath = None,
 ) -> Exported:
-    """Export a Bento to a file, directory, or URL. Includes the Bento's models unless `models` is false.
+    """Export a Bento or model to a file, directory, or URL. Includes the models of a Bento unless `models` is false.
 
     BentoML can't import archives in the format `zst`.
     """
@@ -289,7 +290,7 @@ def export_bento(
 def push(
     tag: str, *targets: str, insecure: Collection[str] = (), kind: Kind = BENTO, home: HomePath = None
 ) -> Sequence[Delivered]:
-    """Push a Bento and its models to `targets`, registry references such as `oci://registry/repository:tag`."""
+    """Push a Bento and its models, or a model, to registry references such as `oci://registry/repository:tag`."""
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
     from rules_bento.registry.reference import Reference
@@ -311,7 +312,7 @@ def pull(
     kind: Kind = BENTO,
     home: HomePath = None,
 ) -> Pulled:
-    """Pull a Bento from a registry into the store, with the models that the store lacks."""
+    """Pull a Bento or model from a registry into the store. For a Bento, also pulls the models that the store lacks."""
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
     from rules_bento.registry.reference import Reference
@@ -362,7 +363,7 @@ def serve(tag: str, *options: str, python: str = "", home: HomePath = None) -> s
 
 
 def verify(*entries: Entry, home: HomePath = None) -> Verified:
-    """Compare entries (default: all) with their contents at the time of the import, and return the differences."""
+    """Compare the contents of entries (default: all) with the contents at import, and return the differences."""
     return Store(home).verify(*entries)
 
 
@@ -372,5 +373,5 @@ def diff(one: str, other: str, *, home: HomePath = None) -> Difference:
 
 
 def gc(*, dry_run: bool = False, home: HomePath = None) -> Collected:
-    """Remove data that no entry uses. With `dry_run`, only counts the data."""
+    """Remove data that no entry uses. If `dry_run` is true, only counts the data."""
     return Store(home).gc(dry_run=dry_run)
