@@ -16,7 +16,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def main() -> None:
-    """Compile the modules, and write them to the zip."""
+    """Compile the modules, and write the bytecode to the zip file."""
     output, program, *modules = sys.argv[1:]
     directory = program.rpartition("/")[0]
     members = {"__main__.pyc": program}

@@ -1,7 +1,7 @@
-"""Provides names for annotations without importing `typing`, which needs 11 million instructions at each startup.
+"""Provides names for annotations without importing `typing`, because the import slows down each startup.
 
-Type checkers use `typing` and `collections.abc`. Annotations aren't evaluated, so at run time the names only need to
-exist for aliases, base classes of protocols, and `cast`.
+Type checkers use `typing` and `collections.abc`. Annotations aren't evaluated, so only aliases, base classes of
+protocols, and `cast` require the names at run time.
 """
 
 from __future__ import annotations
