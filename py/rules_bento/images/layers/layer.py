@@ -194,7 +194,7 @@ def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer
 
 
 def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> list[toc_layer.TocEntry]:
-    """Atomically write a layer part (see `parts`). Returns the part's entries, or [] if `compression` isn't in `LAZY`."""
+    """Atomically write a layer part (see `parts`). Returns the entries, or [] if `compression` isn't in `LAZY`."""
     return _write_part(out, *_tar_blob(pieces, compression, None, 1))
 
 
