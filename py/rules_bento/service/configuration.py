@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ValueType(NamedTuple):
-    """A type of configuration value. `words` describes it in messages. `holds` returns whether a value has the type."""
+    """A configuration type. `words` describes the type in messages. `holds` returns whether a value has the type."""
 
     words: str
     holds: Callable[[Any], bool]

@@ -164,7 +164,7 @@ class Constants:
         return is_unpacked and not any(isinstance(each, (list, dict, NotConstantError)) for each in items)
 
     def keyword_of_service(self, module: Module, node: ast.expr) -> str:
-        """Return the name of the `@bentoml.service` argument whose value is `node`, or an empty string."""
+        """Return the name of the `@bentoml.service` argument whose value is `node`, or "" for other nodes."""
         keyword = self.code.parent(node)
         owner = self.code.parent(self.code.parent(keyword))
         if not (isinstance(keyword, ast.keyword) and isinstance(owner, ast.ClassDef)):
@@ -220,7 +220,7 @@ class Constants:
         return not statement.name.startswith("__") and known <= _SERIALIZERS
 
     def _default(self, module: Module, name: str, field: ast.AnnAssign) -> Any:
-        """Return the Bento argument `name` if set, otherwise `field`'s default. Raises NotConstantError if unknown."""
+        """Return a Bento argument's value, by default from `field`. Raises NotConstantError for an unknown value."""
         default = field.value
         if name in self.arguments:
             value, kind = self.arguments[name], getattr(field.annotation, "id", "")
@@ -236,13 +236,13 @@ class Constants:
     # Services
 
     def require_service(self, definition: Definition) -> None:
-        """Raise NotConstantError if the import uses a service for anything other than a dependency or an annotation."""
+        """Raise NotConstantError if the import might use a service, except as a dependency or in an annotation."""
         for by, node in self.code.mentions.get(definition.key, ()):
             if self.receiver(by, node) not in DEPENDS and not self.code.in_annotation(node):
                 raise NotConstantError(f"`{definition.name}` is used during the import", by.path, node)
 
     def receiver(self, module: Module, node: ast.expr) -> str:
-        """Return the dotted name of the library function that receives `node` as an argument, or an empty string."""
+        """Return the dotted name of the library function that receives `node` as an argument, or "" for other nodes."""
         around = self.code.parent(node)
         around = self.code.parent(around) if isinstance(around, ast.keyword) else around
         return (isinstance(around, ast.Call) and self.names.outside(module, around.func)) or ""

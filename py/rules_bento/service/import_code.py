@@ -49,13 +49,13 @@ WORDS = frozenset(word.encode() for word in [*_ATTRIBUTES, *_BUILTINS, *_LIBRARI
 
 
 class ImportCode:
-    """Analyzes the code that an import might run. `hazard` is the first unsupported operation, or None.
+    """Analyzes the code that an import might run. `hazard` is the first unsupported operation, if any.
 
     Using a module as a value, as in `values.LABELS`, isn't supported.
     """
 
     def __init__(self, names: Names, modules: list[Module], others: frozenset[bytes]) -> None:
-        """Analyze `modules`. A function counts as called if its name is in `others`, the words in all other modules."""
+        """Analyze `modules`. `others` lists the words in other modules. Functions with these names count as called."""
         self.names = names
         self._modules = {module.name: module for module in modules}
         self._others = others
@@ -82,7 +82,7 @@ class ImportCode:
         return around is not None and self.is_local(around)
 
     def uses(self, definition: Definition) -> Iterator[tuple[Module, ast.expr]]:
-        """Yield the uses of a definition, except for assignments to its name and uses in annotations."""
+        """Yield the uses of a definition, except for assignments and uses in annotations."""
         for by, node in self.mentions.get(definition.key, ()):
             if not self._is_binding(node) and not self.in_annotation(node):
                 yield by, node

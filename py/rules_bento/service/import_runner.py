@@ -29,7 +29,11 @@ _START_SECONDS = 600  # for BentoML, before the service's turn
 
 @dataclass(frozen=True)
 class Subject:
-    """The service to import, and the settings of the import."""
+    """The service to import, and the settings of the import.
+
+    `aliases` maps model aliases to tags. Stand-ins replace the modules of `packages` (None: of all missing packages),
+    but never a module in `outside`. `remedy` is the advice in errors about stand-ins, with `{}` for the package.
+    """
 
     service: str  # `module:Service`
     directory: Path  # of the unpacked Bento: `src`, and maybe `models`
@@ -54,9 +58,8 @@ class ImportedMetadata:
 def import_service(subject: Subject, python: Path, readable: Sequence[Path], scratch: Path) -> ImportedMetadata:
     """Import a service twice, and return its metadata.
 
-    `python` is the interpreter of an environment with BentoML and the service's wheels. The service can read the files
-    in the directories `readable`. `scratch` is an empty directory for temporary files. Raises BentoError if an import
-    fails or exceeds the time limit, or if the metadata depends on the machine or the date.
+    `python` is the interpreter of an environment with BentoML and the service's wheels. The service can read `readable`
+    directories. `scratch` is an empty directory. Raises BentoError if an import fails, or if the two results differ.
     """
     runs = [_Run(subject, python, readable, scratch / name) for name in (_HERE, _THERE)]
     try:
@@ -121,8 +124,7 @@ class _Run:
             status = self.end()
         if not (self._directory / "answer").exists():
             raise BentoError(self._problem(status))
-        # Code of the service has run in that process, and may have written anything.
-        # Buckets of metrics often end with infinity.
+        # The service's code might have written anything to this file. Buckets of metrics often end with infinity.
         answer = read_object(read_file(self._directory / "answer"), "the answer of the import", constants=True)
         if "problem" in answer:
             problem = str(answer["problem"]).replace(f"{self._directory}/", "")
@@ -157,7 +159,7 @@ class _Run:
 
 
 def place_of(name: str, facts: dict[str, Any]) -> str:
-    """Return `file:line` of the service to which the field `name` belongs, or only the file of a legacy service."""
+    """Return the `file:line` of the service that has the field `name`. For a legacy service, returns only the file."""
     index = re.match(r"services\.([0-9]+)", name)
     services = facts["services"][int(index[1]) if index else 0 :]
     return f"{services[0]['path']}:{services[0]['line']}" if services else str(facts["path"])

@@ -1,4 +1,4 @@
-"""Imports a service with BentoML, in an environment that contains its wheels, and collects its metadata.
+"""Imports a service with BentoML in an environment with the service's wheels, and collects the service metadata.
 
 `main` reads a JSON file from `import_runner`, and writes the result as JSON. The result contains `facts` (see
 `metadata`), `schema`, and `openapi`. After an error, the result contains `problem` and `remedy`.
@@ -284,10 +284,7 @@ def _shift_environment() -> None:
 
 
 class Recorder:
-    """Records the method calls on `Image` objects for the metadata. BentoML stores only the results of calls.
-
-    For example, `system_packages` adds a shell command. Rejects images that were modified without `Image` methods.
-    """
+    """Records the method calls on `Image` objects. BentoML stores only the results of calls, such as commands."""
 
     def __init__(self, image_class: Any) -> None:
         self._class = image_class

@@ -65,7 +65,7 @@ class Model:
     Attributes:
         attribute: the class attribute, or an empty string for a legacy service.
         tag: `name`, `name:version`, or `name:latest`; empty if the tag is unknown or the model is on Hugging Face.
-        alias: whether `tag` can be an alias in the Bento instead of a tag, as in `bentoml.models.get`.
+        alias: whether `tag` might be the alias of a model in the Bento. True for `bentoml.models.get`.
         huggingface: the Hugging Face model, or None if the registry is `bentoml`.
 
     """
@@ -94,7 +94,7 @@ class Dependency:
 
 @dataclass(frozen=True)
 class Api:
-    """An API endpoint. For a legacy service, `input_type` and `output_type` are the class names of IO descriptors."""
+    """An API endpoint. Only legacy services set `input_type` and `output_type`, the class names of IO descriptors."""
 
     name: str
     route: str
@@ -127,7 +127,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Env:
-    """An environment variable. `value` is None if it is unknown."""
+    """An environment variable. An unknown `value` is None."""
 
     name: str
     value: Json = ""

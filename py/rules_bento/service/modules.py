@@ -1,6 +1,6 @@
 """Finds the modules in a Bento's src/, the statements that bind names, and the definitions of imported names.
 
-A name is constant only if exactly one unconditional statement of its module binds it.
+A name is constant only if its module binds the name exactly once, in an unconditional statement.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class PythonFiles:
         return [name for word in sorted(self.words(path) & self._by_word.keys()) for name in self._by_word[word]]
 
     def first_mention(self, word: bytes) -> tuple[str, int] | None:
-        """Return the path and line of the first occurrence of `word` in the Python files, or None."""
+        """Return the path and line where `word` first occurs, or None if no Python file contains `word`."""
         for path in sorted(path for path in self.paths if path.endswith(".py")):
             before, keyword, _ = self._read(path).partition(word)
             if keyword:
@@ -90,7 +90,7 @@ class PythonFiles:
         return None
 
     def parse(self, module: str, path: str) -> ast.Module:
-        """Parse a Python file. Raises BentoError for an invalid, oversized, or shadowed file."""
+        """Parse a Python file. Raises BentoError if it is oversized, invalid, or shadowed by a compiled module."""
         base = module.replace(".", "/")
         binary = self._binary.get(base) or self._binary.get(f"{base}/__init__")
         if binary:
@@ -216,7 +216,7 @@ class Module:
                     self._add(name, Binding(statement))
 
     def _bind_below(self, node: ast.AST) -> None:
-        """Add the bindings of nested `global` and `:=`, and record the modules that imports or strings mention."""
+        """Bind the names in a `global` statement or `:=` expression. Records modules named in an import or a string."""
         if isinstance(node, (ast.Global, ast.NamedExpr)):
             for name in node.names if isinstance(node, ast.Global) else [node.target.id]:
                 self._add(name, Binding(node))
@@ -251,7 +251,7 @@ def _bound_names(statement: ast.AST) -> Iterator[str]:
 
 
 def is_guard(module: Module, node: ast.If) -> bool:
-    """Return whether an `if` tests `TYPE_CHECKING` or `__name__ == "__main__"`, so that an import skips its body."""
+    """Return whether an `if` tests `TYPE_CHECKING` or `__name__ == "__main__"`. Imports skip the body of the `if`."""
     match node.test:
         case ast.Name() | ast.Attribute():
             return dotted(module, node.test) in ("typing.TYPE_CHECKING", "typing_extensions.TYPE_CHECKING")
@@ -293,7 +293,7 @@ class Names:
         return name if name and not self.files.owns(name) else None
 
     def resolve(self, module: Module, node: ast.expr) -> Definition:
-        """Return the definition of a name. Raises NotConstantError if the sources contain no definition or several."""
+        """Return the definition of a name. Raises NotConstantError unless the sources have exactly one definition."""
         if outside := self.outside(module, node):
             raise NotConstantError(f"`{outside}` is defined outside the sources", module.path, node)
         if not isinstance(node, ast.Name):
@@ -301,7 +301,7 @@ class Names:
         return self.lookup(module, node.id, module.path, node)
 
     def lookup(self, module: Module, name: str, path: str, node: ast.AST) -> Definition:
-        """Return the definition of `name`. If it's unknown, raises NotConstantError for `node` in the file `path`."""
+        """Return the definition of `name`. Raises NotConstantError for `node` in `path` if no definition is known."""
         for _ in range(_MAX_HOPS):
             known = module.bindings.get(name, [])
             if len(known) != 1:

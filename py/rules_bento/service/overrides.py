@@ -1,6 +1,6 @@
-"""Adds declared values to service metadata, for values that aren't constants in the source.
+"""Adds declared values to service metadata, if the source doesn't define the values as constants.
 
-A target or a command declares the values, and can't replace constants. `require_known` rejects unknown values.
+Targets and commands declare values. Declared values can't replace constants. `require_known` rejects unknown values.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 
 
 def listed(names: Iterable[str | None]) -> str:
-    """Format names in backticks, separated by commas. Without names, returns `none`."""
+    """Format names in backticks, separated by commas. If `names` is empty, returns `none`."""
     return ", ".join(f"`{name}`" for name in names) or "none"
 
 
@@ -210,7 +210,7 @@ def listed(names: Iterable[str | None]) -> str:
 
 
 def way(unknown: Unknown, words: Words) -> str:
-    """Return the attributes or flags that can declare `unknown`, or "" if the value requires an import."""
+    """Return how to declare an unknown value with attributes or flags, or "" if the value can't be declared."""
     _, dot, key = unknown.fact.partition(".")
     names = (unknown.fact, unknown.kind + dot, unknown.kind)
     remedy = next((_REMEDIES[name] for name in names if name in _REMEDIES), ("", ""))
@@ -247,7 +247,7 @@ def _remedy(unknown: Unknown, words: Words) -> str:
 
 
 def check_in_full(names: Collection[str], words: Words) -> None:
-    """Raise BentoError if `names` contains a kind of value that can't be declared completely."""
+    """Raise BentoError unless all `names` refer to metadata that can be declared completely, such as `labels`."""
     flag = "complete_metadata" if words == "attributes" else "--complete"
     for name in names:
         if name not in IN_FULL:

@@ -51,7 +51,7 @@ class Declaration:
     mounts: list[tuple[ast.expr, str]]  # application and path
 
     def error(self, value: Any, why: str) -> NotConstantError:
-        """Return the error for the first unknown part of a value. If all are known, returns an error with `why`."""
+        """Return the error for the first unknown part of a value. If all parts are known, the error contains `why`."""
         return first_unknown(value) or NotConstantError(why, self.module.path, self.node)
 
 
@@ -102,7 +102,7 @@ class ServiceReader:
         return first
 
     def _arguments(self, module: Module, keywords: list[ast.keyword]) -> dict[str, Any]:
-        """Return the arguments of `bentoml.service` by name. An unknown value is an error. `image` is a syntax node."""
+        """Return the arguments by name: a NotConstantError for each unknown value, and the syntax node for `image`."""
         values: dict[str, Any] = {}
         for keyword in keywords:
             node = keyword.value
@@ -182,7 +182,7 @@ class ServiceReader:
         return {name: found[name] for name in sorted(found)}  # as `dir()` lists them
 
     def _add_member(self, declared: Declaration, statement: ast.stmt, found: dict[str, Any]) -> None:
-        """Add the attribute that a statement defines to `found`. Raises NotConstantError for unsupported code."""
+        """Update `found` if a statement defines an attribute. Raises NotConstantError for unsupported code."""
         module, value, nodes = declared.module, None, list[ast.AST | None]([statement])
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
@@ -276,7 +276,7 @@ class ServiceReader:
     # APIs
 
     def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> metadata.Api | None:
-        """Return the API that a method defines, or None. Raises NotConstantError for an unsupported decorator."""
+        """Return a method's API, or None if it defines none. Raises NotConstantError for an unsupported decorator."""
         known = [self.names.outside(module, callee(each)) or "" for each in node.decorator_list]
         if known and known[0] in _ENDPOINTS and all(each in _KEEP_NAME for each in known[1:]):
             return self._endpoint(module, node, known[0])
@@ -319,7 +319,7 @@ class ServiceReader:
         return self._entries(declared, given, "config")
 
     def _entries(self, declared: Declaration, values: dict[str, Any], fact: str) -> dict[str, metadata.Json]:
-        """Return the constant entries of a dict, and record the others as unknown values with paths below `fact`."""
+        """Return a dict's constant entries. Records the path of each unknown entry. Each path begins with `fact`."""
         result: dict[str, metadata.Json] = {}
         for key, value in values.items():
             error = None if isinstance(value, dict) else first_unknown(value)
@@ -341,7 +341,7 @@ class ServiceReader:
         return {key: str(value) for key, value in self._entries(declared, labels, "labels").items()}
 
     def _openai(self, declared: Declaration, service: metadata.Service) -> dict[str, str]:
-        """Return the label of an OpenAI-compatible endpoint, or {}. Records an unknown label if mounts might set it."""
+        """Return the label `openai_endpoint`, or {} if no API sets it. Records an `Unknown` if a mount might set it."""
         found = [api.route for api in service.apis if api.route.endswith(_CHAT)]
         try:
             for application, path in [] if found else declared.mounts:
@@ -352,7 +352,7 @@ class ServiceReader:
         return {"openai_endpoint": found[0].removesuffix(_CHAT)} if found else {}
 
     def _envs(self, declared: Declaration, *, is_entry: bool) -> tuple[metadata.Env, ...]:
-        """Return a service's envs. With `is_entry`, records unknown values. Raises BentoError for invalid items."""
+        """Return a service's envs. If `is_entry`, records the unknown values. Raises BentoError for invalid items."""
         envs = declared.arguments.get("envs") or []
         result = list[metadata.Env]()
         for env in envs if isinstance(envs, list) else [declared.error(envs, "the value isn't a list")]:
@@ -408,7 +408,7 @@ def arguments_of(
 ) -> dict[str, ast.expr]:
     """Return the expressions of a call's arguments by name. Raises NotConstantError for `*`, `**`, and unknown names.
 
-    The first `positional` names (default: all) can be positional arguments. With `others`, keywords can have any name.
+    The first `positional` names (default: all) can be positional arguments. If `others` is set, any keyword is allowed.
     """
     given = dict(zip(names[:positional], call.args, strict=False))
     given |= {each.arg: each.value for each in call.keywords if each.arg}

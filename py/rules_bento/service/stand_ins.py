@@ -3,8 +3,8 @@
 A stand-in has every attribute. Code can call, subscript, enter, or subclass a stand-in, and use a stand-in as a
 decorator or an annotation. The result is another stand-in. A stand-in has no value. If the project's code or BentoML
 requires the value, the import fails with a message that contains the line and the package. Python has no hook for
-`x is None` and `type(x)`, so the project's modules are compiled with checks around these expressions. `isinstance` and
-similar operations return different results in the two imports (see `import_runner`), which must yield equal metadata.
+`x is None` and `type(x)`, so the project's modules are compiled with checks around these expressions. `import_runner`
+imports a service twice: operations such as `isinstance` return different results, but the metadata must be equal.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ _CHECK = "_rules_bento_check"  # the name of `_check` for the project's code
 
 
 class RejectedError(BaseException):
-    """Raised if the service does something that the import rejects, such as using the value of a stand-in."""
+    """Raised for an operation that isn't supported during the import, such as using the value of a stand-in."""
 
 
 @dataclass()
@@ -157,13 +157,13 @@ class StandIn:
     __copy__ = __deepcopy__
 
     def __get_pydantic_core_schema__(self, *_args: Any) -> Any:
-        """Return a pydantic schema that accepts any value. Generating a JSON Schema from it raises RejectedError."""
+        """Return a pydantic schema that accepts any value. Generation of a JSON Schema raises RejectedError."""
         functions = [lambda *_args: refuse(self._stand_in_name, "schema")]
         return {"type": "any", "metadata": {"pydantic_js_functions": functions}}
 
 
 class Subclass(type):
-    """The metaclass of project classes that extend a stand-in. Replaces the class with a stand-in."""
+    """Metaclass of project classes that extend a stand-in. Replaces each project class with a stand-in."""
 
     def __new__(cls, name: str, bases: tuple[Any, ...], *_args: Any, **_keywords: Any) -> Any:
         """Return a stand-in for the class, with the name `BASE:CLASS`."""
@@ -207,7 +207,7 @@ def _from_project() -> bool:
 
 
 def _is_structural() -> bool:
-    """Return whether `_STRUCTURAL` matches the caller. Excludes project calls of `inspect`, `__eq__`, or `__hash__`."""
+    """Return whether the caller is in `_STRUCTURAL`. False if the project calls `inspect`, `__eq__`, or `__hash__`."""
     frames = _frames()
     frame = next(frames)
     if _from_project() or not _STRUCTURAL.fullmatch(frame.f_globals.get("__name__") or ""):
@@ -218,13 +218,13 @@ def _is_structural() -> bool:
 
 
 def _builds_type() -> bool:
-    """Return whether the caller evaluates `X[...]` or `X | ...`. Python 3.14 compares types in these expressions."""
+    """Return whether the caller evaluates an expression in which Python 3.14 compares types: `X[...]` or `X | ...`."""
     frame = next(_frames())
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("BINARY_OP", "BINARY_SUBSCR")
 
 
 def place(until: str = "") -> str:
-    """Return the innermost stack frame in project code as `file:line: text`, or "". Stops at the file `until`."""
+    """Return the innermost project frame as `file:line: text`, or "" if missing. Skips callers of the file `until`."""
     frames = itertools.takewhile(lambda frame: frame.f_code.co_filename != until, _frames())
     return next(project_lines((frame.f_code.co_filename, frame.f_lineno) for frame in frames), "")
 
@@ -242,7 +242,7 @@ def relative(path: str) -> str:
 
 
 def refuse(name: str, what: str = "value") -> NoReturn:
-    """Reject a use of the stand-in `name` that requires `what`, such as the value or the type."""
+    """Raise RejectedError, because code requires `what` (such as the value or the type) of the stand-in `name`."""
     problem = f"importing the service requires the {what} of {name}, but a stand-in replaces the package"
     reject(f"{problem}:\n  {place() or STATE.place}", _remedy(name))
 
@@ -265,13 +265,13 @@ def _is_guarded() -> bool:
 
 
 def _varied(name: str, what: str = "isinstance of {}") -> bool:
-    """Record that the current line depends on `name`. Returns False in the first import, and True in the second."""
+    """Record that the current line depends on `name`. Returns whether this is the second import of the service."""
     STATE.varied.append((f"{place() or STATE.place} ({what.format(name)})", _remedy(name)))
     return STATE.is_second
 
 
 def _vary_all(name: str, *arguments: Any) -> None:
-    """In the second import, clear mutable arguments, because a package might modify them. Rejects BentoML objects."""
+    """Reject BentoML objects. In the second import, clear mutable arguments as if the stand-in `name` modified them."""
     for argument in arguments:
         module = str(type(argument).__module__)
         if module.partition(".")[0] in _BENTOML:
@@ -370,7 +370,7 @@ def _checked(value: ast.expr) -> ast.expr:
 
 
 def _accept_limits() -> None:
-    """Patch pydantic to accept stand-ins as field constraints. Generating a JSON Schema for such a field fails."""
+    """Patch pydantic to accept stand-ins as field constraints, but to reject JSON Schemas for such fields."""
     from pydantic._internal import _known_annotated_metadata as known
 
     def apply_checked(annotation: Any, schema: Any, apply: Any = known.apply_known_metadata) -> Any:
