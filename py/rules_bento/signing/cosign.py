@@ -47,7 +47,7 @@ def make_payload(name: str, digest: str) -> bytes:
 
 
 def read_payload(content: bytes, digest: str) -> str:
-    """Return the image name in a payload, or "". Raises SignatureError if the payload isn't for the image `digest`."""
+    """Return the image name in a payload, or "" if it is missing. Raises SignatureError if `digest` doesn't match."""
     critical = read_object(content, "the signed document").get("critical")
     if not isinstance(critical, dict) or critical.get("type") != _IMAGE:
         raise SignatureError("the signed document doesn't describe an image")
@@ -103,7 +103,7 @@ def bundle_statement(statement: bytes, key: PrivateKey | IdentitySigner) -> byte
 
 
 def open_envelope(document: dict[str, Any], key: PublicKey | Identity, material: Any = None) -> bytes:
-    """Return the statement in a DSSE envelope. Raises SignatureError unless `key` signed the statement."""
+    """Return an envelope's statement. Raises SignatureError unless `key` signed it. `material` contains log entries."""
     signatures = document.get("signatures")
     if document.get("payloadType") != _PAYLOAD or not isinstance(signatures, list):
         raise SignatureError("the envelope isn't a signed in-toto statement")
@@ -152,7 +152,7 @@ def bundled_statement(content: bytes, key: PublicKey | Identity) -> bytes:
 
 
 def _bundle_part(document: dict[str, Any], name: str) -> tuple[dict[str, Any], Any]:
-    """Return a bundle's object `name`, and its verification material. Raises SignatureError for other documents."""
+    """Return the object `name` and the verification material of a bundle. Raises SignatureError for other documents."""
     part = document.get(name)
     if not str(document.get("mediaType")).startswith(BUNDLE_TYPE) or not isinstance(part, dict):
         raise SignatureError(f"the document isn't a sigstore bundle with a {name}")
@@ -165,13 +165,13 @@ def signature_path(path: Path, is_bundle: bool) -> Path:
 
 
 def existing_signature(path: Path) -> Path:
-    """Return the path of a file's bundle. If only a legacy signature exists, returns its path."""
+    """Return the path of a file's bundle, or of the legacy signature if only the legacy signature exists."""
     bundle, legacy = (signature_path(path, is_bundle) for is_bundle in (True, False))
     return legacy if legacy.exists() and not bundle.exists() else bundle
 
 
 def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> bytes:
-    """Sign a file, and return a bundle or, in the legacy format, base64. Raises BentoError if signing fails."""
+    """Sign a file. Returns a bundle or, if `is_bundle` is false, a base64 signature. Raises BentoError on failure."""
     digest = _digest(path)
     if isinstance(key, IdentitySigner):
         return key.sign_digest(digest) + b"\n"
@@ -183,7 +183,7 @@ def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> 
 
 
 def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
-    """Verify a file's signature. Raises SignatureError if it's invalid, or BentoError if the file can't be read."""
+    """Raise SignatureError unless `signed` has a valid signature of `path`, or BentoError if `path` is unreadable."""
     try:
         content = read_named(str(signed), Path(), MAX_FILE_BYTES, "Specify a signature file.")
     except BentoError as error:
@@ -200,7 +200,7 @@ def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
 
 
 def _signature(content: bytes, path: Path) -> tuple[bytes, Any]:
-    """Return the signature, and the verification material or None. Raises SignatureError for an invalid file."""
+    """Return the signature, and the verification material (legacy: None). Raises SignatureError for an invalid file."""
     text = content.decode("ascii", "replace").strip()
     try:
         if text.startswith("{"):

@@ -65,8 +65,8 @@ class IdentitySigner:
     def __init__(self, token: str = "", trust_config: str = "", directory: str = "") -> None:
         """Read an OIDC token, and the client trust configuration of sigstore services.
 
-        Both are paths relative to `directory`, or `env://NAME`. By default, uses the CI system's token, and sigstore's
-        public services. Raises BentoError for a missing or invalid token, or an invalid configuration.
+        `token` and `trust_config` are paths relative to `directory`, or `env://NAME`. By default, uses the CI system's
+        token, and sigstore's public services. Raises BentoError for a missing or invalid token or configuration.
         """
         with _errors(token or "OIDC token", "Request a new token for the audience sigstore."):
             from sigstore import oidc, sign
@@ -114,7 +114,7 @@ def read_trusted_root(file: Path | None) -> Any:
 
 
 def entry_check(trusted_root: Path | None) -> Callable[..., None]:
-    """Return a function to check log entries for `read_public`. Raises BentoError if `trusted_root` is unreadable."""
+    """Return the `check_entry` function for `read_public`. `trusted_root` and errors are as in `read_trusted_root`."""
     root = read_trusted_root(trusted_root)
 
     def check(material: Any, verifier: dict[str, Any], digest: bytes, signature: bytes) -> None:

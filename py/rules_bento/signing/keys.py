@@ -47,7 +47,8 @@ class PublicKey:
     def verifies(self, signature: bytes, digest: bytes, material: Any = None) -> bool:
         """Return whether `signature` is valid for `digest`, the SHA-256 of a message.
 
-        If the key requires log entries, raises SignatureError unless `material` (of a bundle) contains a valid entry.
+        `material` is the verification material of a bundle, or None for a signature without a bundle. If the key
+        requires log entries, raises SignatureError unless `material` contains a valid log entry.
         """
         from cryptography.exceptions import InvalidSignature
 
@@ -95,7 +96,7 @@ class PrivateKey:
 def read_public(name: str, directory: Path, check_entry: Callable[..., None] | None = None) -> PublicKey:
     """Read a public key. `name` is a path relative to `directory`, or `env://VARIABLE`.
 
-    If `check_entry` is set, it verifies the log entry of each signature. Raises BentoError for an invalid key.
+    The function `check_entry`, if set, verifies the log entry of each signature. Raises BentoError for an invalid key.
     """
     kind, content, origin = _read(name, directory)
     if kind in (*_PRIVATE, *_ENCRYPTED):

@@ -23,7 +23,7 @@ _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
 def find_log(trust_config: str, directory: Path) -> str:
-    """Return the URL of the newest valid Rekor v2 log in the file `trust_config`. Raises BentoError if none exists."""
+    """Return the URL of the newest valid Rekor v2 log in `directory/trust_config`. Raises BentoError if none exists."""
     config = read_object(read_named(trust_config, directory, MAX_BYTES, _REMEDY), trust_config)
     validate(config, _SHAPE, trust_config, _REMEDY)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -35,7 +35,7 @@ def find_log(trust_config: str, directory: Path) -> str:
 
 
 def create_entry(url: str, verifier: dict[str, Any], digest: bytes, signature: str) -> dict[str, Any]:
-    """Record a base64 signature of a SHA-256 in a log, and return the log entry. Raises BentoError if the log fails."""
+    """Record the base64 `signature` of `digest` by `verifier`. Returns the log entry. Raises BentoError on failure."""
     content = {"content": signature, "verifier": verifier}
     request = to_json({"hashedRekordRequestV002": {"digest": to_base64(digest), "signature": content}})
     transport = Transport()
