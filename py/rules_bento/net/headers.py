@@ -20,7 +20,7 @@ _VALUE = re.compile(r'\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
 
 class ContentRange(NamedTuple):
-    """The byte range of a partial response. `last` is inclusive. `size` is the total size, or None if unknown."""
+    """The byte range of a partial response. `last` is inclusive. `size` is the total size, or None for `*`."""
 
     first: int
     last: int
@@ -57,7 +57,7 @@ def next_link(text: str | None) -> str | None:
 
 
 def challenges(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the scheme and the parameters of each challenge in `WWW-Authenticate` (RFC 9110). Names are lowercase."""
+    """Yield each challenge of `WWW-Authenticate`: scheme and parameters. Schemes and parameter names are lowercase."""
     scheme, parameters, at = "", dict[str, str](), 0
     while word := _WORD.match(text, at):
         at = word.end()

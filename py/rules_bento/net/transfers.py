@@ -41,7 +41,7 @@ class Counter(Protocol):
         """Add `size` bytes to the total."""
 
     def advance(self, size: int) -> None:
-        """Add `size` to the number of transferred bytes. A negative `size` subtracts bytes to transfer again."""
+        """Add `size` to the number of transferred bytes. `size` is negative if bytes must be transferred again."""
 
 
 class Progress:
@@ -70,7 +70,7 @@ class Progress:
             self._total += size
 
     def advance(self, size: int) -> None:
-        """Add `size` to the number of transferred bytes. A negative `size` subtracts bytes to transfer again."""
+        """Add `size` to the number of transferred bytes. `size` is negative if bytes must be transferred again."""
         with self._lock:
             self._done += size
             now = time.monotonic()
@@ -110,7 +110,7 @@ class StoppedError(BentoError):
 
 
 class Transfers:
-    """Counter for a group of transfers. `stop` ends all of them."""
+    """Counter for a group of transfers. `stop` ends all transfers."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -129,7 +129,7 @@ class Transfers:
         self._counter.advance(size)
 
     def stop(self) -> None:
-        """Stop all transfers. Calls `abort` of each `waiting` block. Afterward, other methods raise StoppedError."""
+        """Make other methods raise StoppedError, and call the `abort` functions of all active `waiting` blocks."""
         with self._lock:
             self._stopped.set()
             for abort in self._waiting:
@@ -162,14 +162,14 @@ _thread = threading.local()  # `transfers`, if set, is the group to which the th
 
 @contextmanager
 def interruptible(abort: Callable[[], None]) -> Iterator[None]:
-    """Call `abort` if another `parallel_map` item fails during the block. Raises StoppedError if one failed earlier."""
+    """Call `abort` if a parallel transfer fails during the block. Raises StoppedError if a transfer failed earlier."""
     transfers: Transfers | None = getattr(_thread, "transfers", None)
     with transfers.waiting(abort) if transfers else nullcontext():
         yield
 
 
 def pause(seconds: float) -> None:
-    """Wait for `seconds`. Raises StoppedError when another `parallel_map` item fails."""
+    """Wait for `seconds`. Raises StoppedError when a parallel transfer fails."""
     transfers: Transfers | None = getattr(_thread, "transfers", None)
     (transfers.pause if transfers else time.sleep)(seconds)
 
@@ -218,7 +218,7 @@ class Retry:
             self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
-        """Count a failure and wait, at least `asked` seconds but at most 60. Returns False after too many failures."""
+        """Count a failure, and return whether to retry. Before a retry, waits at least `asked` seconds (at most 60)."""
         self._failed += 1
         self._moved = 0
         if self._failed >= _ATTEMPTS:
@@ -247,7 +247,7 @@ _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def open_partial(path: Path) -> Iterator[BinaryIO | None]:
-    """Lock and open `.NAME.part` for appending. On success, renames the file. Yields None if `path` exists."""
+    """Lock and open `.NAME.part`. If the block succeeds, renames the file to `path`. Yields None if `path` exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     while not path.exists():

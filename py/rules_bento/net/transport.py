@@ -222,7 +222,7 @@ class Response:
 
     @property
     def finished(self) -> bool:
-        """Whether the body was read, and the server keeps the connection open for another request."""
+        """Whether the body was read completely and the server keeps the connection open for another request."""
         if self._response.length == 0:
             self._response.close()
         return self._response.isclosed() and not self._response.will_close
