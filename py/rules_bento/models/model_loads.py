@@ -13,7 +13,7 @@ _LOADER = re.compile(r"bentoml\.(?!models\.)(\w+)\.(load_model|get)")
 
 
 def find_model_loads(sources: Mapping[str, bytes]) -> list[list[str]]:
-    """Return the tag, framework, function, and `path:line` of each framework call with a constant tag."""
+    """Return the tag, framework, function, and `path:line` of each call such as `bentoml.sklearn.load_model("a:1")`."""
     loads: list[list[str]] = []
     for path, content in sorted(sources.items()):
         if b"bentoml" in content and (b"load_model" in content or b"get" in content):
@@ -60,7 +60,7 @@ def _imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def _dotted_name(node: ast.expr, names: Mapping[str, str]) -> str:
-    """Return the dotted name of an expression. `names` resolves imports. Returns "" for other expressions."""
+    """Return the full name for `a` or `a.b`, or "" for other expressions. `names` maps imported names to full names."""
     import ast
 
     parts: list[str] = []
