@@ -79,7 +79,7 @@ class _YamlNode:
 
 
 class _YamlReader:
-    """Builds YAML values from parser events. If `parse_float` is set, keeps keys as strings, and records lines."""
+    """Builds YAML values from parser events. `parse_float` selects the mode of `read_with_lines`, with string keys."""
 
     def __init__(
         self, data: bytes | str, origin: str, *, binary: bool = False, parse_float: Callable[[str], Any] | None = None
