@@ -158,7 +158,7 @@ def _too_large(remote: Remote, size: int | None) -> BentoError:
 
 
 class _Count:
-    """Thread-safe counter of transferred bytes that can be reset."""
+    """Thread-safe, resettable counter of expected and transferred bytes."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -207,7 +207,7 @@ class _Part:
             file.close()  # another process has removed the file
 
     def missing(self, size: int, most: int) -> tuple[list[tuple[int, int]], int]:
-        """Return two results: the missing ranges, and the number of downloaded bytes.
+        """Return the missing ranges and the number of downloaded bytes.
 
         Splits large ranges, so that `most` requests can run in parallel.
         """

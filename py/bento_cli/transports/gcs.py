@@ -2,8 +2,7 @@
 
 Uploads are resumable sessions: the server reports the number of received bytes, so that an interruption loses only the
 current chunk. The server verifies the upload with an MD5 digest. google-auth finds the application default credentials.
-Without credentials, only public objects can be read. STORAGE_EMULATOR_HOST selects an emulator, which receives no
-credentials.
+Without credentials, only public objects can be read. STORAGE_EMULATOR_HOST selects an emulator, without credentials.
 """
 
 from __future__ import annotations
@@ -125,7 +124,10 @@ class Gcs(Remote):
             return resolve(response.url, location)
 
     def _send(self, session: str, chunk: Slice | None, size: int) -> tuple[int, dict[str, Any] | None]:
-        """Send a chunk, or get the upload status. Returns the number of uploaded bytes, and the new object or None."""
+        """Send a chunk, or request the upload status if `chunk` is None.
+
+        Returns the number of uploaded bytes, and the new object, which is None if the upload isn't complete.
+        """
         content_range = f"bytes {chunk.start}-{chunk.end - 1}/{size}" if chunk and chunk.size else f"bytes */{size}"
         with self._ask("PUT", session, {"Content-Range": content_range}, chunk or BytesBody(b"")) as response:
             if response.status == 308:

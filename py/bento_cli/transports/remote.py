@@ -139,7 +139,7 @@ def understood() -> Iterator[None]:
 
 
 def needs(package: str, extra: str) -> BentoError:
-    """Return the error for a package that isn't installed. `extra` is the extra that includes the package."""
+    """Return the error for a missing package. `extra` is the extra of rules-bento-cli that installs the package."""
     return BentoError(
         f"{extra} URLs require the package {package}, which isn't installed. Run `pip install "
         f"'rules-bento-cli[{extra}]'`. With Bazel, run `bazel run @rules_bento//tools:bento_with_transports`."
@@ -237,7 +237,7 @@ class RenameUpload(Remote):
 
     @abstractmethod
     def append(self, path: str, source: Source, at: int) -> Iterator[int]:
-        """Write the source from offset `at` into a file, at the same offset. Yields the size of each sent piece."""
+        """Write the source to a file, starting at offset `at` of both. Yields the size of each sent piece."""
 
     @abstractmethod
     def stream(self, path: str, start: int, end: int) -> Iterator[Buffer]:
