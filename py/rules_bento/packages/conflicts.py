@@ -77,17 +77,17 @@ class Choice:
 
 
 def _declared(member: Document, kind: str, field: str) -> list[str]:
-    """Return the extras or groups that a member declares, including empty ones."""
+    """Return the extras or groups that a member declares, including empty extras and groups."""
     return [*member.get(_TABLES[kind], {}), *member.get("metadata", {}).get(field, ())]
 
 
 def is_member(package: Document) -> bool:
-    """Return whether a locked package is the project or a member of its workspace."""
+    """Return whether a locked package is the project or a workspace member."""
     return bool(package["source"].keys() & {"virtual", "editable"})
 
 
 def is_target(edge: Document, package: Document) -> bool:
-    """Return whether an edge refers to a package. Compares the name and, if the edge has them, version and source."""
+    """Return whether an edge refers to a package. Ignores the version and the source if the edge lacks these fields."""
     return all(edge.get(key, package.get(key)) == package.get(key) for key in ("name", "version", "source"))
 
 
@@ -121,7 +121,7 @@ def resolve(document: Document, choice: Choice, origin: str) -> Document:
 
 
 def _marker_name(kind: str, package: str, name: str) -> str:
-    """Return the name that markers use for an item, such as `extra-4-proj-cpu`."""
+    """Return the name that markers use for a member, an extra, or a group, such as `extra-4-proj-cpu`."""
     return f"{kind}-{len(package)}-{package}" + (f"-{name}" if name else "")
 
 
@@ -143,13 +143,13 @@ def _map_edges(package: Document, change: Any) -> Document:
 
 @dataclass
 class _Active:
-    """The selected items and the extras that they require, each with the condition that activates it."""
+    """Maps the selected items, and the extras that these items require, to the conditions that activate them."""
 
     items: dict[Item, Condition]
     origin: str
 
     def active_conflict(self, together: list[Item]) -> list[Item]:
-        """Return two extras of a conflict set that can be active at the same time, or an empty list."""
+        """Return two extras in `together` that can be active at the same time, or [] if there are no such extras."""
         found = [item for item in together if item[0] == "extra" and item in self.items]
         pairs = ([one, other] for at, other in enumerate(found) for one in found[:at])
         return next((pair for pair in pairs if _and(self.items[pair[0]], self.items[pair[1]])), [])
@@ -226,7 +226,7 @@ def _conflict_item(item: Document) -> Item:
 
 
 def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[Item]) -> set[str]:
-    """Return the members that the selected items belong to, or require directly or indirectly. Ignores markers."""
+    """Return the members that contain the selected items, and the members that these items require. Ignores markers."""
     queue, seen = list(chosen), set(chosen)
     while queue:
         kind, name, each = queue.pop()
@@ -240,7 +240,7 @@ def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[It
 
 
 def _reject_conflict(items: list[Item], sets: Iterable[Iterable[Item]], chosen: Iterable[Item], origin: str) -> None:
-    """Raise BentoError if a conflict set has several active items. `items` contains the active items."""
+    """Raise BentoError if `items`, the active items of a conflict set, contains more than one item."""
     if len(items) > 1:
         raise BentoError(
             f"{origin}: {_describe_item(items[0])} and {_describe_item(items[1])} conflict (tool.uv.conflicts), but "

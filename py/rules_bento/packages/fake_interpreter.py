@@ -1,8 +1,8 @@
-"""Writes a program that answers uv's interpreter query with constant values.
+"""Writes a script that uv runs instead of a Python interpreter. The script prints constant information.
 
-uv starts an interpreter to query its version, platform, and paths. The query takes five times as long as resolving a
-lock subset, and uv overrides most of the result with the requested version and platform. The output of the program
-has the format of the locked uv version. Other versions might reject the output.
+uv runs an interpreter to get the interpreter's version, platform, and paths. This query takes five times as long as
+resolving a lock subset, and uv overrides most of the result with the requested version and platform. The output of the
+script has the format of the locked uv version. Other versions of uv might reject the output.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rules_bento.typing_lite import Any
 
 
 def write_fake_interpreter(path: Path, python: str, version: str) -> None:
-    """Write a program that answers uv's query as Python `version` (`X.Y[.Z]`). `python` runs the program."""
+    """Write a script that uv accepts as Python `version` (`X.Y[.Z]`). The interpreter `python` runs the script."""
     # Linux passes only one argument of a shebang, and cuts the line at 256 bytes: paths of a sandbox can be longer.
     link = path.with_name(f"{path.name}.link")
     link.unlink(missing_ok=True)
@@ -25,7 +25,7 @@ def write_fake_interpreter(path: Path, python: str, version: str) -> None:
 
 
 def _interpreter_info(executable: str, version: str) -> dict[str, Any]:
-    """Return the answer to uv's query. uv's `--python-platform` overrides the platform and the processor."""
+    """Return the output of the script. The platform in the output is constant: uv uses `--python-platform` instead."""
     scheme = dict.fromkeys(("platlib", "purelib", "include", "scripts", "data"), "")
     prefixes = dict.fromkeys(("sys_base_prefix", "sys_base_exec_prefix", "sys_prefix"), "/")
     full_version = version if version.count(".") > 1 else f"{version}.0"

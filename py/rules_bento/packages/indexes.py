@@ -72,7 +72,7 @@ class Indexes:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def project_tables(self) -> list[str]:
-        """Return the settings as lines to append to a pyproject.toml. The last table must be `[tool.uv]`."""
+        """Return the settings as lines to append to a pyproject.toml file whose last table is `[tool.uv]`."""
         lines = []
         if self.find_links:
             lines.append(f"find-links = {json.dumps([_absolute(link) for link in self.find_links])}")
@@ -119,7 +119,7 @@ def split_index(entry: str) -> tuple[str, str]:
 
 
 def reject_credentials(text: str, origin: str) -> None:
-    """Raise BentoError for a URL that contains a password or token. The message omits the secret."""
+    """Raise BentoError if a URL in `text` contains credentials. The message omits the credentials."""
     if _CREDENTIALS.search(text):
         raise BentoError(
             f"{origin}: {without_credentials(text)} contains credentials. Move the credentials to netrc, to "

@@ -19,9 +19,10 @@ and any index or cache can serve the files. The format is JSON because Starlark 
 Empty optional fields are omitted. A dependency has a `version` only if the lock has several versions of the package,
 and an `index` (a number) only if several indexes provide the version. `rejected_files` lists the files of the release
 that have no hash in the original lock. `source` is the git commit or the URL (`{"url": ...}`) of a package that isn't
-in an index. `unlocked` packages are missing from the original lock, which is for a single platform, but other platforms
-require them. An `unlocked` package has no files and no dependencies, and requiring the package is an error. `inputs`
-records the inputs of a `bento_requirements` target, so that a test can detect a stale lock.
+in an index. `inputs` records the inputs of a `bento_requirements` target, so that a test can detect a stale lock.
+
+If the original lock is for a single platform, it lacks the packages that only other platforms require. Such packages
+are `unlocked`: they have no files and no dependencies. Requiring an `unlocked` package is an error.
 """
 
 from __future__ import annotations
@@ -100,8 +101,9 @@ def load(path: Path) -> Lock:
 def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
     """Convert a `uv.lock` to a lock of rules_bento.
 
-    The roots are the dependencies of the selected workspace members, extras, and groups. If `choice` is None, all items
-    are selected, including conflicting items. Raises BentoError for an invalid lock, or if selected items conflict.
+    The roots are the dependencies of the workspace members, extras, and groups that `choice` selects. Raises BentoError
+    for an invalid lock, or if the selection contains conflicts. If `choice` is None, all members, extras, and groups
+    are selected, and conflicts are allowed.
     """
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
@@ -121,8 +123,8 @@ def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
 def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], origin: str) -> Lock:
     """Return a lock in which only the packages in `names`, and files with a hash in `hashes`, are locked.
 
-    Other packages become `unlocked`. `rejected_files` lists the removed files of a package. Raises BentoError if a
-    package in `names` has no file left.
+    Other packages become `unlocked`. `rejected_files` lists the removed files of a package. Raises BentoError if
+    all files of a package in `names` are removed.
     """
     kept = []
     for package in lock["packages"]:
@@ -145,7 +147,7 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
 
 
 def _root_edges(document: dict[str, Any], choice: Choice) -> list[dict[str, Any]]:
-    """Return the external dependencies of the selected items, and of workspace members that these items require."""
+    """Return the dependencies of the items in `choice`. Replaces a workspace member with the member's dependencies."""
     members = {package["name"]: package for package in document["package"] if conflicts.is_member(package)}
     chosen = [item for item in choice.items(document) if item[2] != EXPLICIT_GROUP]
     queue: list[tuple[conflicts.Item, tuple[str, ...]]] = [(item, ()) for item in chosen]
@@ -205,7 +207,7 @@ class _EdgeNames:
             versions.setdefault(package.get("version"), []).append(package["source"])
 
     def index(self, package: dict[str, Any]) -> dict[str, str]:
-        """Return the `index` field of a package or edge, or an empty dict if only one index has the version."""
+        """Return a dict with the `index` of a package or edge. If only one index has the version, the dict is empty."""
         sources = self.sources[package["name"]].get(package.get("version"), [])
         return {"index": str(sources.index(package["source"]) + 1)} if len(sources) > 1 else {}
 

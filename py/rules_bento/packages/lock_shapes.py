@@ -1,8 +1,8 @@
 """Validates the syntax of strings in locks.
 
 A lock is untrusted input: the strings become file names, labels, arguments, and input of other programs.
-toolchains/private/lock_shapes.bzl contains a copy of the table for locks that Bazel reads directly.
-tests/locks/test_lock_shapes.py compares both tables.
+Bazel reads some locks without this module: toolchains/private/lock_shapes.bzl contains the same checks in Starlark.
+tests/locks/test_lock_shapes.py verifies that both implementations accept the same strings.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class LockSubset:
 
 @dataclass(frozen=True)
 class Query:
-    """The requirements and constraints (PEP 508) of a service, each with the place of its declaration."""
+    """The requirements and constraints (PEP 508) of a service. The mappings' values are the places of declaration."""
 
     requirements: Mapping[str, str]
     constraints: Mapping[str, str] = field(default_factory=dict)
@@ -128,7 +128,7 @@ def _load_resolution(text: str) -> Resolution:
 
 
 def resolve_one(requirement: str, entries: Sequence[dict[str, Any]], target: Target, resolver: Resolver) -> Resolution:
-    """Resolve a single requirement. After an error, returns no pins, and `resolve_subset` reports the error."""
+    """Resolve a single requirement. If this fails, the result has no pins, and `resolve_subset` reports the error."""
     try:
         pins = _resolve(Query({requirement: "requirements"}), _index_by_name(entries), target, resolver)
     except BentoError:
@@ -219,7 +219,7 @@ def _combine(query: Query, locked: Locked, resolutions: Sequence[Resolution]) ->
 
 
 def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
-    """Run the resolver. Returns each pinned requirement and its name. Raises the same errors as `resolve_subset`."""
+    """Return pairs of a pinned requirement and a package name. Raises BentoError if there is no valid solution."""
     import tempfile
 
     unlocked = sorted(package["name"] for package in locked.values() if "unlocked" in package)
@@ -269,7 +269,7 @@ class _NoSolutionError(Exception):
 
 
 def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
-    """Run the resolver. Returns each pinned requirement and its name. Raises _NoSolutionError if the resolver fails."""
+    """Return pairs of a pinned requirement and a package name. Raises _NoSolutionError if the resolver fails."""
     import subprocess
 
     source = links.with_name("requirements.in")
@@ -380,7 +380,7 @@ def _requires_dist(edge: dict[str, Any], extra: str) -> str:
 
 
 def _with_source(line: str, package: dict[str, Any]) -> str:
-    """Return a requirement for the source of a package, or `line` if an index provides the package."""
+    """Return a requirement with the package's wheel, URL, or repository. For a package in an index, returns `line`."""
     source = package.get("source")
     if not source:
         return line
@@ -392,7 +392,7 @@ def _with_source(line: str, package: dict[str, Any]) -> str:
 
 @lru_cache(maxsize=16)  # many services have the same lock subset
 def _with_hashes(pins: tuple[tuple[str, tuple[tuple[str, str], ...]], ...], platform: str, all_files: bool) -> str:
-    """Return requirement lines with SHA-256 hashes. `all_files` includes hashes of files for other platforms."""
+    """Return requirement lines with SHA-256 hashes. If `all_files` is false, omits files for other platforms."""
     lines = []
     for line, files in pins:
         hashes = sorted(sha256 for file, sha256 in files if all_files or _is_installable(file, platform))

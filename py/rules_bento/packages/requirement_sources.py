@@ -48,7 +48,7 @@ class RequirementSource(NamedTuple):
         return posixpath.normpath(self.name)
 
     def included_name(self, value: str) -> str:
-        """Return the normalized name of an included file. `value` is its path relative to this file."""
+        """Return the normalized name of an included file. `value` is the file's path relative to the including file."""
         return posixpath.normpath(posixpath.join(posixpath.dirname(self.name), value))
 
 
@@ -82,7 +82,7 @@ def read(
     `extras` and `groups` select tables in pyproject.toml files. `*` selects all tables. `constraints` and `overrides`
     are requirements files: constraints limit versions, and overrides replace the requirements of other packages. A file
     in `sources` is read only once, even if another file includes it. Raises BentoError for an invalid file. The message
-    includes the file and line.
+    includes the file, and the line or the table.
     """
     declared = DeclaredRequirements()
     reader = _RequirementsFiles(declared, {one.normalized_name: one for one in (*overrides, *constraints, *sources)})
@@ -247,13 +247,13 @@ class _PyprojectReader:
         declared.add(_with_source(text, source, f"{self.origin}: tool.uv.sources.{name}"), f"{self.origin}: {table}")
 
     def add_extra(self, name: str, declared: DeclaredRequirements) -> None:
-        """Add the requirements of an extra, unless they were added before."""
+        """Add the requirements of an extra. Skips an extra that is already added."""
         if self._mark_added("extra", name):
             for text in self.extras[name]:
                 self.add(text, f"project.optional-dependencies.{name}", declared)
 
     def add_group(self, name: str, declared: DeclaredRequirements) -> None:
-        """Add the requirements of a dependency group and its included groups, unless they were added before."""
+        """Add the requirements of a dependency group and its included groups. Skips groups that are already added."""
         for entry in self.groups[name] if self._mark_added("group", name) else ():
             if isinstance(entry, str):
                 self.add(entry, f"dependency-groups.{name}", declared)
@@ -281,7 +281,7 @@ def _select(requested: Sequence[str], available: dict[str, Any], origin: str) ->
 
 
 def _with_source(text: str, source: Any, origin: str) -> str:
-    """Return `text` with the git URL in `source`, if any. Raises BentoError for an unsupported source."""
+    """Return `text`, or, for a git source, a requirement with the URL. Raises BentoError for an unsupported source."""
     if source is None or (isinstance(source, dict) and "index" in source):
         return text  # the target specifies the indexes
     if not isinstance(source, dict) or not isinstance(source.get("git"), str):

@@ -65,13 +65,13 @@ class Requirement:
 
     @property
     def is_commit(self) -> bool:
-        """Whether the requirement specifies a git commit. A commit identifies the files, as a hash does."""
+        """Whether the requirement specifies a git commit. Like a hash, a commit identifies the files."""
         return self.is_direct and re.search(r"git\+[^;\s]*@[0-9a-f]{40}(#|\s|$)", self.text) is not None
 
 
 @dataclass(frozen=True)
 class Option:
-    """An option, such as `--index-url URL`. `line` is the line number in a requirements file, otherwise 0."""
+    """An option, such as `--index-url URL`. `line` is 0 if the option isn't from a requirements file."""
 
     flag: str
     value: str
@@ -141,7 +141,7 @@ def decode(content: bytes, origin: str) -> str:
 
 
 def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
-    """Parse a requirements file. Raises BentoError for an invalid line, with `origin` and the line number."""
+    """Parse a requirements file. Raises BentoError for an invalid line. Messages begin with `origin:<line>`."""
     requirements, options = [], []
     control, sha256 = re.compile(_CONTROL), re.compile(_HASH)
     for number, line in logical_lines(text):

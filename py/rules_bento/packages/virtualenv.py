@@ -53,7 +53,7 @@ def make_environment(directory: Path, roots: Sequence[Path]) -> Path:
 
 
 def check_platform(platforms: Iterable[str], remedy: str) -> None:
-    """Raise a BentoError that ends with `remedy` if a platform (`<os>_<machine>`) differs from this machine's."""
+    """Raise BentoError if any of `platforms` isn't this machine's `<os>_<machine>`. The message ends with `remedy`."""
     this_platform = f"{'macos' if sys.platform == 'darwin' else sys.platform}_{os.uname().machine}"
     for platform in platforms:
         if platform != this_platform:
