@@ -75,7 +75,7 @@ class TreeManifest:
 
     @staticmethod
     def of(entries: Iterable[TreeEntry]) -> TreeManifest:
-        """Return a manifest of entries in any order. Raises BentoError if two entries have the same path."""
+        """Sort `entries`, and return a manifest. Raises BentoError if two entries have the same path."""
         # Code points and their UTF-8 bytes sort alike.
         ordered = sorted(entries, key=attrgetter("path"))
         for one, other in pairwise(ordered):
@@ -180,7 +180,7 @@ def _of_open_file(path: str, file: int, origin: str) -> TreeEntry:
 
 
 def _machine(beginning: bytes) -> str:
-    """Return the machine type of a file, or "" if it has none. Imports `cpu_arch` only for files with machine code."""
+    """Return the machine type of a file, or "" if the file doesn't contain machine code for a known machine type."""
     if not beginning.startswith(_MACHINE_CODE):
         return ""
     from rules_bento.sources.cpu_arch import HEAD, machine_of

@@ -72,7 +72,7 @@ _SHORT = {".": "$", "/": "=/", "(?P<ps_d>/)": "=/"}
 
 @dataclass(frozen=True)
 class Rule:
-    """A line of a pattern list. It includes or excludes the paths that it matches."""
+    """A line of a pattern list. A list contains a path if the last line that matches the path isn't negated."""
 
     text: str  # as written, without trailing white space
     number: int  # of the line, from 1
@@ -136,18 +136,18 @@ class Patterns:
         return automaton.state(automaton.start(0))
 
     def rule(self, path: str) -> Rule | None:
-        """Return the last line that matches ``path``, if any. ``path`` is relative, without empty or dot components."""
+        """Return the last rule that matches ``path`` (normalized and relative), or None if no rule matches."""
         return self._start.after(path).rules.get(0)
 
     def unmatched(self, paths: Iterable[str]) -> list[Rule]:
-        """Return the lines, including negated lines, that match none of ``paths``."""
+        """Return the rules, including negated rules, that match none of ``paths``."""
         reached = 0
         for path in paths:
             reached |= self._start.after(path).bits
         return self.unreached(reached)
 
     def unreached(self, reached: int) -> list[Rule]:
-        """Return the lines that match no path. ``reached`` is the union of the state bits after each path."""
+        """Return the rules that match no path. ``reached`` is the bitwise OR of `_State.bits` after each path."""
         # A string of bits, because shifting a long number once for each rule takes quadratic time.
         positions = f"{reached & self.layout.accepting:b}"[::-1]
         bounds = pairwise([*self.layout.starts, self.layout.size])
@@ -169,7 +169,7 @@ class Patterns:
 
 
 class _Automaton:
-    """An automaton that matches several pattern lists in one pass. In its states, later lists have higher bits."""
+    """Matches several pattern lists in one pass. A state has bits for each list. Later lists have higher bits."""
 
     def __init__(self, lists: Sequence[Patterns]) -> None:
         self._lists = lists
@@ -189,7 +189,7 @@ class _Automaton:
         return joined
 
     def start(self, *numbers: int) -> int:
-        """Return the bits of the initial state for the lists at the indexes ``numbers``."""
+        """Return the initial state of the lists at the indexes ``numbers``. The bits of other lists are 0."""
         lists = enumerate(self._lists)
         return self._join(patterns.layout.start() if number in numbers else 0 for number, patterns in lists)
 
@@ -255,7 +255,7 @@ class SourceFilter:
         self._directories = {"": self._with_ignore_file("", self._automaton.state(root))}
 
     def keeps(self, path: str, *, filtered: bool) -> bool:
-        """Return whether the Bento includes ``path``. Unless ``filtered``, applies only the built-in exclusions."""
+        """Return whether the Bento includes ``path``. Applies only the built-in exclusions if ``filtered`` is false."""
         state = self._at(path)
         if not filtered:
             return _BUILT_IN not in state.matched
@@ -350,10 +350,10 @@ def _compiled(bracket: str) -> re.Pattern[str]:
 
 
 class _Layout:
-    """The positions between the pieces of a list's patterns, each represented by one bit.
+    """Assigns bits to positions in the patterns of a list. A position is before a piece or at the end of a pattern.
 
-    A character moves a bit to the next position if the next piece accepts the character. The bit also stays before a
-    "*" or "**", and at the end of a pattern that has matched a directory.
+    When the automaton reads a character, a bit moves to the next position if the piece between the two positions
+    accepts the character. A bit also stays before a "*" or "**", and at the end of a pattern that matches a directory.
     """
 
     def __init__(self) -> None:
@@ -404,12 +404,12 @@ class _Layout:
         self.size += 1
 
     def start(self) -> int:
-        """Return the bits of the initial state, before the first character of a path."""
+        """Return the bits that are set before the first character of a path."""
         firsts = self._bits(self.starts)
         return firsts | (firsts & self.gaps) << 1
 
     def masks(self, character: str) -> tuple[int, int]:
-        """Return the mask of bits that ``character`` moves to the next position, and the mask of bits that stay."""
+        """Return two masks for ``character``: the bits that move to the next position, and the bits that stay."""
         leaving = [positions for pattern, positions in self._sets.values() if pattern.match(character)]
         if character in self._literals:
             leaving.append(self._literals[character])

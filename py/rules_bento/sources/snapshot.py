@@ -32,7 +32,7 @@ _MAX_LINKS = 40  # the limit of Linux
 
 @dataclass(frozen=True)
 class DeclaredFile:
-    """A file or link that a target declares or a directory contains."""
+    """A file or link, declared by a Bazel target or found in a directory by `walk`."""
 
     path: str  # path in the Bento's src/: POSIX, relative
     source: str  # path to read it from
@@ -54,7 +54,7 @@ class Selection:
     _filter: SourceFilter = field(repr=False, compare=False)
 
     def reason(self, file: DeclaredFile) -> str | None:
-        """Return why ``file`` was dropped, with the pattern and the name of its list, or None if it was kept."""
+        """Return why ``file`` was dropped, such as the pattern that excludes the file. Returns None for a kept file."""
         return self._filter.reason(file.path, filtered=file.filtered)
 
 
@@ -75,10 +75,10 @@ def place(
     directory ("" is the root of the main repository). ``import_roots`` are entries of ``PyInfo.imports``
     (``_main/lib/src``, ``repo+``); the root of each repository is always an import root.
 
-    The path is relative to the build context. Exception: the path of a file in ``deps`` is relative to the longest
-    import root that contains the file, if this root is below the build context, or if the build context doesn't contain
-    the file. Raises BentoError if another attribute contains a file outside of the build context, or if a path or the
-    build context is absolute or leaves its repository.
+    The returned path is relative to the build context, or, for some files in ``deps``, to the longest import root that
+    contains the file. The import root is used in two cases: the import root is below the build context, or the file is
+    outside of the build context. Raises BentoError if a file outside of the build context is in another attribute, or
+    if a path or the build context is absolute or leaves its repository.
     """
     home, context = _context(build_ctx)
     repository, path = _split(short_path)
@@ -105,7 +105,7 @@ def runfiles_path(short_path: str) -> str:
 
 
 def walk(directory: str) -> Iterator[DeclaredFile]:
-    """Yield the files below a directory that BentoML would consider for a Bento.
+    """Yield the files in ``directory`` and its subdirectories, as BentoML does when it builds a Bento.
 
     Yields symbolic links to files as links. Omits empty directories, links to directories, and directories that the
     built-in exclusions always drop. Raises BentoError for a directory that can't be read.
@@ -180,8 +180,8 @@ def select(
 def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> DeclaredFile:
     """Return the first file in ``paths`` that the selection keeps. Raises BentoError if the selection keeps none.
 
-    In messages, ``what`` describes the user of the file, such as "service 'service:Iris'". The error also contains the
-    pattern that dropped a file, if any.
+    In messages, ``what`` describes what requires the file, such as "service 'service:Iris'". If one of the files was
+    dropped, the message contains the reason.
     """
     for path in paths:
         for file in selection.kept:
@@ -306,7 +306,7 @@ def _relative(path: str, directory: str) -> str:
 
 
 def _escaping_target(source: str) -> str | None:
-    """Return the target of the link that leads from ``source`` out of the execution root, or None if no link does."""
+    """Follow links from ``source``. Returns the first target outside the execution root, or None if all are inside."""
     root, path, in_workspace = "", source, False
     for _ in range(_MAX_LINKS):
         try:
