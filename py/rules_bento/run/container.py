@@ -133,7 +133,7 @@ def _enter(libc: Any, container: Container) -> None:
 
 
 def _start(libc: Any, container: Container, log: Path) -> int:
-    """Start the container's first process, and return its ID. Raises BentoError if the program can't start."""
+    """Start the container's first process, and return the process ID. Raises BentoError if the program can't start."""
     receive, send = os.pipe()
     first = os.fork()
     if not first:
@@ -228,7 +228,7 @@ def _has_ended(process: int) -> bool:
 
 
 def _stop(first: int) -> None:
-    """Terminate the program, and wait. If the program doesn't end in time, kills all processes of the container."""
+    """Terminate the process `first`, and wait until it ends. After a timeout, kills all processes of the container."""
     _ignore_signals()
     os.kill(first, signal.SIGTERM)
     deadline = time.monotonic() + _STOPPING_SECONDS

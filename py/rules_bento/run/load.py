@@ -1,7 +1,7 @@
 """Loads images into the first of docker, podman, and nerdctl that responds.
 
-For an index, loads the image for the engine's platform, or for the platform that the user selects. Writes a layer to
-disk only to download the layer from the base image's registry, or to assemble the layer from a recipe.
+For an index, loads the image for the engine's platform, or for the platform that the user selects. Writes temporary
+files only for layers that are downloaded from the base image's registry or assembled from recipes.
 """
 
 from __future__ import annotations

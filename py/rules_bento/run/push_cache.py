@@ -107,7 +107,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, str]]:
-    """Return the headers from the last credential helper for `host`. Raises BentoError if the helper fails."""
+    """Return headers from the last helper for `host`, or [] if none matches. Raises BentoError if the helper fails."""
     program = ""
     for text in helpers:
         domain, equals, named = text.partition("=")
@@ -167,7 +167,7 @@ class BuiltSource:
             raise SourceLostError(f"the remote cache {self.cache} sent only {end - missing} of {self.size} bytes")
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the blob doesn't match `digest`. Skips a remote blob if no cache can be reached."""
+        """Raise BentoError if the blob doesn't match `digest`. Accepts a remote blob if the cache is unreachable."""
         if here := self._downloaded():
             here.check(digest, size)
         elif self.cache:

@@ -2,12 +2,14 @@
 
 The object has one of these keys. Each path is relative to the argument `--directory`:
 
-- `image`: an object with `manifest`, `config`, and `blobs`. Each object in `blobs` has `path` and either `digest` or
-  `description` (a JSON file with a `digest` and a `size`). Instead of `path`, the object can have: `recipe` and `wheel`
-  (to assemble the blob); `from` (the blob's repository); or `built` (an action's output below the execution root, which
-  might exist only in the remote cache).
-  Optional: `referrers` (a list of objects with the `media_type` and `path` of a document about the image), `soci` (the
-  SOCI index), `ztocs` (its blobs), and `index` (the OCI index of the image and the SOCI index);
+- `image`: an object with `manifest`, `config`, and `blobs`. Optional: `referrers` (a list of objects with the
+  `media_type` and `path` of a document about the image), `soci` (the SOCI index), `ztocs` (the blobs of the SOCI
+  index), and `index` (the OCI index of the image and the SOCI index). Each blob in `blobs` and `ztocs` is an object
+  with a `digest` or a `description` (a JSON file with a `digest` and a `size`), and with one of these sources:
+  - `path`: a file with the blob;
+  - `recipe` and `wheel`: files from which the blob is assembled;
+  - `from`: the repository that contains the blob;
+  - `built`: an action's output, relative to the execution root. The output might exist only in the remote cache.
 - `index`: an object with `manifest` and `images`;
 - `bento`: an object with `bento_yaml`, `digest`, `parts`, and `models`, a list of objects as for `model`;
 - `model`: an object with `description` and `part`.

@@ -73,7 +73,7 @@ class Signer(NamedTuple):
     def _provenance(
         self, target: str, manifest: Manifest, definitions: Mapping[str, Path]
     ) -> Iterator[tuple[Descriptor, str, dict[str, Any]]]:
-        """If `run` is set, yield a manifest's subject, predicate type, and provenance. Rejects unknown inputs."""
+        """If `self.run` is set, yield subject, type, and provenance. Raises BentoError if the definition is missing."""
         from rules_bento.signing import provenance
 
         if self.run is None:
@@ -106,8 +106,9 @@ def _sboms(contents: PushContents) -> Iterator[tuple[Descriptor, str, dict[str, 
 
 
 def signers(caller: Arguments, are_keyless: set[bool]) -> tuple[Signer | None, Signer | None]:
-    """Return the signer with the user's key, and the signer for keyless targets. Each can be None.
+    """Return the signer with the user's key, and the signer for keyless targets.
 
+    The signer with the key is None if `--sign-key` isn't set. The keyless signer is None if no target is keyless.
     `are_keyless` contains the values of the targets' `keyless` attributes. Raises BentoError for incomplete options,
     for options that no target supports, and for an invalid key, token, or configuration of signing services.
     """

@@ -43,7 +43,7 @@ _LATER = 1 << 30  # seconds since 1970: later than the times of unpacked files, 
 
 
 class Startup(NamedTuple):
-    """The measurements of a startup. A startup ends when the container has responded to all requests."""
+    """Measurements until the container has responded to all requests. `files` maps the paths of read files to sizes."""
 
     files: dict[str, int]  # sizes of the files that were read, by path in the image
     cpu_seconds: float  # user and system time of all processes
@@ -150,7 +150,7 @@ def _use(arguments: Arguments, url: str, cpu: Path, has_ended: Callable[[], bool
 
 
 def _cpu_seconds() -> float:
-    """Return the CPU time (user and system) of all descendants of this process in seconds."""
+    """Return the CPU time (user and system), in seconds, of all descendants of this process."""
     # By process: its parent, and the ticks of the process and its ended children.
     times: dict[int, tuple[int, int]] = {}
     for file in Path("/proc").glob("[0-9]*/stat"):

@@ -88,7 +88,7 @@ def _report(arguments: Arguments, counts: str, *, is_unchanged: bool) -> None:
 
 
 def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
-    """Add a bentofile's new requirements to the target's first requirements file. Raises BentoError if none exists."""
+    """Add a bentofile's new requirements to the target's first requirements file. The target must have such a file."""
     names = [name for _, name in arguments.tuples("--source") if name.endswith((".in", ".txt"))]
     if not names:
         raise BentoError(
