@@ -90,7 +90,7 @@ def pack_described(content: DescribedBento, parts: Sequence[Path | Part], models
 
 
 def pack_model(model: ModelPart) -> Pushable:
-    """Build the artifact of a model. Its blob is identical to the model's blob in the artifacts of Bentos."""
+    """Build the artifact of a model. The artifact of a Bento that includes the model contains an identical blob."""
     tag = Tag.parse(model.description.tag, "model")
     annotations = _annotations(tag, model.description.creation_time)
     return pack(MODEL, MODEL_CONFIG, model_config(model.description), [_model_layer(model)], annotations)
@@ -119,7 +119,7 @@ def attach(subject: Descriptor, artifact_type: str, file: Path) -> Pushable:
 def refer(subject: Descriptor, blob: Descriptor, content: bytes, annotations: Mapping[str, str]) -> Pushable:
     """Return an artifact that refers to the manifest `subject` and contains one blob.
 
-    `blob` is the descriptor of the blob, and `content` is its content. The artifact type is the blob's media type.
+    `blob` is the blob's descriptor, and `content` the blob's content. The artifact type is the blob's media type.
     """
     return pack(blob.media_type, oci.EMPTY, b"{}", [(blob, BytesSource(content))], annotations, subject)
 

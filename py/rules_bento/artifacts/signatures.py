@@ -59,14 +59,13 @@ class InRegistry:
         self._repository = registries.repository(reference)
 
     def attached_manifests(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield a function that reads the manifest with the legacy signatures or attestations of `digest`."""
+        """Yield one function that reads the manifest with the legacy tag (`tag_of`). The manifest might not exist."""
         yield partial(self._repository.get_manifest, tag_of(kind, digest))
 
     def referrers(self, digest: str, *kinds: str) -> Iterator[Callable[[], Manifest]]:
         """For each bundle that refers to `digest`, yield a function that reads the bundle's manifest.
 
-        Skips bundles with a known predicate type that isn't in `kinds`. Requests the list of referrers only
-        when the caller needs the first function.
+        Skips bundles with a predicate type that isn't in `kinds`. Requests the list when the iteration starts.
         """
         # In a referrers tag, cosign lists the type of the config, and no annotations.
         types = (cosign.BUNDLE_TYPE, oci.EMPTY)
@@ -84,7 +83,7 @@ class InRegistry:
         return RemoteSource(self._repository, blob.digest)
 
     def put(self, package: Pushable, digest: str, kind: str = "") -> None:
-        """Push `package` as a referrer of `digest`. If `kind` is `sig` or `att`, uses the legacy form instead."""
+        """Push `package`: with the legacy tag of `digest` if `kind` is `sig` or `att`, otherwise as a referrer."""
         named = self._reference.with_digest(package.root.descriptor.digest)
         push(package, [named.with_tag(tag_of(kind, digest)) if kind else named], self._registries, self._counter)
 
@@ -96,7 +95,7 @@ class InLayout:
         self._layout = layout
 
     def attached_manifests(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Return functions that read the manifests with the legacy signatures or attestations of `digest`."""
+        """Return functions that read the manifests of `kind`. Skips manifests with the legacy tag of another digest."""
         return self._layout.attached_manifests(kind, tag_of(kind, digest))
 
     def referrers(self, digest: str, *_kinds: str) -> Iterator[Callable[[], Manifest]]:
@@ -113,7 +112,7 @@ class InLayout:
         return FileSource(self._layout.blob(blob.digest))
 
     def put(self, package: Pushable, digest: str, kind: str = "") -> None:
-        """Add `package` as a referrer of `digest`. If `kind` is `sig` or `att`, uses the legacy form instead."""
+        """Add `package`: with the legacy tag of `digest` if `kind` is `sig` or `att`, otherwise as a referrer."""
         for source in package.sources.values():
             if isinstance(source, BytesSource):
                 self._layout.add(source.content)
@@ -169,7 +168,7 @@ def attest(
     key: PrivateKey | IdentitySigner,
     form: str = BUNDLE,
 ) -> bool:
-    """Add an attestation of type `kind`. Returns False if it already exists. Raises BentoError if signing fails."""
+    """Add an attestation of type `kind`, and return whether it is new. Raises BentoError if signing fails."""
     statement = cosign.make_statement(name, subject.digest, kind, predicate)
     if form == BUNDLE:
         if _holds(place, _layers(place.referrers(subject.digest, kind), subject.digest, [kind]), key, statement):
@@ -201,14 +200,17 @@ def verify(place: Place, digest: str, key: PublicKey | Identity) -> str:
 def verify_attestation(
     place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey | Identity
 ) -> dict[str, Any]:
-    """Return the predicate of a valid attestation with a type in `kinds`. Raises SignatureError if none is valid."""
+    """Return the predicate of a valid attestation with a type in `kinds`. Raises SignatureError if there is none."""
     return _find(place, digest, kinds, noun, key)[1]
 
 
 def _find(
     place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey | Identity
 ) -> tuple[str, dict[str, Any]]:
-    """Return the image name and predicate of the first valid signature or attestation. Signatures have no predicate."""
+    """Return the image name and the predicate of the first valid signature or attestation.
+
+    For a legacy signature, the predicate is empty. Raises SignatureError if no signature or attestation is valid.
+    """
     is_signature = cosign.SIGNED in kinds
     attached = place.attached_manifests(SIGNATURES if is_signature else ATTESTATIONS, digest)
     legacy = cosign.PAYLOAD_TYPE if is_signature else cosign.ENVELOPE_TYPE
@@ -247,7 +249,7 @@ def _holds(
 
 
 def carry(source: Place, target: Place, digest: str) -> None:
-    """Copy the legacy signatures and attestations of a digest from `source` to `target`. Keeps existing signatures."""
+    """Copy all legacy documents (signatures and attestations) of `digest`. Keeps the documents that `target` has."""
     for kind in (SIGNATURES, ATTESTATIONS):
         before = _listed(target, kind, digest)
         missing = [layer for layer in _listed(source, kind, digest) if layer not in before]
@@ -256,7 +258,7 @@ def carry(source: Place, target: Place, digest: str) -> None:
 
 
 def carry_all(source: Reference, targets: Iterable[Reference], registries: Registries, counter: Counter) -> None:
-    """Copy the legacy signatures and attestations of an artifact to `targets`. For an index, includes its images."""
+    """Call `carry` for an artifact and each of `targets`. For an index, also calls `carry` for each image."""
     root = registries.repository(source).get_manifest(source.target)
     place = InRegistry(source, registries, counter)
     others = {target.name: target for target in targets if target.name != source.name}
@@ -323,7 +325,7 @@ def _layers(
 
 
 def _signed(place: Place, layer: Descriptor, key: PublicKey | Identity) -> bytes:
-    """Return the signed content of a layer. Raises SignatureError unless the key or identity signed the content."""
+    """Return the content of a layer. Raises SignatureError if the key or identity didn't sign the content."""
     content = place.read(layer)
     if layer.media_type.startswith(cosign.BUNDLE_TYPE):
         return cosign.bundled_statement(content, key)
