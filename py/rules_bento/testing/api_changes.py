@@ -17,7 +17,7 @@ _Way = Literal["wider", "narrower", "other"]
 
 
 class Change(NamedTuple):
-    """One difference between two schemas."""
+    """A difference between two schemas."""
 
     breaking: bool
     where: str  # `/route`, or `/route input.rows[]`
@@ -187,7 +187,7 @@ def _by_type(schema: Schema) -> dict[str, list[Schema]]:
 
 
 def _kind(schema: Schema) -> frozenset[str]:
-    """Return the JSON types that a schema accepts. `number` includes `integer`."""
+    """Return the JSON types that a schema accepts. If the result contains `number`, it also contains `integer`."""
     types = frozenset(_by_type(schema))
     return types | {"integer"} if "number" in types else types
 
@@ -201,7 +201,7 @@ def _title(schema: Schema) -> str:
 
 
 def _way(rule: str, old: Schema, new: Schema) -> _Way:
-    """Return `wider` if a changed rule accepts more values, `narrower` if it accepts fewer, and `other` otherwise."""
+    """Return `wider` if the new rule accepts more values, `narrower` if it accepts fewer, otherwise `other`."""
     before, after = old.get(rule), new.get(rule)
     if rule in _FORM:
         return "other"

@@ -88,7 +88,7 @@ def bento(request: pytest.FixtureRequest) -> Bento:
 
 @pytest.fixture(scope="session")
 def serve(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[Server]]:
-    """Return a function that runs a server in a `with` block. The arguments are options of `bentoml serve`."""
+    """Return a function that runs a server in a `with` block. The function accepts options of `bentoml serve`."""
     return request.config.stash[_SERVERS].serve
 
 

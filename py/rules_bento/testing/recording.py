@@ -1,7 +1,6 @@
-"""Records the lines of the user's sources that tests and servers run, as LCOV for `bazel coverage`.
+"""Records which lines of the user's sources run in tests and servers. Writes LCOV for `bazel coverage`.
 
-The test must depend on coverage.py. The report contains paths in the workspace instead of paths in the
-Bento's `src/`.
+The test must depend on coverage.py. The report contains paths relative to the workspace, not to the Bento's `src/`.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Recording:
     """Records the line coverage of one test run."""
 
     def __init__(self, directory: Path, files: Mapping[Path, str]) -> None:
-        """Create `directory` for the data. `files` maps each recorded file to its path in the workspace."""
+        """Create `directory` for the data. `files` maps each recorded file to the path in the report."""
         directory.mkdir(parents=True)
         self._files = files
         self._settings = directory / "settings"
@@ -41,7 +40,7 @@ class Recording:
         self._coverage: Any = None
 
     def start(self, python: Path) -> None:
-        """Start recording in this process, and in later child processes in the virtual environment of `python`."""
+        """Start recording this process, and new child processes that use the virtual environment of `python`."""
         import coverage
 
         [packages] = python.parent.parent.glob("lib/python*/site-packages")
@@ -51,7 +50,7 @@ class Recording:
         self._coverage.start()
 
     def finish(self, output: Path) -> None:
-        """Write the data of all processes to `output` as LCOV, with paths in the workspace."""
+        """Write the data of all processes to `output` as LCOV, with paths relative to the workspace."""
         import coverage
 
         self._coverage.stop()
@@ -91,7 +90,7 @@ def recording(settings: Mapping[str, Any], bento: Path, directory: Path) -> Reco
 
 
 def _recorded_files(named: Iterable[str], settings: Mapping[str, Any], bento: Path) -> dict[Path, str]:
-    """Map each file to record to its path in the workspace. Includes files in the Bento and files that tests import."""
+    """Map each recorded file to its path in the workspace. Includes files in the Bento and files that tests import."""
     files = {}
     for name in named:
         short_path = _short_path(name)
