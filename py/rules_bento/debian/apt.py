@@ -9,9 +9,9 @@ The mirror, proxies, credentials, and keys come from the host. The format of a l
                              "archive": "debian", "filename": "pool/main/g/glibc/libc6_2.41-12+deb13u4_amd64.deb",
                              "sha256": "<hex>", "size": 2847692, "dependencies": ["libgcc-s1"]}]}}
 
-`filename` is relative to a mirror of `archive`, which is `debian` or `debian-security`. `dependencies` names packages
-in the same list. If a package declares alternatives, `dependencies` contains the first alternative in this list.
-`exclude` lists packages that apt assumed to be installed.
+`filename` is relative to a mirror of `archive`, which is `debian` or `debian-security`. `dependencies` contains
+names of other locked packages for the architecture. If a package depends on one of several alternatives, `dependencies`
+contains only the first alternative that is locked. `exclude` lists packages that apt assumed to be installed.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def resolve(request: Request, mirrors: Mapping[str, str], directory: Path) -> Lo
 
 
 def parse_stanzas(text: str) -> list[Stanza]:
-    """Parse the paragraphs of a control file. Raises ValueError for a continuation line without a field."""
+    """Parse the stanzas of a control file. Raises ValueError for a continuation line that doesn't follow a field."""
     stanzas = []
     for paragraph in re.split(r"\n\s*\n", text):
         lines: dict[str, list[str]] = {}  # lists of lines, because appending to a string takes quadratic time

@@ -172,7 +172,7 @@ class Rootfs:
         return path in self.files or path in self.directories
 
     def database(self) -> Iterator[bytes]:
-        """Yield the tar members of dpkg's database for all packages. Call this method last."""
+        """Yield the tar members of dpkg's database that describe all packages. Call this method last."""
         stanzas = sorted(self._status.split("\n\n"))
         self._status = "\n\n".join(stanza for stanza in stanzas if stanza)
         if not self.has(f"{_DPKG}info/format"):
@@ -226,7 +226,7 @@ class Rootfs:
         yield whole
 
     def _directory(self, path: str, owner: Owner, package: str) -> Iterator[bytes]:
-        """Yield the headers of a directory and its parents, unless this layer already contains the headers."""
+        """Yield the tar headers of a directory and its parents. Omits directories that this layer already contains."""
         if path in self.files:
             raise BentoError(self._conflict(path, package))
         if path in self._written:
@@ -242,7 +242,7 @@ class Rootfs:
             yield from self._directory(above, self._pending.get(above, (0o755, 0, 0)), package)
 
     def _claim(self, path: str, package: str) -> Iterator[bytes]:
-        """Add a path of a package. Yields headers of missing parents. Raises BentoError for conflicts or whiteouts."""
+        """Add a package's path. Yields headers of missing directories. Raises BentoError for conflicts or whiteouts."""
         if path in self.files or path in self.directories:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):
@@ -261,7 +261,7 @@ class Rootfs:
     def _dpkg_files(
         self, stanza: Stanza, control: dict[str, bytes], own: dict[str, str], paths: list[str]
     ) -> Iterator[bytes]:
-        """Yield the tar members of a package's files in dpkg's database. The file list contains `paths`."""
+        """Yield the tar members that dpkg's database has for a package. The member `<package>.list` lists `paths`."""
         name = stanza["Package"]
         base = f"{_DPKG}info/{name}" + (f":{stanza['Architecture']}" if stanza.get("Multi-Arch") == "same" else "")
         yield from self.file(f"{base}.list", "".join(f"{path}\n" for path in paths).encode())

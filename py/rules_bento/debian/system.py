@@ -71,14 +71,14 @@ def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
 
 
 def name_service(root: Rootfs) -> Iterator[bytes]:
-    """Yield the tar member of `/etc/nsswitch.conf`, unless the file exists or no package contains its template."""
+    """Yield the tar member of `/etc/nsswitch.conf`. Yields nothing if the file exists, or if there is no template."""
     files = [root.captured[path] for path in _NSSWITCH if path in root.captured]
     if files and not root.has("etc/nsswitch.conf"):
         yield from root.file("etc/nsswitch.conf", files[0])
 
 
 def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
-    """Yield the tar members for a bundle of the packages' certificates and the certificates in `own`.
+    """Yield the tar members for a certificate bundle, which contains the packages' certificates and `own`.
 
     Raises BentoError for an invalid certificate, or if `own` isn't empty and a lower layer already contains the bundle.
     """
