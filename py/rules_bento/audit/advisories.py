@@ -176,7 +176,7 @@ def _affected(entry: dict[str, Any]) -> Affected | None:
 
 
 def _rating(entry: dict[str, Any]) -> str:
-    """Return the highest rating in a record or `affected` entry, or "". Debian's urgency `unimportant` means `none`."""
+    """Return the highest rating in a record or `affected` entry, or "" if unrated. Debian's `unimportant` is `none`."""
     if entry.get(_URGENCY[0], {}).get(_URGENCY[1]) == "unimportant":
         return "none"  # of Debian, for vulnerabilities that don't affect its binary packages
     ratings = [rating_from_vector(declared["score"]) for declared in entry.get("severity", ())]
@@ -206,7 +206,10 @@ def _match(affected: Affected, version: Any) -> Match | None:
 
 
 def _in_range(events: tuple[dict[str, str], ...], version: Any, ecosystem: str) -> tuple[bool, str]:
-    """Return whether `version` is in range, and the next fixed version or "". Raises ValueError for invalid events."""
+    """Return whether `version` is in the range that `events` define, and the next version that contains a fix.
+
+    The next fixed version is "" if it is unknown or `version` isn't in the range. Raises ValueError for invalid events.
+    """
     known = list(_events(events, ecosystem))
     limits = [event["limit"] for event in events if "limit" in event]
     if limits and not any(limit == "*" or version < parse(limit, ecosystem) for limit in limits):
@@ -265,8 +268,7 @@ class Database(NamedTuple):
 def read_database(places: Sequence[tuple[Path, str]], names: Mapping[str, Collection[str]]) -> Database:
     """Read a database. Keeps only the records about the packages in `names`, which maps ecosystems to package names.
 
-    Each item of `places` contains a path and its name in messages. Raises BentoError for an invalid record, and for
-    a database without records about PyPI packages.
+    `places` contains paths and their names for messages. Raises BentoError for invalid records, or if none is about PyPI.
     """
     kept: list[Advisory] = []
     ecosystems: set[str] = set()

@@ -44,7 +44,7 @@ class Package(NamedTuple):
         return f"{self.name} {self.version}" if self.version else self.name
 
     def note(self) -> str:
-        """Return a suffix for messages that explains why the package is installed, or an empty string."""
+        """Return a suffix for messages: the reason why the package is installed, or "" if the reason is unknown."""
         if self.binaries:
             return f" (installed: {', '.join(binary.partition(' ')[0] for binary in self.binaries)})"
         return f" (required by {', '.join(self.required_by)})" if self.required_by else ""

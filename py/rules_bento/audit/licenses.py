@@ -235,7 +235,7 @@ def _leaves(terms: Terms) -> list[str]:
 
 
 def _policy_names(term: str) -> list[str]:
-    """Return the names by which a policy can list a term: the term, and shorter names without its exception or `+`."""
+    """Return the names that match a term in a policy: the term, and the term without its exception or `+`."""
     without = term.partition(" WITH ")[0]
     return [term, *dict.fromkeys(name for name in (without, without.removesuffix("+")) if name != term)]
 
@@ -245,5 +245,5 @@ def _is_listed(name: str, entries: Sequence[str]) -> bool:
 
 
 def _text_name(text: str) -> str:
-    """Return the term for a license without an identifier: `text:` and the name, truncated to 100 characters."""
+    """Return the term for a license without an SPDX identifier: `text:` and the first 100 characters of `text`."""
     return TEXT + " ".join(text.split())[:_MAX_TEXT]

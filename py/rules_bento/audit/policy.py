@@ -62,7 +62,7 @@ class Vulnerability(NamedTuple):
 
 
 class PackageLicense(NamedTuple):
-    """The license of a package, and whether the policy rejects the license."""
+    """The license terms of a package (None if unknown), and whether the policy rejects the license."""
 
     package: Package
     terms: Terms | None
@@ -231,8 +231,9 @@ def _vulnerabilities(package: Package, database: Database, policy: Policy) -> It
 
 
 def _acceptance(package: Package, group: Sequence[Advisory], policy: Policy, date: str) -> tuple[str, str]:
-    """Return the reason to allow a vulnerability, and the reason why a VEX statement doesn't allow it. Both can be "".
+    """Return the reason why a vulnerability is allowed, and the reason why a VEX statement doesn't allow it.
 
+    The first reason is "" if the vulnerability isn't allowed. The second reason is "" if no VEX statement was rejected.
     An advisory about several vulnerabilities is allowed if all these vulnerabilities are allowed.
     """
     names = {name for one in group for name in _names(one)}

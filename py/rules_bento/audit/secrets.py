@@ -47,8 +47,8 @@ class SecretFinding(NamedTuple):
 class _Kind(NamedTuple):
     """A kind of secret. Each secret contains one of the literals `words`. Group 1 of `pattern` is the secret.
 
-    `scan` tries the pattern `before` bytes before each literal. The pattern is compiled only after a literal is found,
-    because compiling all patterns is slow.
+    `scan` matches the pattern at the position `before` bytes in front of each literal. The pattern is compiled only
+    after a literal is found, because compiling all patterns is slow.
     """
 
     name: str

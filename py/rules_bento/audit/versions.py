@@ -27,7 +27,7 @@ def parse(text: str, ecosystem: str) -> Any:
 
 
 def parse_debian(text: str) -> tuple[object, ...]:
-    """Return a key that sorts as dpkg orders versions (deb-version(7)). Raises ValueError for an invalid version."""
+    """Return a sort key that orders versions like dpkg (deb-version(7)). Raises ValueError for an invalid version."""
     match = _DEBIAN_VERSION.fullmatch(text)
     if not match:
         raise ValueError(text)

@@ -86,7 +86,7 @@ def read_vex(data: bytes, origin: str) -> list[Statement]:
 
 
 def last_statement(statements: Sequence[Statement], package: Package, names: Collection[str]) -> Statement | None:
-    """Return the last statement about a package and a vulnerability, or None. `names` are the vulnerability's names."""
+    """Return the last statement about a package and the vulnerability with these `names`, or None if there is none."""
     about = [each for each in statements if not set(each.vulnerabilities).isdisjoint(names) and each.is_about(package)]
     return max(about, key=lambda statement: (statement.timestamp, bool(statement.problem(""))), default=None)
 
