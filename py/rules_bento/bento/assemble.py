@@ -1,7 +1,8 @@
 """Assembles a Bento: generates bento.yaml and all other files except sources and models.
 
-The files have the format of BentoML 1.4, determined by experiment (see docs/compatibility.md). The service metadata
-defines the services. The options define most other values. Labels, envs, the image, and the description can be in both.
+The files have the format of BentoML 1.4 (see docs/compatibility.md). The service metadata defines the services. The
+options define most other values. The service metadata and the options can both define labels, envs, the image, and the
+description.
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> Non
 
 
 def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> None:
-    """Raise BentoError for a pin with a version if no Python version, base image, or template is set."""
+    """Raise BentoError if a pin contains a version, but no Python version, base image, or template is set."""
     locked = [pin for pin in settings.pins if "==" in pin]
     docker = settings.options.docker
     if (
@@ -206,7 +207,7 @@ def _service_entry(service: Service, models: list[dict[str, Any]]) -> dict[str, 
 
 
 def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
-    """Return the `runners` and `apis` of a legacy service for bento.yaml."""
+    """Return the bento.yaml entries `runners` and `apis` for a legacy service."""
     runners = [
         {
             "name": runner.name,
@@ -222,7 +223,7 @@ def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
 
 
 def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
-    """Return the README from the options, the service, or README.md, or otherwise the title that BentoML generates."""
+    """Return the first existing README: from the options, the service, or README.md. The default is BentoML's title."""
     for text, place in (
         (settings.options.description, settings.options.at("description")),
         (info.description, f"{info.path}: description"),
@@ -255,7 +256,7 @@ def _bentofile(info: ServiceInfo, settings: BentoSettings, environment: Environm
 
 
 def _api_files(api: ApiDescription | None) -> dict[str, bytes]:
-    """Return the contents of the files in `apis/` by path, in BentoML's format."""
+    """Return the contents of the files in `apis/`, by path. Returns an empty dict if `api` is None."""
     if api is None:
         return {}
     schema = {"apis/schema.json": json.dumps(api.schema, indent=2).encode()} if api.schema else {}

@@ -58,7 +58,7 @@ class Description:
 
     @property
     def module(self) -> str:
-        """The module of a model's framework, such as `bentoml.sklearn`, or an empty string."""
+        """The module of a model's framework, such as `bentoml.sklearn`, or "" if the descriptor contains no module."""
         return str(self.document.get("module", ""))
 
     @property

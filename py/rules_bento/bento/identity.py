@@ -16,7 +16,7 @@ def content_identity(
     """Return the BLAKE3 digest of a Bento's files, models, and bento.yaml.
 
     `document` is the parsed bento.yaml. The digest excludes the Bento's name, version, and creation times. `entries`
-    lists all other files except the files of models.
+    lists the Bento's files, without bento.yaml and the files of models.
     """
     timeless = {key: value for key, value in document.items() if key not in ("name", "version", "creation_time")}
     timeless["models"] = [_without_time(entry) for entry in document.get("models", ())]

@@ -90,12 +90,12 @@ class FrozenImage:
 
 
 def from_json(text: str, origin: str) -> ImageDefinition:
-    """Parse JSON from `to_json` or a rule. Raises BentoError for an invalid image. Messages begin with `origin`."""
+    """Parse JSON from `to_json` or a Bazel rule. Raises BentoError for invalid values. Messages begin with `origin`."""
     return _from_fields(json.loads(text), origin)
 
 
 def read(text: bytes, origin: str) -> ImageDefinition:
-    """Parse an untrusted image definition in JSON. Raises BentoError if it's invalid. Messages begin with `origin`."""
+    """Parse an untrusted image definition. Raises BentoError for an invalid image. Messages begin with `origin`."""
     from rules_bento.formats.json import read_object
 
     data = read_object(text, origin)
@@ -217,7 +217,7 @@ def _check_step(step: Step, image: ImageDefinition) -> None:
 def _check_order(image: ImageDefinition) -> None:
     """Raise BentoError if a step adds Python packages after a command that requires installed packages.
 
-    All Python packages are installed together, so a later step can't install packages.
+    An image build installs the Python packages of all steps together, before the first such command.
     """
     packages = after = False
     for step in image.steps:
@@ -243,9 +243,9 @@ def freeze(
 ) -> FrozenImage:
     """Apply options to an image, and read all referenced files.
 
-    Option values replace the values of the image. Packages and scripts in options follow the steps of the image.
-    `uv_lock` contains the requirements of the project's uv.lock. If `locked` is true, constraints are omitted. Raises
-    BentoError for invalid files.
+    Option values replace the values of the image. Packages and scripts from the options are added after the steps of
+    the image. `uv_lock` contains the requirements of the project's uv.lock, or None if uv.lock isn't used. If
+    `locked` is true, constraints are omitted. Raises BentoError for invalid files.
     """
     docker, place = options.docker, image.place
     distro = docker.distro if docker.distro is not None else image.distro
@@ -368,8 +368,9 @@ class _ImageBuilder:
 def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraints: bool | None = None) -> str:
     """Return the requirement lines that a step adds.
 
-    If `constraints` is True, a requirements file adds only constraints. If `constraints` is False, the file adds no
-    constraints. Raises BentoError for an undeclared or invalid file.
+    By default, a requirements file adds requirements and constraints. If `constraints` is True, the file adds only
+    constraints. If `constraints` is False, the file adds only requirements. Raises BentoError for an undeclared or
+    invalid file.
     """
     at = f"{place}: {step.kind}"
     packages: tuple[str, ...] | list[str] = ()
@@ -386,7 +387,7 @@ def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraint
 
 
 def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:
-    """Return `project.dependencies` of a pyproject.toml, or an empty list. Raises BentoError for an invalid value."""
+    """Return `project.dependencies` of a pyproject.toml, or [] if missing. Raises BentoError for an invalid value."""
     from rules_bento.formats.toml import read_project, read_toml
 
     dependencies: list[str] = read_project(read_toml(files.text(path, place), path), path).get("dependencies", [])

@@ -149,7 +149,7 @@ def choose(
 
 
 def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) -> None:
-    """Raise BentoError if a framework function loads a model that has no module.
+    """Raise BentoError if a framework function that requires a module loads a model whose metadata has no module.
 
     Each item of `loads` contains a tag, a framework, a function, and a location for messages.
     """
@@ -181,7 +181,7 @@ def _matches_filter(model: BundledModel, conditions: str | None) -> bool:
 
 
 def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, wanted: str = "") -> BundledModel:
-    """Return the newest model that matches `tag`. Raises BentoError if no model matches or the prefix is ambiguous."""
+    """Return the newest model that matches `tag`. Raises BentoError for a missing model or ambiguous version prefix."""
     version = tag.lower().removesuffix(":latest").partition(":")[2]
     matching = _versions_matching(tag, models)
     if not matching:

@@ -105,7 +105,7 @@ def _nested_lines(
 
 
 def check_lines(text: str, path: str) -> None:
-    """Raise BentoError with the file and line if pip or uv rejects a line of a requirements file."""
+    """Raise BentoError for a line that pip or uv would reject. The message begins with `path` and the line number."""
     for number, line in logical_lines(text):
         fitting = check_editable if line.startswith("-") else check_requirement
         fitting(line, f"{path}:{number}")

@@ -106,7 +106,7 @@ class Environment:
 
 
 def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | None:
-    """Return the variables in the dotenv file and `docker.env`, which takes precedence, or None if neither is set."""
+    """Return the variables in docker's `env_file` and `env`, or None if both are unset. `env` takes precedence."""
     docker = options.docker
     if docker.env_file is None:
         return docker.env

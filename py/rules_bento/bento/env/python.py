@@ -63,8 +63,7 @@ def _argument_lines(pip_args: str, place: str) -> list[str]:
 def _add_pins(text: str, pins: Sequence[str]) -> str:
     """Add the pins from libraries to requirements. A pin is `name==version`, or `name` for any version.
 
-    Requirements with hashes must already contain the pinned packages. Raises BentoError for a missing package or a
-    different version.
+    Raises BentoError if the requirements pin a different version, or if requirements with hashes lack a pinned package.
     """
     if not pins:
         return text
@@ -83,9 +82,9 @@ def _add_pins(text: str, pins: Sequence[str]) -> str:
 
 
 def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
-    """Return whether `declared`, the requirements of one package, already include `pin` or have hashes.
+    """Return whether one of the requirements `declared` for a package is equal to `pin` or has hashes.
 
-    Any requirement includes a pin without a version. Raises BentoError if all requirements fix other versions.
+    If `pin` has no version, any requirement is sufficient. Raises BentoError if all requirements pin other versions.
     """
     name, _, version = pin.partition("==")
     if declared and version and all(requirement.pin and requirement.pin != (name, version) for requirement in declared):
@@ -97,7 +96,7 @@ def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
 
 
 def check_git(text: str, place: str, *, packed: bool) -> None:
-    """Raise BentoError for git requirements if `packed` is true, because an image build can't clone repositories."""
+    """Raise BentoError for git requirements in `text` if `packed` is true, because image builds can't clone them."""
     if not packed:
         return
     for line in text.splitlines():
@@ -144,11 +143,14 @@ class LockedRequirements:
 
 @dataclass(frozen=True)
 class Requirements:
-    """The requirements in env/python, including bentoml."""
+    """The requirements in env/python, including bentoml: declared (`roots`), to install (`text`), and with hashes.
+
+    `hashed` is `text` with hashes, or None if there is no lock, or if `text` contains archives from the Bento.
+    """
 
     roots: str  # declared requirements
     text: str  # requirements to install
-    hashed: str | None  # the same with hashes, if there is a lock
+    hashed: str | None
     bentoml_version: str
 
 
@@ -162,8 +164,8 @@ def assemble_requirements(
 ) -> Requirements:
     """Return the requirements, including bentoml with the extras `features`.
 
-    `text` contains the requirements that are declared at `place`. If `lock` is set, ignores `pins`, and
-    raises BentoError if the lock lacks bentoml, an extra, or a package in `text`. Otherwise, raises BentoError if
+    `text` contains the requirements that are declared at `place`. If `lock` is set, ignores `pins`, and raises
+    BentoError if the lock lacks bentoml, an extra, or a package in `text`. If `lock` is None, raises BentoError if
     `pins` contradict `text`, or if requirements with hashes lack a package.
     """
     if lock is None:
@@ -213,7 +215,7 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
 
 
 def _bentoml_requirement(features: Sequence[str], extras: str | None = None) -> str:
-    """Return a requirement for bentoml with sorted extras, such as `bentoml[grpc,io]`."""
+    """Return a requirement for bentoml with the extras in `features` and `extras`, such as `bentoml[grpc,io]`."""
     names = [extra.strip() for extra in (extras or "").strip("[]").split(",") if extra.strip()]
     joined = ",".join(sorted({*names, *features}))
     return f"bentoml[{joined}]" if joined else "bentoml"
