@@ -73,7 +73,7 @@ def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> Build
 
 
 def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: str) -> BuildOptions:
-    """Return `options` with the project's dependencies, unless the options name a requirements file."""
+    """Return `options` with the project's dependencies, unless the options specify a requirements file."""
     dependencies = project.get("dependencies", [])
     place = f"{place}: project.dependencies"
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):

@@ -1,4 +1,4 @@
-"""Represents options as unvalidated values, with the location of each value for messages."""
+"""Represents build options as unvalidated values. Each value has a location, for use in messages."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Table:
         return self._data.get(key)
 
     def string(self, key: str) -> str | None:
-        """Return the value of `key` as a string, or None if the key is missing. Converts numbers and booleans."""
+        """Return the value of `key`, or None if the key is missing. Converts numbers and booleans to strings."""
         value = self._data.get(key)
         return scalar_string(value) or self.typed(key, str, "a string")
 
@@ -110,7 +110,7 @@ class Table:
         return value
 
     def strings(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:
-        """Return the list of strings at `key`, or None if missing. If `or_one` is true, accepts a single string."""
+        """Return the strings at `key`, or None if the key is missing. If `or_one` is true, accepts a single string."""
         if or_one and isinstance(self._data.get(key), str):
             return (self._data[key],)
         value = self.typed(key, list, "a list of strings")
@@ -126,7 +126,7 @@ class Table:
         return tuple(strings)
 
     def mapping(self, key: str) -> dict[str, str] | None:
-        """Return the mapping of strings at `key`, or None if the key is missing. Converts numbers and booleans."""
+        """Return the mapping at `key`, or None if the key is missing. Converts numbers and booleans to strings."""
         value = self.typed(key, dict, "a mapping of strings")
         if value is None:
             return None

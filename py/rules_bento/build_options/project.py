@@ -1,4 +1,4 @@
-"""Reads files in the build context that options name, such as scripts, requirements, and templates."""
+"""Reads the files that options refer to, such as scripts and templates, from the build context."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ProjectFiles:
         check: Callable[[str], None] | None = None,
         remedy: str = "Add the file to srcs or data.",
     ) -> None:
-        """Initialize the files. `files` maps each path in the build context to the file's location or content.
+        """Store the declared files. `files` maps each path in the build context to the file's location or content.
 
         `check` is called with the path of a file before the file is read, and raises BentoError to reject the file.
         `remedy` ends the error message about a file that isn't declared.
@@ -42,7 +42,7 @@ class ProjectFiles:
         return path
 
     def read(self, written: str, place: str) -> bytes:
-        """Return the content of a file that an option names. Raises BentoError for an undeclared or unreadable file."""
+        """Return the content of the file at `written`. Raises BentoError for an undeclared or unreadable file."""
         path = self.path(written, place)
         if path not in self._files:
             near = nearest(path, self._files, 0.7)
