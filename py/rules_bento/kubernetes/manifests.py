@@ -51,7 +51,7 @@ class DeploymentOptions:
 def inference_service(
     tags: Sequence[str], scheme: str, model_format: str, options: DeploymentOptions
 ) -> dict[str, Any]:
-    """Return a KServe InferenceService for the models `tags`. Raises BentoError for an invalid option."""
+    """Return a KServe InferenceService for the models with these tags. Raises BentoError for an invalid option."""
     name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
     if not _NAME.fullmatch(name):
         raise BentoError(
@@ -297,7 +297,7 @@ class ManifestBuilder:
         return command
 
     def _mounts(self) -> list[dict[str, str]]:
-        """Return the mounts of writable directories, or none if the root file system is writable."""
+        """Return the mounts of writable directories, or an empty list if the root file system is writable."""
         if not self._options.read_only:
             return []
         directories = [_SCRATCH, *self._options.writable]

@@ -165,7 +165,7 @@ class Workload:
 def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 0) -> Workload:
     """Return the workload for a parsed `bento.yaml` and image config. If `port` isn't 0, all services listen on `port`.
 
-    Raises BentoError for invalid documents, and for services that Kubernetes can't run without changes.
+    Raises BentoError for invalid documents, and for services that must be changed before Kubernetes can run the Bento.
     """
     # Both documents can be from an imported Bento, so they are untrusted.
     document, config = schema.without_nulls(document), schema.without_nulls(config)
