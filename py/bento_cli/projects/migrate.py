@@ -1,4 +1,4 @@
-"""Migrates BentoML projects to Bazel: generates BUILD and MODULE files, and notes on the remaining work.
+"""Migrates BentoML projects to Bazel: generates a BUILD file, lines for MODULE.bazel, and notes for the user.
 
 `migrate` only reads a directory, and doesn't import the project's code. `write` adds the result to the workspace.
 """
@@ -283,7 +283,7 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
 
 
 def _import_tags(text: bytes) -> list[str]:
-    """Return the constant tags of models that a module uses at import time, ordered by line."""
+    """Return the constant model tags that a module uses at import time, ordered by line."""
     body = ast.parse(text).body
     members = [each for node in body if isinstance(node, ast.ClassDef) for each in node.body]
     lines = {node.lineno for node in own_nodes(*body, *members) if isinstance(node, ast.Call)}
@@ -472,7 +472,7 @@ def _sources(excluded: Sequence[str]) -> StarlarkCode:
 
 
 def _unknown_notes(project: _Project, packages: Packages) -> list[str]:
-    """Return notes on service metadata that static analysis can't determine. Builds must import such services."""
+    """Return notes on service metadata that static analysis can't determine. Builds must import this metadata."""
     notes = []
     for unknown in project.info.unknowns:
         text = way(unknown, "attributes")

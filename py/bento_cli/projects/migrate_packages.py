@@ -1,4 +1,4 @@
-"""Migrates a project's Python packages to Bazel: requirements, the lock, and the targets of the package hub."""
+"""Migrates a project's Python packages to Bazel: finds the requirements, the lock, and the package hub's targets."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles, min_pyth
 
 
 def _problem(check: Any, *arguments: Any) -> str:
-    """Return the message of the BentoError that `check` raises, or an empty string."""
+    """Return the message of the BentoError that `check` raises, or an empty string if `check` succeeds."""
     try:
         check(*arguments)
     except BentoError as error:
@@ -129,7 +129,7 @@ def _is_older(line: str, first: str) -> bool:
 
 
 def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
-    """Return the service's image, or None. If static analysis fails, the image includes only constant arguments."""
+    """Return the service's image, or None if undefined. If static analysis fails, uses only constant arguments."""
     if info.image or not info.unknowns or not files.has(info.path):
         return info.image
     arguments: dict[str, Any] = {}

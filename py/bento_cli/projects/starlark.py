@@ -103,7 +103,7 @@ def _calls(text: str, origin: str) -> list[ast.Call]:
 
 
 def keyword_string(call: ast.Call, name: str) -> str:
-    """Return the keyword argument `name` if it is a string literal, otherwise an empty string."""
+    """Return the value of the keyword argument `name`, or "" if the argument is missing or isn't a string literal."""
     return next((string(keyword.value) for keyword in call.keywords if keyword.arg == name), "")
 
 
@@ -113,7 +113,7 @@ def string(node: ast.expr) -> str:
 
 
 def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin: str) -> list[tuple[int, int, str]]:
-    """Return a list with the edit that adds missing loads, if any. Raises BentoError for a conflicting symbol."""
+    """Return one edit for missing loads, or [] if no load is missing. Raises BentoError for a conflicting symbol."""
     loads = [node for node in calls if ast.unparse(node.func) == "load" and node.args]
     missing, own = set(rules), None
     for node in loads:
