@@ -36,7 +36,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Containerized:
-    """The result of building an image. `runner` is the program that can run the image, or an empty string.
+    """The result of building an image. `runner` is the program that can run the image, or "" if there is none.
 
     Only the native backend sets `digest`, `base` (the base image with its digest), and `sent` (in bytes).
     """
@@ -256,7 +256,7 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
 
 
 def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> None:
-    """Insert an instruction that installs BentoML's extras as root. If `version` is set, pins BentoML to it."""
+    """Insert an instruction that installs BentoML's extras as root. If `version` is set, pins this version."""
     lines = dockerfile.read_text("utf-8").splitlines(keepends=True)
     last = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() in ("USER", "ENTRYPOINT")]
     stages = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() == "FROM"]

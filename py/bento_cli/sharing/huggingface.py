@@ -168,7 +168,7 @@ def _hashed(pieces: Iterable[Buffer]) -> str:
 
 
 def _token() -> str:
-    """Return the token in HF_TOKEN or in the token file, or "". Raises BentoError if the token file can't be read."""
+    """Return the token in HF_TOKEN or the token file, or "" if both are missing. Raises BentoError for a read error."""
     if os.environ.get("HF_TOKEN"):
         return os.environ["HF_TOKEN"].strip()
     home = os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface"

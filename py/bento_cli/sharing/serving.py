@@ -80,7 +80,7 @@ def interpreter(requested: str = "") -> Path:
 def _has_bentoml(python: Path) -> bool:
     """Return whether an interpreter can import BentoML. Runs the interpreter, because its settings affect `sys.path`.
 
-    Ignores other directories named bentoml, such as a store, although Python can import them as namespace packages.
+    Ignores namespace packages, because Python can import any directory named bentoml, such as a store, as a package.
     """
     import subprocess
 

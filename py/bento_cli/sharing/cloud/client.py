@@ -185,22 +185,22 @@ class CloudPaths(NamedTuple):
 
     @property
     def repositories(self) -> str:
-        """The path of all repositories for this kind of entry."""
+        """The API path that lists the repositories for this kind of entry."""
         return "/api/v1/bento_repositories" if self.kind is BENTO else "/api/v1/model_repositories"
 
     @property
     def repository(self) -> str:
-        """The path of the entry's repository."""
+        """The API path of the entry's repository."""
         return f"{self.repositories}/{quoted(self.tag.name)}"
 
     @property
     def versions(self) -> str:
-        """The path of all versions in the repository."""
+        """The API path that lists the versions in the repository."""
         return f"{self.repository}/{self.kind.directory}"
 
     @property
     def version(self) -> str:
-        """The path of the entry's version."""
+        """The API path of the entry's version."""
         return f"{self.versions}/{quoted(self.tag.version)}"
 
     def __str__(self) -> str:

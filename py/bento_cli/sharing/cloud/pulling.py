@@ -1,6 +1,6 @@
 """Pulls Bentos and models from BentoCloud or Yatai into the store. Pulls are atomic, and skip existing entries.
 
-Partial downloads stay in rules_bento's directory of the store, so that another run can resume an interrupted pull.
+Partial downloads stay in the store's `.rules_bento` directory, so that another run can resume an interrupted pull.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class _Fetching:
         self._lock = threading.Lock()  # downloads run in parallel, but only one import is staged at a time
 
     def model(self, place: CloudPaths, counter: Counter) -> StagedImport | None:
-        """Download and stage a model. Returns None for a model on Hugging Face Hub, which BentoML downloads."""
+        """Download and stage a model. Returns None for a Hugging Face model, because BentoML downloads such models."""
         remote = _found(self._cloud, place)
         metadata = remote.get("manifest", {}).get("metadata", {})
         if metadata.get("registry") == "huggingface":

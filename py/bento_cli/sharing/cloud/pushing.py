@@ -60,9 +60,9 @@ def push(
     check: bool = True,
     jobs: int = JOBS,
 ) -> Pushed:
-    """Push an entry after its models. Skips entries that are complete on the server, unless `force` is set.
+    """Push an entry's models, then the entry. Skips entries that are complete on the server, unless `force` is set.
 
-    With `check`, raises BentoError if a file differs from the manifest. Raises CloudError for an error response.
+    If `check` is true, raises BentoError for files that differ from the manifest. Raises CloudError for an error response.
     """
     models = models_of(home, entry) if entry.kind is BENTO else []
     pushing = _Pushing(home, cloud, force=force, jobs=jobs)
@@ -97,7 +97,7 @@ class _Pushing:
         self._lock = threading.Lock()  # two versions of one model would create its repository twice
 
     def entry(self, entry: Entry, counter: Counter, models: Sequence[Entry] = ()) -> Sent:
-        """Push an entry. `models` are the models of a Bento, which must already be on the server."""
+        """Push an entry. `models` are the models of a Bento. All these models must already be on the server."""
         place = CloudPaths(entry.kind, entry.tag)
         digest = documents.digest_of(self.noted, entry)
         self._have_repository(place)

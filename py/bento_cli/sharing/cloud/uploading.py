@@ -3,7 +3,7 @@
 - Proxy: a request to the server.
 - Presigned URL: a request to an object store. The URL might expire during the upload.
 - Multipart: parallel requests to an object store, with a presigned URL for each part of 100 MiB. A record of the
-  uploaded parts stays in rules_bento's directory of the store, so that another run sends only the missing parts.
+  uploaded parts stays in the store's `.rules_bento` directory, so that another run sends only the missing parts.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def upload(
     counter: Counter,
     jobs: int,
 ) -> None:
-    """Upload a tarball. `remote`, the server's record, can name a strategy. Raises BentoError if the upload fails."""
+    """Upload a tarball. The server's record `remote` can select the strategy. Raises BentoError if the upload fails."""
     strategy, address = remote.get("transmission_strategy"), ""
     if strategy is None:
         address = _presign(cloud, place, "upload", {})

@@ -1,4 +1,4 @@
-"""Packs models in the store as images for KServe, with the same gzip layers as `bento_model_image`."""
+"""Packs models from the store into images for KServe, with the same gzip layers as `bento_model_image`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _StreamedLayer(StreamedPart):
 
 @contextmanager
 def packed(described: EntryArtifact) -> Iterator[Pushable]:
-    """Yield the image of a model, for `push`. Reads the files twice: to compute the digests, and to send the layers.
+    """Yield the image of a model. Reads the files twice: to compute the digests, and to send the layers.
 
     Raises BentoError for symbolic links, because KServe mounts only the directory of the model.
     """

@@ -1,6 +1,6 @@
-"""Packs store entries as artifacts. `bento_push` creates the same config and model blobs for the same Bento.
+"""Packs store entries as artifacts. For the same Bento, `bento_push` creates identical config and model blobs.
 
-The blobs of the Bento's other files can differ, because only `bento_push` can identify generated files.
+The blobs of other files can differ, because only `bento_push` can identify generated files.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _refuse_bytes(value: object, where: str) -> None:
 
 @contextmanager
 def packed(described: EntryArtifact) -> Iterator[Pushable]:
-    """Yield the artifact of an entry, for `push`. Temporary files of small parts exist during the `with` block."""
+    """Yield the artifact of an entry. Removes the temporary files of the artifact when the `with` block ends."""
     import shutil
 
     with staging_lock(described.home):
@@ -141,7 +141,7 @@ def _model_part(model: Entry, description: ModelDescription, directory: Path) ->
 
 
 def _part(members: Sequence[Member], path: Path) -> Part:
-    """Return a part that contains the members. If `fits` returns False, writes the part to the file `path`."""
+    """Return a part that contains the members. Writes the part to `path`, unless it can be streamed (see `fits`)."""
     if fits(members):
         source = StreamedPart(members)
         return Part(source, source.measure())
@@ -169,7 +169,7 @@ LARGE = 64 << 20
 
 
 def fits(members: Sequence[Member]) -> bool:
-    """Return True for a large part whose largest file is incompressible. Such parts are streamed instead of stored."""
+    """Return whether the members form a large part whose largest file is incompressible. Such parts are streamed."""
     files = [member for member in members if member.source is not None]
     if sum(member.size for member in files) < LARGE:
         return False

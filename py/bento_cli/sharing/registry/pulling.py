@@ -1,6 +1,6 @@
 """Pulls Bentos and models from a registry into the store. Pulls are atomic, and skip existing content.
 
-Downloaded blobs stay in rules_bento's directory of the store until the entry is imported, so that another run can
+Downloaded blobs stay in the store's `.rules_bento` directory until the entry is imported, so that another run can
 resume an interrupted pull.
 """
 
@@ -93,7 +93,7 @@ def _read_config(
 
 
 def _missing(home: Home, models: Sequence[ModelDescription]) -> tuple[set[str], tuple[Tag, ...]]:
-    """Return two results: the tags of the models that aren't in the store, and the tags of the models in the store."""
+    """Return the tags of the models that are missing from the store, and the tags of the models in the store."""
     entries = EntryStore(home, MODEL)
     tags = [Tag.parse(model.tag, "models") for model in models]
     known = tuple(tag for tag in tags if entries.has(tag))

@@ -47,7 +47,7 @@ def push(
     signing: Signing | None = None,
     for_kserve: bool = False,
 ) -> list[Delivered]:
-    """Push an entry to each target, including the models of a Bento. The default tag is the entry's version.
+    """Push an entry, and the models of a Bento, to each target. The default tag is the entry's version.
 
     If all targets already have this content, uploads nothing. Otherwise, with `check`, first verifies all files. If
     `signing` is set, signs the entry before tagging it. With `for_kserve`, pushes an image for KServe instead of an
@@ -87,7 +87,7 @@ def push(
 
 
 def _already_pushed(described: packing.EntryArtifact, repository: Repository, target: Reference) -> Manifest | None:
-    """Return the manifest at `target`, or None if `target` doesn't contain the same entry. Doesn't pack the entry."""
+    """Return the manifest at `target` if its config matches `described`, otherwise None. Doesn't pack the entry."""
     try:
         manifest = repository.get_manifest(target.tag)
     except RegistryError as error:
