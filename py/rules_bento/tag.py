@@ -31,7 +31,7 @@ class Tag(NamedTuple):
 
 
 def check_word(word: str, what: str) -> str:
-    """Return a BentoML name or version if it is valid. Otherwise, raises BentoError. The message begins with `what`."""
+    """Return `word` if it is a valid name or version. Otherwise, raises BentoError. The message begins with `what`."""
     if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
         raise BentoError(
             f"{what} is {f'invalid: {word!r}' if word else 'empty'}. Use up to {_MAX_LENGTH} lowercase letters, "

@@ -4,10 +4,9 @@ Requests and responses are lines of JSON. The process that communicates with Baz
 subcommand. Each request runs in a forked process, so changes to environment variables, the working directory, caches,
 and open files end with the request.
 
-A `reusable` subcommand leaves no state (a test verifies this), so its process also accepts the next request. Reuse
-avoids memory copies and repeated initialization: `snapshot` and `package` of a service need 12 ms instead of 29 ms.
-Such a process still ends after a request that failed, imported a module, or changed the state of the process (see
-`_surroundings`).
+A `reusable` subcommand leaves no state, so its process also accepts the next request. Reuse avoids memory copies and
+repeated initialization, and makes short subcommands such as `snapshot` and `package` about twice as fast. Such a
+process still ends after a request that failed, imported a module, or changed the process (see `_surroundings`).
 """
 
 from __future__ import annotations
@@ -188,7 +187,7 @@ def _is_reusable(words: list[str]) -> bool:
 
 
 def _surroundings() -> list[Any]:
-    """Return the state of the process, other than its memory, that could affect a later subcommand."""
+    """Return the state of the process that could affect a later subcommand, such as its environment variables."""
     umask = os.umask(0o077)
     os.umask(umask)
     directory = os.stat(".")  # noqa: PTH116 - as in subcommands, no pathlib before a subcommand needs it
