@@ -34,7 +34,7 @@ class Backend:
     variables: Mapping[str, str] = field(default_factory=dict)  # default values of environment variables
 
     def problem(self) -> str:
-        """Return the reason why this builder isn't available, or "" if it is available. Applies the same checks as BentoML."""
+        """Return why this builder isn't available, or "" if it is available. Applies the same checks as BentoML."""
         if not which(self.program):
             return f"{self.program} isn't installed"
         if self.daemon and not os.environ.get("BUILDKIT_HOST") and not which("buildkitd"):

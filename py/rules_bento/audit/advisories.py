@@ -268,7 +268,7 @@ class Database(NamedTuple):
 def read_database(places: Sequence[tuple[Path, str]], names: Mapping[str, Collection[str]]) -> Database:
     """Read a database. Keeps only the records about the packages in `names`, which maps ecosystems to package names.
 
-    `places` contains paths and their names for messages. Raises BentoError for invalid records, or if none is about PyPI.
+    `places` are paths and their names in messages. Raises BentoError for invalid records, or if PyPI is missing.
     """
     kept: list[Advisory] = []
     ecosystems: set[str] = set()
