@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     }
 )
 def base_contents(arguments: Arguments) -> None:
-    """Write lists of shared libraries and system packages in layers. With `--machines`, also lists machine types."""
+    """List the shared libraries and system packages in layers. With `--machines`, also lists machine types."""
     from rules_bento.images.layers.contents import read_files
     from rules_bento.images.system_packages import SystemFiles
     from rules_bento.sources.cpu_arch import machine_of
@@ -111,7 +111,7 @@ def base_layer(arguments: Arguments) -> None:
     }
 )
 def base_layout(arguments: Arguments) -> None:
-    """Write the config and the layer descriptions of an image in another rule's OCI layout.
+    """Read an image from another rule's OCI layout, and write the config and the layer descriptions of the image.
 
     Raises BentoError if the layout is invalid, or if the image doesn't have one layer for each `--description`.
     """

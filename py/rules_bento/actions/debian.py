@@ -38,7 +38,7 @@ def check_debs(arguments: Arguments) -> None:
 
 
 def read_request(arguments: Arguments) -> apt.Request:
-    """Return the request for Debian packages that the flags specify."""
+    """Convert the flags to a request for Debian packages."""
     return apt.Request(
         suites=arguments.repeated("--suite"),
         architectures=arguments.repeated("--architecture"),

@@ -136,7 +136,10 @@ def _require_prefetched(layers: list[oci_image.Layer], soci_contents: list[bytes
 
 
 def _read_bento_yaml(arguments: Arguments) -> dict[str, Any]:
-    """Return the parsed bento.yaml, or equivalent fields for a program. Raises BentoError for unsupported commands."""
+    """Return the parsed bento.yaml. If the image contains a program instead of a Bento, returns equivalent fields.
+
+    Raises BentoError for a build step that `bento_image` doesn't support, unless `--provided` lists the step.
+    """
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.images.image_requirements import reject_commands
 
@@ -192,8 +195,7 @@ def _oci_annotations(texts: dict[str, str]) -> dict[str, str]:
 def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
     """Return the environment variables of an image. In ascending precedence: base, defaults, Bento, and target.
 
-    Excludes the Bento's variables without a value, because users set these variables when they start a container. Also
-    excludes variables with the stage `build`, because they are build secrets.
+    Excludes the Bento's variables without a value (users set them at startup) or with the stage `build` (secrets).
     """
     environment = arguments.required("--environment")
     inherited = dict(base.get("env", {}))

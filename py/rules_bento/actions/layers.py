@@ -1,4 +1,4 @@
-"""Subcommands that write layers of Bentos, virtual environments, files, and tars, and the zTOCs of layers."""
+"""Subcommands that write layers and zTOCs. A layer contains a Bento, a virtual environment, files, or tar members."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def bento_order(member: StreamedMember) -> tuple[bool, str]:
 
 
 def write_bento_layer(arguments: Arguments, members: Iterable[StreamedMember]) -> None:
-    """Write the layer of a Bento with `members`, sorted by `bento_order`, and write the description of the layer."""
+    """Write the layer of a Bento, and the layer's description. `members` must be sorted by `bento_order`."""
     out, compression = description.output(arguments)
     info = write_tar_layer(out, _bento_tar(arguments, members), compression)
     description.describe(arguments, info, "Bento")
@@ -112,7 +112,7 @@ class _Headers:
         self._known: set[str] = set()
 
     def directory(self, path: str) -> bytes:
-        """Return the headers of a directory and its missing parents, or b"" for an existing directory."""
+        """Return the headers of a directory and its parents. Omits directories that the layer already contains."""
         if not path or path in self._known:
             return b""
         self._known.add(path)
@@ -120,15 +120,15 @@ class _Headers:
         return self._above(path) + headers.header(path, headers.DIRECTORY, _DIRECTORY_MODE, *owner)
 
     def file(self, path: str, mode: int, size: int) -> bytes:
-        """Return the header of a file, preceded by the headers of its missing parent directories."""
+        """Return the headers of the parent directories (see `directory`), and the header of a file."""
         return self._above(path) + headers.header(path, headers.REGULAR, mode, *self._owner, size)
 
     def small_file(self, path: str, data: bytes) -> bytes:
-        """Return the header and contents of a file, preceded by the headers of its missing parent directories."""
+        """Return the headers of the parent directories (see `directory`), and the header and contents of a file."""
         return self.file(path, _FILE_MODE, len(data)) + data + headers.padding(len(data))
 
     def link(self, path: str, target: str) -> bytes:
-        """Return the header of a symbolic link, preceded by the headers of its missing parent directories."""
+        """Return the headers of the parent directories (see `directory`), and the header of a symbolic link."""
         return self._above(path) + headers.header(path, headers.LINK, _LINK_MODE, *self._owner, 0, target)
 
     def _above(self, path: str) -> bytes:
@@ -271,7 +271,7 @@ def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
     }
 )
 def layer_ztoc(arguments: Arguments) -> None:
-    """Write the zTOC of a layer, and its description. The zTOC of a small or unsupported layer is empty."""
+    """Write the zTOC of a layer, and a description of the zTOC. For a small or unsupported layer, the zTOC is empty."""
     from rules_bento.archives.recipe import Recipe
     from rules_bento.images import soci
     from rules_bento.images.layers import ztoc
@@ -303,7 +303,7 @@ def _file_range(path: Path, start: int, end: int) -> Iterator[bytes]:
 def prefetch_layer(arguments: Arguments) -> None:
     """Rewrite a layer so that the files of a startup trace come first.
 
-    Copies the layer without changes if it isn't eStargz, or contains none of these files.
+    If the layer isn't an eStargz layer, or none of these files can be moved, copies the layer without changes.
     """
     import shutil
 

@@ -122,7 +122,7 @@ def _new_model(arguments: Arguments) -> StoredModel:
 
 
 def model_files(arguments: Arguments, flag: str = "--source") -> list[snapshot.DeclaredFile]:
-    """Return the files that the flag `flag` lists, with their paths in the model."""
+    """Return the files passed with `flag`, with their paths in the model."""
     from rules_bento.sources import snapshot
 
     directory = "/".join(
@@ -279,7 +279,7 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
 
 
 def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Member]:
-    """Return the value of `--root` or "", and the topmost directory, whose owner all added directories inherit."""
+    """Return the value of `--root` (default: "") and the topmost directory. New directories below it get its owner."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
 

@@ -1,4 +1,4 @@
-"""Subcommands that write the metadata of a Bento, such as bento.yaml, and compare it with an imported service."""
+"""Subcommands that write the metadata of a Bento, such as bento.yaml, and compare a Bento with an imported service."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def package(arguments: Arguments) -> None:
 
 
 def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.AssembledBento:
-    """Assemble a Bento from attributes and service metadata (`facts`). Raises BentoError for undetermined metadata."""
+    """Assemble a Bento from attributes and service metadata (`facts`). Raises BentoError if metadata is unknown."""
     attributes: dict[str, Any] = json.loads(arguments.optional("--attributes", "{}"))
     settings = _bento_settings(arguments, attributes, facts)
     models = [

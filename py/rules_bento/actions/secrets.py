@@ -15,7 +15,7 @@ FLAGS = {
 
 
 def check_files(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
-    """Raise a BentoError that lists all possible secrets in the files of a Bento, if `--scan-secrets` is set."""
+    """If `--scan-secrets` is set, search the files in `kept` for secrets (see `check_contents`)."""
     if arguments.has("--scan-secrets"):
         from rules_bento.audit.secrets import MAX_BYTES
         from rules_bento.sources.snapshot import read_prefixes
@@ -26,11 +26,12 @@ def check_files(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
 def check_contents(
     arguments: Arguments, files: Iterable[tuple[str, bytes]], elsewhere: Collection[str] | None = None
 ) -> None:
-    """Raise a BentoError that lists all possible secrets in files, if `--scan-secrets` is set.
+    """If `--scan-secrets` is set, raise a BentoError that lists possible secrets. Skips files in `--allowed-secret`.
 
-    Each item of `files` contains the path and the first bytes of a file in the Bento. Only one action of each target
-    sets `elsewhere`, which lists the paths that the target's other actions search. If `elsewhere` is set, also raises
-    BentoError for an allowed path that is neither in `files` nor in `elsewhere`.
+    Each item of `files` contains the path and the first bytes of a file in the Bento. `elsewhere` contains the paths
+    that the target's other actions search. Only one action of each target sets `elsewhere`. Also raises BentoError for
+    an unneeded path in `--allowed-secret`: a file in `files` without secrets or, if `elsewhere` is set, a path that is
+    neither in `files` nor in `elsewhere`.
     """
     if not arguments.has("--scan-secrets"):
         return

@@ -43,7 +43,7 @@ _NO_PKG_RESOURCES = 82  # the first version of setuptools without it, which the 
     }
 )
 def import_service(arguments: Arguments) -> None:
-    """Import a service with BentoML, and write its metadata in the format of the subcommand `snapshot`.
+    """Import a service with BentoML, and write the service metadata in the same format as the subcommand `snapshot`.
 
     With `--api`, also writes the OpenAPI document and the schema of the API.
     """
@@ -142,7 +142,7 @@ def _missing_packages(locked: Sequence[str], installed: Mapping[str, str]) -> li
 
 
 def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
-    """Raise BentoError if static analysis determined services or dependencies that differ from the imported service."""
+    """Raise BentoError if static analysis and the import determined different services or dependencies."""
     from rules_bento.service.metadata import to_json
 
     if any(unknown["fact"].partition(".")[0] in _MEMBERS for unknown in analyzed["unknowns"]):

@@ -241,7 +241,7 @@ def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
 
 
 def _service_name(plan: Plan, sources: dict[str, DeclaredFile]) -> str:
-    """Return the import string in the target or the bentofile, such as `module:Service`. Defaults to `service`."""
+    """Return the import string of the service from the target, otherwise from the bentofile, otherwise `service`."""
     if plan.service is not None:
         return plan.service
     from rules_bento.build_options.target_options import find_service
