@@ -50,7 +50,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 @contextmanager
 def atomic_dir(path: Path) -> Iterator[Path]:
-    """Yield a directory that becomes `path` if the `with` block succeeds. `path` must not exist or must be empty."""
+    """Yield a directory that becomes `path` if the `with` block succeeds. `path` must be new or an empty directory."""
     name = _sibling(path)
     name.mkdir(parents=True)
     try:
@@ -64,7 +64,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 
 
 def is_unfinished(name: str, path: Path) -> bool:
-    """Return whether the path `name` is, or is inside, a temporary file or directory next to `path`."""
+    """Return whether `name` is a temporary file or directory next to `path`, or a path in such a directory."""
     place = Path(name)
     return any(
         above.parent == path.parent and re.fullmatch(_UNFINISHED, above.name) for above in (place, *place.parents)

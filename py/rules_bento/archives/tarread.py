@@ -43,7 +43,7 @@ _REFUSED = {
 
 
 class TarMember(NamedTuple):
-    """A member of a tar. `kind` is a value in `_KINDS` or `SYSTEM`, and `link` is the target of a link."""
+    """A member of a tar. `kind` is `file`, `folder`, `link`, or a kind in `SYSTEM`. `link` is the target of a link."""
 
     name: str
     kind: str

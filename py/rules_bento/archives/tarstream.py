@@ -28,14 +28,14 @@ _NO_TIME = b"0" * 11
 
 @lru_cache(maxsize=64)
 def owner(mode: int, uid: int, gid: int) -> bytes:
-    """Return the mode, user, and group fields of a header. Each number can have at most seven octal digits."""
+    """Return the mode, user, and group fields of a header. A number must have at most seven octal digits."""
     return b"%07o\0%07o\0%07o\0" % (mode & 0o7777, uid, gid)
 
 
 def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefix: bytes = b"") -> bytes:
-    """Return a tar header. `owned` contains the fields that `owner` returns.
+    """Return a tar header. `owned` contains the mode, user, and group fields: the result of `owner`.
 
-    `name` and `link` can have at most `MAX_NAME` bytes, and `prefix` can have at most 155 bytes.
+    `name` and `link` must have at most `MAX_NAME` bytes, and `prefix` must have at most 155 bytes.
     """
     before = b"%b%b%b%011o\0%b\0" % (name, _ZEROS[len(name) : MAX_NAME], owned, size, _NO_TIME)
     after = b"%b%b%b%b" % (kind, link, _ZEROS[len(link) : MAX_NAME], _MAGIC)
@@ -47,7 +47,7 @@ def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefi
 
 
 def extended_header(values: Mapping[str, str], mode: int) -> bytes:
-    """Return an extended header with `LENGTH KEYWORD=VALUE` for each value. If one isn't UTF-8, marks all as binary."""
+    """Return an extended header with a record for each value. If any value isn't UTF-8, marks all values as binary."""
     data = b"" if all(map(is_utf8, values.values())) else b"21 hdrcharset=BINARY\n"
     for keyword, value in values.items():
         line = f" {keyword}={value}\n".encode("utf-8", "surrogateescape")

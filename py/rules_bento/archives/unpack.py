@@ -1,9 +1,9 @@
 """Reads untrusted archives of Bentos and models.
 
-`read` yields the members of an archive, with constant memory for files of any size. All members are safe to write below
-a directory. Accepts all archives that `bentoml import` (1.4.40) accepts, except the archives that docs/cli.md lists.
-Rejects damaged, ambiguous, and hostile archives. `read` can raise BentoError at any member, even at the end. After an
-error, discard all earlier members.
+`read` yields the members of an archive. The size of a file doesn't affect the memory usage. Writing all members to a
+directory never changes files outside of the directory. `read` accepts all archives that `bentoml import` (1.4.40)
+accepts, except the archives that docs/cli.md lists. `read` rejects damaged, ambiguous, and hostile archives. `read` can
+raise BentoError at any member, even at the end. After an error, discard all earlier members.
 """
 
 from __future__ import annotations
@@ -76,8 +76,9 @@ def read(
     directory only if the archive contains a member for the directory. Raises BentoError for:
 
     - a source that can't be read, is truncated, has a format other than `form`, or exceeds `limits`
-    - a path or link target outside of the archive, a member below a file or link, a device, or (by default) a hard link
-    - duplicate paths, including paths that only macOS and Windows treat as equal (unless `same_letters` is set)
+    - a path or link target outside of the archive, a member below a file or link, or a device
+    - a hard link, unless `limits.hard_links` is set
+    - duplicate paths, including paths that only macOS and Windows treat as equal (unless `limits.same_letters` is set)
     """
     limits = limits or Limits()
     where = source_name(source)

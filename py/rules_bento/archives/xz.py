@@ -11,8 +11,8 @@ on the number of threads nor on the block's position. Therefore, a program can j
 The format is "The .xz File Format", version 1.2.0. liblzma's `lzma2_decoder.c` describes the chunks of LZMA2. Every
 block header contains both sizes of the block, so a multithreaded `xz` decodes on all cores. The check is CRC32. The
 bytes of a compressed block depend on the version of liblzma. The choice between storing and compressing can depend on
-the version of zlib. The same interpreter writes the same bytes. A Bento's identity doesn't depend on these versions,
-because the identity is a digest of uncompressed content.
+the version of zlib. For the same input, an interpreter always writes the same bytes. A Bento's identity is a digest of
+uncompressed content, and doesn't depend on these versions.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ HEAD = b"\xfd7zXZ\0" + _FLAGS + _crc32(_FLAGS)  # the header of every stream
 
 
 class Record(NamedTuple):
-    """The sizes of a block in the index: encoded bytes without padding, and uncompressed bytes."""
+    """An index record with the sizes of one block: the encoded size without padding, and the uncompressed size."""
 
     unpadded_size: int
     size: int

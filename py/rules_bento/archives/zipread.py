@@ -52,12 +52,9 @@ class Bounds(NamedTuple):
 
 
 class ZipMember(NamedTuple):
-    """Metadata of a member from the central directory. `Zip.contents` verifies the size and the CRC.
+    """Metadata of a member from the central directory. `Zip.contents` verifies the size and the CRC."""
 
-    The path of a directory ends with a slash.
-    """
-
-    path: str
+    path: str  # the path of a directory ends with a slash
     size: int  # bytes unpacked
     packed_size: int  # bytes in the zip
     crc: int  # CRC-32 of the contents
@@ -80,7 +77,11 @@ class ZipMember(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """A piece of a member's contents, and the corresponding compressed bytes."""
+    """A piece of a member's contents.
+
+    `packed` contains bytes of the deflate stream, or None if the member isn't deflated. `joined` specifies whether
+    another deflate stream can follow `packed`.
+    """
 
     data: bytes
     packed: bytes | None  # bytes of the deflate stream, can be empty; None if the member isn't deflated
@@ -88,9 +89,10 @@ class Chunk(NamedTuple):
 
 
 class Zip:
-    """Base class of readers for zip files. Error messages begin with `where` and end with `remedy`."""
+    """Base class of readers for zip files."""
 
     def __init__(self, where: str, remedy: str, bounds: Bounds, methods: Collection[int]) -> None:
+        """Create a reader. Error messages begin with `where` and end with `remedy`."""
         self.where = where
         self._remedy = remedy
         self._bounds = bounds
