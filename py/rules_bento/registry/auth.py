@@ -104,7 +104,7 @@ def _from_file(document: dict[str, Any], file: Path, reference: Reference) -> Cr
 
 
 def _entry_names(reference: Reference) -> Iterator[str]:
-    """Yield the entry names that match a reference, most specific first. Only podman uses names with repositories."""
+    """Yield possible names of a reference's entry, most specific first. Only podman supports repositories in names."""
     parts = reference.repository.split("/")
     for count in range(len(parts), 0, -1):
         yield "/".join([reference.registry, *parts[:count]])

@@ -319,7 +319,7 @@ class Repository:
         return self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull_scope, headers=headers)
 
     def read_blob(self, descriptor: Descriptor) -> bytes:
-        """Return the verified content of a small blob. Raises BentoError for more than `limits.DOCUMENT` bytes."""
+        """Return the verified content of a blob. Raises BentoError if the blob exceeds `limits.DOCUMENT` bytes."""
         what = f"blob {descriptor.digest}"
         if descriptor.size > limits.DOCUMENT:
             raise BentoError(
@@ -361,7 +361,7 @@ class Repository:
         return bool(reply.headers.get("OCI-Subject"))
 
     def tags(self) -> list[str]:
-        """Return all tags in the registry's order. Raises BentoError for more than `limits.NAMES` tags."""
+        """Return all tags in the registry's order. Raises BentoError if there are more than `limits.NAMES` tags."""
         names: list[str] = []
         for reply in self._pages(f"tags/list?n={_PAGE_SIZE}", "tags", {200}):
             names += map(str, self._entries(reply, "tags", "tags", len(names)))

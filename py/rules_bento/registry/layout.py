@@ -69,7 +69,7 @@ class Layout:
         return Layout(directory)
 
     def blob(self, digest: str) -> Path:
-        """Return the path of a blob, which might not exist."""
+        """Return the path of a blob. The file might not exist."""
         algorithm, _, name = digest.partition(":")
         return self.directory / "blobs" / algorithm / name
 
@@ -107,7 +107,7 @@ class Layout:
             raise BentoError(f"{path}: cannot read the file: {error.strerror}. {COPY_AGAIN}") from None
 
     def read(self, blob: Descriptor) -> bytes:
-        """Return the verified content of a small blob. Raises BentoError for a missing, invalid, or too large blob."""
+        """Return the verified content of a blob. Raises BentoError if the blob is missing, invalid, or too large."""
         if blob.size > limits.DOCUMENT:
             raise BentoError(
                 f"{self.blob(blob.digest)}: the blob has {blob.size} bytes, but the limit is {limits.DOCUMENT}. Report "
@@ -141,7 +141,10 @@ class Layout:
         return self.manifest(entry.digest, entry.media_type)
 
     def add_manifest(self, manifest: Manifest, name: str = "") -> None:
-        """Write and index a manifest. Replaces entries with `name` (if empty: unnamed entries with the same digest)."""
+        """Write a manifest, and add it to the index.
+
+        Removes existing entries named `name`. If `name` is empty, removes unnamed entries with the same digest.
+        """
         self.add(manifest.content)
         others = [
             entry
@@ -175,7 +178,7 @@ class Layout:
         return True
 
     def attached_manifests(self, kind: str, name: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield functions that read the manifests of `kind` (`sig` or `att`) with entries named `name` or unnamed."""
+        """Yield a reader for each manifest of `kind` (`sig` or `att`). Skips entries with a name other than `name`."""
         listed = {
             entry.digest: entry
             for entry in self.index()
@@ -186,8 +189,7 @@ class Layout:
     def attach(self, manifest: Manifest, subject: str, kind: str, name: str) -> None:
         """Add a manifest that refers to `subject`. `kind` is `sig` (signatures), `att` (attestations), or empty.
 
-        Unless `kind` is empty, adds an index entry with `name`. The new entry replaces entries of this kind that have
-        `name` or no name.
+        If `kind` is set, adds an entry named `name`. Removes entries of this kind that are unnamed or have this name.
         """
         self.add(manifest.content)
         entries = []

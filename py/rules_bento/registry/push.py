@@ -236,7 +236,10 @@ class _RepositoryPush:
     is_complete: bool = False
 
     def check(self, _: Counter) -> None:
-        """If all manifests exist, upload them again. Sets `is_complete` if the registry reports no missing blobs."""
+        """Set `is_complete` if the registry contains all manifests, and reports no missing blobs.
+
+        If all manifests exist, uploads the manifests again, because a registry then reports missing blobs.
+        """
         manifests = self.package.manifests()
         if any(
             self.repository.manifest_digest(manifest.descriptor.digest) != manifest.descriptor.digest
@@ -244,7 +247,6 @@ class _RepositoryPush:
         ):
             return
         try:
-            # A registry verifies the blobs of a manifest that it receives, but might have lost one since.
             for manifest in manifests:
                 self._write(manifest, manifest.descriptor.digest)
         except RegistryError as error:  # some registries never accept a manifest again

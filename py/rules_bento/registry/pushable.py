@@ -35,7 +35,7 @@ class BlobSource(Sendable, Protocol):
     """Interface of objects that send and verify a blob."""
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the blob doesn't match the digest."""
+        """Raise BentoError if the `size` bytes of the blob don't match the digest."""
 
 
 def send_pieces(connection: socket.socket, pieces: Iterable[bytes | memoryview], size: int, tally: Tally) -> int:
@@ -73,7 +73,7 @@ class FileSource:
                 tally.advance(sent)
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the blob in the file doesn't match the digest."""
+        """Raise BentoError if the `size` bytes at position `start` of the file don't match the digest."""
         digester = oci.new_hash(digest)
         for piece in self.pieces(size):
             digester.update(piece)
@@ -143,7 +143,7 @@ class RecipeSource:
         send_pieces(connection, self._verified.pieces(start, end), end - start, tally)
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the assembled layer doesn't match the digest."""
+        """Raise BentoError if the assembled layer doesn't match the digest or the size."""
         from rules_bento.archives.recipe import assemble
 
         for _ in assemble(self.recipe, self.wheel, digest, size):
@@ -162,7 +162,7 @@ class BytesSource:
         tally.advance(end - start)
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the content doesn't match the digest."""
+        """Raise BentoError if the first `size` bytes don't match the digest."""
         oci.verify(self.content[:size], digest, "blob in memory")
 
 
