@@ -94,7 +94,7 @@ def _names(place: Path) -> int:
 
 @dataclass(frozen=True)
 class Collected:
-    """The result of `collect`: the numbers of files and manifests, and the total size of the files."""
+    """The numbers of files and manifests (`records`) that `collect` removes, and the total size of the files."""
 
     files: int
     size: int  # bytes
@@ -105,7 +105,7 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
     """Remove data that no entry uses: files in the pool, manifests, and partial transfers. Doesn't change entries.
 
     A file in the pool is in use if an entry has a hard link to it, or if the manifest of an entry contains its digest.
-    Calls `waiting` before it waits for other processes that add entries.
+    If `dry_run` is set, only counts the data. Calls `waiting` if another process holds the store's lock.
     """
     from bento_cli.transports import download
 

@@ -1,4 +1,4 @@
-"""Writes files atomically. If the home is durable, files are flushed to disk, so that they survive a power failure."""
+"""Writes files atomically. If `Home.durable` is set, flushes files to disk, so that they survive a power failure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FEW = 64  # up to this number, flushing single files is faster than flushing th
 
 
 def flush_trees(home: Home, directory: Path, files: Sequence[Path]) -> None:
-    """Flush `files`, and all directories in the tree `directory`, to disk if the home is durable."""
+    """If `home.durable` is set, flush `files` and all directories in the tree `directory` to disk."""
     if not home.durable or (len(files) > _FEW and _flush_file_system(directory)):
         return
     for path in files:
@@ -32,7 +32,7 @@ def flush_trees(home: Home, directory: Path, files: Sequence[Path]) -> None:
 
 
 def flush_directory(home: Home, path: Path) -> None:
-    """Flush a directory to disk if the home is durable, so that new and renamed files in it survive a power failure."""
+    """If `home.durable` is set, flush a directory to disk, so that new and renamed files survive a power failure."""
     if home.durable:
         _flush(path)
 

@@ -1,8 +1,7 @@
 """Manages the entries of one kind as BentoML does, with `NAME/VERSION` directories and `latest` pointers.
 
-BentoML's processes can change the store at any time, and don't use locks. Therefore, a single rename adds or removes an
-entry, and the pointer is written before the entry is added. All readers, including BentoML, repair a pointer to a
-missing entry.
+BentoML can change the store at any time, and uses no locks. Therefore, a single rename adds or removes an entry, and
+the pointer is written before the entry is added. All readers, including BentoML, repair a pointer to a missing entry.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Entry:
 
     @property
     def description(self) -> descriptors.Description:
-        """The parsed descriptor. Raises BentoError if BentoML can't load it."""
+        """The parsed descriptor. Raises BentoError if BentoML can't load the descriptor."""
         return self._description or descriptors.of_directory(self.kind, self.path)
 
     @property
@@ -78,7 +77,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """Entries, sorted by name and version, and a problem for each directory that isn't a valid entry."""
+    """Entries, sorted by name and version, and an error message for each directory that isn't a valid entry."""
 
     entries: tuple[Entry, ...]
     problems: tuple[str, ...]
@@ -94,7 +93,7 @@ class EntryStore:
         self.directory = directory or home.entries_dir(kind)
 
     def path(self, tag: Tag) -> Path:
-        """Return the directory of the entry with this tag, which might not exist."""
+        """Return the directory of the entry with this tag. The directory might not exist."""
         return self.directory / tag.name / tag.version
 
     def has(self, tag: Tag) -> bool:
@@ -102,7 +101,7 @@ class EntryStore:
         return self.path(tag).exists()
 
     def list(self, text: str = "") -> Listing:
-        """Return all entries, or the entries with the name or tag `text`. Raises NotFoundError for an unknown name."""
+        """Return the entries for a name or tag (default: all). Raises NotFoundError if `text` is an unknown name."""
         if not text:
             names = _directories(self.directory)
             return self._list([(name, version) for name in names for version in _directories(self.directory / name)])
@@ -162,7 +161,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def replace(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry | None:
-        """Exchange an entry with the directory `tree`. Returns None if the system doesn't support atomic exchanges."""
+        """Exchange an entry and the directory `tree`. Returns the new entry, or None if this isn't supported."""
         tag = description.tag
         target = self.path(tag)
         if not durable.exchange(tree, target):
@@ -175,7 +174,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def remove(self, tag: Tag, trash: Path) -> None:
-        """Move an entry to the path `trash`, whose parent must exist. Raises NotFoundError if the entry is missing."""
+        """Move an entry to `trash`. The parent of `trash` must exist. Raises NotFoundError if the entry is missing."""
         path = self.path(tag)
         try:
             path.rename(trash)
@@ -230,7 +229,10 @@ class EntryStore:
         return newest.version
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
-        """Return the newest version's tag, if any. Breaks ties by name: the first, or the last if `last` is set."""
+        """Return the tag of the newest version, or None if no version exists.
+
+        If several versions are equally new, returns the first one by name, or the last one if `last` is set.
+        """
         entries = list(self._list([(name, version) for version in _directories(self.directory / name)]).entries)
         if last:
             entries.reverse()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def unique(directory: Path) -> Path:
-    """Return a new path in `directory` that no other process uses."""
+    """Return a new path in `directory`. The path is unique across processes."""
     return directory / f"{os.getpid()}-{os.urandom(6).hex()}"
 
 
@@ -75,7 +75,7 @@ def commit_lock(home: Home) -> Iterator[None]:
 
 @contextmanager
 def staging_lock(home: Home) -> Iterator[None]:
-    """Hold the shared lock that protects staged data. The first holder removes leftover files of killed processes."""
+    """Hold the shared lock that protects staged data. The first holder removes files of killed processes."""
     with _open(home, "lock") as file:
         # If no other process has the lock, the existing files were left by processes that died.
         if _flock(file, exclusive=True, wait=False):
@@ -86,7 +86,7 @@ def staging_lock(home: Home) -> Iterator[None]:
 
 @contextmanager
 def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the store's exclusive lock, and remove leftover files. Calls `waiting` if another process holds the lock."""
+    """Hold the store's exclusive lock, and remove files of killed processes. Calls `waiting` if the lock is in use."""
     with _open(home, "lock") as file:
         if not _flock(file, exclusive=True, wait=False):
             if waiting:
@@ -97,7 +97,7 @@ def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Ite
 
 
 def _clear(home: Home) -> None:
-    """Remove leftover files of killed processes from the staging and trash directories."""
+    """Remove files of killed processes from the staging and trash directories."""
     import shutil
 
     for directory in (home.staging, home.trash):

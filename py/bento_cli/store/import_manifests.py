@@ -1,8 +1,9 @@
 """Stores the manifest of each imported entry outside of the entry.
 
-Each manifest is one file. BentoML ignores these files: if it deletes an entry, the manifest stays. If BentoML then
-builds another entry with the same tag, the manifest still belongs to the deleted entry. `read` detects this case: the
-descriptor doesn't match the manifest, and no file has the modification time of an imported file (`pool.digest_time`).
+Each manifest is one file. BentoML ignores these files: if BentoML deletes an entry, the manifest remains. If BentoML
+then builds another entry with the same tag, the manifest still belongs to the deleted entry. `read` ignores such a
+manifest. The manifest belongs to a deleted entry if the existing entry's descriptor doesn't match the manifest, and no
+file of the existing entry has the modification time of an imported file (`pool.digest_time`).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def write(home: Home, kind: Kind, tag: Tag, manifest: TreeManifest) -> None:
 
 
 def read(home: Home, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | None:
-    """Return the manifest that matches the entry in `directory`, if any. Raises BentoError for an invalid manifest."""
+    """Return an entry's manifest, or None if no manifest matches. Raises BentoError for an invalid manifest."""
     place = _place(home, kind, tag)
     try:
         manifest = TreeManifest.from_json(place.read_text("utf-8"), str(place))
@@ -56,7 +57,7 @@ class ManifestCache:
         self._known: dict[Path, TreeManifest | None] = {}
 
     def of(self, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | None:
-        """Return the manifest of an entry, or None if there is none. Raises BentoError for an invalid manifest."""
+        """Return an entry's manifest, or None if no manifest matches. Raises BentoError for an invalid manifest."""
         if directory not in self._known:
             self._known[directory] = read(self._home, kind, tag, directory)
         return self._known[directory]

@@ -232,7 +232,7 @@ class _Reader:
             self._description = self._describe(where)
 
     def _describe(self, where: str) -> descriptors.Description:
-        """Parse the main entry's descriptor once it is written. Raises BentoError if the entry can't be imported."""
+        """Parse the staged descriptor of the main entry. Raises BentoError if the entry can't be imported."""
         data = descriptors.read(self._kind, self._main.directory / self._kind.descriptor)
         description = descriptors.parse(self._kind, data, f"{where}: {self._kind.descriptor}")
         if EntryStore(self._home, self._kind).has(description.tag) and not self._options.replace:
@@ -316,7 +316,7 @@ class Tree:
     """Writes a directory tree. The caller must ensure that paths are unique and inside of the tree."""
 
     def __init__(self, directory: Path, shared: pool.Pool) -> None:
-        """Create `directory`, which must not exist, and its parents."""
+        """Create `directory` and its parents. `directory` must not exist."""
         self.directory = directory
         self._pool = shared
         self._entries: list[TreeEntry] = []

@@ -1,13 +1,14 @@
 """Stores file contents by BLAKE3 digest, so that entries share equal files.
 
-A file of an entry is a hard link to the file in the pool, or a copy that shares its blocks (reflink) if the file system
-supports reflinks (btrfs, XFS). If neither is possible, entries have separate files and the pool isn't used.
+If the file system supports reflinks (btrfs, XFS), a file of an entry is a copy that shares blocks with the file in the
+pool. Otherwise, a file of an entry is a hard link to the file in the pool. If hard links aren't possible, entries have
+separate files, and the pool isn't used.
 
 A write to a hard link changes the file in all entries. BentoML never writes to files of entries (according to its
 source code and to experiments), but services and users might. Therefore, linked files are read-only (0444, 0555), which
 protects them from all users except root. Their modification time is derived from their digest, so that the pool detects
-a changed file before another entry uses it. A constant time doesn't work: Python, make, and rsync consider files with
-the same size and time to be equal. Copies that share blocks are writable (0644, 0755).
+a changed file before another entry uses the file. A constant modification time isn't sufficient, because Python, make,
+and rsync consider files with the same size and time to be equal. Copies that share blocks are writable (0644, 0755).
 
 Executable files are stored separately, because all hard links to a file have the same mode.
 """
@@ -33,7 +34,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 def digest_time(digest: str) -> int:
-    """Return the modification time of a pool file by digest, in nanoseconds: a whole second between 1980 and 1988."""
+    """Return the modification time, in nanoseconds, for a file with this digest: a whole second from 1980 to 1988."""
     return (_EPOCH + int(digest[:7], 16)) * 10**9
 
 
@@ -81,7 +82,7 @@ class Pool:
         return digest, True
 
     def _share(self, digest: str, size: int, target: Path, *, executable: bool) -> bool:
-        """Share the pool file as `target`. Returns False if the file is missing or modified, or has too many links."""
+        """Create `target` as a hard link or reflink of the pool file. Returns False if the file can't be shared."""
         place = self.place(digest, executable=executable)
         if not self._intact(place, digest, size):
             return False
@@ -150,7 +151,7 @@ class Pool:
 
 
 def write(target: Path, contents: Contents, *, executable: bool = False, linked: bool = False) -> str:
-    """Write a new file with the modification time `digest_time`. Returns the digest. A `linked` file is read-only."""
+    """Write a file, set its time to `digest_time`, and return its digest. If `linked` is set, the file is read-only."""
     from blake3 import blake3
 
     hasher = blake3()
