@@ -493,7 +493,7 @@ def _strings(value: ast.expr | None) -> list[str]:
 
 
 def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None, update: str) -> Finding:
-    """Return an error if the lock is outdated, or an OK finding if it can't be checked. Otherwise, returns `fresh`."""
+    """Return an error if the lock is outdated, an OK finding if this check isn't possible, and otherwise `fresh`."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.requirement_sources import RequirementSource, read
 

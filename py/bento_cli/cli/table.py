@@ -3,8 +3,8 @@
 A module in `commands` implements each command with two functions. For the command `models list`, the function
 `add_list_arguments(parser, kind)` adds the arguments and the epilog to the parser. The function `run_list(options,
 store, kind)` runs the command, and returns an exit code from `status`. `kind` specifies whether the command is for
-Bentos or models. The shell completes arguments with the metavar TAG to tags of this kind, and arguments with the
-metavar PATH to file names.
+Bentos or models. Shell completion suggests tags of this kind for arguments with the metavar TAG, and file names for
+arguments with the metavar PATH.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Command:
-    """A command, such as `bento build`. `module` is the name of the module in `commands` that implements it."""
+    """A command, such as `bento build`. The module `commands.<module>` implements the command."""
 
     name: str
     module: str
@@ -160,7 +160,7 @@ EXAMPLES = {
 
 
 def find(words: list[str]) -> tuple[Command, int] | None:
-    """Return the command that the first words name, and the number of these words, or None for an unknown command."""
+    """Find the command at the start of `words`. Returns the command and its word count, or None if none matches."""
     for count in (2, 1):
         name = " ".join(words[:count])
         for command in COMMANDS:

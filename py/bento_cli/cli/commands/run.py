@@ -159,7 +159,7 @@ def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _builder_options(options: Namespace) -> dict[str, Sequence[str] | bool]:
-    """Return the options for the container builder, from the command line and from the values of `--opt`."""
+    """Return the options for the container builder, from flags such as `--progress` and from the values of `--opt`."""
     result: dict[str, Sequence[str] | bool] = {}
     for name in sorted((*_BUILDER_VALUES, *_BUILDER_FLAGS, "base", "insecure", "progress")):
         value = getattr(options, name.replace("-", "_"))

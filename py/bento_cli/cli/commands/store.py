@@ -88,7 +88,7 @@ def _model_rows(entries: list[Entry]) -> list[dict[str, str | int]]:
 
 
 def _model_size(entry: Entry, tag: str, store: Store, cache: dict[str, int]) -> int:
-    """Return the size in bytes of a model that a Bento requires, or 0 if the model is missing or in the Bento."""
+    """Return a model's size in bytes. Returns 0 if the store doesn't have the model, or if the Bento contains it."""
     from bento_cli.store.entry_store import NotFoundError, tree_size
 
     name, _, version = tag.partition(":")
