@@ -235,7 +235,7 @@ class _Recorder:
 
 
 def _difference(own: set[str]) -> str:
-    """Return why a forked worker would differ from a worker in a new process, or an empty string."""
+    """Return why a forked worker would differ from a worker in a new process, or "" if they wouldn't differ."""
     if shadowed := sorted(own & sys.modules.keys()):
         return f"imports {shadowed[0]}, which is also a module of the service"
     threading = sys.modules.get("threading")
