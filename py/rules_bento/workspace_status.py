@@ -39,5 +39,5 @@ def substitute(text: str, status: Mapping[str, str], attribute: str) -> str:
 
 
 def substitute_all(texts: Mapping[str, str], status: Mapping[str, str], attribute: str) -> dict[str, str]:
-    """Replace each `{KEY}` in the values of `texts` with its value. Raises the same errors as `substitute`."""
+    """Apply `substitute` to each value of `texts`."""
     return {name: substitute(text, status, attribute) for name, text in texts.items()}
