@@ -43,6 +43,10 @@ def indexes_at(lock, label, indexes):
     links = [link if "://" in link or link.startswith("/") else "{}/{}".format(root, link) for link in values["find_links"]]
     return json.encode(values | {"find_links": links})
 
+def explicit_indexes(explicit):
+    """Returns a dict of normalized package name to name of its index. `explicit` is the attribute of a tag."""
+    return {name.lower().replace("_", "-").replace(".", "-"): index for name, index in explicit.items()}
+
 def indexes_of_package(indexes, package):
     """Returns the indexes for a package: its explicit index (fails if undefined) or, without one, all indexes that aren't explicit.
 
@@ -56,7 +60,7 @@ def indexes_of_package(indexes, package):
     if not indexes:
         return ""
     values = json.decode(indexes)
-    explicit = {name.lower().replace("_", "-").replace(".", "-"): index for name, index in values.pop("explicit", {}).items()}
+    explicit = explicit_indexes(values.pop("explicit", {}))
     if package in explicit:
         shared = {key: values[key] for key in ["trusted_hosts"] if key in values}
         entries = [entry for entry in values["extra"] if entry.startswith(explicit[package] + "=")]

@@ -575,6 +575,24 @@ def test_requirements(tmp_path, packages, beside, expected):
     assert made.bento.files["env/python/requirements.txt"].decode() == expected
 
 
+@pytest.mark.parametrize("spec", [1, 2])
+@pytest.mark.parametrize("no_index", [False, True])
+def test_pages_of_packages_precede_the_requirements(tmp_path, spec, no_index):
+    """Without indexes, an installer has to find all packages elsewhere, so the pages are omitted."""
+    link = "--find-links https://cpu.example/whl/torch/\n"
+    pins = "bentoml==1.4.39 \\\n    --hash=sha256:0\ntorch==2.1+cpu \\\n    --hash=sha256:1\n"
+    lock = LockedRequirements("bentoml\ntorch\n", f"{link}bentoml==1.4.39\ntorch==2.1+cpu\n", f"{link}{pins}")
+    directory = write_project(tmp_path / "p", {}, "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n")
+    made = build(build_ctx=directory, python={"no_index": no_index}, extra=ExtraOptions(lock=lock, spec=spec))
+    options = "--no-index\n" if no_index and spec == 2 else "" if no_index else link
+    files = {path: text.decode() for path, text in made.bento.files.items() if path.startswith("env/python/req")}
+    assert files["env/python/requirements.lock.txt"] == f"{options}{pins}"
+    roots = files["env/python/requirements.txt" if spec == 1 else "env/python/requirements.in"]
+    assert roots == f"{options}bentoml\ntorch\n"
+    if spec == 2:
+        assert files["env/python/requirements.txt"] == f"{options}bentoml==1.4.39\ntorch==2.1+cpu\n"
+
+
 def test_an_image_may_clone_what_a_build_cannot_pack(tmp_path):
     line = "x @ git+https://g.example/x"
     image = f"bentoml.images.Image(pack_git_packages=False).python_packages({line!r})"

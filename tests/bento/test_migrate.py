@@ -509,11 +509,31 @@ default = true
     assert 'explicit = {"torch": "cuda"}' in made.module
     assert 'python_version = "3.12"' in made.module
     assert any("uv.lock has conflicts (tool.uv.conflicts). Select extras" in note for note in made.notes)
-    unrecorded = "the Bento doesn't record the indexes of pyproject.toml"
+    unrecorded = "the Bento doesn't record the default index of pyproject.toml"
     assert any(unrecorded in note for note in made.notes)
-    options = "python: {packages: [torch], extra_index_url: ['https://cuda.example/simple']}"
+    options = "python: {packages: [torch], index_url: 'https://own.example/simple'}"
     (directory / "bentofile.yaml").write_text(options, "utf-8")
     assert not any(unrecorded in note for note in migrate(directory, store=tmp_path).notes)
+
+
+def test_indexes_besides_the_default_need_no_note(tmp_path):
+    """The Bento records them."""
+    directory = project(tmp_path, "python: {packages: [torch]}", **{
+        "uv.lock": 'version = 1\nrequires-python = ">=3.11"\n[[package]]\nname = "torch"\n',
+        "pyproject.toml": """\
+[project]
+name = "p"
+[tool.uv.sources]
+torch = { index = "cpu" }
+[[tool.uv.index]]
+name = "cpu"
+url = "https://cpu.example/whl"
+explicit = true
+""",
+    })  # fmt: skip
+    made = migrate(directory, store=tmp_path)
+    assert 'explicit = {"torch": "cpu"}' in made.module
+    assert not any("index" in note for note in made.notes)
 
 
 BUILT_IMAGE = """\

@@ -8,6 +8,7 @@ import tarfile
 import threading
 import zipfile
 from contextlib import contextmanager
+from urllib.parse import unquote
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -66,7 +67,7 @@ class Index:
         return hashlib.sha256(self.files[file]).hexdigest()
 
     def answer(self, path):
-        parts = path.strip("/").split("/")
+        parts = unquote(path).strip("/").split("/")
         if parts[0] == "files" and parts[-1] in self.files:
             return self.files[parts[-1]]
         if parts[0] == "simple" and parts[-1] in self.pages:

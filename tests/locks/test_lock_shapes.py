@@ -42,6 +42,11 @@ STRINGS = {
          "https://a/x y", "https://a/x\n", 'https://a/"', "https://a:b/x", "https://a:/x", "HTTPS://a/x", "-https://a/x",
          "https://a/{x}", "https://a/\\x"],
     ),
+    "page": (
+        ["https://a.example/whl/cpu/torch/", "http://127.0.0.1:80/a", "https://[::1]:8080/x/", "https://a", "https://a/x%2B1.html"],
+        ["", "https://a/x?token=1", "https://a/x#y", "https://u:p@a/x/", "https://u@a/x/", "file:///x/", "https://a/'x'",
+         "https://a/$x/", "https://a/x y", "https://a/x\n", 'https://a/"', "ftp://a/x/", "https:///x/", "https://a/(x)", "https://a/;x"],
+    ),
     "git": (
         ["https://g.example/a/b.git", "http://g/a", "ssh://git@g.example:22/a", "ssh://g/a", "git@g.example:a/b.git",
          "file:///srv/a", "https://g", "https://g/a@b/~c", "user.name@g:a"],

@@ -23,6 +23,9 @@ load("//toolchains/private:hub_settings.bzl", "check_hub_settings")
 load("//toolchains/private:lock_shapes.bzl", "LOCK", "shape_problem")
 
 # buildifier: disable=bzl-visibility - it is under test
+load("//toolchains/private:locks.bzl", "with_pages")
+
+# buildifier: disable=bzl-visibility - it is under test
 load("//toolchains/private:model.bzl", "model_repo_impl")
 
 # buildifier: disable=bzl-visibility - it is under test
@@ -59,6 +62,11 @@ _FLAG = {"files": {}, "name": "acme", "source": {"commit": _COMMIT, "git": "--up
 _TAGS = "3.10\", tags = [\"no-sandbox\"], x = \"y"
 _DEB = {"archive": "debian", "dependencies": [], "filename": "pool/x.deb", "name": "libc6", "sha256": _HASH, "version": "1:2.0-1"}
 
+def _index(url):
+    return lambda: with_pages({"packages": [{"name": "acme"}]}, struct(explicit = {"acme": "corp"}, indexes = ["corp=" + url], name = "pypi"))
+
+_OF_INDEX = "bento.pypi(name = \"pypi\"): indexes: the URL of corp has credentials, a query, or invalid characters. Move the credentials"
+
 # What is called, and what it says, by a name for the case.
 _CASES = {
     "deb_lock_for_another_machine": (
@@ -85,6 +93,8 @@ _CASES = {
         "bento.base(name = \"python\"): no route to the host",
     ),
     "host_of_another_kind": (lambda: host_platform(_context()), "rules_bento doesn't support windows 11. Build on Linux or macOS."),
+    "index_with_a_password": (_index("https://alice:secret@corp.example/simple"), _OF_INDEX),
+    "index_with_a_query": (_index("https://corp.example/simple?token=secret"), _OF_INDEX),
     "interpreter_and_lock": (
         lambda: declare_python_debs(
             None,

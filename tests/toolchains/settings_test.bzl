@@ -6,6 +6,9 @@ load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
 load("//toolchains/private:hub_settings.bzl", "known_excludes", "known_record_mismatches")
 
 # buildifier: disable=bzl-visibility - it is under test
+load("//toolchains/private:locks.bzl", "with_pages")
+
+# buildifier: disable=bzl-visibility - it is under test
 load("//toolchains/private:wheel.bzl", "wheel_build_text")
 
 _LOCK = {
@@ -79,3 +82,18 @@ def _package_metadata_impl(ctx):
     return unittest.end(env)
 
 package_metadata_test = unittest.make(_package_metadata_impl)
+
+def _pages_impl(ctx):
+    env = unittest.begin(ctx)
+    tag = struct(
+        explicit = {"Acme.Tools": "corp", "built": "corp", "local": "links"},
+        indexes = ["corp=https://corp.example/simple/", "links=/srv/links", "https://other.example/simple"],
+        name = "pypi",
+    )
+    packages = [{"name": "acme-tools"}, {"name": "numpy"}, {"name": "local"}, {"name": "built", "source": {"url": "https://a/b.whl"}}]
+    found = with_pages({"packages": packages, "roots": []}, tag)
+    asserts.equals(env, [{"name": "acme-tools", "page": "https://corp.example/simple/acme-tools/"}] + packages[1:], found["packages"])
+    asserts.equals(env, [], found["roots"])
+    return unittest.end(env)
+
+pages_test = unittest.make(_pages_impl)

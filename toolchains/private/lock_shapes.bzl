@@ -107,6 +107,9 @@ def _is_url(text):
     authority, slash, path = rest.partition("/")
     return scheme in ["http", "https"] and _is_authority(authority) and _is_of(slash + path + "/", _URL_PATH)
 
+def _is_page(text):
+    return _is_url(text) and _is_of(text.partition("://")[2].partition("/")[2] + "/", _GIT_PATH)
+
 def _is_git(text):
     scheme, is_address, rest = text.partition("://")
     if not is_address:
@@ -200,6 +203,7 @@ _KINDS = {
     "marker": (16384, _is_marker, "an environment marker (PEP 508)"),
     "model file": (1024, _is_model_file, "a relative path without '..'"),
     "name": (128, _is_name, "a normalized package name (PEP 503)"),
+    "page": (4096, _is_page, "an http:// or https:// address without a query"),
     "path": (1024, _is_path, "a relative path without '..'"),
     "range": (1024, _is_range, "a range of Python versions"),
     "repository": (200, _is_repository, "a repository of the Hugging Face Hub"),
@@ -220,6 +224,7 @@ LOCK = {
         "files": ("file", "sha256"),
         "index?": "index",
         "name": "name",
+        "page?": "page",
         "rejected_files?": ["file"],
         "source?": _SOURCE,
         "unlocked?": True,

@@ -1,7 +1,7 @@
 """Reads locks in all supported formats, and converts them to the format of rules_bento (see py/rules_bento/packages/lock.py)."""
 
-load("//toolchains:indexes.bzl", "encode_indexes", "indexes_at")
-load(":lock_shapes.bzl", "LOCK", "shape_problem")
+load("//toolchains:indexes.bzl", "encode_indexes", "explicit_indexes", "indexes_at")
+load(":lock_shapes.bzl", "LOCK", "matches", "shape_problem")
 
 _FORMAT = 1
 _INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
@@ -79,4 +79,27 @@ def read_lock(mctx, label, tag):
     problem = shape_problem(lock, LOCK)
     if problem:
         fail("{}: {}. Restore the committed file, or empty the file and lock again.".format(label, problem))
-    return lock
+    return with_pages(lock, tag) if tag and _is_normal_form(label) else lock
+
+def with_pages(lock, tag):
+    """Adds the pages of packages in explicit indexes to a lock in the format of rules_bento. Fails for a URL that might contain a secret.
+
+    Args:
+      lock: the decoded lock.
+      tag: the `bento.pypi` tag, with the URLs of the indexes, because the lock contains none.
+
+    Returns:
+      The lock with the field `page` in entries of these packages.
+    """
+    explicit = explicit_indexes(tag.explicit)
+    urls = {name: url for name, _, url in [entry.partition("=") for entry in tag.indexes] if url.startswith(("http:", "https:"))}
+    packages = []
+    for package in lock["packages"]:
+        index = explicit.get(package["name"])
+        if index in urls and "source" not in package:
+            page = "{}/{}/".format(urls[index].rstrip("/"), package["name"])
+            if not matches("page", page):
+                fail("bento.pypi(name = \"{}\"): indexes: the URL of {} has credentials, a query, or invalid characters. Move the credentials to netrc, or to UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD.".format(tag.name, index))
+            package = package | {"page": page}
+        packages.append(package)
+    return lock | {"packages": packages}

@@ -92,10 +92,10 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles, min_pyth
     if lock == "uv.lock" and "\nconflicts = " in files.text(lock, "the lock"):
         more.append("uv.lock has conflicts (tool.uv.conflicts). Select extras, groups, and members in bento.pypi.")
     uv_indexes = _uv_indexes(files) if lock == "uv.lock" else {}
-    if uv_indexes and not (options.python.index_url or options.python.extra_index_url):
+    if "index_url" in uv_indexes and not options.python.index_url:
         more.append(
-            "the Bento doesn't record the indexes of pyproject.toml, so containers that BentoML builds might lack "
-            "packages. Build images with bento_image, or set python.extra_index_url."
+            "the Bento doesn't record the default index of pyproject.toml, so containers that BentoML builds use PyPI. "
+            "For packages that PyPI doesn't have, set python.index_url."
         )
     return Packages(
         version,

@@ -120,6 +120,8 @@ def _environment(
         )
     if settings.lock is not None:
         _check_python(settings, image)
+        if settings.options.python.no_index:
+            settings = replace(settings, lock=settings.lock.without_links())
     elif settings.pins:
         _check_python_of_pins(settings, image or images.ImageDefinition())
     if reasons or settings.spec == 1:

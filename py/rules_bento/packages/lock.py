@@ -1,7 +1,7 @@
 """Reads, converts, and writes rules_bento locks, which contain packages, dependencies with markers, and file hashes.
 
-Locks from other tools are converted to this format. A lock contains no index URLs, so it can be committed and shared,
-and any index or cache can serve the files. The format is JSON because Starlark can decode JSON::
+Locks from other tools are converted to this format. A lock contains no URL of the default index, so it can be committed
+and shared, and any index or cache can serve the files. The format is JSON because Starlark can decode JSON::
 
     {"lock": 1, "requires_python": ">=3.10",
      "inputs": {"requirements": ["bentoml"], "constraints": [...], "overrides": [...], "platforms": [...],
@@ -11,15 +11,18 @@ and any index or cache can serve the files. The format is JSON because Starlark 
                    "dependencies": [{"name": ..., "version": ..., "extras": [...], "marker": ...}],
                    "extras": {"io": [<dependency>, ...]},
                    "index": "2",
+                   "page": "https://.../whl/cpu/numpy/",
                    "files": {"numpy-2.5.5-....whl": "<sha256>"},
                    "source": {"git": "https://...", "commit": "<40 hex>", "subdirectory": "..."},
                    "rejected_files": ["numpy-2.5.5-....whl"],
                    "unlocked": true}]}
 
 Empty optional fields are omitted. A dependency has a `version` only if the lock has several versions of the package,
-and an `index` (a number) only if several indexes provide the version. `rejected_files` lists the files of the release
-that have no hash in the original lock. `source` is the git commit or the URL (`{"url": ...}`) of a package that isn't
-in an index. `inputs` records the inputs of a `bento_requirements` target, so that a test can detect a stale lock.
+and an `index` (a number) only if several indexes provide the version. `page` is the URL of the list of files of a
+package that isn't in the default index. Bentos contain the URL, so that installers find the package. `rejected_files`
+lists the files of the release that have no hash in the original lock. `source` is the git commit or the URL (`{"url":
+...}`) of a package that isn't in an index. `inputs` records the inputs of a `bento_requirements` target, so that a
+test can detect a stale lock.
 
 If the original lock is for a single platform, it lacks the packages that only other platforms require. Such packages
 are `unlocked`: they have no files and no dependencies. Requiring an `unlocked` package is an error.
@@ -37,15 +40,16 @@ from rules_bento.formats.json import read_json
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import conflicts, lock_shapes
 from rules_bento.packages.conflicts import Choice
-from rules_bento.packages.indexes import EXPLICIT_GROUP, reject_credentials
+from rules_bento.packages.indexes import EXPLICIT_GROUP, Indexes, reject_credentials, split_index
 from rules_bento.packages.lock_shapes import LOCK
-from rules_bento.packages.requirements import LOCAL_REMEDY
+from rules_bento.packages.requirements import LOCAL_REMEDY, normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 1
+_PYPI = "https://pypi.org/simple"  # the index that installers search by default
 _WRITE_AGAIN = "To write the lock, run the bento_requirements target."
 
 # Tags of Python, ABI, and platform that the supported interpreters can use.
@@ -69,7 +73,7 @@ _UV_LOCK = {
         {
             "name": str,
             "version?": str,
-            "source": {"git?": str, "url?": str},
+            "source": {"git?": str, "registry?": str, "url?": str},
             "dependencies?": [_UV_EDGE],
             "optional-dependencies?": {...: [_UV_EDGE]},
             "dev-dependencies?": {...: [_UV_EDGE]},
@@ -98,23 +102,33 @@ def load(path: Path) -> Lock:
     return lock
 
 
-def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
+def from_uv_lock(
+    text: str,
+    origin: str,
+    choice: Choice | None = None,
+    indexes: Indexes | None = None,
+    *,
+    only_declared: bool = False,
+) -> Lock:
     """Convert a `uv.lock` to a lock of rules_bento.
 
-    The roots are the dependencies of the workspace members, extras, and groups that `choice` selects. Raises BentoError
-    for an invalid lock, or if the selection contains conflicts. If `choice` is None, all members, extras, and groups
-    are selected, and conflicts are allowed.
+    The roots are the dependencies of the workspace members, extras, and groups that `choice` selects. If `choice` is
+    None, all members, extras, and groups are selected, and conflicts are allowed. If `indexes` is set, packages that
+    aren't in the default index have a `page`. If `only_declared` is also true, only packages of `indexes` have a page,
+    because this machine's configuration specifies the other indexes. Raises BentoError for an invalid lock, or if the
+    selection contains conflicts.
     """
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
         raise BentoError(f"{origin} isn't a uv.lock file. Run `uv lock` to create a uv.lock file.")
     schema.validate(document, _UV_LOCK, origin, "Run `uv lock` again.")
+    pages = _Pages(document["package"], indexes, origin, only_declared=only_declared) if indexes else None
     if choice:
         document = conflicts.resolve(document, choice, origin)
     packages = [package for package in document["package"] if not conflicts.is_member(package)]
     names = _EdgeNames(packages, origin)
     roots = [names.edge(edge) for edge in _root_edges(document, choice or Choice())]
-    packages = [_package(package, names, origin) for package in packages]
+    packages = [_package(package, names, origin) | (pages.page(package) if pages else {}) for package in packages]
     lock = {"lock": FORMAT, "requires_python": document["requires-python"], "roots": roots, "packages": packages}
     lock_shapes.check(lock, LOCK, origin, "Restore the committed file, or run `uv lock` again.")
     return lock | {"packages": reachable(roots, packages)}
@@ -225,6 +239,51 @@ class _EdgeNames:
         if "marker" in edge:
             result["marker"] = edge["marker"]
         return result
+
+
+class _Pages:
+    """Finder of pages for packages in indexes that installers don't search by default."""
+
+    def __init__(self, packages: list[dict[str, Any]], indexes: Indexes, origin: str, *, only_declared: bool) -> None:
+        self.origin = origin
+        named = dict(map(split_index, indexes.extra))
+        self.explicit = {normalize_name(name): named[index] for name, index in indexes.explicit.items()}
+        self.flat = {_canonical(link) for link in indexes.find_links}
+        self.recorded = {_canonical(split_index(entry)[1]) for entry in indexes.extra} | self.flat
+        if only_declared:
+            return
+        found = [
+            (each["name"], _canonical(each["source"]["registry"])) for each in packages if "registry" in each["source"]
+        ]
+        urls = [url for _, url in found]
+        # A uv.lock doesn't name its default index.
+        likely = (_PYPI, _canonical(indexes.default), dict(found).get("bentoml"))
+        default = next((url for url in likely if url in urls), None) or max(urls, key=urls.count, default="")
+        self.recorded = set(urls) - {default}
+
+    def page(self, package: dict[str, Any]) -> dict[str, str]:
+        """Return the `page` field of a package. Raises BentoError if the URL might contain a secret."""
+        registry, name = package["source"].get("registry", ""), package["name"]
+        if not registry.startswith("http") or _canonical(registry) not in self.recorded:
+            return {}
+        if self.explicit.get(name, "").startswith("http"):
+            registry = self.explicit[name]  # builds fetch the package from this index
+        reject_credentials(registry, f"{self.origin}: {name}")
+        bare = re.split("[?#]", registry)[0]
+        if bare != registry:
+            raise BentoError(
+                f"{self.origin}: {name}: the URL of the index {bare} has a query or a fragment, which might contain a "
+                "secret. Remove the query or the fragment from the URL, and lock again."
+            )
+        url = _canonical(registry)
+        is_flat = url in self.flat or url.endswith((".html", ".htm"))
+        return {"page": registry if is_flat else f"{url}/{name}/"}
+
+
+def _canonical(url: str) -> str:
+    """Return a URL with a lowercase host, and without a slash at the end."""
+    host = re.match(r"\w+://[^/]*", url)
+    return (host[0].lower() + url[host.end() :] if host else url).rstrip("/")
 
 
 def _package(package: dict[str, Any], names: _EdgeNames, origin: str) -> dict[str, Any]:

@@ -50,6 +50,7 @@ _KINDS = {
         ("index", 8, r"[0-9]+", "the number of an index"),
         ("sha256", 64, r"[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits"),
         ("commit", 64, r"[0-9a-f]{40}|[0-9a-f]{64}", "a commit of 40 or 64 hexadecimal digits"),
+        ("page", 4096, rf"https?://{_HOST}(:[0-9]+)?(/{_GIT_PATH})?", "an http:// or https:// address without a query"),
         ("url", 4096, rf"https?://{_HOST}(:[0-9]+)?(/{_URL_PATH})?", "an http:// or https:// address"),
         (
             "git",
@@ -93,6 +94,7 @@ LOCK = {
             "name": "name",
             "version": "version",
             "index?": "index",
+            "page?": "page",
             "dependencies?": [_EDGE],
             "extras?": ("extra", [_EDGE]),
             "files": ("file", "sha256"),

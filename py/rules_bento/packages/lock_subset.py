@@ -62,7 +62,11 @@ class Target:
 
 @dataclass(frozen=True)
 class LockSubset:
-    """A lock subset as two requirements files, without and with hashes. Both files are sorted by package name."""
+    """A lock subset as two requirements files, without and with hashes. Both files are sorted by package name.
+
+    The files begin with `--find-links` for packages that aren't in the default index. `--extra-index-url` isn't
+    sufficient, because uv ignores versions of a package in all indexes except for the first index that has it.
+    """
 
     requirements: str
     requirements_with_hashes: str
@@ -154,7 +158,10 @@ def resolve_subset(
     pins = _combine(query, locked, resolutions) or _resolve(query, locked, target, resolver)
     pins = [(_with_source(line, locked[name]), name) for line, name in pins]
     files = tuple((line, tuple(locked[name]["files"].items())) for line, name in pins)
-    return LockSubset("".join(f"{line}\n" for line, _ in pins), _with_hashes(files, target.platform, all_files))
+    pages = sorted({locked[name]["page"] for _, name in pins if "page" in locked[name]})
+    links = "".join(f"--find-links {page}\n" for page in pages)
+    hashed = _with_hashes(files, target.platform, all_files)
+    return LockSubset(links + "".join(f"{line}\n" for line, _ in pins), links + hashed)
 
 
 def read(paths: Iterable[str], resolutions: Iterable[Resolution] = ()) -> list[dict[str, Any]]:

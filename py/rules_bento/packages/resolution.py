@@ -202,14 +202,15 @@ def normalize(
         return locks.load(path)
     text = requirements.decode(path.read_bytes(), str(path))
     if path.name == "uv.lock":
-        return locks.from_uv_lock(text, str(path), choice)
+        return locks.from_uv_lock(text, str(path), choice, indexes or Indexes())
     if path.name.startswith("pylock") and path.name.endswith(".toml"):
         pins, hashes, options = _read_pylock(text, str(path))
     else:
         pins, hashes, options = _read_requirements(text, str(path))
     all_indexes = (indexes or Indexes()).with_options(options, str(path))
     resolved = _lock_with_uv(Project(pins, requires_python, indexes=all_indexes), uv, str(path))
-    lock = locks.from_uv_lock(resolved, str(path)) | {"requires_python": requires_python}
+    lock = locks.from_uv_lock(resolved, str(path), indexes=all_indexes, only_declared=True)
+    lock |= {"requires_python": requires_python}
     lock = locks.keep_locked(lock, {requirements.requirement_name(pin) for pin in pins}, hashes, str(path))
     only_binary = {
         name.strip() if name.strip().startswith(":") else requirements.normalize_name(name.strip())

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rules_bento.build_options.options import Python
     from rules_bento.packages.requirements import Requirement
 
+_LINK = re.compile(r"^--find-links .*\n", re.MULTILINE)
 # Options that uv supports in requirements files, which a Bento of spec 2 has, and their numbers of values.
 _FILE_OPTIONS = {
     "--index-url": 1,
@@ -129,6 +130,17 @@ class LockedRequirements:
         return cls(fields["roots"], "".join([f"{pin}\n" for pin in pins]), fields["pinned_with_hashes"])
 
     @property
+    def links(self) -> str:
+        """The options for packages that aren't in the default index, as lines of a requirements file."""
+        return "".join(re.findall(_LINK, self.pinned))
+
+    def without_links(self) -> LockedRequirements:
+        """Return a copy without `links`."""
+        return LockedRequirements(
+            self.roots, re.sub(_LINK, "", self.pinned), re.sub(_LINK, "", self.pinned_with_hashes)
+        )
+
+    @property
     def has_wheels(self) -> bool:
         """Whether a requirement refers to a wheel in the Bento."""
         return re.search(r"^\./", self.pinned, re.MULTILINE) is not None
@@ -191,7 +203,7 @@ def assemble_requirements(
     # Lines that aren't packages: options, and archives that the Bento includes.
     lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(("-", "./")))
     hashed = None if "./" in lines else lines + lock.pinned_with_hashes
-    return Requirements(lines + lock.roots, lines + lock.pinned, hashed, match[1])
+    return Requirements(lines + lock.links + lock.roots, lines + lock.pinned, hashed, match[1])
 
 
 def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str, str]:
