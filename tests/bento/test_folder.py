@@ -593,6 +593,13 @@ def test_pages_of_packages_precede_the_requirements(tmp_path, spec, no_index):
         assert files["env/python/requirements.txt"] == f"{options}bentoml==1.4.39\ntorch==2.1+cpu\n"
 
 
+def test_a_comment_names_a_git_repository(tmp_path):
+    directory = write_project(tmp_path / "p", {}, SERVICE)
+    (directory / "requirements.txt").write_text("# or git+https://g.example/x\nidna\t# git+https://g.example/x\n")
+    made = build(build_ctx=directory, python={"requirements_txt": "requirements.txt"})
+    assert "idna" in made.bento.files["env/python/requirements.txt"].decode()
+
+
 def test_an_image_may_clone_what_a_build_cannot_pack(tmp_path):
     line = "x @ git+https://g.example/x"
     image = f"bentoml.images.Image(pack_git_packages=False).python_packages({line!r})"

@@ -101,7 +101,7 @@ def check_git(text: str, place: str, *, packed: bool) -> None:
     if not packed:
         return
     for line in text.splitlines():
-        if re.search(r"(^|\s|@)git\+", line.partition(" #")[0]):
+        if re.search(r"(^|\s|@)git\+", re.split(r"(?:^|\s)#", line)[0]):
             raise BentoError(
                 f"{place}: an image build without network access can't clone {line.strip()!r}. Add a source archive to "
                 "wheels, or set python.pack_git_packages to false."
