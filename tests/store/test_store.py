@@ -189,7 +189,8 @@ def test_listing(store):
         put(store, tag)
     tags = lambda text="": [str(entry.tag) for entry in store.bentos.list(text)]  # noqa: E731
     assert (tags(), tags("hi")) == (["hi:v1", "hi:v2", "ho:v1"], ["hi:v1", "hi:v2"])
-    assert (tags("hi:v2"), tags("hi:v")) == (["hi:v2"], [])
+    assert (tags("hi:v2"), tags("hi:v"), tags("hi:latest")) == (["hi:v2"], [], ["hi:v2"])
+    assert not store.bentos.entry_store.list("hi:latest").problems
     with pytest.raises(NotFoundError):
         store.bentos.list("he")
 

@@ -106,6 +106,8 @@ class EntryStore:
             names = _directories(self.directory)
             return self._list([(name, version) for name in names for version in _directories(self.directory / name)])
         name, version = self._query(text)
+        if version == LATEST:
+            version = self._latest(name)
         if version:
             return self._list([(name, version)] if self.has(Tag(name, version)) else [])
         if not (self.directory / name).is_dir():
