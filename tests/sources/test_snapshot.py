@@ -221,6 +221,11 @@ def test_require_kept() -> None:
         require_kept(selection, ["old.py", "old/__init__.py"], what=what)
     with pytest.raises(BentoError, match=r"requires new\.py or new/__init__\.py, which isn't declared\. Add the file"):
         require_kept(selection, ["new.py", "new/__init__.py"], what=what)
+    selection = select([declared("src/old.py"), declared("lib/old.py")], exclude=["old.py"], src_layout=True)
+    with pytest.raises(
+        BentoError, match=rf"^{what} requires src/old\.py \(from //svc:bento\), but pattern 1 of exclude"
+    ):
+        require_kept(selection, ["old.py"], what=what)
 
 
 @pytest.mark.parametrize(

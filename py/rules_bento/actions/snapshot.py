@@ -296,7 +296,7 @@ def _require_module(service: str, selection: Selection) -> None:
     module = service.partition(":")[0]
     path = module if module.endswith(".py") else module.replace(".", "/")
     candidates = [path] if module.endswith(".py") else [f"{path}.py", f"{path}/__init__.py"]
-    if any(file.path in candidates for file in selection.dropped):
+    if selection.find_dropped(candidates):
         selections.require_kept(selection, candidates, what=f"service {service!r}")
 
 

@@ -52,6 +52,12 @@ class Selection:
     dropped: tuple[DeclaredFile, ...]
     idle: Sequence[Rule]  # include patterns without a declared file
     _filter: SourceFilter = field(repr=False, compare=False)
+    _src_layout: bool = False
+
+    def find_dropped(self, paths: Sequence[str]) -> DeclaredFile | None:
+        """Return the first dropped file that would have one of these paths in the Bento, or None if no file matches."""
+        files = (file for file in self.dropped if (_out_of_src(file) if self._src_layout else file).path in paths)
+        return next(files, None)
 
     def reason(self, file: DeclaredFile) -> str | None:
         """Return why ``file`` was dropped, such as the pattern that excludes the file. Returns None for a kept file."""
@@ -174,7 +180,7 @@ def select(
     _check_names(ordered)
     _check_directories(ordered)
     _check_links(ordered, files, rules)
-    return Selection(ordered, tuple(sorted(dropped, key=_by_path)), idle, rules)
+    return Selection(ordered, tuple(sorted(dropped, key=_by_path)), idle, rules, src_layout)
 
 
 def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> DeclaredFile:
@@ -188,11 +194,10 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
             if file.path == path:
                 return file
     wanted = " or ".join(paths)
-    for file in selection.dropped:
-        if file.path in paths:
-            raise BentoError(
-                f"{what} requires {file}, but {selection.reason(file)}. Change include or exclude to keep the file."
-            )
+    if dropped := selection.find_dropped(paths):
+        raise BentoError(
+            f"{what} requires {dropped}, but {selection.reason(dropped)}. Change include or exclude to keep the file."
+        )
     raise BentoError(
         f"{what} requires {wanted}, which isn't declared. Add the file to srcs, or the library that contains the file "
         "to deps."
