@@ -165,7 +165,9 @@ def test_a_package_that_is_missing_is_named(kind, module, extra, other, monkeypa
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "acme")
-    with pytest.raises(BentoError, match=rf"require the package {module}.*pip install 'rules-bento-cli\[{extra}\]'"):
+    with pytest.raises(
+        BentoError, match=rf"{kind} URLs require the package {module}.*pip install 'rules-bento-cli\[{extra}\]'"
+    ):
         other.bentos.import_archive(f"{kind}://host/x.bento")
 
 

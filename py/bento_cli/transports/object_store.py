@@ -51,7 +51,7 @@ def open(address: Address) -> Remote:  # noqa: A001 - the name is the same in al
     try:
         from obstore import store as stores
     except ImportError:
-        raise needs("obstore", "azure" if address.scheme == "az" else "s3") from None
+        raise needs("obstore", address.scheme) from None
     if address.scheme == "az":
         container, _, host = address.host.partition("@")
         options = azure_options(address, host)

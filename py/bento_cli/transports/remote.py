@@ -138,10 +138,11 @@ def understood() -> Iterator[None]:
         raise ConnectionLostError("the response has an unexpected format") from None
 
 
-def needs(package: str, extra: str) -> BentoError:
-    """Return the error for a missing package. `extra` is the extra of rules-bento-cli that installs the package."""
+def needs(package: str, scheme: str) -> BentoError:
+    """Return the error for a missing package that URLs with `scheme` require."""
+    extra = "azure" if scheme == "az" else scheme
     return BentoError(
-        f"{extra} URLs require the package {package}, which isn't installed. Run `pip install "
+        f"{scheme} URLs require the package {package}, which isn't installed. Run `pip install "
         f"'rules-bento-cli[{extra}]'`. With Bazel, run `bazel run @rules_bento//tools:bento_with_transports`."
     )
 
